@@ -1,0 +1,36 @@
+# Second Look: the table of contents. Every rule calls one `secondlook` command; stages meet only in files.
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/demo.smk"
+include: "rules/ingest.smk"
+include: "rules/crop.smk"
+include: "rules/embed.smk"
+include: "rules/train.smk"
+include: "rules/label.smk"
+include: "rules/consensus.smk"
+include: "rules/evaluate.smk"
+include: "rules/export.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        results_of(RUN.tasks),
+
+
+rule demo:
+    input:
+        results_of(["demo_signs"]),
+
+
+localrules:
+    all,
+    demo,

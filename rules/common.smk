@@ -1,0 +1,24 @@
+# Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
+from secondlook.errors import UsageError
+from secondlook.workflow import CLASSIFIER_FILES, REFERENCE, TABLES, Run, options
+from snakemake.exceptions import WorkflowError
+
+try:
+    RUN = Run.of(config)
+except UsageError as error:
+    raise WorkflowError(str(error)) from error
+
+
+wildcard_constraints:
+    task=RUN.one_of(RUN.names),
+    encoder=RUN.one_of(RUN.config.encoders),
+    classifier=RUN.one_of(RUN.config.classifiers),
+    labeler=RUN.one_of(RUN.config.labelers),
+    part="reference|[0-9]{5}",
+
+
+RESULTS = f"{RUN.config.results}/{{task}}"
+
+
+def results_of(tasks):
+    return [path for task in tasks for path in RUN.final_files(task)]

@@ -1,0 +1,24 @@
+rule consensus:
+    input:
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        votes=lambda wildcards: RUN.votes(wildcards.task),
+    output:
+        consensus=f"{RESULTS}/consensus/consensus.parquet",
+        majority=f"{RESULTS}/consensus/majority.parquet",
+    log:
+        "logs/{task}/consensus.log",
+    benchmark:
+        f"{RESULTS}/benchmark/consensus.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        votes=lambda wildcards: [f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)],
+        shards=RUN.config.shards,
+        options=options(RUN.config.consensus),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook consensus --instances {input.instances} {params.votes} --shards {params.shards} "
+        "--out {output.consensus} --options {params.options:q} 2> {log}"

@@ -1,0 +1,24 @@
+rule crop:
+    input:
+        lambda wildcards: f"{RESULTS}/ingest/reference.parquet"
+        if wildcards.part == REFERENCE
+        else f"{RESULTS}/ingest/instances.parquet",
+    output:
+        crops=f"{RESULTS}/crop/{{part}}.parquet",
+        rejects=f"{RESULTS}/crop/{{part}}.rejects.parquet",
+    log:
+        "logs/{task}/crop/{part}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/crop.{{part}}.tsv"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        shard=lambda wildcards: "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}",
+        options=options(RUN.config.crop),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook crop {input} --out {output.crops} {params.shard} --options {params.options:q} "
+        "--threads {threads} 2> {log}"

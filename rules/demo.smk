@@ -1,0 +1,21 @@
+# The embedded demo draws its own street scenes: nothing is downloaded.
+rule demo_draw:
+    output:
+        annotations="data/demo_signs/instances_default.json",
+        truth="data/demo_signs/truth.csv",
+        images=directory("data/demo_signs/images"),
+        reference=directory("data/demo_signs/reference"),
+    log:
+        "logs/demo_signs/demo.log",
+    benchmark:
+        f"{RUN.config.results}/demo_signs/benchmark/demo.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        options=options(RUN.demo_options()),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook demo --out data/demo_signs --options {params.options:q} 2> {log}"

@@ -1,0 +1,20 @@
+rule embed:
+    input:
+        crops=f"{RESULTS}/crop/{{part}}.parquet",
+        encoder=lambda wildcards: RUN.encoder_files(wildcards.task, wildcards.encoder),
+    output:
+        f"{RESULTS}/embed/{{encoder}}/{{part}}.parquet",
+    log:
+        "logs/{task}/embed/{encoder}/{part}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/embed.{{encoder}}.{{part}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        options=lambda wildcards: RUN.encoder_options(wildcards.task, wildcards.encoder),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook embed {input.crops} --out {output} --options {params.options:q} --threads {threads} 2> {log}"

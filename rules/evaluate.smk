@@ -1,0 +1,26 @@
+rule evaluate:
+    input:
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        votes=lambda wildcards: RUN.votes(wildcards.task),
+        consensus=f"{RESULTS}/consensus/consensus.parquet",
+        majority=f"{RESULTS}/consensus/majority.parquet",
+    output:
+        [f"{RESULTS}/evaluate/{name}" for name in TABLES],
+    log:
+        "logs/{task}/evaluate.log",
+    benchmark:
+        f"{RESULTS}/benchmark/evaluate.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        folder=subpath(output[0], parent=True),
+        votes=lambda wildcards: [f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)],
+        shards=RUN.config.shards,
+        options=options(RUN.config.evaluate),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
+        "--consensus {input.consensus} --out {params.folder} --options {params.options:q} 2> {log}"

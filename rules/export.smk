@@ -1,0 +1,22 @@
+rule export:
+    input:
+        annotations=lambda wildcards: RUN.tasks[wildcards.task].dataset.path,
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        consensus=f"{RESULTS}/consensus/consensus.parquet",
+    output:
+        f"{RESULTS}/export/coco/annotations.json",
+    log:
+        "logs/{task}/export/coco.log",
+    benchmark:
+        f"{RESULTS}/benchmark/export.coco.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        label_from=lambda wildcards: RUN.label_from(wildcards.task) or "",
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook export {input.annotations:q} --instances {input.instances} --consensus {input.consensus} "
+        "--label-from {params.label_from:q} --out {output} 2> {log}"

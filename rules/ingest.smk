@@ -1,0 +1,23 @@
+rule ingest:
+    input:
+        task=lambda wildcards: RUN.task_files[wildcards.task],
+        annotations=lambda wildcards: RUN.annotation_files(wildcards.task),
+    output:
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        rejects=f"{RESULTS}/ingest/rejects.parquet",
+        reference=f"{RESULTS}/ingest/reference.parquet",
+    log:
+        "logs/{task}/ingest.log",
+    benchmark:
+        f"{RESULTS}/benchmark/ingest.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        options=options(RUN.ingest_options()),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {output.rejects} "
+        "--reference {output.reference} --options {params.options:q} 2> {log}"

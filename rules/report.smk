@@ -1,0 +1,26 @@
+rule report:
+    input:
+        f"{RESULTS}/ingest/rejects.parquet",
+        f"{RESULTS}/consensus/consensus.parquet",
+        lambda wildcards: [f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES],
+        lambda wildcards: [f"{RUN.folder(wildcards.task)}/crop/{shard}.parquet" for shard in RUN.shards()],
+        lambda wildcards: RUN.exports(wildcards.task),
+    output:
+        report=f"{RESULTS}/report/report.html",
+        summary=f"{RESULTS}/summary.json",
+    log:
+        "logs/{task}/report.log",
+    benchmark:
+        f"{RESULTS}/benchmark/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=subpath(output.summary, parent=True),
+        options=options(RUN.config.report),
+    conda:
+        "../envs/secondlook.yaml"
+    shell:
+        "secondlook report {params.folder} --out {output.report} --summary {output.summary} "
+        "--options {params.options:q} 2> {log}"

@@ -1,0 +1,54 @@
+"""Checkpoints by name, Hub id or local folder: how they are found, and how they are told apart."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secondlook.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "config.json")
+
+
+def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
+    """Return a timm model with a head of `classes` outputs (0: no head); raise DataError with the way out."""
+    import timm
+
+    source = f"local-dir:{name}" if Path(name).is_dir() else name
+    try:
+        model: nn.Module = timm.create_model(source, pretrained=pretrained, num_classes=classes)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise DataError(fetch_hint(name, error)) from error
+    return model
+
+
+def timm_input(model: "nn.Module") -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Return input side in px, mean and std of a timm model."""
+    from timm.data import resolve_model_data_config
+
+    data = resolve_model_data_config(model)
+    return int(data["input_size"][-1]), tuple(data["mean"]), tuple(data["std"])
+
+
+def folder_revision(name: str) -> str:
+    """Return the digest of the files of a local checkpoint, or `name` where there is no folder of that name."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    digest = hashlib.sha256()
+    for file in (folder / part for part in _WEIGHTS):
+        if file.is_file():
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def fetch_hint(name: str, error: Exception) -> str:
+    """Return one sentence on why `name` could not be loaded and what to do."""
+    first_line = str(error).strip().split("\n", maxsplit=1)[0]
+    return (
+        f"{name}: the checkpoint cannot be loaded ({first_line}); give a local folder, a Hub id that this machine "
+        "can reach, or set HF_TOKEN for a gated one."
+    )

@@ -1,0 +1,264 @@
+"""The command line: one command per stage, thin wrappers that import their stage only when they run."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import secondlook
+from secondlook.errors import DataError, UsageError
+
+app = typer.Typer(
+    help="Give every label in a vision dataset a second look.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Options = Annotated[
+    str | None,
+    typer.Option("--options", metavar="YAML", help="Settings of this stage as a YAML or JSON mapping; see docs/config.md."),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
+Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+Instances = Annotated[Path, typer.Option("--instances", help="instances.parquet of the dataset.")]
+Consensus = Annotated[Path, typer.Option("--consensus", help="consensus.parquet of the dataset.")]
+Shards = Annotated[int | None, typer.Option(min=1, help="How many shards of each folder count; all when left out.")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="The config file.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(secondlook.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(out: Out = Path("data/demo_signs"), options: Options = None) -> None:
+    """Draw street scenes with planted label errors, their hidden truth, and reference crops."""
+    from secondlook import config
+    from secondlook.demo import draw_demo
+
+    counts = draw_demo(out, config.parse_options(config.DemoOptions, options))
+    typer.echo(
+        f"demo: {counts.objects} signs in {counts.images} scenes, {counts.wrong} labels made wrong, "
+        f"{counts.reference} reference crops",
+        err=True,
+    )
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; left out with --task.")] = None,
+    out: Out = Path("instances.parquet"),
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
+    rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="coco or folders; found out when left out.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
+    task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
+    options: Options = None,
+) -> None:
+    """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
+    from secondlook import config
+    from secondlook import ingest as stage
+    from secondlook.task import Dataset, load_task
+    from secondlook.yamlfile import validate
+
+    settings = config.parse_options(config.IngestOptions, options)
+    if (path is None) == (task is None):
+        raise UsageError("give either an annotation file or folder, or --task FILE.")
+    if task is not None:
+        name, result = task.stem, stage.ingest_task(task.stem, load_task(task), settings)
+    else:
+        name = Path(str(path)).stem
+        content = {"path": str(path), "format": format_, "label_from": label_from}
+        content["images"] = str(images) if images else None
+        result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
+    stage.write(result, settings, stage.Places(name, out, rejects, reference))
+
+
+@app.command()
+def crop(
+    instances: Annotated[Path, typer.Argument(help="instances.parquet or reference.parquet.")],
+    out: Out,
+    shard: Annotated[int | None, typer.Option(help="Only this shard.")] = None,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Cut every object out of its picture; each picture is decoded once."""
+    from secondlook import config
+    from secondlook.crop import crop_shard
+
+    crop_shard(instances, out, config.parse_options(config.CropOptions, options), shard=shard, threads=threads)
+
+
+@app.command()
+def embed(
+    crops: Annotated[Path, typer.Argument(help="Crops of a shard.")],
+    out: Out,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Turn crops into feature vectors with an encoder."""
+    from secondlook import config
+    from secondlook.embed import embed_crops
+
+    embed_crops(crops, out, config.parse_options(config.EncoderOptions, options, kind="timm"), threads=threads)
+
+
+@app.command()
+def train(
+    crops: Annotated[Path, typer.Argument(help="Crops of the reference.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for weights, labels and metrics.")],
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Train a classifier on reference crops."""
+    from secondlook import config
+    from secondlook.train import train_classifier
+
+    train_classifier(crops, out, config.parse_options(config.ClassifierOptions, options), threads=threads)
+
+
+@app.command()
+def label(
+    objects: Annotated[Path, typer.Argument(help="Crops or embeddings of a shard, as the labeler needs.")],
+    source: Annotated[Path, typer.Option(help="What it learned from: reference embeddings or a classifier.")],
+    out: Out,
+    options: Annotated[str, typer.Option("--options", metavar="YAML", help="The labeler, as under `labelers`.")],
+    name: Annotated[str | None, typer.Option(help="Name of the labeler; its kind when left out.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Let one labeler vote on one shard."""
+    from secondlook import config
+    from secondlook import label as stage
+
+    settings = config.parse_options(config.LabelerChoice, f"{{labeler: {options}}}").labeler
+    stage.label_shard(stage.Ballots(name or settings.kind, objects, source, out), settings, threads=threads)
+
+
+@app.command()
+def consensus(
+    votes: Annotated[list[Path], typer.Option(help="Vote files or folders, or one CSV of item, worker, label.")],
+    out: Out,
+    shards: Shards = None,
+    instances: Annotated[Path | None, typer.Option(help="instances.parquet; not needed for a CSV.")] = None,
+    method: Annotated[str | None, typer.Option(help="majority or dawid_skene.")] = None,
+    options: Options = None,
+) -> None:
+    """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
+    from secondlook import config, records
+    from secondlook import consensus as stage
+
+    settings = config.parse_options(config.ConsensusOptions, options, **({"method": method} if method else {}))
+    if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
+        stage.merge_plain(votes[0], out, settings)
+    elif instances is None:
+        raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label stands alone.")
+    else:
+        stage.merge_votes(instances, records.part_files(votes, shards), out, settings)
+
+
+@app.command()
+def evaluate(
+    instances: Instances,
+    votes: Annotated[list[Path], typer.Option(help="Vote files or folders of all labelers.")],
+    consensus: Consensus,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
+    shards: Shards = None,
+    options: Options = None,
+) -> None:
+    """Compare every judge with the truth, where there is one."""
+    from secondlook import config, records
+    from secondlook import evaluate as stage
+
+    settings = config.parse_options(config.EvaluateOptions, options)
+    stage.evaluate(instances, records.part_files(votes, shards), consensus, out, settings)
+
+
+@app.command()
+def export(
+    annotations: Annotated[Path, typer.Argument(help="The annotation file that the dataset came from.")],
+    instances: Instances,
+    consensus: Consensus,
+    out: Out,
+    label_from: Annotated[str | None, typer.Option(help="Attribute that holds the label.")] = None,
+) -> None:
+    """Write the corrected dataset."""
+    from secondlook.export import coco
+
+    coco.export(annotations, instances, consensus, out, label_from=label_from)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of a task, e.g. results/demo_signs.")],
+    out: Out = Path("report.html"),
+    summary: Annotated[Path | None, typer.Option(help="Where to write summary.json.")] = None,
+    options: Options = None,
+) -> None:
+    """Write the report page and the summary of a task."""
+    from secondlook import config
+    from secondlook.report import write_report
+
+    write_report(results, out, summary, config.parse_options(config.ReportOptions, options))
+
+
+@app.command()
+def summary(
+    files: Annotated[list[Path], typer.Argument(help="summary.json of one or more tasks.")],
+) -> None:
+    """Print what a finished run found, in five lines."""
+    from secondlook.report.summary import as_text
+
+    for file in files:
+        typer.echo(as_text(file))
+
+
+@app.command()
+def check(config: ConfigFile = Path("config.yaml")) -> None:
+    """Check the config and its task files, and say what would run."""
+    from secondlook.check import check_all
+
+    typer.echo(check_all(config))
+
+
+@app.command()
+def plan(config: ConfigFile = Path("config.yaml")) -> None:
+    """Say what a run costs: objects, jobs, votes, disk and people's time."""
+    from secondlook.plan import plan_all
+
+    typer.echo(plan_all(config))
+
+
+@app.command(name="new-task")
+def new_task(
+    annotations: Annotated[Path, typer.Argument(help="A COCO annotation file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Task file to write; printed when left out.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
+) -> None:
+    """Write a commented task file for a COCO file: its classes, their counts, a draft of aliases."""
+    from secondlook.new_task import draft, write_new
+
+    text = draft(annotations, images, label_from)
+    if out is None:
+        typer.echo(text)
+    else:
+        write_new(out, text)
+
+
+def main() -> None:
+    """Run the command line; 0 done, 1 the data or the run failed, 2 the command line or config is wrong."""
+    try:
+        app()
+    except UsageError as error:
+        typer.echo(f"secondlook: {error}", err=True)
+        sys.exit(2)
+    except DataError as error:
+        typer.echo(f"secondlook: {error}", err=True)
+        sys.exit(1)

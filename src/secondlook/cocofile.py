@@ -1,0 +1,181 @@
+"""COCO annotation files as they come: typed and fast when sound, item by item when something in them is broken."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from secondlook.errors import DataError
+
+Id = int | str
+
+
+class CocoImage(msgspec.Struct):
+    """A picture; `width` and `height` in px, 0 where the file does not say."""
+
+    id: Id
+    file_name: str
+    width: float = 0
+    height: float = 0
+
+
+class CocoCategory(msgspec.Struct):
+    """A category."""
+
+    id: Id
+    name: str
+
+
+class CocoAnnotation(msgspec.Struct):
+    """An object. `bbox` is xywh in px; `segmentation` is kept as it stands until `decode_segmentation`."""
+
+    id: Id
+    image_id: Id
+    category_id: Id | None = None
+    bbox: list[float] | None = None
+    segmentation: Any = msgspec.UNSET
+    attributes: dict[str, Any] | None = None
+
+
+class _FastAnnotation(CocoAnnotation):
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _FastFile(msgspec.Struct):
+    images: list[CocoImage]
+    annotations: list[_FastAnnotation]
+    categories: list[CocoCategory] = []
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """An entry that is no annotation; `source_id` is its id, or its position in the file."""
+
+    source_id: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """The parts of a COCO file; entries keep the order of the file."""
+
+    images: list[CocoImage]
+    categories: list[CocoCategory]
+    annotations: list[CocoAnnotation | Malformed]
+
+
+Entry = TypeVar("Entry", CocoImage, CocoCategory, CocoAnnotation)
+Edit = Callable[[CocoAnnotation], Mapping[str, Any]]
+
+
+def read(path: Path) -> CocoFile:
+    """Read a COCO file; raise DataError when it is no JSON or lacks `images` or `annotations`."""
+    content = _read_bytes(path)
+    try:
+        fast = msgspec.json.decode(content, type=_FastFile)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _read_item_by_item(path, content)
+    return CocoFile(fast.images, fast.categories, list(fast.annotations))
+
+
+def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str, Any]]) -> None:
+    """Write a copy of `source` to the open path `target`.
+
+    `edit` returns the keys to change in an annotation; all other keys, other parts of the file and the order of
+    everything pass through as they are. `categories` are appended to those of the file.
+    """
+    content = _read_bytes(source)
+    try:
+        copy = _rewrite_fast(content, edit, categories)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        copy = _rewrite_item_by_item(source, content, edit, categories)
+    with target.open("wb") as file:
+        file.writelines(copy)
+
+
+def decode_segmentation(value: Any) -> Any:
+    """Return a segmentation as Python values: polygons, an RLE mapping, or None."""
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    return None if value is msgspec.UNSET else value
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _loads(path: Path, content: bytes) -> dict[str, Any]:
+    # the standard parser takes NaN, and surrogates carry bytes that are not UTF-8, so one bad entry costs one entry
+    try:
+        parts = json.loads(content.decode("utf-8", "surrogateescape"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}); export the file again.") from error
+    if not isinstance(parts, dict) or not isinstance(parts.get("images"), list):
+        raise DataError(f"{path}: has no list `images`; it is not a COCO annotation file.")
+    if not isinstance(parts.get("annotations"), list):
+        raise DataError(f"{path}: has no list `annotations`; it is not a COCO annotation file.")
+    return parts
+
+
+def _read_item_by_item(path: Path, content: bytes) -> CocoFile:
+    parts = _loads(path, content)
+    return CocoFile(
+        [entry for entry in _convert(parts["images"], CocoImage) if isinstance(entry, CocoImage)],
+        [entry for entry in _convert(parts.get("categories") or [], CocoCategory) if isinstance(entry, CocoCategory)],
+        list(_convert(parts["annotations"], CocoAnnotation)),
+    )
+
+
+def _convert(items: list[Any], kind: type[Entry]) -> Iterator[Entry | Malformed]:
+    for position, item in enumerate(items):
+        try:
+            yield msgspec.convert(item, kind)
+        except msgspec.ValidationError as error:
+            source_id = item.get("id") if isinstance(item, dict) else None
+            yield Malformed(str(source_id if source_id is not None else f"#{position}"), str(error))
+
+
+def _rewrite_fast(content: bytes, edit: Edit, categories: list[dict[str, Any]]) -> Iterator[bytes]:
+    parts = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    annotations = msgspec.json.decode(parts["annotations"], type=list[msgspec.Raw])
+    heads = [msgspec.json.decode(raw, type=_FastAnnotation) for raw in annotations]
+    if categories:
+        known = msgspec.json.decode(parts["categories"], type=list[msgspec.Raw])
+        parts["categories"] = msgspec.Raw(msgspec.json.encode([*known, *categories]))
+    return _encode_parts(parts, (_edited(raw, edit(head)) for raw, head in zip(annotations, heads, strict=True)))
+
+
+def _edited(raw: msgspec.Raw, changes: Mapping[str, Any]) -> bytes:
+    if not changes:
+        return bytes(raw)
+    return msgspec.json.encode({**msgspec.json.decode(raw, type=dict[str, msgspec.Raw]), **changes})
+
+
+def _encode_parts(parts: dict[str, msgspec.Raw], annotations: Iterator[bytes]) -> Iterator[bytes]:
+    for position, (key, value) in enumerate(parts.items()):
+        yield (b"{" if position == 0 else b", ") + msgspec.json.encode(key) + b": "
+        if key != "annotations":
+            yield bytes(value)
+            continue
+        for count, annotation in enumerate(annotations):
+            yield (b"[" if count == 0 else b",\n") + annotation
+        yield b"]" if bytes(value).strip(b"[] \n\t\r") else b"[]"
+    yield b"}\n"
+
+
+def _rewrite_item_by_item(
+    path: Path, content: bytes, edit: Edit, categories: list[dict[str, Any]]
+) -> Iterator[bytes]:
+    parts = _loads(path, content)
+    heads = _convert(parts["annotations"], CocoAnnotation)
+    for annotation, head in zip(parts["annotations"], heads, strict=True):
+        if isinstance(head, CocoAnnotation):
+            annotation.update(edit(head))
+    parts["categories"] = [*(parts.get("categories") or []), *categories]
+    yield json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogateescape")

@@ -1,0 +1,235 @@
+"""`config.yaml`: every key, its default and its check. The comments in `config.yaml` are the manual."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from secondlook import yamlfile
+from secondlook.errors import UsageError
+from secondlook.yamlfile import Strict
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+Device = Literal["auto", "cpu", "cuda"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {"shards": 2},
+    "laptop": {"shards": 8},
+    "cluster": {"shards": 256},
+}
+
+
+class DemoScenes(Strict):
+    """How much the demo draws, and the share of labels it makes wrong."""
+
+    scenes: int = Field(150, ge=1)
+    reference_per_class: int = Field(60, ge=2)
+    wrong_fraction: Fraction = 0.25
+
+
+class DemoOptions(DemoScenes):
+    """What `secondlook demo` draws."""
+
+    seed: int = Field(0, ge=0)
+
+
+class RejectLimit(Strict):
+    """The share of bad rows above which a command stops."""
+
+    max_reject_fraction: Fraction = 0.05
+
+
+class IngestOptions(RejectLimit):
+    """When `secondlook ingest` stops, and into how many shards it splits a dataset."""
+
+    shards: int = Field(1, ge=1)
+    seed: int = 0
+
+
+class CropOptions(RejectLimit):
+    """How a crop is cut and stored."""
+
+    margin: float = Field(0.0, ge=0)
+    upscale_px: int = Field(28, ge=0)
+    encoding: Literal["jpeg", "png"] = "jpeg"
+    quality: int = Field(95, ge=1, le=100)
+
+
+class EncoderOptions(Strict):
+    """An encoder: a Hub id, a timm name, a local folder, or the body of a classifier trained here."""
+
+    kind: Literal["transformers", "timm"]
+    model: str | None = None
+    revision: str | None = None
+    trained: Name | None = None
+    pooling: Literal["mean", "cls", "patch_mean"] = "mean"
+    resize: Literal["squash", "letterbox", "center_crop"] = "squash"
+    batch_size: int = Field(32, ge=1)
+    device: Device = "auto"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "EncoderOptions":
+        if (self.model is None) == (self.trained is None):
+            raise ValueError("give either `model` (an id or a folder) or `trained` (a name under `classifiers`)")
+        if self.trained is not None and self.kind != "timm":
+            raise ValueError("`trained` needs `kind: timm`")
+        return self
+
+
+class ClassifierOptions(Strict):
+    """A classifier and its training; the defaults are the published ones (specs/relabeling.md, 4)."""
+
+    model: str = "resnet101"
+    pretrained: bool = True
+    input_px: int = Field(224, ge=16)
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    class_weights: bool = True
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    patience: int = Field(10, ge=1)
+    augment: Literal["none", "light"] = "none"
+    seed: int = 0
+    device: Device = "auto"
+
+
+class PrototypeOptions(Strict):
+    """Nearest class mean, with the published refusal below a score."""
+
+    kind: Literal["prototype"]
+    encoder: Name
+    family: str | None = None
+    threshold: Fraction = 0.8
+    temperature: float = Field(0.05, gt=0)
+
+
+class NeighbourOptions(Strict):
+    """Vote of the nearest reference crops."""
+
+    kind: Literal["neighbours"]
+    encoder: Name
+    family: str | None = None
+    k: int = Field(15, ge=1)
+    temperature: float = Field(0.05, gt=0)
+
+
+class ClassifierLabelerOptions(Strict):
+    """A classifier trained here (`classifier`) or elsewhere (`weights`: a .pth file or a folder)."""
+
+    kind: Literal["classifier"]
+    classifier: Name | None = None
+    weights: str | None = None
+    model: str = "resnet101"
+    labels: str | None = None
+    family: str | None = None
+    batch_size: int = Field(64, ge=1)
+    device: Device = "auto"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ClassifierLabelerOptions":
+        if (self.classifier is None) == (self.weights is None):
+            raise ValueError("give either `classifier` (a name under `classifiers`) or `weights` (a file or a folder)")
+        return self
+
+
+LabelerOptions = Annotated[
+    PrototypeOptions | NeighbourOptions | ClassifierLabelerOptions,
+    Field(discriminator="kind"),
+]
+
+
+class LabelerChoice(Strict):
+    """One labeler of any kind, as the options of `secondlook label`."""
+
+    labeler: LabelerOptions
+
+
+class ConsensusOptions(Strict):
+    """How votes become one label, and when a label is sure enough to be accepted without a person."""
+
+    method: Literal["majority", "dawid_skene"] = "dawid_skene"
+    accept: Fraction = 0.9
+    use_given: bool = True
+    smoothing: float = Field(0.01, ge=0)
+    family_exponent: Fraction = 0.5
+
+
+class EvaluateOptions(Strict):
+    """The bootstrap behind every interval."""
+
+    resamples: int = Field(1000, ge=100)
+    seed: int = 0
+
+
+class ExportOptions(Strict):
+    """The formats that `secondlook export` writes."""
+
+    formats: list[Literal["coco"]] = ["coco"]
+
+
+class ReportOptions(Strict):
+    """What the report shows."""
+
+    changed_crops: int = Field(48, ge=0)
+
+
+class Config(Strict):
+    """The whole of `config.yaml`."""
+
+    preset: Literal["demo", "laptop", "cluster"] = "laptop"
+    tasks: list[str] = Field(["demo_signs"], min_length=1)
+    results: str = "results"
+    shards: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
+    demo: DemoScenes = DemoScenes()
+    ingest: RejectLimit = RejectLimit()
+    crop: CropOptions = CropOptions()
+    encoders: dict[Name, EncoderOptions] = {}
+    classifiers: dict[Name, ClassifierOptions] = {}
+    labelers: dict[Name, LabelerOptions] = {}
+    consensus: ConsensusOptions = ConsensusOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    export: ExportOptions = ExportOptions()
+    report: ReportOptions = ReportOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            return {**PRESETS.get(str(content.get("preset", "laptop")), {}), **content}
+        return content
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Config":
+        for name, labeler in self.labelers.items():
+            if isinstance(labeler, ClassifierLabelerOptions):
+                _require(labeler.classifier, self.classifiers, f"labelers.{name}.classifier", "classifiers")
+            else:
+                _require(labeler.encoder, self.encoders, f"labelers.{name}.encoder", "encoders")
+        for name, encoder in self.encoders.items():
+            _require(encoder.trained, self.classifiers, f"encoders.{name}.trained", "classifiers")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a config file."""
+    return yamlfile.parse(Config, path)
+
+
+def parse_options(model: type[yamlfile.Model], text: str | None, **defaults: Any) -> yamlfile.Model:
+    """Read the `--options` of a command: a YAML or JSON mapping, or nothing for the defaults."""
+    try:
+        content = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"--options: is not a YAML or JSON mapping: {text!r}.") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"--options: must be a mapping such as '{{key: value}}', not {text!r}.")
+    return yamlfile.validate(model, {**defaults, **content}, source="--options")
+
+
+def _require(name: str | None, known: dict[str, Any], where: str, section: str) -> None:
+    if name is not None and name not in known:
+        have = ", ".join(known) or "none"
+        raise ValueError(f"{where}: `{name}` does not stand under `{section}` (there: {have})")

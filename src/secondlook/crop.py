@@ -1,0 +1,78 @@
+"""Stage `crop`: every object of a shard cut out and encoded; each picture is decoded once for all its objects."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from secondlook import images, progress, records
+from secondlook.config import CropOptions
+from secondlook.errors import DataError
+from secondlook.images import Pixels, UnreadableImageError
+from secondlook.taxonomy import Taxonomy
+
+Row = dict[str, Any]
+_COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split"]
+
+
+def crop_shard(
+    instances: Path, out: Path, options: CropOptions, *, shard: int | None = None, threads: int = 1
+) -> None:
+    """Write the crops of one shard (of all objects when `shard` is None) to `out`.
+
+    Objects of a picture that cannot be decoded become reject rows beside the crops (see `records.rejects_beside`);
+    raises DataError when more than `max_reject_fraction` of the objects are lost that way.
+    """
+    taxonomy = records.taxonomy_of(instances)
+    chosen = None if shard is None else pc.field("shard") == shard
+    rows = records.read(instances, records.INSTANCE, filters=chosen).select(_COLUMNS).to_pylist()
+    crops: list[Row] = []
+    rejects: list[Row] = []
+    for cut in cut_all(rows, options, threads=threads):
+        (rejects if "reason" in cut else crops).append(cut)
+    _write(out, crops, rejects, options, taxonomy)
+    if len(rejects) > options.max_reject_fraction * len(rows):
+        raise DataError(f"{len(rejects)} of {len(rows)} objects lie in pictures that cannot be decoded; see {records.rejects_beside(out)}.")
+
+
+def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[Row]:
+    """Yield a crop row, or a reject row, for each instance row; pictures are decoded in `threads` threads."""
+    by_image = [list(group) for _, group in groupby(sorted(rows, key=itemgetter("image_path")), itemgetter("image_path"))]
+    with ThreadPoolExecutor(threads) as pool:
+        cuts = pool.map(lambda group: _cut_image(group, options), by_image)
+        for group in progress.track(cuts, total=len(by_image), what="pictures"):
+            yield from group
+
+
+def _cut_image(rows: list[Row], options: CropOptions) -> list[Row]:
+    path = rows[0]["image_path"]
+    try:
+        picture = images.read_rgb(Path(path))
+    except UnreadableImageError as error:
+        why = {"image_path": path, "reason": "unreadable_image", "detail": str(error)}
+        return [{"source_id": row["source_id"], **why} for row in rows]
+    return [_cut(picture, row, options) for row in rows]
+
+
+def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
+    pixels = images.crop(picture, (row["x"], row["y"], row["w"], row["h"]), margin=options.margin)
+    pixels = images.upscale_small(pixels, options.upscale_px)
+    return {
+        "instance_id": row["instance_id"],
+        "image_id": row["image_id"],
+        "trusted": row["truth"] if row["split"] == "reference" else None,
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "image": images.encode(pixels, options.encoding, quality=options.quality),
+    }
+
+
+def _write(out: Path, crops: list[Row], rejects: list[Row], options: CropOptions, taxonomy: Taxonomy) -> None:
+    made_by = {"stage": "crop", "options": options.model_dump()}
+    for path, rows, record in ((records.rejects_beside(out), rejects, records.REJECT), (out, crops, records.CROP)):
+        records.write(path, records.to_table(rows, record), record, taxonomy=taxonomy, made_by=made_by)
+    progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")

@@ -1,0 +1,110 @@
+"""The embedded demo: synthetic street scenes with eleven kinds of signs, known truth and planted wrong labels."""
+
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondlook import files
+from secondlook.config import DemoOptions
+from secondlook.demo.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
+from secondlook.demo.signs import LABELS
+from secondlook.errors import DataError
+
+MARKER = "instances_default.json"
+_LEFTOVER_AGE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class DemoCounts:
+    """What was drawn: pictures, signs in them, signs with a wrong label, reference crops."""
+
+    images: int
+    objects: int
+    wrong: int
+    reference: int
+
+
+def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
+    """Draw the demo data set into the folder `out`; the same options give the same bytes.
+
+    `instances_default.json` arrives last: where it is, everything else is complete.
+    Two runs with the same options may share `out`. Raises DataError when the disk refuses.
+    """
+    try:
+        with _workplace(out) as temporary:
+            objects = write_scenes(temporary / "images", options.scenes, seed=options.seed)
+            write_reference(temporary / "reference", options.reference_per_class, seed=options.seed)
+            objects = plant_errors(objects, options.wrong_fraction, seed=options.seed)
+            marker = coco_text(objects, options.scenes)
+            _retire(out / MARKER, marker)
+            for piece in ("images", "reference"):
+                _move_folder(temporary / piece, out / piece)
+        files.write_text(out / "truth.csv", truth_text(objects))
+        files.write_text(out / MARKER, marker)
+    except OSError as error:
+        raise DataError(f"{out}: the demo cannot be written there ({error.strerror or error}).") from error
+    wrong = sum(item.given != item.truth.label for item in objects)
+    return DemoCounts(options.scenes, len(objects), wrong, options.reference_per_class * len(LABELS))
+
+
+@contextmanager
+def _workplace(out: Path) -> Iterator[Path]:
+    """A temporary folder inside `out`, on the same disk; what killed runs left there is removed."""
+    out.mkdir(parents=True, exist_ok=True)
+    for leftover in out.glob(".demo.*.tmp"):
+        if _is_abandoned(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".demo.{_host()}.{os.getpid()}.", suffix=".tmp", dir=out))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    """Whether the run that named this folder is dead; from another machine, whether the folder is an hour old."""
+    _, _, host, process, *_ = leftover.name.split(".")
+    if host == _host() and process.isdecimal():
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+    try:
+        return time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S
+    except FileNotFoundError:
+        return False
+
+
+def _host() -> str:
+    return platform.node().replace(".", "-")
+
+
+def _retire(marker: Path, text: str) -> None:
+    """Remove the marker of an earlier, different demo, so that it never stands beside new pictures."""
+    if marker.exists() and marker.read_bytes() != text.encode():
+        marker.unlink(missing_ok=True)
+
+
+def _move_folder(source: Path, target: Path) -> None:
+    """Rename file by file onto `target` and remove what does not belong there.
+
+    A folder cannot be renamed onto a full one; this way a second run with the same options never finds a file missing.
+    """
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for name in sorted(wanted):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).replace(target / name)
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.relative_to(target) not in wanted:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""What an encoder is, and the tokens it may be asked to pool."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from secondlook.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Pooling = Literal["mean", "cls", "patch_mean"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Side of the square input in px and the normalisation of values in [0, 1]."""
+
+    input_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Encoder(Protocol):
+    """Turns normalised pictures (n, 3, s, s) into features (n, dimensions)."""
+
+    preprocessing: Preprocessing
+    revision: str
+
+    def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
+        """Return float32 features of a batch."""
+
+
+def pool_tokens(tokens: "torch.Tensor", pooling: Pooling, prefix_tokens: int) -> "torch.Tensor":
+    """Pool (n, tokens, dimensions), of which the first `prefix_tokens` are CLS and registers.
+
+    `mean` takes all tokens with CLS (the published definition, specs/relabeling.md, 3.1), `patch_mean` only
+    those of patches.
+    """
+    if pooling == "mean":
+        return tokens.mean(dim=1)
+    if pooling == "patch_mean":
+        return tokens[:, prefix_tokens:].mean(dim=1)
+    if prefix_tokens == 0:
+        raise UsageError("pooling `cls` is asked for, but this encoder has no CLS token; use `mean`.")
+    return tokens[:, 0]

@@ -1,0 +1,33 @@
+"""Encoders of the timm library, and the bodies of classifiers trained here."""
+
+from typing import TYPE_CHECKING
+
+from secondlook.checkpoints import create_timm, folder_revision, timm_input
+from secondlook.config import EncoderOptions
+from secondlook.embed.encoder import Preprocessing, pool_tokens
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TimmEncoder:
+    """A timm model without its head, by name, Hub id (`hf_hub:...`) or local folder."""
+
+    def __init__(self, options: EncoderOptions, device: "torch.device") -> None:
+        import torch
+
+        name = str(options.model)
+        model = create_timm(name, pretrained=True, classes=0)
+        self._model = model.to(device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32).eval()
+        self._pooling = options.pooling
+        self._prefix_tokens = int(getattr(model, "num_prefix_tokens", 0))
+        self.preprocessing = Preprocessing(*timm_input(model))
+        self.revision = folder_revision(name)
+
+    def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
+        """Return float32 features (n, dimensions); the maps of convolutional models count as patch tokens."""
+        dtype = next(self._model.parameters()).dtype
+        features = self._model.forward_features(batch.to(dtype))
+        if features.ndim == 4:
+            features = features.flatten(2).transpose(1, 2)
+        return pool_tokens(features, self._pooling, self._prefix_tokens).float()

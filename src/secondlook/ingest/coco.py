@@ -1,0 +1,87 @@
+"""COCO annotation files, plain or as CVAT's "COCO 1.0" export with `attributes`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from secondlook import cocofile
+from secondlook.cocofile import CocoAnnotation, CocoImage, Id, Malformed
+from secondlook.ingest.source import Refusal, Source, SourceObject
+from secondlook.task import Dataset
+
+
+def read(dataset: Dataset) -> Source:
+    """Open a COCO file. The label is the category name, or the attribute that `label_from` names."""
+    path = Path(dataset.path)
+    return Source(_images_folder(dataset), _entries(cocofile.read(path), dataset.label_from))
+
+
+def _images_folder(dataset: Dataset) -> Path:
+    if dataset.images is not None:
+        return Path(dataset.images)
+    beside = Path(dataset.path).parent
+    return beside / "images" if (beside / "images").is_dir() else beside
+
+
+def _entries(coco: cocofile.CocoFile, label_from: str | None) -> Iterator[SourceObject | Refusal]:
+    images = {image.id: image for image in coco.images}
+    times_listed = Counter(image.id for image in coco.images)
+    categories = {category.id: category.name for category in coco.categories}
+    seen: set[Id] = set()
+    for annotation in coco.annotations:
+        if isinstance(annotation, Malformed):
+            yield Refusal("malformed", annotation.detail, source_id=annotation.source_id)
+            continue
+        image = images.get(annotation.image_id)
+        refusal = _refusal(annotation, image, repeated=annotation.id in seen)
+        if refusal is None and times_listed[annotation.image_id] > 1:
+            detail = f"image id {annotation.image_id} is listed {times_listed[annotation.image_id]} times"
+            refusal = Refusal("duplicate_id", detail, source_id=str(annotation.id))
+        seen.add(annotation.id)
+        if refusal is not None or image is None:
+            yield refusal or Refusal("unknown_image", "no such image")
+            continue
+        yield _source_object(annotation, image, categories.get(annotation.category_id or 0), label_from)
+
+
+def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: bool) -> Refusal | None:
+    source_id = str(annotation.id)
+    if image is None:
+        return Refusal("unknown_image", f"the file lists no image with id {annotation.image_id}", source_id=source_id)
+    if not _is_utf8(image.file_name):
+        return Refusal("bad_name", "the file name is not UTF-8", _shown(image.file_name), source_id)
+    if repeated:
+        return Refusal("duplicate_id", f"annotation id {source_id} was used before", image.file_name, source_id)
+    return None
+
+
+def _source_object(
+    annotation: CocoAnnotation, image: CocoImage, category: str | None, label_from: str | None
+) -> SourceObject:
+    attributes = {key: str(value) for key, value in (annotation.attributes or {}).items()}
+    box = annotation.bbox or []
+    stated = (int(image.width), int(image.height)) if image.width and image.height else None
+    if len(box) != 4:
+        box = [float("nan")] * 4
+    return SourceObject(
+        source_id=str(annotation.id),
+        image=image.file_name,
+        box_xywh=(box[0], box[1], box[2], box[3]),
+        label=attributes.get(label_from) if label_from else category,
+        category=category,
+        stated_size=stated,
+        segmentation=annotation.segmentation,
+        attributes=attributes,
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

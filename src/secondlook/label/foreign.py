@@ -1,0 +1,71 @@
+"""Classifier files that others wrote with pickle, read without running anything in them."""
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from secondlook.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Rebuilds dicts, lists, text and numbers; every class or function is refused, so nothing can be called."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> NoReturn:
+        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
+
+
+def read_label_mapping(path: Path) -> dict[str, int]:
+    """Read a `label_mapping.pkl` of class name -> index, or of index -> class name."""
+    try:
+        with path.open("rb") as file:
+            content = _PlainUnpickler(file).load()  # noqa: S301 (no global can be reached)
+    except (OSError, pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise DataError(f"{path}: is not a plain mapping of class names to numbers ({error}).") from error
+    return _as_mapping(content, path)
+
+
+def read_pth(path: Path, labels: Path | None) -> tuple[dict[str, "torch.Tensor"], list[str]]:
+    """Read weights and output names from a .pth file; the names stand in it or in `labels`.
+
+    The published layout is {model_state_dict, class_to_idx} (specs/relabeling.md, 4).
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read without running code from it; save a state_dict instead.") from error
+    weights = content.get("model_state_dict", content) if isinstance(content, dict) else None
+    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise DataError(f"{path}: holds no `model_state_dict` of tensors.")
+    if labels is not None:
+        mapping = read_label_mapping(labels)
+    elif "class_to_idx" in content:
+        mapping = _as_mapping(content["class_to_idx"], path)
+    else:
+        raise DataError(f"{path}: names no classes; give the `label_mapping.pkl` beside it as `labels`.")
+    return weights, sorted(mapping, key=lambda name: mapping[name])
+
+
+def load_weights(model: "torch.nn.Module", weights: dict[str, "torch.Tensor"], path: Path, name: str) -> None:
+    """Put `weights` into `model`; torchvision's and timm's ResNets share their parameter names."""
+    plain = {key.removeprefix("module."): value for key, value in weights.items()}
+    try:
+        model.load_state_dict(plain)
+    except RuntimeError as error:
+        raise DataError(f"{path}: its weights do not fit the model `{name}`; name the right `model`.") from error
+
+
+def _as_mapping(content: Any, path: Path) -> dict[str, int]:
+    if isinstance(content, dict) and all(isinstance(key, int) for key in content):
+        content = {value: key for key, value in content.items()}
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, int) for key, value in content.items()
+    ):
+        raise DataError(f"{path}: is not a plain mapping of class names to numbers.")
+    if sorted(content.values()) != list(range(len(content))):
+        raise DataError(f"{path}: its numbers are not 0 to {len(content) - 1}, each once.")
+    return content

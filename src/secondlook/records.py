@@ -1,0 +1,244 @@
+"""What stages hand each other: Arrow schemas, written as Parquet atomically and in the order of `instance_id`."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import secondlook
+from secondlook import files
+from secondlook.errors import DataError
+from secondlook.taxonomy import Taxonomy
+
+RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+ROW_GROUP = 4096
+CROP_ROW_GROUP = 128
+
+RejectReason = Literal[
+    "missing_image",
+    "unreadable_image",
+    "size_mismatch",
+    "bad_name",
+    "unknown_image",
+    "duplicate_id",
+    "bad_coordinates",
+    "empty_box",
+    "box_outside",
+    "unknown_class",
+    "malformed",
+    "not_selected",
+]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A kind of row: its name and its Arrow schema."""
+
+    name: str
+    schema: pa.Schema
+
+
+INSTANCE = Record(
+    "instance",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("image_path", pa.string(), nullable=False),
+            pa.field("source_id", pa.string(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            *(pa.field(name, pa.float32(), nullable=False) for name in ("x", "y", "w", "h")),
+            pa.field("segmentation", RLE),
+            pa.field("given_raw", pa.string()),
+            pa.field("given", pa.string()),
+            pa.field("truth", pa.string()),
+            pa.field("attributes", pa.map_(pa.string(), pa.string())),
+            pa.field("split", pa.string()),
+            pa.field("shard", pa.int32(), nullable=False),
+        ]
+    ),
+)
+REJECT = Record(
+    "reject",
+    pa.schema(
+        [
+            pa.field("image_path", pa.string()),
+            pa.field("source_id", pa.string()),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("detail", pa.string()),
+        ]
+    ),
+)
+CROP = Record(
+    "crop",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("trusted", pa.string()),  # the class of a reference object; null for the objects of the dataset
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("image", pa.binary(), nullable=False),
+        ]
+    ),
+)
+VOTE = Record(
+    "vote",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("labeler", pa.string(), nullable=False),
+            pa.field("label", pa.string()),
+            pa.field("probabilities", pa.list_(pa.float32())),
+            pa.field("confidence", pa.float32()),
+            pa.field("answer", pa.string()),
+            pa.field("status", pa.string(), nullable=False),
+        ]
+    ),
+)
+DECISION = Record(
+    "decision",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("given", pa.string()),
+            pa.field("label", pa.string()),
+            pa.field("posterior", pa.list_(pa.float32())),
+            pa.field("confidence", pa.float32(), nullable=False),
+            pa.field("agreement", pa.float32(), nullable=False),
+            pa.field("n_votes", pa.int32(), nullable=False),
+            pa.field("action", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+        ]
+    ),
+)
+
+
+def embedding(dimensions: int) -> Record:
+    """Return the record of `dimensions`-long float32 feature vectors."""
+    vector = pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False)
+    return Record("embedding", pa.schema([CROP.schema.field("instance_id"), CROP.schema.field("trusted"), vector]))
+
+
+def image_id(dataset: str, image: str) -> str:
+    """Return the stable 80-bit id of a picture: it depends on names, never on where the data lies."""
+    return _digest(dataset, image)
+
+
+def instance_id(dataset: str, image: str, source_id: str) -> str:
+    """Return the stable 80-bit id of an object."""
+    return _digest(dataset, image, source_id)
+
+
+def content_fraction(*parts: str) -> float:
+    """Return a number in [0, 1) that follows from `parts` alone: a seed made of content, not of a clock."""
+    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()) / 2**64
+
+
+def to_table(rows: Iterable[Mapping[str, Any]], record: Record) -> pa.Table:
+    """Make an Arrow table of `record` from row mappings."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=record.schema)
+
+
+def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, made_by: Mapping[str, Any]) -> None:
+    """Write `table` atomically; equal rows, taxonomy and `made_by` give equal bytes.
+
+    `made_by` says what made the rows (stage, options, model revision) and stands in the Parquet metadata.
+    """
+    table = table.select(record.schema.names).cast(record.schema)
+    key = "instance_id" if "instance_id" in record.schema.names else "source_id"
+    table = table.sort_by([(key, "ascending")])
+    metadata = {
+        "secondlook.record": record.name,
+        "secondlook.taxonomy": taxonomy.to_json(),
+        "secondlook.made_by": json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True),
+    }
+    # encoded pictures do not shrink: compressing them again only costs time
+    compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
+    with files.atomic_path(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(metadata),
+            temporary,
+            compression=compression if len(compression) > 1 else "zstd",
+            row_group_size=CROP_ROW_GROUP if record is CROP else ROW_GROUP,
+        )
+
+
+def read(path: Path, record: Record, *, filters: Any = None) -> pa.Table:
+    """Read a file of `record`; raise DataError when it is missing, broken or of another kind."""
+    check(path, record)
+    return pq.read_table(path, filters=filters)
+
+
+def read_many(paths: Sequence[Path], record: Record) -> pa.Table:
+    """Read several files of `record` into one table, rows in the order of the paths."""
+    tables = [read(path, record).replace_schema_metadata(None) for path in paths]
+    return pa.concat_tables(tables) if tables else record.schema.empty_table()
+
+
+def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
+    """Return the files among `paths`, each folder replaced by its first `shards` part files (by all when None)."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+        elif shards is not None:
+            found.extend(path / f"{shard:05d}.parquet" for shard in range(shards))
+        else:
+            found.extend(sorted(path.glob("[0-9]*.parquet")))
+    return found
+
+
+def check(path: Path, record: Record) -> None:
+    """Raise DataError unless `path` is a whole file of `record`."""
+    schema = _schema(path)
+    found = (schema.metadata or {}).get(b"secondlook.record", b"").decode()
+    if found != record.name:
+        kind = f"{found} rows" if found else "rows that Second Look did not write"
+        raise DataError(f"{path}: holds {kind}, but {record.name} rows are needed here; give another file.")
+    if record.name != "embedding" and not schema.remove_metadata().equals(record.schema):
+        raise DataError(f"{path}: its {record.name} rows have the columns of another version; make the file again.")
+
+
+def taxonomy_of(path: Path) -> Taxonomy:
+    """Return the taxonomy that the rows of `path` speak of."""
+    text = (_schema(path).metadata or {}).get(b"secondlook.taxonomy")
+    if text is None:
+        raise DataError(f"{path}: was not written by Second Look; it names no classes.")
+    return Taxonomy.from_json(text.decode())
+
+
+def majority_beside(consensus: Path) -> Path:
+    """Return where the decisions of plain majority stand, beside those of the chosen method."""
+    return consensus.with_name("majority.parquet")
+
+
+def rejects_beside(crops: Path) -> Path:
+    """Return where the reject rows of a file of crops stand."""
+    return crops.with_suffix(".rejects.parquet")
+
+
+def made_by(path: Path) -> dict[str, Any]:
+    """Return what made the rows of `path`."""
+    text = (_schema(path).metadata or {}).get(b"secondlook.made_by", b"{}")
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: is not a whole Parquet file; make it again.") from error
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=10).hexdigest()

@@ -1,0 +1,62 @@
+"""`summary.json`: the figures of a finished task, for scripts and for the last lines of a run."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import secondlook
+from secondlook.errors import DataError
+
+PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "scipy", "snakemake", "timm", "torch", "transformers")
+AUTOMATIC = ("keep", "relabel")
+
+
+def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
+    """Return the counts of a task from its objects (columns given, truth, label, action)."""
+    known = objects["truth"].notna()
+    automatic = objects["action"].isin(AUTOMATIC)
+    after = objects["label"].where(objects["action"] == "relabel", objects["given"])
+    return {
+        "objects": len(objects),
+        "with_truth": int(known.sum()),
+        "wrong_before": int((known & (objects["given"] != objects["truth"])).sum()),
+        "wrong_after": int((known & automatic & (after != objects["truth"])).sum()),
+        "sent_to_review": int((objects["action"] == "review").sum()),
+        "relabelled": int((objects["action"] == "relabel").sum()),
+        "rejected": rejected,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made the results."""
+    found = {"secondlook": secondlook.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def seconds_of(benchmarks: Sequence[Path]) -> float:
+    """Return the summed wall seconds of the jobs, from Snakemake's benchmark files; 0 where there are none."""
+    return round(sum(float(pd.read_csv(path, sep="\t")["s"].sum()) for path in benchmarks), 1)
+
+
+def as_text(path: Path) -> str:
+    """Return a summary as the last lines of a run."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is no summary of a finished run ({error}); run snakemake first.") from error
+    lines = [f"{path.parent.name}: {content['objects']} objects, {content['rejected']} rejected"]
+    if content["with_truth"]:
+        automatic = content["objects"] - content["sent_to_review"]
+        lines.append(f"  wrong labels before  {content['wrong_before']} of {content['with_truth']} with known truth")
+        lines.append(f"  wrong labels after   {content['wrong_after']} of {automatic} accepted automatically")
+    lines.append(f"  relabelled           {content['relabelled']}")
+    lines.append(f"  sent to review       {content['sent_to_review']}")
+    lines.append(f"  report               {path.parent / 'report' / 'report.html'}")
+    return "\n".join(lines)

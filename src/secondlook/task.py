@@ -1,0 +1,104 @@
+"""A task file: the dataset, which objects of it, the classes with their wordings, and whose labels to learn from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from secondlook import yamlfile
+from secondlook.config import Fraction
+from secondlook.errors import UsageError
+from secondlook.taxonomy import Taxonomy
+from secondlook.yamlfile import Strict
+
+TASK_FOLDER = Path("workflow/tasks")
+Format = Literal["coco", "folders"]
+
+
+class Dataset(Strict):
+    """Where labelled objects lie. Paths are relative to the folder in which the command runs."""
+
+    path: str
+    format: Format | None = None
+    images: str | None = None
+    label_from: str | None = None
+    truth: str | None = None
+
+
+class Exclusion(Strict):
+    """Objects to leave out: those that match every key given, by whole values."""
+
+    label: str | None = None
+    category: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Exclusion":
+        if self.label is None and self.category is None:
+            raise ValueError("give `label`, `category` or both")
+        return self
+
+
+class Selection(Strict):
+    """Which objects belong to the task; whole names, never substrings."""
+
+    categories: list[str] | None = None
+    labels: list[str] | None = None
+    skip: list[Exclusion] = []
+
+
+class Reference(Strict):
+    """Objects whose labels are trusted; classifiers and prototypes learn from them."""
+
+    own_fraction: Fraction = 0.0
+    sources: list[Dataset] = []
+
+
+class Rehearsal(Strict):
+    """Trust the dataset's labels as truth and hand wrong ones to a share of the objects, to see what is found."""
+
+    wrong_fraction: Fraction = 0.25
+    seed: int = 0
+
+
+class Task(Strict):
+    """One task: data, not code."""
+
+    title: str = ""
+    dataset: Dataset
+    select: Selection = Selection()
+    classes: Annotated[dict[str, list[str]], Field(min_length=1)]
+    unknown_labels: Literal["reject", "keep_unlabelled"] = "reject"
+    reference: Reference = Reference()
+    rehearsal: Rehearsal | None = None
+    labelers: list[str] = []
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _empty_aliases(cls, content: object) -> object:
+        if isinstance(content, list):
+            return {name: [] for name in content}
+        if isinstance(content, dict):
+            return {name: aliases or [] for name, aliases in content.items()}
+        return content
+
+    @model_validator(mode="after")
+    def _no_shared_wording(self) -> "Task":
+        try:
+            self.taxonomy()
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def taxonomy(self) -> Taxonomy:
+        """Return the classes of the task and their wordings."""
+        return Taxonomy({name: tuple(aliases) for name, aliases in self.classes.items()})
+
+
+def task_path(name: str) -> Path:
+    """Return the file of a task: `name` is a file name under `workflow/tasks` without ending, or a path."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else TASK_FOLDER / f"{name}.yaml"
+
+
+def load_task(path: Path) -> Task:
+    """Read and check a task file."""
+    return yamlfile.parse(Task, path)

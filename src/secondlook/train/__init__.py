@@ -1,0 +1,98 @@
+"""Stage `train`: reference crops become a classifier, kept as a folder that timm can load."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secondlook import files, inference, progress, records
+from secondlook.checkpoints import create_timm, timm_input
+from secondlook.config import ClassifierOptions
+from secondlook.taxonomy import Taxonomy
+from secondlook.train.data import load_reference, split_by_picture, take
+from secondlook.train.loop import Epoch, Trainer
+
+if TYPE_CHECKING:
+    import torch
+
+
+def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, threads: int = 1) -> None:
+    """Train on reference crops; write model.safetensors, config.json, labels.json and metrics.csv to folder `out`."""
+    taxonomy = records.taxonomy_of(crops)
+    rows = load_reference(crops, taxonomy)
+    _say_missing(rows, taxonomy)
+    inference.make_deterministic(options.seed, threads)
+    device = inference.pick_device(options.device)
+    model = create_timm(options.model, pretrained=options.pretrained, classes=len(taxonomy.classes)).to(device)
+    _, mean, std = timm_input(model)
+    training, validation = split_by_picture(rows, options)
+    trainer = Trainer(model, options, device, mean, std, len(taxonomy.classes))
+    best, history = trainer.fit(take(rows, training, taxonomy), take(rows, validation, taxonomy))
+    files.write_text(out / "metrics.csv", metrics_csv(history))
+    files.write_text(out / "labels.json", labels_json(taxonomy, options, len(training), len(validation)))
+    files.write_text(out / "config.json", timm_config(model, options, mean, std))
+    _write_weights(out / "model.safetensors", best)
+    chosen = min(history, key=lambda epoch: epoch.validation_loss)
+    progress.say(
+        f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
+        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {len(validation)} held-out crops"
+    )
+
+
+def metrics_csv(history: Sequence[Epoch]) -> str:
+    """Return one line per epoch."""
+    names = [field.name for field in fields(Epoch)]
+    lines = [",".join(names)]
+    for epoch in history:
+        values = asdict(epoch)
+        lines.append(",".join(f"{values[name]:.6g}" for name in names))
+    return "\n".join(lines) + "\n"
+
+
+def labels_json(taxonomy: Taxonomy, options: ClassifierOptions, training: int, validation: int) -> str:
+    """Return the classes in the order of the outputs, and what the classifier was trained with."""
+    content = {
+        "classes": list(taxonomy.classes),
+        "input_px": options.input_px,
+        "trained_on": training,
+        "validated_on": validation,
+        "options": options.model_dump(),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def timm_config(
+    model: "torch.nn.Module", options: ClassifierOptions, mean: tuple[float, ...], std: tuple[float, ...]
+) -> str:
+    """Return the `config.json` with which `timm.create_model("local-dir:...")` finds architecture and input."""
+    data = {
+        "input_size": [3, options.input_px, options.input_px],
+        "mean": list(mean),
+        "std": list(std),
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+    }
+    previous = getattr(model, "pretrained_cfg", {})
+    head = {key: previous[key] for key in ("first_conv", "classifier", "pool_size") if previous.get(key)}
+    architecture = previous.get("architecture", options.model)
+    num_classes = getattr(model, "num_classes", 0)
+    content = {
+        "architecture": architecture,
+        "num_classes": num_classes,
+        "pretrained_cfg": {**data, **head, "num_classes": num_classes},
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _write_weights(path: Path, weights: dict[str, "torch.Tensor"]) -> None:
+    from safetensors.torch import save
+
+    files.write_bytes(path, save({name: value.contiguous() for name, value in weights.items()}))
+
+
+def _say_missing(rows: list[dict[str, object]], taxonomy: Taxonomy) -> None:
+    present = {row["trusted"] for row in rows}
+    missing = [name for name in taxonomy.classes if name not in present]
+    if missing:
+        progress.say(f"train: no reference crops of {', '.join(missing)}; this classifier will never name them")

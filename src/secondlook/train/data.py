@@ -1,0 +1,77 @@
+"""Reference crops in memory, split into training and validation by picture."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook import images, records
+from secondlook.config import ClassifierOptions
+from secondlook.errors import DataError
+from secondlook.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Encoded crops with their classes as positions in the taxonomy, (crops,)."""
+
+    encoded: list[bytes]
+    target: NDArray[np.int64]
+
+    def pixels(self, rows: NDArray[np.int64], input_px: int) -> NDArray[np.uint8]:
+        """Return some crops as uint8 (rows, input_px, input_px, 3), aspect squashed as published."""
+        decoded = (images.decode_rgb(self.encoded[row]) for row in rows)
+        return np.stack([images.resize(picture, input_px, "squash") for picture in decoded])
+
+
+def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
+    """Return the rows of a file of reference crops; raise DataError when it cannot teach anything."""
+    rows = records.read(path, records.CROP).to_pylist()
+    classes = {row["trusted"] for row in rows}
+    if None in classes:
+        raise DataError(f"{path}: holds crops without a trusted class; give the crops of the reference.")
+    if len(classes) < 2:
+        raise DataError(
+            f"{path}: holds reference crops of {len(classes)} classes, at least 2 of {len(taxonomy.classes)} are "
+            "needed; add sources or `own_fraction` under `reference` in the task file."
+        )
+    return rows
+
+
+def split_by_picture(rows: list[dict[str, Any]], options: ClassifierOptions) -> tuple[list[int], list[int]]:
+    """Return training and validation rows; a picture is on one side only, every class keeps a training crop.
+
+    The order of pictures follows from their ids and the seed, so the split is the same on every machine.
+    """
+    by_picture: dict[str, list[int]] = {}
+    for position, row in enumerate(rows):
+        by_picture.setdefault(row["image_id"], []).append(position)
+    seed = str(options.seed)
+    pictures = sorted(by_picture, key=lambda image_id: records.content_fraction("validation", seed, image_id))
+    left = Counter(row["trusted"] for row in rows)
+    validation: list[int] = []
+    for picture in pictures:
+        if len(validation) >= options.validation_fraction * len(rows):
+            break
+        here = Counter(rows[position]["trusted"] for position in by_picture[picture])
+        if all(left[name] > count for name, count in here.items()):
+            left -= here
+            validation.extend(by_picture[picture])
+    held_out = set(validation)
+    return [position for position in range(len(rows)) if position not in held_out], sorted(held_out)
+
+
+def take(rows: list[dict[str, Any]], positions: list[int], taxonomy: Taxonomy) -> Crops:
+    """Return the chosen rows as `Crops`."""
+    chosen = [rows[position] for position in positions]
+    target = np.array([taxonomy.index(row["trusted"]) for row in chosen], dtype=np.int64)
+    return Crops([row["image"] for row in chosen], target)
+
+
+def class_weights(target: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Return N / N_class per class (specs/relabeling.md, 4), 0 for a class without crops."""
+    count = np.bincount(target, minlength=classes)
+    return np.where(count > 0, len(target) / np.maximum(count, 1), 0).astype(np.float32)

@@ -1,0 +1,103 @@
+"""The training loop: Adam, weighted cross-entropy, early stopping on the validation loss."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook import inference, progress
+from secondlook.config import ClassifierOptions
+from secondlook.train import augment
+from secondlook.train.data import Crops, class_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one pass; losses are means over crops, accuracies fractions."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_balanced_accuracy: float
+
+
+@dataclass
+class Trainer:
+    """A model, its crops and the generator that orders them."""
+
+    model: "nn.Module"
+    options: ClassifierOptions
+    device: "torch.device"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: int
+
+    def fit(self, train: Crops, validation: Crops) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
+        """Train until the epochs are done or `patience` epochs brought nothing; return the best weights."""
+        import torch
+
+        optimiser = torch.optim.Adam(self.model.parameters(), lr=self.options.learning_rate)
+        weights = class_weights(train.target, self.classes) if self.options.class_weights else np.ones(self.classes)
+        loss_of = torch.nn.CrossEntropyLoss(torch.tensor(weights, dtype=torch.float32, device=self.device))
+        history: list[Epoch] = []
+        best: dict[str, torch.Tensor] = {}
+        for epoch in progress.track(range(self.options.epochs), total=self.options.epochs, what="epochs"):
+            train_loss = self._train_epoch(train, epoch, optimiser, loss_of)
+            history.append(self._evaluate(validation or train, epoch, train_loss, loss_of))
+            best_epoch = min(history, key=lambda past: past.validation_loss).epoch
+            if best_epoch == epoch:
+                best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            elif epoch - best_epoch >= self.options.patience:
+                break
+        return best, history
+
+    def _train_epoch(self, crops: Crops, epoch: int, optimiser: Any, loss_of: Any) -> float:
+        random = np.random.default_rng([self.options.seed, epoch])
+        order = random.permutation(len(crops.target))
+        self.model.train()
+        total = 0.0
+        for rows in _chunks(order, self.options.batch_size):
+            if len(rows) == 1 and len(order) > 1:
+                continue  # batch normalisation has no variance over one crop
+            loss = loss_of(self._logits(crops, rows, random), self._target(crops, rows))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            total += float(loss.detach()) * len(rows)
+        return total / len(order)
+
+    def _evaluate(self, crops: Crops, epoch: int, train_loss: float, loss_of: Any) -> Epoch:
+        import torch
+
+        self.model.eval()
+        with torch.inference_mode():
+            parts = [self._logits(crops, rows, None) for rows in _chunks(np.arange(len(crops.target)), 64)]
+            logits = torch.cat(parts)
+            loss = float(loss_of(logits, self._target(crops, np.arange(len(crops.target)))))
+        right = logits.argmax(dim=1).cpu().numpy() == crops.target
+        recalls = [right[crops.target == index].mean() for index in np.unique(crops.target)]
+        return Epoch(epoch, train_loss, loss, float(right.mean()), float(np.mean(recalls)))
+
+    def _logits(self, crops: Crops, rows: NDArray[np.int64], random: np.random.Generator | None) -> "torch.Tensor":
+        pixels = crops.pixels(rows, self.options.input_px)
+        if random is not None and self.options.augment == "light":
+            pixels = augment.light(pixels, random)
+        logits: torch.Tensor = self.model(inference.to_normalised(pixels, self.mean, self.std, self.device))
+        return logits
+
+    def _target(self, crops: Crops, rows: NDArray[np.int64]) -> "torch.Tensor":
+        import torch
+
+        return torch.from_numpy(crops.target[rows]).to(self.device)
+
+
+def _chunks(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

@@ -1,0 +1,146 @@
+"""What the rules ask about a run: paths, parts and options. Pure values; nothing here imports a stage."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from secondlook.config import ClassifierLabelerOptions, Config, DemoOptions, IngestOptions
+from secondlook.errors import UsageError
+from secondlook.task import Task, load_task, task_path
+from secondlook.yamlfile import validate
+
+DEMO = "demo_signs"
+REFERENCE = "reference"
+TABLES = ("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv")
+CLASSIFIER_FILES = ("model.safetensors", "config.json", "labels.json", "metrics.csv")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A checked config with its checked task files, by task name."""
+
+    config: Config
+    tasks: Mapping[str, Task]
+    task_files: Mapping[str, Path]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, content: Any, source: str = "config") -> "Run":
+        """Check a config mapping and the task files it names; the demo is always there."""
+        config = validate(Config, content, source=source)
+        files = {path.stem: path for path in map(task_path, config.tasks)}
+        if len(files) < len(config.tasks):
+            raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")
+        asked = tuple(files)
+        if task_path(DEMO).is_file():
+            files.setdefault(DEMO, task_path(DEMO))
+        tasks = {name: load_task(path) for name, path in files.items()}
+        for name, task in tasks.items():
+            _require_labelers(files[name], task, config)
+        return cls(config, tasks, files, asked)
+
+    @staticmethod
+    def one_of(names: Iterable[str]) -> str:
+        """Return a wildcard constraint that matches any of `names` and nothing else."""
+        return "|".join(re.escape(name) for name in names) or "(?!)"
+
+    def folder(self, task: str) -> str:
+        """Return the results folder of a task."""
+        return f"{self.config.results}/{task}"
+
+    def shards(self) -> list[str]:
+        """Return the names of the parts into which a dataset is split."""
+        return [f"{shard:05d}" for shard in range(self.config.shards)]
+
+    def annotation_files(self, task: str) -> list[str]:
+        """Return what `ingest` reads: annotations, truth, reference sources."""
+        spec = self.tasks[task]
+        datasets = [spec.dataset, *spec.reference.sources]
+        paths = [path for dataset in datasets for path in (dataset.path, dataset.truth)]
+        return [path for path in paths if path is not None]
+
+    def final_files(self, task: str) -> list[str]:
+        """Return the files that a finished task has."""
+        folder = self.folder(task)
+        tables = [f"{folder}/evaluate/{name}" for name in TABLES]
+        return [f"{folder}/summary.json", f"{folder}/report/report.html", *self.exports(task), *tables]
+
+    def exports(self, task: str) -> list[str]:
+        """Return the exported datasets; only what came as COCO goes out as COCO."""
+        if self.tasks[task].dataset.path.endswith(".json"):
+            return [f"{self.folder(task)}/export/{name}/annotations.json" for name in self.config.export.formats]
+        return []
+
+    def votes(self, task: str) -> list[str]:
+        """Return the vote files of all labelers of a task, labeler by labeler."""
+        return [f"{folder}/{shard}.parquet" for folder in self.vote_folders(task) for shard in self.shards()]
+
+    def vote_folders(self, task: str) -> list[str]:
+        """Return the folder of votes of each labeler of a task."""
+        return [f"{self.folder(task)}/label/{labeler}" for labeler in self.tasks[task].labelers]
+
+    def objects_of(self, task: str, labeler: str, part: str) -> str:
+        """Return the crops or embeddings that a labeler looks at."""
+        spec = self.config.labelers[labeler]
+        if isinstance(spec, ClassifierLabelerOptions):
+            return f"{self.folder(task)}/crop/{part}.parquet"
+        return f"{self.folder(task)}/embed/{spec.encoder}/{part}.parquet"
+
+    def source_of(self, task: str, labeler: str) -> str:
+        """Return what a labeler learned from: reference embeddings, a classifier folder, or a file made elsewhere."""
+        spec = self.config.labelers[labeler]
+        if isinstance(spec, ClassifierLabelerOptions):
+            return spec.weights or f"{self.folder(task)}/train/{spec.classifier}"
+        return f"{self.folder(task)}/embed/{spec.encoder}/{REFERENCE}.parquet"
+
+    def source_files(self, task: str, labeler: str) -> list[str]:
+        """Return the files of `source_of`."""
+        spec = self.config.labelers[labeler]
+        source = self.source_of(task, labeler)
+        if isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None:
+            return [f"{source}/{name}" for name in CLASSIFIER_FILES]
+        return [source]
+
+    def encoder_options(self, task: str, encoder: str) -> str:
+        """Return the options of an encoder; one trained here becomes the folder of its classifier."""
+        spec = self.config.encoders[encoder]
+        if spec.trained is not None:
+            spec = spec.model_copy(update={"model": f"{self.folder(task)}/train/{spec.trained}", "trained": None})
+        return options(spec)
+
+    def encoder_files(self, task: str, encoder: str) -> list[str]:
+        """Return the files of an encoder that is trained here."""
+        trained = self.config.encoders[encoder].trained
+        return [f"{self.folder(task)}/train/{trained}/{name}" for name in CLASSIFIER_FILES] if trained else []
+
+    def demo_options(self) -> DemoOptions:
+        """Return the demo's options with the seed of the run."""
+        return DemoOptions(**self.config.demo.model_dump(), seed=self.config.seed)
+
+    def ingest_options(self) -> IngestOptions:
+        """Return the ingest options with the shards and the seed of the run."""
+        limit = self.config.ingest.max_reject_fraction
+        return IngestOptions(max_reject_fraction=limit, shards=self.config.shards, seed=self.config.seed)
+
+    def label_from(self, task: str) -> str | None:
+        """Return the annotation attribute that holds the labels of a task, None for the category."""
+        return self.tasks[task].dataset.label_from
+
+
+def options(model: BaseModel) -> str:
+    """Return settings as the JSON that `--options` takes; it stands in `params`, so a change reruns its rule."""
+    return json.dumps(model.model_dump(), sort_keys=True)
+
+
+def _require_labelers(path: Path, task: Task, config: Config) -> None:
+    for name in task.labelers:
+        if name not in config.labelers:
+            have = ", ".join(config.labelers) or "none"
+            raise UsageError(f"{path}: `labelers`: `{name}` does not stand in the config (there: {have}).")
+    if not task.labelers:
+        raise UsageError(f"{path}: `labelers` is empty; name at least one of those in the config.")

@@ -1,0 +1,122 @@
+"""YAML files read into pydantic models; every complaint names the file, the line and the nearest known key."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from secondlook.errors import UsageError
+
+KeyPath = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Base of every config model: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """Read a YAML mapping; return it with the line (from 1) on which each key path stands."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UsageError(f"{path}:{line}: is not valid YAML: {error.problem}.") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise UsageError(f"{path}: holds no keys; it must be a YAML mapping.")
+    lines = dict(_lines(node, ()))
+    _refuse_repeated_keys(path, node)
+    return yaml.safe_load(text), lines
+
+
+def parse(model: type[Model], path: Path) -> Model:
+    """Read `path` into `model`; raise UsageError with one line per bad key."""
+    content, lines = load(path)
+    return validate(model, content, source=str(path), lines=lines)
+
+
+def validate(model: type[Model], content: Any, *, source: str, lines: dict[KeyPath, int] | None = None) -> Model:
+    """Check `content` against `model`; `source` and `lines` make the complaints findable."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        complaints = [_complaint(model, detail, source, lines or {}) for detail in error.errors()]
+        raise UsageError("\n".join(complaints)) from error
+
+
+def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _lines(value, (*path, key.value))
+            yield (*path, key.value), key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _lines(value, (*path, index))
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise UsageError(f"{path}:{line}: `{key.value}` stands here and on line {seen[key.value]}; keep one.")
+            seen[key.value] = line
+            _refuse_repeated_keys(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(path, value)
+
+
+def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, lines: dict[KeyPath, int]) -> str:
+    place = _known_place(detail["loc"], lines) if lines else detail["loc"]
+    where = f"{source}:{lines[place]}" if place in lines else source
+    key = ".".join(str(part) for part in place)
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key `{key}`{_nearest(model, detail['loc'])}."
+    if detail["type"] == "missing":
+        return f"{where}: `{'.'.join(str(part) for part in detail['loc'])}` is missing."
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where}: `{key}`: {message} (given: {detail['input']!r})." if key else f"{where}: {message}."
+
+
+def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:
+    # pydantic adds the names of union members to the path; the file knows only keys and list positions
+    place: KeyPath = ()
+    for part in loc:
+        if (*place, part) in lines:
+            place = (*place, part)
+    return place
+
+
+def _nearest(model: type[BaseModel], loc: KeyPath) -> str:
+    *parents, key = loc
+    close = difflib.get_close_matches(str(key), _keys_at(model, parents), n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _keys_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
+    models: list[type[BaseModel]] = [model]
+    for part in parents:
+        fields = [found.model_fields[str(part)].annotation for found in models if str(part) in found.model_fields]
+        models = [inner for field in fields for inner in _models_in(field)] or models
+    return [name for found in models for name in found.model_fields]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models_in(argument)
