@@ -9,16 +9,18 @@ rule consensus:
         "logs/{task}/consensus.log",
     benchmark:
         f"{RESULTS}/benchmark/consensus.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        votes=lambda wildcards: [f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)],
+        votes=lambda wildcards: [
+            f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
+        ],
         shards=RUN.config.shards,
         options=options(RUN.config.consensus),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook consensus --instances {input.instances} {params.votes} --shards {params.shards} "
         "--out {output.consensus} --options {params.options:q} 2> {log}"

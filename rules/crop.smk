@@ -1,8 +1,10 @@
 rule crop:
     input:
-        lambda wildcards: f"{RESULTS}/ingest/reference.parquet"
-        if wildcards.part == REFERENCE
-        else f"{RESULTS}/ingest/instances.parquet",
+        lambda wildcards: (
+            f"{RESULTS}/ingest/reference.parquet"
+            if wildcards.part == REFERENCE
+            else f"{RESULTS}/ingest/instances.parquet"
+        ),
     output:
         crops=f"{RESULTS}/crop/{{part}}.parquet",
         rejects=f"{RESULTS}/crop/{{part}}.rejects.parquet",
@@ -10,15 +12,17 @@ rule crop:
         "logs/{task}/crop/{part}.log",
     benchmark:
         f"{RESULTS}/benchmark/crop.{{part}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
     params:
-        shard=lambda wildcards: "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}",
+        shard=lambda wildcards: (
+            "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}"
+        ),
         options=options(RUN.config.crop),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook crop {input} --out {output.crops} {params.shard} --options {params.options:q} "
         "--threads {threads} 2> {log}"

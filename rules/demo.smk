@@ -9,13 +9,13 @@ rule demo_draw:
         "logs/demo_signs/demo.log",
     benchmark:
         f"{RUN.config.results}/demo_signs/benchmark/demo.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
         options=options(RUN.demo_options()),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook demo --out data/demo_signs --options {params.options:q} 2> {log}"

@@ -8,13 +8,13 @@ rule embed:
         "logs/{task}/embed/{encoder}/{part}.log",
     benchmark:
         f"{RESULTS}/benchmark/embed.{{encoder}}.{{part}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
     params:
         options=lambda wildcards: RUN.encoder_options(wildcards.task, wildcards.encoder),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook embed {input.crops} --out {output} --options {params.options:q} --threads {threads} 2> {log}"

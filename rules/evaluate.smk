@@ -10,17 +10,19 @@ rule evaluate:
         "logs/{task}/evaluate.log",
     benchmark:
         f"{RESULTS}/benchmark/evaluate.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         folder=subpath(output[0], parent=True),
-        votes=lambda wildcards: [f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)],
+        votes=lambda wildcards: [
+            f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
+        ],
         shards=RUN.config.shards,
         options=options(RUN.config.evaluate),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
         "--consensus {input.consensus} --out {params.folder} --options {params.options:q} 2> {log}"

@@ -9,14 +9,14 @@ rule export:
         "logs/{task}/export/coco.log",
     benchmark:
         f"{RESULTS}/benchmark/export.coco.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         label_from=lambda wildcards: RUN.label_from(wildcards.task) or "",
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook export {input.annotations:q} --instances {input.instances} --consensus {input.consensus} "
         "--label-from {params.label_from:q} --out {output} 2> {log}"

@@ -10,14 +10,14 @@ rule ingest:
         "logs/{task}/ingest.log",
     benchmark:
         f"{RESULTS}/benchmark/ingest.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
     params:
         options=options(RUN.ingest_options()),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {output.rejects} "
         "--reference {output.reference} --options {params.options:q} 2> {log}"

@@ -1,6 +1,8 @@
 rule label:
     input:
-        objects=lambda wildcards: RUN.objects_of(wildcards.task, wildcards.labeler, wildcards.part),
+        objects=lambda wildcards: RUN.objects_of(
+            wildcards.task, wildcards.labeler, wildcards.part
+        ),
         source=lambda wildcards: RUN.source_files(wildcards.task, wildcards.labeler),
     output:
         f"{RESULTS}/label/{{labeler}}/{{part}}.parquet",
@@ -8,6 +10,8 @@ rule label:
         "logs/{task}/label/{labeler}/{part}.log",
     benchmark:
         f"{RESULTS}/benchmark/label.{{labeler}}.{{part}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -15,8 +19,6 @@ rule label:
     params:
         source=lambda wildcards: RUN.source_of(wildcards.task, wildcards.labeler),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.labeler]),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook label {input.objects} --source {params.source:q} --name {wildcards.labeler} --out {output} "
         "--options {params.options:q} --threads {threads} 2> {log}"

@@ -2,8 +2,13 @@ rule report:
     input:
         f"{RESULTS}/ingest/rejects.parquet",
         f"{RESULTS}/consensus/consensus.parquet",
-        lambda wildcards: [f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES],
-        lambda wildcards: [f"{RUN.folder(wildcards.task)}/crop/{shard}.parquet" for shard in RUN.shards()],
+        lambda wildcards: [
+            f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES
+        ],
+        lambda wildcards: [
+            f"{RUN.folder(wildcards.task)}/crop/{shard}.parquet"
+            for shard in RUN.shards()
+        ],
         lambda wildcards: RUN.exports(wildcards.task),
     output:
         report=f"{RESULTS}/report/report.html",
@@ -12,6 +17,8 @@ rule report:
         "logs/{task}/report.log",
     benchmark:
         f"{RESULTS}/benchmark/report.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -19,8 +26,6 @@ rule report:
     params:
         folder=subpath(output.summary, parent=True),
         options=options(RUN.config.report),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook report {params.folder} --out {output.report} --summary {output.summary} "
         "--options {params.options:q} 2> {log}"

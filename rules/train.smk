@@ -7,6 +7,8 @@ rule train:
         "logs/{task}/train/{classifier}.log",
     benchmark:
         f"{RESULTS}/benchmark/train.{{classifier}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -14,7 +16,5 @@ rule train:
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.classifiers[wildcards.classifier]),
-    conda:
-        "../envs/secondlook.yaml"
     shell:
         "secondlook train {input} --out {params.folder} --options {params.options:q} --threads {threads} 2> {log}"

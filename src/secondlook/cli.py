@@ -19,7 +19,9 @@ app = typer.Typer(
 
 Options = Annotated[
     str | None,
-    typer.Option("--options", metavar="YAML", help="Settings of this stage as a YAML or JSON mapping; see docs/config.md."),
+    typer.Option(
+        "--options", metavar="YAML", help="Settings of this stage as a YAML or JSON mapping; see docs/config.md."
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]

@@ -169,9 +169,7 @@ def _encode_parts(parts: dict[str, msgspec.Raw], annotations: Iterator[bytes]) -
     yield b"}\n"
 
 
-def _rewrite_item_by_item(
-    path: Path, content: bytes, edit: Edit, categories: list[dict[str, Any]]
-) -> Iterator[bytes]:
+def _rewrite_item_by_item(path: Path, content: bytes, edit: Edit, categories: list[dict[str, Any]]) -> Iterator[bytes]:
     parts = _loads(path, content)
     heads = _convert(parts["annotations"], CocoAnnotation)
     for annotation, head in zip(parts["annotations"], heads, strict=True):

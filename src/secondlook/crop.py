@@ -19,9 +19,7 @@ Row = dict[str, Any]
 _COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split"]
 
 
-def crop_shard(
-    instances: Path, out: Path, options: CropOptions, *, shard: int | None = None, threads: int = 1
-) -> None:
+def crop_shard(instances: Path, out: Path, options: CropOptions, *, shard: int | None = None, threads: int = 1) -> None:
     """Write the crops of one shard (of all objects when `shard` is None) to `out`.
 
     Objects of a picture that cannot be decoded become reject rows beside the crops (see `records.rejects_beside`);
@@ -36,12 +34,15 @@ def crop_shard(
         (rejects if "reason" in cut else crops).append(cut)
     _write(out, crops, rejects, options, taxonomy)
     if len(rejects) > options.max_reject_fraction * len(rows):
-        raise DataError(f"{len(rejects)} of {len(rows)} objects lie in pictures that cannot be decoded; see {records.rejects_beside(out)}.")
+        where = records.rejects_beside(out)
+        raise DataError(f"{len(rejects)} of {len(rows)} objects lie in pictures that cannot be decoded; see {where}.")
 
 
 def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[Row]:
     """Yield a crop row, or a reject row, for each instance row; pictures are decoded in `threads` threads."""
-    by_image = [list(group) for _, group in groupby(sorted(rows, key=itemgetter("image_path")), itemgetter("image_path"))]
+    by_image = [
+        list(group) for _, group in groupby(sorted(rows, key=itemgetter("image_path")), itemgetter("image_path"))
+    ]
     with ThreadPoolExecutor(threads) as pool:
         cuts = pool.map(lambda group: _cut_image(group, options), by_image)
         for group in progress.track(cuts, total=len(by_image), what="pictures"):

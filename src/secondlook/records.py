@@ -176,6 +176,12 @@ def read(path: Path, record: Record, *, filters: Any = None) -> pa.Table:
     return pq.read_table(path, filters=filters)
 
 
+def count(path: Path, record: Record) -> int:
+    """Return the number of rows of a file of `record`."""
+    check(path, record)
+    return int(pq.read_metadata(path).num_rows)
+
+
 def read_many(paths: Sequence[Path], record: Record) -> pa.Table:
     """Read several files of `record` into one table, rows in the order of the paths."""
     tables = [read(path, record).replace_schema_metadata(None) for path in paths]

@@ -49,7 +49,7 @@ class Taxonomy:
     @classmethod
     def of_names(cls, names: Iterable[str]) -> "Taxonomy":
         """Make a taxonomy of bare class names, first spelling first."""
-        return cls({name: () for name in dict.fromkeys(names)})
+        return cls(dict.fromkeys(dict.fromkeys(names), ()))
 
 
 def normalise(wording: str) -> str:

@@ -118,6 +118,34 @@ class Run:
         trained = self.config.encoders[encoder].trained
         return [f"{self.folder(task)}/train/{trained}/{name}" for name in CLASSIFIER_FILES] if trained else []
 
+    def encoder_of(self, labeler: str) -> str | None:
+        """Return the encoder whose vectors a labeler looks at, None when it looks at crops."""
+        spec = self.config.labelers[labeler]
+        return None if isinstance(spec, ClassifierLabelerOptions) else spec.encoder
+
+    def classifiers_of(self, task: str) -> set[str]:
+        """Return the classifiers that are trained for a task: those that vote and those that lend their body."""
+        names = set()
+        for labeler in self.tasks[task].labelers:
+            spec = self.config.labelers[labeler]
+            own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else None
+            encoder = self.encoder_of(labeler)
+            names |= {own, self.config.encoders[encoder].trained if encoder else None}
+        return {name for name in names if name is not None}
+
+    def jobs(self, task: str) -> dict[str, int]:
+        """Return the number of jobs of each stage of a task."""
+        shards, labelers = self.config.shards, self.tasks[task].labelers
+        encoders = {self.encoder_of(labeler) for labeler in labelers} - {None}
+        return {
+            "ingest": 1,
+            "crop": shards + 1,
+            "train": len(self.classifiers_of(task)),
+            "embed": len(encoders) * (shards + 1),
+            "label": len(labelers) * shards,
+            **{"consensus": 1, "evaluate": 1, "export": len(self.exports(task)), "report": 1},
+        }
+
     def demo_options(self) -> DemoOptions:
         """Return the demo's options with the seed of the run."""
         return DemoOptions(**self.config.demo.model_dump(), seed=self.config.seed)

@@ -69,9 +69,7 @@ def _m_step(
     return prior / prior.sum(), weight / weight.sum(axis=2, keepdims=True)
 
 
-def _e_step(
-    tempered: sparse.csr_array, prior: NDArray[np.float64], confusion: NDArray[np.float64]
-) -> Posterior:
+def _e_step(tempered: sparse.csr_array, prior: NDArray[np.float64], confusion: NDArray[np.float64]) -> Posterior:
     log_confusion = np.log(confusion).transpose(0, 2, 1).reshape(-1, len(prior))  # (labelers * answers, truth)
     log_p = np.log(prior) + tempered @ log_confusion
     p = np.exp(log_p - log_p.max(axis=1, keepdims=True))

@@ -1,14 +1,19 @@
 """Stage `embed`: the crops of a shard become feature vectors, batch by batch."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from secondlook import images, inference, progress, records
 from secondlook.config import EncoderOptions
 from secondlook.embed.encoder import Encoder
+
+if TYPE_CHECKING:
+    import torch
 
 
 def embed_crops(crops: Path, out: Path, options: EncoderOptions, *, threads: int = 1) -> None:
@@ -42,15 +47,14 @@ def embed_crops(crops: Path, out: Path, options: EncoderOptions, *, threads: int
     progress.say(f"embed: {len(ids)} vectors of {matrix.shape[1]}")
 
 
-def load_encoder(options: EncoderOptions, device: "object") -> Encoder:
+def load_encoder(options: EncoderOptions, device: "torch.device") -> Encoder:
     """Return the encoder that `options` names."""
     from secondlook.embed.timm_encoder import TimmEncoder
     from secondlook.embed.transformers_encoder import TransformersEncoder
 
-    kinds = {"timm": TimmEncoder, "transformers": TransformersEncoder}
-    return kinds[options.kind](options, device)
+    return TimmEncoder(options, device) if options.kind == "timm" else TransformersEncoder(options, device)
 
 
-def to_fixed_size_lists(matrix: np.ndarray) -> pa.Array:
+def to_fixed_size_lists(matrix: NDArray[np.float32]) -> pa.Array:
     """Return the rows of a float32 matrix as an Arrow column."""
     return pa.FixedSizeListArray.from_arrays(pa.array(matrix.astype(np.float32).ravel()), matrix.shape[1])

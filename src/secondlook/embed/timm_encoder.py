@@ -1,6 +1,6 @@
 """Encoders of the timm library, and the bodies of classifiers trained here."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secondlook.checkpoints import create_timm, folder_revision, timm_input
 from secondlook.config import EncoderOptions
@@ -17,7 +17,7 @@ class TimmEncoder:
         import torch
 
         name = str(options.model)
-        model = create_timm(name, pretrained=True, classes=0)
+        model: Any = create_timm(name, pretrained=True, classes=0)
         self._model = model.to(device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32).eval()
         self._pooling = options.pooling
         self._prefix_tokens = int(getattr(model, "num_prefix_tokens", 0))
@@ -27,7 +27,7 @@ class TimmEncoder:
     def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
         """Return float32 features (n, dimensions); the maps of convolutional models count as patch tokens."""
         dtype = next(self._model.parameters()).dtype
-        features = self._model.forward_features(batch.to(dtype))
+        features: torch.Tensor = self._model.forward_features(batch.to(dtype))
         if features.ndim == 4:
             features = features.flatten(2).transpose(1, 2)
         return pool_tokens(features, self._pooling, self._prefix_tokens).float()

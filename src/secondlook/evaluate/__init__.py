@@ -13,9 +13,7 @@ from secondlook.evaluate.judges import Judge, Objects, load_judges, load_objects
 from secondlook.evaluate.scores import Draws, Scores, score
 
 
-def evaluate(
-    instances: Path, votes: Sequence[Path], consensus: Path, out: Path, options: EvaluateOptions
-) -> None:
+def evaluate(instances: Path, votes: Sequence[Path], consensus: Path, out: Path, options: EvaluateOptions) -> None:
     """Write the tables to folder `out`; without any truth they have headings and no scores."""
     taxonomy = records.taxonomy_of(instances)
     objects = load_objects(instances, taxonomy)

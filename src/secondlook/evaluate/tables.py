@@ -62,8 +62,8 @@ def calibration_table(confidence: NDArray[np.float64], right: NDArray[np.bool_])
     for index in range(len(BIN_EDGES) - 1):
         inside = position == index
         if inside.any():
-            rows.append((BIN_EDGES[index], BIN_EDGES[index + 1], int(inside.sum()), confidence[inside].mean()))
-            rows[-1] = (*rows[-1], right[inside].mean())
+            means = (confidence[inside].mean(), right[inside].mean())
+            rows.append((BIN_EDGES[index], BIN_EDGES[index + 1], int(inside.sum()), *means))
     return pd.DataFrame(rows, columns=["from", "to", "n", "mean_confidence", "accuracy"])
 
 

@@ -11,7 +11,7 @@ from secondlook.errors import DataError
 from secondlook.ingest import formats
 from secondlook.ingest.labels import LabelRules, read_truth, rehearse
 from secondlook.ingest.objects import Checker, Row
-from secondlook.ingest.source import Refusal, SourceObject
+from secondlook.ingest.source import RefusedError, SourceObject
 from secondlook.task import Dataset, Rehearsal, Task
 from secondlook.taxonomy import Taxonomy, normalise
 
@@ -33,7 +33,7 @@ class Ingested:
     taxonomy: Taxonomy
     instances: list[Row] = field(default_factory=list)
     reference: list[Row] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[RefusedError] = field(default_factory=list)
 
     def refused(self) -> int:
         """Number of refused entries; those that the selection leaves out do not count."""
@@ -100,10 +100,10 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
             records.write(path, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
 
 
-def _read(name: str, dataset: Dataset, rules: LabelRules, rows: list[Row], refusals: list[Refusal]) -> None:
+def _read(name: str, dataset: Dataset, rules: LabelRules, rows: list[Row], refusals: list[RefusedError]) -> None:
     source = formats.READERS[formats.detect(dataset)](dataset)
     for row in Checker(name, source.images, rules).rows(source):
-        if isinstance(row, Refusal):
+        if isinstance(row, RefusedError):
             refusals.append(row)
         else:
             rows.append(row)
@@ -116,11 +116,11 @@ def _split_off_reference(rows: list[Row], fraction: float, seed: int, result: In
         (result.reference if trusted else result.instances).append(row)
 
 
-def _trusted(rows: Iterable[Row], refusals: list[Refusal]) -> Iterable[Row]:
+def _trusted(rows: Iterable[Row], refusals: list[RefusedError]) -> Iterable[Row]:
     for row in rows:
         if row["given"] is None:
             detail = "a reference object needs a label"
-            refusals.append(Refusal("unknown_class", detail, row["image_path"], row["source_id"]))
+            refusals.append(RefusedError("unknown_class", detail, row["image_path"], row["source_id"]))
         else:
             yield {**row, "truth": row["given"]}
 

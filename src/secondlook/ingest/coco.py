@@ -6,7 +6,7 @@ from pathlib import Path
 
 from secondlook import cocofile
 from secondlook.cocofile import CocoAnnotation, CocoImage, Id, Malformed
-from secondlook.ingest.source import Refusal, Source, SourceObject
+from secondlook.ingest.source import RefusedError, Source, SourceObject
 from secondlook.task import Dataset
 
 
@@ -23,35 +23,37 @@ def _images_folder(dataset: Dataset) -> Path:
     return beside / "images" if (beside / "images").is_dir() else beside
 
 
-def _entries(coco: cocofile.CocoFile, label_from: str | None) -> Iterator[SourceObject | Refusal]:
+def _entries(coco: cocofile.CocoFile, label_from: str | None) -> Iterator[SourceObject | RefusedError]:
     images = {image.id: image for image in coco.images}
     times_listed = Counter(image.id for image in coco.images)
     categories = {category.id: category.name for category in coco.categories}
     seen: set[Id] = set()
     for annotation in coco.annotations:
         if isinstance(annotation, Malformed):
-            yield Refusal("malformed", annotation.detail, source_id=annotation.source_id)
+            yield RefusedError("malformed", annotation.detail, source_id=annotation.source_id)
             continue
         image = images.get(annotation.image_id)
         refusal = _refusal(annotation, image, repeated=annotation.id in seen)
         if refusal is None and times_listed[annotation.image_id] > 1:
             detail = f"image id {annotation.image_id} is listed {times_listed[annotation.image_id]} times"
-            refusal = Refusal("duplicate_id", detail, source_id=str(annotation.id))
+            refusal = RefusedError("duplicate_id", detail, source_id=str(annotation.id))
         seen.add(annotation.id)
         if refusal is not None or image is None:
-            yield refusal or Refusal("unknown_image", "no such image")
+            yield refusal or RefusedError("unknown_image", "no such image")
             continue
         yield _source_object(annotation, image, categories.get(annotation.category_id or 0), label_from)
 
 
-def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: bool) -> Refusal | None:
+def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: bool) -> RefusedError | None:
     source_id = str(annotation.id)
     if image is None:
-        return Refusal("unknown_image", f"the file lists no image with id {annotation.image_id}", source_id=source_id)
+        return RefusedError(
+            "unknown_image", f"the file lists no image with id {annotation.image_id}", source_id=source_id
+        )
     if not _is_utf8(image.file_name):
-        return Refusal("bad_name", "the file name is not UTF-8", _shown(image.file_name), source_id)
+        return RefusedError("bad_name", "the file name is not UTF-8", _shown(image.file_name), source_id)
     if repeated:
-        return Refusal("duplicate_id", f"annotation id {source_id} was used before", image.file_name, source_id)
+        return RefusedError("duplicate_id", f"annotation id {source_id} was used before", image.file_name, source_id)
     return None
 
 

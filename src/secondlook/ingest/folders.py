@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook.errors import DataError
-from secondlook.ingest.source import Refusal, Source, SourceObject
+from secondlook.ingest.source import RefusedError, Source, SourceObject
 from secondlook.task import Dataset
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
@@ -19,7 +19,7 @@ def read(dataset: Dataset) -> Source:
     return Source(root, _entries(root, classes))
 
 
-def _entries(root: Path, classes: list[Path]) -> Iterator[SourceObject | Refusal]:
+def _entries(root: Path, classes: list[Path]) -> Iterator[SourceObject | RefusedError]:
     for folder in classes:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES and path.is_file():

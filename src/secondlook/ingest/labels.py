@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook.errors import DataError
-from secondlook.ingest.source import Refusal, SourceObject
+from secondlook.ingest.source import RefusedError, SourceObject
 from secondlook.records import content_fraction
 from secondlook.task import Exclusion, Rehearsal, Selection
 from secondlook.taxonomy import Taxonomy, normalise
@@ -21,14 +21,14 @@ class LabelRules:
 
 
 def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
-    """Return the class of `entry`, None when it has no label; raise Refusal when it is not wanted or not known."""
+    """Return the class of `entry`, None when it has no label; raise RefusedError when it is not wanted or not known."""
     if not _is_selected(entry, rules.select):
-        raise Refusal("not_selected", "left out by the selection of the task")
+        raise RefusedError("not_selected", "left out by the selection of the task")
     if entry.label is None:
         return None
     name = rules.taxonomy.resolve(entry.label)
     if name is None and not rules.keep_unknown:
-        raise Refusal("unknown_class", f"`{entry.label}` is no class of the task and no alias of one")
+        raise RefusedError("unknown_class", f"`{entry.label}` is no class of the task and no alias of one")
     return name
 
 

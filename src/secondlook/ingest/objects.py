@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from secondlook import cocofile, records
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
-from secondlook.ingest.source import Refusal, Source, SourceObject
+from secondlook.ingest.source import RefusedError, Source, SourceObject
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -25,18 +25,18 @@ class Checker:
     dataset: str
     images: Path
     rules: LabelRules
-    headers: dict[str, Header | Refusal] = field(default_factory=dict)
+    headers: dict[str, Header | RefusedError] = field(default_factory=dict)
 
-    def rows(self, source: Source) -> Iterator[Row | Refusal]:
+    def rows(self, source: Source) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each entry of `source`, in its order."""
         for entry in source.entries:
-            if isinstance(entry, Refusal):
+            if isinstance(entry, RefusedError):
                 yield entry
                 continue
             try:
                 yield self._row(entry)
-            except Refusal as refusal:
-                yield Refusal(refusal.reason, refusal.detail, str(self.images / entry.image), entry.source_id)
+            except RefusedError as refusal:
+                yield RefusedError(refusal.reason, refusal.detail, str(self.images / entry.image), entry.source_id)
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
@@ -60,31 +60,31 @@ class Checker:
         found = self.headers.get(entry.image)
         if found is None:
             found = self.headers[entry.image] = _read_header(self.images / entry.image)
-        if isinstance(found, Refusal):
+        if isinstance(found, RefusedError):
             raise found
         if entry.stated_size not in (None, (found.width, found.height)):
             stated = "x".join(str(side) for side in entry.stated_size or ())
             detail = f"the annotations say {stated} px, the picture has {found.width}x{found.height}"
-            raise Refusal("size_mismatch", detail)
+            raise RefusedError("size_mismatch", detail)
         return found
 
 
-def _read_header(path: Path) -> Header | Refusal:
+def _read_header(path: Path) -> Header | RefusedError:
     if not path.is_file():
-        return Refusal("missing_image", "no such file")
+        return RefusedError("missing_image", "no such file")
     try:
         return read_header(path)
     except UnreadableImageError as error:
-        return Refusal("unreadable_image", str(error))
+        return RefusedError("unreadable_image", str(error))
 
 
 def _checked_box(box: Box | None) -> Box | None:
     if box is None:
         return None
     if not all(math.isfinite(value) for value in box):
-        raise Refusal("bad_coordinates", f"bbox {list(box)} is not four finite numbers")
+        raise RefusedError("bad_coordinates", f"bbox {list(box)} is not four finite numbers")
     if box[2] <= 0 or box[3] <= 0:
-        raise Refusal("empty_box", f"bbox {list(box)} has no area")
+        raise RefusedError("empty_box", f"bbox {list(box)} has no area")
     return box
 
 
@@ -93,7 +93,7 @@ def _clipped(box: Box, header: Header) -> Box:
     left, top = max(x, 0.0), max(y, 0.0)
     right, bottom = min(x + w, float(header.width)), min(y + h, float(header.height))
     if right <= left or bottom <= top:
-        raise Refusal("box_outside", f"bbox {list(box)} lies outside the {header.width}x{header.height} picture")
+        raise RefusedError("box_outside", f"bbox {list(box)} lies outside the {header.width}x{header.height} picture")
     inside = (left, top, right) == (x, y, x + w) and bottom == y + h
     return box if inside else (left, top, right - left, bottom - top)
 
@@ -105,7 +105,7 @@ def _segmentation_to_rle(value: Any, header: Header) -> Row | None:
             return None
         rle = _merged_rle(shape, header)
     except (msgspec.DecodeError, TypeError, ValueError, KeyError) as error:
-        raise Refusal("malformed", f"the segmentation cannot be read ({error})") from error
+        raise RefusedError("malformed", f"the segmentation cannot be read ({error})") from error
     counts = rle["counts"]
     return {
         "size": [int(side) for side in rle["size"]],

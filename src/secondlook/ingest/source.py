@@ -25,7 +25,7 @@ class SourceObject:
 
 
 @dataclass(frozen=True)
-class Refusal(Exception):
+class RefusedError(Exception):
     """Why one entry is left out; becomes a reject row."""
 
     reason: RejectReason
@@ -39,7 +39,7 @@ class Source:
     """An opened dataset: the folder its picture names are relative to, and its entries in file order."""
 
     images: Path
-    entries: Iterator[SourceObject | Refusal]
+    entries: Iterator[SourceObject | RefusedError]
 
 
 Reader = Callable[[Dataset], Source]

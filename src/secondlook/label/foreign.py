@@ -21,7 +21,7 @@ def read_label_mapping(path: Path) -> dict[str, int]:
     """Read a `label_mapping.pkl` of class name -> index, or of index -> class name."""
     try:
         with path.open("rb") as file:
-            content = _PlainUnpickler(file).load()  # noqa: S301 (no global can be reached)
+            content = _PlainUnpickler(file).load()
     except (OSError, pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: is not a plain mapping of class names to numbers ({error}).") from error
     return _as_mapping(content, path)

@@ -51,13 +51,15 @@ def load_objects(results: Path) -> pd.DataFrame:
     columns = ["instance_id", "truth", "shard"]
     instances = records.read(results / "ingest" / "instances.parquet", records.INSTANCE).select(columns)
     decisions = records.read(results / "consensus" / "consensus.parquet", records.DECISION).drop(["posterior"])
-    return instances.to_pandas().merge(decisions.to_pandas(), on="instance_id", how="inner", validate="1:1")
+    objects: pd.DataFrame = instances.to_pandas()
+    return objects.merge(decisions.to_pandas(), on="instance_id", how="inner", validate="1:1")
 
 
 def load_rejects(results: Path) -> pd.DataFrame:
     """Return the reject rows of ingest and crop."""
     paths = [results / "ingest" / "rejects.parquet", *sorted((results / "crop").glob("*.rejects.parquet"))]
-    return records.read_many(paths, records.REJECT).to_pandas()
+    rejects: pd.DataFrame = records.read_many(paths, records.REJECT).to_pandas()
+    return rejects
 
 
 def render(context: dict[str, Any]) -> str:

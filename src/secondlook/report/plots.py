@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +15,7 @@ KEEP, RELABEL, REVIEW = "#3f8f6b", "#2f6fb3", "#d9902f"
 ACTION_COLOURS = {"keep": KEEP, "relabel": RELABEL, "review": REVIEW}
 NO_ANSWER = "(no answer)"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "secondlook",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -97,7 +98,9 @@ def calibration(table: pd.DataFrame) -> str:
         axes.scatter(table["mean_confidence"], table["accuracy"], s=sizes, color=RELABEL, alpha=0.75, zorder=3)
         for _, row in table.iterrows():
             place = (row["mean_confidence"], row["accuracy"])
-            axes.annotate(f"{int(row['n'])}", place, textcoords="offset points", xytext=(0, -16), fontsize=8, ha="center")
+            axes.annotate(
+                f"{int(row['n'])}", place, textcoords="offset points", xytext=(0, -16), fontsize=8, ha="center"
+            )
         axes.set_xlim(0, 1.03)
         axes.set_ylim(0, 1.05)
         axes.set_xlabel("posterior of the proposal")

@@ -14,10 +14,10 @@ def light(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.
 
 
 def _change(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    changed = _blur(_move(picture, random), random).astype(np.float32)
+    moved = _blur(_move(picture, random), random)
     gain = random.uniform(0.5, 1.4) * random.uniform(0.9, 1.1, size=3)
-    changed = (changed - 127) * random.uniform(0.5, 1.2) + 127 * gain
-    changed += random.normal(0, random.uniform(0, 12), size=changed.shape)
+    changed = np.asarray((moved - 127.0) * random.uniform(0.5, 1.2) + 127 * gain, dtype=np.float32)
+    changed += random.normal(0, random.uniform(0, 12), size=changed.shape).astype(np.float32)
     _cover(changed, random)
     return np.clip(changed, 0, 255).astype(np.uint8)
 

@@ -29,7 +29,7 @@ class Crops:
 
 def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
     """Return the rows of a file of reference crops; raise DataError when it cannot teach anything."""
-    rows = records.read(path, records.CROP).to_pylist()
+    rows: list[dict[str, Any]] = records.read(path, records.CROP).to_pylist()
     classes = {row["trusted"] for row in rows}
     if None in classes:
         raise DataError(f"{path}: holds crops without a trusted class; give the crops of the reference.")

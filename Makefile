@@ -1,0 +1,93 @@
+# Second Look. `make` lists the targets; each of them does all the set-up it needs on a fresh clone.
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= all
+SNAKEMAKE_ARGS ?=
+LOCK := envs/requirements.txt
+DEV_LOCK := envs/requirements-dev.txt
+export PATH := $(abspath $(BIN)):$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-slurm lint bench docs plan lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready ## create .venv with the locked packages; does nothing when it is there
+setup-dev: $(VENV)/.ready-dev ## the same with the tools of tests and lint
+
+demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the report (about two minutes)
+	@$(call exclusively,snakemake --unlock --quiet all 2>/dev/null; \
+	  snakemake demo --cores $(CORES) --rerun-incomplete --quiet progress host $(SNAKEMAKE_ARGS))
+	@secondlook summary results/demo_signs/summary.json
+
+test: $(VENV)/.ready-dev lint ## lint and run the tests
+	pytest -n auto --dist worksteal
+
+test-slurm: ## the workflow on a real Slurm (not there yet: its own issue)
+	@echo "make test-slurm: the Slurm tests are not written yet; see CHANGELOG.md." >&2; exit 2
+
+lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, secondlook check
+	ruff check
+	ruff format --check
+	mypy
+	snakefmt --check Snakefile rules
+	snakemake --lint
+	secondlook check
+	@! grep -rInE 'https?://(files\.)?(pypi|pythonhosted|registry\.npmjs)' --exclude-dir=.git --exclude-dir=.venv . \
+	  || { echo "lint: a file names a package registry" >&2; exit 1; }
+
+bench: $(VENV)/.ready-dev ## measure beside references; the last lines are the ratios
+	@for script in bench/*.py; do python $$script || exit 1; done
+
+docs: $(VENV)/.ready-dev ## write docs/commands.md and docs/config.md from the code
+	python docs/generate.py
+
+plan: $(VENV)/.ready ## what the run in config.yaml costs
+	@secondlook plan
+
+lock: $(VENV)/.uv ## compile the lock files from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  pyproject.toml -o $(LOCK)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  pyproject.toml --extra dev -c $(LOCK) -o $(DEV_LOCK)
+
+clean: ## remove results, logs and the environment
+	rm -rf results logs data/demo_signs .snakemake $(VENV)
+
+# A killed set-up leaves no stamp, so the next one starts from nothing.
+$(VENV)/.uv:
+	@rm -rf $(VENV)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: Python 3.11 or newer is needed; 'python3 --version' says otherwise." >&2; exit 2; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory install-venv-module
+	@python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	@touch $@
+
+.PHONY: install-venv-module
+install-venv-module:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	else echo "make: Python's venv module is missing; run 'apt-get install python3-venv' as root." >&2; exit 2; fi
+
+$(VENV)/.ready: $(VENV)/.uv $(LOCK) pyproject.toml
+	@echo "setting up $(VENV) (once; about 6 GB with PyTorch)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(LOCK)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready $(DEV_LOCK)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(DEV_LOCK)
+	@touch $@
+
+# One run at a time in a folder. The kernel drops the lock with the last process of a run, however it was killed;
+# holding it proves that Snakemake's own lock is a leftover, which `--unlock` may then remove.
+define exclusively
+mkdir -p .snakemake; \
+if command -v flock >/dev/null; then \
+  flock --nonblock .snakemake/make.lock true || echo "waiting for another run in this folder to end"; \
+  flock .snakemake/make.lock sh -c '$(1)'; \
+else $(1); fi
+endef

@@ -1,0 +1,48 @@
+"""`secondlook check`: is the config sound, what would run, and what is still missing on disk?"""
+
+from pathlib import Path
+
+from secondlook import yamlfile
+from secondlook.config import Config
+from secondlook.errors import UsageError
+from secondlook.task import Task, load_task, task_path
+from secondlook.workflow import DEMO, Run
+
+
+def check_all(config: Path) -> str:
+    """Return what would run; raise UsageError with one line per bad key of the config and of its task files."""
+    complaints: list[str] = []
+    parsed = _collect(complaints, config)
+    for name in parsed.tasks if parsed else []:
+        try:
+            load_task(task_path(name))
+        except UsageError as error:
+            complaints.append(str(error))
+    if complaints:
+        raise UsageError("\n".join(complaints))
+    content, _ = yamlfile.load(config)
+    run = Run.of(content, source=str(config))
+    lines = [f"{config}: sound"]
+    for name in run.names:
+        lines.extend(_describe(run, name, run.tasks[name]))
+    return "\n".join(lines)
+
+
+def _collect(complaints: list[str], config: Path) -> Config | None:
+    try:
+        return yamlfile.parse(Config, config)
+    except UsageError as error:
+        complaints.append(str(error))
+        return None
+
+
+def _describe(run: Run, name: str, task: Task) -> list[str]:
+    lines = [
+        f"task {name} ({run.task_files[name]}): {len(task.classes)} classes, {len(task.labelers)} labelers, "
+        f"{run.config.shards} shards",
+        "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
+    ]
+    for path in run.annotation_files(name):
+        if not Path(path).exists() and name != DEMO:
+            lines.append(f"  missing: {path}; fetch the dataset, or correct its path in {run.task_files[name]}")
+    return lines

@@ -1,0 +1,124 @@
+"""`secondlook new-task`: a commented draft of a task file, from what a COCO file holds."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from secondlook import cocofile, files
+from secondlook.cocofile import CocoAnnotation, CocoFile
+from secondlook.errors import DataError, UsageError
+from secondlook.taxonomy import normalise
+
+MOST_VALUES = 100
+_IRREGULAR = {"people": "person", "pedestrians": "pedestrian"}
+
+
+def draft(annotations: Path, images: Path | None, label_from: str | None) -> str:
+    """Return the text of a task file with the classes of `annotations`, their counts and a draft of aliases."""
+    coco = cocofile.read(annotations)
+    counts = _label_counts(coco, label_from)
+    if not counts:
+        raise DataError(f"{annotations}: {_no_labels(coco, label_from)}")
+    head = [
+        f"# A draft made by `secondlook new-task` from {annotations.name}: look through the classes and aliases.",
+        f"title: {json.dumps(annotations.parent.name or annotations.stem)}",
+        "",
+        "dataset:",
+        "  format: coco",
+        f"  path: {json.dumps(str(annotations))}",
+    ]
+    if images is not None:
+        head.append(f"  images: {json.dumps(str(images))}")
+    head.append(_label_lines(coco, label_from))
+    return "\n".join([*head, *_classes(counts), *_TAIL]) + "\n"
+
+
+def write_new(out: Path, text: str) -> None:
+    """Write a task file that is not there yet."""
+    if out.exists():
+        raise UsageError(f"{out}: is already there; give another --out or remove it.")
+    files.write_text(out, text)
+
+
+def _label_counts(coco: CocoFile, label_from: str | None) -> Counter[str]:
+    names = {category.id: category.name for category in coco.categories}
+    sound = [entry for entry in coco.annotations if isinstance(entry, CocoAnnotation)]
+    if label_from is None:
+        return Counter(names[entry.category_id] for entry in sound if entry.category_id in names)
+    found = ((entry.attributes or {}).get(label_from) for entry in sound)
+    return Counter(str(value) for value in found if value is not None)
+
+
+def _attributes(coco: CocoFile) -> dict[str, int]:
+    """Return the number of different values of each text attribute."""
+    values: dict[str, set[str]] = {}
+    for entry in coco.annotations:
+        if isinstance(entry, CocoAnnotation):
+            for key, value in (entry.attributes or {}).items():
+                if isinstance(value, str):
+                    values.setdefault(key, set()).add(value)
+    return {key: len(found) for key, found in values.items() if 1 < len(found) <= MOST_VALUES}
+
+
+def _label_lines(coco: CocoFile, label_from: str | None) -> str:
+    if label_from is not None:
+        return f"  label_from: {json.dumps(label_from)}"
+    others = _attributes(coco)
+    if not others:
+        return "  # label_from: NAME   # when the class stands in an annotation attribute"
+    listed = ", ".join(f"{key} ({count} values)" for key, count in others.items())
+    return f"  # label_from: NAME   # the class may stand in an attribute; this file has {listed}"
+
+
+def _no_labels(coco: CocoFile, label_from: str | None) -> str:
+    if label_from is None:
+        return "holds no annotation with a category; nothing can be drafted from it."
+    listed = ", ".join(_attributes(coco)) or "none"
+    return f"no annotation has the attribute `{label_from}`; its text attributes are: {listed}."
+
+
+def _classes(counts: Counter[str]) -> list[str]:
+    lines = ["", "# Classes in the order that breaks ties, each with every wording that means it.", "classes:"]
+    merged: dict[str, int] = {}
+    spelling: dict[str, str] = {}
+    for wording, count in counts.most_common():
+        key = normalise(wording)
+        spelling.setdefault(key, " ".join(wording.removeprefix("- ").split()))
+        merged[key] = merged.get(key, 0) + count
+    for key, count in merged.items():
+        alias = _other_number(key)
+        aliases = f"[{json.dumps(alias, ensure_ascii=False)}]" if alias and alias not in merged else "[]"
+        lines.append(f"  {json.dumps(spelling[key], ensure_ascii=False)}: {aliases}   # {count} objects")
+    return lines
+
+
+def _other_number(name: str) -> str | None:
+    """Return the singular of a plural wording or the plural of a singular one."""
+    if name in _IRREGULAR:
+        return _IRREGULAR[name]
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else f"{name}s"
+
+
+_TAIL = [
+    "",
+    "# Which objects belong to the task; whole names. Leave out to take all.",
+    "# select:",
+    "#   categories: [NAME]              # only these COCO categories",
+    "#   labels: [NAME]                  # only these labels",
+    "#   skip: [{label: NAME, category: NAME}]",
+    "",
+    "# What to do with labels that are no class: reject (a row with a reason) or keep_unlabelled.",
+    "unknown_labels: reject",
+    "",
+    "# Objects whose labels are trusted: classifiers and prototypes learn from them.",
+    "reference:",
+    "  own_fraction: 0.3                 # this share of the dataset's own pictures",
+    "  # sources:",
+    "  #   - {format: folders, path: data/reference}   # data/reference/<class>/<picture>",
+    "",
+    "# To measure what would be found: trust the labels as truth and make a share of them wrong.",
+    "# rehearsal: {wrong_fraction: 0.25, seed: 0}",
+    "",
+    "# Who votes; each name stands under `labelers` in config.yaml.",
+    "labelers: [dinov2_prototype, dinov2_neighbours, resnet50]",
+]
