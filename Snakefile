@@ -23,7 +23,7 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        results_of(RUN.tasks),
+        results_of(RUN.names),
 
 
 rule demo:

@@ -10,7 +10,7 @@ except UsageError as error:
 
 
 wildcard_constraints:
-    task=RUN.one_of(RUN.names),
+    task=RUN.one_of(RUN.tasks),
     encoder=RUN.one_of(RUN.config.encoders),
     classifier=RUN.one_of(RUN.config.classifiers),
     labeler=RUN.one_of(RUN.config.labelers),

@@ -1,13 +1,18 @@
 """Atomic file writes: temporary name, fsync, rename. A killed command leaves the old file or none."""
 
+import glob
 import os
+import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from secondlook.errors import DataError
+
+_ABANDONED_AFTER_S = 3600.0
 
 
 @contextmanager
@@ -17,8 +22,14 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Two processes may write the same target at once: names are unique, the last rename wins.
     Raises DataError when the disk refuses (full, read-only); `target` is then as it was.
     """
-    temporary = _temporary_file(target)
+    temporary: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent, target.name)
+        handle, name = tempfile.mkstemp(prefix=_prefix(target.name), suffix=".tmp", dir=target.parent)
+        temporary = Path(name)
+        os.fchmod(handle, 0o666 & ~_umask())
+        os.close(handle)
         yield temporary
         _flush(temporary)
         temporary.replace(target)
@@ -26,7 +37,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -41,31 +53,54 @@ def write_text(target: Path, text: str) -> None:
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; put it in the place of `target` when the block ends well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a new hidden folder inside `parent`, on the same disk; it is gone when the block ends."""
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent, name)
+    temporary = Path(tempfile.mkdtemp(prefix=_prefix(name), suffix=".tmp", dir=parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.replace(target)
-        _flush(target.parent)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary_file(target: Path) -> Path:
+def _prefix(name: str) -> str:
+    return f".{name}.{_host()}-{os.getpid()}-"
+
+
+def _host() -> str:
+    return platform.node().replace("-", "_").replace(".", "_")
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what killed processes left of `name`."""
+    for leftover in folder.glob(f".{glob.escape(name)}.*.tmp"):
+        if _is_abandoned(leftover):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    """Whether the process that made `leftover` is dead; of another machine's, whether it is an hour old."""
+    host, process, *_ = leftover.name.removesuffix(".tmp").rpartition(".")[2].split("-")
+    if host == _host() and process.isdecimal():
+        return not _is_alive(int(process))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
-    os.fchmod(handle, 0o666 & ~_umask())
-    os.close(handle)
-    return Path(name)
+        return time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S
+    except FileNotFoundError:
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _umask() -> int:

@@ -1,12 +1,5 @@
 """The embedded demo: synthetic street scenes with eleven kinds of signs, known truth and planted wrong labels."""
 
-import os
-import platform
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +10,6 @@ from secondlook.demo.signs import LABELS
 from secondlook.errors import DataError
 
 MARKER = "instances_default.json"
-_LEFTOVER_AGE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
     Two runs with the same options may share `out`. Raises DataError when the disk refuses.
     """
     try:
-        with _workplace(out) as temporary:
+        with files.temporary_folder(out, "demo") as temporary:
             objects = write_scenes(temporary / "images", options.scenes, seed=options.seed)
             write_reference(temporary / "reference", options.reference_per_class, seed=options.seed)
             objects = plant_errors(objects, options.wrong_fraction, seed=options.seed)
@@ -51,40 +43,6 @@ def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
         raise DataError(f"{out}: the demo cannot be written there ({error.strerror or error}).") from error
     wrong = sum(item.given != item.truth.label for item in objects)
     return DemoCounts(options.scenes, len(objects), wrong, options.reference_per_class * len(LABELS))
-
-
-@contextmanager
-def _workplace(out: Path) -> Iterator[Path]:
-    """A temporary folder inside `out`, on the same disk; what killed runs left there is removed."""
-    out.mkdir(parents=True, exist_ok=True)
-    for leftover in out.glob(".demo.*.tmp"):
-        if _is_abandoned(leftover):
-            shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".demo.{_host()}.{os.getpid()}.", suffix=".tmp", dir=out))
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_abandoned(leftover: Path) -> bool:
-    """Whether the run that named this folder is dead; from another machine, whether the folder is an hour old."""
-    _, _, host, process, *_ = leftover.name.split(".")
-    if host == _host() and process.isdecimal():
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-    try:
-        return time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S
-    except FileNotFoundError:
-        return False
-
-
-def _host() -> str:
-    return platform.node().replace(".", "-")
 
 
 def _retire(marker: Path, text: str) -> None:

@@ -1,0 +1,128 @@
+"""The workflow as a user meets it: make and Snakemake on a copy of the checkout, killed and run again."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+STAGES = ("demo_draw", "ingest", "crop", "embed", "train", "label", "consensus", "evaluate", "export", "report")
+MINI = ["SNAKEMAKE_ARGS=--configfile tests/mini.yaml"]
+LONGEST_S = 240
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the tracked and new files, without results; times are kept, so `make` finds the set-up done."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    copy = tmp_path / "checkout"
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    return copy
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S, env=environment)
+
+
+def make(folder: Path, *arguments: str) -> list[str]:
+    if not (Path(sys.prefix) / ".ready").exists():
+        pytest.skip("runs only in the environment that `make setup` made")
+    return ["make", "--no-print-directory", "-C", str(folder), f"VENV={sys.prefix}", *arguments]
+
+
+def final_files(folder: Path) -> dict[str, str]:
+    """Return the digest of every file that a finished demo leaves; times are left out."""
+    found = {}
+    for top in ("results/demo_signs", "data/demo_signs"):
+        for path in sorted((folder / top).rglob("*")):
+            if not path.is_file() or "benchmark" in path.parts or path.name == ".snakemake_timestamp":
+                continue
+            content = path.read_bytes()
+            if path.name == "summary.json":
+                content = json.dumps(json.loads(content) | {"seconds": 0}).encode()
+            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def test_dry_run_on_a_fresh_checkout_shows_the_whole_demo_without_network(checkout: Path) -> None:
+    command = ["snakemake", "-n", "--quiet", "host"]
+    alone = ["unshare", "--net", *command]
+    offline = run([*alone[:2], "true"], checkout).returncode == 0
+    shown = run(alone if offline else command, checkout)
+    assert shown.returncode == 0, shown.stderr
+    for stage in STAGES:
+        assert f"\n{stage} " in shown.stdout + shown.stderr, stage
+
+
+def test_a_bad_config_stops_snakemake_with_the_key_and_its_neighbour(checkout: Path) -> None:
+    refused = run(["snakemake", "-n", "--config", "shard=3"], checkout)
+    assert refused.returncode != 0
+    assert "unknown key `shard`; did you mean `shards`?" in refused.stderr
+
+
+def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, finished: Path) -> None:
+    for top in ("results", "data", ".snakemake"):
+        shutil.copytree(finished / top, checkout / top, symlinks=True)
+    command = ["snakemake", "demo", "-n", "--quiet", "host", "--configfile", "tests/mini.yaml"]
+    unchanged = run(command, checkout)
+    assert "Nothing to be done" in unchanged.stdout + unchanged.stderr
+    text = (checkout / "config.yaml").read_text()
+    (checkout / "config.yaml").write_text(text.replace("accept: 0.9 ", "accept: 0.8 "))
+    changed = run(command, checkout)
+    planned = {line.split()[0] for line in (changed.stdout + changed.stderr).splitlines() if line.startswith(STAGES)}
+    assert planned == {"consensus", "evaluate", "export", "report"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `make demo` ended undisturbed."""
+    copy = checkout.__wrapped__(tmp_path_factory.mktemp("finished"))  # type: ignore[attr-defined]
+    started = time.monotonic()
+    done = run(make(copy, "demo", *MINI), copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "wrong labels before" in done.stdout
+    assert "results/demo_signs/report/report.html" in done.stdout.splitlines()[-1]
+    (copy / "seconds").write_text(str(time.monotonic() - started))
+    return copy
+
+
+def test_the_summary_keeps_its_contract(finished: Path) -> None:
+    summary = json.loads((finished / "results/demo_signs/summary.json").read_text())
+    assert summary["objects"] == summary["with_truth"] > 0
+    assert summary["wrong_before"] == round(0.25 * summary["objects"])
+    assert summary["sent_to_review"] + summary["relabelled"] <= summary["objects"]
+    assert {"wrong_after", "rejected", "seconds", "versions"} <= set(summary)
+    assert summary["seconds"] > 0
+
+
+def test_killed_at_three_random_moments_the_demo_ends_in_the_same_bytes(checkout: Path, finished: Path) -> None:
+    seconds = float((finished / "seconds").read_text())
+    moments = [random.uniform(0.05, 0.45) * seconds for _ in range(3)]
+    for moment in moments:
+        process = subprocess.Popen(
+            make(checkout, "demo", *MINI), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = run(make(checkout, "demo", *MINI), checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert final_files(checkout) == final_files(finished), f"killed after {moments} s"
+    leftovers = [path for path in (checkout / "results").rglob(".*.tmp")]
+    assert len(leftovers) <= len(moments) * 4
