@@ -18,8 +18,7 @@ setup: $(VENV)/.ready ## create .venv with the locked packages; does nothing whe
 setup-dev: $(VENV)/.ready-dev ## the same with the tools of tests and lint
 
 demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the report (about two minutes)
-	@$(call exclusively,snakemake --unlock --quiet all 2>/dev/null; \
-	  snakemake demo --cores $(CORES) --rerun-incomplete --quiet progress host $(SNAKEMAKE_ARGS))
+	@$(call exclusively,snakemake demo --cores $(CORES) --rerun-incomplete --quiet host reason $(SNAKEMAKE_ARGS))
 	@secondlook summary results/demo_signs/summary.json
 
 test: $(VENV)/.ready-dev lint ## lint and run the tests
@@ -35,6 +34,7 @@ lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, secondlook c
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	secondlook check
+	python docs/generate.py --check
 	@! grep -rInE 'https?://(files\.)?(pypi|pythonhosted|registry\.npmjs)' --exclude-dir=.git --exclude-dir=.venv . \
 	  || { echo "lint: a file names a package registry" >&2; exit 1; }
 
@@ -82,12 +82,14 @@ $(VENV)/.ready-dev: $(VENV)/.ready $(DEV_LOCK)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(DEV_LOCK)
 	@touch $@
 
-# One run at a time in a folder. The kernel drops the lock with the last process of a run, however it was killed;
-# holding it proves that Snakemake's own lock is a leftover, which `--unlock` may then remove.
+# One run of make at a time in a folder: the kernel drops the flock with the last process of a run, however it ended.
+# Who holds it and still finds the mark of a run knows that run to be dead, and its Snakemake lock a leftover.
 define exclusively
 mkdir -p .snakemake; \
+run='if [ -e .snakemake/make.running ]; then snakemake --unlock --quiet all; fi; \
+  touch .snakemake/make.running; $(1); code=$$?; rm -f .snakemake/make.running; exit $$code'; \
 if command -v flock >/dev/null; then \
   flock --nonblock .snakemake/make.lock true || echo "waiting for another run in this folder to end"; \
-  flock .snakemake/make.lock sh -c '$(1)'; \
-else $(1); fi
+  flock .snakemake/make.lock sh -c "$$run"; \
+else sh -c "$$run"; fi
 endef

@@ -21,6 +21,8 @@ rule consensus:
         ],
         shards=RUN.config.shards,
         options=options(RUN.config.consensus),
+    message:
+        "consensus: merge the votes on {wildcards.task}"
     shell:
         "secondlook consensus --instances {input.instances} {params.votes} --shards {params.shards} "
         "--out {output.consensus} --options {params.options:q} 2> {log}"

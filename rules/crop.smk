@@ -23,6 +23,8 @@ rule crop:
             "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}"
         ),
         options=options(RUN.config.crop),
+    message:
+        "crop: part {wildcards.part} of {wildcards.task}"
     shell:
         "secondlook crop {input} --out {output.crops} {params.shard} --options {params.options:q} "
         "--threads {threads} 2> {log}"

@@ -17,5 +17,7 @@ rule demo_draw:
         runtime=10,
     params:
         options=options(RUN.demo_options()),
+    message:
+        "demo: draw street scenes"
     shell:
         "secondlook demo --out data/demo_signs --options {params.options:q} 2> {log}"

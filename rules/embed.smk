@@ -16,5 +16,7 @@ rule embed:
         runtime=60,
     params:
         options=lambda wildcards: RUN.encoder_options(wildcards.task, wildcards.encoder),
+    message:
+        "embed: part {wildcards.part} of {wildcards.task} with {wildcards.encoder}"
     shell:
         "secondlook embed {input.crops} --out {output} --options {params.options:q} --threads {threads} 2> {log}"

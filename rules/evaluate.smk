@@ -23,6 +23,8 @@ rule evaluate:
         ],
         shards=RUN.config.shards,
         options=options(RUN.config.evaluate),
+    message:
+        "evaluate: compare every judge of {wildcards.task} with the truth"
     shell:
         "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
         "--consensus {input.consensus} --out {params.folder} --options {params.options:q} 2> {log}"

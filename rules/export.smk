@@ -17,6 +17,8 @@ rule export:
         runtime=30,
     params:
         label_from=lambda wildcards: RUN.label_from(wildcards.task) or "",
+    message:
+        "export: write the corrected dataset of {wildcards.task}"
     shell:
         "secondlook export {input.annotations:q} --instances {input.instances} --consensus {input.consensus} "
         "--label-from {params.label_from:q} --out {output} 2> {log}"

@@ -18,6 +18,8 @@ rule ingest:
         runtime=30,
     params:
         options=options(RUN.ingest_options()),
+    message:
+        "ingest: read the dataset of {wildcards.task}"
     shell:
         "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {output.rejects} "
         "--reference {output.reference} --options {params.options:q} 2> {log}"

@@ -19,6 +19,8 @@ rule label:
     params:
         source=lambda wildcards: RUN.source_of(wildcards.task, wildcards.labeler),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.labeler]),
+    message:
+        "label: {wildcards.labeler} on part {wildcards.part} of {wildcards.task}"
     shell:
         "secondlook label {input.objects} --source {params.source:q} --name {wildcards.labeler} --out {output} "
         "--options {params.options:q} --threads {threads} 2> {log}"

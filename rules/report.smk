@@ -26,6 +26,8 @@ rule report:
     params:
         folder=subpath(output.summary, parent=True),
         options=options(RUN.config.report),
+    message:
+        "report: write the page of {wildcards.task}"
     shell:
         "secondlook report {params.folder} --out {output.report} --summary {output.summary} "
         "--options {params.options:q} 2> {log}"

@@ -16,5 +16,7 @@ rule train:
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.classifiers[wildcards.classifier]),
+    message:
+        "train: {wildcards.classifier} for {wildcards.task}"
     shell:
         "secondlook train {input} --out {params.folder} --options {params.options:q} --threads {threads} 2> {log}"

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from make_records import Rows, read_rows
 
 from secondlook.cli import main
 
@@ -35,11 +36,13 @@ def secondlook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["secondlook", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
+        code = 0
+        try:
             main()
-            sys.exit(0)
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
         out, err = capsys.readouterr()
-        return Result(int(stopped.value.code or 0), out, err)
+        return Result(code, out, err)
 
     return run
 
@@ -71,3 +74,57 @@ def write_json(path: Path, content: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What `secondlook ingest --task` left behind; `rows` by source id."""
+
+    result: Result
+    out: Path
+    rejects: Path
+    reference: Path
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The instance rows; none where the command wrote none."""
+        return {row["source_id"]: row for row in read_rows(self.out)} if self.out.is_file() else {}
+
+    @property
+    def refused(self) -> Rows:
+        """The reject rows."""
+        return read_rows(self.rejects)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """The reason of each refused entry by its source id."""
+        return {row["source_id"]: row["reason"] for row in self.refused}
+
+
+def ingest(secondlook: Command, folder: Path, document: Any, *, options: str = "{}", **task: Any) -> Ingested:
+    """Ingest `document`, a COCO mapping or the bytes of one, with the pictures of `folder`/images and a task file.
+
+    `task` holds keys of the task file; `dataset` adds to the path of the annotations, `classes` is stop and yield.
+    """
+    annotations = folder / "annotations.json"
+    annotations.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())
+    dataset = {"path": str(annotations), **task.pop("dataset", {})}
+    task_file = write_json(folder / "signs.yaml", {"classes": ["stop", "yield"], **task, "dataset": dataset})
+    places = [folder / name for name in ("instances.parquet", "rejects.parquet", "reference.parquet")]
+    for place in places:
+        place.unlink(missing_ok=True)
+    out, rejects, reference = places
+    arguments = ("--out", out, "--rejects", rejects, "--reference", reference, "--options", options)
+    return Ingested(secondlook("ingest", "--task", task_file, *arguments), *places)
+
+
+def box(number: int | str, image: int | str = 1, category: int | None = 1, **other: Any) -> dict[str, Any]:
+    """Return a COCO annotation of a 10x12 px box; `other` replaces and adds keys."""
+    return {"id": number, "image_id": image, "category_id": category, "bbox": [5, 6, 10, 12], **other}
+
+
+def picture(folder: Path, number: int | str, name: str = "", **size: int) -> dict[str, Any]:
+    """Write a picture of noise into `folder`/images and return its COCO entry."""
+    name = name or f"{number}.jpg"
+    write_picture(folder / "images" / name, **size)
+    return {"id": number, "file_name": name}

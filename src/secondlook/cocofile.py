@@ -1,6 +1,7 @@
 """COCO annotation files as they come: typed and fast when sound, item by item when something in them is broken."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from secondlook.errors import DataError
+from secondlook.text import legible
 
 Id = int | str
 
 
 class CocoImage(msgspec.Struct):
-    """A picture; `width` and `height` in px, 0 where the file does not say."""
+    """A picture; `width` and `height` in px, 0 or None where the file does not say."""
 
     id: Id
     file_name: str
-    width: float = 0
-    height: float = 0
+    width: float | None = 0
+    height: float | None = 0
 
 
 class CocoCategory(msgspec.Struct):
@@ -60,7 +62,10 @@ class Malformed:
 
 @dataclass(frozen=True)
 class CocoFile:
-    """The parts of a COCO file; entries keep the order of the file."""
+    """The parts of a COCO file; entries keep the order of the file.
+
+    Bytes that are not UTF-8 stand as escapes, save in file names: there surrogates carry them.
+    """
 
     images: list[CocoImage]
     categories: list[CocoCategory]
@@ -76,7 +81,7 @@ def read(path: Path) -> CocoFile:
     content = _read_bytes(path)
     try:
         fast = msgspec.json.decode(content, type=_FastFile)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_item_by_item(path, content)
     return CocoFile(fast.images, fast.categories, list(fast.annotations))
 
@@ -113,9 +118,11 @@ def _read_bytes(path: Path) -> bytes:
 def _loads(path: Path, content: bytes) -> dict[str, Any]:
     # the standard parser takes NaN, and surrogates carry bytes that are not UTF-8, so one bad entry costs one entry
     try:
-        parts = json.loads(content.decode("utf-8", "surrogateescape"))
+        parts = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}); export the file again.") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deeply; it is not a COCO annotation file.") from error
     if not isinstance(parts, dict) or not isinstance(parts.get("images"), list):
         raise DataError(f"{path}: has no list `images`; it is not a COCO annotation file.")
     if not isinstance(parts.get("annotations"), list):
@@ -125,11 +132,22 @@ def _loads(path: Path, content: bytes) -> dict[str, Any]:
 
 def _read_item_by_item(path: Path, content: bytes) -> CocoFile:
     parts = _loads(path, content)
+    categories = _legible(parts.get("categories") or [])
     return CocoFile(
         [entry for entry in _convert(parts["images"], CocoImage) if isinstance(entry, CocoImage)],
-        [entry for entry in _convert(parts.get("categories") or [], CocoCategory) if isinstance(entry, CocoCategory)],
-        list(_convert(parts["annotations"], CocoAnnotation)),
+        [entry for entry in _convert(categories, CocoCategory) if isinstance(entry, CocoCategory)],
+        list(_convert(_legible(parts["annotations"]), CocoAnnotation)),
     )
+
+
+def _legible(value: Any) -> Any:
+    if isinstance(value, str):
+        return legible(value)
+    if isinstance(value, list):
+        return [_legible(item) for item in value]
+    if isinstance(value, dict):
+        return {legible(key): _legible(item) for key, item in value.items()}
+    return value
 
 
 def _convert(items: list[Any], kind: type[Entry]) -> Iterator[Entry | Malformed]:
@@ -146,7 +164,7 @@ def _rewrite_fast(content: bytes, edit: Edit, categories: list[dict[str, Any]]) 
     annotations = msgspec.json.decode(parts["annotations"], type=list[msgspec.Raw])
     heads = [msgspec.json.decode(raw, type=_FastAnnotation) for raw in annotations]
     if categories:
-        known = msgspec.json.decode(parts["categories"], type=list[msgspec.Raw])
+        known = msgspec.json.decode(parts.get("categories", b"[]"), type=list[msgspec.Raw])
         parts["categories"] = msgspec.Raw(msgspec.json.encode([*known, *categories]))
     return _encode_parts(parts, (_edited(raw, edit(head)) for raw, head in zip(annotations, heads, strict=True)))
 
@@ -175,5 +193,10 @@ def _rewrite_item_by_item(path: Path, content: bytes, edit: Edit, categories: li
     for annotation, head in zip(parts["annotations"], heads, strict=True):
         if isinstance(head, CocoAnnotation):
             annotation.update(edit(head))
-    parts["categories"] = [*(parts.get("categories") or []), *categories]
-    yield json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    if categories:
+        parts["categories"] = [*(parts.get("categories") or []), *categories]
+    # a lone surrogate that stands for no byte was an escape in the source and becomes one again
+    text = re.sub(
+        "[\ud800-\udc7f\udd00-\udfff]", lambda lone: f"\\u{ord(lone[0]):04x}", json.dumps(parts, ensure_ascii=False)
+    )
+    yield text.encode("utf-8", "surrogateescape")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from secondlook import yamlfile
 from secondlook.errors import UsageError
@@ -205,11 +206,11 @@ class Config(Strict):
     def _names_exist(self) -> "Config":
         for name, labeler in self.labelers.items():
             if isinstance(labeler, ClassifierLabelerOptions):
-                _require(labeler.classifier, self.classifiers, f"labelers.{name}.classifier", "classifiers")
+                _require(labeler.classifier, self.classifiers, ("labelers", name, "classifier"), "classifiers")
             else:
-                _require(labeler.encoder, self.encoders, f"labelers.{name}.encoder", "encoders")
+                _require(labeler.encoder, self.encoders, ("labelers", name, "encoder"), "encoders")
         for name, encoder in self.encoders.items():
-            _require(encoder.trained, self.classifiers, f"encoders.{name}.trained", "classifiers")
+            _require(encoder.trained, self.classifiers, ("encoders", name, "trained"), "classifiers")
         return self
 
 
@@ -222,14 +223,15 @@ def parse_options(model: type[yamlfile.Model], text: str | None, **defaults: Any
     """Read the `--options` of a command: a YAML or JSON mapping, or nothing for the defaults."""
     try:
         content = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"--options: is not a YAML or JSON mapping: {text!r}.") from error
     if not isinstance(content, dict):
         raise UsageError(f"--options: must be a mapping such as '{{key: value}}', not {text!r}.")
     return yamlfile.validate(model, {**defaults, **content}, source="--options")
 
 
-def _require(name: str | None, known: dict[str, Any], where: str, section: str) -> None:
+def _require(name: str | None, known: dict[str, Any], where: yamlfile.KeyPath, section: str) -> None:
     if name is not None and name not in known:
         have = ", ".join(known) or "none"
-        raise ValueError(f"{where}: `{name}` does not stand under `{section}` (there: {have})")
+        message = f"`{name}` does not stand under `{section}` (there: {have})"
+        raise PydanticCustomError("missing_name", message, {"loc": where})

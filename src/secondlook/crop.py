@@ -13,7 +13,6 @@ from secondlook import images, progress, records
 from secondlook.config import CropOptions
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
-from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]
 _COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split"]
@@ -32,10 +31,13 @@ def crop_shard(instances: Path, out: Path, options: CropOptions, *, shard: int |
     rejects: list[Row] = []
     for cut in cut_all(rows, options, threads=threads):
         (rejects if "reason" in cut else crops).append(cut)
-    _write(out, crops, rejects, options, taxonomy)
+    made_by = {"stage": "crop", "options": options.model_dump()}
+    beside = records.rejects_beside(out)
+    records.write(beside, records.to_table(rejects, records.REJECT), records.REJECT, taxonomy=taxonomy, made_by=made_by)
+    progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")
     if len(rejects) > options.max_reject_fraction * len(rows):
-        where = records.rejects_beside(out)
-        raise DataError(f"{len(rejects)} of {len(rows)} objects lie in pictures that cannot be decoded; see {where}.")
+        raise DataError(f"{len(rejects)} of {len(rows)} objects lie in pictures that cannot be decoded; see {beside}.")
+    records.write(out, records.to_table(crops, records.CROP), records.CROP, taxonomy=taxonomy, made_by=made_by)
 
 
 def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[Row]:
@@ -70,10 +72,3 @@ def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
         "height": pixels.shape[0],
         "image": images.encode(pixels, options.encoding, quality=options.quality),
     }
-
-
-def _write(out: Path, crops: list[Row], rejects: list[Row], options: CropOptions, taxonomy: Taxonomy) -> None:
-    made_by = {"stage": "crop", "options": options.model_dump()}
-    for path, rows, record in ((records.rejects_beside(out), rejects, records.REJECT), (out, crops, records.CROP)):
-        records.write(path, records.to_table(rows, record), record, taxonomy=taxonomy, made_by=made_by)
-    progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")

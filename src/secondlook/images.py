@@ -49,7 +49,10 @@ def read_header(path: Path) -> Header:
 
 def read_rgb(path: Path) -> Pixels:
     """Decode a picture to RGB uint8, grey, 16-bit and alpha pictures too."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise UnreadableImageError(f"the picture cannot be decoded ({error.err})") from error
     if image is None:
         raise UnreadableImageError("the picture cannot be decoded")
     return np.asarray(image, dtype=np.uint8)

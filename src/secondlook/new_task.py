@@ -10,7 +10,7 @@ from secondlook.errors import DataError, UsageError
 from secondlook.taxonomy import normalise
 
 MOST_VALUES = 100
-_IRREGULAR = {"people": "person", "pedestrians": "pedestrian"}
+_IRREGULAR = {"people": "person", "bus": "buses"}
 
 
 def draft(annotations: Path, images: Path | None, label_from: str | None) -> str:
@@ -85,14 +85,16 @@ def _classes(counts: Counter[str]) -> list[str]:
         key = normalise(wording)
         spelling.setdefault(key, " ".join(wording.removeprefix("- ").split()))
         merged[key] = merged.get(key, 0) + count
+    taken = set(merged)
     for key, count in merged.items():
         alias = _other_number(key)
-        aliases = f"[{json.dumps(alias, ensure_ascii=False)}]" if alias and alias not in merged else "[]"
+        aliases = "[]" if alias in taken else f"[{json.dumps(alias, ensure_ascii=False)}]"
+        taken.add(alias)
         lines.append(f"  {json.dumps(spelling[key], ensure_ascii=False)}: {aliases}   # {count} objects")
     return lines
 
 
-def _other_number(name: str) -> str | None:
+def _other_number(name: str) -> str:
     """Return the singular of a plural wording or the plural of a singular one."""
     if name in _IRREGULAR:
         return _IRREGULAR[name]

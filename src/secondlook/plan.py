@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from secondlook import cocofile, yamlfile
+from secondlook.config import load_config
 from secondlook.workflow import Run
 
 CROP_KB = 10  # a JPEG of quality 95 of a median 88 px crop (specs/models.md, 6)
@@ -13,6 +14,7 @@ MOST_JOBS = 5000
 
 def plan_all(config: Path) -> str:
     """Return objects, jobs, disk and people's time of every task of a config."""
+    load_config(config)
     content, _ = yamlfile.load(config)
     run = Run.of(content, source=str(config))
     return "\n".join(line for name in run.names for line in _plan(run, name))

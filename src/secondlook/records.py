@@ -173,7 +173,10 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
 def read(path: Path, record: Record, *, filters: Any = None) -> pa.Table:
     """Read a file of `record`; raise DataError when it is missing, broken or of another kind."""
     check(path, record)
-    return pq.read_table(path, filters=filters)
+    try:
+        return pq.read_table(path, filters=filters)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: is damaged ({str(error).splitlines()[0]}); make it again.") from error
 
 
 def count(path: Path, record: Record) -> int:

@@ -81,17 +81,22 @@ class Task(Strict):
             return {name: aliases or [] for name, aliases in content.items()}
         return content
 
-    @model_validator(mode="after")
-    def _no_shared_wording(self) -> "Task":
+    @field_validator("classes")
+    @classmethod
+    def _no_shared_wording(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
         try:
-            self.taxonomy()
+            _taxonomy(classes)
         except UsageError as error:
-            raise ValueError(str(error)) from error
-        return self
+            raise ValueError(str(error).rstrip(".")) from error
+        return classes
 
     def taxonomy(self) -> Taxonomy:
         """Return the classes of the task and their wordings."""
-        return Taxonomy({name: tuple(aliases) for name, aliases in self.classes.items()})
+        return _taxonomy(self.classes)
+
+
+def _taxonomy(classes: dict[str, list[str]]) -> Taxonomy:
+    return Taxonomy({name: tuple(aliases) for name, aliases in classes.items()})
 
 
 def task_path(name: str) -> Path:

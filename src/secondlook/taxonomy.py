@@ -20,7 +20,7 @@ class Taxonomy:
             for wording in (name, *wordings):
                 other = owner.setdefault(normalise(wording), name)
                 if other != name:
-                    raise UsageError(f"classes: `{wording}` stands for both `{other}` and `{name}`; keep it under one.")
+                    raise UsageError(f"`{wording}` stands for both `{other}` and `{name}`; keep it under one.")
         object.__setattr__(self, "_owner", owner)
 
     @property
@@ -54,5 +54,5 @@ class Taxonomy:
 
 def normalise(wording: str) -> str:
     """Fold case, width, hyphens, underscores, runs of spaces and the "- " that CVAT sites put before values."""
-    folded = unicodedata.normalize("NFKC", wording).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", wording).casefold())
     return " ".join(folded.replace("-", " ").replace("_", " ").split())

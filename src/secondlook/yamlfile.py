@@ -26,6 +26,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -33,11 +34,14 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UsageError(f"{path}:{line}: is not valid YAML: {error.problem}.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise UsageError(f"{path}: is not valid YAML: {reason}.") from error
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path}: holds no keys; it must be a YAML mapping.")
     lines = dict(_lines(node, ()))
     _refuse_repeated_keys(path, node)
-    return yaml.safe_load(text), lines
+    return content, lines
 
 
 def parse(model: type[Model], path: Path) -> Model:
@@ -81,7 +85,8 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
 
 
 def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, lines: dict[KeyPath, int]) -> str:
-    place = _known_place(detail["loc"], lines) if lines else detail["loc"]
+    loc = detail["loc"] or detail.get("ctx", {}).get("loc", ())
+    place = _known_place(loc, lines) if lines else loc
     where = f"{source}:{lines[place]}" if place in lines else source
     key = ".".join(str(part) for part in place)
     if detail["type"] == "extra_forbidden":
@@ -89,7 +94,8 @@ def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, lines:
     if detail["type"] == "missing":
         return f"{where}: `{'.'.join(str(part) for part in detail['loc'])}` is missing."
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: `{key}`: {message} (given: {detail['input']!r})." if key else f"{where}: {message}."
+    given = "" if isinstance(detail["input"], dict | list) else f" (given: {detail['input']!r})"
+    return f"{where}: `{key}`: {message}{given}." if key else f"{where}: {message}."
 
 
 def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:

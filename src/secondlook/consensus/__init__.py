@@ -41,7 +41,7 @@ def merge_votes(instances: Path, votes: Sequence[Path], out: Path, options: Cons
 def merge_plain(votes: Path, out: Path, options: ConsensusOptions) -> None:
     """Merge a CSV of votes (item, worker, label) into a CSV of item, label, confidence."""
     ballots, items, labels = plain.read_votes(votes)
-    plain.write_labels(out, items, labels, merge(ballots, options.method, options))
+    plain.write_labels(out, ballots, merge(ballots, options.method, options), items, labels)
     progress.say(f"consensus: {len(ballots.class_index)} votes on {len(items)} items")
 
 
@@ -64,8 +64,11 @@ def collect_votes(asked: Asked, paths: Sequence[Path], taxonomy: Taxonomy, *, us
         for instance_id, label in zip(table["instance_id"].to_pylist(), table["label"].to_pylist(), strict=True):
             if instance_id not in position:
                 raise DataError(f"{path}: votes on {instance_id}, which is no object of this dataset; label again.")
-            if label is not None:
-                answers.append((position[instance_id], labeler, taxonomy.index(label)))
+            if label is None:
+                continue
+            if label not in taxonomy.aliases:
+                raise DataError(f"{path}: answers `{label}`, which is no class of this dataset; label again.")
+            answers.append((position[instance_id], labeler, taxonomy.index(label)))
     if use_given:
         families["given"] = "given"
         rows = ((row, len(families) - 1, taxonomy.index(name)) for row, name in enumerate(asked.given) if name)
@@ -78,5 +81,7 @@ def _labeler(path: Path, made_by: dict[str, Any], table: pa.Table, families: dic
     if len(names) != 1:
         raise DataError(f"{path}: holds votes of several labelers ({', '.join(sorted(names))}); one file, one labeler.")
     name = names.pop()
+    if name == "given":
+        raise DataError(f"{path}: its labeler is called `given`, the name of the given labels; rename it.")
     families.setdefault(name, str(made_by.get("family", name)))
     return list(families).index(name)

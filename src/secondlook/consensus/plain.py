@@ -41,9 +41,11 @@ def read_votes(path: Path) -> tuple[Votes, list[str], list[str]]:
     return votes, list(items), labels
 
 
-def write_labels(path: Path, items: list[str], labels: list[str], posterior: Posterior) -> None:
-    """Write item, label and confidence, one line per item."""
-    best = posterior.argmax(axis=1) if len(items) else np.zeros(0, dtype=np.int64)
-    confidence = posterior[np.arange(len(items)), best] if len(items) else np.zeros(0)
-    table = pd.DataFrame({"item": items, "label": [labels[index] for index in best], "confidence": confidence})
+def write_labels(path: Path, votes: Votes, posterior: Posterior, items: list[str], labels: list[str]) -> None:
+    """Write item, label and confidence, one line per item; an item that nobody answered has no label."""
+    answered = votes.per_object() > 0
+    best = posterior.argmax(axis=1) if labels else np.zeros(len(items), dtype=np.int64)
+    chosen = [labels[index] if known else "" for index, known in zip(best, answered, strict=True)]
+    confidence = np.where(answered, posterior.max(axis=1, initial=0), 0)
+    table = pd.DataFrame({"item": items, "label": chosen, "confidence": confidence})
     files.write_text(path, table.to_csv(index=False, float_format="%.6g"))

@@ -27,8 +27,9 @@ class Votes:
 
     def counts(self) -> NDArray[np.float64]:
         """Return the number of answers per object and class, (objects, classes)."""
+        shape = (self.objects, self.classes)
         flat = self.object_index * self.classes + self.class_index
-        return np.bincount(flat, minlength=self.objects * self.classes).reshape(self.objects, -1).astype(np.float64)
+        return np.bincount(flat, minlength=self.objects * self.classes).reshape(shape).astype(np.float64)
 
     def per_object(self) -> NDArray[np.int64]:
         """Return the number of answers of each object, (objects,)."""

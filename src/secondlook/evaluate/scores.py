@@ -43,14 +43,13 @@ def score(
     flat = np.bincount(picture * cells + cell, minlength=weights.pictures * cells)
     per_picture = flat.reshape(weights.pictures, cells)
     total = per_picture.sum(axis=0).reshape(classes, classes + 1)
-    present = total.sum(axis=1) > 0
     drawn = weights.times(per_picture).reshape(-1, classes, classes + 1)
     return Scores(
         n=len(truth),
         answered=int((answer >= 0).sum()),
         accuracy=_estimate(accuracy(total[None]), accuracy(drawn)),
         selective_accuracy=_estimate(selective_accuracy(total[None]), selective_accuracy(drawn)),
-        macro_f1=_estimate(macro_f1(total[None], present), macro_f1(drawn, present)),
+        macro_f1=_estimate(macro_f1(total[None]), macro_f1(drawn)),
         confusion=total,
     )
 
@@ -85,12 +84,10 @@ def selective_accuracy(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
     return _ratio(_right(confusion).sum(axis=-1), confusion[..., :-1].sum(axis=(-2, -1)))
 
 
-def macro_f1(confusion: NDArray[np.generic], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean over the classes `present` in the truth of 2 TP / (2 TP + FP + FN)."""
-    if not present.any():
-        return np.full(confusion.shape[:-2], np.nan)
-    f1 = np.nan_to_num(class_f1(confusion))
-    return np.asarray(f1[..., present].mean(axis=-1))
+def macro_f1(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the mean of 2 TP / (2 TP + FP + FN) over the classes that occur in the truth of each matrix."""
+    present = confusion.sum(axis=-1) > 0
+    return _ratio(np.where(present, np.nan_to_num(class_f1(confusion)), 0).sum(axis=-1), present.sum(axis=-1))
 
 
 def class_f1(confusion: NDArray[np.generic]) -> NDArray[np.float64]:

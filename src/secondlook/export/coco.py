@@ -1,13 +1,14 @@
 """The corrected COCO file: same ids, same order, every byte that is not a label as it was."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from secondlook import cocofile, files, progress, records
 from secondlook.cocofile import CocoAnnotation, Id
+from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
 _Row = dict[str, Any]
@@ -21,14 +22,15 @@ class _Relabeller:
     attribute: str | None
     wording: Mapping[str, str]
     category_ids: Mapping[str, Id]
-    seen: set[Id] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
     relabelled: int = 0
 
     def __call__(self, annotation: CocoAnnotation) -> dict[str, Any]:
-        row = self.by_source_id.get(str(annotation.id))
-        if row is None or annotation.id in self.seen:
+        source_id = str(annotation.id)
+        row = self.by_source_id.get(source_id)
+        if row is None or source_id in self.seen:
             return {}
-        self.seen.add(annotation.id)
+        self.seen.add(source_id)
         attributes = dict(annotation.attributes or {})
         changes: dict[str, Any] = {"attributes": attributes}
         attributes["secondlook_action"] = row["action"]
@@ -52,8 +54,8 @@ def export(annotations: Path, instances: Path, consensus: Path, out: Path, *, la
     """
     taxonomy = records.taxonomy_of(instances)
     rows = _rows(instances, consensus)
-    wording = _wordings(rows, taxonomy)
     known = {category.name: category.id for category in cocofile.read(annotations).categories}
+    wording = _wordings(rows, taxonomy, known if label_from is None else ())
     needed = {row["label"] for row in rows if row["action"] == "relabel"} if label_from is None else set()
     new = _new_categories(known, {wording[name] for name in needed})
     ids = known | {str(category["name"]): category["id"] for category in new}
@@ -67,16 +69,21 @@ def export(annotations: Path, instances: Path, consensus: Path, out: Path, *, la
 def _rows(instances: Path, consensus: Path) -> list[_Row]:
     table = records.read(instances, records.INSTANCE).select(["instance_id", "source_id", "given_raw", "given"])
     decided = {row["instance_id"]: row for row in records.read(consensus, records.DECISION).to_pylist()}
-    return [row | decided[row["instance_id"]] for row in table.to_pylist()]
+    rows = table.to_pylist()
+    missing = sum(row["instance_id"] not in decided for row in rows)
+    if missing:
+        raise DataError(f"{consensus}: decides nothing on {missing} of {len(rows)} objects; it is not of {instances}.")
+    return [row | decided[row["instance_id"]] for row in rows]
 
 
-def _wordings(rows: list[_Row], taxonomy: Taxonomy) -> dict[str, str]:
-    # the wording a dataset uses most for a class is the one its other tools know
+def _wordings(rows: list[_Row], taxonomy: Taxonomy, known: Iterable[str]) -> dict[str, str]:
+    # the wording a dataset uses most for a class is the one its other tools know, then one that it only lists
     counts: dict[str, Counter[str]] = {name: Counter() for name in taxonomy.classes}
-    for row in rows:
-        resolved = taxonomy.resolve(row["given_raw"]) if row["given_raw"] else None
+    uses = Counter(row["given_raw"] for row in rows if row["given_raw"])
+    for wording in (*uses, *known):
+        resolved = taxonomy.resolve(wording)
         if resolved is not None:
-            counts[resolved][row["given_raw"]] += 1
+            counts[resolved][wording] = uses[wording]
     return {name: max(sorted(found), key=found.__getitem__, default=name) for name, found in counts.items()}
 
 

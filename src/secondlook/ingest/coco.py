@@ -1,13 +1,15 @@
 """COCO annotation files, plain or as CVAT's "COCO 1.0" export with `attributes`."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook import cocofile
-from secondlook.cocofile import CocoAnnotation, CocoImage, Id, Malformed
+from secondlook.cocofile import CocoAnnotation, CocoImage, Malformed
 from secondlook.ingest.source import RefusedError, Source, SourceObject
 from secondlook.task import Dataset
+from secondlook.text import is_legible, legible
 
 
 def read(dataset: Dataset) -> Source:
@@ -27,21 +29,22 @@ def _entries(coco: cocofile.CocoFile, label_from: str | None) -> Iterator[Source
     images = {image.id: image for image in coco.images}
     times_listed = Counter(image.id for image in coco.images)
     categories = {category.id: category.name for category in coco.categories}
-    seen: set[Id] = set()
+    seen: set[str] = set()
     for annotation in coco.annotations:
         if isinstance(annotation, Malformed):
             yield RefusedError("malformed", annotation.detail, source_id=annotation.source_id)
             continue
         image = images.get(annotation.image_id)
-        refusal = _refusal(annotation, image, repeated=annotation.id in seen)
+        refusal = _refusal(annotation, image, repeated=str(annotation.id) in seen)
         if refusal is None and times_listed[annotation.image_id] > 1:
             detail = f"image id {annotation.image_id} is listed {times_listed[annotation.image_id]} times"
             refusal = RefusedError("duplicate_id", detail, source_id=str(annotation.id))
-        seen.add(annotation.id)
+        seen.add(str(annotation.id))
         if refusal is not None or image is None:
             yield refusal or RefusedError("unknown_image", "no such image")
             continue
-        yield _source_object(annotation, image, categories.get(annotation.category_id or 0), label_from)
+        category = None if annotation.category_id is None else categories.get(annotation.category_id)
+        yield _source_object(annotation, image, category, label_from)
 
 
 def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: bool) -> RefusedError | None:
@@ -50,8 +53,8 @@ def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: b
         return RefusedError(
             "unknown_image", f"the file lists no image with id {annotation.image_id}", source_id=source_id
         )
-    if not _is_utf8(image.file_name):
-        return RefusedError("bad_name", "the file name is not UTF-8", _shown(image.file_name), source_id)
+    if not is_legible(image.file_name):
+        return RefusedError("bad_name", "the file name is not UTF-8", legible(image.file_name), source_id)
     if repeated:
         return RefusedError("duplicate_id", f"annotation id {source_id} was used before", image.file_name, source_id)
     return None
@@ -60,9 +63,8 @@ def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: b
 def _source_object(
     annotation: CocoAnnotation, image: CocoImage, category: str | None, label_from: str | None
 ) -> SourceObject:
-    attributes = {key: str(value) for key, value in (annotation.attributes or {}).items()}
+    attributes = {key: str(value) for key, value in (annotation.attributes or {}).items() if value is not None}
     box = annotation.bbox or []
-    stated = (int(image.width), int(image.height)) if image.width and image.height else None
     if len(box) != 4:
         box = [float("nan")] * 4
     return SourceObject(
@@ -71,19 +73,12 @@ def _source_object(
         box_xywh=(box[0], box[1], box[2], box[3]),
         label=attributes.get(label_from) if label_from else category,
         category=category,
-        stated_size=stated,
+        stated_size=_stated_size(image),
         segmentation=annotation.segmentation,
         attributes=attributes,
     )
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(name: str) -> str:
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _stated_size(image: CocoImage) -> tuple[int, int] | None:
+    width, height = image.width or 0, image.height or 0
+    return (int(width), int(height)) if 0 < width * height < math.inf else None

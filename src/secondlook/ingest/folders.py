@@ -6,6 +6,7 @@ from pathlib import Path
 from secondlook.errors import DataError
 from secondlook.ingest.source import RefusedError, Source, SourceObject
 from secondlook.task import Dataset
+from secondlook.text import is_legible, legible
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
@@ -24,4 +25,7 @@ def _entries(root: Path, classes: list[Path]) -> Iterator[SourceObject | Refused
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES and path.is_file():
                 name = path.relative_to(root).as_posix()
+                if not is_legible(name):
+                    yield RefusedError("bad_name", "the file name is not UTF-8", legible(str(path)), legible(name))
+                    continue
                 yield SourceObject(source_id=name, image=name, box_xywh=None, label=folder.name)

@@ -35,12 +35,13 @@ def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
 def read_truth(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
     """Read a CSV with the columns source_id and label: the truth that labelers never see."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     truth: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         name = taxonomy.resolve(row.get("label") or "")
         if name is None or not row.get("source_id"):
             raise DataError(f"{path}:{line}: needs a `source_id` and a `label` that is a class of the task.")

@@ -1,6 +1,7 @@
 """From objects as a dataset tells them to checked instance rows."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from secondlook.ingest.source import RefusedError, Source, SourceObject
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
+_FARTHEST_PX = 100_000  # pycocotools walks polygons px by px and crashes on what does not fit an int
+_RUN_LENGTHS = re.compile("[0-o]+")
 
 
 @dataclass
@@ -70,12 +73,14 @@ class Checker:
 
 
 def _read_header(path: Path) -> Header | RefusedError:
-    if not path.is_file():
-        return RefusedError("missing_image", "no such file")
     try:
+        if not path.is_file():
+            return RefusedError("missing_image", "no such file")
         return read_header(path)
     except UnreadableImageError as error:
         return RefusedError("unreadable_image", str(error))
+    except OSError as error:
+        return RefusedError("missing_image", str(error.strerror))
 
 
 def _checked_box(box: Box | None) -> Box | None:
@@ -103,21 +108,30 @@ def _segmentation_to_rle(value: Any, header: Header) -> Row | None:
         shape = cocofile.decode_segmentation(value)
         if not shape:
             return None
-        rle = _merged_rle(shape, header)
+        counts = _polygon_counts(shape, header) if isinstance(shape, list) else _rle_counts(shape, header)
     except (msgspec.DecodeError, TypeError, ValueError, KeyError) as error:
         raise RefusedError("malformed", f"the segmentation cannot be read ({error})") from error
-    counts = rle["counts"]
-    return {
-        "size": [int(side) for side in rle["size"]],
-        "counts": counts if isinstance(counts, str) else counts.decode("ascii"),
-    }
+    return {"size": [header.height, header.width], "counts": counts}
 
 
-def _merged_rle(shape: Any, header: Header) -> Row:
-    if isinstance(shape, list):
-        if not all(isinstance(polygon, list) and len(polygon) >= _SHORTEST_POLYGON for polygon in shape):
+def _polygon_counts(polygons: list[Any], header: Header) -> str:
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < _SHORTEST_POLYGON:
             raise ValueError("a polygon needs at least three points")
-        shape = coco_mask.merge(coco_mask.frPyObjects(shape, header.height, header.width))
-    elif isinstance(shape["counts"], list):
-        shape = coco_mask.frPyObjects(shape, header.height, header.width)
-    return dict(shape)
+        if not all(abs(value) <= _FARTHEST_PX for value in polygon):
+            raise RefusedError("bad_coordinates", f"a polygon has points farther than {_FARTHEST_PX} px away, or NaN")
+    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, header.height, header.width))
+    return str(merged["counts"], "ascii")
+
+
+def _rle_counts(rle: Any, header: Header) -> str:
+    size, counts = rle["size"], rle["counts"]
+    if size != [header.height, header.width]:
+        raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the picture")
+    if isinstance(counts, str) and _RUN_LENGTHS.fullmatch(counts):
+        return counts
+    if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
+        raise ValueError("`counts` holds no run lengths")
+    if sum(counts) != header.height * header.width:
+        raise ValueError("the run lengths do not fill the picture")
+    return str(coco_mask.frPyObjects(rle, header.height, header.width)["counts"], "ascii")

@@ -28,8 +28,11 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     _, mean, std = timm_input(model)
     training, validation = split_by_picture(rows, options)
     trainer = Trainer(model, options, device, mean, std, len(taxonomy.classes))
-    best, history = trainer.fit(take(rows, training, taxonomy), take(rows, validation, taxonomy))
-    files.write_text(out / "metrics.csv", metrics_csv(history))
+    best, history = trainer.fit(
+        take(rows, training, taxonomy),
+        take(rows, validation, taxonomy),
+        after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
+    )
     files.write_text(out / "labels.json", labels_json(taxonomy, options, len(training), len(validation)))
     files.write_text(out / "config.json", timm_config(model, options, mean, std))
     _write_weights(out / "model.safetensors", best)

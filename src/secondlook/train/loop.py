@@ -1,6 +1,6 @@
 """The training loop: Adam, weighted cross-entropy, early stopping on the validation loss."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,13 @@ class Trainer:
     std: tuple[float, ...]
     classes: int
 
-    def fit(self, train: Crops, validation: Crops) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
-        """Train until the epochs are done or `patience` epochs brought nothing; return the best weights."""
+    def fit(
+        self, train: Crops, validation: Crops, after_epoch: Callable[[list[Epoch]], None]
+    ) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
+        """Train until the epochs are done or `patience` epochs brought nothing; return the best weights.
+
+        `after_epoch` is called with the epochs so far, so that a curve can be watched while it grows.
+        """
         import torch
 
         optimiser = torch.optim.Adam(self.model.parameters(), lr=self.options.learning_rate)
@@ -50,7 +55,8 @@ class Trainer:
         best: dict[str, torch.Tensor] = {}
         for epoch in progress.track(range(self.options.epochs), total=self.options.epochs, what="epochs"):
             train_loss = self._train_epoch(train, epoch, optimiser, loss_of)
-            history.append(self._evaluate(validation or train, epoch, train_loss, loss_of))
+            history.append(self._evaluate(validation if len(validation.target) else train, epoch, train_loss, loss_of))
+            after_epoch(history)
             best_epoch = min(history, key=lambda past: past.validation_loss).epoch
             if best_epoch == epoch:
                 best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}

@@ -1,0 +1,462 @@
+"""Consensus: the algebra of votes, committees with a known confusion, decisions, and real crowds."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Command
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_records import Rows, read_rows, write_instances, write_votes
+from numpy.typing import NDArray
+
+from secondlook.config import ConsensusOptions
+from secondlook.consensus import merge
+from secondlook.consensus.dawid_skene import dawid_skene
+from secondlook.consensus.votes import Posterior, Votes
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+METHODS = ["majority", "dawid_skene"]
+CLASSES = ["stop", "yield", "turn"]
+Matrix = NDArray[np.int64]
+
+
+def votes_of(matrix: Matrix, classes: int, families: tuple[str, ...] | None = None) -> Votes:
+    """Make votes of a matrix (objects, labelers) of class positions, -1 where a labeler abstains."""
+    row, column = np.nonzero(matrix >= 0)
+    names = tuple(f"l{index}" for index in range(matrix.shape[1]))
+    shape = {"objects": matrix.shape[0], "labelers": names, "families": families or names, "classes": classes}
+    return Votes(row, column, matrix[row, column], **shape)
+
+
+def posterior_of(matrix: Matrix, classes: int, method: str, families: tuple[str, ...] | None = None) -> Posterior:
+    return merge(votes_of(matrix, classes, families), method, ConsensusOptions())
+
+
+@st.composite
+def committees(draw: st.DrawFn) -> tuple[Matrix, int]:
+    """Draw a table of votes (objects, labelers) and the number of classes."""
+    classes, objects, labelers = draw(st.integers(1, 4)), draw(st.integers(1, 8)), draw(st.integers(1, 5))
+    answers = st.lists(st.integers(-1, classes - 1), min_size=labelers, max_size=labelers)
+    return np.array(draw(st.lists(answers, min_size=objects, max_size=objects)), dtype=np.int64), classes
+
+
+# --- algebra -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(committee=committees())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_posterior_rows_are_probabilities(method: str, committee: tuple[Matrix, int]) -> None:
+    posterior = posterior_of(*committee, method)
+    assert np.isfinite(posterior).all()
+    assert (posterior >= 0).all()
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(committee=committees(), random=st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_order_of_labelers_and_objects_does_not_matter(method: str, committee: tuple[Matrix, int], random: Any) -> None:
+    matrix, classes = committee
+    posterior = posterior_of(matrix, classes, method)
+    labelers = random.sample(range(matrix.shape[1]), matrix.shape[1])
+    objects = random.sample(range(matrix.shape[0]), matrix.shape[0])
+    np.testing.assert_allclose(posterior_of(matrix[:, labelers], classes, method), posterior, atol=1e-4)
+    np.testing.assert_allclose(posterior_of(matrix[objects], classes, method), posterior[objects], atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["own", "relative"])
+@pytest.mark.parametrize("method", METHODS)
+@given(committee=committees())
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_a_labeler_that_always_abstains_changes_nothing(
+    method: str, family: str, committee: tuple[Matrix, int]
+) -> None:
+    matrix, classes = committee
+    names = tuple(f"f{index}" for index in range(matrix.shape[1]))
+    silent = np.full((len(matrix), 1), -1)
+    joined = (*names, "own" if family == "own" else names[0])
+    with_silent = posterior_of(np.hstack([matrix, silent]), classes, method, joined)
+    np.testing.assert_allclose(with_silent, posterior_of(matrix, classes, method, names), atol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(committee=committees())
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_equal_objects_have_equal_posteriors(method: str, committee: tuple[Matrix, int]) -> None:
+    matrix, classes = committee
+    posterior = posterior_of(np.vstack([matrix, matrix[:1]]), classes, method)
+    np.testing.assert_array_equal(posterior[0], posterior[-1])
+
+
+@given(committee=committees())
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_majority_is_the_share_of_answers(committee: tuple[Matrix, int]) -> None:
+    matrix, classes = committee
+    posterior = posterior_of(matrix, classes, "majority")
+    for row, answers in zip(posterior, matrix.tolist(), strict=True):
+        said = Counter(answer for answer in answers if answer >= 0)
+        expected = [said[index] / said.total() if said else 1 / classes for index in range(classes)]
+        np.testing.assert_allclose(row, expected)
+
+
+# --- a committee whose confusion is known ------------------------------------------------------------------------
+
+
+def simulate(objects: int, seed: int = 0) -> tuple[NDArray[np.int64], Matrix, NDArray[np.float64]]:
+    """Return truth, votes with a fifth of abstentions, and the confusion (labelers, truth, answer) behind them.
+
+    Three labelers are good, three take class 1 for class 0 most of the time, one clicks at random.
+    """
+    random = np.random.default_rng(seed)
+    good = [[0.85, 0.10, 0.05], [0.08, 0.84, 0.08], [0.05, 0.10, 0.85]]
+    blind = [[0.90, 0.05, 0.05], [0.70, 0.25, 0.05], [0.05, 0.05, 0.90]]
+    clicker = [[1 / 3] * 3] * 3
+    confusion = np.array([good, good, good, blind, blind, blind, clicker])
+    truth = random.choice(3, size=objects, p=[0.4, 0.4, 0.2])
+    answers = [[random.choice(3, p=confusion[k, t]) for k in range(len(confusion))] for t in truth]
+    matrix = np.array(answers)
+    matrix[random.random(matrix.shape) < 0.2] = -1
+    return truth, matrix, confusion
+
+
+def test_dawid_skene_recovers_the_confusion_and_beats_majority() -> None:
+    truth, matrix, confusion = simulate(3000)
+    votes = votes_of(matrix, 3)
+    fit = dawid_skene(votes)
+    np.testing.assert_allclose(fit.confusion, confusion, atol=0.06)
+    np.testing.assert_allclose(fit.prior, [0.4, 0.4, 0.2], atol=0.03)
+    by_majority = float((posterior_of(matrix, 3, "majority").argmax(axis=1) == truth).mean())
+    by_dawid_skene = float((fit.posterior.argmax(axis=1) == truth).mean())
+    assert by_dawid_skene > by_majority + 0.05
+    assert by_dawid_skene > 0.9
+    sure = fit.posterior.max(axis=1)
+    assert float(sure.mean()) == pytest.approx(by_dawid_skene, abs=0.02), "independent labelers: posteriors are honest"
+
+
+def test_relatives_are_trusted_less_than_strangers() -> None:
+    truth, matrix, _ = simulate(600)
+    copies = np.hstack([matrix[:, :3], matrix[:, -1:], matrix[:, -1:], matrix[:, -1:]])
+    strangers = posterior_of(copies, 3, "dawid_skene")
+    relatives = posterior_of(copies, 3, "dawid_skene", ("a", "b", "c", "d", "d", "d"))
+    rows = np.arange(len(truth))
+    assert np.log(relatives[rows, truth]).mean() > np.log(strangers[rows, truth]).mean() + 0.05
+
+
+# --- small and odd committees, through the files -----------------------------------------------------------------
+
+
+def write_committee(
+    folder: Path, given_labels: list[str | None], labelers: dict[str, list[str | None]]
+) -> tuple[Path, list[Path]]:
+    """Write instances o0, o1, ... with their given labels, and one vote file per labeler."""
+    ids = [f"o{index}" for index in range(len(given_labels))]
+    rows = [{"instance_id": name, "given": label} for name, label in zip(ids, given_labels, strict=True)]
+    instances = write_instances(folder / "instances.parquet", rows, CLASSES)
+    files = [
+        write_votes(folder / f"{name}.parquet", name, dict(zip(ids, said, strict=True)), CLASSES)
+        for name, said in labelers.items()
+    ]
+    return instances, files
+
+
+def decide(secondlook: Command, instances: Path, votes: list[Path], **options: Any) -> Rows:
+    """Run the consensus and return its rows."""
+    out = instances.parent / "consensus.parquet"
+    arguments = [part for path in votes for part in ("--votes", path)]
+    text = json.dumps(options)
+    result = secondlook("consensus", *arguments, "--instances", instances, "--out", out, "--options", text)
+    assert result.code == 0, result.err
+    return read_rows(out)
+
+
+ODD: list[Any] = [
+    pytest.param(["stop"], {"a": ["stop"], "b": ["stop"]}, ["stop"], id="one object"),
+    pytest.param([], {"a": [], "b": []}, [], id="no object"),
+    pytest.param([None, None], {"a": [None, None]}, [None, None], id="no votes at all"),
+    pytest.param([None, "turn"], {"a": [None, None]}, [None, "turn"], id="only the given label answers"),
+    pytest.param([None, None, None], {"a": ["stop", "turn", "stop"]}, ["stop", "turn", "stop"], id="one labeler"),
+    pytest.param([None, None, None], {}, [None, None, None], id="no labeler, nothing given"),
+    pytest.param(["stop"] * 3, {"a": ["stop"] * 3, "b": ["stop"] * 3}, ["stop"] * 3, id="two classes nobody names"),
+    pytest.param(
+        [None] * 4,
+        {"a": ["stop", "turn"] * 2, "b": ["stop", "turn"] * 2, "always": ["stop"] * 4},
+        ["stop", "turn"] * 2,
+        id="one labeler always says the same",
+    ),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("given_labels", "labelers", "expected"), ODD)
+def test_odd_committees(
+    secondlook: Command,
+    tmp_path: Path,
+    given_labels: list[str | None],
+    labelers: dict[str, list[str | None]],
+    expected: list[str | None],
+    method: str,
+) -> None:
+    instances, files = write_committee(tmp_path, given_labels, labelers)
+    if not files:
+        files = [tmp_path / "nobody"]
+        files[0].mkdir()
+    rows = decide(secondlook, instances, files, method=method)
+    assert [row["label"] for row in rows] == expected
+    for row in rows:
+        assert np.isfinite(row["posterior"]).all()
+        assert sum(row["posterior"]) == pytest.approx(1, abs=1e-6)
+        assert row["confidence"] == pytest.approx(max(row["posterior"]), abs=1e-6)
+        assert (row["action"] == "review") or row["n_votes"] > 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.01, 0.3])
+def test_smoothing_zero_is_allowed(smoothing: float) -> None:
+    posterior = dawid_skene(votes_of(np.array([[0, 0, 1], [1, 1, 1], [0, 0, 0]]), 3), smoothing=smoothing).posterior
+    assert np.isfinite(posterior).all()
+    assert posterior.argmax(axis=1).tolist() == [0, 1, 0]
+
+
+# --- decisions ---------------------------------------------------------------------------------------------------
+
+NONE = "no labeler answered"
+UNSURE = "below the acceptance level"
+AGREES = "the committee agrees with the given label"
+CONTRADICTS = "the committee contradicts the given label"
+NEW = "no label was given"
+S, Y, T = CLASSES
+
+# id, given, answers of four labelers, accept, use_given -> label, confidence, agreement, votes, action, reason
+DECISIONS: list[Any] = [
+    ("all agree", S, [S, S, S, S], 0.9, True, (S, 1.0, 1.0, 5, "keep", AGREES)),
+    ("all contradict", S, [Y, Y, Y, Y], 0.8, True, (Y, 0.8, 0.8, 5, "relabel", CONTRADICTS)),
+    ("exactly at the level is accepted", S, [S, S, S, T], 0.8, True, (S, 0.8, 0.8, 5, "keep", AGREES)),
+    ("just below the level", S, [S, S, S, T], 0.81, True, (S, 0.8, 0.8, 5, "review", UNSURE)),
+    ("level 0 accepts whatever leads", S, [Y, Y, T, T], 0.0, False, (Y, 0.5, 0.5, 4, "relabel", CONTRADICTS)),
+    ("level 1 wants everyone", S, [S, S, S, S], 1.0, True, (S, 1.0, 1.0, 5, "keep", AGREES)),
+    ("tie goes to the first class", None, [T, T, Y, Y], 0.5, True, (Y, 0.5, 0.5, 4, "relabel", NEW)),
+    ("nothing given, sure", None, [T, T, T, T], 0.9, True, (T, 1.0, 1.0, 4, "relabel", NEW)),
+    ("nothing given, unsure", None, [T, T, T, S], 0.9, True, (T, 0.75, 0.75, 4, "review", UNSURE)),
+    ("nobody answered", S, [None] * 4, 0.5, True, (S, 1.0, 1.0, 1, "review", NONE)),
+    ("nobody answered, given has no vote", S, [None] * 4, 0.1, False, (None, 1 / 3, 0.0, 0, "review", NONE)),
+    ("nobody answered, nothing given", None, [None] * 4, 0.1, True, (None, 1 / 3, 0.0, 0, "review", NONE)),
+    ("one answer is enough", S, [None, None, S, None], 0.9, False, (S, 1.0, 1.0, 1, "keep", AGREES)),
+    ("the given label has a vote", S, [Y, S, None, None], 0.6, True, (S, 2 / 3, 2 / 3, 3, "keep", AGREES)),
+    ("the given label has none", S, [Y, None, None, None], 0.6, False, (Y, 1.0, 1.0, 1, "relabel", CONTRADICTS)),
+]
+
+
+@pytest.mark.parametrize(
+    ("given_label", "answers", "accept", "use_given", "expected"),
+    [pytest.param(*row[1:], id=row[0]) for row in DECISIONS],
+)
+def test_decisions(
+    secondlook: Command,
+    tmp_path: Path,
+    given_label: str | None,
+    answers: list[str | None],
+    accept: float,
+    use_given: bool,
+    expected: tuple[Any, ...],
+) -> None:
+    labelers = {f"labeler{index}": [answer] for index, answer in enumerate(answers)}
+    instances, files = write_committee(tmp_path, [given_label], labelers)
+    (row,) = decide(secondlook, instances, files, method="majority", accept=accept, use_given=use_given)
+    label, confidence, agreement, n_votes, action, reason = expected
+    assert (row["given"], row["label"], row["n_votes"]) == (given_label, label, n_votes)
+    assert (row["action"], row["reason"]) == (action, reason)
+    assert row["confidence"] == pytest.approx(confidence)
+    assert row["agreement"] == pytest.approx(agreement)
+
+
+def test_majority_is_written_beside_and_files_are_repeatable(secondlook: Command, tmp_path: Path) -> None:
+    instances, files = write_committee(tmp_path, [S, S, T], {"a": [S, Y, T], "b": [S, Y, S], "c": [S, S, T]})
+    decide(secondlook, instances, files, method="dawid_skene", accept=0.9)
+    first = [(tmp_path / name).read_bytes() for name in ("consensus.parquet", "majority.parquet")]
+    assert [row["confidence"] for row in read_rows(tmp_path / "majority.parquet")] == [1.0, 0.5, 0.75]
+    decide(secondlook, instances, files, method="dawid_skene", accept=0.9)
+    assert [(tmp_path / name).read_bytes() for name in ("consensus.parquet", "majority.parquet")] == first
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+
+def refused(secondlook: Command, instances: Path, *votes: Path) -> str:
+    """Run the consensus, expect exit code 1 and one line, and return it."""
+    arguments = [part for path in votes for part in ("--votes", path)]
+    result = secondlook("consensus", *arguments, "--instances", instances, "--out", instances.parent / "out.parquet")
+    assert result.code == 1
+    assert result.err.count("\n") == 1, result.err
+    assert not (instances.parent / "out.parquet").exists()
+    return result.err
+
+
+REFUSED: list[Any] = [
+    pytest.param({"stranger": "stop"}, CLASSES, "a", "no object of this dataset", id="a vote on an unknown object"),
+    pytest.param({"o0": "van"}, [*CLASSES, "van"], "a", "`van`", id="an answer that is no class of the task"),
+    pytest.param({"o0": "stop"}, CLASSES, "given", "`given`", id="a labeler with the name of the given labels"),
+]
+
+
+@pytest.mark.parametrize(("answers", "classes", "labeler", "said"), REFUSED)
+def test_votes_that_do_not_belong_are_refused(
+    secondlook: Command, tmp_path: Path, answers: dict[str, str | None], classes: list[str], labeler: str, said: str
+) -> None:
+    instances = write_instances(tmp_path / "instances.parquet", [{"instance_id": "o0", "given": "stop"}], CLASSES)
+    votes = write_votes(tmp_path / "votes.parquet", labeler, answers, classes)
+    assert said in refused(secondlook, instances, votes)
+
+
+def test_other_files_in_place_of_votes_are_refused(secondlook: Command, tmp_path: Path) -> None:
+    instances, _ = write_committee(tmp_path, [S], {})
+    assert "vote rows are needed" in refused(secondlook, instances, instances)
+    assert "no such file" in refused(secondlook, instances, tmp_path / "absent.parquet")
+
+
+def test_votes_without_instances_are_a_wrong_command_line(secondlook: Command, tmp_path: Path) -> None:
+    _, files = write_committee(tmp_path, [S], {"a": [S]})
+    result = secondlook("consensus", "--votes", files[0], "--out", tmp_path / "out.parquet")
+    assert result.code == 2
+    assert "--instances" in result.err
+
+
+def write_parts(folder: Path, labeler: str, parts: int) -> Path:
+    for part in range(parts):
+        write_votes(folder / labeler / f"{part:05d}.parquet", labeler, {f"o{part}": S}, CLASSES)
+    return folder / labeler
+
+
+@pytest.mark.parametrize(
+    ("shards", "answered"),
+    [
+        pytest.param(None, 3, id="all parts without --shards"),
+        pytest.param(2, 2, id="a part left over from a larger run is not read"),
+        pytest.param(3, 3, id="as many as there are"),
+    ],
+)
+def test_part_folders(secondlook: Command, tmp_path: Path, shards: int | None, answered: int) -> None:
+    instances, _ = write_committee(tmp_path, [None] * 3, {})
+    folders = [write_parts(tmp_path, name, 3) for name in ("a", "b")]
+    arguments = [part for path in folders for part in ("--votes", path)]
+    limit = ["--shards", shards] if shards else []
+    result = secondlook("consensus", *arguments, *limit, "--instances", instances, "--out", tmp_path / "out.parquet")
+    assert result.code == 0, result.err
+    assert [row["n_votes"] for row in read_rows(tmp_path / "out.parquet")] == [2] * answered + [0] * (3 - answered)
+
+
+def test_a_missing_part_is_refused(secondlook: Command, tmp_path: Path) -> None:
+    instances, _ = write_committee(tmp_path, [None] * 3, {})
+    folder = write_parts(tmp_path, "a", 2)
+    arguments = ["--votes", folder, "--shards", 3, "--instances", instances, "--out", tmp_path / "out.parquet"]
+    result = secondlook("consensus", *arguments)
+    assert result.code == 1
+    assert "00002.parquet: no such file" in result.err
+
+
+# --- a CSV of votes ----------------------------------------------------------------------------------------------
+
+CSV: list[Any] = [
+    pytest.param(
+        "item,worker,label\nb,w1,x\na,w1,y\nb,w2,x\na,w2,y\n",
+        [("b", "x", 1.0), ("a", "y", 1.0)],
+        id="items come out in the order of their first appearance",
+    ),
+    pytest.param("item,worker,label\na,w1,x\na,w2,y\na,w3,y\n", [("a", "y", 2 / 3)], id="confidence is the share"),
+    pytest.param("item,worker,label\na,w1,y\na,w2,x\n", [("a", "x", 0.5)], id="ties go to the first label"),
+    pytest.param("item,worker,label\na,w1,x\na,w1,x\na,w2,y\n", [("a", "x", 2 / 3)], id="a vote given twice counts"),
+    pytest.param("item,worker,label\na,w1,\na,w2,y\n", [("a", "y", 1.0)], id="an empty label is an abstention"),
+    pytest.param(
+        "item,worker,label\na,w1,\nb,w1,y\n", [("a", "", 0.0), ("b", "y", 1.0)], id="an item nobody answered stays"
+    ),
+    pytest.param("item,worker,label\na,w1,\n", [("a", "", 0.0)], id="nobody answered anything"),
+    pytest.param("item,worker,label\n", [], id="no vote"),
+    pytest.param("worker,note,label,item\nw1,hm,x,a\n", [("a", "x", 1.0)], id="columns by name, others ignored"),
+    pytest.param("item,worker,label\n007,01,NA\n", [("007", "NA", 1.0)], id="text stays text: zeros, NA"),
+    pytest.param('item,worker,label\na,w1,"no, parking"\n', [("a", "no, parking", 1.0)], id="commas in a label"),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("text", "expected"), CSV)
+def test_csv_of_votes(
+    secondlook: Command, tmp_path: Path, text: str, expected: list[tuple[str, str, float]], method: str
+) -> None:
+    (tmp_path / "votes.csv").write_text(text, encoding="utf-8")
+    result = secondlook(
+        *("consensus", "--votes", tmp_path / "votes.csv", "--method", method, "--out", tmp_path / "out.csv")
+    )
+    assert result.code == 0, result.err
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[0] == "item,label,confidence"
+    table = pd.read_csv(tmp_path / "out.csv", dtype={"item": str, "label": str}, keep_default_na=False)
+    if method == "majority":
+        assert table["label"].tolist() == [label for _, label, _ in expected]
+        np.testing.assert_allclose(table["confidence"].astype(float), [share for _, _, share in expected], atol=1e-6)
+    assert table["item"].tolist() == [item for item, _, _ in expected]
+    assert table["confidence"].astype(float).between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("item,label\na,x\n", "`worker`", id="missing column"),
+        pytest.param("", "is not a CSV table", id="empty file"),
+        pytest.param(None, "is not a CSV table", id="no file"),
+    ],
+)
+def test_broken_csv_is_refused(secondlook: Command, tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "votes.csv").write_text(text, encoding="utf-8")
+    result = secondlook("consensus", "--votes", tmp_path / "votes.csv", "--out", tmp_path / "out.csv")
+    assert result.code == 1
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
+# --- real crowds -------------------------------------------------------------------------------------------------
+
+CROWDS = ["bluebirds", "labelme", "sentiment_sp", "weather_cf_amt", "cifar10n"]
+
+
+def crowd_accuracy(secondlook: Command, folder: Path, out: Path, method: str) -> float:
+    result = secondlook("consensus", "--votes", folder / "votes.csv", "--method", method, "--out", out)
+    assert result.code == 0, result.err
+    said = pd.read_csv(out, dtype=str).set_index("item")["label"]
+    truth = pd.read_csv(folder / "truth.csv", dtype=str).set_index("item")["label"]
+    return float((said.reindex(truth.index) == truth).mean())
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_dawid_skene_is_as_good_as_crowd_kit(
+    secondlook: Command, shared_data: Path, tmp_path: Path, crowd: str
+) -> None:
+    reference = json.loads((shared_data / "crowd" / "reference_accuracy.json").read_text(encoding="utf-8"))[crowd]
+    accuracy = crowd_accuracy(secondlook, shared_data / "crowd" / crowd, tmp_path / "out.csv", "dawid_skene")
+    print(f"crowd: {crowd} dawid_skene {accuracy:.4f}, crowd-kit {reference['accuracy']['DS']}")
+    assert accuracy >= reference["accuracy"]["DS"] - 0.00301
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_majority_is_exact_and_differs_from_crowd_kit_by_ties_only(
+    secondlook: Command, shared_data: Path, tmp_path: Path, crowd: str
+) -> None:
+    folder = shared_data / "crowd" / crowd
+    accuracy = crowd_accuracy(secondlook, folder, tmp_path / "out.csv", "majority")
+    votes = pd.read_csv(folder / "votes.csv", dtype=str)
+    truth = pd.read_csv(folder / "truth.csv", dtype=str).set_index("item")["label"]
+    best = votes.groupby(["item", "label"]).size().rename("n").reset_index()
+    best = best[best["n"] == best.groupby("item")["n"].transform("max")].sort_values(["item", "label"])
+    first = best.groupby("item")["label"].first().reindex(truth.index)
+    assert accuracy == pytest.approx(float((first == truth).mean()), abs=1e-12), "ties go to the first label"
+    right = best["label"] == truth.reindex(best["item"]).to_numpy()
+    tied = best.groupby("item")["label"].transform("size") > 1
+    sure, possible = float((right & ~tied).sum() / len(truth)), float(right.sum() / len(truth))
+    reference = json.loads((shared_data / "crowd" / "reference_accuracy.json").read_text(encoding="utf-8"))[crowd]
+    assert sure - 5e-5 <= reference["accuracy"]["MV"] <= possible + 5e-5
