@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from make_records import Rows, read_rows
 
+from make_records import Rows, read_rows
 from secondlook.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_records import Rows, read_rows, write_instances, write_votes
 from numpy.typing import NDArray
 
+from conftest import Command
+from make_records import Rows, read_rows, write_instances, write_votes
 from secondlook.config import ConsensusOptions
 from secondlook.consensus import merge
 from secondlook.consensus.dawid_skene import dawid_skene

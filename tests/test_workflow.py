@@ -74,7 +74,7 @@ def test_dry_run_on_a_fresh_checkout_shows_the_whole_demo_without_network(checko
 def test_a_bad_config_stops_snakemake_with_the_key_and_its_neighbour(checkout: Path) -> None:
     refused = run(["snakemake", "-n", "--config", "shard=3"], checkout)
     assert refused.returncode != 0
-    assert "unknown key `shard`; did you mean `shards`?" in refused.stderr
+    assert "unknown key `shard`; did you mean `shards`?" in refused.stdout + refused.stderr
 
 
 def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, finished: Path) -> None:

@@ -14,6 +14,7 @@ from secondlook.report.crops import changed_crops
 from secondlook.report.summary import seconds_of, summarise, versions
 from secondlook.taxonomy import Taxonomy
 
+SURE = 0.999  # more digits would claim more than a posterior knows
 _HERE = Path(__file__).parent
 
 
@@ -68,6 +69,7 @@ def render(context: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
     return environment.get_template("page.html").render(context)
 
 

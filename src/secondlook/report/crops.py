@@ -22,9 +22,11 @@ class ChangedCrop:
 
 
 def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[ChangedCrop]:
-    """Return up to `limit` relabelled objects, surest first."""
+    """Return up to `limit` relabelled objects by falling posterior: half of them the surest, half the least sure."""
     changed = objects[objects["action"] == "relabel"]
-    chosen = changed.sort_values(["confidence", "instance_id"], ascending=[False, True]).head(limit)
+    ordered = changed.sort_values(["confidence", "instance_id"], ascending=[False, True])
+    shown = min(len(ordered), limit)
+    chosen = pd.concat([ordered.head(shown - shown // 2), ordered.tail(shown // 2)])
     pictures: dict[str, bytes] = {}
     for shard, rows in chosen.groupby("shard"):
         path = results / "crop" / f"{int(str(shard)):05d}.parquet"

@@ -1,0 +1,237 @@
+"""Crop: every object of a shard cut out of pictures that are decoded once."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from conftest import Command, Ingested, box, coco, ingest, picture
+from make_records import noise, read_rows
+from secondlook import images
+
+PNG = "encoding: png, upscale_px: 0"
+Array = NDArray[np.uint8]
+
+
+def decoded(row: dict[str, Any]) -> Array:
+    """Return the crop of a row as RGB."""
+    return np.asarray(cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_COLOR_RGB))
+
+
+def one_picture(secondlook: Command, folder: Path, pixels: Array, boxes: list[list[float]]) -> Ingested:
+    """Ingest a PNG of RGB `pixels` with `boxes`, numbered from 0."""
+    (folder / "images").mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(folder / "images" / "1.png")
+    annotations = [box(number, bbox=xywh) for number, xywh in enumerate(boxes)]
+    return ingest(secondlook, folder, coco([{"id": 1, "file_name": "1.png"}], annotations, ["stop"]))
+
+
+def crops_of(secondlook: Command, done: Ingested, options: str, *arguments: Any) -> dict[str, dict[str, Any]]:
+    """Crop what was ingested and return the crops by source id."""
+    out = done.out.with_name("crops.parquet")
+    result = secondlook("crop", done.out, "--out", out, "--options", f"{{{options}}}", *arguments)
+    assert result.code == 0, result.err
+    names = {row["instance_id"]: number for number, row in done.rows.items()}
+    return {names[row["instance_id"]]: row for row in read_rows(out)}
+
+
+def test_each_picture_is_decoded_once(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [picture(tmp_path, number) for number in range(3)]
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 3) for number in range(12)], ["stop"]))
+    times: Counter[str] = Counter()
+    read = images.read_rgb
+
+    def counted(path: Path) -> images.Pixels:
+        times[path.name] += 1
+        return read(path)
+
+    monkeypatch.setattr(images, "read_rgb", counted)
+    assert len(crops_of(secondlook, done, "", "--threads", 2)) == 12
+    assert times == {"0.jpg": 1, "1.jpg": 1, "2.jpg": 1}
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "after"),
+    [
+        pytest.param((28, 100), "", (56, 200), id="one side at the limit"),
+        pytest.param((100, 28), "", (200, 56), id="the other side"),
+        pytest.param((29, 29), "", (29, 29), id="both just above"),
+        pytest.param((28, 28), "", (56, 56), id="both at the limit"),
+        pytest.param((14, 14), "", (29, 29), id="doubled would still be small"),
+        pytest.param((15, 14), "", (30, 29), id="one side clamped: the aspect goes"),
+        pytest.param((10, 60), "", (29, 120), id="short side clamped, long side doubled"),
+        pytest.param((1, 1), "", (29, 29), id="one px"),
+        pytest.param((29, 100), "", (29, 100), id="just above"),
+        pytest.param((10, 60), "upscale_px: 0", (10, 60), id="0 switches off"),
+        pytest.param((1, 1), "upscale_px: 0", (1, 1), id="0 switches off for one px too"),
+        pytest.param((40, 50), "upscale_px: 40", (80, 100), id="another limit"),
+    ],
+)
+def test_small_crops_are_doubled_as_published(
+    secondlook: Command, tmp_path: Path, before: tuple[int, int], options: str, after: tuple[int, int]
+) -> None:
+    done = one_picture(secondlook, tmp_path, noise(0, 220, 220), [[3, 4, *before]])
+
+    row = crops_of(secondlook, done, options)["0"]
+
+    assert (row["width"], row["height"]) == after
+    assert decoded(row).shape == (after[1], after[0], 3)
+
+
+def test_enlarging_is_bilinear(secondlook: Command, tmp_path: Path) -> None:
+    pixels = noise(1, 60, 60)
+    done = one_picture(secondlook, tmp_path, pixels, [[2, 3, 20, 24]])
+
+    row = crops_of(secondlook, done, "encoding: png")["0"]
+
+    assert np.array_equal(decoded(row), cv2.resize(pixels[3:27, 2:22], (40, 48)))
+
+
+@pytest.mark.parametrize(
+    ("xywh", "margin", "window"),
+    [
+        pytest.param([10, 20, 30, 15], 0, (10, 20, 40, 35), id="whole numbers"),
+        pytest.param([10.9, 20.1, 30, 15], 0, (10, 20, 41, 36), id="every touched px"),
+        pytest.param([10.5, 20.5, 0.2, 0.2], 0, (10, 20, 11, 21), id="inside one px"),
+        pytest.param([10.5, 20.5, 1, 1], 0, (10, 20, 12, 22), id="across four px"),
+        pytest.param([-5, -5, 20, 20], 0, (0, 0, 15, 15), id="clipped at the corner"),
+        pytest.param([70, 50, 30, 30], 0, (70, 50, 80, 60), id="clipped at the far corner"),
+        pytest.param([79.5, 59.5, 10, 10], 0, (79, 59, 80, 60), id="the last px"),
+        pytest.param([20, 20, 20, 10], 0.5, (10, 15, 50, 35), id="margin: half a side on each side"),
+        pytest.param([0, 0, 20, 10], 0.5, (0, 0, 30, 15), id="margin stops at the edge"),
+        pytest.param([0, 0, 80, 60], 3, (0, 0, 80, 60), id="margin around everything"),
+    ],
+)
+def test_a_crop_is_every_touched_pixel(
+    secondlook: Command, tmp_path: Path, xywh: list[float], margin: float, window: tuple[int, int, int, int]
+) -> None:
+    pixels = noise(2, 80, 60)
+    done = one_picture(secondlook, tmp_path, pixels, [xywh])
+
+    row = crops_of(secondlook, done, f"{PNG}, margin: {margin}")["0"]
+
+    left, top, right, bottom = window
+    assert np.array_equal(decoded(row), pixels[top:bottom, left:right])
+
+
+def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
+    pictures = [picture(tmp_path, number) for number in range(4)]
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number // 2) for number in range(8)], ["stop"]))
+    (tmp_path / "images" / "0.jpg").write_bytes(b"no picture any more")
+    (tmp_path / "images" / "1.jpg").unlink()
+    out, beside = tmp_path / "crops.parquet", tmp_path / "crops.rejects.parquet"
+
+    stopped = secondlook("crop", done.out, "--out", out, "--options", "{max_reject_fraction: 0.49}")
+
+    assert stopped.code == 1
+    assert stopped.err.splitlines()[-1] == (
+        f"secondlook: 4 of 8 objects lie in pictures that cannot be decoded; see {beside}."
+    )
+    assert not out.exists()
+    assert {row["source_id"]: row["reason"] for row in read_rows(beside)} == dict.fromkeys("0123", "unreadable_image")
+    assert all(Path(row["image_path"]).name in ("0.jpg", "1.jpg") and row["detail"] for row in read_rows(beside))
+
+    assert len(crops_of(secondlook, done, "max_reject_fraction: 0.5")) == 4
+    assert len(read_rows(beside)) == 4
+
+
+def test_shards_together_are_the_whole(secondlook: Command, tmp_path: Path) -> None:
+    pictures = [picture(tmp_path, number) for number in range(12)]
+    document = coco(pictures, [box(number, number % 12) for number in range(36)], ["stop"])
+    done = ingest(secondlook, tmp_path, document, options="{shards: 3}")
+
+    whole = crops_of(secondlook, done, "")
+    parts = [crops_of(secondlook, done, "", "--shard", shard) for shard in range(3)]
+
+    assert all(parts)
+    assert sum(map(len, parts)) == 36
+    assert {number: row for part in parts for number, row in part.items()} == whole
+    assert crops_of(secondlook, done, "", "--shard", 99) == {}
+
+
+def test_threads_do_not_change_a_byte(secondlook: Command, tmp_path: Path) -> None:
+    pictures = [picture(tmp_path, number) for number in range(8)]
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 8) for number in range(24)], ["stop"]))
+    for threads in (1, 4):
+        secondlook("crop", done.out, "--out", tmp_path / f"{threads}.parquet", "--threads", threads)
+
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "4.parquet").read_bytes()
+
+
+RGB = noise(3, 40, 30)
+GREY = RGB[..., 0]
+KINDS = [
+    pytest.param("rgb.png", RGB, RGB, id="RGB"),
+    pytest.param("grey.png", GREY, np.stack([GREY] * 3, axis=-1), id="grey"),
+    pytest.param("grey16.png", GREY.astype(np.uint16) * 257, np.stack([GREY] * 3, axis=-1), id="16-bit grey"),
+    pytest.param("rgb16.png", RGB.astype(np.uint16) * 257, RGB, id="16-bit RGB"),
+    pytest.param("rgba.png", np.dstack([RGB, GREY]), RGB, id="RGBA: the colour under the alpha"),
+    pytest.param("lossless.webp", RGB, RGB, id="WebP"),
+    pytest.param("rgb.tif", RGB, RGB, id="TIFF"),
+    pytest.param("rgb.bmp", RGB, RGB, id="BMP"),
+]
+
+
+@pytest.mark.parametrize(("name", "stored", "expected"), KINDS)
+def test_pictures_of_every_kind_become_rgb(
+    secondlook: Command, tmp_path: Path, name: str, stored: Any, expected: Array
+) -> None:
+    (tmp_path / "images").mkdir()
+    bgr = stored if stored.ndim == 2 else stored[..., [2, 1, 0, 3][: stored.shape[2]]]
+    quality = [cv2.IMWRITE_WEBP_QUALITY, 101] if name.endswith("webp") else []
+    assert cv2.imwrite(str(tmp_path / "images" / name), bgr, quality)
+    document = coco([{"id": 1, "file_name": name}], [box(1, bbox=[0, 0, 40, 30])], ["stop"])
+
+    done = ingest(secondlook, tmp_path, document)
+
+    assert np.array_equal(decoded(crops_of(secondlook, done, PNG)["1"]), expected)
+
+
+def test_a_turned_picture_is_cut_where_the_box_is_seen(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    seen = np.zeros((64, 48, 3), np.uint8)
+    seen[50:, :] = (250, 10, 10)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    Image.fromarray(np.rot90(seen)).save(tmp_path / "images" / "1.jpg", exif=exif, quality=100)
+    document = coco([{"id": 1, "file_name": "1.jpg"}], [box(1, bbox=[0, 52, 48, 10])], ["stop"])
+
+    row = crops_of(secondlook, ingest(secondlook, tmp_path, document), PNG)["1"]
+
+    assert (row["width"], row["height"]) == (48, 10)
+    assert np.abs(decoded(row).astype(int) - (250, 10, 10)).max() < 8
+
+
+def test_the_encodings_do_what_they_say(secondlook: Command, tmp_path: Path) -> None:
+    smooth = np.tile(np.linspace(0, 255, 120, dtype=np.uint8)[None, :, None], (90, 1, 3))
+    done = one_picture(secondlook, tmp_path, smooth, [[0, 0, 120, 90]])
+
+    rows = {options: crops_of(secondlook, done, options)["0"] for options in (PNG, "quality: 95", "quality: 10")}
+
+    assert np.array_equal(decoded(rows[PNG]), smooth)
+    error = {options: np.abs(decoded(row).astype(int) - smooth).mean() for options, row in rows.items()}
+    assert 0 < error["quality: 95"] < 1.5 < error["quality: 10"]
+    assert rows["quality: 95"]["image"][:2] == b"\xff\xd8"
+
+
+def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("source_id,label\n1,yield\n")
+    reference = tmp_path / "ref" / "stop"
+    reference.mkdir(parents=True)
+    cv2.imwrite(str(reference / "1.png"), RGB)
+    done = ingest(
+        secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1)], ["stop"]),
+        dataset={"truth": str(truth)}, reference={"sources": [{"path": str(reference.parent)}]},
+    )  # fmt: skip
+    trusted = {}
+    for name, path in (("objects", done.out), ("reference", done.reference)):
+        secondlook("crop", path, "--out", tmp_path / f"{name}.parquet")
+        trusted[name] = [row["trusted"] for row in read_rows(tmp_path / f"{name}.parquet")]
+
+    assert trusted == {"objects": [None], "reference": ["stop"]}

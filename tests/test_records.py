@@ -1,0 +1,263 @@
+"""Records: what one stage writes the next reads whole, or is told in one sentence why not."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import secondlook
+from conftest import Command
+from make_records import read_rows, write_decisions, write_instances, write_votes
+from secondlook import files, records
+from secondlook.errors import DataError
+from secondlook.taxonomy import Taxonomy
+
+SIGNS = Taxonomy({"stop": ("Stop-Schild", "停"), "yield": ()})
+VOTE = {"labeler": "a", "label": "stop", "probabilities": [0.75, 0.25], "confidence": 0.75, "status": "answered"}
+
+
+def write(path: Path, rows: list[dict[str, Any]], record: records.Record = records.VOTE, **made_by: Any) -> bytes:
+    records.write(path, records.to_table(rows, record), record, taxonomy=SIGNS, made_by=made_by)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("record", "row"),
+    [
+        pytest.param(records.VOTE, {"instance_id": "a", "answer": None, **VOTE}, id="vote"),
+        pytest.param(
+            records.INSTANCE,
+            {
+                **{
+                    "instance_id": "a",
+                    "image_id": "b",
+                    "image_path": "ü.jpg",
+                    "source_id": "1",
+                    "width": 9,
+                    "height": 8,
+                },
+                **{"x": 0.5, "y": 1.0, "w": 2.0, "h": 3.0, "segmentation": {"size": [8, 9], "counts": "0"}},
+                **{"given_raw": "- Stop", "given": "stop", "truth": None, "attributes": [("k", "v")]},
+                **{"split": "dataset", "shard": 3},
+            },
+            id="instance",
+        ),
+        pytest.param(
+            records.REJECT, {"image_path": None, "source_id": "1", "reason": "malformed", "detail": None}, id="reject"
+        ),
+        pytest.param(
+            records.embedding(3), {"instance_id": "a", "trusted": None, "vector": [1.0, 2.0, 3.0]}, id="vector"
+        ),
+    ],
+)
+def test_rows_come_back_as_they_were(tmp_path: Path, record: records.Record, row: dict[str, Any]) -> None:
+    path = tmp_path / "rows.parquet"
+
+    write(path, [row], record)
+
+    assert records.read(path, record).to_pylist() == [row]
+    assert records.count(path, record) == 1
+
+
+def test_rows_are_sorted_and_equal_rows_are_equal_bytes(tmp_path: Path) -> None:
+    rows = [{"instance_id": name, **VOTE} for name in ("c", "a", "b")]
+
+    first = write(tmp_path / "1.parquet", rows, stage="label", seed=1)
+
+    assert [row["instance_id"] for row in read_rows(tmp_path / "1.parquet")] == ["a", "b", "c"]
+    assert write(tmp_path / "2.parquet", rows[::-1], seed=1, stage="label") == first
+    assert write(tmp_path / "3.parquet", rows, stage="label", seed=2) != first
+
+
+def test_a_file_says_what_made_it_and_of_which_classes_it_speaks(tmp_path: Path) -> None:
+    path = tmp_path / "votes.parquet"
+    write(path, [{"instance_id": "a", **VOTE}], stage="label", model="m@1")
+
+    assert records.made_by(path) == {"secondlook": secondlook.__version__, "stage": "label", "model": "m@1"}
+    assert records.taxonomy_of(path) == SIGNS
+    assert records.taxonomy_of(path).classes == ("stop", "yield")
+
+
+def _damaged(path: Path) -> None:
+    write(path, [{"instance_id": str(number), **VOTE} for number in range(2000)])
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+
+
+def _cut(path: Path) -> None:
+    content = write(path, [{"instance_id": "a", **VOTE}])
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _older(path: Path) -> None:
+    write(path, [{"instance_id": "a", **VOTE}])
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["answer"]), path)
+
+
+BROKEN: list[Any] = [
+    pytest.param(Path, "no such file", id="missing"),
+    pytest.param(lambda path: path.mkdir(), "not a whole Parquet file", id="a folder"),
+    pytest.param(lambda path: path.write_bytes(b""), "not a whole Parquet file", id="empty"),
+    pytest.param(lambda path: path.write_text("a,b\n1,2\n"), "not a whole Parquet file", id="a CSV"),
+    pytest.param(_cut, "not a whole Parquet file", id="cut in half"),
+    pytest.param(_damaged, "is damaged", id="zeros in the middle"),
+    pytest.param(lambda path: pq.write_table(pa.table({"a": [1]}), path), "did not write", id="a foreign table"),
+    pytest.param(lambda path: write_instances(path, [], ["stop"]), "holds instance rows", id="another record"),
+    pytest.param(_older, "columns of another version", id="another version"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BROKEN)
+def test_a_file_that_is_no_votes_is_refused_with_its_name(
+    tmp_path: Path, make: Callable[[Path], Any], message: str
+) -> None:
+    path = tmp_path / "votes.parquet"
+    make(path)
+
+    with pytest.raises(DataError) as refused:
+        records.read(path, records.VOTE)
+
+    assert str(refused.value).startswith(f"{path}: ")
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_command_line_refuses_another_record_with_1(secondlook: Command, tmp_path: Path) -> None:
+    decisions = write_decisions(tmp_path / "d.parquet", [], ["stop"]) or tmp_path / "d.parquet"
+
+    result = secondlook("crop", decisions, "--out", tmp_path / "crops.parquet")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"secondlook: {decisions}: holds decision rows, but instance rows are needed here; give another file.\n"
+    )
+
+
+def test_a_foreign_table_names_no_classes(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+
+    with pytest.raises(DataError, match="names no classes"):
+        records.taxonomy_of(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), DataError, id="disk full"),
+        pytest.param(RuntimeError("bug"), RuntimeError, id="a bug"),
+        pytest.param(KeyboardInterrupt(), KeyboardInterrupt, id="interrupted"),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False], ids=["file was there", "no file before"])
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, seen: type[BaseException], before: bool
+) -> None:
+    path = tmp_path / "votes.parquet"
+    old = write(path, [{"instance_id": "old", **VOTE}]) if before else None
+
+    def fail(_table: pa.Table, place: Path, **_: Any) -> None:
+        Path(place).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(records.pq, "write_table", fail)
+    with pytest.raises(seen) as raised:
+        write(path, [{"instance_id": "new", **VOTE}])
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["votes.parquet"] * before
+    assert not before or path.read_bytes() == old
+    if seen is DataError:
+        assert str(raised.value) == f"{path}: cannot be written (No space left on device)."
+
+
+def test_a_disk_that_refuses_ends_in_one_sentence(tmp_path: Path) -> None:
+    source = write_instances(tmp_path / "i.parquet", [], ["stop"])
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
+        f"sys.argv = ['secondlook', 'crop', {str(source)!r}, '--out', {str(tmp_path / 'crops.parquet')!r}];"
+        "from secondlook.cli import main; main()"
+    )
+
+    done = subprocess.run([sys.executable, "-B", "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["i.parquet"]
+
+
+def test_a_folder_that_is_a_file_ends_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+
+    with pytest.raises(DataError, match="cannot be written"):
+        write(tmp_path / "results" / "votes.parquet", [{"instance_id": "a", **VOTE}])
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "a.txt"
+    with files.atomic_path(target) as first, files.atomic_path(target) as second:
+        first.write_text("first")
+        second.write_text("second")
+
+    assert target.read_text() == "first"  # its block ends last
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_files_are_as_readable_as_the_umask_lets_them_be(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "a.txt", "ü")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "a.txt").read_bytes() == "ü".encode()
+
+
+@pytest.mark.parametrize(
+    ("shards", "expected"),
+    [
+        pytest.param(None, ["a/00000.parquet", "a/00001.parquet", "b.parquet"], id="all, rejects left out"),
+        pytest.param(1, ["a/00000.parquet", "b.parquet"], id="the first"),
+        pytest.param(
+            3, ["a/00000.parquet", "a/00001.parquet", "a/00002.parquet", "b.parquet"], id="named though it is missing"
+        ),
+    ],
+)
+def test_folders_stand_for_their_part_files(tmp_path: Path, shards: int | None, expected: list[str]) -> None:
+    for name in ("a/00001.parquet", "a/00000.parquet", "a/reference.parquet", "b.parquet"):
+        write_votes(tmp_path / name, "l", {"x": "stop"}, ["stop"])
+
+    found = records.part_files([tmp_path / "a", tmp_path / "b.parquet"], shards)
+
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == expected
+
+
+def test_many_files_are_read_as_one_and_none_as_an_empty_table(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.parquet" for number in range(2)]
+    for path, labeler in zip(paths, "ba", strict=True):
+        write_votes(path, labeler, {"x": "stop"}, ["stop"])
+
+    assert records.read_many(paths, records.VOTE)["labeler"].to_pylist() == ["b", "a"]
+    assert records.read_many([], records.VOTE).schema == records.VOTE.schema
+
+
+def test_ids_and_fractions_follow_from_names_alone() -> None:
+    assert records.instance_id("signs", "a.jpg", "1") == records.instance_id("signs", "a.jpg", "1")
+    different = [("signs", "a.jpg", "1"), ("signs", "a.jpg", "2"), ("signs", "b.jpg", "1"), ("cars", "a.jpg", "1")]
+    assert (
+        len({records.instance_id(*names) for names in [*different, ("signs", "a.jpg1", ""), ("signsa", ".jpg", "1")]})
+        == 6
+    )
+    assert len(records.image_id("signs", "a.jpg")) == 20
+    fractions = [records.content_fraction("seed", str(number)) for number in range(1000)]
+    assert all(0 <= fraction < 1 for fraction in fractions)
+    assert 450 < sum(fraction < 0.5 for fraction in fractions) < 550
