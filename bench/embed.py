@@ -6,6 +6,7 @@ Same weights (DINOv2 of small size, random), same crops, turn by turn in one run
 
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -21,7 +22,7 @@ from secondlook.config import EncoderOptions
 from secondlook.embed import load_encoder
 from secondlook.taxonomy import Taxonomy
 
-CROPS, ROUNDS, THREADS = 48, 3, 2
+CROPS, BATCH, ROUNDS, THREADS = 48, 16, 5, 2
 
 
 def main() -> None:
@@ -30,20 +31,35 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoint, crops = _checkpoint(folder / "dinov2"), _crops(folder / "crops.parquet")
-        options = EncoderOptions(kind="transformers", model=str(checkpoint), resize="center_crop", batch_size=16)
-        encoder = load_encoder(options, torch.device("cpu"))
         processor = AutoImageProcessor.from_pretrained(checkpoint)
         model = Dinov2Model.from_pretrained(checkpoint).eval()
-        ratios, ours = [], []
-        for _ in range(ROUNDS):
-            batched, vectors = _timed(lambda: _in_batches(crops, encoder, options))
-            single, reference = _timed(lambda: _one_by_one(crops, processor, model))
-            ratios.append(single / batched)
-            ours.append(CROPS / batched)
+        print(f"{CROPS} crops, DINOv2-S shape, {THREADS} threads, wall seconds")
+        for precision in ("float32", "auto"):
+            options = EncoderOptions(
+                kind="transformers",
+                model=str(checkpoint),
+                resize="center_crop",
+                batch_size=BATCH,
+                precision=precision,
+            )
+            _compare(crops, options, lambda: _one_by_one(crops, processor, model))
+
+
+def _compare(crops: Path, options: EncoderOptions, one_by_one: Callable[[], np.ndarray]) -> None:
+    device = torch.device("cpu")
+    encoder = load_encoder(options, device)
+    name = str(inference.pick_precision(options.precision, device)).removeprefix("torch.")
+    ratios, ours = [], []
+    for _ in range(ROUNDS):
+        batched, vectors = _timed(lambda: _in_batches(crops, encoder, options))
+        single, reference = _timed(one_by_one)
+        ratios.append(single / batched)
+        ours.append(CROPS / batched)
     cosine = (vectors * reference).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(reference, axis=1)
-    print(f"{CROPS} crops, DINOv2-S shape, float32, {THREADS} threads, wall seconds; least cosine {cosine.min():.4f}")
-    print(f"crops per second: {median(ours):.1f} (batches of 16), {median(ours) / median(ratios):.1f} (one at a time)")
-    print(f"result: embed {median(ratios):.2f} batches of 16 against one crop at a time")
+    print(f"{options.precision} ({name}): {median(ours):.1f} crops/s, least cosine {cosine.min():.4f}")
+    print(
+        f"result: embed-{options.precision} {median(ratios):.2f} {name} batches of {BATCH} against one float32 crop at a time"
+    )
 
 
 def _checkpoint(folder: Path) -> Path:

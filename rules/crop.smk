@@ -6,8 +6,7 @@ rule crop:
             else f"{RESULTS}/ingest/instances.parquet"
         ),
     output:
-        crops=f"{RESULTS}/crop/{{part}}.parquet",
-        rejects=f"{RESULTS}/crop/{{part}}.rejects.parquet",
+        f"{RESULTS}/crop/{{part}}.parquet",
     log:
         "logs/{task}/crop/{part}.log",
     benchmark:
@@ -26,5 +25,5 @@ rule crop:
     message:
         "crop: part {wildcards.part} of {wildcards.task}"
     shell:
-        "secondlook crop {input} --out {output.crops} {params.shard} --options {params.options:q} "
+        "secondlook crop {input} --out {output} {params.shard} --options {params.options:q} "
         "--threads {threads} 2> {log}"

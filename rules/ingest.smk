@@ -1,10 +1,10 @@
+# The rejects are no declared output: Snakemake removes those of a failed job, and they say why it failed.
 rule ingest:
     input:
         task=lambda wildcards: RUN.task_files[wildcards.task],
         annotations=lambda wildcards: RUN.annotation_files(wildcards.task),
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",
-        rejects=f"{RESULTS}/ingest/rejects.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",
     log:
         "logs/{task}/ingest.log",
@@ -17,9 +17,10 @@ rule ingest:
         mem_mb=2000,
         runtime=30,
     params:
+        rejects=f"{RESULTS}/ingest/rejects.parquet",
         options=options(RUN.ingest_options()),
     message:
         "ingest: read the dataset of {wildcards.task}"
     shell:
-        "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {output.rejects} "
+        "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {params.rejects} "
         "--reference {output.reference} --options {params.options:q} 2> {log}"

@@ -1,6 +1,5 @@
 rule report:
     input:
-        f"{RESULTS}/ingest/rejects.parquet",
         f"{RESULTS}/consensus/consensus.parquet",
         lambda wildcards: [
             f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES

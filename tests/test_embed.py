@@ -57,7 +57,7 @@ def crops(tmp_path: Path) -> Path:
 
 def embed(secondlook: Command, crops: Path, out: Path, **options: Any) -> NDArray[np.float32]:
     """Run the stage and return the vectors (objects, dimensions)."""
-    result = secondlook("embed", crops, "--out", out, "--options", json.dumps(options))
+    result = secondlook("embed", crops, "--out", out, "--options", json.dumps({"precision": "float32", **options}))
     assert result.code == 0, result.err
     return np.array([row["vector"] for row in read_rows(out)], dtype=np.float32)
 
@@ -306,3 +306,14 @@ def test_pickled_weights_of_a_timm_folder_never_run(
     assert not (tmp_path / "ran").exists()
     pickle.loads((folder / "pytorch_model.bin").read_bytes())  # noqa: S301 - the bomb is live: this does run it
     assert (tmp_path / "ran").exists()
+
+
+def test_bfloat16_weights_give_nearly_the_same_vectors(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, crops: Path
+) -> None:
+    options: dict[str, Any] = {"kind": "transformers", "model": str(checkpoint("dinov2"))}
+    exact = embed(secondlook, crops, tmp_path / "float32.parquet", **options)
+    rounded = embed(secondlook, crops, tmp_path / "bfloat16.parquet", precision="bfloat16", **options)
+    cosine = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
+    assert cosine.min() > 0.995
+    assert not np.array_equal(exact, rounded)

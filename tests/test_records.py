@@ -211,6 +211,20 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    script = (
+        "import os, sys; from pathlib import Path; from secondlook import files\n"
+        "with files.atomic_path(Path(sys.argv[1])) as path: path.write_text('half'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+
+    files.write_text(target, "whole")
+
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_files_are_as_readable_as_the_umask_lets_them_be(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

@@ -44,7 +44,7 @@ def make(folder: Path, *arguments: str) -> list[str]:
     if not (Path(sys.prefix) / ".ready").exists():
         pytest.skip("runs only in the environment that `make setup` made")
     ready = [part for stamp in (".uv", ".ready") for part in ("-o", f"{sys.prefix}/{stamp}")]
-    return ["make", "--no-print-directory", *ready, f"VENV={sys.prefix}", *arguments]
+    return ["make", "--no-print-directory", "-C", str(folder), *ready, f"VENV={sys.prefix}", *arguments]
 
 
 def final_files(folder: Path) -> dict[str, str]:

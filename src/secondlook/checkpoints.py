@@ -1,6 +1,7 @@
 """Checkpoints by name, Hub id or local folder: how they are found, and how they are told apart."""
 
 import hashlib
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
     source = f"local-dir:{name}" if Path(name).is_dir() else name
     try:
         model: nn.Module = timm.create_model(source, pretrained=pretrained, num_classes=classes)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except load_errors() as error:
         raise DataError(fetch_hint(name, error)) from error
     return model
 
@@ -43,6 +44,13 @@ def folder_revision(name: str) -> str:
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def load_errors() -> tuple[type[Exception], ...]:
+    """Return what the libraries raise for a checkpoint that is missing, foreign or damaged."""
+    from safetensors import SafetensorError
+
+    return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
 
 
 def fetch_hint(name: str, error: Exception) -> str:

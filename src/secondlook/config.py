@@ -68,6 +68,7 @@ class EncoderOptions(Strict):
     pooling: Literal["mean", "cls", "patch_mean"] = "mean"
     resize: Literal["squash", "letterbox", "center_crop"] = "squash"
     batch_size: int = Field(32, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Device = "auto"
 
     @model_validator(mode="after")

@@ -62,6 +62,22 @@ def pick_device(asked: str) -> "torch.device":
     return torch.device(asked)
 
 
+def pick_precision(asked: str, device: "torch.device") -> "torch.dtype":
+    """Return the type of the weights: `auto` is bfloat16 where the hardware computes in it, float32 elsewhere."""
+    import torch
+
+    if asked == "auto":
+        asked = "bfloat16" if device.type == "cuda" or _cpu_computes_bfloat16() else "float32"
+    return torch.bfloat16 if asked == "bfloat16" else torch.float32
+
+
+def _cpu_computes_bfloat16() -> bool:
+    import torch
+
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
 def make_deterministic(seed: int, threads: int) -> None:
     """Seed every generator and ask for repeatable kernels; the thread count is part of the result."""
     import torch

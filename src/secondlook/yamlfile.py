@@ -37,6 +37,8 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise UsageError(f"{path}: is not valid YAML: {reason}.") from error
+    if node is None:
+        return {}, {}
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path}: holds no keys; it must be a YAML mapping.")
     lines = dict(_lines(node, ()))
@@ -90,9 +92,10 @@ def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, lines:
     where = f"{source}:{lines[place]}" if place in lines else source
     key = ".".join(str(part) for part in place)
     if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown key `{key}`{_nearest(model, detail['loc'])}."
+        return f"{where}: unknown key `{key}`{_nearest(model, detail['loc'])}"
     if detail["type"] == "missing":
-        return f"{where}: `{'.'.join(str(part) for part in detail['loc'])}` is missing."
+        absent = ".".join(str(part) for part in ((*place, loc[-1]) if lines else loc))
+        return f"{where}: `{absent}` is missing."
     message = detail["msg"].removeprefix("Value error, ")
     given = "" if isinstance(detail["input"], dict | list) else f" (given: {detail['input']!r})"
     return f"{where}: `{key}`: {message}{given}." if key else f"{where}: {message}."
@@ -109,8 +112,8 @@ def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:
 
 def _nearest(model: type[BaseModel], loc: KeyPath) -> str:
     *parents, key = loc
-    close = difflib.get_close_matches(str(key), _keys_at(model, parents), n=1, cutoff=0.5)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    close = difflib.get_close_matches(str(key), _keys_at(model, parents), n=1)
+    return f"; did you mean `{close[0]}`?" if close else "."
 
 
 def _keys_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:

@@ -30,6 +30,11 @@ class Encoder(Protocol):
         """Return float32 features of a batch."""
 
 
+def maps_to_tokens(maps: "torch.Tensor", *, channel_axis: int) -> "torch.Tensor":
+    """Return maps (n, ...) with 4 axes, of convolutional and window networks, as patch tokens (n, cells, channels)."""
+    return maps.movedim(channel_axis, -1).flatten(1, 2)
+
+
 def pool_tokens(tokens: "torch.Tensor", pooling: Pooling, prefix_tokens: int) -> "torch.Tensor":
     """Pool (n, tokens, dimensions), of which the first `prefix_tokens` are CLS and registers.
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from secondlook import files, progress, records
 from secondlook.config import EvaluateOptions
+from secondlook.errors import DataError
 from secondlook.evaluate import tables
 from secondlook.evaluate.judges import Judge, Objects, load_judges, load_objects
 from secondlook.evaluate.scores import Draws, Scores, score
@@ -43,6 +44,9 @@ def score_judge(objects: Objects, judge: Judge, classes: int, options: EvaluateO
 def _calibration(objects: Objects, consensus: Path, judges: Sequence[Judge]) -> pd.DataFrame:
     table = records.read(consensus, records.DECISION)
     said = dict(zip(table["instance_id"].to_pylist(), table["confidence"].to_pylist(), strict=True))
+    unknown = [instance_id for instance_id in objects.instance_ids if instance_id not in said]
+    if unknown:
+        raise DataError(f"{consensus}: holds no decision on {unknown[0]}; run the consensus on these objects again.")
     confidence = np.array([said[instance_id] for instance_id in objects.instance_ids], dtype=np.float64)
     answer = next(judge.answer for judge in judges if judge.name == "consensus")
     return tables.calibration_table(confidence, answer == objects.truth)

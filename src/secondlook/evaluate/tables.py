@@ -57,7 +57,8 @@ def confusion_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[st
 
 def calibration_table(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> pd.DataFrame:
     """Return, per bin of the consensus confidence, how many objects it holds and how many of them are right."""
-    position = np.clip(np.digitize(confidence, BIN_EDGES[1:-1]), 0, len(BIN_EDGES) - 2)
+    # records hold float32: 0.9 must not fall below the edge 0.9
+    position = np.digitize(confidence.astype(np.float32), BIN_EDGES[1:-1].astype(np.float32))
     rows = []
     for index in range(len(BIN_EDGES) - 1):
         inside = position == index

@@ -44,6 +44,10 @@ def _entries(coco: cocofile.CocoFile, label_from: str | None) -> Iterator[Source
             yield refusal or RefusedError("unknown_image", "no such image")
             continue
         category = None if annotation.category_id is None else categories.get(annotation.category_id)
+        if label_from is None and categories and annotation.category_id not in {None, *categories}:
+            detail = f"the file lists no category with id {annotation.category_id}"
+            yield RefusedError("unknown_class", detail, image.file_name, str(annotation.id))
+            continue
         yield _source_object(annotation, image, category, label_from)
 
 

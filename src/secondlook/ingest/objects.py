@@ -33,13 +33,13 @@ class Checker:
     def rows(self, source: Source) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each entry of `source`, in its order."""
         for entry in source.entries:
-            if isinstance(entry, RefusedError):
-                yield entry
-                continue
+            path = str(self.images / entry.image) if entry.image is not None else None
             try:
+                if isinstance(entry, RefusedError):
+                    raise entry
                 yield self._row(entry)
             except RefusedError as refusal:
-                yield RefusedError(refusal.reason, refusal.detail, str(self.images / entry.image), entry.source_id)
+                yield RefusedError(refusal.reason, refusal.detail, path, entry.source_id)
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)

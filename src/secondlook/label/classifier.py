@@ -65,12 +65,12 @@ def load(source: Path, options: ClassifierLabelerOptions) -> Classifier:
         return Classifier(model, outputs, *timm_input(model))
     try:
         labels = json.loads((source / "labels.json").read_text(encoding="utf-8"))
-        outputs = [str(name) for name in labels["classes"]]
-    except (OSError, ValueError, KeyError) as error:
+        outputs, input_px = [str(name) for name in labels["classes"]], int(labels["input_px"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{source}: is no classifier folder with a labels.json ({error}).") from error
     model = create_timm(str(source), pretrained=True, classes=len(outputs))
     _, mean, std = timm_input(model)
-    return Classifier(model, outputs, int(labels["input_px"]), mean, std)
+    return Classifier(model, outputs, input_px, mean, std)
 
 
 def output_to_class(outputs: list[str], taxonomy: Taxonomy, source: Path) -> NDArray[np.float32]:

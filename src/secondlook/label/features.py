@@ -27,7 +27,7 @@ def load(path: Path, taxonomy: Taxonomy) -> Features:
     records.check(path, records.embedding(1))
     table: pa.Table = pq.read_table(path)
     column = table["vector"].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
     target = np.array([taxonomy.index(name) for name in table["trusted"].to_pylist()], dtype=np.int64)
     return Features(table["instance_id"].to_pylist(), vectors, target)
 

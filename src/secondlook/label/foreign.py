@@ -22,7 +22,7 @@ def read_label_mapping(path: Path) -> dict[str, int]:
     try:
         with path.open("rb") as file:
             content = _PlainUnpickler(file).load()
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+    except Exception as error:  # damaged pickles raise what they like, OverflowError and TypeError among them
         raise DataError(f"{path}: is not a plain mapping of class names to numbers ({error}).") from error
     return _as_mapping(content, path)
 
@@ -36,10 +36,12 @@ def read_pth(path: Path, labels: Path | None) -> tuple[dict[str, "torch.Tensor"]
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # damaged pickles raise what they like
         raise DataError(f"{path}: cannot be read without running code from it; save a state_dict instead.") from error
     weights = content.get("model_state_dict", content) if isinstance(content, dict) else None
-    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()
+    ):
         raise DataError(f"{path}: holds no `model_state_dict` of tensors.")
     if labels is not None:
         mapping = read_label_mapping(labels)
@@ -60,12 +62,11 @@ def load_weights(model: "torch.nn.Module", weights: dict[str, "torch.Tensor"], p
 
 
 def _as_mapping(content: Any, path: Path) -> dict[str, int]:
-    if isinstance(content, dict) and all(isinstance(key, int) for key in content):
-        content = {value: key for key, value in content.items()}
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, int) for key, value in content.items()
-    ):
+    pairs = list(content.items()) if isinstance(content, dict) else []
+    if all(isinstance(key, int) for key, _ in pairs):
+        pairs = [(value, key) for key, value in pairs]
+    if not pairs or not all(isinstance(name, str) and isinstance(index, int) for name, index in pairs):
         raise DataError(f"{path}: is not a plain mapping of class names to numbers.")
-    if sorted(content.values()) != list(range(len(content))):
-        raise DataError(f"{path}: its numbers are not 0 to {len(content) - 1}, each once.")
-    return content
+    if sorted(index for _, index in pairs) != list(range(len(pairs))) or len(dict(pairs)) < len(pairs):
+        raise DataError(f"{path}: its numbers are not 0 to {len(pairs) - 1}, or a name stands twice.")
+    return dict(pairs)

@@ -37,9 +37,10 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     files.write_text(out / "config.json", timm_config(model, options, mean, std))
     _write_weights(out / "model.safetensors", best)
     chosen = min(history, key=lambda epoch: epoch.validation_loss)
+    judged_on = f"{len(validation)} held-out crops" if validation else "themselves: no crop could be held out"
     progress.say(
         f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
-        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {len(validation)} held-out crops"
+        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
     )
 
 

@@ -1,0 +1,420 @@
+"""Config and task files: a mistake is named with its file, its line and the way out, before anything runs."""
+
+import json
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import ROOT, Command, Result, box, coco, ingest, picture, write_json
+from secondlook.config import Config, load_config
+from secondlook.errors import UsageError
+from secondlook.task import load_task
+from secondlook.taxonomy import Taxonomy, normalise
+
+LABELERS = """\
+encoders:
+  body: {kind: timm, model: resnet18}
+labelers:
+  near: {kind: prototype, encoder: body}
+"""
+TASK = """\
+dataset:
+  path: signs.json
+classes:
+  stop: [stop sign]
+  yield: []
+labelers: [near]
+"""
+
+
+def check(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, folder: Path, *, config: str = "", task: str = TASK
+) -> Result:
+    """Run `secondlook check` in `folder` on LABELERS with `config` behind it, and on `task`."""
+    monkeypatch.chdir(folder)
+    (folder / "config.yaml").write_text(f"tasks: [signs.yaml]\n{LABELERS}{config}", encoding="utf-8")
+    (folder / "signs.yaml").write_text(task, encoding="utf-8")
+    return secondlook("check")
+
+
+CONFIGS = [
+    pytest.param("acept: 1\n", "config.yaml:6: unknown key `acept`.", id="unknown key, nothing near"),
+    pytest.param("sharts: 1\n", "config.yaml:6: unknown key `sharts`; did you mean `shards`?", id="unknown key"),
+    pytest.param(
+        "consensus:\n  acept: 0.9\n",
+        "config.yaml:7: unknown key `consensus.acept`; did you mean `accept`?",
+        id="unknown key inside a section",
+    ),
+    pytest.param(
+        "  far: {kind: prototype, encoder: body, treshold: 1}\n",
+        "config.yaml:6: unknown key `labelers.far.treshold`; did you mean `threshold`?",
+        id="unknown key of a labeler",
+    ),
+    pytest.param(
+        "shards: many\n", "config.yaml:6: `shards`: Input should be a valid integer", id="a word for a number"
+    ),
+    pytest.param("shards: 0\n", "greater than or equal to 1 (given: 0).", id="too small"),
+    pytest.param("crop:\n  margin: -1\n", "config.yaml:7: `crop.margin`: ", id="negative"),
+    pytest.param("consensus: {accept: 90}\n", "less than or equal to 1 (given: 90).", id="a percentage for a fraction"),
+    pytest.param("preset: desktop\n", "'demo', 'laptop' or 'cluster' (given: 'desktop').", id="unknown preset"),
+    pytest.param(
+        "crop: jpeg\n", "config.yaml:6: `crop`: Input should be a valid dictionary", id="a word for a section"
+    ),
+    pytest.param(
+        "  far: {kind: prototype}\n", "config.yaml:6: `labelers.far.encoder` is missing.", id="labeler without encoder"
+    ),
+    pytest.param("  far: {kind: oracle}\n", "config.yaml:6: `labelers.far`: ", id="unknown kind of labeler"),
+    pytest.param(
+        "  far: {kind: prototype, encoder: boddy}\n",
+        "config.yaml:6: `labelers.far.encoder`: `boddy` does not stand under `encoders` (there: body).",
+        id="encoder that is not there",
+    ),
+    pytest.param(
+        "  far:\n    kind: classifier\n    classifier: net\n",
+        "config.yaml:8: `labelers.far.classifier`: `net` does not stand under `classifiers` (there: none).",
+        id="classifier that is not there",
+    ),
+    pytest.param("  far: {kind: classifier}\n", "give either `classifier`", id="classifier without source"),
+    pytest.param(
+        "  'a b': {kind: prototype, encoder: body}\n", "config.yaml:6: `labelers.a b`: ", id="name with a space"
+    ),
+    pytest.param("seed: 1\nseed: 2\n", "config.yaml:7: `seed` stands here and on line 6; keep one.", id="repeated key"),
+    pytest.param(
+        "crop:\n  margin: 1\n  margin: 2\n", "config.yaml:8: `margin` stands here and on line 7", id="repeated inside"
+    ),
+    pytest.param("crop: {margin: 1\n", "config.yaml:7: is not valid YAML: ", id="open bracket"),
+    pytest.param("crop:\n\tmargin: 1\n", "config.yaml:7: is not valid YAML: ", id="a tab"),
+    pytest.param("results: {{ folder }}\n", "config.yaml:6: is not valid YAML: ", id="a template"),
+    pytest.param("results: !folder x\n", "config.yaml:6: is not valid YAML: ", id="a tag"),
+    pytest.param("results: a\x07\n", "config.yaml: is not valid YAML: ", id="a control character"),
+    pytest.param("results: 2024-99-99\n", "config.yaml: is not valid YAML: month", id="a date that is none"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), CONFIGS)
+def test_a_mistake_in_the_config_is_named_with_its_line(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str, message: str
+) -> None:
+    result = check(secondlook, monkeypatch, tmp_path, config=config)
+
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.startswith("secondlook: ")
+    assert result.err.count("\n") == 1
+
+
+TASKS = [
+    pytest.param(TASK + "clases: [a]\n", "signs.yaml:7: unknown key `clases`; did you mean `classes`?", id="unknown"),
+    pytest.param(
+        TASK.replace("path:", "pth: a\n  path:"), "signs.yaml:2: unknown key `dataset.pth`; did you mean `path`?",
+        id="unknown key inside",
+    ),
+    pytest.param("classes: [a]\nlabelers: [near]\n", "signs.yaml:1: `dataset` is missing.", id="no dataset"),
+    pytest.param(TASK.replace("path", "format"), "`dataset.path` is missing", id="no path"),
+    pytest.param(
+        TASK.replace("yield: []", "yield: [Stop-Sign]"),
+        "signs.yaml:3: `classes`: `Stop-Sign` stands for both `stop` and `yield`; keep it under one.",
+        id="alias under two classes",
+    ),
+    pytest.param(
+        TASK.replace("yield: []", "STOP: []"), "`STOP` stands for both `stop` and `STOP`", id="class in two spellings"
+    ),
+    pytest.param(TASK.replace("[stop sign]", "stop sign"), "signs.yaml:4: `classes.stop`: ", id="alias, no list"),
+    pytest.param(TASK.split("classes", maxsplit=1)[0] + "classes: {}\n", "signs.yaml:3: `classes`: ", id="no class"),
+    pytest.param(TASK + "select: {skip: [{}]}\n", "give `label`, `category` or both", id="empty exclusion"),
+    pytest.param(
+        TASK + "reference:\n  sources:\n    - path: a\n    - pat: b\n",
+        "signs.yaml:10: unknown key `reference.sources.1.pat`; did you mean `path`?",
+        id="unknown key in a list",
+    ),
+    pytest.param(
+        TASK.replace("near", "nera"),
+        "signs.yaml: `labelers`: `nera` does not stand in the config (there: near).",
+        id="labeler that is not there",
+    ),
+    pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
+    pytest.param("- a\n- b\n", "signs.yaml: holds no keys", id="a list"),
+    pytest.param("", "signs.yaml: `dataset` is missing.", id="empty"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "message"), TASKS)
+def test_a_mistake_in_a_task_file_is_named_with_its_line(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task: str, message: str
+) -> None:
+    result = check(secondlook, monkeypatch, tmp_path, task=task)
+
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_mistakes_are_reported_together(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    result = check(secondlook, monkeypatch, tmp_path, config="sharts: 1\ncrop: {margin: x}\nseed: -1\n")
+
+    assert result.err.count("\n") == 3
+    assert [f"config.yaml:{line}:" in result.err for line in (6, 7, 8)] == [True] * 3
+
+    (tmp_path / "config.yaml").write_text(f"tasks: [signs.yaml, cars.yaml, none.yaml]\n{LABELERS}")
+    (tmp_path / "signs.yaml").write_text("clases: []\n" + TASK)
+    (tmp_path / "cars.yaml").write_text(TASK + "titel: x\n")
+    result = secondlook("check")
+
+    assert result.code == 2
+    assert "signs.yaml:1: unknown key `clases`" in result.err
+    assert "cars.yaml:7: unknown key `titel`" in result.err
+    assert "none.yaml: cannot be read (No such file or directory)." in result.err
+
+
+def test_text_that_is_not_utf8_is_named(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_bytes(b"results: Stra\xdfe\n")
+
+    result = secondlook("check")
+
+    assert (result.code, result.err) == (2, "secondlook: config.yaml: is not UTF-8 text (byte 13).\n")
+
+
+def test_a_sound_config_says_what_would_run_and_what_is_missing(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = check(secondlook, monkeypatch, tmp_path, config="shards: 3\n")
+
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        "config.yaml: sound",
+        "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
+        "  would run: ingest 1, crop 4, train 0, embed 4, label 3, consensus 1, evaluate 1, export 1, report 1",
+        "  missing: signs.json; fetch the dataset, or correct its path in signs.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shards"),
+    [
+        pytest.param("tasks: [a]\n", 8, id="laptop when nothing is said"),
+        pytest.param("preset: demo\n", 2, id="demo"),
+        pytest.param("preset: cluster\n", 256, id="cluster"),
+        pytest.param("preset: cluster\nshards: 5\n", 5, id="a key of its own goes before the preset"),
+    ],
+)
+def test_the_preset_sets_the_shards(tmp_path: Path, text: str, shards: int) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+
+    assert load_config(path).shards == shards
+
+
+def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+
+    result = secondlook("check")
+
+    assert result.code == 0, result.err
+    assert result.out.startswith("config.yaml: sound\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
+    assert re.search(r"would run: ingest 1, crop \d+, train \d+, .*report 1", result.out)
+    shipped = load_config(ROOT / "config.yaml").model_dump()
+    default = Config().model_dump()
+    own = {"preset", "shards", "encoders", "classifiers", "labelers"}
+    assert {key: shipped[key] for key in shipped.keys() - own} == {key: default[key] for key in default.keys() - own}
+
+
+def test_the_plan_counts_what_it_can(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    check(secondlook, monkeypatch, tmp_path, config="shards: 3\n")
+
+    before = secondlook("plan")
+    write_json(tmp_path / "signs.json", coco([], [box(number) for number in range(900)], ["stop"]))
+    after = secondlook("plan")
+
+    assert before.out.splitlines() == [
+        "task signs: 16 jobs in 3 shards",
+        "  objects: not known before the dataset is there; run again then",
+    ]
+    assert after.out.splitlines()[1:] == [
+        "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",
+        "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
+    ]
+    done = ingest(secondlook, tmp_path / "x", coco([picture(tmp_path / "x", 1)], [box(1), box(2)], ["stop"]))
+    (tmp_path / "results" / "signs" / "ingest").mkdir(parents=True)
+    done.out.rename(tmp_path / "results" / "signs" / "ingest" / "instances.parquet")
+    assert "  objects 2, votes 2," in secondlook("plan").out
+
+
+def test_the_plan_warns_of_too_many_jobs_and_names_mistakes_with_their_line(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    check(secondlook, monkeypatch, tmp_path, config="shards: 4000\n")
+    assert "burden Snakemake" in secondlook("plan").out
+
+    check(secondlook, monkeypatch, tmp_path, config="sharts: 1\n")
+    result = secondlook("plan")
+    assert (result.code, result.out) == (2, "")
+    assert "config.yaml:6: unknown key `sharts`" in result.err
+
+
+def signs(folder: Path) -> Path:
+    kinds = ["- Stop signs"] * 5 + ["- yield"] * 3 + ["- Stop Signs", "people", "persons", '"x": [#é']
+    annotations = [box(number, attributes={"kind": kind, "occluded": False}) for number, kind in enumerate(kinds)]
+    document = coco([picture(folder, 1)], [*annotations, box(99, category=2)], ["Sign", "Bus"])
+    return write_json(folder / "signs.json", document)
+
+
+def test_a_drafted_task_is_accepted_and_takes_every_object(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source, out = signs(tmp_path), tmp_path / "tasks" / "draft.yaml"
+
+    result = secondlook("new-task", source, "--out", out, "--images", tmp_path / "images", "--label-from", "kind")
+
+    assert result.code == 0, result.err
+    text = out.read_text(encoding="utf-8")
+    assert '"Stop signs": ["stop sign"]   # 6 objects' in text
+    assert '"yield": ["yields"]   # 3 objects' in text
+    task = load_task(out)
+    assert list(task.classes) == ["Stop signs", "yield", "people", "persons", '"x": [#é']
+    assert (task.dataset.label_from, task.reference.own_fraction) == ("kind", 0.3)
+    monkeypatch.chdir(tmp_path)
+    done = secondlook("ingest", "--task", out, "--out", tmp_path / "i.parquet", "--reference", tmp_path / "r.parquet")
+    assert "0 refused" in done.err
+
+
+def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, tmp_path: Path) -> None:
+    result = secondlook("new-task", signs(tmp_path))
+
+    assert result.code == 0
+    drafted = yaml.safe_load(result.out)
+    assert drafted["classes"] == {"Sign": ["signs"], "Bus": ["buses"]}
+    assert "label_from" not in drafted["dataset"]
+    assert "the class may stand in an attribute; this file has kind (6 values)" in result.out
+    assert "# 12 objects" in result.out
+
+
+def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:
+    out = tmp_path / "mine.yaml"
+    out.write_text("mine")
+
+    result = secondlook("new-task", signs(tmp_path), "--out", out)
+
+    assert (result.code, out.read_text()) == (2, "mine")
+    assert result.err == f"secondlook: {out}: is already there; give another --out or remove it.\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "arguments", "message"),
+    [
+        pytest.param(coco([], [], ["a"]), [], "holds no annotation with a category", id="no annotations"),
+        pytest.param(coco([], [box(1, category=None)], ["a"]), [], "no annotation with a category", id="no categories"),
+        pytest.param(
+            coco([], [box(1, attributes={"kind": "a"}), box(2, attributes={"kind": "b"})], ["a"]),
+            ["--label-from", "knd"],
+            "has the attribute `knd`; its text attributes are: kind.",
+            id="another attribute",
+        ),
+        pytest.param([1], [], "has no list `images`", id="no COCO file"),
+    ],
+)
+def test_nothing_to_draft_from_is_one_sentence(
+    secondlook: Command, tmp_path: Path, document: Any, arguments: list[str], message: str
+) -> None:
+    result = secondlook("new-task", write_json(tmp_path / "a.json", document), *arguments)
+
+    assert (result.code, result.out) == (1, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+WORDINGS = st.text(string.ascii_letters + "äÖßé停ﬁ\N{FULLWIDTH DIGIT ONE}", min_size=1, max_size=8)
+NAMES = st.lists(WORDINGS, min_size=2, max_size=4).map(" ".join)
+
+
+@st.composite
+def taxonomies(draw: st.DrawFn) -> Taxonomy:
+    """Draw classes with aliases of which no two are the same wording."""
+    wordings = draw(st.lists(NAMES, min_size=2, max_size=8, unique_by=normalise))
+    cut = draw(st.integers(1, len(wordings)))
+    return Taxonomy({name: tuple(wordings[cut:] if name == wordings[0] else ()) for name in wordings[:cut]})
+
+
+@given(taxonomies(), st.data())
+def test_a_wording_means_the_same_in_any_case_and_with_any_hyphens(taxonomy: Taxonomy, data: st.DataObject) -> None:
+    owner = {wording: name for name in taxonomy.classes for wording in (name, *taxonomy.aliases[name])}
+    wording = data.draw(st.sampled_from(sorted(owner)))
+    cased = data.draw(st.sampled_from([str, str.upper, str.lower, str.casefold, str.title, str.swapcase]))(wording)
+    joint = data.draw(st.sampled_from([" ", "-", "_", "  ", " - ", "\t"]))
+    lead = data.draw(st.sampled_from(["", "- ", " ", "-"]))
+
+    assert taxonomy.resolve(lead + cased.replace(" ", joint)) == owner[wording]
+    assert taxonomy.resolve(wording + " and more") is None
+
+
+@given(taxonomies())
+def test_a_taxonomy_comes_back_from_json_in_its_order(taxonomy: Taxonomy) -> None:
+    back = Taxonomy.from_json(taxonomy.to_json())
+
+    assert back == taxonomy
+    assert back.classes == taxonomy.classes
+    assert [back.index(name) for name in taxonomy.classes] == list(range(len(taxonomy.classes)))
+    assert back.index(None) == -1
+
+
+def test_a_wording_of_two_classes_is_refused() -> None:
+    with pytest.raises(UsageError, match="`Give-Way` stands for both `yield` and `stop`"):
+        Taxonomy({"yield": ("give way",), "stop": ("Give-Way",)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["--help"], 0, id="help"),
+        pytest.param(["--version"], 0, id="version"),
+        pytest.param(["ingest", "--help"], 0, id="help of a command"),
+        pytest.param(["ingest", "none.json"], 1, id="no such data"),
+        pytest.param(["crop", "none.parquet", "--out", "x.parquet"], 1, id="no such records"),
+        pytest.param(["ingest"], 2, id="nothing given"),
+        pytest.param(["ingets"], 2, id="unknown command"),
+        pytest.param(["crop", "none.parquet"], 2, id="missing option"),
+        pytest.param(["crop", "none.parquet", "--out", "x", "--threads", "0"], 2, id="no threads"),
+        pytest.param(["crop", "none.parquet", "--out", "x", "--options", "[1"], 2, id="options that are no YAML"),
+        pytest.param(["crop", "none.parquet", "--out", "x", "--options", "jpeg"], 2, id="options that are no mapping"),
+        pytest.param(["crop", "none.parquet", "--out", "x", "--options", "{qality: 9}"], 2, id="unknown option key"),
+        pytest.param(["check", "--config", "none.yaml"], 2, id="no config"),
+    ],
+)
+def test_exit_codes(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    result = secondlook(*arguments)
+
+    assert result.code == code
+    assert bool(result.out) == (code == 0)
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("import secondlook", id="import"),
+        pytest.param("import secondlook.cli as c; c.app(['--help'], standalone_mode=False)", id="help"),
+        pytest.param(
+            "import secondlook.cli as c; c.app(['ingest', '--help'], standalone_mode=False)", id="command help"
+        ),
+    ],
+)
+def test_nothing_heavy_is_imported_before_a_stage_runs(script: str) -> None:
+    heavy = ["torch", "numpy", "pandas", "pyarrow", "cv2", "timm", "transformers", "scipy", "matplotlib"]
+    after = f"; import sys, json; print(json.dumps([name for name in {heavy} if name in sys.modules]))"
+
+    done = subprocess.run([sys.executable, "-c", script + after], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout.splitlines()[-1]) == []
