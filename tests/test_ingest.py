@@ -115,6 +115,7 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
     [
         pytest.param({"image_id": 99}, {}, "unknown_image", id="image id that is not listed"),
         pytest.param({}, {"file_name": None}, "unknown_image", id="image without a name"),
+        pytest.param({"category_id": 77}, {}, "unknown_class", id="category id that is not listed"),
         pytest.param({"id": None}, {}, "malformed", id="annotation without an id"),
         pytest.param({"attributes": "none"}, {}, "malformed", id="attributes that are no mapping"),
         pytest.param({}, {"width": 65, "height": 48}, "size_mismatch", id="size differs from the picture's"),
