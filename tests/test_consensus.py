@@ -89,6 +89,17 @@ def test_a_labeler_that_always_abstains_changes_nothing(
 @pytest.mark.parametrize("method", METHODS)
 @given(committee=committees())
 @settings(max_examples=30, deadline=None, derandomize=True)
+def test_objects_that_nobody_answered_change_nothing(method: str, committee: tuple[Matrix, int]) -> None:
+    matrix, classes = committee
+    silent = np.full((5, matrix.shape[1]), -1)
+    posterior = posterior_of(np.vstack([matrix, silent]), classes, method)[: len(matrix)]
+    answered = (matrix >= 0).any(axis=1)
+    np.testing.assert_allclose(posterior[answered], posterior_of(matrix, classes, method)[answered], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(committee=committees())
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_equal_objects_have_equal_posteriors(method: str, committee: tuple[Matrix, int]) -> None:
     matrix, classes = committee
     posterior = posterior_of(np.vstack([matrix, matrix[:1]]), classes, method)

@@ -301,7 +301,7 @@ def test_pickled_weights_of_a_timm_folder_never_run(
     folder = tmp_path / "pickled"
     shutil.copytree(checkpoint("timm_resnet"), folder)
     (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"conv1.weight": Bomb(tmp_path / "ran")}))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"conv1.weight": Bomb(tmp_path / "ran")}, protocol=2))
     assert "cannot be loaded" in refused(secondlook, crops, kind="timm", model=str(folder))
     assert not (tmp_path / "ran").exists()
     pickle.loads((folder / "pytorch_model.bin").read_bytes())  # noqa: S301 - the bomb is live: this does run it

@@ -150,6 +150,13 @@ def test_neighbours_weigh_by_nearness_and_k_beyond_the_gallery_takes_all(secondl
         assert row["label"] == "yield", "two farther ones outweigh the nearest at this temperature"
 
 
+def test_ties_in_a_large_reference_go_to_the_first_ids(secondlook: Command, tmp_path: Path) -> None:
+    known = {f"r{index:03d}": ("turn" if index < 6 else "stop", UNIT[index % 2 * 90]) for index in range(300)}
+    objects, source = toy(tmp_path, {"o": [1, 0]}, known)
+    (row,) = label(secondlook, objects, source, kind="neighbours", encoder="e", k=3)
+    np.testing.assert_allclose(row["probabilities"], (np.array([0, 0, 1]) * 3 + 1 / 3) / 4, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["prototype", "neighbours"])
 def test_vectors_that_cannot_be_compared_are_refused(secondlook: Command, tmp_path: Path, kind: str) -> None:
     objects = write_embeddings(tmp_path / "o.parquet", {"o": [1, 0]}, {}, CLASSES, revision="one")
@@ -273,7 +280,7 @@ def test_malicious_pickles_are_refused_and_never_run(
         bomb.write_bytes(pickle.dumps({"stop": Bomb(marker)}))
         options["labels"], source = str(bomb), pth
     elif place == "pth":
-        bomb.write_bytes(pickle.dumps({"model_state_dict": Bomb(marker), "class_to_idx": OUTPUTS}))
+        bomb.write_bytes(pickle.dumps({"model_state_dict": Bomb(marker), "class_to_idx": OUTPUTS}, protocol=2))
     else:
         torch.save({"model_state_dict": {"fc.weight": torch.zeros(1)}, "class_to_idx": Bomb(marker)}, bomb)
     sentence = refused(secondlook, crops, source, **options)

@@ -81,9 +81,12 @@ class EncoderOptions(Strict):
 
 
 class ClassifierOptions(Strict):
-    """A classifier and its training; the defaults are the published ones (specs/relabeling.md, 4)."""
+    """A classifier and its training; the defaults are those of arXiv 2508.02047.
 
-    model: str = "resnet101"
+    The weights `tv_in1k` are those of torchvision's ImageNet ResNets, which the published runs started from.
+    """
+
+    model: str = "resnet101.tv_in1k"
     pretrained: bool = True
     input_px: int = Field(224, ge=16)
     epochs: int = Field(50, ge=1)

@@ -97,7 +97,7 @@ def crop(image: Pixels, box_xywh: Box, *, margin: float = 0.0) -> Pixels:
 def upscale_small(image: Pixels, limit_px: int) -> Pixels:
     """Double a crop with a side of at most `limit_px`; each side becomes at least `limit_px` + 1.
 
-    The published rule has `limit_px` = 28 (specs/relabeling.md, 2.5); 0 leaves every crop as it is.
+    The published rule (arXiv 2508.02047) has `limit_px` = 28; 0 leaves every crop as it is.
     """
     height, width = image.shape[:2]
     if min(height, width) > limit_px:

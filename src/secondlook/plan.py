@@ -6,7 +6,7 @@ from secondlook import cocofile, yamlfile
 from secondlook.config import load_config
 from secondlook.workflow import Run
 
-CROP_KB = 10  # a JPEG of quality 95 of a median 88 px crop (specs/models.md, 6)
+CROP_KB = 10  # a JPEG of quality 95 of a median 88 px crop
 VOTE_BYTES = 120
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000

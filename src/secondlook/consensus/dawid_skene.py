@@ -2,7 +2,7 @@
 
 A. P. Dawid and A. M. Skene, "Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm",
 Applied Statistics 28 (1979). Labelers that err independently given the class are its assumption; relatives break
-it, so their log-likelihoods are multiplied by an exponent below one (specs/consensus.md, 2.2).
+it, so their log-likelihoods are multiplied by an exponent below one (measured in docs/log.md).
 """
 
 from collections import Counter

@@ -38,7 +38,7 @@ def maps_to_tokens(maps: "torch.Tensor", *, channel_axis: int) -> "torch.Tensor"
 def pool_tokens(tokens: "torch.Tensor", pooling: Pooling, prefix_tokens: int) -> "torch.Tensor":
     """Pool (n, tokens, dimensions), of which the first `prefix_tokens` are CLS and registers.
 
-    `mean` takes all tokens with CLS (the published definition, specs/relabeling.md, 3.1), `patch_mean` only
+    `mean` takes all tokens with CLS (the definition of arXiv 2508.02047), `patch_mean` only
     those of patches.
     """
     if pooling == "mean":

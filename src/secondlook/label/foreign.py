@@ -30,7 +30,7 @@ def read_label_mapping(path: Path) -> dict[str, int]:
 def read_pth(path: Path, labels: Path | None) -> tuple[dict[str, "torch.Tensor"], list[str]]:
     """Read weights and output names from a .pth file; the names stand in it or in `labels`.
 
-    The published layout is {model_state_dict, class_to_idx} (specs/relabeling.md, 4).
+    The layout of arXiv 2508.02047 is {model_state_dict, class_to_idx}.
     """
     import torch
 

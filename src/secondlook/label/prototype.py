@@ -1,4 +1,4 @@
-"""Nearest class mean with a refusal, as published for DINOv2 (specs/relabeling.md, 3.2)."""
+"""Nearest class mean with a refusal, as published for DINOv2 in arXiv 2508.02047."""
 
 from pathlib import Path
 

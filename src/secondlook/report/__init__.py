@@ -1,6 +1,7 @@
 """Stage `report`: one self-contained page on what was found, and `summary.json`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from secondlook import files, progress, records
 from secondlook.config import ReportOptions
+from secondlook.errors import DataError
 from secondlook.report import plots
 from secondlook.report.crops import changed_crops
 from secondlook.report.summary import seconds_of, summarise, versions
@@ -60,7 +62,17 @@ def load_rejects(results: Path) -> pd.DataFrame:
     """Return the reject rows of ingest and crop."""
     paths = [results / "ingest" / "rejects.parquet", *sorted((results / "crop").glob("*.rejects.parquet"))]
     rejects: pd.DataFrame = records.read_many(paths, records.REJECT).to_pandas()
-    return rejects
+    return rejects.fillna("")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of the evaluation; names stay text, whether a class is called `30` or `None`."""
+    names = dict.fromkeys(("judge", "family", "class", "truth", "answer"), str)
+    try:
+        table: pd.DataFrame = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is no table of the evaluation ({error}); run evaluate again.") from error
+    return table
 
 
 def render(context: dict[str, Any]) -> str:
@@ -69,20 +81,21 @@ def render(context: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["figure"] = lambda value: "-" if math.isnan(value) else f"{value:.3f}"
     environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
     return environment.get_template("page.html").render(context)
 
 
 def _tables_and_plots(folder: Path, objects: pd.DataFrame, taxonomy: Taxonomy) -> dict[str, Any]:
-    accuracy = pd.read_csv(folder / "accuracy.csv")
-    per_class = pd.read_csv(folder / "per_class.csv")
-    cells = pd.read_csv(folder / "confusion.csv")
+    accuracy = read_table(folder / "accuracy.csv")
+    per_class = read_table(folder / "per_class.csv")
+    cells = read_table(folder / "confusion.csv")
     scored = bool(objects["truth"].notna().any())
     drawn = {"actions": plots.actions_by_class(objects, taxonomy.classes)}
     if scored:
         drawn["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
         drawn["confusion"] = plots.confusion(cells[cells["judge"] == "consensus"], taxonomy.classes)
-        drawn["calibration"] = plots.calibration(pd.read_csv(folder / "calibration.csv"))
+        drawn["calibration"] = plots.calibration(read_table(folder / "calibration.csv"))
     return {
         "scored": scored,
         "accuracy": accuracy.to_dict("records"),

@@ -15,9 +15,11 @@ KEEP, RELABEL, REVIEW = "#3f8f6b", "#2f6fb3", "#d9902f"
 ACTION_COLOURS = {"keep": KEEP, "relabel": RELABEL, "review": REVIEW}
 NO_ANSWER = "(no answer)"
 
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "secondlook",
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar in a class name is a dollar
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.edgecolor": LINE,
@@ -114,5 +116,7 @@ def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -26,6 +26,7 @@ def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
         "with_truth": int(known.sum()),
         "wrong_before": int((known & (objects["given"] != objects["truth"])).sum()),
         "wrong_after": int((known & automatic & (after != objects["truth"])).sum()),
+        "accepted_with_truth": int((known & automatic).sum()),
         "sent_to_review": int((objects["action"] == "review").sum()),
         "relabelled": int((objects["action"] == "relabel").sum()),
         "rejected": rejected,
@@ -53,9 +54,9 @@ def as_text(path: Path) -> str:
         raise DataError(f"{path}: is no summary of a finished run ({error}); run snakemake first.") from error
     lines = [f"{path.parent.name}: {content['objects']} objects, {content['rejected']} rejected"]
     if content["with_truth"]:
-        automatic = content["objects"] - content["sent_to_review"]
-        lines.append(f"  wrong labels before  {content['wrong_before']} of {content['with_truth']} with known truth")
-        lines.append(f"  wrong labels after   {content['wrong_after']} of {automatic} accepted automatically")
+        known, accepted = content["with_truth"], content["accepted_with_truth"]
+        lines.append(f"  wrong labels before  {content['wrong_before']} of {known} with known truth")
+        lines.append(f"  wrong labels after   {content['wrong_after']} of {accepted} accepted with known truth")
     lines.append(f"  relabelled           {content['relabelled']}")
     lines.append(f"  sent to review       {content['sent_to_review']}")
     lines.append(f"  report               {path.parent / 'report' / 'report.html'}")

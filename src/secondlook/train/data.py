@@ -72,6 +72,6 @@ def take(rows: list[dict[str, Any]], positions: list[int], taxonomy: Taxonomy) -
 
 
 def class_weights(target: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Return N / N_class per class (specs/relabeling.md, 4), 0 for a class without crops."""
+    """Return N / N_class per class (arXiv 2508.02047), 0 for a class without crops."""
     count = np.bincount(target, minlength=classes)
     return np.where(count > 0, len(target) / np.maximum(count, 1), 0).astype(np.float32)

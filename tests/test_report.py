@@ -1,0 +1,314 @@
+"""Report: counts against a hand count, and a page that stands alone whatever the names in it are."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Command, Result
+from make_records import Rows, noise, write, write_crops, write_decisions, write_instances, write_votes
+from secondlook import records
+
+SCRIPT, QUOTED, MATHS, NOTHING, NUMBER = "<script>alert(1)</script>", '"it\'s" & more', "$\\frac{$ #1", "None", "30"
+CLASSES = [SCRIPT, QUOTED, MATHS, NOTHING, NUMBER]
+TASK = "signs & <b>bold"
+A, B = "stop", "yield"
+
+# id, given, truth, label, action
+PLAIN: list[tuple[str, str | None, str | None, str, str]] = [
+    ("o0", A, A, A, "keep"),
+    ("o1", B, A, A, "relabel"),  # wrong before, put right
+    ("o2", A, A, B, "relabel"),  # right before, made wrong
+    ("o3", B, A, A, "review"),  # wrong before, left to a person
+    ("o4", B, A, B, "keep"),  # wrong before and after
+    ("o5", None, A, A, "relabel"),  # no label is a wrong label
+    ("o6", A, None, B, "relabel"),  # nobody knows
+    ("o7", A, A, A, "keep"),
+    ("o8", A, None, A, "review"),
+]
+COUNTS = {
+    "objects": 9,
+    "with_truth": 7,
+    "wrong_before": 4,
+    "wrong_after": 2,
+    "sent_to_review": 2,
+    "relabelled": 4,
+    "rejected": 3,
+}
+REJECTS: Rows = [
+    {"image_path": 'images/"><script>alert(2)</script>.jpg', "source_id": "1", "reason": "missing_image"},
+    {"image_path": None, "source_id": "2", "reason": "bad_name", "detail": None},
+    {"image_path": "images/a.jpg", "source_id": "3", "reason": "not_selected", "detail": "not asked for"},
+]
+
+
+def write_results(folder: Path, objects: list[Any], classes: list[str]) -> Path:
+    """Write what the stages before the report leave, two shards, and return the folder."""
+    rows = [
+        {"instance_id": name, "given": given, "truth": truth, "shard": index % 2}
+        for index, (name, given, truth, _, _) in enumerate(objects)
+    ]
+    write_instances(folder / "ingest" / "instances.parquet", rows, classes)
+    made_by = {
+        "stage": "consensus",
+        "method": "dawid_skene",
+        "labelers": {"small": "small", "given": "given"},
+        "options": {"accept": 0.9},
+    }
+    decided = [
+        {"instance_id": name, "given": given, "label": label, "action": action, "confidence": 0.99 - index / 100}
+        for index, (name, given, _, label, action) in enumerate(objects)
+    ]
+    for name in ("consensus", "majority"):
+        write_decisions(folder / "consensus" / f"{name}.parquet", decided, classes, made_by)
+    said = {name: label for name, _, _, label, _ in objects}
+    write_votes(folder / "label" / "small" / "00000.parquet", "small", said, classes)
+    for shard in (0, 1):
+        crops = [
+            {"instance_id": row["instance_id"], "pixels": noise(index)}
+            for index, row in enumerate(rows)
+            if row["shard"] == shard
+        ]
+        write_crops(folder / "crop" / f"{shard:05d}.parquet", crops, classes)
+    lost = [{"image_path": "images/b.jpg", "source_id": "4", "reason": "unreadable_image", "detail": "cut off"}]
+    for path, rejects in (
+        (folder / "ingest" / "rejects.parquet", REJECTS),
+        (folder / "crop" / "00000.rejects.parquet", lost),
+    ):
+        write(path, records.to_table(rejects, records.REJECT), records.REJECT, classes, {"stage": "ingest"})
+    for stage, seconds in (("ingest", 1.5), ("crop.00000", 2.0)):
+        path = folder / "benchmark" / f"{stage}.tsv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:01\n", encoding="utf-8")
+    return folder
+
+
+def evaluate(secondlook: Command, folder: Path) -> None:
+    result = secondlook(
+        *("evaluate", "--instances", folder / "ingest" / "instances.parquet", "--votes", folder / "label" / "small"),
+        *("--consensus", folder / "consensus" / "consensus.parquet", "--out", folder / "evaluate"),
+        *("--options", "{resamples: 100}"),
+    )
+    assert result.code == 0, result.err
+
+
+def report(secondlook: Command, folder: Path, options: str = "{}") -> Result:
+    page, summary = folder / "report" / "report.html", folder / "summary.json"
+    return secondlook("report", folder, "--out", page, "--summary", summary, "--options", options)
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags with their attributes, and the text outside of style sheets."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._in_style = False
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = self._in_style and tag != "style"
+
+    def handle_data(self, data: str) -> None:
+        if not self._in_style:
+            self.text += data
+
+    def cards(self) -> dict[str, int]:
+        """Return the figures at the head of the page by their captions."""
+        found = re.findall(r'class="card[^>]*><b>(\d+)</b><span>([^<]+)</span>', self.source)
+        return {caption: int(figure) for figure, caption in found}
+
+
+@pytest.fixture
+def plain(secondlook: Command, tmp_path: Path) -> Path:
+    """Results whose counts are known, reported."""
+    folder = write_results(tmp_path / "signs", PLAIN, [A, B])
+    evaluate(secondlook, folder)
+    result = report(secondlook, folder)
+    assert result.code == 0, result.err
+    return folder
+
+
+def test_summary_has_the_counts(secondlook: Command, plain: Path) -> None:
+    summary = json.loads((plain / "summary.json").read_text(encoding="utf-8"))
+    assert {name: summary[name] for name in COUNTS} == COUNTS
+    assert summary["accepted_with_truth"] == 6
+    assert summary["seconds"] == 3.5
+    assert {"secondlook", "python", "numpy", "torch"} <= set(summary["versions"])
+    printed = secondlook("summary", plain / "summary.json")
+    assert printed.code == 0
+    for line in (
+        "signs: 9 objects, 3 rejected",
+        "wrong labels before  4 of 7 with known truth",
+        "wrong labels after   2 of 6 accepted with known truth",
+        "relabelled           4",
+        "sent to review       2",
+    ):
+        assert line in printed.out
+
+
+def test_page_shows_the_counts(plain: Path) -> None:
+    page = Page(plain / "report" / "report.html")
+    assert page.cards() == {
+        "wrong labels before": 4,
+        "wrong labels after": 2,
+        "relabelled": 4,
+        "sent to review": 2,
+        "rejected": 3,
+    }
+    text = " ".join(page.text.split())
+    assert "of 7 with known truth" in text
+    assert "of 6 accepted with known truth" in text
+    assert "44.4 % of all objects" in text
+    assert "merged by dawid_skene" in text
+    assert text.count("✓") == 2, "o1 and o5 were put right"
+    assert text.count("✗") == 1, "o2 was made wrong; nobody knows about o6"
+
+
+def test_changed_crops_are_the_pictures_of_the_shards(secondlook: Command, plain: Path) -> None:
+    page = Page(plain / "report" / "report.html")
+    pictures = [str(attrs["src"]) for tag, attrs in page.tags if tag == "img"]
+    table = records.read_many([plain / "crop" / f"{shard:05d}.parquet" for shard in (0, 1)], records.CROP)
+    stored = dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
+    shown = [base64.b64decode(address.removeprefix("data:image/png;base64,")) for address in pictures]
+    assert shown == [stored[name] for name in ("o1", "o2", "o5", "o6")]
+    assert report(secondlook, plain, "{changed_crops: 0}").code == 0
+    assert not [tag for tag, _ in Page(plain / "report" / "report.html").tags if tag == "img"]
+
+
+def test_same_results_same_bytes(secondlook: Command, plain: Path) -> None:
+    first = [(plain / name).read_bytes() for name in ("report/report.html", "summary.json")]
+    assert report(secondlook, plain).code == 0
+    assert [(plain / name).read_bytes() for name in ("report/report.html", "summary.json")] == first
+
+
+def assert_stands_alone(page: Page) -> None:
+    """No address outside the page, nothing that runs."""
+    assert not re.sub(r'xmlns(:\w+)?="[^"]*"', "", page.source).count("://")
+    for tag, attrs in page.tags:
+        assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
+        for name, value in attrs.items():
+            assert not name.startswith("on")
+            if name in {"src", "href", "xlink:href", "action", "data", "srcset"}:
+                assert str(value).startswith(("data:image/", "#"))
+            assert "url(" not in str(value) or "url(#" in str(value)
+    assert "@import" not in page.source
+
+
+def test_page_stands_alone(plain: Path) -> None:
+    assert_stands_alone(Page(plain / "report" / "report.html"))
+
+
+@pytest.fixture
+def hostile(secondlook: Command, tmp_path: Path) -> Path:
+    """Results with names that break what is careless."""
+    actions = ["keep", "relabel", "relabel", "review", "relabel"]
+    objects = [
+        (f"o{index}", CLASSES[index - 1], CLASSES[index], CLASSES[index], action)
+        for index, action in enumerate(actions)
+    ]
+    folder = write_results(tmp_path / TASK, objects, CLASSES)
+    evaluate(secondlook, folder)
+    result = report(secondlook, folder)
+    assert result.code == 0, result.err
+    return folder
+
+
+def test_hostile_names_are_text(hostile: Path) -> None:
+    page = Page(hostile / "report" / "report.html")
+    assert_stands_alone(page)
+    assert "<b>bold" not in page.source
+    assert TASK in page.text
+    assert 'images/"><script>alert(2)</script>.jpg' in page.text
+    cells = re.findall(r"<tr><td>(.*?)</td><td class=\"n\">1</td>", page.source)
+    assert len(cells) >= len(CLASSES), "one row per class, `None` and `30` among them"
+    for name in CLASSES:
+        assert page.text.count(name) >= 4, f"{name} stands in the strip, the plots and the table"
+    labels = [attrs["alt"] for tag, attrs in page.tags if tag == "img"]
+    assert labels == [QUOTED, MATHS, NUMBER]
+
+
+def test_what_is_unknown_is_not_called_nan(hostile: Path) -> None:
+    assert not re.search(r"\bnan\b", Page(hostile / "report" / "report.html").text, re.IGNORECASE)
+
+
+def test_without_truth_nothing_is_claimed(secondlook: Command, tmp_path: Path) -> None:
+    objects = [(name, given, None, label, action) for name, given, _, label, action in PLAIN]
+    folder = write_results(tmp_path / "signs", objects, [A, B])
+    evaluate(secondlook, folder)
+    assert report(secondlook, folder).code == 0
+    page = Page(folder / "report" / "report.html")
+    assert page.cards() == {"relabelled": 4, "sent to review": 2, "rejected": 3}
+    assert "nothing is claimed" in page.text
+    assert "✓" not in page.text
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["with_truth"], summary["wrong_before"], summary["wrong_after"]) == (0, 0, 0)
+    printed = secondlook("summary", folder / "summary.json").out
+    assert "wrong" not in printed
+    assert "relabelled           4" in printed
+
+
+def test_nothing_accepted_and_classes_never_answered(secondlook: Command, tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "signs", [("o0", A, A, B, "review"), ("o1", B, B, B, "review")], [A, B])
+    evaluate(secondlook, folder)
+    assert report(secondlook, folder).code == 0
+    page = Page(folder / "report" / "report.html")
+    assert "No label was changed." in page.text
+    assert not re.search(r"\bnan\b", page.text, re.IGNORECASE)
+
+
+def test_no_objects_at_all(secondlook: Command, tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "signs", [], [A, B])
+    evaluate(secondlook, folder)
+    result = report(secondlook, folder)
+    assert result.code == 0, result.err
+    assert Page(folder / "report" / "report.html").cards()["relabelled"] == 0
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["ingest/instances.parquet", "consensus/consensus.parquet", "evaluate/accuracy.csv", "crop/00001.parquet"],
+)
+def test_unfinished_results_are_refused(secondlook: Command, plain: Path, missing: str) -> None:
+    (plain / missing).unlink()
+    result = report(secondlook, plain)
+    assert result.code == 1
+    assert missing in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_summary_of_an_unfinished_run_is_refused(secondlook: Command, tmp_path: Path) -> None:
+    result = secondlook("summary", tmp_path / "summary.json")
+    assert result.code == 1
+    assert "run snakemake first" in result.err
+
+
+def test_a_browser_shows_the_counts_and_runs_nothing(hostile: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium on PATH")
+    # a dialog or a script would change the title or hang the page
+    page = hostile / "report" / "report.html"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=60)
+    (tmp_path / "dom.html").write_text(done.stdout, encoding="utf-8")
+    dom = Page(tmp_path / "dom.html")
+    assert dom.cards() == Page(page).cards()
+    assert not [tag for tag, _ in dom.tags if tag == "script"]
+    assert SCRIPT in dom.text
+    assert len([tag for tag, _ in dom.tags if tag == "svg"]) == 4
+    title = re.search(r"<title>(.*?)</title>", dom.source)
+    assert title is not None
+    assert title[1].startswith("Second Look: signs &amp; &lt;b&gt;bold")
