@@ -58,7 +58,8 @@ def _compare(crops: Path, options: EncoderOptions, one_by_one: Callable[[], np.n
     cosine = (vectors * reference).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(reference, axis=1)
     print(f"{options.precision} ({name}): {median(ours):.1f} crops/s, least cosine {cosine.min():.4f}")
     print(
-        f"result: embed-{options.precision} {median(ratios):.2f} {name} batches of {BATCH} against one float32 crop at a time"
+        f"result: embed-{options.precision} {median(ratios):.2f} "
+        f"{name} batches of {BATCH} against one float32 crop at a time"
     )
 
 

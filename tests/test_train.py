@@ -213,7 +213,18 @@ def test_one_picture_trains_without_validation(secondlook: Command, tmp_path: Pa
     assert "no crop could be held out" in result.err
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("model", ["test_vit", "test_resnet"])
+def test_any_input_size_comes_back_from_the_folder(secondlook: Command, tmp_path: Path, model: str) -> None:
+    crops = write_crops(tmp_path / "reference.parquet", reference(), CLASSES)
+    train(secondlook, crops, tmp_path / "classifier", model=model, epochs=1, input_px=48)
+    votes = tmp_path / "votes.parquet"
+    labeler = ["--source", tmp_path / "classifier", "--options", "{kind: classifier, classifier: c}"]
+    result = secondlook("label", crops, *labeler, "--out", votes)
+    assert result.code == 0, result.err
+    assert {row["status"] for row in read_rows(votes)} == {"answered"}
+
+
+@pytest.mark.parametrize("batch_size", [2, 4])
 def test_every_batch_size_learns_something(secondlook: Command, tmp_path: Path, batch_size: int) -> None:
     rows = [{**row, "image_id": row["instance_id"]} for row in reference(per_class=2)]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from secondlook import yamlfile
@@ -13,6 +13,15 @@ from secondlook.yamlfile import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+
+
+def _no_judge(name: str) -> str:
+    if name in {"given", "majority", "consensus"}:
+        raise ValueError("is the name of a judge in the tables; give the labeler another")
+    return name
+
+
+LabelerName = Annotated[Name, AfterValidator(_no_judge)]
 Device = Literal["auto", "cpu", "cuda"]
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -90,7 +99,7 @@ class ClassifierOptions(Strict):
     pretrained: bool = True
     input_px: int = Field(224, ge=16)
     epochs: int = Field(50, ge=1)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
     class_weights: bool = True
     validation_fraction: float = Field(0.2, gt=0, lt=1)
@@ -193,7 +202,7 @@ class Config(Strict):
     crop: CropOptions = CropOptions()
     encoders: dict[Name, EncoderOptions] = {}
     classifiers: dict[Name, ClassifierOptions] = {}
-    labelers: dict[Name, LabelerOptions] = {}
+    labelers: dict[LabelerName, LabelerOptions] = {}
     consensus: ConsensusOptions = ConsensusOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     export: ExportOptions = ExportOptions()

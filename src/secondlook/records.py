@@ -15,6 +15,7 @@ from secondlook import files
 from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
+ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 ROW_GROUP = 4096
 CROP_ROW_GROUP = 128

@@ -15,6 +15,7 @@ from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import validate
 
 DEMO = "demo_signs"
+TASK_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 REFERENCE = "reference"
 TABLES = ("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv")
 CLASSIFIER_FILES = ("model.safetensors", "config.json", "labels.json", "metrics.csv")
@@ -36,6 +37,9 @@ class Run:
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
             raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")
+        for name, path in files.items():
+            if not re.fullmatch(TASK_NAME, name):
+                raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
         asked = tuple(files)
         if task_path(DEMO).is_file():
             files.setdefault(DEMO, task_path(DEMO))

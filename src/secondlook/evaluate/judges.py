@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from secondlook import records
 from secondlook.taxonomy import Taxonomy
 
-AUTOMATIC = ("keep", "relabel")
-
 
 @dataclass(frozen=True)
 class Objects:
@@ -77,7 +75,8 @@ def _answers(objects: Objects, table: pa.Table, taxonomy: Taxonomy) -> NDArray[n
 
 def _accepted(objects: Objects, decisions: pa.Table) -> NDArray[np.bool_]:
     action = dict(zip(decisions["instance_id"].to_pylist(), decisions["action"].to_pylist(), strict=True))
-    return np.array([action.get(instance_id) in AUTOMATIC for instance_id in objects.instance_ids], dtype=np.bool_)
+    accepted = [action.get(instance_id) in records.ACCEPTED for instance_id in objects.instance_ids]
+    return np.array(accepted, dtype=np.bool_)
 
 
 def _positions(column: pa.ChunkedArray, taxonomy: Taxonomy) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,9 +38,16 @@ def load_pair(objects: Path, reference: Path, taxonomy: Taxonomy) -> tuple[Featu
     asked, known = load(objects, taxonomy), load(reference, taxonomy)
     if not (known.target >= 0).any():
         raise DataError(f"{reference}: holds no reference objects; name sources or `own_fraction` in the task file.")
-    if len(asked.vectors) and records.made_by(objects) != records.made_by(reference):
+    if len(asked.vectors) and _encoder(objects) != _encoder(reference):
         raise DataError(f"{objects} and {reference} were made by different encoders; embed both again.")
     return asked, known
+
+
+def _encoder(path: Path) -> dict[str, Any]:
+    # neither the size of a batch nor the device makes another encoder
+    made_by = records.made_by(path)
+    options = {key: value for key, value in made_by.get("options", {}).items() if key not in {"batch_size", "device"}}
+    return {**made_by, "options": options}
 
 
 def to_unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     instances = results / "ingest" / "instances.parquet"
     taxonomy = records.taxonomy_of(instances)
     objects = load_objects(results)
-    rejects = load_rejects(results)
+    rejects = load_rejects(results, [f"{shard:05d}" for shard in sorted(objects["shard"].unique())])
     counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
     context = {
         "task": results.name,
@@ -58,9 +59,10 @@ def load_objects(results: Path) -> pd.DataFrame:
     return objects.merge(decisions.to_pandas(), on="instance_id", how="inner", validate="1:1")
 
 
-def load_rejects(results: Path) -> pd.DataFrame:
-    """Return the reject rows of ingest and crop."""
-    paths = [results / "ingest" / "rejects.parquet", *sorted((results / "crop").glob("*.rejects.parquet"))]
+def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
+    """Return the reject rows of ingest and of the crops of `shards` and of the reference."""
+    crops = [records.rejects_beside(results / "crop" / f"{part}.parquet") for part in (*shards, "reference")]
+    paths = [results / "ingest" / "rejects.parquet", *(path for path in crops if path.exists())]
     rejects: pd.DataFrame = records.read_many(paths, records.REJECT).to_pandas()
     return rejects.fillna("")
 

@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 
 import secondlook
+from secondlook import records
 from secondlook.errors import DataError
 
 PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "scipy", "snakemake", "timm", "torch", "transformers")
-AUTOMATIC = ("keep", "relabel")
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
     """Return the counts of a task from its objects (columns given, truth, label, action)."""
     known = objects["truth"].notna()
-    automatic = objects["action"].isin(AUTOMATIC)
+    automatic = objects["action"].isin(records.ACCEPTED)
     after = objects["label"].where(objects["action"] == "relabel", objects["given"])
     return {
         "objects": len(objects),

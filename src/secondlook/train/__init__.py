@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secondlook import files, inference, progress, records
 from secondlook.checkpoints import create_timm, timm_input
@@ -24,7 +24,9 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     _say_missing(rows, taxonomy)
     inference.make_deterministic(options.seed, threads)
     device = inference.pick_device(options.device)
-    model = create_timm(options.model, pretrained=options.pretrained, classes=len(taxonomy.classes)).to(device)
+    model = create_timm(options.model, pretrained=options.pretrained, classes=len(taxonomy.classes))
+    fits_input(model, options.input_px)
+    model.to(device)
     _, mean, std = timm_input(model)
     training, validation = split_by_picture(rows, options)
     trainer = Trainer(model, options, device, mean, std, len(taxonomy.classes))
@@ -42,6 +44,12 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
         f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
         f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
     )
+
+
+def fits_input(model: Any, input_px: int) -> None:
+    """Give transformers, whose positions are bound to an input size, the side of the crops; others take any."""
+    if hasattr(model, "set_input_size"):
+        model.set_input_size((input_px, input_px))
 
 
 def metrics_csv(history: Sequence[Epoch]) -> str:
@@ -84,6 +92,7 @@ def timm_config(
     content = {
         "architecture": architecture,
         "num_classes": num_classes,
+        "model_args": {"img_size": options.input_px} if hasattr(model, "set_input_size") else {},
         "pretrained_cfg": {**data, **head, "num_classes": num_classes},
     }
     return json.dumps(content, indent=2) + "\n"

@@ -70,7 +70,7 @@ class Trainer:
         self.model.train()
         total = 0.0
         for rows in _chunks(order, self.options.batch_size):
-            if len(rows) == 1 < self.options.batch_size:
+            if len(rows) == 1:
                 continue  # a crop left over: batch normalisation has no variance over one
             loss = loss_of(self._logits(crops, rows, random), self._target(crops, rows))
             optimiser.zero_grad(set_to_none=True)
