@@ -7,6 +7,8 @@ LOCK := envs/requirements.txt
 DEV_LOCK := envs/requirements-dev.txt
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+# certificates of the machine, for those behind a proxy of their own
+export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test test-slurm lint bench docs plan lock clean

@@ -28,7 +28,7 @@ rule all:
 
 rule demo:
     input:
-        results_of(["demo_signs"]),
+        lambda wildcards: results_of([DEMO]),
 
 
 localrules:

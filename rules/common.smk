@@ -1,6 +1,6 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 from secondlook.errors import UsageError
-from secondlook.workflow import CLASSIFIER_FILES, REFERENCE, TABLES, Run, options
+from secondlook.workflow import CLASSIFIER_FILES, DEMO, REFERENCE, TABLES, Run, options
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -21,4 +21,6 @@ RESULTS = f"{RUN.config.results}/{{task}}"
 
 
 def results_of(tasks):
+    if not set(tasks) <= set(RUN.tasks):
+        raise WorkflowError("the demo needs its labelers in config.yaml; restore them.")
     return [path for task in tasks for path in RUN.final_files(task)]

@@ -32,7 +32,7 @@ class Run:
 
     @classmethod
     def of(cls, content: Any, source: str = "config") -> "Run":
-        """Check a config mapping and the task files it names; the demo is always there."""
+        """Check a config mapping and the task files it names; the demo is there while its labelers are."""
         config = validate(Config, content, source=source)
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
@@ -40,12 +40,13 @@ class Run:
         for name, path in files.items():
             if not re.fullmatch(TASK_NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
-        asked = tuple(files)
-        if task_path(DEMO).is_file():
-            files.setdefault(DEMO, task_path(DEMO))
         tasks = {name: load_task(path) for name, path in files.items()}
         for name, task in tasks.items():
             _require_labelers(files[name], task, config)
+        asked = tuple(files)
+        demo = task_path(DEMO)
+        if DEMO not in files and demo.is_file() and set(load_task(demo).labelers) <= set(config.labelers):
+            files[DEMO], tasks[DEMO] = demo, load_task(demo)
         return cls(config, tasks, files, asked)
 
     @staticmethod
@@ -76,7 +77,8 @@ class Run:
 
     def exports(self, task: str) -> list[str]:
         """Return the exported datasets; only what came as COCO goes out as COCO."""
-        if self.tasks[task].dataset.path.endswith(".json"):
+        dataset = self.tasks[task].dataset
+        if dataset.format in {"coco", None} and dataset.path.endswith(".json"):
             return [f"{self.folder(task)}/export/{name}/annotations.json" for name in self.config.export.formats]
         return []
 
