@@ -9,6 +9,7 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/demo.smk"
+include: "rules/fetch.smk"
 include: "rules/ingest.smk"
 include: "rules/crop.smk"
 include: "rules/embed.smk"

@@ -8,13 +8,19 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 
-from secondlook import config, task
+from secondlook import config, sources, task
 from secondlook.cli import app
 
 HERE = Path(__file__).parent
 MODELS: list[type[BaseModel]] = [
     config.Config,
     config.DemoScenes,
+    config.FetchOptions,
+    sources.UnpackLimits,
+    sources.S3Place,
+    sources.HttpPlace,
+    sources.RoboflowPlace,
+    sources.Objects365Place,
     config.RejectLimit,
     config.CropOptions,
     config.EncoderOptions,

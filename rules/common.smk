@@ -15,6 +15,8 @@ wildcard_constraints:
     classifier=RUN.one_of(RUN.config.classifiers),
     labeler=RUN.one_of(RUN.config.labelers),
     part="reference|[0-9]{5}",
+    fetched=RUN.one_of(RUN.config.fetch.sources),
+    place=RUN.one_of({place.to for place in RUN.config.fetch.sources.values()}),
 
 
 RESULTS = f"{RUN.config.results}/{{task}}"

@@ -1,6 +1,8 @@
 rule export:
     input:
-        annotations=lambda wildcards: RUN.tasks[wildcards.task].dataset.path,
+        data=lambda wildcards: RUN.inputs(
+            wildcards.task, [RUN.tasks[wildcards.task].dataset.path]
+        ),
         instances=f"{RESULTS}/ingest/instances.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
     output:
@@ -16,9 +18,10 @@ rule export:
         mem_mb=4000,
         runtime=30,
     params:
+        annotations=lambda wildcards: RUN.tasks[wildcards.task].dataset.path,
         label_from=lambda wildcards: RUN.label_from(wildcards.task) or "",
     message:
         "export: write the corrected dataset of {wildcards.task}"
     shell:
-        "secondlook export {input.annotations:q} --instances {input.instances} --consensus {input.consensus} "
+        "secondlook export {params.annotations:q} --instances {input.instances} --consensus {input.consensus} "
         "--label-from {params.label_from:q} --out {output} 2> {log}"

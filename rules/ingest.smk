@@ -2,7 +2,9 @@
 rule ingest:
     input:
         task=lambda wildcards: RUN.task_files[wildcards.task],
-        annotations=lambda wildcards: RUN.annotation_files(wildcards.task),
+        data=lambda wildcards: RUN.inputs(
+            wildcards.task, RUN.annotation_files(wildcards.task)
+        ),
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",

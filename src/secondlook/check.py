@@ -1,5 +1,6 @@
 """`secondlook check`: is the config sound, what would run, and what is still missing on disk?"""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook import yamlfile
@@ -42,7 +43,16 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
         f"{run.config.shards} shards",
         "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
     ]
-    for path in run.annotation_files(name):
-        if not Path(path).exists() and name != DEMO:
-            lines.append(f"  missing: {path}; fetch the dataset, or correct its path in {run.task_files[name]}")
+    if name != DEMO:
+        lines += [f"  missing: {path}; {hint}" for path, hint in _missing(run, name, task)]
     return lines
+
+
+def _missing(run: Run, name: str, task: Task) -> Iterator[tuple[str, str]]:
+    """Yield each path of a task that is not there, with the way to get it."""
+    for dataset in (task.dataset, *task.reference.sources):
+        for path in (dataset.path, dataset.truth, dataset.images):
+            if path is not None and not Path(path).exists():
+                fetched = [entry for entry in task.fetch if path in run.brought(entry, name)]
+                bring = f"`secondlook fetch {' '.join(fetched)}` brings it" if fetched else dataset.obtain
+                yield path, bring or f"place the data there, or correct the path in {run.task_files[name]}"

@@ -53,15 +53,44 @@ def demo(out: Out = Path("data/demo_signs"), options: Options = None) -> None:
 
 
 @app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Entries under `fetch.sources` of the config.")] = None,
+    url: Annotated[str | None, typer.Option(help="One address (https, http, s3) instead of NAMES.")] = None,
+    to: Annotated[Path | None, typer.Option(help="With --url: the file to write, or a folder.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="With --url: what the file must be.")] = None,
+    unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive beside it.")] = False,
+    config: ConfigFile = Path("config.yaml"),
+    options: Options = None,
+) -> None:
+    """Bring data from S3, http(s), Roboflow or Objects365; goes on where it was cut off, never fetches twice."""
+    from secondlook import config as settings
+    from secondlook import fetch as stage
+
+    if url is not None:
+        if names or to is None:
+            raise UsageError("--url goes with --to PATH and without names.")
+        given = settings.parse_options(settings.FetchOptions, options)
+        stage.fetch_url(url, to, given, sha256=sha256, unpack=unpack)
+    elif to is not None or sha256 is not None or unpack:
+        raise UsageError("--to, --sha256 and --unpack go with --url; entries of the config have their own keys.")
+    elif options is not None:
+        stage.fetch_entries(names or [], settings.parse_options(settings.FetchOptions, options))
+    else:
+        stage.fetch_entries(names or [], settings.load_config(config).fetch)
+
+
+@app.command()
 def ingest(
     path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; left out with --task.")] = None,
     out: Out = Path("instances.parquet"),
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="coco or folders; found out when left out.")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Print counts, sizes and rejects by class.")] = False,
+    charts: Annotated[Path | None, typer.Option(help="Folder for charts of the dataset (SVG).")] = None,
     options: Options = None,
 ) -> None:
     """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
@@ -81,6 +110,10 @@ def ingest(
         content["images"] = str(images) if images else None
         result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
     stage.write(result, settings, stage.Places(name, out, rejects, reference))
+    if summary:
+        typer.echo(stage.describe(result, out))
+    if charts is not None:
+        stage.draw_charts(out, charts)
 
 
 @app.command()
@@ -91,7 +124,7 @@ def crop(
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Cut every object out of its picture; each picture is decoded once."""
+    """Cut every object out of its image; each image is decoded once."""
     from secondlook import config
     from secondlook.crop import crop_shard
 
@@ -241,7 +274,7 @@ def plan(config: ConfigFile = Path("config.yaml")) -> None:
 def new_task(
     annotations: Annotated[Path, typer.Argument(help="A COCO annotation file.")],
     out: Annotated[Path | None, typer.Option("--out", help="Task file to write; printed when left out.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
 ) -> None:
     """Write a commented task file for a COCO file: its classes, their counts, a draft of aliases."""

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from secondlook import yamlfile
 from secondlook.errors import UsageError
+from secondlook.sources import FetchPlace, UnpackLimits
 from secondlook.yamlfile import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -45,6 +46,17 @@ class DemoOptions(DemoScenes):
     seed: int = Field(0, ge=0)
 
 
+class FetchOptions(Strict):
+    """Where data comes from, and how patiently it is fetched."""
+
+    parallel: int = Field(4, ge=1)
+    attempts: int = Field(6, ge=1)
+    backoff_s: float = Field(1.0, ge=0)
+    timeout_s: float = Field(60.0, gt=0)
+    limits: UnpackLimits = UnpackLimits()
+    sources: dict[Name, FetchPlace] = {}
+
+
 class RejectLimit(Strict):
     """The share of bad rows above which a command stops."""
 
@@ -65,6 +77,8 @@ class CropOptions(RejectLimit):
     upscale_px: int = Field(28, ge=0)
     encoding: Literal["jpeg", "png"] = "jpeg"
     quality: int = Field(95, ge=1, le=100)
+    near_duplicate_bits: int | None = Field(10, ge=0, le=256)
+    cap_per_class: int | None = Field(None, ge=1)
 
 
 class EncoderOptions(Strict):
@@ -198,6 +212,7 @@ class Config(Strict):
     shards: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
     demo: DemoScenes = DemoScenes()
+    fetch: FetchOptions = FetchOptions()
     ingest: RejectLimit = RejectLimit()
     crop: CropOptions = CropOptions()
     encoders: dict[Name, EncoderOptions] = {}

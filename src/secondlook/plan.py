@@ -27,7 +27,7 @@ def _plan(run: Run, name: str) -> list[str]:
         lines.append(f"  more than {MOST_JOBS} jobs burden Snakemake; set fewer `shards`")
     objects = _objects(run, name)
     if objects is None:
-        lines.append("  objects: not known before the dataset is there; run again then")
+        lines.append("  objects: not known before `ingest`; run again then")
         return lines
     votes = objects * len(run.tasks[name].labelers)
     megabytes = (objects * CROP_KB * 1024 + votes * VOTE_BYTES) / 2**20
@@ -45,5 +45,6 @@ def _objects(run: Run, name: str) -> int | None:
         from secondlook import records
 
         return records.count(ingested, records.INSTANCE)
-    annotations = Path(run.tasks[name].dataset.path)
-    return len(cocofile.read(annotations).annotations) if annotations.is_file() else None
+    dataset = run.tasks[name].dataset
+    is_coco = dataset.format in {"coco", "objects365", None} and dataset.path.endswith(".json")
+    return len(cocofile.read(Path(dataset.path)).annotations) if is_coco and Path(dataset.path).is_file() else None

@@ -12,17 +12,48 @@ from secondlook.taxonomy import Taxonomy
 from secondlook.yamlfile import Strict
 
 TASK_FOLDER = Path("workflow/tasks")
-Format = Literal["coco", "folders"]
+Format = Literal[
+    "coco",
+    "objects365",
+    "bdd100k",
+    "mapillary",
+    "voc",
+    "yolo",
+    "roboflow",
+    "fiftyone",
+    "labelstudio",
+    "folders",
+    "parquet",
+]
 
 
 class Dataset(Strict):
-    """Where labelled objects lie. Paths are relative to the folder in which the command runs."""
+    """Where labelled objects lie. Paths are relative to the folder in which the command runs.
+
+    `check_images: false` trusts the sizes that the annotations state and opens no image: for millions of images on
+    a slow disk. A missing or broken image then becomes a reject of `crop` instead of `ingest`. `obtain` says in a
+    sentence how to get data that nothing can fetch.
+    """
 
     path: str
     format: Format | None = None
     images: str | None = None
     label_from: str | None = None
     truth: str | None = None
+    check_images: bool = True
+    obtain: str | None = None
+
+
+class ReferenceSource(Dataset):
+    """A dataset whose labels are trusted. `classes` says which of its labels mean which class; the rest is left out.
+
+    Without `classes` the labels are read as those of the task. `paper` holds what the published runs took by
+    mistake; it counts only under `scoring: paper`. Licences go into the manifest of the reference crops.
+    """
+
+    classes: dict[str, list[str]] | None = None
+    paper: dict[str, list[str]] = {}
+    licence: str = "not stated"
 
 
 class Exclusion(Strict):
@@ -50,7 +81,7 @@ class Reference(Strict):
     """Objects whose labels are trusted; classifiers and prototypes learn from them."""
 
     own_fraction: Fraction = 0.0
-    sources: list[Dataset] = []
+    sources: list[ReferenceSource] = []
 
 
 class Rehearsal(Strict):
@@ -60,16 +91,27 @@ class Rehearsal(Strict):
     seed: int = 0
 
 
+class Prompts(Strict):
+    """What a labeler that reads text is asked, by the view it is shown."""
+
+    crop: str
+    box: str
+    cutout: str
+
+
 class Task(Strict):
     """One task: data, not code."""
 
     title: str = ""
+    fetch: list[str] = []
     dataset: Dataset
     select: Selection = Selection()
     classes: Annotated[dict[str, list[str]], Field(min_length=1)]
     unknown_labels: Literal["reject", "keep_unlabelled"] = "reject"
     reference: Reference = Reference()
     rehearsal: Rehearsal | None = None
+    scoring: Literal["sound", "paper"] = "sound"
+    prompts: Prompts | None = None
     labelers: list[str] = []
 
     @field_validator("classes", mode="before")
@@ -89,6 +131,14 @@ class Task(Strict):
         except UsageError as error:
             raise ValueError(str(error).rstrip(".")) from error
         return classes
+
+    @model_validator(mode="after")
+    def _sources_name_classes(self) -> "Task":
+        for source in self.reference.sources:
+            for name in (*(source.classes or ()), *source.paper):
+                if name not in self.classes:
+                    raise ValueError(f"reference source {source.path}: `{name}` is no class of the task")
+        return self
 
     def taxonomy(self) -> Taxonomy:
         """Return the classes of the task and their wordings."""

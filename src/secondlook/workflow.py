@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from secondlook.config import ClassifierLabelerOptions, Config, DemoOptions, IngestOptions
 from secondlook.errors import UsageError
+from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import validate
 
@@ -43,6 +44,7 @@ class Run:
         tasks = {name: load_task(path) for name, path in files.items()}
         for name, task in tasks.items():
             _require_labelers(files[name], task, config)
+            _require_sources(files[name], task, config)
         asked = tuple(files)
         demo = task_path(DEMO)
         if DEMO not in files and demo.is_file() and set(load_task(demo).labelers) <= set(config.labelers):
@@ -69,6 +71,54 @@ class Run:
         paths = [path for dataset in datasets for path in (dataset.path, dataset.truth)]
         return [path for path in paths if path is not None]
 
+    def data_paths(self, task: str) -> list[str]:
+        """Return all that a task needs on disk: what `ingest` reads, and the images."""
+        spec = self.tasks[task]
+        pictures = [dataset.images for dataset in [spec.dataset, *spec.reference.sources] if dataset.images]
+        return [*self.annotation_files(task), *pictures]
+
+    def fetch_markers(self, task: str) -> list[str]:
+        """Return the markers that `ingest` waits for: of what was fetched, and of what is missing and can be fetched.
+
+        Data placed by hand is there without a marker, and is taken as it is.
+        """
+        missing = [path for path in self.data_paths(task) if not Path(path).exists()]
+        return [self.marker(name) for name in self.tasks[task].fetch if self._is_used(name, task, missing)]
+
+    def _is_used(self, name: str, task: str, missing: list[str]) -> bool:
+        if Path(self.marker(name)).exists():
+            return True
+        return any(path in missing for path in self.brought(name, task))
+
+    def brought(self, name: str, task: str) -> list[str]:
+        """Return the paths of a task that an entry brings; when it names none of them, those in the entry's folder."""
+        paths = self.data_paths(task)
+        brought = [path for path in paths if self.brings(name, path)]
+        return brought or [path for path in paths if is_within(path, self.config.fetch.sources[name].to)]
+
+    def brings(self, name: str, path: str) -> bool:
+        """Tell whether an entry under `fetch.sources` brings a file or folder."""
+        return self.config.fetch.sources[name].covers(name, path)
+
+    def marker(self, name: str) -> str:
+        """Return the file that stands when an entry under `fetch.sources` is complete."""
+        return str(marker_path(name, self.config.fetch.sources[name]))
+
+    def inputs(self, task: str, paths: Iterable[str]) -> list[str]:
+        """Return what a rule that reads `paths` waits for: markers, and each path that no marker stands for.
+
+        The same before and after the fetch: an input that comes and goes would run everything again.
+        """
+        markers = self.fetch_markers(task)
+        used = [name for name in self.tasks[task].fetch if self.marker(name) in markers]
+        brought = {path for name in used for path in self.brought(name, task)}
+        return [*markers, *(path for path in paths if path not in brought)]
+
+    def fetch_options(self, name: str) -> str:
+        """Return one entry and how to fetch it, as the options of `secondlook fetch`."""
+        fetch = self.config.fetch
+        return options(fetch.model_copy(update={"sources": {name: fetch.sources[name]}}))
+
     def final_files(self, task: str) -> list[str]:
         """Return the files that a finished task has."""
         folder = self.folder(task)
@@ -78,7 +128,7 @@ class Run:
     def exports(self, task: str) -> list[str]:
         """Return the exported datasets; only what came as COCO goes out as COCO."""
         dataset = self.tasks[task].dataset
-        if dataset.format in {"coco", None} and dataset.path.endswith(".json"):
+        if dataset.format in {"coco", "objects365", None} and dataset.path.endswith(".json"):
             return [f"{self.folder(task)}/export/{name}/annotations.json" for name in self.config.export.formats]
         return []
 
@@ -143,7 +193,9 @@ class Run:
         """Return the number of jobs of each stage of a task."""
         shards, labelers = self.config.shards, self.tasks[task].labelers
         encoders = {self.encoder_of(labeler) for labeler in labelers} - {None}
+        fetches = sum(not Path(marker).exists() for marker in self.fetch_markers(task))
         return {
+            **({"fetch": fetches} if fetches else {}),
             "ingest": 1,
             "crop": shards + 1,
             "train": len(self.classifiers_of(task)),
@@ -178,3 +230,10 @@ def _require_labelers(path: Path, task: Task, config: Config) -> None:
             raise UsageError(f"{path}: `labelers`: `{name}` does not stand in the config (there: {have}).")
     if not task.labelers:
         raise UsageError(f"{path}: `labelers` is empty; name at least one of those in the config.")
+
+
+def _require_sources(path: Path, task: Task, config: Config) -> None:
+    for name in task.fetch:
+        if name not in config.fetch.sources:
+            have = ", ".join(config.fetch.sources) or "none"
+            raise UsageError(f"{path}: `fetch`: `{name}` does not stand under `fetch.sources` (there: {have}).")

@@ -1,0 +1,26 @@
+# Runs where snakemake runs: nodes of a cluster often see no network. `--resources download=2` keeps to two at a time.
+# `update` leaves a marker where it is: what is complete is not fetched again because an option changed.
+rule fetch:
+    output:
+        update("{place}/{fetched}.fetched.json"),
+    log:
+        "logs/fetch/{place}/{fetched}.log",
+    benchmark:
+        f"{RUN.config.results}/benchmark/fetch/{{place}}/{{fetched}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        download=1,
+        mem_mb=2000,
+        runtime=1440,
+    params:
+        options=lambda wildcards: RUN.fetch_options(wildcards.fetched),
+    message:
+        "fetch: bring {wildcards.fetched} to {wildcards.place}"
+    shell:
+        "secondlook fetch {wildcards.fetched:q} --options {params.options:q} 2> {log:q}"
+
+
+localrules:
+    fetch,

@@ -1,0 +1,184 @@
+"""Archives unpacked so that nothing in them can do harm: every name, kind and size is looked at before it is written.
+
+An archive is taken whole or not at all: it is unpacked into a hidden folder beside the target, which takes the name of
+the target at the end.
+"""
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from secondlook import files
+from secondlook.errors import DataError
+from secondlook.fetch.line import shown_bytes
+from secondlook.sources import UnpackLimits
+from secondlook.text import legible
+
+CHUNK_BYTES = 1 << 18
+# Below this an archive can do no harm, whatever its ratio: lists and masks of one value pack a thousandfold.
+RATIO_COUNTS_FROM_BYTES = 1 << 24
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+SKIPPED = ("__MACOSX",)  # what macOS adds to the zips that it makes
+
+# From the name of a member to where it goes in the folder; None leaves it out.
+Chooser = Callable[[str], str | None]
+
+
+class RefusedError(Exception):
+    """The archive must not be unpacked; the message says why."""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What left an archive."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(archive: Path, folder: Path, limits: UnpackLimits, *, choose: Chooser | None = None) -> Unpacked:
+    """Unpack a zip, tar or tar.gz into `folder`, which it replaces; only the members that `choose` gives a place.
+
+    A lone top folder that bears the name of `folder` is not repeated inside it. Raises DataError when the archive is
+    damaged, refused or too large for the disk; `folder` is then as it was.
+    """
+    try:
+        with files.temporary_folder(folder.parent, folder.name) as temporary:
+            content = temporary / "new"
+            content.mkdir()
+            unpacked = _extract(archive, content, limits, choose or (lambda name: name))
+            if folder.is_dir():
+                folder.rename(temporary / "old")
+            _without_lone_top(content, folder.name).rename(folder)
+            return unpacked
+    except RefusedError as error:
+        raise DataError(f"{archive}: the archive is refused: {error}. Nothing of it was kept.") from error
+    except DAMAGE as error:
+        raise DataError(f"{archive}: the archive is damaged ({legible(str(error))}); fetch it again.") from error
+    except RuntimeError as error:  # what zipfile raises for a password
+        raise DataError(f"{archive}: the archive is refused: it needs a password.") from error
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be unpacked ({error.strerror or error}); make room or rename.") from error
+
+
+def _extract(archive: Path, content: Path, limits: UnpackLimits, choose: Chooser) -> Unpacked:
+    budget = _Budget(archive.stat().st_size, limits)
+    with _members(archive) as members:
+        for member in members:
+            parts = safe_parts(member.name)
+            if parts and parts[0] in SKIPPED:
+                continue
+            budget.count()
+            place = choose(member.name) if parts else None
+            stream = member.open() if place is not None else None
+            if place is not None and stream is not None:
+                budget.keep()
+                _write(stream, content.joinpath(*safe_parts(place)), member.name, budget)
+    return Unpacked(budget.kept, budget.bytes)
+
+
+class _Budget:
+    """What an archive has used up of its limits."""
+
+    def __init__(self, packed_bytes: int, limits: UnpackLimits) -> None:
+        self._packed_bytes, self._limits = packed_bytes, limits
+        self._members = 0
+        self.kept = self.bytes = 0
+
+    def count(self) -> None:
+        self._members += 1
+        if self._members > self._limits.max_files:
+            raise RefusedError(f"it holds more than {self._limits.max_files} files (`max_files`)")
+
+    def keep(self) -> None:
+        self.kept += 1
+
+    def take(self, count: int) -> None:
+        self.bytes += count
+        if self.bytes > self._limits.max_gb * 1e9:
+            raise RefusedError(f"it unpacks to more than {self._limits.max_gb:g} GB (`max_gb`)")
+        ratio = self._limits.max_ratio
+        if self.bytes > max(RATIO_COUNTS_FROM_BYTES, ratio * self._packed_bytes):
+            raise RefusedError(
+                f"{shown_bytes(self._packed_bytes)} unpack to more than {ratio:g} times as much (`max_ratio`)"
+            )
+
+
+def _write(stream: IO[bytes], target: Path, name: str, budget: _Budget) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
+            while chunk := stream.read(CHUNK_BYTES):
+                budget.take(len(chunk))
+                out.write(chunk)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise RefusedError(f"`{legible(name)}` stands in it twice") from error
+
+
+def safe_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a member's name, empty for the top itself; raises RefusedError for one that leads out."""
+    if name.startswith(("/", "\\")) or PurePosixPath(name).is_absolute() or name[1:2] == ":":
+        raise RefusedError(f"`{legible(name)}` is an absolute path")
+    if "\\" in name or "\0" in name or legible(name) != name:
+        raise RefusedError(f"`{legible(name)}` is no plain file name")
+    parts = PurePosixPath(name).parts
+    if ".." in parts:
+        raise RefusedError(f"`{legible(name)}` leads out of the folder")
+    return parts
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterator[_Member]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            yield _of_zip(opened)
+    else:
+        # a stream: members are read in the order in which they stand, nothing is listed first
+        with tarfile.open(archive, "r|*") as opened_tar:
+            yield _of_tar(opened_tar)
+
+
+def _of_zip(opened: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in opened.infolist():
+        mode = info.external_attr >> 16
+        if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+            what = "link" if stat.S_ISLNK(mode) else "device"
+            raise RefusedError(f"`{legible(info.filename)}` is a {what}")
+        yield _Member(info.orig_filename, partial(_open_zipped, opened, info))
+
+
+def _of_tar(opened: tarfile.TarFile) -> Iterator[_Member]:
+    while (info := opened.next()) is not None:
+        if not info.isfile() and not info.isdir():
+            what = "link" if info.issym() or info.islnk() else "device"
+            raise RefusedError(f"`{legible(info.name)}` is a {what}")
+        yield _Member(info.name, partial(_open_tarred, opened, info))
+        opened.members = []  # type: ignore[attr-defined]  # a tar of a million images would stay in memory
+
+
+def _open_zipped(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | None:
+    return None if info.is_dir() else opened.open(info)
+
+
+def _open_tarred(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes] | None:
+    return opened.extractfile(info) if info.isfile() else None
+
+
+def _without_lone_top(content: Path, name: str) -> Path:
+    top = list(content.iterdir())
+    lone = len(top) == 1 and top[0].name == name and top[0].is_dir()
+    return top[0] if lone else content

@@ -1,0 +1,178 @@
+"""Files in S3 buckets: ranged GETs of one version, checked against the ETag where that is a checksum."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from secondlook.errors import DataError
+from secondlook.fetch.http import PASSING, retry_after_s
+from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError, TemporaryError
+from secondlook.sources import Objects365Place, S3Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
+PASSING_CODES = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a bucket is and who asks; no `endpoint_url` means that of AWS or of the environment."""
+
+    timeout_s: float
+    signed: bool = False
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    @classmethod
+    def of(cls, place: S3Place | Objects365Place, timeout_s: float) -> "Access":
+        """Return what an entry of the config says."""
+        return cls(timeout_s, place.signed, place.region, place.endpoint_url)
+
+
+class S3Source:
+    """A file in an S3 bucket."""
+
+    def __init__(self, url: str, access: Access) -> None:
+        parts = urlsplit(url)
+        self._bucket, self._key = parts.netloc, unquote(parts.path.lstrip("/"))
+        self._access = access
+        self._encryption: str | None = None
+        self.label = self.identity = f"s3://{self._bucket}/{self._key}"
+
+    @contextmanager
+    def open(self, start: int, version: str | None) -> Iterator[Answer]:
+        """Ask for the bytes from `start`, if the file still is `version`."""
+        wanted = {"Range": f"bytes={start}-", "IfMatch": version} if start and version else {}
+        found = self._ask("get_object", **wanted)
+        self._encryption = found.get("ServerSideEncryption", "AES256")
+        try:
+            yield _answer(found)
+        finally:
+            found["Body"].close()
+
+    def disagreement(self, path: Path, version: str | None) -> str | None:
+        """Compare a file with its ETag: MD5 of the file, or of the MD5s of its parts; others say nothing."""
+        etag = (version or "").strip('"')
+        parts = re.fullmatch(r"([0-9a-f]{32})-(\d+)", etag)
+        if parts is None and not re.fullmatch(r"[0-9a-f]{32}", etag):
+            return None
+        part_bytes = self._part_bytes(path.stat().st_size, int(parts[2])) if parts else None
+        if parts and part_bytes is None:
+            return None
+        if self._encryption is None:
+            self._encryption = self._head().get("ServerSideEncryption", "AES256")
+        if self._encryption != "AES256":
+            return None  # encrypted with a key of its owner: the ETag is no MD5 then
+        found = etag_of(path, part_bytes)
+        return None if found == etag else f"its MD5 is {found}, not that of its ETag ({etag})"
+
+    def _part_bytes(self, size: int, parts: int) -> int | None:
+        """Return the size of the parts in which a file was uploaded, None when it cannot be known."""
+        length = int(self._head(PartNumber=1).get("ContentLength", 0))
+        return length if length and -(-size // length) == parts else None
+
+    def _head(self, **wanted: Any) -> Any:
+        try:
+            return self._ask("head_object", **wanted)
+        except DataError:
+            return {}  # some buckets give files and keep what they know of them
+
+    def _ask(self, what: str, **wanted: Any) -> Any:
+        import botocore.exceptions
+
+        try:
+            return getattr(client(self._access), what)(Bucket=self._bucket, Key=self._key, **wanted)
+        except botocore.exceptions.ClientError as error:
+            raise self._refused(error.response) from None
+        except botocore.exceptions.NoCredentialsError:
+            raise DataError(
+                f"{self.label}: `signed: true` needs credentials; set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY."
+            ) from None
+        except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError):
+            raise TemporaryError("no connection to the server") from None
+        except botocore.exceptions.BotoCoreError as error:
+            raise DataError(f"{self.label}: the request could not be made ({type(error).__name__}).") from None
+
+    def _refused(self, response: Any) -> Exception:
+        code = str(response.get("Error", {}).get("Code", ""))
+        meta = response.get("ResponseMetadata", {})
+        status = int(meta.get("HTTPStatusCode", 0))
+        if status in PASSING or code in PASSING_CODES:
+            wait_s = retry_after_s(meta.get("HTTPHeaders", {}).get("retry-after"))
+            return TemporaryError(f"the server answered {status or code}", wait_s)
+        if status in {412, 416}:
+            return ChangedError("the file changed on the server")
+        if code in MISSING_CODES or status == 404:
+            return DataError(f"{self.label}: there is no such file or bucket; check the address.")
+        if status == 403:
+            way_out = (
+                "check the rights of these credentials" if self._access.signed else "set `signed: true` to use yours"
+            )
+            return DataError(f"{self.label}: the bucket forbids reading it, or has no such file; {way_out}.")
+        return DataError(f"{self.label}: the server refused it (status {status}, {code}).")
+
+
+def client(access: Access) -> "S3Client":
+    """Return a client that asks once: repeating is the business of `transfer`."""
+    import boto3
+    import botocore
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=access.timeout_s,
+        read_timeout=access.timeout_s,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        response_checksum_validation="when_required",
+        **({} if access.signed else {"signature_version": botocore.UNSIGNED}),
+    )
+    session = boto3.session.Session()
+    place = access.region or session.region_name or "us-east-1"
+    return session.client("s3", region_name=place, endpoint_url=access.endpoint_url, config=config)
+
+
+def etag_of(path: Path, part_bytes: int | None) -> str:
+    """Return the ETag that S3 gives a file uploaded in parts of `part_bytes`, or in one piece (None)."""
+    with path.open("rb") as file:
+        if part_bytes is None:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        digests = []
+        while (digest := _part_digest(file, part_bytes)) is not None:
+            digests.append(digest)
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+
+
+def _part_digest(file: Any, part_bytes: int) -> bytes | None:
+    digest, left = hashlib.md5(usedforsecurity=False), part_bytes
+    while left and (chunk := file.read(min(left, HASH_BYTES))):
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest.digest() if left < part_bytes else None
+
+
+def _answer(found: Any) -> Answer:
+    start, size = 0, int(found["ContentLength"])
+    if "ContentRange" in found:
+        parts = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", found["ContentRange"])
+        if parts is None:
+            raise ChangedError("the server does not say which part it sends")
+        start, size = int(parts[1]), int(parts[2])
+    return Answer(start, size, found.get("ETag"), _chunks(found["Body"]))
+
+
+def _chunks(body: Any) -> Iterator[bytes]:
+    import botocore.exceptions
+    import urllib3
+
+    try:
+        while chunk := body.read(CHUNK_BYTES):
+            yield chunk
+    except (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, OSError):
+        raise TemporaryError("the connection broke off") from None
