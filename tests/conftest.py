@@ -1,4 +1,4 @@
-"""What the tests share: the command line in process, small pictures and datasets, and the real data where it is."""
+"""What the tests share: the command line in process, small images and datasets, and the real data where it is."""
 
 import json
 import sys
@@ -49,7 +49,7 @@ def secondlook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real pictures and votes beside the project; skips with a message where they are not."""
+    """The real images and votes beside the project; skips with a message where they are not."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the real data is not here ({folder})")
@@ -57,7 +57,7 @@ def shared_data() -> Path:
 
 
 def write_picture(path: Path, *, width: int = 64, height: int = 48, seed: int = 0) -> None:
-    """Write a picture of noise, JPEG or PNG by its ending."""
+    """Write an image of noise, JPEG or PNG by its ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, size=(height, width, 3), dtype=np.uint8)
     assert cv2.imwrite(str(path), pixels)
@@ -102,7 +102,7 @@ class Ingested:
 
 
 def ingest(secondlook: Command, folder: Path, document: Any, *, options: str = "{}", **task: Any) -> Ingested:
-    """Ingest `document`, a COCO mapping or the bytes of one, with the pictures of `folder`/images and a task file.
+    """Ingest `document`, a COCO mapping or the bytes of one, with the images of `folder`/images and a task file.
 
     `task` holds keys of the task file; `dataset` adds to the path of the annotations, `classes` is stop and yield.
     """
@@ -124,7 +124,7 @@ def box(number: int | str, image: int | str = 1, category: int | None = 1, **oth
 
 
 def picture(folder: Path, number: int | str, name: str = "", **size: int) -> dict[str, Any]:
-    """Write a picture of noise into `folder`/images and return its COCO entry."""
+    """Write an image of noise into `folder`/images and return its COCO entry."""
     name = name or f"{number}.jpg"
     write_picture(folder / "images" / name, **size)
     return {"id": number, "file_name": name}

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from conftest import Command, Result, box, coco, ingest, picture
-from make_records import write_decisions
+from make_records import read_rows, write_decisions
 
 Actions = Mapping[str, tuple[str, str]]
 CLASSES = {"stop": ["stop sign", "stop signs"], "yield": ["give way"], "turn": []}
@@ -218,6 +219,34 @@ def test_pycocotools_reads_the_result(secondlook: Command, tmp_path: Path) -> No
     assert read.getAnnIds(catIds=[new]) == [1]
     assert read.getAnnIds(imgIds=[4]) == [1, 2]
     assert coco_mask.area(read.annToRLE(read.loadAnns(1)[0])) > 50
+
+
+def _blob() -> dict[str, Any]:
+    y, x = np.mgrid[:48, :64]
+    encoded = coco_mask.encode(np.asfortranarray(((x - 30) ** 2 + (y - 20) ** 2 < 150).astype(np.uint8)))
+    return {"size": [48, 64], "counts": encoded["counts"].decode()}
+
+
+SHAPES = {
+    1: [[5.25, 6, 15, 6.5, 15, 18], [30, 30, 50, 30, 50, 44, 30, 44]],
+    2: _blob(),
+    3: {"size": [48, 64], "counts": [500, 20, 28, 20, 2504]},
+}
+
+
+def test_masks_of_every_kind_survive_ingest_and_export(secondlook: Command, tmp_path: Path) -> None:
+    images = [{**picture(tmp_path, 1), "width": 64, "height": 48}]
+    annotations = [box(number, segmentation=shape, iscrowd=0) for number, shape in SHAPES.items()]
+
+    export(secondlook, tmp_path, coco(images, annotations, ["stop"]), RELABEL)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        before, after = (COCO(str(tmp_path / name)) for name in ("annotations.json", "out/annotations.json"))
+    ingested = {row["source_id"]: row["segmentation"] for row in read_rows(tmp_path / "instances.parquet")}
+    for number, shape in SHAPES.items():
+        was, now = (file.annToRLE(file.loadAnns(number)[0]) for file in (before, after))
+        assert coco_mask.iou([was, was], [now, ingested[str(number)]], [0, 0]).tolist() == [[1, 1], [1, 1]]
+        assert after.loadAnns(number)[0]["segmentation"] == shape
 
 
 def test_two_exports_are_equal_bytes(secondlook: Command, tmp_path: Path) -> None:

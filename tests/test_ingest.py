@@ -60,7 +60,7 @@ def test_eight_kinds_of_broken_entries_are_eight_reasons_and_the_rest_is_complet
         "17": "bad_name",
     }
     assert all(row["detail"] for row in done.refused)
-    assert "2 objects in 2 pictures" in done.result.err
+    assert "2 objects in 2 images" in done.result.err
     assert "8 refused" in done.result.err
 
 
@@ -84,7 +84,7 @@ def test_too_many_refusals_stop_the_run_but_leave_the_reasons(secondlook: Comman
     ("given", "expected"),
     [
         pytest.param([5, 6, 10, 12], (5, 6, 10, 12), id="inside stays as it is"),
-        pytest.param([0, 0, 64, 48], (0, 0, 64, 48), id="whole picture"),
+        pytest.param([0, 0, 64, 48], (0, 0, 64, 48), id="whole image"),
         pytest.param([-4, -3, 10, 12], (0, 0, 6, 9), id="over the top left corner"),
         pytest.param([60, 40, 10, 12], (60, 40, 4, 8), id="over the bottom right corner"),
         pytest.param([5.25, 6.5, 10.5, 12.25], (5.25, 6.5, 10.5, 12.25), id="fractions are kept"),
@@ -118,7 +118,7 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
         pytest.param({"category_id": 77}, {}, "unknown_class", id="category id that is not listed"),
         pytest.param({"id": None}, {}, "malformed", id="annotation without an id"),
         pytest.param({"attributes": "none"}, {}, "malformed", id="attributes that are no mapping"),
-        pytest.param({}, {"width": 65, "height": 48}, "size_mismatch", id="size differs from the picture's"),
+        pytest.param({}, {"width": 65, "height": 48}, "size_mismatch", id="size differs from the image's"),
         pytest.param({}, {"file_name": ""}, "missing_image", id="empty file name"),
         pytest.param({}, {"file_name": "x" * 400 + ".jpg"}, "missing_image", id="name too long for the disk"),
         pytest.param({}, {"file_name": "x\0.jpg"}, "missing_image", id="name with a null character"),
@@ -246,7 +246,7 @@ def test_the_label_is_an_attribute_in_any_wording(
 
     row = done.rows["1"]
     assert (row["given_raw"], row["given"]) == (wording, expected)
-    assert dict(row["attributes"]) == {"Type of Signs": wording, "occluded": "False"}
+    assert dict(row["attributes"]) == {"Type of Signs": wording, "occluded": "False", "category": "Octagon"}
     task["unknown_labels"] = "reject"
     assert len(ingest(secondlook, tmp_path, coco([picture(tmp_path, 1)], annotations, ["Octagon"]), **task).rows) == (
         1 if expected else 0
@@ -410,8 +410,8 @@ def test_reference_folders_become_trusted_objects(secondlook: Command, tmp_path:
     folder = tmp_path / "reference"
     for name in ("Stop-Signs/deep/1.png", "Stop-Signs/2.JPG", "yield/3.png", "tree/4.png"):
         write_picture(folder / name, width=20, height=30)
-    (folder / "yield" / "notes.txt").write_text("no picture")
-    (folder / "yield" / "5.png").write_bytes(b"no picture")
+    (folder / "yield" / "notes.txt").write_text("no image")
+    (folder / "yield" / "5.png").write_bytes(b"no image")
     sources = [{"format": "folders", "path": str(folder)}]
 
     done = ingest(
@@ -460,7 +460,7 @@ UNUSABLE = [
     pytest.param("folder", None, "no such file or folder", id="no such folder"),
     pytest.param("a.txt", "hello", "its format is not known", id="another format"),
     pytest.param("folder/file.txt", "hello", "holds no class folders", id="a folder without class folders"),
-    pytest.param("folder/a/file.txt", "hello", "no object is left", id="class folders without pictures"),
+    pytest.param("folder/a/file.txt", "hello", "no object is left", id="class folders without images"),
 ]
 
 
@@ -566,7 +566,7 @@ def test_two_runs_in_two_folders_give_the_same_bytes(secondlook: Command, tmp_pa
     [
         pytest.param([], "give either", id="neither path nor task"),
         pytest.param(["a.json", "--task", "t.yaml"], "give either", id="both"),
-        pytest.param(["a.json", "--format", "voc"], "'coco' or 'folders'", id="unknown format"),
+        pytest.param(["a.json", "--format", "kitti"], "'coco', 'objects365'", id="unknown format"),
         pytest.param(["a.json", "--options", "{shard: 2}"], "did you mean `shards`", id="unknown option"),
         pytest.param(["--task", "t.yaml"], "t.yaml: cannot be read", id="no task file"),
     ],
@@ -608,7 +608,7 @@ def test_no_traceback_reaches_the_user(tmp_path: Path) -> None:
         ),
         pytest.param(
             "roboflow_coco/valid/_annotations.coco.json", None, None,
-            {"roadobjects": 0},  # the root category has no objects; half of the pictures are not here
+            {"roadobjects": 0},  # the root category has no objects; half of the images are not here
             id="roboflow_coco",
         ),
     ],

@@ -2,21 +2,22 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from secondlook import zipped
 from secondlook.errors import DataError
-from secondlook.text import legible
+from secondlook.text import legible, legible_inside
 
 Id = int | str
 
 
 class CocoImage(msgspec.Struct):
-    """A picture; `width` and `height` in px, 0 or None where the file does not say."""
+    """An image; `width` and `height` in px, 0 or None where the file does not say."""
 
     id: Id
     file_name: str
@@ -48,7 +49,7 @@ class _FastAnnotation(CocoAnnotation):
 
 class _FastFile(msgspec.Struct):
     images: list[CocoImage]
-    annotations: list[_FastAnnotation]
+    annotations: list[msgspec.Raw]
     categories: list[CocoCategory] = []
 
 
@@ -69,7 +70,37 @@ class CocoFile:
 
     images: list[CocoImage]
     categories: list[CocoCategory]
-    annotations: list[CocoAnnotation | Malformed]
+    annotations: Collection["CocoAnnotation | Malformed"]
+
+
+@dataclass(frozen=True)
+class _LazyAnnotations(Collection["CocoAnnotation | Malformed"]):
+    """Annotations that are decoded one by one as they are asked for; until then they stay text."""
+
+    raw: list[msgspec.Raw]
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __iter__(self) -> Iterator["CocoAnnotation | Malformed"]:
+        decode = msgspec.json.Decoder(_FastAnnotation).decode
+        for position, raw in enumerate(self.raw):
+            try:
+                yield decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                yield _decode_patiently(raw, position)
+
+    def __contains__(self, annotation: object) -> bool:
+        return any(annotation == own for own in self)
+
+
+def _decode_patiently(raw: msgspec.Raw, position: int) -> "CocoAnnotation | Malformed":
+    try:
+        item = json.loads(bytes(raw).decode("utf-8", "surrogateescape"))
+    except ValueError as error:  # a number of thousands of digits
+        return Malformed(f"#{position}", str(error))
+    [annotation] = _convert([legible_inside(item)], CocoAnnotation, first=position)
+    return annotation
 
 
 Entry = TypeVar("Entry", CocoImage, CocoCategory, CocoAnnotation)
@@ -83,7 +114,7 @@ def read(path: Path) -> CocoFile:
         fast = msgspec.json.decode(content, type=_FastFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_item_by_item(path, content)
-    return CocoFile(fast.images, fast.categories, list(fast.annotations))
+    return CocoFile(fast.images, fast.categories, _LazyAnnotations(fast.annotations))
 
 
 def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str, Any]]) -> None:
@@ -110,7 +141,7 @@ def decode_segmentation(value: Any) -> Any:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return zipped.read_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
@@ -121,42 +152,36 @@ def _loads(path: Path, content: bytes) -> dict[str, Any]:
         parts = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}); export the file again.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); export the file again.") from error
     except RecursionError as error:
         raise DataError(f"{path}: is nested too deeply; it is not a COCO annotation file.") from error
     if not isinstance(parts, dict) or not isinstance(parts.get("images"), list):
         raise DataError(f"{path}: has no list `images`; it is not a COCO annotation file.")
     if not isinstance(parts.get("annotations"), list):
         raise DataError(f"{path}: has no list `annotations`; it is not a COCO annotation file.")
+    if not isinstance(parts.get("categories") or [], list):
+        raise DataError(f"{path}: its `categories` are no list; it is not a COCO annotation file.")
     return parts
 
 
 def _read_item_by_item(path: Path, content: bytes) -> CocoFile:
     parts = _loads(path, content)
-    categories = _legible(parts.get("categories") or [])
+    categories = legible_inside(parts.get("categories") or [])
     return CocoFile(
         [entry for entry in _convert(parts["images"], CocoImage) if isinstance(entry, CocoImage)],
         [entry for entry in _convert(categories, CocoCategory) if isinstance(entry, CocoCategory)],
-        list(_convert(_legible(parts["annotations"]), CocoAnnotation)),
+        list(_convert(legible_inside(parts["annotations"]), CocoAnnotation)),
     )
 
 
-def _legible(value: Any) -> Any:
-    if isinstance(value, str):
-        return legible(value)
-    if isinstance(value, list):
-        return [_legible(item) for item in value]
-    if isinstance(value, dict):
-        return {legible(key): _legible(item) for key, item in value.items()}
-    return value
-
-
-def _convert(items: list[Any], kind: type[Entry]) -> Iterator[Entry | Malformed]:
-    for position, item in enumerate(items):
+def _convert(items: list[Any], kind: type[Entry], *, first: int = 0) -> Iterator[Entry | Malformed]:
+    for position, item in enumerate(items, start=first):
         try:
             yield msgspec.convert(item, kind)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             source_id = item.get("id") if isinstance(item, dict) else None
-            yield Malformed(str(source_id if source_id is not None else f"#{position}"), str(error))
+            yield Malformed(legible(str(source_id if source_id is not None else f"#{position}")), str(error))
 
 
 def _rewrite_fast(content: bytes, edit: Edit, categories: list[dict[str, Any]]) -> Iterator[bytes]:

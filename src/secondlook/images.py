@@ -1,17 +1,21 @@
-"""Pictures: one way to open, crop, enlarge and encode them. Arrays are RGB uint8, (height, width, 3).
+"""Images: one way to open, crop, enlarge and encode them. Arrays are RGB uint8, (height, width, 3).
 
-EXIF orientation is applied everywhere, as annotation tools do: sizes and boxes are those of the turned picture.
+EXIF orientation is applied everywhere, as annotation tools do: sizes and boxes are those of the turned image.
+A path may lead into a zip: `data/export.zip/train/a.jpg`.
 """
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
+from secondlook import zipped
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -23,12 +27,12 @@ _TAIL_BYTES = 4096
 
 
 class UnreadableImageError(Exception):
-    """The file is no whole picture; the message says why."""
+    """The file is no whole image; the message says why."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """Size of a picture in px after EXIF orientation."""
+    """Size of an image in px after EXIF orientation."""
 
     width: int
     height: int
@@ -37,24 +41,30 @@ class Header:
 def read_header(path: Path) -> Header:
     """Return the size without decoding; raise UnreadableImageError for a broken or cut file."""
     try:
-        with Image.open(path) as image:
+        with zipped.open_binary(path) as file, Image.open(file) as image:
             width, height = image.size
             turned = image.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
-            kind = image.format
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            _require_end_marker(file, image.format)
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError("UnidentifiedImageError: no kind of image that is known") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
-    _require_end_marker(path, kind)
     return Header(height, width) if turned else Header(width, height)
 
 
 def read_rgb(path: Path) -> Pixels:
-    """Decode a picture to RGB uint8, grey, 16-bit and alpha pictures too."""
+    """Decode an image to RGB uint8, grey, 16-bit and alphan images too."""
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if zipped.archive_of(path) is None:
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        else:
+            image = cv2.imdecode(np.frombuffer(zipped.read_bytes(path), dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise UnreadableImageError(f"the picture cannot be decoded ({error.err})") from error
+        raise UnreadableImageError(f"the image cannot be decoded ({error.err})") from error
+    except OSError as error:
+        raise UnreadableImageError(f"the image cannot be read ({error.strerror})") from error
     if image is None:
-        raise UnreadableImageError("the picture cannot be decoded")
+        raise UnreadableImageError("the image cannot be decoded")
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -81,9 +91,9 @@ def encode(image: Pixels, encoding: Encoding, *, quality: int) -> bytes:
 
 
 def crop(image: Pixels, box_xywh: Box, *, margin: float = 0.0) -> Pixels:
-    """Cut out every pixel that `box_xywh` touches, widened by `margin` times its sides, inside the picture.
+    """Cut out every pixel that `box_xywh` touches, widened by `margin` times its sides, inside the image.
 
-    The result is a view with at least one pixel each way; the picture is not changed.
+    The result is a view with at least one pixel each way; the image is not changed.
     """
     height, width = image.shape[:2]
     x, y, w, h = box_xywh
@@ -134,22 +144,22 @@ def _resize(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
 
 
-def _require_end_marker(path: Path, kind: str | None) -> None:
+def _require_end_marker(file: BinaryIO, kind: str | None) -> None:
     # decoders fill the missing part of a cut file with grey and say nothing, so the end is looked for here
     marker = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(kind or "")
     if marker is None:
         return
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        if marker in file.read():
-            return
-    _decode_whole(path)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    if marker not in file.read():
+        file.seek(0)
+        _decode_whole(file)
 
 
-def _decode_whole(path: Path) -> None:
-    # phones hang long trailers behind the picture; only a full decode tells them from a cut file
+def _decode_whole(file: BinaryIO) -> None:
+    # phones hang long trailers behind the image; only a full decode tells them from a cut file
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             image.load()
     except OSError as error:
         raise UnreadableImageError(f"the file is cut off ({error})") from error

@@ -128,7 +128,7 @@ def embedding(dimensions: int) -> Record:
 
 
 def image_id(dataset: str, image: str) -> str:
-    """Return the stable 80-bit id of a picture: it depends on names, never on where the data lies."""
+    """Return the stable 80-bit id of an image: it depends on names, never on where the data lies."""
     return _digest(dataset, image)
 
 
@@ -160,7 +160,7 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
         "secondlook.taxonomy": taxonomy.to_json(),
         "secondlook.made_by": json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True),
     }
-    # encoded pictures do not shrink: compressing them again only costs time
+    # encoded images do not shrink: compressing them again only costs time
     compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
     with files.atomic_path(path) as temporary:
         pq.write_table(
@@ -232,6 +232,11 @@ def majority_beside(consensus: Path) -> Path:
 def rejects_beside(crops: Path) -> Path:
     """Return where the reject rows of a file of crops stand."""
     return crops.with_suffix(".rejects.parquet")
+
+
+def manifest_beside(crops: Path) -> Path:
+    """Return where the manifest of a file of reference crops stands: sources, licences, counts."""
+    return crops.with_suffix(".sources.csv")
 
 
 def made_by(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from secondlook.errors import UsageError
 
@@ -52,6 +53,7 @@ class Taxonomy:
         return cls(dict.fromkeys(dict.fromkeys(names), ()))
 
 
+@lru_cache(maxsize=4096)  # millions of objects share a few wordings
 def normalise(wording: str) -> str:
     """Fold case, width, hyphens, underscores, runs of spaces and the "- " that CVAT sites put before values."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", wording).casefold())

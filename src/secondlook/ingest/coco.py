@@ -2,30 +2,31 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook import cocofile
 from secondlook.cocofile import CocoAnnotation, CocoImage, Malformed
-from secondlook.ingest.source import RefusedError, Source, SourceObject
+from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, choose_label, to_text
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 
 
 def read(dataset: Dataset) -> Source:
     """Open a COCO file. The label is the category name, or the attribute that `label_from` names."""
-    path = Path(dataset.path)
-    return Source(_images_folder(dataset), _entries(cocofile.read(path), dataset.label_from))
+    coco = cocofile.read(Path(dataset.path))
+    return Source(images_folder(dataset), entries(coco, dataset.label_from), len(coco.annotations), len(coco.images))
 
 
-def _images_folder(dataset: Dataset) -> Path:
+def images_folder(dataset: Dataset) -> Path:
+    """Return the folder that the task names, else `images` beside the file, else the folder of the file."""
     if dataset.images is not None:
         return Path(dataset.images)
     beside = Path(dataset.path).parent
     return beside / "images" if (beside / "images").is_dir() else beside
 
 
-def _entries(coco: cocofile.CocoFile, label_from: str | None) -> Iterator[SourceObject | RefusedError]:
+def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
+    """Yield the objects of a COCO file."""
     images = {image.id: image for image in coco.images}
     times_listed = Counter(image.id for image in coco.images)
     categories = {category.id: category.name for category in coco.categories}
@@ -67,7 +68,7 @@ def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: b
 def _source_object(
     annotation: CocoAnnotation, image: CocoImage, category: str | None, label_from: str | None
 ) -> SourceObject:
-    attributes = {key: str(value) for key, value in (annotation.attributes or {}).items() if value is not None}
+    attributes = to_text(annotation.attributes)
     box = annotation.bbox or []
     if len(box) != 4:
         box = [float("nan")] * 4
@@ -75,7 +76,7 @@ def _source_object(
         source_id=str(annotation.id),
         image=image.file_name,
         box_xywh=(box[0], box[1], box[2], box[3]),
-        label=attributes.get(label_from) if label_from else category,
+        label=choose_label(category, attributes, label_from),
         category=category,
         stated_size=_stated_size(image),
         segmentation=annotation.segmentation,

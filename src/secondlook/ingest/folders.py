@@ -1,10 +1,10 @@
-"""Class folders: `<path>/<class>/<picture>`, one object that fills each picture."""
+"""Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be a zip."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from secondlook import zipped
 from secondlook.errors import DataError
-from secondlook.ingest.source import RefusedError, Source, SourceObject
+from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 
@@ -12,20 +12,18 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder of class folders; pictures may lie deeper inside their class folder."""
+    """Open a folder of class folders; images may lie deeper inside their class folder."""
     root = Path(dataset.path)
-    classes = sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
-    if not classes:
-        raise DataError(f"{root}: holds no class folders; expected {root}/<class>/<picture>.")
-    return Source(root, _entries(root, classes))
+    if not zipped.is_zip(root) and not any(entry.is_dir() for entry in (root.iterdir() if root.is_dir() else ())):
+        raise DataError(f"{root}: holds no class folders; expected {root}/<class>/<image>.")
+    names = [name for name in zipped.list_files(root) if "/" in name]
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    return Source(root, _entries(root, pictures), len(pictures), len(pictures))
 
 
-def _entries(root: Path, classes: list[Path]) -> Iterator[SourceObject | RefusedError]:
-    for folder in classes:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                name = path.relative_to(root).as_posix()
-                if not is_legible(name):
-                    yield RefusedError("bad_name", "the file name is not UTF-8", legible(str(path)), legible(name))
-                    continue
-                yield SourceObject(source_id=name, image=name, box_xywh=None, label=folder.name)
+def _entries(root: Path, pictures: list[str]) -> Entries:
+    for name in pictures:
+        if is_legible(name):
+            yield SourceObject(source_id=name, image=name, box_xywh=None, label=name.split("/", maxsplit=1)[0])
+        else:
+            yield RefusedError("bad_name", "the file name is not UTF-8", legible(str(root / name)), legible(name))

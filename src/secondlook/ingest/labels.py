@@ -1,23 +1,58 @@
 """From raw wordings to classes: selection, aliases, hidden truth and rehearsed errors."""
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondlook.errors import DataError
 from secondlook.ingest.source import RefusedError, SourceObject
 from secondlook.records import content_fraction
-from secondlook.task import Exclusion, Rehearsal, Selection
+from secondlook.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
 from secondlook.taxonomy import Taxonomy, normalise
 
 
 @dataclass(frozen=True)
 class LabelRules:
-    """How the labels of one dataset are read."""
+    """How the labels of one dataset are read; `resolve` turns a wording into a class, None where it is none."""
 
-    taxonomy: Taxonomy
+    resolve: Callable[[str], str | None]
     select: Selection
     keep_unknown: bool
+
+
+@dataclass
+class FoundNames:
+    """The labels of a dataset as its classes, in order of first appearance."""
+
+    spelling: dict[str, str] = field(default_factory=dict)
+
+    def resolve(self, wording: str) -> str:
+        """Return the first spelling of `wording`."""
+        return self.spelling.setdefault(normalise(wording), wording)
+
+    def taxonomy(self) -> Taxonomy:
+        """Return the classes found so far."""
+        return Taxonomy.of_names(self.spelling.values() or ["object"])
+
+
+def source_rules(source: ReferenceSource, task: Task, taxonomy: Taxonomy) -> Iterator[tuple[str, LabelRules]]:
+    """Yield the passes over a reference source: a suffix for the names of its objects, and how its labels are read.
+
+    The published mistakes are a pass of their own, because there one image teaches two classes.
+    """
+    if source.classes is None:
+        yield "", LabelRules(taxonomy.resolve, Selection(), keep_unknown=False)
+    else:
+        yield "", _mapped(source.classes)
+    if source.paper and task.scoring == "paper":
+        yield ":paper", _mapped(source.paper)
+
+
+def _mapped(classes: Mapping[str, Sequence[str]]) -> LabelRules:
+    found = {normalise(label): name for name, labels in classes.items() for label in labels}
+    wanted = Selection(labels=[label for labels in classes.values() for label in labels])
+    return LabelRules(lambda wording: found.get(normalise(wording)), wanted, keep_unknown=False)
 
 
 def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
@@ -26,7 +61,7 @@ def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
         raise RefusedError("not_selected", "left out by the selection of the task")
     if entry.label is None:
         return None
-    name = rules.taxonomy.resolve(entry.label)
+    name = rules.resolve(entry.label)
     if name is None and not rules.keep_unknown:
         raise RefusedError("unknown_class", f"`{entry.label}` is no class of the task and no alias of one")
     return name

@@ -1,39 +1,44 @@
 """From objects as a dataset tells them to checked instance rows."""
 
 import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from pycocotools import mask as coco_mask
 
-from secondlook import cocofile, records
+from secondlook import cocofile, records, zipped
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
-from secondlook.ingest.source import RefusedError, Source, SourceObject
+from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
+from secondlook.ingest.source import Entries, RefusedError, SourceObject
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
-_FARTHEST_PX = 100_000  # pycocotools walks polygons px by px and crashes on what does not fit an int
-_RUN_LENGTHS = re.compile("[0-o]+")
 
 
 @dataclass
 class Checker:
-    """Checks the objects of one source; remembers the header of each picture it has met."""
+    """Checks the objects of one source; remembers the header of each image it has met.
+
+    Without `check_images` an image whose size the annotations state is not opened.
+    """
 
     dataset: str
     images: Path
     rules: LabelRules
+    check_images: bool = True
     headers: dict[str, Header | RefusedError] = field(default_factory=dict)
+    met: set[str] = field(default_factory=set)
 
-    def rows(self, source: Source) -> Iterator[Row | RefusedError]:
-        """Yield an instance row or a refusal for each entry of `source`, in its order."""
-        for entry in source.entries:
+    def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
+        """Yield an instance row or a refusal for each of `entries`, in their order."""
+        for entry in entries:
             path = str(self.images / entry.image) if entry.image is not None else None
+            if entry.image is not None:
+                self.met.add(entry.image)
             try:
                 if isinstance(entry, RefusedError):
                     raise entry
@@ -45,6 +50,9 @@ class Checker:
         given = select_and_resolve(entry, self.rules)
         box = _checked_box(entry.box_xywh)
         header = self._header(entry)
+        if entry.in_fractions:
+            entry = _to_px(entry, header)
+            box = entry.box_xywh
         x, y, w, h = _clipped(box, header) if box else (0.0, 0.0, float(header.width), float(header.height))
         return {
             "instance_id": records.instance_id(self.dataset, entry.image, entry.source_id),
@@ -56,10 +64,14 @@ class Checker:
             "given_raw": entry.label,
             "given": given,
             "truth": None,
-            "attributes": sorted(entry.attributes.items()),
+            "attributes": _attributes(entry),
         }
 
     def _header(self, entry: SourceObject) -> Header:
+        if entry.stated_size is not None and not self.check_images:
+            if max(entry.stated_size) > LARGEST_SIDE_PX:
+                raise RefusedError("size_mismatch", f"the annotations say {max(entry.stated_size)} px")
+            return Header(*entry.stated_size)
         found = self.headers.get(entry.image)
         if found is None:
             found = self.headers[entry.image] = _read_header(self.images / entry.image)
@@ -67,14 +79,20 @@ class Checker:
             raise found
         if entry.stated_size not in (None, (found.width, found.height)):
             stated = "x".join(str(side) for side in entry.stated_size or ())
-            detail = f"the annotations say {stated} px, the picture has {found.width}x{found.height}"
+            detail = f"the annotations say {stated} px, the image has {found.width}x{found.height}"
             raise RefusedError("size_mismatch", detail)
         return found
 
 
+def _attributes(entry: SourceObject) -> list[tuple[str, str]]:
+    # the category beside a label from elsewhere, such as the shape of a sign, is worth keeping
+    beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
+    return sorted({**beside, **entry.attributes}.items())
+
+
 def _read_header(path: Path) -> Header | RefusedError:
     try:
-        if not path.is_file():
+        if not zipped.is_file(path):
             return RefusedError("missing_image", "no such file")
         return read_header(path)
     except UnreadableImageError as error:
@@ -93,12 +111,22 @@ def _checked_box(box: Box | None) -> Box | None:
     return box
 
 
+def _to_px(entry: SourceObject, header: Header) -> SourceObject:
+    scale = (header.width, header.height)
+    box, polygons = entry.box_xywh, entry.segmentation or []
+    return replace(
+        entry,
+        box_xywh=None if box is None else (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1]),
+        segmentation=[[value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in polygons],
+    )
+
+
 def _clipped(box: Box, header: Header) -> Box:
     x, y, w, h = box
     left, top = max(x, 0.0), max(y, 0.0)
     right, bottom = min(x + w, float(header.width)), min(y + h, float(header.height))
     if right <= left or bottom <= top:
-        raise RefusedError("box_outside", f"bbox {list(box)} lies outside the {header.width}x{header.height} picture")
+        raise RefusedError("box_outside", f"bbox {list(box)} lies outside the {header.width}x{header.height} image")
     inside = (left, top, right) == (x, y, x + w) and bottom == y + h
     return box if inside else (left, top, right - left, bottom - top)
 
@@ -118,8 +146,10 @@ def _polygon_counts(polygons: list[Any], header: Header) -> str:
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < _SHORTEST_POLYGON:
             raise ValueError("a polygon needs at least three points")
-        if not all(abs(value) <= _FARTHEST_PX for value in polygon):
-            raise RefusedError("bad_coordinates", f"a polygon has points farther than {_FARTHEST_PX} px away, or NaN")
+        if not all(abs(value) <= LARGEST_SIDE_PX for value in polygon):
+            raise RefusedError(
+                "bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN"
+            )
     merged = coco_mask.merge(coco_mask.frPyObjects(polygons, header.height, header.width))
     return str(merged["counts"], "ascii")
 
@@ -127,11 +157,11 @@ def _polygon_counts(polygons: list[Any], header: Header) -> str:
 def _rle_counts(rle: Any, header: Header) -> str:
     size, counts = rle["size"], rle["counts"]
     if size != [header.height, header.width]:
-        raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the picture")
-    if isinstance(counts, str) and _RUN_LENGTHS.fullmatch(counts):
+        raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the image")
+    if isinstance(counts, str) and RUN_LENGTHS.fullmatch(counts):
         return counts
     if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
         raise ValueError("`counts` holds no run lengths")
     if sum(counts) != header.height * header.width:
-        raise ValueError("the run lengths do not fill the picture")
+        raise ValueError("the run lengths do not fill the image")
     return str(coco_mask.frPyObjects(rle, header.height, header.width)["counts"], "ascii")

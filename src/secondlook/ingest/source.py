@@ -8,11 +8,15 @@ from typing import Any
 from secondlook.images import Box
 from secondlook.records import RejectReason
 from secondlook.task import Dataset
+from secondlook.text import legible
 
 
 @dataclass(frozen=True)
 class SourceObject:
-    """An object before any check; `box_xywh` in px, None for the whole picture."""
+    """An object before any check; `box_xywh` is None for the whole image.
+
+    Box and polygons are in px, or in fractions of the image's sides where `in_fractions` says so.
+    """
 
     source_id: str
     image: str
@@ -22,6 +26,7 @@ class SourceObject:
     stated_size: tuple[int, int] | None = None
     segmentation: Any = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    in_fractions: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,27 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """An opened dataset: the folder its picture names are relative to, and its entries in file order."""
+    """An opened dataset: the folder its image names are relative to, and its entries in file order.
+
+    `total` is the number of entries, where it is known without reading them, and `listed` the number of images that
+    the dataset speaks of, with or without objects.
+    """
 
     images: Path
     entries: Iterator[SourceObject | RefusedError]
+    total: int | None = None
+    listed: int | None = None
 
 
+Entries = Iterator[SourceObject | RefusedError]
 Reader = Callable[[Dataset], Source]
+
+
+def to_text(attributes: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return attributes as text; those that are null are left out."""
+    return {legible(key): legible(str(value)) for key, value in (attributes or {}).items() if value is not None}
+
+
+def choose_label(category: str | None, attributes: Mapping[str, str], label_from: str | None) -> str | None:
+    """Return the category, or the attribute that the task names as the label."""
+    return attributes.get(label_from) if label_from else category

@@ -1,0 +1,77 @@
+"""Large JSON files item by item: an item is decoded when its turn comes, and one broken item costs one entry."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from secondlook import zipped
+from secondlook.errors import DataError
+from secondlook.text import legible_inside
+
+
+@dataclass(frozen=True)
+class Items(Collection[Any]):
+    """The items of a list in a JSON file, as text until they are asked for."""
+
+    raw: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.raw:
+            try:
+                found = _decode(bytes(item)) if isinstance(item, msgspec.Raw) else item
+            except ValueError:  # a number of thousands of digits
+                found = None
+            yield found
+
+    def __contains__(self, item: object) -> bool:
+        return any(item == own for own in self)
+
+
+def read_items(path: Path, key: str) -> Items:
+    """Return the items of the JSON list in `path`, or of the list that stands under `key` there."""
+    content = read(path)
+    try:
+        parts = msgspec.json.decode(content, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+        raw = msgspec.json.decode(parts[key], type=list[msgspec.Raw]) if isinstance(parts, dict) else parts
+        return Items(list(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        whole = parse(path, content)
+        listed = whole.get(key) if isinstance(whole, dict) else whole
+        if not isinstance(listed, list):
+            raise DataError(f"{path}: holds neither a list nor a list `{key}`; export the file again.") from None
+        return Items(listed)
+
+
+def parse(path: Path, content: bytes) -> Any:
+    """Return the content of a JSON file; raise DataError with the line of a mistake."""
+    try:
+        return _decode(content)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}); export the file again.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); export the file again.") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deeply to be an annotation file.") from error
+
+
+def _decode(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # the standard parser takes NaN; surrogates carry bytes that are not UTF-8
+        return legible_inside(json.loads(content.decode("utf-8-sig", "surrogateescape")))
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a file; raise DataError when it cannot be read."""
+    try:
+        return zipped.read_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error

@@ -1,0 +1,42 @@
+"""Instances that Second Look wrote, read as a dataset: rows of another task, or boxes that a detector drew.
+
+The label is the raw wording, `given_raw`. Images are found under `images` of the task, or where the command runs.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from secondlook import records
+from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.task import Dataset
+
+
+def read(dataset: Dataset) -> Source:
+    """Open a file of instance rows."""
+    path = Path(dataset.path)
+    total = records.count(path, records.INSTANCE)
+    return Source(Path(dataset.images or ""), _entries(path, dataset.label_from), total)
+
+
+def _entries(path: Path, label_from: str | None) -> Entries:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=records.ROW_GROUP):
+            for row in batch.to_pylist():
+                yield _object(row, label_from)
+
+
+def _object(row: dict[str, Any], label_from: str | None) -> SourceObject:
+    attributes = to_text(dict(row["attributes"] or ()))
+    category = row["given_raw"] if row["given_raw"] is not None else row["given"]
+    return SourceObject(
+        source_id=row["source_id"],
+        image=row["image_path"],
+        box_xywh=(row["x"], row["y"], row["w"], row["h"]),
+        label=choose_label(category, attributes, label_from),
+        category=category,
+        stated_size=(row["width"], row["height"]),
+        segmentation=row["segmentation"],
+        attributes=attributes,
+    )

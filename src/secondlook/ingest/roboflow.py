@@ -1,0 +1,48 @@
+"""Roboflow exports, as the zip that was downloaded or unpacked: COCO, YOLO or VOC, splits train, valid and test.
+
+A zip is read in place. In a COCO export each split has its own ids, so an object is called `<split>/<annotation id>`,
+and the first category is a root that no object has.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from secondlook import cocofile, zipped
+from secondlook.errors import DataError
+from secondlook.ingest import coco, voc, yolo
+from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
+from secondlook.task import Dataset
+
+ANNOTATIONS = "_annotations.coco.json"
+
+
+def read(dataset: Dataset) -> Source:
+    """Open an export of any of the three kinds."""
+    root = Path(dataset.path)
+    names = zipped.list_files(root)
+    splits = [name.removesuffix(ANNOTATIONS) for name in names if f"/{name}".endswith(f"/{ANNOTATIONS}")]
+    if splits:
+        files = {split: cocofile.read(root / f"{split}{ANNOTATIONS}") for split in splits}
+        total = sum(len(file.annotations) for file in files.values())
+        listed = sum(len(file.images) for file in files.values())
+        return Source(Path(dataset.images or root), _entries(files, dataset.label_from), total, listed)
+    if any(name.lower().endswith(".xml") for name in names):
+        return voc.read(dataset)
+    if any(map(yolo.is_label_file, names)):
+        return yolo.read(dataset)
+    raise DataError(f"{root}: holds neither {ANNOTATIONS} nor XML nor YOLO label files; download it as one of these.")
+
+
+def _entries(files: dict[str, cocofile.CocoFile], label_from: str | None) -> Entries:
+    for split, file in files.items():
+        yield from _with_split(split, coco.entries(file, label_from))
+
+
+def _with_split(split: str, entries: Entries) -> Iterator[SourceObject | RefusedError]:
+    for entry in entries:
+        if isinstance(entry, SourceObject):
+            yield replace(entry, source_id=f"{split}{entry.source_id}", image=f"{split}{entry.image}")
+        else:
+            image = None if entry.image is None else f"{split}{entry.image}"
+            yield RefusedError(entry.reason, entry.detail, image, f"{split}{entry.source_id}")

@@ -1,0 +1,61 @@
+"""Rows on their way to a file: packed into Arrow every few thousand, so that a large dataset never stands in memory."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook import records
+from secondlook.ingest.source import RefusedError
+from secondlook.records import Record
+
+ROWS_PER_TABLE = 20_000
+
+
+@dataclass
+class Rows:
+    """Rows of one kind."""
+
+    record: Record
+    packed: list[pa.Table] = field(default_factory=list)
+    loose: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.packed)) + len(self.loose)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take one row."""
+        self.loose.append(row)
+        if len(self.loose) >= ROWS_PER_TABLE:
+            self._pack()
+
+    def table(self) -> pa.Table:
+        """Return all rows, in the order in which they came."""
+        self._pack()
+        return pa.concat_tables(self.packed)
+
+    def distinct(self, column: str) -> int:
+        """Return the number of different values of a column."""
+        return int(pc.count_distinct(self.table()[column]).as_py())
+
+    def _pack(self) -> None:
+        if self.loose or not self.packed:
+            self.packed.append(records.to_table(self.loose, self.record))
+            self.loose.clear()
+
+
+@dataclass
+class Refusals:
+    """The refused entries and how often each reason was met."""
+
+    rows: Rows = field(default_factory=lambda: Rows(records.REJECT))
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, refusal: RefusedError) -> None:
+        """Take one refusal."""
+        self.counts[refusal.reason] += 1
+        row = {"image_path": refusal.image, "source_id": refusal.source_id}
+        self.rows.add({**row, "reason": refusal.reason, "detail": refusal.detail})

@@ -1,0 +1,126 @@
+"""YOLO: one text file of boxes or polygons for each image, class names in `data.yaml`.
+
+`.../images/<name>.jpg` goes with `.../labels/<name>.txt`, or both lie in one folder. A line is `class cx cy w h`, or
+`class x1 y1 x2 y2 x3 y3 ...`, in fractions of the image's sides. An image without a text file has no objects.
+Without `data.yaml` or `classes.txt` a class is called by its number. The splits that `data.yaml` lists do not matter:
+all label files are read.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from secondlook import zipped
+from secondlook.errors import DataError
+from secondlook.ingest.folders import SUFFIXES
+from secondlook.ingest.shapes import points_to_box
+from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
+from secondlook.task import Dataset
+from secondlook.text import is_legible, legible
+
+NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml")
+NAMES_LIST = "classes.txt"
+NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
+_BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
+
+
+def read(dataset: Dataset) -> Source:
+    """Open a folder or zip of label files, or the `data.yaml` in it; label files in the order of their names."""
+    path = Path(dataset.path)
+    root = path.parent if path.suffix.lower() in {".yaml", ".yml"} else path
+    names = zipped.list_files(root)
+    files = [name for name in names if is_label_file(name)]
+    # beside a folder `labels` other text files are lists of images
+    files = [name for name in files if "labels" in PurePosixPath(name).parts[:-1]] or files
+    if not files:
+        raise DataError(f"{root}: holds no label files; expected {root}/labels/<name>.txt.")
+    classes = _class_names(root, path.name if root != path else _names_file(names))
+    images = Path(dataset.images or root)
+    pictures = zipped.list_files(images) if dataset.images else names
+    stems = _by_stem(pictures, apart=dataset.images is not None)
+    return Source(images, _entries(root, files, stems, classes), listed=len(stems))
+
+
+def is_label_file(name: str) -> bool:
+    """Tell whether `name` looks like that of a label file."""
+    base = PurePosixPath(name).name
+    return base.endswith(".txt") and base not in NO_LABELS and not base.startswith("README.")
+
+
+def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: dict[int, str]) -> Entries:
+    for name in files:
+        if not is_legible(name):
+            yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
+            continue
+        image = pictures.get(
+            _key(name, "labels"), str(PurePosixPath(name.replace("labels/", "images/")).with_suffix(".jpg"))
+        )
+        try:
+            lines = zipped.read_bytes(root / name).decode("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            yield RefusedError("malformed", f"the label file cannot be read ({error})", image, name)
+            continue
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _object(line, f"{name}:{number}", image, classes)
+
+
+def _object(line: str, source_id: str, image: str, classes: dict[int, str]) -> SourceObject | RefusedError:
+    try:
+        number, *values = [float(part) for part in line.split()]
+    except ValueError:
+        return RefusedError("malformed", f"`{line.strip()[:80]}` is no line of numbers", image, source_id)
+    columns = 1 + len(values)
+    if columns != _BOX_COLUMNS and (columns < _FEWEST_POLYGON_COLUMNS or columns % 2 == 0):
+        detail = f"the line has {columns} columns; a box has 5, a polygon 7, 9, 11, ..."
+        return RefusedError("malformed", detail, image, source_id)
+    if classes and number not in classes:
+        return RefusedError("unknown_class", f"the names file lists no class {number:g}", image, source_id)
+    label = classes[int(number)] if classes else f"{number:g}"
+    if columns == _BOX_COLUMNS:
+        center_x, center_y, w, h = values
+        box, polygons = (center_x - w / 2, center_y - h / 2, w, h), None
+    else:
+        points = list(zip(values[::2], values[1::2], strict=True))
+        box, polygons = points_to_box(points), [values]
+    return SourceObject(source_id, image, box, label, category=label, segmentation=polygons, in_fractions=True)
+
+
+def _by_stem(pictures: list[str], *, apart: bool) -> dict[str, str]:
+    """Return each image by what its label file shares with it; of images of one stem the first counts."""
+    found: dict[str, str] = {}
+    for name in pictures:
+        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+            found.setdefault(_key(f"images/{name}" if apart else name, "images"), name)
+    return found
+
+
+def _key(name: str, folder: str) -> str:
+    """Return `name` without its ending and with its last part `images` or `labels` left out."""
+    parts = list(PurePosixPath(name).with_suffix("").parts)
+    if folder in parts[:-1]:
+        del parts[len(parts) - 1 - parts[::-1].index(folder)]
+    return "/".join(parts)
+
+
+def _names_file(names: list[str]) -> str | None:
+    found = [name for name in names if PurePosixPath(name).name in {*NAMES_FILES, NAMES_LIST}]
+    return min(found, key=lambda name: (name.endswith(NAMES_LIST), name.count("/"), name), default=None)
+
+
+def _class_names(root: Path, name: str | None) -> dict[int, str]:
+    if name is None:
+        return {}
+    path = root / name
+    try:
+        text = zipped.read_bytes(path).decode("utf-8-sig")
+        content: Any = {"names": text.split("\n")} if path.name == NAMES_LIST else yaml.safe_load(text)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        return {number: str(name).strip() for number, name in enumerate(names)}
+    if isinstance(names, dict) and all(isinstance(number, int) for number in names):
+        return {number: str(name) for number, name in names.items()}
+    raise DataError(f"{path}: `names` is neither a list of class names nor a mapping from number to name.")

@@ -1,0 +1,119 @@
+"""Files in a folder or inside a zip, addressed alike: `data/export.zip/train/a.jpg` is a path like any other.
+
+Nothing is unpacked: a member is read whole into memory, so its name can reach no place on the disk.
+"""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from secondlook.errors import DataError
+
+LARGEST_MEMBER = 2**31
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading; raise OSError when it is not there, broken or larger than 2 GiB unpacked."""
+    archive = archive_of(path)
+    return path.open("rb") if archive is None else io.BytesIO(_read_member(archive, member_name(archive, path)))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; raises as `open_binary`."""
+    with open_binary(path) as file:
+        return file.read()
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is such a file."""
+    archive = archive_of(path)
+    return path.is_file() if archive is None else member_name(archive, path) in _names(archive)
+
+
+def list_files(root: Path) -> list[str]:
+    """Return the names of all files under a folder, a zip or a folder inside one, relative to it and sorted.
+
+    Raises DataError for a broken zip.
+    """
+    archive = root if is_zip(root) else archive_of(root)
+    if archive is None:
+        return sorted(path.relative_to(root).as_posix() for path in _walk(root))
+    inside = "" if archive == root else member_name(archive, root) + "/"
+    try:
+        return sorted(name.removeprefix(inside) for name in _names(archive) if name.startswith(inside))
+    except OSError as error:
+        raise DataError(f"{archive}: {error.strerror}; fetch it again.") from error
+
+
+def is_zip(path: Path) -> bool:
+    """Tell whether `path` is a zip archive, by its name and its being a file."""
+    return path.suffix.lower() == ".zip" and path.is_file()
+
+
+def archive_of(path: Path) -> Path | None:
+    """Return the zip in which `path` lies, None for a path on the disk."""
+    if ".zip/" not in path.as_posix().lower():
+        return None
+    return next((parent for parent in path.parents if is_zip(parent)), None)
+
+
+def member_name(archive: Path, path: Path) -> str:
+    """Return the name that `path` has inside `archive`."""
+    return path.as_posix().removeprefix(archive.as_posix()).lstrip("/")
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    # data often lies behind links; a folder that was visited before is a circle
+    visited: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        found = Path(folder).stat()
+        if (found.st_dev, found.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((found.st_dev, found.st_ino))
+        yield from (Path(folder, name) for name in names)
+
+
+def _read_member(archive: Path, name: str) -> bytes:
+    try:
+        opened, member = _open(archive), _names(archive)[name]
+        if member.file_size > LARGEST_MEMBER:
+            raise OSError(f"{name} unpacks to {member.file_size} bytes")
+        return opened.read(member)
+    except KeyError as error:
+        raise FileNotFoundError(2, f"the zip holds no {name}", str(archive)) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise OSError(5, f"damaged or locked zip member ({error})", f"{archive}/{name}") from error
+
+
+def _names(archive: Path) -> dict[str, zipfile.ZipInfo]:
+    return _index(archive, archive.stat().st_mtime_ns)
+
+
+def _open(archive: Path) -> zipfile.ZipFile:
+    return _opened(archive, archive.stat().st_mtime_ns)
+
+
+# one open archive serves all images and threads; a changed file is opened again
+@lru_cache(maxsize=4)
+def _opened(archive: Path, _changed_ns: int) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise OSError(5, f"is not a whole zip archive ({error})", str(archive)) from error
+
+
+@lru_cache(maxsize=4)
+def _index(archive: Path, changed_ns: int) -> dict[str, zipfile.ZipInfo]:
+    members = _opened(archive, changed_ns).infolist()
+    # tools on Macs hide a second, broken copy of each file in `__MACOSX`
+    return {
+        member.filename: member
+        for member in members
+        if not member.is_dir() and PurePosixPath(member.filename).parts[:1] != ("__MACOSX",)
+    }

@@ -1,0 +1,946 @@
+"""Readers: what each dataset format means, on small files written by hand from its documentation, and on real ones."""
+
+import contextlib
+import itertools
+import json
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from conftest import Command, Ingested, coco, write_picture
+from make_records import read_rows
+from secondlook import images, zipped
+from secondlook.config import IngestOptions
+from secondlook.errors import DataError
+from secondlook.ingest import Places, formats, ingest_path, write
+from secondlook.task import Dataset
+
+PICTURE = object()  # 64x48 px of noise
+Found = dict[str, tuple[str, str | None, tuple[float, ...]]]
+
+
+def lay_out(folder: Path, files: Mapping[str, Any]) -> Path:
+    """Write `files`: PICTURE, text, bytes, or what becomes JSON."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is PICTURE:
+            write_picture(path)
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def zip_up(folder: Path) -> Path:
+    """Pack a folder into `<folder>.zip` and remove it."""
+    packed = Path(shutil.make_archive(str(folder), "zip", folder))
+    shutil.rmtree(folder)
+    return packed
+
+
+def read(secondlook: Command, path: Path, *arguments: object, **task: Any) -> Ingested:
+    """Ingest `path`; with keys of a task file through one that adds its classes to them."""
+    places = [path.parent / f"{path.name}.{name}.parquet" for name in ("instances", "rejects", "reference")]
+    given: list[object] = [path]
+    if task:
+        dataset = {"path": str(path), **task.pop("dataset", {})}
+        task_file = path.parent / "task.yaml"
+        task_file.write_text(json.dumps({**task, "dataset": dataset}))
+        given = ["--task", task_file]
+    outs = ["--out", places[0], "--rejects", places[1], "--reference", places[2]]
+    result = secondlook("ingest", *given, *arguments, *outs, "--options", "{max_reject_fraction: 1}")
+    return Ingested(result, *places)
+
+
+def found(done: Ingested) -> Found:
+    """Return image name, label and box of each object by its source id."""
+    return {
+        number: (row["image_path"], row["given_raw"], tuple(round(row[side], 3) for side in "xywh"))
+        for number, row in done.rows.items()
+    }
+
+
+def check(done: Ingested, root: Path, kind: str, expected: Found, reasons: Mapping[str, str]) -> None:
+    """Compare what was read; image names are relative to `root`."""
+    assert done.refused is not None
+    assert f"is read as {kind}" in done.result.err, done.result.err
+    here = {number: (str(Path(image).relative_to(root)), *rest) for number, (image, *rest) in found(done).items()}
+    assert (here, done.reasons) == (expected, reasons)
+
+
+TRIANGLE = [[10, 5], [20, 5], [20, 25]]
+
+
+def vistas(*objects: Any, **other: Any) -> dict[str, Any]:
+    return {"width": 64, "height": 48, "objects": list(objects), **other}
+
+
+CAR = {"label": "object--vehicle--car", "polygon": TRIANGLE}
+MAPILLARY = [
+    pytest.param([CAR], {"0": ("object--vehicle--car", (10, 5, 11, 21))}, {}, id="right and bottom px are included"),
+    pytest.param(
+        [{"label": "a", "polygon": [[10.9, 5.9], [20.2, 5.1], [20.99, 25.5]]}],
+        {"0": ("a", (10, 5, 11, 21))}, {}, id="fractions are cut, not rounded",
+    ),
+    pytest.param(
+        [{"label": "a", "polygon": [[40, 30], [64, 30], [64, 48]]}], {"0": ("a", (40, 30, 24, 18))}, {},
+        id="points on the far edge: clipped to the image",
+    ),
+    pytest.param([{"label": "a", "polygon": [[3, 4]]}], {"0": ("a", (3, 4, 1, 1))}, {}, id="one point is one px"),
+    pytest.param([CAR, {"label": "b", "polygon": []}], {"0": ("object--vehicle--car", (10, 5, 11, 21))},
+                 {"1": "malformed"}, id="no points"),
+    pytest.param([{"polygon": TRIANGLE}, CAR], {"1": ("object--vehicle--car", (10, 5, 11, 21))},
+                 {"0": "malformed"}, id="no label"),
+    pytest.param([{"label": "a", "polygon": [["1", 2]]}, CAR], {"1": ("object--vehicle--car", (10, 5, 11, 21))},
+                 {"0": "malformed"}, id="a point of text"),
+    pytest.param([{"label": "a", "polygon": [[float("nan"), 2]] * 3}, CAR],
+                 {"1": ("object--vehicle--car", (10, 5, 11, 21))}, {"0": "bad_coordinates"}, id="NaN"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("objects", "expected", "reasons"), MAPILLARY)
+def test_mapillary(
+    secondlook: Command, tmp_path: Path, objects: list[Any], expected: Any, reasons: dict[str, str]
+) -> None:
+    root = lay_out(
+        tmp_path / "vistas",
+        {
+            "validation/v2.0/polygons/x.json": vistas(*objects),
+            "validation/images/x.jpg": PICTURE,
+            "config_v2.0.json": {},
+        },
+    )
+
+    done = read(secondlook, root)
+
+    rows = {f"validation/x:{place}": ("validation/images/x.jpg", *rest) for place, rest in expected.items()}
+    check(done, root, "mapillary", rows, {f"validation/x:{place}": reason for place, reason in reasons.items()})
+
+
+def test_mapillary_takes_whole_labels_of_every_split_and_keeps_the_polygon(secondlook: Command, tmp_path: Path) -> None:
+    ego = {"label": "void--ego-vehicle", "polygon": TRIANGLE}
+    files = {f"{split}/images/{name}.jpg": PICTURE for split in ("training", "validation") for name in "ab"}
+    files |= {
+        f"{split}/v2.0/polygons/{name}.json": vistas(ego, CAR) for split in ("training", "validation") for name in "ab"
+    }
+    root = lay_out(
+        tmp_path / "vistas", {**files, "validation/v2.0/polygons/c.json": "{", "validation/v2.0/polygons/d.json": {}}
+    )
+
+    done = read(
+        secondlook, root, classes={"car": ["object--vehicle--car"]}, select={"labels": ["object--vehicle--car"]}
+    )
+    one = read(secondlook, root / "validation", classes=["object--vehicle--car"], unknown_labels="keep_unlabelled")
+
+    assert set(done.rows) == {f"{split}/{name}:1" for split in ("training", "validation") for name in "ab"}
+    mask = done.rows["training/a:1"]["segmentation"]
+    drawn = coco_mask.frPyObjects([[10, 5, 20, 5, 20, 25]], 48, 64)[0]
+    assert coco_mask.iou([mask], [drawn], [0])[0, 0] == 1.0
+    assert Counter(row["reason"] for row in done.refused) == {"not_selected": 4, "malformed": 2}
+    assert len(one.rows) == 4
+    assert {row["image_path"] for row in one.rows.values()} == {f"{root}/validation/images/{n}.jpg" for n in "ab"}
+
+
+BOX2D = {"x1": 5.5, "y1": 6, "x2": 15.5, "y2": 18}
+BDD = [
+    pytest.param([{"category": "motor", "box2d": BOX2D}], {"0": ("motor", (5.5, 6, 10, 12))}, {}, id="old name"),
+    pytest.param([{"category": "motorcycle", "box2d": BOX2D}], {"0": ("motorcycle", (5.5, 6, 10, 12))}, {}, id="new"),
+    pytest.param(None, {}, {}, id="labels null"),
+    pytest.param([], {}, {}, id="no labels"),
+    pytest.param([{"category": "car", "box2d": None, "poly2d": None}], {}, {"0": "bad_coordinates"}, id="no shape"),
+    pytest.param([{"category": "car", "box2d": {"x1": 1}}], {}, {"0": "malformed"}, id="half a box"),
+    pytest.param([{"category": "car", "box2d": {**BOX2D, "x2": 5.5}}], {}, {"0": "empty_box"}, id="no width"),
+    pytest.param(["car"], {}, {"0": "malformed"}, id="a label that is text"),
+    pytest.param(
+        [{"category": "area/drivable", "poly2d": [{"vertices": TRIANGLE, "types": "LLL", "closed": False}]}],
+        {"0": ("area/drivable", (10, 5, 10, 20))}, {}, id="an area; BDD's tools write closed false for areas too",
+    ),
+    pytest.param(
+        [{"category": "single white", "attributes": {"laneStyle": "solid"},
+          "poly2d": [{"vertices": TRIANGLE, "closed": False}]}],
+        {}, {"0": "not_selected"}, id="a lane mark is no object",
+    ),
+    pytest.param([{"category": None, "box2d": BOX2D}], {"0": (None, (5.5, 6, 10, 12))}, {}, id="no category"),
+    pytest.param(
+        [{"category": "sky", "rle": {"size": [48, 64], "counts": coco_mask.encode(
+            np.asfortranarray(np.pad(np.ones((4, 6), np.uint8), ((8, 36), (10, 48)))))["counts"].decode()}}],
+        {"0": ("sky", (10, 8, 6, 4))}, {}, id="a mask",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["list", "frames"])
+@pytest.mark.parametrize(("labels", "expected", "reasons"), BDD)
+def test_bdd100k(
+    secondlook: Command, tmp_path: Path, labels: Any, expected: Any, reasons: dict[str, str], wrapped: bool
+) -> None:
+    frames = [
+        {"name": "x.jpg", "labels": labels, "attributes": {"weather": "clear"}, "timestamp": 10000},
+        {"name": "y.jpg", "labels": [{"id": 7, "category": "rider", "box2d": BOX2D, "attributes": {"occluded": True}}]},
+        {"name": "z.jpg"},
+    ]
+    files = {
+        "det_val.json": {"frames": frames} if wrapped else frames,
+        "images/x.jpg": PICTURE,
+        "images/y.jpg": PICTURE,
+    }
+    root = lay_out(tmp_path / "bdd", files)
+
+    done = read(secondlook, root / "det_val.json")
+
+    rows = {f"x.jpg:{place}": ("x.jpg", *rest) for place, rest in expected.items()}
+    rows["y.jpg:0"] = ("y.jpg", "rider", (5.5, 6, 10, 12))
+    check(done, root / "images", "bdd100k", rows, {f"x.jpg:{place}": reason for place, reason in reasons.items()})
+    assert dict(done.rows["y.jpg:0"]["attributes"]) == {"occluded": "True", "id": "7"}
+
+
+def test_bdd100k_frames_that_are_none_cost_themselves_only(secondlook: Command, tmp_path: Path) -> None:
+    sound = {"name": "x.jpg", "labels": [{"category": "car", "box2d": BOX2D}]}
+    document = json.dumps([sound, sound, {"labels": []}, 5, {"name": "\ud800.jpg", "labels": sound["labels"]}])
+    root = lay_out(tmp_path / "bdd", {"x.jpg": PICTURE, "det.json": document.encode()})
+
+    done = read(secondlook, root / "det.json")
+
+    assert list(done.rows) == ["x.jpg:0"]
+    assert done.reasons == {
+        "x.jpg": "duplicate_id",
+        "frame 2": "malformed",
+        "frame 3": "malformed",
+        "\\ud800.jpg:0": "missing_image",
+    }
+
+
+OBJECTS365 = [
+    pytest.param("patch8/objects365_v1_00420917.jpg", "patch8/objects365_v1_00420917.jpg", id="converted v1"),
+    pytest.param("images/v2/patch16/objects365_v2_00908726.jpg", "patch16/objects365_v2_00908726.jpg", id="v2 itself"),
+    pytest.param("images/v1/patch0/objects365_v1_00000001.jpg", "patch0/objects365_v1_00000001.jpg", id="v1 inside v2"),
+    pytest.param("obj365_train_000000420917.jpg", "obj365_train_000000420917.jpg", id="v1 itself: no patch folder"),
+]
+
+
+@pytest.mark.parametrize(("stated", "on_disk"), OBJECTS365)
+def test_objects365(secondlook: Command, tmp_path: Path, stated: str, on_disk: str) -> None:
+    entry = {"id": 420917, "file_name": stated, "width": 64, "height": 48}
+    annotation = {"id": 9, "image_id": 420917, "category_id": 2, "bbox": [5, 6, 10, 12], "iscrowd": 0, "isfake": 0}
+    root = lay_out(
+        tmp_path / "o365", {f"train/{on_disk}": PICTURE, "a.json": coco([entry], [annotation], ["car", "suv"])}
+    )
+
+    done = read(secondlook, root / "a.json", "--images", root / "train", "--format", "objects365")
+
+    check(done, root / "train", "objects365", {"9": (on_disk, "suv", (5, 6, 10, 12))}, {})
+    assert formats.detect(Dataset(path=str(root / "a.json"))) == ("objects365" if "patch" in stated else "coco")
+
+
+def voc_object(name: str = "stop", box: str = "<xmin>5</xmin><ymin>6</ymin><xmax>15</xmax><ymax>18</ymax>") -> str:
+    return f"<object><name>{name}</name><difficult>0</difficult><bndbox>{box}</bndbox></object>"
+
+
+def voc_file(*objects: str, filename: str = "a.jpg", size: tuple[int, int] = (64, 48), head: str = "") -> str:
+    stated = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+    return f"{head}<annotation><filename>{filename}</filename>{stated}{''.join(objects)}</annotation>"
+
+
+STOP = ("stop", (5, 6, 10, 12))
+CHALLENGE = "<source><database>The VOC2007 Database</database></source>"
+LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
+VOC = [
+    pytest.param(voc_file(voc_object()), {"0": STOP}, {}, id="as it stands"),
+    pytest.param(voc_file(voc_object(), filename="other.jpg"), {"0": STOP}, {}, id="stated name is old: same stem"),
+    pytest.param(voc_file(voc_object(), filename="C:\\data\\a.jpg"), {"0": STOP}, {}, id="path of another machine"),
+    pytest.param(voc_file(voc_object(), size=(0, 0)), {"0": STOP}, {}, id="size unknown"),
+    pytest.param(voc_file(voc_object(), size=(9, 9)), {}, {"0": "size_mismatch"}, id="size of another image"),
+    pytest.param(voc_file(CHALLENGE, voc_object()), {"0": ("stop", (4, 5, 11, 13))}, {}, id="VOC2007 counts from 1"),
+    pytest.param(
+        voc_file(voc_object(box="<xmin>5.5</xmin><ymin>6</ymin><xmax>15</xmax><ymax>18.25</ymax>")),
+        {"0": ("stop", (5.5, 6, 9.5, 12.25))}, {}, id="fractions",
+    ),
+    pytest.param(voc_file(voc_object(box="<xmin>5</xmin>")), {}, {"0": "bad_coordinates"}, id="half a box"),
+    pytest.param(voc_file(voc_object(box="<xmin>?</xmin>")), {}, {"0": "bad_coordinates"}, id="no number"),
+    pytest.param(voc_file(), {}, {}, id="no objects"),
+    pytest.param("<annotation>", {}, {"": "malformed"}, id="cut off"),
+    pytest.param(voc_file(voc_object("&c;"), head=LAUGHS), {}, {"": "malformed"}, id="entities are refused"),
+    pytest.param("<a>" * 5000 + "</a>" * 5000, {}, {"": "malformed"}, id="nested without end"),
+    pytest.param(
+        voc_file("<object><name>stop</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>15</xmax><ymax>18</ymax></bndbox>"
+                 "<part><name>top</name><bndbox><xmin>1</xmin></bndbox></part></object>"),
+        {"0": STOP}, {}, id="parts of an object are none",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["beside the image", "Annotations and JPEGImages"])
+@pytest.mark.parametrize(("xml", "expected", "reasons"), VOC)
+def test_voc(
+    secondlook: Command, tmp_path: Path, xml: str, expected: Any, reasons: dict[str, str], apart: bool
+) -> None:
+    xmls, pictures = ("Annotations/", "JPEGImages/") if apart else ("", "")
+    second = voc_file(voc_object("yield"), filename="b.png")
+    files = {f"{xmls}a.xml": xml, f"{pictures}a.jpg": PICTURE, f"{xmls}b.xml": second, f"{pictures}b.png": PICTURE}
+    root = lay_out(tmp_path / "voc", files)
+
+    done = read(secondlook, root)
+
+    rows = {f"{xmls}a.xml:{place}": (f"{pictures}a.jpg", *rest) for place, rest in expected.items()}
+    rows[f"{xmls}b.xml:0"] = (f"{pictures}b.png", "yield", (5, 6, 10, 12))
+    refused = {f"{xmls}a.xml{place and ':' + place}": reason for place, reason in reasons.items()}
+    check(done, root, "voc", rows, refused)
+    assert dict(done.rows[f"{xmls}b.xml:0"]["attributes"]) == {"difficult": "0"}
+
+
+YOLO = [
+    pytest.param("1 0.5 0.5 0.25 0.5", {1: ("yield", (24, 12, 16, 24))}, {}, id="box"),
+    pytest.param("0 0 0 0.5 0 0.5 0.5", {1: ("stop", (0, 0, 32, 24))}, {}, id="polygon"),
+    pytest.param("0 0 0 0.5 0 0.5 0.5 0 0.5", {1: ("stop", (0, 0, 32, 24))}, {}, id="four points"),
+    pytest.param("\n\n1 0.5 0.5 0.25 0.5\r\n", {3: ("yield", (24, 12, 16, 24))}, {}, id="empty lines count as lines"),
+    pytest.param("", {}, {}, id="no objects"),
+    pytest.param("2 0.5 0.5 0.25 0.5", {}, {1: "unknown_class"}, id="a number without a name"),
+    pytest.param("0.5 0.5 0.5 0.25 0.5", {}, {1: "unknown_class"}, id="half a number"),
+    pytest.param("stop 0.5 0.5 0.25 0.5", {}, {1: "malformed"}, id="a word"),
+    pytest.param("1 0.5 0.5 0.25", {}, {1: "malformed"}, id="four columns"),
+    pytest.param("1 0.5 0.5 0.25 0.5 0.9", {}, {1: "malformed"}, id="a confidence: predictions are no labels"),
+    pytest.param("1 0.5 0.5 0 0.5", {}, {1: "empty_box"}, id="no width"),
+    pytest.param("1 nan 0.5 0.1 0.5", {}, {1: "bad_coordinates"}, id="NaN"),
+    pytest.param("1 0.9 0.5 0.4 0.5", {1: ("yield", (44.8, 12, 19.2, 24))}, {}, id="over the edge: clipped"),
+    pytest.param("1 50 50 25 50", {}, {1: "box_outside"}, id="px instead of fractions"),
+]
+
+
+@pytest.mark.parametrize("names", [["stop", "yield"], {0: "stop", 1: "yield"}], ids=["names list", "names mapping"])
+@pytest.mark.parametrize(("lines", "expected", "reasons"), YOLO)
+def test_yolo(
+    secondlook: Command, tmp_path: Path, lines: str, expected: Any, reasons: dict[int, str], names: Any
+) -> None:
+    files = {
+        "data.yaml": yaml.safe_dump({"train": "../train/images", "val": "../valid/images", "nc": 2, "names": names}),
+        "train/images/a.jpg": PICTURE,
+        "train/labels/a.txt": lines.encode(),
+        "valid/images/b.png": PICTURE,
+        "valid/labels/b.txt": "0 0.5 0.5 1 1",
+        "valid/images/without_objects.jpg": PICTURE,
+        "valid/labels/gone.txt": "0 0.5 0.5 1 1",
+    }
+    root = lay_out(tmp_path / "yolo", files)
+
+    done = read(secondlook, root)
+
+    rows = {f"train/labels/a.txt:{line}": ("train/images/a.jpg", *rest) for line, rest in expected.items()}
+    rows["valid/labels/b.txt:1"] = ("valid/images/b.png", "stop", (0, 0, 64, 48))
+    refused = {f"train/labels/a.txt:{line}": reason for line, reason in reasons.items()}
+    check(done, root, "yolo", rows, {**refused, "valid/labels/gone.txt:1": "missing_image"})
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "labels"),
+    [
+        pytest.param({"images/train/a.jpg": PICTURE, "labels/train/a.txt": "7 .5 .5 1 1"}, "", {"7"}, id="no names"),
+        pytest.param({"a.jpg": PICTURE, "a.txt": "0 .5 .5 1 1", "data.yaml": "names: [x]"}, "", {"x"}, id="one folder"),
+        pytest.param(
+            {"images/a.jpg": PICTURE, "labels/a.txt": "0 .5 .5 1 1", "my.yaml": "names: [x]"}, "my.yaml", {"x"},
+            id="by its names file",
+        ),
+        pytest.param(
+            {"labels/images/images/a.jpg": PICTURE, "labels/images/labels/a.txt": "0 .5 .5 1 1"}, "", {"0"},
+            id="only the last of equal folders is swapped",
+        ),
+    ],
+)  # fmt: skip
+def test_yolo_layouts(secondlook: Command, tmp_path: Path, files: Any, path: str, labels: set[str]) -> None:
+    done = read(secondlook, lay_out(tmp_path / "yolo", files) / path, "--format", "yolo")
+
+    assert {row["given_raw"] for row in done.rows.values()} == labels
+    assert {(row["w"], row["h"]) for row in done.rows.values()} == {(64, 48)}
+
+
+@pytest.mark.parametrize("text", ["names: 3", "names: [a", "path: here", "- 1"])
+def test_yolo_names_that_are_none_are_one_sentence(secondlook: Command, tmp_path: Path, text: str) -> None:
+    root = lay_out(tmp_path / "yolo", {"data.yaml": text, "images/a.jpg": PICTURE, "labels/a.txt": "0 .5 .5 1 1"})
+
+    done = read(secondlook, root)
+
+    assert done.result.code == 1
+    assert len(done.result.err.splitlines()) == 1
+    assert str(root / "data.yaml") in done.result.err
+
+
+def roboflow_split(name: str) -> dict[str, Any]:
+    categories = [{"id": 0, "name": "signs", "supercategory": "none"}, {"id": 1, "name": "stop"}]
+    entry = {"id": 0, "file_name": f"{name}_jpg.rf.0a1b.jpg", "width": 64, "height": 48, "extra": {"name": name}}
+    annotation = {"id": 0, "image_id": 0, "category_id": 1, "bbox": [5, 6, 10, 12], "segmentation": [], "iscrowd": 0}
+    return {"categories": categories, "images": [entry], "annotations": [annotation]}
+
+
+ROBOFLOW: list[Any] = [
+    pytest.param(
+        "roboflow",
+        {
+            **{f"{split}/_annotations.coco.json": roboflow_split(split) for split in ("train", "valid")},
+            **{f"{split}/{split}_jpg.rf.0a1b.jpg": PICTURE for split in ("train", "valid")},
+            "README.roboflow.txt": "signs",
+        },
+        {f"{split}/0": (f"{split}/{split}_jpg.rf.0a1b.jpg", *STOP) for split in ("train", "valid")},
+        id="COCO: ids start again in each split",
+    ),
+    pytest.param(
+        "roboflow",
+        {
+            "data.yaml": "names: ['stop']\nnc: 1\ntrain: ../train/images\n",
+            "train/images/a_jpg.rf.1.jpg": PICTURE,
+            "train/labels/a_jpg.rf.1.txt": "0 0.15625 0.25 0.15625 0.25",
+            "README.roboflow.txt": "signs",
+            "README.dataset.txt": "signs",
+        },
+        {"train/labels/a_jpg.rf.1.txt:1": ("train/images/a_jpg.rf.1.jpg", *STOP)},
+        id="YOLO",
+    ),
+    pytest.param(
+        "roboflow",
+        {
+            "train/a_jpg.rf.1.jpg": PICTURE,
+            "train/a_jpg.rf.1.xml": voc_file(voc_object(), filename="a_jpg.rf.1.jpg"),
+            "README.roboflow.txt": "signs",
+        },
+        {"train/a_jpg.rf.1.xml:0": ("train/a_jpg.rf.1.jpg", *STOP)},
+        id="VOC",
+    ),
+    pytest.param(
+        "folders",
+        {"stop/a.jpg": PICTURE, "__MACOSX/stop/._a.jpg": b"junk"},
+        {"stop/a.jpg": ("stop/a.jpg", "stop", (0, 0, 64, 48))},
+        id="class folders",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "files", "expected"), ROBOFLOW)
+def test_zips_are_read_in_place_and_cropped(
+    secondlook: Command, tmp_path: Path, kind: str, files: Any, expected: Found
+) -> None:
+    packed = zip_up(lay_out(tmp_path / "export", files))
+    before = sorted(tmp_path.rglob("*"))
+
+    done = read(secondlook, packed)
+
+    check(done, packed, kind, expected, {})
+    assert {path for path in tmp_path.rglob("*") if path not in before} == {done.out, done.rejects, done.reference}
+    crops = tmp_path / "crops.parquet"
+    assert secondlook("crop", done.out, "--out", crops, "--options", "{encoding: png, upscale_px: 0}").code == 0
+    [row, *_], [crop, *_] = read_rows(done.out), read_rows(crops)
+    whole = images.read_rgb(Path(row["image_path"]))
+    cut = images.crop(whole, (row["x"], row["y"], row["w"], row["h"]))
+    assert np.array_equal(images.decode_rgb(crop["image"]), cut)
+
+
+def test_an_unpacked_roboflow_export_is_read_alike(secondlook: Command, tmp_path: Path) -> None:
+    kind, files, expected = ROBOFLOW[0].values
+    root = lay_out(tmp_path / "export", files)
+
+    check(read(secondlook, root), root, kind, expected, {})
+
+
+def test_pictures_in_a_zip_are_turned_and_cut_ones_are_found_as_on_the_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    noise.save(folder / "turned.jpg", exif=exif)
+    encoded = cv2.imencode(".png", np.zeros((300, 300, 3), np.uint8))[1].tobytes()
+    (folder / "cut.png").write_bytes(encoded[: len(encoded) // 2])
+    (folder / "text.jpg").write_text("no image")
+    on_disk = images.read_rgb(folder / "turned.jpg")
+
+    packed = zip_up(folder)
+
+    assert images.read_header(packed / "turned.jpg") == images.Header(48, 64)
+    assert np.array_equal(images.read_rgb(packed / "turned.jpg"), on_disk)
+    for name in ("cut.png", "text.jpg", "none.jpg", "../turned.jpg"):
+        with pytest.raises(images.UnreadableImageError):
+            images.read_header(packed / name)
+    with pytest.raises(images.UnreadableImageError):
+        images.read_rgb(packed / "none.jpg")
+
+
+def test_a_damaged_member_is_one_reject_and_a_damaged_zip_one_sentence(secondlook: Command, tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "export", {"stop/a.jpg": PICTURE, "stop/b.jpg": PICTURE})
+    packed = tmp_path / "stored.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name in ("stop/a.jpg", "stop/b.jpg"):
+            archive.write(root / name, name)
+    content = bytearray(packed.read_bytes())
+    content[200] ^= 0xFF
+    packed.write_bytes(content)
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(packed.read_bytes()[:100])
+
+    done, broken = read(secondlook, packed), read(secondlook, cut)
+
+    assert (list(done.rows), done.reasons) == (["stop/b.jpg"], {"stop/a.jpg": "unreadable_image"})
+    assert broken.result.code == 1
+    assert broken.result.err.count("\n") == 1
+    assert str(cut) in broken.result.err
+
+
+def test_a_member_that_unpacks_to_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = zip_up(lay_out(tmp_path / "bomb", {"a.png": bytes(100_000)}))
+    monkeypatch.setattr(zipped, "LARGEST_MEMBER", 99_999)
+
+    with pytest.raises(OSError, match="unpacks to 100000 bytes"):
+        zipped.read_bytes(packed / "a.png")
+
+
+def fiftyone_sample(labels: Any, **other: Any) -> dict[str, Any]:
+    metadata = {"_cls": "ImageMetadata", "width": 64, "height": 48, "size_bytes": 1}
+    return {
+        "_id": {"$oid": "6"},
+        "filepath": "data/a.jpg",
+        "metadata": metadata,
+        "tags": [],
+        "ground_truth": labels,
+        **other,
+    }
+
+
+def detections(*labels: Any) -> dict[str, Any]:
+    return {"_cls": "Detections", "detections": list(labels)}
+
+
+DETECTION = {"_id": {"$oid": "7"}, "_cls": "Detection", "label": "stop", "bounding_box": [0.25, 0.5, 0.5, 0.25]}
+BARE = {"bounding_box": [0.25, 0.5, 0.5, 0.25]}
+QUARTER = ("stop", (16, 24, 32, 12))
+FIFTYONE = [
+    pytest.param(fiftyone_sample(detections(DETECTION)), {"0": QUARTER}, {}, id="detections"),
+    pytest.param(fiftyone_sample(DETECTION), {"0": QUARTER}, {}, id="one detection"),
+    pytest.param(fiftyone_sample(None), {}, {}, id="no labels"),
+    pytest.param(fiftyone_sample(detections(), predictions=detections(DETECTION)), {}, {}, id="other fields"),
+    pytest.param(
+        fiftyone_sample({"_cls": "Classification", "label": "stop"}), {"0": ("stop", (0, 0, 64, 48))}, {},
+        id="classification: the whole image",
+    ),
+    pytest.param(
+        fiftyone_sample({"_cls": "Polylines", "polylines": [
+            {"_cls": "Polyline", "label": "stop", "closed": True, "points": [[[0.25, 0.5], [0.75, 0.5], [0.75, 0.75]]]},
+            {"_cls": "Polyline", "label": "line", "closed": False, "points": [[[0.25, 0.5], [0.75, 0.5]]]}]}),
+        {"0": QUARTER}, {"1": "not_selected"}, id="polylines: closed ones",
+    ),
+    pytest.param(fiftyone_sample(detections({**DETECTION, "bounding_box": [0.1]})), {}, {"0": "bad_coordinates"},
+                 id="half a box"),
+    pytest.param(fiftyone_sample(detections({**DETECTION, "label": 3})), {}, {"0": "malformed"}, id="no text"),
+    pytest.param(fiftyone_sample(detections(5)), {}, {"0": "malformed"}, id="a label that is a number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sample", "expected", "reasons"), FIFTYONE)
+def test_fiftyone_dataset(
+    secondlook: Command, tmp_path: Path, sample: Any, expected: Any, reasons: dict[str, str]
+) -> None:
+    other = fiftyone_sample(
+        detections({**DETECTION, "occluded": True, "mask": {"$binary": "x"}}), filepath="data/b.jpg"
+    )
+    samples = {"samples": [sample, other, {"filepath": 3}]}
+    root = lay_out(
+        tmp_path / "fo", {"metadata.json": {}, "samples.json": samples, "data/a.jpg": PICTURE, "data/b.jpg": PICTURE}
+    )
+
+    done = read(secondlook, root)
+
+    rows = {f"data/a.jpg:{place}": ("data/a.jpg", *rest) for place, rest in expected.items()}
+    rows["data/b.jpg:0"] = ("data/b.jpg", *QUARTER)
+    refused = {f"data/a.jpg:{place}": reason for place, reason in reasons.items()}
+    check(done, root, "fiftyone", rows, {**refused, "sample 2": "malformed"})
+    assert dict(done.rows["data/b.jpg:0"]["attributes"]) == {"occluded": "True"}
+
+
+@pytest.mark.parametrize(
+    ("document", "expected", "reasons"),
+    [
+        pytest.param(
+            {"classes": ["yield", "stop"], "labels": {"a": [{**BARE, "label": 1}], "b": None}},
+            {"a:0": ("a.jpg", *QUARTER)}, {}, id="detections by number",
+        ),
+        pytest.param(
+            {"classes": None, "labels": {"a": [{**BARE, "label": "stop"}], "b": []}},
+            {"a:0": ("a.jpg", *QUARTER)}, {}, id="detections by name",
+        ),
+        pytest.param(
+            {"classes": ["yield", "stop"], "labels": {"a": 1, "b": 9}},
+            {"a:0": ("a.jpg", "stop", (0, 0, 64, 48))}, {"b:0": "unknown_class"}, id="classes by number",
+        ),
+        pytest.param(
+            {"labels": {"a": "stop", "c": "stop"}},
+            {"a:0": ("a.jpg", "stop", (0, 0, 64, 48))}, {"c:0": "missing_image"}, id="classes by name",
+        ),
+    ],
+)  # fmt: skip
+def test_fiftyone_labels(secondlook: Command, tmp_path: Path, document: Any, expected: Found, reasons: Any) -> None:
+    root = lay_out(tmp_path / "fo", {"labels.json": document, "data/a.jpg": PICTURE, "data/b.png": PICTURE})
+
+    check(read(secondlook, root), root / "data", "fiftyone", expected, reasons)
+
+
+def test_fiftyone_asks_which_field_holds_the_labels(secondlook: Command, tmp_path: Path) -> None:
+    sample = {"filepath": "data/a.jpg", "first": detections(DETECTION), "second": detections()}
+    root = lay_out(tmp_path / "fo", {"samples.json": {"samples": [sample]}, "data/a.jpg": PICTURE})
+
+    done = read(secondlook, root)
+
+    assert done.result.code == 1
+    assert "first, second; name one with `label_from`" in done.result.err
+    assert list(read(secondlook, root, "--label-from", "first").rows) == ["data/a.jpg:0"]
+
+
+def region(kind: str, value: dict[str, Any], **other: Any) -> dict[str, Any]:
+    sizes = {"original_width": 64, "original_height": 48, "image_rotation": 0}
+    return {"id": "r", "type": kind, "from_name": "label", "to_name": "image", "value": value, **sizes, **other}
+
+
+RECTANGLE = {"x": 25, "y": 50, "width": 50, "height": 25, "rotation": 0, "rectanglelabels": ["stop"]}
+LABELSTUDIO = [
+    pytest.param([region("rectanglelabels", RECTANGLE)], {"0": QUARTER}, {}, id="percent"),
+    pytest.param(
+        [region("polygonlabels", {"points": [[25, 50], [75, 50], [75, 75]], "polygonlabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="polygon",
+    ),
+    pytest.param(
+        [region("rectanglelabels", {**RECTANGLE, "x": 50, "y": 25, "width": 25, "height": 50, "rotation": 90})],
+        {"0": ("stop", (8, 12, 24, 16))}, {}, id="turned clockwise about its top left corner, in px",
+    ),
+    pytest.param(
+        [region("rectangle", {**RECTANGLE, "rectanglelabels": None}), region("labels", {"labels": ["stop"]})],
+        {"0": QUARTER}, {}, id="shape and label apart",
+    ),
+    pytest.param(
+        [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "not_selected"},
+        id="brush",
+    ),
+    pytest.param([{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"}, id="choice"),
+    pytest.param([region("rectanglelabels", {"x": 1})], {}, {"0": "bad_coordinates"}, id="half a box"),
+    pytest.param([region("polygonlabels", {"points": "x"})], {}, {"0": "malformed"}, id="polygon of text"),
+    pytest.param(
+        [region("rectanglelabels", RECTANGLE, original_width=99)], {}, {"0": "size_mismatch"}, id="another image",
+    ),
+    pytest.param(
+        [region("rectanglelabels", RECTANGLE, original_width=None)], {"0": QUARTER}, {}, id="size unknown",
+    ),
+    pytest.param([], {}, {}, id="no objects"),
+    pytest.param([5], {}, {"0": "not_selected"}, id="a result that is none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("results", "expected", "reasons"), LABELSTUDIO)
+def test_labelstudio(
+    secondlook: Command, tmp_path: Path, results: list[Any], expected: Any, reasons: dict[str, str]
+) -> None:
+    unread = {"result": [region("rectanglelabels", {**RECTANGLE, "rectanglelabels": ["never"]})]}
+    cancelled = {**unread, "was_cancelled": True}
+    tasks = [
+        {"id": 5, "data": {"image": "/data/upload/1/a.jpg"}, "annotations": [cancelled, {"result": results}, unread]},
+        {"id": 6, "data": {"image": "/data/local-files/?d=deep/b%20c.jpg"}, "annotations": [
+            unread, {"ground_truth": True, "result": [
+                region("rectanglelabels", RECTANGLE),
+                region("choices", {"choices": ["far"]}, from_name="distance")]}]},
+        {"id": 7, "data": {"image": "https://host/x/d.jpg?key=1"}, "annotations": [], "predictions": [unread]},
+        {"id": 8, "image": "d.jpg", "label": []},
+    ]  # fmt: skip
+    root = lay_out(tmp_path / "ls", {"export.json": tasks, "images/a.jpg": PICTURE, "images/deep/b c.jpg": PICTURE})
+
+    done = read(secondlook, root / "export.json")
+
+    rows = {f"5:{place}": ("a.jpg", *rest) for place, rest in expected.items()}
+    rows["6:0"] = ("deep/b c.jpg", *QUARTER)
+    refused = {f"5:{place}": reason for place, reason in reasons.items()}
+    check(done, root / "images", "labelstudio", rows, {**refused, "task 8": "malformed"})
+    assert dict(done.rows["6:0"]["attributes"]) == {"distance": "far"}
+
+
+def test_our_own_parquet_comes_back_whole(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5.25, 6, 10, 12]}
+    annotation |= {"segmentation": [[5, 6, 15, 6, 15, 18]], "attributes": {"far": True}}
+    document = coco(
+        [{"id": 1, "file_name": "a.jpg"}], [annotation, {**annotation, "id": 2, "category_id": None}], ["stop"]
+    )
+    lay_out(tmp_path, {"images/a.jpg": PICTURE, "a.json": document, "other/images/a.jpg": PICTURE})
+    monkeypatch.chdir(tmp_path)
+    first = read(secondlook, Path("a.json"))
+
+    second = read(secondlook, first.out)
+
+    assert "is read as parquet" in second.result.err
+    ids = {"instance_id", "image_id"}
+    without_ids = [{k: v for k, v in row.items() if k not in ids} for row in first.rows.values()]
+    assert [{k: v for k, v in row.items() if k not in ids} for row in second.rows.values()] == without_ids
+    moved = read(secondlook, first.out, "--images", tmp_path / "other")
+    assert {row["image_path"] for row in moved.rows.values()} == {f"{tmp_path}/other/images/a.jpg"}
+    rejects = read(secondlook, first.rejects)
+    assert rejects.result.code == 1
+    assert "reject rows" in rejects.result.err
+
+
+def test_pictures_are_not_opened_where_the_stated_sizes_are_trusted(secondlook: Command, tmp_path: Path) -> None:
+    sized = [{"id": 1, "file_name": "gone.jpg", "width": 64, "height": 48}, {"id": 2, "file_name": "unknown.jpg"}]
+    annotations = [
+        {"id": number, "image_id": image, "category_id": 1, "bbox": box}
+        for number, image, box in ((1, 1, [60, 6, 10, 12]), (2, 2, [5, 6, 10, 12]), (3, 1, [64, 0, 9, 9]))
+    ]
+    root = lay_out(tmp_path / "data", {"a.json": coco(sized, annotations, ["stop"])})
+
+    trusting = read(secondlook, root / "a.json", classes=["stop"], dataset={"check_images": False})
+
+    assert {number: row["w"] for number, row in trusting.rows.items()} == {"1": 4}
+    assert trusting.reasons == {"2": "missing_image", "3": "box_outside"}
+    assert secondlook("crop", trusting.out, "--out", tmp_path / "crops.parquet").code == 1
+    checking = read(secondlook, root / "a.json", classes=["stop"])
+    assert set(checking.reasons.values()) == {"missing_image"}
+
+
+def test_rows_are_packed_as_they_come_and_none_is_lost(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondlook.ingest.sink.ROWS_PER_TABLE", 7)
+    annotations = [
+        {"id": number, "image_id": 1, "category_id": 1, "bbox": [1, 1, number % 3, 9]} for number in range(100)
+    ]
+    root = lay_out(
+        tmp_path / "data", {"a.jpg": PICTURE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
+    )
+
+    done = read(secondlook, root / "a.json")
+
+    assert sorted(map(int, done.rows)) == [number for number in range(100) if number % 3]
+    assert sorted(map(int, done.reasons)) == [number for number in range(100) if number % 3 == 0]
+    assert "66 objects in 1 images, 0 reference objects, 34 refused, rejects: empty_box 34" in done.result.err
+
+
+def test_a_dataset_is_opened_once(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, files, _ = ROBOFLOW[0].values
+    root = lay_out(tmp_path / "export", files)
+    opened: list[Path] = []
+    read_bytes = zipped.read_bytes
+    monkeypatch.setattr(zipped, "read_bytes", lambda path: [opened.append(path), read_bytes(path)][1])
+
+    assert read(secondlook, root).result.code == 0
+
+    assert Counter(path.parent.name for path in opened) == {"train": 1, "valid": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param("annotations/instances.json", None, id="COCO with a folder of images"),
+        pytest.param("labels.json", None, id="FiftyOne's COCO export"),
+        pytest.param("images/camera.json", "folders", id="another JSON file"),
+    ],
+)
+def test_the_folder_of_a_coco_file_is_not_taken_for_class_folders(
+    secondlook: Command, tmp_path: Path, name: str, kind: str | None
+) -> None:
+    document = {"focal": 1} if kind else coco([], [], ["stop"])
+    root = lay_out(tmp_path / "data", {"images/a.jpg": PICTURE, name: document})
+
+    done = read(secondlook, root)
+
+    if kind:
+        assert f"is read as {kind}" in done.result.err
+    else:
+        assert done.result.code == 1
+        assert f"{root / name} looks like one; give that file" in done.result.err
+
+
+ODD: list[Any] = [None, 5, -1, 1e300, "x", "\ud800", [], {}, [[]], [None], {"a": 1}, True, [1, 2, 3, 4], 10**400]
+SOUND = {
+    "bdd100k": [{"name": "x.jpg", "size": {"width": 64, "height": 48}, "labels": [
+        {"id": 1, "category": "car", "box2d": BOX2D, "attributes": {"far": True}, "poly2d": [{"vertices": TRIANGLE}]},
+        {"category": "sky", "rle": {"size": [48, 64], "counts": "T"}}]}],
+    "labelstudio": [{"id": 5, "data": {"image": "x.jpg"}, "annotations": [{"result": [
+        region("rectanglelabels", {**RECTANGLE, "rotation": 30}), region("choices", {"choices": ["far"]}),
+        region("polygonlabels", {"points": TRIANGLE, "polygonlabels": ["stop"]}, id="s")]}]}],
+    "fiftyone": {"samples": [fiftyone_sample(detections({**DETECTION, "attributes": {"far": {"value": 1}}})),
+        fiftyone_sample({"_cls": "Polylines", "polylines": [
+            {"label": "stop", "closed": True, "points": [[[0.1, 0.2], [0.5, 0.2], [0.5, 0.6]]]}]})]},
+    "coco": coco([{"id": 1, "file_name": "x.jpg", "width": 64, "height": 48}],
+                 [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 6, 10, 12], "attributes": {"far": True},
+                   "segmentation": [[5, 6, 15, 6, 15, 18]]}], ["stop"]),
+    "mapillary": vistas(CAR),
+}  # fmt: skip
+
+
+def _places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else []
+    return [path, *(place for key in keys for place in _places(node[key], (*path, key)))]
+
+
+def _replaced(document: Any, place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
+    copy = json.loads(json.dumps(document))
+    node = copy
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_an_odd_value_anywhere_is_a_reject_or_one_sentence(tmp_path: Path, kind: str) -> None:
+    name = {"fiftyone": "samples.json", "mapillary": "v2.0/polygons/x.json"}.get(kind, "x.json")
+    root = lay_out(tmp_path / "data", {"x.jpg": PICTURE, "images/x.jpg": PICTURE, "data/a.jpg": PICTURE})
+    spec = Dataset(path=str(root if kind == "mapillary" else root / name), format=kind)  # type: ignore[arg-type]
+    options = IngestOptions(max_reject_fraction=1)
+    for number, (place, odd) in enumerate(itertools.product(_places(SOUND[kind]), ODD)):
+        dataset = spec.model_copy(update={"check_images": number % 3 > 0})
+        lay_out(root, {name: json.dumps(_replaced(SOUND[kind], place, odd)).encode()})
+        with contextlib.suppress(DataError):
+            result = ingest_path(dataset, options)
+            write(result, options, Places("x", root / "i.parquet", root / "r.parquet", None))
+
+
+PIECES = [b"nan", b"-1", b"1e309", b"9" * 400, b"\xff", b"\0", b"<", b"&", b"\n", b"]]>", b"<!--", b"{", b"*a", b""]
+TEXTS = {
+    "voc": ("a.xml", voc_file(voc_object()).encode()),
+    "yolo": ("labels/a.txt", b"1 0.5 0.5 0.25 0.5\n0 0 0 0.5 0 0.5 0.5\n"),
+    "names": ("data.yaml", b"names:\n  0: stop\n  1: yield\n"),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_broken_piece_of_text_anywhere_is_a_reject_or_one_sentence(tmp_path: Path, kind: str) -> None:
+    dice = np.random.default_rng(0)
+    files = {
+        "a.jpg": PICTURE,
+        "images/a.jpg": PICTURE,
+        "data.yaml": b"names: [stop, yield]",
+        "labels/a.txt": b"0 0 0 1 1",
+    }
+    root = lay_out(tmp_path / "data", files)
+    dataset = Dataset(path=str(root), format="voc" if kind == "voc" else "yolo")
+    options = IngestOptions(max_reject_fraction=1)
+    name, text = TEXTS[kind]
+    for _ in range(200):
+        start, length = int(dice.integers(len(text))), int(dice.integers(4))
+        piece = PIECES[int(dice.integers(len(PIECES)))]
+        lay_out(root, {name: text[:start] + piece + text[start + length :]})
+        with contextlib.suppress(DataError):
+            write(ingest_path(dataset, options), options, Places("x", root / "i.parquet", root / "r.parquet", None))
+
+
+def test_links_are_followed_and_circles_are_left(tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "data", {"a/1.jpg": PICTURE})
+    (root / "a" / "circle").symlink_to(root)
+    lay_out(tmp_path / "elsewhere", {"2.jpg": PICTURE})
+    (root / "b").symlink_to(tmp_path / "elsewhere")
+
+    assert zipped.list_files(root) == ["a/1.jpg", "b/2.jpg"]
+
+
+def test_threads_share_one_zip(secondlook: Command, tmp_path: Path) -> None:
+    packed = zip_up(lay_out(tmp_path / "export", {f"stop/{number}.png": PICTURE for number in range(60)}))
+    done = read(secondlook, packed)
+    outs = [tmp_path / name for name in ("one.parquet", "four.parquet")]
+
+    for out, threads in zip(outs, (1, 4), strict=True):
+        assert secondlook("crop", done.out, "--out", out, "--threads", threads).code == 0
+
+    assert len(read_rows(outs[0])) == 60
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+@pytest.mark.parametrize("kind", [name for name in formats.READERS if name not in {"coco", "objects365", "parquet"}])
+def test_a_folder_that_holds_nothing_of_a_format_is_one_sentence(
+    secondlook: Command, tmp_path: Path, kind: str
+) -> None:
+    root = lay_out(tmp_path / "data", {"notes.md": "nothing", "empty.json": "{}"})
+    path = root / "empty.json" if kind in {"bdd100k", "labelstudio"} else root
+
+    done = read(secondlook, path, "--format", kind)
+
+    assert done.result.code == 1
+    assert done.result.err.count("\n") == 1
+    assert str(root) in done.result.err
+
+
+def _real_counts(root: Path) -> Counter[str]:
+    names = (line.split()[0] for path in sorted(root.rglob("*.txt")) for line in path.read_text().splitlines())
+    return Counter(names)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("kind", "path", "pictures", "objects", "label"),
+    [
+        pytest.param("voc", "road_signs_voc", None, 339, "speedlimit", id="road_signs_voc"),
+        pytest.param("voc", "road_signs_voc_rgba_png", None, 13, "trafficlight", id="RGBA PNG"),
+        pytest.param("yolo", "coco128/object_detection", "coco128/images", 184, "0", id="boxes without names"),
+        pytest.param("yolo", "coco128/instance_segmentation", "coco128/images", 183, "13", id="polygons"),
+        pytest.param("roboflow", "roboflow_coco", None, 143, "yaya-gecidi", id="roboflow_coco"),
+        pytest.param("folders", "sign_crops_grey28", None, 3699, "round", id="class folders"),
+    ],
+)
+def test_real_folders(
+    secondlook: Command, shared_data: Path, tmp_path: Path, kind: str, path: str, pictures: str | None, objects: int,
+    label: str,
+) -> None:  # fmt: skip
+    out, rejects = tmp_path / "out.parquet", tmp_path / "rejects.parquet"
+    arguments = ["--images", shared_data / pictures] if pictures else []
+    places = ["--out", out, "--rejects", rejects, "--options", "{max_reject_fraction: 1}"]
+
+    result = secondlook("ingest", shared_data / path, *arguments, *places)
+
+    assert result.code == 0, result.err
+    assert f"is read as {kind}" in result.err
+    rows = read_rows(out)
+    assert len(rows) == objects
+    assert label in {row["given_raw"] for row in rows}
+    assert {row["reason"] for row in read_rows(rejects)} <= {"missing_image"}  # half of roboflow_coco is not here
+    if kind == "yolo":
+        assert Counter(row["given_raw"] for row in rows) == _real_counts(shared_data / path)
+
+
+@pytest.mark.real
+def test_a_real_roboflow_zip_gives_the_objects_of_its_folder(
+    secondlook: Command, shared_data: Path, tmp_path: Path
+) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "export"), "zip", shared_data / "roboflow_coco"))
+
+    rows = read(secondlook, packed).rows
+    out = tmp_path / "folder.parquet"
+    arguments = ["--out", out, "--options", "{max_reject_fraction: 1}"]
+    assert secondlook("ingest", shared_data / "roboflow_coco", *arguments).code == 0
+
+    shape = ("source_id", "width", "x", "y", "w", "h", "given_raw", "segmentation")
+    assert {row["source_id"]: [row[key] for key in shape] for row in read_rows(out)} == {
+        number: [row[key] for key in shape] for number, row in rows.items()
+    }
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("path", "labels"),
+    [
+        pytest.param("label/testcases/example_annotation.json", {"car": 4}, id="polygons"),
+        pytest.param("label/testcases/example_ignore_annotation.json", None, id="boxes"),
+        pytest.param("label/testcases/panseg_bdd100k/panseg_bdd100k.json", None, id="panoptic polygons"),
+        pytest.param("eval/testcases/rle/seg/gt/0.json", None, id="masks"),
+    ],
+)
+def test_real_bdd100k_files_have_the_keys_we_read(shared_data: Path, path: str, labels: dict[str, int] | None) -> None:
+    file = shared_data / "formats" / "bdd100k" / "tests" / path
+    dataset = Dataset(path=str(file))
+
+    entries = list(formats.READERS[formats.detect(dataset)](dataset).entries)
+
+    document = json.loads(file.read_text())
+    frames = document["frames"] if isinstance(document, dict) else document
+    expected = Counter(label["category"] for frame in frames for label in frame["labels"] or [])
+    assert Counter(getattr(entry, "label", "refused") for entry in entries) == (labels or expected)
