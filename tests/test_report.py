@@ -308,7 +308,7 @@ def test_a_browser_shows_the_counts_and_runs_nothing(hostile: Path, tmp_path: Pa
     assert dom.cards() == Page(page).cards()
     assert not [tag for tag, _ in dom.tags if tag == "script"]
     assert SCRIPT in dom.text
-    assert len([tag for tag, _ in dom.tags if tag == "svg"]) == 4
+    assert len([tag for tag, _ in dom.tags if tag == "svg"]) == 9  # four plots and five charts
     title = re.search(r"<title>(.*?)</title>", dom.source)
     assert title is not None
     assert title[1].startswith("Second Look: signs &amp; &lt;b&gt;bold")

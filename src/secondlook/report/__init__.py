@@ -10,6 +10,7 @@ import jinja2
 import pandas as pd
 
 from secondlook import files, progress, records
+from secondlook.charts import draw_all, load_table
 from secondlook.config import ReportOptions
 from secondlook.errors import DataError
 from secondlook.report import plots
@@ -39,6 +40,7 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
         "made_by": records.made_by(results / "consensus" / "consensus.parquet"),
         "crops": changed_crops(results, objects, options.changed_crops),
         "versions": versions(),
+        "charts": draw_all(load_table(instances), taxonomy.classes),
         "style": (_HERE / "page.css").read_text(encoding="utf-8"),
         **_tables_and_plots(results / "evaluate", objects, taxonomy),
     }

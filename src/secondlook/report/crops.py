@@ -1,4 +1,4 @@
-"""The strip of changed crops: pictures from the shards, as data addresses inside the page."""
+"""The strip of changed crops: images from the shards, as data addresses inside the page."""
 
 import base64
 from dataclasses import dataclass

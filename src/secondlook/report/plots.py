@@ -1,36 +1,15 @@
-"""The plots of the report as inline SVG; the same figures give the same bytes."""
+"""The plots of the report as inline SVG."""
 
-import io
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-INK, SOFT, LINE = "#1d2733", "#66758a", "#d5dce4"
-KEEP, RELABEL, REVIEW = "#3f8f6b", "#2f6fb3", "#d9902f"
-ACTION_COLOURS = {"keep": KEEP, "relabel": RELABEL, "review": REVIEW}
+from secondlook.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
+
+ACTION_COLOURS = {"keep": GREEN, "relabel": BLUE, "review": AMBER}
 NO_ANSWER = "(no answer)"
-
-_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "secondlook",
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a dollar in a class name is a dollar
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "xtick.color": SOFT,
-    "ytick.color": INK,
-    "text.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-}
 
 
 def accuracies(table: pd.DataFrame) -> str:
@@ -38,15 +17,15 @@ def accuracies(table: pd.DataFrame) -> str:
 
     def draw(axes: Axes) -> None:
         rows = np.arange(len(table))[::-1]
-        colours = [REVIEW if name == "given" else RELABEL if "consensus" in name else SOFT for name in table["judge"]]
+        colours = [AMBER if name == "given" else BLUE if "consensus" in name else SOFT for name in table["judge"]]
         axes.hlines(rows, table["accuracy_low"], table["accuracy_high"], color=colours, linewidth=3, alpha=0.45)
         axes.scatter(table["accuracy"], rows, color=colours, s=44, zorder=3)
         axes.set_yticks(rows, table["judge"])
         axes.set_xlim(min(0.5, float(table["accuracy_low"].min()) - 0.03), 1.01)
-        axes.set_xlabel("accuracy, 95 % interval by picture")
+        axes.set_xlabel("accuracy, 95 % interval by image")
         axes.grid(axis="x", color=LINE, linewidth=0.7)
 
-    return _svg(draw, width=7.0, height=0.9 + 0.36 * len(table))
+    return svg(draw, width=7.0, height=0.9 + 0.36 * len(table))
 
 
 def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> str:
@@ -66,7 +45,7 @@ def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> str:
         axes.set_xlabel("objects, by given label")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
 
-    return _svg(draw, width=7.0, height=1.2 + 0.3 * max(1, len(names)))
+    return svg(draw, width=7.0, height=1.2 + 0.3 * max(1, len(names)))
 
 
 def confusion(table: pd.DataFrame, classes: Sequence[str]) -> str:
@@ -88,7 +67,7 @@ def confusion(table: pd.DataFrame, classes: Sequence[str]) -> str:
         axes.set_ylabel("truth")
         axes.spines[:].set_visible(False)
 
-    return _svg(draw, width=1.6 + 0.5 * len(answers), height=1.4 + 0.42 * max(1, len(present)))
+    return svg(draw, width=1.6 + 0.5 * len(answers), height=1.4 + 0.42 * max(1, len(present)))
 
 
 def calibration(table: pd.DataFrame) -> str:
@@ -97,7 +76,7 @@ def calibration(table: pd.DataFrame) -> str:
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.2, zorder=1)
         sizes = 20 + 260 * table["n"] / max(1, table["n"].sum())
-        axes.scatter(table["mean_confidence"], table["accuracy"], s=sizes, color=RELABEL, alpha=0.75, zorder=3)
+        axes.scatter(table["mean_confidence"], table["accuracy"], s=sizes, color=BLUE, alpha=0.75, zorder=3)
         for _, row in table.iterrows():
             place = (row["mean_confidence"], row["accuracy"])
             axes.annotate(
@@ -108,15 +87,4 @@ def calibration(table: pd.DataFrame) -> str:
         axes.set_xlabel("posterior of the proposal")
         axes.set_ylabel("share that is right")
 
-    return _svg(draw, width=4.4, height=3.8)
-
-
-def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        draw(figure.subplots())
-        text = io.StringIO()
-        figure.savefig(
-            text, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        )
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return svg(draw, width=4.4, height=3.8)

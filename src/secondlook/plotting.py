@@ -1,0 +1,39 @@
+"""What every plot of the house shares: colours, style, and SVG whose bytes follow from the figures alone."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, SOFT, LINE = "#1d2733", "#66758a", "#d5dce4"
+GREEN, BLUE, AMBER = "#3f8f6b", "#2f6fb3", "#d9902f"
+
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "secondlook",
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar in a class name is a dollar
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": INK,
+    "text.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
+    """Return what `draw` puts on fresh axes as an SVG element of `width` x `height` inches."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        draw(figure.subplots())
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata=_NO_METADATA)
+    return text.getvalue()[text.getvalue().index("<svg") :]
