@@ -1,4 +1,4 @@
-"""Crop: one decode per picture against a reference that opens the picture again for each box.
+"""Crop: one decode per image against a reference that opens the image again for each box.
 
 Both cut the same boxes and encode the same crops, turn by turn in one run; the figure is the median of the ratios.
 """
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 2048, 1536
 
 
 def main() -> None:
-    """Draw pictures, cut them both ways, print the ratio."""
+    """Draw images, cut them both ways, print the ratio."""
     with tempfile.TemporaryDirectory() as folder:
         rows = _draw(Path(folder))
         ratios, ours = [], []
@@ -29,11 +29,9 @@ def main() -> None:
             again = _seconds(lambda: [_reopen_and_cut(row) for row in rows])
             ratios.append(again / once)
             ours.append(len(rows) / once)
-    print(f"{PICTURES} pictures {WIDTH}x{HEIGHT} px, {BOXES} boxes each, one thread, CPU seconds")
-    print(
-        f"crops per second: {median(ours):.0f} (once per picture), {median(ours) / median(ratios):.0f} (once per box)"
-    )
-    print(f"result: crop {median(ratios):.1f} once per picture against once per box")
+    print(f"{PICTURES} images {WIDTH}x{HEIGHT} px, {BOXES} boxes each, one thread, CPU seconds")
+    print(f"crops per second: {median(ours):.0f} (once per image), {median(ours) / median(ratios):.0f} (once per box)")
+    print(f"result: crop {median(ratios):.1f} once per image against once per box")
 
 
 def _draw(folder: Path) -> list[dict[str, object]]:

@@ -1,6 +1,6 @@
 """Embed: batches, decoded ahead, against one crop at a time through the checkpoint's own processor.
 
-The reference does what the published scripts do per object: processor on one picture, forward on one picture.
+The reference does what the published scripts do per object: processor on one image, forward on one image.
 Same weights (DINOv2 of small size, random), same crops, turn by turn in one run; medians of the ratios.
 """
 

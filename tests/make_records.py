@@ -25,7 +25,7 @@ def taxonomy(classes: Sequence[str] | Mapping[str, Sequence[str]]) -> Taxonomy:
 
 
 def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
-    """Write instance rows; every column but `instance_id` has a default, each object its own picture."""
+    """Write instance rows; every column but `instance_id` has a default, each object its own image."""
     default = {"source_id": "1", "width": 64, "height": 48, "x": 1.0, "y": 2.0, "w": 10.0, "h": 12.0, "shard": 0}
     filled = []
     for row in rows:
@@ -109,7 +109,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def noise(seed: int, width: int = 20, height: int = 20) -> NDArray[np.uint8]:
-    """Return a picture of noise."""
+    """Return an image of noise."""
     return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
 
 

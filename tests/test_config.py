@@ -195,7 +195,7 @@ def test_a_sound_config_says_what_would_run_and_what_is_missing(
         "config.yaml: sound",
         "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
         "  would run: ingest 1, crop 4, train 0, embed 4, label 3, consensus 1, evaluate 1, export 1, report 1",
-        "  missing: signs.json; fetch the dataset, or correct its path in signs.yaml",
+        "  missing: signs.json; place the data there, or correct the path in signs.yaml",
     ]
 
 
@@ -227,7 +227,8 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
     assert re.search(r"would run: ingest 1, crop \d+, train \d+, .*report 1", result.out)
     shipped = load_config(ROOT / "config.yaml").model_dump()
     default = Config().model_dump()
-    own = {"preset", "shards", "encoders", "classifiers", "labelers"}
+    shipped["fetch"]["sources"] = default["fetch"]["sources"]
+    own = {"preset", "shards", "fetch", "encoders", "classifiers", "labelers"}
     assert {key: shipped[key] for key in shipped.keys() - own} == {key: default[key] for key in default.keys() - own}
 
 
@@ -240,7 +241,7 @@ def test_the_plan_counts_what_it_can(secondlook: Command, monkeypatch: pytest.Mo
 
     assert before.out.splitlines() == [
         "task signs: 16 jobs in 3 shards",
-        "  objects: not known before the dataset is there; run again then",
+        "  objects: not known before `ingest`; run again then",
     ]
     assert after.out.splitlines()[1:] == [
         "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",

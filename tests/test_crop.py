@@ -1,4 +1,4 @@
-"""Crop: every object of a shard cut out of pictures that are decoded once."""
+"""Crop: every object of a shard cut out of images that are decoded once."""
 
 from collections import Counter
 from pathlib import Path
@@ -122,7 +122,7 @@ def test_a_crop_is_every_touched_pixel(
 def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
     pictures = [picture(tmp_path, number) for number in range(4)]
     done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number // 2) for number in range(8)], ["stop"]))
-    (tmp_path / "images" / "0.jpg").write_bytes(b"no picture any more")
+    (tmp_path / "images" / "0.jpg").write_bytes(b"no image any more")
     (tmp_path / "images" / "1.jpg").unlink()
     out, beside = tmp_path / "crops.parquet", tmp_path / "crops.rejects.parquet"
 
@@ -130,7 +130,7 @@ def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Comm
 
     assert stopped.code == 1
     assert stopped.err.splitlines()[-1] == (
-        f"secondlook: 4 of 8 objects lie in pictures that cannot be decoded; see {beside}."
+        f"secondlook: 4 of 8 objects lie in images that cannot be decoded; see {beside}."
     )
     assert not out.exists()
     assert {row["source_id"]: row["reason"] for row in read_rows(beside)} == dict.fromkeys("0123", "unreadable_image")

@@ -63,7 +63,7 @@ def embed(secondlook: Command, crops: Path, out: Path, **options: Any) -> NDArra
 
 
 def by_hand(folder: Path, kind: str, pixels: Pixels, pool: Callable[[Any], Any]) -> NDArray[np.float32]:
-    """Ask the model itself about one square picture, and pool its output (1, ...) with `pool`."""
+    """Ask the model itself about one square image, and pool its output (1, ...) with `pool`."""
     import timm
     import torch
     from transformers import AutoModel
@@ -173,7 +173,7 @@ def test_no_crops_give_no_vectors(secondlook: Command, checkpoint: Callable[[str
 
 
 def striped() -> Pixels:
-    """Return a wide picture, 80 x 20 px: green ends of 8 px, red left of the middle, blue right of it."""
+    """Return a wide image, 80 x 20 px: green ends of 8 px, red left of the middle, blue right of it."""
     picture = np.zeros((20, 80, 3), dtype=np.uint8)
     picture[:, :40, 0] = picture[:, 40:, 2] = 255
     picture[:, :8] = picture[:, -8:] = (0, 255, 0)

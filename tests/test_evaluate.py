@@ -46,7 +46,7 @@ def evaluate(secondlook: Command, arguments: list[Any], options: str = "{}") -> 
 
 
 def random_task(objects: int = 150, seed: int = 0) -> tuple[Rows, dict[str, dict[str, str | None]]]:
-    """Draw objects, three to a picture, and two labelers; a tenth of the truth is unknown, `turn` is never true."""
+    """Draw objects, three to an image, and two labelers; a tenth of the truth is unknown, `turn` is never true."""
     random = np.random.default_rng(seed)
 
     def noisy(truth: str, right: float, silent: float) -> str | None:
@@ -57,7 +57,7 @@ def random_task(objects: int = 150, seed: int = 0) -> tuple[Rows, dict[str, dict
     rows: Rows = []
     for index in range(objects):
         truth = str(random.choice(CLASSES[:3], p=[0.6, 0.3, 0.1]))
-        row: dict[str, Any] = {"instance_id": f"o{index:03d}", "image_id": f"picture {index // 3}"}
+        row: dict[str, Any] = {"instance_id": f"o{index:03d}", "image_id": f"image {index // 3}"}
         row |= {"given": noisy(truth, 0.7, 0.05), "label": noisy(truth, 0.9, 0.02), "majority": noisy(truth, 0.8, 0)}
         row["action"] = str(random.choice(["keep", "relabel", "review"]))
         row["confidence"] = round(float(random.uniform(0.3, 1)), 3)
@@ -240,7 +240,7 @@ def judged(right: NDArray[np.bool_], picture: NDArray[np.int64], seed: int) -> S
 
 
 def test_interval_holds_the_truth_about_nineteen_times_in_twenty() -> None:
-    """Pictures have their own difficulty (beta, mean 0.8), objects of a picture share it."""
+    """Images have their own difficulty (beta, mean 0.8), objects of an image share it."""
     random = np.random.default_rng(0)
     held = naive = 0
     runs = 300
@@ -253,7 +253,7 @@ def test_interval_holds_the_truth_about_nineteen_times_in_twenty() -> None:
         by_object = judged(right, np.arange(len(right)), run).accuracy
         naive += by_object.low <= 0.8 <= by_object.high
     assert 0.90 <= held / runs <= 0.98
-    assert naive < held, "an interval that ignores pictures is too narrow"
+    assert naive < held, "an interval that ignores images is too narrow"
 
 
 def test_copies_in_one_picture_teach_nothing_new() -> None:

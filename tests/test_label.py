@@ -211,7 +211,7 @@ FOREIGN: dict[str, Any] = {"kind": "classifier", "weights": "named by the workfl
 
 
 def probabilities_by_hand(pth: Path, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the softmax over the outputs for the picture of noise of that seed."""
+    """Return the softmax over the outputs for the image of noise of that seed."""
     import timm
     import torch
 

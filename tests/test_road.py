@@ -1,4 +1,4 @@
-"""The whole road, command by command, on a slice of real street pictures."""
+"""The whole road, command by command, on a slice of real street images."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_real_street_pictures_from_a_coco_file_to_a_corrected_one(
 
 
 def slice_of_gtsdb(gtsdb: Path, folder: Path) -> Path:
-    """Write the first pictures' annotations and a task file for them; return the task file."""
+    """Write the first images' annotations and a task file for them; return the task file."""
     document = json.loads((gtsdb / "instances_default.json").read_text())
     document["images"] = document["images"][:PICTURES]
     kept = {image["id"] for image in document["images"]}

@@ -28,11 +28,11 @@ FILES = ["config.json", "labels.json", "metrics.csv", "model.safetensors"]
 
 
 def reference(classes: list[str] = CLASSES, per_class: int = PER_CLASS) -> Rows:
-    """Return crops of each class, two to a picture."""
+    """Return crops of each class, two to an image."""
     return [
         {
             "instance_id": f"{name}{index:02d}",
-            "image_id": f"picture {name} {index // 2}",
+            "image_id": f"image {name} {index // 2}",
             "trusted": name,
             "pixels": drawn(name, index),
         }
@@ -143,23 +143,21 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_rest(
 
 # --- the split ---------------------------------------------------------------------------------------------------
 
-# pictures, each with the classes of its crops
+# images, each with the classes of its crops
 SPLITS: list[Any] = [
-    pytest.param([["red"]] * 20 + [["green"]] * 20, id="one crop a picture"),
-    pytest.param([["red", "green"]] * 10, id="pictures shared by the classes"),
+    pytest.param([["red"]] * 20 + [["green"]] * 20, id="one crop an image"),
+    pytest.param([["red", "green"]] * 10, id="images shared by the classes"),
     pytest.param([["red"]] + [["green"]] * 30, id="a class with one crop keeps it for training"),
-    pytest.param([["red", "red", "red"], ["red"], ["green"], ["green"]], id="few pictures"),
-    pytest.param([["red", "green"]], id="one picture: nothing can be held out"),
-    pytest.param([["red", "green", "green"], ["green"] * 40], id="one large picture"),
+    pytest.param([["red", "red", "red"], ["red"], ["green"], ["green"]], id="few images"),
+    pytest.param([["red", "green"]], id="one image: nothing can be held out"),
+    pytest.param([["red", "green", "green"], ["green"] * 40], id="one large image"),
 ]
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("pictures", SPLITS)
 def test_split(pictures: list[list[str]], seed: int) -> None:
-    rows = [
-        {"image_id": f"picture {number}", "trusted": name} for number, names in enumerate(pictures) for name in names
-    ]
+    rows = [{"image_id": f"image {number}", "trusted": name} for number, names in enumerate(pictures) for name in names]
     training, validation = split_by_picture(rows, ClassifierOptions(seed=seed))
     assert sorted(training + validation) == list(range(len(rows)))
     assert not {rows[row]["image_id"] for row in training} & {rows[row]["image_id"] for row in validation}
@@ -169,7 +167,7 @@ def test_split(pictures: list[list[str]], seed: int) -> None:
 
 
 def test_split_follows_the_seed_and_not_the_order() -> None:
-    rows = [{"image_id": f"picture {number}", "trusted": "red"} for number in range(30)]
+    rows = [{"image_id": f"image {number}", "trusted": "red"} for number in range(30)]
     chosen = [split_by_picture(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
@@ -205,7 +203,7 @@ def test_a_class_without_crops_is_said_and_has_an_output_that_never_wins(secondl
 
 
 def test_one_picture_trains_without_validation(secondlook: Command, tmp_path: Path) -> None:
-    rows = [{**row, "image_id": "the only picture"} for row in reference()]
+    rows = [{**row, "image_id": "the only image"} for row in reference()]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
     result = train(secondlook, crops, tmp_path / "classifier", epochs=1)
     labels = json.loads((tmp_path / "classifier" / "labels.json").read_text(encoding="utf-8"))

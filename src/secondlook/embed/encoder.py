@@ -21,7 +21,7 @@ class Preprocessing:
 
 
 class Encoder(Protocol):
-    """Turns normalised pictures (n, 3, s, s) into features (n, dimensions)."""
+    """Turns normalised images (n, 3, s, s) into features (n, dimensions)."""
 
     preprocessing: Preprocessing
     revision: str

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: every judge against the truth, with n and an interval clustered by picture."""
+"""Stage `evaluate`: every judge against the truth, with n and an interval clustered by image."""
 
 from collections.abc import Sequence
 from pathlib import Path

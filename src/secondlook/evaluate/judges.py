@@ -14,7 +14,7 @@ from secondlook.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects with a known truth: `truth`, `given` and `picture` are (objects,)."""
+    """The objects with a known truth: `truth`, `given` and `image` are (objects,)."""
 
     instance_ids: list[str]
     truth: NDArray[np.int64]

@@ -1,7 +1,7 @@
-"""Accuracy, macro-F1 and their intervals from confusion counts, clustered by picture.
+"""Accuracy, macro-F1 and their intervals from confusion counts, clustered by image.
 
-Objects of one picture share their difficulty, so the bootstrap draws pictures, not objects. All resamples are one
-matrix product: (resamples, pictures) draw counts times (pictures, cells) confusion counts.
+Objects of one image share their difficulty, so the bootstrap draws images, not objects. All resamples are one
+matrix product: (resamples, images) draw counts times (images, cells) confusion counts.
 """
 
 from dataclasses import dataclass
@@ -56,14 +56,14 @@ def score(
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap draws of pictures: how often each picture is drawn in each resample."""
+    """Bootstrap draws of images: how often each image is drawn in each resample."""
 
     pictures: int
     resamples: int
     seed: int
 
     def times(self, per_picture: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the resampled sums of (pictures, cells), (resamples, cells), in blocks of bounded memory."""
+        """Return the resampled sums of (images, cells), (resamples, cells), in blocks of bounded memory."""
         random = np.random.default_rng(self.seed)
         share = np.full(self.pictures, 1 / max(1, self.pictures))
         blocks = []

@@ -1,4 +1,4 @@
-"""Reference crops in memory, split into training and validation by picture."""
+"""Reference crops in memory, split into training and validation by image."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
 
 
 def split_by_picture(rows: list[dict[str, Any]], options: ClassifierOptions) -> tuple[list[int], list[int]]:
-    """Return training and validation rows; a picture is on one side only, every class keeps a training crop.
+    """Return training and validation rows; an image is on one side only, every class keeps a training crop.
 
-    The order of pictures follows from their ids and the seed, so the split is the same on every machine.
+    The order of images follows from their ids and the seed, so the split is the same on every machine.
     """
     by_picture: dict[str, list[int]] = {}
     for position, row in enumerate(rows):
