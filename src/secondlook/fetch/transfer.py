@@ -5,7 +5,6 @@ kill. Whoever fetches a target holds its lock, so a second fetch waits and then 
 """
 
 import hashlib
-import os
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -187,7 +186,7 @@ def _finish(source: Source, part: Part, target: Path, sha256: str | None, *, res
         part.discard()
         raise DataError(f"{source.label}: {wrong}; what came was thrown away. Correct `sha256` or ask its owner.")
     length = part.length()
-    flush(part.path)
+    files.flush(part.path)
     part.move_to(target)
     return Record(length, found, version)
 
@@ -212,12 +211,3 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def flush(path: Path) -> None:
-    """Have the disk write a file."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
