@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from secondlook import zipped
+from secondlook import jsonfile
 from secondlook.errors import DataError
 from secondlook.text import legible, legible_inside
 
@@ -109,7 +109,7 @@ Edit = Callable[[CocoAnnotation], Mapping[str, Any]]
 
 def read(path: Path) -> CocoFile:
     """Read a COCO file; raise DataError when it is no JSON or lacks `images` or `annotations`."""
-    content = _read_bytes(path)
+    content = jsonfile.read(path)
     try:
         fast = msgspec.json.decode(content, type=_FastFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -123,7 +123,7 @@ def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str
     `edit` returns the keys to change in an annotation; all other keys, other parts of the file and the order of
     everything pass through as they are. `categories` are appended to those of the file.
     """
-    content = _read_bytes(source)
+    content = jsonfile.read(source)
     try:
         copy = _rewrite_fast(content, edit, categories)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -139,23 +139,9 @@ def decode_segmentation(value: Any) -> Any:
     return None if value is msgspec.UNSET else value
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return zipped.read_bytes(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
 def _loads(path: Path, content: bytes) -> dict[str, Any]:
-    # the standard parser takes NaN, and surrogates carry bytes that are not UTF-8, so one bad entry costs one entry
-    try:
-        parts = json.loads(content.decode("utf-8-sig", "surrogateescape"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}); export the file again.") from error
-    except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); export the file again.") from error
-    except RecursionError as error:
-        raise DataError(f"{path}: is nested too deeply; it is not a COCO annotation file.") from error
+    # one bad entry costs one entry, not the file
+    parts = jsonfile.parse_patiently(path, content)
     if not isinstance(parts, dict) or not isinstance(parts.get("images"), list):
         raise DataError(f"{path}: has no list `images`; it is not a COCO annotation file.")
     if not isinstance(parts.get("annotations"), list):

@@ -13,7 +13,8 @@ from secondlook.sources import FetchPlace, UnpackLimits
 from secondlook.yamlfile import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 def _no_judge(name: str) -> str:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from secondlook import cocofile, yamlfile
-from secondlook.config import load_config
 from secondlook.workflow import Run
 
 CROP_KB = 10  # a JPEG of quality 95 of a median 88 px crop
@@ -14,9 +13,8 @@ MOST_JOBS = 5000
 
 def plan_all(config: Path) -> str:
     """Return objects, jobs, disk and people's time of every task of a config."""
-    load_config(config)
-    content, _ = yamlfile.load(config)
-    run = Run.of(content, source=str(config))
+    content, lines = yamlfile.load(config)
+    run = Run.of(content, source=str(config), lines=lines)
     return "\n".join(line for name in run.names for line in _plan(run, name))
 
 
@@ -46,5 +44,5 @@ def _objects(run: Run, name: str) -> int | None:
 
         return records.count(ingested, records.INSTANCE)
     dataset = run.tasks[name].dataset
-    is_coco = dataset.format in {"coco", "objects365", None} and dataset.path.endswith(".json")
-    return len(cocofile.read(Path(dataset.path)).annotations) if is_coco and Path(dataset.path).is_file() else None
+    annotations = Path(dataset.path)
+    return len(cocofile.read(annotations).annotations) if dataset.is_coco_file() and annotations.is_file() else None

@@ -16,6 +16,7 @@ from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
+REFERENCE = "reference"  # the split of trusted objects, and the part that holds them
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 ROW_GROUP = 4096
 CROP_ROW_GROUP = 128

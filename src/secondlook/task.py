@@ -43,6 +43,10 @@ class Dataset(Strict):
     check_images: bool = True
     obtain: str | None = None
 
+    def is_coco_file(self) -> bool:
+        """Tell, without opening it, whether `path` is to be read as a COCO file."""
+        return self.format in {"coco", "objects365", None} and self.path.endswith(".json")
+
 
 class ReferenceSource(Dataset):
     """A dataset whose labels are trusted. `classes` says which of its labels mean which class; the rest is left out.

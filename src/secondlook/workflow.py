@@ -9,14 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from secondlook.config import ClassifierLabelerOptions, Config, DemoOptions, IngestOptions
+from secondlook.config import NAME, ClassifierLabelerOptions, Config, DemoOptions, IngestOptions
 from secondlook.errors import UsageError
 from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
-from secondlook.yamlfile import validate
+from secondlook.yamlfile import KeyPath, validate
 
 DEMO = "demo_signs"
-TASK_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 REFERENCE = "reference"
 TABLES = ("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv")
 CLASSIFIER_FILES = ("model.safetensors", "config.json", "labels.json", "metrics.csv")
@@ -32,23 +31,25 @@ class Run:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, content: Any, source: str = "config") -> "Run":
+    def of(cls, content: Any, source: str = "config", lines: dict[KeyPath, int] | None = None) -> "Run":
         """Check a config mapping and the task files it names; the demo is there while its labelers are."""
-        config = validate(Config, content, source=source)
+        config = validate(Config, content, source=source, lines=lines)
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
             raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")
         for name, path in files.items():
-            if not re.fullmatch(TASK_NAME, name):
+            if not re.fullmatch(NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
         tasks = {name: load_task(path) for name, path in files.items()}
         for name, task in tasks.items():
             _require_labelers(files[name], task, config)
             _require_sources(files[name], task, config)
         asked = tuple(files)
-        demo = task_path(DEMO)
-        if DEMO not in files and demo.is_file() and set(load_task(demo).labelers) <= set(config.labelers):
-            files[DEMO], tasks[DEMO] = demo, load_task(demo)
+        demo_file = task_path(DEMO)
+        if DEMO not in files and demo_file.is_file():
+            demo = load_task(demo_file)
+            if set(demo.labelers) <= set(config.labelers):
+                files[DEMO], tasks[DEMO] = demo_file, demo
         return cls(config, tasks, files, asked)
 
     @staticmethod
@@ -127,8 +128,7 @@ class Run:
 
     def exports(self, task: str) -> list[str]:
         """Return the exported datasets; only what came as COCO goes out as COCO."""
-        dataset = self.tasks[task].dataset
-        if dataset.format in {"coco", "objects365", None} and dataset.path.endswith(".json"):
+        if self.tasks[task].dataset.is_coco_file():
             return [f"{self.folder(task)}/export/{name}/annotations.json" for name in self.config.export.formats]
         return []
 

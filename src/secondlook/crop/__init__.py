@@ -16,7 +16,6 @@ from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 
 Row = dict[str, Any]
-REFERENCE = "reference"
 _COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split", "attributes"]
 
 
@@ -39,7 +38,7 @@ def crop_shard(instances: Path, out: Path, options: CropOptions, *, shard: int |
     progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")
     if len(rejects) > options.max_reject_fraction * len(rows):
         raise DataError(f"{len(rejects)} of {len(rows)} objects lie in images that cannot be decoded; see {beside}.")
-    if rows and rows[0]["split"] == REFERENCE:
+    if rows and rows[0]["split"] == records.REFERENCE:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     records.write(out, records.to_table(crops, records.CROP), records.CROP, taxonomy=taxonomy, made_by=made_by)
 
@@ -85,7 +84,7 @@ def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
     return {
         "instance_id": row["instance_id"],
         "image_id": row["image_id"],
-        "trusted": row["truth"] if row["split"] == "reference" else None,
+        "trusted": row["truth"] if row["split"] == records.REFERENCE else None,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "image": images.encode(pixels, options.encoding, quality=options.quality),

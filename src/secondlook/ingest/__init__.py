@@ -146,7 +146,7 @@ def _trust(row: Row, result: Ingested) -> None:
         detail = "a reference object needs a label"
         result.refusals.add(RefusedError("unknown_class", detail, row["image_path"], row["source_id"]))
     else:
-        result.reference.add(_placed({**row, "truth": row["given"]}, "reference", shards=1))
+        result.reference.add(_placed({**row, "truth": row["given"]}, records.REFERENCE, shards=1))
 
 
 def _placed(row: Row, split: str, shards: int) -> Row:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from pycocotools import mask as coco_mask
 
+from secondlook import jsonfile
 from secondlook.images import Box
-from secondlook.ingest import jsonfile
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.shapes import (
     LARGEST_SIDE_PX,
@@ -88,7 +88,7 @@ def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
             except msgspec.ValidationError as error:
                 yield RefusedError("malformed", str(error), frame.name, f"{frame.name}:{place}")
             except RefusedError as refusal:
-                yield RefusedError(refusal.reason, refusal.detail, frame.name, f"{frame.name}:{place}")
+                yield refusal.at(frame.name, f"{frame.name}:{place}")
 
 
 def _object(label: _Label, frame: _Frame, source_id: str, label_from: str | None) -> SourceObject:

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from secondlook import zipped
+from secondlook import jsonfile, zipped
 from secondlook.errors import DataError
 from secondlook.images import Box
-from secondlook.ingest import jsonfile
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
 from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, to_text
 from secondlook.task import Dataset
@@ -103,7 +102,7 @@ def _object(label: Any, source_id: str, image: str, size: tuple[int, int] | None
     try:
         box, polygons = _shape(label)
     except RefusedError as refusal:
-        return RefusedError(refusal.reason, refusal.detail, image, source_id)
+        return refusal.at(image, source_id)
     return SourceObject(
         source_id=source_id,
         image=image,

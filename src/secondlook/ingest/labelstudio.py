@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from secondlook import jsonfile
 from secondlook.images import Box
-from secondlook.ingest import jsonfile
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
@@ -47,7 +47,7 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
             try:
                 yield _object(group, source_id, image, label_from)
             except RefusedError as refusal:
-                yield RefusedError(refusal.reason, refusal.detail, image, source_id)
+                yield refusal.at(image, source_id)
 
 
 def _picture(data: Any) -> str | None:

@@ -8,10 +8,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from secondlook import zipped
+from secondlook import jsonfile, zipped
 from secondlook.errors import DataError
 from secondlook.images import Box
-from secondlook.ingest import jsonfile
 from secondlook.ingest.shapes import Points, checked_points, points_to_polygon, stated_size
 from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
 from secondlook.task import Dataset
@@ -60,7 +59,7 @@ def _entry(item: Any, image: str, source_id: str, size: tuple[int, int] | None) 
         points = checked_points(item.get("polygon"))
         box = _box(points)
     except RefusedError as refusal:
-        return RefusedError(refusal.reason, refusal.detail, image, source_id)
+        return refusal.at(image, source_id)
     return SourceObject(
         source_id=source_id,
         image=image,

@@ -44,7 +44,7 @@ class Checker:
                     raise entry
                 yield self._row(entry)
             except RefusedError as refusal:
-                yield RefusedError(refusal.reason, refusal.detail, path, entry.source_id)
+                yield refusal.at(path, entry.source_id)
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)

@@ -38,6 +38,10 @@ class RefusedError(Exception):
     image: str | None = None
     source_id: str | None = None
 
+    def at(self, image: str | None, source_id: str | None) -> "RefusedError":
+        """Return the same refusal with the place where it happened."""
+        return RefusedError(self.reason, self.detail, image, source_id)
+
 
 @dataclass(frozen=True)
 class Source:

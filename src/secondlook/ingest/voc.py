@@ -51,7 +51,7 @@ def _entries(root: Path, files: list[str], pictures: set[str], label_from: str |
                     item, SourceObject(f"{name}:{position}", image, None, None, stated_size=size), first, label_from
                 )
             except RefusedError as refusal:
-                yield RefusedError(refusal.reason, refusal.detail, image, f"{name}:{position}")
+                yield refusal.at(image, f"{name}:{position}")
 
 
 def _object(item: Element, blank: SourceObject, first_px: float, label_from: str | None) -> SourceObject:

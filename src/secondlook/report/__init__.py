@@ -35,7 +35,6 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     context = {
         "task": results.name,
         "counts": counts,
-        "objects": objects,
         "rejects": rejects,
         "made_by": records.made_by(results / "consensus" / "consensus.parquet"),
         "crops": changed_crops(results, objects, options.changed_crops),
@@ -63,7 +62,7 @@ def load_objects(results: Path) -> pd.DataFrame:
 
 def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
     """Return the reject rows of ingest and of the crops of `shards` and of the reference."""
-    crops = [records.rejects_beside(results / "crop" / f"{part}.parquet") for part in (*shards, "reference")]
+    crops = [records.rejects_beside(results / "crop" / f"{part}.parquet") for part in (*shards, records.REFERENCE)]
     paths = [results / "ingest" / "rejects.parquet", *(path for path in crops if path.exists())]
     rejects: pd.DataFrame = records.read_many(paths, records.REJECT).to_pandas()
     return rejects.fillna("")

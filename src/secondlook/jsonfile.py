@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,20 @@ def read_items(path: Path, key: str) -> Items:
 
 def parse(path: Path, content: bytes) -> Any:
     """Return the content of a JSON file; raise DataError with the line of a mistake."""
-    try:
+    with _one_sentence(path):
         return _decode(content)
+
+
+def parse_patiently(path: Path, content: bytes) -> Any:
+    """Return the content of a JSON file with NaN and bytes that are not UTF-8 in it, which surrogates carry."""
+    with _one_sentence(path):
+        return _loads(content)
+
+
+@contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}); export the file again.") from error
     except ValueError as error:
@@ -65,8 +78,11 @@ def _decode(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # the standard parser takes NaN; surrogates carry bytes that are not UTF-8
-        return legible_inside(json.loads(content.decode("utf-8-sig", "surrogateescape")))
+        return legible_inside(_loads(content))
+
+
+def _loads(content: bytes) -> Any:
+    return json.loads(content.decode("utf-8-sig", "surrogateescape"))
 
 
 def read(path: Path) -> bytes:
