@@ -13,6 +13,7 @@ wildcard_constraints:
     task=RUN.one_of(RUN.tasks),
     encoder=RUN.one_of(RUN.config.encoders),
     classifier=RUN.one_of(RUN.config.classifiers),
+    vlm=RUN.one_of(RUN.config.vlms),
     labeler=RUN.one_of(RUN.config.labelers),
     part="reference|[0-9]{5}",
     fetched=RUN.one_of(RUN.config.fetch.sources),

@@ -27,3 +27,34 @@ rule crop:
     shell:
         "secondlook crop {input} --out {output} {params.shard} --options {params.options:q} "
         "--threads {threads} 2> {log}"
+
+
+rule cutout:
+    input:
+        lambda wildcards: (
+            f"{RESULTS}/ingest/reference.parquet"
+            if wildcards.part == REFERENCE
+            else f"{RESULTS}/ingest/instances.parquet"
+        ),
+    output:
+        f"{RESULTS}/crop/cutout/{{part}}.parquet",
+    log:
+        "logs/{task}/crop/cutout/{part}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/crop.cutout.{{part}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        shard=lambda wildcards: (
+            "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}"
+        ),
+        options=options(RUN.config.cutout),
+    message:
+        "cutout: part {wildcards.part} of {wildcards.task}"
+    shell:
+        "secondlook crop {input} --view cutout --out {output} {params.shard} --options {params.options:q} "
+        "--threads {threads} 2> {log}"

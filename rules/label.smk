@@ -17,10 +17,12 @@ rule label:
         mem_mb=4000,
         runtime=60,
     params:
-        source=lambda wildcards: RUN.source_of(wildcards.task, wildcards.labeler),
+        learned=lambda wildcards: RUN.label_arguments(
+            wildcards.task, wildcards.labeler, wildcards.part
+        ),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.labeler]),
     message:
         "label: {wildcards.labeler} on part {wildcards.part} of {wildcards.task}"
     shell:
-        "secondlook label {input.objects} --source {params.source:q} --name {wildcards.labeler} --out {output} "
+        "secondlook label {input.objects} {params.learned:q} --name {wildcards.labeler} --out {output} "
         "--options {params.options:q} --threads {threads} 2> {log}"

@@ -20,3 +20,31 @@ rule train:
         "train: {wildcards.classifier} for {wildcards.task}"
     shell:
         "secondlook train {input} --out {params.folder} --options {params.options:q} --threads {threads} 2> {log}"
+
+
+rule train_vlm:
+    input:
+        lambda wildcards: RUN.vlm_crops(wildcards.task, wildcards.vlm),
+    output:
+        directory(f"{RESULTS}/train/{{vlm}}/checkpoint"),
+        f"{RESULTS}/train/{{vlm}}/metrics.csv",
+        f"{RESULTS}/train/{{vlm}}/labels.json",
+    log:
+        "logs/{task}/train/{vlm}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/train.{{vlm}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=32000,
+        runtime=1440,
+    params:
+        folder=subpath(output[0], parent=True),
+        options=lambda wildcards: options(RUN.config.vlms[wildcards.vlm]),
+        prompt=lambda wildcards: RUN.vlm_prompt(wildcards.task, wildcards.vlm),
+    message:
+        "train: {wildcards.vlm} for {wildcards.task}"
+    shell:
+        "secondlook train {input} --kind vlm --out {params.folder} --prompt {params.prompt:q} "
+        "--options {params.options:q} --threads {threads} 2> {log}"

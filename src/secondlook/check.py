@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook import yamlfile
-from secondlook.config import Config
+from secondlook.config import Config, VlmOptions
 from secondlook.errors import UsageError
 from secondlook.task import Task, load_task, task_path
 from secondlook.workflow import DEMO, Run
@@ -42,6 +42,10 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
         f"task {name} ({run.task_files[name]}): {len(task.classes)} classes, {len(task.labelers)} labelers, "
         f"{run.config.shards} shards",
         "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
+    ]
+    specs = {labeler: run.config.labelers[labeler] for labeler in task.labelers}
+    lines += [
+        f"  {labeler}: {spec.note}" for labeler, spec in specs.items() if isinstance(spec, VlmOptions) and spec.note
     ]
     if name != DEMO:
         lines += [f"  missing: {path}; {hint}" for path, hint in _missing(run, name, task)]

@@ -10,7 +10,10 @@ from secondlook.errors import DataError
 if TYPE_CHECKING:
     from torch import nn
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "config.json")
+_WEIGHTS = (
+    *("model.safetensors", "pytorch_model.bin", "config.json"),
+    *("adapter_model.safetensors", "adapter_config.json"),
+)
 
 
 def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
@@ -39,7 +42,7 @@ def folder_revision(name: str) -> str:
     if not folder.is_dir():
         return name
     digest = hashlib.sha256()
-    for file in (folder / part for part in _WEIGHTS):
+    for file in (*(folder / part for part in _WEIGHTS), *sorted(folder.glob("model-*.safetensors"))):
         if file.is_file():
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())

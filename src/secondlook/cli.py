@@ -120,15 +120,25 @@ def ingest(
 def crop(
     instances: Annotated[Path, typer.Argument(help="instances.parquet or reference.parquet.")],
     out: Out,
+    view: Annotated[str, typer.Option(help="crop, or cutout: all outside the object's mask is black.")] = "crop",
     shard: Annotated[int | None, typer.Option(help="Only this shard.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
     """Cut every object out of its image; each image is decoded once."""
     from secondlook import config
-    from secondlook.crop import crop_shard
 
-    crop_shard(instances, out, config.parse_options(config.CropOptions, options), shard=shard, threads=threads)
+    if view == "cutout":
+        from secondlook.crop.cutout import cut_out_shard
+
+        settings = config.parse_options(config.CutoutOptions, options)
+        cut_out_shard(instances, out, settings, shard=shard, threads=threads)
+    elif view != "crop":
+        raise UsageError(f"--view: `{view}` is neither `crop` nor `cutout`.")
+    else:
+        from secondlook.crop import crop_shard
+
+        crop_shard(instances, out, config.parse_options(config.CropOptions, options), shard=shard, threads=threads)
 
 
 @app.command()
@@ -149,23 +159,40 @@ def embed(
 def train(
     crops: Annotated[Path, typer.Argument(help="Crops of the reference.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for weights, labels and metrics.")],
+    kind: Annotated[str, typer.Option(help="classifier or vlm.")] = "classifier",
+    prompt: Annotated[str | None, typer.Option(help="What the VLM is asked; a plain question when left out.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Train a classifier on reference crops."""
+    """Train a classifier, or fine-tune a VLM, on reference crops."""
     from secondlook import config
-    from secondlook.train import train_classifier
 
-    train_classifier(crops, out, config.parse_options(config.ClassifierOptions, options), threads=threads)
+    if kind == "vlm":
+        from secondlook.train.vlm import train_vlm
+
+        settings = config.parse_options(config.VlmTrainingOptions, options)
+        train_vlm(crops, out, settings, prompt or None, threads=threads)
+    elif kind != "classifier":
+        raise UsageError(f"--kind: `{kind}` is neither `classifier` nor `vlm`.")
+    elif prompt is not None:
+        raise UsageError("--prompt goes with --kind vlm; a classifier is asked nothing.")
+    else:
+        from secondlook.train import train_classifier
+
+        train_classifier(crops, out, config.parse_options(config.ClassifierOptions, options), threads=threads)
 
 
 @app.command()
 def label(
-    objects: Annotated[Path, typer.Argument(help="Crops or embeddings of a shard, as the labeler needs.")],
-    source: Annotated[Path, typer.Option(help="What it learned from: reference embeddings or a classifier.")],
+    objects: Annotated[Path, typer.Argument(help="Crops, embeddings or instances, as the labeler needs.")],
     out: Out,
     options: Annotated[str, typer.Option("--options", metavar="YAML", help="The labeler, as under `labelers`.")],
+    source: Annotated[
+        Path | None, typer.Option(help="What it learned from: reference embeddings, a classifier, a VLM trained here.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the labeler; its kind when left out.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What a VLM is asked; a plain question when left out.")] = None,
+    shard: Annotated[int | None, typer.Option(help="Only this shard of the instances.")] = None,
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on one shard."""
@@ -173,7 +200,8 @@ def label(
     from secondlook import label as stage
 
     settings = config.parse_options(config.LabelerChoice, f"{{labeler: {options}}}").labeler
-    stage.label_shard(stage.Ballots(name or settings.kind, objects, source, out), settings, threads=threads)
+    places = stage.Ballots(name or settings.kind, objects, out, source, prompt or None, shard)
+    stage.label_shard(places, settings, threads=threads)
 
 
 @app.command()

@@ -25,6 +25,8 @@ def _no_judge(name: str) -> str:
 
 LabelerName = Annotated[Name, AfterValidator(_no_judge)]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+View = Literal["crop", "box", "cutout"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"shards": 2},
@@ -82,6 +84,22 @@ class CropOptions(RejectLimit):
     cap_per_class: int | None = Field(None, ge=1)
 
 
+class CutoutOptions(RejectLimit):
+    """How everything around an object is made black.
+
+    `mask: given` takes the polygon or mask of the dataset where there is one, else that of the segmenter.
+    """
+
+    mask: Literal["given", "segmenter"] = "given"
+    segmenter: str = "facebook/sam-vit-huge"
+    revision: str | None = None
+    upscale_px: int = Field(28, ge=0)
+    encoding: Literal["jpeg", "png"] = "jpeg"
+    quality: int = Field(95, ge=1, le=100)
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+
 class EncoderOptions(Strict):
     """An encoder: a Hub id, a timm name, a local folder, or the body of a classifier trained here."""
 
@@ -92,7 +110,7 @@ class EncoderOptions(Strict):
     pooling: Literal["mean", "cls", "patch_mean"] = "mean"
     resize: Literal["squash", "letterbox", "center_crop"] = "squash"
     batch_size: int = Field(32, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     device: Device = "auto"
 
     @model_validator(mode="after")
@@ -122,6 +140,53 @@ class ClassifierOptions(Strict):
     augment: Literal["none", "light"] = "none"
     seed: int = 0
     device: Device = "auto"
+
+
+class LoraOptions(Strict):
+    """Low-rank adapters (arXiv 2106.09685) on every linear layer of the language model."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+
+
+class ScratchVlm(Strict):
+    """Sizes of a small InternVL that is built here, with a tokenizer made from the prompt and the classes."""
+
+    image_px: int = Field(56, ge=14)
+    patch_px: int = Field(7, ge=2)
+    hidden: int = Field(96, ge=16)
+    vision_layers: int = Field(3, ge=1)
+    text_layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+
+
+class VlmTrainingOptions(Strict):
+    """A VLM and how it is fine-tuned on reference crops; without `model` a small one is built here."""
+
+    model: str | None = None
+    revision: str | None = None
+    method: Literal["lora", "full"] = "lora"
+    lora: LoraOptions = LoraOptions()
+    scratch: ScratchVlm = ScratchVlm()
+    view: View = "crop"
+    epochs: int = Field(3, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    patience: int = Field(10, ge=1)
+    augment: Literal["none", "light"] = "none"
+    precision: Precision = "auto"
+    device: Device = "auto"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _scratch_learns_everything(self) -> "VlmTrainingOptions":
+        if self.view == "box":
+            raise ValueError("reference crops show nothing around the object; train with `view: crop` or `cutout`")
+        if self.model is None and self.method != "full":
+            raise ValueError("a VLM that is built here has nothing to adapt; set `method: full` or give a `model`")
+        return self
 
 
 class PrototypeOptions(Strict):
@@ -163,8 +228,71 @@ class ClassifierLabelerOptions(Strict):
         return self
 
 
+class ServerOptions(Strict):
+    """An OpenAI-compatible server (vLLM, SGLang, LMDeploy, `transformers serve`) and how it is asked.
+
+    `structured` names what the server obeys for `answer: choose`: `choice` (vLLM's `structured_outputs`) or
+    `json_schema` (an enum as `response_format`). `api_key_env` names the environment variable that holds the key.
+    """
+
+    url: str = "http://127.0.0.1:8000/v1"
+    api_key_env: str = "OPENAI_API_KEY"
+    parallel: int = Field(16, ge=1)
+    attempts: int = Field(6, ge=1)
+    backoff_s: float = Field(1.0, ge=0)
+    timeout_s: float = Field(120.0, gt=0)
+    structured: Literal["choice", "json_schema"] = "choice"
+
+
+class VlmOptions(Strict):
+    """A VLM that is shown each object in one view and asked for its class.
+
+    `answer: score` takes the likelihood of every wording of every class, `choose` decodes greedily among them,
+    `generate` reads free text. `options: letters` lists the classes as A, B, C and asks for a letter.
+    """
+
+    kind: Literal["vlm"]
+    model: str | None = None
+    revision: str | None = None
+    trained: Name | None = None
+    family: str | None = None
+    view: View = "crop"
+    margin: float | None = Field(None, ge=0)
+    answer: Literal["score", "choose", "generate"] = "score"
+    options: Literal["names", "letters"] = "names"
+    engine: Literal["transformers", "openai", "vllm"] = "transformers"
+    server: ServerOptions = ServerOptions()
+    tiling: Literal["fit", "published"] = "fit"
+    max_tiles: int = Field(12, ge=1)
+    min_mass: Fraction = 0.01
+    prior_correction: bool = False
+    option_orders: int = Field(1, ge=1)
+    decoding: Literal["greedy", "paper"] = "greedy"
+    max_new_tokens: int = Field(64, ge=1)
+    batch_size: int = Field(16, ge=1)
+    max_failed_fraction: Fraction = 0.05
+    precision: Precision = "auto"
+    device: Device = "auto"
+    seed: int = 0
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "VlmOptions":
+        if (self.model is None) == (self.trained is None):
+            raise ValueError("give either `model` (an id or a folder) or `trained` (a name under `vlms`)")
+        if self.view == "cutout" and self.margin is not None:
+            raise ValueError("`margin` goes with the views `crop` and `box`; a cutout shows nothing around the object")
+        if self.engine != "transformers" and self.answer == "score" and self.options == "names":
+            raise ValueError(f"engine `{self.engine}` scores letters only; set `options: letters` or `answer: choose`")
+        if self.engine == "openai" and self.trained is not None:
+            raise ValueError("a VLM trained here is read by the engines `transformers` and `vllm`")
+        if self.prior_correction and self.answer != "score":
+            raise ValueError("`prior_correction` goes with `answer: score`")
+        return self
+
+
 LabelerOptions = Annotated[
-    PrototypeOptions | NeighbourOptions | ClassifierLabelerOptions,
+    PrototypeOptions | NeighbourOptions | ClassifierLabelerOptions | VlmOptions,
     Field(discriminator="kind"),
 ]
 
@@ -216,8 +344,10 @@ class Config(Strict):
     fetch: FetchOptions = FetchOptions()
     ingest: RejectLimit = RejectLimit()
     crop: CropOptions = CropOptions()
+    cutout: CutoutOptions = CutoutOptions()
     encoders: dict[Name, EncoderOptions] = {}
     classifiers: dict[Name, ClassifierOptions] = {}
+    vlms: dict[Name, VlmTrainingOptions] = {}
     labelers: dict[LabelerName, LabelerOptions] = {}
     consensus: ConsensusOptions = ConsensusOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
@@ -236,8 +366,13 @@ class Config(Strict):
         for name, labeler in self.labelers.items():
             if isinstance(labeler, ClassifierLabelerOptions):
                 _require(labeler.classifier, self.classifiers, ("labelers", name, "classifier"), "classifiers")
+            elif isinstance(labeler, VlmOptions):
+                _require(labeler.trained, self.vlms, ("labelers", name, "trained"), "vlms")
             else:
                 _require(labeler.encoder, self.encoders, ("labelers", name, "encoder"), "encoders")
+        for name in self.vlms.keys() & self.classifiers.keys():
+            message = f"`{name}` stands under `classifiers` too; give one of them another name"
+            raise PydanticCustomError("shared_name", message, {"loc": ("vlms", name)})
         for name, encoder in self.encoders.items():
             _require(encoder.trained, self.classifiers, ("encoders", name, "trained"), "classifiers")
         return self

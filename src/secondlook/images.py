@@ -18,12 +18,14 @@ from PIL import Image, UnidentifiedImageError
 from secondlook import zipped
 
 Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
 
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = {5, 6, 7, 8}
 _TAIL_BYTES = 4096
+_RED, _BOX_PX = (255, 0, 0), 5  # the mark of arXiv 2508.02047
 
 
 class UnreadableImageError(Exception):
@@ -96,12 +98,33 @@ def crop(image: Pixels, box_xywh: Box, *, margin: float = 0.0) -> Pixels:
     The result is a view with at least one pixel each way; the image is not changed.
     """
     height, width = image.shape[:2]
+    left, top, right, bottom = crop_bounds(width, height, box_xywh, margin=margin)
+    return image[top:bottom, left:right]
+
+
+def crop_bounds(width: int, height: int, box_xywh: Box, *, margin: float = 0.0) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom in px of what `crop` cuts out of an image; an infinite margin takes it whole."""
     x, y, w, h = box_xywh
+    if math.isinf(margin):
+        return 0, 0, width, height
     left = min(max(math.floor(x - margin * w), 0), width - 1)
     top = min(max(math.floor(y - margin * h), 0), height - 1)
     right = min(max(math.ceil(x + w + margin * w), left + 1), width)
     bottom = min(max(math.ceil(y + h + margin * h), top + 1), height)
-    return image[top:bottom, left:right]
+    return left, top, right, bottom
+
+
+def draw_box(image: Pixels, box_xywh: Box) -> Pixels:
+    """Return a copy of the image with the box drawn in pure red, 5 px wide, centred on the edge of the box."""
+    left, top, right, bottom = crop_bounds(image.shape[1], image.shape[0], box_xywh)
+    marked = image.copy()
+    cv2.rectangle(marked, (left, top), (right - 1, bottom - 1), _RED, thickness=_BOX_PX)
+    return marked
+
+
+def black_outside(picture: Pixels, mask: Mask) -> Pixels:
+    """Return a copy of the picture that is black wherever `mask`, bool (height, width), is false."""
+    return np.where(mask[..., None], picture, np.uint8(0))
 
 
 def upscale_small(image: Pixels, limit_px: int) -> Pixels:

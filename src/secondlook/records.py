@@ -34,7 +34,11 @@ RejectReason = Literal[
     "unknown_class",
     "malformed",
     "not_selected",
+    "no_mask",
 ]
+
+# `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`
+VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed"]
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,11 @@ VOTE = Record(
             pa.field("labeler", pa.string(), nullable=False),
             pa.field("label", pa.string()),
             pa.field("probabilities", pa.list_(pa.float32())),
+            pa.field("log_p", pa.list_(pa.float32())),  # of each class, where a VLM scored its wordings
+            pa.field("mass", pa.float32()),  # the probability that the answer is any of the classes at all
             pa.field("confidence", pa.float32()),
             pa.field("answer", pa.string()),
-            pa.field("status", pa.string(), nullable=False),
+            pa.field("status", pa.string(), nullable=False),  # one of VoteStatus
         ]
     ),
 )
@@ -209,12 +215,17 @@ def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
 def check(path: Path, record: Record) -> None:
     """Raise DataError unless `path` is a whole file of `record`."""
     schema = _schema(path)
-    found = (schema.metadata or {}).get(b"secondlook.record", b"").decode()
+    found = kind_of(path)
     if found != record.name:
         kind = f"{found} rows" if found else "rows that Second Look did not write"
         raise DataError(f"{path}: holds {kind}, but {record.name} rows are needed here; give another file.")
     if record.name != "embedding" and not schema.remove_metadata().equals(record.schema):
         raise DataError(f"{path}: its {record.name} rows have the columns of another version; make the file again.")
+
+
+def kind_of(path: Path) -> str:
+    """Return the name of the record that the rows of `path` are, empty where Second Look did not write them."""
+    return str((_schema(path).metadata or {}).get(b"secondlook.record", b"").decode())
 
 
 def taxonomy_of(path: Path) -> Taxonomy:

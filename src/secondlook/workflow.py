@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from secondlook.config import NAME, ClassifierLabelerOptions, Config, DemoOptions, IngestOptions
+from secondlook.config import NAME, ClassifierLabelerOptions, Config, DemoOptions, IngestOptions, View, VlmOptions
 from secondlook.errors import UsageError
 from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
@@ -141,15 +141,24 @@ class Run:
         return [f"{self.folder(task)}/label/{labeler}" for labeler in self.tasks[task].labelers]
 
     def objects_of(self, task: str, labeler: str, part: str) -> str:
-        """Return the crops or embeddings that a labeler looks at."""
+        """Return the crops, embeddings or instances that a labeler looks at."""
         spec = self.config.labelers[labeler]
+        if isinstance(spec, VlmOptions):
+            if reads_images(spec):
+                return f"{self.folder(task)}/ingest/instances.parquet"
+            return f"{self.folder(task)}/crop/{'cutout/' if spec.view == 'cutout' else ''}{part}.parquet"
         if isinstance(spec, ClassifierLabelerOptions):
             return f"{self.folder(task)}/crop/{part}.parquet"
         return f"{self.folder(task)}/embed/{spec.encoder}/{part}.parquet"
 
     def source_of(self, task: str, labeler: str) -> str:
-        """Return what a labeler learned from: reference embeddings, a classifier folder, or a file made elsewhere."""
+        """Return what a labeler learned from: reference embeddings, a model trained here, or a file made elsewhere.
+
+        Empty for a VLM that was trained elsewhere.
+        """
         spec = self.config.labelers[labeler]
+        if isinstance(spec, VlmOptions):
+            return f"{self.folder(task)}/train/{spec.trained}/checkpoint" if spec.trained else ""
         if isinstance(spec, ClassifierLabelerOptions):
             return spec.weights or f"{self.folder(task)}/train/{spec.classifier}"
         return f"{self.folder(task)}/embed/{spec.encoder}/{REFERENCE}.parquet"
@@ -160,7 +169,17 @@ class Run:
         source = self.source_of(task, labeler)
         if isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None:
             return [f"{source}/{name}" for name in CLASSIFIER_FILES]
-        return [source]
+        return [source] if source else []
+
+    def label_arguments(self, task: str, labeler: str, part: str) -> list[str]:
+        """Return what `secondlook label` is told about its source, its prompt and its shard."""
+        spec, source = self.config.labelers[labeler], self.source_of(task, labeler)
+        arguments = ["--source", source] if source else []
+        if isinstance(spec, VlmOptions):
+            prompt = self.prompt_of(task, spec.view)
+            arguments += ["--prompt", prompt] if prompt else []
+            arguments += ["--shard", str(int(part))] if reads_images(spec) else []
+        return arguments
 
     def encoder_options(self, task: str, encoder: str) -> str:
         """Return the options of an encoder; one trained here becomes the folder of its classifier."""
@@ -174,17 +193,31 @@ class Run:
         trained = self.config.encoders[encoder].trained
         return [f"{self.folder(task)}/train/{trained}/{name}" for name in CLASSIFIER_FILES] if trained else []
 
+    def vlm_crops(self, task: str, vlm: str) -> str:
+        """Return the reference crops that a VLM is trained on, as its view shows them."""
+        folder = f"{self.folder(task)}/crop"
+        return f"{folder}/{'cutout/' if self.config.vlms[vlm].view == 'cutout' else ''}{REFERENCE}.parquet"
+
+    def vlm_prompt(self, task: str, vlm: str) -> str:
+        """Return what a VLM is asked while it is trained."""
+        return self.prompt_of(task, self.config.vlms[vlm].view)
+
+    def prompt_of(self, task: str, view: View) -> str:
+        """Return what the task file has a VLM asked about a view, empty for the default question."""
+        prompts = self.tasks[task].prompts
+        return "" if prompts is None else str(getattr(prompts, view))
+
     def encoder_of(self, labeler: str) -> str | None:
-        """Return the encoder whose vectors a labeler looks at, None when it looks at crops."""
+        """Return the encoder whose vectors a labeler looks at, None when it looks at pictures."""
         spec = self.config.labelers[labeler]
-        return None if isinstance(spec, ClassifierLabelerOptions) else spec.encoder
+        return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
     def classifiers_of(self, task: str) -> set[str]:
-        """Return the classifiers that are trained for a task: those that vote and those that lend their body."""
+        """Return the models that are trained for a task: those that vote and those that lend their body."""
         names = set()
         for labeler in self.tasks[task].labelers:
             spec = self.config.labelers[labeler]
-            own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else None
+            own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else getattr(spec, "trained", None)
             encoder = self.encoder_of(labeler)
             names |= {own, self.config.encoders[encoder].trained if encoder else None}
         return {name for name in names if name is not None}
@@ -198,11 +231,17 @@ class Run:
             **({"fetch": fetches} if fetches else {}),
             "ingest": 1,
             "crop": shards + 1,
+            **({"cutout": shards} if self._needs_cutouts(task) else {}),
             "train": len(self.classifiers_of(task)),
             "embed": len(encoders) * (shards + 1),
             "label": len(labelers) * shards,
             **{"consensus": 1, "evaluate": 1, "export": len(self.exports(task)), "report": 1},
         }
+
+    def _needs_cutouts(self, task: str) -> bool:
+        return any(
+            getattr(self.config.labelers[labeler], "view", "") == "cutout" for labeler in self.tasks[task].labelers
+        )
 
     def demo_options(self) -> DemoOptions:
         """Return the demo's options with the seed of the run."""
@@ -216,6 +255,11 @@ class Run:
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
+
+
+def reads_images(labeler: VlmOptions) -> bool:
+    """Tell whether a VLM is shown more than the stored crops: the whole image, or a margin around the object."""
+    return labeler.view == "box" or labeler.margin is not None
 
 
 def options(model: BaseModel) -> str:

@@ -10,8 +10,8 @@ from secondlook import files, inference, progress, records
 from secondlook.checkpoints import create_timm, timm_input
 from secondlook.config import ClassifierOptions
 from secondlook.taxonomy import Taxonomy
-from secondlook.train.data import load_reference, split_by_picture, take
-from secondlook.train.loop import Epoch, Trainer
+from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
+from secondlook.train.loop import Epoch, Trainer, best_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,8 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     """Train on reference crops; write model.safetensors, config.json, labels.json and metrics.csv to folder `out`."""
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
-    _say_missing(rows, taxonomy)
+    if missing := missing_classes(rows, taxonomy):
+        progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
     inference.make_deterministic(options.seed, threads)
     device = inference.pick_device(options.device)
     model = create_timm(options.model, pretrained=options.pretrained, classes=len(taxonomy.classes))
@@ -38,7 +39,7 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     files.write_text(out / "labels.json", labels_json(taxonomy, options, len(training), len(validation)))
     files.write_text(out / "config.json", timm_config(model, options, mean, std))
     _write_weights(out / "model.safetensors", best)
-    chosen = min(history, key=lambda epoch: epoch.validation_loss)
+    chosen = best_of(history)
     judged_on = f"{len(validation)} held-out crops" if validation else "themselves: no crop could be held out"
     progress.say(
         f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
@@ -102,10 +103,3 @@ def _write_weights(path: Path, weights: dict[str, "torch.Tensor"]) -> None:
     from safetensors.torch import save
 
     files.write_bytes(path, save({name: value.contiguous() for name, value in weights.items()}))
-
-
-def _say_missing(rows: list[dict[str, object]], taxonomy: Taxonomy) -> None:
-    present = {row["trusted"] for row in rows}
-    missing = [name for name in taxonomy.classes if name not in present]
-    if missing:
-        progress.say(f"train: no reference crops of {', '.join(missing)}; this classifier will never name them")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import images, records
-from secondlook.config import ClassifierOptions
+from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
@@ -41,7 +41,15 @@ def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
     return rows
 
 
-def split_by_picture(rows: list[dict[str, Any]], options: ClassifierOptions) -> tuple[list[int], list[int]]:
+def missing_classes(rows: list[dict[str, Any]], taxonomy: Taxonomy) -> str:
+    """Return the classes that no row teaches, separated by commas."""
+    present = {row["trusted"] for row in rows}
+    return ", ".join(name for name in taxonomy.classes if name not in present)
+
+
+def split_by_picture(
+    rows: list[dict[str, Any]], options: ClassifierOptions | VlmTrainingOptions
+) -> tuple[list[int], list[int]]:
     """Return training and validation rows; an image is on one side only, every class keeps a training crop.
 
     The order of images follows from their ids and the seed, so the split is the same on every machine.

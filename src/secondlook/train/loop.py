@@ -1,6 +1,6 @@
 """The training loop: Adam, weighted cross-entropy, early stopping on the validation loss."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import inference, progress
-from secondlook.config import ClassifierOptions
+from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.train import augment
 from secondlook.train.data import Crops, class_weights
 
@@ -26,6 +26,31 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
     validation_balanced_accuracy: float
+
+
+def keep_best(
+    run: Callable[[int], Epoch],
+    weights: Callable[[], Mapping[str, "torch.Tensor"]],
+    options: ClassifierOptions | VlmTrainingOptions,
+    after_epoch: Callable[[list[Epoch]], None],
+) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
+    """Run epochs until they are done or `patience` of them brought nothing; return the best weights, on the CPU."""
+    history: list[Epoch] = []
+    best: dict[str, torch.Tensor] = {}
+    for epoch in progress.track(range(options.epochs), total=options.epochs, what="epochs"):
+        history.append(run(epoch))
+        after_epoch(history)
+        best_epoch = best_of(history).epoch
+        if best_epoch == epoch:
+            best = {name: value.detach().cpu().clone() for name, value in weights().items()}
+        elif epoch - best_epoch >= options.patience:
+            break
+    return best, history
+
+
+def best_of(history: list[Epoch]) -> Epoch:
+    """Return the first epoch with the least validation loss."""
+    return min(history, key=lambda epoch: epoch.validation_loss)
 
 
 @dataclass
@@ -51,25 +76,19 @@ class Trainer:
         optimiser = torch.optim.Adam(self.model.parameters(), lr=self.options.learning_rate)
         weights = class_weights(train.target, self.classes) if self.options.class_weights else np.ones(self.classes)
         loss_of = torch.nn.CrossEntropyLoss(torch.tensor(weights, dtype=torch.float32, device=self.device))
-        history: list[Epoch] = []
-        best: dict[str, torch.Tensor] = {}
-        for epoch in progress.track(range(self.options.epochs), total=self.options.epochs, what="epochs"):
+
+        def run(epoch: int) -> Epoch:
             train_loss = self._train_epoch(train, epoch, optimiser, loss_of)
-            history.append(self._evaluate(validation if len(validation.target) else train, epoch, train_loss, loss_of))
-            after_epoch(history)
-            best_epoch = min(history, key=lambda past: past.validation_loss).epoch
-            if best_epoch == epoch:
-                best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
-            elif epoch - best_epoch >= self.options.patience:
-                break
-        return best, history
+            return self._evaluate(validation if len(validation.target) else train, epoch, train_loss, loss_of)
+
+        return keep_best(run, self.model.state_dict, self.options, after_epoch)
 
     def _train_epoch(self, crops: Crops, epoch: int, optimiser: Any, loss_of: Any) -> float:
         random = np.random.default_rng([self.options.seed, epoch])
         order = random.permutation(len(crops.target))
         self.model.train()
         total = 0.0
-        for rows in _chunks(order, self.options.batch_size):
+        for rows in chunks(order, self.options.batch_size):
             if len(rows) == 1:
                 continue  # a crop left over: batch normalisation has no variance over one
             loss = loss_of(self._logits(crops, rows, random), self._target(crops, rows))
@@ -84,12 +103,10 @@ class Trainer:
 
         self.model.eval()
         with torch.inference_mode():
-            parts = [self._logits(crops, rows, None) for rows in _chunks(np.arange(len(crops.target)), 64)]
+            parts = [self._logits(crops, rows, None) for rows in chunks(np.arange(len(crops.target)), 64)]
             logits = torch.cat(parts)
             loss = float(loss_of(logits, self._target(crops, np.arange(len(crops.target)))))
-        right = logits.argmax(dim=1).cpu().numpy() == crops.target
-        recalls = [right[crops.target == index].mean() for index in np.unique(crops.target)]
-        return Epoch(epoch, train_loss, loss, float(right.mean()), float(np.mean(recalls)))
+        return Epoch(epoch, train_loss, loss, *accuracies(logits.argmax(dim=1).cpu().numpy(), crops.target))
 
     def _logits(self, crops: Crops, rows: NDArray[np.int64], random: np.random.Generator | None) -> "torch.Tensor":
         pixels = crops.pixels(rows, self.options.input_px)
@@ -104,6 +121,14 @@ class Trainer:
         return torch.from_numpy(crops.target[rows]).to(self.device)
 
 
-def _chunks(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+def accuracies(chosen: NDArray[np.int64], target: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the share of crops (crops,) whose class was chosen, and its mean over the classes."""
+    right = chosen == target
+    recalls = [right[target == index].mean() for index in np.unique(target)]
+    return float(right.mean()), float(np.mean(recalls))
+
+
+def chunks(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield `order` in pieces of `size`, the last one shorter."""
     for start in range(0, len(order), size):
         yield order[start : start + size]

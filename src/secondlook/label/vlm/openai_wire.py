@@ -1,0 +1,182 @@
+"""The way to an OpenAI-compatible server: requests that are repeated while they may still succeed, and a key unseen."""
+
+import os
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import urllib3
+
+from secondlook.config import ServerOptions
+from secondlook.errors import DataError, UsageError
+from secondlook.fetch.addresses import shown_url
+from secondlook.fetch.http import PASSING, retry_after_s
+from secondlook.fetch.transfer import LONGEST_BACKOFF_S, LONGEST_WAIT_S, TemporaryError
+from secondlook.question import one_line
+
+_SHOWN_CHARACTERS = 200
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server said to one request: `content`, or why there is none.
+
+    `broken` tells that the server fell over it (status 500) as often as it was asked.
+    """
+
+    content: Mapping[str, Any] | None = None
+    error: str | None = None
+    broken: bool = False
+
+
+class Wire:
+    """Sends bodies to `{url}/chat/completions`; threads share it.
+
+    `address` is shown and written, so it holds neither user nor password nor the values of a query.
+    """
+
+    def __init__(self, server: ServerOptions, model: str) -> None:
+        _require_address(server.url)
+        self.address = shown_url(server.url.rstrip("/"))
+        self._server, self._model = server, model
+        self._url = _endpoint(server.url)
+        self._key = _key(server.api_key_env)
+        self._session = requests.Session()
+        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=server.parallel))
+        self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=server.parallel))
+        # a proxy that the environment names does not know this machine's own servers
+        self._session.trust_env = urlsplit(server.url).hostname not in _LOOPBACK
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let no request be repeated any more."""
+        self._stopped.set()
+
+    def send(self, body: bytes) -> Reply:
+        """Send one request until it is answered.
+
+        Raises DataError when the server cannot be reached in all attempts, wants another key, or has no such model;
+        only a picture that the server refuses or falls over gives a Reply with `error`.
+        """
+        failures = 0
+        while True:
+            response = None
+            try:
+                response = self._post(body)
+                return self._read(response)
+            except TemporaryError as error:
+                failures += 1
+                if failures >= self._server.attempts or self._stopped.is_set():
+                    return self._give_up(
+                        response, f"{error} ({failures} times in a row)" if failures > 1 else f"{error}"
+                    )
+                self._wait(failures, error.wait_s)
+
+    def _post(self, body: bytes) -> requests.Response:
+        try:
+            return self._session.post(
+                self._url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                auth=self._authorise if self._key else None,
+                timeout=self._server.timeout_s,
+                allow_redirects=False,
+            )
+        except (requests.Timeout, TimeoutError):
+            raise TemporaryError(f"no answer within {self._server.timeout_s:g} s") from None
+        except _BROKEN:
+            raise TemporaryError("no connection") from None
+
+    def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+    def _read(self, response: requests.Response) -> Reply:
+        status = response.status_code
+        if status == 200:
+            content = _json(response)
+            return Reply(content) if isinstance(content, dict) else Reply(error="the server sent no JSON object.")
+        if status in PASSING or status == 409 or status > 500:
+            raise TemporaryError(f"it answered {status}", retry_after_s(response.headers.get("Retry-After")))
+        if status in {400, 413, 422}:
+            return Reply(error=f"the server refused it with status {status}: {self._message(response)}")
+        raise self._refusal(response)
+
+    def _refusal(self, response: requests.Response) -> DataError:
+        status = response.status_code
+        if status in {401, 403}:
+            have = "holds one that it does not take" if self._key else "is not set"
+            return DataError(
+                f"{self.address}: the server wants a valid key (status {status}), and the environment variable "
+                f"{self._server.api_key_env} {have}."
+            )
+        if status == 404:
+            return DataError(
+                f"{self.address}: there is no model `{self._model}` or no chat at this address (status 404); a `url` "
+                "usually ends in /v1, and the models of a server are listed at its /models."
+            )
+        return DataError(f"{self.address}: the server answered {status}: {self._message(response)}")
+
+    def _give_up(self, response: requests.Response | None, reason: str) -> Reply:
+        if response is not None and response.status_code == 500:
+            return Reply(error=f"the server failed, {reason}: {self._message(response)}", broken=True)
+        raise DataError(
+            f"{self.address}: the server cannot be used, {reason}; start one, for instance with "
+            f"`vllm serve {self._model}`, or correct `url`, `parallel` or `timeout_s` under `server`."
+        ) from None
+
+    def _wait(self, failures: int, asked_s: float) -> None:
+        if asked_s > LONGEST_WAIT_S:
+            raise DataError(f"{self.address}: the server asks to wait {asked_s:.0f} s; try then.") from None
+        # spread, so that parallel requests do not come back in step
+        backoff_s = self._server.backoff_s * 2 ** (failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+        self._stopped.wait(max(asked_s, min(backoff_s, LONGEST_BACKOFF_S)))
+
+    def _message(self, response: requests.Response) -> str:
+        """Return what a server says of an error, on one line, without the key, and not all of it when it is long."""
+        text = one_line(_error_text(_json(response)) or response.text)
+        if self._key:
+            text = text.replace(self._key, "...")
+        return text[:_SHOWN_CHARACTERS]
+
+
+def _require_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:  # it is not shown: what cannot be read may hold a password anywhere
+        raise UsageError("`url` under `server` is no address of a server; write one such as http://127.0.0.1:8000/v1.")
+
+
+def _endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
+
+
+def _key(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise DataError(f"the environment variable {variable} holds no key: a key is one line of ASCII characters.")
+    return key
+
+
+def _json(response: requests.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _error_text(content: Any) -> str | None:
+    """Return the message in the error of an OpenAI-compatible server or of a FastAPI application."""
+    while isinstance(content, dict):
+        content = next((content[key] for key in ("error", "message", "detail") if key in content), None)
+    return None if content is None else str(content)

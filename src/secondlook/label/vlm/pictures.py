@@ -1,0 +1,72 @@
+"""The objects of a shard as a VLM is shown them: crops as they were stored, or cut and marked from their images."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from secondlook import images, records
+from secondlook.config import VlmOptions
+from secondlook.errors import UsageError
+from secondlook.images import Box, Pixels
+
+_IMAGES_KEPT = 8  # decoded images in memory: batches may mix the objects of neighbouring images
+_IMAGE_COLUMNS = ["instance_id", "image_path", "width", "height", "x", "y", "w", "h"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One object: its size in px as shown, where its pixels come from, and how to get them."""
+
+    instance_id: str
+    width: int
+    height: int
+    source: str
+    read: Callable[[], Pixels]
+
+
+def shown(objects: Path, options: VlmOptions, shard: int | None) -> list[Shown]:
+    """Return the objects of a file of crops, or of instances, in the view that the labeler is shown.
+
+    Crops are shown as they are. Instances are needed for the view `box` and for a margin around crops.
+    """
+    if records.kind_of(objects) == records.CROP.name:
+        if options.view == "box" or options.margin is not None:
+            raise UsageError(f"{objects}: the view `box` and `margin` need instances.parquet instead of crops.")
+        return _stored(objects)
+    if options.view == "cutout":
+        raise UsageError(f"{objects}: the view `cutout` needs crops of `secondlook crop --view cutout`.")
+    return _from_images(objects, options, shard)
+
+
+def _stored(crops: Path) -> list[Shown]:
+    rows = records.read(crops, records.CROP).select(["instance_id", "width", "height", "image"]).to_pylist()
+    return [
+        Shown(row["instance_id"], row["width"], row["height"], "", partial(images.decode_rgb, row["image"]))
+        for row in rows
+    ]
+
+
+def _from_images(instances: Path, options: VlmOptions, shard: int | None) -> list[Shown]:
+    chosen = None if shard is None else pc.field("shard") == shard
+    rows = records.read(instances, records.INSTANCE, filters=chosen).select(_IMAGE_COLUMNS).to_pylist()
+    read_image = lru_cache(_IMAGES_KEPT)(images.read_rgb)
+    # a crop without a margin is its box, a marked box without one its whole image
+    margin = options.margin if options.margin is not None else math.inf if options.view == "box" else 0.0
+    found = []
+    for row in rows:
+        box: Box = (row["x"], row["y"], row["w"], row["h"])
+        left, top, right, bottom = images.crop_bounds(row["width"], row["height"], box, margin=margin)
+        view = partial(_view, read_image, Path(row["image_path"]), box, margin, marked=options.view == "box")
+        found.append(Shown(row["instance_id"], right - left, bottom - top, row["image_path"], view))
+    return found
+
+
+def _view(read_image: Callable[[Path], Pixels], path: Path, box: Box, margin: float, *, marked: bool) -> Pixels:
+    picture = read_image(path)
+    if marked:
+        picture = images.draw_box(picture, box)
+    return images.crop(picture, box, margin=margin)

@@ -1,0 +1,136 @@
+"""Engine `transformers`: the model runs in this process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from secondlook import progress, vlm
+from secondlook.config import VlmOptions
+from secondlook.images import Pixels
+from secondlook.label.vlm import tree
+from secondlook.label.vlm.engine import Answer, Shape
+from secondlook.label.vlm.resolution import image_options
+from secondlook.label.vlm.trie import Trie
+from secondlook.question import Question
+
+if TYPE_CHECKING:
+    import torch
+
+_PAPER_TOKENS = 1024  # what the published InternVL runs let a model say
+_CHECKED = 3  # answers whose tree score is compared with a full pass
+_TOLERANCE = {"float32": 0.05, "bfloat16": 1.0}  # of a log-likelihood between two ways to compute it
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pictures of one shape, a question, and both as model inputs on the CPU."""
+
+    pictures: Sequence[Pixels | None]
+    question: Question
+    inputs: dict[str, "torch.Tensor"]
+
+
+class TransformersEngine:
+    """Any AutoModelForImageTextToText checkpoint: scores, chooses or generates."""
+
+    def __init__(self, options: VlmOptions, name: str) -> None:
+        self._options = options
+        self._vlm = vlm.load(name, revision=options.revision, precision=options.precision, device=options.device)
+        self._tries: dict[Question, Trie] = {}
+        self._scores = tree.edge_log_p
+        self._checked = False
+        self._largest = options.batch_size
+        self.revision = self._vlm.revision
+
+    def shape_of(self, width: int, height: int) -> Shape:
+        """Return what a picture of that size in px becomes."""
+        options = self._image_options(width, height)
+        counts = self._vlm.processor._get_num_multimodal_tokens(image_sizes=[(height, width)], **options)
+        return Shape(tuple((key, str(value)) for key, value in options.items()), int(counts.num_image_tokens[0]))
+
+    def prepare(self, pictures: Sequence[Pixels | None], question: Question) -> Prepared:
+        """Return pictures of like shape and the question as model inputs."""
+        first = pictures[0]
+        options = {} if first is None else self._image_options(first.shape[1], first.shape[0])
+        return Prepared(pictures, question, vlm.encode(self._vlm.processor, pictures, question.text, options))
+
+    def answer(self, prepared: Prepared) -> list[Answer]:
+        """Answer a batch; where it does not fit into the memory of a GPU, its halves, and no larger batch after it."""
+        import torch
+
+        pictures = prepared.pictures
+        if len(pictures) > self._largest:
+            halves = pictures[: len(pictures) // 2], pictures[len(pictures) // 2 :]
+            return [answer for half in halves for answer in self.answer(self.prepare(half, prepared.question))]
+        try:
+            with torch.inference_mode():
+                return self._answer(prepared)
+        except torch.OutOfMemoryError:
+            if len(pictures) == 1:
+                raise
+            self._largest = len(pictures) // 2
+        torch.cuda.empty_cache()
+        progress.say(f"label: {len(pictures)} pictures do not fit into memory; going on with {self._largest}")
+        return self.answer(prepared)
+
+    def _answer(self, prepared: Prepared) -> list[Answer]:
+        inputs = self._to_device(prepared.inputs)
+        if self._options.answer == "generate":
+            return [Answer(text=text) for text in self._generate(inputs)]
+        trie = self._trie(prepared.question)
+        if not self._checked:
+            self._check(inputs, trie)
+        scores = self._scores(self._vlm.model, inputs, trie)
+        if self._options.answer == "score":
+            return [Answer(log_p=row.astype(np.float32)) for row in trie.class_log_p(scores)]
+        return [self._chosen(trie, row) for row in scores]
+
+    def _chosen(self, trie: Trie, edge_log_p: np.ndarray[Any, np.dtype[np.float64]]) -> Answer:
+        answer, log_p = trie.choose(edge_log_p)
+        text = self._vlm.processor.tokenizer.decode(trie.answer(answer)[0], skip_special_tokens=True)
+        return Answer(probabilities=np.exp(log_p).astype(np.float32), text=text)
+
+    def _generate(self, inputs: dict[str, "torch.Tensor"]) -> list[str]:
+        import torch
+
+        options = self._options
+        if options.decoding == "paper":
+            torch.manual_seed(options.seed)
+            how: dict[str, Any] = {"do_sample": True, "max_new_tokens": max(options.max_new_tokens, _PAPER_TOKENS)}
+        else:
+            how = {"do_sample": False, "max_new_tokens": options.max_new_tokens}
+            how |= {"temperature": None, "top_p": None, "top_k": None}
+        tokenizer = self._vlm.processor.tokenizer
+        how["pad_token_id"] = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        ends = {vlm.end_of_turn(self._vlm.processor), tokenizer.eos_token_id} - {None}
+        said = self._vlm.model.generate(**inputs, **how, eos_token_id=sorted(ends))
+        texts: list[str] = tokenizer.batch_decode(said[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return texts
+
+    def _check(self, inputs: dict[str, "torch.Tensor"], trie: Trie) -> None:
+        """Compare the tree with full passes on the first batch; a family it does not fit is scored the slow way."""
+        self._checked = True
+        some = Trie.of([trie.answer(number) for number in range(min(_CHECKED, len(trie.steps)))], trie.classes)
+        fast, slow = (way(self._vlm.model, inputs, some) for way in (tree.edge_log_p, tree.naive))
+        apart = float(np.abs(fast - slow).max())
+        if apart > _TOLERANCE.get(str(self._vlm.model.dtype).removeprefix("torch."), 1.0):
+            self._scores = tree.naive
+            progress.say(
+                f"label: the tree pass is off by {apart:.2g} on this model; each answer gets a pass of its own"
+            )
+
+    def _image_options(self, width: int, height: int) -> dict[str, Any]:
+        return image_options(self._vlm.processor, width, height, self._options.tiling, self._options.max_tiles)
+
+    def _trie(self, question: Question) -> Trie:
+        if question not in self._tries:
+            answers = vlm.answer_tokens(self._vlm.processor, question)
+            self._tries[question] = Trie.of(answers, len(question.classes))
+        return self._tries[question]
+
+    def _to_device(self, inputs: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+        model = self._vlm.model
+        moved = {name: value.to(self._vlm.device, non_blocking=True) for name, value in inputs.items()}
+        return {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in moved.items()}

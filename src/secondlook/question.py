@@ -1,0 +1,68 @@
+"""What a VLM is asked: the prompt of the task, the classes as it lists them, and every answer that means one."""
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from secondlook.errors import UsageError
+from secondlook.taxonomy import Taxonomy, normalise
+
+LETTERS = string.ascii_uppercase
+
+
+@dataclass(frozen=True)
+class Question:
+    """`text` is the whole prompt. `wordings` are the allowed answers with the position of the class each means.
+
+    `whole` tells that an answer ends after its wording; a letter is known by its first token.
+    """
+
+    text: str
+    classes: tuple[str, ...]
+    wordings: tuple[tuple[str, int], ...]
+    whole: bool
+
+
+def ask(prompt: str, taxonomy: Taxonomy, options: Literal["names", "letters"], *, turn: int = 0) -> Question:
+    """Return the question of a prompt about the classes of a task, listed one a line from class `turn` on.
+
+    `names`: allowed are the name and every alias of a class, as written and with a capital first letter.
+    `letters`: the classes are listed as A, B, C and a letter is asked for; there are at most 26.
+    """
+    classes = taxonomy.classes
+    order = [(position + turn) % len(classes) for position in range(len(classes))]
+    names = [one_line(classes[position]) for position in order]
+    if options == "letters":
+        if len(classes) > len(LETTERS):
+            raise UsageError(f"`options: letters` goes up to {len(LETTERS)} classes, the task has {len(classes)}.")
+        lines = [f"{letter}. {name}" for letter, name in zip(LETTERS, names, strict=False)]
+        text = "\n".join([prompt.strip(), *lines, "Answer with the letter only."])
+        return Question(text, classes, tuple(zip(LETTERS, order, strict=False)), whole=False)
+    text = "\n".join([prompt.strip(), *(f"- {name}" for name in names)])
+    return Question(text, classes, tuple(_wordings(taxonomy)), whole=True)
+
+
+def default_prompt(view: str) -> str:
+    """Return what is asked when the task file says nothing."""
+    where = {
+        "crop": "What does this image show?",
+        "box": "What stands in the red box?",
+        "cutout": "What does this image show? Everything around it was made black.",
+    }[view]
+    return f"{where} Answer with one of the names listed."
+
+
+def one_line(text: str) -> str:
+    """Return `text` with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def _wordings(taxonomy: Taxonomy) -> Sequence[tuple[str, int]]:
+    found: dict[str, int] = {}
+    for position, (name, aliases) in enumerate(taxonomy.aliases.items()):
+        for wording in map(one_line, (name, *aliases)):
+            for spelling in (wording, wording[:1].upper() + wording[1:]):
+                if normalise(spelling):
+                    found.setdefault(spelling, position)
+    return list(found.items())

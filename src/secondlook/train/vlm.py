@@ -1,0 +1,118 @@
+"""Stage `train`, kind `vlm`: reference crops become a fine-tuned VLM, or LoRA adapters of one."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secondlook import files, inference, progress, records, vlm
+from secondlook.config import VlmTrainingOptions
+from secondlook.question import Question, ask, default_prompt
+from secondlook.train import metrics_csv
+from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
+from secondlook.train.loop import best_of
+from secondlook.train.scratch import build
+from secondlook.train.vlm_loop import VlmTrainer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model whose parameters that learn require a gradient, the type it computes in, and its processor."""
+
+    model: Any
+    processor: Any
+    device: "torch.device"
+    dtype: "torch.dtype"
+
+
+def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str | None, *, threads: int = 1) -> None:
+    """Teach a VLM to answer with the class name; write folder `checkpoint`, labels.json and metrics.csv to `out`.
+
+    The question is the one that scoring asks: `prompt`, or the default of the view, and the classes of the crops.
+    """
+    taxonomy = records.taxonomy_of(crops)
+    rows = load_reference(crops, taxonomy)
+    if missing := missing_classes(rows, taxonomy):
+        progress.say(f"train: no reference crops of {missing}; this VLM is not taught to name them")
+    question = ask(prompt or default_prompt(options.view), taxonomy, "names")
+    inference.make_deterministic(options.seed, threads)
+    learner = _learner(options, question)
+    training, validation = split_by_picture(rows, options)
+    trainer = VlmTrainer(learner.model, learner.processor, learner.device, learner.dtype, question, options)
+    best, history = trainer.fit(
+        take(rows, training, taxonomy),
+        take(rows, validation, taxonomy),
+        after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
+    )
+    files.write_text(out / "labels.json", _labels_json(question, options, len(training), len(validation)))
+    _write_checkpoint(out, learner, best)
+    chosen = best_of(history)
+    judged_on = f"{len(validation)} held-out crops" if validation else "themselves: no crop could be held out"
+    progress.say(
+        f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
+        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
+    )
+
+
+def _learner(options: VlmTrainingOptions, question: Question) -> Learner:
+    """Build or load the model; full fine-tuning keeps its weights in float32, whatever it computes in."""
+    import torch
+
+    device = inference.pick_device(options.device)
+    if options.model is None:
+        model, processor = build(options.scratch, question, options.seed)
+        from_scratch = "float32" if options.precision == "auto" and device.type == "cpu" else options.precision
+        return Learner(model.to(device), processor, device, inference.pick_precision(from_scratch, device))
+    stored = "float32" if options.method == "full" else options.precision
+    loaded = vlm.load(options.model, revision=options.revision, precision=stored, device=options.device)
+    torch.manual_seed(options.seed)
+    model = loaded.model.requires_grad_(True) if options.method == "full" else _with_adapters(loaded.model, options)
+    return Learner(model, loaded.processor, loaded.device, inference.pick_precision(options.precision, device))
+
+
+def _with_adapters(model: Any, options: VlmTrainingOptions) -> Any:
+    """Return the model with adapters on the linear layers of its language model; nothing else learns."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    inner = sorted({name.rpartition(".")[2] for name in linear if ".language_model." in name})
+    config = LoraConfig(
+        r=options.lora.rank,
+        lora_alpha=options.lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=options.lora.dropout,
+        target_modules=rf".*\.language_model\..*\.({'|'.join(inner)})",
+        revision=options.revision,
+    )
+    return get_peft_model(model, config)
+
+
+def _labels_json(question: Question, options: VlmTrainingOptions, training: int, validation: int) -> str:
+    """Return the classes, what was asked, and what the VLM was trained with."""
+    content = {
+        "classes": list(question.classes),
+        "question": question.text,
+        "trained_on": training,
+        "validated_on": validation,
+        "options": options.model_dump(),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_checkpoint(out: Path, learner: Learner, best: dict[str, "torch.Tensor"]) -> None:
+    """Write the best weights (of adapters: those alone) and the processor as a folder that `label` can load."""
+    learner.model.load_state_dict(best, strict=False)
+    target = out / "checkpoint"
+    with files.temporary_folder(out, target.name) as temporary:
+        made = temporary / target.name
+        learner.model.to(learner.dtype).save_pretrained(made)
+        learner.processor.save_pretrained(made)
+        for file in made.iterdir():
+            file.chmod(made.stat().st_mode & 0o666)  # safetensors lets only the owner read
+            files.flush(file)
+        shutil.rmtree(target, ignore_errors=True)
+        made.replace(target)

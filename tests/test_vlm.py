@@ -1,0 +1,328 @@
+"""VLM labelers: scores against full passes, views against pixels, votes that survive odd names and kills."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import tiny_vlms
+from conftest import Command
+from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
+from secondlook import images, vlm
+from secondlook.label.vlm import resolution, tree
+from secondlook.label.vlm.parse import parse
+from secondlook.label.vlm.trie import Trie
+from secondlook.question import ask
+
+FAMILIES = ["internvl", "gemma3", "qwen3_vl", "qwen25_vl"]
+CLASSES = {"stop": ["stop sign"], "stop all way": [], "no parking": [], "yield": ["give way"], "turn": []}
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny random checkpoint of a family, built once."""
+    folder = tmp_path_factory.mktemp("vlms")
+
+    def build(family: str) -> Path:
+        if not (folder / family).exists():
+            getattr(tiny_vlms, f"tiny_{family}")(folder / family)
+        return folder / family
+
+    return build
+
+
+def label(secondlook: Command, objects: Path, *arguments: object, **options: Any) -> Rows:
+    """Let a VLM vote and return its rows."""
+    out = objects.with_name("votes.parquet")
+    settings = json.dumps({"kind": "vlm", "precision": "float32", "min_mass": 0.0, **options})
+    result = secondlook("label", objects, "--out", out, "--options", settings, *arguments)
+    assert result.code == 0, result.err
+    return read_rows(out)
+
+
+def crops_of(folder: Path, sizes: list[tuple[int, int]], classes: Any = None) -> Path:
+    rows: Rows = [
+        {"instance_id": f"o{index:02d}", "pixels": noise(index, width, height)}
+        for index, (width, height) in enumerate(sizes)
+    ]
+    return write_crops(folder / "crops.parquet", rows, classes or CLASSES)
+
+
+# --- scores ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("words", [1, 90], ids=["short prompt", "prompt beyond the sliding window"])
+def test_the_tree_pass_equals_a_full_pass_per_answer(
+    checkpoint: Callable[[str], Path], family: str, words: int
+) -> None:
+    import torch
+
+    loaded = vlm.load(str(checkpoint(family)), revision=None, precision="float32", device="cpu")
+    question = ask("Which sign is this? " + "really " * words, taxonomy(CLASSES), "names")
+    pictures = [noise(0, 28, 28), noise(1, 90, 40), noise(2, 30, 80)]
+    options = resolution.image_options(loaded.processor, 28, 28, "fit", 12)
+    inputs = vlm.encode(loaded.processor, pictures, question.text, options)
+    trie = Trie.of(vlm.answer_tokens(loaded.processor, question), len(question.classes))
+    with torch.inference_mode():
+        fast = tree.edge_log_p(loaded.model, inputs, trie)
+        slow = tree.naive(loaded.model, inputs, trie)
+    np.testing.assert_allclose(fast, slow, atol=1e-4)
+    assert np.ptp(slow) > 0.1, "the model must have preferences, or equality says nothing"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_scores_like_each_picture_alone(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, family: str
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30), (40, 22), (3, 3), (120, 6), (28, 28)])
+    model = str(checkpoint(family))
+    together = label(secondlook, crops, model=model, batch_size=5)
+    alone = label(secondlook, crops, model=model, batch_size=1)
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one["log_p"], other["log_p"], atol=1e-3)
+        assert one["label"] == other["label"]
+        assert one["mass"] == pytest.approx(float(np.exp(one["log_p"]).sum()), rel=1e-3)
+        np.testing.assert_allclose(one["probabilities"], np.exp(one["log_p"]) / one["mass"], rtol=1e-2)
+        assert one["status"] == "answered"
+
+
+def test_a_low_mass_is_an_abstention_of_its_own_kind(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)])
+    (row,) = label(secondlook, crops, model=str(checkpoint("internvl")), min_mass=1.0)
+    assert (row["label"], row["status"], row["probabilities"]) == (None, "low_mass", None)
+    assert 0 < row["mass"] < 1
+
+
+def test_toy_tree_by_hand() -> None:
+    end = 9
+    trie = Trie.of([([1, end], 0), ([1, 2, end], 1), ([3, end], 0)], 3)
+    log_p = {(1,): 0.5, (3,): 0.25, (1, end): 0.4, (1, 2): 0.2, (1, 2, end): 1.0, (3, end): 0.8}
+    edges = np.log([log_p[edge] for edge in sorted(log_p)])
+    expected = [0.5 * 0.4 + 0.25 * 0.8, 0.5 * 0.2, 0]
+    np.testing.assert_allclose(np.exp(trie.class_log_p(edges)), expected)
+    answer, local = trie.choose(edges)
+    assert answer == 0
+    np.testing.assert_allclose(np.exp(local), [2 / 3 * 2 / 3 + 1 / 3, 2 / 3 / 3, 0])
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["score", "choose", "generate"])
+def test_two_runs_give_the_same_bytes(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, answer: str
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30), (20, 50)])
+    options = {"model": str(checkpoint("internvl")), "answer": answer, "max_new_tokens": 4, "option_orders": 2}
+    label(secondlook, crops, **options)
+    first = (tmp_path / "votes.parquet").read_bytes()
+    rows = label(secondlook, crops, **options)
+    assert (tmp_path / "votes.parquet").read_bytes() == first
+    assert {row["status"] for row in rows} <= {"answered", "unparsed"}
+    assert not list(tmp_path.glob(".*ledger*"))
+
+
+def test_letters_priors_and_orders_change_the_question_and_keep_the_classes(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)])
+    model = str(checkpoint("gemma3"))
+    plain, letters, corrected, turned = (
+        label(secondlook, crops, model=model, **options)[0]["probabilities"]
+        for options in ({}, {"options": "letters"}, {"prior_correction": True}, {"option_orders": 5})
+    )
+    for other in (letters, corrected, turned):
+        assert sum(other) == pytest.approx(1, abs=1e-5)
+        assert not np.allclose(plain, other, rtol=1e-3, atol=0)
+
+
+PARSED: list[Any] = [
+    pytest.param("stop", "stop", id="the name"),
+    pytest.param("Stop sign.", "stop", id="an alias with a full stop"),
+    pytest.param("**No-Parking**", "no parking", id="markdown and a hyphen"),
+    pytest.param('```json\n{"category": "give way"}\n```', "yield", id="JSON in a fence"),
+    pytest.param("{turn}", "turn", id="braces that are no JSON"),
+    pytest.param("It is a stop sign", "stop", id="a phrase and an article"),
+    pytest.param("Let me think. Red and octagonal.\nAnswer: stop", "stop", id="what follows the last colon"),
+    pytest.param(
+        "I see a sign with eight sides, clearly a stop all way here", "stop all way", id="the longest wording"
+    ),
+    pytest.param("stop or yield", None, id="two classes"),
+    pytest.param("This is not a stop sign", None, id="a denial"),
+    pytest.param("stopping", None, id="part of a word"),
+    pytest.param("", None, id="nothing"),
+    pytest.param("a unicorn", None, id="something else"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PARSED)
+def test_parse(text: str, expected: str | None) -> None:
+    assert parse(text, taxonomy(CLASSES)) == expected
+
+
+NAMES: list[Any] = [
+    pytest.param(['a, "b"', "{c}: d", "e\nf"], id="commas, quotes, braces, a line break"),
+    pytest.param(["停止", "стоп", "قف"], id="other scripts"),
+    pytest.param(["<|im_end|>", "<IMG_CONTEXT>", "stop"], id="control tokens of the model"),
+    pytest.param(["stop", "stop sign", "stop sign ahead"], id="prefixes of each other"),
+    pytest.param(["stop"], id="one class"),
+    pytest.param([f"class {number}" for number in range(365)], id="365 classes"),
+]
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_hostile_class_names_get_probabilities(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, names: list[str]
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)], names)
+    (row,) = label(secondlook, crops, model=str(checkpoint("internvl")))
+    assert len(row["probabilities"]) == len(names)
+    assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-4)
+    assert all(math.isfinite(value) for value in row["log_p"])
+    assert row["label"] in names
+
+
+# --- views -------------------------------------------------------------------------------------------------------
+
+
+def test_the_box_is_pure_red_five_px_wide_and_gone_on_the_next_object() -> None:
+    picture = noise(0, 80, 60)
+    before = picture.copy()
+    marked = images.draw_box(picture, (20, 15, 30, 25))
+    assert (picture == before).all(), "the image itself is not drawn on"
+    red = (marked == (255, 0, 0)).all(axis=2)
+    assert red[15, 20:50].all()
+    assert red[30, 18:23].all()
+    assert not red[30, 24:46].any()
+    np.testing.assert_array_equal(marked[~red], picture[~red])
+    again = images.draw_box(picture, (50, 40, 10, 10))
+    assert not (again[15, 25:45] == (255, 0, 0)).all(axis=1).any()
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey", "alpha", "16 bit"])
+def test_boxes_and_margins_are_read_from_images_of_any_kind(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "image.png"
+    pixels = noise(3, 64, 48)
+    shapes = {
+        "colour": pixels,
+        "grey": pixels[..., 0],
+        "alpha": np.dstack([pixels, pixels[..., 0]]),
+        "16 bit": pixels.astype(np.uint16) * 257,
+    }
+    assert cv2.imwrite(str(path), shapes[kind])
+    rows: Rows = [{"instance_id": "a", "image_id": "i", "image_path": str(path)}]
+    rows += [{"instance_id": "b", "image_id": "gone", "image_path": str(tmp_path / "gone.png"), "shard": 0}]
+    rows += [{"instance_id": "c", "image_id": "other", "image_path": str(path), "shard": 1}]
+    instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES)
+    model = str(checkpoint("internvl"))
+    for options in ({"view": "box"}, {"view": "box", "margin": 1.0}, {"margin": 0.5}):
+        found = label(secondlook, instances, "--shard", 0, model=model, max_failed_fraction=0.6, **options)
+        assert [row["instance_id"] for row in found] == ["a", "b"]
+        assert found[0]["status"] == "answered"
+        assert found[1]["status"] == "failed"
+        assert "decoded" in found[1]["answer"]
+
+
+TILES: list[Any] = [
+    *[(100, 100, 1), (640, 640, 5), (1400, 1400, 10), (30, 10, 4), (50, 150, 4), (1280, 720, 9), (1920, 1080, 9)],
+    *[(4000, 3000, 13), (3000, 4000, 13), (200, 120, 7), (60, 48, 13), (12, 200, 13), (40, 30, 13)],
+]
+
+
+@pytest.mark.parametrize(("width", "height", "tiles"), TILES)
+def test_published_tiling_and_the_one_that_fits(width: int, height: int, tiles: int) -> None:
+    from transformers import GotOcr2ImageProcessor
+
+    class Processor:
+        image_processor = GotOcr2ImageProcessor(size={"height": 448, "width": 448})
+
+    published, fit = (resolution.image_options(Processor(), width, height, how, 12) for how in ("published", "fit"))
+    count = Processor.image_processor.get_number_of_image_patches
+    assert count(height, width, published) == tiles
+    most = max(1, round(width * height / 448**2))
+    assert count(height, width, fit) <= most + (most > 1)
+
+
+# --- refusals and kills ------------------------------------------------------------------------------------------
+
+REFUSED: list[Any] = [
+    pytest.param({"model": "no/such"}, 1, "HF_TOKEN", id="a checkpoint that is not there"),
+    pytest.param({"model": "x", "trained": "y"}, 2, "either `model`", id="two sources"),
+    pytest.param({"model": "x", "engine": "openai"}, 2, "scores letters only", id="names on a server"),
+    pytest.param({"model": "x", "view": "cutout", "margin": 1}, 2, "`margin`", id="a margin around nothing"),
+    pytest.param({"model": "x", "view": "box"}, 2, "instances.parquet", id="a box view of crops"),
+    pytest.param({"model": "x", "answer": "choose", "prior_correction": True}, 2, "prior", id="a prior of no score"),
+]
+
+
+@pytest.mark.parametrize(("options", "code", "sentence"), REFUSED)
+def test_what_cannot_be_is_refused(
+    secondlook: Command, tmp_path: Path, options: dict[str, Any], code: int, sentence: str
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)])
+    settings = json.dumps({"kind": "vlm", **options})
+    result = secondlook("label", crops, "--out", tmp_path / "v.parquet", "--options", settings)
+    assert result.code == code, result.err
+    assert sentence in result.err
+    assert not (tmp_path / "v.parquet").exists()
+
+
+def test_a_killed_shard_goes_on_where_it_stopped_and_ends_in_the_same_bytes(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    crops = crops_of(tmp_path, [(30 + index, 30) for index in range(40)])
+    options = {"kind": "vlm", "model": str(checkpoint("internvl")), "precision": "float32", "min_mass": 0.0}
+    settings = json.dumps({**options, "batch_size": 1, "prior_correction": True, "option_orders": 5})
+    undisturbed, killed = tmp_path / "a" / "votes.parquet", tmp_path / "b" / "votes.parquet"
+    assert secondlook("label", crops, "--out", undisturbed, "--options", settings).code == 0
+    command = [sys.executable, "-m", "secondlook", "label", str(crops), "--out", str(killed), "--options", settings]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    ledger = killed.parent / ".votes.parquet.ledger"
+    while process.poll() is None and _lines(ledger) < 5:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = _lines(ledger)
+    assert 5 <= done < 40
+    assert not killed.exists()
+    with next(ledger.glob("*.jsonl")).open("a") as file:
+        file.write('{"instance_id": "o3')  # a line that the kill cut off
+    result = secondlook("label", crops, "--out", killed, "--options", settings)
+    assert result.code == 0, result.err
+    assert f"{40 - done} batches" in result.err
+    assert killed.read_bytes() == undisturbed.read_bytes()
+    assert not ledger.exists()
+
+
+def _lines(ledger: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in ledger.glob("*.jsonl"))
+
+
+def test_changed_weights_make_votes_afresh(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)])
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint("internvl"), copy)
+    before = label(secondlook, crops, model=str(copy))
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(copy / "model.safetensors")
+    save_file({name: value * 1.1 for name, value in weights.items()}, copy / "model.safetensors", {"format": "pt"})
+    assert label(secondlook, crops, model=str(copy)) != before
