@@ -20,7 +20,15 @@ from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
 SIGNS = Taxonomy({"stop": ("Stop-Schild", "停"), "yield": ()})
-VOTE = {"labeler": "a", "label": "stop", "probabilities": [0.75, 0.25], "confidence": 0.75, "status": "answered"}
+VOTE = {
+    "labeler": "a",
+    "label": "stop",
+    "probabilities": [0.75, 0.25],
+    "log_p": [-1.0, -2.5],
+    "mass": 0.5,
+    "confidence": 0.75,
+    "status": "answered",
+}
 
 
 def write(path: Path, rows: list[dict[str, Any]], record: records.Record = records.VOTE, **made_by: Any) -> bytes:

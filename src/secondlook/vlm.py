@@ -34,7 +34,9 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
     With several GPUs the layers are spread over them. No code of a checkpoint is ever run.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it knows no difference between a terminal and a log
     where = inference.pick_device(device)
     how = {"revision": revision, "trust_remote_code": False}
     try:
