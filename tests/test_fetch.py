@@ -1056,7 +1056,7 @@ def test_control_c_ends_at_once_and_keeps_what_came(site: Site, tmp_path: Path) 
         time.sleep(0.01)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=3)[1]
+    said = process.communicate(timeout=30)[1]
     assert process.returncode != 0
     assert "Traceback" not in said
-    assert part.stat().st_size >= 1_000_000
+    assert 1_000_000 <= part.stat().st_size < 20_000_000, "it stopped before the file was whole"
