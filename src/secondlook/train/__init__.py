@@ -11,7 +11,7 @@ from secondlook.checkpoints import create_timm, timm_input
 from secondlook.config import ClassifierOptions
 from secondlook.taxonomy import Taxonomy
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
-from secondlook.train.loop import Epoch, Trainer, best_of
+from secondlook.train.loop import Epoch, Trainer, say_best
 
 if TYPE_CHECKING:
     import torch
@@ -39,12 +39,7 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     files.write_text(out / "labels.json", labels_json(taxonomy, options, len(training), len(validation)))
     files.write_text(out / "config.json", timm_config(model, options, mean, std))
     _write_weights(out / "model.safetensors", best)
-    chosen = best_of(history)
-    judged_on = f"{len(validation)} held-out crops" if validation else "themselves: no crop could be held out"
-    progress.say(
-        f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
-        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
-    )
+    say_best(history, len(training), len(validation))
 
 
 def fits_input(model: Any, input_px: int) -> None:

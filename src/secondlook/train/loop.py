@@ -48,6 +48,16 @@ def keep_best(
     return best, history
 
 
+def say_best(history: list[Epoch], training: int, validation: int) -> None:
+    """Say which epoch was kept and how good it is; `training` and `validation` count crops."""
+    chosen = best_of(history)
+    judged_on = f"{validation} held-out crops" if validation else "themselves: no crop could be held out"
+    progress.say(
+        f"train: {training} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
+        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
+    )
+
+
 def best_of(history: list[Epoch]) -> Epoch:
     """Return the first epoch with the least validation loss."""
     return min(history, key=lambda epoch: epoch.validation_loss)

@@ -11,7 +11,7 @@ from secondlook.config import VlmTrainingOptions
 from secondlook.question import Question, ask, default_prompt
 from secondlook.train import metrics_csv
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
-from secondlook.train.loop import best_of
+from secondlook.train.loop import say_best
 from secondlook.train.scratch import build
 from secondlook.train.vlm_loop import VlmTrainer
 
@@ -50,12 +50,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     )
     files.write_text(out / "labels.json", _labels_json(question, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
-    chosen = best_of(history)
-    judged_on = f"{len(validation)} held-out crops" if validation else "themselves: no crop could be held out"
-    progress.say(
-        f"train: {len(training)} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
-        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
-    )
+    say_best(history, len(training), len(validation))
 
 
 def _learner(options: VlmTrainingOptions, question: Question) -> Learner:

@@ -10,6 +10,7 @@ from secondlook import progress, vlm
 from secondlook.config import VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm import tree
+from secondlook.label.vlm.chat import PAPER_TOKENS
 from secondlook.label.vlm.engine import Answer, Shape
 from secondlook.label.vlm.resolution import image_options
 from secondlook.label.vlm.trie import Trie
@@ -18,7 +19,6 @@ from secondlook.question import Question
 if TYPE_CHECKING:
     import torch
 
-_PAPER_TOKENS = 1024  # what the published InternVL runs let a model say
 _CHECKED = 3  # answers whose tree score is compared with a full pass
 _TOLERANCE = {"float32": 0.05, "bfloat16": 1.0}  # of a log-likelihood between two ways to compute it
 
@@ -98,7 +98,7 @@ class TransformersEngine:
         options = self._options
         if options.decoding == "paper":
             torch.manual_seed(options.seed)
-            how: dict[str, Any] = {"do_sample": True, "max_new_tokens": max(options.max_new_tokens, _PAPER_TOKENS)}
+            how: dict[str, Any] = {"do_sample": True, "max_new_tokens": max(options.max_new_tokens, PAPER_TOKENS)}
         else:
             how = {"do_sample": False, "max_new_tokens": options.max_new_tokens}
             how |= {"temperature": None, "top_p": None, "top_k": None}

@@ -16,14 +16,13 @@ class Trie:
     """Answers as token sequences, merged where they begin alike.
 
     Nodes are the beginnings after which another token follows; the root, the end of the prompt, is `ROOT`. `tokens`,
-    `parent`, `depth` (from 1) and `sees` (nodes, nodes; itself and its ancestors) describe them in an order in which
+    `depth` (from 1) and `sees` (nodes, nodes; itself and its ancestors) describe them in an order in which
     parents come first. Edges are the steps of all answers: `edge_from` (a node or `ROOT`), `edge_token`, `edge_to`
     (a node, or `ROOT` where an answer ends). `steps` (answers, edges) is 1 where an answer takes a step;
     `position` (answers,) is the class of each.
     """
 
     tokens: Ints
-    parent: Ints
     depth: Ints
     sees: NDArray[np.bool_]
     edge_from: Ints
@@ -45,13 +44,11 @@ class Trie:
         for row, (tokens, _) in enumerate(answers):
             steps[row, [number[tuple(tokens[:length])] for length in range(1, len(tokens) + 1)]] = True
         sees = np.eye(len(nodes), dtype=np.bool_)
-        parent = _ints(place[node[:-1]] for node in nodes)
-        for index, above in enumerate(parent):
-            if above != ROOT:
-                sees[index] |= sees[above]
+        for index, node in enumerate(nodes):
+            if len(node) > 1:
+                sees[index] |= sees[place[node[:-1]]]
         return cls(
             tokens=_ints(node[-1] for node in nodes),
-            parent=parent,
             depth=_ints(len(node) for node in nodes),
             sees=sees,
             edge_from=_ints(place[edge[:-1]] for edge in edges),
