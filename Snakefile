@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/label.smk"
 include: "rules/consensus.smk"
 include: "rules/evaluate.smk"
+include: "rules/review.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
 

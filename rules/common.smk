@@ -1,6 +1,14 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 from secondlook.errors import UsageError
-from secondlook.workflow import CLASSIFIER_FILES, DEMO, REFERENCE, TABLES, Run, options
+from secondlook.workflow import (
+    CLASSIFIER_FILES,
+    DEMO,
+    EXPORT_FILES,
+    REFERENCE,
+    TABLES,
+    Run,
+    options,
+)
 from snakemake.exceptions import WorkflowError
 
 try:

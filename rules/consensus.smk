@@ -2,6 +2,7 @@ rule consensus:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
         votes=lambda wildcards: RUN.votes(wildcards.task),
+        reviewed=f"{RESULTS}/review/reviewed.parquet",
     output:
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         majority=f"{RESULTS}/consensus/majority.parquet",
@@ -25,4 +26,4 @@ rule consensus:
         "consensus: merge the votes on {wildcards.task}"
     shell:
         "secondlook consensus --instances {input.instances} {params.votes} --shards {params.shards} "
-        "--out {output.consensus} --options {params.options:q} 2> {log}"
+        "--reviewed {input.reviewed} --out {output.consensus} --options {params.options:q} 2> {log}"

@@ -46,8 +46,9 @@ rule cutout:
         "../envs/secondlook.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: attempt * RUN.config.cutout.resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt * RUN.config.cutout.resources.runtime,
+        gpu=RUN.config.cutout.resources.gpus,
     params:
         shard=lambda wildcards: (
             "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}"

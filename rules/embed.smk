@@ -12,8 +12,11 @@ rule embed:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: attempt
+        * RUN.config.encoders[wildcards.encoder].resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt
+        * RUN.config.encoders[wildcards.encoder].resources.runtime,
+        gpu=lambda wildcards: RUN.config.encoders[wildcards.encoder].resources.gpus,
     params:
         options=lambda wildcards: RUN.encoder_options(wildcards.task, wildcards.encoder),
     message:

@@ -4,6 +4,7 @@ rule evaluate:
         votes=lambda wildcards: RUN.votes(wildcards.task),
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         majority=f"{RESULTS}/consensus/majority.parquet",
+        reviewed=f"{RESULTS}/review/reviewed.parquet",
     output:
         [f"{RESULTS}/evaluate/{name}" for name in TABLES],
     log:
@@ -18,13 +19,15 @@ rule evaluate:
         runtime=30,
     params:
         folder=subpath(output[0], parent=True),
+        benchmarks=lambda wildcards: f"{RUN.folder(wildcards.task)}/benchmark",
         votes=lambda wildcards: [
             f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
         ],
         shards=RUN.config.shards,
         options=options(RUN.config.evaluate),
     message:
-        "evaluate: compare every judge of {wildcards.task} with the truth"
+        "evaluate: compare every judge of {wildcards.task} with the truth, and the labelers with each other"
     shell:
         "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
-        "--consensus {input.consensus} --out {params.folder} --options {params.options:q} 2> {log}"
+        "--consensus {input.consensus} --reviewed {input.reviewed} --benchmarks {params.benchmarks} "
+        "--out {params.folder} --options {params.options:q} 2> {log}"

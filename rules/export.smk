@@ -1,16 +1,20 @@
 rule export:
     input:
         data=lambda wildcards: RUN.inputs(
-            wildcards.task, [RUN.tasks[wildcards.task].dataset.path]
+            wildcards.task, RUN.export_source(wildcards.task, wildcards.format)
         ),
         instances=f"{RESULTS}/ingest/instances.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
+        votes=lambda wildcards: RUN.votes(wildcards.task),
     output:
-        f"{RESULTS}/export/coco/annotations.json",
+        f"{RESULTS}/export/{{format}}/{{file}}",
     log:
-        "logs/{task}/export/coco.log",
+        "logs/{task}/export/{format}/{file}.log",
     benchmark:
-        f"{RESULTS}/benchmark/export.coco.tsv"
+        f"{RESULTS}/benchmark/export.{{format}}.{{file}}.tsv"
+    wildcard_constraints:
+        format=RUN.one_of(EXPORT_FILES),
+        file=RUN.one_of(EXPORT_FILES.values()),
     conda:
         "../envs/secondlook.yaml"
     threads: 1
@@ -18,10 +22,26 @@ rule export:
         mem_mb=4000,
         runtime=30,
     params:
-        annotations=lambda wildcards: RUN.tasks[wildcards.task].dataset.path,
-        label_from=lambda wildcards: RUN.label_from(wildcards.task) or "",
+        source=lambda wildcards: RUN.export_arguments(wildcards.task, wildcards.format),
+        votes=lambda wildcards: [
+            f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
+        ],
+        shards=RUN.config.shards,
     message:
-        "export: write the corrected dataset of {wildcards.task}"
+        "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"
     shell:
-        "secondlook export {params.annotations:q} --instances {input.instances} --consensus {input.consensus} "
-        "--label-from {params.label_from:q} --out {output} 2> {log}"
+        "secondlook export {params.source:q} --format {wildcards.format} --instances {input.instances} "
+        "--consensus {input.consensus} {params.votes} --shards {params.shards} --out {output} 2> {log}"
+
+
+use rule export as export_folder with:
+    output:
+        directory(f"{RESULTS}/export/{{format}}"),
+    log:
+        "logs/{task}/export/{format}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/export.{{format}}.tsv"
+    wildcard_constraints:
+        format=RUN.one_of(
+            name for name in RUN.config.export.formats if name not in EXPORT_FILES
+        ),

@@ -14,8 +14,11 @@ rule label:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: attempt
+        * RUN.config.labelers[wildcards.labeler].resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt
+        * RUN.config.labelers[wildcards.labeler].resources.runtime,
+        gpu=lambda wildcards: RUN.config.labelers[wildcards.labeler].resources.gpus,
     params:
         learned=lambda wildcards: RUN.label_arguments(
             wildcards.task, wildcards.labeler, wildcards.part

@@ -11,8 +11,13 @@ rule train:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: attempt
+        * RUN.config.classifiers[wildcards.classifier].resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt
+        * RUN.config.classifiers[wildcards.classifier].resources.runtime,
+        gpu=lambda wildcards: RUN.config.classifiers[
+            wildcards.classifier
+        ].resources.gpus,
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.classifiers[wildcards.classifier]),
@@ -37,8 +42,11 @@ rule train_vlm:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=32000,
-        runtime=1440,
+        mem_mb=lambda wildcards, attempt: attempt
+        * RUN.config.vlms[wildcards.vlm].resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt
+        * RUN.config.vlms[wildcards.vlm].resources.runtime,
+        gpu=lambda wildcards: RUN.config.vlms[wildcards.vlm].resources.gpus,
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.vlms[wildcards.vlm]),

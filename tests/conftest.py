@@ -132,4 +132,4 @@ def picture(folder: Path, number: int | str, name: str = "", **size: int) -> dic
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the longest tests, so that no worker is left with them alone at the end."""
-    items.sort(key=lambda item: item.path.name not in {"test_workflow.py", "test_fetch.py"})
+    items.sort(key=lambda item: item.path.name not in {"test_workflow.py", "test_fetch.py", "test_accept.py"})

@@ -1,6 +1,7 @@
 """Consensus: the algebra of votes, committees with a known confusion, decisions, and real crowds."""
 
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import Command
+from correlated import FAMILIES, World, draw
 from make_records import Rows, read_rows, write_instances, write_votes
 from secondlook.config import ConsensusOptions
-from secondlook.consensus import merge
-from secondlook.consensus.dawid_skene import dawid_skene
-from secondlook.consensus.votes import Posterior, Votes
+from secondlook.consensus.dawid_skene import ITERATIONS, dawid_skene
+from secondlook.consensus.majority import majority
+from secondlook.consensus.merge import merge
+from secondlook.consensus.one_coin import one_coin
+from secondlook.consensus.votes import Gold, Posterior, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-METHODS = ["majority", "dawid_skene"]
+METHODS = ["majority", "dawid_skene", "one_coin", "pool", "auto"]
 CLASSES = ["stop", "yield", "turn"]
 Matrix = NDArray[np.int64]
 
@@ -35,7 +39,7 @@ def votes_of(matrix: Matrix, classes: int, families: tuple[str, ...] | None = No
 
 
 def posterior_of(matrix: Matrix, classes: int, method: str, families: tuple[str, ...] | None = None) -> Posterior:
-    return merge(votes_of(matrix, classes, families), method, ConsensusOptions())
+    return merge(votes_of(matrix, classes, families), method, Gold.none(len(matrix)), ConsensusOptions()).posterior
 
 
 @st.composite
@@ -429,6 +433,67 @@ def test_broken_csv_is_refused(secondlook: Command, tmp_path: Path, text: str | 
     assert result.err.count("\n") == 1
 
 
+REVIEWED: list[Any] = [
+    pytest.param("item,label\na,x\n", 0, "", id="one is not enough to choose by"),
+    pytest.param("item,label\nz,x\n", 1, "`z`, `x`: no vote has this item or this label", id="unknown item"),
+    pytest.param("item,label\na,w\n", 1, "`a`, `w`: no vote has this item or this label", id="unknown label"),
+    pytest.param("item\na\n", 1, "has no column `label`", id="no label"),
+    pytest.param(None, 1, "is not a CSV table", id="no file"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "said"), REVIEWED)
+def test_csv_of_what_is_right(secondlook: Command, tmp_path: Path, text: str | None, code: int, said: str) -> None:
+    (tmp_path / "votes.csv").write_text("item,worker,label\na,w1,x\nb,w1,y\n", encoding="utf-8")
+    if text is not None:
+        (tmp_path / "right.csv").write_text(text, encoding="utf-8")
+    result = secondlook(
+        *("consensus", "--votes", tmp_path / "votes.csv", "--reviewed", tmp_path / "right.csv"),
+        *("--out", tmp_path / "out.csv"),
+    )
+    assert result.code == code
+    assert said in result.err
+    assert (tmp_path / "out.csv").exists() == (code == 0)
+
+
+# --- referees ----------------------------------------------------------------------------------------------------
+
+
+def as_frame(votes: Votes) -> pd.DataFrame:
+    return pd.DataFrame({"task": votes.object_index, "worker": votes.labeler_index, "label": votes.class_index})
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("families", [("a", "b", "c", "d", "e"), FAMILIES], ids=["strangers", "relatives"])
+def test_posteriors_are_those_of_crowd_kit(
+    monkeypatch: pytest.MonkeyPatch, families: tuple[str, ...], seed: int
+) -> None:
+    """EM creeps for hundreds of steps among relatives, so both take the same number of them."""
+    from crowdkit.aggregation import DawidSkene, MajorityVote, OneCoinDawidSkene
+
+    for module in ("dawid_skene", "one_coin"):
+        monkeypatch.setattr(f"secondlook.consensus.{module}.TOLERANCE", 0.0)
+    votes = draw(World(objects=2000, classes=5, families=families, margin=3.0), seed).votes
+    table = as_frame(votes)
+    plain = {"smoothing": 0.0, "family_exponent": 0.0}
+    ours = {
+        "majority": majority(votes),
+        "dawid_skene": dawid_skene(votes, **plain, right_once=0.0).posterior,
+        "one_coin": one_coin(votes, **plain),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of crowd-kit are not ours
+        theirs = {
+            "majority": MajorityVote().fit_predict_proba(table),
+            "dawid_skene": DawidSkene(n_iter=ITERATIONS, tol=-1.0).fit_predict_proba(table),
+            "one_coin": OneCoinDawidSkene(n_iter=ITERATIONS, tol=-1.0).fit_predict_proba(table),
+        }
+    for method, posterior in ours.items():
+        expected = theirs[method].sort_index()[list(range(votes.classes))]
+        apart = np.abs(posterior[expected.index] - expected.to_numpy())
+        assert float(apart.max()) < 1e-3, method
+
+
 # --- real crowds -------------------------------------------------------------------------------------------------
 
 CROWDS = ["bluebirds", "labelme", "sentiment_sp", "weather_cf_amt", "cifar10n"]
@@ -471,3 +536,14 @@ def test_majority_is_exact_and_differs_from_crowd_kit_by_ties_only(
     sure, possible = float((right & ~tied).sum() / len(truth)), float(right.sum() / len(truth))
     reference = json.loads((shared_data / "crowd" / "reference_accuracy.json").read_text(encoding="utf-8"))[crowd]
     assert sure - 5e-5 <= reference["accuracy"]["MV"] <= possible + 5e-5
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_auto_loses_nothing_to_the_better_of_two(
+    secondlook: Command, shared_data: Path, tmp_path: Path, crowd: str
+) -> None:
+    folder = shared_data / "crowd" / crowd
+    found = {name: crowd_accuracy(secondlook, folder, tmp_path / f"{name}.csv", name) for name in METHODS}
+    print(f"crowd: {crowd} " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+    assert found["auto"] >= max(found["majority"], found["dawid_skene"]) - 0.005

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from conftest import Command, Result
 from make_records import Rows, write_decisions, write_instances, write_votes
-from secondlook.evaluate.scores import Draws, Scores, score
+from secondlook.evaluate.intervals import Draws
+from secondlook.evaluate.scores import Answers, Scores, score_all
+from secondlook.workflow import TABLES
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 CLASSES = ["stop", "yield", "no_parking & more", "turn"]
 FIGURES = ["accuracy", "selective_accuracy", "macro_f1"]
-FILES = ["accuracy.csv", "accuracy.md", "accuracy.tex", "calibration.csv", "confusion.csv", "per_class.csv"]
+FILES = sorted(TABLES)
 
 
 def write_task(folder: Path, objects: Rows, labelers: dict[str, dict[str, str | None]]) -> list[Any]:
@@ -117,11 +119,28 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
         assert ours["class"].tolist() == present
         for figure, expected in (("precision", precision), ("recall", recall), ("f1", f1), ("n", n)):
             np.testing.assert_allclose(ours[figure], expected, atol=1e-5)
+            if figure != "n":
+                assert (ours[f"{figure}_low"] <= ours[figure] + 1e-6).all()
+                assert (ours[figure] <= ours[f"{figure}_high"] + 1e-6).all()
         cells = pd.Series(list(zip(truth, answer, strict=True))).value_counts()
         mine = confusion[confusion["judge"] == name]
         assert len(mine) == len(cells)
         for row in mine.itertuples():
             assert cells[(row.truth, "" if row.answer == "(no answer)" else row.answer)] == row.count
+
+
+def test_differences_are_those_of_the_accuracies(secondlook: Command, tmp_path: Path) -> None:
+    evaluate(secondlook, write_task(tmp_path, *random_task()))
+    accuracy = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv").set_index("judge")
+    paired = pd.read_csv(tmp_path / "evaluate" / "paired.csv")
+    assert paired["b"].tolist() == ["given", "sharp", "shy", "majority"]
+    assert set(paired["a"]) == {"consensus"}
+    for row in paired.to_dict("records"):
+        for name in ("accuracy", "macro_f1"):
+            difference = accuracy.loc["consensus", name] - accuracy.loc[row["b"], name]
+            assert row[f"{name}_difference"] == pytest.approx(difference, abs=2e-6)
+            assert row[f"{name}_difference_low"] <= difference <= row[f"{name}_difference_high"]
+        assert row["n"] == accuracy.loc["consensus", "n"]
 
 
 def test_calibration_counts_the_right_ones_in_each_bin(secondlook: Command, tmp_path: Path) -> None:
@@ -148,8 +167,11 @@ def test_calibration_counts_the_right_ones_in_each_bin(secondlook: Command, tmp_
         (0.95, 0.99, 2, 0.9695, 0.5),
         (0.99, 1.0, 2, 1.0, 0.5),
     ]
-    assert table.columns.tolist() == ["from", "to", "n", "mean_confidence", "accuracy"]
-    np.testing.assert_allclose(table.to_numpy(), expected, atol=1e-6)
+    columns = ["from", "to", "n", "mean_confidence", "accuracy"]
+    assert table.columns.tolist() == [*columns, "accuracy_low", "accuracy_high"]
+    np.testing.assert_allclose(table[columns].to_numpy(), expected, atol=1e-6)
+    assert (table["accuracy_low"] <= table["accuracy"]).all()
+    assert (table["accuracy"] <= table["accuracy_high"]).all()
 
 
 def test_tables_for_papers_hold_the_same_figures(secondlook: Command, tmp_path: Path) -> None:
@@ -192,7 +214,7 @@ def test_without_truth_there_are_headings_and_no_scores(secondlook: Command, tmp
     assert accuracy["judge"].tolist() == ["given", "a", "majority", "consensus", "consensus, accepted"]
     assert (accuracy["n"] == 0).all()
     assert accuracy[[*FIGURES, "coverage"]].isna().all(axis=None)
-    for name in ("per_class.csv", "confusion.csv", "calibration.csv"):
+    for name in ("per_class.csv", "confusion.csv", "calibration.csv", "reliability.csv"):
         table = pd.read_csv(folder / name)
         assert len(table) == 0
         assert len(table.columns) >= 4
@@ -216,7 +238,7 @@ def test_files_are_repeatable_and_follow_the_seed(secondlook: Command, tmp_path:
     first, again, other = content("{seed: 0}"), content("{seed: 0}"), content("{seed: 1}")
     assert first == again
     assert first["accuracy.csv"] != other["accuracy.csv"]
-    assert first["per_class.csv"] == other["per_class.csv"]
+    assert first["confusion.csv"] == other["confusion.csv"]
 
 
 def test_decisions_of_other_objects_are_refused(secondlook: Command, tmp_path: Path) -> None:
@@ -236,7 +258,8 @@ def test_decisions_of_other_objects_are_refused(secondlook: Command, tmp_path: P
 def judged(right: NDArray[np.bool_], picture: NDArray[np.int64], seed: int) -> Scores:
     """Score a judge of two classes that is right where `right`."""
     truth = np.arange(len(right)) % 2
-    return score(truth, np.where(right, truth, 1 - truth), picture, 2, Draws(int(picture.max()) + 1, 200, seed))
+    said = Answers(truth, np.where(right, truth, 1 - truth), picture)
+    return score_all([said], 2, Draws(int(picture.max()) + 1, 200, seed))[0]
 
 
 def test_interval_holds_the_truth_about_nineteen_times_in_twenty() -> None:

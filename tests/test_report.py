@@ -9,11 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import Command, Result
 from make_records import Rows, noise, write, write_crops, write_decisions, write_instances, write_votes
 from secondlook import records
+from secondlook.report.evaluation import read_table, saved_by_dropping
 
 SCRIPT, QUOTED, MATHS, NOTHING, NUMBER = "<script>alert(1)</script>", '"it\'s" & more', "$\\frac{$ #1", "None", "30"
 CLASSES = [SCRIPT, QUOTED, MATHS, NOTHING, NUMBER]
@@ -89,11 +92,11 @@ def write_results(folder: Path, objects: list[Any], classes: list[str]) -> Path:
     return folder
 
 
-def evaluate(secondlook: Command, folder: Path) -> None:
+def evaluate(secondlook: Command, folder: Path, *more: object) -> None:
     result = secondlook(
         *("evaluate", "--instances", folder / "ingest" / "instances.parquet", "--votes", folder / "label" / "small"),
         *("--consensus", folder / "consensus" / "consensus.parquet", "--out", folder / "evaluate"),
-        *("--options", "{resamples: 100}"),
+        *("--options", "{resamples: 100}", *more),
     )
     assert result.code == 0, result.err
 
@@ -110,6 +113,8 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.pictures: list[tuple[str, dict[str, str | None]]] = []  # kind of figure, attributes of the image
+        self._figure = ""
         self._in_style = False
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
@@ -117,6 +122,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         self._in_style = tag == "style"
+        if tag == "figure":
+            self._figure = str(dict(attrs)["class"])
+        elif tag == "img":
+            self.pictures.append((self._figure, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = self._in_style and tag != "style"
@@ -124,6 +133,15 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._in_style:
             self.text += data
+
+    def crops(self, *, suspicious: bool) -> list[dict[str, str | None]]:
+        """Return the attributes of the crops whose label was changed, or of those that look wrong."""
+        return [attributes for kind, attributes in self.pictures if (kind == "doubt") == suspicious]
+
+    def rows(self) -> list[str]:
+        """Return the rows of all tables, cells parted by a bar."""
+        found = re.findall(r"<tr[^>]*>(.*?)</tr>", self.source, re.DOTALL)
+        return [" ".join(re.sub(r"<[^>]*>", " ", re.sub(r"</td>\s*<td[^>]*>", " | ", row)).split()) for row in found]
 
     def cards(self) -> dict[str, int]:
         """Return the figures at the head of the page by their captions."""
@@ -179,7 +197,7 @@ def test_page_shows_the_counts(plain: Path) -> None:
 
 def test_changed_crops_are_the_pictures_of_the_shards(secondlook: Command, plain: Path) -> None:
     page = Page(plain / "report" / "report.html")
-    pictures = [str(attrs["src"]) for tag, attrs in page.tags if tag == "img"]
+    pictures = [str(attributes["src"]) for attributes in page.crops(suspicious=False)]
     table = records.read_many([plain / "crop" / f"{shard:05d}.parquet" for shard in (0, 1)], records.CROP)
     stored = dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
     shown = [base64.b64decode(address.removeprefix("data:image/png;base64,")) for address in pictures]
@@ -236,12 +254,135 @@ def test_hostile_names_are_text(hostile: Path) -> None:
     assert len(cells) >= len(CLASSES), "one row per class, `None` and `30` among them"
     for name in CLASSES:
         assert page.text.count(name) >= 4, f"{name} stands in the strip, the plots and the table"
-    labels = [attrs["alt"] for tag, attrs in page.tags if tag == "img"]
-    assert labels == [QUOTED, MATHS, NUMBER]
+    assert [attributes["alt"] for attributes in page.crops(suspicious=False)] == [QUOTED, MATHS, NUMBER]
+    assert {attributes["alt"] for attributes in page.crops(suspicious=True)} <= set(CLASSES)
 
 
 def test_what_is_unknown_is_not_called_nan(hostile: Path) -> None:
     assert not re.search(r"\bnan\b", Page(hostile / "report" / "report.html").text, re.IGNORECASE)
+
+
+def test_what_is_unknown_is_not_called_none(plain: Path) -> None:
+    assert not re.search(r"\b(None|undefined)\b", Page(plain / "report" / "report.html").text)
+
+
+PROMISE = {
+    "stage": "consensus",
+    "method": "auto",
+    "chosen": "fitted_pool",
+    "why": "fitted_pool has the least log-loss <i>here</i>",
+    "labelers": {"small": "small", "given": "given"},
+    "options": {"accept": 0.9},
+    "candidates": [
+        {"method": "majority", "n": 80, "log_loss": 0.5, "accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9},
+        {
+            "method": "fitted_pool",
+            "n": 80,
+            "log_loss": 0.25,
+            "accuracy": 0.9125,
+            "accuracy_low": 0.8,
+            "accuracy_high": 1.0,
+        },
+    ],
+    "promise": {
+        **{"held": True, "alpha": 0.02, "delta": 0.05, "n": 240, "sentence": "Promised: <u>little</u>."},
+        "thresholds": {A: 0.9123, B: None},
+        "needed": [{"alpha": 0.01, "reviews": 12345}, {"alpha": 0.05, "reviews": None}],
+    },
+}
+
+
+def with_metadata(folder: Path, made_by: dict[str, Any]) -> None:
+    """Write the decisions again, made by something else."""
+    path = folder / "consensus" / "consensus.parquet"
+    table = records.read(path, records.DECISION)
+    write(path, table.replace_schema_metadata(None), records.DECISION, [A, B], made_by)
+
+
+def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Command, plain: Path) -> None:
+    with_metadata(plain, PROMISE)
+    assert report(secondlook, plain).code == 0
+    page = Page(plain / "report" / "report.html")
+    assert_stands_alone(page)
+    text = " ".join(page.text.split())
+    for said in (
+        "merged by fitted_pool (asked for: auto): fitted_pool has the least log-loss <i>here</i>.",
+        "Promised: <u>little</u>. It rests on 240 reviewed objects of the random part.",
+        "with a chance of 95 %",
+        "It is fitted to reviewed objects",
+    ):
+        assert said in text, said
+    rows = (
+        "at most 1 % | 12,345",
+        "at most 5 % | -",
+        "fitted_pool | 80 | 0.250 | 91.2 % 80.0 to 100.0",
+        f"{A} | 0.912",
+        f"{B} | never",
+    )
+    assert set(rows) <= set(page.rows())
+
+
+@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "promise": {}, "candidates": []}])
+def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
+    with_metadata(plain, made_by)
+    result = report(secondlook, plain)
+    assert result.code == 0, result.err
+    text = Page(plain / "report" / "report.html").text
+    assert "Promised" not in text
+    assert "What reviews buy" not in text
+
+
+def test_page_shows_the_committee(plain: Path) -> None:
+    page = Page(plain / "report" / "report.html")
+    text = " ".join(page.text.split())
+    assert "Who votes, and what each is worth" in text
+    assert "Nobody knows whether a labeler can be dropped: it takes 300 objects with a known class" in text
+    assert "7 are there" in text
+    rows = [row for row in page.rows() if row.startswith("small small | 100.0 % 9 | ")]
+    assert len(rows) == 1, "labeler, family, coverage, answers"
+    assert "Consensus minus plain majority: +0.0 points of accuracy" in text
+    for kind in ("recall", "precision", "F1"):
+        assert kind in text
+
+
+SAVED = [
+    pytest.param([4.0, 6.0, None], [1, 0, 0], (0.4, "seconds"), id="seconds; the given label costs none"),
+    pytest.param([None, 6.0, None], [1, 0, 0], (0.25, "votes"), id="seconds of one are not known"),
+    pytest.param([4.0, 6.0, None], [0, 0, 0], None, id="nobody goes"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "dropped", "expected"), SAVED)
+def test_what_is_saved(seconds: list[float | None], dropped: list[int], expected: tuple[float, str] | None) -> None:
+    rows = {"labeler": ["a", "b", "given"], "takes_part": 1, "answered": [10, 30, 40], "dropped": dropped}
+    assert saved_by_dropping(pd.DataFrame({**rows, "seconds": np.array(seconds, dtype=float)})) == expected
+
+
+def test_page_shows_the_labels_that_look_wrong(plain: Path) -> None:
+    page = Page(plain / "report" / "report.html")
+    table = read_table(plain / "evaluate" / "label_errors.csv")
+    flagged = table[table["flagged"] == 1]
+    assert len(flagged) > 0
+    assert f"{len(flagged)} of {len(table)} given labels look wrong" in " ".join(page.text.split())
+    assert [crop["alt"] for crop in page.crops(suspicious=True)] == flagged["given"].tolist()
+
+
+def test_what_people_said_stands_for_the_truth(secondlook: Command, tmp_path: Path) -> None:
+    objects = [(name, given, None, label, action) for name, given, _, label, action in PLAIN]
+    folder = write_results(tmp_path / "signs", objects, [A, B])
+    said = [
+        {"instance_id": name, "labeler": "human:<b>", "label": A, "sample": "random", "probability": 0.5}
+        for name in ("o0", "o1", "o2")
+    ]
+    reviewed = folder / "review" / "reviewed.parquet"
+    write(reviewed, records.to_table(said, records.REVIEW), records.REVIEW, [A, B], {"stage": "review"})
+    evaluate(secondlook, folder, "--reviewed", reviewed)
+    assert report(secondlook, folder).code == 0
+    page = Page(folder / "report" / "report.html")
+    text = " ".join(page.text.split())
+    assert "The dataset names no truth; 3 objects that people agreed on stand for it (by people, random part)." in text
+    assert "wrong labels before" not in text, "that would be a claim about all objects"
+    assert "✓" not in text
 
 
 def test_without_truth_nothing_is_claimed(secondlook: Command, tmp_path: Path) -> None:
@@ -251,7 +392,8 @@ def test_without_truth_nothing_is_claimed(secondlook: Command, tmp_path: Path) -
     assert report(secondlook, folder).code == 0
     page = Page(folder / "report" / "report.html")
     assert page.cards() == {"relabelled": 4, "sent to review": 2, "rejected": 3}
-    assert "nothing is claimed" in page.text
+    assert "nothing is claimed" in " ".join(page.text.split())
+    assert "Whether a labeler can be dropped is not known" in " ".join(page.text.split())
     assert "✓" not in page.text
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert (summary["with_truth"], summary["wrong_before"], summary["wrong_after"]) == (0, 0, 0)
@@ -279,7 +421,8 @@ def test_no_objects_at_all(secondlook: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "missing",
-    ["ingest/instances.parquet", "consensus/consensus.parquet", "evaluate/accuracy.csv", "crop/00001.parquet"],
+    ["ingest/instances.parquet", "consensus/consensus.parquet", "crop/00001.parquet"]
+    + [f"evaluate/{name}" for name in ("accuracy.csv", "committee.csv", "label_errors.csv", "findings.json")],
 )
 def test_unfinished_results_are_refused(secondlook: Command, plain: Path, missing: str) -> None:
     (plain / missing).unlink()

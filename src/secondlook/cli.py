@@ -210,7 +210,11 @@ def consensus(
     out: Out,
     shards: Shards = None,
     instances: Annotated[Path | None, typer.Option(help="instances.parquet; not needed for a CSV.")] = None,
-    method: Annotated[str | None, typer.Option(help="majority or dawid_skene.")] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="What people said: reviewed.parquet; with a CSV of votes one of item, label."),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="auto or a method; see docs/consensus.md.")] = None,
     options: Options = None,
 ) -> None:
     """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
@@ -219,11 +223,12 @@ def consensus(
 
     settings = config.parse_options(config.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
-        stage.merge_plain(votes[0], out, settings)
+        stage.merge_plain(votes[0], reviewed, out, settings)
     elif instances is None:
         raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label stands alone.")
     else:
-        stage.merge_votes(instances, records.part_files(votes, shards), out, settings)
+        places = stage.Places(instances, records.part_files(votes, shards), reviewed, out)
+        stage.merge_votes(places, settings)
 
 
 @app.command()
@@ -233,28 +238,75 @@ def evaluate(
     consensus: Consensus,
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
     shards: Shards = None,
+    reviewed: Annotated[Path | None, typer.Option(help="What people said: reviewed.parquet of `review`.")] = None,
+    benchmarks: Annotated[Path | None, typer.Option(help="Folder of Snakemake's benchmark files: seconds.")] = None,
     options: Options = None,
 ) -> None:
-    """Compare every judge with the truth, where there is one."""
+    """Compare every judge with the truth, where there is one, and the labelers with each other."""
     from secondlook import config, records
     from secondlook import evaluate as stage
 
     settings = config.parse_options(config.EvaluateOptions, options)
-    stage.evaluate(instances, records.part_files(votes, shards), consensus, out, settings)
+    places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks)
+    stage.evaluate(places, out, settings)
+
+
+@app.command()
+def review(
+    results: Annotated[
+        Path | None, typer.Argument(help="Results folder of a task, e.g. results/demo_signs; left out with --apply.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the pages; with --apply the file.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Offer the pages on loopback; decisions are kept.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0 takes a free one.")] = 8765,
+    apply: Annotated[list[Path] | None, typer.Option(help="decisions.csv to bring back; may be repeated.")] = None,
+    instances: Annotated[Path | None, typer.Option(help="With --apply: instances.parquet of the dataset.")] = None,
+    options: Options = None,
+) -> None:
+    """Write the pages on which people look at the doubtful objects, and bring their decisions back."""
+    from secondlook import config
+    from secondlook import review as stage
+
+    settings = config.parse_options(config.ReviewOptions, options)
+    if apply or instances is not None:
+        if results is not None or serve or instances is None or out is None:
+            raise UsageError("bring decisions back with --apply FILE --instances FILE --out FILE and nothing else.")
+        stage.apply_decisions(apply or [], instances, out)
+    elif results is None:
+        raise UsageError("give the results folder of a task, or decisions to --apply.")
+    elif serve:
+        stage.serve(results, out or results / "review", settings, port=port)
+    else:
+        stage.write_pages(results, out or results / "review", settings)
 
 
 @app.command()
 def export(
-    annotations: Annotated[Path, typer.Argument(help="The annotation file that the dataset came from.")],
     instances: Instances,
     consensus: Consensus,
-    out: Out,
-    label_from: Annotated[str | None, typer.Option(help="Attribute that holds the label.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="File (coco, parquet) or folder to write.")],
+    annotations: Annotated[
+        Path | None, typer.Argument(help="COCO file that the dataset came from; coco and cvat copy it.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="coco, cvat, labelstudio, yolo, voc, fiftyone or parquet; docs/export.md.")
+    ] = "coco",
+    votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to carry along.")] = None,
+    shards: Shards = None,
+    queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
+    image_prefix: Annotated[str | None, typer.Option(help="labelstudio: what goes before an image's name.")] = None,
 ) -> None:
-    """Write the corrected dataset."""
-    from secondlook.export import coco
+    """Write the corrected dataset, all of it or what people should look at."""
+    from secondlook import export as stage
+    from secondlook import records
 
-    coco.export(annotations, instances, consensus, out, label_from=label_from)
+    if label_from and annotations is None:
+        raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
+    source = stage.Source(annotations, label_from or None) if annotations is not None else None
+    inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images)
+    stage.export(inputs, stage.Request(format_, out, source, image_prefix))
 
 
 @app.command()

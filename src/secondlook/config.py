@@ -84,6 +84,17 @@ class CropOptions(RejectLimit):
     cap_per_class: int | None = Field(None, ge=1)
 
 
+class Resources(Strict):
+    """What a job of a model asks a cluster for; `mem_mb` and `runtime` (minutes) are multiplied by the attempt.
+
+    It changes where a job runs, never what it does: nothing is done again when it changes.
+    """
+
+    gpus: int = Field(0, ge=0)
+    mem_mb: int = Field(4000, ge=500)
+    runtime: int = Field(60, ge=1)
+
+
 class CutoutOptions(RejectLimit):
     """How everything around an object is made black.
 
@@ -98,6 +109,7 @@ class CutoutOptions(RejectLimit):
     quality: int = Field(95, ge=1, le=100)
     precision: Precision = "auto"
     device: Device = "auto"
+    resources: Resources = Resources(mem_mb=8000, runtime=120)
 
 
 class EncoderOptions(Strict):
@@ -112,6 +124,7 @@ class EncoderOptions(Strict):
     batch_size: int = Field(32, ge=1)
     precision: Precision = "auto"
     device: Device = "auto"
+    resources: Resources = Resources()
 
     @model_validator(mode="after")
     def _one_source(self) -> "EncoderOptions":
@@ -140,6 +153,7 @@ class ClassifierOptions(Strict):
     augment: Literal["none", "light"] = "none"
     seed: int = 0
     device: Device = "auto"
+    resources: Resources = Resources(mem_mb=8000, runtime=240)
 
 
 class LoraOptions(Strict):
@@ -179,6 +193,7 @@ class VlmTrainingOptions(Strict):
     precision: Precision = "auto"
     device: Device = "auto"
     seed: int = 0
+    resources: Resources = Resources(mem_mb=8000, runtime=240)
 
     @model_validator(mode="after")
     def _scratch_learns_everything(self) -> "VlmTrainingOptions":
@@ -197,6 +212,7 @@ class PrototypeOptions(Strict):
     family: str | None = None
     threshold: Fraction = 0.8
     temperature: float = Field(0.05, gt=0)
+    resources: Resources = Resources()
 
 
 class NeighbourOptions(Strict):
@@ -207,6 +223,7 @@ class NeighbourOptions(Strict):
     family: str | None = None
     k: int = Field(15, ge=1)
     temperature: float = Field(0.05, gt=0)
+    resources: Resources = Resources()
 
 
 class ClassifierLabelerOptions(Strict):
@@ -220,6 +237,7 @@ class ClassifierLabelerOptions(Strict):
     family: str | None = None
     batch_size: int = Field(64, ge=1)
     device: Device = "auto"
+    resources: Resources = Resources()
 
     @model_validator(mode="after")
     def _one_source(self) -> "ClassifierLabelerOptions":
@@ -275,6 +293,7 @@ class VlmOptions(Strict):
     device: Device = "auto"
     seed: int = 0
     note: str | None = None
+    resources: Resources = Resources()
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VlmOptions":
@@ -303,14 +322,34 @@ class LabelerChoice(Strict):
     labeler: LabelerOptions
 
 
-class ConsensusOptions(Strict):
-    """How votes become one label, and when a label is sure enough to be accepted without a person."""
+class Guarantee(Strict):
+    """What is promised of the labels that no person checks: an error of at most `alpha`, but for a chance of `delta`.
 
-    method: Literal["majority", "dawid_skene"] = "dawid_skene"
+    `per_class` promises it of every class that the random part of the reviewed objects allows. Under `strict` every
+    label goes to a person until something can be promised.
+    """
+
+    alpha: float = Field(0.02, gt=0, lt=1)
+    delta: float = Field(0.05, gt=0, lt=1)
+    per_class: bool = True
+    strict: bool = False
+
+
+class ConsensusOptions(Strict):
+    """How votes become one label, and when a label is sure enough to be accepted without a person.
+
+    `accept` is the least posterior of an accepted label while nothing can be promised; `guarantee` takes over as
+    soon as a random part of the objects is reviewed.
+    """
+
+    method: Literal["auto", "majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool"] = "auto"
     accept: Fraction = 0.9
+    guarantee: Guarantee = Guarantee()
     use_given: bool = True
     smoothing: float = Field(0.01, ge=0)
     family_exponent: Fraction = 0.5
+    pool_exponent: Fraction = 0.75
+    seed: int = 0
 
 
 class EvaluateOptions(Strict):
@@ -320,10 +359,27 @@ class EvaluateOptions(Strict):
     seed: int = 0
 
 
+class ReviewOptions(Strict):
+    """What people look at, and how it is handed to them.
+
+    Of every batch `random_fraction` are drawn at random; they keep estimates and the guarantee valid.
+    """
+
+    decisions: str = "data/reviews"
+    batch_size: int = Field(200, ge=1, le=5000)
+    batches: int = Field(5, ge=1)
+    random_fraction: Fraction = 0.5
+    near_duplicate_bits: int | None = Field(10, ge=0, le=256)
+    picture_px: int = Field(640, ge=64)
+
+
+ExportFormat = Literal["coco", "cvat", "labelstudio", "yolo", "voc", "fiftyone", "parquet"]
+
+
 class ExportOptions(Strict):
     """The formats that `secondlook export` writes."""
 
-    formats: list[Literal["coco"]] = ["coco"]
+    formats: list[ExportFormat] = ["coco"]
 
 
 class ReportOptions(Strict):
@@ -351,6 +407,7 @@ class Config(Strict):
     labelers: dict[LabelerName, LabelerOptions] = {}
     consensus: ConsensusOptions = ConsensusOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
+    review: ReviewOptions = ReviewOptions()
     export: ExportOptions = ExportOptions()
     report: ReportOptions = ReportOptions()
 

@@ -4,6 +4,7 @@ EXIF orientation is applied everywhere, as annotation tools do: sizes and boxes 
 A path may lead into a zip: `data/export.zip/train/a.jpg`.
 """
 
+import base64
 import io
 import math
 from dataclasses import dataclass
@@ -90,6 +91,12 @@ def encode(image: Pixels, encoding: Encoding, *, quality: int) -> bytes:
     suffix = {"jpeg": ".jpg", "png": ".png"}[encoding]
     _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options[encoding])
     return bytes(encoded)
+
+
+def data_address(encoded: bytes) -> str:
+    """Return an encoded JPEG or PNG as an address that a page carries in itself."""
+    kind = "png" if encoded.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
 def crop(image: Pixels, box_xywh: Box, *, margin: float = 0.0) -> Pixels:

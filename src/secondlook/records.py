@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import secondlook
@@ -16,6 +17,7 @@ from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
+PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
 REFERENCE = "reference"  # the split of trusted objects, and the part that holds them
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 ROW_GROUP = 4096
@@ -39,6 +41,9 @@ RejectReason = Literal[
 
 # `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`
 VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed"]
+
+# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems worth while
+ReviewSample = Literal["random", "queue"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,35 @@ DECISION = Record(
     ),
 )
 
+REVIEW = Record(
+    "review",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("labeler", pa.string(), nullable=False),  # `human:<name>`
+            pa.field("label", pa.string()),  # null: could not tell
+            pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
+            pa.field("probability", pa.float64()),  # the random part are all with a smaller `review_fraction`
+            pa.field("note", pa.string()),
+            pa.field("decided_at", pa.string()),
+        ]
+    ),
+)
+QUEUE = Record(
+    "queue",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("rank", pa.int32(), nullable=False),  # from 0, the order in which people should look
+            pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
+            pa.field("probability", pa.float64()),  # as in `review`; null for the queue
+            pa.field("benefit", pa.float32(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),  # near-duplicates share the id of the first of them
+        ]
+    ),
+)
+
 
 def embedding(dimensions: int) -> Record:
     """Return the record of `dimensions`-long float32 feature vectors."""
@@ -142,6 +176,14 @@ def image_id(dataset: str, image: str) -> str:
 def instance_id(dataset: str, image: str, source_id: str) -> str:
     """Return the stable 80-bit id of an object."""
     return _digest(dataset, image, source_id)
+
+
+def review_fraction(instance_id: str) -> float:
+    """Return the place of an object in the order in which the random part of the reviews grows, in [0, 1).
+
+    The objects below any bound are a random sample of the dataset, and stay one when the bound rises.
+    """
+    return content_fraction("review", instance_id)
 
 
 def content_fraction(*parts: str) -> float:
@@ -160,8 +202,8 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
     `made_by` says what made the rows (stage, options, model revision) and stands in the Parquet metadata.
     """
     table = table.select(record.schema.names).cast(record.schema)
-    key = "instance_id" if "instance_id" in record.schema.names else "source_id"
-    table = table.sort_by([(key, "ascending")])
+    keys = [name for name in ("instance_id", "labeler") if name in record.schema.names] or ["source_id"]
+    table = table.sort_by([(key, "ascending") for key in keys])
     metadata = {
         "secondlook.record": record.name,
         "secondlook.taxonomy": taxonomy.to_json(),
@@ -197,6 +239,19 @@ def read_many(paths: Sequence[Path], record: Record) -> pa.Table:
     """Read several files of `record` into one table, rows in the order of the paths."""
     tables = [read(path, record).replace_schema_metadata(None) for path in paths]
     return pa.concat_tables(tables) if tables else record.schema.empty_table()
+
+
+def load_crops(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the encoded crops of some objects by id, from the parts in `folder`; a refused crop is missing.
+
+    `shards` are those of the objects, one each.
+    """
+    found: dict[str, bytes] = {}
+    for shard in sorted(set(shards)):
+        here = [name for name, own in zip(instance_ids, shards, strict=True) if own == shard]
+        table = read(folder / f"{shard:05d}.parquet", CROP, filters=pc.field("instance_id").isin(here))
+        found |= dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
+    return found
 
 
 def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
@@ -239,6 +294,16 @@ def taxonomy_of(path: Path) -> Taxonomy:
 def majority_beside(consensus: Path) -> Path:
     """Return where the decisions of plain majority stand, beside those of the chosen method."""
     return consensus.with_name("majority.parquet")
+
+
+def unmatched_beside(reviewed: Path) -> Path:
+    """Return where the decisions of people stand that fit no object of the dataset."""
+    return reviewed.with_name("unmatched.csv")
+
+
+def conflicts_beside(reviewed: Path) -> Path:
+    """Return where the objects stand on which people differ."""
+    return reviewed.with_name("conflicts.csv")
 
 
 def rejects_beside(crops: Path) -> Path:

@@ -17,7 +17,12 @@ from secondlook.yamlfile import KeyPath, validate
 
 DEMO = "demo_signs"
 REFERENCE = "reference"
-TABLES = ("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv")
+TABLES = (
+    *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
+    *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
+)
+EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
+EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
 CLASSIFIER_FILES = ("model.safetensors", "config.json", "labels.json", "metrics.csv")
 
 
@@ -124,17 +129,36 @@ class Run:
         """Return the files that a finished task has."""
         folder = self.folder(task)
         tables = [f"{folder}/evaluate/{name}" for name in TABLES]
-        return [f"{folder}/summary.json", f"{folder}/report/report.html", *self.exports(task), *tables]
+        pages = [f"{folder}/report/report.html", f"{folder}/review/index.html"]
+        return [f"{folder}/summary.json", *pages, *self.exports(task), *tables]
 
     def exports(self, task: str) -> list[str]:
-        """Return the exported datasets; only what came as COCO goes out as COCO."""
-        if self.tasks[task].dataset.is_coco_file():
-            return [f"{self.folder(task)}/export/{name}/annotations.json" for name in self.config.export.formats]
-        return []
+        """Return the exported datasets: a file for the formats in `EXPORT_FILES`, a folder for the others."""
+        folder = f"{self.folder(task)}/export"
+        files = {name: f"/{file}" for name, file in EXPORT_FILES.items()}
+        return [f"{folder}/{name}{files.get(name, '')}" for name in self.config.export.formats]
+
+    def export_source(self, task: str, name: str) -> list[str]:
+        """Return the COCO file of which an export is a copy; none for other formats, and where there is none."""
+        dataset = self.tasks[task].dataset
+        return [dataset.path] if name in EXPORT_COPIES and dataset.is_coco_file() else []
+
+    def export_arguments(self, task: str, name: str) -> list[str]:
+        """Return what `secondlook export` is told about the file that it copies."""
+        source, label_from = self.export_source(task, name), self.label_from(task)
+        return [*source, "--label-from", label_from] if source and label_from else source
 
     def votes(self, task: str) -> list[str]:
         """Return the vote files of all labelers of a task, labeler by labeler."""
         return [f"{folder}/{shard}.parquet" for folder in self.vote_folders(task) for shard in self.shards()]
+
+    def crops(self, task: str) -> list[str]:
+        """Return the files of crops of a task, without those of the reference."""
+        return [f"{self.folder(task)}/crop/{shard}.parquet" for shard in self.shards()]
+
+    def decisions(self, task: str) -> list[str]:
+        """Return what people decided so far, as CSV files."""
+        return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
 
     def vote_folders(self, task: str) -> list[str]:
         """Return the folder of votes of each labeler of a task."""
@@ -235,7 +259,7 @@ class Run:
             "train": len(self.classifiers_of(task)),
             "embed": len(encoders) * (shards + 1),
             "label": len(labelers) * shards,
-            **{"consensus": 1, "evaluate": 1, "export": len(self.exports(task)), "report": 1},
+            **{"consensus": 1, "evaluate": 1, "review": 2, "export": len(self.exports(task)), "report": 1},
         }
 
     def _needs_cutouts(self, task: str) -> bool:
@@ -264,7 +288,7 @@ def reads_images(labeler: VlmOptions) -> bool:
 
 def options(model: BaseModel) -> str:
     """Return settings as the JSON that `--options` takes; it stands in `params`, so a change reruns its rule."""
-    return json.dumps(model.model_dump(), sort_keys=True)
+    return json.dumps(model.model_dump(exclude={"resources"}), sort_keys=True)
 
 
 def _require_labelers(path: Path, task: Task, config: Config) -> None:

@@ -1,87 +1,116 @@
 """Stage `consensus`: the votes of all labelers become one posterior and one decision per object."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
+import pyarrow.compute as pc
 
 from secondlook import progress, records
 from secondlook.config import ConsensusOptions
 from secondlook.consensus import plain
-from secondlook.consensus.dawid_skene import dawid_skene
-from secondlook.consensus.decide import Asked, decisions
-from secondlook.consensus.majority import majority
-from secondlook.consensus.votes import Posterior, Votes, collect
-from secondlook.errors import DataError
-from secondlook.taxonomy import Taxonomy
+from secondlook.consensus.accept import Promise, Sample, make_promise, needed
+from secondlook.consensus.decide import Verdict, decisions, propose
+from secondlook.consensus.merge import Merged, merge
+from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
+from secondlook.consensus.votes import Gold, Votes
 
 
-def merge_votes(instances: Path, votes: Sequence[Path], out: Path, options: ConsensusOptions) -> None:
-    """Write the decisions of `options.method` to `out`, and those of plain majority beside it."""
-    taxonomy = records.taxonomy_of(instances)
-    table = records.read(instances, records.INSTANCE).select(["instance_id", "given"])
-    asked = Asked(table["instance_id"].to_pylist(), table["given"].to_pylist())
-    ballots = collect_votes(asked, votes, taxonomy, use_given=options.use_given)
-    made_by = {
+@dataclass(frozen=True)
+class Places:
+    """What is merged and where it goes; `reviewed` is None where nobody has looked yet."""
+
+    instances: Path
+    votes: Sequence[Path]
+    reviewed: Path | None
+    out: Path
+
+
+def merge_votes(places: Places, options: ConsensusOptions) -> None:
+    """Write the decisions of `options.method` to `places.out`, and those of plain majority beside it.
+
+    Majority hears no person and promises nothing: it is what everything else is compared with.
+    """
+    asked = read_asked(places.instances)
+    votes = read_votes(asked, places.votes, use_given=options.use_given)
+    nobody = Gold.none(len(asked))
+    plainly = Promise(np.full(votes.classes, options.accept), False, "")
+    by_majority = merge(votes, "majority", nobody, options)
+    beside = records.majority_beside(places.out)
+    _write(places, beside, asked, Verdict(votes, by_majority.posterior, plainly, nobody), by_majority, options)
+    gold = read_gold(asked, places.reviewed)
+    merged = merge(votes, options.method, gold, options)
+    promise = promise_of(votes, merged, gold, options, asked.classes)
+    actions = _write(places, places.out, asked, Verdict(votes, merged.held_out, promise, gold), merged, options)
+    progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
+    progress.say(f"consensus: {merged.why}")
+    progress.say(f"consensus: {promise.sentence}")
+
+
+def promise_of(
+    votes: Votes, merged: Merged, gold: Gold, options: ConsensusOptions, classes: tuple[str, ...]
+) -> Promise:
+    """Return what can be promised of the labels that no person checks.
+
+    A sampled object counts as wrong when people passed it over, differ or could not tell.
+    """
+    held_out = propose(votes, merged.held_out)
+    drawn = np.flatnonzero(gold.sampled)
+    wrong = held_out.label[drawn] != gold.label[drawn]
+    sample = Sample(held_out.label[drawn], held_out.confidence[drawn], wrong, gold.picture[drawn])
+    promise = make_promise(propose(votes, merged.posterior), sample, options.guarantee, options.accept, classes)
+    passed_over = int((gold.sampled & ~gold.seen).sum())
+    if not passed_over:
+        return promise
+    sentence = f"{promise.sentence} {passed_over} objects of the random part were passed over and count as wrong."
+    return replace(promise, sentence=sentence)
+
+
+def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions) -> None:
+    """Merge a CSV of votes (item, worker, label) into a CSV of item, label, confidence.
+
+    `reviewed` is a CSV of item and label: what is known to be right, for the methods that learn from it.
+    """
+    ballots, items, labels = plain.read_votes(votes)
+    merged = merge(ballots, options.method, plain.read_gold(reviewed, items, labels), options)
+    plain.write_labels(out, ballots, merged.posterior, items, labels)
+    progress.say(f"consensus: {len(ballots.class_index)} votes on {len(items)} items; {merged.why}")
+
+
+def _write(
+    places: Places, path: Path, asked: Asked, verdict: Verdict, merged: Merged, options: ConsensusOptions
+) -> dict[str, int]:
+    """Write decisions with what made them; return how often each action was taken."""
+    decided = decisions(asked, verdict)
+    actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
+    about = {
         "stage": "consensus",
         "options": options.model_dump(),
-        "labelers": dict(zip(ballots.labelers, ballots.families, strict=True)),
+        "labelers": dict(zip(verdict.votes.labelers, verdict.votes.families, strict=True)),
+        "method": merged.method if path != places.out else options.method,
+        "chosen": merged.method,
+        "why": merged.why,
+        "candidates": [asdict(candidate) for candidate in merged.candidates],
+        "promise": _about(verdict, options, asked.classes),
+        "reviewed": int(verdict.gold.seen.sum()),
     }
-    for method, path in (("majority", records.majority_beside(out)), (options.method, out)):
-        posterior = merge(ballots, method, options)
-        rows = list(decisions(asked, ballots, posterior, accept=options.accept, classes=taxonomy.classes))
-        decided = records.to_table(rows, records.DECISION)
-        about = {**made_by, "method": method}
-        records.write(path, decided, records.DECISION, taxonomy=taxonomy, made_by=about)
-    actions = [row["action"] for row in rows]
-    progress.say("consensus: " + ", ".join(f"{name} {actions.count(name)}" for name in ("keep", "relabel", "review")))
+    taxonomy = records.taxonomy_of(places.instances)
+    records.write(path, decided, records.DECISION, taxonomy=taxonomy, made_by=about)
+    return actions
 
 
-def merge_plain(votes: Path, out: Path, options: ConsensusOptions) -> None:
-    """Merge a CSV of votes (item, worker, label) into a CSV of item, label, confidence."""
-    ballots, items, labels = plain.read_votes(votes)
-    plain.write_labels(out, ballots, merge(ballots, options.method, options), items, labels)
-    progress.say(f"consensus: {len(ballots.class_index)} votes on {len(items)} items")
-
-
-def merge(votes: Votes, method: str, options: ConsensusOptions) -> Posterior:
-    """Return the posterior of one method; each method is one file beside this one."""
-    if method == "majority":
-        return majority(votes)
-    fit = dawid_skene(votes, smoothing=options.smoothing, family_exponent=options.family_exponent)
-    return fit.posterior
-
-
-def collect_votes(asked: Asked, paths: Sequence[Path], taxonomy: Taxonomy, *, use_given: bool) -> Votes:
-    """Read vote files into arrays; the given label takes part as the labeler `given` unless switched off."""
-    position = {instance_id: row for row, instance_id in enumerate(asked.instance_ids)}
-    families: dict[str, str] = {}
-    answers: list[tuple[int, int, int]] = []
-    for path in paths:
-        table = records.read(path, records.VOTE)
-        labeler = _labeler(path, records.made_by(path), table, families)
-        for instance_id, label in zip(table["instance_id"].to_pylist(), table["label"].to_pylist(), strict=True):
-            if instance_id not in position:
-                raise DataError(f"{path}: votes on {instance_id}, which is no object of this dataset; label again.")
-            if label is None:
-                continue
-            if label not in taxonomy.aliases:
-                raise DataError(f"{path}: answers `{label}`, which is no class of this dataset; label again.")
-            answers.append((position[instance_id], labeler, taxonomy.index(label)))
-    if use_given:
-        families["given"] = "given"
-        rows = ((row, len(families) - 1, taxonomy.index(name)) for row, name in enumerate(asked.given) if name)
-        answers.extend(rows)
-    return collect(answers, len(asked.instance_ids), families, len(taxonomy.classes))
-
-
-def _labeler(path: Path, made_by: dict[str, Any], table: pa.Table, families: dict[str, str]) -> int:
-    names = set(table["labeler"].to_pylist()) or {made_by["labeler"]}
-    if len(names) != 1:
-        raise DataError(f"{path}: holds votes of several labelers ({', '.join(sorted(names))}); one file, one labeler.")
-    name = names.pop()
-    if name == "given":
-        raise DataError(f"{path}: its labeler is called `given`, the name of the given labels; rename it.")
-    families.setdefault(name, str(made_by.get("family", name)))
-    return list(families).index(name)
+def _about(verdict: Verdict, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
+    promise, guarantee = verdict.promise, options.guarantee
+    accepted = promise.accepts(propose(verdict.votes, verdict.posterior))
+    fraction = float(accepted.mean()) if len(accepted) else 0.0
+    levels = [None if np.isinf(level) else float(level) for level in promise.level]
+    return {
+        **{"held": promise.held, "alpha": guarantee.alpha, "delta": guarantee.delta, "sentence": promise.sentence},
+        "n": int(verdict.gold.sampled.sum()),
+        "accepted_fraction": fraction,
+        "thresholds": dict(zip(classes, levels, strict=True)),
+        "own": [classes[position] for position in promise.own],
+        "needed": needed(fraction, guarantee.delta),
+    }

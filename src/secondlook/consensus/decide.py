@@ -1,64 +1,102 @@
 """From a posterior to a decision: keep the given label, replace it, or ask a person."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from secondlook.consensus.votes import Posterior, Votes
+from secondlook import records
+from secondlook.consensus.accept import UNSEEN, Promise, Proposals
+from secondlook.consensus.read import Asked
+from secondlook.consensus.votes import Gold, Posterior, Votes
+
+# (reason, action) by number, the later ones overrule the earlier
+OUTCOMES = (
+    ("the committee contradicts the given label", "relabel"),
+    ("no label was given", "relabel"),
+    ("the committee agrees with the given label", "keep"),
+    ("below the acceptance level", "review"),
+    ("no labeler answered", "review"),
+    ("people differ or could not tell", "review"),
+    (records.PERSON_CHOSE, "relabel"),
+    (records.PERSON_KEPT, "keep"),
+)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The objects decided on: ids and given classes, in the order of the posterior's rows."""
+class Verdict:
+    """Everything a decision rests on."""
 
-    instance_ids: Sequence[str]
-    given: Sequence[str | None]
+    votes: Votes
+    posterior: Posterior
+    promise: Promise
+    gold: Gold
 
 
-def decisions(
-    asked: Asked, votes: Votes, posterior: Posterior, *, accept: float, classes: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield a decision row per object.
+def propose(votes: Votes, posterior: Posterior) -> Proposals:
+    """Return the best class of each object, ties to the class that stands first in the task.
 
-    `keep` and `relabel` need a posterior of at least `accept` and at least one labeler's answer; everything else
-    is `review`, with the best class as a proposal. Ties go to the class that stands first in the task.
+    The confidence is UNSEEN where no labeler but the given label answered: nobody took a second look.
     """
-    best = posterior.argmax(axis=1)
-    counts = votes.counts()
-    n_votes = votes.per_object()
-    by_labelers = n_votes - _given_votes(votes)
-    for row, (instance_id, given) in enumerate(zip(asked.instance_ids, asked.given, strict=True)):
-        label, confidence = classes[best[row]], float(posterior[row, best[row]])
-        action, reason = _action(given, label, sure=confidence >= accept, answered=by_labelers[row] > 0)
-        yield {
-            "instance_id": instance_id,
-            "given": given,
-            "label": label if n_votes[row] else None,
-            "posterior": posterior[row].tolist(),
-            "confidence": confidence,
-            "agreement": float(counts[row, best[row]] / max(1, n_votes[row])),
-            "n_votes": int(n_votes[row]),
-            "action": action,
-            "reason": reason,
-        }
+    best = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
+    confidence = posterior[np.arange(len(best)), best]
+    return Proposals(best, np.where(_by_labelers(votes) > 0, confidence, UNSEEN))
 
 
-def _given_votes(votes: Votes) -> Any:
+def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
+    """Return a decision row per object.
+
+    `keep` and `relabel` need what the promise asks of the posterior; everything else is `review`, with the best class
+    as a proposal. What a person said stands, with confidence 1; its posterior is still that of the committee.
+    """
+    votes, gold = verdict.votes, verdict.gold
+    proposals = propose(votes, verdict.posterior)
+    outcome = _outcomes(asked, verdict, proposals)
+    by_person = outcome >= len(OUTCOMES) - 2
+    label = np.where(by_person, gold.label, np.where(votes.per_object() > 0, proposals.label, -1))
+    rows = np.arange(len(label))
+    said = votes.counts()[rows, np.maximum(label, 0)] if votes.classes else np.zeros(len(label))
+    committee = verdict.posterior.max(axis=1, initial=0.0)
+    columns = [
+        asked.instance_ids,
+        _names(asked.given, asked.classes),
+        _names(label, asked.classes),
+        _lists(verdict.posterior),
+        pa.array(np.where(by_person, 1.0, committee), pa.float32()),
+        pa.array(said / np.maximum(1, votes.per_object()), pa.float32()),
+        pa.array(votes.per_object(), pa.int32()),
+        _names(outcome, [action for _, action in OUTCOMES]),
+        _names(outcome, [reason for reason, _ in OUTCOMES]),
+    ]
+    return pa.Table.from_arrays(columns, schema=records.DECISION.schema)
+
+
+def _outcomes(asked: Asked, verdict: Verdict, proposals: Proposals) -> NDArray[np.int64]:
+    given, gold = asked.given, verdict.gold
+    outcome = np.zeros(len(given), dtype=np.int64)
+    outcome[given < 0] = 1
+    outcome[proposals.label == given] = 2
+    outcome[~verdict.promise.accepts(proposals)] = 3
+    outcome[_by_labelers(verdict.votes) == 0] = 4
+    outcome[gold.seen] = 5
+    outcome[gold.label >= 0] = 6
+    outcome[(gold.label >= 0) & (gold.label == given)] = 7
+    return outcome
+
+
+def _by_labelers(votes: Votes) -> NDArray[np.int64]:
     if "given" not in votes.labelers:
-        return np.zeros(votes.objects, dtype=np.int64)
-    given = votes.labeler_index == votes.labelers.index("given")
-    return np.bincount(votes.object_index[given], minlength=votes.objects)
+        return votes.per_object()
+    return votes.without("given").per_object()
 
 
-def _action(given: str | None, label: str, *, sure: bool, answered: bool) -> tuple[str, str]:
-    if not answered:
-        return "review", "no labeler answered"
-    if not sure:
-        return "review", "below the acceptance level"
-    if label == given:
-        return "keep", "the committee agrees with the given label"
-    if given is None:
-        return "relabel", "no label was given"
-    return "relabel", "the committee contradicts the given label"
+def _names(positions: NDArray[np.int64], names: list[str] | tuple[str, ...]) -> pa.Array:
+    index = pa.array(positions, pa.int32(), mask=positions < 0)
+    return pa.DictionaryArray.from_arrays(index, pa.array(names, pa.string())).cast(pa.string())
+
+
+def _lists(posterior: Posterior) -> pa.Array:
+    objects, classes = posterior.shape
+    offsets = pa.array(np.arange(objects + 1) * classes, pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(posterior.astype(np.float32).ravel()))

@@ -1,7 +1,6 @@
-"""Votes as arrays: one entry per answer, abstentions simply absent."""
+"""Votes and reviews as arrays: one entry per answer, abstentions simply absent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,9 @@ class Votes:
     """The answers of all labelers.
 
     `object_index`, `labeler_index` and `class_index` are (answers,); a labeler may answer an object twice, both
-    count. `families` names the relatives of each labeler, (labelers,).
+    count. `log_p` holds the log-probabilities of every class, float32 (answers, classes), in rows of nan where a
+    labeler only names its answer; None where all of them do. `families` names the relatives of each labeler,
+    (labelers,).
     """
 
     object_index: NDArray[np.int64]
@@ -24,6 +25,7 @@ class Votes:
     labelers: tuple[str, ...]
     families: tuple[str, ...]
     classes: int
+    log_p: NDArray[np.float32] | None = None
 
     def counts(self) -> NDArray[np.float64]:
         """Return the number of answers per object and class, (objects, classes)."""
@@ -35,14 +37,57 @@ class Votes:
         """Return the number of answers of each object, (objects,)."""
         return np.bincount(self.object_index, minlength=self.objects)
 
+    def has_p(self) -> NDArray[np.bool_]:
+        """Tell which answers come with probabilities, (answers,)."""
+        if self.log_p is None or not self.classes:
+            return np.zeros(len(self.class_index), dtype=np.bool_)
+        return ~np.isnan(self.log_p[:, 0])
 
-def collect(answers: Sequence[tuple[int, int, int]], objects: int, families: dict[str, str], classes: int) -> Votes:
-    """Make `Votes` of (object, labeler, class) positions; `families` maps each labeler, in order, to its family."""
-    columns = np.array(answers, dtype=np.int64).reshape(-1, 3)
-    return Votes(
-        *(columns[:, 0], columns[:, 1], columns[:, 2]),
-        objects=objects,
-        labelers=tuple(families),
-        families=tuple(families.values()),
-        classes=classes,
-    )
+    def where(self, kept: NDArray[np.bool_]) -> "Votes":
+        """Return the votes whose answers are `kept`, (answers,); objects and labelers stay as they are."""
+        return replace(
+            self,
+            object_index=self.object_index[kept],
+            labeler_index=self.labeler_index[kept],
+            class_index=self.class_index[kept],
+            log_p=None if self.log_p is None else self.log_p[kept],
+        )
+
+    def without(self, labeler: str) -> "Votes":
+        """Return the votes of everybody else."""
+        return self.where(self.labeler_index != self.labelers.index(labeler))
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What people said of the objects; all but `picture` are about people only.
+
+    `label` is the class on which those who could tell agree, (objects,), -1 where there is none. `seen` marks the
+    objects that anybody looked at. `sampled` marks those of the random part, as far as it was worked through: whatever
+    came of them, whether they were passed over, and though they stood in the queue too. `picture` numbers the image
+    of each object.
+    """
+
+    label: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    sampled: NDArray[np.bool_]
+    picture: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, objects: int) -> "Gold":
+        """Return the reviews of a dataset that nobody has looked at; every object its own image."""
+        nothing = np.zeros(objects, dtype=np.bool_)
+        return cls(np.full(objects, -1), nothing, nothing, np.arange(objects))
+
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """Positions of the objects whose class people know."""
+        return np.flatnonzero(self.label >= 0)
+
+
+def normalised(log_p: NDArray[np.float64]) -> Posterior:
+    """Return the probabilities (objects, classes) of unnormalised log-probabilities, which are overwritten."""
+    log_p -= log_p.max(axis=1, keepdims=True, initial=-np.inf)
+    np.exp(log_p, out=log_p)
+    log_p /= log_p.sum(axis=1, keepdims=True)
+    return log_p

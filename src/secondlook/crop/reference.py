@@ -4,18 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from secondlook import images
-from secondlook.images import Pixels
+from secondlook.likeness import near_duplicates, perceptual_hash
 from secondlook.records import content_fraction
 
 Row = dict[str, Any]
-HASH_SIDE = 16
-BLOCK = 4096
 _MANIFEST = ["source", "licence", "class", "crops", "near_duplicates", "over_cap", "kept"]
 
 
@@ -57,26 +53,6 @@ def curate(
         table.loc[drawn[cap:] if cap is not None else [], "fate"] = "over_cap"
     kept = set(table.loc[table["fate"] == "kept", "instance_id"])
     return Curated([crop for crop in crops if crop["instance_id"] in kept], _manifest(table))
-
-
-def perceptual_hash(pixels: Pixels) -> NDArray[np.uint64]:
-    """Return 256 bits as 4 words: whether each cell of a grey 17 x 16 grid is darker than its right neighbour."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    grid = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return np.packbits(grid[:, 1:] > grid[:, :-1]).view(np.uint64)
-
-
-def near_duplicates(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.bool_]:
-    """Tell for each hash (n, 4) whether an earlier one that stays differs from it in at most `bits` bits."""
-    dropped = np.zeros(len(hashes), dtype=np.bool_)
-    for row in range(1, len(hashes)):
-        for start in range(0, row, BLOCK):
-            block = slice(start, min(start + BLOCK, row))
-            apart = np.bitwise_count(hashes[block] ^ hashes[row]).sum(axis=1)
-            if ((apart <= bits) & ~dropped[block]).any():
-                dropped[row] = True
-                break
-    return dropped
 
 
 def _manifest(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,56 +1,105 @@
-"""Stage `evaluate`: every judge against the truth, with n and an interval clustered by image."""
+"""Stage `evaluate`: every judge against the truth, and the committee of labelers seen from inside."""
 
-from collections.abc import Sequence
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from secondlook import files, progress, records
 from secondlook.config import EvaluateOptions
-from secondlook.errors import DataError
 from secondlook.evaluate import tables
-from secondlook.evaluate.judges import Judge, Objects, load_judges, load_objects
-from secondlook.evaluate.scores import Draws, Scores, score
+from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
+from secondlook.evaluate.diagnosis import Diagnosis, diagnose
+from secondlook.evaluate.intervals import Draws
+from secondlook.evaluate.judges import Judge, Objects, Places, consensus_of, load_judges, load_objects
+from secondlook.evaluate.label_errors import suspect
+from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
+from secondlook.evaluate.scores import compare_all, score_all
+
+__all__ = ["Places", "evaluate"]
 
 
-def evaluate(instances: Path, votes: Sequence[Path], consensus: Path, out: Path, options: EvaluateOptions) -> None:
+def evaluate(places: Places, out: Path, options: EvaluateOptions) -> None:
     """Write the tables to folder `out`; without any truth they have headings and no scores."""
-    taxonomy = records.taxonomy_of(instances)
-    objects = load_objects(instances, taxonomy)
-    judges = load_judges(objects, votes, consensus, taxonomy)
-    scored = [(judge, score_judge(objects, judge, len(taxonomy.classes), options)) for judge in judges]
-    accuracy = tables.accuracy_table(scored)
+    classes = records.taxonomy_of(places.instances).classes
+    asked, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
+    objects = load_objects(places.instances, committee)
+    judges = load_judges(places, objects, committee)
+    diagnosis = diagnose(places, objects, committee, options)
+    suspicious = _label_errors(objects, committee, classes)
     written = {
-        "accuracy.csv": _to_csv(accuracy),
-        "accuracy.md": tables.to_markdown(accuracy),
-        "accuracy.tex": tables.to_latex(accuracy),
-        "per_class.csv": _to_csv(tables.per_class_table(scored, taxonomy.classes)),
-        "confusion.csv": _to_csv(tables.confusion_table(scored, taxonomy.classes)),
-        "calibration.csv": _to_csv(_calibration(objects, consensus, judges)),
+        **_scores(objects, judges, classes, options),
+        "calibration.csv": tables.to_csv(_calibration(places, objects, committee, options)),
+        "committee.csv": tables.to_csv(diagnosis.labelers),
+        "committee_pairs.csv": tables.to_csv(diagnosis.pairs),
+        "reliability.csv": tables.to_csv(diagnosis.reliability),
+        "label_errors.csv": tables.to_csv(suspicious),
+        "findings.json": _findings(diagnosis, suspicious),
     }
     for name, text in written.items():
         files.write_text(out / name, text)
-    progress.say(f"evaluate: {len(objects.instance_ids)} objects with truth, {len(judges)} judges")
+    source = f" ({objects.against})" if objects.against else ""
+    progress.say(
+        f"evaluate: {len(objects.known.rows)} of {len(asked)} objects with truth{source}, {len(judges)} judges"
+    )
+    if diagnosis.findings["drop"] is not None:
+        progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 
 
-def score_judge(objects: Objects, judge: Judge, classes: int, options: EvaluateOptions) -> Scores:
-    """Score one judge on the objects that it was asked about."""
-    asked = judge.asked
-    draws = Draws(objects.pictures, options.resamples, options.seed)
-    return score(objects.truth[asked], judge.answer[asked], objects.picture[asked], classes, draws)
+def _scores(
+    objects: Objects, judges: list[Judge], classes: tuple[str, ...], options: EvaluateOptions
+) -> dict[str, str]:
+    draws = Draws(objects.known.pictures, options.resamples, options.seed)
+    found = score_all([judge.on(objects) for judge in judges], len(classes), draws)
+    scored = list(zip(judges, found, strict=True))
+    *others, ours, _ = judges
+    pairs = [(ours.on(objects, judge.asked), judge.on(objects)) for judge in others]
+    differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
+    accuracy = tables.accuracy_table(scored, objects.against)
+    return {
+        "accuracy.csv": tables.to_csv(accuracy),
+        "accuracy.md": tables.to_markdown(accuracy),
+        "accuracy.tex": tables.to_latex(accuracy),
+        "per_class.csv": tables.to_csv(tables.per_class_table(scored, classes)),
+        "confusion.csv": tables.to_csv(tables.confusion_table(scored, classes)),
+        "paired.csv": tables.to_csv(tables.paired_table(ours.name, differences, objects.against)),
+    }
 
 
-def _calibration(objects: Objects, consensus: Path, judges: Sequence[Judge]) -> pd.DataFrame:
-    table = records.read(consensus, records.DECISION)
-    said = dict(zip(table["instance_id"].to_pylist(), table["confidence"].to_pylist(), strict=True))
-    unknown = [instance_id for instance_id in objects.instance_ids if instance_id not in said]
-    if unknown:
-        raise DataError(f"{consensus}: holds no decision on {unknown[0]}; run the consensus on these objects again.")
-    confidence = np.array([said[instance_id] for instance_id in objects.instance_ids], dtype=np.float64)
-    answer = next(judge.answer for judge in judges if judge.name == "consensus")
-    return tables.calibration_table(confidence, answer == objects.truth)
+def _calibration(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> pd.DataFrame:
+    known = objects.known
+    classes = records.taxonomy_of(places.instances).classes
+    label, _, confidence = consensus_of(places.consensus, objects, committee, classes)
+    right = label[known.rows] == objects.truth[known.rows]
+    draws = Draws(known.pictures, options.resamples, options.seed)
+    return tables.calibration_table(bins(confidence[known.rows], right, known.picture, POSTERIOR_EDGES, draws))
 
 
-def _to_csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, float_format="%.6g")
+def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Judge the given labels by the consensus of everybody else."""
+    posterior = committee.without(GIVEN).posterior
+    votes = committee.votes
+    heard = np.bincount(votes.object_index[votes.labeler_index != votes.labelers.index(GIVEN)], minlength=votes.objects)
+    rows = np.flatnonzero((objects.given >= 0) & (heard > 0))
+    names = pd.DataFrame(
+        {
+            "instance_id": objects.instance_ids.take(rows).to_pylist(),
+            "image_path": objects.image_paths[rows],
+            "given": objects.given[rows],
+        }
+    )
+    return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
+
+
+def _findings(diagnosis: Diagnosis, suspicious: pd.DataFrame) -> str:
+    content = {**diagnosis.findings, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
+    return json.dumps(_without_nan(content), indent=2, sort_keys=True) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,26 +1,74 @@
-"""Everyone whose labels are compared with the truth: the given labels, each labeler, majority and consensus."""
+"""Everyone whose labels are compared with the truth: given labels, labelers, people, majority and consensus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook import records
-from secondlook.taxonomy import Taxonomy
+from secondlook.errors import DataError
+from secondlook.evaluate.remerge import GIVEN, Committee
+from secondlook.evaluate.scores import Answers
+
+TRUTH, BY_PEOPLE = "truth", "by people, random part"
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is evaluated; `reviewed` (what people said) and `benchmarks` (Snakemake's files of seconds) may miss."""
+
+    instances: Path
+    votes: Sequence[Path]
+    consensus: Path
+    reviewed: Path | None = None
+    benchmarks: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some objects: their positions `rows` and the number of the image of each, (n,), counted from 0."""
+
+    rows: NDArray[np.int64]
+    picture: NDArray[np.int64]
+    pictures: int
+
+    @classmethod
+    def of(cls, rows: NDArray[np.int64], picture: NDArray[np.int64]) -> "Sample":
+        """Number the images of some objects; `picture` is (objects,)."""
+        found, position = np.unique(picture[rows], return_inverse=True)
+        return cls(rows, position.astype(np.int64), len(found))
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects with a known truth: `truth`, `given` and `image` are (objects,)."""
+    """All objects: `given` and `truth` are class positions, -1 where unknown, `picture` numbers images, (objects,).
 
-    instance_ids: list[str]
-    truth: NDArray[np.int64]
+    `against` says what the truth is: TRUTH, BY_PEOPLE, or empty where there is none.
+    """
+
+    instance_ids: pa.Array
+    image_ids: NDArray[np.object_]
+    image_paths: NDArray[np.object_]
     given: NDArray[np.int64]
+    truth: NDArray[np.int64]
     picture: NDArray[np.int64]
-    pictures: int
+    against: str
+
+    @cached_property
+    def known(self) -> Sample:
+        """The objects whose truth is known."""
+        return Sample.of(np.flatnonzero(self.truth >= 0), self.picture)
+
+    @cached_property
+    def everything(self) -> Sample:
+        """All of them."""
+        return Sample.of(np.arange(len(self.truth)), self.picture)
 
 
 @dataclass(frozen=True)
@@ -32,53 +80,112 @@ class Judge:
     answer: NDArray[np.int64]
     asked: NDArray[np.bool_]
 
+    def on(self, objects: Objects, among: NDArray[np.bool_] | None = None) -> Answers:
+        """Return what it said of the objects with truth that it was asked about, or of those among them."""
+        known = objects.known
+        chosen = self.asked[known.rows] if among is None else (self.asked & among)[known.rows]
+        rows = known.rows[chosen]
+        return Answers(objects.truth[rows], self.answer[rows], known.picture[chosen])
 
-def load_objects(instances: Path, taxonomy: Taxonomy) -> Objects:
-    """Read the objects that have a truth."""
+
+def load_objects(instances: Path, committee: Committee) -> Objects:
+    """Read the objects; where the dataset has no truth, what people agreed on in the random part is the truth."""
+    classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE)
-    table = table.filter(table["truth"].is_valid())
-    image_ids = table["image_id"].to_pylist()
-    position = {image_id: index for index, image_id in enumerate(dict.fromkeys(image_ids))}
+    truth, against, gold = _positions(table["truth"], classes), TRUTH, committee.gold
+    if not (truth >= 0).any():
+        truth, against = np.where(gold.sampled, gold.label, -1), BY_PEOPLE
     return Objects(
-        table["instance_id"].to_pylist(),
-        _positions(table["truth"], taxonomy),
-        _positions(table["given"], taxonomy),
-        np.array([position[image_id] for image_id in image_ids], dtype=np.int64),
-        len(position),
+        table["instance_id"].combine_chunks(),
+        _texts(table["image_id"]),
+        _texts(table["image_path"]),
+        _positions(table["given"], classes),
+        truth,
+        gold.picture,
+        against if (truth >= 0).any() else "",
     )
 
 
-def load_judges(objects: Objects, votes: Sequence[Path], consensus: Path, taxonomy: Taxonomy) -> list[Judge]:
-    """Return given, each labeler, majority, consensus over all objects, and consensus over accepted ones."""
-    everyone = np.ones(len(objects.instance_ids), dtype=np.bool_)
-    judges = [Judge("given", "given", objects.given, everyone)]
-    by_labeler: dict[str, list[Path]] = {}
-    for path in votes:
-        by_labeler.setdefault(str(records.made_by(path)["labeler"]), []).append(path)
-    for name, paths in by_labeler.items():
-        family = str(records.made_by(paths[0])["family"])
-        answer = _answers(objects, records.read_many(paths, records.VOTE), taxonomy)
-        judges.append(Judge(name, family, answer, everyone))
-    majority = records.read(records.majority_beside(consensus), records.DECISION)
-    judges.append(Judge("majority", "", _answers(objects, majority, taxonomy), everyone))
-    decisions = records.read(consensus, records.DECISION)
-    answer = _answers(objects, decisions, taxonomy)
-    judges.append(Judge("consensus", "", answer, everyone))
-    judges.append(Judge("consensus, accepted", "", answer, _accepted(objects, decisions)))
+def load_judges(places: Places, objects: Objects, committee: Committee) -> list[Judge]:
+    """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
+    everyone = np.ones(len(objects.truth), dtype=np.bool_)
+    said = answers(committee)
+    classes = records.taxonomy_of(places.instances).classes
+    judges = [Judge(GIVEN, GIVEN, objects.given, everyone)]
+    for index, name in enumerate(committee.votes.labelers):
+        if name != GIVEN:
+            judges.append(Judge(name, committee.votes.families[index], said[index], everyone))
+    if places.reviewed is not None and objects.against == TRUTH:
+        judges += _people(places.reviewed, objects, classes)
+    majority = _decisions(records.majority_beside(places.consensus), objects)
+    judges.append(Judge("majority", "", _positions(majority["label"], classes), everyone))
+    label, accepted, _ = consensus_of(places.consensus, objects, committee, classes)
+    judges.append(Judge("consensus", "", label, everyone))
+    judges.append(Judge("consensus, accepted", "", label, accepted))
     return judges
 
 
-def _answers(objects: Objects, table: pa.Table, taxonomy: Taxonomy) -> NDArray[np.int64]:
-    said = dict(zip(table["instance_id"].to_pylist(), _positions(table["label"], taxonomy).tolist(), strict=True))
-    return np.array([said.get(instance_id, -1) for instance_id in objects.instance_ids], dtype=np.int64)
+def answers(committee: Committee) -> NDArray[np.int64]:
+    """Return the answer of each labeler to each object, (labelers, objects), -1 where it gave none."""
+    votes = committee.votes
+    said = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int64)
+    said[votes.labeler_index, votes.object_index] = votes.class_index
+    return said
 
 
-def _accepted(objects: Objects, decisions: pa.Table) -> NDArray[np.bool_]:
-    action = dict(zip(decisions["instance_id"].to_pylist(), decisions["action"].to_pylist(), strict=True))
-    accepted = [action.get(instance_id) in records.ACCEPTED for instance_id in objects.instance_ids]
-    return np.array(accepted, dtype=np.bool_)
+def consensus_of(
+    consensus: Path, objects: Objects, committee: Committee, classes: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return what the committee proposes, what needs no person, and the confidence, (objects,) each.
+
+    What a person decided says nothing about the committee: there stands what it proposed before, by a fit that did
+    not know, and whether that would have been accepted.
+    """
+    table = _decisions(consensus, objects)
+    label = _positions(table["label"], classes)
+    accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
+    confidence = table["confidence"].to_numpy().astype(np.float64)
+    seen = committee.gold.seen
+    if seen.any():
+        level = _levels(records.made_by(consensus), classes, committee.options.accept)
+        proposed = committee.whole
+        label, confidence = np.where(seen, proposed.label, label), np.where(seen, proposed.confidence, confidence)
+        accepted = np.where(seen, (label >= 0) & (confidence >= level[label]), accepted)
+    return label, accepted, confidence
 
 
-def _positions(column: pa.ChunkedArray, taxonomy: Taxonomy) -> NDArray[np.int64]:
-    position = {name: index for index, name in enumerate(taxonomy.classes)}
-    return np.array([position.get(name, -1) for name in column.to_pylist()], dtype=np.int64)
+def _levels(made_by: dict[str, Any], classes: Sequence[str], accept: float) -> NDArray[np.float64]:
+    """Return the least posterior at which a label of each class is accepted, (classes,)."""
+    levels = made_by.get("promise", {}).get("thresholds", {})
+    found = [levels.get(name, accept) for name in classes]
+    return np.array([np.inf if level is None else level for level in found], dtype=np.float64)
+
+
+def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Judge]:
+    table = records.read(reviewed, records.REVIEW)
+    judges = []
+    for name in pc.unique(table["labeler"]).to_pylist():
+        mine = table.filter(pc.equal(table["labeler"], name))
+        rows = pc.index_in(mine["instance_id"], value_set=objects.instance_ids).to_numpy().astype(np.int64)
+        answer, asked = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
+        answer[rows], asked[rows] = _positions(mine["label"], classes), True
+        judges.append(Judge(name, "human", answer, asked))
+    return judges
+
+
+def _decisions(path: Path, objects: Objects) -> pa.Table:
+    table = records.read(path, records.DECISION)
+    found = pc.index_in(objects.instance_ids, value_set=table["instance_id"].combine_chunks())
+    if found.null_count:
+        missing = objects.instance_ids.filter(found.is_null())[0]
+        raise DataError(f"{path}: holds no decision on {missing}; run the consensus on these objects again.")
+    return table.take(found)
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    return np.asarray(column.to_numpy(), dtype=object)
+
+
+def _positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+    found = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(found, -1).to_numpy().astype(np.int64))

@@ -1,25 +1,26 @@
-"""Accuracy, macro-F1 and their intervals from confusion counts, clustered by image.
+"""Accuracy, macro-F1 and the figures of each class, from confusion counts."""
 
-Objects of one image share their difficulty, so the bootstrap draws images, not objects. All resamples are one
-matrix product: (resamples, images) draw counts times (images, cells) confusion counts.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-BLOCK = 64
-LOW, HIGH = 2.5, 97.5
+from secondlook.evaluate.intervals import Draws, Estimate, Estimates, Floats, Statistic, ratio
+
+OVERALL = ("accuracy", "selective_accuracy", "macro_f1")
+BY_CLASS = ("recall", "precision", "f1")
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval; all three are fractions, nan where nothing can be said."""
+class Answers:
+    """What one judge said of objects with truth: `truth`, `answer` (-1: none) and `picture`, (objects,) each."""
 
-    value: float
-    low: float
-    high: float
+    truth: NDArray[np.int64]
+    answer: NDArray[np.int64]
+    picture: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -31,92 +32,122 @@ class Scores:
     accuracy: Estimate
     selective_accuracy: Estimate
     macro_f1: Estimate
+    recall: Estimates  # (classes,) each
+    precision: Estimates
+    f1: Estimates
     confusion: NDArray[np.int64]  # (classes, classes + 1): truth, answer; the last column is "no answer"
 
 
-def score(
-    truth: NDArray[np.int64], answer: NDArray[np.int64], picture: NDArray[np.int64], classes: int, weights: "Draws"
-) -> Scores:
-    """Score answers against truth; all (objects,), positions in the class list, -1 for no answer."""
+@dataclass(frozen=True)
+class Difference:
+    """How much better the first of two judges did on `n` objects that both were asked about."""
+
+    n: int
+    accuracy: Estimate
+    macro_f1: Estimate
+
+
+def score_all(judges: Sequence[Answers], classes: int, draws: Draws) -> list[Scores]:
+    """Score several judges in one pass over the draws."""
+    sums = [_confusions(said, classes, draws.pictures) for said in judges]
+    found = draws.estimates(
+        [Statistic(one, lambda cells: _figures(cells, classes), _support(one, classes)) for one in sums]
+    )
+    return [_scores(said, one, figures, classes) for said, one, figures in zip(judges, sums, found, strict=True)]
+
+
+def compare_all(pairs: Sequence[tuple[Answers, Answers]], classes: int, draws: Draws) -> list[Difference]:
+    """Compare pairs of judges, each on the same objects, in one pass over the draws."""
     cells = classes * (classes + 1)
-    cell = truth * (classes + 1) + np.where(answer < 0, classes, answer)
-    flat = np.bincount(picture * cells + cell, minlength=weights.pictures * cells)
-    per_picture = flat.reshape(weights.pictures, cells)
-    total = per_picture.sum(axis=0).reshape(classes, classes + 1)
-    drawn = weights.times(per_picture).reshape(-1, classes, classes + 1)
+
+    def difference(sums: Floats) -> Floats:
+        first, second = (_figures(half, classes)[..., [0, 2]] for half in (sums[..., :cells], sums[..., cells:]))
+        return first - second
+
+    statistics = [
+        Statistic(
+            sparse.hstack([_confusions(said, classes, draws.pictures) for said in pair], format="csr"), difference
+        )
+        for pair in pairs
+    ]
+    found = draws.estimates(statistics)
+    return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, found, strict=True)]
+
+
+def _confusions(said: Answers, classes: int, pictures: int) -> Any:
+    """Return the confusion counts of each image, sparse (images, classes x (classes + 1))."""
+    cell = said.truth * (classes + 1) + np.where(said.answer < 0, classes, said.answer)
+    shape = (pictures, classes * (classes + 1))
+    return sparse.csr_array((np.ones(len(cell)), (said.picture, cell)), shape=shape)
+
+
+def _support(sums: Any, classes: int) -> NDArray[np.int64]:
+    """Return how many images are behind each of `_figures`."""
+    per_class = sums.tocoo()
+    truth, answer = np.divmod(per_class.col, classes + 1)
+    said = answer < classes
+    true, answered = (
+        np.unique(per_class.row[chosen] * classes + name[chosen]) % classes
+        for name, chosen in ((truth, np.ones(len(said), dtype=np.bool_)), (answer, said))
+    )
+    everybody, anybody = len(np.unique(per_class.row)), len(np.unique(per_class.row[said]))
+    by_truth, by_answer = (np.bincount(found, minlength=classes) for found in (true, answered))
+    return np.concatenate([[everybody, anybody, everybody], by_truth, by_answer, by_truth]).astype(np.int64)
+
+
+def _figures(cells: Floats, classes: int) -> Floats:
+    """Return the figures of OVERALL, then those of BY_CLASS class by class, (..., 3 + 3 classes)."""
+    confusion = cells.reshape(*cells.shape[:-1], classes, classes + 1)
+    overall = np.stack([accuracy(confusion), selective_accuracy(confusion), macro_f1(confusion)], axis=-1)
+    return np.concatenate([overall, recall(confusion), precision(confusion), class_f1(confusion)], axis=-1)
+
+
+def _scores(said: Answers, sums: Any, found: Estimates, classes: int) -> Scores:
+    start = len(OVERALL)
+    parts = [found.part(start + index * classes, start + (index + 1) * classes) for index in range(len(BY_CLASS))]
     return Scores(
-        n=len(truth),
-        answered=int((answer >= 0).sum()),
-        accuracy=_estimate(accuracy(total[None]), accuracy(drawn)),
-        selective_accuracy=_estimate(selective_accuracy(total[None]), selective_accuracy(drawn)),
-        macro_f1=_estimate(macro_f1(total[None]), macro_f1(drawn)),
-        confusion=total,
+        n=len(said.truth),
+        answered=int((said.answer >= 0).sum()),
+        accuracy=found[0],
+        selective_accuracy=found[1],
+        macro_f1=found[2],
+        recall=parts[0],
+        precision=parts[1],
+        f1=parts[2],
+        confusion=np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1),
     )
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Bootstrap draws of images: how often each image is drawn in each resample."""
-
-    pictures: int
-    resamples: int
-    seed: int
-
-    def times(self, per_picture: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the resampled sums of (images, cells), (resamples, cells), in blocks of bounded memory."""
-        random = np.random.default_rng(self.seed)
-        share = np.full(self.pictures, 1 / max(1, self.pictures))
-        blocks = []
-        for start in range(0, self.resamples, BLOCK):
-            size = min(BLOCK, self.resamples - start)
-            counts = random.multinomial(self.pictures, share, size=size) if self.pictures else np.zeros((size, 0))
-            blocks.append(counts.astype(np.float64) @ per_picture)
-        return np.concatenate(blocks)
-
-
-def accuracy(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def accuracy(confusion: NDArray[Any]) -> Floats:
     """Return right / all for each (..., classes, classes + 1)."""
-    return _ratio(_right(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
+    return ratio(_right(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
-def selective_accuracy(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def selective_accuracy(confusion: NDArray[Any]) -> Floats:
     """Return right / answered."""
-    return _ratio(_right(confusion).sum(axis=-1), confusion[..., :-1].sum(axis=(-2, -1)))
+    return ratio(_right(confusion).sum(axis=-1), confusion[..., :-1].sum(axis=(-2, -1)))
 
 
-def macro_f1(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def macro_f1(confusion: NDArray[Any]) -> Floats:
     """Return the mean of 2 TP / (2 TP + FP + FN) over the classes that occur in the truth of each matrix."""
     present = confusion.sum(axis=-1) > 0
-    return _ratio(np.where(present, np.nan_to_num(class_f1(confusion)), 0).sum(axis=-1), present.sum(axis=-1))
+    return ratio(np.where(present, np.nan_to_num(class_f1(confusion)), 0).sum(axis=-1), present.sum(axis=-1))
 
 
-def class_f1(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def class_f1(confusion: NDArray[Any]) -> Floats:
     """Return F1 per class, nan for a class neither true nor answered."""
-    return _ratio(2 * _right(confusion), confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2))
+    return ratio(2 * _right(confusion), confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2))
 
 
-def recall(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def recall(confusion: NDArray[Any]) -> Floats:
     """Return right / true per class."""
-    return _ratio(_right(confusion), confusion.sum(axis=-1))
+    return ratio(_right(confusion), confusion.sum(axis=-1))
 
 
-def precision(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def precision(confusion: NDArray[Any]) -> Floats:
     """Return right / answered per class."""
-    return _ratio(_right(confusion), confusion[..., :-1].sum(axis=-2))
+    return ratio(_right(confusion), confusion[..., :-1].sum(axis=-2))
 
 
-def _right(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+def _right(confusion: NDArray[Any]) -> Floats:
     return np.diagonal(confusion[..., :-1], axis1=-2, axis2=-1).astype(np.float64)
-
-
-def _ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> NDArray[np.float64]:
-    top, bottom = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
-    ratio = np.full(bottom.shape, np.nan)
-    np.divide(top, bottom, out=ratio, where=bottom > 0)
-    return ratio
-
-
-def _estimate(value: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(drawn, [LOW, HIGH]) if len(drawn) else (np.nan, np.nan)
-    return Estimate(float(value[0]), float(low), float(high))

@@ -4,25 +4,32 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from secondlook.evaluate.judges import Judge
-from secondlook.evaluate.scores import Estimate, Scores, class_f1, precision, recall
+from secondlook.evaluate.calibration import Bins
+from secondlook.evaluate.committee import Honesty, Pairs
+from secondlook.evaluate.intervals import Estimate, Estimates
+from secondlook.evaluate.judges import TRUTH, Judge
+from secondlook.evaluate.label_errors import Suspicion
+from secondlook.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
 
 NO_ANSWER = "(no answer)"
-BIN_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])
+BIN = ("from", "to", "n", "mean_confidence", "accuracy", "accuracy_low", "accuracy_high")
 _LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"})
 
 
-def accuracy_table(scored: Sequence[tuple[Judge, Scores]]) -> pd.DataFrame:
+def figure(name: str, estimate: Estimate | Estimates) -> dict[str, object]:
+    """Return the three columns of a figure: its value and the ends of its interval."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def accuracy_table(scored: Sequence[tuple[Judge, Scores]], against: str) -> pd.DataFrame:
     """Return one row per judge with n, coverage and every figure with its interval."""
     rows = []
     for judge, scores in scored:
-        row: dict[str, object] = {"judge": judge.name, "family": judge.family, "n": scores.n}
+        row: dict[str, object] = {"judge": judge.name, "family": judge.family, "against": against, "n": scores.n}
         row["coverage"] = scores.answered / scores.n if scores.n else float("nan")
-        for name in ("accuracy", "selective_accuracy", "macro_f1"):
-            estimate: Estimate = getattr(scores, name)
-            row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        for name in OVERALL:
+            row |= figure(name, getattr(scores, name))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -31,66 +38,128 @@ def per_class_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[st
     """Return recall, precision and F1 of each judge on each class that occurs in the truth."""
     parts = []
     for judge, scores in scored:
-        figures = {
-            "judge": judge.name,
-            "class": list(classes),
-            "n": scores.confusion.sum(axis=1),
-            "recall": recall(scores.confusion),
-            "precision": precision(scores.confusion),
-            "f1": class_f1(scores.confusion),
-        }
-        parts.append(pd.DataFrame(figures))
+        columns: dict[str, object] = {"judge": judge.name, "class": list(classes), "n": scores.confusion.sum(axis=1)}
+        for name in BY_CLASS:
+            columns |= figure(name, getattr(scores, name))
+        parts.append(pd.DataFrame(columns))
     table = pd.concat(parts, ignore_index=True)
     return table[table["n"] > 0].reset_index(drop=True)
 
 
 def confusion_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[str]) -> pd.DataFrame:
     """Return the non-zero cells of every judge's confusion matrix, one row each."""
-    answers = [*classes, NO_ANSWER]
+    names = [*classes, NO_ANSWER]
     rows = [
-        (judge.name, classes[truth], answers[answer], int(scores.confusion[truth, answer]))
+        (judge.name, classes[truth], names[answer], int(scores.confusion[truth, answer]))
         for judge, scores in scored
         for truth, answer in np.argwhere(scores.confusion > 0)
     ]
     return pd.DataFrame(rows, columns=["judge", "truth", "answer", "count"])
 
 
-def calibration_table(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return, per bin of the consensus confidence, how many objects it holds and how many of them are right."""
-    # records hold float32: 0.9 must not fall below the edge 0.9
-    position = np.digitize(confidence.astype(np.float32), BIN_EDGES[1:-1].astype(np.float32))
-    rows = []
-    for index in range(len(BIN_EDGES) - 1):
-        inside = position == index
-        if inside.any():
-            means = (confidence[inside].mean(), right[inside].mean())
-            rows.append((BIN_EDGES[index], BIN_EDGES[index + 1], int(inside.sum()), *means))
-    return pd.DataFrame(rows, columns=["from", "to", "n", "mean_confidence", "accuracy"])
+def paired_table(first: str, others: Sequence[tuple[Judge, Difference]], against: str) -> pd.DataFrame:
+    """Return how much better judge `first` is than each other one, in accuracy and in macro-F1."""
+    rows = [
+        {"a": first, "b": judge.name, "against": against, "n": found.n}
+        | figure("accuracy_difference", found.accuracy)
+        | figure("macro_f1_difference", found.macro_f1)
+        for judge, found in others
+    ]
+    return pd.DataFrame(rows)
+
+
+def calibration_table(bins: Bins) -> pd.DataFrame:
+    """Return, per bin of confidence, how many objects it holds and which share of them is right."""
+    columns = (bins.low, bins.high, bins.n, bins.confidence, bins.right.value, bins.right.low, bins.right.high)
+    return pd.DataFrame(dict(zip(BIN, columns, strict=True)))
+
+
+def reliability_table(found: Sequence[tuple[str, Honesty | None]]) -> pd.DataFrame:
+    """Return the bins of each labeler that gives probabilities, before and after its temperature."""
+    parts = [pd.DataFrame(columns=["labeler", "when", *BIN])]
+    for name, honesty in found:
+        for when, bins in () if honesty is None else (("before", honesty.before), ("after", honesty.after)):
+            if bins is not None:
+                table = calibration_table(bins)
+                table.insert(0, "labeler", name)
+                table.insert(1, "when", when)
+                parts.append(table)
+    return pd.concat(parts[1:], ignore_index=True) if len(parts) > 1 else parts[0]
+
+
+def pairs_table(pairs: Pairs, labelers: Sequence[str], families: Sequence[str]) -> pd.DataFrame:
+    """Return one row per two labelers."""
+    columns: dict[str, object] = {
+        "a": [labelers[index] for index in pairs.first],
+        "b": [labelers[index] for index in pairs.second],
+        "same_family": [families[a] == families[b] for a, b in zip(pairs.first, pairs.second, strict=True)],
+        "n": pairs.n,
+        **figure("agreement", pairs.agreement),
+        "n_with_truth": pairs.known,
+        **figure("error_correlation", pairs.correlation),
+    }
+    return pd.DataFrame(columns)
+
+
+def label_errors_table(found: Suspicion, names: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return the objects with a given label, the most suspicious first; `names` has their ids, paths and given class.
+
+    `n` and `threshold` are those of the given class.
+    """
+    order = found.order()
+    given = names["given"].to_numpy()[order]
+    columns = {
+        "rank": np.arange(1, len(order) + 1),
+        "instance_id": names["instance_id"].to_numpy()[order],
+        "image_path": names["image_path"].to_numpy()[order],
+        "given": np.array(classes, dtype=object)[given],
+        "suggested": np.array(classes, dtype=object)[found.suggested[order]],
+        "quality": found.quality[order],
+        "flagged": found.flagged[order].astype(int),
+        "n": found.n[given],
+        "threshold": found.threshold[given],
+    }
+    return pd.DataFrame(columns)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Return the accuracy table as Markdown."""
     lines = ["| judge | n | coverage | accuracy (95 %) | macro-F1 (95 %) |", "|---|---:|---:|---:|---:|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in _cells(table, "{:.3f} ({:.3f} to {:.3f})")]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + "".join(f"\nAgainst: {against}.\n" for against in _against(table))
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """Return the accuracy table as a LaTeX tabular (booktabs)."""
-    lines = [r"\begin{tabular}{lrrrr}", r"\toprule"]
+    lines = [f"% against: {against}" for against in _against(table)]
+    lines += [r"\begin{tabular}{lrrrr}", r"\toprule"]
     lines += [r"judge & $n$ & coverage & accuracy & macro-F1 \\", r"\midrule"]
     for cells in _cells(table, "{:.3f} [{:.3f}, {:.3f}]"):
         lines.append(" & ".join(cell.translate(_LATEX) for cell in cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _cells(table: pd.DataFrame, figure: str) -> list[list[str]]:
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV, six digits; blank where nothing is known."""
+    return table.to_csv(index=False, float_format="%.6g")
+
+
+def _against(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table["against"].unique() if name not in {"", TRUTH}]
+
+
+def _cells(table: pd.DataFrame, form: str) -> list[list[str]]:
     return [
         [
             str(row["judge"]),
             str(row["n"]),
-            f"{row['coverage']:.3f}",
-            *(figure.format(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("accuracy", "macro_f1")),
+            _known(row, "{:.3f}", "coverage"),
+            *(_known(row, form, name, f"{name}_low", f"{name}_high") for name in ("accuracy", "macro_f1")),
         ]
         for row in table.to_dict("records")
     ]
+
+
+def _known(row: dict[object, object], form: str, *names: str) -> str:
+    values = [float(str(row[name])) for name in names]
+    return "" if np.isnan(values).any() else form.format(*values)

@@ -1,1 +1,109 @@
-"""Stage `export`: the corrected dataset, in the formats that other tools read; one file per format beside this one."""
+"""Stage `export`: the corrected dataset, in the formats that other tools read; one file per format beside this one.
+
+In every format the label is the new one where it was accepted and the given one otherwise: an object sent to review
+keeps its given label and carries the proposal as an attribute.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import secondlook
+from secondlook import files, progress
+from secondlook.errors import UsageError
+from secondlook.export import coco, cvat, fiftyone, labelstudio, parquet, voc, yolo
+from secondlook.export.coco import Source
+from secondlook.export.corrected import Corrected
+from secondlook.export.folder import replaced_folder, require_ours
+from secondlook.export.join import Inputs, load
+
+__all__ = ["Inputs", "Request", "Source", "export"]
+_AS_UNLABELLED = "stand as `unlabelled`"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be written where; `source` is the COCO file that the dataset came from, for formats that copy it."""
+
+    format: str
+    out: Path
+    source: Source | None = None
+    image_prefix: str | None = None
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How a format is written to an open path, and what becomes of objects without a label in it."""
+
+    write: Callable[[Corrected, Path, Request], None]
+    is_folder: bool
+    unlabelled: str
+    copies: bool = False
+
+
+_FORMATS = {
+    "coco": _Format(lambda data, path, ask: coco.write(data, path, ask.source), False, _AS_UNLABELLED, copies=True),
+    "cvat": _Format(lambda data, path, ask: cvat.write(data, path, ask.source), True, _AS_UNLABELLED, copies=True),
+    "labelstudio": _Format(
+        lambda data, path, ask: labelstudio.write(data, path, ask.image_prefix), True, "are boxes without a label"
+    ),
+    "yolo": _Format(lambda data, path, ask: yolo.write(data, path, ask.out), True, "are left out"),
+    "voc": _Format(lambda data, path, _: voc.write(data, path), True, _AS_UNLABELLED),
+    "fiftyone": _Format(lambda data, path, ask: fiftyone.write(data, path, ask.out), True, "have none there either"),
+    "parquet": _Format(lambda data, path, _: parquet.write(data, path), False, "have none there either"),
+}
+
+
+def export(inputs: Inputs, request: Request) -> None:
+    """Write the corrected dataset; a file appears whole, and so does a folder.
+
+    Raises UsageError for options that the format does not know, DataError for files that do not fit together.
+    """
+    kind = _checked(inputs, request)
+    if kind.is_folder:
+        require_ours(request.out)
+    data = load(inputs)
+    _warn(data, request, kind)
+    if kind.is_folder:
+        with replaced_folder(request.out, _made_by(data, request)) as folder:
+            kind.write(data, folder, request)
+    else:
+        with files.atomic_path(request.out) as temporary:
+            kind.write(data, temporary, request)
+    where = "" if request.source else f"; images are named relative to {data.root}"
+    counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
+    progress.say(f"export: {len(data)} objects as {request.format} in {request.out}, {counts}{where}")
+
+
+def _checked(inputs: Inputs, request: Request) -> _Format:
+    kind = _FORMATS.get(request.format)
+    if kind is None:
+        raise UsageError(f"--format: `{request.format}` is none of {', '.join(_FORMATS)}.")
+    if request.source is not None and not kind.copies:
+        copying = " and ".join(name for name, known in _FORMATS.items() if known.copies)
+        raise UsageError(f"an annotation file goes with the formats {copying} only; leave it out.")
+    if request.source is not None and inputs.images is not None:
+        raise UsageError("--images goes without an annotation file, in which images keep their names.")
+    if request.image_prefix is not None and request.format != "labelstudio":
+        raise UsageError("--image-prefix goes with --format labelstudio only.")
+    return kind
+
+
+def _warn(data: Corrected, request: Request, kind: _Format) -> None:
+    if data.unlabelled() and request.source is None:
+        progress.say(f"export: {data.unlabelled()} objects have no label; they {kind.unlabelled}")
+    archive = data.archive()
+    if archive is not None:
+        progress.say(f"export: the images lie in {archive}; unpack it before another tool looks for them")
+
+
+def _made_by(data: Corrected, request: Request) -> dict[str, Any]:
+    return {
+        "secondlook": secondlook.__version__,
+        "format": request.format,
+        "objects": len(data),
+        "classes": list(data.classes),
+        "images": data.root.as_posix(),
+        "consensus": data.made_by,
+    }

@@ -1,6 +1,7 @@
-"""Instances that Second Look wrote, read as a dataset: rows of another task, or boxes that a detector drew.
+"""Instances that Second Look wrote, read as a dataset: rows of another task, boxes that a detector drew, an export.
 
-The label is the raw wording, `given_raw`. Images are found under `images` of the task, or where the command runs.
+The label is the raw wording, `given_raw`; in an export it is the one that stands, `label`. Images are found
+under `images` of the task, or where the command runs.
 """
 
 from pathlib import Path
@@ -12,19 +13,22 @@ from secondlook import records
 from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
 from secondlook.task import Dataset
 
+_EXPORT = "export"  # what `secondlook export --format parquet` calls its rows
+
 
 def read(dataset: Dataset) -> Source:
     """Open a file of instance rows."""
     path = Path(dataset.path)
-    total = records.count(path, records.INSTANCE)
-    return Source(Path(dataset.images or ""), _entries(path, dataset.label_from), total)
+    exported = records.kind_of(path) == _EXPORT
+    total = pq.read_metadata(path).num_rows if exported else records.count(path, records.INSTANCE)
+    return Source(Path(dataset.images or ""), _entries(path, dataset.label_from, exported=exported), total)
 
 
-def _entries(path: Path, label_from: str | None) -> Entries:
+def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=records.ROW_GROUP):
             for row in batch.to_pylist():
-                yield _object(row, label_from)
+                yield _object({**row, "given_raw": row["label"], "given": None} if exported else row, label_from)
 
 
 def _object(row: dict[str, Any], label_from: str | None) -> SourceObject:

@@ -12,13 +12,13 @@ import pandas as pd
 from secondlook import files, progress, records
 from secondlook.charts import draw_all, load_table
 from secondlook.config import ReportOptions
-from secondlook.errors import DataError
-from secondlook.report import plots
-from secondlook.report.crops import changed_crops
+from secondlook.report.crops import changed_crops, suspicious_crops
+from secondlook.report.evaluation import evaluation, read_table, suspicious_by_class
+from secondlook.report.merging import merging_of
 from secondlook.report.summary import seconds_of, summarise, versions
-from secondlook.taxonomy import Taxonomy
 
 SURE = 0.999  # more digits would claim more than a posterior knows
+SUSPICIOUS = 16  # crops of labels that look wrong
 _HERE = Path(__file__).parent
 
 
@@ -32,16 +32,19 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     objects = load_objects(results)
     rejects = load_rejects(results, [f"{shard:05d}" for shard in sorted(objects["shard"].unique())])
     counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
+    made_by = {"labelers": {}, "options": {}, **records.made_by(results / "consensus" / "consensus.parquet")}
     context = {
         "task": results.name,
         "counts": counts,
         "rejects": rejects,
-        "made_by": records.made_by(results / "consensus" / "consensus.parquet"),
+        "made_by": made_by,
+        "merging": merging_of(made_by),
         "crops": changed_crops(results, objects, options.changed_crops),
         "versions": versions(),
         "charts": draw_all(load_table(instances), taxonomy.classes),
         "style": (_HERE / "page.css").read_text(encoding="utf-8"),
-        **_tables_and_plots(results / "evaluate", objects, taxonomy),
+        **evaluation(results / "evaluate", objects, taxonomy.classes),
+        **_suspicious(results, objects, taxonomy.classes, min(SUSPICIOUS, options.changed_crops)),
     }
     if summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
@@ -68,40 +71,27 @@ def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
     return rejects.fillna("")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of the evaluation; names stay text, whether a class is called `30` or `None`."""
-    names = dict.fromkeys(("judge", "family", "class", "truth", "answer"), str)
-    try:
-        table: pd.DataFrame = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is no table of the evaluation ({error}); run evaluate again.") from error
-    return table
-
-
 def render(context: dict[str, Any]) -> str:
     """Return the page; everything that comes from data is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
-    environment.filters["figure"] = lambda value: "-" if math.isnan(value) else f"{value:.3f}"
+    environment.tests["known"] = known
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %" if known(value) else "-"
+    environment.filters["figure"] = lambda value: f"{value:.3f}" if known(value) else "-"
+    environment.filters["points"] = lambda value: f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
     environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
     return environment.get_template("page.html").render(context)
 
 
-def _tables_and_plots(folder: Path, objects: pd.DataFrame, taxonomy: Taxonomy) -> dict[str, Any]:
-    accuracy = read_table(folder / "accuracy.csv")
-    per_class = read_table(folder / "per_class.csv")
-    cells = read_table(folder / "confusion.csv")
-    scored = bool(objects["truth"].notna().any())
-    drawn = {"actions": plots.actions_by_class(objects, taxonomy.classes)}
-    if scored:
-        drawn["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
-        drawn["confusion"] = plots.confusion(cells[cells["judge"] == "consensus"], taxonomy.classes)
-        drawn["calibration"] = plots.calibration(read_table(folder / "calibration.csv"))
+def known(value: float | None) -> bool:
+    """Tell whether a figure is there."""
+    return value is not None and not math.isnan(value)
+
+
+def _suspicious(results: Path, objects: pd.DataFrame, classes: Sequence[str], crops: int) -> dict[str, Any]:
+    table = read_table(results / "evaluate" / "label_errors.csv")
     return {
-        "scored": scored,
-        "accuracy": accuracy.to_dict("records"),
-        "per_class": per_class[per_class["judge"] == "consensus"].to_dict("records"),
-        "plots": drawn,
+        "suspicious": suspicious_by_class(table, classes),
+        "suspicious_crops": suspicious_crops(results, table[table["flagged"] == 1], objects, crops),
     }

@@ -1,13 +1,11 @@
 """The strip of changed crops: images from the shards, as data addresses inside the page."""
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.compute as pc
 
-from secondlook import records
+from secondlook import images, records
 
 
 @dataclass(frozen=True)
@@ -21,26 +19,51 @@ class ChangedCrop:
     right: bool | None
 
 
+@dataclass(frozen=True)
+class SuspiciousCrop:
+    """An object whose given label looks wrong, what it looks like, and the image it lies in."""
+
+    address: str
+    given: str
+    suggested: str
+    image_path: str
+
+
 def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[ChangedCrop]:
     """Return up to `limit` relabelled objects by falling posterior: half of them the surest, half the least sure."""
     changed = objects[objects["action"] == "relabel"]
     ordered = changed.sort_values(["confidence", "instance_id"], ascending=[False, True])
     shown = min(len(ordered), limit)
     chosen = pd.concat([ordered.head(shown - shown // 2), ordered.tail(shown // 2)])
-    pictures: dict[str, bytes] = {}
-    for shard, rows in chosen.groupby("shard"):
-        path = results / "crop" / f"{int(str(shard)):05d}.parquet"
-        wanted = pc.field("instance_id").isin(rows["instance_id"].tolist())
-        table = records.read(path, records.CROP, filters=wanted)
-        pictures |= dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
-    return [_shown(row, pictures[str(row["instance_id"])]) for row in chosen.to_dict("records")]
+    pictures = _pictures(results, chosen)
+    rows = [row for row in chosen.to_dict("records") if row["instance_id"] in pictures]
+    return [_shown(row, pictures[str(row["instance_id"])]) for row in rows]
+
+
+def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame, limit: int) -> list[SuspiciousCrop]:
+    """Return the first `limit` objects whose given label looks wrong; those without a crop are left out."""
+    chosen = flagged.head(limit).merge(objects[["instance_id", "shard"]], on="instance_id", how="left", validate="1:1")
+    pictures = _pictures(results, chosen)
+    return [
+        SuspiciousCrop(
+            images.data_address(pictures[str(row["instance_id"])]),
+            str(row["given"]),
+            str(row["suggested"]),
+            str(row["image_path"]),
+        )
+        for row in chosen.to_dict("records")
+        if str(row["instance_id"]) in pictures
+    ]
+
+
+def _pictures(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
+    return records.load_crops(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
 
 
 def _shown(row: dict[object, object], picture: bytes) -> ChangedCrop:
-    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
     truth, given = row["truth"], row["given"]
     return ChangedCrop(
-        address=f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}",
+        address=images.data_address(picture),
         given=None if pd.isna(given) else str(given),  # type: ignore[call-overload]
         label=str(row["label"]),
         confidence=float(str(row["confidence"])),

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 
 from secondlook.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
 
 ACTION_COLOURS = {"keep": GREEN, "relabel": BLUE, "review": AMBER}
 NO_ANSWER = "(no answer)"
+TOGETHER = LinearSegmentedColormap.from_list("together", [GREEN, "#ffffff", AMBER])  # errors apart, unrelated, shared
 
 
 def accuracies(table: pd.DataFrame) -> str:
@@ -26,6 +28,63 @@ def accuracies(table: pd.DataFrame) -> str:
         axes.grid(axis="x", color=LINE, linewidth=0.7)
 
     return svg(draw, width=7.0, height=0.9 + 0.36 * len(table))
+
+
+def correlation(pairs: pd.DataFrame, labelers: Sequence[str]) -> str:
+    """Draw how far the errors of every two labelers go together, with the labelers that have any."""
+    told = pairs.dropna(subset=["error_correlation"])
+    names = [name for name in labelers if ((told["a"] == name) | (told["b"] == name)).any()]
+    matrix = np.full((len(names), len(names)), np.nan)
+    for a, b, value in zip(told["a"], told["b"], told["error_correlation"], strict=True):
+        matrix[names.index(a), names.index(b)] = matrix[names.index(b), names.index(a)] = value
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(np.where(np.isnan(matrix), 0, matrix), cmap=TOGETHER, vmin=-1, vmax=1)
+        for row, column in np.ndindex(matrix.shape):
+            value = float(matrix[row, column])
+            if row != column and not np.isnan(value):
+                colour = "white" if abs(value) > 0.65 else INK
+                axes.text(
+                    column, row, f"{round(value, 2) + 0.0:.2f}", ha="center", va="center", color=colour, fontsize=8.5
+                )
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.spines[:].set_visible(False)
+
+    return svg(draw, width=1.9 + 0.5 * len(names), height=1.5 + 0.42 * len(names))
+
+
+def reliability(table: pd.DataFrame) -> str:
+    """Draw how often each labeler is right against how sure it says it is, before and after its temperature."""
+    names = list(dict.fromkeys(table["labeler"]))
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+
+    def draw(axes: Axes) -> None:
+        axes.set_axis_off()
+        axes.set_xlim(0, columns)
+        axes.set_ylim(-rows, 0)
+        for index, name in enumerate(names):
+            panel = axes.inset_axes(
+                (index % columns + 0.16, -(index // columns) - 0.86, 0.8, 0.72), transform=axes.transData
+            )
+            _reliability_panel(panel, table[table["labeler"] == name])
+            panel.set_title(name, fontsize=9, color=INK, loc="left")
+
+    return svg(draw, width=0.2 + 2.15 * columns, height=0.1 + 2.2 * rows)
+
+
+def _reliability_panel(panel: Axes, table: pd.DataFrame) -> None:
+    panel.plot([0, 1], [0, 1], color=LINE, linewidth=1.2, zorder=1)
+    for when, colour in (("before", AMBER), ("after", BLUE)):
+        bins = table[table["when"] == when]
+        sizes = 6 + 90 * bins["n"] / max(1, bins["n"].sum())
+        panel.plot(bins["mean_confidence"], bins["accuracy"], color=colour, linewidth=1, alpha=0.6, zorder=2)
+        panel.scatter(bins["mean_confidence"], bins["accuracy"], s=sizes, color=colour, alpha=0.85, zorder=3)
+    panel.set_xlim(0, 1.03)
+    panel.set_ylim(-0.03, 1.05)
+    panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
+    panel.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
 
 
 def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> str:
@@ -76,6 +135,7 @@ def calibration(table: pd.DataFrame) -> str:
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.2, zorder=1)
         sizes = 20 + 260 * table["n"] / max(1, table["n"].sum())
+        axes.vlines(table["mean_confidence"], table["accuracy_low"], table["accuracy_high"], color=BLUE, alpha=0.35)
         axes.scatter(table["mean_confidence"], table["accuracy"], s=sizes, color=BLUE, alpha=0.75, zorder=3)
         for _, row in table.iterrows():
             place = (row["mean_confidence"], row["accuracy"])

@@ -1,0 +1,56 @@
+rule reviewed:
+    input:
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        decisions=lambda wildcards: RUN.decisions(wildcards.task),
+    output:
+        f"{RESULTS}/review/reviewed.parquet",
+    log:
+        "logs/{task}/reviewed.log",
+    benchmark:
+        f"{RESULTS}/benchmark/reviewed.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        decisions=lambda wildcards: [
+            part
+            for path in RUN.decisions(wildcards.task)
+            for part in ("--apply", path)
+        ],
+    message:
+        "review: bring back what people decided on {wildcards.task}"
+    shell:
+        "secondlook review {params.decisions:q} --instances {input.instances} --out {output} 2> {log}"
+
+
+rule review:
+    input:
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        consensus=f"{RESULTS}/consensus/consensus.parquet",
+        reviewed=f"{RESULTS}/review/reviewed.parquet",
+        votes=lambda wildcards: RUN.votes(wildcards.task),
+        crops=lambda wildcards: RUN.crops(wildcards.task),
+    output:
+        queue=f"{RESULTS}/review/queue.parquet",
+        index=f"{RESULTS}/review/index.html",
+    log:
+        "logs/{task}/review.log",
+    benchmark:
+        f"{RESULTS}/benchmark/review.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        results=lambda wildcards: RUN.folder(wildcards.task),
+        folder=subpath(output.index, parent=True),
+        options=options(RUN.config.review),
+    message:
+        "review: write the pages on which people look at the doubtful objects of {wildcards.task}"
+    shell:
+        "secondlook review {params.results} --out {params.folder} --options {params.options:q} 2> {log}"

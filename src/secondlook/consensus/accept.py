@@ -1,0 +1,160 @@
+"""Which labels need no person: a threshold with a promise about the error of what lies above it.
+
+Fixed-sequence testing as in A. N. Angelopoulos, S. Bates, E. J. Candes, M. I. Jordan and L. Lei, "Learn then Test:
+Calibrating Predictive Algorithms to Achieve Risk Control" (arXiv 2110.01052), with the exact binomial tail. Objects of
+one image count as one draw where they repeat each other (`bounds.effective_size`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.config import Guarantee
+from secondlook.consensus.bounds import effective_size, tail, upper
+
+LEVELS = 500  # thresholds tried: quantiles of the confidence of all objects
+ALPHAS = (0.01, 0.02, 0.05, 0.10)
+NOTHING = np.inf  # the level above which nothing lies
+UNSEEN = -1.0  # below every level
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What the committee proposes: class positions and posteriors, both (objects,); UNSEEN where nobody answered."""
+
+    label: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The random part of the reviewed objects, (n,) each: held-out proposals, whether they are wrong, and the image."""
+
+    label: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    wrong: NDArray[np.bool_]
+    picture: NDArray[np.int64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Sample":
+        """Return a part of the sample."""
+        return Sample(self.label[chosen], self.confidence[chosen], self.wrong[chosen], self.picture[chosen])
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The least posterior at which a label of each class is accepted, (classes,), and what is promised of it."""
+
+    level: NDArray[np.float64]
+    held: bool
+    sentence: str
+    own: tuple[int, ...] = ()  # the classes that have a promise of their own
+
+    def accepts(self, proposals: Proposals) -> NDArray[np.bool_]:
+        """Tell which objects need no person, (objects,)."""
+        return proposals.confidence >= self.level[proposals.label]
+
+
+def make_promise(
+    proposals: Proposals, sample: Sample, guarantee: Guarantee, accept: float, classes: tuple[str, ...]
+) -> Promise:
+    """Choose the levels from the sample.
+
+    Each class with enough sampled objects is tested alone, the others together, at an equal part of delta. Where no
+    promise can be made, `accept` stands for all levels, or under `strict` nothing is accepted.
+    """
+    wanted = f"an error of at most {_percent(guarantee.alpha)} with a chance of {_percent(1 - guarantee.delta)}"
+    if not len(sample.wrong):
+        return _unpromised("no object of the random part has been reviewed", guarantee, accept, classes)
+    own = _own_classes(sample, guarantee, len(classes)) if guarantee.per_class else []
+    rest = [position for position in range(len(classes)) if position not in own]
+    groups = [*([position] for position in own), *([rest] if rest else [])]
+    level = np.full(len(classes), NOTHING)
+    for group in groups:
+        part, delta = sample.of(np.isin(sample.label, group)), guarantee.delta / len(groups)
+        level[group] = _level(_of(proposals, group), part, guarantee.alpha, delta)
+    if np.isinf(level).all():
+        above = sample.confidence >= accept
+        wrong, n = int(sample.wrong[above].sum()), int(above.sum())
+        most = upper(effective_size(sample.picture[above]), wrong / max(1, n), guarantee.delta)
+        found = (
+            f"{wrong} of the {n} sampled labels with a posterior of at least {accept:g} are wrong, "
+            f"which means {_percent(most)} of all of these or less"
+        )
+        return _unpromised(f"no level allows {wanted} yet; {found}", guarantee, accept, classes)
+    return Promise(level, True, f"Promised: {wanted} among the labels that no person checks.", tuple(own))
+
+
+def _unpromised(why: str, guarantee: Guarantee, accept: float, classes: tuple[str, ...]) -> Promise:
+    level = NOTHING if guarantee.strict else accept
+    what = (
+        "every label goes to a person"
+        if guarantee.strict
+        else f"labels with a posterior of {accept:g} or more are accepted"
+    )
+    return Promise(np.full(len(classes), level), False, f"Nothing is promised: {why}. Meanwhile {what}.")
+
+
+def needed(accepted_fraction: float, delta: float) -> list[dict[str, Any]]:
+    """Return how many random reviews buy which alpha when none of those accepted turns out to be wrong."""
+    bills = []
+    for alpha in ALPHAS:
+        clean = math.ceil(math.log(delta) / math.log1p(-alpha))
+        reviews = math.ceil(clean / accepted_fraction) if accepted_fraction > 0 else None
+        bills.append({"alpha": alpha, "accepted": clean, "reviews": reviews})
+    return bills
+
+
+def _own_classes(sample: Sample, guarantee: Guarantee, classes: int) -> list[int]:
+    # looks at how many objects a class has, never at which of them are wrong: the choice costs nothing
+    size = np.array([effective_size(sample.picture[sample.label == position]) for position in range(classes)])
+    order = np.argsort(-size, kind="stable")
+    for count in range(classes, 0, -1):
+        fewest = size[order[count - 1]]
+        delta = guarantee.delta / (count + (count < classes))
+        if tail(fewest, fewest * guarantee.alpha / 2, guarantee.alpha) <= delta:
+            return sorted(order[:count].tolist())
+    return []
+
+
+def _level(proposals: Proposals, sample: Sample, alpha: float, delta: float) -> float:
+    """Return the lowest level that is certified, testing from the highest down until a test fails.
+
+    A test is made where the sample above the level has just grown enough to bear one more error; the first bears as
+    many as half of the sample can. All this is known before any error is looked at.
+    """
+    seen = proposals.confidence[proposals.confidence > UNSEEN]
+    if not len(seen):
+        return NOTHING
+    certified = NOTHING
+    allowed = _bearable(effective_size(sample.picture) / 2, alpha, delta)
+    levels = np.unique(np.quantile(seen, np.linspace(0, 1, LEVELS)))[::-1]
+    for level in levels:
+        above = sample.confidence >= level
+        n = effective_size(sample.picture[above])
+        if tail(n, allowed, alpha) > delta and level > levels[-1]:
+            continue
+        if tail(n, int(sample.wrong[above].sum()) * n / max(1, above.sum()), alpha) > delta:
+            break
+        certified = float(level)
+        allowed += 1
+    return certified
+
+
+def _bearable(n: float, alpha: float, delta: float) -> int:
+    """Return the most errors among `n` that still certify alpha, 0 where not even none would."""
+    errors = 0
+    while tail(n, errors + 1, alpha) <= delta:
+        errors += 1
+    return errors
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _of(proposals: Proposals, group: list[int]) -> Proposals:
+    chosen = np.isin(proposals.label, group)
+    return Proposals(proposals.label[chosen], proposals.confidence[chosen])

@@ -1,0 +1,50 @@
+"""One-coin Dawid-Skene: one number per labeler, the chance that it is right, whatever the class.
+
+Y. Zhang, X. Chen, D. Zhou and M. I. Jordan, "Spectral Methods Meet EM: A Provably Optimal Algorithm for
+Crowdsourcing", JMLR 17 (2016), section 2.2. For labelers with too few votes for a confusion matrix.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from secondlook.consensus.dawid_skene import ITERATIONS, TOLERANCE
+from secondlook.consensus.families import exponents
+from secondlook.consensus.majority import majority
+from secondlook.consensus.votes import Posterior, Votes, normalised
+
+
+def one_coin(votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 0.5) -> Posterior:
+    """Fit by EM from the majority shares until no posterior moves by more than TOLERANCE.
+
+    M-step: r_k = share of its answers that are right, by the posterior. E-step: log p_ic = log prior_c + sum of
+    e_k [a_ik = c] log(r_k (C - 1) / (1 - r_k)) + const, with e_k as in `dawid_skene`; the prior is the mean
+    posterior. Objects without answers get the prior.
+    """
+    voiced = sparse.csr_array(
+        (np.ones(len(votes.class_index)), (votes.object_index, votes.labeler_index)),
+        shape=(votes.objects, len(votes.labelers)),
+    ).sum(axis=0)
+    answered = votes.per_object() > 0
+    weight = exponents(votes, family_exponent)
+    cell = votes.object_index * votes.classes + votes.class_index
+    posterior = majority(votes)
+    for _ in range(ITERATIONS):
+        prior = posterior.sum(axis=0, where=answered[:, None]) + smoothing + np.finfo(float).tiny
+        right = _right(votes, posterior.ravel()[cell], voiced, smoothing)
+        gain = weight * np.log(right * max(1, votes.classes - 1) / (1 - right))
+        said = np.bincount(cell, gain[votes.labeler_index], minlength=posterior.size).reshape(posterior.shape)
+        updated = normalised(np.log(prior / prior.sum()) + said)
+        moved = float(np.abs(updated - posterior).max(initial=0.0))
+        posterior = updated
+        if moved < TOLERANCE:
+            break
+    return posterior
+
+
+def _right(
+    votes: Votes, p_answer: NDArray[np.float64], voiced: NDArray[np.float64], smoothing: float
+) -> NDArray[np.float64]:
+    pseudo = smoothing + 1e-9  # keeps a labeler that is always right below certainty
+    right = np.bincount(votes.labeler_index, p_answer, minlength=len(votes.labelers)) + pseudo
+    return np.asarray(right / (voiced + 2 * pseudo))

@@ -1,0 +1,167 @@
+"""Vote and review files become arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from secondlook import records
+from secondlook.consensus.votes import Gold, Votes
+from secondlook.errors import DataError
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The objects decided on, in the order of the posterior's rows.
+
+    `given` holds positions in the class list, -1 where nothing is given; `picture` numbers the images.
+    """
+
+    instance_ids: pa.Array
+    given: NDArray[np.int64]
+    picture: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+@dataclass(frozen=True)
+class _Ballots:
+    """The answers of one file: positions of objects and classes, (answers,), and log-probabilities or None."""
+
+    object_index: NDArray[np.int64]
+    class_index: NDArray[np.int64]
+    log_p: NDArray[np.float32] | None
+
+
+def read_asked(instances: Path) -> Asked:
+    """Read the objects of a dataset."""
+    classes = records.taxonomy_of(instances).classes
+    table = records.read(instances, records.INSTANCE).select(["instance_id", "given", "image_id"])
+    picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    ids = table["instance_id"].combine_chunks()
+    return Asked(ids, _positions(table["given"], classes), picture.astype(np.int64), classes)
+
+
+def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes:
+    """Read vote files; the given label takes part as the labeler `given` unless switched off."""
+    families: dict[str, str] = {}
+    ballots: list[tuple[int, _Ballots]] = []
+    for path in paths:
+        table = records.read(path, records.VOTE)
+        labeler = _labeler(path, records.made_by(path), table, families)
+        ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), asked)))
+    if use_given:
+        families["given"] = "given"
+        rows = np.flatnonzero(asked.given >= 0)
+        ballots.append((len(families) - 1, _Ballots(rows, asked.given[rows], None)))
+    return _joined(ballots, families, asked)
+
+
+def read_gold(asked: Asked, reviewed: Path | None) -> Gold:
+    """Read what people said; nothing where `reviewed` is None."""
+    label, seen = np.full(len(asked), -1), np.zeros(len(asked), dtype=np.bool_)
+    if reviewed is None:
+        return Gold(label, seen, seen, asked.picture)
+    table = records.read(reviewed, records.REVIEW)
+    row, said = _objects(reviewed, table, asked), _classes(reviewed, table, asked)
+    seen[row] = True
+    told = said >= 0
+    label[row[told]] = said[told]
+    label[row[told & (label[row] != said)]] = -1  # the last of two that differ stands above; neither counts
+    return Gold(label, seen, _sampled(asked, table, row), asked.picture)
+
+
+def _sampled(asked: Asked, table: pa.Table, row: NDArray[np.int64]) -> NDArray[np.bool_]:
+    sampled = np.zeros(len(asked), dtype=np.bool_)
+    random = pc.equal(table["sample"], "random").to_numpy()
+    ours = random & table["probability"].is_valid().to_numpy()
+    sampled[row[random & ~ours]] = True  # a sample that somebody drew elsewhere is taken at their word
+    if ours.any():
+        # what was queued before the random part reached it belongs to it, and so does what was passed over
+        ids = asked.instance_ids.to_pylist()
+        reached = max(records.review_fraction(ids[position]) for position in row[ours])
+        sampled |= np.array([records.review_fraction(instance_id) <= reached for instance_id in ids], dtype=np.bool_)
+    return sampled
+
+
+def _ballots(path: Path, table: pa.Table, asked: Asked) -> _Ballots:
+    objects, classes = _objects(path, table, asked), _classes(path, table, asked)
+    return _Ballots(objects, classes, _log_p(path, table["probabilities"].combine_chunks(), len(asked.classes)))
+
+
+def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | None:
+    given = lists.is_valid().to_numpy(zero_copy_only=False)
+    if not given.any():
+        return None
+    if not pc.all(pc.equal(pc.list_value_length(lists), classes)).as_py():
+        raise DataError(f"{path}: holds probabilities of another number of classes than {classes}; label again.")
+    p = np.full((len(given), classes), np.nan, dtype=np.float32)
+    p[given] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, classes)
+    with np.errstate(divide="ignore"):
+        return np.log(p, out=p)
+
+
+def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], asked: Asked) -> Votes:
+    none = np.zeros(0, dtype=np.int64)
+    objects = [ballot.object_index for _, ballot in ballots]
+    labelers = [np.full(len(ballot.object_index), labeler) for labeler, ballot in ballots]
+    answers = [ballot.class_index for _, ballot in ballots]
+    log_p = None
+    if any(ballot.log_p is not None for _, ballot in ballots):
+        log_p = np.full((sum(map(len, objects)), len(asked.classes)), np.nan, dtype=np.float32)
+        start = 0
+        for _, ballot in ballots:
+            stop = start + len(ballot.object_index)
+            if ballot.log_p is not None:
+                log_p[start:stop] = ballot.log_p
+            start = stop
+    return Votes(
+        np.concatenate([none, *objects]),
+        np.concatenate([none, *labelers]),
+        np.concatenate([none, *answers]),
+        objects=len(asked),
+        labelers=tuple(families),
+        families=tuple(families.values()),
+        classes=len(asked.classes),
+        log_p=log_p,
+    )
+
+
+def _objects(path: Path, table: pa.Table, asked: Asked) -> NDArray[np.int64]:
+    found = pc.index_in(table["instance_id"], value_set=asked.instance_ids)
+    if found.null_count:
+        stranger = table["instance_id"].filter(found.is_null())[0]
+        raise DataError(f"{path}: votes on {stranger}, which is no object of this dataset; label again.")
+    return np.asarray(found.to_numpy().astype(np.int64))
+
+
+def _classes(path: Path, table: pa.Table, asked: Asked) -> NDArray[np.int64]:
+    found = _positions(table["label"], asked.classes)
+    unknown = (found < 0) & table["label"].is_valid().to_numpy()
+    if unknown.any():
+        answer = table["label"][int(unknown.argmax())]
+        raise DataError(f"{path}: answers `{answer}`, which is no class of this dataset; label again.")
+    return found
+
+
+def _positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+    found = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(found, -1).to_numpy().astype(np.int64))
+
+
+def _labeler(path: Path, made_by: dict[str, Any], table: pa.Table, families: dict[str, str]) -> int:
+    names = set(pc.unique(table["labeler"]).to_pylist()) or {made_by["labeler"]}
+    if len(names) != 1:
+        raise DataError(f"{path}: holds votes of several labelers ({', '.join(sorted(names))}); one file, one labeler.")
+    name = names.pop()
+    if name == "given":
+        raise DataError(f"{path}: its labeler is called `given`, the name of the given labels; rename it.")
+    families.setdefault(name, str(made_by.get("family", name)))
+    return list(families).index(name)

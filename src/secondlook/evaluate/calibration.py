@@ -1,0 +1,94 @@
+"""How honest probabilities are, as they come and after one temperature.
+
+Expected calibration error and temperature scaling: C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of
+Modern Neural Networks", ICML 2017, with their 15 bins of equal width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from secondlook.evaluate.intervals import Draws, Estimates, Floats, shares
+
+EDGES = np.linspace(0, 1, 16)
+POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
+LEAST_P = 1e-6  # a softmax that says zero means less than this, not never
+COLDEST, HOTTEST = np.log(0.05), np.log(1000)  # bounds of log T
+FOLDS = 5
+FEWEST = 20  # objects that a temperature is fitted on
+ENOUGH = 5000  # one number needs no more
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Bins of confidence that hold something: their edges, n, mean confidence and share right, (bins,) each."""
+
+    low: Floats
+    high: Floats
+    n: NDArray[np.int64]
+    confidence: Floats
+    right: Estimates
+
+    def error(self) -> float:
+        """Return the expected calibration error: the mean over objects of |share right - mean confidence|."""
+        if not self.n.sum():
+            return float("nan")
+        return float((self.n * np.abs(self.right.value - self.confidence)).sum() / self.n.sum())
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """Log-probabilities (objects, classes) at temperatures fitted on the other folds, and the one fitted on all."""
+
+    log_p: Floats
+    temperature: float
+
+
+def bins(confidence: Floats, right: NDArray[np.bool_], picture: NDArray[np.int64], edges: Floats, draws: Draws) -> Bins:
+    """Sort objects (objects,) into bins by confidence."""
+    # records hold float32: 0.9 must not fall below the edge 0.9
+    position = np.digitize(confidence.astype(np.float32), edges[1:-1].astype(np.float32))
+    n = np.bincount(position, minlength=len(edges) - 1)
+    held = np.flatnonzero(n)
+    inside = (position[:, None] == held).astype(np.float64)
+    found = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), picture, draws.pictures)])[0]
+    mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
+    return Bins(edges[held], edges[held + 1], n[held], mean, found)
+
+
+def log_loss(posterior: Floats, label: NDArray[np.int64]) -> Floats:
+    """Return -log p(label) of each object, (objects,), with p floored at LEAST_P."""
+    return np.asarray(-np.log(np.maximum(posterior[np.arange(len(label)), label], LEAST_P)))
+
+
+def cross_fitted(log_p: Floats, truth: NDArray[np.int64], picture: NDArray[np.int64], seed: int) -> Rescaled | None:
+    """Return log softmax(log_p / T) with T fitted on the objects of other images; None where too few are there.
+
+    `log_p` is (objects, classes), `truth` and `picture` (objects,). T minimises -sum log softmax(log_p / T)[truth].
+    """
+    pictures, position = np.unique(picture, return_inverse=True)
+    fold = (np.random.default_rng(seed).permutation(len(pictures)) % FOLDS)[position]
+    if len(truth) < FEWEST or len(pictures) < FOLDS:
+        return None
+    floored = np.maximum(log_p, np.log(LEAST_P))
+    rescaled = np.empty_like(floored)
+    for number in range(FOLDS):
+        apart = fold == number
+        temperature = fit_temperature(floored[~apart], truth[~apart])
+        rescaled[apart] = log_softmax(floored[apart] / temperature, axis=1)
+    return Rescaled(rescaled, fit_temperature(floored, truth))
+
+
+def fit_temperature(log_p: Floats, truth: NDArray[np.int64]) -> float:
+    """Return the temperature with the least log-loss on (at most ENOUGH of) the objects."""
+    log_p, truth = log_p[:ENOUGH], truth[:ENOUGH]
+    rows = np.arange(len(truth))
+
+    def loss(log_temperature: float) -> float:
+        return -float(log_softmax(log_p * np.exp(-log_temperature), axis=1)[rows, truth].mean())
+
+    found = minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))

@@ -1,0 +1,57 @@
+"""Given labels that look wrong: confident learning.
+
+C. G. Northcutt, L. Jiang and I. L. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70
+(2021), sections 3.1 and 3.2: an object counts for a class when its probability reaches what is usual among the
+objects given that class. The flags are those of cleanlab's `filter_by="confident_learning"`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.evaluate.intervals import Floats
+
+ROUNDING = 1e-6  # probabilities that are this close are equal
+NEVER = 2.0  # the threshold of a class that is given nowhere
+LEAST = 2 * ROUNDING
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What speaks against the given label of each object, (objects,); `threshold` and `n` are (classes,).
+
+    `quality` is the normalised margin (p_given - max of the others + 1) / 2: near 0 the label looks wrong.
+    """
+
+    suggested: NDArray[np.int64]
+    flagged: NDArray[np.bool_]
+    quality: Floats
+    threshold: Floats
+    n: NDArray[np.int64]
+
+    def order(self) -> NDArray[np.int64]:
+        """Return the objects, flagged ones first, the worst quality first; ties stay in their order."""
+        return np.lexsort((self.quality, ~self.flagged))
+
+
+def suspect(posterior: Floats, given: NDArray[np.int64]) -> Suspicion:
+    """Judge the given labels (objects,) by probabilities (objects, classes) that do not know them.
+
+    t_c = mean of p_ic over the objects given c. Of the classes with p_ic >= t_c the suggestion is the only one, or
+    the most probable class when there are several; the object is flagged when it is not the given class, unless no
+    other class is more probable than that.
+    """
+    objects, classes = posterior.shape
+    rows = np.arange(objects)
+    n = np.bincount(given, minlength=classes)
+    own = np.bincount(given, posterior[rows, given], minlength=classes)
+    threshold = np.where(n > 0, np.maximum(own / np.maximum(n, 1), LEAST), NEVER)
+    reached = posterior >= threshold - ROUNDING
+    best = posterior.argmax(axis=1)
+    guess = np.where(reached.sum(axis=1) == 1, reached.argmax(axis=1), best)
+    others = posterior.copy()
+    others[rows, given] = 0
+    margin = posterior[rows, given] - others.max(axis=1, initial=0)
+    flagged = reached.any(axis=1) & (guess != given) & (margin < -ROUNDING)
+    return Suspicion(guess, flagged, (margin + 1) / 2, threshold, n)

@@ -1,0 +1,100 @@
+"""The consensus merged again without somebody: the one place where a stage calls another.
+
+What a labeler is worth shows only when the consensus goes without it, by the method, the options and the reviews
+that made it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook import records
+from secondlook.config import ConsensusOptions
+from secondlook.consensus.decide import propose
+from secondlook.consensus.merge import FITTED, UNSUPERVISED, merge
+from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
+from secondlook.consensus.votes import Gold, Votes
+from secondlook.errors import DataError
+from secondlook.evaluate.intervals import Floats
+
+GIVEN = "given"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a merge says: `posterior` (objects, classes), `label` (-1 without votes) and `confidence`, (objects,).
+
+    Reviewed objects are judged by a fit that saw no object of their image.
+    """
+
+    posterior: Floats
+    label: NDArray[np.int64]
+    confidence: Floats
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The votes of everybody, `given` included, and how the consensus was made of them."""
+
+    votes: Votes
+    gold: Gold
+    method: str
+    options: ConsensusOptions
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """The labelers that answered anything and take part in the consensus."""
+        heard = [self.votes.labelers[index] for index in np.unique(self.votes.labeler_index)]
+        return tuple(name for name in heard if name != GIVEN or self.options.use_given)
+
+    @cached_property
+    def whole(self) -> Outcome:
+        """The consensus of all members."""
+        return self.without()
+
+    def without(self, *labelers: str) -> Outcome:
+        """Return the consensus of the other members."""
+        votes = self.votes
+        for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
+            votes = votes.without(name)
+        posterior = merge(votes, self.method, self.gold, self.options).held_out
+        proposals = propose(votes, posterior)
+        label = np.where(votes.per_object() > 0, proposals.label, -1)
+        return Outcome(posterior, label, proposals.confidence)
+
+    def on(self, rows: NDArray[np.int64]) -> "Committee":
+        """Return the same committee asked about some of the objects only, in their order."""
+        place = np.full(self.votes.objects, -1)
+        place[rows] = np.arange(len(rows))
+        kept = self.votes.where(place[self.votes.object_index] >= 0)
+        gold = self.gold
+        return Committee(
+            replace(kept, object_index=place[kept.object_index], objects=len(rows)),
+            Gold(gold.label[rows], gold.seen[rows], gold.sampled[rows], gold.picture[rows]),
+            self.method,
+            self.options,
+        )
+
+
+def load_committee(
+    instances: Path, votes: Sequence[Path], consensus: Path, reviewed: Path | None
+) -> tuple[Asked, Committee]:
+    """Read the votes and reviews that `consensus` was made of; raise DataError when the reviews are missing."""
+    made_by = records.made_by(consensus)
+    if reviewed is None and made_by.get("reviewed"):
+        raise DataError(f"{consensus}: learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too.")
+    asked = read_asked(instances)
+    method, options = how_it_was_made(made_by)
+    return asked, Committee(read_votes(asked, votes, use_given=True), read_gold(asked, reviewed), method, options)
+
+
+def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:
+    """Return the method and the options that stand in the metadata of a consensus; majority where none does."""
+    known = {name: value for name, value in made_by.get("options", {}).items() if name in ConsensusOptions.model_fields}
+    method = str(made_by.get("chosen", made_by.get("method", "majority")))
+    return method if method in {*UNSUPERVISED, *FITTED} else "auto", ConsensusOptions(**known)

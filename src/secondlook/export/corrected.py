@@ -1,0 +1,169 @@
+"""The corrected dataset: one table in memory, and its objects and images one after the other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook import records, zipped
+from secondlook.images import Box
+from secondlook.taxonomy import Taxonomy
+
+_BATCH = records.ROW_GROUP
+QUEUE_COLUMNS = {"rank": "rank", "sample": "sample", "probability": "sample_probability", "reason": "queue_reason"}
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one labeler said; `label` is None where it gave no answer."""
+
+    labeler: str
+    label: str | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The place of an object in the queue, why it is there, and how likely it was drawn if `sample` is `random`."""
+
+    rank: int
+    sample: str
+    probability: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object with the label that stands after the second look.
+
+    `label` is the new label where it was accepted, the given one otherwise, None where there is neither. `score` is the
+    posterior of `label`, `posterior` that of `proposal`. `box_xywh` is in px, `segmentation` RLE as in `records`.
+    """
+
+    instance_id: str
+    source_id: str
+    image: str
+    width: int
+    height: int
+    box_xywh: Box
+    segmentation: dict[str, Any] | None
+    label: str | None
+    score: float | None
+    given_raw: str | None
+    proposal: str | None
+    posterior: float
+    action: str
+    reason: str
+    queued: Queued | None
+    votes: tuple[Vote, ...]
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image, by its name relative to the folder of the images, with its objects in the order of the export."""
+
+    name: str
+    width: int
+    height: int
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The objects of an export, a row of `table` each: the columns of `records.INSTANCE` and what was decided.
+
+    `classes` are those of the task in their order, then other wordings that stand as labels. `root` is the folder of
+    the images.
+    """
+
+    table: pa.Table
+    taxonomy: Taxonomy
+    classes: tuple[str, ...]
+    labelers: tuple[str, ...]
+    root: Path
+    made_by: dict[str, Any]
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def queued(self) -> bool:
+        """Whether only a queue is exported, in its order."""
+        return "rank" in self.table.column_names
+
+    def count(self, action: str) -> int:
+        """Return the number of objects with an action."""
+        return int(pc.sum(pc.equal(self.table["action"], action)).as_py() or 0)
+
+    def unlabelled(self) -> int:
+        """Return the number of objects without a label."""
+        return int(self.table["label"].null_count)
+
+    def objects(self) -> Iterator[Object]:
+        """Yield the objects in the order of the export, a batch in memory at a time."""
+        yield from _objects(self.table, self.labelers)
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield the images in the order of their first object."""
+        number = self.table["image"].combine_chunks().dictionary_encode().indices
+        place = pa.array(np.arange(len(self)))
+        order = pc.sort_indices(
+            pa.table({"number": number, "place": place}), [("number", "ascending"), ("place", "ascending")]
+        )
+        found: list[Object] = []
+        for item in _objects(self.table.take(order), self.labelers):
+            if found and found[0].image != item.image:
+                yield _picture(found)
+                found = []
+            found.append(item)
+        if found:
+            yield _picture(found)
+
+    def archive(self) -> Path | None:
+        """Return the zip in which the images lie, None where they are files."""
+        if not len(self):
+            return None
+        return zipped.archive_of(self.root / self.table["image"][0].as_py())
+
+
+def _objects(table: pa.Table, labelers: Sequence[str]) -> Iterator[Object]:
+    for batch in table.to_batches(_BATCH):
+        for row in batch.to_pylist():
+            yield _object(row, labelers)
+
+
+def _object(row: dict[str, Any], labelers: Sequence[str]) -> Object:
+    return Object(
+        instance_id=row["instance_id"],
+        source_id=row["source_id"],
+        image=row["image"],
+        width=row["width"],
+        height=row["height"],
+        box_xywh=(_short(row["x"]), _short(row["y"]), _short(row["w"]), _short(row["h"])),
+        segmentation=row["segmentation"],
+        label=row["label"],
+        score=row["score"],
+        given_raw=row["given_raw"],
+        proposal=row["proposal"],
+        posterior=row["confidence"],
+        action=row["action"],
+        reason=row["reason"],
+        queued=Queued(*(row[name] for name in QUEUE_COLUMNS.values())) if "rank" in row else None,
+        votes=tuple(Vote(name, row[f"vote_{name}"], row[f"confidence_{name}"]) for name in labelers),
+        attributes=dict(row["attributes"] or ()),
+    )
+
+
+def _short(value: float) -> float:
+    """Return the shortest decimal that is the same float32: 5.1 where the dataset said 5.1."""
+    return float(str(np.float32(value)))
+
+
+def _picture(objects: list[Object]) -> Picture:
+    first = objects[0]
+    return Picture(first.image, first.width, first.height, tuple(objects))

@@ -1,0 +1,77 @@
+"""A folder that appears whole: written beside its place, then renamed. A killed export leaves the old one or none."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from secondlook import files
+from secondlook.errors import DataError
+
+MADE_BY = "secondlook.json"
+
+
+@contextmanager
+def replaced_folder(out: Path, made_by: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield an empty folder that becomes `out` when the block ends well; `made_by` stands in it as secondlook.json.
+
+    Raises DataError where `out` is a file, or a folder with something in it that no export wrote.
+    """
+    require_ours(out)
+    try:
+        with files.temporary_folder(out.parent, out.name) as temporary:
+            new = temporary / "new"
+            new.mkdir()
+            yield new
+            write_text(new / MADE_BY, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+            _flush_all(new)
+            if out.exists():
+                out.rename(temporary / "old")
+            new.rename(out)
+            files.flush(out.parent)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror or error}).") from error
+
+
+def require_ours(out: Path) -> None:
+    """Raise DataError unless `out` is free, empty, or the folder of an earlier export."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file, but this format is a folder; name another place.")
+    if out.is_dir() and any(out.iterdir()) and not (out / MADE_BY).is_file():
+        raise DataError(f"{out}: holds files that no export wrote; name a new folder.")
+
+
+def _flush_all(folder: Path) -> None:
+    # after everything is written: the disk then keeps thousands of small files in one go
+    for place, _, names in os.walk(folder, topdown=False):
+        for path in [Path(place, name) for name in names]:
+            if not path.is_symlink():
+                files.flush(path)
+        files.flush(Path(place))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of the new folder as UTF-8, making the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def link(folder: Path, name: str, target: Path, *, place: Path) -> None:
+    """Make the link `name` in the new folder, relative, so that it leads to `target` once the folder is at `place`."""
+    there = (place.parent.resolve() / place.name / name).parent
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(os.path.relpath(target.absolute(), there))
+
+
+def write_items(file: BinaryIO, items: Iterable[Any]) -> None:
+    """Write a JSON list, an item a line."""
+    before = b"["
+    for item in items:
+        file.write(before + b"\n" + msgspec.json.encode(item))
+        before = b","
+    file.write(b"[]" if before == b"[" else b"\n]")

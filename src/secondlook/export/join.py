@@ -1,0 +1,119 @@
+"""Instances, decisions, votes and queue joined into one table, in the order of the export."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook import records
+from secondlook.errors import DataError
+from secondlook.export.corrected import QUEUE_COLUMNS, Corrected
+from secondlook.export.votes import Ballots, read_ballots
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is exported; `images` is the folder that names of images are relative to, found out when None."""
+
+    instances: Path
+    consensus: Path
+    votes: Sequence[Path] = ()
+    queue: Path | None = None
+    images: Path | None = None
+
+
+def load(inputs: Inputs) -> Corrected:
+    """Join the files of an export; raise DataError when they do not speak of the same objects."""
+    taxonomy = records.taxonomy_of(inputs.instances)
+    table = _with_decisions(records.read(inputs.instances, records.INSTANCE), inputs)
+    root, names = _image_names(table["image_path"], inputs.images)
+    table = table.append_column("image", names)
+    table = table.append_column("score", _scores(table, taxonomy.classes))
+    ballots = read_ballots(inputs.votes, table["instance_id"].combine_chunks())
+    table = _in_order(_with_votes(table, ballots))
+    if inputs.queue is not None:
+        table = _queued(table, inputs.queue)
+    others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
+    classes = (*taxonomy.classes, *sorted(others))
+    return Corrected(table, taxonomy, classes, tuple(ballots), root, records.made_by(inputs.consensus))
+
+
+def _with_decisions(table: pa.Table, inputs: Inputs) -> pa.Table:
+    decided = records.read(inputs.consensus, records.DECISION)
+    row = pc.index_in(table["instance_id"], value_set=decided["instance_id"].combine_chunks())
+    if row.null_count:
+        raise DataError(
+            f"{inputs.consensus}: decides nothing on {row.null_count} of {len(table)} objects; "
+            f"it is not of {inputs.instances}."
+        )
+    decided = decided.take(row)
+    for name in ("label", "posterior", "confidence", "agreement", "n_votes", "action", "reason"):
+        table = table.append_column("proposal" if name == "label" else name, decided[name])
+    given = pc.coalesce(table["given"], _without_empty(table["given_raw"]))
+    stands = pc.if_else(pc.equal(table["action"], "relabel"), table["proposal"], given)
+    return table.append_column("label", stands)
+
+
+def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), pa.scalar(None, pa.string()), texts)
+
+
+def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:
+    """Return the posterior of the label that stands; null where the decisions do not hold it."""
+    column = pc.fill_null(pc.index_in(table["label"], value_set=pa.array(classes, pa.string())), -1).to_numpy()
+    lists = table["posterior"].combine_chunks()
+    known = pc.fill_null(pc.equal(pc.list_value_length(lists), len(classes)), False).to_numpy(zero_copy_only=False)
+    same = pc.fill_null(pc.equal(table["label"], table["proposal"]), False).to_numpy()
+    score = np.where(same, table["confidence"].to_numpy(), np.nan)
+    p = lists.filter(pa.array(known)).flatten().to_numpy(zero_copy_only=False).reshape(-1, max(1, len(classes)))
+    rows = np.flatnonzero(known & (column >= 0))
+    score[rows] = p[(np.cumsum(known) - 1)[rows], column[rows]]
+    return pa.array(score, pa.float32(), mask=np.isnan(score))
+
+
+def _with_votes(table: pa.Table, ballots: Ballots) -> pa.Table:
+    for labeler, (label, confidence) in ballots.items():
+        table = table.append_column(f"vote_{labeler}", label).append_column(f"confidence_{labeler}", confidence)
+    return table
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """Order by image, then as the dataset numbers its objects: `a.txt:2` goes before `a.txt:10`."""
+    padded = [re.sub(r"\d+", lambda number: number[0].zfill(12), text) for text in table["source_id"].to_pylist()]
+    keys = pa.table({"image": table["image"], "number": padded, "id": table["instance_id"]})
+    return table.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
+
+
+def _queued(table: pa.Table, queue: Path) -> pa.Table:
+    queued = records.read(queue, records.QUEUE).sort_by("rank")
+    row = pc.index_in(queued["instance_id"], value_set=table["instance_id"].combine_chunks())
+    if row.null_count:
+        stranger = queued["instance_id"].filter(row.is_null())[0]
+        raise DataError(f"{queue}: queues {stranger}, which is no object of this dataset; run review again.")
+    table = table.take(row)
+    for name, column in QUEUE_COLUMNS.items():
+        table = table.append_column(column, queued[name])
+    return table
+
+
+def _image_names(paths: pa.ChunkedArray, images: Path | None) -> tuple[Path, pa.Array]:
+    """Return the folder that names are relative to, the deepest one that holds all, and the name of each image."""
+    encoded = paths.combine_chunks().dictionary_encode()
+    whole = list(map(_absolute, encoded.dictionary.to_pylist()))
+    root = _absolute(images) if images else os.path.commonpath([str(Path(path).parent) for path in whole] or ["."])
+    names = [Path(os.path.relpath(path, root)).as_posix() for path in whole]
+    outside = next((name for name in names if name.startswith("../")), None)
+    if outside is not None:
+        raise DataError(f"{images}: the image {outside} does not lie in it; name another folder with --images.")
+    shown = os.path.relpath(root)
+    column = pa.DictionaryArray.from_arrays(encoded.indices, pa.array(names, pa.string()))
+    return Path(root if shown.startswith("..") else shown), column.cast(pa.string())
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (`..` is taken out, links stay as they are)

@@ -1,0 +1,41 @@
+"""What was decided on an object, as flat attributes that every format which has attributes carries alike."""
+
+from secondlook.export.corrected import Object
+
+PREFIX = "secondlook_"
+UNLABELLED = "unlabelled"  # the class of objects without a label, in formats where each must have one
+DIGITS = 4
+
+Scalar = str | float | int | None
+
+
+def notes(item: Object) -> dict[str, Scalar]:
+    """Return what is said of an object: action, old label, proposal and its posterior, reason, id, queue, votes.
+
+    Posteriors and confidences are rounded to four digits; what is not known is None.
+    """
+    said: dict[str, Scalar] = {
+        "action": item.action,
+        "given": item.given_raw,
+        "proposal": item.proposal,
+        "posterior": round(item.posterior, DIGITS),
+        "reason": item.reason,
+        "id": item.instance_id,
+    }
+    if item.queued is not None:
+        said |= {"rank": item.queued.rank, "queue_reason": item.queued.reason}
+        said |= {"sample": item.queued.sample, "sample_probability": item.queued.probability}
+    for vote in item.votes:
+        said[f"vote_{vote.labeler}"] = vote.label
+        said[f"confidence_{vote.labeler}"] = None if vote.confidence is None else round(vote.confidence, DIGITS)
+    return {PREFIX + name: value for name, value in said.items()}
+
+
+def known_notes(item: Object) -> dict[str, str | float | int]:
+    """Return `notes` without what is not known."""
+    return {name: value for name, value in notes(item).items() if value is not None}
+
+
+def own_attributes(item: Object) -> dict[str, str]:
+    """Return the attributes that the dataset gave an object, without those of an earlier export."""
+    return {name: value for name, value in item.attributes.items() if not name.startswith(PREFIX)}

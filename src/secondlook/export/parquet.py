@@ -1,0 +1,30 @@
+"""Parquet: one flat table, a row an object, for pandas and SQL.
+
+The columns of the instances, `image` (its name), `label` (what stands), `score` (the posterior of that label),
+`proposal`, `posterior` (over the classes), `confidence` (of the proposal), `agreement`, `n_votes`, `action`, `reason`,
+for each labeler `vote_<name>` and `confidence_<name>`, and with a queue `rank`, `sample`, `sample_probability` and
+`queue_reason`.
+"""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+import secondlook
+from secondlook import records
+from secondlook.export.corrected import Corrected
+
+RECORD = "export"
+
+
+def write(corrected: Corrected, path: Path) -> None:
+    """Write to the open path `path`; the classes stand in its metadata."""
+    made_by = {**corrected.made_by, "secondlook": secondlook.__version__, "stage": "export"}
+    metadata = {
+        "secondlook.record": RECORD,
+        "secondlook.classes": json.dumps(corrected.classes, ensure_ascii=False),
+        "secondlook.made_by": json.dumps(made_by, sort_keys=True),
+    }
+    table = corrected.table.replace_schema_metadata(metadata)
+    pq.write_table(table, path, compression="zstd", row_group_size=records.ROW_GROUP)

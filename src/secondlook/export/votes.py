@@ -1,0 +1,37 @@
+"""The votes of all labelers beside the objects they are on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook import records
+from secondlook.errors import DataError
+
+Ballots = Mapping[str, tuple[pa.Array, pa.Array]]
+_COLUMNS = ("instance_id", "labeler", "label", "confidence")
+
+
+def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
+    """Return each labeler's labels and confidences, one each for every object, null where it gave none.
+
+    Labelers keep the order of the files. Raises DataError for a vote on a stranger.
+    """
+    parts: dict[str, list[pa.Table]] = {}
+    for path in paths:
+        table = records.read(path, records.VOTE).select(_COLUMNS).replace_schema_metadata(None)
+        known = pc.is_in(table["instance_id"], value_set=instance_ids)
+        if not pc.all(known).as_py() and len(table):
+            stranger = table["instance_id"].filter(pc.invert(known))[0]
+            raise DataError(f"{path}: votes on {stranger}, which is no object of this dataset; label again.")
+        for labeler in table["labeler"].unique().to_pylist():
+            parts.setdefault(labeler, []).append(table.filter(pc.equal(table["labeler"], labeler)))
+    return {labeler: _beside(pa.concat_tables(tables), instance_ids) for labeler, tables in parts.items()}
+
+
+def _beside(votes: pa.Table, instance_ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+    row = pc.index_in(instance_ids, value_set=votes["instance_id"].combine_chunks())
+    found = votes.take(row)
+    confidence = pc.if_else(found["label"].is_valid(), found["confidence"], pa.scalar(None, pa.float32()))
+    return found["label"].combine_chunks(), confidence.combine_chunks()

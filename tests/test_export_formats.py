@@ -1,0 +1,795 @@
+"""Export to other tools: what goes out comes back through the format's own reader and through `secondlook ingest`."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zlib
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, get_args
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import supervision
+import yaml
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from conftest import Command, Result, coco, ingest, picture
+from make_records import read_rows, write, write_decisions, write_votes
+from secondlook import records
+from secondlook.config import ExportFormat
+from secondlook.workflow import Run
+
+CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]
+FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
+FOLDERS = ("cvat", "labelstudio", "yolo", "voc", "fiftyone")
+FORMATS = (*FILES, *FOLDERS)
+WITHOUT_LABEL = {"coco": "unlabelled", "cvat": "unlabelled", "voc": "unlabelled", "yolo": "left out"}
+POLYGON = [[5.25, 6, 15, 6.5, 15, 18.75]]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object of the little world: how it is given, what was decided, and the label that has to stand."""
+
+    image: str
+    box: tuple[float, float, float, float]
+    given: str | None
+    action: str
+    proposal: str
+    stands: str | None
+    mask: bool = False
+
+
+THINGS = {
+    "1": Thing("a.jpg", (5.25, 6, 10.1, 12.7), "stop", "keep", "stop", "stop", mask=True),
+    "2": Thing("a.jpg", (0, 0, 64, 48), "stop", "relabel", "yield, or give way", "yield, or give way"),
+    "3": Thing("sub dir/a.jpg", (1.1, 2.2, 3.3, 4.4), 'say "no"', "review", "stop", 'say "no"'),
+    "4": Thing("sub dir/a.jpg", (7, 8, 9, 10), None, "review", "stop", None),
+    "10": Thing("Straße 停.png", (63.5, 47.25, 0.5, 0.75), None, "relabel", "停\nhere", "停\nhere", mask=True),
+    "9": Thing("Straße 停.png", (10, 11, 12, 13), "tree & <bush>", "review", "stop", "tree & <bush>"),
+}
+QUEUE = ["10", "3", "4", "2"]
+
+
+@dataclass
+class World:
+    """A dataset of three images after the consensus, in a folder of its own."""
+
+    secondlook: Command
+    folder: Path
+    ids: Mapping[str, str]
+    instances: Path
+    votes: list[Path] = field(default_factory=list)
+
+    @property
+    def images(self) -> Path:
+        """The folder of the images."""
+        return self.folder / "images"
+
+    def place(self, kind: str, name: str = "out") -> Path:
+        """Return where a format goes."""
+        return self.folder / name / kind / FILES.get(kind, "")
+
+    def export(self, kind: str, *arguments: object, name: str = "out") -> tuple[Result, Path]:
+        """Run `secondlook export`."""
+        out = self.place(kind, name)
+        votes = [part for path in self.votes for part in ("--votes", path)]
+        given = ["--instances", self.instances, "--consensus", self.folder / "consensus.parquet", *votes]
+        return self.secondlook("export", "--format", kind, *given, "--out", out, *arguments), out
+
+    def exported(self, kind: str, *arguments: object) -> Path:
+        """Export and return the place."""
+        result, out = self.export(kind, *arguments)
+        assert result.code == 0, result.err
+        return out
+
+    def queue(self, order: list[str]) -> Path:
+        """Write a queue and return its path."""
+        rows = [
+            {"instance_id": self.ids[number], "rank": rank, "benefit": 0.5, "reason": "doubtful"}
+            | ({"sample": "queue"} if rank else {"sample": "random", "probability": 0.25})
+            for rank, number in enumerate(order)
+        ]
+        table = records.to_table([{**row, "group": row["instance_id"]} for row in rows], records.QUEUE)
+        write(self.folder / "queue.parquet", table, records.QUEUE, CLASSES, {"stage": "review"})
+        return self.folder / "queue.parquet"
+
+
+def make_world(secondlook: Command, folder: Path, things: Mapping[str, Thing]) -> World:
+    """Ingest a COCO file of `things` and write decisions on them."""
+    images = list(dict.fromkeys(thing.image for thing in things.values()))
+    names = [*CLASSES, *sorted({thing.given for thing in things.values() if thing.given} - set(CLASSES))]
+    annotations = [
+        {
+            "id": int(number),
+            "image_id": images.index(thing.image),
+            "category_id": names.index(thing.given) + 1 if thing.given else None,
+            "bbox": thing.box,
+            "attributes": {"occluded": True, "kind": ["a", "b"], "nothing": None, "note": "= 1 + 1"},
+            **({"segmentation": POLYGON, "iscrowd": 0} if thing.mask else {}),
+        }
+        for number, thing in things.items()
+    ]
+    listed = [picture(folder, number, name) for number, name in enumerate(images)]
+    task = {"classes": CLASSES, "unknown_labels": "keep_unlabelled", "dataset": {"images": str(folder / "images")}}
+    done = ingest(secondlook, folder, coco(listed, annotations, names), **task)
+    assert done.result.code == 0, done.result.err
+    ids = {number: row["instance_id"] for number, row in done.rows.items()}
+    decide(folder, things, done.rows)
+    return World(secondlook, folder, ids, done.out)
+
+
+def decide(folder: Path, things: Mapping[str, Thing], rows: Mapping[str, dict[str, Any]]) -> None:
+    """Write decisions with a posterior of 0.7 for the proposal, 0.1 for every other class."""
+    decisions = [
+        {
+            "instance_id": rows[number]["instance_id"],
+            "given": rows[number]["given"],
+            "label": thing.proposal,
+            "posterior": [0.7 if name == thing.proposal else 0.1 for name in CLASSES],
+            "confidence": 0.7,
+            "action": thing.action,
+        }
+        for number, thing in things.items()
+    ]
+    made_by = {"stage": "consensus", "options": {"method": "pool"}}
+    write_decisions(folder / "consensus.parquet", decisions, CLASSES, made_by)
+
+
+@pytest.fixture
+def world(secondlook: Command, tmp_path: Path) -> World:
+    """The little world with the votes of two labelers."""
+    made = make_world(secondlook, tmp_path, THINGS)
+    for name in ("vlm.a", "tree"):
+        answers = {made.ids[number]: thing.proposal if name == "tree" else None for number, thing in THINGS.items()}
+        made.votes.append(write_votes(tmp_path / "label" / name / "00000.parquet", name, answers, CLASSES))
+    return made
+
+
+def back(world: World, kind: str, out: Path) -> dict[tuple[str, float, float, float, float], dict[str, Any]]:
+    """Ingest an export and return its rows by image name and box."""
+    path, images = out, world.images
+    if kind == "cvat":
+        path = out / "annotations.json"
+    elif kind == "voc":
+        path = out / "Annotations"
+    elif kind == "labelstudio":
+        path = accepted(out / "tasks.json")
+    arguments = ["--images", images] if kind in ("coco", "cvat", "voc", "labelstudio") else []
+    again = world.folder / "again.parquet"
+    result = world.secondlook("ingest", path, *arguments, "--out", again, "--options", "{max_reject_fraction: 0}")
+    assert result.code == 0, result.err
+    whole = [(Path(os.path.realpath(row["image_path"])), row) for row in read_rows(again)]
+    return {
+        (path.relative_to(images.resolve()).as_posix(), row["x"], row["y"], row["w"], row["h"]): row
+        for path, row in whole
+    }
+
+
+def accepted(tasks: Path) -> Path:
+    """Return a file in which a person submitted every prediction unchanged, as Label Studio exports it."""
+    content = json.loads(tasks.read_text(encoding="utf-8"))
+    for task in content:
+        [prediction] = task.pop("predictions")
+        task["annotations"] = [{"result": prediction["result"], "was_cancelled": False}]
+    target = tasks.parent.parent / "accepted.json"
+    target.write_text(json.dumps(content), encoding="utf-8")
+    return target
+
+
+def keys(things: Mapping[str, Thing]) -> dict[tuple[str, float, float, float, float], str]:
+    """Return the number of each thing by image name and box, as float32 px."""
+    return {(thing.image, *(float(np.float32(side)) for side in thing.box)): number for number, thing in things.items()}
+
+
+def expected_labels(kind: str, things: Mapping[str, Thing] = THINGS) -> dict[str, str | None]:
+    """Return the label of each object that a format holds."""
+    bare = WITHOUT_LABEL.get(kind)
+    return {number: thing.stands or bare for number, thing in things.items() if thing.stands or bare != "left out"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_ingest_reads_the_same_boxes_and_labels_back(world: World, kind: str) -> None:
+    found = back(world, kind, world.exported(kind))
+
+    numbers = {keys(THINGS)[key]: row for key, row in found.items()}
+    assert {number: row["given_raw"] for number, row in numbers.items()} == expected_labels(kind)
+    if kind in ("coco", "cvat", "parquet"):
+        masks = {number: row["segmentation"] for number, row in numbers.items()}
+        assert masks == {row["source_id"]: row["segmentation"] for row in read_rows(world.instances)}
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat"])
+def test_a_copy_of_the_source_reads_back_too(world: World, kind: str) -> None:
+    found = back(world, kind, world.exported(kind, world.folder / "annotations.json"))
+
+    numbers = {keys(THINGS)[key]: row["given_raw"] for key, row in found.items()}
+    assert numbers == {number: thing.stands for number, thing in THINGS.items()}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_two_exports_are_equal_bytes(world: World, kind: str) -> None:
+    first, second = (contents(world.export(kind, name=name)[1]) for name in ("one", "two"))
+
+    assert first == second
+    assert first
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Return every file of an export, a link as its target."""
+    if out.is_file():
+        return {out.name: out.read_bytes()}
+    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_symlink() or path.is_file()}
+    return {
+        name: bytes(path.readlink()) if path.is_symlink() else path.read_bytes() for name, path in sorted(found.items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        pytest.param("coco", "1 objects have no label; they stand as `unlabelled`", id="coco"),
+        pytest.param("yolo", "1 objects have no label; they are left out", id="yolo"),
+        pytest.param("labelstudio", "1 objects have no label; they are boxes without a label", id="labelstudio"),
+        pytest.param("parquet", "1 objects have no label; they have none there either", id="parquet"),
+    ],
+)
+def test_objects_without_a_label_are_counted(world: World, kind: str, message: str) -> None:
+    result, _ = world.export(kind)
+
+    assert message in result.err
+    assert "2 relabelled, 3 for review; images are named relative to" in result.err
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """Read an XML file that an export wrote."""
+    return ElementTree.fromstring(path.read_text(encoding="utf-8"))  # noqa: S314 (our own)
+
+
+def said(world: World, kind: str) -> dict[str, dict[str, Any]]:
+    """Return what an export says about each object, by the id of the object, in the order of the file."""
+    out = world.place(kind)
+    if kind in ("coco", "cvat"):
+        listed = json.loads((out / "annotations.json" if kind == "cvat" else out).read_text())["annotations"]
+        notes = [entry["attributes"] for entry in listed]
+    elif kind == "labelstudio":
+        tasks = json.loads((out / "tasks.json").read_text())
+        regions = [region for task in tasks for region in task["predictions"][0]["result"]]
+        notes = [dict(line.split(": ", 1) for line in region["meta"]["text"]) for region in regions]
+    elif kind == "fiftyone":
+        samples = json.loads((out / "samples.json").read_text())["samples"]
+        notes = [detection for sample in samples for detection in sample["ground_truth"]["detections"]]
+    else:
+        files = sorted((out / "Annotations").rglob("*.xml"))
+        objects = [item for file in files for item in read_xml(file).iterfind("object")]
+        notes = [{a.findtext("name"): a.findtext("value") for a in item.iter("attribute")} for item in objects]
+    return {note["secondlook_id"]: note for note in notes}
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat", "labelstudio", "voc", "fiftyone"])
+def test_every_object_says_what_was_decided(world: World, kind: str) -> None:
+    world.exported(kind)
+
+    notes = said(world, kind)
+    assert set(notes) == set(world.ids.values())
+    for number, thing in THINGS.items():
+        note = notes[world.ids[number]]
+        label_key = {"fiftyone": "secondlook_vote_vlm_a"}.get(kind, "secondlook_vote_vlm.a")
+        assert note["secondlook_action"] == thing.action
+        assert note["secondlook_proposal"] == note["secondlook_vote_tree"] == thing.proposal
+        assert float(note["secondlook_posterior"]) == 0.7
+        assert float(note["secondlook_confidence_tree"]) == 0.5
+        assert note["secondlook_reason"] == "because"
+        assert (note.get("secondlook_given") or None) == thing.given
+        assert not note.get(label_key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "copied"),
+    [
+        pytest.param("coco", True, id="a copy"),
+        pytest.param("cvat", True, id="a copy for CVAT"),
+        *(pytest.param(kind, False, id=kind) for kind in ("coco", "cvat", "labelstudio", "fiftyone", "parquet")),
+    ],
+)
+def test_a_queue_goes_out_in_its_order(world: World, kind: str, copied: bool) -> None:
+    source = [world.folder / "annotations.json"] if copied else []
+
+    out = world.exported(kind, *source, "--queue", world.queue(QUEUE))
+
+    wanted = [world.ids[number] for number in QUEUE]
+    if kind == "parquet":
+        table = pd.read_parquet(out)
+        assert table["instance_id"].tolist() == wanted
+        assert table["rank"].tolist() == [0, 1, 2, 3]
+    else:
+        notes = said(world, kind)
+        assert list(notes) == wanted
+        assert [int(note["secondlook_rank"]) for note in notes.values()] == [0, 1, 2, 3]
+        assert {note["secondlook_queue_reason"] for note in notes.values()} == {"doubtful"}
+        assert [note["secondlook_sample"] for note in notes.values()] == ["random", "queue", "queue", "queue"]
+        assert float(notes[wanted[0]]["secondlook_sample_probability"]) == 0.25
+    if kind == "coco":
+        listed = json.loads(out.read_text())["images"]
+        assert [image["file_name"] for image in listed] == ["Straße 停.png", "sub dir/a.jpg", "a.jpg"]
+
+
+def test_a_queue_copies_the_bytes_of_what_it_keeps(world: World) -> None:
+    source = world.folder / "annotations.json"
+    text = source.read_text().replace('"annotations": [', '"extra": [1.50, 2e3], "annotations": [')
+    source.write_text(text)
+
+    out = world.exported("coco", source, "--queue", world.queue(["4"]))
+
+    kept = json.loads(out.read_text())
+    assert '"extra": [1.50, 2e3]' in out.read_text()
+    assert [image["file_name"] for image in kept["images"]] == ["sub dir/a.jpg"]
+    assert [(entry["id"], entry["category_id"]) for entry in kept["annotations"]] == [(4, None)]
+    assert kept["categories"] == json.loads(text)["categories"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_killed_export_leaves_the_old_one(world: World, kind: str) -> None:
+    old = contents(world.exported(kind))
+    script = (
+        "import os, signal, sys\n"
+        "from secondlook.export import corrected\n"
+        "from secondlook import cli, files\n"
+        "flush = files.flush\n"
+        "files.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cli.main()\n"
+    )
+    votes = [part for path in world.votes for part in ("--votes", str(path))]
+    given = ["--instances", str(world.instances), "--consensus", str(world.folder / "consensus.parquet"), *votes]
+    command = ["export", "--format", kind, *given, "--out", str(world.place(kind))]
+
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, timeout=60)
+
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert contents(world.place(kind)) == old
+    assert contents(world.exported(kind)) == old
+    assert not list(world.folder.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        pytest.param("pdf", [], "--format: `pdf` is none of coco, cvat,", id="no format"),
+        pytest.param(
+            "yolo", ["annotations.json"], "goes with the formats coco and cvat only", id="yolo copies nothing"
+        ),
+        pytest.param("coco", ["--label-from", "kind"], "--label-from goes with an annotation file", id="no file"),
+        pytest.param(
+            "voc", ["--image-prefix", "s3://x/"], "--image-prefix goes with --format labelstudio", id="prefix"
+        ),
+        pytest.param("coco", ["annotations.json", "--images", "x"], "--images goes without an", id="names stay"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_sentence(world: World, kind: str, arguments: list[str], message: str) -> None:
+    result, out = world.export(kind, *arguments)
+
+    assert (result.code, out.exists()) == (2, False)
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_files_that_do_not_belong_together_are_one_sentence(world: World, tmp_path: Path) -> None:
+    stranger = write_votes(tmp_path / "other.parquet", "other", {"f" * 20: "stop"}, CLASSES)
+    world.ids = {**world.ids, "x": "e" * 20}
+    cases = [
+        (["--votes", stranger], f"votes on {'f' * 20}, which is no object of this dataset"),
+        (["--queue", world.queue(["1", "x"])], f"queues {'e' * 20}, which is no object of this dataset"),
+        (["--images", tmp_path / "images" / "sub dir"], "does not lie in it; name another folder with --images"),
+    ]
+    for arguments, message in cases:
+        result, out = world.export("coco", *arguments)
+        assert (result.code, out.exists()) == (1, False)
+        assert message in result.err
+        assert result.err.count("\n") == 1
+
+
+def test_a_queue_is_not_cut_out_of_a_broken_file(world: World) -> None:
+    source = world.folder / "annotations.json"
+    source.write_text(source.read_text().replace('"bbox": [0, 0, 64, 48]', '"bbox": [NaN, 0, 64, 48]'))
+
+    result, out = world.export("coco", source, "--queue", world.queue(["1"]))
+
+    assert (result.code, out.exists()) == (1, False)
+    assert f"{source}: a queue cannot be cut out of it" in result.err
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_a_folder_that_no_export_wrote_is_left_alone(world: World, kind: str) -> None:
+    out = world.place(kind)
+    out.mkdir(parents=True)
+    (out / "thesis.txt").write_text("years of work")
+
+    result, _ = world.export(kind)
+
+    assert result.code == 1
+    assert f"{out}: holds files that no export wrote; name a new folder." in result.err
+    assert contents(out) == {"thesis.txt": b"years of work"}
+
+
+def test_an_export_replaces_an_earlier_one_whole(world: World) -> None:
+    out = world.exported("voc")
+    (out / "Annotations" / "stale.xml").write_text("<annotation/>")
+
+    world.exported("voc")
+
+    assert not (out / "Annotations" / "stale.xml").exists()
+    made_by = json.loads((out / "secondlook.json").read_text(encoding="utf-8"))
+    assert (made_by["format"], made_by["objects"]) == ("voc", len(THINGS))
+    assert made_by["classes"] == [*CLASSES, "tree & <bush>"]
+    assert made_by["consensus"]["options"] == {"method": "pool"}
+
+
+def test_a_file_where_a_folder_should_be_is_refused(world: World) -> None:
+    world.place("yolo").parent.mkdir()
+    world.place("yolo").write_text("mine")
+
+    result, out = world.export("yolo")
+
+    assert (result.code, out.read_text()) == (1, "mine")
+    assert "is a file, but this format is a folder" in result.err
+
+
+# COCO and CVAT
+
+
+def test_pycocotools_reads_a_new_file_with_its_masks(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    read = COCO(str(world.exported("coco")))
+    capsys.readouterr()
+
+    assert read.getCatIds(catNms=CLASSES) == [1, 2, 3, 4]
+    assert sorted(read.getAnnIds()) == [1, 2, 3, 4, 9, 10]
+    given = {row["source_id"]: row["segmentation"] for row in read_rows(world.instances)}
+    for number in (1, 10):
+        [annotation] = read.loadAnns(number)
+        assert annotation["segmentation"] == given[str(number)]
+        assert (annotation["area"] == read.annToRLE(annotation) and False) or coco_mask.area(given[str(number)])
+    assert read.loadAnns(3)[0]["bbox"] == [1.1, 2.2, 3.3, 4.4]
+    assert read.loadAnns(2)[0]["area"] == 64 * 48
+
+
+def test_supervision_reads_coco(world: World) -> None:
+    out = world.exported("coco")
+
+    dataset = supervision.DetectionDataset.from_coco(str(world.images), str(out))
+
+    found = [
+        (Path(path).name, dataset.classes[number])
+        for path, _, detections in dataset
+        for number in detections.class_id  # type: ignore[union-attr]
+    ]
+    wanted = [(Path(thing.image).name, thing.stands or "unlabelled") for thing in THINGS.values()]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_ids_are_numbered_where_the_dataset_has_none(world: World) -> None:
+    table = pq.read_table(world.instances)
+    names = [f"a.txt:{number}" for number in table["source_id"].to_pylist()]
+    table = table.set_column(
+        table.schema.get_field_index("source_id"), records.INSTANCE.schema.field("source_id"), [names]
+    )
+    write(world.instances, table, records.INSTANCE, CLASSES, {"stage": "ingest"})
+
+    listed = json.loads(world.exported("coco").read_text())["annotations"]
+
+    assert [entry["id"] for entry in listed] == [1, 2, 3, 4, 5, 6]
+    wanted = ["9", "10", "1", "2", "3", "4"]  # images by name, then 9 before 10
+    assert [entry["attributes"]["secondlook_id"] for entry in listed] == [world.ids[number] for number in wanted]
+
+
+@pytest.mark.parametrize("source", [False, True], ids=["new", "copy"])
+def test_cvat_attributes_are_scalars_that_the_labels_declare(world: World, source: bool) -> None:
+    out = world.exported("cvat", *([world.folder / "annotations.json"] if source else []))
+
+    content = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+    labels = json.loads((out / "labels.json").read_text(encoding="utf-8"))
+    assert [label["name"] for label in labels] == [category["name"] for category in content["categories"]]
+    declared = {attribute["name"] for label in labels for attribute in label["attributes"]}
+    for annotation in content["annotations"]:
+        assert isinstance(annotation["id"], int)
+        assert annotation["attributes"]["occluded"] is True
+        assert {type(value) for value in annotation["attributes"].values()} <= {str, int, float, bool}
+        assert set(annotation["attributes"]) - declared == {"occluded"}
+    [attribute] = [entry for entry in labels[0]["attributes"] if entry["name"] == "secondlook_proposal"]
+    usual = {"mutable": False, "input_type": "text", "default_value": "", "values": [""]}
+    assert attribute == {"name": "secondlook_proposal", **usual}
+
+
+# Label Studio
+
+
+def test_label_studio_gets_predictions_that_its_config_knows(world: World) -> None:
+    out = world.exported("labelstudio")
+
+    tasks = json.loads((out / "tasks.json").read_text(encoding="utf-8"))
+    config = read_xml(out / "config.xml")
+    [image], [control] = config.findall("Image"), config.findall("RectangleLabels")
+    known = [label.get("value") for label in control]
+    assert known == [*CLASSES, "tree & <bush>"]
+    assert (image.get("value"), control.get("toName")) == ("$image", image.get("name"))
+    for task in tasks:
+        [prediction] = task["predictions"]
+        assert set(task) == {"data", "predictions"}
+        assert prediction["model_version"].startswith("secondlook ")
+        assert prediction["model_version"].endswith(" pool")
+        for region in prediction["result"]:
+            assert (region["type"], region["from_name"]) == ("rectanglelabels", control.get("name"))
+            assert (region["to_name"], region["original_width"]) == (image.get("name"), 64)
+            assert set(region["value"]["rectanglelabels"]) <= set(known)
+            assert all(0 <= region["value"][side] <= 100 for side in ("x", "y", "width", "height"))
+
+
+def test_scores_are_those_of_the_label_that_is_written(world: World) -> None:
+    tasks = json.loads((world.exported("labelstudio") / "tasks.json").read_text())
+
+    scores = {region["id"]: region.get("score") for task in tasks for region in task["predictions"][0]["result"]}
+    wanted = {"1": 0.7, "2": 0.7, "3": 0.1, "4": None, "9": None, "10": 0.7}
+    assert scores == {world.ids[number]: score for number, score in wanted.items()}
+    assert [task["predictions"][0]["score"] for task in tasks] == [0.7, 0.7, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address"),
+    [
+        pytest.param(None, "/data/local-files/?d=Stra%C3%9Fe%20%E5%81%9C.png", id="local storage"),
+        pytest.param("https://x.org/i/", "https://x.org/i/Stra%C3%9Fe%20%E5%81%9C.png", id="web"),
+        pytest.param("s3://bucket/i/", "s3://bucket/i/Straße 停.png", id="a key is no address"),
+        pytest.param("", "Stra%C3%9Fe%20%E5%81%9C.png", id="nothing"),
+    ],
+)
+def test_the_address_of_an_image(world: World, prefix: str | None, address: str) -> None:
+    arguments = [] if prefix is None else ["--image-prefix", prefix]
+
+    tasks = json.loads((world.exported("labelstudio", *arguments) / "tasks.json").read_text(encoding="utf-8"))
+
+    assert tasks[0]["data"]["image"] == address
+
+
+# YOLO
+
+
+def label_file(image: Path) -> Path:
+    """Return where trainers look for the labels of an image: the last `images` in its path becomes `labels`."""
+    return Path("/labels/".join(str(image).rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt")
+
+
+HARD_NAMES = [
+    "a.jpg",
+    "a.png",
+    "train/images/a.jpg",
+    "train/labels/a.jpg",
+    "valid/images/images/a.jpg",
+    'we\'ird, "q" & <x>.jpg',
+    "back\\slash.jpg",
+    "line\nbreak.jpg",
+    " lead/.hidden.jpg",
+    "dots.v2/a.b.c.JPG",
+]
+
+
+@pytest.mark.parametrize("kind", ["yolo", "voc", "coco", "labelstudio", "parquet"])
+def test_hard_image_names_come_back(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    things = {
+        str(number): Thing(name, (number, 2, 3.5, 4), "stop", "keep", "stop", "stop")
+        for number, name in enumerate(HARD_NAMES, start=1)
+    }
+    world = make_world(secondlook, tmp_path, things)
+
+    out = world.exported(kind)
+
+    assert {keys(things)[key]: row["given_raw"] for key, row in back(world, kind, out).items()} == dict.fromkeys(
+        things, "stop"
+    )
+    if kind == "yolo":
+        pictures = [path for path in (out / "images").rglob("*") if path.is_symlink()]
+        assert len({label_file(path) for path in pictures}) == len(pictures) == len(HARD_NAMES)
+        assert not [path for path in pictures if "/." in str(path.relative_to(out)) or path.name.startswith(".")]
+        for path in pictures:
+            [line] = label_file(path).read_text().splitlines()
+            name = path.resolve().relative_to(world.images.resolve()).as_posix()
+            assert float(line.split()[1]) * 64 - 1.75 == pytest.approx(HARD_NAMES.index(name) + 1)
+
+
+def test_yolo_teaches_nothing_about_images_without_labels(secondlook: Command, tmp_path: Path) -> None:
+    bare = Thing("bare.jpg", (1, 2, 3, 4), None, "review", "stop", None)
+    world = make_world(secondlook, tmp_path, {"1": THINGS["1"], "2": bare})
+
+    out = world.exported("yolo")
+
+    assert [path.name for path in (out / "images").iterdir()] == ["a.jpg"]
+    assert [path.name for path in (out / "labels").iterdir()] == ["a.txt"]
+    content = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    assert content == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
+
+
+def test_supervision_reads_yolo(secondlook: Command, tmp_path: Path) -> None:
+    flat = {number: thing for number, thing in THINGS.items() if "/" not in thing.image}
+    out = make_world(secondlook, tmp_path, flat).exported("yolo")
+
+    dataset = supervision.DetectionDataset.from_yolo(str(out / "images"), str(out / "labels"), str(out / "data.yaml"))
+
+    assert dataset.classes == [*CLASSES, "tree & <bush>"]
+    assert boxes(dataset) == {(thing.image, thing.stands): corners(thing) for thing in flat.values()}
+
+
+def boxes(dataset: Any, shift: float = 0) -> dict[tuple[str, str], list[float]]:
+    """Return left, top, right, bottom by image and class; `shift` is added to left and top."""
+    return {
+        (Path(path).name, dataset.classes[number]): pytest.approx([left + shift, top + shift, right, bottom], abs=1e-3)
+        for path, _, found in dataset
+        for number, (left, top, right, bottom) in zip(found.class_id, found.xyxy, strict=True)
+    }
+
+
+def corners(thing: Thing) -> list[float]:
+    """Return left, top, right, bottom."""
+    x, y, w, h = thing.box
+    return [x, y, x + w, y + h]
+
+
+# Pascal VOC
+
+
+def test_supervision_reads_voc(secondlook: Command, tmp_path: Path) -> None:
+    flat = {number: thing for number, thing in THINGS.items() if "/" not in thing.image}
+    world = make_world(secondlook, tmp_path, flat)
+
+    dataset = supervision.DetectionDataset.from_pascal_voc(
+        str(world.images), str(world.exported("voc") / "Annotations")
+    )
+
+    # it takes corners for those of the challenge, which count from 1
+    assert boxes(dataset, shift=1) == {(thing.image, thing.stands): corners(thing) for thing in flat.values()}
+
+
+def test_voc_files_lie_as_their_images_do(world: World) -> None:
+    out = world.exported("voc") / "Annotations"
+
+    names = [path.relative_to(out).as_posix() for path in out.rglob("*.xml")]
+    assert sorted(names) == ["Straße 停.xml", "a.xml", "sub dir/a.xml"]
+    tree = read_xml(out / "sub dir" / "a.xml")
+    assert [tree.findtext(key) for key in ("folder", "filename", "size/width")] == ["sub dir", "a.jpg", "64"]
+    assert [item.findtext("name") for item in tree.iterfind("object")] == ['say "no"', "unlabelled"]
+    assert [tree.findtext(f"object/bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")] == [
+        *("1.1", "2.2", "4.4", "6.6")
+    ]
+
+
+def test_voc_holds_what_xml_cannot(secondlook: Command, tmp_path: Path) -> None:
+    thing = Thing("a.jpg", (1, 2, 3, 4), "bell \x07 & \x00", "review", "stop", None)
+    out = make_world(secondlook, tmp_path, {"1": thing}).exported("voc")
+
+    name = read_xml(out / "Annotations" / "a.xml").findtext("object/name")
+
+    assert name == "bell \\x07 & \\x00"
+
+
+# FiftyOne
+
+
+def test_fiftyone_gets_samples_with_masks(world: World) -> None:
+    out = world.exported("fiftyone")
+
+    samples = json.loads((out / "samples.json").read_text(encoding="utf-8"))["samples"]
+    metadata = json.loads((out / "metadata.json").read_text(encoding="utf-8"))
+    assert "version" not in metadata  # with one it would have to be a dump of FiftyOne's database
+    assert metadata["default_classes"] == [*CLASSES, "tree & <bush>"]
+    detections = {}
+    for sample in samples:
+        assert (out / sample["filepath"]).is_file()
+        assert sample["metadata"] == {"_cls": "ImageMetadata", "width": 64, "height": 48}
+        for detection in sample["ground_truth"]["detections"]:
+            assert len(detection["_id"]["$oid"]) == 24
+            detections[detection["secondlook_id"]] = detection
+    assert {detection["_cls"] for detection in detections.values()} == {"Detection"}
+    whole = {row["source_id"]: row["segmentation"] for row in read_rows(world.instances)}
+    found = detections[world.ids["1"]]
+    packed = b64decode(found["mask"]["$binary"]["base64"])
+    mask = np.load(BytesIO(zlib.decompress(packed)))
+    assert (mask.dtype, mask.tolist()) == (bool, coco_mask.decode(whole["1"])[6:19, 5:16].astype(bool).tolist())
+    assert found["tags"] == ["keep"]
+    assert (found["label"], found["confidence"]) == ("stop", 0.7)
+    assert found["attributes"]["note"] == {"_cls": "Attribute", "value": "= 1 + 1"}
+    assert (detections[world.ids["4"]]["label"], detections[world.ids["4"]]["confidence"]) == (None, None)
+
+
+# Parquet
+
+
+def test_pandas_reads_the_flat_table(world: World) -> None:
+    out = world.exported("parquet")
+
+    table = pd.read_parquet(out).set_index("source_id")
+    for number, thing in THINGS.items():
+        row = table.loc[number]
+        assert (row["image"], row["proposal"]) == (thing.image, thing.proposal)
+        assert (row["label"] if pd.notna(row["label"]) else None) == thing.stands
+        assert (row["action"], row["vote_tree"]) == (thing.action, thing.proposal)
+        assert pd.isna(row["vote_vlm.a"])
+        assert row["confidence_tree"] == 0.5
+        assert np.isnan(row["confidence_vlm.a"])
+        assert row["posterior"].tolist() == pytest.approx([0.7 if c == thing.proposal else 0.1 for c in CLASSES])
+    metadata = pq.read_schema(out).metadata
+    assert json.loads(metadata[b"secondlook.classes"]) == [*CLASSES, "tree & <bush>"]
+    assert pq.ParquetFile(out).metadata.row_group(0).column(0).compression == "ZSTD"
+    assert [name for name in records.INSTANCE.schema.names if name not in [*table.columns, "source_id"]] == []
+
+
+# Links, images in archives, empty datasets
+
+
+@pytest.mark.parametrize("kind", ["yolo", "fiftyone"])
+def test_links_lead_to_the_images_where_results_lie_on_another_disk(world: World, kind: str) -> None:
+    far = world.folder / "a" / "far" / "disk"
+    far.mkdir(parents=True)
+    (world.folder / "out").symlink_to(far)
+
+    found = back(world, kind, world.exported(kind))
+
+    assert {keys(THINGS)[key]: row["given_raw"] for key, row in found.items()} == expected_labels(kind)
+    links = [path for path in (far / kind).rglob("*") if path.is_symlink()]
+    assert links
+    assert all(path.exists() and not path.readlink().is_absolute() for path in links)
+
+
+def test_the_workflow_knows_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = {"classes": CLASSES, "labelers": ["a"]}
+    for name, dataset in (
+        ("plain", {"path": "voc", "format": "voc"}),
+        ("copied", {"path": "x.json", "label_from": "k"}),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({**task, "dataset": dataset}))
+    monkeypatch.chdir(tmp_path)
+    labelers = {"a": {"kind": "classifier", "weights": "a.pth"}}
+    tasks = ["plain.yaml", "copied.yaml"]
+    run = Run.of({"tasks": tasks, "labelers": labelers, "export": {"formats": list(FORMATS)}})
+
+    for name in ("plain", "copied"):
+        wanted = [Path("results", name, "export", kind, FILES.get(kind, "")).as_posix() for kind in FORMATS]
+        assert run.exports(name) == wanted
+    assert [run.export_arguments("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
+    copied = ["x.json", "--label-from", "k"]
+    assert [run.export_arguments("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]
+    assert set(FORMATS) == set(get_args(ExportFormat))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_images_in_a_zip_are_named_and_said(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    things = {"1": Thing("a.jpg", (1, 2, 3, 4), "stop", "keep", "stop", "stop")}
+    made = make_world(secondlook, tmp_path, things)
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "images"))
+    table = pq.read_table(made.instances)
+    paths = [f"{archive}/images/a.jpg"]
+    column = table.schema.get_field_index("image_path")
+    table = table.set_column(column, records.INSTANCE.schema.field("image_path"), [paths])
+    write(made.instances, table, records.INSTANCE, CLASSES, {"stage": "ingest"})
+
+    result, out = made.export(kind)
+
+    assert result.code == 0, result.err
+    assert f"the images lie in {archive}; unpack it" in result.err
+    assert out.is_file() or not [path for path in out.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_empty_queue_is_a_whole_export_of_nothing(world: World, kind: str) -> None:
+    result, out = world.export(kind, "--queue", world.queue([]))
+
+    assert result.code == 0, result.err
+    assert "export: 0 objects" in result.err
+    assert contents(out)

@@ -1,0 +1,423 @@
+"""Review: who is looked at first, what comes back, and the server that keeps it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from conftest import Command, Result
+from make_records import Rows, read_rows, write_instances
+from make_results import Made, make_results, write_reviewed
+from secondlook import records
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def queue_of(secondlook: Command, made: Made, **options: Any) -> Rows:
+    """Write the pages and return the queue in order."""
+    options = {"random_fraction": 0.0, "near_duplicate_bits": None, **options}
+    result = secondlook("review", made.results, "--options", json.dumps(options))
+    assert result.code == 0, result.err
+    rows = read_rows(made.results / "review" / "queue.parquet")
+    return sorted(rows, key=lambda row: row["rank"])
+
+
+def names(rows: Rows) -> list[str]:
+    return [row["instance_id"] for row in rows]
+
+
+# --- the queue ---------------------------------------------------------------------------------------------------
+
+
+def test_the_greatest_doubt_comes_first_and_says_why(secondlook: Command, tmp_path: Path) -> None:
+    objects = [
+        {"given": "stop", "label": "stop", "p": 0.99},
+        {"given": "stop", "label": "yield", "p": 0.97},
+        {"given": "stop", "label": "stop", "p": 0.5, "action": "review"},
+        {"given": "stop", "label": "yield", "p": 0.8, "action": "review"},
+        {"given": None, "label": "stop", "p": 0.6, "action": "review"},
+    ]
+    rows = queue_of(secondlook, make_results(tmp_path, objects))
+    # 3: the given label would stand, has 0.1, and `yield` is rarer; 4: nothing would stand at all
+    assert names(rows) == ["o0003", "o0004", "o0002", "o0001", "o0000"]
+    reasons = {row["instance_id"]: row["reason"] for row in rows}
+    assert reasons["o0001"] == reasons["o0003"] == "contradicts the given label"
+    assert reasons["o0002"] == reasons["o0004"] == "the committee is unsure"
+    assert reasons["o0000"] == "least sure of what is accepted"
+    assert [row["sample"] for row in rows] == ["queue"] * 5
+    assert [row["probability"] for row in rows] == [None] * 5
+
+
+def test_a_rare_class_weighs_more(secondlook: Command, tmp_path: Path) -> None:
+    objects: Rows = [{"label": "stop", "p": 0.8}] * 12 + [{"given": "turn", "label": "turn", "p": 0.8}]
+    assert names(queue_of(secondlook, make_results(tmp_path, objects)))[0] == "o0012"
+
+
+def test_the_reviewed_leave_and_those_on_which_people_differ_come_first(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.5 + number / 100} for number in range(6)])
+    said = {"o0000": [("ann", "stop")], "o0005": [("ann", "stop"), ("bob", "turn")], "o0001": [("ann", None)]}
+    write_reviewed(made.results, said)
+    rows = queue_of(secondlook, made)
+    assert names(rows) == ["o0005", "o0002", "o0003", "o0004"]
+    assert rows[0]["reason"] == "people differ"
+
+
+def test_near_duplicates_stand_together(secondlook: Command, tmp_path: Path) -> None:
+    objects = [{"p": 0.5, "crop": 1}, {"p": 0.6, "crop": 2}, {"p": 0.7, "crop": 1}, {"p": 0.8, "crop": 2}, {"p": 0.9}]
+    made = make_results(tmp_path, objects)
+    assert names(queue_of(secondlook, made)) == ["o0000", "o0001", "o0002", "o0003", "o0004"]
+    rows = queue_of(secondlook, made, near_duplicate_bits=10)
+    assert names(rows) == ["o0000", "o0002", "o0001", "o0003", "o0004"]
+    assert [row["group"] for row in rows] == ["o0000", "o0000", "o0001", "o0001", "o0004"]
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])
+def test_the_random_part_is_the_beginning_of_one_order_and_evenly_spread(
+    secondlook: Command, tmp_path: Path, fraction: float
+) -> None:
+    random = np.random.default_rng(0)
+    made = make_results(tmp_path, [{"p": float(random.uniform(0.4, 1))} for _ in range(300)], pictures=False)
+    rows = queue_of(secondlook, made, batch_size=20, batches=4, random_fraction=fraction)
+    assert len(rows) == 80
+    drawn = [row for row in rows if row["sample"] == "random"]
+    assert len(drawn) == 80 * fraction
+    order = sorted(made.ids, key=records.review_fraction)
+    assert names(drawn) == order[: len(drawn)], "in the order of the draw, whatever the doubt"
+    (bound,) = {row["probability"] for row in drawn}
+    assert sum(records.review_fraction(name) < bound for name in made.ids) == len(drawn)
+    for start in range(0, 80, 20):
+        share = np.mean([row["sample"] == "random" for row in rows[start : start + 20]])
+        assert share == pytest.approx(fraction, abs=0.051)
+    doubts = [row["benefit"] for row in rows if row["sample"] == "queue"]
+    assert doubts == sorted(doubts, reverse=True)
+
+
+def test_the_random_part_goes_on_where_it_was_left(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.6}] * 60, pictures=False)
+    first = queue_of(secondlook, made, batch_size=10, batches=1, random_fraction=0.5)
+    write_reviewed(made.results, {name: [("ann", "stop")] for name in names(first)})
+    second = queue_of(secondlook, made, batch_size=10, batches=1, random_fraction=0.5)
+    order = [name for name in sorted(made.ids, key=records.review_fraction) if name not in names(first)]
+    assert names([row for row in second if row["sample"] == "random"]) == order[:5]
+
+
+@pytest.mark.parametrize("objects", [0, 1, 3])
+def test_small_datasets(secondlook: Command, tmp_path: Path, objects: int) -> None:
+    made = make_results(tmp_path, [{} for _ in range(objects)])
+    assert len(queue_of(secondlook, made, random_fraction=0.5)) == objects
+    assert (made.results / "review" / "index.html").exists()
+
+
+def test_pages_are_repeatable_and_old_ones_go(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.7}] * 9, shards=2)
+    folder = made.results / "review"
+    queue_of(secondlook, made, batch_size=3)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(before) == ["batch-001.html", "batch-002.html", "batch-003.html", "index.html", "queue.parquet"]
+    queue_of(secondlook, made, batch_size=3)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    queue_of(secondlook, made, batch_size=5)
+    assert sorted(path.name for path in folder.glob("batch-*")) == ["batch-001.html", "batch-002.html"]
+
+
+def test_what_is_missing_is_said(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"image_path": str(tmp_path / "gone.jpg")}], pictures=False)
+    result = secondlook("review", made.results)
+    assert result.code == 0, "a page without a picture is better than none"
+    assert "gone.jpg" in result.err
+    (made.results / "consensus" / "consensus.parquet").unlink()
+    result = secondlook("review", made.results)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "consensus.parquet: no such file" in result.err
+
+
+# --- bringing decisions back -------------------------------------------------------------------------------------
+
+BOXES = {"o1": (1.0, 2.0, 10.0, 12.0), "o2": (20.0, 20.0, 10.0, 10.0), "o3": (1.0, 2.0, 10.0, 12.0)}
+HEADER = "instance_id,image_path,x,y,w,h,given,proposal,label,reviewer,sample,probability,note,decided_at"
+
+
+def dataset(folder: Path) -> Path:
+    """Write three objects: o1 and o2 on one image, o3 on another."""
+    rows: Rows = []
+    for name, box in BOXES.items():
+        picture = "b" if name == "o3" else "a"
+        sides = dict(zip("xywh", box, strict=True))
+        rows.append({"instance_id": name, "image_id": picture, "image_path": f"images/{picture}.jpg", **sides})
+    return write_instances(folder / "instances.parquet", rows, {"stop": ["stop sign"], "yield": [], "turn": []})
+
+
+def line(name: str, label: str, reviewer: str = "ann", at: str = "2026-01-01T00:00:00Z", **other: Any) -> str:
+    x, y, w, h = other.pop("box", BOXES.get(name, (1.0, 2.0, 10.0, 12.0)))
+    cells = {
+        "path": "images/b.jpg" if name == "o3" else "images/a.jpg",
+        "sample": "queue",
+        "p": "",
+        "note": "",
+        **other,
+    }
+    return (
+        f'{name},"{cells["path"]}",{x},{y},{w},{h},stop,stop,"{label}",{reviewer},'
+        f"{cells['sample']},{cells['p']},{cells['note']},{at}"
+    )
+
+
+def apply(secondlook: Command, folder: Path, *files: list[str] | str) -> tuple[Result, Path]:
+    """Write each of `files` (lines without the header, or a whole text) and bring them back."""
+    arguments: list[Any] = ["review", "--instances", dataset(folder), "--out", folder / "out" / "reviewed.parquet"]
+    for number, content in enumerate(files):
+        path = folder / f"decisions{number}.csv"
+        path.write_text(content if isinstance(content, str) else "\n".join([HEADER, *content, ""]), encoding="utf-8")
+        arguments += ["--apply", path]
+    return secondlook(*arguments), folder / "out" / "reviewed.parquet"
+
+
+def said_in(path: Path) -> dict[tuple[str, str], str | None]:
+    return {(row["instance_id"], row["labeler"]): row["label"] for row in read_rows(path)}
+
+
+APPLIED: list[Any] = [
+    pytest.param([line("o1", "turn")], {("o1", "human:ann"): "turn"}, [], id="a decision"),
+    pytest.param([line("o1", "Stop-Sign")], {("o1", "human:ann"): "stop"}, [], id="an alias"),
+    pytest.param([line("o1", "")], {("o1", "human:ann"): None}, [], id="could not tell"),
+    pytest.param([line("o1", "bus")], {}, ["its label is no class of this dataset"], id="no class"),
+    pytest.param([line("o1", "turn", " ")], {}, ["no reviewer is named"], id="nobody"),
+    pytest.param([line("o1", "turn", box=(1.3, 2, 10, 12))], {("o1", "human:ann"): "turn"}, [], id="rounded box"),
+    pytest.param([line("o1", "turn", box=(9, 2, 10, 12))], {}, ["the box of this object is another one"], id="moved"),
+    pytest.param([line("new", "turn")], {("o1", "human:ann"): "turn"}, [], id="unknown id, known box"),
+    pytest.param([line("new", "turn", path="c.jpg")], {}, ["no object of this dataset"], id="unknown image"),
+    pytest.param([line("new", "turn", box=(50, 50, 3, 3))], {}, ["no object of this dataset"], id="unknown box"),
+    pytest.param([line("new", "turn", box=("", "", "", ""))], {}, ["unknown object without a box"], id="nothing known"),
+    pytest.param(
+        [line("o1", "turn", at="2026-01-02"), line("o1", "stop", at="2026-01-01")],
+        {("o1", "human:ann"): "turn"},
+        [],
+        id="the latest word counts",
+    ),
+    pytest.param([line("o1", "turn"), line("o1", "", at="2027", note="undone")], {}, [], id="taken back"),
+    pytest.param(
+        [line("o1", "turn"), line("o1", "", at="2027", note="undone"), line("o1", "stop", at="2028")],
+        {("o1", "human:ann"): "stop"},
+        [],
+        id="taken back and said anew",
+    ),
+    pytest.param(
+        [line("o1", "turn"), line("o1", "turn", "bob"), line("o2", "stop", "bob")],
+        {("o1", "human:ann"): "turn", ("o1", "human:bob"): "turn", ("o2", "human:bob"): "stop"},
+        [],
+        id="two people",
+    ),
+    pytest.param([], {}, [], id="nothing decided"),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected", "reasons"), APPLIED)
+def test_decisions_find_their_objects_or_are_reported(
+    secondlook: Command,
+    tmp_path: Path,
+    lines: list[str],
+    expected: dict[tuple[str, str], str | None],
+    reasons: list[str],
+) -> None:
+    result, out = apply(secondlook, tmp_path, lines)
+    assert result.code == 0, result.err
+    assert said_in(out) == expected
+    unmatched = pd.read_csv(out.with_name("unmatched.csv"), dtype=str, keep_default_na=False)
+    assert unmatched["reason"].tolist() == reasons
+    assert f"{len(reasons)} rows that fit no object" in result.err
+    if reasons:
+        assert unmatched["file"].tolist() == ["decisions0.csv"]
+        assert unmatched["line"].tolist() == ["2"]
+
+
+def test_files_given_twice_or_in_another_order_change_nothing(secondlook: Command, tmp_path: Path) -> None:
+    first = [line("o1", "turn"), line("o9", "turn", path="x.jpg"), line("o2", "stop", at="2026-05")]
+    second = [line("o1", "stop", "bob"), line("o2", "yield", at="2026-04"), line("o3", "bus")]
+    _, out = apply(secondlook, tmp_path, first, second)
+    files = sorted(out.parent.iterdir())
+    assert [path.name for path in files] == ["conflicts.csv", "reviewed.parquet", "unmatched.csv"]
+    before = [path.read_bytes() for path in files]
+    (tmp_path / "decisions0.csv").write_text("\n".join([HEADER, *first, *first, ""]), encoding="utf-8")
+    arguments = [part for name in (1, 0, 1) for part in ("--apply", tmp_path / f"decisions{name}.csv")]
+    result = secondlook("review", *arguments, "--instances", tmp_path / "instances.parquet", "--out", out)
+    assert result.code == 0, result.err
+    assert files[1].read_bytes() == before[1]
+    assert files[0].read_bytes() == before[0]
+
+
+def test_people_who_differ_are_shown_for_a_third_look(secondlook: Command, tmp_path: Path) -> None:
+    lines = [line("o1", "turn"), line("o1", "stop", "bob"), line("o2", "stop"), line("o2", "", "bob")]
+    result, out = apply(secondlook, tmp_path, lines)
+    assert "1 objects on which they differ" in result.err
+    conflicts = pd.read_csv(out.with_name("conflicts.csv"), dtype=str)
+    assert conflicts["instance_id"].tolist() == ["o1", "o1"]
+    assert dict(zip(conflicts["labeler"], conflicts["label"], strict=True)) == {
+        "human:ann": "turn",
+        "human:bob": "stop",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("", "is no CSV of decisions", id="empty"),
+        pytest.param("a,b\n1,2\n", "has no column `instance_id`", id="another table"),
+        pytest.param('instance_id,label,reviewer\n"o1,stop', "is no CSV of decisions", id="cut off"),
+        pytest.param("\x00\x01", "no c", id="binary"),
+    ],
+)
+def test_what_is_no_table_of_decisions_is_refused(secondlook: Command, tmp_path: Path, text: str, said: str) -> None:
+    result, out = apply(secondlook, tmp_path, [line("o1", "turn")], text)
+    assert result.code == 1
+    assert "decisions1.csv" in result.err
+    assert said in result.err
+    assert not out.exists()
+
+
+def test_a_short_table_is_enough(secondlook: Command, tmp_path: Path) -> None:
+    _, out = apply(secondlook, tmp_path, "\ufeffinstance_id,label,reviewer\no1,turn,ann\n")
+    assert said_in(out) == {("o1", "human:ann"): "turn"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["review"], id="nothing"),
+        pytest.param(["review", "--apply", "d.csv", "--out", "r.parquet"], id="no instances"),
+        pytest.param(["review", "results", "--apply", "d.csv", "--instances", "i", "--out", "r"], id="both"),
+    ],
+)
+def test_half_a_command_line(secondlook: Command, arguments: list[str]) -> None:
+    result = secondlook(*arguments)
+    assert result.code == 2
+    assert "--apply" in result.err
+
+
+# --- the server --------------------------------------------------------------------------------------------------
+
+
+class Served:
+    """A running `secondlook review --serve` and what it printed."""
+
+    def __init__(self, made: Made, decisions: Path) -> None:
+        self.decisions = decisions
+        options = json.dumps({"decisions": str(decisions), "batch_size": 3})
+        command = [sys.executable, "-m", "secondlook", "review", str(made.results), "--serve", "--port", "0"]
+        self.process = subprocess.Popen([*command, "--options", options], stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        lines: list[str] = []
+        while "http://" not in (lines or [""])[-1]:
+            lines.append(self.process.stderr.readline())
+            assert lines[-1], "".join(lines)
+        self.address = re.findall(r"http://[\d.:]+/", lines[-1])[0]
+
+    def token(self) -> str:
+        page = requests.get(self.address + "batch-001.html", timeout=10).text
+        return re.findall(r'secondlook-token" content="([^"]*)"', page)[0]
+
+    def post(self, content: Any, **headers: str) -> int:
+        sent = {"X-Token": self.token(), "Content-Type": "application/json", **headers}
+        body = content if isinstance(content, str) else json.dumps(content)
+        return requests.post(self.address + "decisions", data=body, headers=sent, timeout=10).status_code
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    running = Served(make_results(tmp_path, [{"p": 0.6}] * 4), tmp_path / "decisions")
+    yield running
+    running.process.kill()
+    running.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server for tests that change nothing."""
+    folder = tmp_path_factory.mktemp("offered")
+    running = Served(make_results(folder, [{"p": 0.6}] * 4), folder / "decisions")
+    yield running
+    running.process.kill()
+    running.process.communicate()
+
+
+def decision(name: str, label: str, reviewer: str = "ann") -> dict[str, Any]:
+    x, y, w, h = 1.0, 2.0, 10.0, 12.0
+    where = {"image_path": f'images/{name}, "odd".jpg', "x": x, "y": y, "w": w, "h": h}
+    return {"instance_id": name, **where, "label": label, "reviewer": reviewer, "decided_at": "2026-01-01", "more": 1}
+
+
+def test_every_decision_is_on_disk_at_once(secondlook: Command, served: Served, tmp_path: Path) -> None:
+    folder = tmp_path / "decisions" / "results"
+    assert served.post(decision("o0000", "turn")) == 200
+    first = pd.read_csv(folder / "ann.csv", dtype=str)
+    assert first[["instance_id", "label", "image_path"]].to_numpy().tolist() == [
+        ["o0000", "turn", 'images/o0000, "odd".jpg']
+    ]
+    assert served.post(decision("o0001", "=HYPERLINK(1)\n")) == 200
+    assert served.post(decision("o0001", "stop", "../../bob\u202e")) == 200
+    assert sorted(path.name for path in folder.iterdir()) == ["_bob_.csv", "ann.csv"]
+    instances = tmp_path / "results" / "ingest" / "instances.parquet"
+    out = tmp_path / "reviewed.parquet"
+    arguments = [part for path in folder.iterdir() for part in ("--apply", path)]
+    result = secondlook("review", *arguments, "--instances", instances, "--out", out)
+    assert result.code == 0, result.err
+    assert said_in(out) == {("o0000", "human:ann"): "turn", ("o0001", "human:../../bob\u202e"): "stop"}
+    assert served.end() == 0
+
+
+REFUSED: list[Any] = [
+    pytest.param(decision("o0000", "turn"), {"X-Token": "guessed"}, 403, id="no token"),
+    pytest.param(decision("o0000", "turn"), {"Origin": "https://evil.example"}, 403, id="a foreign page"),
+    pytest.param(decision("o0000", "turn"), {"Host": "evil.example"}, 403, id="a name that points here"),
+    pytest.param("{", {}, 400, id="broken JSON"),
+    pytest.param([1], {}, 400, id="no decision"),
+    pytest.param(decision("o0000", "turn", " "), {}, 400, id="nobody"),
+    pytest.param("x" * (1 << 20) + "y", {}, 413, id="too much"),
+]
+
+
+@pytest.mark.parametrize(("content", "headers", "status"), REFUSED)
+def test_the_server_keeps_nothing_else(offered: Served, content: Any, headers: dict[str, str], status: int) -> None:
+    try:
+        assert offered.post(content, **headers) == status
+    except requests.ConnectionError:
+        assert status == 413, "it may hang up while too much is still being sent"
+    assert not offered.decisions.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *[("", 200), ("index.html", 200), ("batch-002.html", 200), ("batch-009.html", 404), ("queue.parquet", 404)],
+        *[("../ingest/instances.parquet", 404), ("%2e%2e/ingest/instances.parquet", 404), ("decisions", 404)],
+    ],
+)
+def test_only_pages_are_given_out(offered: Served, path: str, status: int) -> None:
+    assert requests.get(offered.address + path, timeout=10).status_code == status
+
+
+def test_a_port_in_use_is_said(secondlook: Command, offered: Served, tmp_path: Path) -> None:
+    port = offered.address.rsplit(":", 1)[1].strip("/")
+    result = secondlook("review", make_results(tmp_path, [{}]).results, "--serve", "--port", port)
+    assert result.code == 1
+    assert f"port {port} cannot be used" in result.err
+
+
+def test_a_full_disk_is_told_to_the_page(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "decisions").write_text("a file where the folder should be")
+    assert served.post(decision("o0000", "turn")) == 507
+    time.sleep(0.05)
+    assert served.process.poll() is None, "the server goes on"

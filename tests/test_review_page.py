@@ -1,0 +1,257 @@
+"""The review page in headless Chromium, by keyboard, from disk and from the server."""
+
+import csv
+import io
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from conftest import Command
+from make_records import Rows
+from make_results import Made, make_results
+from test_review import Served
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HOSTILE = [
+    "</script><script>window.broken=1</script>",
+    '"><img src=x onerror="window.broken=1">',
+    "停止, 'stop' & {{ 7*7 }}",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(10_000)
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: problems.extend(_foreign(request.url)))
+    yield opened
+    context.close()
+    assert problems == []
+
+
+def _foreign(address: str) -> list[str]:
+    return [] if address.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")) else [f"asked for {address}"]
+
+
+def pages_of(secondlook: Command, folder: Path, objects: Rows, **other: Any) -> Made:
+    options = {"random_fraction": 0.0, "near_duplicate_bits": None, **other.pop("options", {})}
+    made = make_results(folder, objects, **other)
+    result = secondlook("review", made.results, "--options", json.dumps(options))
+    assert result.code == 0, result.err
+    return made
+
+
+def open_page(page: Page, made: Made, name: str = "batch-001") -> None:
+    """Open a page as `ann`."""
+    page.goto(f"file://{made.results}/review/{name}.html")
+    if not page.input_value("#reviewer"):
+        page.fill("#reviewer", "ann")
+        page.press("#reviewer", "Enter")
+
+
+def downloaded(page: Page) -> Rows:
+    with page.expect_download() as waiting:
+        page.click("#download")
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def labels(page: Page) -> dict[str, str]:
+    return {row["instance_id"]: row["label"] for row in downloaded(page)}
+
+
+OBJECTS: Rows = [
+    {"given": "stop", "label": "yield", "p": 0.6},
+    {"given": "stop", "label": "stop", "p": 0.85},
+    {"given": "turn", "label": "yield", "p": 0.8},
+    {"given": "yield", "label": "yield", "p": 0.95},
+]
+
+
+def test_the_whole_work_by_keyboard(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    made = pages_of(secondlook, tmp_path, OBJECTS)
+    open_page(page, made)
+    assert page.inner_text("#given") == "stop"
+    assert page.inner_text("#proposal") == "yield"
+    assert page.inner_text("#reason") == "1. contradicts the given label"
+    page.keyboard.press("Enter")  # o0000: accept yield
+    page.keyboard.press("3")  # o0001 or next by benefit: turn
+    page.keyboard.press("x")  # cannot tell
+    assert page.inner_text("#count") == "3 of 4"
+    first = labels(page)
+    assert sorted(first.values()) == ["", "turn", "yield"]
+    assert first["o0000"] == "yield"
+    page.keyboard.press("u")
+    assert page.inner_text("#count") == "2 of 4"
+    page.keyboard.press("u")
+    assert labels(page) == {"o0000": "yield"}
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#decided") == "You said yield."
+    page.keyboard.press("1")  # another word on the same object
+    assert labels(page) == {"o0000": "stop"}
+    page.keyboard.press("?")
+    assert page.is_visible("#help")
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#help")
+    assert labels(page) == {"o0000": "stop"}, "keys do nothing behind the help"
+
+
+def test_decisions_survive_a_closed_tab_and_come_back_as_reviews(
+    secondlook: Command, tmp_path: Path, page: Page
+) -> None:
+    made = pages_of(secondlook, tmp_path, OBJECTS)
+    open_page(page, made)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    context = page.context
+    page.close()
+    again = context.new_page()
+    open_page(again, made)
+    assert again.inner_text("#count") == "2 of 4"
+    assert again.inner_text("#reason").startswith("3."), "it goes on at the first open object"
+    rows = downloaded(again)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    (tmp_path / "decisions.csv").write_text(text.getvalue(), encoding="utf-8")
+    out, instances = tmp_path / "reviewed.parquet", made.results / "ingest" / "instances.parquet"
+    result = secondlook("review", "--apply", tmp_path / "decisions.csv", "--instances", instances, "--out", out)
+    assert result.code == 0, result.err
+    assert "2 decisions by 1 people, 0 objects on which they differ, 0 rows that fit no object" in result.err
+    again.goto(f"file://{made.results}/review/index.html")
+    assert "2 done" in again.inner_text("table")
+
+
+FILTERS: list[Any] = [
+    pytest.param({"conflict": "yes"}, {"o0000", "o0002"}, id="contradicted"),
+    pytest.param({"conflict": "no"}, {"o0001", "o0003"}, id="confirmed"),
+    pytest.param({"class": "2"}, {"o0002"}, id="class, given or proposed"),
+    pytest.param({"confidence": "0.9,1.1"}, {"o0003"}, id="sure"),
+    pytest.param({"confidence": "0.5,0.9", "conflict": "yes"}, {"o0000", "o0002"}, id="two at once"),
+    pytest.param({"class": "2", "conflict": "no"}, set(), id="nothing matches"),
+]
+
+
+@pytest.mark.parametrize(("filters", "expected"), FILTERS)
+def test_filters(secondlook: Command, tmp_path: Path, page: Page, filters: dict[str, str], expected: set[str]) -> None:
+    open_page(page, pages_of(secondlook, tmp_path, OBJECTS))
+    for name, value in filters.items():
+        page.select_option(f"#filter-{name}", value)
+    assert page.is_visible("#empty") == (not expected)
+    for _ in range(len(OBJECTS)):
+        page.keyboard.press("Enter")
+    assert set(labels(page)) == expected
+
+
+def test_hostile_names_are_text(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    path = tmp_path / "images" / '<b onmouseover="window.broken=1">&amp; a.jpg'
+    objects = [{"given": HOSTILE[1], "label": HOSTILE[0], "p": 0.6, "image_path": str(path)}]
+    open_page(page, pages_of(secondlook, tmp_path, objects, classes=HOSTILE))
+    assert page.inner_text("#proposal") == HOSTILE[0]
+    assert page.inner_text("#given") == HOSTILE[1]
+    assert path.name in page.inner_text("#path")
+    assert [button.inner_text().split("\n")[-1] for button in page.query_selector_all("#classes button")] == HOSTILE
+    page.keyboard.press("2")
+    assert labels(page) == {"o0000": HOSTILE[1]}
+    assert page.evaluate("window.broken") is None
+    assert downloaded(page)[0]["image_path"] == str(path)
+
+
+def test_many_classes_are_found_by_name(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    classes = [f"class {number}" for number in range(365)]
+    open_page(page, pages_of(secondlook, tmp_path, [{"given": None, "label": "class 200", "p": 0.6}], classes=classes))
+    assert page.inner_text("#classes button >> nth=0") == "class 200", "what is likely stands first"
+    assert len(page.query_selector_all("#classes button")) <= 60
+    page.keyboard.press("/")
+    page.keyboard.type("class 36")
+    assert page.inner_text("#classes button >> nth=0").endswith("class 36")
+    page.keyboard.press("Enter")
+    assert labels(page) == {"o0000": "class 36"}
+
+
+def test_two_thousand_objects_stay_fluid(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    objects = [{"image_id": f"i{number % 200}", "p": 0.5 + number / 5000} for number in range(2000)]
+    made = pages_of(secondlook, tmp_path, objects, options={"batch_size": 2000})
+    megabytes = (made.results / "review" / "batch-001.html").stat().st_size / 2**20
+    started = time.monotonic()
+    open_page(page, made)
+    opened_s = time.monotonic() - started
+    step_ms = page.evaluate(
+        """() => { const times = []; for (let step = 0; step < 300; step++) { const start = performance.now();
+        const key = step % 3 ? "Enter" : "ArrowRight";
+        document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+        document.body.offsetHeight; times.push(performance.now() - start); }
+        return times.sort((a, b) => a - b); }"""
+    )
+    steps = f"{step_ms[150]:.1f} ms a step, 99 of 100 under {step_ms[297]:.1f} ms"
+    print(f"2000 objects, {megabytes:.1f} MiB: opens in {opened_s:.2f} s, {steps}")
+    assert page.inner_text("#count") == "200 of 2000"
+    assert page.evaluate("document.querySelectorAll('*').length") < 400, "only what is looked at is in the page"
+
+
+def test_the_server_saves_each_decision_while_the_page_is_open(tmp_path: Path, page: Page) -> None:
+    made = make_results(tmp_path, OBJECTS)
+    served = Served(made, tmp_path / "decisions")
+    try:
+        page.goto(served.address + "batch-001.html")
+        page.fill("#reviewer", "ann")
+        page.press("#reviewer", "Enter")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.getElementById('saved').textContent === 'saved'")
+        kept = tmp_path / "decisions" / "results" / "ann.csv"
+        assert len(list(csv.DictReader(kept.open(encoding="utf-8")))) == 1
+        page.keyboard.press("2")
+        page.keyboard.press("u")
+        page.keyboard.press("u")
+        deadline = time.monotonic() + 10
+        while len(rows := list(csv.DictReader(kept.open(encoding="utf-8")))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [row["note"] for row in rows] == ["", "", "undone", "undone"]
+        served.process.kill()
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.getElementById('saved').textContent.startsWith('not saved')")
+        assert len(labels(page)) == 1, "what the server did not take can be downloaded"
+    finally:
+        served.process.kill()
+        served.process.communicate()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080), (420, 800)])
+def test_nothing_lies_outside_the_window(
+    secondlook: Command, tmp_path: Path, page: Page, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    open_page(page, pages_of(secondlook, tmp_path, OBJECTS))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.is_visible("#accept")
+
+
+def test_a_page_asks_for_a_name_before_it_keeps_anything(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    made = pages_of(secondlook, tmp_path, OBJECTS)
+    answers = iter(["", "bob"])
+    page.on("dialog", lambda dialog: dialog.accept(next(answers)))
+    page.goto(f"file://{made.results}/review/batch-001.html")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#count") == "0 of 4"
+    page.keyboard.press("Enter")
+    assert page.inner_text("#count") == "1 of 4"
+    assert downloaded(page)[0]["reviewer"] == "bob"
