@@ -26,8 +26,15 @@ demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the repo
 test: $(VENV)/.ready-dev lint ## lint and run the tests
 	pytest -n auto --dist worksteal
 
-test-slurm: ## the workflow on a real Slurm (not there yet: its own issue)
-	@echo "make test-slurm: the Slurm tests are not written yet; see CHANGELOG.md." >&2; exit 2
+test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about six minutes)
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || $(MAKE) --no-print-directory install-slurm
+	SECONDLOOK_SLURM=1 pytest tests/slurm
+
+.PHONY: install-slurm
+install-slurm:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null; \
+	else echo "make: Slurm is missing; run 'apt-get install slurmctld slurmd slurm-client munge' as root." >&2; exit 2; fi
 
 lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, secondlook check
 	ruff check

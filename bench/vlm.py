@@ -5,6 +5,8 @@ ratios. Sizes on the command line: `--hidden 896 --layers 24` is about InternVL3
 """
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,7 +16,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from secondlook import inference, vlm
+from secondlook import images, inference, records, vlm
 from secondlook.config import ScratchVlm, VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm.transformers_engine import TransformersEngine
@@ -27,10 +29,11 @@ SIGNS = (
     *("no parking", "roundabout", "turn", "cycle lane", "others"),
 )
 THREADS = 2
+DEMO_PROMPT = "Which sign is this?"
 
 
 def main() -> None:
-    """Time both ways on the same crops and print objects per second and the ratios."""
+    """Time both ways on the same crops, then what limits ours and what the corrections are worth."""
     asked = _arguments()
     inference.make_deterministic(0, THREADS)
     question = ask("Which kind of traffic sign is this?", Taxonomy.of_names(SIGNS), "names")
@@ -42,22 +45,108 @@ def main() -> None:
         loaded = vlm.load(folder, revision=None, precision=asked.precision, device="auto")
         engine.answer(engine.prepare(crops[:1], question))  # the first batch also checks the tree against full passes
         print(f"{loaded.device}, {loaded.model.dtype}, {loaded.model.num_parameters() / 1e6:.0f} M parameters")
-        for tokens in (64, asked.full):
-            _compare(crops, tokens, asked, engine, loaded, question)
+        results = [
+            _compare(crops, 64, asked.loop, asked.rounds, engine, loaded, question),
+            _compare(crops, asked.full, asked.loop_full, 1, engine, loaded, question),
+            _against_bound(crops[: asked.batch], engine, loaded, question, asked.rounds),
+        ]
+        _say_waiting(Path(folder), crops, asked)
+    _corrections(asked.demo)
+    print("\n".join(results))
 
 
 def _compare(
-    crops: list[Pixels], tokens: int, asked: argparse.Namespace, engine: TransformersEngine, loaded: vlm.Vlm,
+    crops: list[Pixels], tokens: int, loop: int, rounds: int, engine: TransformersEngine, loaded: vlm.Vlm,
     question: Question,
-) -> None:  # fmt: skip
-    some = crops[: asked.loop]
+) -> str:  # fmt: skip
+    some = crops[:loop]
     ratios, ours, published = [], [], []
-    for _ in range(asked.rounds):
-        ours.append(len(crops) / _seconds(lambda: _scored(crops, engine, question, asked.batch)))
+    batch = engine._options.batch_size
+    for _ in range(rounds):
+        ours.append(len(crops) / _seconds(lambda: _scored(crops, engine, question, batch)))
         published.append(len(some) / _seconds(lambda: _published(some, loaded, question, tokens)))
         ratios.append(ours[-1] / published[-1])
     print(f"scored {median(ours):.2f} objects/s, published loop of {tokens} tokens {median(published):.3f} objects/s")
-    print(f"result: vlm-{tokens} {median(ratios):.1f} scores in batches against the published loop of {tokens} tokens")
+    return f"result: vlm-{tokens} {median(ratios):.1f} scores in batches against the published loop of {tokens} tokens"
+
+
+def _against_bound(
+    crops: list[Pixels], engine: TransformersEngine, loaded: vlm.Vlm, question: Question, rounds: int
+) -> str:
+    """Compare a batch with (visual + text tokens) x 2 x parameters at the rate of a large matrix product."""
+    prepared = engine.prepare(crops, question)
+    tokens = prepared.inputs["input_ids"].numel()
+    parameters = loaded.model.num_parameters()
+    ratios = []
+    for _ in range(rounds):
+        rate = _matrix_rate(loaded)
+        ours = _seconds(lambda: engine.answer(prepared))
+        ratios.append(ours / (tokens * 2 * parameters / rate))
+    print(f"{tokens // len(crops)} tokens an object; matrix product {rate / 1e9:.0f} GFLOP/s")
+    return f"result: vlm-prefill-bound {median(ratios):.1f} times the prefill bound (1 would be the bound)"
+
+
+def _matrix_rate(loaded: vlm.Vlm, side: int = 1536) -> float:
+    """Return the floating-point operations per second of a square matrix product in the model's type."""
+    a, b = (torch.randn(side, side).to(loaded.device, loaded.model.dtype) for _ in range(2))
+    _ = a @ b
+    if loaded.device.type == "cuda":
+        torch.cuda.synchronize()
+
+    def product() -> None:
+        float((a @ b)[0, 0])  # waits for the result
+
+    return 2 * side**3 / min(_seconds(product) for _ in range(5))
+
+
+def _say_waiting(model: Path, crops: list[Pixels], asked: argparse.Namespace) -> None:
+    """Run the command on the crops; its log says which share of the time the model waited."""
+    rows = [
+        {
+            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "trusted": None},
+            **{"width": crop.shape[1], "height": crop.shape[0]},
+            "image": images.encode(crop, "jpeg", quality=95),
+        }
+        for number, crop in enumerate(crops)
+    ]
+    path, out = model / "crops.parquet", model / "votes.parquet"
+    table = records.to_table(rows, records.CROP)
+    records.write(path, table, records.CROP, taxonomy=Taxonomy.of_names(SIGNS), made_by={"stage": "crop"})
+    options = f"{{kind: vlm, model: {model}, precision: {asked.precision}, batch_size: {asked.batch}}}"
+    print(_label(path, out, options))
+
+
+def _label(crops: Path, out: Path, options: str, *more: str) -> str:
+    """Run `secondlook label` and return the line of its log that speaks of waiting."""
+    command = [sys.executable, "-m", "secondlook", "label", str(crops), "--out", str(out), "--options", options, *more]
+    done = subprocess.run([*command, "--threads", str(THREADS)], capture_output=True, text=True, check=True)
+    return next((line for line in done.stderr.splitlines() if "waited" in line), "")
+
+
+def _corrections(demo: Path) -> None:
+    """Print what prior correction and averaging over option orders are worth to the demo's VLM."""
+    checkpoint = demo / "train" / "demo_vlm" / "checkpoint"
+    if not checkpoint.exists():
+        print(f"corrections: {checkpoint} is not there; run `make demo` first")
+        return
+    instances = demo / "ingest" / "instances.parquet"
+    truth = records.read(instances, records.INSTANCE).to_pandas().set_index("instance_id")["truth"]
+    classes = records.taxonomy_of(instances).classes
+    for name, extra in {
+        "plain": "",
+        "prior_correction": ", prior_correction: true",
+        "option_orders 4": ", option_orders: 4",
+        "both": ", prior_correction: true, option_orders: 4",
+    }.items():
+        options = f"{{kind: vlm, trained: demo_vlm, max_tiles: 1, precision: float32{extra}}}"
+        with TemporaryDirectory() as folder:
+            out = Path(folder) / "votes.parquet"
+            _label(demo / "crop" / "00000.parquet", out, options, "--source", str(checkpoint), "--prompt", DEMO_PROMPT)
+            votes = records.read(out, records.VOTE).to_pandas().set_index("instance_id")
+        known = truth.reindex(votes.index)
+        right = votes["label"] == known
+        p = [max(row[classes.index(name)], 1e-6) for row, name in zip(votes["probabilities"], known, strict=True)]
+        print(f"corrections: {name}: accuracy {right.mean():.3f}, log-loss {-np.log(p).mean():.3f}, n {len(votes)}")
 
 
 def _scored(crops: list[Pixels], engine: TransformersEngine, question: Question, batch: int) -> None:
@@ -111,7 +200,9 @@ def _arguments() -> argparse.Namespace:
         "rounds": 3,
     }.items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--full", type=int, default=256, help="tokens of the published loop in full (1024 published)")
+    parser.add_argument("--full", type=int, default=1024, help="tokens of the published loop in full")
+    parser.add_argument("--loop-full", type=int, default=1, help="objects of that loop, in one round")
+    parser.add_argument("--demo", type=Path, default=Path("results/demo_signs"), help="a finished demo")
     parser.add_argument("--precision", default="float32")
     return parser.parse_args()
 

@@ -122,6 +122,38 @@ def test_toy_tree_by_hand() -> None:
 # --- answers -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fits", [1, 2, 5])
+def test_a_batch_that_does_not_fit_into_memory_is_halved_and_the_votes_stay(
+    secondlook: Command,
+    tmp_path: Path,
+    checkpoint: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    fits: int,
+) -> None:
+    import torch
+
+    crops, model = crops_of(tmp_path, [(20, 20)] * 11), str(checkpoint("internvl"))
+    expected = label(secondlook, crops, model=model, batch_size=8)
+    sizes: list[int] = []
+    whole = tree.edge_log_p
+
+    def small_memory(loaded: Any, inputs: dict[str, Any], trie: Trie) -> Any:
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > fits:
+            raise torch.OutOfMemoryError("no room")
+        return whole(loaded, inputs, trie)
+
+    monkeypatch.setattr(tree, "edge_log_p", small_memory)
+    monkeypatch.setattr("secondlook.label.vlm.transformers_engine.TransformersEngine._check", lambda *_: None)
+    found = label(secondlook, crops, model=model, batch_size=8)
+    assert [row["label"] for row in found] == [row["label"] for row in expected]
+    for row, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(row["log_p"], other["log_p"], atol=1e-4)
+    tried = [size for size in sizes if size > fits]
+    assert tried == sorted(set(tried), reverse=True), "what did not fit once is not tried again"
+    assert sum(size for size in sizes if size <= fits) == 11
+
+
 @pytest.mark.parametrize("answer", ["score", "choose", "generate"])
 def test_two_runs_give_the_same_bytes(
     secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, answer: str

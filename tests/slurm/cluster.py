@@ -1,0 +1,196 @@
+"""A real Slurm of two nodes on this machine: a CPU node and a GPU node whose two GPUs can be counted, not computed on.
+
+No systemd, no database, no cgroups, nothing outside its folder, everything bound to loopback. Memory limits are
+enforced by Slurm's own accounting. The facts behind each setting stand in docs/cluster.md.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "sinfo", "srun", "scancel")
+NODES = ("cpu01", "gpu01")
+START_S = 20.0
+CONF = """
+ClusterName=secondlook
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+AuthType=auth/munge
+AuthInfo=socket={state}/munge/munge.socket
+CredType=cred/munge
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={state}/ctld
+SlurmdSpoolDir={state}/spool.%n
+SlurmctldPidFile={state}/slurmctld.pid
+SlurmdPidFile={state}/slurmd.%n.pid
+SlurmctldLogFile={state}/slurmctld.log
+SlurmdLogFile={state}/slurmd.%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=2
+JobAcctGatherParams=OverMemoryKill
+JobCompType=jobcomp/filetxt
+JobCompLoc={state}/jobs.txt
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SlurmdParameters=config_overrides
+SchedulerParameters=sched_interval=5,bf_interval=5,batch_sched_delay=0,sched_min_interval=0
+KillWait=5
+MessageTimeout=5
+MinJobAge=300
+ReturnToService=2
+GresTypes=gpu
+NodeName=DEFAULT CPUs=4 CoresPerSocket=4 RealMemory=10000
+NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu}
+NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu} Gres=gpu:a100:2
+PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=gpu01 MaxTime=INFINITE State=UP
+"""
+# a GPU that is only a count is refused by this Slurm; any two device files will do
+GRES = "AutoDetect=off\nNodeName=gpu01 Name=gpu Type=a100 File=/dev/null,/dev/zero\n"
+
+
+class ClusterError(Exception):
+    """The cluster did not come up; the message ends with the logs."""
+
+
+@dataclass
+class Cluster:
+    """A running cluster: `env` leads commands to it; `state` holds its configuration, logs and the record of jobs."""
+
+    state: Path
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment in which sbatch, squeue and Snakemake find this cluster."""
+        path = os.pathsep.join([str(self.state / "bin"), str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+        return {**os.environ, "SLURM_CONF": str(self.state / "slurm.conf"), "PATH": path}
+
+    def run(self, *command: str, timeout_s: float = 60.0) -> str:
+        """Run a Slurm command and return what it printed."""
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=True)
+        return done.stdout
+
+    def jobs(self, states: str = "all") -> list[list[str]]:
+        """Return id, state, partition, comment and number of GPUs of the jobs, in order of submission."""
+        shown = self.run("squeue", f"--states={states}", "--noheader", "--sort=i", "-o", "%i|%T|%P|%k|%b")
+        return [line.split("|") for line in shown.splitlines()]
+
+    def start_node(self, name: str) -> None:
+        """Start the daemon of a node and wait until it is idle."""
+        self._spawn(f"slurmd.{name}", ["slurmd", "-D", "-N", name])
+        self._wait(lambda: "idle" in self.run("sinfo", "-h", "-N", "-n", name, "-o", "%T"), f"{name} is not idle")
+
+    def stop_node(self, name: str) -> None:
+        """Kill the daemon of a node, as a power cut would; its jobs go too."""
+        self._kill(f"slurmd.{name}")
+        for pid in _children_of(f"slurmstepd: [{name}"):
+            os.kill(pid, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Write the configuration and start munge, controller and nodes."""
+        (self.state / "munge").mkdir(parents=True)
+        self._configure()
+        munge = self.state / "munge"
+        options = [f"--{name}-file={munge / name}" for name in ("key", "log", "pid", "seed")]
+        self._spawn("munged", ["munged", "--foreground", "--force", f"--socket={munge / 'munge.socket'}", *options])
+        self._wait((munge / "munge.socket").exists, "munge has no socket")
+        self._spawn("slurmctld", ["slurmctld", "-D"])
+        self._wait(lambda: "UP" in self.run("scontrol", "ping"), "the controller does not answer")
+        for name in NODES:
+            self.start_node(name)
+
+    def stop(self) -> None:
+        """Stop what was started, and nothing else."""
+        if "slurmctld" in self.processes:
+            subprocess.run(["scancel", "--state=RUNNING"], env=self.env, capture_output=True, timeout=30)
+            subprocess.run(["scancel", "--state=PENDING"], env=self.env, capture_output=True, timeout=30)
+        for name in reversed(list(self.processes)):
+            self._kill(name)
+
+    def logs(self) -> str:
+        """Return the end of every log."""
+        files = sorted(self.state.glob("*.log"))
+        return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in files)
+
+    def _configure(self) -> None:
+        ports = dict(zip(("controller", "cpu", "gpu"), _free_ports(3), strict=True))
+        host = socket.gethostname().split(".")[0]
+        (self.state / "slurm.conf").write_text(CONF.format(host=host, state=self.state, **ports))
+        (self.state / "gres.conf").write_text(GRES)
+        (self.state / "cgroup.conf").write_text("CgroupAutomount=no\n")
+        key = self.state / "munge" / "key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o400)
+        # the executor takes SLURM_CONF away before it calls srun
+        wrapper = self.state / "bin" / "srun"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={self.state}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+        wrapper.chmod(0o755)
+
+    def _spawn(self, name: str, command: list[str]) -> None:
+        with (self.state / f"{name}.out.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
+
+    def _kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wait(self, ready: Callable[[], bool], problem: str) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            try:
+                if ready():
+                    return
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                pass
+            time.sleep(0.05)
+        raise ClusterError(f"{problem} after {START_S:.0f} s\n{self.logs()}")
+
+
+def missing_programs() -> list[str]:
+    """Return what of Slurm is not installed."""
+    return [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+@contextmanager
+def cluster(state: Path) -> Iterator[Cluster]:
+    """Bring a cluster up in the empty folder `state`, and down again whatever happens."""
+    running = Cluster(state)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _children_of(title: str) -> list[int]:
+    found = subprocess.run(["pgrep", "-f", "--", title.replace("[", r"\[")], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
