@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+import torch
 
 from chat_server import Content, Say, Site, likely, says, serve
-from secondlook import images
+from secondlook import images, vlm
 from secondlook.config import VlmOptions
 from secondlook.errors import DataError, UsageError
 from secondlook.label.vlm.engine import Answer
 from secondlook.label.vlm.openai_engine import OpenaiEngine
+from secondlook.label.vlm.transformers_engine import TransformersEngine
 from secondlook.label.vlm.vllm_engine import VllmEngine
 from secondlook.question import ask
 from secondlook.taxonomy import Taxonomy
@@ -209,6 +211,32 @@ def test_a_question_without_a_picture() -> None:
         engine = OpenaiEngine(options(site.url, answer="score", options="letters"))
         engine.answer(engine.prepare([None], LETTERS))
     assert [part["type"] for part in site.bodies[0]["messages"][0]["content"]] == ["text"]
+
+
+def test_letters_score_alike_here_and_on_a_server_with_the_same_model(internvl: str) -> None:
+    """A server that tells the likelihoods of first tokens gives the votes that this process gives."""
+    here = TransformersEngine(
+        VlmOptions(kind="vlm", model=internvl, answer="score", options="letters", precision="float32"), internvl
+    )
+    loaded = vlm.load(internvl, revision=None, precision="float32", device="cpu")
+
+    def compute(body: Content) -> Say:
+        assert body["messages"][0]["content"][1]["text"] == LETTERS.text
+        inputs = here.prepare([shown_pixels(body)], LETTERS).inputs
+        with torch.inference_mode():
+            log_p = loaded.model(**inputs).logits[0, -1].log_softmax(-1)
+        names = loaded.processor.tokenizer.convert_ids_to_tokens(range(len(log_p)))
+        return likely(*((str(name), float(value)) for name, value in zip(names, log_p, strict=True)))
+
+    pictures = [picture(seed) for seed in range(6)]
+    expected = here.answer(here.prepare(pictures, LETTERS))
+    with serve(compute) as site:
+        found = answers(site, len(pictures), LETTERS, answer="score", options="letters")
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.log_p is not None
+        assert theirs.log_p is not None
+        np.testing.assert_allclose(ours.log_p, theirs.log_p, atol=1e-3)
+        assert ours.log_p.argmax() == theirs.log_p.argmax()
 
 
 @pytest.mark.parametrize("structured", ["choice", "json_schema"])

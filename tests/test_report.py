@@ -206,6 +206,15 @@ def test_changed_crops_are_the_pictures_of_the_shards(secondlook: Command, plain
     assert not [tag for tag, _ in Page(plain / "report" / "report.html").tags if tag == "img"]
 
 
+def test_what_a_person_chose_is_said_to_be_theirs(secondlook: Command, plain: Path) -> None:
+    path = plain / "consensus" / "consensus.parquet"
+    table, made_by = records.read(path, records.DECISION), records.made_by(path)
+    rows = [{**row, "reason": records.PERSON_CHOSE} if row["instance_id"] == "o2" else row for row in table.to_pylist()]
+    write(path, records.to_table(rows, records.DECISION), records.DECISION, [A, B], made_by)
+    assert report(secondlook, plain).code == 0
+    assert Page(plain / "report" / "report.html").text.count("a person ✗") == 1
+
+
 def test_same_results_same_bytes(secondlook: Command, plain: Path) -> None:
     first = [(plain / name).read_bytes() for name in ("report/report.html", "summary.json")]
     assert report(secondlook, plain).code == 0

@@ -87,7 +87,15 @@ def _checked(inputs: Inputs, request: Request) -> _Format:
         raise UsageError("--images goes without an annotation file, in which images keep their names.")
     if request.image_prefix is not None and request.format != "labelstudio":
         raise UsageError("--image-prefix goes with --format labelstudio only.")
+    _require_apart(inputs, request)
     return kind
+
+
+def _require_apart(inputs: Inputs, request: Request) -> None:
+    source = [request.source.annotations] if request.source is not None else []
+    read = [*source, inputs.instances, inputs.consensus, *inputs.votes, *([inputs.queue] if inputs.queue else [])]
+    if request.out.resolve() in {path.resolve() for path in read}:
+        raise UsageError(f"--out: {request.out} is read by this export; name another place.")
 
 
 def _warn(data: Corrected, request: Request, kind: _Format) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,6 +67,14 @@ def link(folder: Path, name: str, target: Path, *, place: Path) -> None:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(os.path.relpath(target.absolute(), there))
+
+
+def free_name(wished: str, other: str, taken: set[str]) -> str:
+    """Return `wished`, else `other`, else that with as many `_` behind it as it takes; it is then `taken` too."""
+    names = chain([wished, other], (other + "_" * times for times in count(1)))
+    found = next(name for name in names if name not in taken)
+    taken.add(found)
+    return found
 
 
 def write_items(file: BinaryIO, items: Iterable[Any]) -> None:

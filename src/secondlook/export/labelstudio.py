@@ -15,6 +15,7 @@ import secondlook
 from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import write_items, write_text
 from secondlook.export.notes import DIGITS, known_notes
+from secondlook.export.xmltext import holdable
 
 TASKS, CONFIG = "tasks.json", "config.xml"
 LOCAL_FILES = "/data/local-files/?d="
@@ -80,7 +81,7 @@ def _region(item: Object, picture: Picture) -> dict[str, Any]:
         "value": {
             **{name: round(value, _PERCENT_DIGITS) for name, value in percent.items()},
             "rotation": 0,
-            "rectanglelabels": [] if item.label is None else [item.label],
+            "rectanglelabels": [] if item.label is None else [holdable(item.label)],
         },
         **({} if item.score is None else {"score": round(item.score, DIGITS)}),
         "meta": {"text": [f"{name}: {value}" for name, value in known_notes(item).items()]},
@@ -88,7 +89,7 @@ def _region(item: Object, picture: Picture) -> dict[str, Any]:
 
 
 def _config(corrected: Corrected) -> str:
-    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in corrected.classes)
+    labels = "".join(f"    <Label value={quoteattr(holdable(name))}/>\n" for name in corrected.classes)
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'
         f'  <RectangleLabels name="label" toName="image">\n{labels}  </RectangleLabels>\n</View>\n'

@@ -4,19 +4,18 @@ Corners count from 0 and keep their decimals, `xmax = x + w`, as labelImg, CVAT 
 says in `attributes` (CVAT's way) what was decided. An object without a label is called `unlabelled`. Masks stay away.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape
 
 from secondlook.export.corrected import Corrected, Object, Picture
-from secondlook.export.folder import write_text
+from secondlook.export.folder import free_name, write_text
 from secondlook.export.notes import UNLABELLED, known_notes, own_attributes
+from secondlook.export.xmltext import holdable
 
 FOLDER = "Annotations"
 _STANDARD = {"pose": "Unspecified", "truncated": "0", "difficult": "0"}
 _DIGITS = 12
-_FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 cannot hold these at all
 
 
 def write(corrected: Corrected, folder: Path) -> None:
@@ -24,18 +23,10 @@ def write(corrected: Corrected, folder: Path) -> None:
     taken: set[str] = set()
     (folder / FOLDER).mkdir()
     for picture in corrected.pictures():
-        name = _free_name(picture.name, taken)
-        taken.add(name)
-        write_text(folder / FOLDER / name, "".join(f"{line}\n" for line in _annotation(picture)))
-
-
-def _free_name(image: str, taken: set[str]) -> str:
-    """Return the name of the XML file; images that differ in the ending only keep it in the name."""
-    path = PurePosixPath(image)
-    name = path.with_suffix(".xml")
-    if str(name) in taken:
-        name = path.with_name(path.name + ".xml")
-    return str(name)
+        path = PurePosixPath(picture.name)
+        # images that differ in the ending only keep it in the name
+        stem = free_name(str(path.with_suffix("")), picture.name, taken)
+        write_text(folder / FOLDER / f"{stem}.xml", "".join(f"{line}\n" for line in _annotation(picture)))
 
 
 def _annotation(picture: Picture) -> Iterator[str]:
@@ -79,5 +70,5 @@ def _number(value: float) -> str:
 
 
 def _element(name: str, text: str, indent: int) -> str:
-    legible = _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-    return f"{' ' * indent}<{name}>{escape(legible)}</{name}>"
+    # a bare carriage return would be read as a line feed
+    return f"{' ' * indent}<{name}>{escape(holdable(text), {chr(13): '&#13;'})}</{name}>"

@@ -10,11 +10,24 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from secondlook.export.corrected import Corrected, Object, Picture
-from secondlook.export.folder import link, write_text
+from secondlook.export.folder import free_name, link, write_text
+from secondlook.ingest.yolo import is_label_file
 
 _DIGITS = 12
 _COMMENT = "# Written by secondlook export. The whole dataset stands under train and val: split it before training.\n"
 _RESERVED = {"images", "labels"}  # trainers swap the last folder of this name
+_LINE_ENDS = {"\x85", "\u2028", "\u2029"}  # YAML reads them as spaces where they are not escaped
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts so that they come back with the line ends they had."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_ENDS & set(text) else None)
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def write(corrected: Corrected, folder: Path, place: Path) -> None:
@@ -27,12 +40,11 @@ def write(corrected: Corrected, folder: Path, place: Path) -> None:
         if not lines:
             continue
         stem, suffix = _free_stem(picture, taken)
-        taken.add(stem)
         write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
         if archive is None:
             link(folder, f"images/{stem}{suffix}", corrected.root / picture.name, place=place)
     content = {"train": "images", "val": "images", "names": dict(enumerate(corrected.classes))}
-    write_text(folder / "data.yaml", _COMMENT + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    write_text(folder / "data.yaml", _COMMENT + yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
 
 
 def _line(item: Object, numbers: dict[str, int]) -> str:
@@ -44,10 +56,14 @@ def _line(item: Object, numbers: dict[str, int]) -> str:
 def _free_stem(picture: Picture, taken: set[str]) -> tuple[str, str]:
     """Return a name without ending and the ending; images that differ in the ending only keep it in the name."""
     path = PurePosixPath(picture.name)
-    *parents, stem = (_visible(part) for part in (*path.parts[:-1], path.stem))
-    while (found := "/".join([*parents, stem])) in taken:
-        stem = path.name if stem == path.stem else stem + "_"
-    return found, path.suffix
+    parents = [_visible(part) for part in path.parts[:-1]]
+    wished, other = ("/".join([*parents, _own_stem(name)]) for name in (path.stem, path.name))
+    return free_name(wished, other, taken), path.suffix
+
+
+def _own_stem(stem: str) -> str:
+    """Return a stem whose text file holds labels: `classes.txt`, `README.txt` and their like are no label files."""
+    return _visible(stem) if is_label_file(f"{stem}.txt") else f"_{stem}"
 
 
 def _visible(part: str) -> str:

@@ -10,12 +10,15 @@ from secondlook import images, records
 
 @dataclass(frozen=True)
 class ChangedCrop:
-    """A relabelled object: `right` says whether the new label is the truth, None where no truth is known."""
+    """A relabelled object: `right` says whether the new label is the truth, None where no truth is known.
+
+    `confidence` is None where a person chose the label.
+    """
 
     address: str
     given: str | None
     label: str
-    confidence: float
+    confidence: float | None
     right: bool | None
 
 
@@ -66,6 +69,6 @@ def _shown(row: dict[object, object], picture: bytes) -> ChangedCrop:
         address=images.data_address(picture),
         given=None if pd.isna(given) else str(given),  # type: ignore[call-overload]
         label=str(row["label"]),
-        confidence=float(str(row["confidence"])),
+        confidence=None if row["reason"] == records.PERSON_CHOSE else float(str(row["confidence"])),
         right=None if pd.isna(truth) else row["label"] == truth,  # type: ignore[call-overload]
     )
