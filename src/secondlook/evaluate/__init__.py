@@ -14,7 +14,7 @@ from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.evaluate.diagnosis import Diagnosis, diagnose
 from secondlook.evaluate.intervals import Draws
-from secondlook.evaluate.judges import Judge, Objects, Places, consensus_of, load_judges, load_objects
+from secondlook.evaluate.judges import BY_PEOPLE, Judge, Objects, Places, consensus_of, load_judges, load_objects
 from secondlook.evaluate.label_errors import suspect
 from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
@@ -41,7 +41,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions) -> None:
     }
     for name, text in written.items():
         files.write_text(out / name, text)
-    source = f" ({objects.against})" if objects.against else ""
+    source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
     progress.say(
         f"evaluate: {len(objects.known.rows)} of {len(asked)} objects with truth{source}, {len(judges)} judges"
     )
