@@ -137,6 +137,8 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
         pytest.param({"segmentation": {"size": [48, 64], "counts": [3, -3]}}, {}, "malformed", id="RLE, negative"),
         pytest.param({"segmentation": {"size": [48, 64], "counts": [3000]}}, {}, "malformed", id="RLE, too short"),
         pytest.param({"segmentation": {"size": [48, 64], "counts": "€"}}, {}, "malformed", id="RLE, no such letter"),
+        pytest.param({"segmentation": {"size": [48, 64], "counts": "52"}}, {}, "malformed", id="RLE text, too short"),
+        pytest.param({"segmentation": {"size": [48, 64], "counts": "PP"}}, {}, "malformed", id="RLE text, cut off"),
         pytest.param({"segmentation": {"size": [9, 9], "counts": "0"}}, {}, "size_mismatch", id="RLE of another size"),
         pytest.param({"segmentation": None}, {}, None, id="segmentation null"),
         pytest.param({"segmentation": []}, {}, None, id="segmentation empty"),

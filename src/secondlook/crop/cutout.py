@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from secondlook import images, inference, records
+from secondlook import images, inference, records, rle
 from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
 from secondlook.config import CutoutOptions
 from secondlook.crop import Place, Row, box_of, cut_images, read_rows, to_crop, to_reject
@@ -87,28 +87,10 @@ def _given_mask(row: Row, picture: Pixels) -> Mask:
         of_mask, of_image = "x".join(map(str, given["size"][::-1])), f"{width}x{height}"
         raise _RefusedError("size_mismatch", f"the mask is of {of_mask} px, the image of {of_image} px")
     counts = given["counts"]
-    if not _fills(counts, height * width):
+    if not rle.fills(counts, height * width):
         raise _RefusedError("malformed", "the run lengths of the mask do not fill the image")
     mask = coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")})
     return _cut_mask(mask.astype(np.bool_), box_of(row))
-
-
-def _fills(counts: str, pixels: int) -> bool:
-    """Tell whether the run lengths of a COCO RLE add up to `pixels`.
-
-    pycocotools returns uninitialised memory for what they leave out, and reads on behind a cut text.
-    A length is the sum of five-bit digits, the lowest first; from the fourth on it is told from the last but one.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for digit in (ord(character) - 48 for character in counts):
-        value |= (digit & 31) << shift
-        shift += 5
-        if not digit & 32:
-            value -= (digit & 16) << (shift - 4)
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return shift == 0 and min(runs, default=0) >= 0 and sum(runs) == pixels
 
 
 def _cut_mask(mask: Mask, box_xywh: Box) -> Mask:

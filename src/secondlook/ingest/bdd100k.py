@@ -24,6 +24,7 @@ from secondlook.ingest.shapes import (
     stated_size,
 )
 from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, choose_label, to_text
+from secondlook.rle import fills
 from secondlook.task import Dataset
 from secondlook.text import legible
 
@@ -134,5 +135,7 @@ def _rle_to_box(rle: _Rle) -> Box:
         raise RefusedError("malformed", f"the rle has the size {rle.size}")
     if not RUN_LENGTHS.fullmatch(rle.counts):
         raise RefusedError("malformed", "the `counts` of the rle hold no run lengths")
+    if not fills(rle.counts, rle.size[0] * rle.size[1]):
+        raise RefusedError("malformed", "the run lengths of the rle do not fill the image")
     x, y, w, h = coco_mask.toBbox({"size": rle.size, "counts": rle.counts.encode("ascii")})
     return float(x), float(y), float(w), float(h)

@@ -14,6 +14,7 @@ from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.ingest.source import Entries, RefusedError, SourceObject
+from secondlook.rle import fills
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -159,6 +160,8 @@ def _rle_counts(rle: Any, header: Header) -> str:
     if size != [header.height, header.width]:
         raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the image")
     if isinstance(counts, str) and RUN_LENGTHS.fullmatch(counts):
+        if not fills(counts, header.height * header.width):
+            raise ValueError("the run lengths do not fill the image")
         return counts
     if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
         raise ValueError("`counts` holds no run lengths")
