@@ -113,3 +113,36 @@ def test_a_job_that_needs_more_memory_gets_it_at_the_next_attempt(slurm: Cluster
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "tries.txt").read_text().count("attempt") == 2, "no attempt inside an attempt"
     assert last_id(slurm) - before == 2
+
+
+def test_a_cancelled_job_is_tried_again(slurm: Cluster, tmp_path: Path) -> None:
+    before = last_id(slurm)
+    command = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
+    process = subprocess.Popen(command, cwd=toy(tmp_path, "gpu7"), env=slurm.env, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "gpu7.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    slurm.run("scancel", str(last_id(slurm)))
+    output, _ = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 0, output
+    assert len((tmp_path / "gpu7.txt").read_text().splitlines()) == 2, "the half of the first attempt is gone"
+    assert [job[1] for job in slurm.jobs() if int(job[0]) > before] == ["CANCELLED", "COMPLETED"]
+
+
+def test_a_killed_run_goes_on_by_the_commands_of_the_docs(slurm: Cluster, tmp_path: Path) -> None:
+    folder = toy(tmp_path, "gpu1", "gpu2")
+    command = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
+    process = subprocess.Popen(command, cwd=folder, env=slurm.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "gpu1.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    cancel, unlock = (line for line in page.splitlines() if line.startswith(("squeue --me", "snakemake --unlock")))
+    for line in (cancel, unlock):
+        subprocess.run(line, cwd=folder, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
+    done = snakemake(slurm, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("gpu1", "gpu2"):
+        assert len((tmp_path / f"{name}.txt").read_text().splitlines()) == 2

@@ -5,7 +5,7 @@ in categories that bear the names of the classes. Both say in `attributes` what 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,9 +19,6 @@ from secondlook.export.folder import write_items
 from secondlook.export.notes import UNLABELLED, notes, own_attributes
 from secondlook.export.selected import select
 from secondlook.taxonomy import Taxonomy
-
-Attributes = dict[str, Any]
-Style = Callable[[Attributes], Attributes]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,6 @@ class _Relabeller:
     attribute: str | None
     wording: Mapping[str, str]
     category_ids: Mapping[str, Id]
-    style: Style
     seen: set[str] = field(default_factory=set)
     relabelled: int = 0
 
@@ -58,22 +54,19 @@ class _Relabeller:
                 attributes[self.attribute] = self.wording[item.proposal]
             else:
                 changes["category_id"] = self.category_ids[item.proposal]
-        return {"attributes": self.style(attributes), **changes}
+        return {"attributes": attributes, **changes}
 
 
-def write(corrected: Corrected, path: Path, source: Source | None, *, style: Style = dict) -> None:
-    """Write to the open path `path` a copy of `source`, or a new file where there is none.
-
-    `style` has the last word on the attributes of each object.
-    """
+def write(corrected: Corrected, path: Path, source: Source | None) -> None:
+    """Write to the open path `path` a copy of `source`, or a new file where there is none."""
     if source is not None:
-        _copy(corrected, path, source, style)
+        _copy(corrected, path, source)
         return
     with path.open("wb") as file:
-        _write_new(corrected, file, style)
+        _write_new(corrected, file)
 
 
-def _copy(corrected: Corrected, path: Path, source: Source, style: Style) -> None:
+def _copy(corrected: Corrected, path: Path, source: Source) -> None:
     known = {category.name: category.id for category in cocofile.read(source.annotations).categories}
     objects = {item.source_id: item for item in corrected.objects()}
     wording = _wordings(objects.values(), corrected.taxonomy, known if source.label_from is None else ())
@@ -82,7 +75,7 @@ def _copy(corrected: Corrected, path: Path, source: Source, style: Style) -> Non
     new = _new_categories(known, {wording[name] for name in needed})
     ids = known | {str(category["name"]): category["id"] for category in new}
     category_ids = {name: ids[wording[name]] for name in needed}
-    edit = _Relabeller(objects, source.label_from, wording, category_ids, style)
+    edit = _Relabeller(objects, source.label_from, wording, category_ids)
     cocofile.rewrite(source.annotations, path, edit, categories=new)
     if corrected.queued:
         select(path, list(objects), named=source.annotations)
@@ -107,7 +100,7 @@ def _new_categories(known: Mapping[str, Id], wanted: set[str]) -> list[dict[str,
     return [{"id": first + offset, "name": name, "supercategory": ""} for offset, name in enumerate(missing)]
 
 
-def _write_new(corrected: Corrected, file: BinaryIO, style: Style) -> None:
+def _write_new(corrected: Corrected, file: BinaryIO) -> None:
     names = [*corrected.classes, *([UNLABELLED] if corrected.unlabelled() else [])]
     category_ids = {name: number for number, name in enumerate(dict.fromkeys(names), start=1)}
     image_ids: dict[str, int] = {}
@@ -116,7 +109,7 @@ def _write_new(corrected: Corrected, file: BinaryIO, style: Style) -> None:
     file.write(b',\n"images": ')
     write_items(file, _images(corrected, image_ids))
     file.write(b',\n"annotations": ')
-    write_items(file, _annotations(corrected, image_ids, category_ids, style))
+    write_items(file, _annotations(corrected, image_ids, category_ids))
     file.write(b"}\n")
 
 
@@ -129,7 +122,7 @@ def _images(corrected: Corrected, image_ids: dict[str, int]) -> Iterator[dict[st
 
 
 def _annotations(
-    corrected: Corrected, image_ids: Mapping[str, int], category_ids: Mapping[str, int], style: Style
+    corrected: Corrected, image_ids: Mapping[str, int], category_ids: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     keep_ids = _are_numbers(corrected.table["source_id"].to_pylist())
     for number, item in enumerate(corrected.objects(), start=1):
@@ -141,7 +134,7 @@ def _annotations(
             "area": _area(item),
             "segmentation": item.segmentation or [],
             "iscrowd": 0,
-            "attributes": style({**own_attributes(item), **notes(item)}),
+            "attributes": {**own_attributes(item), **notes(item)},
         }
 
 

@@ -1,36 +1,153 @@
 """CVAT: a COCO file for its importer "COCO 1.0", and the labels with their attributes for its labels constructor.
 
-CVAT drops every attribute that the task does not declare, and reads values as text: attributes are flat, and what is
-not known is empty. `labels.json` goes into the tab "Raw" before the annotations are uploaded.
+One entry that CVAT cannot read stops its whole import, so the file holds nothing else: ids are whole numbers, those of
+categories from 1 (CVAT takes 0 for none), every object has a category, a box, `segmentation` and `iscrowd`. CVAT drops
+every attribute that the task does not declare, and reads values as text: attributes are flat, and what is not known is
+empty. `labels.json` goes into the tab "Raw" before the annotations are uploaded.
 """
 
 import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from secondlook import cocofile
-from secondlook.cocofile import CocoAnnotation
+from secondlook import cocofile, jsonfile, progress
+from secondlook.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
 from secondlook.export import coco
 from secondlook.export.coco import Source
 from secondlook.export.corrected import Corrected
-from secondlook.export.folder import write_text
+from secondlook.export.folder import write_items, write_text
+from secondlook.export.notes import UNLABELLED
+from secondlook.text import legible
 
 # CVAT has these on every shape, as what they are; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
-ANNOTATIONS, LABELS = "annotations.json", "labels.json"
+ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
 
 
 def write(corrected: Corrected, folder: Path, source: Source | None) -> None:
     """Write the COCO file and the labels into the open folder `folder`."""
-    path = folder / ANNOTATIONS
-    coco.write(corrected, path, source, style=_flat)
+    plain, path = folder / _PLAIN, folder / ANNOTATIONS
+    coco.write(corrected, plain, source)
+    _make_importable(plain, path)
+    plain.unlink()
     write_text(folder / LABELS, json.dumps(_labels(path), indent=1, ensure_ascii=False) + "\n")
 
 
-def _flat(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {name: _typed(name, value) for name, value in attributes.items()}
+@dataclass(frozen=True)
+class _Ids:
+    """The whole number of each id of the file; `names` are those of the categories, `unlabelled` is one of them."""
+
+    images: Mapping[Id, int]
+    categories: Mapping[Id, int]
+    annotations: Mapping[Id, int]
+    names: Mapping[int, str]
+    unlabelled: int
+
+
+def _make_importable(plain: Path, path: Path) -> None:
+    content = cocofile.read(plain)
+    ids = _number(content)
+    images = {image.id: image for image in content.images}
+    raw = jsonfile.read_items(plain, "annotations")
+    found = (
+        _entry(annotation, item, images[annotation.image_id], ids)
+        for annotation, item in zip(content.annotations, raw, strict=True)
+        if isinstance(annotation, CocoAnnotation) and annotation.image_id in images
+    )
+    with path.open("wb") as file:
+        file.write(b'{"licenses": [], "info": {"description": "Labels after a second look"},\n"categories": ')
+        write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in ids.names.items()))
+        file.write(b',\n"images": ')
+        write_items(file, (_image(image, ids.images[image.id]) for image in images.values()))
+        file.write(b',\n"annotations": ')
+        written = _Counted(entry for entry in found if entry is not None)
+        write_items(file, written)
+        file.write(b"}\n")
+    if written.count < len(raw):
+        left_out = len(raw) - written.count
+        progress.say(
+            f"export: {left_out} annotations have no image or no sound box; CVAT would stop, they are left out"
+        )
+
+
+class _Counted:
+    """Counts the items that pass."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.items:
+            self.count += 1
+            yield item
+
+
+def _number(content: CocoFile) -> _Ids:
+    categories = _whole((category.id for category in content.categories), least=1)
+    names = {categories[category.id]: category.name for category in content.categories}
+    sound = [(entry.id, entry.category_id) for entry in content.annotations if isinstance(entry, CocoAnnotation)]
+    free = max(names, default=0) + 1
+    unlabelled = next((number for number, name in names.items() if name == UNLABELLED), free)
+    if any(category not in categories for _, category in sound):
+        names[unlabelled] = UNLABELLED
+    images = _whole((image.id for image in content.images), least=0)
+    return _Ids(images, categories, _whole((own for own, _ in sound), least=0), names, unlabelled)
+
+
+def _whole(ids: Iterable[Id], *, least: int) -> dict[Id, int]:
+    """Return each id itself, unless one of them is text or below `least`: then all are numbered from 1."""
+    unique = list(dict.fromkeys(ids))
+    numbers = [own for own in unique if isinstance(own, int) and own >= least]
+    return dict(zip(unique, numbers if len(numbers) == len(unique) else range(1, len(unique) + 1), strict=True))
+
+
+def _image(image: CocoImage, number: int) -> dict[str, Any]:
+    width, height = (_side(value) for value in (image.width, image.height))
+    return {"id": number, "file_name": legible(image.file_name), "width": width, "height": height}
+
+
+def _side(value: float | None) -> int:
+    return int(value) if value and math.isfinite(value) else 0
+
+
+def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -> dict[str, Any] | None:
+    box = annotation.bbox or []
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        return None
+    category = None if annotation.category_id is None else ids.categories.get(annotation.category_id)
+    area = item.get("area")
+    return {
+        "id": ids.annotations[annotation.id],
+        "image_id": ids.images[image.id],
+        "category_id": ids.unlabelled if category is None else category,
+        "bbox": item["bbox"],
+        "area": area if _is_finite(area) else box[2] * box[3],
+        "segmentation": _shape(item.get("segmentation"), image),
+        "iscrowd": 1 if item.get("iscrowd") in (1, "1") else 0,
+        "attributes": {name: _typed(name, value) for name, value in (annotation.attributes or {}).items()},
+    }
+
+
+def _shape(value: Any, image: CocoImage) -> Any:
+    """Return the polygons or the RLE that CVAT can read; the box stands for an object that has neither."""
+    if isinstance(value, dict):
+        fits = value.get("size") == [_side(image.height), _side(image.width)]
+        return value if fits and isinstance(value.get("counts"), str | list) else []
+    return [points for points in value if _is_polygon(points)] if isinstance(value, list) else []
+
+
+def _is_polygon(points: Any) -> bool:
+    return isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0 and all(map(_is_finite, points))
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _typed(name: str, value: Any) -> str | float | int | bool:
@@ -40,7 +157,7 @@ def _typed(name: str, value: Any) -> str | float | int | bool:
 
 
 def _scalar(value: Any) -> str | float | int | bool:
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, str | float | int | bool):
         return value
@@ -49,9 +166,10 @@ def _scalar(value: Any) -> str | float | int | bool:
 
 def _as_number(value: Any) -> float:
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _labels(path: Path) -> list[dict[str, Any]]:
@@ -66,4 +184,5 @@ def _labels(path: Path) -> list[dict[str, Any]]:
         for name in names
         if name not in _FLAGS | _NUMBERS
     ]
-    return [{"name": category.name, "type": "any", "attributes": attributes} for category in content.categories]
+    categories = dict.fromkeys(category.name for category in content.categories)
+    return [{"name": name, "type": "any", "attributes": attributes} for name in categories]
