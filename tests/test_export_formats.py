@@ -215,7 +215,8 @@ def test_a_copy_of_the_source_reads_back_too(world: World, kind: str) -> None:
     found = back(world, kind, world.exported(kind, world.folder / "annotations.json"))
 
     numbers = {keys(THINGS)[key]: row["given_raw"] for key, row in found.items()}
-    assert numbers == {number: thing.stands for number, thing in THINGS.items()}
+    bare = "unlabelled" if kind == "cvat" else None  # CVAT refuses an object without a category
+    assert numbers == {number: thing.stands or bare for number, thing in THINGS.items()}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -522,6 +523,131 @@ def test_cvat_attributes_are_scalars_that_the_labels_declare(world: World, sourc
     [attribute] = [entry for entry in labels[0]["attributes"] if entry["name"] == "secondlook_proposal"]
     usual = {"mutable": False, "input_type": "text", "default_value": "", "values": [""]}
     assert attribute == {"name": "secondlook_proposal", **usual}
+
+
+BROKEN = {
+    "no image": {"image_id": 99},
+    "no box": {"bbox": None},
+    "a box of NaN": {"bbox": [float("nan"), 1, 2, 3]},
+    "no id": {"id": None},
+}
+SHAPES = [
+    pytest.param([[1, 2, 3, 4, 5, 6], [1, 2], [1, 2, 3, 4, 5, 6, 7]], [[1, 2, 3, 4, 5, 6]], id="polygons"),
+    pytest.param([1, 2, 3, 4, 5, 6], [], id="flat"),
+    pytest.param(None, [], id="null"),
+    pytest.param({"size": [48, 64], "counts": [10, 3062]}, {"size": [48, 64], "counts": [10, 3062]}, id="counts"),
+    pytest.param({"size": [4, 4], "counts": [10, 6]}, [], id="another size"),
+    pytest.param([[10**400, 2, 3, 4, 5, 6]], [], id="beyond floats"),
+]
+
+
+def cvat_of(world: World, change: Any) -> tuple[dict[str, Any], str]:
+    """Export a copy for CVAT of the source after `change` was applied to it; return the file and what was said."""
+    source = world.folder / "annotations.json"
+    content = json.loads(source.read_text(encoding="utf-8"))
+    change(content)
+    source.write_text(json.dumps(content), encoding="utf-8")
+    result, out = world.export("cvat", source)
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in out.iterdir()) == ["annotations.json", "labels.json", "secondlook.json"]
+    found: dict[str, Any] = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+    return found, result.err
+
+
+def require_importable(content: dict[str, Any]) -> None:
+    """Check what CVAT's COCO importer requires of every entry: one that it refuses stops the whole import."""
+    assert list(content) == ["licenses", "info", "categories", "images", "annotations"]
+    categories = {category["id"] for category in content["categories"]}
+    images = {image["id"] for image in content["images"]}
+    assert all(type(number) is int for number in images)
+    assert all(type(number) is int and number > 0 for number in categories)
+    assert [(image["width"], image["height"]) for image in content["images"]] == [(64, 48)] * len(images)
+    assert all(type(image["width"]) is int for image in content["images"])
+    for entry in content["annotations"]:
+        assert type(entry["id"]) is type(entry["iscrowd"]) is int
+        assert entry["image_id"] in images
+        assert entry["category_id"] in categories
+        assert len(entry["bbox"]) == 4
+        assert isinstance(entry["segmentation"], list | dict)
+
+
+def test_cvat_gets_every_field_that_its_importer_asks_for(world: World) -> None:
+    content, said = cvat_of(world, lambda _: None)  # the source has objects without category, segmentation, iscrowd
+
+    require_importable(content)
+    assert [entry["id"] for entry in content["annotations"]] == [1, 2, 3, 4, 10, 9]
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    assert [names[entry["category_id"]] for entry in content["annotations"]] == [
+        thing.stands or "unlabelled" for thing in THINGS.values()
+    ]
+    assert "left out" not in said
+
+
+def test_cvat_takes_zero_for_no_category_so_they_are_numbered_again(world: World) -> None:
+    def from_zero(content: dict[str, Any]) -> None:
+        for entry in content["categories"]:
+            entry["id"] -= 1
+        for entry in content["annotations"]:
+            entry["category_id"] = None if entry["category_id"] is None else entry["category_id"] - 1
+
+    content, _ = cvat_of(world, from_zero)
+
+    require_importable(content)
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    assert [names[entry["category_id"]] for entry in content["annotations"]] == [
+        thing.stands or "unlabelled" for thing in THINGS.values()
+    ]
+
+
+def test_cvat_gets_numbers_for_ids_that_are_text(world: World) -> None:
+    def as_text(content: dict[str, Any]) -> None:
+        for image in content["images"]:
+            image["id"] = f"i{image['id']}"
+        for entry in content["annotations"]:
+            entry["image_id"] = f"i{entry['image_id']}"
+
+    content, _ = cvat_of(world, as_text)
+
+    require_importable(content)
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    assert [names[entry["image_id"]] for entry in content["annotations"]] == [thing.image for thing in THINGS.values()]
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_cvat_is_spared_entries_that_stop_its_import(world: World, change: dict[str, Any]) -> None:
+    def add(content: dict[str, Any]) -> None:
+        content["annotations"].append({**content["annotations"][1], "id": 77, **change})
+        content["images"][0]["width"] = 64.0
+
+    content, said = cvat_of(world, add)
+
+    require_importable(content)
+    assert [entry["id"] for entry in content["annotations"]] == [1, 2, 3, 4, 10, 9]
+    assert "1 annotations have no image or no sound box; CVAT would stop, they are left out" in said
+
+
+def test_images_that_cvat_cannot_tell_apart_are_said(secondlook: Command, tmp_path: Path) -> None:
+    things = {
+        str(number): Thing(name, (1, 2, 3, 4), "stop", "keep", "stop", "stop")
+        for number, name in enumerate(["b/a.jpg", "b/a.png", "a.jpg"], start=1)
+    }
+
+    result, _ = make_world(secondlook, tmp_path, things).export("cvat")
+
+    assert result.code == 0, result.err
+    assert "CVAT knows images by name without ending; it refuses 1 that occur twice: b/a" in result.err
+
+
+@pytest.mark.parametrize(("given", "wanted"), SHAPES)
+def test_cvat_gets_the_shapes_that_it_can_read(world: World, given: Any, wanted: Any) -> None:
+    def add(content: dict[str, Any]) -> None:
+        content["annotations"][1] |= {"segmentation": given, "iscrowd": True, "area": None}
+
+    content, _ = cvat_of(world, add)
+
+    require_importable(content)
+    entry = content["annotations"][1]
+    assert (entry["segmentation"], entry["iscrowd"], entry["area"]) == (wanted, 1, 64 * 48)
 
 
 # Label Studio

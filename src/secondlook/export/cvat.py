@@ -8,9 +8,10 @@ empty. `labels.json` goes into the tab "Raw" before the annotations are uploaded
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -22,10 +23,12 @@ from secondlook.export.coco import Source
 from secondlook.export.corrected import Corrected
 from secondlook.export.folder import write_items, write_text
 from secondlook.export.notes import UNLABELLED
+from secondlook.ingest.shapes import is_number
 from secondlook.text import legible
 
 # CVAT has these on every shape, as what they are; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
+Size = tuple[int, int]
 ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
 
 
@@ -33,7 +36,7 @@ def write(corrected: Corrected, folder: Path, source: Source | None) -> None:
     """Write the COCO file and the labels into the open folder `folder`."""
     plain, path = folder / _PLAIN, folder / ANNOTATIONS
     coco.write(corrected, plain, source)
-    _make_importable(plain, path)
+    _make_importable(plain, path, _sizes(corrected))
     plain.unlink()
     write_text(folder / LABELS, json.dumps(_labels(path), indent=1, ensure_ascii=False) + "\n")
 
@@ -49,10 +52,10 @@ class _Ids:
     unlabelled: int
 
 
-def _make_importable(plain: Path, path: Path) -> None:
+def _make_importable(plain: Path, path: Path, sizes: Mapping[str, Size]) -> None:
     content = cocofile.read(plain)
     ids = _number(content)
-    images = {image.id: image for image in content.images}
+    images = _images(content, sizes)
     raw = jsonfile.read_items(plain, "annotations")
     found = (
         _entry(annotation, item, images[annotation.image_id], ids)
@@ -68,10 +71,20 @@ def _make_importable(plain: Path, path: Path) -> None:
         written = _Counted(entry for entry in found if entry is not None)
         write_items(file, written)
         file.write(b"}\n")
+    _say_if_alike(image.file_name for image in images.values())
     if written.count < len(raw):
         left_out = len(raw) - written.count
         progress.say(
             f"export: {left_out} annotations have no image or no sound box; CVAT would stop, they are left out"
+        )
+
+
+def _say_if_alike(names: Iterable[str]) -> None:
+    times = Counter(str(PurePosixPath(name).with_suffix("")) for name in names)
+    alike = [stem for stem, count in times.items() if count > 1]
+    if alike:
+        progress.say(
+            f"export: CVAT knows images by name without ending; it refuses {len(alike)} that occur twice: {alike[0]}"
         )
 
 
@@ -107,13 +120,32 @@ def _whole(ids: Iterable[Id], *, least: int) -> dict[Id, int]:
     return dict(zip(unique, numbers if len(numbers) == len(unique) else range(1, len(unique) + 1), strict=True))
 
 
+def _sizes(corrected: Corrected) -> dict[str, Size]:
+    """Return width and height in px of the image of each object, by the id that the object has in its dataset."""
+    columns = (corrected.table[name].to_pylist() for name in ("source_id", "width", "height"))
+    return {source_id: (width, height) for source_id, width, height in zip(*columns, strict=True)}
+
+
+def _images(content: CocoFile, sizes: Mapping[str, Size]) -> dict[Id, CocoImage]:
+    """Return the images by id; a size that the file does not state is that of the image itself."""
+    measured = {
+        entry.image_id: sizes[str(entry.id)]
+        for entry in content.annotations
+        if isinstance(entry, CocoAnnotation) and str(entry.id) in sizes
+    }
+    found = {}
+    for image in content.images:
+        width, height = measured.get(image.id, (0, 0))
+        found[image.id] = CocoImage(image.id, image.file_name, _side(image.width, width), _side(image.height, height))
+    return found
+
+
 def _image(image: CocoImage, number: int) -> dict[str, Any]:
-    width, height = (_side(value) for value in (image.width, image.height))
-    return {"id": number, "file_name": legible(image.file_name), "width": width, "height": height}
+    return {"id": number, "file_name": legible(image.file_name), "width": image.width, "height": image.height}
 
 
-def _side(value: float | None) -> int:
-    return int(value) if value and math.isfinite(value) else 0
+def _side(stated: float | None, measured: int) -> int:
+    return int(stated) if stated and math.isfinite(stated) else measured
 
 
 def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -> dict[str, Any] | None:
@@ -137,7 +169,7 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
 def _shape(value: Any, image: CocoImage) -> Any:
     """Return the polygons or the RLE that CVAT can read; the box stands for an object that has neither."""
     if isinstance(value, dict):
-        fits = value.get("size") == [_side(image.height), _side(image.width)]
+        fits = value.get("size") == [image.height, image.width]
         return value if fits and isinstance(value.get("counts"), str | list) else []
     return [points for points in value if _is_polygon(points)] if isinstance(value, list) else []
 
@@ -147,7 +179,7 @@ def _is_polygon(points: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
 
 
 def _typed(name: str, value: Any) -> str | float | int | bool:
