@@ -26,9 +26,9 @@ demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the repo
 test: $(VENV)/.ready-dev lint ## lint and run the tests
 	pytest -n auto --dist worksteal
 
-test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about six minutes)
+test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (five to ten minutes)
 	@command -v slurmctld >/dev/null && command -v munged >/dev/null || $(MAKE) --no-print-directory install-slurm
-	SECONDLOOK_SLURM=1 pytest tests/slurm
+	SECONDLOOK_SLURM=1 pytest -n 2 --dist load tests/slurm
 
 .PHONY: install-slurm
 install-slurm:
