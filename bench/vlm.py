@@ -8,6 +8,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -45,9 +46,11 @@ def main() -> None:
         loaded = vlm.load(folder, revision=None, precision=asked.precision, device="auto")
         engine.answer(engine.prepare(crops[:1], question))  # the first batch also checks the tree against full passes
         print(f"{loaded.device}, {loaded.model.dtype}, {loaded.model.num_parameters() / 1e6:.0f} M parameters")
+        score = partial(_scored, crops, engine, question, asked.batch)
+        rate = partial(_compare, score, len(crops), loaded, question)
         results = [
-            _compare(crops, 64, asked.loop, asked.rounds, engine, loaded, question),
-            _compare(crops, asked.full, asked.loop_full, 1, engine, loaded, question),
+            rate(crops[: asked.loop], 64, asked.rounds),
+            rate(crops[: asked.loop_full], asked.full, 1),
             _against_bound(crops[: asked.batch], engine, loaded, question, asked.rounds),
         ]
         _say_waiting(Path(folder), crops, asked)
@@ -56,14 +59,18 @@ def main() -> None:
 
 
 def _compare(
-    crops: list[Pixels], tokens: int, loop: int, rounds: int, engine: TransformersEngine, loaded: vlm.Vlm,
+    score: Callable[[], None],
+    scored: int,
+    loaded: vlm.Vlm,
     question: Question,
-) -> str:  # fmt: skip
-    some = crops[:loop]
+    some: list[Pixels],
+    tokens: int,
+    rounds: int,
+) -> str:
+    """Time `score`, which takes `scored` objects, against the published loop over `some` of them."""
     ratios, ours, published = [], [], []
-    batch = engine._options.batch_size
     for _ in range(rounds):
-        ours.append(len(crops) / _seconds(lambda: _scored(crops, engine, question, batch)))
+        ours.append(scored / _seconds(score))
         published.append(len(some) / _seconds(lambda: _published(some, loaded, question, tokens)))
         ratios.append(ours[-1] / published[-1])
     print(f"scored {median(ours):.2f} objects/s, published loop of {tokens} tokens {median(published):.3f} objects/s")

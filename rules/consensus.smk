@@ -17,9 +17,7 @@ rule consensus:
         mem_mb=4000,
         runtime=30,
     params:
-        votes=lambda wildcards: [
-            f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
-        ],
+        votes=lambda wildcards: RUN.vote_options(wildcards.task),
         shards=RUN.config.shards,
         options=options(RUN.config.consensus),
     message:

@@ -20,9 +20,7 @@ rule evaluate:
     params:
         folder=subpath(output[0], parent=True),
         benchmarks=lambda wildcards: f"{RUN.folder(wildcards.task)}/benchmark",
-        votes=lambda wildcards: [
-            f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
-        ],
+        votes=lambda wildcards: RUN.vote_options(wildcards.task),
         shards=RUN.config.shards,
         options=options(RUN.config.evaluate),
     message:

@@ -23,9 +23,7 @@ rule export:
         runtime=30,
     params:
         source=lambda wildcards: RUN.export_arguments(wildcards.task, wildcards.format),
-        votes=lambda wildcards: [
-            f"--votes {folder}" for folder in RUN.vote_folders(wildcards.task)
-        ],
+        votes=lambda wildcards: RUN.vote_options(wildcards.task),
         shards=RUN.config.shards,
     message:
         "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"

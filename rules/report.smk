@@ -4,10 +4,7 @@ rule report:
         lambda wildcards: [
             f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES
         ],
-        lambda wildcards: [
-            f"{RUN.folder(wildcards.task)}/crop/{shard}.parquet"
-            for shard in RUN.shards()
-        ],
+        lambda wildcards: RUN.crops(wildcards.task),
         lambda wildcards: RUN.exports(wildcards.task),
     output:
         report=f"{RESULTS}/report/report.html",

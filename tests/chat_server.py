@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from loopback import SilentHandler, serving
 
 Content = dict[str, Any]
 
@@ -48,16 +49,10 @@ def likely(*tokens: tuple[str, float]) -> Say:
     return says(tokens[0][0], logprobs={"content": [{**top[0], "top_logprobs": top}]})
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(SilentHandler):
     """One request."""
 
-    protocol_version = "HTTP/1.1"
-    server: Any
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         """Write down what came, and answer."""
         site: Site = self.server.site
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -89,14 +84,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serve(answer: Callable[[Content], Say], first: list[Say] | None = None) -> Iterator[Site]:
     """Serve while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    site = Site(answer, first or [], url=f"http://127.0.0.1:{server.server_address[1]}/v1")
-    server.site = site  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Site(answer, first or []), Handler, "/v1") as site:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()

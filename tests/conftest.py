@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from make_records import Rows, read_rows
+from secondlook import images
 from secondlook.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +47,20 @@ def secondlook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return Result(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each image was decoded so far, by file name."""
+    times: Counter[str] = Counter()
+    read = images.read_rgb
+
+    def counted(path: Path) -> images.Pixels:
+        times[path.name] += 1
+        return read(path)
+
+    monkeypatch.setattr(images, "read_rgb", counted)
+    return times
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from loopback import SilentHandler, serving
 
 CHUNK_BYTES = 1 << 18
 Misdeed = Callable[["Handler"], bool]
@@ -31,16 +32,10 @@ class Site:
     lock: Any = field(default_factory=threading.Lock)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(SilentHandler):
     """One request."""
 
-    protocol_version = "HTTP/1.1"
-    server: Any
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         """Answer, or do the next misdeed."""
         site: Site = self.server.site
         with site.lock:
@@ -141,14 +136,5 @@ def first(act: Callable[[], None]) -> Misdeed:
 @contextmanager
 def serve() -> Iterator[Site]:
     """Serve a site while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    site = Site(url=f"http://127.0.0.1:{server.server_address[1]}")
-    server.site = site  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Site(), Handler) as site:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()

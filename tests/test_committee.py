@@ -16,8 +16,9 @@ from conftest import Command
 from correlated import World, draw
 from make_records import Rows, write, write_instances
 from secondlook import records
+from secondlook.crossfit import log_loss
 from secondlook.evaluate import worth
-from secondlook.evaluate.calibration import EDGES, bins, cross_fitted, log_loss
+from secondlook.evaluate.calibration import EDGES, bins, cross_fitted
 from secondlook.evaluate.intervals import Draws, Statistic, shares
 from secondlook.evaluate.label_errors import suspect
 from secondlook.evaluate.scores import Answers, compare_all

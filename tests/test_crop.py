@@ -12,7 +12,6 @@ from PIL import Image
 
 from conftest import Command, Ingested, box, coco, ingest, picture
 from make_records import noise, read_rows
-from secondlook import images
 
 PNG = "encoding: png, upscale_px: 0"
 Array = NDArray[np.uint8]
@@ -40,19 +39,11 @@ def crops_of(secondlook: Command, done: Ingested, options: str, *arguments: Any)
     return {names[row["instance_id"]]: row for row in read_rows(out)}
 
 
-def test_each_picture_is_decoded_once(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_picture_is_decoded_once(secondlook: Command, tmp_path: Path, decoded: Counter[str]) -> None:
     pictures = [picture(tmp_path, number) for number in range(3)]
     done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 3) for number in range(12)], ["stop"]))
-    times: Counter[str] = Counter()
-    read = images.read_rgb
-
-    def counted(path: Path) -> images.Pixels:
-        times[path.name] += 1
-        return read(path)
-
-    monkeypatch.setattr(images, "read_rgb", counted)
     assert len(crops_of(secondlook, done, "", "--threads", 2)) == 12
-    assert times == {"0.jpg": 1, "1.jpg": 1, "2.jpg": 1}
+    assert decoded == {"0.jpg": 1, "1.jpg": 1, "2.jpg": 1}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 import secondlook
 from secondlook import files
@@ -241,17 +243,45 @@ def read_many(paths: Sequence[Path], record: Record) -> pa.Table:
     return pa.concat_tables(tables) if tables else record.schema.empty_table()
 
 
-def load_crops(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the encoded crops of some objects by id, from the parts in `folder`; a refused crop is missing.
-
-    `shards` are those of the objects, one each.
-    """
-    found: dict[str, bytes] = {}
+def read_objects(folder: Path, record: Record, shards: Sequence[int], instance_ids: Sequence[str]) -> pa.Table:
+    """Read the rows of some objects from the parts in `folder`; `shards` are those of the objects, one each."""
+    tables = [record.schema.empty_table()]
     for shard in sorted(set(shards)):
         here = [name for name, own in zip(instance_ids, shards, strict=True) if own == shard]
-        table = read(folder / f"{shard:05d}.parquet", CROP, filters=pc.field("instance_id").isin(here))
-        found |= dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
-    return found
+        part = read(folder / f"{shard:05d}.parquet", record, filters=pc.field("instance_id").isin(here))
+        tables.append(part.replace_schema_metadata(None))
+    return pa.concat_tables(tables)
+
+
+def load_crops(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the encoded crops of some objects by id, as `read_objects` finds them; a refused crop is missing."""
+    table = read_objects(folder, CROP, shards, instance_ids)
+    return dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
+
+
+def read_shard(instances: Path, shard: int | None, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return some columns of the instances of a shard, of all when `shard` is None, as row mappings."""
+    chosen = None if shard is None else pc.field("shard") == shard
+    rows: list[dict[str, Any]] = read(instances, INSTANCE, filters=chosen).select(list(columns)).to_pylist()
+    return rows
+
+
+def object_positions(path: Path, table: pa.Table, instance_ids: pa.Array) -> NDArray[np.int64]:
+    """Return where the objects that `table`, read from `path`, speaks of stand among `instance_ids`, (rows,).
+
+    Raises DataError for an object that is none of them.
+    """
+    found = pc.index_in(table["instance_id"], value_set=instance_ids)
+    if found.null_count:
+        stranger = table["instance_id"].filter(found.is_null())[0]
+        raise DataError(f"{path}: votes on {stranger}, which is no object of this dataset; label again.")
+    return np.asarray(found.to_numpy().astype(np.int64))
+
+
+def class_positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the positions of class names in the class list, (rows,), -1 for null and for what is no class."""
+    found = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(found, -1).to_numpy().astype(np.int64))
 
 
 def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:

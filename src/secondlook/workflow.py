@@ -154,11 +154,18 @@ class Run:
 
     def crops(self, task: str) -> list[str]:
         """Return the files of crops of a task, without those of the reference."""
-        return [f"{self.folder(task)}/crop/{shard}.parquet" for shard in self.shards()]
+        return [self._crops(task, "crop", shard) for shard in self.shards()]
+
+    def _crops(self, task: str, view: View, part: str) -> str:
+        return f"{self.folder(task)}/crop/{'cutout/' if view == 'cutout' else ''}{part}.parquet"
 
     def decisions(self, task: str) -> list[str]:
         """Return what people decided so far, as CSV files."""
         return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
+
+    def vote_options(self, task: str) -> list[str]:
+        """Return the vote folders as options of a command."""
+        return [f"--votes {folder}" for folder in self.vote_folders(task)]
 
     def vote_folders(self, task: str) -> list[str]:
         """Return the folder of votes of each labeler of a task."""
@@ -170,9 +177,9 @@ class Run:
         if isinstance(spec, VlmOptions):
             if reads_images(spec):
                 return f"{self.folder(task)}/ingest/instances.parquet"
-            return f"{self.folder(task)}/crop/{'cutout/' if spec.view == 'cutout' else ''}{part}.parquet"
+            return self._crops(task, spec.view, part)
         if isinstance(spec, ClassifierLabelerOptions):
-            return f"{self.folder(task)}/crop/{part}.parquet"
+            return self._crops(task, "crop", part)
         return f"{self.folder(task)}/embed/{spec.encoder}/{part}.parquet"
 
     def source_of(self, task: str, labeler: str) -> str:
@@ -219,8 +226,7 @@ class Run:
 
     def vlm_crops(self, task: str, vlm: str) -> str:
         """Return the reference crops that a VLM is trained on, as its view shows them."""
-        folder = f"{self.folder(task)}/crop"
-        return f"{folder}/{'cutout/' if self.config.vlms[vlm].view == 'cutout' else ''}{REFERENCE}.parquet"
+        return self._crops(task, self.config.vlms[vlm].view, REFERENCE)
 
     def vlm_prompt(self, task: str, vlm: str) -> str:
         """Return what a VLM is asked while it is trained."""

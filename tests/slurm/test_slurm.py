@@ -15,6 +15,7 @@ from test_workflow import checkout, final_files
 __all__ = ["checkout"]
 
 QUICK = ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
+SNAKEMAKE = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
 LONGEST_S = 400
 
 TOY = """
@@ -47,8 +48,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def snakemake(slurm: Cluster, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in `folder` against the cluster."""
-    command = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK, *arguments]
-    return subprocess.run(command, cwd=folder, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S)
+    return subprocess.run(
+        [*SNAKEMAKE, *arguments], cwd=folder, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S
+    )
+
+
+def wait_for(path: Path) -> None:
+    """Wait until a job has begun to write a file, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def last_id(slurm: Cluster) -> int:
@@ -117,11 +126,8 @@ def test_a_job_that_needs_more_memory_gets_it_at_the_next_attempt(slurm: Cluster
 
 def test_a_cancelled_job_is_tried_again(slurm: Cluster, tmp_path: Path) -> None:
     before = last_id(slurm)
-    command = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
-    process = subprocess.Popen(command, cwd=toy(tmp_path, "gpu7"), env=slurm.env, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "gpu7.txt").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    process = subprocess.Popen(SNAKEMAKE, cwd=toy(tmp_path, "gpu7"), env=slurm.env, stdout=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "gpu7.txt")
     slurm.run("scancel", str(last_id(slurm)))
     output, _ = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 0, output
@@ -131,11 +137,10 @@ def test_a_cancelled_job_is_tried_again(slurm: Cluster, tmp_path: Path) -> None:
 
 def test_a_killed_run_goes_on_by_the_commands_of_the_docs(slurm: Cluster, tmp_path: Path) -> None:
     folder = toy(tmp_path, "gpu1", "gpu2")
-    command = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
-    process = subprocess.Popen(command, cwd=folder, env=slurm.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "gpu1.txt").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    process = subprocess.Popen(
+        SNAKEMAKE, cwd=folder, env=slurm.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(tmp_path / "gpu1.txt")
     process.kill()
     process.wait()
     page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import progress, records
@@ -14,7 +15,7 @@ from secondlook.consensus import plain
 from secondlook.consensus.accept import Promise, Sample, make_promise, needed
 from secondlook.consensus.decide import Verdict, decisions, propose
 from secondlook.consensus.merge import Merged, merge
-from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
+from secondlook.consensus.read import read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
 
 
@@ -38,12 +39,17 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     nobody = Gold.none(len(asked))
     plainly = Promise(np.full(votes.classes, options.accept), False, "")
     by_majority = merge(votes, "majority", nobody, options)
-    beside = records.majority_beside(places.out)
-    _write(places, beside, asked, Verdict(votes, by_majority.posterior, plainly, nobody), by_majority, options)
+    verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
+    about = _about(verdict, by_majority, options, asked.classes)
+    _write(places, records.majority_beside(places.out), decisions(asked, verdict), {**about, "method": "majority"})
     gold = read_gold(asked, places.reviewed)
     merged = merge(votes, options.method, gold, options)
     promise = promise_of(votes, merged, gold, options, asked.classes)
-    actions = _write(places, places.out, asked, Verdict(votes, merged.held_out, promise, gold), merged, options)
+    verdict = Verdict(votes, merged.held_out, promise, gold)
+    decided = decisions(asked, verdict)
+    about = _about(verdict, merged, options, asked.classes)
+    _write(places, places.out, decided, {**about, "method": options.method})
+    actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
     progress.say(f"consensus: {merged.why}")
     progress.say(f"consensus: {promise.sentence}")
@@ -79,31 +85,28 @@ def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: Consensu
     progress.say(f"consensus: {len(ballots.class_index)} votes on {len(items)} items; {merged.why}")
 
 
-def _write(
-    places: Places, path: Path, asked: Asked, verdict: Verdict, merged: Merged, options: ConsensusOptions
-) -> dict[str, int]:
-    """Write decisions with what made them; return how often each action was taken."""
-    decided = decisions(asked, verdict)
-    actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
-    about = {
+def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any]) -> None:
+    taxonomy = records.taxonomy_of(places.instances)
+    records.write(path, decided, records.DECISION, taxonomy=taxonomy, made_by=about)
+
+
+def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what made the decisions of a verdict."""
+    return {
         "stage": "consensus",
         "options": options.model_dump(),
         "labelers": dict(zip(verdict.votes.labelers, verdict.votes.families, strict=True)),
-        "method": merged.method if path != places.out else options.method,
         "chosen": merged.method,
         "why": merged.why,
         "candidates": [asdict(candidate) for candidate in merged.candidates],
-        "promise": _about(verdict, options, asked.classes),
+        "promise": _about_promise(verdict, options, classes),
         "reviewed": int(verdict.gold.seen.sum()),
     }
-    taxonomy = records.taxonomy_of(places.instances)
-    records.write(path, decided, records.DECISION, taxonomy=taxonomy, made_by=about)
-    return actions
 
 
-def _about(verdict: Verdict, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
+def _about_promise(verdict: Verdict, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
     promise, guarantee = verdict.promise, options.guarantee
-    accepted = promise.accepts(propose(verdict.votes, verdict.posterior))
+    accepted = promise.accepts(verdict.proposals)
     fraction = float(accepted.mean()) if len(accepted) else 0.0
     levels = [None if np.isinf(level) else float(level) for level in promise.level]
     return {

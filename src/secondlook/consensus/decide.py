@@ -1,6 +1,7 @@
 """From a posterior to a decision: keep the given label, replace it, or ask a person."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,11 @@ class Verdict:
     promise: Promise
     gold: Gold
 
+    @cached_property
+    def proposals(self) -> Proposals:
+        """What the posterior proposes."""
+        return propose(self.votes, self.posterior)
+
 
 def propose(votes: Votes, posterior: Posterior) -> Proposals:
     """Return the best class of each object, ties to the class that stands first in the task.
@@ -41,7 +47,7 @@ def propose(votes: Votes, posterior: Posterior) -> Proposals:
     """
     best = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
     confidence = posterior[np.arange(len(best)), best]
-    return Proposals(best, np.where(_by_labelers(votes) > 0, confidence, UNSEEN))
+    return Proposals(best, np.where(votes.per_object_besides("given") > 0, confidence, UNSEEN))
 
 
 def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
@@ -51,8 +57,8 @@ def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
     as a proposal. What a person said stands, with confidence 1; its posterior is still that of the committee.
     """
     votes, gold = verdict.votes, verdict.gold
-    proposals = propose(votes, verdict.posterior)
-    outcome = _outcomes(asked, verdict, proposals)
+    proposals = verdict.proposals
+    outcome = _outcomes(asked, verdict)
     by_person = outcome >= len(OUTCOMES) - 2
     label = np.where(by_person, gold.label, np.where(votes.per_object() > 0, proposals.label, -1))
     rows = np.arange(len(label))
@@ -72,23 +78,17 @@ def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=records.DECISION.schema)
 
 
-def _outcomes(asked: Asked, verdict: Verdict, proposals: Proposals) -> NDArray[np.int64]:
-    given, gold = asked.given, verdict.gold
+def _outcomes(asked: Asked, verdict: Verdict) -> NDArray[np.int64]:
+    given, gold, proposals = asked.given, verdict.gold, verdict.proposals
     outcome = np.zeros(len(given), dtype=np.int64)
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2
     outcome[~verdict.promise.accepts(proposals)] = 3
-    outcome[_by_labelers(verdict.votes) == 0] = 4
+    outcome[verdict.votes.per_object_besides("given") == 0] = 4
     outcome[gold.seen] = 5
     outcome[gold.label >= 0] = 6
     outcome[(gold.label >= 0) & (gold.label == given)] = 7
     return outcome
-
-
-def _by_labelers(votes: Votes) -> NDArray[np.int64]:
-    if "given" not in votes.labelers:
-        return votes.per_object()
-    return votes.without("given").per_object()
 
 
 def _names(positions: NDArray[np.int64], names: list[str] | tuple[str, ...]) -> pa.Array:

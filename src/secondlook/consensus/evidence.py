@@ -6,8 +6,7 @@ from scipy import sparse
 
 from secondlook.consensus.dawid_skene import DawidSkene
 from secondlook.consensus.votes import Votes
-
-LEAST_P = 1e-6  # a softmax that says zero means less than this, not never
+from secondlook.crossfit import LEAST_P
 
 
 def evidence(votes: Votes, fit: DawidSkene) -> NDArray[np.float32]:

@@ -17,12 +17,11 @@ from secondlook.consensus.one_coin import one_coin
 from secondlook.consensus.pool import pool
 from secondlook.consensus.temperature_pool import LogLinear, fit_temperatures
 from secondlook.consensus.votes import Gold, Posterior, Votes, normalised
+from secondlook.crossfit import folds, log_loss
 from secondlook.errors import DataError
 
-FOLDS = 5
 FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects from which a method holds (docs/consensus.md)
 FEWEST_TO_CHOOSE = 20
-LEAST_P = 1e-6
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,8 @@ def merge(votes: Votes, method: str, gold: Gold, options: ConsensusOptions) -> M
 def _choose(committee: Committee, gold: Gold) -> Merged:
     reviewed = len(gold.known)
     if reviewed < FEWEST_TO_CHOOSE:
-        return _merge(committee, *_without_reviews(committee, gold))
+        method, why = _without_reviews(committee)
+        return _merge(committee, method, gold, why)
     names = ["majority", "dawid_skene", "pool", *(name for name in FITTED if _can_fit(name, gold))]
     tried = [_merge(committee, name, gold, "") for name in names]
     candidates = tuple(_candidate(merged, gold) for merged in tried)
@@ -137,12 +137,12 @@ def _choose(committee: Committee, gold: Gold) -> Merged:
     return Merged(tried[best].posterior, tried[best].held_out, names[best], why, candidates)
 
 
-def _without_reviews(committee: Committee, gold: Gold) -> tuple[str, Gold, str]:
+def _without_reviews(committee: Committee) -> tuple[str, str]:
     voiced = committee.votes.has_p()
     few = f"fewer than {FEWEST_TO_CHOOSE} objects are reviewed"
     if len(voiced) and voiced.mean() >= 0.5:
-        return "pool", gold, f"{few}, and most votes come with probabilities"
-    return "dawid_skene", gold, f"{few}, and most votes come without probabilities"
+        return "pool", f"{few}, and most votes come with probabilities"
+    return "dawid_skene", f"{few}, and most votes come without probabilities"
 
 
 def _can_fit(method: str, gold: Gold) -> bool:
@@ -158,24 +158,15 @@ def _merge(committee: Committee, method: str, gold: Gold, why: str) -> Merged:
     x = by_labeler(committee.votes, committee.rows, known)
     posterior = committee.apply(FITTED[method](committee, x, label))
     held_out = posterior.copy()
-    for fold in _folds(gold.picture[known], committee.options.seed):
+    for fold in folds(gold.picture[known], committee.options.seed):
         fitted = FITTED[method](committee, x[~fold], label[~fold])
         held_out[known[fold]] = normalised(np.einsum("gkc,k->gc", x[fold], fitted.weight) + fitted.bias)
     return Merged(posterior, held_out, method, why)
 
 
-def _folds(picture: NDArray[np.int64], seed: int) -> list[NDArray[np.bool_]]:
-    """Return masks of the objects of each fold; an image stands in one fold."""
-    pictures, position = np.unique(picture, return_inverse=True)
-    count = min(FOLDS, len(pictures))
-    fold = np.random.default_rng(seed).permutation(len(pictures)) % count
-    return [fold[position] == number for number in range(count)]
-
-
 def _candidate(merged: Merged, gold: Gold) -> Candidate:
     known = gold.known
     label, posterior = gold.label[known], merged.held_out[known]
-    p = np.maximum(posterior[np.arange(len(known)), label], LEAST_P)
     right = float((posterior.argmax(axis=1) == label).mean())
     bounds = interval(effective_size(gold.picture[known]), right)
-    return Candidate(merged.method, float(-np.log(p).mean()), right, *bounds, n=len(known))
+    return Candidate(merged.method, float(log_loss(posterior, label).mean()), right, *bounds, n=len(known))

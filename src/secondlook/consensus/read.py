@@ -46,7 +46,7 @@ def read_asked(instances: Path) -> Asked:
     table = records.read(instances, records.INSTANCE).select(["instance_id", "given", "image_id"])
     picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     ids = table["instance_id"].combine_chunks()
-    return Asked(ids, _positions(table["given"], classes), picture.astype(np.int64), classes)
+    return Asked(ids, records.class_positions(table["given"], classes), picture.astype(np.int64), classes)
 
 
 def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes:
@@ -70,7 +70,7 @@ def read_gold(asked: Asked, reviewed: Path | None) -> Gold:
     if reviewed is None:
         return Gold(label, seen, seen, asked.picture)
     table = records.read(reviewed, records.REVIEW)
-    row, said = _objects(reviewed, table, asked), _classes(reviewed, table, asked)
+    row, said = records.object_positions(reviewed, table, asked.instance_ids), _classes(reviewed, table, asked)
     seen[row] = True
     told = said >= 0
     label[row[told]] = said[told]
@@ -85,14 +85,13 @@ def _sampled(asked: Asked, table: pa.Table, row: NDArray[np.int64]) -> NDArray[n
     sampled[row[random & ~ours]] = True  # a sample that somebody drew elsewhere is taken at their word
     if ours.any():
         # what was queued before the random part reached it belongs to it, and so does what was passed over
-        ids = asked.instance_ids.to_pylist()
-        reached = max(records.review_fraction(ids[position]) for position in row[ours])
-        sampled |= np.array([records.review_fraction(instance_id) <= reached for instance_id in ids], dtype=np.bool_)
+        fraction = np.array([records.review_fraction(instance_id) for instance_id in asked.instance_ids.to_pylist()])
+        sampled |= fraction <= fraction[row[ours]].max()
     return sampled
 
 
 def _ballots(path: Path, table: pa.Table, asked: Asked) -> _Ballots:
-    objects, classes = _objects(path, table, asked), _classes(path, table, asked)
+    objects, classes = records.object_positions(path, table, asked.instance_ids), _classes(path, table, asked)
     return _Ballots(objects, classes, _log_p(path, table["probabilities"].combine_chunks(), len(asked.classes)))
 
 
@@ -134,26 +133,13 @@ def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], a
     )
 
 
-def _objects(path: Path, table: pa.Table, asked: Asked) -> NDArray[np.int64]:
-    found = pc.index_in(table["instance_id"], value_set=asked.instance_ids)
-    if found.null_count:
-        stranger = table["instance_id"].filter(found.is_null())[0]
-        raise DataError(f"{path}: votes on {stranger}, which is no object of this dataset; label again.")
-    return np.asarray(found.to_numpy().astype(np.int64))
-
-
 def _classes(path: Path, table: pa.Table, asked: Asked) -> NDArray[np.int64]:
-    found = _positions(table["label"], asked.classes)
+    found = records.class_positions(table["label"], asked.classes)
     unknown = (found < 0) & table["label"].is_valid().to_numpy()
     if unknown.any():
         answer = table["label"][int(unknown.argmax())]
         raise DataError(f"{path}: answers `{answer}`, which is no class of this dataset; label again.")
     return found
-
-
-def _positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
-    found = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
-    return np.asarray(pc.fill_null(found, -1).to_numpy().astype(np.int64))
 
 
 def _labeler(path: Path, made_by: dict[str, Any], table: pa.Table, families: dict[str, str]) -> int:

@@ -37,6 +37,14 @@ class Votes:
         """Return the number of answers of each object, (objects,)."""
         return np.bincount(self.object_index, minlength=self.objects)
 
+    def per_object_besides(self, labeler: str) -> NDArray[np.int64]:
+        """Return the number of answers of each object by everybody but one, who need not be here, (objects,)."""
+        others = self.per_object()
+        if labeler in self.labelers:
+            own = self.labeler_index == self.labelers.index(labeler)
+            others = others - np.bincount(self.object_index[own], minlength=self.objects)
+        return others
+
     def has_p(self) -> NDArray[np.bool_]:
         """Tell which answers come with probabilities, (answers,)."""
         if self.log_p is None or not self.classes:

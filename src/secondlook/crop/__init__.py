@@ -8,10 +8,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from secondlook import files, images, progress, records
-from secondlook.config import CropOptions, CutoutOptions
+from secondlook.config import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
@@ -31,9 +29,7 @@ def crop_shard(instances: Path, out: Path, options: CropOptions, *, shard: int |
     place = Place(out, records.taxonomy_of(instances), {"stage": "crop", "options": options.model_dump()})
     rows = read_rows(instances, shard)
     crops, rejects = place.split(cut_all(rows, options, threads=threads))
-    if len(rejects) > options.max_reject_fraction * len(rows):
-        lost = f"{len(rejects)} of {len(rows)} objects"
-        raise DataError(f"{lost} lie in images that cannot be decoded; see {records.rejects_beside(out)}.")
+    place.require_few(rejects, len(rows), options, "lie in images that cannot be decoded")
     if rows and rows[0]["split"] == records.REFERENCE:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     place.write(crops)
@@ -80,6 +76,11 @@ class Place:
         progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")
         return crops, rejects
 
+    def require_few(self, rejects: list[Row], of: int, options: RejectLimit, why: str) -> None:
+        """Raise DataError when more than `max_reject_fraction` of the objects were lost."""
+        if len(rejects) > options.max_reject_fraction * of:
+            raise DataError(f"{len(rejects)} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
+
     def write(self, crops: list[Row]) -> None:
         """Write the crops."""
         self._write(self.out, crops, records.CROP)
@@ -90,9 +91,7 @@ class Place:
 
 def read_rows(instances: Path, shard: int | None, *more_columns: str) -> list[Row]:
     """Return what a crop needs of the instances of a shard, of all when `shard` is None."""
-    chosen = None if shard is None else pc.field("shard") == shard
-    rows = records.read(instances, records.INSTANCE, filters=chosen).select([*_COLUMNS, *more_columns]).to_pylist()
-    return list(rows)
+    return records.read_shard(instances, shard, [*_COLUMNS, *more_columns])
 
 
 def cut_images(rows: list[Row], cut_image: CutImage, *, threads: int) -> Iterator[Row]:

@@ -42,11 +42,7 @@ def cut_out_shard(
     place = Place(out, records.taxonomy_of(instances), made_by)
     cuts = cut_images(rows, lambda picture, group: _cut_out(picture, group, options, segmenter), threads=threads)
     cutouts, rejects = place.split(cuts)
-    if len(rejects) > options.max_reject_fraction * len(rows):
-        lost = f"{len(rejects)} of {len(rows)} objects"
-        raise DataError(
-            f"{lost} have no mask or lie in images that cannot be decoded; see {records.rejects_beside(out)}."
-        )
+    place.require_few(rejects, len(rows), options, "have no mask or lie in images that cannot be decoded")
     place.write(cutouts)
 
 

@@ -81,9 +81,7 @@ def _calibration(places: Places, objects: Objects, committee: Committee, options
 def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ...]) -> pd.DataFrame:
     """Judge the given labels by the consensus of everybody else."""
     posterior = committee.without(GIVEN).posterior
-    votes = committee.votes
-    heard = np.bincount(votes.object_index[votes.labeler_index != votes.labelers.index(GIVEN)], minlength=votes.objects)
-    rows = np.flatnonzero((objects.given >= 0) & (heard > 0))
+    rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
     names = pd.DataFrame(
         {
             "instance_id": objects.instance_ids.take(rows).to_pylist(),

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from secondlook.crossfit import FOLDS, LEAST_P, folds
 from secondlook.evaluate.intervals import Draws, Estimates, Floats, shares
 
 EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
-LEAST_P = 1e-6  # a softmax that says zero means less than this, not never
 COLDEST, HOTTEST = np.log(0.05), np.log(1000)  # bounds of log T
-FOLDS = 5
 FEWEST = 20  # objects that a temperature is fitted on
 ENOUGH = 5000  # one number needs no more
 
@@ -59,26 +58,19 @@ def bins(confidence: Floats, right: NDArray[np.bool_], picture: NDArray[np.int64
     return Bins(edges[held], edges[held + 1], n[held], mean, found)
 
 
-def log_loss(posterior: Floats, label: NDArray[np.int64]) -> Floats:
-    """Return -log p(label) of each object, (objects,), with p floored at LEAST_P."""
-    return np.asarray(-np.log(np.maximum(posterior[np.arange(len(label)), label], LEAST_P)))
-
-
 def cross_fitted(log_p: Floats, truth: NDArray[np.int64], picture: NDArray[np.int64], seed: int) -> Rescaled | None:
     """Return log softmax(log_p / T) with T fitted on the objects of other images; None where too few are there.
 
     `log_p` is (objects, classes), `truth` and `picture` (objects,). T minimises -sum log softmax(log_p / T)[truth].
     """
-    pictures, position = np.unique(picture, return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(pictures)) % FOLDS)[position]
-    if len(truth) < FEWEST or len(pictures) < FOLDS:
+    apart = folds(picture, seed)
+    if len(truth) < FEWEST or len(apart) < FOLDS:
         return None
     floored = np.maximum(log_p, np.log(LEAST_P))
     rescaled = np.empty_like(floored)
-    for number in range(FOLDS):
-        apart = fold == number
-        temperature = fit_temperature(floored[~apart], truth[~apart])
-        rescaled[apart] = log_softmax(floored[apart] / temperature, axis=1)
+    for fold in apart:
+        temperature = fit_temperature(floored[~fold], truth[~fold])
+        rescaled[fold] = log_softmax(floored[fold] / temperature, axis=1)
     return Rescaled(rescaled, fit_temperature(floored, truth))
 
 

@@ -92,14 +92,14 @@ def load_objects(instances: Path, committee: Committee) -> Objects:
     """Read the objects; where the dataset has no truth, what people agreed on in the random part is the truth."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE)
-    truth, against, gold = _positions(table["truth"], classes), TRUTH, committee.gold
+    truth, against, gold = records.class_positions(table["truth"], classes), TRUTH, committee.gold
     if not (truth >= 0).any():
         truth, against = np.where(gold.sampled, gold.label, -1), BY_PEOPLE
     return Objects(
         table["instance_id"].combine_chunks(),
         _texts(table["image_id"]),
         _texts(table["image_path"]),
-        _positions(table["given"], classes),
+        records.class_positions(table["given"], classes),
         truth,
         gold.picture,
         against if (truth >= 0).any() else "",
@@ -118,7 +118,7 @@ def load_judges(places: Places, objects: Objects, committee: Committee) -> list[
     if places.reviewed is not None and objects.against == TRUTH:
         judges += _people(places.reviewed, objects, classes)
     majority = _decisions(records.majority_beside(places.consensus), objects)
-    judges.append(Judge("majority", "", _positions(majority["label"], classes), everyone))
+    judges.append(Judge("majority", "", records.class_positions(majority["label"], classes), everyone))
     label, accepted, _ = consensus_of(places.consensus, objects, committee, classes)
     judges.append(Judge("consensus", "", label, everyone))
     judges.append(Judge("consensus, accepted", "", label, accepted))
@@ -142,7 +142,7 @@ def consensus_of(
     not know, and whether that would have been accepted.
     """
     table = _decisions(consensus, objects)
-    label = _positions(table["label"], classes)
+    label = records.class_positions(table["label"], classes)
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
     seen = committee.gold.seen
@@ -168,7 +168,7 @@ def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Ju
         mine = table.filter(pc.equal(table["labeler"], name))
         rows = pc.index_in(mine["instance_id"], value_set=objects.instance_ids).to_numpy().astype(np.int64)
         answer, asked = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
-        answer[rows], asked[rows] = _positions(mine["label"], classes), True
+        answer[rows], asked[rows] = records.class_positions(mine["label"], classes), True
         judges.append(Judge(name, "human", answer, asked))
     return judges
 
@@ -184,8 +184,3 @@ def _decisions(path: Path, objects: Objects) -> pa.Table:
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     return np.asarray(column.to_numpy(), dtype=object)
-
-
-def _positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
-    found = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
-    return np.asarray(pc.fill_null(found, -1).to_numpy().astype(np.int64))

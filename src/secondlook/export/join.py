@@ -65,7 +65,7 @@ def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:
     """Return the posterior of the label that stands; null where the decisions do not hold it."""
-    column = pc.fill_null(pc.index_in(table["label"], value_set=pa.array(classes, pa.string())), -1).to_numpy()
+    column = records.class_positions(table["label"], classes)
     lists = table["posterior"].combine_chunks()
     known = pc.fill_null(pc.equal(pc.list_value_length(lists), len(classes)), False).to_numpy(zero_copy_only=False)
     same = pc.fill_null(pc.equal(table["label"], table["proposal"]), False).to_numpy()

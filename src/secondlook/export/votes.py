@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import records
-from secondlook.errors import DataError
 
 Ballots = Mapping[str, tuple[pa.Array, pa.Array]]
 _COLUMNS = ("instance_id", "labeler", "label", "confidence")
@@ -21,10 +20,7 @@ def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
     parts: dict[str, list[pa.Table]] = {}
     for path in paths:
         table = records.read(path, records.VOTE).select(_COLUMNS).replace_schema_metadata(None)
-        known = pc.is_in(table["instance_id"], value_set=instance_ids)
-        if not pc.all(known).as_py() and len(table):
-            stranger = table["instance_id"].filter(pc.invert(known))[0]
-            raise DataError(f"{path}: votes on {stranger}, which is no object of this dataset; label again.")
+        records.object_positions(path, table, instance_ids)  # refuses strangers
         for labeler in table["labeler"].unique().to_pylist():
             parts.setdefault(labeler, []).append(table.filter(pc.equal(table["labeler"], labeler)))
     return {labeler: _beside(pa.concat_tables(tables), instance_ids) for labeler, tables in parts.items()}

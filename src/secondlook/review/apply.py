@@ -168,15 +168,20 @@ def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _conflicts(rows: list[dict[str, Any]], dataset: _Dataset) -> list[dict[str, Any]]:
+def labels_said(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the labels that people gave each reviewed object, none where nobody could tell."""
     said: dict[str, set[str]] = {}
     for row in rows:
-        if row["label"] is not None:
-            said.setdefault(row["instance_id"], set()).add(row["label"])
+        said.setdefault(row["instance_id"], set()).update([] if row["label"] is None else [row["label"]])
+    return said
+
+
+def _conflicts(rows: list[dict[str, Any]], dataset: _Dataset) -> list[dict[str, Any]]:
+    said = labels_said(rows)
     return [
         {**row, "image_path": dataset.rows[row["instance_id"]]["image_path"]}
         for row in rows
-        if len(said.get(row["instance_id"], ())) > 1
+        if len(said[row["instance_id"]]) > 1
     ]
 
 

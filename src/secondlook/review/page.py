@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from secondlook import files, images, progress, records
 from secondlook.config import ReviewOptions
@@ -27,14 +25,6 @@ _HERE = Path(__file__).parent
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One page: its name and the data that its script shows."""
-
-    name: str
-    data: dict[str, Any]
-
-
 def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
     """Write `queue.parquet`, `index.html` and a page per batch to folder `out`; pages of an earlier run go."""
     objects = queue.load_objects(results)
@@ -45,49 +35,49 @@ def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
     records.write(out / "queue.parquet", table, records.QUEUE, taxonomy=taxonomy, made_by=made_by)
     written = []
     for batch in _batches(results, objects, queued, options):
-        files.write_text(out / f"{batch.name}.html", _render("page.html", batch.data))
+        files.write_text(out / f"{batch['name']}.html", _render("page.html", batch))
         written.append(_entry(batch))
     for leftover in out.glob("batch-*.html"):
         if leftover.stem not in {entry["name"] for entry in written}:
             leftover.unlink()
-    about = {"task": results.name, "batches": written, "objects": len(objects.table), "seen": _seen(objects)}
-    about["folder"] = f"{options.decisions}/{results.name}/"
+    about = {
+        "task": results.name,
+        "batches": written,
+        "objects": len(objects.table),
+        "seen": int((objects.table["state"] != "").sum()),
+        "folder": f"{options.decisions}/{results.name}/",
+    }
     files.write_text(out / "index.html", _render("index.html", about))
     progress.say(f"review: {len(queued)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}")
 
 
-def _seen(objects: Objects) -> int:
-    return int((objects.table["state"] != "").sum())
-
-
-def _entry(batch: Batch) -> dict[str, Any]:
-    items = batch.data["items"]
+def _entry(batch: dict[str, Any]) -> dict[str, Any]:
+    items = batch["items"]
     drawn = sum(item["sample"] == "random" for item in items)
-    return {"name": batch.name, "key": batch.data["key"], "objects": len(items), "drawn": drawn}
+    return {"name": batch["name"], "key": batch["key"], "objects": len(items), "drawn": drawn}
 
 
-def _batches(results: Path, objects: Objects, queued: pd.DataFrame, options: ReviewOptions) -> Iterator[Batch]:
-    labelers = list(records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {}))
-    labelers = [name for name in labelers if (results / "label" / name).is_dir()]
+def _batches(results: Path, objects: Objects, queued: pd.DataFrame, options: ReviewOptions) -> Iterator[dict[str, Any]]:
+    """Yield what the script of each page shows."""
+    named = records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {})
+    labelers = [name for name in named if (results / "label" / name).is_dir()]
     position = {name: row for row, name in enumerate(objects.table["instance_id"])}
     starts = range(0, len(queued), options.batch_size)
     for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
         part = queued.iloc[start : start + options.batch_size]
         rows = objects.table.iloc[[position[name] for name in part["instance_id"]]].reset_index(drop=True)
         shown = pd.concat([rows, part[["sample", "probability", "reason"]].reset_index(drop=True)], axis=1)
-        name = f"batch-{number:03d}"
-        data = {
+        key = json.dumps([results.name, list(part["instance_id"]), list(objects.classes)])
+        yield {
             "task": results.name,
-            "name": name,
-            "of": len(starts),
+            "name": f"batch-{number:03d}",
+            "key": hashlib.blake2b(key.encode()).hexdigest()[:20],
             "classes": list(objects.classes),
             "columns": list(COLUMNS),
             "undone": UNDONE,
             "pictures": _pictures(shown, options.picture_px),
             "items": list(_items(results, shown, labelers, objects)),
         }
-        digest = hashlib.blake2b(json.dumps([results.name, list(part["instance_id"]), data["classes"]]).encode())
-        yield Batch(name, {**data, "key": digest.hexdigest()[:20]})
 
 
 def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Objects) -> Iterator[dict[str, Any]]:
@@ -114,13 +104,9 @@ def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Obj
 
 
 def _votes(folder: Path, shown: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for shard, rows in shown.groupby("shard"):
-        wanted = pc.field("instance_id").isin(rows["instance_id"].tolist())
-        table = records.read(folder / f"{int(str(shard)):05d}.parquet", records.VOTE, filters=wanted)
-        columns = ["instance_id", "label", "probabilities", "answer", "status"]
-        found |= {row["instance_id"]: row for row in table.select(columns).to_pylist()}
-    return found
+    table = records.read_objects(folder, records.VOTE, shown["shard"].tolist(), shown["instance_id"].tolist())
+    columns = ["instance_id", "label", "probabilities", "answer", "status"]
+    return {row["instance_id"]: row for row in table.select(columns).to_pylist()}
 
 
 def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """Who is looked at first: what a look is worth, and a random part that keeps every estimate and the promise valid."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from secondlook import images, likeness, records
 from secondlook.config import ReviewOptions
 from secondlook.errors import DataError
+from secondlook.review.apply import labels_said
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
 DIFFER = "people differ"
@@ -59,19 +58,20 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.Da
     open_rows = np.flatnonzero((objects.table["state"] != "seen").to_numpy())
     total = min(options.batch_size * options.batches, len(open_rows))
     ids = objects.table["instance_id"].to_numpy()
-    fraction = np.array([records.review_fraction(name) for name in ids[open_rows]])
+    fraction = np.array([records.review_fraction(name) for name in ids])
     differ = (objects.table["state"] == "differ").to_numpy()
-    by_fraction = open_rows[np.argsort(fraction, kind="stable")]
+    by_fraction = open_rows[np.argsort(fraction[open_rows], kind="stable")]
     drawn = by_fraction[~differ[by_fraction]][: round(total * options.random_fraction)]
     benefit = _benefit(objects)
     rest = np.setdiff1d(open_rows, drawn)
     rest = rest[np.lexsort((ids[rest], -benefit[rest], ~differ[rest]))][: total - len(drawn)]
     leader = _leaders(objects, results, rest, options.near_duplicate_bits)
     rest = rest[np.argsort(leader, kind="stable")]
-    group = {row: ids[row] for row in drawn} | dict(zip(rest, ids[rest][_first(np.sort(leader))], strict=True))
+    leader = np.sort(leader)
+    group = {row: ids[row] for row in drawn} | dict(zip(rest, ids[rest][np.searchsorted(leader, leader)], strict=True))
     order = _interleaved(drawn, rest)
     is_drawn = np.isin(order, drawn)
-    reached = max((records.review_fraction(ids[row]) for row in drawn), default=0.0)
+    reached = fraction[drawn].max(initial=0.0)
     return pd.DataFrame(
         {
             "instance_id": ids[order],
@@ -117,11 +117,6 @@ def load_crops(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
     return records.load_crops(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
 
 
-def _first(leader: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each of sorted leaders the position at which its group begins."""
-    return np.searchsorted(leader, leader)
-
-
 def _interleaved(drawn: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.int64]:
     place = np.concatenate([(np.arange(len(part)) + 0.5) / max(1, len(part)) for part in (drawn, rest)])
     return np.asarray(np.concatenate([drawn, rest])[np.argsort(place, kind="stable")], dtype=np.int64)
@@ -141,9 +136,5 @@ def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
 def _states(reviewed: Path) -> dict[str, str]:
     if not reviewed.exists():
         return {}
-    table = records.read(reviewed, records.REVIEW)
-    said: dict[str, set[str]] = {}
-    rows: Sequence[Any] = zip(table["instance_id"].to_pylist(), table["label"].to_pylist(), strict=True)  # type: ignore[assignment]
-    for instance_id, label in rows:
-        said.setdefault(instance_id, set()).update([label] if label is not None else [])
-    return {instance_id: "differ" if len(labels) > 1 else "seen" for instance_id, labels in said.items()}
+    rows = records.read(reviewed, records.REVIEW).select(["instance_id", "label"]).to_pylist()
+    return {name: "differ" if len(labels) > 1 else "seen" for name, labels in labels_said(rows).items()}

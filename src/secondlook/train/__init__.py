@@ -1,15 +1,14 @@
 """Stage `train`: reference crops become a classifier, kept as a folder that timm can load."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook import files, inference, progress, records
 from secondlook.checkpoints import create_timm, timm_input
-from secondlook.config import ClassifierOptions
-from secondlook.taxonomy import Taxonomy
+from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
 from secondlook.train.loop import Epoch, Trainer, say_best
 
@@ -36,7 +35,8 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
         take(rows, validation, taxonomy),
         after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
     )
-    files.write_text(out / "labels.json", labels_json(taxonomy, options, len(training), len(validation)))
+    about = {"classes": list(taxonomy.classes), "input_px": options.input_px}
+    files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     files.write_text(out / "config.json", timm_config(model, options, mean, std))
     _write_weights(out / "model.safetensors", best)
     say_best(history, len(training), len(validation))
@@ -58,11 +58,12 @@ def metrics_csv(history: Sequence[Epoch]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def labels_json(taxonomy: Taxonomy, options: ClassifierOptions, training: int, validation: int) -> str:
-    """Return the classes in the order of the outputs, and what the classifier was trained with."""
+def labels_json(
+    about: Mapping[str, Any], options: ClassifierOptions | VlmTrainingOptions, training: int, validation: int
+) -> str:
+    """Return what a model is `about`, its classes first, in the order of its outputs, and how it was trained."""
     content = {
-        "classes": list(taxonomy.classes),
-        "input_px": options.input_px,
+        **about,
         "trained_on": training,
         "validated_on": validation,
         "options": options.model_dump(),

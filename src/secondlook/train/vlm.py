@@ -1,6 +1,5 @@
 """Stage `train`, kind `vlm`: reference crops become a fine-tuned VLM, or LoRA adapters of one."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook import files, inference, progress, records, vlm
 from secondlook.config import VlmTrainingOptions
 from secondlook.question import Question, ask, default_prompt
-from secondlook.train import metrics_csv
+from secondlook.train import labels_json, metrics_csv
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
 from secondlook.train.loop import say_best
 from secondlook.train.scratch import build
@@ -48,7 +47,8 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
         take(rows, validation, taxonomy),
         after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
     )
-    files.write_text(out / "labels.json", _labels_json(question, options, len(training), len(validation)))
+    about = {"classes": list(question.classes), "question": question.text}
+    files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
     say_best(history, len(training), len(validation))
 
@@ -84,18 +84,6 @@ def _with_adapters(model: Any, options: VlmTrainingOptions) -> Any:
         revision=options.revision,
     )
     return get_peft_model(model, config)
-
-
-def _labels_json(question: Question, options: VlmTrainingOptions, training: int, validation: int) -> str:
-    """Return the classes, what was asked, and what the VLM was trained with."""
-    content = {
-        "classes": list(question.classes),
-        "question": question.text,
-        "trained_on": training,
-        "validated_on": validation,
-        "options": options.model_dump(),
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _write_checkpoint(out: Path, learner: Learner, best: dict[str, "torch.Tensor"]) -> None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from secondlook import images, records
 from secondlook.config import VlmOptions
 from secondlook.errors import UsageError
@@ -51,8 +49,7 @@ def _stored(crops: Path) -> list[Shown]:
 
 
 def _from_images(instances: Path, options: VlmOptions, shard: int | None) -> list[Shown]:
-    chosen = None if shard is None else pc.field("shard") == shard
-    rows = records.read(instances, records.INSTANCE, filters=chosen).select(_IMAGE_COLUMNS).to_pylist()
+    rows = records.read_shard(instances, shard, _IMAGE_COLUMNS)
     read_image = lru_cache(_IMAGES_KEPT)(images.read_rgb)
     # a crop without a margin is its box, a marked box without one its whole image
     margin = options.margin if options.margin is not None else math.inf if options.view == "box" else 0.0
