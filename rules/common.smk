@@ -4,9 +4,9 @@ from secondlook.workflow import (
     CLASSIFIER_FILES,
     DEMO,
     EXPORT_FILES,
-    REFERENCE,
     TABLES,
     Run,
+    learned_files,
     options,
 )
 from snakemake.exceptions import WorkflowError
@@ -20,8 +20,11 @@ except UsageError as error:
 wildcard_constraints:
     task=RUN.one_of(RUN.tasks),
     encoder=RUN.one_of(RUN.config.encoders),
+    imported=RUN.one_of(RUN.imported()),
     classifier=RUN.one_of(RUN.config.classifiers),
     vlm=RUN.one_of(RUN.config.vlms),
+    prototype=RUN.one_of(RUN.learned("prototype")),
+    probe=RUN.one_of(RUN.learned("probe")),
     labeler=RUN.one_of(RUN.config.labelers),
     part="reference|[0-9]{5}",
     fetched=RUN.one_of(RUN.config.fetch.sources),

@@ -1,10 +1,6 @@
 rule crop:
     input:
-        lambda wildcards: (
-            f"{RESULTS}/ingest/reference.parquet"
-            if wildcards.part == REFERENCE
-            else f"{RESULTS}/ingest/instances.parquet"
-        ),
+        lambda wildcards: RUN.instances(wildcards.task, wildcards.part),
     output:
         f"{RESULTS}/crop/{{part}}.parquet",
     log:
@@ -18,24 +14,17 @@ rule crop:
         mem_mb=2000,
         runtime=60,
     params:
-        shard=lambda wildcards: (
-            "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}"
-        ),
         options=options(RUN.config.crop),
     message:
         "crop: part {wildcards.part} of {wildcards.task}"
     shell:
-        "secondlook crop {input} --out {output} {params.shard} --options {params.options:q} "
+        "secondlook crop {input} --out {output} --options {params.options:q} "
         "--threads {threads} 2> {log}"
 
 
 rule cutout:
     input:
-        lambda wildcards: (
-            f"{RESULTS}/ingest/reference.parquet"
-            if wildcards.part == REFERENCE
-            else f"{RESULTS}/ingest/instances.parquet"
-        ),
+        lambda wildcards: RUN.instances(wildcards.task, wildcards.part),
     output:
         f"{RESULTS}/crop/cutout/{{part}}.parquet",
     log:
@@ -50,12 +39,9 @@ rule cutout:
         runtime=lambda wildcards, attempt: attempt * RUN.config.cutout.resources.runtime,
         gpu=RUN.config.cutout.resources.gpus,
     params:
-        shard=lambda wildcards: (
-            "" if wildcards.part == REFERENCE else f"--shard {int(wildcards.part)}"
-        ),
         options=options(RUN.config.cutout),
     message:
         "cutout: part {wildcards.part} of {wildcards.task}"
     shell:
-        "secondlook crop {input} --view cutout --out {output} {params.shard} --options {params.options:q} "
+        "secondlook crop {input} --view cutout --out {output} --options {params.options:q} "
         "--threads {threads} 2> {log}"

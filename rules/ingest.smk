@@ -8,6 +8,7 @@ rule ingest:
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",
+        shards=[f"{RESULTS}/ingest/shards/{part}.parquet" for part in RUN.shards()],
     log:
         "logs/{task}/ingest.log",
     benchmark:
@@ -20,9 +21,10 @@ rule ingest:
         runtime=30,
     params:
         rejects=f"{RESULTS}/ingest/rejects.parquet",
+        shards=f"{RESULTS}/ingest/shards",
         options=options(RUN.ingest_options()),
     message:
         "ingest: read the dataset of {wildcards.task}"
     shell:
         "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {params.rejects} "
-        "--reference {output.reference} --options {params.options:q} 2> {log}"
+        "--reference {output.reference} --shards {params.shards} --options {params.options:q} 2> {log}"

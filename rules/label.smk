@@ -12,7 +12,7 @@ rule label:
         f"{RESULTS}/benchmark/label.{{labeler}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: 1
+    threads: lambda wildcards: RUN.config.labelers[wildcards.labeler].resources.cpus
     resources:
         mem_mb=lambda wildcards, attempt: attempt
         * RUN.config.labelers[wildcards.labeler].resources.mem_mb,
@@ -20,9 +20,7 @@ rule label:
         * RUN.config.labelers[wildcards.labeler].resources.runtime,
         gpu=lambda wildcards: RUN.config.labelers[wildcards.labeler].resources.gpus,
     params:
-        learned=lambda wildcards: RUN.label_arguments(
-            wildcards.task, wildcards.labeler, wildcards.part
-        ),
+        learned=lambda wildcards: RUN.label_arguments(wildcards.task, wildcards.labeler),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.labeler]),
     message:
         "label: {wildcards.labeler} on part {wildcards.part} of {wildcards.task}"

@@ -9,7 +9,7 @@ rule train:
         f"{RESULTS}/benchmark/train.{{classifier}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: 1
+    threads: lambda wildcards: RUN.config.classifiers[wildcards.classifier].resources.cpus
     resources:
         mem_mb=lambda wildcards, attempt: attempt
         * RUN.config.classifiers[wildcards.classifier].resources.mem_mb,
@@ -40,7 +40,7 @@ rule train_vlm:
         f"{RESULTS}/benchmark/train.{{vlm}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: 1
+    threads: lambda wildcards: RUN.config.vlms[wildcards.vlm].resources.cpus
     resources:
         mem_mb=lambda wildcards, attempt: attempt
         * RUN.config.vlms[wildcards.vlm].resources.mem_mb,
@@ -56,3 +56,61 @@ rule train_vlm:
     shell:
         "secondlook train {input} --kind vlm --out {params.folder} --prompt {params.prompt:q} "
         "--options {params.options:q} --threads {threads} 2> {log}"
+
+
+rule train_prototype:
+    input:
+        lambda wildcards: RUN.reference_vectors(
+            wildcards.task, RUN.config.labelers[wildcards.prototype].encoder
+        ),
+    output:
+        [f"{RESULTS}/train/{{prototype}}/{name}" for name in learned_files("prototype")],
+    log:
+        "logs/{task}/train/{prototype}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/train.{{prototype}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RUN.config.labelers[wildcards.prototype].resources.cpus
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt
+        * RUN.config.labelers[wildcards.prototype].resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt
+        * RUN.config.labelers[wildcards.prototype].resources.runtime,
+    params:
+        folder=subpath(output[0], parent=True),
+        options=lambda wildcards: options(RUN.config.labelers[wildcards.prototype]),
+    message:
+        "train: {wildcards.prototype} for {wildcards.task}"
+    shell:
+        "secondlook train {input} --kind prototype --out {params.folder} --options {params.options:q} "
+        "--threads {threads} 2> {log}"
+
+
+rule train_probe:
+    input:
+        lambda wildcards: RUN.reference_vectors(
+            wildcards.task, RUN.config.labelers[wildcards.probe].encoder
+        ),
+    output:
+        [f"{RESULTS}/train/{{probe}}/{name}" for name in learned_files("probe")],
+    log:
+        "logs/{task}/train/{probe}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/train.{{probe}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RUN.config.labelers[wildcards.probe].resources.cpus
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt
+        * RUN.config.labelers[wildcards.probe].resources.mem_mb,
+        runtime=lambda wildcards, attempt: attempt
+        * RUN.config.labelers[wildcards.probe].resources.runtime,
+    params:
+        folder=subpath(output[0], parent=True),
+        options=lambda wildcards: options(RUN.config.labelers[wildcards.probe]),
+    message:
+        "train: {wildcards.probe} for {wildcards.task}"
+    shell:
+        "secondlook train {input} --kind probe --out {params.folder} --options {params.options:q} "
+        "--threads {threads} 2> {log}"

@@ -1,6 +1,7 @@
 """What the tests share: the command line in process, small images and datasets, and the real data where it is."""
 
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -49,15 +50,20 @@ def secondlook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     return run
 
 
+def forget(out: Path) -> None:
+    """Have the next command compute `out` again, although the same was made there before."""
+    shutil.rmtree(out.parent / ".kept", ignore_errors=True)
+
+
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each image was decoded so far, by file name."""
     times: Counter[str] = Counter()
     read = images.read_rgb
 
-    def counted(path: Path) -> images.Pixels:
+    def counted(path: Path, **how: int) -> images.Pixels:
         times[path.name] += 1
-        return read(path)
+        return read(path, **how)
 
     monkeypatch.setattr(images, "read_rgb", counted)
     return times
@@ -100,6 +106,7 @@ class Ingested:
     out: Path
     rejects: Path
     reference: Path
+    shards: Path
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
@@ -130,8 +137,9 @@ def ingest(secondlook: Command, folder: Path, document: Any, *, options: str = "
     for place in places:
         place.unlink(missing_ok=True)
     out, rejects, reference = places
-    arguments = ("--out", out, "--rejects", rejects, "--reference", reference, "--options", options)
-    return Ingested(secondlook("ingest", "--task", task_file, *arguments), *places)
+    shards = folder / "shards"
+    arguments = ("--out", out, "--rejects", rejects, "--reference", reference, "--shards", shards)
+    return Ingested(secondlook("ingest", "--task", task_file, *arguments, "--options", options), *places, shards)
 
 
 def box(number: int | str, image: int | str = 1, category: int | None = 1, **other: Any) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def write_decisions(path: Path, rows: Rows, classes: Any, made_by: Mapping[str, 
 
 
 def write_crops(path: Path, rows: Rows, classes: Any) -> Path:
-    """Write crops; a row has `instance_id`, `pixels` (RGB) and, if it matters, `image_id` and `trusted`."""
+    """Write crops; a row has `instance_id`, `pixels` (RGB) and, if it matters, `image_id`, `trusted` and `source`."""
     filled = []
     for row in rows:
         pixels = row["pixels"]
@@ -72,6 +72,7 @@ def write_crops(path: Path, rows: Rows, classes: Any) -> Path:
                 "instance_id": row["instance_id"],
                 "image_id": row.get("image_id", row["instance_id"]),
                 "trusted": row.get("trusted"),
+                "source": row.get("source"),
                 "width": pixels.shape[1],
                 "height": pixels.shape[0],
                 "image": cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(),
@@ -82,14 +83,26 @@ def write_crops(path: Path, rows: Rows, classes: Any) -> Path:
 
 
 def write_embeddings(
-    path: Path, vectors: Mapping[str, Sequence[float]], trusted: Mapping[str, str], classes: Any, **made_by: Any
+    path: Path,
+    vectors: Mapping[str, Sequence[float]],
+    trusted: Mapping[str, str],
+    classes: Any,
+    *,
+    images: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
+    **made_by: Any,
 ) -> Path:
-    """Write embeddings: object -> vector, and object -> class for those of the reference."""
-    matrix = np.array(list(vectors.values()), dtype=np.float32).reshape(len(vectors), -1 if vectors else 1)
+    """Write embeddings: object -> vector, and object -> class for those of the reference.
+
+    `images` says in which image an object lies, each in its own when left out; `sources` where it comes from.
+    """
+    matrix = np.array(list(vectors.values()), dtype=np.float16).reshape(len(vectors), -1 if vectors else 1)
     record = records.embedding(matrix.shape[1])
     columns = [
         pa.array(list(vectors), pa.string()),
+        pa.array([(images or {}).get(name, name) for name in vectors], pa.string()),
         pa.array([trusted.get(name) for name in vectors], pa.string()),
+        pa.array([(sources or {}).get(name) for name in vectors], pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]),
     ]
     write(path, pa.Table.from_arrays(columns, schema=record.schema), record, classes, {"stage": "embed", **made_by})

@@ -20,8 +20,8 @@ from secondlook.crossfit import log_loss
 from secondlook.evaluate import worth
 from secondlook.evaluate.calibration import EDGES, bins, cross_fitted
 from secondlook.evaluate.intervals import Draws, Statistic, shares
-from secondlook.evaluate.label_errors import suspect
 from secondlook.evaluate.scores import Answers, compare_all
+from secondlook.label_errors import suspect
 from secondlook.workflow import TABLES
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -194,7 +194,7 @@ def test_a_sound_config_says_what_would_run_and_what_is_missing(
     assert result.out.splitlines() == [
         "config.yaml: sound",
         "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
-        "  would run: ingest 1, crop 4, train 0, embed 4, label 3, consensus 1, evaluate 1, review 2, export 1, "
+        "  would run: ingest 1, crop 4, train 1, embed 4, label 3, consensus 1, evaluate 1, review 2, export 1, "
         "report 1",
         "  missing: signs.json; place the data there, or correct the path in signs.yaml",
     ]
@@ -241,7 +241,7 @@ def test_the_plan_counts_what_it_can(secondlook: Command, monkeypatch: pytest.Mo
     after = secondlook("plan")
 
     assert before.out.splitlines() == [
-        "task signs: 18 jobs in 3 shards",
+        "task signs: 19 jobs in 3 shards",
         "  objects: not known before `ingest`; run again then",
     ]
     assert after.out.splitlines()[1:] == [

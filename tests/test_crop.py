@@ -1,6 +1,7 @@
 """Crop: every object of a shard cut out of images that are decoded once."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 
 from conftest import Command, Ingested, box, coco, ingest, picture
 from make_records import noise, read_rows
+from secondlook import crops, images
+from secondlook.errors import DataError
 
 PNG = "encoding: png, upscale_px: 0"
 Array = NDArray[np.uint8]
@@ -137,12 +140,19 @@ def test_shards_together_are_the_whole(secondlook: Command, tmp_path: Path) -> N
     done = ingest(secondlook, tmp_path, document, options="{shards: 3}")
 
     whole = crops_of(secondlook, done, "")
-    parts = [crops_of(secondlook, done, "", "--shard", shard) for shard in range(3)]
+    parts = [crops_of(secondlook, replace(done, out=shard), "") for shard in sorted(done.shards.iterdir())]
 
-    assert all(parts)
+    assert [len(part) > 0 for part in parts] == [True] * 3
     assert sum(map(len, parts)) == 36
     assert {number: row for part in parts for number, row in part.items()} == whole
-    assert crops_of(secondlook, done, "", "--shard", 99) == {}
+
+
+def test_a_shard_without_objects_is_an_empty_file(secondlook: Command, tmp_path: Path) -> None:
+    done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 0)], [box(1, 0)], ["stop"]), options="{shards: 3}")
+
+    parts = [crops_of(secondlook, replace(done, out=shard), "") for shard in sorted(done.shards.iterdir())]
+
+    assert sorted(map(len, parts)) == [0, 0, 1]
 
 
 def test_threads_do_not_change_a_byte(secondlook: Command, tmp_path: Path) -> None:
@@ -226,3 +236,121 @@ def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_pat
         trusted[name] = [row["trusted"] for row in read_rows(tmp_path / f"{name}.parquet")]
 
     assert trusted == {"objects": [None], "reference": ["stop"]}
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------
+
+SMOOTH = cv2.resize(noise(6, 16, 12), (1600, 1200), interpolation=cv2.INTER_CUBIC)
+LARGE, LONG, SMALL = [200, 100, 900, 700], [100, 100, 1200, 250], [300, 300, 150, 120]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "margin", "reduced"),
+    [
+        pytest.param([LARGE], 0, 8, id="900 px are more than 8 times 100"),
+        pytest.param([LARGE, LONG], 0, 8, id="the longer side counts"),
+        pytest.param([LARGE, [300, 300, 450, 120]], 0, 4, id="450 px: a quarter is enough"),
+        pytest.param([LARGE, [300, 300, 399, 120]], 0, 2, id="399 px: a half"),
+        pytest.param([LARGE, SMALL], 0, 1, id="one object needs every px"),
+        pytest.param([SMALL], 0.5, 2, id="a margin adds px"),
+    ],
+)
+def test_images_without_small_objects_are_decoded_smaller(
+    secondlook: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    boxes: list[list[float]],
+    margin: float,
+    reduced: int,
+) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "1.jpg"), SMOOTH[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
+    annotations = [box(number, bbox=xywh) for number, xywh in enumerate(boxes)]
+    done = ingest(secondlook, tmp_path, coco([{"id": 1, "file_name": "1.jpg"}], annotations, ["stop"]))
+    asked: list[int] = []
+    read = images.read_rgb
+
+    def seen(path: Path, *, reduced: int = 1) -> Array:
+        asked.append(reduced)
+        return read(path, reduced=reduced)
+
+    monkeypatch.setattr(images, "read_rgb", seen)
+    small = crops_of(secondlook, done, f"{PNG}, max_px: 100, margin: {margin}")
+    full = crops_of(secondlook, done, f"{PNG}, margin: {margin}")
+
+    assert asked == [reduced, 1]
+    for number, row in small.items():
+        height, width = decoded(full[number]).shape[:2]
+        size = (round(width * 100 / max(width, height)), round(height * 100 / max(width, height)))
+        assert (row["width"], row["height"]) == size
+        expected = cv2.resize(decoded(full[number]), size, interpolation=cv2.INTER_AREA)
+        apart = np.abs(decoded(row).astype(int) - expected).mean()
+        assert apart < 4, "what a full decode shrinks to, but for half a px at the edges"
+
+
+@pytest.mark.parametrize("options", ["", "margin: 0.3", "max_px: 40", "upscale_px: 60"])
+def test_crops_by_reference_show_the_pixels_of_copies(
+    secondlook: Command, tmp_path: Path, decoded: Counter[str], options: str
+) -> None:
+    pictures = [picture(tmp_path, number, f"{number}.png", width=90, height=70) for number in range(3)]
+    boxes = [box(number, number % 3, bbox=[number, 5, 20 + 5 * number, 30]) for number in range(9)]
+    done = ingest(secondlook, tmp_path, coco(pictures, boxes, ["stop"]))
+    copies, places = tmp_path / "copies.parquet", tmp_path / "places.parquet"
+    for out, store in ((copies, "copy"), (places, "reference")):
+        arguments = ("--out", out, "--options", f"{{store: {store}, encoding: png, {options}}}")
+        assert secondlook("crop", done.out, *arguments).code == 0
+    assert sum(decoded.values()) == 3, "places are written without looking at an image"
+    assert places.stat().st_size < copies.stat().st_size / 5
+
+    def shown(path: Path) -> dict[str, Array]:
+        batches = list(crops.batches(path, 4, lambda pixels: images.resize(pixels, 32, "squash")))
+        assert [len(batch.pixels) for batch in batches] == [4, 4, 1]
+        names = [name for batch in batches for name in batch.rows["instance_id"].to_pylist()]
+        return dict(zip(names, np.concatenate([batch.pixels for batch in batches]), strict=True))
+
+    as_copied, as_cut = shown(copies), shown(places)
+    assert sum(decoded.values()) == 6, "each image once more"
+    assert as_copied.keys() == as_cut.keys()
+    assert all(np.array_equal(as_copied[name], as_cut[name]) for name in as_copied)
+    rows = zip(read_rows(copies), read_rows(places), strict=True)
+    assert all((copy["width"], copy["height"]) == (place["width"], place["height"]) for copy, place in rows)
+
+
+def test_an_image_that_is_gone_is_named_when_its_crops_are_cut_again(secondlook: Command, tmp_path: Path) -> None:
+    done = one_picture(secondlook, tmp_path, noise(1, 60, 60), [[2, 3, 20, 24]])
+    out = tmp_path / "places.parquet"
+    assert secondlook("crop", done.out, "--out", out, "--options", "{store: reference}").code == 0
+    (tmp_path / "images" / "1.png").unlink()
+
+    with pytest.raises(DataError, match=r"1\.png: the image cannot be decoded; crops with `store: reference` need"):
+        list(crops.batches(out, 4, lambda pixels: pixels))
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------
+
+
+def test_what_was_cut_before_is_put_back_and_nothing_else_is(
+    secondlook: Command, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    pictures = [picture(tmp_path, number) for number in range(2)]
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 2) for number in range(4)], ["stop"]))
+    out = tmp_path / "crops.parquet"
+
+    def crop(options: str = "") -> tuple[int, str]:
+        before = sum(decoded.values())
+        result = secondlook("crop", done.out, "--out", out, "--options", f"{{{options}}}")
+        assert result.code == 0
+        return sum(decoded.values()) - before, result.err
+
+    assert crop()[0] == 2
+    written = out.read_bytes()
+    for path in (out, out.with_name("crops.rejects.parquet")):  # as Snakemake does before it runs a job again
+        path.unlink()
+    again, said = crop()
+    assert (again, out.read_bytes()) == (0, written)
+    assert "nothing is computed again" in said
+    assert crop("quality: 90")[0] == 2, "another option"
+    assert crop()[0] == 2, "what was kept is forgotten when something else is made"
+    picture(tmp_path, 0, seed=9)
+    assert crop()[0] == 2, "an image has changed"
+    assert [path.name.split(".")[0] for path in sorted((tmp_path / ".kept").iterdir())] == ["crops", "crops"]

@@ -114,7 +114,7 @@ def test_pooling_equals_the_model_by_hand(
     crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": picture}], ["stop"])
     folder = checkpoint(name)
     (vector,) = embed(secondlook, crops, tmp_path / "out.parquet", kind=kind, model=str(folder), pooling=pooling)
-    np.testing.assert_allclose(vector, by_hand(folder, kind, picture, pool), atol=1e-4)
+    np.testing.assert_allclose(vector, by_hand(folder, kind, picture, pool), rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("timm_resnet", "timm"), ("resnet", "transformers")])
@@ -135,7 +135,7 @@ def test_batches_do_not_change_vectors_and_rows_keep_their_objects(
     options: dict[str, Any] = {"kind": kind, "model": str(checkpoint(name))}
     one_by_one = embed(secondlook, crops, tmp_path / "one.parquet", batch_size=1, **options)
     by_two = embed(secondlook, crops, tmp_path / "two.parquet", batch_size=2, **options)
-    np.testing.assert_allclose(by_two, one_by_one, atol=1e-4)
+    np.testing.assert_allclose(by_two, one_by_one, rtol=2e-3, atol=2e-4)
     rows = read_rows(tmp_path / "two.parquet")
     assert [row["instance_id"] for row in rows] == [f"o{index}" for index in range(len(SIZES))]
     assert [row["trusted"] for row in rows] == [None, None, "stop", None, None]
@@ -144,7 +144,7 @@ def test_batches_do_not_change_vectors_and_rows_keep_their_objects(
             tmp_path / "alone.parquet", [{"instance_id": "x", "pixels": noise(index, *size)}], ["stop", "yield"]
         )
         (vector,) = embed(secondlook, alone, tmp_path / "vector.parquet", **options)
-        np.testing.assert_allclose(vector, by_two[index], atol=1e-4)
+        np.testing.assert_allclose(vector, by_two[index], rtol=2e-3, atol=2e-4)
     assert records.taxonomy_of(tmp_path / "two.parquet").classes == ("stop", "yield")
 
 
@@ -213,7 +213,7 @@ def test_geometry(
     folder = checkpoint("dinov2")
     options: dict[str, Any] = {"kind": "transformers", "model": str(folder), "resize": how, "pooling": "cls"}
     (vector,) = embed(secondlook, crops, tmp_path / "out.parquet", **options)
-    np.testing.assert_allclose(vector, by_hand(folder, "transformers", square, lambda t: t[:, 0]), atol=1e-4)
+    np.testing.assert_allclose(vector, by_hand(folder, "transformers", square, lambda t: t[:, 0]), rtol=2e-3, atol=2e-4)
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

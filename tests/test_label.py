@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import tiny_models
-from conftest import Command
+from conftest import Command, forget
 from make_records import Rows, noise, read_rows, write_crops, write_embeddings
 from secondlook import records
 
@@ -21,11 +22,23 @@ Vectors = dict[str, Sequence[float]]
 
 
 def label(secondlook: Command, objects: Path, source: Path, **options: Any) -> Rows:
-    """Let a labeler vote and return its rows."""
+    """Let a labeler vote and return its rows; prototypes and probes learn from the `source` first."""
     out = objects.with_name("votes.parquet")
+    forget(out)
+    if options["kind"] in {"prototype", "probe"}:
+        source = learn(secondlook, source, **options)
     result = secondlook("label", objects, "--source", source, "--out", out, "--options", json.dumps(options))
     assert result.code == 0, result.err
     return read_rows(out)
+
+
+def learn(secondlook: Command, reference: Path, **options: Any) -> Path:
+    """Train a prototype or a probe on reference embeddings and return its folder."""
+    folder = reference.with_name(f"{options['kind']} of {reference.stem}")
+    arguments = ("--kind", options["kind"], "--out", folder, "--options", json.dumps(options))
+    result = secondlook("train", reference, *arguments)
+    assert result.code == 0, result.err
+    return folder
 
 
 def refused(secondlook: Command, objects: Path, source: Path, **options: Any) -> str:
@@ -64,7 +77,7 @@ EDGE = 0.8  # cosine 0.6
 # reference, object, threshold -> answer (None abstains), cosine of the prototypes of stop and yield
 PROTOTYPES: list[Any] = [
     pytest.param(AXES, [2, 0], EDGE, "stop", (1, 0), id="on the prototype; length does not matter"),
-    pytest.param(AXES, [0.6, 0.8], EDGE, "yield", (0.6, 0.8), id="two classes are eligible, the nearer one wins"),
+    pytest.param(AXES, [3, 4], EDGE, "yield", (0.6, 0.8), id="two classes are eligible, the nearer one wins"),
     pytest.param(AXES, [1, 1], EDGE, "stop", (math.sqrt(0.5), math.sqrt(0.5)), id="tie goes to the first class"),
     pytest.param(AXES, [3, -4], EDGE, "stop", (0.6, -0.8), id="cosine 0.6 is s = 0.8: exactly at the threshold"),
     pytest.param(AXES, [0.59, -0.81], EDGE, None, None, id="just below the threshold"),
@@ -145,7 +158,7 @@ def test_neighbours_weigh_by_nearness_and_k_beyond_the_gallery_takes_all(secondl
     near, middle, far = share_of([math.cos(math.radians(angle)) for angle in (20, 50, 80)], 2)
     expected = (np.array([near, middle + far, 0]) * 3 + 1 / 3) / 4
     for (row,) in rows:
-        np.testing.assert_allclose(row["probabilities"], expected, atol=1e-6)
+        np.testing.assert_allclose(row["probabilities"], expected, atol=1e-5)  # vectors are stored as float16
         assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-6)
         assert row["label"] == "yield", "two farther ones outweigh the nearest at this temperature"
 
@@ -157,19 +170,61 @@ def test_ties_in_a_large_reference_go_to_the_first_ids(secondlook: Command, tmp_
     np.testing.assert_allclose(row["probabilities"], (np.array([0, 0, 1]) * 3 + 1 / 3) / 4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["prototype", "neighbours"])
+@pytest.mark.parametrize("kind", ["prototype", "neighbours", "probe"])
 def test_vectors_that_cannot_be_compared_are_refused(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    two = {"r": [1, 0], "s": [0, 1]}
+    classes = {"r": "stop", "s": "yield"}
+    options: dict[str, Any] = {"kind": kind, "encoder": "e"}
     objects = write_embeddings(tmp_path / "o.parquet", {"o": [1, 0]}, {}, CLASSES, revision="one")
-    other = write_embeddings(tmp_path / "other.parquet", {"r": [1, 0]}, {"r": "stop"}, CLASSES, revision="two")
-    nobody = write_embeddings(tmp_path / "nobody.parquet", {"r": [1, 0]}, {}, CLASSES, revision="one")
-    none = write_embeddings(tmp_path / "none.parquet", {}, {}, CLASSES, revision="one")
-    assert "different encoders" in refused(secondlook, objects, other, kind=kind, encoder="e")
-    assert "no reference objects" in refused(secondlook, objects, nobody, kind=kind, encoder="e")
-    assert "no reference objects" in refused(secondlook, objects, none, kind=kind, encoder="e")
-    assert "no such file" in refused(secondlook, objects, tmp_path / "absent.parquet", kind=kind, encoder="e")
+    other = write_embeddings(tmp_path / "other.parquet", two, classes, CLASSES, revision="two")
+    source = other if kind == "neighbours" else learn(secondlook, other, **options)
+    assert "different encoders" in refused(secondlook, objects, source, **options)
+    assert "no such file" in refused(secondlook, tmp_path / "absent.parquet", source, **options)
 
 
-@pytest.mark.parametrize("kind", ["prototype", "neighbours"])
+@pytest.mark.parametrize("kind", ["prototype", "neighbours", "probe"])
+def test_vectors_of_another_version_are_refused(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    objects, reference = toy(tmp_path, {"o": [1, 0]}, AXES)
+    source = reference if kind == "neighbours" else learn(secondlook, reference, kind=kind)
+    pq.write_table(pq.read_table(objects).drop_columns(["image_id"]), objects)
+    assert "columns of another version" in refused(secondlook, objects, source, kind=kind, encoder="e")
+
+
+@pytest.mark.parametrize("kind", ["prototype", "neighbours", "probe"])
+def test_a_reference_that_teaches_nothing_is_refused(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    objects = write_embeddings(tmp_path / "o.parquet", {"o": [1, 0]}, {}, CLASSES)
+    for vectors in ({"r": [1, 0]}, {}):
+        nobody = write_embeddings(tmp_path / "nobody.parquet", vectors, {}, CLASSES)
+        if kind == "neighbours":
+            assert "no reference objects" in refused(secondlook, objects, nobody, kind=kind, encoder="e")
+        else:
+            result = secondlook("train", nobody, "--kind", kind, "--out", tmp_path / "learned")
+            assert (result.code, "no reference objects" in result.err) == (1, True)
+
+
+@pytest.mark.parametrize("kind", ["prototype", "probe"])
+def test_a_source_that_was_not_trained_names_the_way_out(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    objects, reference = toy(tmp_path, {"o": [1, 0]}, AXES)
+    other = learn(secondlook, reference, kind="probe" if kind == "prototype" else "prototype")
+    for source in (reference, tmp_path / "absent", other):
+        sentence = refused(secondlook, objects, source, kind=kind, encoder="e")
+        assert f"is no folder of `secondlook train --kind {kind}`" in sentence
+        assert str(source) in sentence
+
+
+def test_imported_vectors_pass_when_all_but_the_weights_is_known(secondlook: Command, tmp_path: Path) -> None:
+    made = {"options": {"pooling": "mean"}, "revision": "abc"}
+    objects = write_embeddings(tmp_path / "o.parquet", {"o": [1, 0]}, {}, CLASSES, **made)
+    for options, passes in (({"pooling": "mean"}, True), ({"pooling": "cls"}, False)):
+        said = {"options": options, "revision": "imported:123"}
+        known = write_embeddings(tmp_path / "r.parquet", {"r": [1, 0]}, {"r": "stop"}, CLASSES, **said)
+        if passes:
+            assert label(secondlook, objects, known, kind="neighbours", encoder="e")[0]["label"] == "stop"
+        else:
+            assert "different encoders" in refused(secondlook, objects, known, kind="neighbours", encoder="e")
+
+
+@pytest.mark.parametrize("kind", ["prototype", "neighbours", "probe"])
 def test_no_objects_give_no_votes_and_files_are_repeatable(secondlook: Command, tmp_path: Path, kind: str) -> None:
     objects, source = toy(tmp_path, {}, AXES)
     assert label(secondlook, objects, source, kind=kind, encoder="e") == []

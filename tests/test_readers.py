@@ -61,7 +61,7 @@ def read(secondlook: Command, path: Path, *arguments: object, **task: Any) -> In
         given = ["--task", task_file]
     outs = ["--out", places[0], "--rejects", places[1], "--reference", places[2]]
     result = secondlook("ingest", *given, *arguments, *outs, "--options", "{max_reject_fraction: 1}")
-    return Ingested(result, *places)
+    return Ingested(result, *places, path.parent / "shards")
 
 
 def found(done: Ingested) -> Found:

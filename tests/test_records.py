@@ -61,7 +61,9 @@ def write(path: Path, rows: list[dict[str, Any]], record: records.Record = recor
             records.REJECT, {"image_path": None, "source_id": "1", "reason": "malformed", "detail": None}, id="reject"
         ),
         pytest.param(
-            records.embedding(3), {"instance_id": "a", "trusted": None, "vector": [1.0, 2.0, 3.0]}, id="vector"
+            records.embedding(3),
+            {"instance_id": "a", "image_id": "i", "trusted": None, "source": None, "vector": [1.0, 2.0, 3.0]},
+            id="vector",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def test_real_street_pictures_from_a_coco_file_to_a_corrected_one(
     encoder = f"{{kind: timm, model: {train}}}"
     labelers = {
         "classifier": (crops / "00000.parquet", train, "{kind: classifier, classifier: small}"),
-        "prototype": (embed / "00000.parquet", embed / "reference.parquet", "{kind: prototype, encoder: small}"),
+        "prototype": (embed / "00000.parquet", Path("r/train/prototype"), "{kind: prototype, encoder: small}"),
         "neighbours": (embed / "00000.parquet", embed / "reference.parquet", "{kind: neighbours, encoder: small}"),
     }
 
@@ -39,6 +39,7 @@ def test_real_street_pictures_from_a_coco_file_to_a_corrected_one(
     must("train", crops / "reference.parquet", "--out", train, "--options", SMALL)
     for part in ("00000", "reference"):
         must("embed", crops / f"{part}.parquet", "--out", embed / f"{part}.parquet", "--options", encoder)
+    must("train", embed / "reference.parquet", "--kind", "prototype", "--out", "r/train/prototype")
     for name, (objects, source, options) in labelers.items():
         out = f"r/label/{name}/00000.parquet"
         must("label", objects, "--source", source, "--name", name, "--out", out, "--options", options)

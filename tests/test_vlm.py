@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tiny_vlms
-from conftest import Command
+from conftest import Command, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
 from secondlook import images, vlm
 from secondlook.label.vlm import resolution, tree
@@ -45,6 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def label(secondlook: Command, objects: Path, *arguments: object, **options: Any) -> Rows:
     """Let a VLM vote and return its rows."""
     out = objects.with_name("votes.parquet")
+    forget(out)
     settings = json.dumps({"kind": "vlm", "precision": "float32", "min_mass": 0.0, **options})
     result = secondlook("label", objects, "--out", out, "--options", settings, *arguments)
     assert result.code == 0, result.err
@@ -259,12 +260,11 @@ def test_boxes_and_margins_are_read_from_images_of_any_kind(
     }
     assert cv2.imwrite(str(path), shapes[kind])
     rows: Rows = [{"instance_id": "a", "image_id": "i", "image_path": str(path)}]
-    rows += [{"instance_id": "b", "image_id": "gone", "image_path": str(tmp_path / "gone.png"), "shard": 0}]
-    rows += [{"instance_id": "c", "image_id": "other", "image_path": str(path), "shard": 1}]
+    rows += [{"instance_id": "b", "image_id": "gone", "image_path": str(tmp_path / "gone.png")}]
     instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES)
     model = str(checkpoint("internvl"))
     for options in ({"view": "box"}, {"view": "box", "margin": 1.0}, {"margin": 0.5}):
-        found = label(secondlook, instances, "--shard", 0, model=model, max_failed_fraction=0.6, **options)
+        found = label(secondlook, instances, model=model, max_failed_fraction=0.6, **options)
         assert [row["instance_id"] for row in found] == ["a", "b"]
         assert found[0]["status"] == "answered"
         assert found[1]["status"] == "failed"

@@ -52,11 +52,11 @@ def make(folder: Path, *arguments: str) -> list[str]:
 
 
 def final_files(folder: Path) -> dict[str, str]:
-    """Return the digest of every file that a finished demo leaves; times are left out."""
+    """Return the digest of every file that a finished demo leaves; times, and what is kept by them, are left out."""
     found = {}
     for top in ("results/demo_signs", "data/demo_signs"):
         for path in sorted((folder / top).rglob("*")):
-            if not path.is_file() or "benchmark" in path.parts or path.name == ".snakemake_timestamp":
+            if not path.is_file() or {"benchmark", ".kept"} & set(path.parts) or path.name == ".snakemake_timestamp":
                 continue
             content = path.read_bytes()
             if path.name == "summary.json":

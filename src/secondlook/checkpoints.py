@@ -49,6 +49,20 @@ def folder_revision(name: str) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
+def known_revision(name: str, revision: str | None) -> str | None:
+    """Return what tells a checkpoint from others without loading it: a digest, or the commit of a Hub id.
+
+    None for a Hub id that is not in the cache of this machine yet.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    if Path(name).is_dir():
+        return folder_revision(name)
+    commit = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / (revision or "main")
+    return commit.read_text(encoding="utf-8").strip() if commit.is_file() else None
+
+
 def load_errors() -> tuple[type[Exception], ...]:
     """Return what the libraries raise for a checkpoint that is missing, foreign or damaged."""
     from safetensors import SafetensorError

@@ -28,6 +28,7 @@ Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 Instances = Annotated[Path, typer.Option("--instances", help="instances.parquet of the dataset.")]
 Consensus = Annotated[Path, typer.Option("--consensus", help="consensus.parquet of the dataset.")]
 Shards = Annotated[int | None, typer.Option(min=1, help="How many shards of each folder count; all when left out.")]
+_BARE = {"encoder": "encoder"}  # its name matters in a config; a command is given the vectors themselves
 ConfigFile = Annotated[Path, typer.Option("--config", help="The config file.")]
 
 
@@ -86,6 +87,7 @@ def ingest(
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
+    shards: Annotated[Path | None, typer.Option(help="Folder for the instances of each shard, a file each.")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
@@ -109,7 +111,7 @@ def ingest(
         content = {"path": str(path), "format": format_, "label_from": label_from}
         content["images"] = str(images) if images else None
         result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
-    stage.write(result, settings, stage.Places(name, out, rejects, reference))
+    stage.write(result, settings, stage.Places(name, out, rejects, reference, shards))
     if summary:
         typer.echo(stage.describe(result, out))
     if charts is not None:
@@ -118,10 +120,9 @@ def ingest(
 
 @app.command()
 def crop(
-    instances: Annotated[Path, typer.Argument(help="instances.parquet or reference.parquet.")],
+    instances: Annotated[Path, typer.Argument(help="Instances of a shard or of all, or those of the reference.")],
     out: Out,
     view: Annotated[str, typer.Option(help="crop, or cutout: all outside the object's mask is black.")] = "crop",
-    shard: Annotated[int | None, typer.Option(help="Only this shard.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
@@ -132,54 +133,91 @@ def crop(
         from secondlook.crop.cutout import cut_out_shard
 
         settings = config.parse_options(config.CutoutOptions, options)
-        cut_out_shard(instances, out, settings, shard=shard, threads=threads)
+        cut_out_shard(instances, out, settings, threads=threads)
     elif view != "crop":
         raise UsageError(f"--view: `{view}` is neither `crop` nor `cutout`.")
     else:
         from secondlook.crop import crop_shard
 
-        crop_shard(instances, out, config.parse_options(config.CropOptions, options), shard=shard, threads=threads)
+        crop_shard(instances, out, config.parse_options(config.CropOptions, options), threads=threads)
 
 
 @app.command()
 def embed(
-    crops: Annotated[Path, typer.Argument(help="Crops of a shard.")],
-    out: Out,
+    path: Annotated[
+        Path | None, typer.Argument(help="Crops of a shard; with --export-pt embeddings of the reference.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write the embeddings.")] = None,
+    import_pt: Annotated[
+        Path | None, typer.Option("--import-pt", help="Read features of the published layout from this folder instead.")
+    ] = None,
+    export_pt: Annotated[
+        Path | None, typer.Option("--export-pt", help="Write features in the published layout into this folder.")
+    ] = None,
+    task: Annotated[Path | None, typer.Option(help="With --import-pt: the task file that names the classes.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Turn crops into feature vectors with an encoder."""
+    """Turn crops into feature vectors with an encoder; or bring in, or hand out, features as .pt files."""
     from secondlook import config
-    from secondlook.embed import embed_crops
 
-    embed_crops(crops, out, config.parse_options(config.EncoderOptions, options, kind="timm"), threads=threads)
+    settings = config.parse_options(config.EncoderOptions, options, kind="timm") if export_pt is None else None
+    if import_pt is not None and settings is not None:
+        from secondlook.embed.published import import_features
+
+        if path is not None or out is None or task is None:
+            raise UsageError("bring features in with --import-pt FOLDER --task FILE --out FILE and --options.")
+        import_features(import_pt, task, out, settings)
+    elif export_pt is not None:
+        from secondlook.embed.published import export_features
+
+        if path is None or out is not None or import_pt is not None or options is not None:
+            raise UsageError("hand features out with EMBEDDINGS --export-pt FOLDER and nothing else.")
+        export_features(path, export_pt)
+    elif path is None or out is None or task is not None or settings is None:
+        raise UsageError("give a file of crops and --out FILE.")
+    else:
+        from secondlook.embed import embed_crops
+
+        embed_crops(path, out, settings, threads=threads)
 
 
 @app.command()
 def train(
-    crops: Annotated[Path, typer.Argument(help="Crops of the reference.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for weights, labels and metrics.")],
-    kind: Annotated[str, typer.Option(help="classifier or vlm.")] = "classifier",
+    path: Annotated[Path, typer.Argument(help="Crops of the reference; their embeddings for prototype and probe.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for what is learned.")],
+    kind: Annotated[str, typer.Option(help="classifier, vlm, prototype or probe.")] = "classifier",
     prompt: Annotated[str | None, typer.Option(help="What the VLM is asked; a plain question when left out.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Train a classifier, or fine-tune a VLM, on reference crops."""
+    """Train a classifier, a linear probe or prototypes, or fine-tune a VLM, on the reference."""
     from secondlook import config
 
-    if kind == "vlm":
-        from secondlook.train.vlm import train_vlm
+    if prompt is not None and kind != "vlm":
+        raise UsageError("--prompt goes with --kind vlm; nothing else is asked anything.")
+    match kind:
+        case "classifier":
+            from secondlook.train import train_classifier
 
-        settings = config.parse_options(config.VlmTrainingOptions, options)
-        train_vlm(crops, out, settings, prompt or None, threads=threads)
-    elif kind != "classifier":
-        raise UsageError(f"--kind: `{kind}` is neither `classifier` nor `vlm`.")
-    elif prompt is not None:
-        raise UsageError("--prompt goes with --kind vlm; a classifier is asked nothing.")
-    else:
-        from secondlook.train import train_classifier
+            train_classifier(path, out, config.parse_options(config.ClassifierOptions, options), threads=threads)
+        case "vlm":
+            from secondlook.train.vlm import train_vlm
 
-        train_classifier(crops, out, config.parse_options(config.ClassifierOptions, options), threads=threads)
+            train_vlm(
+                path, out, config.parse_options(config.VlmTrainingOptions, options), prompt or None, threads=threads
+            )
+        case "prototype":
+            from secondlook.train.prototypes import train_prototypes
+
+            train_prototypes(path, out, config.parse_options(config.PrototypeOptions, options, **_BARE, kind=kind))
+        case "probe":
+            from secondlook.train.probe import train_probe
+
+            settings = config.parse_options(config.ProbeOptions, options, **_BARE, kind=kind)
+            train_probe(path, out, settings, threads=threads)
+        case _:
+            raise UsageError(f"--kind: `{kind}` is none of classifier, vlm, prototype and probe.")
 
 
 @app.command()
@@ -192,7 +230,6 @@ def label(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the labeler; its kind when left out.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What a VLM is asked; a plain question when left out.")] = None,
-    shard: Annotated[int | None, typer.Option(help="Only this shard of the instances.")] = None,
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on one shard."""
@@ -200,7 +237,7 @@ def label(
     from secondlook import label as stage
 
     settings = config.parse_options(config.LabelerChoice, f"{{labeler: {options}}}").labeler
-    places = stage.Ballots(name or settings.kind, objects, out, source, prompt or None, shard)
+    places = stage.Ballots(name or settings.kind, objects, out, source, prompt or None)
     stage.label_shard(places, settings, threads=threads)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from secondlook import yamlfile
@@ -74,10 +74,17 @@ class IngestOptions(RejectLimit):
 
 
 class CropOptions(RejectLimit):
-    """How a crop is cut and stored."""
+    """How a crop is cut and stored.
 
+    `max_px` shrinks crops whose longer side exceeds it; images in which no object needs full size are then decoded at
+    a half, a quarter or an eighth. `store: reference` writes down where a crop lies instead of a copy; it is cut out
+    of its image each time it is used.
+    """
+
+    store: Literal["copy", "reference"] = "copy"
     margin: float = Field(0.0, ge=0)
     upscale_px: int = Field(28, ge=0)
+    max_px: int | None = Field(None, ge=32)
     encoding: Literal["jpeg", "png"] = "jpeg"
     quality: int = Field(95, ge=1, le=100)
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
@@ -85,12 +92,14 @@ class CropOptions(RejectLimit):
 
 
 class Resources(Strict):
-    """What a job of a model asks a cluster for; `mem_mb` and `runtime` (minutes) are multiplied by the attempt.
+    """What a job of a model asks for; `mem_mb` and `runtime` (minutes) are multiplied by the attempt.
 
-    It changes where a job runs, never what it does: nothing is done again when it changes.
+    It changes where a job runs, never what it does: nothing is done again when it changes. `cpus` are threads: they
+    decode while a GPU computes, and compute where there is none.
     """
 
     gpus: int = Field(0, ge=0)
+    cpus: int = Field(1, ge=1)
     mem_mb: int = Field(4000, ge=500)
     runtime: int = Field(60, ge=1)
 
@@ -113,32 +122,62 @@ class CutoutOptions(RejectLimit):
 
 
 class EncoderOptions(Strict):
-    """An encoder: a Hub id, a timm name, a local folder, or the body of a classifier trained here."""
+    """An encoder: a Hub id, a timm name, an open_clip model, an ONNX file, or the body of a classifier trained here.
 
-    kind: Literal["transformers", "timm"]
+    `pooling: head` is the model's own vector of an image (CLIP, SigLIP, an output of two axes); left out, it is what
+    open_clip models and ONNX files give, and `mean` elsewhere. `input_px`, `mean` and `std` (RGB values in [0, 1])
+    override those of the checkpoint; an ONNX file knows none and needs them. `output` names an output of an ONNX file.
+    `reference_pt` is a folder of features in the published layout: they are the reference instead of crops.
+    """
+
+    kind: Literal["transformers", "timm", "open_clip", "onnx"]
     model: str | None = None
     revision: str | None = None
     trained: Name | None = None
-    pooling: Literal["mean", "cls", "patch_mean"] = "mean"
+    pooling: Literal["mean", "cls", "patch_mean", "head"] | None = None
     resize: Literal["squash", "letterbox", "center_crop"] = "squash"
+    input_px: int | None = Field(None, ge=8)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    output: str | None = None
+    reference_pt: str | None = None
+    backend: Literal["torch", "openvino"] = "torch"
     batch_size: int = Field(32, ge=1)
     precision: Precision = "auto"
     device: Device = "auto"
     resources: Resources = Resources()
 
     @model_validator(mode="after")
-    def _one_source(self) -> "EncoderOptions":
+    def _fits_together(self) -> "EncoderOptions":
         if (self.model is None) == (self.trained is None):
             raise ValueError("give either `model` (an id or a folder) or `trained` (a name under `classifiers`)")
         if self.trained is not None and self.kind != "timm":
             raise ValueError("`trained` needs `kind: timm`")
+        if self.kind == "onnx" and (self.mean is None or self.std is None):
+            raise ValueError("an ONNX file does not say how pixels are normalised; give `mean` and `std`")
+        if self.kind == "onnx" and self.backend != "torch":
+            raise ValueError("`backend: openvino` goes with the other kinds; an ONNX file is run by onnxruntime")
+        if self.output is not None and self.kind != "onnx":
+            raise ValueError("`output` goes with `kind: onnx`")
+        if self.pooling in {"cls", "patch_mean"} and self.kind in {"open_clip", "onnx"}:
+            raise ValueError(f"`pooling: {self.pooling}` goes with transformers and timm; use `head` or `mean`")
         return self
+
+    @property
+    def pools(self) -> Literal["mean", "cls", "patch_mean", "head"]:
+        """Return the pooling, the default of the kind where none is given."""
+        return self.pooling or ("head" if self.kind in {"open_clip", "onnx"} else "mean")
 
 
 class ClassifierOptions(Strict):
-    """A classifier and its training; the defaults are those of arXiv 2508.02047.
+    """A classifier and its training; the defaults are those of arXiv 2508.02047, but for the precision.
 
     The weights `tv_in1k` are those of torchvision's ImageNet ResNets, which the published runs started from.
+    `precision: auto` computes in bfloat16 where the hardware does, with float32 weights. `mixup` is the alpha of
+    arXiv 1710.09412 and 0 without it; `ema_decay` keeps a moving average of the weights, and judges and saves that.
+    `processes` trains on so many GPUs (null: on all that the job has); `batch_size` is that of all of them together.
+    `folds` trains so many times more, each time without one part of the images, for probabilities that never saw
+    their own crop.
     """
 
     model: str = "resnet101.tv_in1k"
@@ -147,10 +186,16 @@ class ClassifierOptions(Strict):
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
     class_weights: bool = True
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     patience: int = Field(10, ge=1)
     augment: Literal["none", "light"] = "none"
+    mixup: float = Field(0.0, ge=0)
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    folds: int = Field(0, ge=0, le=20)
+    precision: Precision = "auto"
+    processes: int | None = Field(None, ge=1)
     seed: int = 0
     device: Device = "auto"
     resources: Resources = Resources(mem_mb=8000, runtime=240)
@@ -205,13 +250,22 @@ class VlmTrainingOptions(Strict):
 
 
 class PrototypeOptions(Strict):
-    """Nearest class mean, with the published refusal below a score."""
+    """Nearest class mean, with the published refusal below a score.
+
+    `weigh: sources` counts every source of a class alike, `crops` every crop (as published). `per_class` above 1 has
+    so many k-means centres for a class. `threshold: held_out` chooses a score for each class such that, of the
+    held-out reference crops above it, the share `precision` is right.
+    """
 
     kind: Literal["prototype"]
     encoder: Name
     family: str | None = None
-    threshold: Fraction = 0.8
+    weigh: Literal["crops", "sources"] = "crops"
+    per_class: int = Field(1, ge=1)
+    threshold: Fraction | Literal["held_out"] = 0.8
+    precision: Fraction = 0.95
     temperature: float = Field(0.05, gt=0)
+    seed: int = 0
     resources: Resources = Resources()
 
 
@@ -223,6 +277,23 @@ class NeighbourOptions(Strict):
     family: str | None = None
     k: int = Field(15, ge=1)
     temperature: float = Field(0.05, gt=0)
+    device: Device = "auto"
+    resources: Resources = Resources()
+
+
+class ProbeOptions(Strict):
+    """A linear probe: logistic regression on unit vectors of the reference.
+
+    `inverse_penalties` are tried by cross-validation over images (scikit-learn's C), and so is the temperature that
+    makes the probabilities honest on crops that it has not seen.
+    """
+
+    kind: Literal["probe"]
+    encoder: Name
+    family: str | None = None
+    inverse_penalties: list[PositiveFloat] = Field([1.0, 10.0, 100.0], min_length=1)
+    class_weights: bool = True
+    seed: int = 0
     resources: Resources = Resources()
 
 
@@ -310,8 +381,9 @@ class VlmOptions(Strict):
         return self
 
 
+LearnedOptions = PrototypeOptions | ProbeOptions  # labelers that learn from reference embeddings before they vote
 LabelerOptions = Annotated[
-    PrototypeOptions | NeighbourOptions | ClassifierLabelerOptions | VlmOptions,
+    PrototypeOptions | NeighbourOptions | ProbeOptions | ClassifierLabelerOptions | VlmOptions,
     Field(discriminator="kind"),
 ]
 
@@ -427,12 +499,19 @@ class Config(Strict):
                 _require(labeler.trained, self.vlms, ("labelers", name, "trained"), "vlms")
             else:
                 _require(labeler.encoder, self.encoders, ("labelers", name, "encoder"), "encoders")
-        for name in self.vlms.keys() & self.classifiers.keys():
-            message = f"`{name}` stands under `classifiers` too; give one of them another name"
-            raise PydanticCustomError("shared_name", message, {"loc": ("vlms", name)})
+        learned = {name for name, labeler in self.labelers.items() if isinstance(labeler, LearnedOptions)}
+        for section, names in (("vlms", set(self.vlms)), ("labelers", learned)):  # one folder under `train` each
+            for name in sorted(names & (self.classifiers.keys() if section == "vlms" else _trained(self))):
+                other = "classifiers" if name in self.classifiers else "vlms"
+                message = f"`{name}` stands under `{other}` too; give one of them another name"
+                raise PydanticCustomError("shared_name", message, {"loc": (section, name)})
         for name, encoder in self.encoders.items():
             _require(encoder.trained, self.classifiers, ("encoders", name, "trained"), "classifiers")
         return self
+
+
+def _trained(config: Config) -> set[str]:
+    return {*config.classifiers, *config.vlms}
 
 
 def load_config(path: Path) -> Config:

@@ -1,54 +1,16 @@
-"""What every stage with a network shares: the device, seeds, and crops as batches that are ready when it asks."""
+"""What every stage with a network shares: the device, the precision, seeds, and pixels as normalised tensors."""
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import images, records
 from secondlook.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-
-Resize = Callable[[images.Pixels], images.Pixels]
-
-
-@dataclass(frozen=True)
-class CropBatch:
-    """Crops of equal size: `pixels` uint8 (n, size, size, 3) RGB, `trusted` the classes of reference objects."""
-
-    instance_ids: list[str]
-    trusted: list[str | None]
-    pixels: NDArray[np.uint8]
-
-
-def crop_batches(crops: Path, batch_size: int, resize: Resize) -> Iterator[CropBatch]:
-    """Yield the crops of a file in its order; the next batch is decoded while the caller computes."""
-    records.check(crops, records.CROP)
-    with pq.ParquetFile(crops) as file, ThreadPoolExecutor(2) as pool:
-        batches = file.iter_batches(batch_size, columns=["instance_id", "trusted", "image"])
-        waiting: Future[CropBatch] | None = None
-        for batch in batches:
-            columns = batch.to_pydict()
-            upcoming = pool.submit(_decode_batch, columns, resize)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = upcoming
-        if waiting is not None:
-            yield waiting.result()
-
-
-def _decode_batch(columns: dict[str, list[Any]], resize: Resize) -> CropBatch:
-    pixels = np.stack([resize(images.decode_rgb(encoded)) for encoded in columns["image"]])
-    return CropBatch(columns["instance_id"], columns["trusted"], pixels)
 
 
 def pick_device(asked: str) -> "torch.device":
@@ -87,15 +49,21 @@ def make_deterministic(seed: int, threads: int) -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # unlike its longer name it does not import the compiler
 
 
 def to_normalised(
     pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...], device: "torch.device"
 ) -> "torch.Tensor":
-    """Move uint8 (n, s, s, 3) to `device` and return float (n, 3, s, s), normalised there."""
+    """Move uint8 (n, s, s, 3) to `device` and return float (n, 3, s, s), channels last in memory, normalised there.
+
+    Four times fewer bytes go to the device than of floats; (x / 255 - mean) / std is one multiplication and one sum.
+    """
     import torch
 
-    batch = torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-    shape = (1, 3, 1, 1)
-    return batch.sub_(torch.tensor(mean, device=device).view(shape)).div_(torch.tensor(std, device=device).view(shape))
+    batch = torch.from_numpy(pixels)
+    if device.type == "cuda":
+        batch = batch.pin_memory()
+    scale = torch.tensor([1 / (255 * value) for value in std], device=device).view(1, 3, 1, 1)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).view(1, 3, 1, 1)
+    return batch.to(device, non_blocking=True).permute(0, 3, 1, 2).float().mul_(scale).add_(shift)

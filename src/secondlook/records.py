@@ -22,6 +22,7 @@ ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third i
 PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
 REFERENCE = "reference"  # the split of trusted objects, and the part that holds them
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+PLACE = pa.struct([("path", pa.string()), *((side, pa.int32()) for side in ("left", "top", "right", "bottom"))])
 ROW_GROUP = 4096
 CROP_ROW_GROUP = 128
 
@@ -95,9 +96,11 @@ CROP = Record(
             pa.field("instance_id", pa.string(), nullable=False),
             pa.field("image_id", pa.string(), nullable=False),
             pa.field("trusted", pa.string()),  # the class of a reference object; null for the objects of the dataset
+            pa.field("source", pa.string()),  # where a reference object comes from
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
-            pa.field("image", pa.binary(), nullable=False),
+            pa.field("image", pa.binary()),  # JPEG or PNG; null where only the place is kept
+            pa.field("place", PLACE),  # px of the decoded image, right and bottom exclusive
         ]
     ),
 )
@@ -165,9 +168,10 @@ QUEUE = Record(
 
 
 def embedding(dimensions: int) -> Record:
-    """Return the record of `dimensions`-long float32 feature vectors."""
-    vector = pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False)
-    return Record("embedding", pa.schema([CROP.schema.field("instance_id"), CROP.schema.field("trusted"), vector]))
+    """Return the record of `dimensions`-long float16 feature vectors."""
+    about = [CROP.schema.field(name) for name in ("instance_id", "image_id", "trusted", "source")]
+    vector = pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False)
+    return Record("embedding", pa.schema([*about, vector]))
 
 
 def image_id(dataset: str, image: str) -> str:
@@ -253,16 +257,9 @@ def read_objects(folder: Path, record: Record, shards: Sequence[int], instance_i
     return pa.concat_tables(tables)
 
 
-def load_crops(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the encoded crops of some objects by id, as `read_objects` finds them; a refused crop is missing."""
-    table = read_objects(folder, CROP, shards, instance_ids)
-    return dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
-
-
-def read_shard(instances: Path, shard: int | None, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return some columns of the instances of a shard, of all when `shard` is None, as row mappings."""
-    chosen = None if shard is None else pc.field("shard") == shard
-    rows: list[dict[str, Any]] = read(instances, INSTANCE, filters=chosen).select(list(columns)).to_pylist()
+def read_columns(path: Path, record: Record, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return some columns of a file of `record` as row mappings."""
+    rows: list[dict[str, Any]] = read(path, record).select(list(columns)).to_pylist()
     return rows
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _MARK = "ANSWERMARK"
+_TOKENIZING = Lock()  # a fast tokenizer keeps the options of its last call, and batches are made ready in a thread
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,15 @@ def encode(
 
     Control tokens that stand in the text, in a class name for instance, are broken up, so that they control nothing.
     """
-    inputs = processor.apply_chat_template(
-        conversations(pictures, _harmless(text, processor.tokenizer)),
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True, "padding_side": "left", **image_options},
-    )
+    with _TOKENIZING:
+        inputs = processor.apply_chat_template(
+            conversations(pictures, _harmless(text, processor.tokenizer)),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "left", **image_options},
+        )
     return dict(inputs)
 
 
@@ -101,10 +104,11 @@ def answer_tokens(processor: Any, question: Question) -> list[tuple[list[int], i
     """
     end = [end_of_turn(processor)] if question.whole else []
     found: dict[tuple[int, ...], int] = {}
-    for wording, position in question.wordings:
-        tokens = processor.tokenizer(wording, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        if tokens:
-            found.setdefault((*tokens, *end), position)
+    with _TOKENIZING:
+        for wording, position in question.wordings:
+            tokens = processor.tokenizer(wording, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            if tokens:
+                found.setdefault((*tokens, *end), position)
     return [(list(tokens), position) for tokens, position in found.items()]
 
 

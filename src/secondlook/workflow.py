@@ -9,7 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from secondlook.config import NAME, ClassifierLabelerOptions, Config, DemoOptions, IngestOptions, View, VlmOptions
+from secondlook.config import (
+    NAME,
+    ClassifierLabelerOptions,
+    Config,
+    DemoOptions,
+    IngestOptions,
+    LearnedOptions,
+    View,
+    VlmOptions,
+)
 from secondlook.errors import UsageError
 from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
@@ -23,7 +32,18 @@ TABLES = (
 )
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
-CLASSIFIER_FILES = ("model.safetensors", "config.json", "labels.json", "metrics.csv")
+CLASSIFIER_FILES = (
+    *("model.safetensors", "config.json", "labels.json"),
+    *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
+)
+PROTOTYPE_FILES = (
+    *("prototype.safetensors", "labels.json", "metrics.csv"),
+    *("coverage.csv", "coverage.svg", "sources.csv"),
+)
+PROBE_FILES = (
+    *("probe.safetensors", "labels.json", "metrics.csv"),
+    *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,10 @@ class Run:
     def shards(self) -> list[str]:
         """Return the names of the parts into which a dataset is split."""
         return [f"{shard:05d}" for shard in range(self.config.shards)]
+
+    def instances(self, task: str, part: str) -> str:
+        """Return the instances of a shard, or those of the reference."""
+        return f"{self.folder(task)}/ingest/{'' if part == REFERENCE else 'shards/'}{part}.parquet"
 
     def annotation_files(self, task: str) -> list[str]:
         """Return what `ingest` reads: annotations, truth, reference sources."""
@@ -176,7 +200,7 @@ class Run:
         spec = self.config.labelers[labeler]
         if isinstance(spec, VlmOptions):
             if reads_images(spec):
-                return f"{self.folder(task)}/ingest/instances.parquet"
+                return self.instances(task, part)
             return self._crops(task, spec.view, part)
         if isinstance(spec, ClassifierLabelerOptions):
             return self._crops(task, "crop", part)
@@ -192,7 +216,9 @@ class Run:
             return f"{self.folder(task)}/train/{spec.trained}/checkpoint" if spec.trained else ""
         if isinstance(spec, ClassifierLabelerOptions):
             return spec.weights or f"{self.folder(task)}/train/{spec.classifier}"
-        return f"{self.folder(task)}/embed/{spec.encoder}/{REFERENCE}.parquet"
+        if isinstance(spec, LearnedOptions):
+            return f"{self.folder(task)}/train/{labeler}"
+        return self.reference_vectors(task, spec.encoder)
 
     def source_files(self, task: str, labeler: str) -> list[str]:
         """Return the files of `source_of`."""
@@ -200,16 +226,29 @@ class Run:
         source = self.source_of(task, labeler)
         if isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None:
             return [f"{source}/{name}" for name in CLASSIFIER_FILES]
+        if isinstance(spec, LearnedOptions):
+            return [f"{source}/{name}" for name in learned_files(spec.kind)]
         return [source] if source else []
 
-    def label_arguments(self, task: str, labeler: str, part: str) -> list[str]:
-        """Return what `secondlook label` is told about its source, its prompt and its shard."""
+    def reference_vectors(self, task: str, encoder: str) -> str:
+        """Return the embeddings of the reference."""
+        return f"{self.folder(task)}/embed/{encoder}/{REFERENCE}.parquet"
+
+    def imported(self) -> list[str]:
+        """Return the encoders whose reference vectors come from elsewhere."""
+        return [name for name, spec in self.config.encoders.items() if spec.reference_pt is not None]
+
+    def learned(self, kind: str) -> list[str]:
+        """Return the labelers of a kind that learn from the embeddings of the reference before they vote."""
+        return [name for name, spec in self.config.labelers.items() if spec.kind == kind]
+
+    def label_arguments(self, task: str, labeler: str) -> list[str]:
+        """Return what `secondlook label` is told about its source and its prompt."""
         spec, source = self.config.labelers[labeler], self.source_of(task, labeler)
         arguments = ["--source", source] if source else []
         if isinstance(spec, VlmOptions):
             prompt = self.prompt_of(task, spec.view)
             arguments += ["--prompt", prompt] if prompt else []
-            arguments += ["--shard", str(int(part))] if reads_images(spec) else []
         return arguments
 
     def encoder_options(self, task: str, encoder: str) -> str:
@@ -242,14 +281,15 @@ class Run:
         spec = self.config.labelers[labeler]
         return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
-    def classifiers_of(self, task: str) -> set[str]:
-        """Return the models that are trained for a task: those that vote and those that lend their body."""
+    def trained_for(self, task: str) -> set[str]:
+        """Return what is trained for a task: models that vote or lend their body, labelers that learn from vectors."""
         names = set()
         for labeler in self.tasks[task].labelers:
             spec = self.config.labelers[labeler]
             own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else getattr(spec, "trained", None)
             encoder = self.encoder_of(labeler)
-            names |= {own, self.config.encoders[encoder].trained if encoder else None}
+            learner = labeler if isinstance(spec, LearnedOptions) else None
+            names |= {own, learner, self.config.encoders[encoder].trained if encoder else None}
         return {name for name in names if name is not None}
 
     def jobs(self, task: str) -> dict[str, int]:
@@ -262,7 +302,7 @@ class Run:
             "ingest": 1,
             "crop": shards + 1,
             **({"cutout": shards} if self._needs_cutouts(task) else {}),
-            "train": len(self.classifiers_of(task)),
+            "train": len(self.trained_for(task)),
             "embed": len(encoders) * (shards + 1),
             "label": len(labelers) * shards,
             **{"consensus": 1, "evaluate": 1, "review": 2, "export": len(self.exports(task)), "report": 1},
@@ -285,6 +325,11 @@ class Run:
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
+
+
+def learned_files(kind: str) -> tuple[str, ...]:
+    """Return what `secondlook train --kind prototype` or `probe` leaves."""
+    return PROTOTYPE_FILES if kind == "prototype" else PROBE_FILES
 
 
 def reads_images(labeler: VlmOptions) -> bool:

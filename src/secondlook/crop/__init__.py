@@ -1,14 +1,13 @@
 """Stage `crop`: every object of a shard cut out and encoded; each image is decoded once for all its objects."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from secondlook import files, images, progress, records
+from secondlook import ahead, files, images, kept, progress, records
 from secondlook.config import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.errors import DataError
@@ -16,23 +15,35 @@ from secondlook.images import Pixels, UnreadableImageError
 from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]
+ReadImage = Callable[[list[Row]], Pixels]
 CutImage = Callable[[Pixels, list[Row]], list[Row]]
-_COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split", "attributes"]
+COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split", "attributes"]
+_SIZES = ["width", "height"]
 
 
-def crop_shard(instances: Path, out: Path, options: CropOptions, *, shard: int | None = None, threads: int = 1) -> None:
-    """Write the crops of one shard (of all objects when `shard` is None) to `out`.
+def crop_shard(instances: Path, out: Path, options: CropOptions, *, threads: int = 1) -> None:
+    """Write the crops of the instances of a shard, or of the reference, to `out`.
 
     Objects of an image that cannot be decoded become reject rows beside the crops (see `records.rejects_beside`);
-    raises DataError when more than `max_reject_fraction` of the objects are lost that way.
+    raises DataError when more than `max_reject_fraction` of the objects are lost that way. Crops of the reference are
+    curated, and always copies.
     """
-    place = Place(out, records.taxonomy_of(instances), {"stage": "crop", "options": options.model_dump()})
-    rows = read_rows(instances, shard)
+    made_by = {"stage": "crop", "options": options.model_dump()}
+    place = Place(out, records.taxonomy_of(instances), made_by)
+    rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, *_SIZES])
+    key = kept.key_of(made_by, instances, images=(row["image_path"] for row in rows))
+    is_reference = bool(rows) and rows[0]["split"] == records.REFERENCE
+    outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
+    if kept.put_back(outputs, key):
+        return
+    if is_reference:
+        options = options.model_copy(update={"store": "copy"})
     crops, rejects = place.split(cut_all(rows, options, threads=threads))
     place.require_few(rejects, len(rows), options, "lie in images that cannot be decoded")
-    if rows and rows[0]["split"] == records.REFERENCE:
+    if is_reference:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     place.write(crops)
+    kept.keep(outputs, key)
 
 
 def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: Path) -> list[Row]:
@@ -50,12 +61,64 @@ def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: P
 
 
 def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[Row]:
-    """Yield a crop row, or a reject row, for each instance row; images are decoded in `threads` threads."""
+    """Yield a crop row, or a reject row, for each instance row; images are decoded in `threads` threads.
+
+    With `store: reference` no image is decoded: a crop is the place where it lies.
+    """
+    if options.store == "reference":
+        return (_to_place(row, options) for row in rows)
+
+    def read_image(group: list[Row]) -> Pixels:
+        return images.read_rgb(Path(group[0]["image_path"]), reduced=reduction(group, options))
 
     def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
-        return [to_crop(row, images.crop(picture, box_of(row), margin=options.margin), options) for row in group]
+        return [_cut(picture, row, options) for row in group]
 
-    return cut_images(rows, cut_image, threads=threads)
+    return cut_images(rows, cut_image, read_image, threads=threads)
+
+
+def reduction(rows: list[Row], options: CropOptions) -> int:
+    """Return by how much (1, 2, 4 or 8) an image may shrink while it is decoded, for the objects in `rows`.
+
+    The crop of the smallest object still has a longer side of `max_px`, so that it is never enlarged again.
+    """
+    if options.max_px is None:
+        return 1
+    least = min(max(right - left, bottom - top) for left, top, right, bottom in (_bounds(row, options) for row in rows))
+    return max(by for by in (1, 2, 4, 8) if by == 1 or least >= by * options.max_px)
+
+
+def _shrunk(picture: Pixels, row: Row) -> tuple[float, float]:
+    """Return by how much an image was shrunk while it was decoded, across and down; 1, 1 when it was not."""
+    height, width = picture.shape[:2]
+    across, down = width / row["width"], height / row["height"]
+    return (across, down) if max(across, down) < 0.75 else (1, 1)
+
+
+def _bounds(row: Row, options: CropOptions) -> tuple[int, int, int, int]:
+    return images.crop_bounds(row["width"], row["height"], box_of(row), margin=options.margin)
+
+
+def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
+    """Cut a crop out of an image that may have been decoded smaller than it is."""
+    if _shrunk(picture, row) == (1, 1):
+        pixels = images.crop(picture, box_of(row), margin=options.margin)
+        return to_crop(row, images.scale(pixels, *_stored_size(pixels.shape[1], pixels.shape[0], options)), options)
+    left, top, right, bottom = _bounds(row, options)
+    across, down = _shrunk(picture, row)
+    pixels = images.crop(picture, (left * across, top * down, (right - left) * across, (bottom - top) * down))
+    return to_crop(row, images.scale(pixels, *_stored_size(right - left, bottom - top, options)), options)
+
+
+def _to_place(row: Row, options: CropOptions) -> Row:
+    left, top, right, bottom = _bounds(row, options)
+    width, height = _stored_size(right - left, bottom - top, options)
+    place = {"path": row["image_path"], "left": left, "top": top, "right": right, "bottom": bottom}
+    return {**_about(row), "width": width, "height": height, "image": None, "place": place}
+
+
+def _stored_size(width: int, height: int, options: CropOptions) -> tuple[int, int]:
+    return images.upscaled_size(*images.size_within(width, height, options.max_px), options.upscale_px)
 
 
 @dataclass(frozen=True)
@@ -89,12 +152,14 @@ class Place:
         records.write(path, records.to_table(rows, record), record, taxonomy=self.taxonomy, made_by=self.made_by)
 
 
-def read_rows(instances: Path, shard: int | None, *more_columns: str) -> list[Row]:
-    """Return what a crop needs of the instances of a shard, of all when `shard` is None."""
-    return records.read_shard(instances, shard, [*_COLUMNS, *more_columns])
+def read_image(rows: list[Row]) -> Pixels:
+    """Decode the image of some objects in full size."""
+    return images.read_rgb(Path(rows[0]["image_path"]))
 
 
-def cut_images(rows: list[Row], cut_image: CutImage, *, threads: int) -> Iterator[Row]:
+def cut_images(
+    rows: list[Row], cut_image: CutImage, read_image: ReadImage = read_image, *, threads: int
+) -> Iterator[Row]:
     """Decode each image once and yield what `cut_image` makes of it and of its rows, in `threads` threads.
 
     An image that cannot be decoded becomes a reject row for each of its objects.
@@ -102,18 +167,17 @@ def cut_images(rows: list[Row], cut_image: CutImage, *, threads: int) -> Iterato
     by_image = [
         list(group) for _, group in groupby(sorted(rows, key=itemgetter("image_path")), itemgetter("image_path"))
     ]
-    with ThreadPoolExecutor(threads) as pool:
-        cuts = pool.map(lambda group: _decode_and_cut(group, cut_image), by_image)
-        for group in progress.track(cuts, total=len(by_image), what="images"):
-            yield from group
 
+    def decode_and_cut(group: list[Row]) -> list[Row]:
+        try:
+            picture = read_image(group)
+        except UnreadableImageError as error:
+            return [to_reject(row, "unreadable_image", str(error)) for row in group]
+        return cut_image(picture, group)
 
-def _decode_and_cut(rows: list[Row], cut_image: CutImage) -> list[Row]:
-    try:
-        picture = images.read_rgb(Path(rows[0]["image_path"]))
-    except UnreadableImageError as error:
-        return [to_reject(row, "unreadable_image", str(error)) for row in rows]
-    return cut_image(picture, rows)
+    cuts = ahead.ordered(decode_and_cut, by_image, threads=threads)
+    for group in progress.track(cuts, total=len(by_image), what="images"):
+        yield from group
 
 
 def box_of(row: Row) -> images.Box:
@@ -122,15 +186,23 @@ def box_of(row: Row) -> images.Box:
 
 
 def to_crop(row: Row, pixels: Pixels, options: CropOptions | CutoutOptions) -> Row:
-    """Return the crop row of an instance row; small `pixels` are enlarged."""
-    pixels = images.upscale_small(pixels, options.upscale_px)
+    """Return the crop row of an instance row."""
     return {
-        "instance_id": row["instance_id"],
-        "image_id": row["image_id"],
-        "trusted": row["truth"] if row["split"] == records.REFERENCE else None,
+        **_about(row),
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "image": images.encode(pixels, options.encoding, quality=options.quality),
+        "place": None,
+    }
+
+
+def _about(row: Row) -> Row:
+    trusted = row["split"] == records.REFERENCE
+    return {
+        "instance_id": row["instance_id"],
+        "image_id": row["image_id"],
+        "trusted": row["truth"] if trusted else None,
+        "source": dict(row["attributes"] or ()).get("source") if trusted else None,
     }
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from secondlook import images, inference, records, rle
+from secondlook import images, inference, kept, records, rle
 from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
 from secondlook.config import CutoutOptions
-from secondlook.crop import Place, Row, box_of, cut_images, read_rows, to_crop, to_reject
+from secondlook.crop import COLUMNS, Place, Row, box_of, cut_images, to_crop, to_reject
 from secondlook.errors import DataError
 from secondlook.images import Box, Mask, Pixels
 
@@ -22,17 +22,15 @@ BOXES_AT_ONCE = 64
 Segment = Callable[[Pixels, Sequence[Box]], list[Mask]]
 
 
-def cut_out_shard(
-    instances: Path, out: Path, options: CutoutOptions, *, shard: int | None = None, threads: int = 1
-) -> None:
-    """Write the cutouts of one shard (of all objects when `shard` is None) to `out`, as rows like those of crops.
+def cut_out_shard(instances: Path, out: Path, options: CutoutOptions, *, threads: int = 1) -> None:
+    """Write the cutouts of the instances of a shard, or of the reference, to `out`, as rows like those of crops.
 
     The reference is not curated and gets no manifest: near-duplicates are left out of its crops, while whoever trains
     on cutouts reads nothing but pixels and the `trusted` class.
     Objects without a mask and those of images that cannot be decoded become reject rows beside the cutouts; raises
     DataError when they are more than `max_reject_fraction`, and when the segmenter is needed and cannot be loaded.
     """
-    rows = read_rows(instances, shard, "segmentation")
+    rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, "segmentation"])
     segmenter = None
     if any(_needs_segmenter(row, options) for row in rows):
         inference.make_deterministic(0, threads)
@@ -40,10 +38,15 @@ def cut_out_shard(
     revision = segmenter.revision if segmenter else None
     made_by = {"stage": "crop", "view": "cutout", "options": options.model_dump(), "revision": revision}
     place = Place(out, records.taxonomy_of(instances), made_by)
+    outputs = [out, records.rejects_beside(out)]
+    key = kept.key_of(made_by, instances, images=(row["image_path"] for row in rows))
+    if kept.put_back(outputs, key):
+        return
     cuts = cut_images(rows, lambda picture, group: _cut_out(picture, group, options, segmenter), threads=threads)
     cutouts, rejects = place.split(cuts)
     place.require_few(rejects, len(rows), options, "have no mask or lie in images that cannot be decoded")
     place.write(cutouts)
+    kept.keep(outputs, key)
 
 
 class _RefusedError(Exception):
@@ -72,7 +75,8 @@ def _cut_out(picture: Pixels, rows: list[Row], options: CutoutOptions, segment: 
 def _cut(picture: Pixels, mask: Mask, row: Row, options: CutoutOptions) -> Row:
     if not mask.any():
         raise _RefusedError("no_mask", "the mask has no pixel inside the box")
-    return to_crop(row, images.black_outside(images.crop(picture, box_of(row)), mask), options)
+    pixels = images.black_outside(images.crop(picture, box_of(row)), mask)
+    return to_crop(row, images.upscale_small(pixels, options.upscale_px), options)
 
 
 def _given_mask(row: Row, picture: Pixels) -> Mask:

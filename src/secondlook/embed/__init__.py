@@ -1,60 +1,106 @@
 """Stage `embed`: the crops of a shard become feature vectors, batch by batch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import images, inference, progress, records
+from secondlook import crops, images, inference, kept, progress, records
 from secondlook.config import EncoderOptions
-from secondlook.embed.encoder import Encoder
+from secondlook.embed.encoder import Encoder, TorchEncoder
+from secondlook.errors import DataError
+from secondlook.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     import torch
 
 
-def embed_crops(crops: Path, out: Path, options: EncoderOptions, *, threads: int = 1) -> None:
-    """Write one float32 vector per crop of `crops` to `out`."""
-    import torch
-
-    taxonomy = records.taxonomy_of(crops)
+def embed_crops(path: Path, out: Path, options: EncoderOptions, *, threads: int = 1) -> None:
+    """Write one float16 vector per crop of `path` to `out`."""
+    records.check(path, records.CROP)
     inference.make_deterministic(0, threads)
     device = inference.pick_device(options.device)
     encoder = load_encoder(options, device)
+    made_by = about(options, encoder.revision)
+    key = kept.key_of(made_by, path)
+    if kept.put_back([out], key):
+        return
+    rows, vectors = encode(path, encoder, options, device, threads=threads)
+    write(out, rows, vectors, records.taxonomy_of(path), made_by)
+    kept.keep([out], key)
+    progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
+
+
+def encode(
+    path: Path, encoder: Encoder, options: EncoderOptions, device: "torch.device", *, threads: int
+) -> tuple[pa.Table, NDArray[np.float32]]:
+    """Return the rows of a file of crops without their pixels, and their vectors (crops, dimensions).
+
+    Vectors stay on the device until the last batch is done, so that it never waits for a copy.
+    """
+    import torch
+
     how = encoder.preprocessing
-    ids: list[str] = []
-    trusted: list[str | None] = []
-    vectors = []
-    batches = inference.crop_batches(
-        crops, options.batch_size, lambda pixels: images.resize(pixels, how.input_px, options.resize)
-    )
-    total = -(-pq.read_metadata(crops).num_rows // options.batch_size)
+
+    def resize(pixels: images.Pixels) -> images.Pixels:
+        return images.resize(pixels, how.input_px, options.resize)
+
+    total = -(-records.count(path, records.CROP) // options.batch_size)
+    batches = crops.batches(path, options.batch_size, resize, threads=threads)
+    rows, vectors = [], []
     with torch.inference_mode():
         for batch in progress.track(batches, total=total, what="batches"):
-            pixels = inference.to_normalised(batch.pixels, how.mean, how.std, device)
-            vectors.append(encoder(pixels).cpu().numpy())
-            ids.extend(batch.instance_ids)
-            trusted.extend(batch.trusted)
-    matrix = np.concatenate(vectors) if vectors else np.zeros((0, 1), dtype=np.float32)
-    made_by = {"stage": "embed", "options": options.model_dump(), "revision": encoder.revision}
-    record = records.embedding(matrix.shape[1])
-    columns = [pa.array(ids, pa.string()), pa.array(trusted, pa.string()), to_fixed_size_lists(matrix)]
+            vectors.append(encoder(inference.to_normalised(batch.pixels, how.mean, how.std, device)))
+            rows.append(batch.rows)
+        if not rows:
+            return pq.read_table(path), np.zeros((0, 1), np.float32)
+        return pa.concat_tables(rows), torch.cat(vectors).float().cpu().numpy()
+
+
+def about(options: EncoderOptions, revision: str) -> dict[str, Any]:
+    """Return what makes vectors what they are: a change of any of it makes others."""
+    said = {**options.model_dump(exclude=set(kept.PACE)), "pooling": options.pools}
+    return {"stage": "embed", "options": said, "revision": revision}
+
+
+def write(out: Path, rows: pa.Table, vectors: NDArray[np.float32], taxonomy: Taxonomy, made_by: dict[str, Any]) -> None:
+    """Write vectors (rows, dimensions) as float16; raise DataError for values that it cannot hold."""
+    with np.errstate(over="ignore"):
+        rounded = vectors.astype(np.float16)
+    if not np.isfinite(rounded).all():
+        raise DataError(f"{out}: the encoder gives values that are no numbers or beyond 65504; take other weights.")
+    record = records.embedding(vectors.shape[1])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rounded.ravel()), vectors.shape[1])
+    columns = [*(rows[name] for name in record.schema.names[:-1]), column]
     table = pa.Table.from_arrays(columns, schema=record.schema)
     records.write(out, table, record, taxonomy=taxonomy, made_by=made_by)
-    progress.say(f"embed: {len(ids)} vectors of {matrix.shape[1]}")
 
 
 def load_encoder(options: EncoderOptions, device: "torch.device") -> Encoder:
-    """Return the encoder that `options` names."""
-    from secondlook.embed.timm_encoder import TimmEncoder
-    from secondlook.embed.transformers_encoder import TransformersEncoder
+    """Return the encoder that `options` names; each kind is one file beside this one."""
+    if options.kind == "onnx":
+        from secondlook.embed.onnx_encoder import OnnxEncoder
 
-    return TimmEncoder(options, device) if options.kind == "timm" else TransformersEncoder(options, device)
+        return OnnxEncoder(options, device)
+    if options.backend == "torch":
+        return _load_torch(options, device)
+    from secondlook.embed.openvino_encoder import OpenvinoEncoder, require_cpu
+
+    require_cpu(device)
+    exact = options.model_copy(update={"precision": "float32"})
+    return OpenvinoEncoder(_load_torch(exact, device), inference.pick_precision(options.precision, device))
 
 
-def to_fixed_size_lists(matrix: NDArray[np.float32]) -> pa.Array:
-    """Return the rows of a float32 matrix as an Arrow column."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.astype(np.float32).ravel()), matrix.shape[1])
+def _load_torch(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
+    from secondlook.embed import open_clip_encoder, timm_encoder, transformers_encoder
+
+    match options.kind:
+        case "timm":
+            return timm_encoder.load(options, device)
+        case "transformers":
+            return transformers_encoder.load(options, device)
+        case _:
+            return open_clip_encoder.load(options, device)

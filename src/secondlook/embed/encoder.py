@@ -1,14 +1,14 @@
 """What an encoder is, and the tokens it may be asked to pool."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from secondlook.config import EncoderOptions
 from secondlook.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-
-Pooling = Literal["mean", "cls", "patch_mean"]
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,10 @@ class Preprocessing:
     input_px: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def overridden(self, options: EncoderOptions) -> "Preprocessing":
+        """Return what `options` make of it."""
+        return Preprocessing(options.input_px or self.input_px, options.mean or self.mean, options.std or self.std)
 
 
 class Encoder(Protocol):
@@ -30,12 +34,51 @@ class Encoder(Protocol):
         """Return float32 features of a batch."""
 
 
+@dataclass
+class TorchEncoder:
+    """An encoder that is a PyTorch module, (n, 3, s, s) -> (n, dimensions)."""
+
+    module: "nn.Module"
+    preprocessing: Preprocessing
+    revision: str
+
+    def __post_init__(self) -> None:
+        import torch
+
+        convolutions = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
+        layers = [layer for layer in self.module.modules() if isinstance(layer, convolutions)]
+        if len(layers) > 1:  # one is the patch embedding of a transformer, which gains nothing
+            self.module = self.module.to(memory_format=torch.channels_last)
+        self._dtype = next(self.module.parameters()).dtype
+
+    def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
+        """Return float32 features of a batch."""
+        features: torch.Tensor = self.module(batch.to(self._dtype))
+        return features.float()
+
+
+def module_of(model: "nn.Module", features: Any) -> "nn.Module":
+    """Return a module in evaluation mode that holds `model` and computes `features(model, batch)`."""
+    import torch
+
+    class Features(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
+            result: torch.Tensor = features(self.model, batch)
+            return result
+
+    return Features().eval()
+
+
 def maps_to_tokens(maps: "torch.Tensor", *, channel_axis: int) -> "torch.Tensor":
     """Return maps (n, ...) with 4 axes, of convolutional and window networks, as patch tokens (n, cells, channels)."""
     return maps.movedim(channel_axis, -1).flatten(1, 2)
 
 
-def pool_tokens(tokens: "torch.Tensor", pooling: Pooling, prefix_tokens: int) -> "torch.Tensor":
+def pool_tokens(tokens: "torch.Tensor", pooling: str, prefix_tokens: int) -> "torch.Tensor":
     """Pool (n, tokens, dimensions), of which the first `prefix_tokens` are CLS and registers.
 
     `mean` takes all tokens with CLS (the definition of arXiv 2508.02047), `patch_mean` only
@@ -46,5 +89,10 @@ def pool_tokens(tokens: "torch.Tensor", pooling: Pooling, prefix_tokens: int) ->
     if pooling == "patch_mean":
         return tokens[:, prefix_tokens:].mean(dim=1)
     if prefix_tokens == 0:
-        raise UsageError("pooling `cls` is asked for, but this encoder has no CLS token; use `mean`.")
+        raise UsageError("pooling `cls` is asked for, but this encoder has no CLS token; use `mean` or `head`.")
     return tokens[:, 0]
+
+
+def missing_package(name: str) -> UsageError:
+    """Return what to say when an optional library is not there."""
+    return UsageError(f"{name} is not installed; run `pip install 'secondlook[encoders]'`.")

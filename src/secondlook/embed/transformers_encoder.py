@@ -1,46 +1,73 @@
-"""Encoders of the transformers library: DINOv2 and any model whose output has `last_hidden_state`."""
+"""Encoders of the transformers library: DINOv2 and DINOv3, the image side of CLIP and SigLIP, and their likes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
 from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
 from secondlook.config import EncoderOptions
-from secondlook.embed.encoder import Preprocessing, maps_to_tokens, pool_tokens
-from secondlook.errors import DataError
+from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
+from secondlook.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
 
-class TransformersEncoder:
-    """A checkpoint by Hub id or local folder; code inside a checkpoint is never run."""
+def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
+    """Return a checkpoint by Hub id or local folder; code inside a checkpoint is never run.
 
-    def __init__(self, options: EncoderOptions, device: "torch.device") -> None:
-        from transformers import AutoImageProcessor, AutoModel
+    `head` is the vector by which CLIP and SigLIP compare images with texts, `pooler_output` of other models.
+    """
+    model, processor = _load(options, inference.pick_precision(options.precision, device))
+    preprocessing = _preprocessing(processor).overridden(options)
+    two_towers = hasattr(model.config, "vision_config")
+    if two_towers and not hasattr(model, "vision_model"):
+        raise DataError(f"{options.model}: the image side of this kind of model is not known; take another checkpoint.")
+    if two_towers and hasattr(model, "text_model"):
+        del model.text_model
+    shape = model.config.vision_config if two_towers else model.config
+    patches = _patches(shape, preprocessing.input_px)
+    resized = {} if not two_towers or shape.image_size == preprocessing.input_px else {"interpolate_pos_encoding": True}
+    revision = getattr(model.config, "_commit_hash", None) or folder_revision(str(options.model))
 
-        name = str(options.model)
-        dtype = inference.pick_precision(options.precision, device)
-        try:
-            # left out, it asks on the terminal whether to run the code of the checkpoint
-            how = {"revision": options.revision, "trust_remote_code": False}
-            processor = AutoImageProcessor.from_pretrained(name, **how)
-            model = AutoModel.from_pretrained(name, dtype=dtype, **how)
-        except load_errors() as error:
-            raise DataError(fetch_hint(name, error)) from error
-        self._model = model.to(device).eval()
-        self._pooling = options.pooling
-        self.preprocessing = _preprocessing(processor)
-        patch_px = getattr(model.config, "patch_size", None)
-        self._patches = (self.preprocessing.input_px // patch_px) ** 2 if isinstance(patch_px, int) else None
-        self.revision = getattr(model.config, "_commit_hash", None) or folder_revision(name)
-
-    def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
-        """Return float32 features (n, hidden size)."""
-        features = self._model(pixel_values=batch.to(self._model.dtype)).last_hidden_state
-        tokens = maps_to_tokens(features, channel_axis=1) if features.ndim == 4 else features
+    def features(model: Any, batch: "torch.Tensor") -> "torch.Tensor":
+        if options.pools == "head" and two_towers:
+            return _vector(model.get_image_features(pixel_values=batch, **resized))
+        found = (model.vision_model if two_towers else model)(pixel_values=batch, **resized)
+        if options.pools == "head":
+            return _vector(found)
+        tokens: torch.Tensor = found.last_hidden_state
+        if tokens.ndim == 4:
+            tokens = maps_to_tokens(tokens, channel_axis=1)
         # what stands beyond the patches is CLS and registers; networks that merge patches have neither
-        prefix_tokens = 0 if self._patches is None else max(0, tokens.shape[1] - self._patches)
-        return pool_tokens(tokens, self._pooling, prefix_tokens).float()
+        prefix_tokens = 0 if patches is None else max(0, tokens.shape[1] - patches)
+        return pool_tokens(tokens, options.pools, prefix_tokens)
+
+    return TorchEncoder(module_of(model.to(device), features), preprocessing, revision)
+
+
+def _load(options: EncoderOptions, dtype: "torch.dtype") -> tuple[Any, Any]:
+    from transformers import AutoImageProcessor, AutoModel
+
+    name = str(options.model)
+    # left out, it asks on the terminal whether to run the code of the checkpoint
+    how = {"revision": options.revision, "trust_remote_code": False}
+    try:
+        processor = AutoImageProcessor.from_pretrained(name, **how)
+        return AutoModel.from_pretrained(name, dtype=dtype, **how), processor
+    except load_errors() as error:
+        raise DataError(fetch_hint(name, error)) from error
+
+
+def _vector(found: Any) -> "torch.Tensor":
+    vector: torch.Tensor | None = getattr(found, "pooler_output", None)
+    if vector is None:
+        raise UsageError("pooling `head` is asked for, but this encoder gives no vector of its own; use `mean`.")
+    return vector.flatten(1)
+
+
+def _patches(shape: Any, input_px: int) -> int | None:
+    patch_px = getattr(shape, "patch_size", None)
+    return (input_px // patch_px) ** 2 if isinstance(patch_px, int) else None
 
 
 def _preprocessing(processor: object) -> Preprocessing:

@@ -15,9 +15,9 @@ from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.evaluate.diagnosis import Diagnosis, diagnose
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import BY_PEOPLE, Judge, Objects, Places, consensus_of, load_judges, load_objects
-from secondlook.evaluate.label_errors import suspect
 from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
+from secondlook.label_errors import suspect
 
 __all__ = ["Places", "evaluate"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, inference
+from secondlook import crops, images, inference
 from secondlook.checkpoints import create_timm, timm_input
 from secondlook.config import ClassifierLabelerOptions
 from secondlook.errors import DataError
@@ -31,8 +31,8 @@ class Classifier:
     std: tuple[float, ...]
 
 
-def vote(crops: Path, source: Path, options: ClassifierLabelerOptions, taxonomy: Taxonomy) -> Ballot:
-    """Vote with a folder made by `secondlook train`, or with a .pth file made elsewhere.
+def vote(path: Path, source: Path, options: ClassifierLabelerOptions, taxonomy: Taxonomy, threads: int) -> Ballot:
+    """Vote on the crops of `path` with a folder made by `secondlook train`, or with a .pth file made elsewhere.
 
     Outputs whose names mean the same class of the task add up; an unknown name is refused.
     """
@@ -43,17 +43,18 @@ def vote(crops: Path, source: Path, options: ClassifierLabelerOptions, taxonomy:
     to_class = output_to_class(classifier.outputs, taxonomy, source)
     model = classifier.model.to(device).eval()
     ids: list[str] = []
-    parts: list[NDArray[np.float32]] = []
-    batches = inference.crop_batches(
-        crops, options.batch_size, lambda pixels: images.resize(pixels, classifier.input_px, "squash")
-    )
+    parts: list[torch.Tensor] = []
+
+    def resize(pixels: images.Pixels) -> images.Pixels:
+        return images.resize(pixels, classifier.input_px, "squash")
+
     with torch.inference_mode():
-        for batch in batches:
+        for batch in crops.batches(path, options.batch_size, resize, threads=threads):
             pixels = inference.to_normalised(batch.pixels, classifier.mean, classifier.std, device)
-            parts.append(torch.softmax(model(pixels).float(), dim=1).cpu().numpy() @ to_class)
-            ids.extend(batch.instance_ids)
-    probabilities = np.concatenate(parts) if parts else np.zeros((0, len(taxonomy.classes)), np.float32)
-    return Ballot(ids, probabilities, np.zeros(len(ids), np.bool_))
+            parts.append(torch.softmax(model(pixels).float(), dim=1))
+            ids.extend(batch.rows["instance_id"].to_pylist())
+    outputs = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, len(to_class)), np.float32)
+    return Ballot(ids, outputs @ to_class, np.zeros(len(ids), np.bool_))
 
 
 def load(source: Path, options: ClassifierLabelerOptions) -> Classifier:

@@ -3,33 +3,29 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from secondlook import features, learned
 from secondlook.config import PrototypeOptions
-from secondlook.label import features
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.prototypes import Prototypes
 from secondlook.taxonomy import Taxonomy
 
 
-def vote(embeddings: Path, reference: Path, options: PrototypeOptions, taxonomy: Taxonomy) -> Ballot:
-    """Vote for the class whose prototype is nearest.
+def vote(embeddings: Path, source: Path, options: PrototypeOptions, taxonomy: Taxonomy) -> Ballot:
+    """Vote for the class whose prototype is nearest, with a folder of `secondlook train --kind prototype`.
 
-    The prototype of a class is the mean of its raw reference vectors and s = (cosine + 1) / 2. An object whose
-    best s lies below `threshold` is abstained from. Probabilities are softmax(cosine / temperature) over the
-    classes that have a prototype; they order well and are not calibrated.
+    s = (cosine + 1) / 2; an object whose best s lies below the threshold of its class is abstained from.
+    Probabilities are softmax(cosine / temperature) over the classes that have a prototype; they order well and are not
+    calibrated.
     """
-    objects, known = features.load_pair(embeddings, reference, taxonomy)
+    known = learned.read(source, embeddings, options, taxonomy)
+    objects = features.load(embeddings, taxonomy)
+    prototypes = Prototypes(known.tensors["vectors"], known.tensors["target"], len(taxonomy.classes))
     if not len(objects.vectors):
         return Ballot([], np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.bool_))
-    cosine = features.to_unit(objects.vectors) @ features.to_unit(prototypes(known, len(taxonomy.classes))).T
-    cosine[:, np.bincount(known.target[known.target >= 0], minlength=len(taxonomy.classes)) == 0] = -np.inf
-    abstains = (cosine.max(axis=1) + 1) / 2 < options.threshold
-    return Ballot(objects.instance_ids, softmax(cosine / options.temperature), abstains)
-
-
-def prototypes(known: features.Features, classes: int) -> NDArray[np.float32]:
-    """Return the mean vector of each class, (classes, dimensions); zeros for a class without reference."""
-    means = np.zeros((classes, known.vectors.shape[1]), dtype=np.float32)
-    for index in np.unique(known.target[known.target >= 0]):
-        means[index] = known.vectors[known.target == index].mean(axis=0)
-    return means
+    cosine = prototypes.cosines(objects.vectors)
+    nearest = cosine.argmax(axis=1)
+    score = (cosine[np.arange(len(nearest)), nearest] + 1) / 2
+    threshold = np.array([known.about["threshold"][name] for name in taxonomy.classes], dtype=np.float32)
+    abstains = score < threshold[nearest]
+    return Ballot(objects.instance_ids.tolist(), softmax(cosine / np.float32(options.temperature)), abstains)

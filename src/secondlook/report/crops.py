@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import images, records
+from secondlook import crops, images, records
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame
 
 
 def _pictures(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
-    return records.load_crops(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
+    return crops.load(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
 
 
 def _shown(row: dict[object, object], picture: bytes) -> ChangedCrop:

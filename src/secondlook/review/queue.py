@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import images, likeness, records
+from secondlook import crops, images, likeness, records
 from secondlook.config import ReviewOptions
 from secondlook.errors import DataError
 from secondlook.review.apply import labels_said
@@ -114,7 +114,7 @@ def _leaders(objects: Objects, results: Path, rows: NDArray[np.int64], bits: int
 
 def load_crops(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
     """Return the encoded crops of some objects by id."""
-    return records.load_crops(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
+    return crops.load(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
 
 
 def _interleaved(drawn: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.int64]:

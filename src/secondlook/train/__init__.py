@@ -2,44 +2,153 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files, inference, progress, records
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondlook import files, inference, kept, progress, records
 from secondlook.checkpoints import create_timm, timm_input
 from secondlook.config import ClassifierOptions, VlmTrainingOptions
-from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
-from secondlook.train.loop import Epoch, Trainer, say_best
+from secondlook.crossfit import folds
+from secondlook.taxonomy import Taxonomy
+from secondlook.train import curves, processes
+from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
+from secondlook.train.loop import Epoch, Split, Trainer, say_best
+from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
+from secondlook.train.resume import Resume, forget
+from secondlook.workflow import CLASSIFIER_FILES
 
 if TYPE_CHECKING:
     import torch
 
+Row = dict[str, Any]
+_OF_FOLDS = ("out_of_sample.csv", "label_errors.csv")
+
 
 def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, threads: int = 1) -> None:
-    """Train on reference crops; write model.safetensors, config.json, labels.json and metrics.csv to folder `out`."""
+    """Train on reference crops; write the weights and how it went, `CLASSIFIER_FILES`, to folder `out`.
+
+    With several GPUs one process each works on every batch. A killed training goes on after its last epoch.
+    """
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
-    if missing := missing_classes(rows, taxonomy):
-        progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
-    inference.make_deterministic(options.seed, threads)
-    device = inference.pick_device(options.device)
-    model = create_timm(options.model, pretrained=options.pretrained, classes=len(taxonomy.classes))
-    fits_input(model, options.input_px)
-    model.to(device)
-    _, mean, std = timm_input(model)
-    training, validation = split_by_picture(rows, options)
-    trainer = Trainer(model, options, device, mean, std, len(taxonomy.classes))
-    best, history = trainer.fit(
-        take(rows, training, taxonomy),
-        take(rows, validation, taxonomy),
-        after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
-    )
-    about = {"classes": list(taxonomy.classes), "input_px": options.input_px}
-    files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
-    files.write_text(out / "config.json", timm_config(model, options, mean, std))
-    _write_weights(out / "model.safetensors", best)
-    say_best(history, len(training), len(validation))
+    outputs = [out / name for name in (*CLASSIFIER_FILES, *(_OF_FOLDS if options.folds else ()))]
+    said = options.model_dump(exclude={"device", "resources"})
+    key = kept.key_of({"stage": "train", "options": said, "threads": threads}, crops)
+    if not processes.is_inside():
+        if kept.put_back(outputs, key):
+            return
+        if (count := processes.wanted(options)) > 1:
+            arguments = ["--out", str(out), "--options", options.model_dump_json(), "--threads", str(threads)]
+            processes.start(count, ["train", str(crops), *arguments])
+            return
+    course = Course.of(rows, taxonomy, options, threads)
+    course.learn(out, key)
+    if course.crew.rank == 0:
+        kept.keep(outputs, key)
+        forget(out)
+    processes.leave(course.crew)
+
+
+@dataclass
+class Course:
+    """What all trainings on one reference share: the main one, and those that leave out a fold."""
+
+    rows: list[Row]
+    crops: Squares
+    taxonomy: Taxonomy
+    options: ClassifierOptions
+    threads: int
+    crew: processes.Crew
+    device: "torch.device"
+
+    @classmethod
+    def of(cls, rows: list[Row], taxonomy: Taxonomy, options: ClassifierOptions, threads: int) -> "Course":
+        """Decode the crops and find the device."""
+        inference.make_deterministic(options.seed, threads)
+        crew, device = processes.join(inference.pick_device(options.device))
+        if crew.rank == 0 and (missing := missing_classes(rows, taxonomy)):
+            progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
+        crops = decode_all(rows, options.input_px, taxonomy, threads=threads)
+        return cls(rows, crops, taxonomy, options, threads, crew, device)
+
+    def learn(self, out: Path, key: str) -> None:
+        """Train, and write what comes of it to folder `out`."""
+        split = self._split(np.arange(len(self.rows)))
+
+        def after_epoch(epochs: Sequence[Epoch]) -> None:
+            files.write_text(out / "metrics.csv", metrics_csv(epochs))
+
+        trainer = self.trainer()
+        best, history = trainer.fit(self.crops, split, Resume(out, key), after_epoch)
+        trainer.model.load_state_dict(best)
+        judged_on = split[1] if len(split[1]) else split[0]
+        named = trainer.log_probabilities(self.crops, judged_on).argmax(axis=1)
+        if self.crew.rank == 0:
+            self._write(out, trainer, best, history, named, judged_on, split)
+        if self.options.folds:
+            self._leave_out_folds(out, key)
+        if self.crew.rank == 0:
+            say_best(history, len(split[0]), len(split[1]))
+
+    def _write(
+        self,
+        out: Path,
+        trainer: Trainer,
+        best: Mapping[str, "torch.Tensor"],
+        history: Sequence[Epoch],
+        named: NDArray[np.int64],
+        judged_on: NDArray[np.int64],
+        split: Split,
+    ) -> None:
+        classes = self.taxonomy.classes
+        about = {"classes": list(classes), "input_px": self.options.input_px}
+        table = curves.confusion(named, self.crops.target[judged_on], classes)
+        files.write_text(out / "metrics.csv", metrics_csv(history))
+        files.write_text(out / "curve.svg", curves.curve(history))
+        files.write_text(out / "confusion.csv", table.to_csv(index=False))
+        files.write_text(out / "confusion.svg", curves.confusion_plot(table, classes))
+        files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
+        files.write_text(out / "config.json", timm_config(trainer.model, self.options, trainer.mean, trainer.std))
+        _write_weights(out / "model.safetensors", dict(best))
+
+    def _leave_out_folds(self, out: Path, key: str) -> None:
+        """Write what models say of the crops of images that they have not seen, and which labels look wrong."""
+        images = np.unique([row["image_id"] for row in self.rows], return_inverse=True)[1]
+        parts = folds(images, self.options.seed, self.options.folds)
+        probabilities = np.zeros((len(self.rows), len(self.taxonomy.classes)))
+        for number, part in enumerate(parts):
+            trainer = self.trainer()
+            resume = Resume(out, key, f"fold{number}")
+            best, _ = trainer.fit(self.crops, self._split(np.flatnonzero(~part)), resume)
+            trainer.model.load_state_dict(best)
+            probabilities[part] = np.exp(trainer.log_probabilities(self.crops, np.flatnonzero(part)))
+        if self.crew.rank == 0:
+            about = pd.DataFrame(self.rows, columns=["instance_id", "source", "trusted"])
+            classes = self.taxonomy.classes
+            files.write_text(out / _OF_FOLDS[0], out_of_sample_csv(about, probabilities, classes))
+            files.write_text(out / _OF_FOLDS[1], label_errors_csv(about, probabilities, classes))
+
+    def _split(self, chosen: NDArray[np.int64]) -> Split:
+        """Return which of the rows `chosen` are for training and which for validation."""
+        training, validation = split_by_picture([self.rows[row] for row in chosen], self.options)
+        return chosen[training], chosen[np.array(validation, dtype=np.int64)]
+
+    def trainer(self) -> Trainer:
+        """Return a model as it begins, ready to learn."""
+        import torch
+
+        torch.manual_seed(self.options.seed)
+        options, classes = self.options, len(self.taxonomy.classes)
+        model = create_timm(options.model, pretrained=options.pretrained, classes=classes)
+        fits_input(model, options.input_px)
+        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _, mean, std = timm_input(model)
+        return Trainer(model, options, self.device, mean, std, classes, self.threads, self.crew)
 
 
 def fits_input(model: Any, input_px: int) -> None:

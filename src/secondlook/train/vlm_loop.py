@@ -108,7 +108,8 @@ class VlmTrainer:
                 parts.append(self._trie.class_log_p(tree.edge_log_p(model, inputs, self._trie)))
         log_p = np.concatenate(parts)
         loss = -log_p[np.arange(len(log_p)), crops.target].mean()
-        return Epoch(epoch, train_loss, float(loss), *accuracies(log_p.argmax(axis=1), crops.target))
+        rate = self.options.learning_rate * rate_at((epoch + 1) / self.options.epochs)
+        return Epoch(epoch, train_loss, float(loss), *accuracies(log_p.argmax(axis=1), crops.target), rate)
 
     def _inputs(self, crops: Crops, rows: NDArray[np.int64], random: np.random.Generator | None) -> Tensors:
         pictures = [images.decode_rgb(crops.encoded[row]) for row in rows]

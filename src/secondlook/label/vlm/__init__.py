@@ -35,20 +35,19 @@ class Ready:
 
 @dataclass(frozen=True)
 class Job:
-    """Objects (crops, or the instances of a shard), the model and its prompt; `out` is where the votes will stand."""
+    """Objects (crops or instances), the model and its prompt; `out` is where the votes will stand."""
 
     objects: Path
     model: str
     out: Path
     prompt: str | None = None
-    shard: int | None = None
 
 
 def vote(job: Job, options: VlmOptions, taxonomy: Taxonomy, *, threads: int) -> tuple[list[Row], str]:
     """Return a vote row per object and the revision of the model; what a killed run had finished is not done again."""
     questions = _questions(options, taxonomy, job.prompt)
     inference.make_deterministic(options.seed, threads)
-    asked = shown(job.objects, options, job.shard)
+    asked = shown(job.objects, options)
     engine = load_engine(options, job.model)
     with Ledger(job.out, _key(job, engine, options, questions)) as ledger:
         left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
@@ -176,7 +175,7 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> str:
     """Return what must be the same for finished votes to be taken up again: objects, model, options, questions."""
-    digest = hashlib.sha256(json.dumps([engine.revision, options.model_dump(), job.shard], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([engine.revision, options.model_dump()], sort_keys=True).encode())
     digest.update(repr(questions).encode())
     with job.objects.open("rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from secondlook import images, records
+from secondlook import crops, images, records
 from secondlook.config import VlmOptions
 from secondlook.errors import UsageError
 from secondlook.images import Box, Pixels
@@ -26,7 +26,7 @@ class Shown:
     read: Callable[[], Pixels]
 
 
-def shown(objects: Path, options: VlmOptions, shard: int | None) -> list[Shown]:
+def shown(objects: Path, options: VlmOptions) -> list[Shown]:
     """Return the objects of a file of crops, or of instances, in the view that the labeler is shown.
 
     Crops are shown as they are. Instances are needed for the view `box` and for a margin around crops.
@@ -37,19 +37,16 @@ def shown(objects: Path, options: VlmOptions, shard: int | None) -> list[Shown]:
         return _stored(objects)
     if options.view == "cutout":
         raise UsageError(f"{objects}: the view `cutout` needs crops of `secondlook crop --view cutout`.")
-    return _from_images(objects, options, shard)
+    return _from_images(objects, options)
 
 
-def _stored(crops: Path) -> list[Shown]:
-    rows = records.read(crops, records.CROP).select(["instance_id", "width", "height", "image"]).to_pylist()
-    return [
-        Shown(row["instance_id"], row["width"], row["height"], "", partial(images.decode_rgb, row["image"]))
-        for row in rows
-    ]
+def _stored(path: Path) -> list[Shown]:
+    rows = records.read_columns(path, records.CROP, ["instance_id", "width", "height", "image", "place"])
+    return [Shown(row["instance_id"], row["width"], row["height"], "", partial(crops.read, row)) for row in rows]
 
 
-def _from_images(instances: Path, options: VlmOptions, shard: int | None) -> list[Shown]:
-    rows = records.read_shard(instances, shard, _IMAGE_COLUMNS)
+def _from_images(instances: Path, options: VlmOptions) -> list[Shown]:
+    rows = records.read_columns(instances, records.INSTANCE, _IMAGE_COLUMNS)
     read_image = lru_cache(_IMAGES_KEPT)(images.read_rgb)
     # a crop without a margin is its box, a marked box without one its whole image
     margin = options.margin if options.margin is not None else math.inf if options.view == "box" else 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.evaluate.intervals import Floats
+Floats = NDArray[np.float64]
 
 ROUNDING = 1e-6  # probabilities that are this close are equal
 NEVER = 2.0  # the threshold of a class that is given nowhere

@@ -1,0 +1,148 @@
+"""A generated dataset from ingest to consensus on two cores: minutes and peak memory of each stage.
+
+`--objects 100000` is the size that docs/log.md reports; `make bench` runs a small one. Shards have the same number of
+objects whatever the size, so what grows with the dataset shows in the peak memory of a quarter beside the whole.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CLASSES = ["stop", "yield", "turn", "parking", "no parking", "crosswalk"]
+COLOURS = [(200, 30, 30), (220, 200, 40), (40, 80, 210), (40, 160, 200), (150, 40, 160), (50, 170, 60)]  # RGB
+PER_IMAGE, PER_SHARD = 5, 2500
+WIDTH, HEIGHT = 640, 480
+
+
+def main() -> None:
+    """Run a quarter of the size and the whole, print both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=5000)
+    parser.add_argument("--folder", type=Path, help="Where to work; a temporary folder when left out.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.folder or Path(temporary)
+        tables = [run(folder / str(count), count) for count in (asked.objects // 4, asked.objects)]
+    small, whole = tables
+    shards = max(1, asked.objects // PER_SHARD)
+    print(f"{asked.objects} objects in {asked.objects // PER_IMAGE} images, {shards} shards, 2 cores")
+    whole["MB of a quarter"] = small["MB"]
+    print(whole.round(2).to_string())
+    minutes = whole.attrs["minutes"]
+    print(f"together {whole['minutes'].sum():.1f} minutes of jobs, {minutes:.1f} minutes of wall clock")
+    growth = (whole["MB"] / small["MB"]).dropna()
+    print(f"result: scale-memory {growth.max():.2f} peak of `{growth.idxmax()}` against a quarter of the objects")
+    print(f"result: scale-rate {asked.objects / minutes / 60:.0f} objects per second from ingest to consensus")
+
+
+def run(folder: Path, objects: int) -> pd.DataFrame:
+    """Draw a dataset, run the workflow up to consensus, and return jobs, minutes and peak MB by stage."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw(folder / "data", objects)
+    write_config(folder, max(1, objects // PER_SHARD))
+    target = "results/scale/consensus/consensus.parquet"
+    command = ["snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "config.yaml", "--cores", "2", target]
+    environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+    started = perf_counter()
+    with (folder / "snakemake.log").open("w") as log:
+        subprocess.run([*command, "--directory", str(folder)], env=environment, stderr=log, stdout=log, check=True)
+    table = read_benchmarks(folder / "results/scale/benchmark")
+    table.attrs["minutes"] = (perf_counter() - started) / 60
+    return table
+
+
+def write_config(folder: Path, shards: int) -> None:
+    """Write a config of small models and a task file."""
+    net = {"pretrained": False, "input_px": 48, "epochs": 6, "learning_rate": 2e-3, "precision": "float32"}
+    config: dict[str, Any] = {
+        "tasks": ["scale.yaml"],
+        "shards": shards,
+        "encoders": {"body": {"kind": "timm", "trained": "net", "batch_size": 64, "precision": "float32"}},
+        "classifiers": {"net": {"model": "test_resnet", **net}},
+        "labelers": {
+            "net_labeler": {"kind": "classifier", "classifier": "net"},
+            "prototype": {"kind": "prototype", "encoder": "body", "threshold": 0.5},
+        },
+    }
+    task = {
+        "dataset": {"path": "data/annotations.json", "images": "data/images"},
+        "classes": CLASSES,
+        "reference": {"sources": [{"path": "data/reference"}]},
+        "labelers": ["net_labeler", "prototype"],
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "scale.yaml").write_text(yaml.safe_dump(task))
+
+
+def draw(folder: Path, objects: int) -> None:
+    """Draw images of coloured signs with a tenth of the labels wrong, a COCO file, and reference crops."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    count = -(-objects // PER_IMAGE)
+    with ProcessPoolExecutor(2) as pool:
+        parts = list(pool.map(_draw_image, [folder] * count, range(count), chunksize=64))
+    annotations = [annotation for part in parts for annotation in part][:objects]
+    listed = [{"id": n, "file_name": f"{n:06d}.jpg", "width": WIDTH, "height": HEIGHT} for n in range(count)]
+    categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
+    document = {"images": listed, "annotations": annotations, "categories": categories}
+    (folder / "annotations.json").write_bytes(msgspec.json.encode(document))
+    random = np.random.default_rng(1)
+    for number, name in enumerate(CLASSES):
+        (folder / "reference" / name).mkdir(parents=True, exist_ok=True)
+        for crop in range(60):
+            pixels = random.integers(60, 180, size=(48, 48, 3), dtype=np.uint8)
+            _sign(pixels, 24, 24, int(random.integers(14, 22)), number, random)
+            cv2.imwrite(str(folder / "reference" / name / f"{crop}.png"), pixels[..., ::-1])
+
+
+def _draw_image(folder: Path, number: int) -> list[dict[str, Any]]:
+    random = np.random.default_rng(number)
+    coarse = random.integers(60, 180, size=(24, 32, 3), dtype=np.uint8)
+    picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    rows = []
+    for sign in range(PER_IMAGE):
+        radius = int(random.integers(10, 40))
+        x, y = int(random.integers(radius, WIDTH - radius)), int(random.integers(radius, HEIGHT - radius))
+        kind = int(random.integers(len(CLASSES)))
+        _sign(picture, x, y, radius, kind, random)
+        said = kind if random.uniform() > 0.1 else int(random.integers(len(CLASSES)))
+        box = [x - radius, y - radius, 2 * radius, 2 * radius]
+        rows.append({"id": number * PER_IMAGE + sign, "image_id": number, "category_id": said + 1, "bbox": box})
+    cv2.imwrite(str(folder / "images" / f"{number:06d}.jpg"), picture[..., ::-1])
+    return rows
+
+
+def _sign(picture: np.ndarray, x: int, y: int, radius: int, kind: int, random: np.random.Generator) -> None:
+    colour = [int(np.clip(value + random.normal(0, 15), 0, 255)) for value in COLOURS[kind]]
+    cv2.circle(picture, (x, y), radius, colour, -1)
+    cv2.line(picture, (x - radius // 2, y), (x + radius // 2, y), (255, 255, 255), max(1, radius // (2 + kind)))
+
+
+def read_benchmarks(folder: Path) -> pd.DataFrame:
+    """Return jobs, minutes and the largest peak of resident memory in MB, by stage."""
+    found = defaultdict(list)
+    for path in folder.glob("*.tsv"):
+        found[path.name.partition(".")[0]].append(pd.read_csv(path, sep="\t").iloc[0])
+    rows = {}
+    for stage, jobs in found.items():
+        minutes, peak = sum(job["s"] for job in jobs) / 60, max(job["max_rss"] for job in jobs)
+        rows[stage] = {"jobs": len(jobs), "minutes": minutes, "MB": peak}
+    order = ["ingest", "crop", "train", "embed", "label", "reviewed", "consensus"]
+    return pd.DataFrame(rows).T.reindex([stage for stage in order if stage in rows])
+
+
+if __name__ == "__main__":
+    main()

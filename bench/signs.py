@@ -1,0 +1,152 @@
+"""Prototype, neighbours, linear probe and a ResNet from nothing on real traffic signs, with 95 % intervals.
+
+Reads the pictures and the MobileNetV2 of ../shared/data where they are, and says so where they are not. The reference
+are the grey sign crops of Belgian streets (BelgiumTSC, 28 px, in folders), the objects the signs of German streets
+(GTSDB); no image of one is in the other. Intervals: bootstrap over images. `--epochs` is that of the ResNet.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from secondlook import records
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+# a class of both sets: folders of the Belgian crops
+CLASSES = {
+    "stop": ["stop"],
+    "yield": ["giveway"],
+    "do not enter": ["noentry"],
+    "speed limit": ["speed"],
+    "roundabout": ["roundabout"],
+    "turn": ["traveldirection"],
+}
+ENCODER = {"kind": "onnx", "mean": [128 / 255] * 3, "std": [128 / 255] * 3, "batch_size": 32}
+DRAWS = 2000
+
+
+def main() -> None:
+    """Print balanced accuracies."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=12)
+    asked = parser.parse_args()
+    if not SHARED.is_dir():
+        print(f"signs: the real pictures are not here ({SHARED}); nothing is measured")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder)
+        votes = label(folder, asked.epochs)
+        table(folder, votes)
+
+
+def prepare(folder: Path) -> None:
+    """Ingest and crop the German signs and the Belgian reference."""
+    wordings = {"speed limit": ["Speed Signs"], "do not enter": ["Do not enter"], "turn": ["Turn signs"]}
+    wordings |= {"stop": ["Stop signs"], "yield": ["Yield Signs"], "roundabout": ["Roundabout"]}
+    dataset = {"path": str(SHARED / "gtsdb/instances_default.json"), "images": str(SHARED / "gtsdb/images")}
+    sources = [
+        {"path": str(shape), "format": "folders", "classes": found}
+        for shape in sorted((SHARED / "sign_crops_grey28").iterdir())
+        if shape.is_dir() and (found := {n: f for n, f in CLASSES.items() if (shape / f[0]).is_dir()})
+    ]
+    task = {
+        "dataset": {**dataset, "label_from": "Type of Signs"},
+        "select": {"labels": [wording for said in wordings.values() for wording in said]},
+        "classes": wordings,
+        "reference": {"sources": sources},
+        "rehearsal": {"wrong_fraction": 0},
+    }
+    (folder / "signs.yaml").write_text(json.dumps(task))
+    places = ["--out", folder / "instances.parquet", "--reference", folder / "reference.parquet"]
+    run("ingest", "--task", folder / "signs.yaml", *places, "--rejects", folder / "rejects.parquet")
+    for part in ("instances", "reference"):
+        run("crop", folder / f"{part}.parquet", "--out", folder / f"{part}.crops", "--threads", 2)
+
+
+def label(folder: Path, epochs: int) -> dict[str, Path]:
+    """Train what learns, let each labeler vote, and return the files of votes."""
+    model = str(next((SHARED / "weights/mobilenet_v2").glob("*.onnx")))
+    for part in ("instances", "reference"):
+        options = json.dumps({**ENCODER, "model": model})
+        run(
+            "embed", folder / f"{part}.crops", "--out", folder / f"{part}.vectors", "--options", options, "--threads", 2
+        )
+    vectors = folder / "reference.vectors"
+    learned: dict[str, tuple[dict[str, Any], Path]] = {"neighbours": ({"k": 15}, vectors)}
+    for name, kind, options in [
+        ("prototype", "prototype", {"threshold": 0}),
+        ("prototype, 3 centres", "prototype", {"threshold": 0, "per_class": 3}),
+        ("probe", "probe", {}),
+    ]:
+        out = folder / name
+        said = json.dumps({"kind": kind, "encoder": "e", **options})
+        run("train", vectors, "--kind", kind, "--out", out, "--options", said, "--threads", 2)
+        learned[name] = ({"kind": kind, **options}, out)
+    net = {"model": "resnet50", "pretrained": False, "input_px": 64, "epochs": epochs, "learning_rate": 5e-4}
+    net |= {"augment": "light", "schedule": "cosine", "patience": epochs}
+    run("train", folder / "reference.crops", "--out", folder / "resnet", "--options", json.dumps(net), "--threads", 2)
+    votes = {}
+    for name, (options, source) in learned.items():
+        votes[name] = vote(
+            folder, name, folder / "instances.vectors", source, {"kind": name, "encoder": "e", **options}
+        )
+    classifier = {"kind": "classifier", "classifier": "resnet"}
+    votes["ResNet-50 from nothing"] = vote(folder, "resnet", folder / "instances.crops", folder / "resnet", classifier)
+    return votes
+
+
+def vote(folder: Path, name: str, objects: Path, source: Path, options: dict[str, Any]) -> Path:
+    """Let one labeler vote."""
+    out = folder / f"{name}.votes"
+    run("label", objects, "--source", source, "--out", out, "--options", json.dumps(options), "--threads", 2)
+    return out
+
+
+def table(folder: Path, votes: dict[str, Path]) -> None:
+    """Print balanced accuracy with its interval."""
+    instances = records.read(folder / "instances.parquet", records.INSTANCE).to_pandas().set_index("instance_id")
+    counts = instances["truth"].value_counts()
+    reference = records.read(folder / "reference.crops", records.CROP).to_pandas()["trusted"].value_counts()
+    print("class: German objects, Belgian reference crops")
+    for name in CLASSES:
+        print(f"  {name:<14}{counts.get(name, 0):>5}{reference.get(name, 0):>7}")
+    print(f"{len(instances)} objects in {instances['image_id'].nunique()} images; balanced accuracy, 95 % by image")
+    for name, path in votes.items():
+        said = records.read(path, records.VOTE).to_pandas().set_index("instance_id")["label"].reindex(instances.index)
+        right = pd.DataFrame(
+            {"image": instances["image_id"], "class": instances["truth"], "right": said == instances["truth"]}
+        )
+        low, value, high = balanced(right)
+        print(f"  {name:<26}{value:.3f}  [{low:.3f}, {high:.3f}]")
+        print(
+            f"result: signs-{name.replace(' ', '-').replace(',', '')} {value:.3f} balanced accuracy against the truth"
+        )
+
+
+def balanced(right: pd.DataFrame) -> tuple[float, float, float]:
+    """Return the mean recall over classes and its interval over draws of images."""
+    cells = right.groupby(["image", "class"])["right"].agg(["sum", "size"]).unstack(fill_value=0)
+    hits, of = cells["sum"].to_numpy(float), cells["size"].to_numpy(float)
+    random = np.random.default_rng(0)
+    draws = random.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=DRAWS)
+    with np.errstate(invalid="ignore"):
+        found = np.nanmean((draws @ hits) / (draws @ of), axis=1)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(np.mean(hits.sum(axis=0) / of.sum(axis=0))), float(high)
+
+
+def run(*arguments: object) -> None:
+    """Run a command of Second Look."""
+    subprocess.run([sys.executable, "-m", "secondlook", *map(str, arguments)], check=True, stderr=subprocess.PIPE)
+
+
+if __name__ == "__main__":
+    main()

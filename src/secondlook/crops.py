@@ -1,0 +1,140 @@
+"""Crops as stages read them: decoded copies, or pieces cut again out of the images where only their places are kept."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from secondlook import ahead, images, records
+from secondlook.errors import DataError
+from secondlook.images import Pixels, UnreadableImageError
+
+Row = Mapping[str, Any]
+Resize = Callable[[Pixels], Pixels]
+_PIECE = 16  # crops that one thread decodes at a time
+_IMAGES_KEPT = 4  # decoded images in memory while single crops are cut again
+_QUALITY = 95  # of crops that are encoded only to be shown
+
+
+@dataclass(frozen=True)
+class CropBatch:
+    """Crops of equal size: `pixels` uint8 (n, size, size, 3) RGB, and their rows without the encoded images."""
+
+    rows: pa.Table
+    pixels: NDArray[np.uint8]
+
+
+def batches(path: Path, batch_size: int, resize: Resize, *, threads: int = 1) -> Iterator[CropBatch]:
+    """Yield the crops of a file, made equal by `resize`; threads decode the next ones while the caller computes.
+
+    Copies come in the order of the file, crops that are cut again image by image, each decoded once.
+    Raises DataError where an image can no longer be read.
+    """
+    records.check(path, records.CROP)
+    with pq.ParquetFile(path) as file:
+        pieces = _by_image(file.read()) if _are_places(file) else _by_row(file)
+
+        def decode(piece: pa.Table) -> CropBatch:
+            pixels = [resize(picture) for picture in _decoded(piece)]
+            return CropBatch(piece.drop_columns(["image", "place"]), np.stack(pixels))
+
+        yield from _rebatched(ahead.ordered(decode, pieces, threads=threads), batch_size)
+
+
+def read(row: Row) -> Pixels:
+    """Return the pixels of a crop row; raise UnreadableImageError where its image can no longer be read."""
+    if row["image"] is not None:
+        return images.decode_rgb(row["image"])
+    return _cut(images.read_rgb(Path(row["place"]["path"])), row)
+
+
+def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the encoded crops of some objects by id, as `records.read_objects` finds them.
+
+    An object whose crop was refused, or whose image is gone, is missing.
+    """
+    table = records.read_objects(folder, records.CROP, shards, instance_ids)
+    if not table["image"].null_count:
+        return dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
+    read_image = lru_cache(_IMAGES_KEPT)(images.read_rgb)
+    found = {}
+    for row in sorted(table.to_pylist(), key=_path_of):
+        try:
+            picture = _cut(read_image(Path(_path_of(row))), row)
+        except UnreadableImageError:
+            continue
+        found[row["instance_id"]] = images.encode(picture, "jpeg", quality=_QUALITY)
+    return found
+
+
+def _are_places(file: pq.ParquetFile) -> bool:
+    row = next(file.iter_batches(1, columns=["image"]), None)
+    return row is not None and row.num_rows > 0 and row["image"].null_count > 0
+
+
+def _by_row(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    for batch in file.iter_batches(_PIECE):
+        yield pa.Table.from_batches([batch])
+
+
+def _by_image(table: pa.Table) -> Iterator[pa.Table]:
+    paths = pc.struct_field(table["place"], "path").to_pylist()
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    for _, rows in groupby(order, paths.__getitem__):
+        yield table.take(list(rows))
+
+
+def _decoded(piece: pa.Table) -> list[Pixels]:
+    rows = piece.to_pylist()
+    if rows[0]["image"] is not None:
+        return [images.decode_rgb(row["image"]) for row in rows]
+    path = _path_of(rows[0])
+    try:
+        picture = images.read_rgb(Path(path))
+    except UnreadableImageError as error:
+        raise DataError(f"{path}: {error}; crops with `store: reference` need their images to stay.") from error
+    return [_cut(picture, row) for row in rows]
+
+
+def _path_of(row: Row) -> str:
+    return str(row["place"]["path"])
+
+
+def _cut(picture: Pixels, row: Row) -> Pixels:
+    place = row["place"]
+    cut = picture[place["top"] : place["bottom"], place["left"] : place["right"]]
+    if not cut.size:
+        raise UnreadableImageError(f"{place['path']} is smaller than it was")
+    return images.scale(cut, row["width"], row["height"])
+
+
+def _rebatched(pieces: Iterable[CropBatch], size: int) -> Iterator[CropBatch]:
+    waiting: list[CropBatch] = []
+    count = 0
+    for piece in pieces:
+        waiting.append(piece)
+        count += len(piece.pixels)
+        while count >= size:
+            whole = _joined(waiting)
+            yield _part(whole, 0, size)
+            waiting, count = [_part(whole, size, count)], count - size
+    if count:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[CropBatch]) -> CropBatch:
+    if len(parts) == 1:
+        return parts[0]
+    return CropBatch(pa.concat_tables([part.rows for part in parts]), np.concatenate([part.pixels for part in parts]))
+
+
+def _part(whole: CropBatch, start: int, stop: int) -> CropBatch:
+    return CropBatch(whole.rows.slice(start, stop - start), whole.pixels[start:stop])

@@ -1,0 +1,90 @@
+"""Embeddings as stages read them: vectors, the classes of the reference, and the encoder that made both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from secondlook import progress, records
+from secondlook.errors import DataError
+from secondlook.taxonomy import Taxonomy
+
+IMPORTED = "imported:"  # how the revision of vectors begins whose weights nobody told us
+
+
+@dataclass(frozen=True)
+class Features:
+    """`vectors` (objects, dimensions) float32; `target` (objects,) positions in the taxonomy, -1 where unknown.
+
+    `image` (objects,) numbers the images; `source` (objects,) names where a reference object comes from, empty where
+    that is not known.
+    """
+
+    instance_ids: NDArray[np.str_]
+    vectors: NDArray[np.float32]
+    target: NDArray[np.int64]
+    image: NDArray[np.int64]
+    source: NDArray[np.str_]
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Features":
+        """Return the objects for which `chosen`, (objects,), is true."""
+        return Features(
+            self.instance_ids[chosen],
+            self.vectors[chosen],
+            self.target[chosen],
+            self.image[chosen],
+            self.source[chosen],
+        )
+
+
+def load(path: Path, taxonomy: Taxonomy) -> Features:
+    """Read an embedding file."""
+    records.check(path, records.embedding(1))
+    table: pa.Table = pq.read_table(path)
+    if table.column_names != records.embedding(1).schema.names:
+        raise DataError(f"{path}: its embedding rows have the columns of another version; make the file again.")
+    column = table["vector"].combine_chunks()
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
+    target = records.class_positions(table["trusted"], taxonomy.classes)
+    image = np.unique(np.array(table["image_id"].to_pylist(), dtype=np.str_), return_inverse=True)[1]
+    source = np.array([name or "" for name in table["source"].to_pylist()], dtype=np.str_)
+    ids = np.array(table["instance_id"].to_pylist(), dtype=np.str_)
+    return Features(ids, vectors.astype(np.float32), target, image, source)
+
+
+def load_reference(path: Path, taxonomy: Taxonomy) -> Features:
+    """Read the embeddings of the reference; raise DataError when they teach nothing."""
+    found = load(path, taxonomy)
+    if not (found.target >= 0).any():
+        raise DataError(f"{path}: holds no reference objects; name sources or `own_fraction` in the task file.")
+    return found.take(found.target >= 0)
+
+
+def encoder_of(path: Path) -> dict[str, Any]:
+    """Return what made the vectors of a file what they are."""
+    made_by = records.made_by(path)
+    return {key: made_by.get(key) for key in ("secondlook", "options", "revision")}
+
+
+def require_same_encoder(objects: Path, encoder: dict[str, Any], learned_from: Path) -> None:
+    """Raise DataError unless the vectors of `objects` were made like those that `learned_from` comes from.
+
+    Of imported vectors nobody knows the weights; they pass, and it is said, when all else is equal.
+    """
+    own = encoder_of(objects)
+    if own == encoder or not records.count(objects, records.embedding(1)):
+        return
+    imported = str(encoder.get("revision")).startswith(IMPORTED)
+    if not imported or own["options"] != encoder.get("options"):
+        raise DataError(f"{objects} and {learned_from} were made by different encoders; embed both again.")
+    progress.say(f"label: {learned_from} holds imported vectors; nobody can tell whether the same weights made them")
+
+
+def to_unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows scaled to length 1; a zero row stays zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)

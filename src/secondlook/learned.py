@@ -1,0 +1,67 @@
+"""What a labeler learns from the embeddings of the reference, as a folder: tensors, and `labels.json` about them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook import features, files
+from secondlook.config import LearnedOptions
+from secondlook.errors import DataError
+from secondlook.taxonomy import Taxonomy
+
+Tensors = Mapping[str, NDArray[Any]]
+_VOTING = {"family", "encoder", "temperature", "resources"}  # options of the vote, or names; the rest is learned with
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Arrays by name, and what they are about."""
+
+    tensors: Tensors
+    about: Mapping[str, Any]
+
+
+def write(folder: Path, kind: str, tensors: Tensors, about: Mapping[str, Any]) -> None:
+    """Write `<kind>.safetensors`, and `labels.json` last: a folder that has it is whole."""
+    from safetensors.numpy import save
+
+    files.write_bytes(
+        folder / f"{kind}.safetensors", save({name: np.ascontiguousarray(a) for name, a in tensors.items()})
+    )
+    files.write_text(folder / "labels.json", json.dumps({"kind": kind, **about}, indent=2, ensure_ascii=False) + "\n")
+
+
+def read(folder: Path, objects: Path, options: LearnedOptions, taxonomy: Taxonomy) -> Learned:
+    """Read what was learned, for use on the embeddings `objects`, whose classes are `taxonomy`.
+
+    Raises DataError for a folder of another kind, of other classes or another encoder than those of `objects`, or
+    one that was learned with other options than are asked for.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    kind = options.kind
+    try:
+        about = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        if about["kind"] != kind:
+            raise KeyError(f"it is a {about['kind']}")
+        tensors = load_file(folder / f"{kind}.safetensors")
+        encoder, learned_with, classes = dict(about["encoder"]), dict(about["options"]), list(about["classes"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DataError(
+            f"{folder}: is no folder of `secondlook train --kind {kind}` ({error}); "
+            "train it on the embeddings of the reference."
+        ) from error
+    if classes != list(taxonomy.classes):
+        raise DataError(f"{folder}: was trained for other classes than those of {objects}; train it again.")
+    asked = options.model_dump(include=options.model_fields_set - _VOTING)
+    if differing := [name for name, value in asked.items() if learned_with.get(name) != value]:
+        said = ", ".join(f"{name}: {learned_with.get(name)}" for name in differing)
+        raise DataError(f"{folder}: was trained with `{said}`; train it again, or ask for that.")
+    features.require_same_encoder(objects, encoder, folder)
+    return Learned(tensors, about)

@@ -1,0 +1,47 @@
+"""Exact search for the nearest vectors, block by block: beside the vectors memory is that of one block."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+OBJECTS, GALLERY = 1024, 8192  # vectors of a block; its cosines are 32 MB
+_STEPS = 2**22  # cosines are told apart to 1 / _STEPS; what is closer is the rounding of float32 sums
+_PLACES = 2**29  # vectors that a gallery may hold
+
+
+def nearest(
+    objects: NDArray[np.float32], gallery: NDArray[np.float32], k: int, device: "torch.device | str" = "cpu"
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the cosines of the `k` nearest gallery vectors, (objects, k), falling, and their positions, (objects, k).
+
+    Both hold unit vectors, (n, dimensions). Equal cosines stand in the order of the gallery: cosine and position are
+    packed into one whole number, so that the largest are found in one pass.
+    """
+    import torch
+
+    known = torch.from_numpy(gallery).to(device)
+    k = min(k, len(gallery))
+    best = np.empty((len(objects), k), dtype=np.int64)
+    with torch.inference_mode():
+        for start in range(0, len(objects), OBJECTS):
+            asked = torch.from_numpy(objects[start : start + OBJECTS]).to(device)
+            best[start : start + len(asked)] = _best_keys(asked, known, k).cpu().numpy()
+    rounded = -((-best) // _PLACES)
+    return (rounded / _STEPS).astype(np.float32), rounded * _PLACES - best
+
+
+def _best_keys(asked: "torch.Tensor", known: "torch.Tensor", k: int) -> "torch.Tensor":
+    import torch
+
+    best = torch.empty((len(asked), 0), dtype=torch.int64, device=asked.device)
+    for start in range(0, len(known), GALLERY):
+        cosine = asked @ known[start : start + GALLERY].T
+        place = torch.arange(start, start + cosine.shape[1], device=cosine.device)
+        keys = cosine.mul_(_STEPS).round_().to(torch.int64).mul_(_PLACES).sub_(place)
+        found = keys.topk(min(k, keys.shape[1]), dim=1).values
+        best = torch.cat([best, found], dim=1).sort(dim=1, descending=True).values[:, :k]
+    return best

@@ -1,0 +1,27 @@
+"""What models say of reference crops that they have not seen, and which of their labels look wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondlook import progress
+from secondlook.label_errors import suspect
+
+
+def out_of_sample_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
+    """Return a line per crop: its id, its trusted class, and the probability of each class, (crops, classes)."""
+    told = pd.DataFrame(probabilities, columns=[f"p: {name}" for name in classes], index=about.index)
+    return str(pd.concat([about[["instance_id", "trusted"]], told], axis=1).to_csv(index=False, float_format="%.6g"))
+
+
+def label_errors_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
+    """Return the trusted labels, those that look wrong first, and say how many do; see `label_errors.suspect`."""
+    given = pd.Categorical(about["trusted"], categories=list(classes)).codes.astype(np.int64)
+    found = suspect(probabilities, given)
+    ranked = about.assign(
+        suggested=[classes[index] for index in found.suggested], quality=found.quality, flagged=found.flagged
+    )
+    progress.say(f"train: {int(found.flagged.sum())} of {len(about)} reference labels look wrong (label_errors.csv)")
+    return str(ranked.iloc[found.order()].to_csv(index=False, float_format="%.6g"))

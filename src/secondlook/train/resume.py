@@ -1,0 +1,70 @@
+"""The state of a training after an epoch, so that a killed one goes on where it stopped and ends in the same bytes."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from secondlook import files, progress
+from secondlook.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors = Mapping[str, "torch.Tensor"]
+_SHARE = 20  # of the time may go into writing: one part in so many
+
+
+@dataclass
+class Resume:
+    """A file of tensors in a hidden folder beside the output; `key` says what the training is of.
+
+    What another key wrote is not taken up. It is written after the first epoch and after the last, and in between as
+    often as it takes no more than a twentieth of the time. `forget` removes it once the output stands.
+    """
+
+    out: Path
+    key: str
+    name: str = "main"
+    _done: float = field(default=0.0, init=False)
+    _took: float = field(default=0.0, init=False)
+
+    def load(self) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]] | None:
+        """Return the tensors and the notes of the last state, None where there is none to go on from."""
+        from safetensors import SafetensorError, safe_open
+
+        if not self._path.is_file():
+            return None
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                notes: dict[str, Any] = json.loads(file.metadata()["notes"])
+                if notes["key"] != self.key:
+                    progress.say(f"train: {self._path} belongs to another training; it is not taken up")
+                    return None
+                return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118 - it is no dict
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self._path}: is damaged ({error}); remove it and train again.") from error
+
+    def save(self, tensors: Tensors, notes: Mapping[str, Any], *, last: bool) -> None:
+        """Write a state, unless the last one is too young for that."""
+        from safetensors.torch import save
+
+        if not last and monotonic() - self._done < _SHARE * self._took:
+            return
+        started = monotonic()
+        whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        files.write_bytes(self._path, save(whole, {"notes": json.dumps({**notes, "key": self.key})}))
+        self._done = monotonic()
+        self._took = self._done - started
+
+    @property
+    def _path(self) -> Path:
+        return self.out / ".resume" / f"{self.name}.safetensors"
+
+
+def forget(out: Path) -> None:
+    """Remove the states of trainings whose output stands."""
+    shutil.rmtree(out / ".resume", ignore_errors=True)

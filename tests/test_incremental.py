@@ -1,0 +1,160 @@
+"""What is done again when a dataset grows, a labeler joins or files only look new: as little as can be."""
+
+import json
+import os
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import tiny_models
+from conftest import box, coco, picture, write_json
+from make_records import drawn
+from secondlook import images
+from test_workflow import checkout, run
+
+__all__ = ["checkout"]
+
+SHARDS = 2
+CONSENSUS = "results/signs/consensus/consensus.parquet"
+CLASSES = ["red", "green", "blue"]
+
+
+def dataset(folder: Path, pictures: int) -> None:
+    """Write a COCO file of `pictures` images with two boxes each; images that are there stay as they are."""
+    listed = []
+    for number in range(pictures):
+        name = f"{number}.jpg"
+        if (folder / "images" / name).exists():
+            listed.append({"id": number, "file_name": name})
+        else:
+            listed.append(picture(folder, number, seed=number))
+    boxes = [box(f"{number}-{side}", number, 1 + number % 3, bbox=[5 + 20 * side, 6, 18, 20])
+             for number in range(pictures) for side in range(2)]  # fmt: skip
+    write_json(folder / "annotations.json", coco(listed, boxes, CLASSES))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which a dataset of 12 images in 2 shards went through consensus."""
+    folder: Path = checkout.__wrapped__(tmp_path_factory.mktemp("incremental"))  # type: ignore[attr-defined]
+    tiny_models.tiny_timm(folder / "encoder", "test_resnet", side=32)
+    dataset(folder / "data", 12)
+    for name in CLASSES:
+        for number in range(4):
+            path = folder / "data/reference" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(images.encode(drawn(name, number), "png", quality=100))
+    mean = {"kind": "prototype", "encoder": "small", "threshold": 0}  # quick: it needs no torch to vote
+    labelers = {"mean": mean, "means": {**mean, "per_class": 2}}
+    config: dict[str, Any] = {
+        "tasks": ["signs.yaml"],
+        "shards": SHARDS,
+        "encoders": {"small": {"kind": "timm", "model": "encoder", "precision": "float32"}},
+        "labelers": labelers,
+    }
+    task = {
+        "dataset": {"path": "data/annotations.json", "images": "data/images"},
+        "classes": CLASSES,
+        "reference": {"sources": [{"path": "data/reference"}]},
+        "labelers": ["mean"],
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "signs.yaml").write_text(yaml.safe_dump(task))
+    went = run(["snakemake", CONSENSUS, "--cores", "2", "--quiet", "all"], folder)
+    assert went.returncode == 0, went.stdout + went.stderr
+    return folder
+
+
+@pytest.fixture
+def again(done: Path, tmp_path: Path) -> Path:
+    """A copy of it, times and second names of files included."""
+    copy = tmp_path / "again"
+    assert run(["cp", "-a", str(done), str(copy)], tmp_path).returncode == 0
+    return copy
+
+
+def planned(folder: Path, *targets: str) -> set[str]:
+    """Return the files that Snakemake would make."""
+    shown = run(["snakemake", "-n", *(targets or (CONSENSUS,)), "--printshellcmds", "--quiet", "host"], folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    words = (shown.stdout + shown.stderr).replace(",", " ").split()
+    outputs = {word for before, word in pairwise(words) if before == "--out"}
+    return {name.removeprefix("results/signs/") for name in outputs}
+
+
+def of_shards(shards: set[str], *kinds: str) -> set[str]:
+    return {f"{kind}/{shard}.parquet" for kind in kinds for shard in shards}
+
+
+def snakemake(folder: Path, *arguments: str) -> None:
+    went = run(["snakemake", *arguments, "--cores", "2", "--quiet", "all"], folder)
+    assert went.returncode == 0, went.stdout + went.stderr
+
+
+def test_nothing_is_planned_when_nothing_changed(again: Path) -> None:
+    assert planned(again) == set()
+
+
+def test_new_images_do_again_only_the_shards_that_they_fall_into(again: Path) -> None:
+    shards = {path.stem: path.read_bytes() for path in (again / "results/signs/ingest/shards").iterdir()}
+    dataset(again / "data", 13)
+    assert "ingest/instances.parquet" in planned(again)
+
+    snakemake(again, CONSENSUS, "--until", "ingest")
+
+    grown = {path.stem for path in (again / "results/signs/ingest/shards").iterdir()
+             if path.read_bytes() != shards[path.stem]}  # fmt: skip
+    assert len(grown) == 1
+    assert planned(again) == {
+        *of_shards(grown, "crop", "embed/small", "label/mean"),
+        *("review/reviewed.parquet", "consensus/consensus.parquet"),
+    }
+    snakemake(again, CONSENSUS)
+    assert planned(again) == set()
+
+
+def test_new_images_in_one_run_compute_only_what_is_new(again: Path) -> None:
+    dataset(again / "data", 13)
+    snakemake(again, CONSENSUS)
+
+    logs = again / "logs/signs"
+    put_back = {
+        str(path.relative_to(logs).with_suffix(""))
+        for path in logs.rglob("*.log")
+        if "nothing is computed again" in path.read_text()
+    }
+    untouched = {f"{kind}/{part}" for kind in ("crop", "embed/small") for part in ("reference", *parts())}
+    untouched |= {f"label/mean/{part}" for part in parts()}
+    assert len(untouched - put_back) == 3, "only the crops, vectors and votes of one shard are computed"
+
+
+def parts() -> list[str]:
+    return [f"{shard:05d}" for shard in range(SHARDS)]
+
+
+def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
+    task = yaml.safe_load((again / "signs.yaml").read_text())
+    (again / "signs.yaml").write_text(yaml.safe_dump(task | {"labelers": ["mean", "means"]}))
+    snakemake(again, CONSENSUS, "--until", "ingest")  # the task file is newer, its dataset the same
+    assert planned(again) == {
+        "train/means",
+        *of_shards(set(parts()), "label/means"),
+        "consensus/consensus.parquet",
+    }
+
+
+@pytest.mark.parametrize("name", ["data/annotations.json", "results/signs/ingest/instances.parquet"])
+def test_a_newer_time_alone_does_nothing_again(again: Path, name: str) -> None:
+    os.utime(again / name)
+    assert planned(again) == set()
+
+
+def test_results_that_are_copied_without_their_times_are_not_made_again(done: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copied"
+    shutil.copytree(done, copy, symlinks=True, copy_function=shutil.copyfile)
+    left = planned(copy)
+    assert not any(name.startswith(("embed", "label", "crop")) for name in left), json.dumps(sorted(left))
