@@ -55,11 +55,11 @@ def run(folder: Path, objects: int) -> pd.DataFrame:
     draw(folder / "data", objects)
     write_config(folder, max(1, objects // PER_SHARD))
     target = "results/scale/consensus/consensus.parquet"
-    command = ["snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "config.yaml", "--cores", "2", target]
+    command = ["snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2", target]
     environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
     started = perf_counter()
     with (folder / "snakemake.log").open("w") as log:
-        subprocess.run([*command, "--directory", str(folder)], env=environment, stderr=log, stdout=log, check=True)
+        subprocess.run(command, cwd=folder, env=environment, stderr=log, stdout=log, check=True)
     table = read_benchmarks(folder / "results/scale/benchmark")
     table.attrs["minutes"] = (perf_counter() - started) / 60
     return table
