@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from secondlook.plotting import AMBER, BLUE, INK, LINE, SOFT, svg
@@ -22,6 +23,7 @@ def curve(history: Sequence[Epoch]) -> str:
         axes.plot(epochs, [epoch.train_loss for epoch in history], color=SOFT, label="training loss")
         axes.plot(epochs, [epoch.validation_loss for epoch in history], color=AMBER, label="validation loss")
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("loss")
         axes.set_ylim(bottom=0)
         axes.axvline(best_of(list(history)).epoch + 1, color=LINE, linewidth=1.5)
