@@ -25,7 +25,6 @@ CLASSES = {
     "yield": ["giveway"],
     "do not enter": ["noentry"],
     "speed limit": ["speed"],
-    "roundabout": ["roundabout"],
     "turn": ["traveldirection"],
 }
 ENCODER = {"kind": "onnx", "mean": [128 / 255] * 3, "std": [128 / 255] * 3, "batch_size": 32}
@@ -49,8 +48,7 @@ def main() -> None:
 
 def prepare(folder: Path) -> None:
     """Ingest and crop the German signs and the Belgian reference."""
-    wordings = {"speed limit": ["Speed Signs"], "do not enter": ["Do not enter"], "turn": ["Turn signs"]}
-    wordings |= {"stop": ["Stop signs"], "yield": ["Yield Signs"], "roundabout": ["Roundabout"]}
+    wordings = {name: [name if name == "do not enter" else f"{name} signs"] for name in CLASSES}
     dataset = {"path": str(SHARED / "gtsdb/instances_default.json"), "images": str(SHARED / "gtsdb/images")}
     sources = [
         {"path": str(shape), "format": "folders", "classes": found}
