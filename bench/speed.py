@@ -128,7 +128,7 @@ def crop_rows(folder: Path) -> list[Row]:
         return lambda: list(cut_all(rows, CropOptions(**options), threads=threads))
 
     def decode() -> None:
-        # in a thread too: freed memory of the main thread goes back to the system, at a fifth of the time
+        # in a thread too, as memory that the main thread frees goes back to the system and has to be asked for again
         for _ in ahead.ordered(lambda path: images.read_rgb(Path(path)).shape, paths, threads=1):
             pass
 
