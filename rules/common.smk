@@ -6,6 +6,8 @@ from secondlook.workflow import (
     EXPORT_FILES,
     TABLES,
     Run,
+    asked,
+    growing,
     learned_files,
     options,
 )
@@ -26,12 +28,15 @@ wildcard_constraints:
     prototype=RUN.one_of(RUN.learned("prototype")),
     probe=RUN.one_of(RUN.learned("probe")),
     labeler=RUN.one_of(RUN.config.labelers),
-    part="reference|[0-9]{5}",
+    part=f"[0-9]{{{5 - len(RUN.tails()[0])}}}",
+    hundred="[0-9]{3}",
     fetched=RUN.one_of(RUN.config.fetch.sources),
     place=RUN.one_of({place.to for place in RUN.config.fetch.sources.values()}),
 
 
 RESULTS = f"{RUN.config.results}/{{task}}"
+FOLDER = f"{RUN.config.results}/{{wildcards.task}}"  # the same in a command
+TAILS, SPLIT_TAILS = RUN.tails(), RUN.split_tails()
 
 
 def results_of(tasks):

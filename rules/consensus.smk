@@ -1,7 +1,7 @@
 rule consensus:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
-        votes=lambda wildcards: RUN.votes(wildcards.task),
+        votes=asked(RUN.votes),
         reviewed=f"{RESULTS}/review/reviewed.parquet",
     output:
         consensus=f"{RESULTS}/consensus/consensus.parquet",
@@ -14,10 +14,10 @@ rule consensus:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
-        votes=lambda wildcards: RUN.vote_options(wildcards.task),
+        votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
         options=options(RUN.config.consensus),
     message:

@@ -1,8 +1,8 @@
 rule crop:
     input:
-        lambda wildcards: RUN.instances(wildcards.task, wildcards.part),
+        asked(RUN.instances),
     output:
-        f"{RESULTS}/crop/{{part}}.parquet",
+        [f"{RESULTS}/crop/{{part}}{tail}.parquet" for tail in TAILS],
     log:
         "logs/{task}/crop/{part}.log",
     benchmark:
@@ -11,22 +11,31 @@ rule crop:
         "../envs/secondlook.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         options=options(RUN.config.crop),
-    message:
-        "crop: part {wildcards.part} of {wildcards.task}"
     shell:
-        "secondlook crop {input} --out {output} --options {params.options:q} "
-        "--threads {threads} 2> {log}"
+        "secondlook crop {input} --options {params.options:q} "
+        f"--out {FOLDER}/crop --threads {{threads}} 2> {{log}}"
+
+
+use rule crop as crop_reference with:
+    input:
+        f"{RESULTS}/ingest/reference.parquet",
+    output:
+        f"{RESULTS}/crop/reference.parquet",
+    log:
+        "logs/{task}/crop/reference.log",
+    benchmark:
+        f"{RESULTS}/benchmark/crop.reference.tsv"
 
 
 rule cutout:
     input:
-        lambda wildcards: RUN.instances(wildcards.task, wildcards.part),
+        asked(RUN.instances),
     output:
-        f"{RESULTS}/crop/cutout/{{part}}.parquet",
+        [f"{RESULTS}/crop/cutout/{{part}}{tail}.parquet" for tail in TAILS],
     log:
         "logs/{task}/crop/cutout/{part}.log",
     benchmark:
@@ -35,13 +44,24 @@ rule cutout:
         "../envs/secondlook.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * RUN.config.cutout.resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt * RUN.config.cutout.resources.runtime,
+        mem_mb=growing(RUN.config.cutout.resources.mem_mb),
+        runtime=growing(RUN.config.cutout.resources.runtime),
         gpu=RUN.config.cutout.resources.gpus,
+        gpu_model=RUN.kind_for(RUN.config.cutout.resources, "gpu_model"),
+        constraint=RUN.kind_for(RUN.config.cutout.resources, "gpu_constraint"),
     params:
         options=options(RUN.config.cutout),
-    message:
-        "cutout: part {wildcards.part} of {wildcards.task}"
     shell:
-        "secondlook crop {input} --view cutout --out {output} --options {params.options:q} "
-        "--threads {threads} 2> {log}"
+        "secondlook crop {input} --view cutout --options {params.options:q} "
+        f"--out {FOLDER}/crop/cutout --threads {{threads}} 2> {{log}}"
+
+
+use rule cutout as cutout_reference with:
+    input:
+        f"{RESULTS}/ingest/reference.parquet",
+    output:
+        f"{RESULTS}/crop/cutout/reference.parquet",
+    log:
+        "logs/{task}/crop/cutout/reference.log",
+    benchmark:
+        f"{RESULTS}/benchmark/crop.cutout.reference.tsv"

@@ -13,8 +13,8 @@ rule demo_draw:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=options(RUN.demo_options()),
     message:

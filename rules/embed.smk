@@ -1,28 +1,39 @@
 rule embed:
     input:
-        crops=f"{RESULTS}/crop/{{part}}.parquet",
-        encoder=lambda wildcards: RUN.encoder_files(wildcards.task, wildcards.encoder),
+        crops=asked(RUN.crops_of),
+        encoder=asked(RUN.encoder_files),
     output:
-        f"{RESULTS}/embed/{{encoder}}/{{part}}.parquet",
+        [f"{RESULTS}/embed/{{encoder}}/{{part}}{tail}.parquet" for tail in TAILS],
     log:
         "logs/{task}/embed/{encoder}/{part}.log",
     benchmark:
         f"{RESULTS}/benchmark/embed.{{encoder}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: lambda wildcards: RUN.config.encoders[wildcards.encoder].resources.cpus
+    threads: RUN.need("encoder", "cpus")
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * RUN.config.encoders[wildcards.encoder].resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * RUN.config.encoders[wildcards.encoder].resources.runtime,
-        gpu=lambda wildcards: RUN.config.encoders[wildcards.encoder].resources.gpus,
+        mem_mb=RUN.growing_need("encoder", "mem_mb"),
+        runtime=RUN.growing_need("encoder", "runtime"),
+        gpu=RUN.need("encoder", "gpus"),
+        gpu_model=RUN.gpu_kind("encoder", "gpu_model"),
+        constraint=RUN.gpu_kind("encoder", "gpu_constraint"),
     params:
-        options=lambda wildcards: RUN.encoder_options(wildcards.task, wildcards.encoder),
-    message:
-        "embed: part {wildcards.part} of {wildcards.task} with {wildcards.encoder}"
+        options=asked(RUN.encoder_options),
     shell:
-        "secondlook embed {input.crops} --out {output} --options {params.options:q} --threads {threads} 2> {log}"
+        "secondlook embed {input.crops} --options {params.options:q} "
+        f"--out {FOLDER}/embed/{{wildcards.encoder}} --threads {{threads}} 2> {{log}}"
+
+
+use rule embed as embed_reference with:
+    input:
+        crops=f"{RESULTS}/crop/reference.parquet",
+        encoder=asked(RUN.encoder_files),
+    output:
+        f"{RESULTS}/embed/{{encoder}}/reference.parquet",
+    log:
+        "logs/{task}/embed/{encoder}/reference.log",
+    benchmark:
+        f"{RESULTS}/benchmark/embed.{{encoder}}.reference.tsv"
 
 
 # Vectors of the published layout are the reference of an encoder with `reference_pt`.
@@ -40,12 +51,10 @@ rule embed_import:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
-        options=lambda wildcards: RUN.encoder_options(
-            wildcards.task, wildcards.imported
-        ),
+        options=asked(RUN.encoder_options, "task", "imported"),
     message:
         "embed: take the reference vectors of {wildcards.imported} from {input.folder}"
     shell:
@@ -53,4 +62,4 @@ rule embed_import:
         "--options {params.options:q} 2> {log}"
 
 
-ruleorder: embed_import > embed
+ruleorder: embed_import > embed_reference

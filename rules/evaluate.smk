@@ -1,7 +1,6 @@
 rule evaluate:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
-        votes=lambda wildcards: RUN.votes(wildcards.task),
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         majority=f"{RESULTS}/consensus/majority.parquet",
         reviewed=f"{RESULTS}/review/reviewed.parquet",
@@ -15,12 +14,12 @@ rule evaluate:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         folder=subpath(output[0], parent=True),
         benchmarks=lambda wildcards: f"{RUN.folder(wildcards.task)}/benchmark",
-        votes=lambda wildcards: RUN.vote_options(wildcards.task),
+        votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
         options=options(RUN.config.evaluate),
     message:

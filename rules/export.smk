@@ -5,7 +5,6 @@ rule export:
         ),
         instances=f"{RESULTS}/ingest/instances.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
-        votes=lambda wildcards: RUN.votes(wildcards.task),
     output:
         f"{RESULTS}/export/{{format}}/{{file}}",
     log:
@@ -19,11 +18,11 @@ rule export:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
-        source=lambda wildcards: RUN.export_arguments(wildcards.task, wildcards.format),
-        votes=lambda wildcards: RUN.vote_options(wildcards.task),
+        source=asked(RUN.export_arguments, "task", "format"),
+        votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
     message:
         "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"

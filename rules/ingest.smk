@@ -8,7 +8,6 @@ rule ingest:
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",
-        shards=[f"{RESULTS}/ingest/shards/{part}.parquet" for part in RUN.shards()],
     log:
         "logs/{task}/ingest.log",
     benchmark:
@@ -17,14 +16,42 @@ rule ingest:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         rejects=f"{RESULTS}/ingest/rejects.parquet",
-        shards=f"{RESULTS}/ingest/shards",
         options=options(RUN.ingest_options()),
     message:
         "ingest: read the dataset of {wildcards.task}"
     shell:
         "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {params.rejects} "
-        "--reference {output.reference} --shards {params.shards} --options {params.options:q} 2> {log}"
+        "--reference {output.reference} --options {params.options:q} 2> {log}"
+
+
+# A file per shard, a hundred to a job: as outputs of `ingest` Snakemake would compare each of them with every target.
+rule split:
+    input:
+        f"{RESULTS}/ingest/instances.parquet",
+    output:
+        [f"{RESULTS}/ingest/shards/{{hundred}}{tail}.parquet" for tail in SPLIT_TAILS],
+    log:
+        "logs/{task}/split/{hundred}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/split.{{hundred}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        shards=len(SPLIT_TAILS),
+    message:
+        "split: a file for each shard of {wildcards.task} from {wildcards.hundred}00 on"
+    shell:
+        "secondlook split {input} --first {wildcards.hundred}00 --count {params.shards} "
+        f"--out {FOLDER}/ingest/shards 2> {{log}}"
+
+
+localrules:
+    split,

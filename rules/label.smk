@@ -1,29 +1,24 @@
 rule label:
     input:
-        objects=lambda wildcards: RUN.objects_of(
-            wildcards.task, wildcards.labeler, wildcards.part
-        ),
-        source=lambda wildcards: RUN.source_files(wildcards.task, wildcards.labeler),
+        objects=asked(RUN.objects_of),
+        source=asked(RUN.source_files),
     output:
-        f"{RESULTS}/label/{{labeler}}/{{part}}.parquet",
+        [f"{RESULTS}/label/{{labeler}}/{{part}}{tail}.parquet" for tail in TAILS],
     log:
         "logs/{task}/label/{labeler}/{part}.log",
     benchmark:
         f"{RESULTS}/benchmark/label.{{labeler}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: lambda wildcards: RUN.config.labelers[wildcards.labeler].resources.cpus
+    threads: RUN.need("labeler", "cpus")
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * RUN.config.labelers[wildcards.labeler].resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * RUN.config.labelers[wildcards.labeler].resources.runtime,
-        gpu=lambda wildcards: RUN.config.labelers[wildcards.labeler].resources.gpus,
+        mem_mb=RUN.growing_need("labeler", "mem_mb"),
+        runtime=RUN.growing_need("labeler", "runtime"),
+        gpu=RUN.need("labeler", "gpus"),
+        gpu_model=RUN.gpu_kind("labeler", "gpu_model"),
+        constraint=RUN.gpu_kind("labeler", "gpu_constraint"),
     params:
-        learned=lambda wildcards: RUN.label_arguments(wildcards.task, wildcards.labeler),
-        options=lambda wildcards: options(RUN.config.labelers[wildcards.labeler]),
-    message:
-        "label: {wildcards.labeler} on part {wildcards.part} of {wildcards.task}"
+        labeler=asked(RUN.label_arguments),
     shell:
-        "secondlook label {input.objects} {params.learned:q} --name {wildcards.labeler} --out {output} "
-        "--options {params.options:q} --threads {threads} 2> {log}"
+        "secondlook label {input.objects} {params.labeler:q} --name {wildcards.labeler} "
+        f"--out {FOLDER}/label/{{wildcards.labeler}} --threads {{threads}} 2> {{log}}"

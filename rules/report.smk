@@ -4,8 +4,8 @@ rule report:
         lambda wildcards: [
             f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES
         ],
-        lambda wildcards: RUN.crops(wildcards.task),
-        lambda wildcards: RUN.exports(wildcards.task),
+        asked(RUN.crops),
+        asked(RUN.exports),
     output:
         report=f"{RESULTS}/report/report.html",
         summary=f"{RESULTS}/summary.json",
@@ -17,8 +17,8 @@ rule report:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         folder=subpath(output.summary, parent=True),
         options=options(RUN.config.report),

@@ -1,7 +1,7 @@
 rule reviewed:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
-        decisions=lambda wildcards: RUN.decisions(wildcards.task),
+        decisions=asked(RUN.decisions),
     output:
         f"{RESULTS}/review/reviewed.parquet",
     log:
@@ -12,8 +12,8 @@ rule reviewed:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         decisions=lambda wildcards: [
             part
@@ -31,8 +31,7 @@ rule review:
         instances=f"{RESULTS}/ingest/instances.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         reviewed=f"{RESULTS}/review/reviewed.parquet",
-        votes=lambda wildcards: RUN.votes(wildcards.task),
-        crops=lambda wildcards: RUN.crops(wildcards.task),
+        crops=asked(RUN.crops),
     output:
         queue=f"{RESULTS}/review/queue.parquet",
         index=f"{RESULTS}/review/index.html",
@@ -44,10 +43,10 @@ rule review:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
-        results=lambda wildcards: RUN.folder(wildcards.task),
+        results=asked(RUN.folder),
         folder=subpath(output.index, parent=True),
         options=options(RUN.config.review),
     message:

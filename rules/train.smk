@@ -9,15 +9,13 @@ rule train:
         f"{RESULTS}/benchmark/train.{{classifier}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: lambda wildcards: RUN.config.classifiers[wildcards.classifier].resources.cpus
+    threads: RUN.need("classifier", "cpus")
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * RUN.config.classifiers[wildcards.classifier].resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * RUN.config.classifiers[wildcards.classifier].resources.runtime,
-        gpu=lambda wildcards: RUN.config.classifiers[
-            wildcards.classifier
-        ].resources.gpus,
+        mem_mb=RUN.growing_need("classifier", "mem_mb"),
+        runtime=RUN.growing_need("classifier", "runtime"),
+        gpu=RUN.need("classifier", "gpus"),
+        gpu_model=RUN.gpu_kind("classifier", "gpu_model"),
+        constraint=RUN.gpu_kind("classifier", "gpu_constraint"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.classifiers[wildcards.classifier]),
@@ -29,7 +27,7 @@ rule train:
 
 rule train_vlm:
     input:
-        lambda wildcards: RUN.vlm_crops(wildcards.task, wildcards.vlm),
+        asked(RUN.vlm_crops),
     output:
         directory(f"{RESULTS}/train/{{vlm}}/checkpoint"),
         f"{RESULTS}/train/{{vlm}}/metrics.csv",
@@ -40,17 +38,17 @@ rule train_vlm:
         f"{RESULTS}/benchmark/train.{{vlm}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: lambda wildcards: RUN.config.vlms[wildcards.vlm].resources.cpus
+    threads: RUN.need("vlm", "cpus")
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * RUN.config.vlms[wildcards.vlm].resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * RUN.config.vlms[wildcards.vlm].resources.runtime,
-        gpu=lambda wildcards: RUN.config.vlms[wildcards.vlm].resources.gpus,
+        mem_mb=RUN.growing_need("vlm", "mem_mb"),
+        runtime=RUN.growing_need("vlm", "runtime"),
+        gpu=RUN.need("vlm", "gpus"),
+        gpu_model=RUN.gpu_kind("vlm", "gpu_model"),
+        constraint=RUN.gpu_kind("vlm", "gpu_constraint"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.vlms[wildcards.vlm]),
-        prompt=lambda wildcards: RUN.vlm_prompt(wildcards.task, wildcards.vlm),
+        prompt=asked(RUN.vlm_prompt),
     message:
         "train: {wildcards.vlm} for {wildcards.task}"
     shell:
@@ -71,12 +69,10 @@ rule train_prototype:
         f"{RESULTS}/benchmark/train.{{prototype}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: lambda wildcards: RUN.config.labelers[wildcards.prototype].resources.cpus
+    threads: RUN.need("prototype", "cpus")
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * RUN.config.labelers[wildcards.prototype].resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * RUN.config.labelers[wildcards.prototype].resources.runtime,
+        mem_mb=RUN.growing_need("prototype", "mem_mb"),
+        runtime=RUN.growing_need("prototype", "runtime"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.prototype]),
@@ -100,12 +96,10 @@ rule train_probe:
         f"{RESULTS}/benchmark/train.{{probe}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: lambda wildcards: RUN.config.labelers[wildcards.probe].resources.cpus
+    threads: RUN.need("probe", "cpus")
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * RUN.config.labelers[wildcards.probe].resources.mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * RUN.config.labelers[wildcards.probe].resources.runtime,
+        mem_mb=RUN.growing_need("probe", "mem_mb"),
+        runtime=RUN.growing_need("probe", "runtime"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.probe]),

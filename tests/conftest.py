@@ -138,8 +138,11 @@ def ingest(secondlook: Command, folder: Path, document: Any, *, options: str = "
         place.unlink(missing_ok=True)
     out, rejects, reference = places
     shards = folder / "shards"
-    arguments = ("--out", out, "--rejects", rejects, "--reference", reference, "--shards", shards)
-    return Ingested(secondlook("ingest", "--task", task_file, *arguments, "--options", options), *places, shards)
+    arguments = ("--out", out, "--rejects", rejects, "--reference", reference, "--options", options)
+    result = secondlook("ingest", "--task", task_file, *arguments)
+    if result.code == 0:
+        assert secondlook("split", out, "--out", shards).code == 0
+    return Ingested(result, *places, shards)
 
 
 def box(number: int | str, image: int | str = 1, category: int | None = 1, **other: Any) -> dict[str, Any]:
@@ -156,4 +159,8 @@ def picture(folder: Path, number: int | str, name: str = "", **size: int) -> dic
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the longest tests, so that no worker is left with them alone at the end."""
-    items.sort(key=lambda item: item.path.name not in {"test_workflow.py", "test_fetch.py", "test_accept.py"})
+    items.sort(
+        key=lambda item: (
+            item.path.name not in {"test_workflow.py", "test_incremental.py", "test_fetch.py", "test_accept.py"}
+        )
+    )

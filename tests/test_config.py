@@ -65,6 +65,12 @@ CONFIGS = [
         "shards: many\n", "config.yaml:6: `shards`: Input should be a valid integer", id="a word for a number"
     ),
     pytest.param("shards: 0\n", "greater than or equal to 1 (given: 0).", id="too small"),
+    pytest.param(
+        "shards: 25\nshards_per_job: 10\n",
+        "config.yaml:6: `shards`: 25 is no multiple of `shards_per_job` (10); set it to 30",
+        id="shards that fill no job",
+    ),
+    pytest.param("shards_per_job: 5\n", "config.yaml:6: `shards_per_job`: Input should be 1, 10, 100 or 1000", id="5"),
     pytest.param("crop:\n  margin: -1\n", "config.yaml:7: `crop.margin`: ", id="negative"),
     pytest.param("consensus: {accept: 90}\n", "less than or equal to 1 (given: 90).", id="a percentage for a fraction"),
     pytest.param("preset: desktop\n", "'demo', 'laptop' or 'cluster' (given: 'desktop').", id="unknown preset"),
@@ -194,8 +200,8 @@ def test_a_sound_config_says_what_would_run_and_what_is_missing(
     assert result.out.splitlines() == [
         "config.yaml: sound",
         "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
-        "  would run: ingest 1, crop 4, train 1, embed 4, label 3, consensus 1, evaluate 1, review 2, export 1, "
-        "report 1",
+        "  would run: ingest 1, split 1, crop 4, train 1, embed 4, label 3, consensus 1, evaluate 1, review 2, "
+        "export 1, report 1",
         "  missing: signs.json; place the data there, or correct the path in signs.yaml",
     ]
 
@@ -225,7 +231,7 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
 
     assert result.code == 0, result.err
     assert result.out.startswith("config.yaml: sound\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
-    assert re.search(r"would run: ingest 1, crop \d+, train \d+, .*report 1", result.out)
+    assert re.search(r"would run: ingest 1, split 1, crop \d+, train \d+, .*report 1", result.out)
     shipped = load_config(ROOT / "config.yaml").model_dump()
     default = Config().model_dump()
     shipped["fetch"]["sources"] = default["fetch"]["sources"]
@@ -241,7 +247,7 @@ def test_the_plan_counts_what_it_can(secondlook: Command, monkeypatch: pytest.Mo
     after = secondlook("plan")
 
     assert before.out.splitlines() == [
-        "task signs: 19 jobs in 3 shards",
+        "task signs: 20 jobs in 3 shards",
         "  objects: not known before `ingest`; run again then",
     ]
     assert after.out.splitlines()[1:] == [
@@ -254,12 +260,28 @@ def test_the_plan_counts_what_it_can(secondlook: Command, monkeypatch: pytest.Mo
     assert "  objects 2, votes 2," in secondlook("plan").out
 
 
-def test_the_plan_warns_of_too_many_jobs_and_names_mistakes_with_their_line(
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        pytest.param("shards: 1000\n", None, id="few enough"),
+        pytest.param("shards: 4000\n", "with `shards_per_job: 10` they are 1250", id="ten in a job"),
+        pytest.param(
+            "shards: 40001\n", "with `shards: 40100` and `shards_per_job: 100` they are 1614", id="a hundred in a job"
+        ),
+        pytest.param("shards: 4000\nshards_per_job: 10\n", None, id="done"),
+    ],
+)
+def test_the_plan_warns_of_too_many_jobs(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str, said: str | None
+) -> None:
+    check(secondlook, monkeypatch, tmp_path, config=config)
+    told = [line for line in secondlook("plan").out.splitlines() if "burden Snakemake" in line]
+    assert told == ([f"  more than 5000 jobs burden Snakemake; {said}"] if said else [])
+
+
+def test_the_plan_names_mistakes_with_their_line(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    check(secondlook, monkeypatch, tmp_path, config="shards: 4000\n")
-    assert "burden Snakemake" in secondlook("plan").out
-
     check(secondlook, monkeypatch, tmp_path, config="sharts: 1\n")
     result = secondlook("plan")
     assert (result.code, result.out) == (2, "")

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ import pytest
 import yaml
 
 import tiny_models
-from conftest import box, coco, picture, write_json
+from conftest import box, coco, picture, read_rows, write_json
 from make_records import drawn
 from secondlook import images
+from secondlook.workflow import PROTOTYPE_FILES
 from test_workflow import checkout, run
 
 __all__ = ["checkout"]
 
 SHARDS = 2
 CONSENSUS = "results/signs/consensus/consensus.parquet"
+MERGED = {"consensus/consensus.parquet", "consensus/majority.parquet"}
 CLASSES = ["red", "green", "blue"]
 
 
@@ -77,13 +79,13 @@ def again(done: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def planned(folder: Path, *targets: str) -> set[str]:
+def planned(folder: Path) -> set[str]:
     """Return the files that Snakemake would make."""
-    shown = run(["snakemake", "-n", *(targets or (CONSENSUS,)), "--printshellcmds", "--quiet", "host"], folder)
+    shown = run(["snakemake", CONSENSUS, "--summary"], folder)
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    words = (shown.stdout + shown.stderr).replace(",", " ").split()
-    outputs = {word for before, word in pairwise(words) if before == "--out"}
-    return {name.removeprefix("results/signs/") for name in outputs}
+    header, *lines = (line.split("\t") for line in shown.stdout.splitlines())
+    assert header[-1] == "plan"
+    return {line[0].removeprefix("results/signs/") for line in lines if line[-1] != "no update"}
 
 
 def of_shards(shards: set[str], *kinds: str) -> set[str]:
@@ -104,14 +106,14 @@ def test_new_images_do_again_only_the_shards_that_they_fall_into(again: Path) ->
     dataset(again / "data", 13)
     assert "ingest/instances.parquet" in planned(again)
 
-    snakemake(again, CONSENSUS, "--until", "ingest")
+    snakemake(again, CONSENSUS, "--until", "split")
 
     grown = {path.stem for path in (again / "results/signs/ingest/shards").iterdir()
              if path.read_bytes() != shards[path.stem]}  # fmt: skip
     assert len(grown) == 1
     assert planned(again) == {
         *of_shards(grown, "crop", "embed/small", "label/mean"),
-        *("review/reviewed.parquet", "consensus/consensus.parquet"),
+        *("review/reviewed.parquet", *MERGED),
     }
 
 
@@ -137,11 +139,11 @@ def parts() -> list[str]:
 def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
     task = yaml.safe_load((again / "signs.yaml").read_text())
     (again / "signs.yaml").write_text(yaml.safe_dump(task | {"labelers": ["mean", "means"]}))
-    snakemake(again, CONSENSUS, "--until", "ingest")  # the task file is newer, its dataset the same
+    snakemake(again, CONSENSUS, "--until", "split")  # the task file is newer, its dataset the same
     assert planned(again) == {
-        "train/means",
+        *(f"train/means/{name}" for name in PROTOTYPE_FILES),
         *of_shards(set(parts()), "label/means"),
-        "consensus/consensus.parquet",
+        *MERGED,
     }
 
 
@@ -156,3 +158,37 @@ def test_results_that_are_copied_without_their_times_are_not_made_again(done: Pa
     shutil.copytree(done, copy, symlinks=True, copy_function=shutil.copyfile)
     left = planned(copy)
     assert not any(name.startswith(("embed", "label", "crop")) for name in left), json.dumps(sorted(left))
+
+
+def test_ten_shards_in_a_job_and_a_killed_job_goes_on(done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "together"
+    assert run(["cp", "-a", str(done), str(folder)], tmp_path).returncode == 0
+    shutil.rmtree(folder / "results")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"shards": 10, "shards_per_job": 10}))
+    snakemake(folder, CONSENSUS)
+
+    results = folder / "results/signs"
+    jobs = {path.name for path in (results / "benchmark").iterdir()}
+    assert {name for name in jobs if name.startswith(("crop.", "embed.", "label."))} == {
+        *("crop.0000.tsv", "embed.small.0000.tsv", "label.mean.0000.tsv"),
+        *("crop.reference.tsv", "embed.small.reference.tsv"),
+    }
+    votes = results / "label/mean"
+    made = {path.name: path.read_bytes() for path in votes.glob("*.parquet")}
+    assert len(made) == 10
+    assert rows_of(votes) == rows_of(done / "results/signs/label/mean"), "the votes do not depend on the split"
+
+    # Snakemake removes all ten outputs of a job that died; the nine that it had finished are put back
+    next((votes / ".kept").glob("00007.*")).unlink()
+    for path in (folder / CONSENSUS, *votes.glob("*.parquet")):
+        path.unlink()
+    snakemake(folder, CONSENSUS)
+    log = (folder / "logs/signs/label/mean/0000.log").read_text()
+    assert (log.count("nothing is computed again"), log.count("label: mean answered")) == (9, 1)
+    assert {path.name: path.read_bytes() for path in votes.glob("*.parquet")} == made
+
+
+def rows_of(votes: Path) -> list[dict[str, Any]]:
+    rows = [row for path in votes.glob("*.parquet") for row in read_rows(path)]
+    return sorted(rows, key=itemgetter("instance_id"))

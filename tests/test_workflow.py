@@ -85,6 +85,24 @@ def test_a_bad_config_stops_snakemake_with_the_key_and_its_neighbour(checkout: P
     assert "unknown key `shard`; did you mean `shards`?" in refused.stdout + refused.stderr
 
 
+def test_jobs_with_a_gpu_ask_for_its_kind_and_the_others_do_not(checkout: Path) -> None:
+    gpu = {"resources": {"gpus": 1}}
+    config = {
+        "gpu_model": "a100",
+        "gpu_constraint": "nvlink",
+        "labelers": {"demo_classifier": gpu, "demo_vlm": {"resources": {"gpus": 2, "gpu_model": "h100"}}},
+    }
+    (checkout / "gpus.yaml").write_text(json.dumps(config))
+    shown = run(["snakemake", "-n", "demo", "--configfile", "tests/mini.yaml", "gpus.yaml"], checkout)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    said = shown.stdout + shown.stderr
+    asked = dict(re.findall(r"labeler=(\w+).*?\n +resources: (.*)", said))
+    assert "gpu=1, gpu_model=a100, constraint=nvlink" in asked["demo_classifier"]
+    assert "gpu=2, gpu_model=h100, constraint=nvlink" in asked["demo_vlm"]
+    assert "gpu_model" not in asked["demo_prototype"]
+    assert said.count("gpu_model") == 2, "nothing else has a GPU"
+
+
 def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, finished: Path) -> None:
     for top in ("results", "data", ".snakemake"):
         shutil.copytree(finished / top, checkout / top, symlinks=True)

@@ -21,8 +21,7 @@ def check_all(config: Path) -> str:
             complaints.append(str(error))
     if complaints:
         raise UsageError("\n".join(complaints))
-    content, _ = yamlfile.load(config)
-    run = Run.of(content, source=str(config))
+    run = Run.load(config)
     lines = [f"{config}: sound"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))

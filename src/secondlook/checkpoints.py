@@ -74,6 +74,6 @@ def fetch_hint(name: str, error: Exception) -> str:
     """Return one sentence on why `name` could not be loaded and what to do."""
     first_line = str(error).strip().split("\n", maxsplit=1)[0]
     return (
-        f"{name}: the checkpoint cannot be loaded ({first_line}); give a local folder, a Hub id that this machine "
-        "can reach, or set HF_TOKEN for a gated one."
+        f"{name}: the checkpoint cannot be loaded ({first_line}); give a local folder or a Hub id that this machine "
+        "can reach, set HF_TOKEN for a gated one, or run `secondlook fetch --weights` where there is a network."
     )

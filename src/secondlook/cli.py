@@ -25,6 +25,10 @@ Options = Annotated[
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+_OUT_OF_SHARDS = typer.Option(
+    "--out", help="File to write (.parquet); else a folder, in which each output has its input's name."
+)
+OutOfShards = Annotated[Path, _OUT_OF_SHARDS]
 Instances = Annotated[Path, typer.Option("--instances", help="instances.parquet of the dataset.")]
 Consensus = Annotated[Path, typer.Option("--consensus", help="consensus.parquet of the dataset.")]
 Shards = Annotated[int | None, typer.Option(min=1, help="How many shards of each folder count; all when left out.")]
@@ -60,14 +64,24 @@ def fetch(
     to: Annotated[Path | None, typer.Option(help="With --url: the file to write, or a folder.")] = None,
     sha256: Annotated[str | None, typer.Option(help="With --url: what the file must be.")] = None,
     unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive beside it.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Instead of NAMES: every checkpoint that the config names by Hub id.")
+    ] = False,
     config: ConfigFile = Path("config.yaml"),
     options: Options = None,
 ) -> None:
-    """Bring data from S3, http(s), Roboflow or Objects365; goes on where it was cut off, never fetches twice."""
+    """Bring data from S3, http(s), Roboflow or Objects365, or weights from the Hub; never fetches twice."""
     from secondlook import config as settings
     from secondlook import fetch as stage
 
-    if url is not None:
+    if weights:
+        if names or any(option is not None for option in (url, to, sha256, options)) or unpack:
+            raise UsageError("--weights stands alone, or with --config.")
+        from secondlook.fetch.weights import fetch_weights
+        from secondlook.workflow import Run
+
+        fetch_weights(Run.load(config))
+    elif url is not None:
         if names or to is None:
             raise UsageError("--url goes with --to PATH and without names.")
         given = settings.parse_options(settings.FetchOptions, options)
@@ -87,7 +101,6 @@ def ingest(
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
-    shards: Annotated[Path | None, typer.Option(help="Folder for the instances of each shard, a file each.")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
@@ -111,7 +124,7 @@ def ingest(
         content = {"path": str(path), "format": format_, "label_from": label_from}
         content["images"] = str(images) if images else None
         result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
-    stage.write(result, settings, stage.Places(name, out, rejects, reference, shards))
+    stage.write(result, settings, stage.Places(name, out, rejects, reference))
     if summary:
         typer.echo(stage.describe(result, out))
     if charts is not None:
@@ -119,35 +132,48 @@ def ingest(
 
 
 @app.command()
+def split(
+    instances: Annotated[Path, typer.Argument(help="instances.parquet of the dataset.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for a file per shard: 00000.parquet and so on.")],
+    first: Annotated[int, typer.Option(min=0, help="The first shard to write.")] = 0,
+    count: Annotated[int | None, typer.Option(min=1, help="How many shards to write; all when left out.")] = None,
+) -> None:
+    """Write the instances of each shard to a file of its own."""
+    from secondlook.ingest.split import split_instances
+
+    split_instances(instances, out, first=first, count=count)
+
+
+@app.command()
 def crop(
-    instances: Annotated[Path, typer.Argument(help="Instances of a shard or of all, or those of the reference.")],
-    out: Out,
+    instances: Annotated[list[Path], typer.Argument(help="Instances of shards or of all, or those of the reference.")],
+    out: OutOfShards,
     view: Annotated[str, typer.Option(help="crop, or cutout: all outside the object's mask is black.")] = "crop",
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
     """Cut every object out of its image; each image is decoded once."""
-    from secondlook import config
+    from secondlook import config, records
 
+    shards = records.with_outputs(instances, out)
     if view == "cutout":
-        from secondlook.crop.cutout import cut_out_shard
+        from secondlook.crop.cutout import cut_out_shards
 
-        settings = config.parse_options(config.CutoutOptions, options)
-        cut_out_shard(instances, out, settings, threads=threads)
+        cut_out_shards(shards, config.parse_options(config.CutoutOptions, options), threads=threads)
     elif view != "crop":
         raise UsageError(f"--view: `{view}` is neither `crop` nor `cutout`.")
     else:
-        from secondlook.crop import crop_shard
+        from secondlook.crop import crop_shards
 
-        crop_shard(instances, out, config.parse_options(config.CropOptions, options), threads=threads)
+        crop_shards(shards, config.parse_options(config.CropOptions, options), threads=threads)
 
 
 @app.command()
 def embed(
-    path: Annotated[
-        Path | None, typer.Argument(help="Crops of a shard; with --export-pt embeddings of the reference.")
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Crops of shards; with --export-pt embeddings of the reference.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write the embeddings.")] = None,
+    out: Annotated[Path | None, _OUT_OF_SHARDS] = None,
     import_pt: Annotated[
         Path | None, typer.Option("--import-pt", help="Read features of the published layout from this folder instead.")
     ] = None,
@@ -165,21 +191,22 @@ def embed(
     if import_pt is not None and settings is not None:
         from secondlook.embed.published import import_features
 
-        if path is not None or out is None or task is None:
+        if paths or out is None or task is None:
             raise UsageError("bring features in with --import-pt FOLDER --task FILE --out FILE and --options.")
         import_features(import_pt, task, out, settings)
     elif export_pt is not None:
         from secondlook.embed.published import export_features
 
-        if path is None or out is not None or import_pt is not None or options is not None:
+        if paths is None or len(paths) != 1 or out is not None or import_pt is not None or options is not None:
             raise UsageError("hand features out with EMBEDDINGS --export-pt FOLDER and nothing else.")
-        export_features(path, export_pt)
-    elif path is None or out is None or task is not None or settings is None:
+        export_features(paths[0], export_pt)
+    elif not paths or out is None or task is not None or settings is None:
         raise UsageError("give a file of crops and --out FILE.")
     else:
+        from secondlook import records
         from secondlook.embed import embed_crops
 
-        embed_crops(path, out, settings, threads=threads)
+        embed_crops(records.with_outputs(paths, out), settings, threads=threads)
 
 
 @app.command()
@@ -222,8 +249,8 @@ def train(
 
 @app.command()
 def label(
-    objects: Annotated[Path, typer.Argument(help="Crops, embeddings or instances, as the labeler needs.")],
-    out: Out,
+    objects: Annotated[list[Path], typer.Argument(help="Crops, embeddings or instances, as the labeler needs.")],
+    out: OutOfShards,
     options: Annotated[str, typer.Option("--options", metavar="YAML", help="The labeler, as under `labelers`.")],
     source: Annotated[
         Path | None, typer.Option(help="What it learned from: reference embeddings, a classifier, a VLM trained here.")
@@ -232,13 +259,13 @@ def label(
     prompt: Annotated[str | None, typer.Option(help="What a VLM is asked; a plain question when left out.")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Let one labeler vote on one shard."""
-    from secondlook import config
+    """Let one labeler vote on shards."""
+    from secondlook import config, records
     from secondlook import label as stage
 
     settings = config.parse_options(config.LabelerChoice, f"{{labeler: {options}}}").labeler
-    places = stage.Ballots(name or settings.kind, objects, out, source, prompt or None)
-    stage.label_shard(places, settings, threads=threads)
+    voter = stage.Voter(name or settings.kind, settings, source, prompt or None)
+    stage.label_shards(voter, records.with_outputs(objects, out), threads=threads)
 
 
 @app.command()

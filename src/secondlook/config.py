@@ -24,6 +24,7 @@ def _no_judge(name: str) -> str:
 
 
 LabelerName = Annotated[Name, AfterValidator(_no_judge)]
+GpuName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 View = Literal["crop", "box", "cutout"]
@@ -95,10 +96,13 @@ class Resources(Strict):
     """What a job of a model asks for; `mem_mb` and `runtime` (minutes) are multiplied by the attempt.
 
     It changes where a job runs, never what it does: nothing is done again when it changes. `cpus` are threads: they
-    decode while a GPU computes, and compute where there is none.
+    decode while a GPU computes, and compute where there is none. `gpu_model` and `gpu_constraint` are names of a
+    cluster, those of the whole run where they are left out; jobs without a GPU never ask for them.
     """
 
     gpus: int = Field(0, ge=0)
+    gpu_model: GpuName | None = None
+    gpu_constraint: str | None = None
     cpus: int = Field(1, ge=1)
     mem_mb: int = Field(4000, ge=500)
     runtime: int = Field(60, ge=1)
@@ -466,7 +470,10 @@ class Config(Strict):
     preset: Literal["demo", "laptop", "cluster"] = "laptop"
     tasks: list[str] = Field(["demo_signs"], min_length=1)
     results: str = "results"
-    shards: int = Field(1, ge=1)
+    shards: int = Field(1, ge=1, le=100_000)
+    shards_per_job: Literal[1, 10, 100, 1000] = 1
+    gpu_model: GpuName | None = None
+    gpu_constraint: str | None = None
     seed: int = Field(0, ge=0)
     demo: DemoScenes = DemoScenes()
     fetch: FetchOptions = FetchOptions()
@@ -489,6 +496,14 @@ class Config(Strict):
         if isinstance(content, dict):
             return {**PRESETS.get(str(content.get("preset", "laptop")), {}), **content}
         return content
+
+    @model_validator(mode="after")
+    def _jobs_are_full(self) -> "Config":
+        if self.shards % self.shards_per_job:
+            fitting = -(-self.shards // self.shards_per_job) * self.shards_per_job
+            message = f"{self.shards} is no multiple of `shards_per_job` ({self.shards_per_job}); set it to {fitting}"
+            raise PydanticCustomError("shards", message, {"loc": ("shards",)})
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":

@@ -1,6 +1,7 @@
 """Atomic file writes: temporary name, fsync, rename. A killed command leaves the old file or none."""
 
 import glob
+import hashlib
 import os
 import platform
 import shutil
@@ -50,6 +51,12 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8 to `target` atomically."""
     write_bytes(target, text.encode("utf-8"))
+
+
+def sha256(path: Path) -> str:
+    """Return the digest of a file."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:

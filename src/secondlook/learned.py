@@ -27,13 +27,16 @@ class Learned:
 
 
 def write(folder: Path, kind: str, tensors: Tensors, about: Mapping[str, Any]) -> None:
-    """Write `<kind>.safetensors`, and `labels.json` last: a folder that has it is whole."""
+    """Write `<kind>.safetensors`, and `labels.json` last: a folder that has it is whole.
+
+    The digest of the tensors stands in it, so that it speaks for the whole folder.
+    """
     from safetensors.numpy import save
 
-    files.write_bytes(
-        folder / f"{kind}.safetensors", save({name: np.ascontiguousarray(a) for name, a in tensors.items()})
-    )
-    files.write_text(folder / "labels.json", json.dumps({"kind": kind, **about}, indent=2, ensure_ascii=False) + "\n")
+    weights = folder / f"{kind}.safetensors"
+    files.write_bytes(weights, save({name: np.ascontiguousarray(a) for name, a in tensors.items()}))
+    content = {"kind": kind, **about, "sha256": files.sha256(weights)}
+    files.write_text(folder / "labels.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read(folder: Path, objects: Path, options: LearnedOptions, taxonomy: Taxonomy) -> Learned:

@@ -1,8 +1,9 @@
 """`secondlook plan`: what a run costs, from what is already on disk. Nothing is guessed that can be counted."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from secondlook import cocofile, yamlfile
+from secondlook import cocofile
 from secondlook.workflow import Run
 
 CROP_KB = 10  # a JPEG of quality 95 of a median 88 px crop
@@ -13,8 +14,7 @@ MOST_JOBS = 5000
 
 def plan_all(config: Path) -> str:
     """Return objects, jobs, disk and people's time of every task of a config."""
-    content, lines = yamlfile.load(config)
-    run = Run.of(content, source=str(config), lines=lines)
+    run = Run.load(config)
     return "\n".join(line for name in run.names for line in _plan(run, name))
 
 
@@ -22,7 +22,7 @@ def _plan(run: Run, name: str) -> list[str]:
     jobs = sum(run.jobs(name).values())
     lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards"]
     if jobs > MOST_JOBS:
-        lines.append(f"  more than {MOST_JOBS} jobs burden Snakemake; set fewer `shards`")
+        lines.append(f"  more than {MOST_JOBS} jobs burden Snakemake; {_way_to_fewer(run, name)}")
     objects = _objects(run, name)
     if objects is None:
         lines.append("  objects: not known before `ingest`; run again then")
@@ -35,6 +35,17 @@ def _plan(run: Run, name: str) -> list[str]:
         f"{0.05 * objects * REVIEW_SECONDS / 3600:.1f} h at 5 % ({REVIEW_SECONDS} s each)",
     ]
     return lines
+
+
+def _way_to_fewer(run: Run, name: str) -> str:
+    for per_job in (10, 100, 1000):
+        shards = -(-run.config.shards // per_job) * per_job
+        config = run.config.model_copy(update={"shards": shards, "shards_per_job": per_job})
+        jobs = sum(replace(run, config=config).jobs(name).values())
+        if per_job > run.config.shards_per_job and jobs <= MOST_JOBS:
+            rounded = f"`shards: {shards}` and " if shards != run.config.shards else ""
+            return f"with {rounded}`shards_per_job: {per_job}` they are {jobs}"
+    return "set fewer `shards`"
 
 
 def _objects(run: Run, name: str) -> int | None:

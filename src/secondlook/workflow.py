@@ -1,9 +1,11 @@
 """What the rules ask about a run: paths, parts and options. Pure values; nothing here imports a stage."""
 
+import inspect
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,20 @@ from secondlook.config import (
     DemoOptions,
     IngestOptions,
     LearnedOptions,
+    Resources,
     View,
     VlmOptions,
 )
 from secondlook.errors import UsageError
 from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
-from secondlook.yamlfile import KeyPath, validate
+from secondlook.yamlfile import KeyPath, load, validate
+
+Answer = Callable[..., Any]
 
 DEMO = "demo_signs"
 REFERENCE = "reference"
+SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 TABLES = (
     *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
     *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
@@ -44,6 +50,7 @@ PROBE_FILES = (
     *("probe.safetensors", "labels.json", "metrics.csv"),
     *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
 )
+_ABOUT = "labels.json"  # written last, with the digest of the weights: it changes whenever what was trained does
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,12 @@ class Run:
                 files[DEMO], tasks[DEMO] = demo_file, demo
         return cls(config, tasks, files, asked)
 
+    @classmethod
+    def load(cls, path: Path) -> "Run":
+        """Read and check a config file with the task files that it names."""
+        content, lines = load(path)
+        return cls.of(content, source=str(path), lines=lines)
+
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
         """Return a wildcard constraint that matches any of `names` and nothing else."""
@@ -87,12 +100,29 @@ class Run:
         return f"{self.config.results}/{task}"
 
     def shards(self) -> list[str]:
-        """Return the names of the parts into which a dataset is split."""
+        """Return the names of the shards into which a dataset is split: five digits."""
         return [f"{shard:05d}" for shard in range(self.config.shards)]
 
-    def instances(self, task: str, part: str) -> str:
-        """Return the instances of a shard, or those of the reference."""
-        return f"{self.folder(task)}/ingest/{'' if part == REFERENCE else 'shards/'}{part}.parquet"
+    def tails(self) -> list[str]:
+        """Return the last digits of the shards of a job; the digits before them are its `part`.
+
+        One job makes the shards 00120 to 00129 when there are ten a job: part 0012, tails 0 to 9. So the outputs of a
+        job follow from its wildcard, whatever their number.
+        """
+        digits = len(str(self.config.shards_per_job)) - 1
+        return [f"{tail:0{digits}d}" if digits else "" for tail in range(self.config.shards_per_job)]
+
+    def split_tails(self) -> list[str]:
+        """Return the last two digits of the shards of a job of `split`; those beyond the last shard have no rows."""
+        return [f"{tail:02d}" for tail in range(min(SPLIT_AT_ONCE, self.config.shards))]
+
+    def shards_of(self, part: str) -> list[str]:
+        """Return the shards of a job."""
+        return [f"{part}{tail}" for tail in self.tails()]
+
+    def instances(self, task: str, part: str) -> list[str]:
+        """Return the files of instances of a job."""
+        return [f"{self.folder(task)}/ingest/shards/{shard}.parquet" for shard in self.shards_of(part)]
 
     def annotation_files(self, task: str) -> list[str]:
         """Return what `ingest` reads: annotations, truth, reference sources."""
@@ -180,8 +210,12 @@ class Run:
         """Return the files of crops of a task, without those of the reference."""
         return [self._crops(task, "crop", shard) for shard in self.shards()]
 
-    def _crops(self, task: str, view: View, part: str) -> str:
-        return f"{self.folder(task)}/crop/{'cutout/' if view == 'cutout' else ''}{part}.parquet"
+    def crops_of(self, task: str, part: str) -> list[str]:
+        """Return the files of crops of a job."""
+        return [self._crops(task, "crop", shard) for shard in self.shards_of(part)]
+
+    def _crops(self, task: str, view: View, shard: str) -> str:
+        return f"{self.folder(task)}/crop/{'cutout/' if view == 'cutout' else ''}{shard}.parquet"
 
     def decisions(self, task: str) -> list[str]:
         """Return what people decided so far, as CSV files."""
@@ -195,16 +229,16 @@ class Run:
         """Return the folder of votes of each labeler of a task."""
         return [f"{self.folder(task)}/label/{labeler}" for labeler in self.tasks[task].labelers]
 
-    def objects_of(self, task: str, labeler: str, part: str) -> str:
-        """Return the crops, embeddings or instances that a labeler looks at."""
+    def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
+        """Return the crops, embeddings or instances that a labeler looks at in a job."""
         spec = self.config.labelers[labeler]
         if isinstance(spec, VlmOptions):
             if reads_images(spec):
                 return self.instances(task, part)
-            return self._crops(task, spec.view, part)
+            return [self._crops(task, spec.view, shard) for shard in self.shards_of(part)]
         if isinstance(spec, ClassifierLabelerOptions):
-            return self._crops(task, "crop", part)
-        return f"{self.folder(task)}/embed/{spec.encoder}/{part}.parquet"
+            return self.crops_of(task, part)
+        return [f"{self.folder(task)}/embed/{spec.encoder}/{shard}.parquet" for shard in self.shards_of(part)]
 
     def source_of(self, task: str, labeler: str) -> str:
         """Return what a labeler learned from: reference embeddings, a model trained here, or a file made elsewhere.
@@ -221,13 +255,12 @@ class Run:
         return self.reference_vectors(task, spec.encoder)
 
     def source_files(self, task: str, labeler: str) -> list[str]:
-        """Return the files of `source_of`."""
+        """Return the file that stands for `source_of`: one, because Snakemake looks at it for each job."""
         spec = self.config.labelers[labeler]
         source = self.source_of(task, labeler)
-        if isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None:
-            return [f"{source}/{name}" for name in CLASSIFIER_FILES]
-        if isinstance(spec, LearnedOptions):
-            return [f"{source}/{name}" for name in learned_files(spec.kind)]
+        is_classifier = isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None
+        if is_classifier or isinstance(spec, LearnedOptions):
+            return [f"{source}/{_ABOUT}"]
         return [source] if source else []
 
     def reference_vectors(self, task: str, encoder: str) -> str:
@@ -243,9 +276,9 @@ class Run:
         return [name for name, spec in self.config.labelers.items() if spec.kind == kind]
 
     def label_arguments(self, task: str, labeler: str) -> list[str]:
-        """Return what `secondlook label` is told about its source and its prompt."""
+        """Return what `secondlook label` is told about a labeler."""
         spec, source = self.config.labelers[labeler], self.source_of(task, labeler)
-        arguments = ["--source", source] if source else []
+        arguments = ["--options", options(spec), *(["--source", source] if source else [])]
         if isinstance(spec, VlmOptions):
             prompt = self.prompt_of(task, spec.view)
             arguments += ["--prompt", prompt] if prompt else []
@@ -259,9 +292,9 @@ class Run:
         return options(spec)
 
     def encoder_files(self, task: str, encoder: str) -> list[str]:
-        """Return the files of an encoder that is trained here."""
+        """Return the file that stands for an encoder that is trained here."""
         trained = self.config.encoders[encoder].trained
-        return [f"{self.folder(task)}/train/{trained}/{name}" for name in CLASSIFIER_FILES] if trained else []
+        return [f"{self.folder(task)}/train/{trained}/{_ABOUT}"] if trained else []
 
     def vlm_crops(self, task: str, vlm: str) -> str:
         """Return the reference crops that a VLM is trained on, as its view shows them."""
@@ -281,6 +314,42 @@ class Run:
         spec = self.config.labelers[labeler]
         return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
+    def need(self, wildcard: str, name: str) -> Answer:
+        """Return the function with which a rule asks what the model named by a wildcard needs: `cpus` or `gpus`."""
+        section = self._section(wildcard)
+        return _answer(lambda wildcards: getattr(section[getattr(wildcards, wildcard)].resources, name), "wildcards")
+
+    def growing_need(self, wildcard: str, name: str) -> Answer:
+        """Return the same for what each attempt multiplies: `mem_mb` or `runtime`."""
+        section = self._section(wildcard)
+
+        def multiplied(wildcards: Any, attempt: int) -> int:
+            return attempt * int(getattr(section[getattr(wildcards, wildcard)].resources, name))
+
+        return _answer(multiplied, "wildcards", "attempt")
+
+    def gpu_kind(self, wildcard: str, name: str) -> Answer | None:
+        """Return the same for the kind of GPU: `gpu_model` or `gpu_constraint`; None where no kind is named at all."""
+        section = self._section(wildcard)
+        if getattr(self.config, name) is None and all(
+            getattr(spec.resources, name) is None for spec in section.values()
+        ):
+            return None
+
+        return _answer(
+            lambda wildcards: self.kind_for(section[getattr(wildcards, wildcard)].resources, name), "wildcards"
+        )
+
+    def kind_for(self, needs: Resources, name: str) -> str | None:
+        """Return `gpu_model` or `gpu_constraint` of a job with these needs, None for one without a GPU."""
+        return (getattr(needs, name) or getattr(self.config, name)) if needs.gpus else None
+
+    def _section(self, wildcard: str) -> Mapping[str, Any]:
+        config = self.config
+        sections: dict[str, Mapping[str, Any]]
+        sections = {"encoder": config.encoders, "classifier": config.classifiers, "vlm": config.vlms}
+        return sections.get(wildcard, config.labelers)  # `labeler`, and those that learn: `prototype`, `probe`
+
     def trained_for(self, task: str) -> set[str]:
         """Return what is trained for a task: models that vote or lend their body, labelers that learn from vectors."""
         names = set()
@@ -294,21 +363,21 @@ class Run:
 
     def jobs(self, task: str) -> dict[str, int]:
         """Return the number of jobs of each stage of a task."""
-        shards, labelers = self.config.shards, self.tasks[task].labelers
+        parts, labelers = self.config.shards // self.config.shards_per_job, self.tasks[task].labelers
         encoders = {self.encoder_of(labeler) for labeler in labelers} - {None}
         fetches = sum(not Path(marker).exists() for marker in self.fetch_markers(task))
         return {
             **({"fetch": fetches} if fetches else {}),
-            "ingest": 1,
-            "crop": shards + 1,
-            **({"cutout": shards} if self._needs_cutouts(task) else {}),
+            **{"ingest": 1, "split": -(-self.config.shards // SPLIT_AT_ONCE), "crop": parts + 1},
+            **({"cutout": parts} if self.shows_cutouts(task) else {}),
             "train": len(self.trained_for(task)),
-            "embed": len(encoders) * (shards + 1),
-            "label": len(labelers) * shards,
+            "embed": len(encoders) * (parts + 1),
+            "label": len(labelers) * parts,
             **{"consensus": 1, "evaluate": 1, "review": 2, "export": len(self.exports(task)), "report": 1},
         }
 
-    def _needs_cutouts(self, task: str) -> bool:
+    def shows_cutouts(self, task: str) -> bool:
+        """Tell whether any labeler of a task is shown cutouts."""
         return any(
             getattr(self.config.labelers[labeler], "view", "") == "cutout" for labeler in self.tasks[task].labelers
         )
@@ -325,6 +394,28 @@ class Run:
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
+
+
+def asked(method: Callable[..., Any], *wildcards: str) -> Answer:
+    """Return the function with which a rule asks a method of the run, with the wildcards that its parameters name.
+
+    `wildcards` are those to take instead. An answer that is the same for all parts of a task is worked out once.
+    """
+    names = wildcards or tuple(inspect.signature(method).parameters)
+    answer = method if "part" in names else cache(method)
+    return _answer(lambda wildcards: answer(*(getattr(wildcards, name) for name in names)), "wildcards")
+
+
+def growing(amount: int) -> Answer:
+    """Return the function with which a rule asks for `amount` of memory or time, multiplied by the attempt."""
+    return _answer(lambda wildcards, attempt: attempt * amount, "wildcards", "attempt")  # noqa: ARG005
+
+
+def _answer(function: Answer, *parameters: str) -> Answer:
+    # Snakemake looks at the signature of a function for each job and each answer; one that stands there is found faster
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    function.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in parameters])  # type: ignore[attr-defined]
+    return function
 
 
 def learned_files(kind: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A real Slurm of two nodes on this machine: a CPU node and a GPU node whose two GPUs can be counted, not computed on.
 
-No systemd, no database, no cgroups, nothing outside its folder, everything bound to loopback. Memory limits are
-enforced by Slurm's own accounting. The facts behind each setting stand in docs/cluster.md.
+No systemd, no cgroups, nothing outside its folder, everything bound to loopback (but for slurmdbd, which cannot be).
+Memory limits are enforced by Slurm's own accounting; a database (MariaDB, slurmdbd) comes with it when asked for.
 """
 
 import os
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "sinfo", "srun", "scancel")
+DATABASE_PROGRAMS = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db", "mariadb")
 NODES = ("cpu01", "gpu01")
 START_S = 20.0
 CONF = """
@@ -58,6 +59,28 @@ NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu} Gres=gpu:a100:2
 PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=gpu01 MaxTime=INFINITE State=UP
 """
+DATABASE_CONF = """
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={dbd}
+AccountingStoragePass={state}/munge/munge.socket
+AccountingStoreFlags=job_comment
+"""
+SLURMDBD_CONF = """
+AuthType=auth/munge
+AuthInfo=socket={state}/munge/munge.socket
+DbdHost=localhost
+DbdPort={dbd}
+SlurmUser=root
+PidFile={state}/slurmdbd.pid
+LogFile={state}/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={mariadb}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm
+"""
 # a GPU that is only a count is refused by this Slurm; any two device files will do
 GRES = "AutoDetect=off\nNodeName=gpu01 Name=gpu Type=a100 File=/dev/null,/dev/zero\n"
 
@@ -71,7 +94,9 @@ class Cluster:
     """A running cluster: `env` leads commands to it; `state` holds its configuration, logs and the record of jobs."""
 
     state: Path
+    has_database: bool = False
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -108,10 +133,31 @@ class Cluster:
         options = [f"--{name}-file={munge / name}" for name in ("key", "log", "pid", "seed")]
         self._spawn("munged", ["munged", "--foreground", "--force", f"--socket={munge / 'munge.socket'}", *options])
         self._wait((munge / "munge.socket").exists, "munge has no socket")
+        if self.has_database:
+            self._start_database()
         self._spawn("slurmctld", ["slurmctld", "-D"])
         self._wait(lambda: "UP" in self.run("scontrol", "ping"), "the controller does not answer")
         for name in NODES:
             self.start_node(name)
+
+    def _start_database(self) -> None:
+        data, socket_path = self.state / "mariadb", self.state / "mariadb.socket"
+        where = [f"--datadir={data}", "--user=root"]
+        self.run("mariadb-install-db", "--no-defaults", *where, "--auth-root-authentication-method=normal")
+        listens = ["--bind-address=127.0.0.1", f"--port={self.ports['mariadb']}", f"--socket={socket_path}"]
+        self._spawn("mariadbd", ["mariadbd", "--no-defaults", *where, *listens])
+        self._wait(socket_path.exists, "MariaDB has no socket")
+        statement = "CREATE DATABASE slurm; GRANT ALL ON slurm.* TO 'slurm'@'127.0.0.1' IDENTIFIED BY 'slurm'"
+        self.run("mariadb", "--no-defaults", f"--socket={socket_path}", "--user=root", "-e", statement)
+        self._spawn("slurmdbd", ["slurmdbd", "-D"])
+        self._wait(lambda: bool(self.run("sacctmgr", "--version")) and self._answers("dbd"), "slurmdbd does not answer")
+
+    def _answers(self, port: str) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.ports[port]), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop what was started, and nothing else."""
@@ -127,9 +173,14 @@ class Cluster:
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in files)
 
     def _configure(self) -> None:
-        ports = dict(zip(("controller", "cpu", "gpu"), _free_ports(3), strict=True))
+        names = ("controller", "cpu", "gpu", "dbd", "mariadb")
+        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
         host = socket.gethostname().split(".")[0]
-        (self.state / "slurm.conf").write_text(CONF.format(host=host, state=self.state, **ports))
+        conf = CONF + (DATABASE_CONF if self.has_database else "")
+        (self.state / "slurm.conf").write_text(conf.format(host=host, state=self.state, **self.ports))
+        database = self.state / "slurmdbd.conf"
+        database.write_text(SLURMDBD_CONF.format(state=self.state, **self.ports))
+        database.chmod(0o600)
         (self.state / "gres.conf").write_text(GRES)
         (self.state / "cgroup.conf").write_text("CgroupAutomount=no\n")
         key = self.state / "munge" / "key"
@@ -166,15 +217,15 @@ class Cluster:
         raise ClusterError(f"{problem} after {START_S:.0f} s\n{self.logs()}")
 
 
-def missing_programs() -> list[str]:
+def missing_programs(*, database: bool = False) -> list[str]:
     """Return what of Slurm is not installed."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+    return [name for name in (*PROGRAMS, *(DATABASE_PROGRAMS if database else ())) if shutil.which(name) is None]
 
 
 @contextmanager
-def cluster(state: Path) -> Iterator[Cluster]:
+def cluster(state: Path, *, database: bool = False) -> Iterator[Cluster]:
     """Bring a cluster up in the empty folder `state`, and down again whatever happens."""
-    running = Cluster(state)
+    running = Cluster(state, database)
     try:
         running.start()
         yield running

@@ -1,9 +1,11 @@
 """The workflow on a real Slurm: where jobs land, what is tried again, and that the files are those of a local run."""
 
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ __all__ = ["checkout"]
 
 QUICK = ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
 SNAKEMAKE = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
-LONGEST_S = 400
+MINI = ["demo", "--configfile", "tests/mini.yaml"]
+LONGEST_S = 500
 
+# `greedy` takes 800 MB, of which its second attempt has enough; `slow` takes 70 s, its first attempt has 60
 TOY = """
 rule all:
     input: expand("{name}.txt", name=NAMES)
@@ -29,8 +33,16 @@ rule gpu:
 rule greedy:
     output: "greedy.txt"
     resources: mem_mb=lambda wildcards, attempt: attempt * 700, runtime=5
-    shell: "echo attempt >> tries.txt; python -c 'import time; x = b\\"x\\" * 800_000_000; time.sleep(8)'"
+    shell: "echo attempt >> greedy.tries; python -c 'import time; x = b\\"x\\" * 800_000_000; time.sleep(8)'"
         "; touch {output}"
+rule slow:
+    output: "slow.txt"
+    resources: mem_mb=600, runtime=lambda wildcards, attempt: attempt
+    shell: "echo attempt >> slow.tries; sleep 70; touch {output}"
+rule victim:
+    output: "victim{node}.txt"
+    resources: mem_mb=600, runtime=5, gpu=lambda wildcards: int(wildcards.node == "_gpu")
+    shell: "echo attempt >> victim{wildcards.node}.tries; echo half > {output}; sleep 15; echo whole > {output}"
 """
 
 
@@ -53,10 +65,17 @@ def snakemake(slurm: Cluster, folder: Path, *arguments: str) -> subprocess.Compl
     )
 
 
-def wait_for(path: Path) -> None:
-    """Wait until a job has begun to write a file, a minute at most."""
-    deadline = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < deadline:
+def started(slurm: Cluster, folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start Snakemake in `folder` and go on."""
+    with (folder / "snakemake.log").open("w") as log:
+        return subprocess.Popen([*SNAKEMAKE, *arguments], cwd=folder, env=slurm.env, stdout=log, stderr=log, text=True)
+
+
+def wait_for(happens: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until something holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
@@ -65,11 +84,141 @@ def last_id(slurm: Cluster) -> int:
     return max((int(job[0]) for job in slurm.jobs()), default=0)
 
 
+def jobs_of(slurm: Cluster, rule: str, *, after: int = 0) -> list[list[str]]:
+    """Return the jobs of a rule, in order of submission."""
+    return [job for job in slurm.jobs() if int(job[0]) > after and f"rule_{rule}" in job[3]]
+
+
 def toy(folder: Path, *names: str) -> Path:
     (folder / "Snakefile").write_text(f"NAMES = {list(names)}\n{TOY}", encoding="utf-8")
     return folder
 
 
+def commands_of_the_docs() -> list[str]:
+    """Return what docs/cluster.md says to do after a killed run, without the run that follows."""
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    return [line for line in page.splitlines() if line.startswith(("squeue --me", "snakemake --unlock"))]
+
+
+@pytest.mark.xdist_group("demo")
+def test_the_demo_killed_on_its_way_has_the_same_files_as_a_local_run(
+    slurm: Cluster, checkout: Path, tmp_path: Path
+) -> None:
+    local = tmp_path / "local"
+    subprocess.run(["cp", "-a", str(checkout), str(local)], check=True)
+    command = ["snakemake", *MINI, "--cores", "2"]
+    done = subprocess.run(command, cwd=local, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    process = started(slurm, checkout, *MINI)
+    wait_for(lambda: jobs_of(slurm, "label"), LONGEST_S)
+    second = snakemake(slurm, checkout, *MINI)
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.stdout + second.stderr
+
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    results = checkout / "results/demo_signs"
+    finished = {path: path.stat().st_mtime_ns for path in (results / "ingest").rglob("*.parquet")}
+    finished |= {path: path.stat().st_mtime_ns for path in (results / "crop").glob("*.parquet")}
+    assert len(finished) > 5
+    _, unlock = commands_of_the_docs()  # nothing is cancelled: what runs goes on beside the next run
+    subprocess.run(unlock, cwd=checkout, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
+    done = snakemake(slurm, checkout, *MINI)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    assert final_files(checkout) == final_files(local)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished, "no finished shard is made again"
+    assert {job[2] for job in slurm.jobs()} == {"cpu"}, "nothing in the demo asks for a GPU"
+    comments = [job[3] for job in jobs_of(slurm, "label")]
+    assert len(comments) > len(set(comments)), "one shard was labelled by two jobs"
+
+
+@dataclass(frozen=True)
+class Rough:
+    """A run to which everything happened: where it was, its output, and the first job after which its own follow."""
+
+    folder: Path
+    after: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def rough(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Rough:
+    """A run of which a job is cancelled and a node goes down and up, while others ask for too little."""
+    folder, after = toy(tmp_path_factory.mktemp("rough"), "greedy", "slow", "victim_cpu", "victim_gpu"), last_id(slurm)
+    process = started(slurm, folder)
+    wait_for((folder / "victim_cpu.txt").exists)
+    slurm.run("scancel", next(job[0] for job in jobs_of(slurm, "victim", after=after) if "_cpu" in job[3]))
+    wait_for((folder / "victim_gpu.txt").exists)
+    slurm.stop_node("gpu01")
+    slurm.run("scontrol", "update", "nodename=gpu01", "state=down", "reason=power")
+    slurm.run("scontrol", "update", "nodename=gpu01", "state=resume")
+    slurm.start_node("gpu01")
+    assert process.wait(timeout=LONGEST_S) == 0, (folder / "snakemake.log").read_text()
+    return Rough(folder, after, (folder / "snakemake.log").read_text())
+
+
+@pytest.mark.xdist_group("rough")
+@pytest.mark.parametrize(("rule", "state"), [("greedy", "FAILED"), ("slow", "TIMEOUT")])
+def test_a_job_that_asked_for_too_little_gets_more_at_the_next_attempt(
+    slurm: Cluster, rough: Rough, rule: str, state: str
+) -> None:
+    assert [job[1] for job in jobs_of(slurm, rule, after=rough.after)] == [state, "COMPLETED"]
+    assert (rough.folder / f"{rule}.tries").read_text().count("attempt") == 2, "no attempt inside an attempt"
+    assert (rough.folder / f"{rule}.txt").exists()
+
+
+@pytest.mark.xdist_group("rough")
+@pytest.mark.parametrize(
+    ("node", "states"),
+    [
+        pytest.param("_cpu", ["CANCELLED", "COMPLETED"], id="cancelled, tried again as another job"),
+        pytest.param("_gpu", ["COMPLETED"], id="its node went down and up, the same job starts again"),
+    ],
+)
+def test_a_job_that_was_stopped_is_done_whole(slurm: Cluster, rough: Rough, node: str, states: list[str]) -> None:
+    jobs = [job for job in jobs_of(slurm, "victim", after=rough.after) if f"node_{node}" in job[3] or node in job[3]]
+    assert [job[1] for job in jobs] == states
+    assert (rough.folder / f"victim{node}.tries").read_text().count("attempt") == 2
+    assert (rough.folder / f"victim{node}.txt").read_text() == "whole\n"
+
+
+@pytest.mark.xdist_group("rough")
+def test_a_third_gpu_job_waits_for_one_of_two_gpus(slurm: Cluster, tmp_path: Path) -> None:
+    before = last_id(slurm)
+    done = snakemake(slurm, toy(tmp_path, "gpu1", "gpu2", "gpu3"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [job[2] for job in jobs_of(slurm, "gpu", after=before)] == ["gpu"] * 3
+    spans = []
+    for number in (1, 2, 3):
+        first, end = (tmp_path / f"gpu{number}.txt").read_text().splitlines()
+        device, start = first.split()
+        spans.append((float(start), float(end), device))
+    spans.sort()
+    assert {device for _, _, device in spans[:2]} == {"0", "1"}
+    assert spans[2][0] >= min(spans[0][1], spans[1][1]), "the third began when one of the first had ended"
+
+
+@pytest.mark.xdist_group("rough")
+def test_a_killed_run_goes_on_by_the_commands_of_the_docs(slurm: Cluster, tmp_path: Path) -> None:
+    folder = toy(tmp_path, "gpu1", "gpu2")
+    before = last_id(slurm)
+    process = started(slurm, folder)
+    wait_for((folder / "gpu1.txt").exists)
+    process.kill()
+    process.wait()
+    for line in commands_of_the_docs():
+        subprocess.run(line, cwd=folder, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
+    assert not slurm.jobs("PENDING,RUNNING")
+    done = snakemake(slurm, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("gpu1", "gpu2"):
+        assert len((tmp_path / f"{name}.txt").read_text().splitlines()) == 2
+    assert len(jobs_of(slurm, "gpu", after=before)) == 4
+
+
+@pytest.mark.xdist_group("plans")
 @pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
 def test_every_spelling_of_the_profile_plans_the_same(slurm: Cluster, checkout: Path, option: str) -> None:
     def planned(*spelling: str) -> list[str]:
@@ -84,70 +233,24 @@ def test_every_spelling_of_the_profile_plans_the_same(slurm: Cluster, checkout: 
     assert planned(option, "slurm") == planned("--profile", "profiles/slurm")
 
 
-def test_the_demo_has_the_same_files_as_a_local_run(slurm: Cluster, checkout: Path, tmp_path: Path) -> None:
-    local = tmp_path / "local"
-    subprocess.run(["cp", "-a", str(checkout), str(local)], check=True)
-    mini = ["--configfile", "tests/mini.yaml"]
-    command = ["snakemake", "demo", "--cores", "2", *mini]
-    done = subprocess.run(command, cwd=local, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    started = time.monotonic()
-    done = snakemake(slurm, checkout, "demo", *mini)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(f"{len(slurm.jobs())} Slurm jobs in {time.monotonic() - started:.0f} s")
-    assert final_files(checkout) == final_files(local)
-    assert {job[2] for job in slurm.jobs()} == {"cpu"}, "nothing in the demo asks for a GPU"
-    assert list((checkout / "logs" / "slurm").rglob("*.log")) == [], "logs of jobs that went well are cleared away"
-
-
-def test_a_third_gpu_job_waits_for_one_of_two_gpus(slurm: Cluster, tmp_path: Path) -> None:
-    before = last_id(slurm)
-    done = snakemake(slurm, toy(tmp_path, "gpu1", "gpu2", "gpu3"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    jobs = [job for job in slurm.jobs() if int(job[0]) > before]
-    assert [job[2] for job in jobs] == ["gpu"] * 3
-    spans = []
-    for number in (1, 2, 3):
-        first, end = (tmp_path / f"gpu{number}.txt").read_text().splitlines()
-        device, start = first.split()
-        spans.append((float(start), float(end), device))
-    spans.sort()
-    assert {device for _, _, device in spans[:2]} == {"0", "1"}
-    assert spans[2][0] >= min(spans[0][1], spans[1][1]), "the third began when one of the first had ended"
-
-
-def test_a_job_that_needs_more_memory_gets_it_at_the_next_attempt(slurm: Cluster, tmp_path: Path) -> None:
-    before = last_id(slurm)
-    done = snakemake(slurm, toy(tmp_path, "greedy"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "tries.txt").read_text().count("attempt") == 2, "no attempt inside an attempt"
-    assert last_id(slurm) - before == 2
-
-
-def test_a_cancelled_job_is_tried_again(slurm: Cluster, tmp_path: Path) -> None:
-    before = last_id(slurm)
-    process = subprocess.Popen(SNAKEMAKE, cwd=toy(tmp_path, "gpu7"), env=slurm.env, stdout=subprocess.PIPE, text=True)
-    wait_for(tmp_path / "gpu7.txt")
-    slurm.run("scancel", str(last_id(slurm)))
-    output, _ = process.communicate(timeout=LONGEST_S)
-    assert process.returncode == 0, output
-    assert len((tmp_path / "gpu7.txt").read_text().splitlines()) == 2, "the half of the first attempt is gone"
-    assert [job[1] for job in slurm.jobs() if int(job[0]) > before] == ["CANCELLED", "COMPLETED"]
-
-
-def test_a_killed_run_goes_on_by_the_commands_of_the_docs(slurm: Cluster, tmp_path: Path) -> None:
-    folder = toy(tmp_path, "gpu1", "gpu2")
-    process = subprocess.Popen(
-        SNAKEMAKE, cwd=folder, env=slurm.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for(tmp_path / "gpu1.txt")
-    process.kill()
-    process.wait()
-    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
-    cancel, unlock = (line for line in page.splitlines() if line.startswith(("squeue --me", "snakemake --unlock")))
-    for line in (cancel, unlock):
-        subprocess.run(line, cwd=folder, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
-    done = snakemake(slurm, folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("gpu1", "gpu2"):
-        assert len((tmp_path / f"{name}.txt").read_text().splitlines()) == 2
+@pytest.mark.xdist_group("plans")
+def test_a_full_disk_is_named_and_a_later_run_completes(checkout: Path) -> None:
+    if os.environ.get("SECONDLOOK_SLURM") != "1":
+        pytest.skip("mounts a small disk, as root: make test-slurm")
+    results = checkout / "results"
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    subprocess.run([*mount, "size=200k", "tmpfs", str(results)], check=True)
+    crops = "results/demo_signs/crop/reference.parquet"
+    command = ["snakemake", crops, "--cores", "2", "--configfile", "tests/mini.yaml"]
+    try:
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+        assert done.returncode != 0
+        assert "cannot be written (No space left on device)" in done.stdout + done.stderr
+        assert not (checkout / crops).exists()
+        subprocess.run(["mount", "-o", "remount,size=50m", str(results)], check=True)
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (checkout / crops).exists()
+    finally:
+        subprocess.run(["umount", "--lazy", str(results)], check=True)

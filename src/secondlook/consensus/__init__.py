@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import progress, records
+from secondlook import kept, progress, records
 from secondlook.config import ConsensusOptions
 from secondlook.consensus import plain
 from secondlook.consensus.accept import Promise, Sample, make_promise, needed
@@ -40,14 +40,15 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     plainly = Promise(np.full(votes.classes, options.accept), False, "")
     by_majority = merge(votes, "majority", nobody, options)
     verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
-    about = _about(verdict, by_majority, options, asked.classes)
+    read = {"votes": kept.key_of({}, *places.votes)}  # other votes are another file, also where nothing else changes
+    about = {**_about(verdict, by_majority, options, asked.classes), **read}
     _write(places, records.majority_beside(places.out), decisions(asked, verdict), {**about, "method": "majority"})
     gold = read_gold(asked, places.reviewed)
     merged = merge(votes, options.method, gold, options)
     promise = promise_of(votes, merged, gold, options, asked.classes)
     verdict = Verdict(votes, merged.held_out, promise, gold)
     decided = decisions(asked, verdict)
-    about = _about(verdict, merged, options, asked.classes)
+    about = {**_about(verdict, merged, options, asked.classes), **read}
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))

@@ -1,6 +1,6 @@
-"""Stage `crop`: every object of a shard cut out and encoded; each image is decoded once for all its objects."""
+"""Stage `crop`: every object cut out and encoded; each image is decoded once for all its objects."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -21,13 +21,18 @@ COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", 
 _SIZES = ["width", "height"]
 
 
-def crop_shard(instances: Path, out: Path, options: CropOptions, *, threads: int = 1) -> None:
-    """Write the crops of the instances of a shard, or of the reference, to `out`.
+def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, threads: int = 1) -> None:
+    """Write the crops of files of instances, each to where it goes.
 
     Objects of an image that cannot be decoded become reject rows beside the crops (see `records.rejects_beside`);
     raises DataError when more than `max_reject_fraction` of the objects are lost that way. Crops of the reference are
     curated, and always copies.
     """
+    for instances, out in shards:
+        _crop_shard(instances, out, options, threads)
+
+
+def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) -> None:
     made_by = {"stage": "crop", "options": options.model_dump()}
     place = Place(out, records.taxonomy_of(instances), made_by)
     rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, *_SIZES])

@@ -1,6 +1,7 @@
 """View `cutout`: objects cut out with everything outside their masks black; each image is decoded once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -22,19 +23,27 @@ BOXES_AT_ONCE = 64
 Segment = Callable[[Pixels, Sequence[Box]], list[Mask]]
 
 
-def cut_out_shard(instances: Path, out: Path, options: CutoutOptions, *, threads: int = 1) -> None:
-    """Write the cutouts of the instances of a shard, or of the reference, to `out`, as rows like those of crops.
+def cut_out_shards(shards: Sequence[tuple[Path, Path]], options: CutoutOptions, *, threads: int = 1) -> None:
+    """Write the cutouts of files of instances, each to where it goes, as rows like those of crops.
 
     The reference is not curated and gets no manifest: near-duplicates are left out of its crops, while whoever trains
     on cutouts reads nothing but pixels and the `trusted` class.
     Objects without a mask and those of images that cannot be decoded become reject rows beside the cutouts; raises
     DataError when they are more than `max_reject_fraction`, and when the segmenter is needed and cannot be loaded.
     """
+    load = cache(lambda: Segmenter(options, inference.pick_device(options.device)))
+    for instances, out in shards:
+        _cut_out_shard(instances, out, options, load, threads)
+
+
+def _cut_out_shard(
+    instances: Path, out: Path, options: CutoutOptions, load: Callable[[], "Segmenter"], threads: int
+) -> None:
     rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, "segmentation"])
     segmenter = None
     if any(_needs_segmenter(row, options) for row in rows):
         inference.make_deterministic(0, threads)
-        segmenter = Segmenter(options, inference.pick_device(options.device))
+        segmenter = load()
     revision = segmenter.revision if segmenter else None
     made_by = {"stage": "crop", "view": "cutout", "options": options.model_dump(), "revision": revision}
     place = Place(out, records.taxonomy_of(instances), made_by)

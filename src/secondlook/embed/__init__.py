@@ -1,5 +1,6 @@
-"""Stage `embed`: the crops of a shard become feature vectors, batch by batch."""
+"""Stage `embed`: the crops of shards become feature vectors, batch by batch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
     import torch
 
 
-def embed_crops(path: Path, out: Path, options: EncoderOptions, *, threads: int = 1) -> None:
-    """Write one float16 vector per crop of `path` to `out`."""
-    records.check(path, records.CROP)
+def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *, threads: int = 1) -> None:
+    """Write a float16 vector per crop, for each file of crops and where its vectors go; the encoder is loaded once."""
+    for path, _ in shards:
+        records.check(path, records.CROP)
     inference.make_deterministic(0, threads)
     device = inference.pick_device(options.device)
     encoder = load_encoder(options, device)
     made_by = about(options, encoder.revision)
-    key = kept.key_of(made_by, path)
-    if kept.put_back([out], key):
-        return
-    rows, vectors = encode(path, encoder, options, device, threads=threads)
-    write(out, rows, vectors, records.taxonomy_of(path), made_by)
-    kept.keep([out], key)
-    progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
+    for path, out in shards:
+        key = kept.key_of(made_by, path)
+        if kept.put_back([out], key):
+            continue
+        rows, vectors = encode(path, encoder, options, device, threads=threads)
+        write(out, rows, vectors, records.taxonomy_of(path), made_by)
+        kept.keep([out], key)
+        progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
 
 
 def encode(

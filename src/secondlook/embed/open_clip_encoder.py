@@ -19,7 +19,7 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     `mean` is the mean of the tokens that the image side hands out, where it does.
     """
     name = str(options.model)
-    model = _create(name, options.input_px)
+    model = create(name, options.input_px)
     visual = model.visual
     side = visual.image_size[0] if isinstance(visual.image_size, tuple) else int(visual.image_size)
     preprocessing = Preprocessing(side, tuple(visual.image_mean), tuple(visual.image_std)).overridden(options)
@@ -36,7 +36,8 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     return TorchEncoder(module_of(visual, features), preprocessing, folder_revision(name))
 
 
-def _create(name: str, input_px: int | None) -> Any:
+def create(name: str, input_px: int | None) -> Any:
+    """Return an open_clip model with its weights, for images of `input_px` where that is not what it was made for."""
     try:
         import open_clip
     except ImportError as error:

@@ -4,10 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from secondlook import progress, records
 from secondlook.config import IngestOptions
 from secondlook.errors import DataError
@@ -22,13 +18,12 @@ from secondlook.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rows of a dataset go; `rejects`, `reference` and `shards`, a folder, are left out when None."""
+    """Where the rows of a dataset go; `rejects` and `reference` are left out when None."""
 
     dataset: str
     out: Path
     rejects: Path | None
     reference: Path | None
-    shards: Path | None = None
 
 
 @dataclass
@@ -93,23 +88,9 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
     _say(result)
     _stop_if_useless(result, options.max_reject_fraction, places.rejects)
     tables = {places.reference: result.reference.table(), places.out: result.instances.table()}
-    if places.shards is not None:
-        tables |= _by_shard(tables[places.out], places.shards, options.shards)
     for path, table in tables.items():
         if path is not None:
             records.write(path, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
-
-
-def _by_shard(instances: pa.Table, folder: Path, shards: int) -> dict[Path | None, pa.Table]:
-    """Return the rows of each shard, also of one without rows, by the file in `folder` that they belong in."""
-    order = pc.sort_indices(instances["shard"])
-    counts = np.bincount(instances["shard"].to_numpy(), minlength=shards)
-    starts = np.cumsum(counts) - counts
-    sorted_rows = instances.take(order)
-    return {
-        folder / f"{shard:05d}.parquet": sorted_rows.slice(start, count)
-        for shard, (start, count) in enumerate(zip(starts, counts, strict=True))
-    }
 
 
 def describe(result: Ingested, instances: Path) -> str:

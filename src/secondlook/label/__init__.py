@@ -1,7 +1,8 @@
-"""Stage `label`: one labeler votes on one shard."""
+"""Stage `label`: one labeler votes on shards, one after the other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,54 @@ from secondlook.errors import UsageError
 from secondlook.label.ballot import Ballot, to_rows
 from secondlook.taxonomy import Taxonomy
 
-Rows = list[dict[str, Any]]
-
 
 @dataclass(frozen=True)
-class Ballots:
-    """The files of one labeler and shard.
+class Voter:
+    """A labeler by name.
 
-    `objects` are crops, embeddings or instances, as the labeler needs.
     `source` is what it learned from: the embeddings of the reference, or the folder of something trained here.
     `prompt` is what a VLM is asked.
     """
 
-    labeler: str
-    objects: Path
-    out: Path
+    name: str
+    options: LabelerOptions
     source: Path | None = None
     prompt: str | None = None
 
+    @property
+    def learned_from(self) -> Path:
+        """The source; raises UsageError where there must be one and is none."""
+        if self.source is None:
+            raise UsageError("this labeler needs --source: what it learned from.")
+        return self.source
 
-def label_shard(places: Ballots, options: LabelerOptions, *, threads: int = 1) -> None:
-    """Write the votes of one labeler on one shard; votes on the same objects by the same labeler are put back."""
-    name = places.labeler
-    taxonomy = records.taxonomy_of(places.objects)
+    def load(self) -> Any:
+        """Return the network that votes, None for labelers that look at vectors."""
+        from secondlook.label import classifier, vlm
+
+        match self.options:
+            case VlmOptions() as options:
+                return vlm.load_engine(options, options.model or str(self.learned_from))
+            case ClassifierLabelerOptions() as options:
+                return classifier.load(self.learned_from, options)
+            case _:
+                return None
+
+
+def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: int = 1) -> None:
+    """Write the votes on each file of objects to where they go; the network is loaded once, and only when it is needed.
+
+    The objects are crops, embeddings or instances, as the labeler needs. Votes on the same objects by the same labeler
+    are put back.
+    """
+    load = cache(voter.load)
+    for objects, out in shards:
+        _label_shard(voter, objects, out, load, threads)
+
+
+def _label_shard(voter: Voter, objects: Path, out: Path, load: Callable[[], Any], threads: int) -> None:
+    name, options = voter.name, voter.options
+    taxonomy = records.taxonomy_of(objects)
     made_by: dict[str, Any] = {
         "stage": "label",
         "labeler": name,
@@ -48,71 +74,56 @@ def label_shard(places: Ballots, options: LabelerOptions, *, threads: int = 1) -
         "options": options.model_dump(exclude=set(kept.PACE)),
     }
     if isinstance(options, VlmOptions):
-        made_by |= {"prompt": places.prompt, "revision": _known_revision(places, options)}
-    if made_by.get("revision", "") is not None and kept.put_back([places.out], _key(places, made_by)):
+        made_by |= {"prompt": voter.prompt, "revision": _known_revision(voter, options)}
+    if made_by.get("revision", "") is not None and kept.put_back([out], _key(voter, objects, made_by)):
         return
     if isinstance(options, VlmOptions):
-        rows, made_by["revision"] = ask_vlm(places, options, taxonomy, threads)
+        from secondlook.label import vlm
+
+        job = vlm.Job(objects, out, voter.prompt)
+        answers, made_by["revision"] = vlm.vote(job, load, options, taxonomy, threads=threads)
+        rows = [{"labeler": name, **answer} for answer in answers]
     else:
-        ballot = cast_ballot(places.objects, _source(places), options, taxonomy, threads)
+        ballot = cast_ballot(voter, objects, load, taxonomy, threads)
         rows = list(to_rows(ballot, name, taxonomy.classes))
-    records.write(places.out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=taxonomy, made_by=made_by)
-    kept.keep([places.out], _key(places, made_by))
+    records.write(out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=taxonomy, made_by=made_by)
+    kept.keep([out], _key(voter, objects, made_by))
     if isinstance(options, VlmOptions):
-        ledger.forget(places.out)
+        ledger.forget(out)
     answered = sum(row["status"] == "answered" for row in rows)
     progress.say(f"label: {name} answered {answered} of {len(rows)} objects")
 
 
-def _key(places: Ballots, made_by: Mapping[str, Any]) -> str:
+def _key(voter: Voter, objects: Path, made_by: Mapping[str, Any]) -> str:
     shown = []
-    if records.kind_of(places.objects) == records.INSTANCE.name:
-        shown = records.read_columns(places.objects, records.INSTANCE, ["image_path"])
-    learned_from = [places.source] if places.source is not None else []
-    return kept.key_of(made_by, places.objects, *learned_from, images=(row["image_path"] for row in shown))
+    if records.kind_of(objects) == records.INSTANCE.name:
+        shown = records.read_columns(objects, records.INSTANCE, ["image_path"])
+    learned_from = [voter.source] if voter.source is not None else []
+    return kept.key_of(made_by, objects, *learned_from, images=(row["image_path"] for row in shown))
 
 
-def _known_revision(places: Ballots, options: VlmOptions) -> str | None:
+def _known_revision(voter: Voter, options: VlmOptions) -> str | None:
     """Return the revision of a VLM where it can be told before the model is loaded; never that behind a server."""
     if options.engine == "openai":
         return None
-    return checkpoints.known_revision(options.model or str(_source(places)), options.revision)
+    return checkpoints.known_revision(options.model or str(voter.learned_from), options.revision)
 
 
-def ask_vlm(places: Ballots, options: VlmOptions, taxonomy: Taxonomy, threads: int) -> tuple[Rows, str]:
-    """Return the votes of a VLM and its revision."""
-    from secondlook.label import vlm
-
-    model = options.model or str(_source(places))
-    job = vlm.Job(places.objects, model, places.out, places.prompt)
-    rows, revision = vlm.vote(job, options, taxonomy, threads=threads)
-    return [{"labeler": places.labeler, **row} for row in rows], revision
-
-
-def _source(places: Ballots) -> Path:
-    if places.source is None:
-        raise UsageError("this labeler needs --source: what it learned from.")
-    return places.source
-
-
-def cast_ballot(
-    objects: Path,
-    source: Path,
-    options: PrototypeOptions | NeighbourOptions | ProbeOptions | ClassifierLabelerOptions,
-    taxonomy: Taxonomy,
-    threads: int,
-) -> Ballot:
+def cast_ballot(voter: Voter, objects: Path, load: Callable[[], Any], taxonomy: Taxonomy, threads: int) -> Ballot:
     """Return the ballot of one labeler; each kind is one file beside this one."""
     from secondlook.label import classifier, neighbours, probe, prototype
 
-    match options:
-        case PrototypeOptions():
+    source = voter.learned_from
+    match voter.options:
+        case PrototypeOptions() as options:
             return prototype.vote(objects, source, options, taxonomy)
-        case NeighbourOptions():
+        case NeighbourOptions() as options:
             inference.make_deterministic(0, threads)
             return neighbours.vote(objects, source, options, taxonomy)
-        case ProbeOptions():
+        case ProbeOptions() as options:
             return probe.vote(objects, source, options, taxonomy)
-        case ClassifierLabelerOptions():
+        case ClassifierLabelerOptions() as options:
             inference.make_deterministic(0, threads)
-            return classifier.vote(objects, source, options, taxonomy, threads)
+            return classifier.vote(objects, source, load(), options, taxonomy, threads)
+        case _:
+            raise UsageError(f"{voter.name} does not vote by a ballot.")

@@ -31,15 +31,21 @@ class Classifier:
     std: tuple[float, ...]
 
 
-def vote(path: Path, source: Path, options: ClassifierLabelerOptions, taxonomy: Taxonomy, threads: int) -> Ballot:
-    """Vote on the crops of `path` with a folder made by `secondlook train`, or with a .pth file made elsewhere.
+def vote(
+    path: Path,
+    source: Path,
+    classifier: Classifier,
+    options: ClassifierLabelerOptions,
+    taxonomy: Taxonomy,
+    threads: int,
+) -> Ballot:
+    """Vote on the crops of `path` with what was loaded from `source`.
 
     Outputs whose names mean the same class of the task add up; an unknown name is refused.
     """
     import torch
 
     device = inference.pick_device(options.device)
-    classifier = load(source, options)
     to_class = output_to_class(classifier.outputs, taxonomy, source)
     model = classifier.model.to(device).eval()
     ids: list[str] = []

@@ -106,15 +106,16 @@ class Course:
         split: Split,
     ) -> None:
         classes = self.taxonomy.classes
-        about = {"classes": list(classes), "input_px": self.options.input_px}
         table = curves.confusion(named, self.crops.target[judged_on], classes)
         files.write_text(out / "metrics.csv", metrics_csv(history))
         files.write_text(out / "curve.svg", curves.curve(history))
         files.write_text(out / "confusion.csv", table.to_csv(index=False))
         files.write_text(out / "confusion.svg", curves.confusion_plot(table, classes))
-        files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
         files.write_text(out / "config.json", timm_config(trainer.model, self.options, trainer.mean, trainer.std))
-        _write_weights(out / "model.safetensors", dict(best))
+        weights = out / "model.safetensors"
+        _write_weights(weights, dict(best))
+        about = {"classes": list(classes), "input_px": self.options.input_px, "sha256": files.sha256(weights)}
+        files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
 
     def _leave_out_folds(self, out: Path, key: str) -> None:
         """Write what models say of the crops of images that they have not seen, and which labels look wrong."""

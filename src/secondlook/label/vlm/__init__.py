@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,20 +35,21 @@ class Ready:
 
 @dataclass(frozen=True)
 class Job:
-    """Objects (crops or instances), the model and its prompt; `out` is where the votes will stand."""
+    """Objects (crops or instances), where the votes will stand, and what is asked."""
 
     objects: Path
-    model: str
     out: Path
     prompt: str | None = None
 
 
-def vote(job: Job, options: VlmOptions, taxonomy: Taxonomy, *, threads: int) -> tuple[list[Row], str]:
+def vote(
+    job: Job, load: Callable[[], Engine], options: VlmOptions, taxonomy: Taxonomy, *, threads: int
+) -> tuple[list[Row], str]:
     """Return a vote row per object and the revision of the model; what a killed run had finished is not done again."""
     questions = _questions(options, taxonomy, job.prompt)
     inference.make_deterministic(options.seed, threads)
     asked = shown(job.objects, options)
-    engine = load_engine(options, job.model)
+    engine = load()
     with Ledger(job.out, _key(job, engine, options, questions)) as ledger:
         left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
         priors = _priors(engine, options, questions) if left else []

@@ -1,0 +1,101 @@
+"""Checkpoints of the Hub that a run needs, brought into the cache of this machine before a job asks for them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secondlook import progress
+from secondlook.checkpoints import create_timm, fetch_hint, load_errors
+from secondlook.config import EncoderOptions, VlmOptions
+from secondlook.errors import DataError
+from secondlook.workflow import Run
+
+# the same weights in the formats of other libraries, which nothing here reads
+_FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint by Hub id or by its name in the library (transformers, timm or open_clip) that loads it."""
+
+    library: str
+    name: str
+    revision: str | None = None
+
+
+def fetch_weights(run: Run) -> None:
+    """Bring every checkpoint that the tasks of a run need; raises DataError with a line for each that did not come."""
+    wanted = list(dict.fromkeys(one for task in run.names for one in checkpoints_of(run, task)))
+    complaints = []
+    for checkpoint in wanted:
+        try:
+            _BRING[checkpoint.library](checkpoint)
+        except DataError as error:
+            complaints.append(str(error))
+        else:
+            progress.say(f"fetch: {checkpoint.name} is in the cache")
+    progress.say(f"fetch: {len(wanted) - len(complaints)} checkpoints there, {len(complaints)} failed")
+    if complaints:
+        raise DataError("\n".join(complaints))
+
+
+def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
+    """Yield what the jobs of a task load from the Hub: nothing that lies in a folder, or behind a server."""
+    config, names = run.config, run.tasks[task].labelers
+    encoders = [name for name in map(run.encoder_of, names) if name is not None]
+    trained = run.trained_for(task)
+    found = [
+        *(_of_encoder(config.encoders[name]) for name in encoders),
+        *(_of_vlm(config.labelers[name]) for name in names),
+        *(Checkpoint("timm", spec.model) for name, spec in config.classifiers.items()
+          if name in trained and spec.pretrained),
+        *(Checkpoint("transformers", spec.model, spec.revision) for name, spec in config.vlms.items()
+          if name in trained and spec.model is not None),
+    ]  # fmt: skip
+    if run.shows_cutouts(task):
+        found.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
+    yield from (one for one in found if one is not None and not Path(one.name).exists())
+
+
+def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:
+    if encoder.model is None or encoder.kind == "onnx":
+        return None
+    return Checkpoint(encoder.kind, encoder.model, encoder.revision)
+
+
+def _of_vlm(labeler: Any) -> Checkpoint | None:
+    if not isinstance(labeler, VlmOptions) or labeler.model is None or labeler.engine == "openai":
+        return None
+    return Checkpoint("transformers", labeler.model, labeler.revision)
+
+
+def _bring_snapshot(checkpoint: Checkpoint) -> None:
+    """Download the files without loading them: a login node need not hold a model of 14 billion weights."""
+    from huggingface_hub import list_repo_files, snapshot_download
+
+    name, revision = checkpoint.name, checkpoint.revision
+    try:
+        listed = list_repo_files(name, revision=revision)
+        has_safetensors = any(file.endswith(".safetensors") for file in listed)
+        foreign = [*_FOREIGN, *(["*.bin"] if has_safetensors else [])]
+        snapshot_download(name, revision=revision, ignore_patterns=foreign)
+    except load_errors() as error:
+        raise DataError(fetch_hint(name, error)) from error
+
+
+def _bring_timm(checkpoint: Checkpoint) -> None:
+    create_timm(checkpoint.name, pretrained=True, classes=0)
+
+
+def _bring_open_clip(checkpoint: Checkpoint) -> None:
+    from secondlook.embed.open_clip_encoder import create
+
+    create(checkpoint.name, None)
+
+
+_BRING: dict[str, Callable[[Checkpoint], None]] = {
+    "transformers": _bring_snapshot,
+    "timm": _bring_timm,
+    "open_clip": _bring_open_clip,
+}

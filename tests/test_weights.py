@@ -1,0 +1,150 @@
+"""Weights fetched beforehand from a server that speaks as the Hub does, and jobs that then run without a network."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tiny_models
+from conftest import write_json
+from loopback import SilentHandler, serving
+from make_records import noise, write_crops
+
+COMMIT = "a" * 40
+
+
+@dataclass
+class Hub:
+    """Repositories by id, each a folder of files, and what was asked for."""
+
+    repositories: dict[str, Path] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+class HubHandler(SilentHandler):
+    """The two questions of `huggingface_hub`: what is in a repository, and one file of it."""
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        """Answer without the content."""
+        self.answer(content=False)
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Answer with the content."""
+        self.answer(content=True)
+
+    def answer(self, *, content: bool) -> None:
+        """Answer a path, 404 for what is not there."""
+        hub: Hub = self.server.site
+        hub.asked.append(self.path)
+        body, etag = None, ""
+        for name, folder in hub.repositories.items():
+            if self.path.startswith((f"/api/models/{name}/revision/", f"/api/models/{name}?")):
+                siblings = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
+                body = json.dumps({"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings}).encode()
+            elif self.path.startswith(f"/api/models/{name}/tree/"):
+                listed = [{"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "0" * 40}
+                          for file in sorted(folder.iterdir())]  # fmt: skip
+                body = json.dumps(listed).encode()
+            elif self.path.startswith(f"/{name}/resolve/"):
+                file = folder / self.path.split("?")[0].rpartition("/")[2]
+                body = file.read_bytes() if file.is_file() else None
+                etag = hashlib.sha1(body or b"", usedforsecurity=False).hexdigest()
+        self.send_response(404 if body is None else 200)
+        if body is None:
+            self.send_header("X-Error-Code", "EntryNotFound" if "/resolve/" in self.path else "RepoNotFound")
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        if content and body is not None:
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A Hub on loopback with a DINOv2 and a ResNet of timm, each with a file of another library beside its weights."""
+    repositories = {
+        "tiny/dinov2": tiny_models.tiny_dinov2(tmp_path / "hub" / "dinov2"),
+        "tiny/resnet": tiny_models.tiny_timm(tmp_path / "hub" / "resnet", "test_resnet", side=32),
+    }
+    for name in ("pytorch_model.bin", "model.onnx"):
+        (repositories["tiny/dinov2"] / name).write_bytes(b"the same again")
+    with serving(Hub(repositories), HubHandler) as site:
+        yield site
+
+
+def project(folder: Path, *models: tuple[str, str]) -> Path:
+    """Write a config whose task has a prototype labeler on each of `models` (kind, model)."""
+    encoders = {f"encoder{number}": {"kind": kind, "model": model} for number, (kind, model) in enumerate(models)}
+    labelers = {f"mean{number}": {"kind": "prototype", "encoder": name} for number, name in enumerate(encoders)}
+    folder.mkdir(exist_ok=True)
+    config = {"tasks": ["signs.yaml"], "encoders": encoders, "labelers": labelers}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    task = {"dataset": {"path": "a.json"}, "classes": ["stop"], "labelers": list(labelers)}
+    write_json(folder / "signs.yaml", {**task, "reference": {"sources": [{"path": "reference"}]}})
+    return folder
+
+
+def command(folder: Path, hub: Hub | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own: the libraries read these variables when they are imported."""
+    told = {"HF_ENDPOINT": hub.url} if hub else {"HF_HUB_OFFLINE": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment |= {"HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", **told}
+    return subprocess.run(
+        [sys.executable, "-m", "secondlook", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("transformers", "tiny/dinov2"), ("timm", "hf_hub:tiny/resnet")], ids=["transformers", "timm"]
+)
+def test_what_was_fetched_is_enough_without_a_network(tmp_path: Path, hub: Hub, kind: str, model: str) -> None:
+    folder = project(tmp_path / "project", (kind, model))
+    write_crops(folder / "crops.parquet", [{"instance_id": "a", "pixels": noise(0)}], ["stop"])
+    options = json.dumps({"kind": kind, "model": model, "precision": "float32"})
+    embed = ("embed", "crops.parquet", "--out", "vectors.parquet", "--options", options)
+    without = command(folder, None, *embed)
+    assert without.returncode == 1
+    assert "`secondlook fetch --weights`" in without.stderr
+
+    fetched = command(folder, hub, "fetch", "--weights")
+    assert fetched.returncode == 0, fetched.stderr
+    assert "1 checkpoints there, 0 failed" in fetched.stderr
+    assert not any(path.endswith((".bin", ".onnx")) for path in hub.asked), "nothing of other libraries is brought"
+    hub.repositories.clear()
+
+    done = command(folder, None, *embed)
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_checkpoint_that_does_not_come_is_named_and_the_others_come(tmp_path: Path, hub: Hub) -> None:
+    folder = project(tmp_path / "project", ("transformers", "tiny/none"), ("transformers", "tiny/dinov2"))
+    fetched = command(folder, hub, "fetch", "--weights")
+    assert fetched.returncode == 1
+    assert "fetch: tiny/dinov2 is in the cache" in fetched.stderr
+    assert "tiny/none: the checkpoint cannot be loaded" in fetched.stderr
+    assert "Traceback" not in fetched.stderr
+
+
+def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
+    folder = project(tmp_path / "project", ("transformers", str(tmp_path / "hub" / "dinov2")))
+    fetched = command(folder, hub, "fetch", "--weights")
+    assert fetched.returncode == 0
+    assert "0 checkpoints there, 0 failed" in fetched.stderr
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("arguments", [["name"], ["--to", "x"], ["--unpack"], ["--options", "{}"]])
+def test_weights_stand_alone(tmp_path: Path, hub: Hub, arguments: list[str]) -> None:
+    fetched = command(project(tmp_path / "project"), hub, "fetch", "--weights", *arguments)
+    assert fetched.returncode == 2
+    assert "--weights stands alone" in fetched.stderr
