@@ -11,7 +11,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slurm lint bench docs plan lock clean
+.PHONY: help setup setup-dev demo test test-slurm test-slurm-db lint bench docs plan lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,21 +27,28 @@ test: $(VENV)/.ready-dev lint ## lint and run the tests
 	pytest -n auto --dist worksteal
 
 test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (five to ten minutes)
-	@command -v slurmctld >/dev/null && command -v munged >/dev/null || $(MAKE) --no-print-directory install-slurm
-	SECONDLOOK_SLURM=1 pytest -n 2 --dist load tests/slurm
+	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
+	SECONDLOOK_SLURM=1 pytest -n 2 --dist loadgroup tests/slurm/test_slurm.py
 
-.PHONY: install-slurm
-install-slurm:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null; \
-	else echo "make: Slurm is missing; run 'apt-get install slurmctld slurmd slurm-client munge' as root." >&2; exit 2; fi
+test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
+	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
+	SECONDLOOK_SLURM=1 pytest tests/slurm/test_accounting.py
 
-lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, secondlook check
+# Without root the tests skip and say why.
+define apt_get
+command -v $(1) >/dev/null && [ "$$(command -v $(1) | wc -l)" = $(words $(1)) ] || \
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
+else echo "make: Slurm is missing; 'apt-get install $(2)' as root brings it." >&2; fi
+endef
+
+lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, hadolint, secondlook check
 	ruff check
 	ruff format --check
 	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
+	hadolint envs/Dockerfile
 	secondlook check
 	python docs/generate.py --check
 

@@ -53,7 +53,7 @@ MessageTimeout=5
 MinJobAge=300
 ReturnToService=2
 GresTypes=gpu
-NodeName=DEFAULT CPUs=4 CoresPerSocket=4 RealMemory=10000
+NodeName=DEFAULT CPUs=4 CoresPerSocket=4 RealMemory=30000
 NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu}
 NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu} Gres=gpu:a100:2
 PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=INFINITE State=UP
