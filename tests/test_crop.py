@@ -147,6 +147,21 @@ def test_shards_together_are_the_whole(secondlook: Command, tmp_path: Path) -> N
     assert {number: row for part in parts for number, row in part.items()} == whole
 
 
+def test_several_shards_in_one_call_are_those_of_several_calls(secondlook: Command, tmp_path: Path) -> None:
+    pictures = [picture(tmp_path, number) for number in range(12)]
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(n, n) for n in range(12)], ["stop"]), options="{shards: 3}")
+    shards = sorted(done.shards.iterdir())
+
+    assert secondlook("crop", *shards, "--out", tmp_path / "together").code == 0
+    for shard in shards:
+        assert secondlook("crop", shard, "--out", tmp_path / "alone" / shard.name).code == 0
+        assert (tmp_path / "together" / shard.name).read_bytes() == (tmp_path / "alone" / shard.name).read_bytes()
+
+    refused = secondlook("crop", *shards, "--out", tmp_path / "one.parquet")
+    assert refused.code == 2
+    assert "one.parquet is one file; give a folder for the outputs of 3 inputs" in refused.err
+
+
 def test_a_shard_without_objects_is_an_empty_file(secondlook: Command, tmp_path: Path) -> None:
     done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 0)], [box(1, 0)], ["stop"]), options="{shards: 3}")
 

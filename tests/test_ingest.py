@@ -408,6 +408,31 @@ def test_shards_split_by_picture(secondlook: Command, tmp_path: Path) -> None:
     assert len({(row["image_id"], row["shard"]) for row in rows}) == 40
 
 
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        pytest.param((), ["00000", "00001", "00002", "00003"], id="all that ingest was told of"),
+        pytest.param(("--first", 1, "--count", 2), ["00001", "00002"], id="some"),
+        pytest.param(("--first", 3, "--count", 3), ["00003", "00004", "00005"], id="beyond the last: without rows"),
+    ],
+)
+def test_split_writes_the_rows_of_each_shard(
+    secondlook: Command, tmp_path: Path, arguments: tuple[Any, ...], names: list[str]
+) -> None:
+    images = [picture(tmp_path, number, width=32, height=32) for number in range(40)]
+    document = coco(images, [box(number, number) for number in range(40)], ["stop"])
+    done = ingest(secondlook, tmp_path, document, options="{shards: 4}")
+
+    assert secondlook("split", done.out, "--out", tmp_path / "some", *arguments).code == 0
+
+    files = sorted((tmp_path / "some").iterdir())
+    assert [path.stem for path in files] == names
+    whole = read_rows(done.out)
+    for path in files:
+        assert read_rows(path) == [row for row in whole if row["shard"] == int(path.stem)]
+        assert int(path.stem) > 3 or path.read_bytes() == (done.shards / path.name).read_bytes()
+
+
 def test_reference_folders_become_trusted_objects(secondlook: Command, tmp_path: Path) -> None:
     folder = tmp_path / "reference"
     for name in ("Stop-Signs/deep/1.png", "Stop-Signs/2.JPG", "yield/3.png", "tree/4.png"):

@@ -444,7 +444,7 @@ def test_unfinished_results_are_refused(secondlook: Command, plain: Path, missin
 def test_summary_of_an_unfinished_run_is_refused(secondlook: Command, tmp_path: Path) -> None:
     result = secondlook("summary", tmp_path / "summary.json")
     assert result.code == 1
-    assert "run snakemake first" in result.err
+    assert "run `snakemake --cores all` first" in result.err
 
 
 def test_a_browser_shows_the_counts_and_runs_nothing(hostile: Path, tmp_path: Path) -> None:

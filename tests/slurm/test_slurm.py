@@ -220,13 +220,16 @@ def test_a_killed_run_goes_on_by_the_commands_of_the_docs(slurm: Cluster, tmp_pa
 @pytest.mark.xdist_group("plans")
 @pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
 def test_every_spelling_of_the_profile_plans_the_same(slurm: Cluster, checkout: Path, option: str) -> None:
+    (checkout / "cpus.yaml").write_text("{labelers: {demo_classifier: {resources: {cpus: 64}}}}")
+
     def planned(*spelling: str) -> list[str]:
-        command = ["snakemake", "-n", "demo", *spelling]
+        command = ["snakemake", "-n", "demo", "--configfile", "cpus.yaml", *spelling]
         done = subprocess.run(command, cwd=checkout, env=slurm.env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         lines = [line.strip() for line in done.stdout.splitlines()]
         told = [line for line in lines if line.startswith(("rule ", "localrule ", "output:", "threads:", "resources:"))]
         assert any("runtime=" in line for line in told)
+        assert "threads: 64" in told, "more than the login node has"
         return sorted(", ".join(sorted(line.split(", "))) for line in told)
 
     assert planned(option, "slurm") == planned("--profile", "profiles/slurm")
@@ -241,12 +244,12 @@ def test_the_profile_of_other_batch_systems_plans_the_demo_and_runs(
     assert done.returncode == 0, done.stdout + done.stderr
     before = last_id(slurm)
     command = ["snakemake", "--profile", str(ROOT / "profiles/generic"), "--latency-wait", "5"]
-    folder = toy(tmp_path, "gpu1")
+    folder = toy(tmp_path, "victim_cpu")
     (folder / "logs").mkdir()
     done = subprocess.run(command, cwd=folder, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [job[1] for job in slurm.jobs() if int(job[0]) > before] == ["COMPLETED"]
-    assert len((folder / "gpu1.txt").read_text().splitlines()) == 2
+    assert (folder / "victim_cpu.txt").read_text() == "whole\n"
 
 
 @pytest.mark.xdist_group("plans")

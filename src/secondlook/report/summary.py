@@ -51,7 +51,9 @@ def as_text(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is no summary of a finished run ({error}); run snakemake first.") from error
+        raise DataError(
+            f"{path}: is no summary of a finished run ({error}); run `snakemake --cores all` first."
+        ) from error
     lines = [f"{path.parent.name}: {content['objects']} objects, {content['rejected']} rejected"]
     if content["with_truth"]:
         known, accepted = content["with_truth"], content["accepted_with_truth"]
