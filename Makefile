@@ -28,7 +28,7 @@ test: $(VENV)/.ready-dev lint ## lint and run the tests
 
 test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (five to ten minutes)
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
-	SECONDLOOK_SLURM=1 pytest -n 2 --dist loadgroup tests/slurm/test_slurm.py
+	SECONDLOOK_SLURM=1 pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/slurm/test_slurm.py
 
 test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
 	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)

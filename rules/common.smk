@@ -1,4 +1,5 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
+# Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
 from secondlook.errors import UsageError
 from secondlook.workflow import (
     CLASSIFIER_FILES,

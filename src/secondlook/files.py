@@ -36,7 +36,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
         flush(target.parent)
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
+        # pyarrow puts words of its own around those of the system
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise DataError(f"{target}: cannot be written ({why}).") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
