@@ -12,7 +12,7 @@ import pytest
 from cluster import Cluster, cluster, missing_programs
 
 from conftest import ROOT
-from test_workflow import checkout, final_files
+from test_workflow import checkout, final_files, run
 
 __all__ = ["checkout"]
 
@@ -263,12 +263,12 @@ def test_a_full_disk_is_named_and_a_later_run_completes(checkout: Path) -> None:
     crops = "results/demo_signs/crop/reference.parquet"
     command = ["snakemake", crops, "--cores", "2", "--configfile", "tests/mini.yaml"]
     try:
-        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+        done = run(command, checkout)
         assert done.returncode != 0
         assert "cannot be written (No space left on device)" in done.stdout + done.stderr
         assert not (checkout / crops).exists()
         subprocess.run(["mount", "-o", "remount,size=50m", str(results)], check=True)
-        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+        done = run(command, checkout)
         assert done.returncode == 0, done.stdout + done.stderr
         assert (checkout / crops).exists()
     finally:
