@@ -47,8 +47,8 @@ rule cutout:
         mem_mb=growing(RUN.config.cutout.resources.mem_mb),
         runtime=growing(RUN.config.cutout.resources.runtime),
         gpu=RUN.config.cutout.resources.gpus,
-        gpu_model=RUN.kind_for(RUN.config.cutout.resources, "gpu_model"),
-        constraint=RUN.kind_for(RUN.config.cutout.resources, "gpu_constraint"),
+        gpu_model=RUN.gpu_model(RUN.config.cutout.resources),
+        constraint=RUN.gpu_constraint(RUN.config.cutout.resources),
     params:
         options=options(RUN.config.cutout),
     shell:

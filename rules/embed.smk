@@ -10,13 +10,9 @@ rule embed:
         f"{RESULTS}/benchmark/embed.{{encoder}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.need("encoder", "cpus")
+    threads: RUN.cpus("encoder")
     resources:
-        mem_mb=RUN.growing_need("encoder", "mem_mb"),
-        runtime=RUN.growing_need("encoder", "runtime"),
-        gpu=RUN.need("encoder", "gpus"),
-        gpu_model=RUN.gpu_kind("encoder", "gpu_model"),
-        constraint=RUN.gpu_kind("encoder", "gpu_constraint"),
+        **RUN.needs("encoder"),
     params:
         options=asked(RUN.encoder_options),
     shell:

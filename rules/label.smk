@@ -10,13 +10,9 @@ rule label:
         f"{RESULTS}/benchmark/label.{{labeler}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.need("labeler", "cpus")
+    threads: RUN.cpus("labeler")
     resources:
-        mem_mb=RUN.growing_need("labeler", "mem_mb"),
-        runtime=RUN.growing_need("labeler", "runtime"),
-        gpu=RUN.need("labeler", "gpus"),
-        gpu_model=RUN.gpu_kind("labeler", "gpu_model"),
-        constraint=RUN.gpu_kind("labeler", "gpu_constraint"),
+        **RUN.needs("labeler"),
     params:
         labeler=asked(RUN.label_arguments),
     shell:

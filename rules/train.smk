@@ -9,13 +9,9 @@ rule train:
         f"{RESULTS}/benchmark/train.{{classifier}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.need("classifier", "cpus")
+    threads: RUN.cpus("classifier")
     resources:
-        mem_mb=RUN.growing_need("classifier", "mem_mb"),
-        runtime=RUN.growing_need("classifier", "runtime"),
-        gpu=RUN.need("classifier", "gpus"),
-        gpu_model=RUN.gpu_kind("classifier", "gpu_model"),
-        constraint=RUN.gpu_kind("classifier", "gpu_constraint"),
+        **RUN.needs("classifier"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.classifiers[wildcards.classifier]),
@@ -38,13 +34,9 @@ rule train_vlm:
         f"{RESULTS}/benchmark/train.{{vlm}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.need("vlm", "cpus")
+    threads: RUN.cpus("vlm")
     resources:
-        mem_mb=RUN.growing_need("vlm", "mem_mb"),
-        runtime=RUN.growing_need("vlm", "runtime"),
-        gpu=RUN.need("vlm", "gpus"),
-        gpu_model=RUN.gpu_kind("vlm", "gpu_model"),
-        constraint=RUN.gpu_kind("vlm", "gpu_constraint"),
+        **RUN.needs("vlm"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.vlms[wildcards.vlm]),
@@ -69,10 +61,9 @@ rule train_prototype:
         f"{RESULTS}/benchmark/train.{{prototype}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.need("prototype", "cpus")
+    threads: RUN.cpus("prototype")
     resources:
-        mem_mb=RUN.growing_need("prototype", "mem_mb"),
-        runtime=RUN.growing_need("prototype", "runtime"),
+        **RUN.needs("prototype"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.prototype]),
@@ -96,10 +87,9 @@ rule train_probe:
         f"{RESULTS}/benchmark/train.{{probe}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.need("probe", "cpus")
+    threads: RUN.cpus("probe")
     resources:
-        mem_mb=RUN.growing_need("probe", "mem_mb"),
-        runtime=RUN.growing_need("probe", "runtime"),
+        **RUN.needs("probe"),
     params:
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: options(RUN.config.labelers[wildcards.probe]),

@@ -314,35 +314,44 @@ class Run:
         spec = self.config.labelers[labeler]
         return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
-    def need(self, wildcard: str, name: str) -> Answer:
-        """Return the function with which a rule asks what the model named by a wildcard needs: `cpus` or `gpus`."""
+    def cpus(self, wildcard: str) -> Answer:
+        """Return the function with which a rule asks for the threads of the model that a wildcard names."""
         section = self._section(wildcard)
-        return _answer(lambda wildcards: getattr(section[getattr(wildcards, wildcard)].resources, name), "wildcards")
+        return _answer(lambda wildcards: section[getattr(wildcards, wildcard)].resources.cpus, "wildcards")
 
-    def growing_need(self, wildcard: str, name: str) -> Answer:
-        """Return the same for what each attempt multiplies: `mem_mb` or `runtime`."""
+    def needs(self, wildcard: str) -> dict[str, Answer]:
+        """Return the resources of a rule, each as the function that asks for it: those of the model in a wildcard.
+
+        Kinds of GPUs are asked for where the config names any: Snakemake works out each resource of each job.
+        """
         section = self._section(wildcard)
 
-        def multiplied(wildcards: Any, attempt: int) -> int:
-            return attempt * int(getattr(section[getattr(wildcards, wildcard)].resources, name))
+        def needed(wildcards: Any) -> Resources:
+            found: Resources = section[getattr(wildcards, wildcard)].resources
+            return found
 
-        return _answer(multiplied, "wildcards", "attempt")
+        asked = {
+            "mem_mb": _answer(lambda wildcards, attempt: attempt * needed(wildcards).mem_mb, "wildcards", "attempt"),
+            "runtime": _answer(lambda wildcards, attempt: attempt * needed(wildcards).runtime, "wildcards", "attempt"),
+            "gpu": _answer(lambda wildcards: needed(wildcards).gpus, "wildcards"),
+            "gpu_model": _answer(lambda wildcards: self.gpu_model(needed(wildcards)), "wildcards"),
+            "constraint": _answer(lambda wildcards: self.gpu_constraint(needed(wildcards)), "wildcards"),
+        }
+        all_needs = [spec.resources for spec in section.values()]
+        unused = {
+            "gpu": not any(need.gpus for need in all_needs),
+            "gpu_model": not any(map(self.gpu_model, all_needs)),
+            "constraint": not any(map(self.gpu_constraint, all_needs)),
+        }
+        return {name: ask for name, ask in asked.items() if not unused.get(name)}
 
-    def gpu_kind(self, wildcard: str, name: str) -> Answer | None:
-        """Return the same for the kind of GPU: `gpu_model` or `gpu_constraint`; None where no kind is named at all."""
-        section = self._section(wildcard)
-        if getattr(self.config, name) is None and all(
-            getattr(spec.resources, name) is None for spec in section.values()
-        ):
-            return None
+    def gpu_model(self, needs: Resources) -> str | None:
+        """Return the model of GPU that a job with these needs asks for, None for one without a GPU."""
+        return (needs.gpu_model or self.config.gpu_model) if needs.gpus else None
 
-        return _answer(
-            lambda wildcards: self.kind_for(section[getattr(wildcards, wildcard)].resources, name), "wildcards"
-        )
-
-    def kind_for(self, needs: Resources, name: str) -> str | None:
-        """Return `gpu_model` or `gpu_constraint` of a job with these needs, None for one without a GPU."""
-        return (getattr(needs, name) or getattr(self.config, name)) if needs.gpus else None
+    def gpu_constraint(self, needs: Resources) -> str | None:
+        """Return the constraint on nodes with GPUs, None for a job without a GPU."""
+        return (needs.gpu_constraint or self.config.gpu_constraint) if needs.gpus else None
 
     def _section(self, wildcard: str) -> Mapping[str, Any]:
         config = self.config
