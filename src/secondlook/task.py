@@ -103,6 +103,33 @@ class Prompts(Strict):
     cutout: str
 
 
+class Counting(Strict):
+    """How the published runs counted the answers of one kind of labeler.
+
+    `counts` are the classes in the denominator (all when left out), `also` raw labels that count though they are no
+    class. `strings` says to what a cleaned answer had to be equal where that is not the name of the class, `aliases`
+    which cleaned answers were taken for which string. `unanswered` is what no answer is: wrong, right, dropped, or the
+    class that it stands for. Families under `late_lower_case` were made small after the cleaning. `by_meaning` is no
+    part of what was published: answers are read as everywhere else.
+    """
+
+    counts: list[str] | None = None
+    also: list[str] = []
+    strings: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+    unanswered: str = "wrong"
+    late_lower_case: list[str] = []
+    by_meaning: bool = False
+
+
+class Protocol(Strict):
+    """The published scoring of a task, by kind of labeler: see docs/paper.md."""
+
+    vlm: Counting = Counting()
+    prototype: Counting = Counting()
+    classifier: Counting = Counting()
+
+
 class Task(Strict):
     """One task: data, not code."""
 
@@ -115,6 +142,7 @@ class Task(Strict):
     reference: Reference = Reference()
     rehearsal: Rehearsal | None = None
     scoring: Literal["sound", "paper"] = "sound"
+    protocol: Protocol | None = None
     prompts: Prompts | None = None
     labelers: list[str] = []
 
@@ -142,6 +170,15 @@ class Task(Strict):
             for name in (*(source.classes or ()), *source.paper):
                 if name not in self.classes:
                     raise ValueError(f"reference source {source.path}: `{name}` is no class of the task")
+        return self
+
+    @model_validator(mode="after")
+    def _protocol_names_classes(self) -> "Task":
+        for kind, counting in self.protocol or ():
+            stands_for = [] if counting.unanswered in {"wrong", "right", "dropped"} else [counting.unanswered]
+            for name in (*(counting.counts or ()), *counting.strings, *stands_for):
+                if name not in self.classes:
+                    raise ValueError(f"protocol: {kind}: `{name}` is no class of the task")
         return self
 
     def taxonomy(self) -> Taxonomy:
