@@ -21,10 +21,11 @@ rule evaluate:
         benchmarks=lambda wildcards: f"{RUN.folder(wildcards.task)}/benchmark",
         votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
+        protocol=asked(RUN.protocol),
         options=options(RUN.config.evaluate),
     message:
         "evaluate: compare every judge of {wildcards.task} with the truth, and the labelers with each other"
     shell:
         "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
         "--consensus {input.consensus} --reviewed {input.reviewed} --benchmarks {params.benchmarks} "
-        "--out {params.folder} --options {params.options:q} 2> {log}"
+        "--out {params.folder} {params.protocol:q} --options {params.options:q} 2> {log}"

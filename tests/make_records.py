@@ -36,7 +36,13 @@ def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
 
 
 def write_votes(
-    path: Path, labeler: str, answers: Mapping[str, str | None], classes: Any, *, family: str | None = None
+    path: Path,
+    labeler: str,
+    answers: Mapping[str, str | None],
+    classes: Any,
+    *,
+    family: str | None = None,
+    kind: str | None = None,
 ) -> Path:
     """Write the votes of one labeler: object -> class, None where it abstains."""
     rows = [
@@ -49,7 +55,9 @@ def write_votes(
         }
         for instance_id, label in answers.items()
     ]
-    made_by = {"stage": "label", "labeler": labeler, "family": family or labeler}
+    made_by: dict[str, Any] = {"stage": "label", "labeler": labeler, "family": family or labeler}
+    if kind is not None:
+        made_by["options"] = {"kind": kind}
     write(path, records.to_table(rows, records.VOTE), records.VOTE, classes, made_by)
     return path
 

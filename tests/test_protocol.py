@@ -1,7 +1,12 @@
 """The published scoring on objects whose figures are worked out by hand, and what is left when a quirk is mended."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
+from conftest import Command, box, coco, ingest, picture
+from make_records import write_decisions, write_instances, write_votes
 from secondlook.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
 from secondlook.task import Task, load_task, task_path
 
@@ -156,3 +161,51 @@ def test_every_quirk_changes_a_figure_of_some_fixture() -> None:
         if figures != (right, n)
     }
     assert changed == set(QUIRKS)
+
+
+@pytest.mark.parametrize(("scoring", "labels"), [("paper", {"stop": "stop", "ego": None}), ("sound", {"stop": "stop"})])
+def test_what_the_published_runs_counted_too_is_read_for_them_alone(
+    secondlook: Command, tmp_path: Path, scoring: str, labels: dict[str, str | None]
+) -> None:
+    document = coco([picture(tmp_path, 1)], [box(1), box(2, category=2), box(3, category=3)], ["stop", "ego", "bus"])
+    extra = {"scoring": scoring, "protocol": {"vlm": {"also": ["ego"]}}, "select": {"labels": ["stop"]}}
+    done = ingest(secondlook, tmp_path, document, options="{max_reject_fraction: 1}", **extra)
+    assert done.result.code == 0, done.result.err
+    assert {row["given_raw"]: row["given"] for row in done.rows.values()} == labels
+
+
+def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_path: Path) -> None:
+    name = "mapillary_vehicles"
+    task = task_of(name)
+    assert task.protocol is not None
+    classes = task.classes
+    rows = [{"instance_id": f"o{number:02d}", "given_raw": raw, "given": truth}
+            for number, (raw, truth, _, _) in enumerate(OBJECTS[name])]  # fmt: skip
+    instances = write_instances(tmp_path / "instances.parquet", rows, classes)
+    said = {f"o{number:02d}": label for number, (*_, label) in enumerate(OBJECTS[name])}
+    votes = write_votes(tmp_path / "votes.parquet", "dino", said, classes, family="dinov2", kind="prototype")
+    decisions = [{**row, "label": row["given"], "action": "keep"} for row in rows]
+    for row in decisions:
+        del row["given_raw"]
+    consensus = write_decisions(tmp_path / "consensus.parquet", decisions, classes)
+    write_decisions(tmp_path / "majority.parquet", decisions, classes)
+    arguments = ["evaluate", "--instances", instances, "--votes", votes, "--consensus", consensus]
+
+    done = secondlook(*arguments, "--protocol", task.protocol.model_dump_json(), "--out", tmp_path / "tables")
+    assert done.code == 0, done.err
+    scoring = pd.read_csv(tmp_path / "tables/scoring.csv").iloc[0]
+    assert (scoring["labeler"], scoring["family"], scoring["kind"]) == ("dino", "dinov2", "prototype")
+    assert (scoring["n_paper"], round(scoring["paper"] * 9)) == (9, 8)
+    # sound: all ten objects of a class; five right, two without an answer
+    assert (scoring["n"], scoring["coverage"], scoring["accuracy"]) == (10, 0.8, 0.5)
+    assert scoring["selective_accuracy"] == 0.625
+    quirks = pd.read_csv(tmp_path / "tables/scoring_quirks.csv")
+    assert quirks["defect"].tolist() == [4, 6, 7]
+    assert quirks["n_mended"].tolist() == [7, 11, 8]
+    assert (quirks["mended"] * quirks["n_mended"]).round().tolist() == [5, 8, 7]
+
+    assert secondlook(*arguments, "--out", tmp_path / "without").code == 0
+    assert len(pd.read_csv(tmp_path / "without/scoring.csv")) == 0
+    refused = secondlook(*arguments, "--protocol", "{vlm: {alias: {}}}", "--out", tmp_path / "without")
+    assert refused.code == 2
+    assert "--protocol: unknown key `vlm.alias`" in refused.err

@@ -21,8 +21,8 @@ from conftest import Command, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
 from secondlook import images, vlm
 from secondlook.label.vlm import resolution, tree
-from secondlook.label.vlm.parse import parse
 from secondlook.label.vlm.trie import Trie
+from secondlook.parse import parse
 from secondlook.question import ask
 
 FAMILIES = ["internvl", "gemma3", "qwen3_vl", "qwen25_vl"]

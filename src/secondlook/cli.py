@@ -304,15 +304,20 @@ def evaluate(
     shards: Shards = None,
     reviewed: Annotated[Path | None, typer.Option(help="What people said: reviewed.parquet of `review`.")] = None,
     benchmarks: Annotated[Path | None, typer.Option(help="Folder of Snakemake's benchmark files: seconds.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="YAML", help="Published scoring, as `protocol` of a task file: docs/paper.md.")
+    ] = None,
     options: Options = None,
 ) -> None:
     """Compare every judge with the truth, where there is one, and the labelers with each other."""
     from secondlook import config, records
     from secondlook import evaluate as stage
+    from secondlook.task import Protocol
 
     settings = config.parse_options(config.EvaluateOptions, options)
+    published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
     places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks)
-    stage.evaluate(places, out, settings)
+    stage.evaluate(places, out, settings, published)
 
 
 @app.command()

@@ -534,15 +534,17 @@ def load_config(path: Path) -> Config:
     return yamlfile.parse(Config, path)
 
 
-def parse_options(model: type[yamlfile.Model], text: str | None, **defaults: Any) -> yamlfile.Model:
-    """Read the `--options` of a command: a YAML or JSON mapping, or nothing for the defaults."""
+def parse_options(
+    model: type[yamlfile.Model], text: str | None, option: str = "--options", **defaults: Any
+) -> yamlfile.Model:
+    """Read the `--options` of a command, or another `option`: a YAML or JSON mapping, or nothing for the defaults."""
     try:
         content = yaml.safe_load(text) if text else {}
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"--options: is not a YAML or JSON mapping: {text!r}.") from error
+        raise UsageError(f"{option}: is not a YAML or JSON mapping: {text!r}.") from error
     if not isinstance(content, dict):
-        raise UsageError(f"--options: must be a mapping such as '{{key: value}}', not {text!r}.")
-    return yamlfile.validate(model, {**defaults, **content}, source="--options")
+        raise UsageError(f"{option}: must be a mapping such as '{{key: value}}', not {text!r}.")
+    return yamlfile.validate(model, {**defaults, **content}, source=option)
 
 
 def _require(name: str | None, known: dict[str, Any], where: yamlfile.KeyPath, section: str) -> None:

@@ -181,6 +181,12 @@ class Task(Strict):
                     raise ValueError(f"protocol: {kind}: `{name}` is no class of the task")
         return self
 
+    def also_counted(self) -> list[str]:
+        """Return the labels that are no class and that the published runs counted; none but under `scoring: paper`."""
+        if self.protocol is None or self.scoring != "paper":
+            return []
+        return sorted({label for _, counting in self.protocol for label in counting.also})
+
     def taxonomy(self) -> Taxonomy:
         """Return the classes of the task and their wordings."""
         return _taxonomy(self.classes)

@@ -35,6 +35,7 @@ SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 TABLES = (
     *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
     *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
+    *("scoring.csv", "scoring_quirks.csv"),
 )
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
@@ -220,6 +221,11 @@ class Run:
     def decisions(self, task: str) -> list[str]:
         """Return what people decided so far, as CSV files."""
         return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
+
+    def protocol(self, task: str) -> list[str]:
+        """Return the published scoring of a task as an option of a command, nothing where it has none."""
+        protocol = self.tasks[task].protocol
+        return [] if protocol is None else ["--protocol", options(protocol)]
 
     def vote_options(self, task: str) -> list[str]:
         """Return the vote folders as options of a command."""

@@ -17,19 +17,25 @@ from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import BY_PEOPLE, Judge, Objects, Places, consensus_of, load_judges, load_objects
 from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
+from secondlook.evaluate.scoring import tables as scoring_tables
 from secondlook.label_errors import suspect
+from secondlook.task import Protocol
 
 __all__ = ["Places", "evaluate"]
 
 
-def evaluate(places: Places, out: Path, options: EvaluateOptions) -> None:
-    """Write the tables to folder `out`; without any truth they have headings and no scores."""
+def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Protocol | None = None) -> None:
+    """Write the tables to folder `out`; without any truth they have headings and no scores.
+
+    `protocol` is the published scoring of the task, where it has one.
+    """
     classes = records.taxonomy_of(places.instances).classes
     asked, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
     objects = load_objects(places.instances, committee)
     judges = load_judges(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
+    scoring, quirks = scoring_tables(places.instances, places.votes, protocol, options)
     written = {
         **_scores(objects, judges, classes, options),
         "calibration.csv": tables.to_csv(_calibration(places, objects, committee, options)),
@@ -37,6 +43,8 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions) -> None:
         "committee_pairs.csv": tables.to_csv(diagnosis.pairs),
         "reliability.csv": tables.to_csv(diagnosis.reliability),
         "label_errors.csv": tables.to_csv(suspicious),
+        "scoring.csv": tables.to_csv(scoring),
+        "scoring_quirks.csv": tables.to_csv(quirks),
         "findings.json": _findings(diagnosis, suspicious),
     }
     for name, text in written.items():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.label.vlm.parse import parse
+from secondlook.parse import parse
 from secondlook.task import Counting
 from secondlook.taxonomy import Taxonomy
 

@@ -54,7 +54,8 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     """Read the dataset and the reference sources of a task."""
     result = Ingested(task.taxonomy())
     keep = _dataset_rows(task, options, result)
-    rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown=task.unknown_labels == "keep_unlabelled")
+    keep_unknown = task.unknown_labels == "keep_unlabelled"
+    rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
     for row in _rows(name, task.dataset, rules, result):
         # whole images: crops of one image are too alike to stand on both sides
         if records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction:

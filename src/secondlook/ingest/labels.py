@@ -14,11 +14,15 @@ from secondlook.taxonomy import Taxonomy, normalise
 
 @dataclass(frozen=True)
 class LabelRules:
-    """How the labels of one dataset are read; `resolve` turns a wording into a class, None where it is none."""
+    """How the labels of one dataset are read; `resolve` turns a wording into a class, None where it is none.
+
+    Objects of the labels in `extra` are taken beside those of the selection, without a class.
+    """
 
     resolve: Callable[[str], str | None]
     select: Selection
     keep_unknown: bool
+    extra: Sequence[str] = ()
 
 
 @dataclass
@@ -57,6 +61,8 @@ def _mapped(classes: Mapping[str, Sequence[str]]) -> LabelRules:
 
 def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
     """Return the class of `entry`, None when it has no label; raise RefusedError when it is not wanted or not known."""
+    if _is_one_of(entry.label, rules.extra):
+        return None
     if not _is_selected(entry, rules.select):
         raise RefusedError("not_selected", "left out by the selection of the task")
     if entry.label is None:
@@ -106,5 +112,5 @@ def _matches(entry: SourceObject, exclusion: Exclusion) -> bool:
     return all(_is_one_of(found, [asked]) for asked, found in wanted if asked is not None)
 
 
-def _is_one_of(found: str | None, wanted: list[str]) -> bool:
+def _is_one_of(found: str | None, wanted: Sequence[str]) -> bool:
     return found is not None and normalise(found) in {normalise(name) for name in wanted}

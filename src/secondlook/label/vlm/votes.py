@@ -7,7 +7,7 @@ import numpy as np
 
 from secondlook.config import VlmOptions
 from secondlook.label.vlm.engine import Answer, LogP
-from secondlook.label.vlm.parse import parse
+from secondlook.parse import parse
 from secondlook.question import Question
 from secondlook.taxonomy import Taxonomy
 

@@ -1,0 +1,138 @@
+"""The tables that stand the published scoring beside a sound one: the same votes, two ways to count."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from secondlook import records
+from secondlook.config import EvaluateOptions
+from secondlook.evaluate.intervals import Draws
+from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
+from secondlook.evaluate.scores import Answers, score_all
+from secondlook.evaluate.tables import figure
+from secondlook.task import Counting, Protocol
+from secondlook.taxonomy import Taxonomy
+
+_ABOUT = ["labeler", "family", "kind"]
+_SOUND = ("accuracy", "selective_accuracy", "macro_f1")
+SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage",
+           *(f"{name}{end}" for name in _SOUND for end in ("", "_low", "_high"))]  # fmt: skip
+QUIRKS_TABLE = [*_ABOUT, "defect", "quirk", "n_paper", "paper", "n_mended", "mended", "what"]
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """A labeler and its votes: `answer` are positions of classes, -1 without an answer, (objects,)."""
+
+    name: str
+    family: str
+    kind: str
+    said: Said
+    answer: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The objects of a dataset with its own labels, which are the truth here where no other is known."""
+
+    ids: Sequence[str]
+    raw: Sequence[str | None]
+    truth: Sequence[str | None]
+    position: NDArray[np.int64]
+    picture: NDArray[np.int64]
+
+
+def tables(
+    instances: Path, votes: Sequence[Path], protocol: Protocol | None, options: EvaluateOptions
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both scores of each labeler, and its published score with each quirk mended alone.
+
+    Both are empty for a task without a protocol.
+    """
+    if protocol is None:
+        return pd.DataFrame(columns=SCORING), pd.DataFrame(columns=QUIRKS_TABLE)
+    taxonomy = records.taxonomy_of(instances)
+    objects = _read_objects(instances, taxonomy)
+    labelers = list(_read_labelers(votes, objects, taxonomy))
+    return (
+        _beside(labelers, objects, protocol, taxonomy, options),
+        pd.DataFrame(_mend(labelers, protocol, taxonomy), columns=QUIRKS_TABLE),
+    )
+
+
+def _read_objects(instances: Path, taxonomy: Taxonomy) -> Labelled:
+    table = records.read(instances, records.INSTANCE)
+    column = "truth" if table["truth"].null_count < len(table) else "given"
+    picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    position = records.class_positions(table[column], taxonomy.classes)
+    names = table[column].to_pylist()
+    return Labelled(table["instance_id"].to_pylist(), table["given_raw"].to_pylist(), names, position, picture)
+
+
+def _read_labelers(votes: Sequence[Path], objects: Labelled, taxonomy: Taxonomy) -> Iterator[Labeler]:
+    parts: dict[str, list[pa.Table]] = {}
+    about: dict[str, Mapping[str, Any]] = {}
+    for path in votes:
+        made_by = records.made_by(path)
+        about[made_by["labeler"]] = made_by
+        parts.setdefault(made_by["labeler"], []).append(records.read(path, records.VOTE).replace_schema_metadata(None))
+    for name, tables_of in parts.items():
+        rows = pa.concat_tables(tables_of).select(["instance_id", "label", "answer"]).to_pylist()
+        said = {row["instance_id"]: row for row in rows}
+        nothing = {"label": None, "answer": None}
+        label = [said.get(one, nothing)["label"] for one in objects.ids]
+        text = [said.get(one, nothing)["answer"] for one in objects.ids]
+        kind = about[name].get("options", {}).get("kind", "classifier")
+        answer = records.class_positions(pa.chunked_array([pa.array(label, pa.string())]), taxonomy.classes)
+        family = about[name].get("family", name)
+        yield Labeler(name, family, kind, Said(objects.truth, objects.raw, label, text), answer)
+
+
+def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
+    """Return how its kind was counted; kinds that always answer, and were not published, count as classifiers."""
+    return {"vlm": protocol.vlm, "prototype": protocol.prototype}.get(labeler.kind, protocol.classifier)
+
+
+def _beside(
+    labelers: Sequence[Labeler], objects: Labelled, protocol: Protocol, taxonomy: Taxonomy, options: EvaluateOptions
+) -> pd.DataFrame:
+    known = np.flatnonzero(objects.position >= 0)
+    found, picture = np.unique(objects.picture[known], return_inverse=True)
+    draws = Draws(len(found), options.resamples, options.seed)
+    answers = [Answers(objects.position[known], one.answer[known], picture.astype(np.int64)) for one in labelers]
+    rows = []
+    for labeler, sound in zip(labelers, score_all(answers, len(taxonomy.classes), draws), strict=True):
+        paper = _score(labeler, _counting_of(labeler, protocol), taxonomy)
+        row: dict[str, object] = {**_about(labeler), "n_paper": paper.n, "paper": paper.accuracy, "n": sound.n}
+        row["coverage"] = sound.answered / sound.n if sound.n else float("nan")
+        for name in _SOUND:
+            row |= figure(name, getattr(sound, name))
+        rows.append(row)
+    return pd.DataFrame(rows, columns=SCORING)
+
+
+def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
+    for labeler in labelers:
+        counting = _counting_of(labeler, protocol)
+        paper = _score(labeler, counting, taxonomy)
+        for name in quirks_of(counting, kind=labeler.kind):
+            without = _score(labeler, mended(counting, name), taxonomy)
+            yield {
+                **{**_about(labeler), "defect": QUIRKS[name].number, "quirk": name},
+                **{"n_paper": paper.n, "paper": paper.accuracy, "n_mended": without.n, "mended": without.accuracy},
+                "what": QUIRKS[name].sentence,
+            }
+
+
+def _score(labeler: Labeler, counting: Counting, taxonomy: Taxonomy) -> Scored:
+    return score(labeler.said, counting, taxonomy, kind=labeler.kind, family=labeler.family)
+
+
+def _about(labeler: Labeler) -> dict[str, object]:
+    return {"labeler": labeler.name, "family": labeler.family, "kind": labeler.kind}
