@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import Command, box, coco, ingest, picture
+from conftest import ROOT, Command, box, coco, ingest, picture
 from make_records import write_decisions, write_instances, write_votes
 from secondlook.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
 from secondlook.task import Task, load_task, task_path
@@ -209,3 +209,12 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     refused = secondlook(*arguments, "--protocol", "{vlm: {alias: {}}}", "--out", tmp_path / "without")
     assert refused.code == 2
     assert "--protocol: unknown key `vlm.alias`" in refused.err
+
+
+def test_published_figures_have_a_task_a_source_and_no_more_certainty_than_there_is() -> None:
+    table = pd.read_csv(ROOT / "workflow/paper/published.csv")
+    assert list(table.columns) == ["task", "model", "view", "metric", "value", "source", "certainty"]
+    assert all(task_of(name).protocol is not None for name in table["task"])
+    assert table["value"].between(0, 1).all()
+    assert table["source"].notna().all()
+    assert set(table["certainty"]) <= {"first hand", "second hand"}
