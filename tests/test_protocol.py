@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, Command, box, coco, ingest, picture
 from make_records import write_decisions, write_instances, write_votes
 from secondlook.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
+from secondlook.evaluate.scoring import mcnemar
 from secondlook.task import Task, load_task, task_path
 
 
@@ -204,11 +205,31 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     assert quirks["n_mended"].tolist() == [7, 11, 8]
     assert (quirks["mended"] * quirks["n_mended"]).round().tolist() == [5, 8, 7]
 
+    # the second is right where the first is not, five times, and like it on the first car: four and five are discordant
+    other = {name: row["given"] if said[name] != row["given"] or row["given"] == "car" else None
+             for name, row in ((row["instance_id"], row) for row in rows)}  # fmt: skip
+    more = write_votes(tmp_path / "more.parquet", "net", other, classes, family="resnet", kind="classifier")
+    both = [*arguments, "--votes", more, "--protocol", task.protocol.model_dump_json()]
+    assert secondlook(*both, "--out", tmp_path / "both").code == 0
+    pair = pd.read_csv(tmp_path / "both/scoring_pairs.csv").iloc[0]
+    assert (pair["a"], pair["b"], pair["n"]) == ("dino", "net", 10)
+    assert (pair["only_a_right"], pair["only_b_right"]) == (4, 5)
+    assert pair["mcnemar_p"] == 1.0
+    assert pair["accuracy_difference"] == pytest.approx(-0.1)
+
     assert secondlook(*arguments, "--out", tmp_path / "without").code == 0
     assert len(pd.read_csv(tmp_path / "without/scoring.csv")) == 0
     refused = secondlook(*arguments, "--protocol", "{vlm: {alias: {}}}", "--out", tmp_path / "without")
     assert refused.code == 2
     assert "--protocol: unknown key `vlm.alias`" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 0.0625), (1, 9, 22 / 1024), (10, 0, 2 / 1024)],
+)
+def test_mcnemar_by_hand(only_first: int, only_second: int, p: float) -> None:
+    assert mcnemar(only_first, only_second) == pytest.approx(p)
 
 
 def test_published_figures_have_a_task_a_source_and_no_more_certainty_than_there_is() -> None:

@@ -35,7 +35,7 @@ SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 TABLES = (
     *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
     *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
-    *("scoring.csv", "scoring_quirks.csv"),
+    *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
 )
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one

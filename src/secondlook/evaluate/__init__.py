@@ -35,7 +35,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     judges = load_judges(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
-    scoring, quirks = scoring_tables(places.instances, places.votes, protocol, options)
+    scoring = scoring_tables(places.instances, places.votes, protocol, options)
     written = {
         **_scores(objects, judges, classes, options),
         "calibration.csv": tables.to_csv(_calibration(places, objects, committee, options)),
@@ -43,8 +43,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         "committee_pairs.csv": tables.to_csv(diagnosis.pairs),
         "reliability.csv": tables.to_csv(diagnosis.reliability),
         "label_errors.csv": tables.to_csv(suspicious),
-        "scoring.csv": tables.to_csv(scoring),
-        "scoring_quirks.csv": tables.to_csv(quirks),
+        **{name: tables.to_csv(table) for name, table in scoring.items()},
         "findings.json": _findings(diagnosis, suspicious),
     }
     for name, text in written.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from secondlook import records
 from secondlook.config import EvaluateOptions
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
-from secondlook.evaluate.scores import Answers, score_all
+from secondlook.evaluate.scores import Answers, compare_all, score_all
 from secondlook.evaluate.tables import figure
 from secondlook.task import Counting, Protocol
 from secondlook.taxonomy import Taxonomy
 
 _ABOUT = ["labeler", "family", "kind"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")
-SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage",
-           *(f"{name}{end}" for name in _SOUND for end in ("", "_low", "_high"))]  # fmt: skip
+_ENDS = ("", "_low", "_high")
+SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _SOUND for end in _ENDS)]
+PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p",
+         *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
 QUIRKS_TABLE = [*_ABOUT, "defect", "quirk", "n_paper", "paper", "n_mended", "mended", "what"]
 
 
@@ -50,20 +54,28 @@ class Labelled:
 
 def tables(
     instances: Path, votes: Sequence[Path], protocol: Protocol | None, options: EvaluateOptions
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both scores of each labeler, and its published score with each quirk mended alone.
+) -> dict[str, pd.DataFrame]:
+    """Return both scores of each labeler, its published score with each quirk mended alone, and families in pairs.
 
-    Both are empty for a task without a protocol.
+    All are empty for a task without a protocol.
     """
     if protocol is None:
-        return pd.DataFrame(columns=SCORING), pd.DataFrame(columns=QUIRKS_TABLE)
+        columns = {"scoring.csv": SCORING, "scoring_quirks.csv": QUIRKS_TABLE, "scoring_pairs.csv": PAIRS}
+        return {name: pd.DataFrame(columns=names) for name, names in columns.items()}
     taxonomy = records.taxonomy_of(instances)
     objects = _read_objects(instances, taxonomy)
     labelers = list(_read_labelers(votes, objects, taxonomy))
-    return (
-        _beside(labelers, objects, protocol, taxonomy, options),
-        pd.DataFrame(_mend(labelers, protocol, taxonomy), columns=QUIRKS_TABLE),
-    )
+    known = np.flatnonzero(objects.position >= 0)
+    found, picture = np.unique(objects.picture[known], return_inverse=True)
+    draws = Draws(len(found), options.resamples, options.seed)
+    answers = {
+        one.name: Answers(objects.position[known], one.answer[known], picture.astype(np.int64)) for one in labelers
+    }
+    return {
+        "scoring.csv": pd.DataFrame(_beside(labelers, answers, protocol, taxonomy, draws), columns=SCORING),
+        "scoring_quirks.csv": pd.DataFrame(_mend(labelers, protocol, taxonomy), columns=QUIRKS_TABLE),
+        "scoring_pairs.csv": pd.DataFrame(_pairs(labelers, answers, taxonomy, draws), columns=PAIRS),
+    }
 
 
 def _read_objects(instances: Path, taxonomy: Taxonomy) -> Labelled:
@@ -100,21 +112,47 @@ def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
 
 
 def _beside(
-    labelers: Sequence[Labeler], objects: Labelled, protocol: Protocol, taxonomy: Taxonomy, options: EvaluateOptions
-) -> pd.DataFrame:
-    known = np.flatnonzero(objects.position >= 0)
-    found, picture = np.unique(objects.picture[known], return_inverse=True)
-    draws = Draws(len(found), options.resamples, options.seed)
-    answers = [Answers(objects.position[known], one.answer[known], picture.astype(np.int64)) for one in labelers]
-    rows = []
-    for labeler, sound in zip(labelers, score_all(answers, len(taxonomy.classes), draws), strict=True):
+    labelers: Sequence[Labeler],
+    answers: Mapping[str, Answers],
+    protocol: Protocol,
+    taxonomy: Taxonomy,
+    draws: Draws,
+) -> Iterator[dict[str, object]]:
+    scored = score_all([answers[one.name] for one in labelers], len(taxonomy.classes), draws)
+    for labeler, sound in zip(labelers, scored, strict=True):
         paper = _score(labeler, _counting_of(labeler, protocol), taxonomy)
         row: dict[str, object] = {**_about(labeler), "n_paper": paper.n, "paper": paper.accuracy, "n": sound.n}
         row["coverage"] = sound.answered / sound.n if sound.n else float("nan")
         for name in _SOUND:
             row |= figure(name, getattr(sound, name))
-        rows.append(row)
-    return pd.DataFrame(rows, columns=SCORING)
+        yield row
+
+
+def _pairs(
+    labelers: Sequence[Labeler], answers: Mapping[str, Answers], taxonomy: Taxonomy, draws: Draws
+) -> Iterator[dict[str, object]]:
+    """Compare every two labelers of different families on the same objects, soundly scored."""
+    pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
+    said = [(answers[one.name], answers[other.name]) for one, other in pairs]
+    differences = compare_all(said, len(taxonomy.classes), draws) if pairs else []
+    for (one, other), (first, second), found in zip(pairs, said, differences, strict=True):
+        right, other_right = first.answer == first.truth, second.answer == second.truth
+        only, only_other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
+        yield {
+            **{"a": one.name, "b": other.name, "family_a": one.family, "family_b": other.family, "n": found.n},
+            **{"only_a_right": only, "only_b_right": only_other, "mcnemar_p": mcnemar(only, only_other)},
+            **figure("accuracy_difference", found.accuracy),
+            **figure("macro_f1_difference", found.macro_f1),
+        }
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p of McNemar's test (Psychometrika 12, 1947) for two counts of discordant objects.
+
+    It takes objects for independent, which those of one image are not: the intervals beside it do not.
+    """
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
