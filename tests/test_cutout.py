@@ -237,7 +237,7 @@ def test_the_segmenter_is_loaded_where_it_is_needed(
         assert found.result.code == 1
         (line,) = found.result.err.splitlines()
         assert line.startswith("secondlook: nobody/nothing: the checkpoint cannot be loaded (")
-        assert line.endswith("or set HF_TOKEN for a gated one.")
+        assert line.endswith("or run `secondlook fetch --weights` where there is a network.")
         assert not found.out.exists()
     else:
         assert found.result.code == 0, found.result.err
