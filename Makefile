@@ -34,12 +34,13 @@ test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the eff
 	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
 	SECONDLOOK_SLURM=1 pytest tests/slurm/test_accounting.py
 
-# Without root the tests skip and say why.
+# Install packages where one of the programs is missing; without root say so, and the tests skip.
 define apt_get
-command -v $(1) >/dev/null && [ "$$(command -v $(1) | wc -l)" = $(words $(1)) ] || \
-if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+missing=; for program in $(1); do command -v $$program >/dev/null || missing=$$program; done; \
+if [ -z "$$missing" ]; then :; \
+elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
   apt-get update -qq && apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
-else echo "make: Slurm is missing; 'apt-get install $(2)' as root brings it." >&2; fi
+else echo "make: $$missing is missing; 'apt-get install $(2)' as root brings it." >&2; fi
 endef
 
 lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, hadolint, secondlook check
