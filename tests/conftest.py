@@ -158,9 +158,12 @@ def picture(folder: Path, number: int | str, name: str = "", **size: int) -> dic
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the longest tests, so that no worker is left with them alone at the end."""
-    items.sort(
-        key=lambda item: (
-            item.path.name not in {"test_workflow.py", "test_incremental.py", "test_fetch.py", "test_accept.py"}
-        )
-    )
+    """Start with the longest tests, so that no worker is left with them alone at the end.
+
+    Of two workers the first begins at the head of the list and the second in its middle.
+    """
+    first = [item for item in items if item.path.name == "test_workflow.py"]
+    second = [item for item in items if item.path.name in {"test_incremental.py", "test_fetch.py", "test_accept.py"}]
+    rest = [item for item in items if item not in first and item not in second]
+    before = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *rest[:before], *second, *rest[before:]]

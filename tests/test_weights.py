@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import tiny_models
-from conftest import write_json
+from conftest import Command, write_json
 from loopback import SilentHandler, serving
 from make_records import noise, write_crops
 
@@ -144,7 +144,7 @@ def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["name"], ["--to", "x"], ["--unpack"], ["--options", "{}"]])
-def test_weights_stand_alone(tmp_path: Path, hub: Hub, arguments: list[str]) -> None:
-    fetched = command(project(tmp_path / "project"), hub, "fetch", "--weights", *arguments)
-    assert fetched.returncode == 2
-    assert "--weights stands alone" in fetched.stderr
+def test_weights_stand_alone(secondlook: Command, arguments: list[str]) -> None:
+    refused = secondlook("fetch", "--weights", *arguments)
+    assert refused.code == 2
+    assert "--weights stands alone" in refused.err
