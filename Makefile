@@ -26,7 +26,7 @@ demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the repo
 test: $(VENV)/.ready-dev lint ## lint and run the tests
 	pytest -n auto --dist worksteal
 
-test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (five to ten minutes)
+test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about eight minutes)
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
 	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py -k the_demo_killed & demo=$$!; \
 	pytest tests/slurm/test_slurm.py -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
