@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from secondlook import records
 from secondlook.config import EvaluateOptions
 from secondlook.evaluate.intervals import Draws
+from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
 from secondlook.evaluate.scores import Answers, compare_all, score_all
 from secondlook.evaluate.tables import figure
@@ -65,12 +66,10 @@ def tables(
     taxonomy = records.taxonomy_of(instances)
     objects = _read_objects(instances, taxonomy)
     labelers = list(_read_labelers(votes, objects, taxonomy))
-    known = np.flatnonzero(objects.position >= 0)
-    found, picture = np.unique(objects.picture[known], return_inverse=True)
-    draws = Draws(len(found), options.resamples, options.seed)
-    answers = {
-        one.name: Answers(objects.position[known], one.answer[known], picture.astype(np.int64)) for one in labelers
-    }
+    known = Sample.of(np.flatnonzero(objects.position >= 0), objects.picture)
+    draws = Draws(known.pictures, options.resamples, options.seed)
+    truth = objects.position[known.rows]
+    answers = {one.name: Answers(truth, one.answer[known.rows], known.picture) for one in labelers}
     return {
         "scoring.csv": pd.DataFrame(_beside(labelers, answers, protocol, taxonomy, draws), columns=SCORING),
         "scoring_quirks.csv": pd.DataFrame(_mend(labelers, protocol, taxonomy), columns=QUIRKS_TABLE),
