@@ -14,7 +14,7 @@ from secondlook.fetch.locks import exclusively
 from secondlook.fetch.markers import Ledger, Marker
 from secondlook.fetch.roboflow import RoboflowSource
 from secondlook.fetch.s3 import Access, S3Source
-from secondlook.fetch.transfer import Record, Source, download, same_as_here, sha256_of
+from secondlook.fetch.transfer import Record, Source, download, same_as_here
 from secondlook.sources import (
     FetchPlace,
     HttpPlace,
@@ -90,7 +90,7 @@ def _bring_zip(name: str, place: RoboflowPlace, given: Path, limits: UnpackLimit
 
 def copy(given: Path, target: Path, sha256: str | None) -> Record:
     """Copy a file that is here already."""
-    found = sha256_of(given)
+    found = files.sha256(given)
     if sha256 is not None and found != sha256:
         raise DataError(f"{given}: its sha256 is {found}, not {sha256}; take the right file or correct `sha256`.")
     if not (target.exists() and target.samefile(given)):

@@ -4,7 +4,6 @@ The bytes gather in `.<name>.part` beside the target; `.<name>.part.json` says o
 kill. Whoever fetches a target holds its lock, so a second fetch waits and then finds the work done.
 """
 
-import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -176,7 +175,7 @@ def _require_whole(here: int, size: int | None) -> None:
 def _finish(source: Source, part: Part, target: Path, sha256: str | None, *, resumed: bool) -> Record:
     state = part.state(source.identity)
     version = state.version if state else None
-    found = sha256_of(part.path)
+    found = files.sha256(part.path)
     wrong = source.disagreement(part.path, version)
     if sha256 is not None and found != sha256:
         wrong = f"its sha256 is {found}, not {sha256}"
@@ -193,7 +192,7 @@ def _finish(source: Source, part: Part, target: Path, sha256: str | None, *, res
 
 def same_as_here(source: Source, path: Path, sha256: str | None, line: Line) -> Record | None:
     """Return the record of a file that lies here already, None when the server has another one."""
-    found, length = sha256_of(path), path.stat().st_size
+    found, length = files.sha256(path), path.stat().st_size
     if sha256 is not None:
         return Record(length, found, None) if found == sha256 else None
     patience = _Patience(source.label, line)
@@ -205,9 +204,3 @@ def same_as_here(source: Source, path: Path, sha256: str | None, line: Line) -> 
             return Record(length, found, version) if agrees else None
         except TemporaryError as error:
             patience.wait_after(error, progress=False)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
