@@ -20,6 +20,7 @@ include: "rules/evaluate.smk"
 include: "rules/review.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
+include: "rules/paper.smk"
 
 
 rule all:

@@ -19,19 +19,22 @@ try:
 except UsageError as error:
     raise WorkflowError(str(error)) from error
 
+MISSING = RUN.missing()
+
 
 wildcard_constraints:
     task=RUN.one_of(RUN.tasks),
-    encoder=RUN.one_of(RUN.config.encoders),
+    encoder=RUN.one_of(RUN.names_of("encoders")),
     imported=RUN.one_of(RUN.imported()),
-    classifier=RUN.one_of(RUN.config.classifiers),
-    vlm=RUN.one_of(RUN.config.vlms),
+    classifier=RUN.one_of(RUN.names_of("classifiers")),
+    vlm=RUN.one_of(RUN.names_of("vlms")),
     prototype=RUN.one_of(RUN.learned("prototype")),
     probe=RUN.one_of(RUN.learned("probe")),
-    labeler=RUN.one_of(RUN.config.labelers),
+    labeler=RUN.one_of(RUN.names_of("labelers")),
     part=f"[0-9]{{{5 - len(RUN.tails()[0])}}}",
     hundred="[0-9]{3}",
     fetched=RUN.one_of(RUN.config.fetch.sources),
+    missing=RUN.one_of(MISSING),
     place=RUN.one_of({place.to for place in RUN.config.fetch.sources.values()}),
 
 

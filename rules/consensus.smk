@@ -19,7 +19,7 @@ rule consensus:
     params:
         votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
-        options=options(RUN.config.consensus),
+        options=RUN.settings("consensus"),
     message:
         "consensus: merge the votes on {wildcards.task}"
     shell:

@@ -14,7 +14,7 @@ rule crop:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        options=options(RUN.config.crop),
+        options=RUN.settings("crop"),
     shell:
         "secondlook crop {input} --options {params.options:q} "
         f"--out {FOLDER}/crop --threads {{threads}} 2> {{log}}"
@@ -44,13 +44,9 @@ rule cutout:
         "../envs/secondlook.yaml"
     threads: 2
     resources:
-        mem_mb=growing(RUN.config.cutout.resources.mem_mb),
-        runtime=growing(RUN.config.cutout.resources.runtime),
-        gpu=RUN.config.cutout.resources.gpus,
-        gpu_model=RUN.gpu_model(RUN.config.cutout.resources),
-        constraint=RUN.gpu_constraint(RUN.config.cutout.resources),
+        **RUN.needs("cutout"),
     params:
-        options=options(RUN.config.cutout),
+        options=RUN.settings("cutout"),
     shell:
         "secondlook crop {input} --view cutout --options {params.options:q} "
         f"--out {FOLDER}/crop/cutout --threads {{threads}} 2> {{log}}"

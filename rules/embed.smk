@@ -36,7 +36,7 @@ use rule embed as embed_reference with:
 rule embed_import:
     input:
         task=lambda wildcards: RUN.task_files[wildcards.task],
-        folder=lambda wildcards: RUN.config.encoders[wildcards.imported].reference_pt,
+        folder=asked(RUN.reference_pt),
     output:
         f"{RESULTS}/embed/{{imported}}/reference.parquet",
     log:

@@ -22,7 +22,7 @@ rule evaluate:
         votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
         protocol=asked(RUN.protocol),
-        options=options(RUN.config.evaluate),
+        options=RUN.settings("evaluate"),
     message:
         "evaluate: compare every judge of {wildcards.task} with the truth, and the labelers with each other"
     shell:

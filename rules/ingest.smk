@@ -20,7 +20,7 @@ rule ingest:
         runtime=growing(30),
     params:
         rejects=f"{RESULTS}/ingest/rejects.parquet",
-        options=options(RUN.ingest_options()),
+        options=asked(RUN.ingest_options),
     message:
         "ingest: read the dataset of {wildcards.task}"
     shell:

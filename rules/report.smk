@@ -21,7 +21,7 @@ rule report:
         runtime=growing(30),
     params:
         folder=subpath(output.summary, parent=True),
-        options=options(RUN.config.report),
+        options=RUN.settings("report"),
     message:
         "report: write the page of {wildcards.task}"
     shell:

@@ -48,7 +48,7 @@ rule review:
     params:
         results=asked(RUN.folder),
         folder=subpath(output.index, parent=True),
-        options=options(RUN.config.review),
+        options=RUN.settings("review"),
     message:
         "review: write the pages on which people look at the doubtful objects of {wildcards.task}"
     shell:

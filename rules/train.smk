@@ -14,7 +14,7 @@ rule train:
         **RUN.needs("classifier"),
     params:
         folder=subpath(output[0], parent=True),
-        options=lambda wildcards: options(RUN.config.classifiers[wildcards.classifier]),
+        options=RUN.options_of("classifier"),
     message:
         "train: {wildcards.classifier} for {wildcards.task}"
     shell:
@@ -39,7 +39,7 @@ rule train_vlm:
         **RUN.needs("vlm"),
     params:
         folder=subpath(output[0], parent=True),
-        options=lambda wildcards: options(RUN.config.vlms[wildcards.vlm]),
+        options=RUN.options_of("vlm"),
         prompt=asked(RUN.vlm_prompt),
     message:
         "train: {wildcards.vlm} for {wildcards.task}"
@@ -50,9 +50,7 @@ rule train_vlm:
 
 rule train_prototype:
     input:
-        lambda wildcards: RUN.reference_vectors(
-            wildcards.task, RUN.config.labelers[wildcards.prototype].encoder
-        ),
+        asked(RUN.learned_from, "task", "prototype"),
     output:
         [f"{RESULTS}/train/{{prototype}}/{name}" for name in learned_files("prototype")],
     log:
@@ -66,7 +64,7 @@ rule train_prototype:
         **RUN.needs("prototype"),
     params:
         folder=subpath(output[0], parent=True),
-        options=lambda wildcards: options(RUN.config.labelers[wildcards.prototype]),
+        options=RUN.options_of("prototype"),
     message:
         "train: {wildcards.prototype} for {wildcards.task}"
     shell:
@@ -76,9 +74,7 @@ rule train_prototype:
 
 rule train_probe:
     input:
-        lambda wildcards: RUN.reference_vectors(
-            wildcards.task, RUN.config.labelers[wildcards.probe].encoder
-        ),
+        asked(RUN.learned_from, "task", "probe"),
     output:
         [f"{RESULTS}/train/{{probe}}/{name}" for name in learned_files("probe")],
     log:
@@ -92,7 +88,7 @@ rule train_probe:
         **RUN.needs("probe"),
     params:
         folder=subpath(output[0], parent=True),
-        options=lambda wildcards: options(RUN.config.labelers[wildcards.probe]),
+        options=RUN.options_of("probe"),
     message:
         "train: {wildcards.probe} for {wildcards.task}"
     shell:

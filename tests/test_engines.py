@@ -185,7 +185,9 @@ CHOICE = {"structured_outputs": {"choice": [wording for wording, _ in NAMES.word
     [
         pytest.param({"max_new_tokens": 9}, {"temperature": 0.0, "max_tokens": 9}, id="generate"),
         pytest.param(
-            {"decoding": "paper", "seed": 5}, {"temperature": 1.0, "max_tokens": 1024, "seed": 5}, id="as published"
+            {"decoding": "paper", "max_new_tokens": 9, "seed": 5},
+            {"temperature": 1.0, "max_tokens": 9, "seed": 5},
+            id="as published",
         ),
         pytest.param({"answer": "choose"}, {"temperature": 0.0, "max_tokens": 64, **CHOICE}, id="choose"),
         pytest.param(
@@ -568,7 +570,9 @@ def text(words: str, **more: Any) -> Any:
     [
         pytest.param({"max_new_tokens": 7}, {"temperature": 0.0, "max_tokens": 7}, id="generate"),
         pytest.param(
-            {"decoding": "paper", "seed": 3}, {"temperature": 1.0, "max_tokens": 1024, "seed": 3}, id="as published"
+            {"decoding": "paper", "max_new_tokens": 9, "seed": 3},
+            {"temperature": 1.0, "max_tokens": 9, "seed": 3},
+            id="as published",
         ),
         pytest.param({"answer": "choose"}, {"temperature": 0.0, "max_tokens": 64, **CHOICE}, id="choose"),
     ],

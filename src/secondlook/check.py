@@ -42,7 +42,7 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
         f"{run.config.shards} shards",
         "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
     ]
-    specs = {labeler: run.config.labelers[labeler] for labeler in task.labelers}
+    specs = {labeler: run.config_of(name).labelers[labeler] for labeler in task.labelers}
     lines += [
         f"  {labeler}: {spec.note}" for labeler, spec in specs.items() if isinstance(spec, VlmOptions) and spec.note
     ]

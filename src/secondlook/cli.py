@@ -257,6 +257,9 @@ def label(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the labeler; its kind when left out.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What a VLM is asked; a plain question when left out.")] = None,
+    offer: Annotated[
+        list[str] | None, typer.Option(help="Name to list for a VLM, instead of the classes; may be repeated.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on shards."""
@@ -264,7 +267,7 @@ def label(
     from secondlook import label as stage
 
     settings = config.parse_options(config.LabelerChoice, f"{{labeler: {options}}}").labeler
-    voter = stage.Voter(name or settings.kind, settings, source, prompt or None)
+    voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
     stage.label_shards(voter, records.with_outputs(objects, out), threads=threads)
 
 
@@ -390,6 +393,20 @@ def report(
     from secondlook.report import write_report
 
     write_report(results, out, summary, config.parse_options(config.ReportOptions, options))
+
+
+@app.command()
+def paper(
+    tasks: Annotated[list[Path], typer.Argument(help="Results folders, e.g. results/paper/mapillary_signs.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for tables, figures and paper.html.")],
+    published: Annotated[
+        Path | None, typer.Option(help="CSV of published figures to stand beside; see docs/paper.md.")
+    ] = None,
+) -> None:
+    """Write the paper: the published scoring and a sound one side by side, for several tasks."""
+    from secondlook.paper import write_paper
+
+    write_paper(tasks, published, out)
 
 
 @app.command()

@@ -68,10 +68,14 @@ class RejectLimit(Strict):
 
 
 class IngestOptions(RejectLimit):
-    """When `secondlook ingest` stops, and into how many shards it splits a dataset."""
+    """When `secondlook ingest` stops, and into how many shards it splits a dataset.
+
+    `scoring` goes before that of the task file.
+    """
 
     shards: int = Field(1, ge=1)
     seed: int = 0
+    scoring: Literal["sound", "paper"] | None = None
 
 
 class CropOptions(RejectLimit):
@@ -489,6 +493,7 @@ class Config(Strict):
     review: ReviewOptions = ReviewOptions()
     export: ExportOptions = ExportOptions()
     report: ReportOptions = ReportOptions()
+    paper: str = "workflow/paper/config.yaml"
 
     @model_validator(mode="before")
     @classmethod

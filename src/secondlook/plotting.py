@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -12,9 +13,11 @@ INK, SOFT, LINE = "#1d2733", "#66758a", "#d5dce4"
 GREEN, BLUE, AMBER = "#3f8f6b", "#2f6fb3", "#d9902f"
 
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_NO_PDF_METADATA: dict[Any, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "secondlook",
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # letters as letters: journals refuse type 3
     "text.parse_math": False,  # a dollar in a class name is a dollar
     "font.family": "sans-serif",
     "font.size": 10,
@@ -29,11 +32,32 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """One figure as an SVG element for pages and as a PDF for LaTeX."""
+
+    svg: str
+    pdf: bytes
+
+
 def svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
     """Return what `draw` puts on fresh axes as an SVG element of `width` x `height` inches."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata=_NO_METADATA)
+        return _to_svg(figure)
+
+
+def drawing(draw: Callable[[Figure], None], *, width: float, height: float) -> Drawing:
+    """Return what `draw` puts on a fresh figure of `width` x `height` inches."""
+    with mpl.rc_context(_STYLE):
+        figure, printed = Figure(figsize=(width, height)), io.BytesIO()
+        draw(figure)
+        figure.savefig(printed, format="pdf", transparent=True, metadata=_NO_PDF_METADATA)
+        return Drawing(_to_svg(figure), printed.getvalue())
+
+
+def _to_svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata=_NO_METADATA)
     return text.getvalue()[text.getvalue().index("<svg") :]

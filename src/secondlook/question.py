@@ -3,12 +3,13 @@
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from secondlook.errors import UsageError
 from secondlook.taxonomy import Taxonomy, normalise
 
 LETTERS = string.ascii_uppercase
+_Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,32 @@ class Question:
     whole: bool
 
 
-def ask(prompt: str, taxonomy: Taxonomy, options: Literal["names", "letters"], *, turn: int = 0) -> Question:
+def ask(
+    prompt: str,
+    taxonomy: Taxonomy,
+    options: Literal["names", "letters"],
+    *,
+    turn: int = 0,
+    offered: Sequence[str] = (),
+) -> Question:
     """Return the question of a prompt about the classes of a task, listed one a line from class `turn` on.
 
-    `names`: allowed are the name and every alias of a class, as written and with a capital first letter.
-    `letters`: the classes are listed as A, B, C and a letter is asked for; there are at most 26.
+    `names`: allowed are the name and every alias of a class, as written and with a capital first letter; `offered` are
+    listed instead of the names of the classes. `letters`: the classes are listed as A, B, C and a letter is asked for;
+    there are at most 26.
     """
     classes = taxonomy.classes
-    order = [(position + turn) % len(classes) for position in range(len(classes))]
+    order = _turned(range(len(classes)), turn)
     names = [one_line(classes[position]) for position in order]
     if options == "letters":
+        if offered:
+            raise UsageError("--offer goes with `options: names`; letters stand for the classes of the task.")
         if len(classes) > len(LETTERS):
             raise UsageError(f"`options: letters` goes up to {len(LETTERS)} classes, the task has {len(classes)}.")
         lines = [f"{letter}. {name}" for letter, name in zip(LETTERS, names, strict=False)]
         text = "\n".join([prompt.strip(), *lines, "Answer with the letter only."])
         return Question(text, classes, tuple(zip(LETTERS, order, strict=False)), whole=False)
+    names = [one_line(name) for name in _turned(offered, turn)] or names
     text = "\n".join([prompt.strip(), *(f"- {name}" for name in names)])
     return Question(text, classes, tuple(_wordings(taxonomy)), whole=True)
 
@@ -56,6 +68,11 @@ def default_prompt(view: str) -> str:
 def one_line(text: str) -> str:
     """Return `text` with every run of white space as one space."""
     return " ".join(text.split())
+
+
+def _turned(listed: Sequence[_Listed], turn: int) -> list[_Listed]:
+    start = turn % max(len(listed), 1)
+    return [*listed[start:], *listed[:start]]
 
 
 def _wordings(taxonomy: Taxonomy) -> Sequence[tuple[str, int]]:

@@ -109,8 +109,9 @@ class Counting(Strict):
     `counts` are the classes in the denominator (all when left out), `also` raw labels that count though they are no
     class. `strings` says to what a cleaned answer had to be equal where that is not the name of the class, `aliases`
     which cleaned answers were taken for which string. `unanswered` is what no answer is: wrong, right, dropped, or the
-    class that it stands for. Families under `late_lower_case` were made small after the cleaning. `by_meaning` is no
-    part of what was published: answers are read as everywhere else.
+    class that it stands for. Families under `late_lower_case` were made small after the cleaning. `offered` are the
+    names that VLMs were to choose from, `offered_instead` those of certain families. `by_meaning` is no part of what
+    was published: answers are read as everywhere else.
     """
 
     counts: list[str] | None = None
@@ -119,7 +120,13 @@ class Counting(Strict):
     aliases: dict[str, str] = {}
     unanswered: str = "wrong"
     late_lower_case: list[str] = []
+    offered: list[str] = []
+    offered_instead: dict[str, list[str]] = {}
     by_meaning: bool = False
+
+    def offered_to(self, family: str) -> list[str]:
+        """Return the names that the VLMs of a family were to choose from; none where that is not known."""
+        return self.offered_instead.get(family, self.offered)
 
 
 class Protocol(Strict):

@@ -3,9 +3,9 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from secondlook.config import (
     VlmOptions,
 )
 from secondlook.errors import UsageError
+from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import KeyPath, load, validate
@@ -32,10 +33,14 @@ Answer = Callable[..., Any]
 DEMO = "demo_signs"
 REFERENCE = "reference"
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
+SCORING_TABLES = (
+    *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
+    *("scoring_per_class.csv", "scoring_confusion.csv"),
+)
 TABLES = (
     *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
     *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
-    *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
+    *SCORING_TABLES,
 )
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
@@ -51,17 +56,24 @@ PROBE_FILES = (
     *("probe.safetensors", "labels.json", "metrics.csv"),
     *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
 )
+# where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
+_SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
 _ABOUT = "labels.json"  # written last, with the digest of the weights: it changes whenever what was trained does
 
 
 @dataclass(frozen=True)
 class Run:
-    """A checked config with its checked task files, by task name."""
+    """A checked config with its checked task files, by task name.
+
+    `names` are the tasks that were asked for; the demo and those of `snakemake paper` are there beside them. `paper`
+    is None without a file of the paper, and the complaint about one that is not sound.
+    """
 
     config: Config
     tasks: Mapping[str, Task]
     task_files: Mapping[str, Path]
     names: tuple[str, ...]
+    paper: Paper | UsageError | None = None
 
     @classmethod
     def of(cls, content: Any, source: str = "config", lines: dict[KeyPath, int] | None = None) -> "Run":
@@ -74,22 +86,57 @@ class Run:
             if not re.fullmatch(NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
         tasks = {name: load_task(path) for name, path in files.items()}
-        for name, task in tasks.items():
-            _require_labelers(files[name], task, config)
-            _require_sources(files[name], task, config)
+        _require_all(files, tasks, config)
         asked = tuple(files)
         demo_file = task_path(DEMO)
         if DEMO not in files and demo_file.is_file():
             demo = load_task(demo_file)
             if set(demo.labelers) <= set(config.labelers):
                 files[DEMO], tasks[DEMO] = demo_file, demo
-        return cls(config, tasks, files, asked)
+        paper = _paper_of(content, config)
+        if isinstance(paper, Paper):
+            files, tasks = {**files, **paper.task_files}, {**tasks, **paper.tasks}
+        return cls(config, tasks, files, asked, paper)
 
     @classmethod
     def load(cls, path: Path) -> "Run":
         """Read and check a config file with the task files that it names."""
         content, lines = load(path)
         return cls.of(content, source=str(path), lines=lines)
+
+    def of_paper(self) -> "Run":
+        """Return the run of the paper's tasks alone; raises UsageError where its file is missing or not sound."""
+        if self.paper is None:
+            raise UsageError(f"{self.config.paper}: there is no such file; it says what the paper runs.")
+        if isinstance(self.paper, UsageError):
+            raise self.paper
+        return replace(self, names=tuple(self.paper.tasks))
+
+    def config_of(self, task: str) -> Config:
+        """Return the config that counts for a task: that of the paper for its tasks."""
+        return self.paper.config if isinstance(self.paper, Paper) and self.is_of_paper(task) else self.config
+
+    def is_of_paper(self, task: str) -> bool:
+        """Tell whether a task is one of `snakemake paper`."""
+        return isinstance(self.paper, Paper) and task in self.paper.tasks
+
+    @cached_property
+    def configs(self) -> list[Config]:
+        """The config, and that of the paper where there is one."""
+        return [self.config, *([self.paper.config] if isinstance(self.paper, Paper) else [])]
+
+    def names_of(self, section: str) -> list[str]:
+        """Return the names that stand under `encoders`, `classifiers`, `vlms` or `labelers` for any task."""
+        return list(dict.fromkeys(name for config in self.configs for name in getattr(config, section)))
+
+    def settings(self, section: str) -> Answer:
+        """Return the function with which a rule asks for a section of the config as options of a command."""
+        texts = {task: options(getattr(self.config_of(task), section)) for task in self.tasks}
+        return _answer(lambda wildcards: texts[wildcards.task], "wildcards")
+
+    def options_of(self, wildcard: str) -> Answer:
+        """Return the function with which a rule asks for the options of the model that a wildcard names."""
+        return _answer(lambda wildcards: options(self._model(wildcard, wildcards)), "wildcards")
 
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
@@ -168,12 +215,34 @@ class Run:
     def inputs(self, task: str, paths: Iterable[str]) -> list[str]:
         """Return what a rule that reads `paths` waits for: markers, and each path that no marker stands for.
 
-        The same before and after the fetch: an input that comes and goes would run everything again.
+        The same before and after the fetch: an input that comes and goes would run everything again. Data that only a
+        person can bring, and that is not there, is waited for by the name of a file that never comes.
         """
         markers = self.fetch_markers(task)
         used = [name for name in self.tasks[task].fetch if self.marker(name) in markers]
         brought = {path for name in used for path in self.brought(name, task)}
-        return [*markers, *(path for path in paths if path not in brought)]
+        absent = {path: name for name, path in self.to_obtain(task).items() if path not in brought}
+        there = [path for path in paths if path not in brought and path not in absent]
+        return [*markers, *there, *(f"{self.config.results}/missing/{name}" for name in absent.values())]
+
+    def to_obtain(self, task: str) -> dict[str, str]:
+        """Return what is not there and only a person can bring: its path, by a name without slashes."""
+        found = [path for path, _ in self._by_hand(task) if not Path(path).exists()]
+        return {re.sub(r"[^A-Za-z0-9_.-]+", "_", path): path for path in found}
+
+    def missing(self) -> dict[str, str]:
+        """Return a sentence on each thing that only a person can bring, by the same name, for all tasks."""
+        how = {path: text for task in self.tasks for path, text in self._by_hand(task)}
+        absent = {name: path for task in self.tasks for name, path in self.to_obtain(task).items()}
+        return {name: f"{path} is not there: {how[path]}" for name, path in absent.items()}
+
+    def _by_hand(self, task: str) -> Iterator[tuple[str, str]]:
+        """Yield the paths of datasets that come with a sentence on how to obtain them, and the sentence."""
+        spec = self.tasks[task]
+        for dataset in [spec.dataset, *spec.reference.sources]:
+            for path in (dataset.path, dataset.truth, dataset.images):
+                if path is not None and dataset.obtain is not None:
+                    yield path, dataset.obtain
 
     def fetch_options(self, name: str) -> str:
         """Return one entry and how to fetch it, as the options of `secondlook fetch`."""
@@ -186,6 +255,25 @@ class Run:
         tables = [f"{folder}/evaluate/{name}" for name in TABLES]
         pages = [f"{folder}/report/report.html", f"{folder}/review/index.html"]
         return [f"{folder}/summary.json", *pages, *self.exports(task), *tables]
+
+    def paper_folder(self) -> str:
+        """Return the results folder of the paper."""
+        return f"{self.config.results}/{PAPER}"
+
+    def paper_files(self) -> list[str]:
+        """Return the tables, figures and the page of `snakemake paper`; none where nothing says what it runs."""
+        tasks = [task.removeprefix(f"{PAPER}/") for task in self.tasks if self.is_of_paper(task)]
+        return [f"{self.paper_folder()}/{name}" for name in paper_outputs(tasks)] if tasks else []
+
+    def paper_tables(self) -> list[str]:
+        """Return the tables of the paper's tasks from which those files are made."""
+        names = [task for task in self.tasks if self.is_of_paper(task)]
+        return [f"{self.folder(task)}/evaluate/{name}" for task in names for name in SCORING_TABLES]
+
+    def published(self) -> list[str]:
+        """Return the file of published figures, where there is one."""
+        published = self.paper.published if isinstance(self.paper, Paper) else None
+        return [published] if published else []
 
     def exports(self, task: str) -> list[str]:
         """Return the exported datasets: a file for the formats in `EXPORT_FILES`, a folder for the others."""
@@ -237,7 +325,7 @@ class Run:
 
     def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
         """Return the crops, embeddings or instances that a labeler looks at in a job."""
-        spec = self.config.labelers[labeler]
+        spec = self.config_of(task).labelers[labeler]
         if isinstance(spec, VlmOptions):
             if reads_images(spec):
                 return self.instances(task, part)
@@ -251,7 +339,7 @@ class Run:
 
         Empty for a VLM that was trained elsewhere.
         """
-        spec = self.config.labelers[labeler]
+        spec = self.config_of(task).labelers[labeler]
         if isinstance(spec, VlmOptions):
             return f"{self.folder(task)}/train/{spec.trained}/checkpoint" if spec.trained else ""
         if isinstance(spec, ClassifierLabelerOptions):
@@ -260,9 +348,13 @@ class Run:
             return f"{self.folder(task)}/train/{labeler}"
         return self.reference_vectors(task, spec.encoder)
 
+    def learned_from(self, task: str, labeler: str) -> str:
+        """Return the reference vectors from which a labeler learns."""
+        return self.reference_vectors(task, str(self.encoder_of(task, labeler)))
+
     def source_files(self, task: str, labeler: str) -> list[str]:
         """Return the file that stands for `source_of`: one, because Snakemake looks at it for each job."""
-        spec = self.config.labelers[labeler]
+        spec = self.config_of(task).labelers[labeler]
         source = self.source_of(task, labeler)
         is_classifier = isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None
         if is_classifier or isinstance(spec, LearnedOptions):
@@ -275,66 +367,79 @@ class Run:
 
     def imported(self) -> list[str]:
         """Return the encoders whose reference vectors come from elsewhere."""
-        return [name for name, spec in self.config.encoders.items() if spec.reference_pt is not None]
+        found = [(name, spec) for config in self.configs for name, spec in config.encoders.items()]
+        return list(dict.fromkeys(name for name, spec in found if spec.reference_pt is not None))
+
+    def reference_pt(self, task: str, imported: str) -> str:
+        """Return the folder of reference vectors of an encoder; one that is nowhere where it has none for this task.
+
+        Snakemake then takes the rule that makes them.
+        """
+        return self.config_of(task).encoders[imported].reference_pt or f"(no reference_pt of {imported})"
 
     def learned(self, kind: str) -> list[str]:
         """Return the labelers of a kind that learn from the embeddings of the reference before they vote."""
-        return [name for name, spec in self.config.labelers.items() if spec.kind == kind]
+        found = [(name, spec) for config in self.configs for name, spec in config.labelers.items()]
+        return list(dict.fromkeys(name for name, spec in found if spec.kind == kind))
 
     def label_arguments(self, task: str, labeler: str) -> list[str]:
         """Return what `secondlook label` is told about a labeler."""
-        spec, source = self.config.labelers[labeler], self.source_of(task, labeler)
+        spec, source = self.config_of(task).labelers[labeler], self.source_of(task, labeler)
         arguments = ["--options", options(spec), *(["--source", source] if source else [])]
         if isinstance(spec, VlmOptions):
             prompt = self.prompt_of(task, spec.view)
             arguments += ["--prompt", prompt] if prompt else []
+            arguments += [part for name in self.offered(task, spec.family or labeler) for part in ("--offer", name)]
         return arguments
+
+    def offered(self, task: str, family: str) -> list[str]:
+        """Return the names that the published runs offered the VLMs of a family; none but for the paper's tasks."""
+        protocol = self.tasks[task].protocol
+        return protocol.vlm.offered_to(family) if protocol is not None and self.is_of_paper(task) else []
 
     def encoder_options(self, task: str, encoder: str) -> str:
         """Return the options of an encoder; one trained here becomes the folder of its classifier."""
-        spec = self.config.encoders[encoder]
+        spec = self.config_of(task).encoders[encoder]
         if spec.trained is not None:
             spec = spec.model_copy(update={"model": f"{self.folder(task)}/train/{spec.trained}", "trained": None})
         return options(spec)
 
     def encoder_files(self, task: str, encoder: str) -> list[str]:
         """Return the file that stands for an encoder that is trained here."""
-        trained = self.config.encoders[encoder].trained
+        trained = self.config_of(task).encoders[encoder].trained
         return [f"{self.folder(task)}/train/{trained}/{_ABOUT}"] if trained else []
 
     def vlm_crops(self, task: str, vlm: str) -> str:
         """Return the reference crops that a VLM is trained on, as its view shows them."""
-        return self._crops(task, self.config.vlms[vlm].view, REFERENCE)
+        return self._crops(task, self.config_of(task).vlms[vlm].view, REFERENCE)
 
     def vlm_prompt(self, task: str, vlm: str) -> str:
         """Return what a VLM is asked while it is trained."""
-        return self.prompt_of(task, self.config.vlms[vlm].view)
+        return self.prompt_of(task, self.config_of(task).vlms[vlm].view)
 
     def prompt_of(self, task: str, view: View) -> str:
         """Return what the task file has a VLM asked about a view, empty for the default question."""
         prompts = self.tasks[task].prompts
         return "" if prompts is None else str(getattr(prompts, view))
 
-    def encoder_of(self, labeler: str) -> str | None:
+    def encoder_of(self, task: str, labeler: str) -> str | None:
         """Return the encoder whose vectors a labeler looks at, None when it looks at pictures."""
-        spec = self.config.labelers[labeler]
+        spec = self.config_of(task).labelers[labeler]
         return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
     def cpus(self, wildcard: str) -> Answer:
         """Return the function with which a rule asks for the threads of the model that a wildcard names."""
-        section = self._section(wildcard)
-        return _answer(lambda wildcards: section[getattr(wildcards, wildcard)].resources.cpus, "wildcards")
+        return _answer(lambda wildcards: self._resources(wildcard, wildcards).cpus, "wildcards")
 
-    def needs(self, wildcard: str) -> dict[str, Answer]:
+    def needs(self, what: str) -> dict[str, Answer]:
         """Return the resources of a rule, each as the function that asks for it: those of the model in a wildcard.
 
-        Kinds of GPUs are asked for where the config names any: Snakemake works out each resource of each job.
+        `what` is that wildcard, or the section `cutout`. Kinds of GPUs are asked for where the config names any:
+        Snakemake works out each resource of each job.
         """
-        section = self._section(wildcard)
 
         def needed(wildcards: Any) -> Resources:
-            found: Resources = section[getattr(wildcards, wildcard)].resources
-            return found
+            return self._resources(what, wildcards)
 
         asked = {
             "mem_mb": _answer(lambda wildcards, attempt: attempt * needed(wildcards).mem_mb, "wildcards", "attempt"),
@@ -343,13 +448,21 @@ class Run:
             "gpu_model": _answer(lambda wildcards: self.gpu_model(needed(wildcards)), "wildcards"),
             "constraint": _answer(lambda wildcards: self.gpu_constraint(needed(wildcards)), "wildcards"),
         }
-        all_needs = [spec.resources for spec in section.values()]
+        all_needs = [need for config in self.configs for need in _all_resources(config, what)]
         unused = {
             "gpu": not any(need.gpus for need in all_needs),
             "gpu_model": not any(map(self.gpu_model, all_needs)),
             "constraint": not any(map(self.gpu_constraint, all_needs)),
         }
         return {name: ask for name, ask in asked.items() if not unused.get(name)}
+
+    def _resources(self, what: str, wildcards: Any) -> Resources:
+        needed: Resources = self._model(what, wildcards).resources
+        return needed
+
+    def _model(self, what: str, wildcards: Any) -> Any:
+        section = getattr(self.config_of(wildcards.task), _SECTIONS.get(what, "labelers"))
+        return section if what == "cutout" else section[getattr(wildcards, what)]
 
     def gpu_model(self, needs: Resources) -> str | None:
         """Return the model of GPU that a job with these needs asks for, None for one without a GPU."""
@@ -359,27 +472,21 @@ class Run:
         """Return the constraint on nodes with GPUs, None for a job without a GPU."""
         return (needs.gpu_constraint or self.config.gpu_constraint) if needs.gpus else None
 
-    def _section(self, wildcard: str) -> Mapping[str, Any]:
-        config = self.config
-        sections: dict[str, Mapping[str, Any]]
-        sections = {"encoder": config.encoders, "classifier": config.classifiers, "vlm": config.vlms}
-        return sections.get(wildcard, config.labelers)  # `labeler`, and those that learn: `prototype`, `probe`
-
     def trained_for(self, task: str) -> set[str]:
         """Return what is trained for a task: models that vote or lend their body, labelers that learn from vectors."""
         names = set()
         for labeler in self.tasks[task].labelers:
-            spec = self.config.labelers[labeler]
+            spec = self.config_of(task).labelers[labeler]
             own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else getattr(spec, "trained", None)
-            encoder = self.encoder_of(labeler)
+            encoder = self.encoder_of(task, labeler)
             learner = labeler if isinstance(spec, LearnedOptions) else None
-            names |= {own, learner, self.config.encoders[encoder].trained if encoder else None}
+            names |= {own, learner, self.config_of(task).encoders[encoder].trained if encoder else None}
         return {name for name in names if name is not None}
 
     def jobs(self, task: str) -> dict[str, int]:
         """Return the number of jobs of each stage of a task."""
         parts, labelers = self.config.shards // self.config.shards_per_job, self.tasks[task].labelers
-        encoders = {self.encoder_of(labeler) for labeler in labelers} - {None}
+        encoders = {self.encoder_of(task, labeler) for labeler in labelers} - {None}
         fetches = sum(not Path(marker).exists() for marker in self.fetch_markers(task))
         return {
             **({"fetch": fetches} if fetches else {}),
@@ -394,21 +501,44 @@ class Run:
     def shows_cutouts(self, task: str) -> bool:
         """Tell whether any labeler of a task is shown cutouts."""
         return any(
-            getattr(self.config.labelers[labeler], "view", "") == "cutout" for labeler in self.tasks[task].labelers
+            getattr(self.config_of(task).labelers[labeler], "view", "") == "cutout"
+            for labeler in self.tasks[task].labelers
         )
 
     def demo_options(self) -> DemoOptions:
         """Return the demo's options with the seed of the run."""
         return DemoOptions(**self.config.demo.model_dump(), seed=self.config.seed)
 
-    def ingest_options(self) -> IngestOptions:
-        """Return the ingest options with the shards and the seed of the run."""
-        limit = self.config.ingest.max_reject_fraction
-        return IngestOptions(max_reject_fraction=limit, shards=self.config.shards, seed=self.config.seed)
+    def ingest_options(self, task: str) -> str:
+        """Return the options of `secondlook ingest`, with the shards and the seed of the run.
+
+        The paper's tasks are read as they were scored.
+        """
+        config = self.config
+        scoring = PAPER if self.is_of_paper(task) else None
+        found = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
+        return options(found)
 
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
+
+
+def paper_outputs(tasks: Sequence[str]) -> list[str]:
+    """Return what `secondlook paper` writes about tasks, as names in its folder; the summary comes last."""
+    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
+    figures = [
+        "accuracy",
+        "scoring",
+        "quirks",
+        *(f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks),
+    ]
+    return [
+        *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
+        "table_pairs.csv",
+        *(f"figures/{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
+        *("paper.html", "summary.json"),
+    ]
 
 
 def asked(method: Callable[..., Any], *wildcards: str) -> Answer:
@@ -446,6 +576,31 @@ def reads_images(labeler: VlmOptions) -> bool:
 def options(model: BaseModel) -> str:
     """Return settings as the JSON that `--options` takes; it stands in `params`, so a change reruns its rule."""
     return json.dumps(model.model_dump(exclude={"resources"}), sort_keys=True)
+
+
+def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError | None:
+    """Return what the paper runs; a file that is not sound stops those only who ask for the paper."""
+    path = Path(config.paper)
+    if not path.is_file():
+        return None
+    try:
+        paper = load_paper(content, path)
+        _require_all(paper.task_files, paper.tasks, paper.config)
+    except UsageError as error:
+        return error
+    return paper
+
+
+def _all_resources(config: Config, what: str) -> list[Resources]:
+    if what == "cutout":
+        return [config.cutout.resources]
+    return [spec.resources for spec in getattr(config, _SECTIONS.get(what, "labelers")).values()]
+
+
+def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config: Config) -> None:
+    for name, task in tasks.items():
+        _require_labelers(files[name], task, config)
+        _require_sources(files[name], task, config)
 
 
 def _require_labelers(path: Path, task: Task, config: Config) -> None:

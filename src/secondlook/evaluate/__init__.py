@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import files, progress, records
+from secondlook import files, progress, records, tabular
 from secondlook.config import EvaluateOptions
 from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
@@ -38,12 +38,12 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     scoring = scoring_tables(places.instances, places.votes, protocol, options)
     written = {
         **_scores(objects, judges, classes, options),
-        "calibration.csv": tables.to_csv(_calibration(places, objects, committee, options)),
-        "committee.csv": tables.to_csv(diagnosis.labelers),
-        "committee_pairs.csv": tables.to_csv(diagnosis.pairs),
-        "reliability.csv": tables.to_csv(diagnosis.reliability),
-        "label_errors.csv": tables.to_csv(suspicious),
-        **{name: tables.to_csv(table) for name, table in scoring.items()},
+        "calibration.csv": tabular.to_csv(_calibration(places, objects, committee, options)),
+        "committee.csv": tabular.to_csv(diagnosis.labelers),
+        "committee_pairs.csv": tabular.to_csv(diagnosis.pairs),
+        "reliability.csv": tabular.to_csv(diagnosis.reliability),
+        "label_errors.csv": tabular.to_csv(suspicious),
+        **{name: tabular.to_csv(table) for name, table in scoring.items()},
         "findings.json": _findings(diagnosis, suspicious),
     }
     for name, text in written.items():
@@ -67,12 +67,12 @@ def _scores(
     differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
-        "accuracy.csv": tables.to_csv(accuracy),
+        "accuracy.csv": tabular.to_csv(accuracy),
         "accuracy.md": tables.to_markdown(accuracy),
         "accuracy.tex": tables.to_latex(accuracy),
-        "per_class.csv": tables.to_csv(tables.per_class_table(scored, classes)),
-        "confusion.csv": tables.to_csv(tables.confusion_table(scored, classes)),
-        "paired.csv": tables.to_csv(tables.paired_table(ours.name, differences, objects.against)),
+        "per_class.csv": tabular.to_csv(tables.per_class_table(scored, classes)),
+        "confusion.csv": tabular.to_csv(tables.confusion_table(scored, classes)),
+        "paired.csv": tabular.to_csv(tables.paired_table(ours.name, differences, objects.against)),
     }
 
 

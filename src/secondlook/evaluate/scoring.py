@@ -1,6 +1,6 @@
 """The tables that stand the published scoring beside a sound one: the same votes, two ways to count."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,27 +17,41 @@ from secondlook.config import EvaluateOptions
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
-from secondlook.evaluate.scores import Answers, compare_all, score_all
-from secondlook.evaluate.tables import figure
+from secondlook.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
+from secondlook.evaluate.tables import NO_ANSWER, figure
 from secondlook.task import Counting, Protocol
 from secondlook.taxonomy import Taxonomy
 
-_ABOUT = ["labeler", "family", "kind"]
+_ABOUT = ["labeler", "family", "kind", "view"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")
 _ENDS = ("", "_low", "_high")
 SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _SOUND for end in _ENDS)]
 PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p",
          *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
+PER_CLASS = [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)]
+CONFUSION = [*_ABOUT, "truth", "answer", "count"]
 QUIRKS_TABLE = [*_ABOUT, "defect", "quirk", "n_paper", "paper", "n_mended", "mended", "what"]
+
+COLUMNS = {
+    "scoring.csv": SCORING,
+    "scoring_quirks.csv": QUIRKS_TABLE,
+    "scoring_pairs.csv": PAIRS,
+    "scoring_per_class.csv": PER_CLASS,
+    "scoring_confusion.csv": CONFUSION,
+}
 
 
 @dataclass(frozen=True)
 class Labeler:
-    """A labeler and its votes: `answer` are positions of classes, -1 without an answer, (objects,)."""
+    """A labeler and its votes: `answer` are positions of classes, -1 without an answer, (objects,).
+
+    `view` is what a VLM was shown, empty for others.
+    """
 
     name: str
     family: str
     kind: str
+    view: str
     said: Said
     answer: NDArray[np.int64]
 
@@ -58,11 +72,10 @@ def tables(
 ) -> dict[str, pd.DataFrame]:
     """Return both scores of each labeler, its published score with each quirk mended alone, and families in pairs.
 
-    All are empty for a task without a protocol.
+    The sound score comes with figures by class and confusion counts. All are empty for a task without a protocol.
     """
     if protocol is None:
-        columns = {"scoring.csv": SCORING, "scoring_quirks.csv": QUIRKS_TABLE, "scoring_pairs.csv": PAIRS}
-        return {name: pd.DataFrame(columns=names) for name, names in columns.items()}
+        return {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     taxonomy = records.taxonomy_of(instances)
     objects = _read_objects(instances, taxonomy)
     labelers = list(_read_labelers(votes, objects, taxonomy))
@@ -70,11 +83,16 @@ def tables(
     draws = Draws(known.pictures, options.resamples, options.seed)
     truth = objects.position[known.rows]
     answers = {one.name: Answers(truth, one.answer[known.rows], known.picture) for one in labelers}
-    return {
-        "scoring.csv": pd.DataFrame(_beside(labelers, answers, protocol, taxonomy, draws), columns=SCORING),
-        "scoring_quirks.csv": pd.DataFrame(_mend(labelers, protocol, taxonomy), columns=QUIRKS_TABLE),
-        "scoring_pairs.csv": pd.DataFrame(_pairs(labelers, answers, taxonomy, draws), columns=PAIRS),
+    found = score_all(list(answers.values()), len(taxonomy.classes), draws)
+    scored = list(zip(labelers, found, strict=True))
+    rows: dict[str, Iterable[dict[str, object]]] = {
+        "scoring.csv": _beside(scored, protocol, taxonomy),
+        "scoring_quirks.csv": _mend(labelers, protocol, taxonomy),
+        "scoring_pairs.csv": _pairs(labelers, answers, taxonomy, draws),
+        "scoring_per_class.csv": _by_class(scored, taxonomy.classes),
+        "scoring_confusion.csv": _confusion(scored, taxonomy.classes),
     }
+    return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
 def _read_objects(instances: Path, taxonomy: Taxonomy) -> Labelled:
@@ -101,8 +119,10 @@ def _read_labelers(votes: Sequence[Path], objects: Labelled, taxonomy: Taxonomy)
         text = [said.get(one, nothing)["answer"] for one in objects.ids]
         kind = about[name].get("options", {}).get("kind", "classifier")
         answer = records.class_positions(pa.chunked_array([pa.array(label, pa.string())]), taxonomy.classes)
-        family = about[name].get("family", name)
-        yield Labeler(name, family, kind, Said(objects.truth, objects.raw, label, text), answer)
+        family, view = about[name].get("family", name), about[name].get("options", {}).get("view", "")
+        yield Labeler(
+            name, family, kind, view if kind == "vlm" else "", Said(objects.truth, objects.raw, label, text), answer
+        )
 
 
 def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
@@ -111,20 +131,32 @@ def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
 
 
 def _beside(
-    labelers: Sequence[Labeler],
-    answers: Mapping[str, Answers],
-    protocol: Protocol,
-    taxonomy: Taxonomy,
-    draws: Draws,
+    scored: Sequence[tuple[Labeler, Scores]], protocol: Protocol, taxonomy: Taxonomy
 ) -> Iterator[dict[str, object]]:
-    scored = score_all([answers[one.name] for one in labelers], len(taxonomy.classes), draws)
-    for labeler, sound in zip(labelers, scored, strict=True):
+    for labeler, sound in scored:
         paper = _score(labeler, _counting_of(labeler, protocol), taxonomy)
         row: dict[str, object] = {**_about(labeler), "n_paper": paper.n, "paper": paper.accuracy, "n": sound.n}
         row["coverage"] = sound.answered / sound.n if sound.n else float("nan")
         for name in _SOUND:
             row |= figure(name, getattr(sound, name))
         yield row
+
+
+def _by_class(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
+    for labeler, sound in scored:
+        for position, n in enumerate(sound.confusion.sum(axis=1).tolist()):
+            row: dict[str, object] = {**_about(labeler), "class": classes[position], "n": n}
+            for name in BY_CLASS:
+                row |= figure(name, getattr(sound, name)[position])
+            yield row
+
+
+def _confusion(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
+    names = [*classes, NO_ANSWER]
+    for labeler, sound in scored:
+        for truth, answer in np.argwhere(sound.confusion > 0).tolist():
+            count = int(sound.confusion[truth, answer])
+            yield {**_about(labeler), "truth": classes[truth], "answer": names[answer], "count": count}
 
 
 def _pairs(
@@ -172,4 +204,4 @@ def _score(labeler: Labeler, counting: Counting, taxonomy: Taxonomy) -> Scored:
 
 
 def _about(labeler: Labeler) -> dict[str, object]:
-    return {"labeler": labeler.name, "family": labeler.family, "kind": labeler.kind}
+    return {"labeler": labeler.name, "family": labeler.family, "kind": labeler.kind, "view": labeler.view}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from secondlook import tabular
 from secondlook.evaluate.calibration import Bins
 from secondlook.evaluate.committee import Honesty, Pairs
 from secondlook.evaluate.intervals import Estimate, Estimates
@@ -14,7 +15,6 @@ from secondlook.label_errors import Suspicion
 
 NO_ANSWER = "(no answer)"
 BIN = ("from", "to", "n", "mean_confidence", "accuracy", "accuracy_low", "accuracy_high")
-_LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"})
 
 
 def figure(name: str, estimate: Estimate | Estimates) -> dict[str, object]:
@@ -124,24 +124,16 @@ def label_errors_table(found: Suspicion, names: pd.DataFrame, classes: Sequence[
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Return the accuracy table as Markdown."""
-    lines = ["| judge | n | coverage | accuracy (95 %) | macro-F1 (95 %) |", "|---|---:|---:|---:|---:|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(table, "{:.3f} ({:.3f} to {:.3f})")]
-    return "\n".join(lines) + "\n" + "".join(f"\nAgainst: {against}.\n" for against in _against(table))
+    headings = ["judge", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
+    text = tabular.to_markdown(headings, _cells(table, "{:.3f} ({:.3f} to {:.3f})"))
+    return text + "".join(f"\nAgainst: {against}.\n" for against in _against(table))
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """Return the accuracy table as a LaTeX tabular (booktabs)."""
-    lines = [f"% against: {against}" for against in _against(table)]
-    lines += [r"\begin{tabular}{lrrrr}", r"\toprule"]
-    lines += [r"judge & $n$ & coverage & accuracy & macro-F1 \\", r"\midrule"]
-    for cells in _cells(table, "{:.3f} [{:.3f}, {:.3f}]"):
-        lines.append(" & ".join(cell.translate(_LATEX) for cell in cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV, six digits; blank where nothing is known."""
-    return table.to_csv(index=False, float_format="%.6g")
+    comments = [f"% against: {against}\n" for against in _against(table)]
+    headings = ["judge", "$n$", "coverage", "accuracy", "macro-F1"]
+    return "".join(comments) + tabular.to_latex(headings, _cells(table, "{:.3f} [{:.3f}, {:.3f}]"))
 
 
 def _against(table: pd.DataFrame) -> list[str]:

@@ -42,8 +42,8 @@ def fetch_weights(run: Run) -> None:
 
 def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     """Yield what the jobs of a task load from the Hub: nothing that lies in a folder, or behind a server."""
-    config, names = run.config, run.tasks[task].labelers
-    encoders = [name for name in map(run.encoder_of, names) if name is not None]
+    config, names = run.config_of(task), run.tasks[task].labelers
+    encoders = [name for name in (run.encoder_of(task, name) for name in names) if name is not None]
     trained = run.trained_for(task)
     found = [
         *(_of_encoder(config.encoders[name]) for name in encoders),

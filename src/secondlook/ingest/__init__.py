@@ -52,6 +52,8 @@ class Ingested:
 
 def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     """Read the dataset and the reference sources of a task."""
+    if options.scoring is not None:
+        task = task.model_copy(update={"scoring": options.scoring})
     result = Ingested(task.taxonomy())
     keep = _dataset_rows(task, options, result)
     keep_unknown = task.unknown_labels == "keep_unlabelled"

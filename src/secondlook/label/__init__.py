@@ -25,13 +25,14 @@ class Voter:
     """A labeler by name.
 
     `source` is what it learned from: the embeddings of the reference, or the folder of something trained here.
-    `prompt` is what a VLM is asked.
+    `prompt` is what a VLM is asked, `offered` the names it is to choose from where they are not those of the classes.
     """
 
     name: str
     options: LabelerOptions
     source: Path | None = None
     prompt: str | None = None
+    offered: tuple[str, ...] = ()
 
     @property
     def learned_from(self) -> Path:
@@ -75,12 +76,13 @@ def _label_shard(voter: Voter, objects: Path, out: Path, load: Callable[[], Any]
     }
     if isinstance(options, VlmOptions):
         made_by |= {"prompt": voter.prompt, "revision": _known_revision(voter, options)}
+        made_by |= {"offered": voter.offered} if voter.offered else {}
     if made_by.get("revision", "") is not None and kept.put_back([out], _key(voter, objects, made_by)):
         return
     if isinstance(options, VlmOptions):
         from secondlook.label import vlm
 
-        job = vlm.Job(objects, out, voter.prompt)
+        job = vlm.Job(objects, out, voter.prompt, voter.offered)
         answers, made_by["revision"] = vlm.vote(job, load, options, taxonomy, threads=threads)
         rows = [{"labeler": name, **answer} for answer in answers]
     else:

@@ -1,23 +1,20 @@
 """Stage `report`: one self-contained page on what was found, and `summary.json`."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
-from secondlook import files, progress, records
+from secondlook import files, pages, progress, records
 from secondlook.charts import draw_all, load_table
 from secondlook.config import ReportOptions
 from secondlook.report.crops import changed_crops, suspicious_crops
 from secondlook.report.evaluation import evaluation, read_table, suspicious_by_class
 from secondlook.report.merging import merging_of
-from secondlook.report.summary import seconds_of, summarise, versions
+from secondlook.report.summary import seconds_of, summarise
 
-SURE = 0.999  # more digits would claim more than a posterior knows
 SUSPICIOUS = 16  # crops of labels that look wrong
 _HERE = Path(__file__).parent
 
@@ -40,17 +37,15 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
         "made_by": made_by,
         "merging": merging_of(made_by),
         "crops": changed_crops(results, objects, options.changed_crops),
-        "versions": versions(),
         "charts": draw_all(load_table(instances), taxonomy.classes),
-        "style": (_HERE / "page.css").read_text(encoding="utf-8"),
         **evaluation(results / "evaluate", objects, taxonomy.classes),
         **_suspicious(results, objects, taxonomy.classes, min(SUSPICIOUS, options.changed_crops)),
     }
     if summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
-        content = {**counts, "seconds": seconds, "versions": versions()}
+        content = {**counts, "seconds": seconds, "versions": pages.versions()}
         files.write_text(summary, json.dumps(content, indent=2) + "\n")
-    files.write_text(out, render(context))
+    files.write_text(out, pages.render(_HERE, context))
     progress.say(f"report: {out}")
 
 
@@ -69,24 +64,6 @@ def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
     paths = [results / "ingest" / "rejects.parquet", *(path for path in crops if path.exists())]
     rejects: pd.DataFrame = records.read_many(paths, records.REJECT).to_pandas()
     return rejects.fillna("")
-
-
-def render(context: dict[str, Any]) -> str:
-    """Return the page; everything that comes from data is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.tests["known"] = known
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %" if known(value) else "-"
-    environment.filters["figure"] = lambda value: f"{value:.3f}" if known(value) else "-"
-    environment.filters["points"] = lambda value: f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
-    environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
-    return environment.get_template("page.html").render(context)
-
-
-def known(value: float | None) -> bool:
-    """Tell whether a figure is there."""
-    return value is not None and not math.isnan(value)
 
 
 def _suspicious(results: Path, objects: pd.DataFrame, classes: Sequence[str], crops: int) -> dict[str, Any]:

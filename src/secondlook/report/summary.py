@@ -1,19 +1,14 @@
 """`summary.json`: the figures of a finished task, for scripts and for the last lines of a run."""
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-import secondlook
 from secondlook import records
 from secondlook.errors import DataError
-
-PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "scipy", "snakemake", "timm", "torch", "transformers")
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
@@ -31,14 +26,6 @@ def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
         "relabelled": int((objects["action"] == "relabel").sum()),
         "rejected": rejected,
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what made the results."""
-    found = {"secondlook": secondlook.__version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        found[name] = importlib.metadata.version(name)
-    return found
 
 
 def seconds_of(benchmarks: Sequence[Path]) -> float:

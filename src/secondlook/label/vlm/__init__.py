@@ -35,18 +35,22 @@ class Ready:
 
 @dataclass(frozen=True)
 class Job:
-    """Objects (crops or instances), where the votes will stand, and what is asked."""
+    """Objects (crops or instances), where the votes will stand, what is asked, and which names are offered.
+
+    Those of the classes are, where `offered` is empty.
+    """
 
     objects: Path
     out: Path
     prompt: str | None = None
+    offered: tuple[str, ...] = ()
 
 
 def vote(
     job: Job, load: Callable[[], Engine], options: VlmOptions, taxonomy: Taxonomy, *, threads: int
 ) -> tuple[list[Row], str]:
     """Return a vote row per object and the revision of the model; what a killed run had finished is not done again."""
-    questions = _questions(options, taxonomy, job.prompt)
+    questions = _questions(options, taxonomy, job)
     inference.make_deterministic(options.seed, threads)
     asked = shown(job.objects, options)
     engine = load()
@@ -103,12 +107,12 @@ def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
     return shape.options, -shape.tokens
 
 
-def _questions(options: VlmOptions, taxonomy: Taxonomy, prompt: str | None) -> list[Question]:
+def _questions(options: VlmOptions, taxonomy: Taxonomy, job: Job) -> list[Question]:
     """Return the question in every order of the options that is asked for, evenly turned."""
     classes = len(taxonomy.classes)
     turns = sorted({turn * classes // options.option_orders for turn in range(options.option_orders)})
-    text = prompt or default_prompt(options.view)
-    return [ask(text, taxonomy, options.options, turn=turn) for turn in turns]
+    text = job.prompt or default_prompt(options.view)
+    return [ask(text, taxonomy, options.options, turn=turn, offered=job.offered) for turn in turns]
 
 
 def _priors(engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> list[LogP]:

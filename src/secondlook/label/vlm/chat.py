@@ -14,7 +14,6 @@ from secondlook.images import Pixels
 from secondlook.label.vlm.engine import LogP
 from secondlook.question import Question
 
-PAPER_TOKENS = 1024  # what the published InternVL runs let a model say
 TOP_TOKENS = 20  # the most first tokens that servers tell by default
 _SPACES = " \t\r\n\u2581\u0120"  # with the marks that SentencePiece and byte-level BPE write for a space
 
@@ -34,8 +33,7 @@ def sampling(options: VlmOptions, question: Question) -> dict[str, Any]:
         longest = max(len(json.dumps({"label": wording})) for wording, _ in question.wordings)
         return {"temperature": 0.0, "max_tokens": max(options.max_new_tokens, longest)}
     if options.decoding == "paper":
-        longest = max(options.max_new_tokens, PAPER_TOKENS)
-        return {"temperature": 1.0, "seed": options.seed, "max_tokens": longest}
+        return {"temperature": 1.0, "seed": options.seed, "max_tokens": options.max_new_tokens}
     return {"temperature": 0.0, "max_tokens": options.max_new_tokens}
 
 

@@ -10,7 +10,6 @@ from secondlook import progress, vlm
 from secondlook.config import VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm import tree
-from secondlook.label.vlm.chat import PAPER_TOKENS
 from secondlook.label.vlm.engine import Answer, Shape
 from secondlook.label.vlm.resolution import image_options
 from secondlook.label.vlm.trie import Trie
@@ -96,11 +95,10 @@ class TransformersEngine:
         import torch
 
         options = self._options
+        how: dict[str, Any] = {"do_sample": options.decoding == "paper", "max_new_tokens": options.max_new_tokens}
         if options.decoding == "paper":
             torch.manual_seed(options.seed)
-            how: dict[str, Any] = {"do_sample": True, "max_new_tokens": max(options.max_new_tokens, PAPER_TOKENS)}
         else:
-            how = {"do_sample": False, "max_new_tokens": options.max_new_tokens}
             how |= {"temperature": None, "top_p": None, "top_k": None}
         tokenizer = self._vlm.processor.tokenizer
         how["pad_token_id"] = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

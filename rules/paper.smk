@@ -1,0 +1,32 @@
+# The tables, figures and page of the paper (workflow/paper/config.yaml), from the tables of its tasks.
+def paper_tables(wildcards):
+    try:
+        return RUN.of_paper().paper_tables()
+    except UsageError as error:
+        raise WorkflowError(str(error)) from error
+
+
+rule paper:
+    input:
+        tables=paper_tables,
+        published=RUN.published(),
+    output:
+        RUN.paper_files(),
+    log:
+        "logs/paper.log",
+    benchmark:
+        f"{RUN.config.results}/benchmark/paper.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        tasks=[RUN.folder(task) for task in RUN.tasks if RUN.is_of_paper(task)],
+        published=[part for path in RUN.published() for part in ("--published", path)],
+        folder=RUN.paper_folder(),
+    message:
+        "paper: join the tables of its tasks"
+    shell:
+        "secondlook paper {params.tasks:q} {params.published:q} --out {params.folder} 2> {log}"

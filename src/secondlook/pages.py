@@ -1,0 +1,51 @@
+"""What the pages of the house share: their style, the forms of their figures, and what they were made by."""
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import secondlook
+
+PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "scipy", "snakemake", "timm", "torch", "transformers")
+SURE = 0.999  # more digits would claim more than a posterior knows
+_HERE = Path(__file__).parent
+
+
+def render(folder: Path, context: Mapping[str, Any]) -> str:
+    """Return `page.html` of a stage's folder; everything that comes from data is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, _HERE]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.tests["known"] = known
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %" if known(value) else "-"
+    environment.filters["figure"] = lambda value: f"{value:.3f}" if known(value) else "-"
+    environment.filters["points"] = points
+    environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    return environment.get_template("page.html").render({**context, "style": style, "versions": versions()})
+
+
+def known(value: float | None) -> bool:
+    """Tell whether a figure is there."""
+    return value is not None and not math.isnan(value)
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in points, with its sign."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made the results."""
+    found = {"secondlook": secondlook.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        found[name] = importlib.metadata.version(name)
+    return found

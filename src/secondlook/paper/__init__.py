@@ -1,0 +1,88 @@
+"""Stage `paper`: the tables, figures and page of the paper, from the tables of `evaluate` of its tasks."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook import files, pages, progress
+from secondlook.errors import DataError
+from secondlook.paper import figures
+from secondlook.paper.figures import Figures
+from secondlook.paper.published import load_published
+from secondlook.paper.read import Found, read_tasks
+from secondlook.paper.tables import Table, accuracy_table, pairs_table, quirks_table, recall_table, scoring_table
+
+_HERE = Path(__file__).parent
+
+
+def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> None:
+    """Write tables (CSV, Markdown, LaTeX), figures (SVG, PDF), `paper.html` and `summary.json` to folder `out`.
+
+    `tasks` are results folders whose `evaluate` has the scoring tables; their names are those of the tasks. Without a
+    file of published figures those columns are blank.
+    """
+    names = [folder.name for folder in tasks]
+    if len(set(names)) < len(names):
+        raise DataError(f"two of the results folders bear the same name ({', '.join(names)}); give each task once.")
+    found = read_tasks(tasks)
+    known = load_published(published)
+    tables = {
+        "accuracy": accuracy_table(found, known),
+        "scoring": scoring_table(found, known),
+        "quirks": quirks_table(found),
+        **{name: recall_table(found, name) for name in names},
+    }
+    pairs = pairs_table(found)
+    drawn = _draw(found, known, names)
+    written = {f"table_{name}.{kind}": text for name, table in tables.items() for kind, text in table.texts().items()}
+    for name, text in {**written, "table_pairs.csv": pairs.csv}.items():
+        files.write_text(out / name, text)
+    for name, figure in drawn.items():
+        files.write_text(out / "figures" / f"{name}.svg", figure.svg)
+        files.write_bytes(out / "figures" / f"{name}.pdf", figure.pdf)
+    files.write_text(out / "paper.html", pages.render(_HERE, _page(found, known, tables, pairs, drawn)))
+    summary = {"tasks": _headlines(found), "published_figures": len(known), "versions": pages.versions()}
+    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    progress.say(f"paper: {out / 'paper.html'}")
+
+
+def _draw(found: Found, known: pd.DataFrame, names: Sequence[str]) -> Figures:
+    return {
+        "accuracy": figures.accuracy(found.scoring, known),
+        "scoring": figures.scoring(found.scoring),
+        "quirks": figures.quirks(found.quirks),
+        **{f"recall_{name}": figures.recall(found.per_class, name) for name in names},
+        **{f"confusion_{name}": figures.confusion(found, name) for name in names},
+    }
+
+
+def _headlines(found: Found) -> dict[str, Any]:
+    """Return, by task, how many objects and labelers there are, and the best by each of the two scores."""
+    headlines = {}
+    for task, rows in found.scoring.groupby("task", sort=False):
+        sound, paper = (rows.sort_values(column, kind="stable").iloc[-1] for column in ("accuracy", "paper"))
+        headlines[str(task)] = {
+            "objects": int(rows["n"].max()),
+            "labelers": len(rows),
+            "best_sound": {"labeler": sound["labeler"], "accuracy": round(float(sound["accuracy"]), 6)},
+            "best_as_published": {"labeler": paper["labeler"], "accuracy": round(float(paper["paper"]), 6)},
+        }
+    return headlines
+
+
+def _page(found: Found, known: pd.DataFrame, tables: dict[str, Table], pairs: Table, drawn: Figures) -> dict[str, Any]:
+    tasks = list(found.scoring["task"].unique())
+    return {
+        "tasks": tasks,
+        "headlines": _headlines(found),
+        "classes": found.classes(),
+        "labelers": found.scoring["labeler"].nunique(),
+        "families": list(found.scoring["family"].unique()),
+        "tables": tables,
+        "pairs": pairs,
+        "figures": {name: figure.svg for name, figure in drawn.items()},
+        "published": known.fillna("").to_dict("records"),
+    }

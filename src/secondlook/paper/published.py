@@ -1,0 +1,57 @@
+"""Figures that were published: a CSV of task, model, view, metric, value, source and certainty."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from secondlook.errors import DataError
+
+COLUMNS = ["task", "model", "view", "metric", "value", "source", "certainty"]
+
+
+def load_published(path: Path | None) -> pd.DataFrame:
+    """Read the file; `view` is empty where the source does not say which was printed. Empty without a file.
+
+    Raises DataError for a missing column, a value that is no share, and a figure without a source.
+    """
+    if path is None:
+        return pd.DataFrame(columns=COLUMNS)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise DataError(f"{path}: has no column `{missing[0]}`; it needs {', '.join(COLUMNS)}.")
+    value = pd.to_numeric(table["value"], errors="coerce")
+    bad = table.index[~value.between(0, 1) | (table["source"] == "") | (table["metric"] != "accuracy")]
+    if len(bad):
+        raise DataError(
+            f"{path}:{bad[0] + 2}: needs a `metric` that is `accuracy`, a `value` between 0 and 1, and a `source`."
+        )
+    twice = table.index[table.duplicated(["task", "model", "view"])]
+    if len(twice):
+        raise DataError(f"{path}:{twice[0] + 2}: this task, model and view stand above already; keep one figure.")
+    return table.assign(value=value)[COLUMNS]
+
+
+def beside(scoring: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return the published value, view, source and certainty for each row of a scoring table; blank where none is.
+
+    A figure whose view is not known stands beside every view of its model, and `published_view` is `not stated`.
+    """
+    about = {(row["task"], row["model"], row["view"]): row for row in known.to_dict("records")}
+    rows = []
+    for row in scoring.to_dict("records"):
+        exact = about.get((row["task"], row["model"], row["view"]))
+        found = exact or about.get((row["task"], row["model"], ""))
+        stated = "" if found is None or not row["view"] else "not stated" if exact is None else row["view"]
+        rows.append(
+            {
+                "published": found["value"] if found else float("nan"),
+                "published_view": stated,
+                "source": found["source"] if found else "",
+                "certainty": found["certainty"] if found else "",
+            }
+        )
+    return pd.DataFrame(rows, columns=["published", "published_view", "source", "certainty"])

@@ -1,0 +1,67 @@
+"""The tables of `evaluate` of several tasks as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from secondlook.errors import DataError
+
+_NAMES = {"scoring": "scoring", "quirks": "scoring_quirks", "pairs": "scoring_pairs"}
+_NAMES |= {"per_class": "scoring_per_class", "confusion": "scoring_confusion"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The scoring tables of all tasks with the columns `task` and, but for `pairs`, `model` before their own."""
+
+    scoring: pd.DataFrame
+    quirks: pd.DataFrame
+    pairs: pd.DataFrame
+    per_class: pd.DataFrame
+    confusion: pd.DataFrame
+
+    def classes(self) -> dict[str, dict[str, int]]:
+        """Return how many objects of each class the truth of a task has, in the order of its task file."""
+        first = self.per_class.groupby("task", sort=False)["labeler"].transform("first")
+        rows = self.per_class[self.per_class["labeler"] == first]
+        return {
+            str(task): dict(zip(table["class"], table["n"].astype(int), strict=True))
+            for task, table in rows.groupby("task", sort=False)
+        }
+
+    def best(self, task: str) -> pd.DataFrame:
+        """Return the row of the labeler of each family that is right most often, soundly scored."""
+        rows = self.scoring[self.scoring["task"] == task]
+        order = rows.sort_values("accuracy", ascending=False, kind="stable")
+        return order.drop_duplicates("family")
+
+
+def read_tasks(tasks: Sequence[Path]) -> Found:
+    """Read the tables of each task; raises DataError where one is missing, or has no published scoring."""
+    joined = {key: pd.concat([_read(task, name) for task in tasks]) for key, name in _NAMES.items()}
+    return Found(**{key: table.reset_index(drop=True) for key, table in joined.items()})
+
+
+def model_of(labeler: str, view: str) -> str:
+    """Return the name of a labeler without its view: NAME of NAME_VIEW."""
+    return labeler.removesuffix(f"_{view}") if view else labeler
+
+
+def _read(task: Path, name: str) -> pd.DataFrame:
+    path = task / "evaluate" / f"{name}.csv"
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run `snakemake paper` or `secondlook evaluate`.") from error
+    if name == _NAMES["scoring"] and table.empty:
+        raise DataError(f"{path}: has no rows; the task file needs a `protocol`, as docs/paper.md says.")
+    table.insert(0, "task", task.name)
+    if "labeler" in table:
+        table["view"] = table["view"].fillna("")
+        models = [
+            model_of(str(labeler), str(view)) for labeler, view in zip(table["labeler"], table["view"], strict=True)
+        ]
+        table.insert(1, "model", models)
+    return table

@@ -1,0 +1,90 @@
+"""`workflow/paper/config.yaml`: who looks at which tasks in `snakemake paper`, and what is set for these alone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from secondlook.config import Config, LabelerOptions, Name, View, VlmOptions
+from secondlook.errors import UsageError
+from secondlook.task import Task, load_task, task_path
+from secondlook.yamlfile import Strict, parse, validate
+
+PAPER = "paper"  # its tasks are paper/<task>, and so are their folders under `results`
+
+
+class PaperSettings(Strict):
+    """Sections of `config.yaml`; what stands here goes before what stands there, key by key."""
+
+    crop: dict[str, Any] = {}
+    cutout: dict[str, Any] = {}
+    encoders: dict[Name, dict[str, Any]] = {}
+    classifiers: dict[Name, dict[str, Any]] = {}
+    labelers: dict[Name, dict[str, Any]] = {}
+    consensus: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
+
+
+class PaperRun(Strict):
+    """The tasks and who looks at them: each of `vlms` in each of `views`, and `labelers` that know one view only.
+
+    `published` is a CSV of figures to stand beside ours.
+    """
+
+    tasks: list[str] = Field(min_length=1)
+    vlms: list[Name] = []
+    views: list[View] = Field(["crop", "box", "cutout"], min_length=1)
+    labelers: list[Name] = []
+    published: str | None = None
+    settings: PaperSettings = PaperSettings()
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What `snakemake paper` runs: tasks by the name of their results folder, and the config that counts for them."""
+
+    config: Config
+    tasks: Mapping[str, Task]
+    task_files: Mapping[str, Path]
+    published: str | None
+
+
+def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
+    """Read what the paper runs, on top of the content of a config; raises UsageError with the place of each mistake."""
+    paper = parse(PaperRun, path)
+    merged = _merge(content, paper.settings.model_dump(exclude_unset=True))
+    config = validate(Config, merged, source=f"{path}: `settings`")
+    looks = dict(_in_every_view(paper, config, path))
+    for name in paper.labelers:
+        if name not in config.labelers:
+            raise UsageError(f"{path}: `labelers`: `{name}` stands neither in the config nor under `settings`.")
+    config = config.model_copy(update={"labelers": {**config.labelers, **looks}})
+    files = {f"{PAPER}/{file.stem}": file for file in map(task_path, paper.tasks)}
+    if len(files) < len(paper.tasks):
+        raise UsageError(f"{path}: `tasks`: two tasks bear the same name; rename one file.")
+    labelers = [*looks, *paper.labelers]
+    tasks = {name: load_task(file).model_copy(update={"labelers": labelers}) for name, file in files.items()}
+    return Paper(config, tasks, files, paper.published)
+
+
+def _in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tuple[str, LabelerOptions]]:
+    """Yield a labeler for each VLM and view: NAME_VIEW, relatives of each other."""
+    for name, view in product(paper.vlms, paper.views):
+        spec, look = config.labelers.get(name), f"{name}_{view}"
+        if not isinstance(spec, VlmOptions):
+            raise UsageError(f"{path}: `vlms`: `{name}` is no labeler of kind `vlm` in the config.")
+        if look in config.labelers:
+            raise UsageError(f"{path}: `vlms`: `{look}` stands in the config already; rename it there.")
+        asked = {**spec.model_dump(exclude_unset=True), "view": view, "family": spec.family or name}
+        yield look, validate(VlmOptions, asked, source=f"{path}: `{name}` in the view `{view}`")
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
