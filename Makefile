@@ -7,6 +7,8 @@ LOCK := envs/requirements.txt
 DEV_LOCK := envs/requirements-dev.txt
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+# compiled modules are kept, whatever the shell says: without them a job compiles PyTorch anew, for half of its start
+export PYTHONDONTWRITEBYTECODE :=
 # certificates of the machine, for those behind a proxy of their own
 export UV_SYSTEM_CERTS := 1
 

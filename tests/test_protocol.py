@@ -7,6 +7,7 @@ import pytest
 
 from conftest import ROOT, Command, box, coco, ingest, picture
 from make_records import write_decisions, write_instances, write_votes
+from paper_objects import OBJECTS
 from secondlook.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
 from secondlook.evaluate.scoring import mcnemar
 from secondlook.task import Task, load_task, task_path
@@ -33,66 +34,6 @@ def test_words_with_a_capital_stay_where_the_small_letters_come_late() -> None:
     assert clean('{"Category": "person"}', late_lower_case=True) == "categoryperson"
     assert clean('{"category": "Person"}', late_lower_case=True) == "person"
 
-
-# what a VLM wrote and what a labeler by vectors said, for twelve objects each: (raw label, class, text, label)
-OBJECTS = {
-    "mapillary_vehicles": [
-        ("object--vehicle--car", "car", "Car", "car"),
-        ("object--vehicle--car", "car", "SUV", None),
-        ("object--vehicle--car", "car", "It is a car", "truck"),
-        ("object--vehicle--bus", "bus", "bus", "bus"),
-        ("object--vehicle--truck", "truck", "Truck.", "truck"),
-        ("object--vehicle--on-rails", "on-rails", "train", "on-rails"),
-        ("object--vehicle--trailer", "trailer", "trailer", "truck"),
-        ("object--vehicle--caravan", "caravan", "truck", "bus"),
-        ("object--vehicle--other-vehicle", "other-vehicle", "other vehicle", None),
-        ("object--vehicle--boat", "boat", "boat", "boat"),
-        ("void--ego-vehicle", None, "car", "car"),
-        ("object--vehicle--vehicle-group", None, "car", None),
-    ],
-    "mapillary_pedestrians": [
-        ("human--person--individual", "individual", "person", "individual"),
-        ("human--person--individual", "individual", "Pedestrian", "individual"),
-        ("human--person--individual", "individual", '{"Category": "person"}', None),
-        ("human--person--individual", "individual", "bicyclist", "bicyclist"),
-        ("human--rider--bicyclist", "bicyclist", "bicyclist", "bicyclist"),
-        ("human--rider--bicyclist", "bicyclist", "a cyclist", "bicyclist"),
-        ("human--rider--motorcyclist", "motorcyclist", "Motorcyclist", None),
-        ("human--rider--motorcyclist", "motorcyclist", "bicyclist", "motorcyclist"),
-        ("human--rider--other-rider", "other rider", "other rider", "bicyclist"),
-        ("human--rider--other-rider", "other rider", "person", None),
-        ("human--person--person-group", None, "person", None),
-        ("human--person--person-group", None, "person", "individual"),
-    ],
-    "mapillary_signs": [
-        ("- Stop signs", "stop", "stop signs", "stop"),
-        ("- Stop signs", "stop", "stop", "stop"),
-        ("- Speed Signs", "speed limit", "speed limit signs", "speed limit"),
-        ("- Speed Signs", "speed limit", "speed signs", None),
-        ("- Roundabout", "roundabout", "roundabout signs", "roundabout"),
-        ("- Parking signs", "parking", "parking", "no parking"),
-        ("- No parking", "no parking", "no parking", "no parking"),
-        ("- Yield Signs", "yield", "yield sign", "yield"),
-        ("- Turn signs", "turn", "turn signs", "others"),
-        ("- Others", "others", "others", None),
-        ("- Others", "others", "turn signs", None),
-        ("- Others", "others", "stop signs", "stop"),
-    ],
-    "bdd_vehicles": [
-        ("car", "car", "car", "car"),
-        ("car", "car", "SUV", "car"),
-        ("car", "car", "van", None),
-        ("car", "car", "truck", None),
-        ("bus", "bus", "bus", "bus"),
-        ("bus", "bus", "train", "truck"),
-        ("truck", "truck", "truck", "truck"),
-        ("truck", "truck", "trailer", None),
-        ("motorcycle", "motorcycle", "Motorcycle", "motorcycle"),
-        ("motorcycle", "motorcycle", "motorbike", "bicycle"),
-        ("bicycle", "bicycle", "bicycle", "bicycle"),
-        ("bicycle", "bicycle", "The object is a bicycle.", "bicycle"),
-    ],
-}
 
 # (task, kind, family): right and counted as published, then with each quirk mended
 EXPECTED = {

@@ -1,9 +1,10 @@
 """Checkpoints by name, Hub id or local folder: how they are found, and how they are told apart."""
 
 import hashlib
+import json
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secondlook.errors import DataError
 
@@ -34,6 +35,13 @@ def timm_input(model: "nn.Module") -> tuple[int, tuple[float, ...], tuple[float,
 
     data = resolve_model_data_config(model)
     return int(data["input_size"][-1]), tuple(data["mean"]), tuple(data["std"])
+
+
+def folder_arguments(name: str) -> dict[str, Any]:
+    """Return what shapes the architecture of a local timm checkpoint beside its name; nothing for other names."""
+    about = Path(name) / "config.json"
+    found: dict[str, Any] = json.loads(about.read_bytes()).get("model_args", {}) if about.is_file() else {}
+    return found
 
 
 def folder_revision(name: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import files, inference, kept, progress, records
-from secondlook.checkpoints import create_timm, timm_input
+from secondlook.checkpoints import create_timm, folder_arguments, folder_revision, timm_input
 from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.crossfit import folds
 from secondlook.taxonomy import Taxonomy
@@ -38,7 +38,9 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     rows = load_reference(crops, taxonomy)
     outputs = [out / name for name in (*CLASSIFIER_FILES, *(_OF_FOLDS if options.folds else ()))]
     said = options.model_dump(exclude={"device", "resources"})
-    key = kept.key_of({"stage": "train", "options": said, "threads": threads}, crops)
+    made_by = {"stage": "train", "options": said, "threads": threads}
+    made_by |= {"revision": folder_revision(options.model)} if options.pretrained else {}
+    key = kept.key_of(made_by, crops)
     if not processes.is_inside():
         if kept.put_back(outputs, key):
             return
@@ -196,10 +198,11 @@ def timm_config(
     head = {key: previous[key] for key in ("first_conv", "classifier", "pool_size") if previous.get(key)}
     architecture = previous.get("architecture", options.model)
     num_classes = getattr(model, "num_classes", 0)
+    size = {"img_size": options.input_px} if hasattr(model, "set_input_size") else {}
     content = {
         "architecture": architecture,
         "num_classes": num_classes,
-        "model_args": {"img_size": options.input_px} if hasattr(model, "set_input_size") else {},
+        "model_args": {**folder_arguments(options.model), **size},
         "pretrained_cfg": {**data, **head, "num_classes": num_classes},
     }
     return json.dumps(content, indent=2) + "\n"

@@ -51,7 +51,8 @@ def vote(
 ) -> tuple[list[Row], str]:
     """Return a vote row per object and the revision of the model; what a killed run had finished is not done again."""
     questions = _questions(options, taxonomy, job)
-    inference.make_deterministic(options.seed, threads)
+    if options.engine != "openai":  # nothing is computed here then, and PyTorch is a second of each job
+        inference.make_deterministic(options.seed, threads)
     asked = shown(job.objects, options)
     engine = load()
     with Ledger(job.out, _key(job, engine, options, questions)) as ledger:
