@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slurm test-slurm-db lint bench docs plan lock clean
+.PHONY: help setup setup-dev demo test test-paper test-slurm test-slurm-db lint bench docs plan lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought u
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
 	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py -k the_demo_killed & demo=$$!; \
 	pytest tests/slurm/test_slurm.py -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
+
+test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about eight minutes)
+	SECONDLOOK_PAPER=1 pytest tests/paper
 
 test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
 	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 
-from secondlook import config, sources, task
+from secondlook import config, paper_run, sources, task
 from secondlook.cli import app
 
 HERE = Path(__file__).parent
@@ -41,12 +41,16 @@ MODELS: list[type[BaseModel]] = [
     config.ReviewOptions,
     config.ExportOptions,
     config.ReportOptions,
+    paper_run.PaperRun,
+    paper_run.PaperSettings,
     task.Task,
     task.Dataset,
     task.Selection,
     task.Exclusion,
     task.Reference,
     task.Rehearsal,
+    task.Protocol,
+    task.Counting,
 ]
 
 

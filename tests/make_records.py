@@ -43,21 +43,24 @@ def write_votes(
     *,
     family: str | None = None,
     kind: str | None = None,
+    view: str | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the votes of one labeler: object -> class, None where it abstains."""
+    """Write the votes of one labeler: object -> class, None where it abstains; `texts` are what a VLM wrote."""
     rows = [
         {
             "instance_id": instance_id,
             "labeler": labeler,
             "label": label,
             "confidence": None if label is None else 0.5,
+            "answer": (texts or {}).get(instance_id),
             "status": "abstained" if label is None else "answered",
         }
         for instance_id, label in answers.items()
     ]
     made_by: dict[str, Any] = {"stage": "label", "labeler": labeler, "family": family or labeler}
     if kind is not None:
-        made_by["options"] = {"kind": kind}
+        made_by["options"] = {"kind": kind, **({"view": view} if view else {})}
     write(path, records.to_table(rows, records.VOTE), records.VOTE, classes, made_by)
     return path
 

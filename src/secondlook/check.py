@@ -25,7 +25,25 @@ def check_all(config: Path) -> str:
     lines = [f"{config}: sound"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
-    return "\n".join(lines)
+    return "\n".join([*lines, *_describe_paper(run)])
+
+
+def _describe_paper(run: Run) -> list[str]:
+    if run.paper is None:
+        return []
+    try:
+        paper = run.of_paper()
+    except UsageError as error:
+        return [f"`snakemake paper` cannot run: {error}"]
+    jobs = sum(sum(paper.jobs(name).values()) for name in paper.names)
+    labelers = {labeler for name in paper.names for labeler in paper.tasks[name].labelers}
+    absent = {path for name in paper.names for path, _ in _missing(paper, name, paper.tasks[name])}
+    data = (
+        f"{len(absent)} paths of its data are missing; `snakemake -n paper` names them"
+        if absent
+        else "its data is there"
+    )
+    return [f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers, {jobs} jobs; {data}"]
 
 
 def _collect(complaints: list[str], config: Path) -> Config | None:

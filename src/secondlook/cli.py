@@ -65,7 +65,8 @@ def fetch(
     sha256: Annotated[str | None, typer.Option(help="With --url: what the file must be.")] = None,
     unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive beside it.")] = False,
     weights: Annotated[
-        bool, typer.Option("--weights", help="Instead of NAMES: every checkpoint that the config names by Hub id.")
+        bool,
+        typer.Option("--weights", help="Every checkpoint that the config names by Hub id, or those of tasks NAMES."),
     ] = False,
     config: ConfigFile = Path("config.yaml"),
     options: Options = None,
@@ -75,12 +76,14 @@ def fetch(
     from secondlook import fetch as stage
 
     if weights:
-        if names or any(option is not None for option in (url, to, sha256, options)) or unpack:
-            raise UsageError("--weights stands alone, or with --config.")
+        if any(option is not None for option in (url, to, sha256, options)) or unpack:
+            raise UsageError("--weights goes with names of tasks (or paper) and --config only.")
         from secondlook.fetch.weights import fetch_weights
+        from secondlook.plan import choose
         from secondlook.workflow import Run
 
-        fetch_weights(Run.load(config))
+        run = Run.load(config)
+        fetch_weights(choose(run, names) if names else run)
     elif url is not None:
         if names or to is None:
             raise UsageError("--url goes with --to PATH and without names.")
@@ -429,11 +432,16 @@ def check(config: ConfigFile = Path("config.yaml")) -> None:
 
 
 @app.command()
-def plan(config: ConfigFile = Path("config.yaml")) -> None:
+def plan(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tasks, or paper: their cost sheet, job by job; docs/paper.md.")
+    ] = None,
+    config: ConfigFile = Path("config.yaml"),
+) -> None:
     """Say what a run costs: objects, jobs, votes, disk and people's time."""
     from secondlook.plan import plan_all
 
-    typer.echo(plan_all(config))
+    typer.echo(plan_all(config, names or []))
 
 
 @app.command(name="new-task")

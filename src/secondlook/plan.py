@@ -1,21 +1,36 @@
 """`secondlook plan`: what a run costs, from what is already on disk. Nothing is guessed that can be counted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from secondlook import cocofile
+from secondlook.cost_sheet import CROP_BYTES, VOTE_BYTES, amount_of, sheet
+from secondlook.errors import UsageError
+from secondlook.paper_run import PAPER
 from secondlook.workflow import Run
 
-CROP_KB = 10  # a JPEG of quality 95 of a median 88 px crop
-VOTE_BYTES = 120
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000
 
 
-def plan_all(config: Path) -> str:
-    """Return objects, jobs, disk and people's time of every task of a config."""
+def plan_all(config: Path, names: Sequence[str] = ()) -> str:
+    """Return objects, jobs, disk and people's time of every task of a config; of tasks by name the cost sheet.
+
+    `paper` stands for all tasks of the paper.
+    """
     run = Run.load(config)
+    if names:
+        return sheet(choose(run, names))
     return "\n".join(line for name in run.names for line in _plan(run, name))
+
+
+def choose(run: Run, names: Sequence[str]) -> Run:
+    """Return the run of certain tasks alone; raises UsageError for a name that is none."""
+    chosen = [task for name in names for task in (run.of_paper().names if name == PAPER else [name])]
+    unknown = [name for name in chosen if name not in run.tasks]
+    if unknown:
+        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, PAPER])}).")
+    return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 
 def _plan(run: Run, name: str) -> list[str]:
@@ -23,14 +38,14 @@ def _plan(run: Run, name: str) -> list[str]:
     lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards"]
     if jobs > MOST_JOBS:
         lines.append(f"  more than {MOST_JOBS} jobs burden Snakemake; {_way_to_fewer(run, name)}")
-    objects = _objects(run, name)
+    objects = amount_of(run, name).objects
     if objects is None:
         lines.append("  objects: not known before `ingest`; run again then")
         return lines
     votes = objects * len(run.tasks[name].labelers)
-    megabytes = (objects * CROP_KB * 1024 + votes * VOTE_BYTES) / 2**20
+    megabytes = (objects * CROP_BYTES + votes * VOTE_BYTES) / 2**20
     lines += [
-        f"  objects {objects}, votes {votes}, disk about {megabytes:.0f} MiB (crops of {CROP_KB} kB each)",
+        f"  objects {objects}, votes {votes}, disk about {megabytes:.0f} MiB (crops of {CROP_BYTES // 1024} kB each)",
         f"  people: {objects * REVIEW_SECONDS / 3600:.1f} h if every object went to review, "
         f"{0.05 * objects * REVIEW_SECONDS / 3600:.1f} h at 5 % ({REVIEW_SECONDS} s each)",
     ]
@@ -46,14 +61,3 @@ def _way_to_fewer(run: Run, name: str) -> str:
             rounded = f"`shards: {shards}` and " if shards != run.config.shards else ""
             return f"with {rounded}`shards_per_job: {per_job}` they are {jobs}"
     return "set fewer `shards`"
-
-
-def _objects(run: Run, name: str) -> int | None:
-    ingested = Path(run.folder(name)) / "ingest" / "instances.parquet"
-    if ingested.is_file():
-        from secondlook import records
-
-        return records.count(ingested, records.INSTANCE)
-    dataset = run.tasks[name].dataset
-    annotations = Path(dataset.path)
-    return len(cocofile.read(annotations).annotations) if dataset.is_coco_file() and annotations.is_file() else None

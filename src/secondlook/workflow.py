@@ -495,7 +495,12 @@ class Run:
             "train": len(self.trained_for(task)),
             "embed": len(encoders) * (parts + 1),
             "label": len(labelers) * parts,
-            **{"consensus": 1, "evaluate": 1, "review": 2, "export": len(self.exports(task)), "report": 1},
+            **{"consensus": 1, "evaluate": 1},
+            **(
+                {"review": 1}
+                if self.is_of_paper(task)
+                else {"review": 2, "export": len(self.exports(task)), "report": 1}
+            ),
         }
 
     def shows_cutouts(self, task: str) -> bool:

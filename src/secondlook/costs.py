@@ -1,0 +1,84 @@
+"""`bench/costs.yaml`: what stages and networks cost, and how long a job takes by these figures."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from secondlook.config import Precision
+from secondlook.yamlfile import Strict, parse
+
+COSTS_FILE = Path("bench/costs.yaml")
+Work = Literal["encoder", "classifier", "train", "vlm", "segmenter"]
+
+
+class Network(Strict):
+    """A network: billions of `parameters`, and GFLOP of a forward pass over one picture.
+
+    A VLM sees up to `tiles` pictures of an object and reads `tokens` for each of them.
+    """
+
+    parameters: float = Field(gt=0)
+    gflop: float = Field(gt=0)
+    tiles: int = Field(1, ge=1)
+    tokens: int = Field(0, ge=0)
+
+    @property
+    def weights_gb(self) -> float:
+        """How much a job loads, in bfloat16."""
+        return 2 * self.parameters
+
+
+class Device(Strict):
+    """What computes: TFLOP/s by precision, the share of them that is `reached`, and how fast weights come to it."""
+
+    name: str
+    tflops: dict[Literal["bfloat16", "float32"], float]
+    reached: float = Field(1.0, gt=0, le=1)
+    read_gb_per_s: float = Field(gt=0)
+
+
+class Costs(Strict):
+    """All figures: of our stages, of what computes, and of networks by name."""
+
+    cpu_ms_per_object: dict[str, float]
+    times_the_network: dict[Work, float]
+    cpu: Device
+    gpu: Device
+    prompt_tokens: int
+    networks: dict[str, Network]
+
+    def cpu_minutes(self, stage: str, objects: float) -> float:
+        """Return the minutes of a stage that computes with no network."""
+        return self.cpu_ms_per_object[stage] * objects / 60_000
+
+    def minutes(
+        self,
+        network: Network | None,
+        pictures: float,
+        work: Work,
+        precision: Precision,
+        *,
+        on_gpu: bool,
+        gflop: float | None = None,
+    ) -> float | None:
+        """Return the minutes of a job: its operations at the speed that is reached, and its weights read once.
+
+        `gflop` is that of one picture, where it is not one pass of the network. None without a network.
+        """
+        if network is None:
+            return None
+        device = self.gpu if on_gpu else self.cpu
+        tflops = device.tflops["float32" if precision == "float32" else "bfloat16"]
+        operations = pictures * (gflop or network.gflop) * self.times_the_network[work]
+        return (operations / (1000 * tflops * device.reached) + network.weights_gb / device.read_gb_per_s) / 60
+
+    def vlm_gflop(self, network: Network, *, all_tiles: bool) -> float:
+        """Return the GFLOP of one object: its tiles, and two operations per parameter and token."""
+        tiles = network.tiles if all_tiles else 1
+        return tiles * network.gflop + 2 * network.parameters * (tiles * network.tokens + self.prompt_tokens)
+
+
+def load_costs(path: Path = COSTS_FILE) -> Costs:
+    """Read the figures; raises UsageError where they are not there."""
+    return parse(Costs, path)

@@ -1,0 +1,178 @@
+"""`snakemake paper` from end to end: four datasets in their true formats, every labeler a tiny checkpoint of its kind.
+
+Eight minutes on two cores, nearly all of them the start of PyTorch in some hundred and fifty jobs: `make test-paper`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import tiny_models
+import tiny_sam
+import tiny_vlms
+from chat_server import Content, Say, Site, says, serve
+from conftest import ROOT
+from paper_objects import OBJECTS
+from paper_world import PER_LABEL, paper_settings, write_world
+from secondlook.task import load_task, task_path
+from secondlook.workflow import paper_outputs
+from test_workflow import checkout
+
+pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")
+
+SHIPPED = yaml.safe_load((ROOT / "workflow/paper/config.yaml").read_text(encoding="utf-8"))
+SERVED = "internvl3_9b"  # the one that is asked over HTTP
+LABELERS = [f"{vlm}_{view}" for vlm in SHIPPED["vlms"] for view in SHIPPED["views"]] + SHIPPED["labelers"]
+# objects that count: soundly, as published for VLMs, as published for classifiers
+COUNTED = {
+    "mapillary_vehicles": (10, 11, 7),
+    "mapillary_pedestrians": (10, 10, 10),
+    "mapillary_signs": (12, 12, 12),
+    "bdd_vehicles": (12, 12, 12),
+}
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Where the run was made, and what the server was asked."""
+
+    folder: Path
+    site: Site
+
+    @property
+    def paper(self) -> Path:
+        """The results."""
+        return self.folder / "results/paper"
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the paper on all cores."""
+        environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+        command = ["snakemake", "paper", "--cores", "all", "--configfile", "rehearsal.yaml", *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+
+
+def offered(body: Content) -> list[str]:
+    """Return the names that a request lists."""
+    parts = body["messages"][0]["content"]
+    text = next(part["text"] for part in parts if part["type"] == "text")
+    return re.findall(r"^- (.+)$", text, flags=re.MULTILINE)
+
+
+def one_of_them(body: Content) -> Say:
+    """Answer with one of the names listed, another for another picture."""
+    names = offered(body)
+    return says(names[len(str(body["messages"][0]["content"][0])) % len(names)].upper())
+
+
+def write_checkpoints(folder: Path) -> None:
+    tiny_vlms.tiny_internvl(folder / "internvl3")
+    tiny_vlms.tiny_gemma3(folder / "gemma3")
+    tiny_models.tiny_dinov2(folder / "dinov2")
+    tiny_sam.tiny_sam(folder / "sam")
+    for name in ("resnet50", "resnet101"):
+        tiny_models.tiny_timm(folder / name, "test_resnet")
+
+
+def rehearsal_config(url: str) -> dict[str, Any]:
+    """Return what stands above config.yaml: the same labelers with tiny checkpoints, and empty masks allowed."""
+    small = {"precision": "float32", "batch_size": 8}
+    vlms = {name: {"model": f"checkpoints/{name.split('_')[0]}", **small} for name in SHIPPED["vlms"]}
+    networks = {
+        name: {"model": f"checkpoints/{name}", "epochs": 1, "input_px": 64} for name in ("resnet50", "resnet101")
+    }
+    return {
+        "shards": 1,
+        "paper": "rehearsal_paper.yaml",
+        "labelers": {**vlms, SERVED: {"server": {"url": url}}},
+        "encoders": {"dinov2_giant": {"model": "checkpoints/dinov2"}},
+        "classifiers": networks,
+        "cutout": {"segmenter": "checkpoints/sam", "max_reject_fraction": 1.0},
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    """The finished run."""
+    folder: Path = checkout.__wrapped__(tmp_path_factory.mktemp("rehearsal"))  # type: ignore[attr-defined]
+    write_world(folder)
+    write_checkpoints(folder / "checkpoints")
+    (folder / "rehearsal_paper.yaml").write_text(yaml.safe_dump(paper_settings(SHIPPED)), encoding="utf-8")
+    with serve(one_of_them) as site:
+        (folder / "rehearsal.yaml").write_text(yaml.safe_dump(rehearsal_config(site.url)), encoding="utf-8")
+        rehearsal = Rehearsal(folder, site)
+        ran = rehearsal.snakemake("--quiet", "reason", "host")
+        assert ran.returncode == 0, (ran.stdout + ran.stderr)[-6000:]
+        yield rehearsal
+
+
+def test_it_ends_in_all_tables_figures_and_the_page(done: Rehearsal) -> None:
+    assert [name for name in paper_outputs(list(OBJECTS)) if not (done.paper / name).stat().st_size] == []
+    page = (done.paper / "paper.html").read_text(encoding="utf-8")
+    assert all(name in page for name in [*OBJECTS, *LABELERS])
+    again = done.snakemake("-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_every_labeler_is_scored_on_every_task_with_one_denominator(done: Rehearsal) -> None:
+    scoring = pd.read_csv(done.paper / "table_scoring.csv", keep_default_na=False, na_values=[""])
+    scoring["labeler"] = [
+        model + (f"_{view}" if isinstance(view, str) else "")
+        for model, view in zip(scoring["model"], scoring["view"], strict=True)
+    ]
+    for task, (n, n_vlm, n_classifier) in COUNTED.items():
+        rows = scoring[scoring["task"] == task]
+        assert rows["labeler"].tolist() == LABELERS
+        assert set(rows["n"]) == {n}, task
+        assert set(rows[rows["kind"] == "vlm"]["n_paper"]) == {n_vlm}, task
+        assert set(rows[rows["kind"] == "classifier"]["n_paper"]) == {n_classifier}, task
+        for row in rows.to_dict("records"):
+            assert row["accuracy"] == pytest.approx(accuracy(done.paper / task, row["labeler"]), abs=1e-5), row
+
+
+def accuracy(results: Path, labeler: str) -> float:
+    """Return the share of right votes on the objects of a class, from the files themselves."""
+    objects = pq.read_table(results / "ingest/instances.parquet").to_pandas().set_index("instance_id")["given"].dropna()
+    votes = pq.read_table(results / f"label/{labeler}/00000.parquet").to_pandas().set_index("instance_id")["label"]
+    return float((votes.reindex(objects.index) == objects).mean())
+
+
+def test_the_datasets_are_read_as_the_published_runs_read_them(done: Rehearsal) -> None:
+    for task, objects in OBJECTS.items():
+        read = pq.read_table(done.paper / task / "ingest/instances.parquet").to_pylist()
+        found = sorted((row["given_raw"], row["given"] or "") for row in read)
+        assert found == sorted((raw, given or "") for raw, given, *_ in objects), task
+    reference = pq.read_table(done.paper / "mapillary_signs/ingest/reference.parquet").to_pandas()
+    twice = reference[reference["given_raw"] == "mand_roundabout"]["given"].value_counts()
+    assert twice.to_dict() == {"roundabout": PER_LABEL, "no parking": PER_LABEL}, "defect 9"
+
+
+def test_vlms_are_offered_the_names_of_the_published_runs(done: Rehearsal) -> None:
+    lists = {tuple(offered(body)) for body in done.site.bodies}
+    wanted = set()
+    for name in OBJECTS:
+        protocol = load_task(task_path(name)).protocol
+        assert protocol is not None
+        wanted.add(tuple(protocol.vlm.offered_to("internvl3")))
+    assert lists == wanted
+    assert {body["max_tokens"] for body in done.site.bodies} == {4}
+
+
+def test_the_cost_sheet_takes_what_the_jobs_took(done: Rehearsal) -> None:
+    merged = {**yaml.safe_load((done.folder / "config.yaml").read_text()), "shards": 1, "paper": "rehearsal_paper.yaml"}
+    (done.folder / "merged.yaml").write_text(yaml.safe_dump(merged), encoding="utf-8")
+    command = [str(Path(sys.prefix) / "bin/secondlook"), "plan", "paper", "--config", "merged.yaml"]
+    shown = subprocess.run(command, cwd=done.folder, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    labels = [line for line in shown.stdout.splitlines() if line.startswith("  label ")]
+    assert len(labels) == 4 * len(LABELERS)
+    assert all("*" in line for line in labels)
