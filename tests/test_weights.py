@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import tiny_models
-from conftest import Command, write_json
+from conftest import ROOT, Command, write_json
 from loopback import SilentHandler, serving
 from make_records import noise, write_crops
 
@@ -138,8 +138,15 @@ def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
     assert hub.asked == []
 
 
-@pytest.mark.parametrize("arguments", [["name"], ["--to", "x"], ["--unpack"], ["--options", "{}"]])
-def test_weights_stand_alone(secondlook: Command, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--to", "x"], ["--unpack"], ["--options", "{}"]])
+def test_weights_go_with_tasks_alone(secondlook: Command, arguments: list[str]) -> None:
     refused = secondlook("fetch", "--weights", *arguments)
     assert refused.code == 2
-    assert "--weights stands alone" in refused.err
+    assert "--weights goes with names of tasks (or paper) and --config only" in refused.err
+
+
+def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    refused = secondlook("fetch", "--weights", "nothing")
+    assert refused.code == 2
+    assert "`nothing` is no task of the config (there: demo_signs, paper)" in refused.err

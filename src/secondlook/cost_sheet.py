@@ -70,10 +70,10 @@ def amount_of(run: Run, task: str) -> Amount:
     """Count the objects of a task from what `ingest` left, else from its annotations where that is cheap."""
     folder = Path(run.folder(task)) / "ingest"
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
-    if instances.is_file() and reference.is_file():
+    if instances.is_file():
         images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
-        objects = records.count(instances, records.INSTANCE)
-        return Amount(objects, len(images), records.count(reference, records.INSTANCE))
+        trusted = records.count(reference, records.INSTANCE) if reference.is_file() else None
+        return Amount(records.count(instances, records.INSTANCE), len(images), trusted)
     dataset = run.tasks[task].dataset
     annotations = Path(dataset.path)
     if dataset.is_coco_file() and annotations.is_file():

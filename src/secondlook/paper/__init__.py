@@ -63,7 +63,8 @@ def _headlines(found: Found) -> dict[str, Any]:
     """Return, by task, how many objects and labelers there are, and the best by each of the two scores."""
     headlines = {}
     for task, rows in found.scoring.groupby("task", sort=False):
-        sound, paper = (rows.loc[rows[column].idxmax()] for column in ("accuracy", "paper"))
+        first = [rows.sort_values(column, ascending=False, kind="stable").iloc[0] for column in ("accuracy", "paper")]
+        sound, paper = first
         headlines[str(task)] = {
             "objects": int(rows["n"].max()),
             "labelers": len(rows),
