@@ -47,3 +47,10 @@ def results_of(tasks):
     if not set(tasks) <= set(RUN.tasks):
         raise WorkflowError("the demo needs its labelers in config.yaml; restore them.")
     return [path for task in tasks for path in RUN.final_files(task)]
+
+
+def paper_tables(wildcards):
+    try:
+        return RUN.of_paper().paper_tables()
+    except UsageError as error:
+        raise WorkflowError(str(error)) from error

@@ -1,17 +1,11 @@
 # The tables, figures and page of the paper (workflow/paper/config.yaml), from the tables of its tasks.
-def paper_tables(wildcards):
-    try:
-        return RUN.of_paper().paper_tables()
-    except UsageError as error:
-        raise WorkflowError(str(error)) from error
-
-
 rule paper:
     input:
         tables=paper_tables,
         published=RUN.published(),
     output:
         RUN.paper_files(),
+        summary=f"{RUN.paper_folder()}/summary.json",
     log:
         "logs/paper.log",
     benchmark:
@@ -25,7 +19,7 @@ rule paper:
     params:
         tasks=[RUN.folder(task) for task in RUN.tasks if RUN.is_of_paper(task)],
         published=[part for path in RUN.published() for part in ("--published", path)],
-        folder=RUN.paper_folder(),
+        folder=subpath(output.summary, parent=True),
     message:
         "paper: join the tables of its tasks"
     shell:

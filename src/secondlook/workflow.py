@@ -261,9 +261,9 @@ class Run:
         return f"{self.config.results}/{PAPER}"
 
     def paper_files(self) -> list[str]:
-        """Return the tables, figures and the page of `snakemake paper`; none where nothing says what it runs."""
+        """Return the tables, figures and the page of `snakemake paper`, all but the summary; none without its tasks."""
         tasks = [task.removeprefix(f"{PAPER}/") for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.paper_folder()}/{name}" for name in paper_outputs(tasks)] if tasks else []
+        return [f"{self.paper_folder()}/{name}" for name in paper_outputs(tasks)[:-1]] if tasks else []
 
     def paper_tables(self) -> list[str]:
         """Return the tables of the paper's tasks from which those files are made."""
