@@ -1,0 +1,67 @@
+"""Optical flow between two frames: OpenCV's DIS, which needs no weights, or torchvision's RAFT."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook import inference
+from secondlook.errors import DataError
+from secondlook.images import Pixels
+from secondlook.video_options import MotionOptions
+
+Floats = NDArray[np.float32]
+Flow = Callable[[Pixels, Pixels], Floats]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second
+_STRIDE = 8  # RAFT takes sides that are multiples of it
+
+
+def flow_source(options: MotionOptions) -> Flow:
+    """Return the function that computes flow."""
+    return _raft(options) if options.source == "raft" else _dis()
+
+
+def _dis() -> Flow:
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def flow(first: Pixels, second: Pixels) -> Floats:
+        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+        return np.asarray(dis.calc(*grey, None), dtype=np.float32)
+
+    return flow
+
+
+def _raft(options: MotionOptions) -> Flow:
+    """Load RAFT; its weights are a file or, where none is named, those of torchvision."""
+    import torch
+    from torchvision.models import optical_flow
+
+    device = inference.pick_device(options.device)
+    try:
+        if options.raft_weights is None:
+            model = getattr(optical_flow, options.raft)(weights="DEFAULT")
+        else:
+            model = getattr(optical_flow, options.raft)(weights=None)
+            model.load_state_dict(torch.load(options.raft_weights, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise DataError(
+            f"{options.raft}: its weights cannot be had ({reason}); set `raft_weights`, or take `source: flow`."
+        ) from error
+    model = model.eval().to(device)
+
+    def flow(first: Pixels, second: Pixels) -> Floats:
+        height, width = first.shape[:2]
+        padded = [_padded(picture) for picture in (first, second)]
+        pair = [torch.from_numpy(one).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(device) for one in padded]
+        with torch.inference_mode():
+            found = model(*pair)[-1][0]
+        return np.asarray(found.permute(1, 2, 0).cpu().numpy()[:height, :width], dtype=np.float32)
+
+    return flow
+
+
+def _padded(picture: Pixels) -> Pixels:
+    below, beside = (-side % _STRIDE for side in picture.shape[:2])
+    return np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE), dtype=np.uint8)

@@ -1,0 +1,142 @@
+"""The objects of a clip, frame by frame, as a COCO file: what every step of this road hands to the next."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+import secondlook
+from secondlook import files, jsonfile
+from secondlook.errors import DataError
+
+Mask = NDArray[np.bool_]
+Rle = dict[str, Any]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame: its number in the clip, its image and the size of that."""
+
+    number: int
+    path: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object in a frame: box (x, y, w, h) in px, mask as COCO run lengths, and from which round it comes.
+
+    `score` is None for objects without one. `track` numbers objects of a clip through its frames; `about` holds what
+    else is known, as text.
+    """
+
+    box_xywh: Box
+    mask: Rle
+    score: float | None = None
+    round: str = ""
+    track: int | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    category: str = "object"
+
+
+@dataclass(frozen=True)
+class ClipLabels:
+    """The frames of a clip and the objects in each of them, (frames,) lists."""
+
+    clip: str
+    frames: Sequence[Frame]
+    found: Sequence[Sequence[Found]]
+
+
+def encode(mask: Mask) -> Rle:
+    """Return a mask (height, width) as COCO run lengths whose counts are text."""
+    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def decode(rle: Rle) -> Mask:
+    """Return the mask (height, width) of COCO run lengths."""
+    return np.asarray(coco_mask.decode(rle)).astype(np.bool_)
+
+
+def box_of(mask: Mask) -> Box:
+    """Return the box of a mask that is not empty: x, y, width, height, the last pixels included."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top = int(columns[0]), int(rows[0])
+    return float(left), float(top), float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)
+
+
+def write(path: Path, labels: ClipLabels, made_by: Mapping[str, Any]) -> None:
+    """Write a COCO file; the same labels give the same bytes."""
+    categories = sorted({one.category for objects in labels.found for one in objects} | {"object"})
+    ids = {name: number for number, name in enumerate(categories, start=1)}
+    images, annotations = [], []
+    for number, (frame, objects) in enumerate(zip(labels.frames, labels.found, strict=True), start=1):
+        about = {"file_name": frame.path, "width": frame.width, "height": frame.height, "frame": frame.number}
+        images.append({"id": number, **about})
+        annotations += [_annotation(number, ids, one) for one in objects]
+    for number, annotation in enumerate(annotations, start=1):
+        annotation["id"] = number
+    content = {
+        "info": {"clip": labels.clip, "secondlook": secondlook.__version__, **made_by},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+    }
+    files.write_text(path, json.dumps(content) + "\n")
+
+
+def _annotation(image: int, ids: Mapping[str, int], one: Found) -> dict[str, Any]:
+    about = {**one.about, **({"round": one.round} if one.round else {})}
+    about |= {} if one.track is None else {"track_id": str(one.track)}
+    return {
+        "id": 0,
+        "image_id": image,
+        "category_id": ids[one.category],
+        "bbox": [round(side, 2) for side in one.box_xywh],
+        "area": float(coco_mask.area(one.mask)),
+        "segmentation": one.mask,
+        "iscrowd": 0,
+        **({} if one.score is None else {"score": round(one.score, 5)}),
+        "attributes": about,
+    }
+
+
+def read(path: Path) -> ClipLabels:
+    """Read what `write` wrote; raises DataError for anything else."""
+    content = jsonfile.parse(path, jsonfile.read(path))
+    try:
+        names = {one["id"]: one["name"] for one in content["categories"]}
+        frames = {
+            one["id"]: Frame(one.get("frame", position), one["file_name"], one["width"], one["height"])
+            for position, one in enumerate(content["images"])
+        }
+        found: dict[int, list[Found]] = {number: [] for number in frames}
+        for one in content["annotations"]:
+            found[one["image_id"]].append(_found(one, names))
+        clip = content["info"]["clip"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is no file of objects in a clip ({error!r}).") from error
+    return ClipLabels(clip, list(frames.values()), list(found.values()))
+
+
+def _found(one: Mapping[str, Any], names: Mapping[int, str]) -> Found:
+    about = dict(one.get("attributes", {}))
+    made, track = about.pop("round", ""), about.pop("track_id", None)
+    x, y, w, h = one["bbox"]
+    return Found(
+        (float(x), float(y), float(w), float(h)),
+        one["segmentation"],
+        one.get("score"),
+        made,
+        None if track is None else int(track),
+        about,
+        names[one["category_id"]],
+    )

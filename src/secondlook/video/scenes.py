@@ -1,0 +1,184 @@
+"""Clips that the project draws: a panning street, things that move, things that stand, and the truth of every pixel."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook import files, images, progress
+from secondlook.video.labels import ClipLabels, Found, Frame, box_of, encode, write
+from secondlook.video_options import ClipScenes
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+BACKGROUND_DEPTH = 1.0
+LEAST_VISIBLE_PX = 80
+# class: sides (width, height) of the smallest and of the largest, in px of a 480 px wide frame
+SIZES = {"car": ((56, 34), (92, 52)), "person": ((22, 52), (32, 78)), "truck": ((86, 54), (122, 74))}
+_SMALL = 0.42  # small things are so many times the smallest of their class
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing in a clip: its class, sprite (h, w, 4; RGBA), depth, place of its corner in frame 0 and px a frame."""
+
+    name: str
+    sprite: Pixels
+    depth: float
+    corner: tuple[float, float]
+    velocity: tuple[float, float]
+    moves: bool
+    small: bool
+
+    def at(self, frame: int) -> tuple[float, float]:
+        """Return where its upper left corner is in a frame."""
+        return self.corner[0] + frame * self.velocity[0], self.corner[1] + frame * self.velocity[1]
+
+
+def draw_clips(out: Path, options: ClipScenes) -> None:
+    """Write clips as folders of frames below `out`/clips, and what is true of them below `out`/truth.
+
+    `truth/<clip>.json` has every thing with class, mask and track, `moving` or not; `truth/<clip>.safetensors` depth,
+    flow to the next frame in px, and the homographies of the camera.
+    """
+    for number in progress.track(range(options.clips), total=options.clips, what="clips"):
+        draw_clip(out, f"clip_{number:03d}", np.random.default_rng([options.seed, number]), options)
+
+
+def draw_clip(out: Path, clip: str, chance: np.random.Generator, options: ClipScenes) -> None:
+    """Draw one clip."""
+    pan = chance.uniform(-3, 3), chance.uniform(-0.6, 0.6)
+    street = _street(chance, options, pan)
+    things = list(_things(chance, options, pan))
+    frames, found, depths, flows = [], [], [], []
+    for number in range(options.frames):
+        picture = _shifted(street, (pan[0] * number, pan[1] * number), options)
+        owner = np.full((options.height, options.width), -1)
+        for position, thing in enumerate(things):  # the far ones first
+            _paste(picture, owner, thing, position, thing.at(number))
+        path = out / "clips" / clip / f"{number:06d}.jpg"
+        files.write_bytes(path, images.encode(picture, "jpeg", quality=95))
+        frames.append(Frame(number, path.as_posix(), options.width, options.height))
+        found.append(_visible(things, owner))
+        depths.append(_of_owner(owner, [thing.depth for thing in things], BACKGROUND_DEPTH))
+        flows.append(np.stack([_of_owner(owner, [t.velocity[axis] for t in things], pan[axis]) for axis in (0, 1)], -1))
+    write(out / "truth" / f"{clip}.json", ClipLabels(clip, frames, found), {"drawn": json.dumps(options.model_dump())})
+    camera = np.tile(np.eye(3, dtype=np.float32), (options.frames, 1, 1))
+    camera[:, 0, 2], camera[:, 1, 2] = pan
+    _write_truth(out / "truth" / f"{clip}.safetensors", np.stack(depths), np.stack(flows), camera)
+
+
+def _write_truth(path: Path, depth: Floats, flow: Floats, camera: Floats) -> None:
+    from safetensors.numpy import save
+
+    tensors = {"depth": depth.astype(np.float16), "flow": flow.astype(np.float16), "camera": camera}
+    files.write_bytes(path, save(tensors))
+
+
+def _visible(things: list[Thing], owner: NDArray[np.int64]) -> list[Found]:
+    seen = []
+    for position, thing in enumerate(things):
+        mask = owner == position
+        if mask.sum() >= LEAST_VISIBLE_PX:
+            about = {"moving": str(thing.moves).lower(), "small": str(thing.small).lower()}
+            seen.append(Found(box_of(mask), encode(mask), track=position + 1, about=about, category=thing.name))
+    return seen
+
+
+def _of_owner(owner: NDArray[np.int64], values: list[float], background: float) -> Floats:
+    return np.array([*values, background], dtype=np.float32)[owner]
+
+
+def _things(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float]) -> Iterator[Thing]:
+    """Yield the things of a clip, the farthest first, in lanes of their own so that few hide each other."""
+    kinds = [(True, False)] * options.moving + [(False, False)] * options.standing + [(False, True)] * options.small
+    chance.shuffle(kinds)
+    scale = options.width / 480
+    lanes = np.linspace(0.22, 0.95, len(kinds)) * options.height
+    depths = np.linspace(0.75, 0.2, len(kinds))
+    for (moves, small), bottom, depth in zip(kinds, lanes, depths, strict=True):
+        name = str(chance.choice(list(SIZES)))
+        low, high = SIZES[name]
+        sides = np.array(low) * _SMALL if small else chance.uniform(low, high)
+        width, height = (max(8, round(float(side) * scale)) for side in sides)
+        own = (chance.choice([-1, 1]) * chance.uniform(4, 8), chance.uniform(-0.8, 0.8)) if moves else (0.0, 0.0)
+        velocity = (pan[0] + own[0], pan[1] + own[1])
+        middle = options.width / 2 + chance.uniform(-0.3, 0.3) * options.width - velocity[0] * options.frames / 2
+        corner = (float(np.clip(middle - width / 2, 4, options.width - width - 4)), max(2.0, bottom - height))
+        yield Thing(name, _sprite(chance, name, width, height), float(depth), corner, velocity, moves, small)
+
+
+def _sprite(chance: np.random.Generator, name: str, width: int, height: int) -> Pixels:
+    """Draw a thing in a colour of its own with a texture that flow can follow, (height, width, 4)."""
+    colour = cv2.cvtColor(np.uint8([[[chance.integers(0, 180), 210, 225]]]), cv2.COLOR_HSV2RGB)[0, 0]  # type: ignore[arg-type]
+    body = np.empty((height, width, 4), np.uint8)
+    body[..., :3] = np.clip(colour + 60 * _noise(chance, width, height, 5)[..., None], 0, 255)
+    alpha = np.zeros((height, width), np.uint8)
+    dark = (25, 28, 36)
+    if name == "person":
+        cv2.ellipse(alpha, (width // 2, int(height * 0.6)), (width // 2 - 1, int(height * 0.4) - 1), 0, 0, 360, 255, -1)
+        cv2.circle(alpha, (width // 2, max(3, int(height * 0.15))), max(2, int(height * 0.14)), 255, -1)
+        cv2.line(body, (width // 2, int(height * 0.65)), (width // 2, height), (*dark, 255), max(1, width // 10))
+    else:
+        top = 0.12 if name == "truck" else 0.4
+        cv2.rectangle(alpha, (0, int(height * top)), (width - 1, int(height * 0.88)), 255, -1)
+        cabin = np.array([[0.2, 0.42], [0.3, 0.04], [0.75, 0.04], [0.88, 0.42]]) * (width, height)
+        cv2.fillPoly(alpha, [cabin.astype(np.int32)], 255)
+        for x in (0.22, 0.78):
+            cv2.circle(alpha, (int(width * x), int(height * 0.86)), max(2, int(height * 0.13)), 255, -1)
+            cv2.circle(body, (int(width * x), int(height * 0.86)), max(2, int(height * 0.13)), (*dark, 255), -1)
+        window = np.array([[0.32, 0.4], [0.37, 0.14], [0.68, 0.14], [0.77, 0.4]]) * (width, height)
+        cv2.fillPoly(body, [window.astype(np.int32)], (*dark, 255))
+    body[..., 3] = alpha
+    return body
+
+
+def _street(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float]) -> Pixels:
+    """Draw a street larger than the frame: grey, with a coarse and a fine texture, houses and lamp posts."""
+    margin = _margin(options, pan)
+    width, height = options.width + 2 * margin, options.height + 2 * margin
+    grey = 120 + 35 * _noise(chance, width, height, 40) + 28 * _noise(chance, width, height, 4)
+    street = np.clip(np.stack([grey, grey * 0.98, grey * 0.94], axis=-1), 0, 255).astype(np.uint8)
+    for _ in range(9):
+        x, y = chance.integers(0, width), chance.integers(0, int(height * 0.6))
+        w, h = chance.integers(20, 90), chance.integers(30, 110)
+        tone = tuple(int(value) for value in np.clip(chance.integers(70, 170) + np.array([6, 0, -8]), 0, 255))
+        cv2.rectangle(street, (int(x), int(y)), (int(x + w), int(y + h)), tone, -1)
+        for row in range(int(y) + 6, int(y + h) - 8, 14):
+            for column in range(int(x) + 5, int(x + w) - 8, 12):
+                cv2.rectangle(street, (column, row), (column + 5, row + 7), (60, 64, 70), -1)
+    fine = 14 * _noise(chance, width, height, 3)[..., None]
+    return np.clip(street + fine, 0, 255).astype(np.uint8)
+
+
+def _noise(chance: np.random.Generator, width: int, height: int, grain_px: int) -> Floats:
+    coarse = chance.normal(size=(max(2, height // grain_px), max(2, width // grain_px))).astype(np.float32)
+    noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(noise if noise.shape == (height, width) else noise.reshape(height, width), dtype=np.float32)
+
+
+def _margin(options: ClipScenes, pan: tuple[float, float]) -> int:
+    return int(max(abs(pan[0]), abs(pan[1])) * options.frames) + 8
+
+
+def _shifted(street: Pixels, by: tuple[float, float], options: ClipScenes) -> Pixels:
+    margin = (street.shape[1] - options.width) // 2
+    move = np.float32([[1, 0, by[0] - margin], [0, 1, by[1] - margin]])  # type: ignore[arg-type]
+    return np.asarray(cv2.warpAffine(street, move, (options.width, options.height), flags=cv2.INTER_LINEAR))
+
+
+def _paste(
+    picture: Pixels, owner: NDArray[np.int64], thing: Thing, position: int, corner: tuple[float, float]
+) -> None:
+    """Put a thing into a frame at a place that need not be whole px, and mark the pixels that it owns."""
+    height, width = owner.shape
+    move: Any = np.float32([[1, 0, corner[0]], [0, 1, corner[1]]])  # type: ignore[arg-type]
+    colours = cv2.warpAffine(thing.sprite[..., :3], move, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(thing.sprite[..., 3], move, (width, height)).astype(np.float32)[..., None] / 255
+    picture[:] = np.clip(alpha * colours + (1 - alpha) * picture + 0.5, 0, 255).astype(np.uint8)
+    owner[alpha[..., 0] > 0.5] = position
