@@ -21,6 +21,7 @@ include: "rules/review.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
 include: "rules/paper.smk"
+include: "rules/video.smk"
 
 
 rule all:

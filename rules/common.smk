@@ -12,6 +12,9 @@ from secondlook.workflow import (
     learned_files,
     options,
 )
+from secondlook.video_run import LABELS as VIDEO_LABELS
+from secondlook.video_run import TABLES as VIDEO_TABLES
+from secondlook.video_run import VideoRun
 from snakemake.exceptions import WorkflowError
 
 try:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import secondlook
+from secondlook import cli_video
 from secondlook.errors import DataError, UsageError
 
 app = typer.Typer(
@@ -16,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(cli_video.app, name="video")
 
 Options = Annotated[
     str | None,

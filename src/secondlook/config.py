@@ -9,7 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from secondlook import yamlfile
 from secondlook.errors import UsageError
+from secondlook.resources import GpuName, Resources
 from secondlook.sources import FetchPlace, UnpackLimits
+from secondlook.video_options import VideoOptions
 from secondlook.yamlfile import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -24,7 +26,6 @@ def _no_judge(name: str) -> str:
 
 
 LabelerName = Annotated[Name, AfterValidator(_no_judge)]
-GpuName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 View = Literal["crop", "box", "cutout"]
@@ -94,22 +95,6 @@ class CropOptions(RejectLimit):
     quality: int = Field(95, ge=1, le=100)
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
     cap_per_class: int | None = Field(None, ge=1)
-
-
-class Resources(Strict):
-    """What a job of a model asks for; `mem_mb` and `runtime` (minutes) are multiplied by the attempt.
-
-    It changes where a job runs, never what it does: nothing is done again when it changes. `cpus` are threads: they
-    decode while a GPU computes, and compute where there is none. `gpu_model` and `gpu_constraint` are names of a
-    cluster, those of the whole run where they are left out; jobs without a GPU never ask for them.
-    """
-
-    gpus: int = Field(0, ge=0)
-    gpu_model: GpuName | None = None
-    gpu_constraint: str | None = None
-    cpus: int = Field(1, ge=1)
-    mem_mb: int = Field(4000, ge=500)
-    runtime: int = Field(60, ge=1)
 
 
 class CutoutOptions(RejectLimit):
@@ -494,6 +479,7 @@ class Config(Strict):
     export: ExportOptions = ExportOptions()
     report: ReportOptions = ReportOptions()
     paper: str = "workflow/paper/config.yaml"
+    video: VideoOptions = VideoOptions()
 
     @model_validator(mode="before")
     @classmethod

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook import cocofile, records
-from secondlook.config import ClassifierLabelerOptions, Config, Resources, VlmOptions
+from secondlook.config import ClassifierLabelerOptions, Config, VlmOptions
 from secondlook.costs import Costs, Network, load_costs
+from secondlook.resources import Resources
 from secondlook.workflow import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop

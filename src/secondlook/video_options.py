@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from secondlook.resources import Resources
 from secondlook.yamlfile import Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -35,11 +36,11 @@ class FrameOptions(Strict):
 class MotionOptions(Strict):
     """Where motion and depth come from.
 
-    `flow` is optical flow (DIS) less a homography of the camera, `raft` the same with torchvision's RAFT. `dynamo` reads
-    the npz files of Dynamo-Depth below `folder`, `truth` what a drawn clip knows. `depth: model` asks a depth model of
-    transformers; with `constant` only gaps between objects keep them apart. A pixel moves by itself when what is left
-    of its flow is above `centre_px`; `width_px` makes that a probability (a logistic function). Nothing moves within
-    `border_px` of the edge, where flow has half a window.
+    `flow` is optical flow (DIS) less a homography of the camera, `raft` the same with torchvision's RAFT. `dynamo`
+    reads the npz files of Dynamo-Depth below `folder`, `truth` what a drawn clip knows. `depth: model` asks a depth
+    model of transformers; with `constant` only gaps between objects keep them apart. A pixel moves by itself when what
+    is left of its flow is above `centre_px`; `width_px` makes that a probability (a logistic function). Nothing moves
+    within `border_px` of the edge, where flow has half a window.
     """
 
     source: Literal["flow", "raft", "dynamo", "truth"] = "flow"
@@ -126,6 +127,7 @@ class RoundOptions(Strict):
     jitter: tuple[Positive, Positive] | None = None
     score: Share = 0.5
     processes: int | None = Field(None, ge=1)
+    resources: Resources = Resources(gpus=1, cpus=4, mem_mb=16000, runtime=2880)
 
 
 class Rounds(Strict):
@@ -152,12 +154,21 @@ class TrackOptions(Strict):
     gap: int = Field(1, ge=1)
 
 
+class Training(Strict):
+    """One round, its detector and the seed, as the options of `secondlook video train`."""
+
+    round: RoundOptions = RoundOptions()
+    network: DetectorOptions = DetectorOptions()
+    seed: int = 0
+
+
 class VideoOptions(Strict):
     """Boxes of things that can move, learned from clips without labels.
 
     `clips` is a folder in which each video file and each folder of frames is a clip; with `listed`, a file of the lines
     `clip frame`, frames are `clips`/<clip>/<frame, six digits>.jpg. `truth` is a folder of COCO files, one per clip,
-    for the evaluation. `scenes` are drawn into `clips` where they are given.
+    for the evaluation; `mobile_categories` are those of its classes that count, all when left out. `scenes` are drawn
+    into `clips` and `truth` where they are given. Clips are split into `parts`: a job each, in every step but the training.
     """
 
     clips: str = "data/video"
@@ -172,4 +183,4 @@ class VideoOptions(Strict):
     rounds: Rounds = Rounds()
     merge: MergeOptions = MergeOptions()
     tracks: TrackOptions = TrackOptions()
-    seed: int = 0
+    parts: int = Field(1, ge=1)

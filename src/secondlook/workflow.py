@@ -18,12 +18,12 @@ from secondlook.config import (
     DemoOptions,
     IngestOptions,
     LearnedOptions,
-    Resources,
     View,
     VlmOptions,
 )
 from secondlook.errors import UsageError
 from secondlook.paper_run import PAPER, Paper, load_paper
+from secondlook.resources import Resources
 from secondlook.sources import is_within, marker_path
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import KeyPath, load, validate

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import files, inference, kept, progress, records
+from secondlook import crew, files, inference, kept, progress, records
 from secondlook.checkpoints import create_timm, folder_arguments, folder_revision, timm_input
 from secondlook.config import ClassifierOptions, VlmTrainingOptions
+from secondlook.crew import Crew
 from secondlook.crossfit import folds
+from secondlook.resume import Resume, forget
 from secondlook.taxonomy import Taxonomy
-from secondlook.train import curves, processes
+from secondlook.train import curves
 from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
 from secondlook.train.loop import Epoch, Split, Trainer, say_best
 from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
-from secondlook.train.resume import Resume, forget
 from secondlook.workflow import CLASSIFIER_FILES
 
 if TYPE_CHECKING:
@@ -41,19 +42,19 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     made_by = {"stage": "train", "options": said, "threads": threads}
     made_by |= {"revision": folder_revision(options.model)} if options.pretrained else {}
     key = kept.key_of(made_by, crops)
-    if not processes.is_inside():
+    if not crew.is_inside():
         if kept.put_back(outputs, key):
             return
-        if (count := processes.wanted(options)) > 1:
+        if (count := crew.wanted(options.processes, options.device, most=options.batch_size // 2)) > 1:
             arguments = ["--out", str(out), "--options", options.model_dump_json(), "--threads", str(threads)]
-            processes.start(count, ["train", str(crops), *arguments])
+            crew.start(count, ["train", str(crops), *arguments])
             return
     course = Course.of(rows, taxonomy, options, threads)
     course.learn(out, key)
     if course.crew.rank == 0:
         kept.keep(outputs, key)
         forget(out)
-    processes.leave(course.crew)
+    crew.leave(course.crew)
 
 
 @dataclass
@@ -65,18 +66,18 @@ class Course:
     taxonomy: Taxonomy
     options: ClassifierOptions
     threads: int
-    crew: processes.Crew
+    crew: Crew
     device: "torch.device"
 
     @classmethod
     def of(cls, rows: list[Row], taxonomy: Taxonomy, options: ClassifierOptions, threads: int) -> "Course":
         """Decode the crops and find the device."""
         inference.make_deterministic(options.seed, threads)
-        crew, device = processes.join(inference.pick_device(options.device))
-        if crew.rank == 0 and (missing := missing_classes(rows, taxonomy)):
+        members, device = crew.join(inference.pick_device(options.device))
+        if members.rank == 0 and (missing := missing_classes(rows, taxonomy)):
             progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
         crops = decode_all(rows, options.input_px, taxonomy, threads=threads)
-        return cls(rows, crops, taxonomy, options, threads, crew, device)
+        return cls(rows, crops, taxonomy, options, threads, members, device)
 
     def learn(self, out: Path, key: str) -> None:
         """Train, and write what comes of it to folder `out`."""

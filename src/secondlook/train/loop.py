@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from secondlook import ahead, inference, progress
 from secondlook.config import ClassifierOptions, VlmTrainingOptions
+from secondlook.crew import Crew
+from secondlook.resume import Resume
 from secondlook.train import augment
 from secondlook.train.average import Average
 from secondlook.train.data import Squares, class_weights
-from secondlook.train.processes import Crew
-from secondlook.train.resume import Resume
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,6 @@
 """Step `frames`: the frames of a clip as images on disk, from a video file, a folder, or a list of frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -8,7 +8,7 @@ import cv2
 from secondlook import files, images, progress
 from secondlook.errors import DataError
 from secondlook.images import UnreadableImageError
-from secondlook.video.labels import ClipLabels, Frame, write
+from secondlook.video.labels import ClipLabels, Frame
 from secondlook.video_options import FrameOptions
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -29,28 +29,35 @@ def clips_in(folder: Path, listed: Path | None) -> dict[str, Path]:
     return {path.stem if path.is_file() else path.name: path for path in found}
 
 
-def extract(source: Path, clip: str, out: Path, options: FrameOptions, listed: Path | None = None) -> None:
-    """Write the list of a clip's frames to `out`; frames of a video file go into a folder of the same name beside it.
+def extract(
+    clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None = None
+) -> tuple[list[ClipLabels], list[dict[str, str]]]:
+    """Return the frames of clips without objects, and a row for each clip or frame that cannot be read.
 
-    A frame that cannot be decoded is left out and said. Raises DataError when the clip is not there or has no frame.
+    Frames of a video file go into the folder `out`/<clip>; those of a folder stay where they are.
     """
+    found, rejects = [], []
+    for clip, source in progress.track(clips.items(), total=len(clips), what="clips"):
+        frames: list[Frame] = []
+        try:
+            for one in _frames(source, out / clip, options, listed):
+                if isinstance(one, Frame):
+                    frames.append(one)
+                else:
+                    rejects.append({"clip": clip, **one})
+        except DataError as error:
+            rejects.append({"clip": clip, "path": source.as_posix(), "reason": "unreadable_clip", "detail": str(error)})
+        found.append(ClipLabels(clip, frames, [[] for _ in frames]))
+    return found, rejects
+
+
+def _frames(source: Path, folder: Path, options: FrameOptions, listed: Path | None) -> Iterator[Frame | dict[str, str]]:
     if source.is_file():
-        found = _of_video(source, out.with_suffix(""), options)
-    else:
-        found = _of_folder(source, options, _numbers(listed, source) if listed is not None else None)
-    frames, broken = [], []
-    for one in found:
-        (frames if isinstance(one, Frame) else broken).append(one)
-    for why in broken:
-        progress.say(f"video: {why}")
-    if not frames:
-        raise DataError(f"{source}: holds no frame that can be read; it must be a video file or a folder of images.")
-    labels = ClipLabels(clip, frames, [[] for _ in frames])
-    write(out, labels, {"source": source.as_posix(), "rejects": [str(why) for why in broken]})
-    progress.say(f"video: {clip} has {len(frames)} frames, {len(broken)} rejected")
+        return _of_video(source, folder, options)
+    return _of_folder(source, options, _numbers(listed, source) if listed is not None else None)
 
 
-def _of_video(source: Path, folder: Path, options: FrameOptions) -> Iterator[Frame | str]:
+def _of_video(source: Path, folder: Path, options: FrameOptions) -> Iterator[Frame | dict[str, str]]:
     video = cv2.VideoCapture(str(source))
     if not video.isOpened():
         raise DataError(f"{source}: cannot be opened as a video.")
@@ -66,9 +73,11 @@ def _of_video(source: Path, folder: Path, options: FrameOptions) -> Iterator[Fra
             taken += 1
         number += 1
     video.release()
+    if not number:
+        raise DataError(f"{source}: holds no frame that can be decoded.")
 
 
-def _of_folder(source: Path, options: FrameOptions, numbers: list[int] | None) -> Iterator[Frame | str]:
+def _of_folder(source: Path, options: FrameOptions, numbers: list[int] | None) -> Iterator[Frame | dict[str, str]]:
     if numbers is not None:
         paths = [source / f"{number:06d}.jpg" for number in numbers]
     elif source.is_dir():
@@ -82,7 +91,7 @@ def _of_folder(source: Path, options: FrameOptions, numbers: list[int] | None) -
             pixels = images.read_rgb(path)
             yield Frame(number, path.as_posix(), pixels.shape[1], pixels.shape[0])
         except (UnreadableImageError, OSError) as error:
-            yield f"{path}: {error}"
+            yield {"path": path.as_posix(), "reason": "unreadable_image", "detail": str(error)}
 
 
 def _numbers(listed: Path, source: Path) -> list[int]:

@@ -72,8 +72,7 @@ def _neighbours(moving: Mask, ranges: Floats, options: GroupOptions, *, relative
     apart = np.abs(value[:-1, None] - value[found])
     if relative:
         apart /= np.maximum(value[:-1, None], value[found])
-    found[~(apart <= eps)] = -1
-    return found
+    return np.where(apart <= eps, found, -1)
 
 
 def _spread(neighbours: Ints, is_core: NDArray[np.bool_]) -> Ints:
@@ -97,7 +96,7 @@ def _spread(neighbours: Ints, is_core: NDArray[np.bool_]) -> Ints:
 
 
 def _grow(motion: Motion, number: int, options: GroupOptions) -> Ints:
-    """Return connected regions of moving pixels, joined over small gaps; motion without flow is joined by depth alone."""
+    """Return connected regions of moving pixels, joined over small gaps; without flow they are joined by depth alone."""
     moving = motion.motion_prob[number] > options.seed_threshold
     clusters = np.full(moving.shape, -1, dtype=np.int64)
     if not moving.any():

@@ -73,19 +73,22 @@ def box_of(mask: Mask) -> Box:
     return float(left), float(top), float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)
 
 
-def write(path: Path, labels: ClipLabels, made_by: Mapping[str, Any]) -> None:
-    """Write a COCO file; the same labels give the same bytes."""
-    categories = sorted({one.category for objects in labels.found for one in objects} | {"object"})
+def write(path: Path, clips: Sequence[ClipLabels], made_by: Mapping[str, Any]) -> None:
+    """Write a COCO file of some clips; the same labels give the same bytes."""
+    everything = [one for labels in clips for objects in labels.found for one in objects]
+    categories = sorted({one.category for one in everything} | {"object"})
     ids = {name: number for number, name in enumerate(categories, start=1)}
-    images, annotations = [], []
-    for number, (frame, objects) in enumerate(zip(labels.frames, labels.found, strict=True), start=1):
-        about = {"file_name": frame.path, "width": frame.width, "height": frame.height, "frame": frame.number}
-        images.append({"id": number, **about})
-        annotations += [_annotation(number, ids, one) for one in objects]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for labels in clips:
+        for frame, objects in zip(labels.frames, labels.found, strict=True):
+            about = {"file_name": frame.path, "width": frame.width, "height": frame.height}
+            images.append({"id": len(images) + 1, **about, "clip": labels.clip, "frame": frame.number})
+            annotations += [_annotation(len(images), ids, one) for one in objects]
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     content = {
-        "info": {"clip": labels.clip, "secondlook": secondlook.__version__, **made_by},
+        "info": {"secondlook": secondlook.__version__, "clips": [labels.clip for labels in clips], **made_by},
         "images": images,
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for name, number in ids.items()],
@@ -109,22 +112,28 @@ def _annotation(image: int, ids: Mapping[str, int], one: Found) -> dict[str, Any
     }
 
 
-def read(path: Path) -> ClipLabels:
-    """Read what `write` wrote; raises DataError for anything else."""
+def read(path: Path) -> list[ClipLabels]:
+    """Read what `write` wrote, clip by clip; raises DataError for anything else."""
     content = jsonfile.parse(path, jsonfile.read(path))
     try:
         names = {one["id"]: one["name"] for one in content["categories"]}
-        frames = {
-            one["id"]: Frame(one.get("frame", position), one["file_name"], one["width"], one["height"])
-            for position, one in enumerate(content["images"])
-        }
-        found: dict[int, list[Found]] = {number: [] for number in frames}
+        found: dict[int, list[Found]] = {one["id"]: [] for one in content["images"]}
         for one in content["annotations"]:
             found[one["image_id"]].append(_found(one, names))
-        clip = content["info"]["clip"]
+        clips: dict[str, list[Any]] = {name: [] for name in content["info"]["clips"]}
+        for one in content["images"]:
+            frame = Frame(one["frame"], one["file_name"], one["width"], one["height"])
+            clips[one["clip"]].append((frame, found[one["id"]]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is no file of objects in a clip ({error!r}).") from error
-    return ClipLabels(clip, list(frames.values()), list(found.values()))
+        raise DataError(f"{path}: is no file of objects in clips ({error!r}).") from error
+    return [
+        ClipLabels(name, [frame for frame, _ in rows], [objects for _, objects in rows]) for name, rows in clips.items()
+    ]
+
+
+def read_all(paths: Sequence[Path]) -> list[ClipLabels]:
+    """Read the clips of several files."""
+    return [labels for path in paths for labels in read(path)]
 
 
 def _found(one: Mapping[str, Any], names: Mapping[int, str]) -> Found:

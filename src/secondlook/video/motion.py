@@ -1,8 +1,8 @@
 """Step `motion`: for each pixel of each frame, the probability that it moves by itself, and its depth.
 
-Whatever the source, a clip becomes one safetensors file: `motion_prob` (frames, h, w) in [0, 1], `depth` (frames, h, w)
-above 0, `inv_K` (frames, 3, 3), which turns a pixel (column, row, 1) into its ray, `flow` (frames, h, w, 2) in px to the
-next frame, where there is one, and in the notes `depth_unit`: metric, relative or dynamo.
+Whatever the source, a clip becomes one safetensors file: `motion_prob` (frames, h, w) in [0, 1], `depth` (frames, h,
+w) above 0, `inv_K` (frames, 3, 3), which turns a pixel (column, row, 1) into its ray, `flow` (frames, h, w, 2) in px to
+the next frame, where there is one, and in the notes `depth_unit`: metric, relative or dynamo.
 """
 
 import json
@@ -19,7 +19,8 @@ from secondlook import files, images, inference, progress
 from secondlook.errors import DataError, UsageError
 from secondlook.images import UnreadableImageError
 from secondlook.video.flow import Flow, flow_source
-from secondlook.video.labels import ClipLabels, Frame
+from secondlook.video.labels import ClipLabels, Frame, decode
+from secondlook.video.labels import read as read_labels
 from secondlook.video_options import MotionOptions
 
 Floats = NDArray[np.float32]
@@ -87,7 +88,9 @@ def _is_hidden(there: Floats, back: Floats) -> NDArray[np.bool_]:
     |there + back| ** 2 > 0.01 (|there| ** 2 + |back| ** 2) + 0.5, in px, where `back` is read at the other end.
     """
     rows, columns = np.indices(there.shape[:2], dtype=np.float32)
-    landed = cv2.remap(back, columns + there[..., 0], rows + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    landed = cv2.remap(
+        back, columns + there[..., 0], rows + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     lengths = np.square(there).sum(axis=-1) + np.square(landed).sum(axis=-1)
     return np.asarray(np.square(there + landed).sum(axis=-1) > 0.01 * lengths + 0.5)
 
@@ -116,9 +119,7 @@ def _camera(options: MotionOptions) -> Floats:
     return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]], dtype=np.float32)
 
 
-def _depth(
-    pictures: Sequence[images.Pixels], options: MotionOptions, known: Motion | None
-) -> tuple[Floats, DepthUnit]:
+def _depth(pictures: Sequence[images.Pixels], options: MotionOptions, known: Motion | None) -> tuple[Floats, DepthUnit]:
     if options.depth == "truth" and known is not None:
         return known.depth, known.depth_unit
     if options.depth == "model":
@@ -154,11 +155,9 @@ def _truth(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Mo
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    from secondlook.video.labels import decode, read
-
     if truth is None:
         raise UsageError("`truth` as a source of motion or depth needs the folder `truth` of drawn clips.")
-    drawn = read(truth / f"{labels.clip}.json")
+    (drawn,) = read_labels(truth / f"{labels.clip}.json")
     try:
         tensors = load_file(truth / f"{labels.clip}.safetensors")
     except (OSError, SafetensorError) as error:
@@ -202,7 +201,11 @@ def write(path: Path, motion: Motion, made_by: dict[str, Any]) -> None:
     from safetensors.numpy import save
 
     kind = np.float32 if motion.depth_unit == "dynamo" else np.float16
-    tensors = {"motion_prob": motion.motion_prob.astype(kind), "depth": motion.depth.astype(kind), "inv_K": motion.inv_K}
+    tensors = {
+        "motion_prob": motion.motion_prob.astype(kind),
+        "depth": motion.depth.astype(kind),
+        "inv_K": motion.inv_K,
+    }
     if motion.flow is not None:
         tensors["flow"] = motion.flow.astype(np.float16)
     files.write_bytes(path, save(tensors, {"depth_unit": motion.depth_unit, "made_by": json.dumps(made_by)}))

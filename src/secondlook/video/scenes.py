@@ -1,6 +1,5 @@
 """Clips that the project draws: a panning street, things that move, things that stand, and the truth of every pixel."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,18 +39,19 @@ class Thing:
         return self.corner[0] + frame * self.velocity[0], self.corner[1] + frame * self.velocity[1]
 
 
-def draw_clips(out: Path, options: ClipScenes) -> None:
-    """Write clips as folders of frames below `out`/clips, and what is true of them below `out`/truth.
+def draw_clips(out: Path, truth: Path, options: ClipScenes) -> None:
+    """Write clips as folders of frames below `out`, and what is true of them below `truth`.
 
-    `truth/<clip>.json` has every thing with class, mask and track, `moving` or not; `truth/<clip>.safetensors` depth,
-    flow to the next frame in px, and the homographies of the camera.
+    `<clip>.json` has every thing with class, mask and track, `moving` or not; `<clip>.safetensors` depth, flow to the
+    next frame in px, and the homographies of the camera.
     """
     for number in progress.track(range(options.clips), total=options.clips, what="clips"):
-        draw_clip(out, f"clip_{number:03d}", np.random.default_rng([options.seed, number]), options)
+        draw_clip((out, truth), f"clip_{number:03d}", np.random.default_rng([options.seed, number]), options)
 
 
-def draw_clip(out: Path, clip: str, chance: np.random.Generator, options: ClipScenes) -> None:
-    """Draw one clip."""
+def draw_clip(places: tuple[Path, Path], clip: str, chance: np.random.Generator, options: ClipScenes) -> None:
+    """Draw one clip into a folder of clips and one of truths."""
+    out, truth = places
     pan = chance.uniform(-3, 3), chance.uniform(-0.6, 0.6)
     street = _street(chance, options, pan)
     things = list(_things(chance, options, pan))
@@ -61,16 +61,17 @@ def draw_clip(out: Path, clip: str, chance: np.random.Generator, options: ClipSc
         owner = np.full((options.height, options.width), -1)
         for position, thing in enumerate(things):  # the far ones first
             _paste(picture, owner, thing, position, thing.at(number))
-        path = out / "clips" / clip / f"{number:06d}.jpg"
+        path = out / clip / f"{number:06d}.jpg"
         files.write_bytes(path, images.encode(picture, "jpeg", quality=95))
         frames.append(Frame(number, path.as_posix(), options.width, options.height))
         found.append(_visible(things, owner))
         depths.append(_of_owner(owner, [thing.depth for thing in things], BACKGROUND_DEPTH))
         flows.append(np.stack([_of_owner(owner, [t.velocity[axis] for t in things], pan[axis]) for axis in (0, 1)], -1))
-    write(out / "truth" / f"{clip}.json", ClipLabels(clip, frames, found), {"drawn": json.dumps(options.model_dump())})
+    about = {"drawn": options.model_dump()}
+    write(truth / f"{clip}.json", [ClipLabels(clip, frames, found)], about)
     camera = np.tile(np.eye(3, dtype=np.float32), (options.frames, 1, 1))
     camera[:, 0, 2], camera[:, 1, 2] = pan
-    _write_truth(out / "truth" / f"{clip}.safetensors", np.stack(depths), np.stack(flows), camera)
+    _write_truth(truth / f"{clip}.safetensors", np.stack(depths), np.stack(flows), camera)
 
 
 def _write_truth(path: Path, depth: Floats, flow: Floats, camera: Floats) -> None:
@@ -153,7 +154,7 @@ def _street(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, 
             for column in range(int(x) + 5, int(x + w) - 8, 12):
                 cv2.rectangle(street, (column, row), (column + 5, row + 7), (60, 64, 70), -1)
     fine = 14 * _noise(chance, width, height, 3)[..., None]
-    return np.clip(street + fine, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(street + fine, 0, 255), dtype=np.uint8)
 
 
 def _noise(chance: np.random.Generator, width: int, height: int, grain_px: int) -> Floats:
@@ -172,9 +173,7 @@ def _shifted(street: Pixels, by: tuple[float, float], options: ClipScenes) -> Pi
     return np.asarray(cv2.warpAffine(street, move, (options.width, options.height), flags=cv2.INTER_LINEAR))
 
 
-def _paste(
-    picture: Pixels, owner: NDArray[np.int64], thing: Thing, position: int, corner: tuple[float, float]
-) -> None:
+def _paste(picture: Pixels, owner: NDArray[np.int64], thing: Thing, position: int, corner: tuple[float, float]) -> None:
     """Put a thing into a frame at a place that need not be whole px, and mark the pixels that it owns."""
     height, width = owner.shape
     move: Any = np.float32([[1, 0, corner[0]], [0, 1, corner[1]]])  # type: ignore[arg-type]

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import inference
-from secondlook.config import ClassifierOptions
 from secondlook.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -55,15 +54,15 @@ class Crew:
                 together.broadcast(value, 0)
 
 
-def wanted(options: ClassifierOptions) -> int:
-    """Return how many processes are asked for: so many GPUs as the job has, when nothing is said."""
+def wanted(processes: int | None, device: str, *, most: int) -> int:
+    """Return how many processes are asked for, at most `most`: so many GPUs as the job has, when nothing is said."""
     import torch
 
-    on_gpu = inference.pick_device(options.device).type == "cuda"
-    count = options.processes or (torch.cuda.device_count() if on_gpu else 1)
+    on_gpu = inference.pick_device(device).type == "cuda"
+    count = processes or (torch.cuda.device_count() if on_gpu else 1)
     if on_gpu and count > torch.cuda.device_count():
         raise UsageError(f"`processes: {count}` are asked for, but this job has {torch.cuda.device_count()} GPUs.")
-    return min(count, options.batch_size // 2)
+    return min(count, most)
 
 
 def is_inside() -> bool:

@@ -1,0 +1,46 @@
+"""Step `predict`: what a trained detector sees in frames, or in any images."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from secondlook import progress
+from secondlook.video.labels import Found, Frame, encode
+from secondlook.video.samples import Sample, prepared
+from secondlook.video_options import RoundOptions
+
+if TYPE_CHECKING:
+    import torch
+
+import numpy as np
+
+MASK_FROM = 0.5
+_PLAIN = RoundOptions(flip=0)
+
+
+def predict(
+    model: Any, frames: Sequence[Frame], score: float, round_name: str, device: "torch.device"
+) -> list[list[Found]]:
+    """Return the objects of each frame with a score above `score`, at the size of the image, the surest first."""
+    import torch
+
+    model.roi_heads.score_thresh = score  # before the suppression of what overlaps, as published
+    found = []
+    for frame in progress.track(frames, total=len(frames), what="frames"):
+        picture, _ = prepared(Sample(frame, ()), _PLAIN, np.random.default_rng(0))
+        with torch.inference_mode():
+            said = model([picture.to(device)])[0]
+        boxes, scores = said["boxes"].float().cpu().numpy(), said["scores"].float().cpu().numpy()
+        masks = (said["masks"][:, 0] > MASK_FROM).cpu().numpy()
+        found.append(
+            [
+                Found(_xywh(box), encode(mask), float(value), round_name)
+                for box, value, mask in zip(boxes, scores, masks, strict=True)
+                if mask.any()
+            ]
+        )
+    return found
+
+
+def _xywh(corners: Any) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (float(value) for value in corners)
+    return left, top, right - left, bottom - top

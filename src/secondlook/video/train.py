@@ -1,0 +1,164 @@
+"""Step `train`: one round. The detector starts from the same weights each time; only labels pass between rounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from secondlook import crew, files, inference, progress
+from secondlook.crew import Crew
+from secondlook.errors import DataError
+from secondlook.resume import Resume, forget
+from secondlook.video import detector
+from secondlook.video.labels import ClipLabels
+from secondlook.video.samples import Sample, prepared, samples_of
+from secondlook.video_options import DetectorOptions, RoundOptions
+
+if TYPE_CHECKING:
+    import torch
+
+LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
+FILES = ("weights.safetensors", "metrics.csv")
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model with its optimiser and schedule."""
+
+    model: Any
+    optimiser: "torch.optim.Optimizer"
+    schedule: "torch.optim.lr_scheduler.LRScheduler"
+
+
+def train(
+    clips: Sequence[ClipLabels],
+    out: Path,
+    options: RoundOptions,
+    network: DetectorOptions,
+    *,
+    seed: int,
+    threads: int,
+    key: str,
+) -> None:
+    """Train one round on the objects of clips; write `weights.safetensors` and `metrics.csv` to folder `out`.
+
+    A killed training goes on after its last epoch and ends in the same figures; `key` says what it is a training of.
+    Raises DataError when no frame has an object.
+    """
+    samples = samples_of(list(clips))
+    if not any(sample.found for sample in samples):
+        raise DataError(
+            f"none of {len(samples)} frames has an object to learn from; look at the labels before this round."
+        )
+    inference.make_deterministic(seed, threads)
+    members, device = crew.join(inference.pick_device(network.device))
+    learner = _learner(options, network, device)
+    resume, history = Resume(out, key), []
+    if (state := resume.load()) is not None:
+        history = _take_up(learner, *state)
+        progress.say(f"video: the training goes on after epoch {len(history)}")
+    shared = members.share(learner.model)
+    for epoch in range(len(history), options.epochs):
+        history.append(_epoch(shared, learner, samples, options, network, device, members, (seed, epoch)))
+        if members.rank == 0:
+            resume.save(_tensors(learner), {"history": history}, last=epoch + 1 == options.epochs)
+            _write_metrics(out, history)
+            progress.say(f"video: epoch {epoch + 1} of {options.epochs}, loss {sum(history[-1].values()):.4f}")
+    if members.rank == 0:
+        _write_weights(out, learner.model)
+        forget(out)
+    crew.leave(members)
+
+
+def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.device") -> Learner:
+    import torch
+
+    model = detector.build(network).to(device)
+    optimiser = torch.optim.Adam((one for one in model.parameters() if one.requires_grad), lr=options.learning_rate)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, options.halve_every, gamma=0.5)
+    return Learner(model, optimiser, schedule)
+
+
+def _epoch(
+    model: Any,
+    learner: Learner,
+    samples: Sequence[Sample],
+    options: RoundOptions,
+    network: DetectorOptions,
+    device: "torch.device",
+    members: Crew,
+    numbers: tuple[int, int],
+) -> dict[str, float]:
+    """Train on frames drawn without replacement, as far as there are so many; return the mean of each loss.
+
+    What is drawn follows from the seed and the epoch, so a training that goes on draws the same.
+    """
+    import torch
+
+    seed, epoch = numbers
+    chance = np.random.default_rng([seed, epoch])
+    torch.manual_seed(int(chance.integers(0, 2**31)) + members.rank)
+    order = chance.choice(len(samples), options.frames_per_epoch, replace=len(samples) < options.frames_per_epoch)
+    starts = range(0, len(order), options.batch_size)
+    mixed = device.type == "cuda" and inference.pick_precision(network.precision, device) == torch.bfloat16
+    sums, since = dict.fromkeys(LOSSES, 0.0), perf_counter()
+    model.train()
+    for start in progress.track(starts, total=len(starts), what="batches"):
+        rows = members.own(order[start : start + options.batch_size])
+        chances = [np.random.default_rng([seed, epoch, start, place]) for place in range(len(rows))]
+        batch = [prepared(samples[row], options, one) for row, one in zip(rows, chances, strict=True)]
+        pictures = [picture.to(device) for picture, _ in batch]
+        targets = [{name: value.to(device) for name, value in target.items()} for _, target in batch]
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            losses = model(pictures, targets)
+        total = sum(losses.values())
+        if not torch.isfinite(total):
+            raise DataError(f"the loss is {float(total)} in epoch {epoch + 1}; lower `learning_rate` of this round.")
+        learner.optimiser.zero_grad()
+        total.backward()
+        learner.optimiser.step()
+        for name in LOSSES:
+            sums[name] += float(losses[name].detach())
+    learner.schedule.step()
+    progress.say(f"video: {len(order) / (perf_counter() - since):.1f} frames/s")
+    return {name: value / len(starts) for name, value in sums.items()}
+
+
+def _tensors(learner: Learner) -> dict[str, "torch.Tensor"]:
+    """Return everything that a training needs to go on: weights, moments of Adam and their steps."""
+    found = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
+    for number, state in learner.optimiser.state_dict()["state"].items():
+        found |= {f"adam.{number}.{name}": value for name, value in state.items()}
+    return found
+
+
+def _take_up(learner: Learner, tensors: dict[str, "torch.Tensor"], notes: dict[str, Any]) -> list[dict[str, float]]:
+    learner.model.load_state_dict(
+        {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    )
+    state = learner.optimiser.state_dict()
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, number, part = name.split(".")
+            state["state"].setdefault(int(number), {})[part] = value
+    learner.optimiser.load_state_dict(state)
+    history: list[dict[str, float]] = notes["history"]
+    for _ in history:
+        learner.schedule.step()
+    return history
+
+
+def _write_metrics(out: Path, history: Sequence[dict[str, float]]) -> None:
+    lines = [",".join(("epoch", *LOSSES))]
+    lines += [",".join([str(epoch), *(f"{row[name]:.6g}" for name in LOSSES)]) for epoch, row in enumerate(history)]
+    files.write_text(out / "metrics.csv", "\n".join(lines) + "\n")
+
+
+def _write_weights(out: Path, model: Any) -> None:
+    from safetensors.torch import save
+
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    files.write_bytes(out / "weights.safetensors", save(state))

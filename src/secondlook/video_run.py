@@ -1,0 +1,75 @@
+"""What the rules of the video road ask: paths, parts and options."""
+
+import json
+from dataclasses import dataclass
+
+from secondlook.resources import Resources
+from secondlook.video_options import Training, VideoOptions
+
+VIDEO = "video"
+FROM = {"mobile": "moving", "large": "mobile", "small": "mobile", "final": "merged"}  # whose labels a round learns from
+LABELS = ("moving", "mobile", "merged", "final")  # L0, L1, L2 and the product
+PREDICTED_FROM = 0.5  # scores kept of the detectors that are merged: thresholds then change without a GPU
+TABLES = ("rounds.csv", "ap.csv", "video.html", "summary.json")
+
+
+@dataclass(frozen=True)
+class VideoRun:
+    """The section `video` of a config and the results folder of a run."""
+
+    options: VideoOptions
+    results: str
+
+    @property
+    def folder(self) -> str:
+        """The results folder of the road."""
+        return f"{self.results}/{VIDEO}"
+
+    def parts(self) -> list[str]:
+        """Return the names of the parts into which the clips are split."""
+        return [f"{part:04d}" for part in range(self.options.parts)]
+
+    def labels(self, name: str) -> list[str]:
+        """Return the files of labels of a round, those of `merged` included."""
+        return [f"{self.folder}/{name}/{part}.json" for part in self.parts()]
+
+    def learned_from(self, name: str) -> list[str]:
+        """Return the files of labels that a round learns from."""
+        return self.labels(FROM[name])
+
+    def training(self, name: str) -> str:
+        """Return the options of the training of a round."""
+        told = Training(round=getattr(self.options.rounds, name), network=self.options.detector)
+        return json.dumps(told.model_dump(mode="json", exclude={"round": {"resources"}}), sort_keys=True)
+
+    def resources(self, name: str) -> Resources:
+        """Return what the training of a round asks for."""
+        found: Resources = getattr(self.options.rounds, name).resources
+        return found
+
+    def score(self, name: str) -> float:
+        """Return the score from which what a detector sees is kept."""
+        merged = name in {"large", "small"}
+        score: float = getattr(self.options.rounds, name).score
+        return min(PREDICTED_FROM, score) if merged else score
+
+    def sources(self) -> set[str]:
+        """Return where motion and depth come from."""
+        return {self.options.motion.source, self.options.motion.depth}
+
+    def truth(self) -> list[str]:
+        """Return the folder of truths, where there is one."""
+        return [self.options.truth] if self.options.truth is not None else []
+
+    def final_files(self) -> list[str]:
+        """Return what the road ends in; tables and page only where a truth is given."""
+        tables = [f"{self.folder}/evaluate/{name}" for name in TABLES] if self.options.truth else []
+        return [f"{self.folder}/boxes.json", *tables]
+
+    def rounds(self) -> list[str]:
+        """Return the labels of all rounds as options of a command."""
+        return [f"--round {name}={path}" for name in LABELS for path in self.labels(name)]
+
+    def categories(self) -> list[str]:
+        """Return the classes of the truth that count as options of a command."""
+        return [part for name in self.options.mobile_categories or () for part in ("--category", name)]
