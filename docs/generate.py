@@ -8,7 +8,7 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 
-from secondlook import config, paper_run, sources, task
+from secondlook import config, paper_run, resources, sources, task, video_options
 from secondlook.cli import app
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ MODELS: list[type[BaseModel]] = [
     config.RejectLimit,
     config.CropOptions,
     config.CutoutOptions,
-    config.Resources,
+    resources.Resources,
     config.EncoderOptions,
     config.ClassifierOptions,
     config.VlmTrainingOptions,
@@ -43,6 +43,16 @@ MODELS: list[type[BaseModel]] = [
     config.ReportOptions,
     paper_run.PaperRun,
     paper_run.PaperSettings,
+    video_options.VideoOptions,
+    video_options.ClipScenes,
+    video_options.FrameOptions,
+    video_options.MotionOptions,
+    video_options.GroupOptions,
+    video_options.DetectorOptions,
+    video_options.Rounds,
+    video_options.RoundOptions,
+    video_options.MergeOptions,
+    video_options.TrackOptions,
     task.Task,
     task.Dataset,
     task.Selection,
@@ -64,10 +74,18 @@ def commands() -> str:
         "Written by `make docs`. Exit codes: 0 done, 1 the data or the run failed, 2 bad usage.",
         "",
     ]
-    for name, command in group.commands.items():
-        context = context_class(command, info_name=f"secondlook {name}", terminal_width=80)
-        lines += [f"## secondlook {name}", "", "```", command.get_help(context).strip(), "```", ""]
+    for name, command in _commands_of(group, "secondlook"):
+        context = context_class(command, info_name=name, terminal_width=80)
+        lines += [f"## {name}", "", "```", command.get_help(context).strip(), "```", ""]
     return "\n".join(lines)
+
+
+def _commands_of(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    """Yield every command with its whole name, those of groups after the group."""
+    for name, command in group.commands.items():
+        yield f"{before} {name}", command
+        if hasattr(command, "commands"):
+            yield from _commands_of(command, f"{before} {name}")
 
 
 def configuration() -> str:

@@ -168,7 +168,8 @@ class VideoOptions(Strict):
     `clips` is a folder in which each video file and each folder of frames is a clip; with `listed`, a file of the lines
     `clip frame`, frames are `clips`/<clip>/<frame, six digits>.jpg. `truth` is a folder of COCO files, one per clip,
     for the evaluation; `mobile_categories` are those of its classes that count, all when left out. `scenes` are drawn
-    into `clips` and `truth` where they are given. Clips are split into `parts`: a job each, in every step but the training.
+    into `clips` and `truth` where they are given. Clips are split into `parts`: a job each, in every step but the
+    training.
     """
 
     clips: str = "data/video"

@@ -47,8 +47,8 @@ def range_of(depth: Floats, inv_k: Floats) -> Floats:
 def dbscan(moving: Mask, ranges: Floats, options: GroupOptions, unit: DepthUnit = "dynamo") -> Ints:
     """Return the clusters (h, w) of the moving pixels, -1 elsewhere, on an index of these pixels alone.
 
-    The window reaches from -window // 2 to window // 2 - 1 in rows and columns, so a neighbour need not be one the other
-    way round. Clusters are numbered by their first core pixel; a pixel at the rim of two belongs to the first.
+    The window reaches from -window // 2 to window // 2 - 1 in rows and columns, so a neighbour need not be one the
+    other way round. Clusters are numbered by their first core pixel; a pixel at the rim of two belongs to the first.
     """
     clusters = np.full(moving.shape, -1, dtype=np.int64)
     neighbours = _neighbours(moving, ranges, options, relative=unit == "relative")
@@ -71,7 +71,7 @@ def _neighbours(moving: Mask, ranges: Floats, options: GroupOptions, *, relative
     value = np.append(ranges[moving].astype(np.float64), np.inf)  # the last stands for no pixel
     apart = np.abs(value[:-1, None] - value[found])
     if relative:
-        apart /= np.maximum(value[:-1, None], value[found])
+        apart /= np.maximum(value[:-1, None], np.where(found >= 0, value[found], 1.0))
     return np.where(apart <= eps, found, -1)
 
 
@@ -96,7 +96,7 @@ def _spread(neighbours: Ints, is_core: NDArray[np.bool_]) -> Ints:
 
 
 def _grow(motion: Motion, number: int, options: GroupOptions) -> Ints:
-    """Return connected regions of moving pixels, joined over small gaps; without flow they are joined by depth alone."""
+    """Return connected regions of moving pixels, joined over small gaps; without flow by depth alone."""
     moving = motion.motion_prob[number] > options.seed_threshold
     clusters = np.full(moving.shape, -1, dtype=np.int64)
     if not moving.any():

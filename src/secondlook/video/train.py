@@ -26,11 +26,10 @@ FILES = ("weights.safetensors", "metrics.csv")
 
 @dataclass(frozen=True)
 class Learner:
-    """A model with its optimiser and schedule."""
+    """A model with its optimiser."""
 
     model: Any
     optimiser: "torch.optim.Optimizer"
-    schedule: "torch.optim.lr_scheduler.LRScheduler"
 
 
 def train(
@@ -78,8 +77,7 @@ def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.dev
 
     model = detector.build(network).to(device)
     optimiser = torch.optim.Adam((one for one in model.parameters() if one.requires_grad), lr=options.learning_rate)
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, options.halve_every, gamma=0.5)
-    return Learner(model, optimiser, schedule)
+    return Learner(model, optimiser)
 
 
 def _epoch(
@@ -104,6 +102,8 @@ def _epoch(
     order = chance.choice(len(samples), options.frames_per_epoch, replace=len(samples) < options.frames_per_epoch)
     starts = range(0, len(order), options.batch_size)
     mixed = device.type == "cuda" and inference.pick_precision(network.precision, device) == torch.bfloat16
+    for part in learner.optimiser.param_groups:
+        part["lr"] = options.learning_rate * 0.5 ** (epoch // options.halve_every)
     sums, since = dict.fromkeys(LOSSES, 0.0), perf_counter()
     model.train()
     for start in progress.track(starts, total=len(starts), what="batches"):
@@ -122,7 +122,6 @@ def _epoch(
         learner.optimiser.step()
         for name in LOSSES:
             sums[name] += float(losses[name].detach())
-    learner.schedule.step()
     progress.say(f"video: {len(order) / (perf_counter() - since):.1f} frames/s")
     return {name: value / len(starts) for name, value in sums.items()}
 
@@ -146,8 +145,6 @@ def _take_up(learner: Learner, tensors: dict[str, "torch.Tensor"], notes: dict[s
             state["state"].setdefault(int(number), {})[part] = value
     learner.optimiser.load_state_dict(state)
     history: list[dict[str, float]] = notes["history"]
-    for _ in history:
-        learner.schedule.step()
     return history
 
 

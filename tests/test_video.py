@@ -1,0 +1,393 @@
+"""Boxes from unlabeled video: first labels, merging, samples, training, tracks, and the commands on odd input."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from conftest import Command, read_rows, write_picture
+from secondlook.video import labels as records
+from secondlook.video.group import cluster, dbscan, masks_of
+from secondlook.video.labels import ClipLabels, Found, Frame, box_of, decode, encode
+from secondlook.video.merge import merge
+from secondlook.video.motion import Motion
+from secondlook.video.samples import Sample, mask_at, prepared
+from secondlook.video.scenes import draw_clips
+from secondlook.video.tracks import with_tracks
+from secondlook.video_options import ClipScenes, GroupOptions, MergeOptions, RoundOptions, TrackOptions
+
+PUBLISHED = GroupOptions()
+NETWORK = {
+    "backbone": "small", "start": "scratch", "channels": 16, "min_px": 64, "max_px": 128,
+    "anchors_px": [8, 16, 24, 32, 48], "proposals": 30, "roi_samples": 8,
+}  # fmt: skip
+ROUND = {"epochs": 2, "frames_per_epoch": 4, "batch_size": 2, "learning_rate": 1e-3, "jitter": [0.5, 1.0]}
+
+
+def field(height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Return a mask of nothing and ranges of 0.3."""
+    return np.zeros((height, width), dtype=np.bool_), np.full((height, width), 0.3, np.float32)
+
+
+# --- first labels -------------------------------------------------------------------------------------------------
+
+
+def count(moving: np.ndarray, ranges: np.ndarray, **options: Any) -> int:
+    chosen = PUBLISHED.model_copy(update=options)
+    return len(list(masks_of(dbscan(moving, ranges, chosen), chosen.min_side_px)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "objects"),
+    [
+        pytest.param(slice(0, 0), slice(0, 0), 0, id="nothing moves"),
+        pytest.param(slice(10, 30), slice(10, 40), 1, id="one blob"),
+        pytest.param(slice(10, 19), slice(10, 19), 0, id="nine px a side are no cluster"),
+        pytest.param(slice(10, 20), slice(10, 20), 1, id="ten px a side are one"),
+        pytest.param(slice(0, 9), slice(10, 40), 0, id="nine px at the edge of the image"),
+        pytest.param(slice(0, 12), slice(0, 14), 1, id="in the corner"),
+    ],
+)
+def test_blobs(rows: slice, columns: slice, objects: int) -> None:
+    moving, ranges = field()
+    moving[rows, columns] = True
+    assert count(moving, ranges) == objects
+
+
+@pytest.mark.parametrize(("other", "objects"), [(0.3, 1), (0.32, 1), (0.36, 2)])
+def test_touching_blobs_are_told_apart_by_depth(other: float, objects: int) -> None:
+    moving, ranges = field()
+    moving[10:30, 10:50] = True
+    ranges[:, 30:] = other
+    assert count(moving, ranges) == objects
+
+
+@pytest.mark.parametrize(("extent", "objects"), [(6, 0), (7, 1)])
+def test_the_side_filter(extent: int, objects: int) -> None:
+    moving, ranges = field()
+    moving[10 : 10 + extent, 10:40] = True
+    assert count(moving, ranges, min_samples=20) == objects
+
+
+def full_grid(moving: np.ndarray, ranges: np.ndarray, options: GroupOptions) -> np.ndarray:
+    """Cluster as the definition says: every pixel of the grid in one sparse matrix, by scikit-learn."""
+    from sklearn.cluster import dbscan as reference
+
+    height, width = moving.shape
+    index = np.arange(height * width).reshape(height, width)
+    reach = range(-(options.window // 2), options.window - options.window // 2)
+    starts, ends, apart = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0)]
+    for down in reach:
+        for right in reach:
+            top, bottom = max(0, -down), min(height, height - down)
+            left, end = max(0, -right), min(width, width - right)
+            if top < bottom and left < end:
+                own = (slice(top, bottom), slice(left, end))
+                other = (slice(top + down, bottom + down), slice(left + right, end + right))
+                both = moving[own] & moving[other]
+                starts.append(index[own][both])
+                ends.append(index[other][both])
+                apart.append(np.abs(ranges[own].astype(float) - ranges[other].astype(float))[both])
+    first, second, length = (np.concatenate(part) for part in (starts, ends, apart))
+    order = np.lexsort((second, length, first))
+    pointer = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=height * width))])
+    matrix = sparse.csr_matrix((length[order], second[order], pointer), shape=(height * width,) * 2)
+    _, found = reference(matrix, eps=options.eps, min_samples=options.min_samples, metric="precomputed")
+    return found.reshape(height, width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([10, 7, 4]),
+    st.sampled_from([1.0, 0.5, 0.2]),
+    st.sampled_from([0.03, 0.01, 0.1]),
+)
+def test_the_compact_index_gives_what_the_full_grid_gives(seed: int, window: int, share: float, eps: float) -> None:
+    chance = np.random.default_rng(seed)
+    height, width = (int(side) for side in chance.integers(6, 50, 2))
+
+    def blobs(grain: int) -> np.ndarray:
+        coarse = chance.random((max(2, height // grain), max(2, width // grain))).astype(np.float32)
+        return cv2.resize(coarse, (width, height))
+
+    moving, ranges = blobs(6) > chance.uniform(0.2, 0.8), blobs(9) * chance.uniform(0.02, 0.5)
+    options = GroupOptions(window=window, min_samples=max(1, int(share * window**2)), eps=eps)
+    assert (dbscan(moving, ranges, options) == full_grid(moving, ranges, options)).all()
+
+
+def test_region_growing_joins_over_gaps_and_parts_by_flow() -> None:
+    moving, depth = field()
+    moving[10:30, 10:24] = moving[10:30, 28:50] = True
+    flow = np.full((*moving.shape, 2), 4.0, np.float32)
+    one = Motion(
+        moving[None].astype(np.float32), depth[None], np.eye(3, dtype=np.float32)[None], "relative", flow[None]
+    )
+    growing = GroupOptions(method="region_growing")
+    assert len(np.unique(cluster(one, 0, growing))) == 2, "background and one object"
+    flow[:, 26:] = -4
+    assert len(np.unique(cluster(one, 0, growing))) == 3
+
+
+# --- merging ------------------------------------------------------------------------------------------------------
+
+
+def thing(left: int, top: int, right: int, bottom: int, score: float = 0.95, name: str = "") -> Found:
+    mask = np.zeros((60, 80), dtype=np.bool_)
+    mask[top:bottom, left:right] = True
+    return Found(box_of(mask) if mask.any() else (0, 0, 0, 0), encode(mask), score, name)
+
+
+WHOLE, PIECE = thing(0, 0, 40, 40, name="whole"), thing(0, 0, 10, 10, name="piece")
+ONE, TWO = thing(0, 0, 15, 30, name="one"), thing(16, 0, 30, 30, name="two")
+CROWD = thing(0, 0, 30, 30, name="crowd")
+FAR = thing(60, 40, 76, 56, name="far")
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "expected"),
+    [
+        pytest.param([], [], [], id="nothing"),
+        pytest.param([WHOLE], [], ["whole"], id="no small ones"),
+        pytest.param([], [FAR], ["far"], id="no large ones"),
+        pytest.param([WHOLE, PIECE], [], ["whole"], id="a piece of a large one goes"),
+        pytest.param([], [ONE, TWO, CROWD], ["one", "two"], id="a group of small ones goes"),
+        pytest.param([WHOLE], [FAR], ["whole", "far"], id="strangers"),
+        pytest.param([thing(0, 0, 20, 20, 0.92, "L")], [thing(0, 0, 20, 21, 0.97, "S")], ["S"], id="the surer one"),
+        pytest.param([thing(0, 0, 20, 20, 0.95, "L")], [thing(0, 0, 20, 21, 0.95, "S")], ["L"], id="a tie"),
+        pytest.param([CROWD], [ONE, TWO], ["one", "two"], id="a large one over two small ones"),
+        pytest.param([WHOLE], [PIECE], ["whole"], id="a small one inside a large one"),
+        pytest.param([thing(5, 5, 5, 5, name="empty"), WHOLE], [], ["whole"], id="an empty mask"),
+    ],
+)
+def test_merging(large: list[Found], small: list[Found], expected: list[str]) -> None:
+    assert [one.round for one in merge(large, small, MergeOptions())] == expected
+
+
+# --- samples ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> Frame:
+    write_picture(tmp_path / "frame.png", width=80, height=60)
+    return Frame(0, str(tmp_path / "frame.png"), 80, 60)
+
+
+def test_masks_of_another_size_grow_to_that_of_the_image(frame: Frame) -> None:
+    quarter = np.zeros((15, 20), dtype=np.bool_)
+    quarter[2:8, 3:9] = True
+    found = Found((12, 8, 24, 24), encode(quarter))
+    assert box_of(mask_at(found, 80, 60).astype(np.bool_)) == (12, 8, 24, 24)
+    _, target = prepared(Sample(frame, (found,)), RoundOptions(flip=0), np.random.default_rng(0))
+    assert target["boxes"].tolist() == [[12, 8, 36, 32]]
+
+
+@pytest.mark.parametrize("options", [{"flip": 1}, {"flip": 0, "jitter": (0.5, 0.5)}, {"flip": 1, "jitter": (0.3, 0.9)}])
+def test_boxes_stay_around_their_masks(frame: Frame, options: dict[str, Any]) -> None:
+    sample = Sample(frame, (thing(10, 20, 50, 44), thing(60, 2, 79, 30)))
+    for seed in range(5):
+        picture, target = prepared(sample, RoundOptions(**options), np.random.default_rng(seed))
+        assert picture.shape == (3, 60, 80)
+        for box, mask in zip(target["boxes"].numpy(), target["masks"].numpy().astype(np.bool_), strict=True):
+            x, y, w, h = box_of(mask)
+            assert np.abs(box - [x, y, x + w, y + h]).max() <= 1.01
+
+
+def test_a_frame_without_objects_teaches_background(frame: Frame) -> None:
+    _, target = prepared(Sample(frame, ()), RoundOptions(), np.random.default_rng(0))
+    assert (target["boxes"].shape, target["masks"].shape) == ((0, 4), (0, 60, 80))
+
+
+def test_tracks_go_on_over_a_gap_and_end_after_it() -> None:
+    frames = [Frame(number, f"{number}.jpg", 80, 60) for number in range(4)]
+    rows = [[thing(0, 0, 20, 20), FAR], [thing(3, 0, 23, 20)], [thing(6, 0, 26, 20)], [thing(9, 0, 29, 20), FAR]]
+    tracked = with_tracks(ClipLabels("clip", frames, rows), TrackOptions(gap=2))
+    assert [[one.track for one in row] for row in tracked.found] == [[1, 2], [1], [1], [1, 3]]
+
+
+# --- the commands -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two drawn clips of four frames."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_clips(folder / "clips", folder / "truth", ClipScenes(clips=2, frames=4))
+    return folder
+
+
+def test_first_labels_of_drawn_clips_are_what_moves(secondlook: Command, drawn: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames.json"
+    assert secondlook("video", "frames", drawn / "clips", "--out", frames).code == 0
+    given = ("--truth", drawn / "truth", "--options", "{depth: truth}")
+    assert secondlook("video", "motion", frames, "--out", tmp_path / "motion", *given).code == 0
+    grouped = ("--motion", tmp_path / "motion", "--out", tmp_path / "moving.json", "--options", "{threshold: 0.5}")
+    assert secondlook("video", "group", frames, *grouped).code == 0
+    evaluated = ("--truth", drawn / "truth", "--round", f"moving={tmp_path / 'moving.json'}", "--out", tmp_path / "out")
+    done = secondlook("video", "evaluate", *evaluated)
+    assert done.code == 0, done.err
+    assert "recall by kind of object" in done.out
+    rounds = pd.read_csv(tmp_path / "out/rounds.csv").set_index("kind")
+    assert rounds.loc["moving", "recall"] >= 0.95
+    assert rounds.loc["moving", "precision"] >= 0.95
+    assert rounds.loc["standing", "recall"] == 0
+    assert rounds.loc["moving", "n"] == 2 * 4 * 3
+    ap = pd.read_csv(tmp_path / "out/ap.csv").set_index("of")
+    assert 0.3 < ap.loc["mask", "AP50"] < 0.8, "three of five things move"
+    assert "standing" in (tmp_path / "out/video.html").read_text(encoding="utf-8")
+
+
+def labelled(drawn: Path, folder: Path) -> Path:
+    """Write the truth as labels of a round, all clips in one file."""
+    path = folder / "labels.json"
+    records.write(path, records.read_all(sorted((drawn / "truth").glob("*.json"))), {})
+    return path
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    secondlook: Command, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from secondlook.video import train as module
+
+    path, told = labelled(drawn, tmp_path), json.dumps({"round": ROUND, "network": NETWORK})
+    assert secondlook("video", "train", path, "--out", tmp_path / "whole", "--options", told).code == 0
+    shared, done = module._epoch, []
+
+    def dies(*arguments: Any) -> Any:
+        if done:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return shared(*arguments)
+
+    monkeypatch.setattr(module, "_epoch", dies)
+    assert secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told).code != 0
+    monkeypatch.setattr(module, "_epoch", shared)
+    again = secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told)
+    assert "goes on after epoch 1" in again.err
+    for name in ("metrics.csv", "weights.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+    frames = tmp_path / "frames.json"
+    secondlook("video", "frames", drawn / "clips", "--out", frames)
+    seen = ("--weights", tmp_path / "whole", "--score", "0", "--options", json.dumps(NETWORK), "--name", "mobile")
+    predicted = secondlook("video", "predict", frames, *seen, "--out", tmp_path / "mobile.json")
+    assert predicted.code == 0, predicted.err
+    found = [one for clip in records.read(tmp_path / "mobile.json") for row in clip.found for one in row]
+    assert {one.round for one in found} <= {"mobile"}
+    other = secondlook("video", "predict", frames, "--weights", tmp_path / "whole", "--out", tmp_path / "x.json",
+                       "--options", json.dumps({**NETWORK, "channels": 24}))  # fmt: skip
+    assert (other.code, "does not fit the detector" in other.err) == (1, True)
+
+
+def test_boxes_become_instances_that_labelers_can_name(secondlook: Command, drawn: Path, tmp_path: Path) -> None:
+    path = labelled(drawn, tmp_path)
+    assert secondlook("video", "boxes", path, "--out", tmp_path / "boxes.json").code == 0
+    task = {
+        "dataset": {"format": "coco", "path": str(tmp_path / "boxes.json"), "images": "/"},
+        "classes": ["car", "person", "truck"],
+    }
+    (tmp_path / "named.yaml").write_text(json.dumps(task), encoding="utf-8")
+    done = secondlook("ingest", "--task", tmp_path / "named.yaml", "--out", tmp_path / "instances.parquet")
+    assert done.code == 0, done.err
+    rows = read_rows(tmp_path / "instances.parquet")
+    assert len(rows) == sum(len(row) for clip in records.read(path) for row in clip.found)
+    about = [dict(row["attributes"]) for row in rows]
+    assert all(one["track_id"].isdecimal() for one in about)
+    assert {row["given"] for row in rows} <= {"car", "person", "truck"}
+    cropped = secondlook("crop", tmp_path / "instances.parquet", "--out", tmp_path / "crops.parquet")
+    assert cropped.code == 0, cropped.err
+
+
+def clip_folder(folder: Path, frames: int, **size: int) -> Path:
+    for number in range(frames):
+        write_picture(folder / f"{number:06d}.jpg", seed=number, **size)
+    return folder
+
+
+def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clip_folder(clips / "one", 1)
+    clip_folder(clips / "broken", 3)
+    (clips / "broken/000001.jpg").write_bytes(b"no picture")
+    clip_folder(clips / "wide", 2, width=96, height=40)
+    (clips / "empty").mkdir()
+    (clips / "film.mp4").write_bytes(b"no film")
+    frames = tmp_path / "frames.json"
+    done = secondlook("video", "frames", clips, "--out", frames)
+    assert done.code == 0, done.err
+    rejects = pd.read_csv(tmp_path / "frames.rejects.csv")
+    assert sorted(zip(rejects["clip"], rejects["reason"], strict=True)) == [
+        ("broken", "unreadable_image"),
+        ("film", "unreadable_clip"),
+    ]
+    small = json.dumps({"width": 64, "height": 48})
+    assert secondlook("video", "motion", frames, "--out", tmp_path / "motion", "--options", small).code == 0
+    grouped = secondlook("video", "group", frames, "--motion", tmp_path / "motion", "--out", tmp_path / "moving.json")
+    assert grouped.code == 0, grouped.err
+    found = {clip.clip: clip for clip in records.read(tmp_path / "moving.json")}
+    assert [len(found[name].frames) for name in ("one", "broken", "wide", "empty", "film")] == [1, 2, 2, 0, 0]
+    assert found["one"].found == [[]], "one frame has no motion"
+    nothing = ClipLabels("still", found["one"].frames, [[]])
+    records.write(tmp_path / "still.json", [nothing], {})
+    refused = secondlook("video", "train", tmp_path / "still.json", "--out", tmp_path / "train",
+                         "--options", json.dumps({"round": ROUND, "network": NETWORK}))  # fmt: skip
+    assert (refused.code, "none of 1 frames has an object to learn from" in refused.err) == (1, True)
+    shutil.rmtree(clips)
+    clips.mkdir()
+    absent = secondlook("video", "frames", clips, "--out", frames)
+    assert (absent.code, "holds no clip" in absent.err) == (2, True)
+
+
+def test_frames_of_a_film_and_of_a_list(secondlook: Command, tmp_path: Path) -> None:
+    film = cv2.VideoWriter(str(tmp_path / "clips.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(7):
+        film.write(np.full((48, 64, 3), 30 * number, np.uint8))
+    film.release()
+    (tmp_path / "films").mkdir()
+    (tmp_path / "clips.avi").rename(tmp_path / "films/street.avi")
+    stride = ("--options", "{stride: 3}")
+    assert secondlook("video", "frames", tmp_path / "films", "--out", tmp_path / "a.json", *stride).code == 0
+    (street,) = records.read(tmp_path / "a.json")
+    assert [frame.number for frame in street.frames] == [0, 3, 6]
+    assert all(Path(frame.path).is_file() for frame in street.frames)
+
+    clip_folder(tmp_path / "waymo/train/segment-1", 6)
+    (tmp_path / "files.txt").write_text("train/segment-1 4\ntrain/segment-1 1\n", encoding="utf-8")
+    listed = ("--listed", tmp_path / "files.txt", "--out", tmp_path / "b.json")
+    assert secondlook("video", "frames", tmp_path / "waymo", *listed).code == 0
+    (segment,) = records.read(tmp_path / "b.json")
+    assert (segment.clip, [frame.number for frame in segment.frames]) == ("train_segment-1", [1, 4])
+    (tmp_path / "files.txt").write_text("train/segment-1 four\n", encoding="utf-8")
+    refused = secondlook("video", "frames", tmp_path / "waymo", *listed)
+    assert (refused.code, "files.txt:1: must be `clip frame`" in refused.err) == (1, True)
+
+
+def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> None:
+    clip_folder(tmp_path / "clips/a", 1, width=256, height=192)
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    moving = np.zeros((48, 64), np.float32)
+    moving[10:30, 20:45] = 0.9
+    (tmp_path / "npz/a").mkdir(parents=True)
+    depth, inv_k = np.full((48, 64), 0.3, np.float32), np.eye(4, dtype=np.float32)
+    inv_k[:2] = 0  # every ray is (0, 0, 1): range is depth
+    np.savez(tmp_path / "npz/a/000000.npz", mot_mask=moving, depth=depth, inv_K=inv_k)
+    told = json.dumps({"source": "dynamo", "depth": "dynamo", "folder": str(tmp_path / "npz")})
+    motion = ("--out", tmp_path / "motion", "--options", told)
+    assert secondlook("video", "motion", tmp_path / "frames.json", *motion).code == 0
+    grouped = ("--motion", tmp_path / "motion", "--out", tmp_path / "moving.json")
+    assert secondlook("video", "group", tmp_path / "frames.json", *grouped).code == 0
+    (clip,) = records.read(tmp_path / "moving.json")
+    (one,) = clip.found[0]
+    assert one.box_xywh == (80, 40, 100, 80), "four times the map"
+    assert decode(one.mask).shape == (48, 64)
+    (tmp_path / "npz/a/000000.npz").write_bytes(b"no npz")
+    refused = secondlook("video", "motion", tmp_path / "frames.json", *motion)
+    assert (refused.code, "is no npz of Dynamo-Depth" in refused.err) == (1, True)
