@@ -287,23 +287,40 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert (other.code, "does not fit the detector" in other.err) == (1, True)
 
 
-def test_boxes_become_instances_that_labelers_can_name(secondlook: Command, drawn: Path, tmp_path: Path) -> None:
-    path = labelled(drawn, tmp_path)
+def test_a_clip_goes_from_frames_to_relabelled_objects(secondlook: Command, tmp_path: Path) -> None:
+    draw_clips(tmp_path / "clips", tmp_path / "truth", ClipScenes(clips=10, frames=4))
+    path = labelled(tmp_path, tmp_path)
     assert secondlook("video", "boxes", path, "--out", tmp_path / "boxes.json").code == 0
     task = {
         "dataset": {"format": "coco", "path": str(tmp_path / "boxes.json"), "images": "/"},
         "classes": ["car", "person", "truck"],
+        "reference": {"own_fraction": 0.5},
+        "rehearsal": {"wrong_fraction": 0.3},
     }
     (tmp_path / "named.yaml").write_text(json.dumps(task), encoding="utf-8")
-    done = secondlook("ingest", "--task", tmp_path / "named.yaml", "--out", tmp_path / "instances.parquet")
-    assert done.code == 0, done.err
-    rows = read_rows(tmp_path / "instances.parquet")
-    assert len(rows) == sum(len(row) for clip in records.read(path) for row in clip.found)
-    about = [dict(row["attributes"]) for row in rows]
-    assert all(one["track_id"].isdecimal() for one in about)
-    assert {row["given"] for row in rows} <= {"car", "person", "truck"}
-    cropped = secondlook("crop", tmp_path / "instances.parquet", "--out", tmp_path / "crops.parquet")
-    assert cropped.code == 0, cropped.err
+    instances, reference = tmp_path / "instances.parquet", tmp_path / "reference.parquet"
+    read = secondlook("ingest", "--task", tmp_path / "named.yaml", "--out", instances, "--reference", reference)
+    assert read.code == 0, read.err
+    rows = read_rows(instances)
+    assert len(rows) + len(read_rows(reference)) == sum(len(row) for clip in records.read(path) for row in clip.found)
+    assert all(dict(row["attributes"])["track_id"].isdecimal() for row in rows)
+
+    crops, trusted = tmp_path / "crops.parquet", tmp_path / "trusted.parquet"
+    assert secondlook("crop", instances, "--out", crops).code == 0
+    assert secondlook("crop", reference, "--out", trusted, "--options", "{near_duplicate_bits: null}").code == 0
+    how = {"model": "test_resnet", "pretrained": False, "input_px": 32, "epochs": 20, "learning_rate": 3e-3}
+    trained = secondlook("train", trusted, "--out", tmp_path / "net", "--options", json.dumps(how))
+    assert trained.code == 0, trained.err
+    votes = ("--options", "{kind: classifier, classifier: net}", "--source", tmp_path / "net", "--name", "net")
+    assert secondlook("label", crops, *votes, "--out", tmp_path / "votes.parquet").code == 0
+    told = ("--votes", tmp_path / "votes.parquet", "--options", "{use_given: false, accept: 0}")
+    merged = secondlook("consensus", "--instances", instances, *told, "--out", tmp_path / "consensus.parquet")
+    assert merged.code == 0, merged.err
+    truth = {row["instance_id"]: (row["truth"], row["given"]) for row in rows}
+    labels = {row["instance_id"]: row["label"] for row in read_rows(tmp_path / "consensus.parquet")}
+    before = sum(true != given for true, given in truth.values())
+    after = sum(labels[name] != true for name, (true, _) in truth.items())
+    assert after < before / 2, (before, after)
 
 
 def clip_folder(folder: Path, frames: int, **size: int) -> Path:
