@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,27 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from conftest import Command, read_rows, write_picture
+from secondlook.errors import DataError, UsageError
+from secondlook.video import detector
 from secondlook.video import labels as records
+from secondlook.video.flow import flow_source
 from secondlook.video.group import cluster, dbscan, masks_of
 from secondlook.video.labels import ClipLabels, Found, Frame, box_of, decode, encode
 from secondlook.video.merge import merge
 from secondlook.video.motion import Motion
+from secondlook.video.motion import read as read_motion
 from secondlook.video.samples import Sample, mask_at, prepared
 from secondlook.video.scenes import draw_clips
 from secondlook.video.tracks import with_tracks
-from secondlook.video_options import ClipScenes, GroupOptions, MergeOptions, RoundOptions, TrackOptions
+from secondlook.video_options import (
+    ClipScenes,
+    DetectorOptions,
+    GroupOptions,
+    MergeOptions,
+    MotionOptions,
+    RoundOptions,
+    TrackOptions,
+)
 
 PUBLISHED = GroupOptions()
 NETWORK = {
@@ -408,3 +422,103 @@ def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> No
     (tmp_path / "npz/a/000000.npz").write_bytes(b"no npz")
     refused = secondlook("video", "motion", tmp_path / "frames.json", *motion)
     assert (refused.code, "is no npz of Dynamo-Depth" in refused.err) == (1, True)
+
+
+# --- networks that are loaded --------------------------------------------------------------------------------------
+
+
+def two_frames() -> list[np.ndarray]:
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8), (192, 128))
+    moved = np.roll(texture, 4, axis=1)
+    return [texture, moved]
+
+
+def test_flow_of_raft_comes_from_a_file_of_weights(tmp_path: Path) -> None:
+    import torch
+    from torchvision.models.optical_flow import raft_small
+
+    torch.manual_seed(0)
+    torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
+    options = MotionOptions(source="raft", raft_weights=str(tmp_path / "raft.pth"), device="cpu")
+    flow = flow_source(options)(*(picture[:124] for picture in two_frames()))
+    assert (flow.shape, flow.dtype, bool(np.isfinite(flow).all())) == ((124, 192, 2), np.float32, True)
+    with pytest.raises(DataError, match="its weights cannot be had"):
+        flow_source(options.model_copy(update={"raft_weights": str(tmp_path / "none.pth")}))
+
+
+def test_flow_of_dis_sees_a_shift() -> None:
+    flow = flow_source(MotionOptions())(*two_frames())
+    assert np.median(flow[20:-20, 20:-20], axis=(0, 1)) == pytest.approx([4, 0], abs=0.2)
+
+
+def test_depth_of_a_model_is_positive_and_as_large_as_the_frames(secondlook: Command, tmp_path: Path) -> None:
+    import torch
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
+
+    torch.manual_seed(0)
+    body = Dinov2Config(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14,
+        out_features=["stage1", "stage2", "stage2", "stage2"][:2], reshape_hidden_states=False,
+    )  # fmt: skip
+    body.out_indices = [1, 2]
+    config = DepthAnythingConfig(
+        backbone_config=body, reassemble_hidden_size=24, neck_hidden_sizes=[8, 16], reassemble_factors=[2, 1],
+        fusion_hidden_size=8, head_hidden_size=8, patch_size=14,
+    )  # fmt: skip
+    DepthAnythingForDepthEstimation(config).save_pretrained(tmp_path / "depth")
+    DPTImageProcessor(size={"height": 56, "width": 56}, ensure_multiple_of=14).save_pretrained(tmp_path / "depth")
+    clip_folder(tmp_path / "clips/a", 2)
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    told = json.dumps({"depth": "model", "depth_model": str(tmp_path / "depth"), "width": 64, "height": 48})
+    done = secondlook("video", "motion", tmp_path / "frames.json", "--out", tmp_path / "motion", "--options", told)
+    assert done.code == 0, done.err
+    motion = read_motion(tmp_path / "motion/a.safetensors")
+    assert (motion.depth.shape, motion.depth_unit) == ((2, 48, 64), "relative")
+    assert motion.depth.min() > 0
+
+
+def test_a_detector_starts_from_moco(tmp_path: Path) -> None:
+    import torch
+    from torchvision.models import resnet50
+
+    torch.manual_seed(1)
+    state = {f"module.encoder_q.{name}": value for name, value in resnet50(weights=None).state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "moco.pth.tar")
+    options = DetectorOptions(weights=str(tmp_path / "moco.pth.tar"))
+    model = detector.build(options)
+    name = "layer3.0.conv1.weight"
+    assert torch.equal(model.backbone.body.state_dict()[name], state[f"module.encoder_q.{name}"])
+    learns = {key.split(".")[0] for key, value in model.backbone.body.named_parameters() if value.requires_grad}
+    assert learns == {"layer2", "layer3", "layer4"}, "the stem and the first stage stay as they are"
+    assert model.rpn.anchor_generator.sizes == ((32,), (64,), (128,), (256,), (512,))
+    torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
+    with pytest.raises(DataError, match="it is not the checkpoint of a ResNet-50"):
+        detector.build(options)
+    with pytest.raises(UsageError, match="needs `weights`"):
+        detector.build(DetectorOptions())
+
+
+def test_two_processes_share_each_batch(drawn: Path, tmp_path: Path) -> None:
+    path = labelled(drawn, tmp_path)
+    told = json.dumps(
+        {
+            "round": {**ROUND, "epochs": 1, "frames_per_epoch": 5, "processes": 2},
+            "network": {**NETWORK, "device": "cpu"},
+        }
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "secondlook",
+        "video",
+        "train",
+        str(path),
+        "--out",
+        str(tmp_path / "two"),
+        "--options",
+        told,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(pd.read_csv(tmp_path / "two/metrics.csv")) == 1
+    assert (tmp_path / "two/weights.safetensors").is_file()

@@ -100,7 +100,8 @@ def _epoch(
     chance = np.random.default_rng([seed, epoch])
     torch.manual_seed(int(chance.integers(0, 2**31)) + members.rank)
     order = chance.choice(len(samples), options.frames_per_epoch, replace=len(samples) < options.frames_per_epoch)
-    starts = range(0, len(order), options.batch_size)
+    whole = len(order) - len(order) % options.batch_size if members.size > 1 else len(order)  # all have a part of each
+    starts = range(0, whole, options.batch_size)
     mixed = device.type == "cuda" and inference.pick_precision(network.precision, device) == torch.bfloat16
     for part in learner.optimiser.param_groups:
         part["lr"] = options.learning_rate * 0.5 ** (epoch // options.halve_every)
