@@ -33,7 +33,7 @@ test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought u
 	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py -k the_demo_killed & demo=$$!; \
 	pytest tests/slurm/test_slurm.py -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
 
-test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about eight minutes)
+test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about nine minutes)
 	SECONDLOOK_PAPER=1 pytest tests/paper
 
 test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
@@ -75,7 +75,7 @@ lock: $(VENV)/.uv ## compile the lock files from pyproject.toml
 	  pyproject.toml --extra dev -c $(LOCK) -o $(DEV_LOCK)
 
 clean: ## remove results, logs and the environment
-	rm -rf results logs data/demo_signs .snakemake $(VENV)
+	rm -rf results logs data/demo_signs data/video_demo .snakemake $(VENV)
 
 # A killed set-up leaves no stamp, so the next one starts from nothing.
 $(VENV)/.uv:

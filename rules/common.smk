@@ -1,5 +1,6 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
+from secondlook.config import as_options
 from secondlook.errors import UsageError
 from secondlook.workflow import (
     CLASSIFIER_FILES,
@@ -10,7 +11,6 @@ from secondlook.workflow import (
     asked,
     growing,
     learned_files,
-    options,
 )
 from secondlook.video_run import LABELS as VIDEO_LABELS
 from secondlook.video_run import TABLES as VIDEO_TABLES
@@ -22,7 +22,7 @@ try:
 except UsageError as error:
     raise WorkflowError(str(error)) from error
 
-MISSING = RUN.missing()
+MISSING = RUN.data.missing()
 
 
 wildcard_constraints:

@@ -1,6 +1,6 @@
 rule export:
     input:
-        data=lambda wildcards: RUN.inputs(
+        data=lambda wildcards: RUN.data.inputs(
             wildcards.task, RUN.export_source(wildcards.task, wildcards.format)
         ),
         instances=f"{RESULTS}/ingest/instances.parquet",

@@ -2,8 +2,8 @@
 rule ingest:
     input:
         task=lambda wildcards: RUN.task_files[wildcards.task],
-        data=lambda wildcards: RUN.inputs(
-            wildcards.task, RUN.annotation_files(wildcards.task)
+        data=lambda wildcards: RUN.data.inputs(
+            wildcards.task, RUN.data.annotation_files(wildcards.task)
         ),
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",

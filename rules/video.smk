@@ -25,7 +25,7 @@ if VIDEO.options.scenes is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
-            options=options(VIDEO.options.scenes),
+            options=as_options(VIDEO.options.scenes),
         message:
             "video: draw clips"
         shell:
@@ -51,7 +51,7 @@ rule video_frames:
         listed=["--listed", VIDEO.options.listed] if VIDEO.options.listed else [],
         part=lambda wildcards: int(wildcards.clips),
         parts=VIDEO.options.parts,
-        options=options(VIDEO.options.frames),
+        options=as_options(VIDEO.options.frames),
     message:
         "video: list the frames of part {wildcards.clips}"
     shell:
@@ -79,7 +79,7 @@ rule video_motion:
         truth=lambda wildcards, input: [
             part for path in input.truth for part in ("--truth", path)
         ],
-        options=options(VIDEO.options.motion),
+        options=as_options(VIDEO.options.motion),
     message:
         "video: what moves in part {wildcards.clips}"
     shell:
@@ -103,7 +103,7 @@ rule video_group:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        options=options(VIDEO.options.group),
+        options=as_options(VIDEO.options.group),
     message:
         "video: group what moves in part {wildcards.clips} (L0)"
     shell:
@@ -130,6 +130,10 @@ rule video_train:
         runtime=lambda wildcards, attempt: attempt
         * VIDEO.resources(wildcards.round).runtime,
         gpu=lambda wildcards: VIDEO.resources(wildcards.round).gpus,
+        gpu_model=lambda wildcards: RUN.gpu_model(VIDEO.resources(wildcards.round)),
+        constraint=lambda wildcards: RUN.gpu_constraint(
+            VIDEO.resources(wildcards.round)
+        ),
     params:
         folder=subpath(output.weights, parent=True),
         options=lambda wildcards: VIDEO.training(wildcards.round),
@@ -158,10 +162,14 @@ rule video_predict:
         * VIDEO.resources(wildcards.round).mem_mb,
         runtime=growing(240),
         gpu=lambda wildcards: VIDEO.resources(wildcards.round).gpus,
+        gpu_model=lambda wildcards: RUN.gpu_model(VIDEO.resources(wildcards.round)),
+        constraint=lambda wildcards: RUN.gpu_constraint(
+            VIDEO.resources(wildcards.round)
+        ),
     params:
         folder=subpath(input.weights, parent=True),
         score=lambda wildcards: VIDEO.score(wildcards.round),
-        options=options(VIDEO.options.detector),
+        options=as_options(VIDEO.options.detector),
     message:
         "video: what the round {wildcards.round} sees in part {wildcards.clips}"
     shell:
@@ -188,7 +196,7 @@ rule video_merge:
     params:
         large=VIDEO.options.rounds.large.score,
         small=VIDEO.options.rounds.small.score,
-        options=options(VIDEO.options.merge),
+        options=as_options(VIDEO.options.merge),
     message:
         "video: merge large and small of part {wildcards.clips} (L2)"
     shell:
@@ -212,7 +220,7 @@ rule video_boxes:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        options=options(VIDEO.options.tracks),
+        options=as_options(VIDEO.options.tracks),
     message:
         "video: boxes and their tracks"
     shell:

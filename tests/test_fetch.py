@@ -967,7 +967,7 @@ def ingest_inputs() -> list[str]:
 
     content, _ = yamlfile.load(Path("config.yaml"))
     run = Run.of(content)
-    return run.inputs("signs", run.annotation_files("signs"))
+    return run.data.inputs("signs", run.data.annotation_files("signs"))
 
 
 @pytest.mark.usefixtures("project")

@@ -74,6 +74,6 @@ def _missing(run: Run, name: str, task: Task) -> Iterator[tuple[str, str]]:
     for dataset in (task.dataset, *task.reference.sources):
         for path in (dataset.path, dataset.truth, dataset.images):
             if path is not None and not Path(path).exists():
-                fetched = [entry for entry in task.fetch if path in run.brought(entry, name)]
+                fetched = [entry for entry in task.fetch if path in run.data.brought(entry, name)]
                 bring = f"`secondlook fetch {' '.join(fetched)}` brings it" if fetched else dataset.obtain
                 yield path, bring or f"place the data there, or correct the path in {run.task_files[name]}"

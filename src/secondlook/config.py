@@ -1,10 +1,11 @@
 """`config.yaml`: every key, its default and its check. The comments in `config.yaml` are the manual."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from secondlook import yamlfile
@@ -523,6 +524,11 @@ def _trained(config: Config) -> set[str]:
 def load_config(path: Path) -> Config:
     """Read and check a config file."""
     return yamlfile.parse(Config, path)
+
+
+def as_options(model: BaseModel) -> str:
+    """Return settings as the JSON that `--options` takes; it stands in `params`, so a change reruns its rule."""
+    return json.dumps(model.model_dump(exclude={"resources"}), sort_keys=True)
 
 
 def parse_options(

@@ -1,15 +1,12 @@
 """What the rules ask about a run: paths, parts and options. Pure values; nothing here imports a stage."""
 
 import inspect
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from secondlook.config import (
     NAME,
@@ -20,11 +17,12 @@ from secondlook.config import (
     LearnedOptions,
     View,
     VlmOptions,
+    as_options,
 )
 from secondlook.errors import UsageError
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.resources import Resources
-from secondlook.sources import is_within, marker_path
+from secondlook.run_data import RunData
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import KeyPath, load, validate
 
@@ -121,6 +119,11 @@ class Run:
         return isinstance(self.paper, Paper) and task in self.paper.tasks
 
     @cached_property
+    def data(self) -> RunData:
+        """What the tasks need on disk."""
+        return RunData(self.tasks, self.config.fetch, self.config.results)
+
+    @cached_property
     def configs(self) -> list[Config]:
         """The config, and that of the paper where there is one."""
         return [self.config, *([self.paper.config] if isinstance(self.paper, Paper) else [])]
@@ -131,12 +134,12 @@ class Run:
 
     def settings(self, section: str) -> Answer:
         """Return the function with which a rule asks for a section of the config as options of a command."""
-        texts = {task: options(getattr(self.config_of(task), section)) for task in self.tasks}
+        texts = {task: as_options(getattr(self.config_of(task), section)) for task in self.tasks}
         return _answer(lambda wildcards: texts[wildcards.task], "wildcards")
 
     def options_of(self, wildcard: str) -> Answer:
         """Return the function with which a rule asks for the options of the model that a wildcard names."""
-        return _answer(lambda wildcards: options(self._model(wildcard, wildcards)), "wildcards")
+        return _answer(lambda wildcards: as_options(self._model(wildcard, wildcards)), "wildcards")
 
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
@@ -171,83 +174,6 @@ class Run:
     def instances(self, task: str, part: str) -> list[str]:
         """Return the files of instances of a job."""
         return [f"{self.folder(task)}/ingest/shards/{shard}.parquet" for shard in self.shards_of(part)]
-
-    def annotation_files(self, task: str) -> list[str]:
-        """Return what `ingest` reads: annotations, truth, reference sources."""
-        spec = self.tasks[task]
-        datasets = [spec.dataset, *spec.reference.sources]
-        paths = [path for dataset in datasets for path in (dataset.path, dataset.truth)]
-        return [path for path in paths if path is not None]
-
-    def data_paths(self, task: str) -> list[str]:
-        """Return all that a task needs on disk: what `ingest` reads, and the images."""
-        spec = self.tasks[task]
-        pictures = [dataset.images for dataset in [spec.dataset, *spec.reference.sources] if dataset.images]
-        return [*self.annotation_files(task), *pictures]
-
-    def fetch_markers(self, task: str) -> list[str]:
-        """Return the markers that `ingest` waits for: of what was fetched, and of what is missing and can be fetched.
-
-        Data placed by hand is there without a marker, and is taken as it is.
-        """
-        missing = [path for path in self.data_paths(task) if not Path(path).exists()]
-        return [self.marker(name) for name in self.tasks[task].fetch if self._is_used(name, task, missing)]
-
-    def _is_used(self, name: str, task: str, missing: list[str]) -> bool:
-        if Path(self.marker(name)).exists():
-            return True
-        return any(path in missing for path in self.brought(name, task))
-
-    def brought(self, name: str, task: str) -> list[str]:
-        """Return the paths of a task that an entry brings; when it names none of them, those in the entry's folder."""
-        paths = self.data_paths(task)
-        brought = [path for path in paths if self.brings(name, path)]
-        return brought or [path for path in paths if is_within(path, self.config.fetch.sources[name].to)]
-
-    def brings(self, name: str, path: str) -> bool:
-        """Tell whether an entry under `fetch.sources` brings a file or folder."""
-        return self.config.fetch.sources[name].covers(name, path)
-
-    def marker(self, name: str) -> str:
-        """Return the file that stands when an entry under `fetch.sources` is complete."""
-        return str(marker_path(name, self.config.fetch.sources[name]))
-
-    def inputs(self, task: str, paths: Iterable[str]) -> list[str]:
-        """Return what a rule that reads `paths` waits for: markers, and each path that no marker stands for.
-
-        The same before and after the fetch: an input that comes and goes would run everything again. Data that only a
-        person can bring, and that is not there, is waited for by the name of a file that never comes.
-        """
-        markers = self.fetch_markers(task)
-        used = [name for name in self.tasks[task].fetch if self.marker(name) in markers]
-        brought = {path for name in used for path in self.brought(name, task)}
-        absent = {path: name for name, path in self.to_obtain(task).items() if path not in brought}
-        there = [path for path in paths if path not in brought and path not in absent]
-        return [*markers, *there, *(f"{self.config.results}/missing/{name}" for name in absent.values())]
-
-    def to_obtain(self, task: str) -> dict[str, str]:
-        """Return what is not there and only a person can bring: its path, by a name without slashes."""
-        found = [path for path, _ in self._by_hand(task) if not Path(path).exists()]
-        return {re.sub(r"[^A-Za-z0-9_.-]+", "_", path): path for path in found}
-
-    def missing(self) -> dict[str, str]:
-        """Return a sentence on each thing that only a person can bring, by the same name, for all tasks."""
-        how = {path: text for task in self.tasks for path, text in self._by_hand(task)}
-        absent = {name: path for task in self.tasks for name, path in self.to_obtain(task).items()}
-        return {name: f"{path} is not there: {how[path]}" for name, path in absent.items()}
-
-    def _by_hand(self, task: str) -> Iterator[tuple[str, str]]:
-        """Yield the paths of datasets that come with a sentence on how to obtain them, and the sentence."""
-        spec = self.tasks[task]
-        for dataset in [spec.dataset, *spec.reference.sources]:
-            for path in (dataset.path, dataset.truth, dataset.images):
-                if path is not None and dataset.obtain is not None:
-                    yield path, dataset.obtain
-
-    def fetch_options(self, name: str) -> str:
-        """Return one entry and how to fetch it, as the options of `secondlook fetch`."""
-        fetch = self.config.fetch
-        return options(fetch.model_copy(update={"sources": {name: fetch.sources[name]}}))
 
     def final_files(self, task: str) -> list[str]:
         """Return the files that a finished task has."""
@@ -313,7 +239,7 @@ class Run:
     def protocol(self, task: str) -> list[str]:
         """Return the published scoring of a task as an option of a command, nothing where it has none."""
         protocol = self.tasks[task].protocol
-        return [] if protocol is None else ["--protocol", options(protocol)]
+        return [] if protocol is None else ["--protocol", as_options(protocol)]
 
     def vote_options(self, task: str) -> list[str]:
         """Return the vote folders as options of a command."""
@@ -385,7 +311,7 @@ class Run:
     def label_arguments(self, task: str, labeler: str) -> list[str]:
         """Return what `secondlook label` is told about a labeler."""
         spec, source = self.config_of(task).labelers[labeler], self.source_of(task, labeler)
-        arguments = ["--options", options(spec), *(["--source", source] if source else [])]
+        arguments = ["--options", as_options(spec), *(["--source", source] if source else [])]
         if isinstance(spec, VlmOptions):
             prompt = self.prompt_of(task, spec.view)
             arguments += ["--prompt", prompt] if prompt else []
@@ -402,7 +328,7 @@ class Run:
         spec = self.config_of(task).encoders[encoder]
         if spec.trained is not None:
             spec = spec.model_copy(update={"model": f"{self.folder(task)}/train/{spec.trained}", "trained": None})
-        return options(spec)
+        return as_options(spec)
 
     def encoder_files(self, task: str, encoder: str) -> list[str]:
         """Return the file that stands for an encoder that is trained here."""
@@ -487,7 +413,7 @@ class Run:
         """Return the number of jobs of each stage of a task."""
         parts, labelers = self.config.shards // self.config.shards_per_job, self.tasks[task].labelers
         encoders = {self.encoder_of(task, labeler) for labeler in labelers} - {None}
-        fetches = sum(not Path(marker).exists() for marker in self.fetch_markers(task))
+        fetches = sum(not Path(marker).exists() for marker in self.data.fetch_markers(task))
         return {
             **({"fetch": fetches} if fetches else {}),
             **{"ingest": 1, "split": -(-self.config.shards // SPLIT_AT_ONCE), "crop": parts + 1},
@@ -522,7 +448,7 @@ class Run:
         config = self.config
         scoring = PAPER if self.is_of_paper(task) else None
         found = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
-        return options(found)
+        return as_options(found)
 
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
@@ -576,11 +502,6 @@ def learned_files(kind: str) -> tuple[str, ...]:
 def reads_images(labeler: VlmOptions) -> bool:
     """Tell whether a VLM is shown more than the stored crops: the whole image, or a margin around the object."""
     return labeler.view == "box" or labeler.margin is not None
-
-
-def options(model: BaseModel) -> str:
-    """Return settings as the JSON that `--options` takes; it stands in `params`, so a change reruns its rule."""
-    return json.dumps(model.model_dump(exclude={"resources"}), sort_keys=True)
 
 
 def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError | None:

@@ -1,6 +1,6 @@
 """`snakemake paper` from end to end: four datasets in their true formats, every labeler a tiny checkpoint of its kind.
 
-Eight minutes on two cores, nearly all of them the start of PyTorch in some hundred and fifty jobs: `make test-paper`.
+Nine minutes on two cores, nearly all of them the start of PyTorch in some hundred and fifty jobs: `make test-paper`.
 """
 
 import os
