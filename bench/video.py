@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips, truth = Path(folder) / "clips", Path(folder) / "truth"
         draw_clips(clips, truth, ClipScenes(clips=asked.clips))
-        listed, _ = frames.extract(frames.clips_in(clips, None), Path(folder) / "frames", FrameOptions())
+        listed, _ = frames.extract(frames.clips_in(clips, None), Path(folder) / "frames", FrameOptions(stride=1))
         known = read_all(sorted(truth.glob("*.json")))
         print("motion   threshold  recall moving  precision  standing found")
         for source, threshold in (("truth", 0.1), ("flow", 0.1), ("flow", 0.5)):

@@ -43,6 +43,7 @@ NETWORK = {
     "backbone": "small", "start": "scratch", "channels": 16, "min_px": 64, "max_px": 128,
     "anchors_px": [8, 16, 24, 32, 48], "proposals": 30, "roi_samples": 8,
 }  # fmt: skip
+EVERY = ("--options", "{stride: 1}")  # frame of a clip
 ROUND = {"epochs": 2, "frames_per_epoch": 4, "batch_size": 2, "learning_rate": 1e-3, "jitter": [0.5, 1.0]}
 
 
@@ -240,7 +241,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_first_labels_of_drawn_clips_are_what_moves(secondlook: Command, drawn: Path, tmp_path: Path) -> None:
     frames = tmp_path / "frames.json"
-    assert secondlook("video", "frames", drawn / "clips", "--out", frames).code == 0
+    assert secondlook("video", "frames", drawn / "clips", "--out", frames, *EVERY).code == 0
     given = ("--truth", drawn / "truth", "--options", "{depth: truth}")
     assert secondlook("video", "motion", frames, "--out", tmp_path / "motion", *given).code == 0
     grouped = ("--motion", tmp_path / "motion", "--out", tmp_path / "moving.json", "--options", "{threshold: 0.5}")
@@ -290,7 +291,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
     frames = tmp_path / "frames.json"
-    secondlook("video", "frames", drawn / "clips", "--out", frames)
+    secondlook("video", "frames", drawn / "clips", "--out", frames, *EVERY)
     seen = ("--weights", tmp_path / "whole", "--score", "0", "--options", json.dumps(NETWORK), "--name", "mobile")
     predicted = secondlook("video", "predict", frames, *seen, "--out", tmp_path / "mobile.json")
     assert predicted.code == 0, predicted.err
@@ -352,7 +353,7 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
     (clips / "empty").mkdir()
     (clips / "film.mp4").write_bytes(b"no film")
     frames = tmp_path / "frames.json"
-    done = secondlook("video", "frames", clips, "--out", frames)
+    done = secondlook("video", "frames", clips, "--out", frames, *EVERY)
     assert done.code == 0, done.err
     rejects = pd.read_csv(tmp_path / "frames.rejects.csv")
     assert sorted(zip(rejects["clip"], rejects["reason"], strict=True)) == [
@@ -373,7 +374,7 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
     assert (refused.code, "none of 1 frames has an object to learn from" in refused.err) == (1, True)
     shutil.rmtree(clips)
     clips.mkdir()
-    absent = secondlook("video", "frames", clips, "--out", frames)
+    absent = secondlook("video", "frames", clips, "--out", frames, *EVERY)
     assert (absent.code, "holds no clip" in absent.err) == (2, True)
 
 
@@ -403,7 +404,7 @@ def test_frames_of_a_film_and_of_a_list(secondlook: Command, tmp_path: Path) -> 
 
 def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> None:
     clip_folder(tmp_path / "clips/a", 1, width=256, height=192)
-    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
     moving = np.zeros((48, 64), np.float32)
     moving[10:30, 20:45] = 0.9
     (tmp_path / "npz/a").mkdir(parents=True)
@@ -468,7 +469,7 @@ def test_depth_of_a_model_is_positive_and_as_large_as_the_frames(secondlook: Com
     DepthAnythingForDepthEstimation(config).save_pretrained(tmp_path / "depth")
     DPTImageProcessor(size={"height": 56, "width": 56}, ensure_multiple_of=14).save_pretrained(tmp_path / "depth")
     clip_folder(tmp_path / "clips/a", 2)
-    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
     told = json.dumps({"depth": "model", "depth_model": str(tmp_path / "depth"), "width": 64, "height": 48})
     done = secondlook("video", "motion", tmp_path / "frames.json", "--out", tmp_path / "motion", "--options", told)
     assert done.code == 0, done.err

@@ -25,7 +25,7 @@ def check_all(config: Path) -> str:
     lines = [f"{config}: sound"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
-    return "\n".join([*lines, *_describe_paper(run)])
+    return "\n".join([*lines, *_describe_paper(run), *_describe_video(run.config)])
 
 
 def _describe_paper(run: Run) -> list[str]:
@@ -44,6 +44,19 @@ def _describe_paper(run: Run) -> list[str]:
         else "its data is there"
     )
     return [f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers, {jobs} jobs; {data}"]
+
+
+def _describe_video(config: Config) -> list[str]:
+    video = config.video
+    if "video" not in config.model_fields_set:
+        return []
+    if video.scenes is not None:
+        return [f"`snakemake video`: draws {video.scenes.clips} clips into {video.clips}"]
+    missing = [
+        path for path in (video.clips, video.listed, video.truth) if path is not None and not Path(path).exists()
+    ]
+    what = f"missing: {', '.join(missing)}" if missing else f"clips of {video.clips}"
+    return [f"`snakemake video`: {what}"]
 
 
 def _collect(complaints: list[str], config: Path) -> Config | None:

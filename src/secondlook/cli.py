@@ -403,7 +403,7 @@ def report(
 
 @app.command()
 def paper(
-    tasks: Annotated[list[Path], typer.Argument(help="Results folders, e.g. results/paper/mapillary_signs.")],
+    tasks: Annotated[list[Path], typer.Argument(help="Results folders of tasks: results/paper/TASK ...")],
     out: Annotated[Path, typer.Option("--out", help="Folder for tables, figures and paper.html.")],
     published: Annotated[
         Path | None, typer.Option(help="CSV of published figures to stand beside; see docs/paper.md.")

@@ -26,9 +26,9 @@ class ClipScenes(Strict):
 
 
 class FrameOptions(Strict):
-    """Which frames of a clip are taken: every `stride`-th, at most `most` of them."""
+    """Which frames of a clip are taken: every `stride`-th, at most `most` of them; of a list all that it names."""
 
-    stride: int = Field(1, ge=1)
+    stride: int = Field(2, ge=1)
     most: int | None = Field(None, ge=1)
     quality: int = Field(95, ge=1, le=100)
 

@@ -78,6 +78,7 @@ def _of_video(source: Path, folder: Path, options: FrameOptions) -> Iterator[Fra
 
 
 def _of_folder(source: Path, options: FrameOptions, numbers: list[int] | None) -> Iterator[Frame | dict[str, str]]:
+    stride = 1 if numbers is not None else options.stride
     if numbers is not None:
         paths = [source / f"{number:06d}.jpg" for number in numbers]
     elif source.is_dir():
@@ -85,7 +86,7 @@ def _of_folder(source: Path, options: FrameOptions, numbers: list[int] | None) -
         numbers = list(range(len(paths)))
     else:
         raise DataError(f"{source}: there is no such clip.")
-    chosen = list(zip(numbers, paths, strict=True))[:: options.stride][: options.most]
+    chosen = list(zip(numbers, paths, strict=True))[::stride][: options.most]
     for number, path in chosen:
         try:
             pixels = images.read_rgb(path)
