@@ -32,6 +32,7 @@ MODELS: list[type[BaseModel]] = [
     config.ScratchVlm,
     config.PrototypeOptions,
     config.NeighbourOptions,
+    config.ZeroShotOptions,
     config.ClassifierLabelerOptions,
     config.VlmOptions,
     config.ServerOptions,

@@ -102,7 +102,7 @@ def tiny_two_towers(folder: Path, kind: str) -> Path:
     return _save(getattr(transformers, f"{kind}Model")(config), folder)
 
 
-def tiny_open_clip(folder: Path) -> Path:
+def tiny_open_clip(folder: Path, *, vocabulary: int = 50, context: int = 8) -> Path:
     """Write a CLIP of the open_clip library as a folder for `local-dir:`."""
     import open_clip
     import torch
@@ -112,7 +112,7 @@ def tiny_open_clip(folder: Path) -> Path:
     model = {
         "embed_dim": 16,
         "vision_cfg": {"image_size": SIDE, "layers": 2, "width": 24, "head_width": 12, "patch_size": 14},
-        "text_cfg": {"context_length": 8, "vocab_size": 50, "width": 24, "heads": 2, "layers": 1},
+        "text_cfg": {"context_length": context, "vocab_size": vocabulary, "width": 24, "heads": 2, "layers": 1},
     }
     clip = open_clip.CLIP(**{**model, "vision_cfg": open_clip.CLIPVisionCfg(**model["vision_cfg"])})
     folder.mkdir(parents=True)

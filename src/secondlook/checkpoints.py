@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook.errors import DataError
+from secondlook.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +35,35 @@ def timm_input(model: "nn.Module") -> tuple[int, tuple[float, ...], tuple[float,
 
     data = resolve_model_data_config(model)
     return int(data["input_size"][-1]), tuple(data["mean"]), tuple(data["std"])
+
+
+def open_clip_source(name: str) -> str:
+    """Return how open_clip names a model given as NAME/TAG, `hf-hub:ID` or a local folder, without its tag."""
+    if Path(name).is_dir():
+        return f"local-dir:{name}"
+    return name if ":" in name else name.partition("/")[0]
+
+
+def create_open_clip(name: str, input_px: int | None) -> Any:
+    """Return an open_clip model with its weights, for images of `input_px` where that is not what it was made for."""
+    try:
+        import open_clip
+    except ImportError as error:
+        raise missing_package("open_clip") from error
+    source = open_clip_source(name)
+    tag = "" if ":" in source else name.partition("/")[2]
+    if not tag and ":" not in source:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(source)[:5])
+        raise UsageError(f"{name}: name the weights too, as NAME/TAG (tags: {tags or 'none, the model is not known'}).")
+    try:
+        return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
+    except load_errors() as error:
+        raise DataError(fetch_hint(name, error)) from error
+
+
+def missing_package(name: str) -> UsageError:
+    """Return what to say when an optional library is not there."""
+    return UsageError(f"{name} is not installed; run `pip install 'secondlook[encoders]'`.")
 
 
 def folder_arguments(name: str) -> dict[str, Any]:

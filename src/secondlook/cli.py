@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import secondlook
-from secondlook import cli_video
+from secondlook import cli_retrieve, cli_video
 from secondlook.errors import DataError, UsageError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_video.app, name="video")
+app.add_typer(cli_retrieve.app, name="retrieve")
 
 Options = Annotated[
     str | None,

@@ -291,6 +291,25 @@ class ProbeOptions(Strict):
     resources: Resources = Resources()
 
 
+class ZeroShotOptions(Strict):
+    """CLIP or SigLIP by the names of the classes alone; its encoder has `pooling: head`.
+
+    A template has `{}` for the name; with `aliases` the other wordings of a class count like it.
+    """
+
+    kind: Literal["clip_zeroshot"]
+    encoder: Name
+    family: str | None = None
+    templates: list[Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]] = Field(
+        ["a photo of a {}.", "a cropped photo of a {}.", "a {} on a road."], min_length=1
+    )
+    aliases: bool = False
+    temperature: float = Field(0.01, gt=0)
+    min_margin: Fraction = 0.0
+    device: Device = "auto"
+    resources: Resources = Resources()
+
+
 class ClassifierLabelerOptions(Strict):
     """A classifier trained here (`classifier`) or elsewhere (`weights`: a .pth file or a folder)."""
 
@@ -377,7 +396,7 @@ class VlmOptions(Strict):
 
 LearnedOptions = PrototypeOptions | ProbeOptions  # labelers that learn from reference embeddings before they vote
 LabelerOptions = Annotated[
-    PrototypeOptions | NeighbourOptions | ProbeOptions | ClassifierLabelerOptions | VlmOptions,
+    PrototypeOptions | NeighbourOptions | ProbeOptions | ZeroShotOptions | ClassifierLabelerOptions | VlmOptions,
     Field(discriminator="kind"),
 ]
 

@@ -17,6 +17,7 @@ from secondlook.config import (
     LearnedOptions,
     View,
     VlmOptions,
+    ZeroShotOptions,
     as_options,
 )
 from secondlook.errors import UsageError
@@ -263,7 +264,7 @@ class Run:
     def source_of(self, task: str, labeler: str) -> str:
         """Return what a labeler learned from: reference embeddings, a model trained here, or a file made elsewhere.
 
-        Empty for a VLM that was trained elsewhere.
+        Empty for a model that was trained elsewhere and learns nothing here.
         """
         spec = self.config_of(task).labelers[labeler]
         if isinstance(spec, VlmOptions):
@@ -272,6 +273,8 @@ class Run:
             return spec.weights or f"{self.folder(task)}/train/{spec.classifier}"
         if isinstance(spec, LearnedOptions):
             return f"{self.folder(task)}/train/{labeler}"
+        if isinstance(spec, ZeroShotOptions):
+            return ""
         return self.reference_vectors(task, spec.encoder)
 
     def learned_from(self, task: str, labeler: str) -> str:

@@ -91,8 +91,3 @@ def pool_tokens(tokens: "torch.Tensor", pooling: str, prefix_tokens: int) -> "to
     if prefix_tokens == 0:
         raise UsageError("pooling `cls` is asked for, but this encoder has no CLS token; use `mean` or `head`.")
     return tokens[:, 0]
-
-
-def missing_package(name: str) -> UsageError:
-    """Return what to say when an optional library is not there."""
-    return UsageError(f"{name} is not installed; run `pip install 'secondlook[encoders]'`.")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.checkpoints import missing_package
 from secondlook.config import EncoderOptions
-from secondlook.embed.encoder import Preprocessing, missing_package
+from secondlook.embed.encoder import Preprocessing
 from secondlook.errors import DataError, UsageError
 
 if TYPE_CHECKING:

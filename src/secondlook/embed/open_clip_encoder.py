@@ -1,13 +1,12 @@
 """Encoders of the open_clip library: the image side of its CLIP models."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
-from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
+from secondlook.checkpoints import create_open_clip, folder_revision
 from secondlook.config import EncoderOptions
-from secondlook.embed.encoder import Preprocessing, TorchEncoder, missing_package, module_of
-from secondlook.errors import DataError, UsageError
+from secondlook.embed.encoder import Preprocessing, TorchEncoder, module_of
+from secondlook.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +18,7 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     `mean` is the mean of the tokens that the image side hands out, where it does.
     """
     name = str(options.model)
-    model = create(name, options.input_px)
+    model = create_open_clip(name, options.input_px)
     visual = model.visual
     side = visual.image_size[0] if isinstance(visual.image_size, tuple) else int(visual.image_size)
     preprocessing = Preprocessing(side, tuple(visual.image_mean), tuple(visual.image_std)).overridden(options)
@@ -34,21 +33,3 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
 
     visual.to(device, dtype=inference.pick_precision(options.precision, device))
     return TorchEncoder(module_of(visual, features), preprocessing, folder_revision(name))
-
-
-def create(name: str, input_px: int | None) -> Any:
-    """Return an open_clip model with its weights, for images of `input_px` where that is not what it was made for."""
-    try:
-        import open_clip
-    except ImportError as error:
-        raise missing_package("open_clip") from error
-    source, _, tag = name.partition("/") if ":" not in name else (name, "", "")
-    if Path(name).is_dir():
-        source, tag = f"local-dir:{name}", ""
-    elif not tag and ":" not in name:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(source)[:5])
-        raise UsageError(f"{name}: name the weights too, as NAME/TAG (tags: {tags or 'none, the model is not known'}).")
-    try:
-        return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
-    except load_errors() as error:
-        raise DataError(fetch_hint(name, error)) from error

@@ -4,7 +4,8 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from secondlook.embed.encoder import TorchEncoder, missing_package
+from secondlook.checkpoints import missing_package
+from secondlook.embed.encoder import TorchEncoder
 from secondlook.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import progress
-from secondlook.checkpoints import create_timm, fetch_hint, load_errors
+from secondlook.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
 from secondlook.config import EncoderOptions, VlmOptions
 from secondlook.errors import DataError
 from secondlook.workflow import Run
@@ -89,9 +89,7 @@ def _bring_timm(checkpoint: Checkpoint) -> None:
 
 
 def _bring_open_clip(checkpoint: Checkpoint) -> None:
-    from secondlook.embed.open_clip_encoder import create
-
-    create(checkpoint.name, None)
+    create_open_clip(checkpoint.name, None)
 
 
 _BRING: dict[str, Callable[[Checkpoint], None]] = {

@@ -14,6 +14,7 @@ from secondlook.config import (
     ProbeOptions,
     PrototypeOptions,
     VlmOptions,
+    ZeroShotOptions,
 )
 from secondlook.errors import UsageError
 from secondlook.label.ballot import Ballot, to_rows
@@ -113,8 +114,11 @@ def _known_revision(voter: Voter, options: VlmOptions) -> str | None:
 
 def cast_ballot(voter: Voter, objects: Path, load: Callable[[], Any], taxonomy: Taxonomy, threads: int) -> Ballot:
     """Return the ballot of one labeler; each kind is one file beside this one."""
-    from secondlook.label import classifier, neighbours, probe, prototype
+    from secondlook.label import classifier, neighbours, probe, prototype, zero_shot
 
+    if isinstance(voter.options, ZeroShotOptions):
+        inference.make_deterministic(0, threads)
+        return zero_shot.vote(objects, voter.options, taxonomy)
     source = voter.learned_from
     match voter.options:
         case PrototypeOptions() as options:

@@ -1,0 +1,101 @@
+"""Crops of a task by words: the nearest vectors to those of texts, exactly, as a table and a contact sheet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from secondlook import crops, features, files, images, inference, pages, records, search, words
+from secondlook.errors import DataError
+
+SHEET_PX = 160
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The objects of a task in the order of their ids, and their vectors (objects, dimensions) of unit length."""
+
+    instance_ids: NDArray[np.str_]
+    vectors: NDArray[np.float32]
+    encoder: dict[str, Any]
+
+
+def find(results: Path, encoder: str, texts: Sequence[str], k: int, device: str) -> pd.DataFrame:
+    """Return the `k` nearest objects to each text: text, rank, score (cosine), instance_id, shard, image_path, given.
+
+    Equal scores stand in the order of ids. Raises DataError when the task has no vectors of that encoder.
+    """
+    gallery = load_gallery(results / "embed" / encoder)
+    place = inference.pick_device(device)
+    asked = words.encode(gallery.encoder, texts, place)
+    if asked.shape[1] != gallery.vectors.shape[1]:
+        raise DataError(
+            f"{results / 'embed' / encoder}: its vectors are not as long as those of the texts; embed again."
+        )
+    scores, places = search.nearest(asked, gallery.vectors, k, place)
+    found = pd.DataFrame(
+        {
+            "text": np.repeat(np.array(texts, dtype=object), places.shape[1]),
+            "rank": np.tile(np.arange(1, places.shape[1] + 1), len(texts)),
+            "score": scores.ravel(),
+            "instance_id": gallery.instance_ids[places.ravel()],
+        }
+    )
+    columns = ["instance_id", "shard", "image_path", "given"]
+    known = records.read_columns(results / "ingest" / "instances.parquet", records.INSTANCE, columns)
+    return found.merge(pd.DataFrame(known), on="instance_id", how="left", validate="m:1")
+
+
+def load_gallery(folder: Path) -> Gallery:
+    """Read the vectors of all shards of a task."""
+    paths = records.part_files([folder], None) if folder.is_dir() else []
+    if not paths:
+        raise DataError(f"{folder}: holds no vectors; name a labeler on this encoder in the task and run Snakemake.")
+    made_by = records.made_by(paths[0])
+    ids, vectors = [], []
+    for path in paths:
+        if records.made_by(path).get("revision") != made_by.get("revision"):
+            raise DataError(f"{path}: was made by another model than {paths[0]}; embed both again.")
+        if not pq.read_metadata(path).num_rows:
+            continue
+        part = features.load(path, records.taxonomy_of(path))
+        ids.append(part.instance_ids)
+        vectors.append(part.vectors)
+    if not ids:
+        raise DataError(f"{folder}: holds no object.")
+    every, order = np.concatenate(ids), np.argsort(np.concatenate(ids), kind="stable")
+    return Gallery(every[order], features.to_unit(np.concatenate(vectors)[order]), made_by.get("options", {}))
+
+
+def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:
+    """Write the crops that were found as one page, text by text."""
+    encoded = crops.load(results / "crop", found["shard"].tolist(), found["instance_id"].tolist())
+    rows = [
+        {
+            **row,
+            "address": _address(encoded[row["instance_id"]]),
+            "given": "" if pd.isna(row["given"]) else row["given"],
+        }
+        for row in found.to_dict("records")
+        if row["instance_id"] in encoded
+    ]
+    by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(found["text"])}
+    files.write_text(out, pages.render(_HERE, {"task": results.name, "texts": by_text}))
+
+
+def _address(encoded: bytes) -> str:
+    picture = images.decode_rgb(encoded)
+    width, height = images.size_within(picture.shape[1], picture.shape[0], SHEET_PX)
+    return images.data_address(images.encode(images.scale(picture, width, height), "jpeg", quality=85))
+
+
+def as_text(found: pd.DataFrame) -> str:
+    """Return the table as text for a terminal."""
+    columns = ["text", "rank", "score", "given", "instance_id", "image_path"]
+    return str(found[columns].fillna("").to_string(index=False, float_format="%.4f"))

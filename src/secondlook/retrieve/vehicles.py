@@ -1,0 +1,68 @@
+"""Vehicle phrases of the track: colour, brand and type, of which training labels name some and queries all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+COLOURS = ("black", "blue", "brown", "green", "grey", "orange", "pink", "purple", "red", "white", "yellow")
+TYPES = ("Bus", "Microbus", "Minivan", "SUV", "Sedan", "Truck")
+BRANDS = (
+    *("Audi", "BAOJUN", "BESTUNE", "BMW", "BYD", "Balong Heavy Truck", "Bentley", "Benz", "Buick", "Cadillac"),
+    *("Chana", "Chery", "Chevrolet", "China-Moto", "Citroen", "Dongfeng", "FAW", "FORLAND", "FOTON", "Ford"),
+    *("Geely", "Golden Dragon", "GreatWall", "HAFEI", "Haima", "Honda", "Hongyan", "Hyundai", "Infiniti", "Isuzu"),
+    *("Iveco", "JAC", "JMC", "Jeep", "Jinbei", "KINGLONG", "Karma", "Kia", "LEOPAARD", "Landrover"),
+    *("Lexus", "Luxgen", "MORRIS-GARAGE", "Mazda", "Mini", "Mitsubishi", "Nissan", "OPEL", "PEUGEOT", "Porsche"),
+    *("ROEWE", "SGMW", "SKODA", "Shacman", "Shuanghuan", "Soueast", "Style", "Subaru", "Suzuki", "Toyota"),
+    *("Volkswagen", "Volvo", "XIALI", "Yutong", "ZXAUTO"),
+)
+_ARTICLES = ("This is a ", "This is an ", "A ", "An ")
+_BY_LENGTH = sorted((tuple(brand.split()) for brand in BRANDS), key=len, reverse=True)
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """What a phrase names of a vehicle; None where it says nothing."""
+
+    colour: str | None = None
+    brand: str | None = None
+    type: str | None = None
+
+    @property
+    def phrase(self) -> str:
+        """The phrase without article and full stop: colour, brand, type."""
+        return " ".join(filter(None, (self.colour, self.brand, self.type)))
+
+    @property
+    def form(self) -> str:
+        """Which of the three it names."""
+        named = [name for name in ("colour", "brand", "type") if getattr(self, name) is not None]
+        return "+".join(named)
+
+
+def bare(phrase: str) -> str:
+    """Return a phrase without space around it, without an article before it and one full stop after it."""
+    text = phrase.strip().removesuffix(".")
+    article = next((one for one in _ARTICLES if text.startswith(one)), "")
+    return text.removeprefix(article)
+
+
+def parse_vehicle(phrase: str) -> Vehicle:
+    """Read a phrase: whole words only, brands longest first.
+
+    So "Minivan" is no Mini, and "Balong Heavy Truck" names no type. Raises ValueError with the first word that has no
+    place in it.
+    """
+    words = bare(phrase).split()
+    colour = words.pop(0) if words and words[0] in COLOURS else None
+    brand = _brand_at(words)
+    words = words[len(brand.split()) :] if brand else words
+    kind = words.pop(0) if words and words[0] in TYPES else None
+    if words:
+        raise ValueError(f"`{words[0]}` is no colour, brand or type at its place")
+    if colour is None and brand is None and kind is None:
+        raise ValueError("the phrase names nothing")
+    return Vehicle(colour, brand, kind)
+
+
+def _brand_at(words: Sequence[str]) -> str | None:
+    found = next((brand for brand in _BY_LENGTH if tuple(words[: len(brand)]) == brand), None)
+    return " ".join(found) if found else None

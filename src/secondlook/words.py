@@ -1,0 +1,73 @@
+"""Texts as vectors, by the text side of the model whose image side made the vectors of crops."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source
+from secondlook.errors import DataError, UsageError
+from secondlook.features import to_unit
+
+if TYPE_CHECKING:
+    import torch
+
+Vectors = NDArray[np.float32]  # (texts, dimensions), unit length
+BATCH = 256
+
+
+def encode(encoder: Mapping[str, Any], texts: Sequence[str], device: "torch.device") -> Vectors:
+    """Return unit vectors of texts; `encoder` is what the metadata of embeddings say under `options`.
+
+    Raises UsageError for encoders that know no words, and for vectors that are not those of images beside texts.
+    """
+    kind, name = str(encoder.get("kind")), str(encoder.get("model"))
+    if kind not in {"transformers", "open_clip"} or encoder.get("pooling") != "head":
+        raise UsageError(
+            f"{name}: these vectors cannot be compared with words; embed with CLIP or SigLIP "
+            "(`kind: transformers` or `open_clip`) and `pooling: head`."
+        )
+    of_batch = _transformers(name, encoder, device) if kind == "transformers" else _open_clip(name, device)
+    parts = [of_batch(list(texts[start : start + BATCH])) for start in range(0, len(texts), BATCH)]
+    return to_unit(np.concatenate(parts).astype(np.float32))
+
+
+def _transformers(name: str, encoder: Mapping[str, Any], device: "torch.device") -> Any:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    how = {"revision": encoder.get("revision"), "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **how)
+        model = AutoModel.from_pretrained(name, **how).eval().to(device)
+    except load_errors() as error:
+        raise DataError(fetch_hint(name, error)) from error
+    if not hasattr(model, "get_text_features"):
+        raise UsageError(f"{name}: has no text side; embed with CLIP or SigLIP.")
+    longest = int(model.config.text_config.max_position_embeddings)
+
+    def of_batch(texts: list[str]) -> Vectors:
+        # SigLIP was trained on texts filled up to their full length; to CLIP it makes no difference
+        told = tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
+        with torch.inference_mode():
+            found = model.get_text_features(**told.to(device))
+        vectors = getattr(found, "pooler_output", found)
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    return of_batch
+
+
+def _open_clip(name: str, device: "torch.device") -> Any:
+    import open_clip
+    import torch
+
+    model = create_open_clip(name, None).eval().to(device)
+    tokenizer = open_clip.get_tokenizer(open_clip_source(name))
+
+    def of_batch(texts: list[str]) -> Vectors:
+        with torch.inference_mode():
+            found = model.encode_text(tokenizer(texts).to(device))
+        return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
+
+    return of_batch
