@@ -13,12 +13,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.cluster import dbscan as density_clusters
 
+from full_grid import full_grid
 from secondlook.video import evaluate, frames, motion
 from secondlook.video.group import dbscan, group, range_of
 from secondlook.video.labels import ClipLabels, read_all
@@ -84,33 +81,12 @@ def _race(moved: list[Motion], count: int) -> tuple[float, float]:
         started = perf_counter()
         fast = dbscan(moving, range_of(one.depth[number], one.inv_K[number]), options)
         between = perf_counter()
-        slow = _full_grid(moving, range_of(one.depth[number], one.inv_K[number]), options)
+        slow = full_grid(moving, range_of(one.depth[number], one.inv_K[number]), options)
         ended = perf_counter()
         assert (fast == slow).all(), "both must say the same"
         ours.append(between - started)
         theirs.append(ended - between)
     return median(theirs) / median(ours), median(ours)
-
-
-def _full_grid(moving: NDArray[np.bool_], ranges: NDArray[np.float32], options: GroupOptions) -> NDArray[np.int64]:
-    height, width = moving.shape
-    index = np.arange(height * width).reshape(height, width)
-    reach = range(-(options.window // 2), options.window - options.window // 2)
-    starts, ends, apart = [], [], []
-    for down in reach:
-        for right in reach:
-            own = (slice(max(0, -down), height - max(0, down)), slice(max(0, -right), width - max(0, right)))
-            other = (slice(max(0, down), height - max(0, -down)), slice(max(0, right), width - max(0, -right)))
-            both = moving[own] & moving[other]
-            starts.append(index[own][both])
-            ends.append(index[other][both])
-            apart.append(np.abs(ranges[own].astype(float) - ranges[other].astype(float))[both])
-    first, second, length = (np.concatenate(part) for part in (starts, ends, apart))
-    order = np.lexsort((second, length, first))
-    pointer = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=height * width))])
-    matrix = sparse.csr_matrix((length[order], second[order], pointer), shape=(height * width,) * 2)
-    _, found = density_clusters(matrix, eps=options.eps, min_samples=options.min_samples, metric="precomputed")
-    return np.asarray(found, dtype=np.int64).reshape(height, width)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 
 from conftest import Command, read_rows, write_picture
+from full_grid import full_grid
 from secondlook.errors import DataError, UsageError
 from secondlook.video import detector
 from secondlook.video import labels as records
@@ -90,33 +90,6 @@ def test_the_side_filter(extent: int, objects: int) -> None:
     moving, ranges = field()
     moving[10 : 10 + extent, 10:40] = True
     assert count(moving, ranges, min_samples=20) == objects
-
-
-def full_grid(moving: np.ndarray, ranges: np.ndarray, options: GroupOptions) -> np.ndarray:
-    """Cluster as the definition says: every pixel of the grid in one sparse matrix, by scikit-learn."""
-    from sklearn.cluster import dbscan as reference
-
-    height, width = moving.shape
-    index = np.arange(height * width).reshape(height, width)
-    reach = range(-(options.window // 2), options.window - options.window // 2)
-    starts, ends, apart = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0)]
-    for down in reach:
-        for right in reach:
-            top, bottom = max(0, -down), min(height, height - down)
-            left, end = max(0, -right), min(width, width - right)
-            if top < bottom and left < end:
-                own = (slice(top, bottom), slice(left, end))
-                other = (slice(top + down, bottom + down), slice(left + right, end + right))
-                both = moving[own] & moving[other]
-                starts.append(index[own][both])
-                ends.append(index[other][both])
-                apart.append(np.abs(ranges[own].astype(float) - ranges[other].astype(float))[both])
-    first, second, length = (np.concatenate(part) for part in (starts, ends, apart))
-    order = np.lexsort((second, length, first))
-    pointer = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=height * width))])
-    matrix = sparse.csr_matrix((length[order], second[order], pointer), shape=(height * width,) * 2)
-    _, found = reference(matrix, eps=options.eps, min_samples=options.min_samples, metric="precomputed")
-    return found.reshape(height, width)
 
 
 @settings(max_examples=40, deadline=None)
