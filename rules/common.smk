@@ -1,17 +1,15 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
+from secondlook.answers import asked, growing
 from secondlook.config import as_options
 from secondlook.errors import UsageError
-from secondlook.workflow import (
+from secondlook.outputs import (
     CLASSIFIER_FILES,
-    DEMO,
     EXPORT_FILES,
     TABLES,
-    Run,
-    asked,
-    growing,
     learned_files,
 )
+from secondlook.workflow import DEMO, Run
 from secondlook.video_run import LABELS as VIDEO_LABELS
 from secondlook.video_run import TABLES as VIDEO_TABLES
 from secondlook.video_run import VideoRun

@@ -22,7 +22,7 @@ from secondlook.evaluate.calibration import EDGES, bins, cross_fitted
 from secondlook.evaluate.intervals import Draws, Statistic, shares
 from secondlook.evaluate.scores import Answers, compare_all
 from secondlook.label_errors import suspect
-from secondlook.workflow import SCORING_TABLES, TABLES
+from secondlook.outputs import SCORING_TABLES, TABLES
 
 pytestmark = pytest.mark.filterwarnings("error")
 

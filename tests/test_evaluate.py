@@ -12,7 +12,7 @@ from conftest import Command, Result
 from make_records import Rows, write_decisions, write_instances, write_votes
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.scores import Answers, Scores, score_all
-from secondlook.workflow import TABLES
+from secondlook.outputs import TABLES
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -1,13 +1,13 @@
 """What the rules ask about a run: paths, parts and options. Pure values; nothing here imports a stage."""
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from secondlook.answers import Answer, answer
 from secondlook.config import (
     NAME,
     ClassifierLabelerOptions,
@@ -21,40 +21,16 @@ from secondlook.config import (
     as_options,
 )
 from secondlook.errors import UsageError
+from secondlook.outputs import EXPORT_COPIES, EXPORT_FILES, SCORING_TABLES, TABLES, paper_outputs
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.resources import Resources
 from secondlook.run_data import RunData
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import KeyPath, load, validate
 
-Answer = Callable[..., Any]
-
 DEMO = "demo_signs"
 REFERENCE = "reference"
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
-SCORING_TABLES = (
-    *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
-    *("scoring_per_class.csv", "scoring_confusion.csv"),
-)
-TABLES = (
-    *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
-    *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
-    *SCORING_TABLES,
-)
-EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
-EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
-CLASSIFIER_FILES = (
-    *("model.safetensors", "config.json", "labels.json"),
-    *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
-)
-PROTOTYPE_FILES = (
-    *("prototype.safetensors", "labels.json", "metrics.csv"),
-    *("coverage.csv", "coverage.svg", "sources.csv"),
-)
-PROBE_FILES = (
-    *("probe.safetensors", "labels.json", "metrics.csv"),
-    *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
-)
 # where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
 _SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
 _ABOUT = "labels.json"  # written last, with the digest of the weights: it changes whenever what was trained does
@@ -136,11 +112,11 @@ class Run:
     def settings(self, section: str) -> Answer:
         """Return the function with which a rule asks for a section of the config as options of a command."""
         texts = {task: as_options(getattr(self.config_of(task), section)) for task in self.tasks}
-        return _answer(lambda wildcards: texts[wildcards.task], "wildcards")
+        return answer(lambda wildcards: texts[wildcards.task], "wildcards")
 
     def options_of(self, wildcard: str) -> Answer:
         """Return the function with which a rule asks for the options of the model that a wildcard names."""
-        return _answer(lambda wildcards: as_options(self._model(wildcard, wildcards)), "wildcards")
+        return answer(lambda wildcards: as_options(self._model(wildcard, wildcards)), "wildcards")
 
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
@@ -358,7 +334,7 @@ class Run:
 
     def cpus(self, wildcard: str) -> Answer:
         """Return the function with which a rule asks for the threads of the model that a wildcard names."""
-        return _answer(lambda wildcards: self._resources(wildcard, wildcards).cpus, "wildcards")
+        return answer(lambda wildcards: self._resources(wildcard, wildcards).cpus, "wildcards")
 
     def needs(self, what: str) -> dict[str, Answer]:
         """Return the resources of a rule, each as the function that asks for it: those of the model in a wildcard.
@@ -371,11 +347,11 @@ class Run:
             return self._resources(what, wildcards)
 
         asked = {
-            "mem_mb": _answer(lambda wildcards, attempt: attempt * needed(wildcards).mem_mb, "wildcards", "attempt"),
-            "runtime": _answer(lambda wildcards, attempt: attempt * needed(wildcards).runtime, "wildcards", "attempt"),
-            "gpu": _answer(lambda wildcards: needed(wildcards).gpus, "wildcards"),
-            "gpu_model": _answer(lambda wildcards: self.gpu_model(needed(wildcards)), "wildcards"),
-            "constraint": _answer(lambda wildcards: self.gpu_constraint(needed(wildcards)), "wildcards"),
+            "mem_mb": answer(lambda wildcards, attempt: attempt * needed(wildcards).mem_mb, "wildcards", "attempt"),
+            "runtime": answer(lambda wildcards, attempt: attempt * needed(wildcards).runtime, "wildcards", "attempt"),
+            "gpu": answer(lambda wildcards: needed(wildcards).gpus, "wildcards"),
+            "gpu_model": answer(lambda wildcards: self.gpu_model(needed(wildcards)), "wildcards"),
+            "constraint": answer(lambda wildcards: self.gpu_constraint(needed(wildcards)), "wildcards"),
         }
         all_needs = [need for config in self.configs for need in _all_resources(config, what)]
         unused = {
@@ -456,50 +432,6 @@ class Run:
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
-
-
-def paper_outputs(tasks: Sequence[str]) -> list[str]:
-    """Return what `secondlook paper` writes about tasks, as names in its folder; the summary comes last."""
-    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
-    figures = [
-        "accuracy",
-        "scoring",
-        "quirks",
-        *(f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks),
-    ]
-    return [
-        *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
-        "table_pairs.csv",
-        *(f"figures/{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
-        *("paper.html", "summary.json"),
-    ]
-
-
-def asked(method: Callable[..., Any], *wildcards: str) -> Answer:
-    """Return the function with which a rule asks a method of the run, with the wildcards that its parameters name.
-
-    `wildcards` are those to take instead. An answer that is the same for all parts of a task is worked out once.
-    """
-    names = wildcards or tuple(inspect.signature(method).parameters)
-    answer = method if "part" in names else cache(method)
-    return _answer(lambda wildcards: answer(*(getattr(wildcards, name) for name in names)), "wildcards")
-
-
-def growing(amount: int) -> Answer:
-    """Return the function with which a rule asks for `amount` of memory or time, multiplied by the attempt."""
-    return _answer(lambda wildcards, attempt: attempt * amount, "wildcards", "attempt")  # noqa: ARG005
-
-
-def _answer(function: Answer, *parameters: str) -> Answer:
-    # Snakemake looks at the signature of a function for each job and each answer; one that stands there is found faster
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    function.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in parameters])  # type: ignore[attr-defined]
-    return function
-
-
-def learned_files(kind: str) -> tuple[str, ...]:
-    """Return what `secondlook train --kind prototype` or `probe` leaves."""
-    return PROTOTYPE_FILES if kind == "prototype" else PROBE_FILES
 
 
 def reads_images(labeler: VlmOptions) -> bool:

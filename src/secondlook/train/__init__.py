@@ -15,13 +15,13 @@ from secondlook.checkpoints import create_timm, folder_arguments, folder_revisio
 from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
+from secondlook.outputs import CLASSIFIER_FILES
 from secondlook.resume import Resume, forget
 from secondlook.taxonomy import Taxonomy
 from secondlook.train import curves
 from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
 from secondlook.train.loop import Epoch, Split, Trainer, say_best
 from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
-from secondlook.workflow import CLASSIFIER_FILES
 
 if TYPE_CHECKING:
     import torch
