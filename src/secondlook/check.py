@@ -43,7 +43,18 @@ def _describe_paper(run: Run) -> list[str]:
         if absent
         else "its data is there"
     )
-    return [f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers, {jobs} jobs; {data}"]
+    summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers, {jobs} jobs; {data}"
+    return [summary, *_notes(paper, paper.names[0])]
+
+
+def _notes(run: Run, task: str) -> list[str]:
+    """Return what the config says about VLMs of a task, once for those of which it says the same."""
+    said: dict[str, list[str]] = {}
+    for labeler in run.tasks[task].labelers:
+        spec = run.config_of(task).labelers[labeler]
+        if isinstance(spec, VlmOptions) and spec.note:
+            said.setdefault(spec.note, []).append(labeler)
+    return [f"  {', '.join(labelers)}: {note}" for note, labelers in said.items()]
 
 
 def _describe_video(config: Config) -> list[str]:
@@ -73,10 +84,7 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
         f"{run.config.shards} shards",
         "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
     ]
-    specs = {labeler: run.config_of(name).labelers[labeler] for labeler in task.labelers}
-    lines += [
-        f"  {labeler}: {spec.note}" for labeler, spec in specs.items() if isinstance(spec, VlmOptions) and spec.note
-    ]
+    lines += _notes(run, name)
     if name != DEMO:
         lines += [f"  missing: {path}; {hint}" for path, hint in _missing(run, name, task)]
     return lines
