@@ -291,7 +291,8 @@ def test_a_clip_goes_from_frames_to_relabelled_objects(secondlook: Command, tmp_
     assert read.code == 0, read.err
     rows = read_rows(instances)
     assert len(rows) + len(read_rows(reference)) == sum(len(row) for clip in records.read(path) for row in clip.found)
-    assert all(dict(row["attributes"])["track_id"].isdecimal() for row in rows)
+    about = [dict(row["attributes"]) for row in rows]
+    assert all(one["track_id"].isdecimal() and one["clip"].startswith("clip_") for one in about)
 
     crops, trusted = tmp_path / "crops.parquet", tmp_path / "trusted.parquet"
     assert secondlook("crop", instances, "--out", crops).code == 0

@@ -84,7 +84,7 @@ def write(path: Path, clips: Sequence[ClipLabels], made_by: Mapping[str, Any]) -
         for frame, objects in zip(labels.frames, labels.found, strict=True):
             about = {"file_name": frame.path, "width": frame.width, "height": frame.height}
             images.append({"id": len(images) + 1, **about, "clip": labels.clip, "frame": frame.number})
-            annotations += [_annotation(len(images), ids, one) for one in objects]
+            annotations += [_annotation(len(images), labels.clip, ids, one) for one in objects]
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     content = {
@@ -96,8 +96,8 @@ def write(path: Path, clips: Sequence[ClipLabels], made_by: Mapping[str, Any]) -
     files.write_text(path, json.dumps(content) + "\n")
 
 
-def _annotation(image: int, ids: Mapping[str, int], one: Found) -> dict[str, Any]:
-    about = {**one.about, **({"round": one.round} if one.round else {})}
+def _annotation(image: int, clip: str, ids: Mapping[str, int], one: Found) -> dict[str, Any]:
+    about = {**one.about, "clip": clip, **({"round": one.round} if one.round else {})}
     about |= {} if one.track is None else {"track_id": str(one.track)}
     return {
         "id": 0,
@@ -138,7 +138,7 @@ def read_all(paths: Sequence[Path]) -> list[ClipLabels]:
 
 def _found(one: Mapping[str, Any], names: Mapping[int, str]) -> Found:
     about = dict(one.get("attributes", {}))
-    made, track = about.pop("round", ""), about.pop("track_id", None)
+    made, track, _ = about.pop("round", ""), about.pop("track_id", None), about.pop("clip", None)
     x, y, w, h = one["bbox"]
     return Found(
         (float(x), float(y), float(w), float(h)),
