@@ -275,12 +275,15 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert (other.code, "does not fit the detector" in other.err) == (1, True)
 
 
-def test_a_clip_goes_from_frames_to_relabelled_objects(secondlook: Command, tmp_path: Path) -> None:
-    draw_clips(tmp_path / "clips", tmp_path / "truth", ClipScenes(clips=10, frames=4))
-    path = labelled(tmp_path, tmp_path)
+def test_a_clip_goes_from_frames_to_relabelled_objects(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # ids follow from paths, and which images are trusted from ids
+    draw_clips(Path("clips"), Path("truth"), ClipScenes(clips=12, frames=4))
+    path = labelled(Path(), tmp_path)
     assert secondlook("video", "boxes", path, "--out", tmp_path / "boxes.json").code == 0
     task = {
-        "dataset": {"format": "coco", "path": str(tmp_path / "boxes.json"), "images": "/"},
+        "dataset": {"format": "coco", "path": "boxes.json", "images": "."},
         "classes": ["car", "person", "truck"],
         "reference": {"own_fraction": 0.5},
         "rehearsal": {"wrong_fraction": 0.3},
@@ -297,7 +300,7 @@ def test_a_clip_goes_from_frames_to_relabelled_objects(secondlook: Command, tmp_
     crops, trusted = tmp_path / "crops.parquet", tmp_path / "trusted.parquet"
     assert secondlook("crop", instances, "--out", crops).code == 0
     assert secondlook("crop", reference, "--out", trusted, "--options", "{near_duplicate_bits: null}").code == 0
-    how = {"model": "test_resnet", "pretrained": False, "input_px": 32, "epochs": 20, "learning_rate": 3e-3}
+    how = {"model": "test_resnet", "pretrained": False, "input_px": 32, "epochs": 30, "learning_rate": 3e-3}
     trained = secondlook("train", trusted, "--out", tmp_path / "net", "--options", json.dumps(how))
     assert trained.code == 0, trained.err
     votes = ("--options", "{kind: classifier, classifier: net}", "--source", tmp_path / "net", "--name", "net")
