@@ -1,6 +1,9 @@
 # Boxes from unlabeled video (MOD-UV): each round of training starts anew; only labels pass from one to the next.
 VIDEO = VideoRun(RUN.config.video, RUN.config.results)
 OF_VIDEO = VIDEO.folder
+OF_ROUND = RUN.asks_for(
+    lambda wildcards: VIDEO.resources(wildcards.round), VIDEO.all_resources()
+)
 
 
 wildcard_constraints:
@@ -125,15 +128,7 @@ rule video_train:
         "../envs/secondlook.yaml"
     threads: lambda wildcards: VIDEO.resources(wildcards.round).cpus
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * VIDEO.resources(wildcards.round).mem_mb,
-        runtime=lambda wildcards, attempt: attempt
-        * VIDEO.resources(wildcards.round).runtime,
-        gpu=lambda wildcards: VIDEO.resources(wildcards.round).gpus,
-        gpu_model=lambda wildcards: RUN.gpu_model(VIDEO.resources(wildcards.round)),
-        constraint=lambda wildcards: RUN.gpu_constraint(
-            VIDEO.resources(wildcards.round)
-        ),
+        **OF_ROUND,
     params:
         folder=subpath(output.weights, parent=True),
         options=lambda wildcards: VIDEO.training(wildcards.round),
@@ -158,14 +153,7 @@ rule video_predict:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * VIDEO.resources(wildcards.round).mem_mb,
-        runtime=growing(240),
-        gpu=lambda wildcards: VIDEO.resources(wildcards.round).gpus,
-        gpu_model=lambda wildcards: RUN.gpu_model(VIDEO.resources(wildcards.round)),
-        constraint=lambda wildcards: RUN.gpu_constraint(
-            VIDEO.resources(wildcards.round)
-        ),
+        **{**OF_ROUND, "runtime": growing(240)},
     params:
         folder=subpath(input.weights, parent=True),
         score=lambda wildcards: VIDEO.score(wildcards.round),

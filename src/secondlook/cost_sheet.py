@@ -71,15 +71,21 @@ def amount_of(run: Run, task: str) -> Amount:
     """Count the objects of a task from what `ingest` left, else from its annotations where that is cheap."""
     folder = Path(run.folder(task)) / "ingest"
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
+    objects = objects_of(run, task)
     if instances.is_file():
         images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
         trusted = records.count(reference, records.INSTANCE) if reference.is_file() else None
-        return Amount(records.count(instances, records.INSTANCE), len(images), trusted)
-    dataset = run.tasks[task].dataset
+        return Amount(objects, len(images), trusted)
+    return Amount(objects)
+
+
+def objects_of(run: Run, task: str) -> int | None:
+    """Count the objects alone: of what `ingest` left its head says it."""
+    instances, dataset = Path(run.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
+    if instances.is_file():
+        return records.count(instances, records.INSTANCE)
     annotations = Path(dataset.path)
-    if dataset.is_coco_file() and annotations.is_file():
-        return Amount(len(cocofile.read(annotations).annotations))
-    return Amount(None)
+    return len(cocofile.read(annotations).annotations) if dataset.is_coco_file() and annotations.is_file() else None
 
 
 @dataclass(frozen=True)

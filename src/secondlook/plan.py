@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from secondlook.cost_sheet import CROP_BYTES, VOTE_BYTES, amount_of, sheet
+from secondlook.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
 from secondlook.errors import UsageError
 from secondlook.paper_run import PAPER
 from secondlook.workflow import Run
@@ -38,7 +38,7 @@ def _plan(run: Run, name: str) -> list[str]:
     lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards"]
     if jobs > MOST_JOBS:
         lines.append(f"  more than {MOST_JOBS} jobs burden Snakemake; {_way_to_fewer(run, name)}")
-    objects = amount_of(run, name).objects
+    objects = objects_of(run, name)
     if objects is None:
         lines.append("  objects: not known before `ingest`; run again then")
         return lines

@@ -47,6 +47,10 @@ class VideoRun:
         found: Resources = getattr(self.options.rounds, name).resources
         return found
 
+    def all_resources(self) -> list[Resources]:
+        """Return what the trainings of all rounds ask for."""
+        return [self.resources(name) for name in FROM]
+
     def score(self, name: str) -> float:
         """Return the score from which what a detector sees is kept."""
         merged = name in {"large", "small"}

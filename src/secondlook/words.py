@@ -1,6 +1,7 @@
 """Texts as vectors, by the text side of the model whose image side made the vectors of crops."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,16 +29,19 @@ def encode(encoder: Mapping[str, Any], texts: Sequence[str], device: "torch.devi
             f"{name}: these vectors cannot be compared with words; embed with CLIP or SigLIP "
             "(`kind: transformers` or `open_clip`) and `pooling: head`."
         )
-    of_batch = _transformers(name, encoder, device) if kind == "transformers" else _open_clip(name, device)
+    of_batch = (
+        _transformers(name, encoder.get("revision"), device) if kind == "transformers" else _open_clip(name, device)
+    )
     parts = [of_batch(list(texts[start : start + BATCH])) for start in range(0, len(texts), BATCH)]
     return to_unit(np.concatenate(parts).astype(np.float32))
 
 
-def _transformers(name: str, encoder: Mapping[str, Any], device: "torch.device") -> Any:
+@cache  # the shards of a job share it
+def _transformers(name: str, revision: str | None, device: "torch.device") -> Any:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    how = {"revision": encoder.get("revision"), "trust_remote_code": False}
+    how = {"revision": revision, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **how)
         model = AutoModel.from_pretrained(name, **how).eval().to(device)
@@ -58,6 +62,7 @@ def _transformers(name: str, encoder: Mapping[str, Any], device: "torch.device")
     return of_batch
 
 
+@cache
 def _open_clip(name: str, device: "torch.device") -> Any:
     import open_clip
     import torch

@@ -1,7 +1,7 @@
 """What the rules ask about a run: paths, parts and options. Pure values; nothing here imports a stage."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -339,13 +339,16 @@ class Run:
     def needs(self, what: str) -> dict[str, Answer]:
         """Return the resources of a rule, each as the function that asks for it: those of the model in a wildcard.
 
-        `what` is that wildcard, or the section `cutout`. Kinds of GPUs are asked for where the config names any:
-        Snakemake works out each resource of each job.
+        `what` is that wildcard, or the section `cutout`.
         """
+        all_needs = [need for config in self.configs for need in _all_resources(config, what)]
+        return self.asks_for(lambda wildcards: self._resources(what, wildcards), all_needs)
 
-        def needed(wildcards: Any) -> Resources:
-            return self._resources(what, wildcards)
+    def asks_for(self, needed: Callable[[Any], Resources], all_needs: Sequence[Resources]) -> dict[str, Answer]:
+        """Return the resources of a rule whose jobs need what `needed` says of their wildcards.
 
+        Kinds of GPUs are asked for where any of `all_needs` does: Snakemake works out each resource of each job.
+        """
         asked = {
             "mem_mb": answer(lambda wildcards, attempt: attempt * needed(wildcards).mem_mb, "wildcards", "attempt"),
             "runtime": answer(lambda wildcards, attempt: attempt * needed(wildcards).runtime, "wildcards", "attempt"),
@@ -353,7 +356,6 @@ class Run:
             "gpu_model": answer(lambda wildcards: self.gpu_model(needed(wildcards)), "wildcards"),
             "constraint": answer(lambda wildcards: self.gpu_constraint(needed(wildcards)), "wildcards"),
         }
-        all_needs = [need for config in self.configs for need in _all_resources(config, what)]
         unused = {
             "gpu": not any(need.gpus for need in all_needs),
             "gpu_model": not any(map(self.gpu_model, all_needs)),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from secondlook import files, pages, progress
 from secondlook.errors import DataError
 from secondlook.paper import figures
 from secondlook.paper.figures import Figures
-from secondlook.paper.published import load_published
+from secondlook.paper.published import load_published, with_published
 from secondlook.paper.read import Found, read_tasks
 from secondlook.paper.tables import Table, accuracy_table, pairs_table, quirks_table, recall_table, scoring_table
 
@@ -27,8 +28,8 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
     names = [folder.name for folder in tasks]
     if len(set(names)) < len(names):
         raise DataError(f"two of the results folders bear the same name ({', '.join(names)}); give each task once.")
-    found = read_tasks(tasks)
-    known = load_published(published)
+    found, known = read_tasks(tasks), load_published(published)
+    found = replace(found, scoring=with_published(found.scoring, known))
     tables = {
         "accuracy": accuracy_table(found, known),
         "scoring": scoring_table(found, known),
@@ -36,22 +37,24 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
         **{name: recall_table(found, name) for name in names},
     }
     pairs = pairs_table(found)
-    drawn = _draw(found, known, names)
+    drawn = _draw(found, names)
     written = {f"table_{name}.{kind}": text for name, table in tables.items() for kind, text in table.texts().items()}
     for name, text in {**written, "table_pairs.csv": pairs.csv}.items():
         files.write_text(out / name, text)
     for name, figure in drawn.items():
         files.write_text(out / "figures" / f"{name}.svg", figure.svg)
         files.write_bytes(out / "figures" / f"{name}.pdf", figure.pdf)
-    files.write_text(out / "paper.html", pages.render(_HERE, _page(found, known, tables, pairs, drawn)))
-    summary = {"tasks": _headlines(found), "published_figures": len(known), "versions": pages.versions()}
+    headlines = _headlines(found)
+    page = {"headlines": headlines, **_page(found, known, tables, pairs, drawn)}
+    files.write_text(out / "paper.html", pages.render(_HERE, page))
+    summary = {"tasks": headlines, "published_figures": len(known), "versions": pages.versions()}
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     progress.say(f"paper: {out / 'paper.html'}")
 
 
-def _draw(found: Found, known: pd.DataFrame, names: Sequence[str]) -> Figures:
+def _draw(found: Found, names: Sequence[str]) -> Figures:
     return {
-        "accuracy": figures.accuracy(found.scoring, known),
+        "accuracy": figures.accuracy(found.scoring),
         "scoring": figures.scoring(found.scoring),
         "quirks": figures.quirks(found.quirks),
         **{f"recall_{name}": figures.recall(found.per_class, name) for name in names},
@@ -78,7 +81,6 @@ def _page(found: Found, known: pd.DataFrame, tables: dict[str, Table], pairs: Ta
     tasks = list(found.scoring["task"].unique())
     return {
         "tasks": tasks,
-        "headlines": _headlines(found),
         "classes": found.classes(),
         "labelers": found.scoring["labeler"].nunique(),
         "families": list(found.scoring["family"].unique()),

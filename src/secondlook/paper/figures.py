@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from secondlook.paper.published import beside
 from secondlook.paper.read import Found
 from secondlook.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, Drawing, drawing
 
@@ -19,9 +18,8 @@ _PANEL_WIDTH, _ROW_HEIGHT = 4.6, 0.19
 _WHITE_ON = 0.6  # letters are white on cells darker than this
 
 
-def accuracy(scoring: pd.DataFrame, known: pd.DataFrame) -> Drawing:
+def accuracy(scoring: pd.DataFrame) -> Drawing:
     """Draw the sound accuracy of each labeler with its interval, and published figures as diamonds."""
-    whole = pd.concat([scoring, beside(scoring, known)], axis=1)
     colours = _colours(scoring["family"])
 
     def panel(axes: Axes, rows: pd.DataFrame) -> None:
@@ -34,7 +32,7 @@ def accuracy(scoring: pd.DataFrame, known: pd.DataFrame) -> Drawing:
     marks = [Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in colours.items()]
     published = Line2D([], [], marker="D", linestyle="", markerfacecolor="white", markeredgecolor=AMBER)
     published.set_label("published")
-    return _panels(whole, panel, "accuracy, soundly scored", [*marks, published])
+    return _panels(scoring, panel, "accuracy, soundly scored", [*marks, published])
 
 
 def scoring(table: pd.DataFrame) -> Drawing:

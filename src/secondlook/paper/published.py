@@ -35,8 +35,8 @@ def load_published(path: Path | None) -> pd.DataFrame:
     return table.assign(value=value)[COLUMNS]
 
 
-def beside(scoring: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the published value, view, source and certainty for each row of a scoring table; blank where none is.
+def with_published(scoring: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return a scoring table with the published value, view, source and certainty of each row; blank where none is.
 
     A figure whose view is not known stands beside every view of its model, and `published_view` is `not stated`.
     """
@@ -54,4 +54,5 @@ def beside(scoring: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
                 "certainty": found["certainty"] if found else "",
             }
         )
-    return pd.DataFrame(rows, columns=["published", "published_view", "source", "certainty"])
+    columns = ["published", "published_view", "source", "certainty"]
+    return pd.concat([scoring, pd.DataFrame(rows, columns=columns)], axis=1)

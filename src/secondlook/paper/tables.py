@@ -9,7 +9,6 @@ import pandas as pd
 from secondlook import tabular
 from secondlook.pages import known as is_known
 from secondlook.pages import points
-from secondlook.paper.published import beside
 from secondlook.paper.read import Found
 
 _OURS = ["task", "model", "family", "kind", "view", "n", "coverage"]
@@ -41,7 +40,7 @@ class Table:
 
 def accuracy_table(found: Found, known: pd.DataFrame) -> Table:
     """Return one row per model and view, with the sound accuracy on each task and the published figure beside it."""
-    whole = pd.concat([found.scoring, beside(found.scoring, known)], axis=1)
+    whole = found.scoring
     tasks = list(whole["task"].unique())
     rows = []
     for (model, view), own in whole.groupby(["model", "view"], sort=False):
@@ -55,8 +54,7 @@ def accuracy_table(found: Found, known: pd.DataFrame) -> Table:
 
 def scoring_table(found: Found, known: pd.DataFrame) -> Table:
     """Return the published scoring beside the sound one, a row per task, model and view."""
-    whole = pd.concat([found.scoring, beside(found.scoring, known)], axis=1)
-    whole = whole.assign(difference=whole["accuracy"] - whole["paper"])
+    whole = found.scoring.assign(difference=found.scoring["accuracy"] - found.scoring["paper"])
     rows = [
         [
             *(str(row[name]) for name in ("task", "model", "view")),

@@ -1,10 +1,8 @@
 """The steps of the road as commands run them: files in, files out."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
@@ -40,11 +38,8 @@ def check_labels(path: Path, images: Path | None, rejects: Path | None) -> str:
 
 def _write_rejects(path: Path | None, refused: Sequence[Refusal]) -> None:
     if path is not None:
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow([field.name for field in fields(Refusal)])
-        table.writerows(astuple(one) for one in refused)
-        files.write_text(path, text.getvalue())
+        table = pd.DataFrame([asdict(one) for one in refused], columns=[field.name for field in fields(Refusal)])
+        files.write_text(path, tabular.to_csv(table))
 
 
 def gallery_of(place: Path) -> set[str]:

@@ -15,9 +15,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from secondlook.errors import DataError
-from secondlook.video.labels import ClipLabels, Found, Frame
-from secondlook.video.merge import iou
-from secondlook.video.samples import mask_at
+from secondlook.video.labels import ClipLabels, Found, Frame, encode
+from secondlook.video.merge import iou, matched
+from secondlook.video.samples import mask_at, masks_at
 
 FOUND_FROM = 0.5
 KINDS = ("all", "moving", "standing", "small")
@@ -101,21 +101,11 @@ def _hits(frame: Frame, objects: Sequence[Found], true: Sequence[Found]) -> set[
     """Return which true objects were found, the highest overlap first, each box for one of them at most."""
     if not objects or not true:
         return set()
-    first, second = (
-        np.stack([mask_at(one, frame.width, frame.height).ravel().astype(np.bool_) for one in found])
-        for found in (true, objects)
-    )
-    overlap, hits = iou(first, second), set()
-    while overlap.max() >= FOUND_FROM:
-        i, j = (int(place) for place in np.unravel_index(overlap.argmax(), overlap.shape))
-        hits.add(i)
-        overlap[i], overlap[:, j] = 0, 0
-    return hits
+    first, second = (masks_at(found, frame.width, frame.height) for found in (true, objects))
+    return {i for i, _ in matched(iou(first, second), np.nextafter(FOUND_FROM, 0))}
 
 
 def _row(image: int, frame: Frame, one: Found) -> dict[str, Any]:
-    from secondlook.video.labels import encode
-
     mask = mask_at(one, frame.width, frame.height)
     about = {"image_id": image, "category_id": 1, "bbox": list(one.box_xywh), "iscrowd": 0}
     return {

@@ -1,6 +1,7 @@
 """Optical flow between two frames: OpenCV's DIS, which needs no weights, or torchvision's RAFT."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import cv2
@@ -32,6 +33,7 @@ def _dis() -> Flow:
     return flow
 
 
+@cache  # the clips of a job share it
 def _raft(options: MotionOptions) -> Flow:
     """Load RAFT; its weights are a file or, where none is named, those of torchvision."""
     import torch

@@ -22,7 +22,7 @@ def clips_in(folder: Path, listed: Path | None) -> dict[str, Path]:
     """
     if listed is not None:
         names = dict.fromkeys(line.split()[0] for line in _lines(listed))
-        return {name.replace("/", "_"): folder / name for name in names}
+        return {_clip_of(name): folder / name for name in names}
     if not folder.is_dir():
         return {}
     found = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in VIDEOS)
@@ -36,11 +36,12 @@ def extract(
 
     Frames of a video file go into the folder `out`/<clip>; those of a folder stay where they are.
     """
+    numbers = _numbers(listed) if listed is not None else {}
     found, rejects = [], []
     for clip, source in progress.track(clips.items(), total=len(clips), what="clips"):
         frames: list[Frame] = []
         try:
-            for one in _frames(source, out / clip, options, listed):
+            for one in _frames(source, out / clip, options, numbers.get(clip)):
                 if isinstance(one, Frame):
                     frames.append(one)
                 else:
@@ -51,10 +52,10 @@ def extract(
     return found, rejects
 
 
-def _frames(source: Path, folder: Path, options: FrameOptions, listed: Path | None) -> Iterator[Frame | dict[str, str]]:
-    if source.is_file():
-        return _of_video(source, folder, options)
-    return _of_folder(source, options, _numbers(listed, source) if listed is not None else None)
+def _frames(
+    source: Path, folder: Path, options: FrameOptions, numbers: list[int] | None
+) -> Iterator[Frame | dict[str, str]]:
+    return _of_video(source, folder, options) if source.is_file() else _of_folder(source, options, numbers)
 
 
 def _of_video(source: Path, folder: Path, options: FrameOptions) -> Iterator[Frame | dict[str, str]]:
@@ -95,9 +96,17 @@ def _of_folder(source: Path, options: FrameOptions, numbers: list[int] | None) -
             yield {"path": path.as_posix(), "reason": "unreadable_image", "detail": str(error)}
 
 
-def _numbers(listed: Path, source: Path) -> list[int]:
-    wanted = [line.split() for line in _lines(listed)]
-    return sorted(int(number) for name, number in wanted if source.as_posix().endswith(name))
+def _numbers(listed: Path) -> dict[str, list[int]]:
+    """Return the frames that a list names, clip by clip."""
+    found: dict[str, list[int]] = {}
+    for line in _lines(listed):
+        name, number = line.split()
+        found.setdefault(_clip_of(name), []).append(int(number))
+    return {clip: sorted(numbers) for clip, numbers in found.items()}
+
+
+def _clip_of(name: str) -> str:
+    return name.replace("/", "_")
 
 
 def _lines(listed: Path) -> list[str]:

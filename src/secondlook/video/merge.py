@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.video.labels import Found, decode
+from secondlook.video.labels import Found
+from secondlook.video.samples import masks_at
 from secondlook.video_options import MergeOptions
 
 Masks = NDArray[np.bool_]  # (objects, height * width)
@@ -19,16 +20,13 @@ def merge(large: Sequence[Found], small: Sequence[Found], options: MergeOptions)
     highest IoU above `match_iou`, leave the surer of the two, the large one in a tie. Of the rest those stay of which
     less than `across` lies under the others.
     """
-    large, small = ([one for one in found if one.mask["counts"] and decode(one.mask).any()] for found in (large, small))
-    shape = decode((large or small)[0].mask).size if large or small else 1
-    big, little = _masks(large, shape), _masks(small, shape)
-    keep_big, keep_little = (
-        _not_within(big, options.within, larger=True),
-        _not_within(little, options.within, larger=False),
-    )
+    size = next((one.mask["size"] for one in (*large, *small)), [1, 1])
+    big, little = (masks_at(found, size[1], size[0]) for found in (large, small))
+    keep_big = _not_within(big, options.within, larger=True)
+    keep_little = _not_within(little, options.within, larger=False)
     large, big = [large[place] for place in keep_big], big[keep_big]
     small, little = [small[place] for place in keep_little], little[keep_little]
-    pairs = _matched(iou(big, little), options.match_iou)
+    pairs = matched(iou(big, little), options.match_iou)
     wins = {(i, j): (large[i].score or 0.0) >= (small[j].score or 0.0) for i, j in pairs}
     from_large = [i for (i, _), won in wins.items() if won]
     from_small = [j for (_, j), won in wins.items() if not won]
@@ -53,17 +51,11 @@ def iou(first: Masks, second: Masks) -> NDArray[np.float64]:
     return np.asarray(both / np.maximum(union, 1), dtype=np.float64)
 
 
-def _masks(found: Sequence[Found], size: int) -> Masks:
-    masks = np.zeros((len(found), size), dtype=np.bool_)
-    for place, one in enumerate(found):
-        masks[place] = decode(one.mask).ravel()
-    return masks
-
-
 def _not_within(masks: Masks, limit: float, *, larger: bool) -> list[int]:
     """Return which masks are not covered by the union of all larger (or smaller) ones, those that go included."""
     areas = masks.sum(axis=1)
     order = np.argsort(areas, kind="stable")
+    order = order[areas[order] > 0]  # an empty mask is nothing
     keep = []
     for place, number in enumerate(order):
         others = order[place + 1 :] if larger else order[:place]
@@ -77,7 +69,7 @@ def _covered(mask: NDArray[np.bool_], by: NDArray[np.bool_]) -> float:
     return float((mask & by).sum() / mask.sum())
 
 
-def _matched(overlap: NDArray[np.float64], least: float) -> list[tuple[int, int]]:
+def matched(overlap: NDArray[np.float64], least: float) -> list[tuple[int, int]]:
     """Return pairs above `least`, each mask in one at most, the highest overlap first."""
     pairs = []
     left = overlap.copy()

@@ -8,6 +8,7 @@ the next frame, where there is one, and in the notes `depth_unit`: metric, relat
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from secondlook import files, images, inference, progress
 from secondlook.errors import DataError, UsageError
-from secondlook.images import UnreadableImageError
 from secondlook.video.flow import Flow, flow_source
-from secondlook.video.labels import ClipLabels, Frame, decode
+from secondlook.video.labels import ClipLabels, decode
 from secondlook.video.labels import read as read_labels
+from secondlook.video.samples import read_frame
 from secondlook.video_options import MotionOptions
 
 Floats = NDArray[np.float32]
@@ -46,7 +47,7 @@ def compute(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> M
             raise UsageError("Dynamo-Depth gives motion and depth together: set `source: dynamo` and `depth: dynamo`.")
         return _of_dynamo(labels, options)
     known = _truth(labels, options, truth) if "truth" in {options.source, options.depth} else None
-    pictures = [_read(frame, options) for frame in labels.frames]
+    pictures = [images.scale(read_frame(frame), options.width, options.height) for frame in labels.frames]
     depth, unit = _depth(pictures, options, known)
     if known is not None and options.source == "truth":
         probability, flow = known.motion_prob, known.flow
@@ -63,15 +64,20 @@ def from_flow(pictures: Sequence[images.Pixels], flow_of: Flow, options: MotionO
     and back does not end where it began, has no flow to it; hidden in all it counts as still. A clip of one frame has
     no motion.
     """
+
+    @lru_cache(maxsize=4)  # each frame asks for the four flows between it and its neighbours, the next for two of them
+    def between(first: int, second: int) -> Floats:
+        return flow_of(pictures[first], pictures[second])
+
     shape = (len(pictures), options.height, options.width)
     probability, flow = np.zeros(shape, np.float32), np.zeros((*shape, 2), np.float32)
-    for number, picture in enumerate(pictures):
+    for number in range(len(pictures)):
         left = []
         for other in (number - 1, number + 1):
             if 0 <= other < len(pictures):
-                found = flow_of(picture, pictures[other])
+                found, back = between(number, other), between(other, number)
                 rest = np.linalg.norm(found - _of_camera(found, options.ransac_px), axis=-1)
-                left.append(np.where(_is_hidden(found, flow_of(pictures[other], picture)), np.inf, rest))
+                left.append(np.where(_is_hidden(found, back), np.inf, rest))
                 if other > number:
                     flow[number] = found
         if left:
@@ -107,13 +113,6 @@ def _of_camera(flow: Floats, ransac_px: float) -> Floats:
     return np.asarray(moved - grid, dtype=np.float32)
 
 
-def _read(frame: Frame, options: MotionOptions) -> images.Pixels:
-    try:
-        return images.scale(images.read_rgb(Path(frame.path)), options.width, options.height)
-    except (UnreadableImageError, OSError) as error:
-        raise DataError(f"{frame.path}: cannot be read ({error}); run the step `frames` again.") from error
-
-
 def _camera(options: MotionOptions) -> Floats:
     focal = _FOCAL * options.width
     return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]], dtype=np.float32)
@@ -130,24 +129,29 @@ def _depth(pictures: Sequence[images.Pixels], options: MotionOptions, known: Mot
 def _of_model(pictures: Sequence[images.Pixels], options: MotionOptions) -> Floats:
     """Return the depth that a model of transformers sees; it tells how near a pixel is, up to a scale."""
     import torch
-    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-    from secondlook.checkpoints import fetch_hint, load_errors
-
-    device = inference.pick_device(options.device)
-    try:
-        processor = AutoImageProcessor.from_pretrained(options.depth_model)
-        model = AutoModelForDepthEstimation.from_pretrained(options.depth_model).eval().to(device)
-    except load_errors() as error:
-        raise DataError(fetch_hint(options.depth_model, error)) from error
+    processor, model = _depth_model(options.depth_model, options.device)
     found = []
     for picture in pictures:
-        inputs = processor(images=picture, return_tensors="pt").to(device)
+        inputs = processor(images=picture, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             near = model(**inputs).predicted_depth.float()[0].cpu().numpy()
         near = cv2.resize(near, (options.width, options.height), interpolation=cv2.INTER_LINEAR)
         found.append(1 / np.maximum(near / max(float(near.max()), 1e-6), 1e-2))
     return np.stack(found).astype(np.float32)
+
+
+@cache  # the clips of a job share it
+def _depth_model(name: str, device: str) -> tuple[Any, Any]:
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    from secondlook.checkpoints import fetch_hint, load_errors
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(name)
+        return processor, AutoModelForDepthEstimation.from_pretrained(name).eval().to(inference.pick_device(device))
+    except load_errors() as error:
+        raise DataError(fetch_hint(name, error)) from error
 
 
 def _truth(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Motion:
@@ -208,7 +212,9 @@ def write(path: Path, motion: Motion, made_by: dict[str, Any]) -> None:
     }
     if motion.flow is not None:
         tensors["flow"] = motion.flow.astype(np.float16)
-    files.write_bytes(path, save(tensors, {"depth_unit": motion.depth_unit, "made_by": json.dumps(made_by)}))
+    # one note: the library writes several in any order
+    notes = {"notes": json.dumps({"depth_unit": motion.depth_unit, "made_by": made_by})}
+    files.write_bytes(path, save(tensors, notes))
     progress.say(f"video: {float((motion.motion_prob > 0.5).mean()):.1%} of the pixels move")
 
 
@@ -219,7 +225,7 @@ def read(path: Path) -> Motion:
     try:
         with safe_open(path, framework="np") as file:
             tensors = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
-            unit: Any = file.metadata()["depth_unit"]
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+            unit: Any = json.loads(file.metadata()["notes"])["depth_unit"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: is no motion of a clip ({error}); run the step `motion` again.") from error
     return Motion(tensors["motion_prob"], tensors["depth"], tensors["inv_K"], unit, tensors.get("flow"))

@@ -5,16 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook import progress
 from secondlook.video.labels import Found, Frame, encode
-from secondlook.video.samples import Sample, prepared
-from secondlook.video_options import RoundOptions
+from secondlook.video.samples import read_frame, to_tensor
 
 if TYPE_CHECKING:
     import torch
 
-import numpy as np
-
 MASK_FROM = 0.5
-_PLAIN = RoundOptions(flip=0)
 
 
 def predict(
@@ -26,9 +22,9 @@ def predict(
     model.roi_heads.score_thresh = score  # before the suppression of what overlaps, as published
     found = []
     for frame in progress.track(frames, total=len(frames), what="frames"):
-        picture, _ = prepared(Sample(frame, ()), _PLAIN, np.random.default_rng(0))
+        picture = to_tensor(read_frame(frame)).to(device)
         with torch.inference_mode():
-            said = model([picture.to(device)])[0]
+            said = model([picture])[0]
         boxes, scores = said["boxes"].float().cpu().numpy(), said["scores"].float().cpu().numpy()
         masks = (said["masks"][:, 0] > MASK_FROM).cpu().numpy()
         found.append(

@@ -1,5 +1,6 @@
 """Frames and their objects as what the detector learns from: flipped, shrunk onto grey, as tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def prepared(
     sample: Sample, options: RoundOptions, chance: np.random.Generator
 ) -> tuple["torch.Tensor", dict[str, "torch.Tensor"]]:
     """Return a frame (3, h, w) in [0, 1] and its targets: boxes (n, 4) as corners, labels (n,), masks (n, h, w)."""
-    picture = _read(sample.frame)
+    picture = read_frame(sample.frame)
     height, width = picture.shape[:2]
     masks = np.zeros((len(sample.found), height, width), np.uint8)
     for number, one in enumerate(sample.found):
@@ -57,6 +58,14 @@ def prepared(
     return _tensors(picture, masks, boxes)
 
 
+def masks_at(found: Sequence[Found], width: int, height: int) -> NDArray[np.bool_]:
+    """Return the masks of objects at the size of their image, flat: (objects, height * width)."""
+    masks = np.zeros((len(found), height * width), dtype=np.bool_)
+    for place, one in enumerate(found):
+        masks[place] = mask_at(one, width, height).ravel()
+    return masks
+
+
 def mask_at(one: Found, width: int, height: int) -> NDArray[np.uint8]:
     """Return the mask of an object at the size of its image; masks of another size are scaled to it."""
     mask = decode(one.mask).astype(np.uint8)
@@ -65,7 +74,8 @@ def mask_at(one: Found, width: int, height: int) -> NDArray[np.uint8]:
     return mask
 
 
-def _read(frame: Frame) -> images.Pixels:
+def read_frame(frame: Frame) -> images.Pixels:
+    """Return the pixels of a frame; raises DataError where its image can no longer be read."""
     try:
         return images.read_rgb(Path(frame.path))
     except (UnreadableImageError, OSError) as error:
@@ -77,10 +87,7 @@ def _shrunk(
 ) -> tuple[images.Pixels, NDArray[np.uint8], NDArray[np.float32]]:
     """Return all of it smaller, somewhere on grey of the old size; a factor above 1 is cut to the old size."""
     height, width = picture.shape[:2]
-    small_w, small_h = (max(1, round(side * by)) for side in (width, height))
-    if by > 1:
-        small_w, small_h = width, height
-        by = 1.0
+    small_w, small_h = (max(1, round(side * min(by, 1.0))) for side in (width, height))
     canvas = np.full_like(picture, GREY)
     left, top = int(chance.integers(0, width - small_w + 1)), int(chance.integers(0, height - small_h + 1))
     place = (slice(top, top + small_h), slice(left, left + small_w))
@@ -99,15 +106,17 @@ def _tensors(
 ) -> tuple["torch.Tensor", dict[str, "torch.Tensor"]]:
     import torch
 
-    keep = (
-        ((boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) > _LEAST_SIDE_PX)
-        if len(boxes)
-        else np.zeros(0, bool)
-    )
-    image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float().div(255)
+    keep = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) > _LEAST_SIDE_PX
     target: dict[str, Any] = {
         "boxes": torch.from_numpy(boxes[keep]),
         "labels": torch.ones(int(keep.sum()), dtype=torch.int64),
         "masks": torch.from_numpy(np.ascontiguousarray(masks[keep])),
     }
-    return image, target
+    return to_tensor(picture), target
+
+
+def to_tensor(picture: images.Pixels) -> "torch.Tensor":
+    """Return pixels (h, w, 3) as a tensor (3, h, w) in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float().div(255)

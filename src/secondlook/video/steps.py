@@ -1,7 +1,5 @@
 """The steps of the road as commands run them: files in, files out."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, inference, kept, progress, tabular
+from secondlook import crew, files, inference, kept, progress, tabular
 from secondlook.errors import DataError, UsageError
 from secondlook.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
 from secondlook.video.labels import ClipLabels
@@ -31,11 +29,7 @@ _REJECTS = ("clip", "path", "reason", "detail")
 def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
     """Write the frames of clips; what cannot be read becomes a row of `<out>.rejects.csv`."""
     found, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
-    text = io.StringIO()
-    table = csv.DictWriter(text, _REJECTS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rejects)
-    files.write_text(out.with_suffix(".rejects.csv"), text.getvalue())
+    files.write_text(out.with_suffix(".rejects.csv"), tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
     if clips and not any(one.frames for one in found):
         raise DataError(f"no clip has a frame that can be read; {out.with_suffix('.rejects.csv')} says why.")
     labels.write(out, found, {"step": "frames", "options": options.model_dump()})
@@ -70,8 +64,6 @@ def train_round(
     sources: Sequence[Path], out: Path, options: RoundOptions, network: DetectorOptions, *, seed: int, threads: int
 ) -> None:
     """Train one round on the labels of all clips."""
-    from secondlook import crew
-
     said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
     key = kept.key_of({"stage": "video", **said, "seed": seed, "threads": threads}, *sources)
     if not crew.is_inside() and (count := crew.wanted(options.processes, network.device, most=options.batch_size)) > 1:
