@@ -22,6 +22,7 @@ include: "rules/export.smk"
 include: "rules/report.smk"
 include: "rules/paper.smk"
 include: "rules/video.smk"
+include: "rules/retrieve.smk"
 
 
 rule all:

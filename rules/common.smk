@@ -9,6 +9,8 @@ from secondlook.outputs import (
     TABLES,
     learned_files,
 )
+from secondlook.retrieve_run import COMPLETED, RANKED, TRAINED, RetrieveRun
+from secondlook.retrieve_run import TABLES as RETRIEVE_TABLES
 from secondlook.workflow import DEMO, Run
 from secondlook.video_run import LABELS as VIDEO_LABELS
 from secondlook.video_run import TABLES as VIDEO_TABLES

@@ -212,7 +212,7 @@ def test_a_broken_onnx_file_is_named(secondlook: Command, tmp_path: Path, crops:
 
 @pytest.mark.parametrize(
     ("package", "name", "more"),
-    [("onnxruntime", "onnx", {}), ("open_clip", "open_clip", {}), ("openvino", "dinov2", {"backend": "openvino"})],
+    [("onnxruntime", "onnx", {}), ("openvino", "dinov2", {"backend": "openvino"})],
 )
 def test_a_missing_library_says_how_to_get_it(
     secondlook: Command,

@@ -213,7 +213,8 @@ def test_each_refused_row_has_its_reason(secondlook: Command, tmp_path: Path) ->
     (tmp_path / "images").mkdir()
     (tmp_path / "images/abcdefghij.jpg").write_bytes(b"")
     absent = secondlook("retrieve", "check", track(tmp_path, list(rows)[:3]), "--images", tmp_path / "images")
-    assert "3 rows, 2 refused" in absent.out
+    assert "1 rows, 2 refused" in absent.out
+    assert "no_image 2" in absent.out
 
 
 def submission(folder: Path, entries: list[tuple[str, list[str]]]) -> Path:

@@ -46,10 +46,8 @@ def open_clip_source(name: str) -> str:
 
 def create_open_clip(name: str, input_px: int | None) -> Any:
     """Return an open_clip model with its weights, for images of `input_px` where that is not what it was made for."""
-    try:
-        import open_clip
-    except ImportError as error:
-        raise missing_package("open_clip") from error
+    import open_clip
+
     source = open_clip_source(name)
     tag = "" if ":" in source else name.partition("/")[2]
     if not tag and ":" not in source:
@@ -61,9 +59,9 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
         raise DataError(fetch_hint(name, error)) from error
 
 
-def missing_package(name: str) -> UsageError:
+def missing_package(name: str, extra: str = "encoders") -> UsageError:
     """Return what to say when an optional library is not there."""
-    return UsageError(f"{name} is not installed; run `pip install 'secondlook[encoders]'`.")
+    return UsageError(f"{name} is not installed; run `pip install 'secondlook[{extra}]'`.")
 
 
 def folder_arguments(name: str) -> dict[str, Any]:

@@ -1,15 +1,169 @@
 """`secondlook retrieve STEP`: finding crops by words."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from secondlook.errors import UsageError
 
 app = typer.Typer(
     help="Crops by words, after the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small.yaml)"; docs/config.md.'
+RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
+Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="Folder that the step `train` wrote; the recipe's own model when left out.")
+]
+Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
+VectorFile = Annotated[Path, typer.Option("--vectors", help="What the step `encode` wrote.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
+OutFile = Annotated[Path, typer.Option("--out", help="File to write.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+
+
+@app.command()
+def draw(
+    out: OutFolder,
+    options: Annotated[
+        str | None, typer.Option("--options", metavar="YAML", help="How much is drawn, as a mapping; docs/config.md.")
+    ] = None,
+) -> None:
+    """Draw a small dataset in the format of the track: vehicles and pedestrians, labels, queries, and what is true."""
+    from secondlook.config import parse_options
+    from secondlook.retrieve.drawn import draw_track
+    from secondlook.retrieve_options import DrawnTrack
+
+    draw_track(out, parse_options(DrawnTrack, options))
+
+
+@app.command()
+def index(
+    root: Annotated[Path, typer.Argument(help="The dataset: train/, val/ and test/ as the track has them.")],
+    out: OutFolder,
+    truth: Annotated[Path | None, typer.Option(help="Label file of the test images, where one is known.")] = None,
+) -> None:
+    """Read labels and queries into tables; each refused row stands in rejects.csv with its reason."""
+    from secondlook.retrieve.index import index_track
+
+    typer.echo(index_track(root, out, truth), err=True)
+
+
+@app.command()
+def complete(
+    source: Index,
+    out: OutFolder,
+    options: Annotated[
+        str, typer.Option("--options", metavar="YAML", help="The section `complete` of a recipe as a mapping.")
+    ],
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+    threads: Threads = 1,
+) -> None:
+    """Fill in what the vehicle labels of the training split do not name, by a frozen CLIP; print how good it is."""
+    from secondlook.config import parse_options
+    from secondlook.retrieve import recipe_steps
+    from secondlook.retrieve_options import CompletionOptions
+
+    told = parse_options(CompletionOptions, options)
+    typer.echo(recipe_steps.complete(source, out, told, batch, threads=threads))
+
+
+@app.command()
+def train(
+    source: Index,
+    out: OutFolder,
+    options: RecipeText,
+    completed: Annotated[Path | None, typer.Option(help="completed.parquet of the step `complete`.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Train the model of a recipe; a killed training goes on after its last epoch."""
+    from secondlook.config import parse_options
+    from secondlook.retrieve import recipe_steps
+    from secondlook.retrieve_options import Recipe
+
+    recipe_steps.train_recipe(source, completed, out, parse_options(Recipe, options), threads=threads)
+
+
+@app.command()
+def encode(
+    source: Index,
+    out: OutFile,
+    split: Split,
+    options: RecipeText,
+    weights: Weights = None,
+    mirrored: Annotated[bool, typer.Option("--mirrored", help="Also the mirror image of each image.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Turn the images of a split into vectors."""
+    from secondlook.retrieve import recipe_steps
+
+    _require_split(split)
+    recipe = _recipe(options, weights)
+    recipe_steps.encode(source, split, out, recipe, mirrored=mirrored, threads=threads)
+
+
+@app.command()
+def rank(
+    source: Index,
+    out: OutFolder,
+    split: Split,
+    vectors: VectorFile,
+    options: RecipeText,
+    weights: Weights = None,
+    threads: Threads = 1,
+) -> None:
+    """Find the ten best images for each query of a split: table, submission, and score where the truth is known."""
+    from secondlook.retrieve import recipe_steps
+
+    _require_split(split)
+    typer.echo(recipe_steps.rank_split(source, split, vectors, out, _recipe(options, weights), threads=threads))
+
+
+@app.command()
+def ablate(
+    source: Index,
+    out: OutFile,
+    vectors: VectorFile,
+    options: RecipeText,
+    split: Split = "val",
+    weights: Weights = None,
+    threads: Threads = 1,
+) -> None:
+    """Turn each switch of the ranking by itself and print what it brings."""
+    from secondlook.retrieve import recipe_steps
+
+    _require_split(split)
+    typer.echo(recipe_steps.ablate(source, split, vectors, out, _recipe(options, weights), threads=threads))
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of the road, with a folder for each recipe.")],
+    recipes: Annotated[list[str], typer.Argument(help="Names of recipes.")],
+    out: OutFolder,
+) -> None:
+    """Put the recipes side by side: tables, page, summary.json; print the scores."""
+    from secondlook.retrieve.report import write_report
+
+    typer.echo(write_report(results, recipes, out))
+
+
+def _require_split(split: str) -> None:
+    if split not in {"train", "val", "test"}:
+        raise UsageError(f"--split: must be train, val or test, not `{split}`.")
+
+
+def _recipe(options: str, weights: Path | None) -> Any:
+    from secondlook.config import parse_options
+    from secondlook.retrieve_options import ClipSource, Recipe
+
+    recipe = parse_options(Recipe, options)
+    return recipe.model_copy(update={"source": ClipSource(model=str(weights))}) if weights else recipe
 
 
 @app.command()
@@ -57,12 +211,15 @@ def search(
     sheet: Annotated[Path | None, typer.Option(help="Where to write a page of the crops (HTML).")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where to write the table (CSV).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="torch, or faiss where it is installed; both find the same.")] = "torch",
 ) -> None:
     """Find the crops of a task that fit words best."""
     from secondlook import files, tabular
     from secondlook.retrieve import finding
 
-    found = finding.find(results, encoder, text, k, device)
+    if backend not in {"torch", "faiss"}:
+        raise UsageError(f"--backend: must be torch or faiss, not `{backend}`.")
+    found = finding.find(results, encoder, text, k, device=device, backend=backend)
     if out is not None:
         files.write_text(out, tabular.to_csv(found))
     if sheet is not None:

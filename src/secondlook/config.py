@@ -1,6 +1,7 @@
 """`config.yaml`: every key, its default and its check. The comments in `config.yaml` are the manual."""
 
 import json
+import string
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from secondlook import yamlfile
 from secondlook.errors import UsageError
 from secondlook.resources import GpuName, Resources
+from secondlook.retrieve_options import RetrieveOptions
 from secondlook.sources import FetchPlace, UnpackLimits
 from secondlook.video_options import VideoOptions
 from secondlook.yamlfile import Strict
@@ -310,6 +312,38 @@ class ZeroShotOptions(Strict):
     resources: Resources = Resources()
 
 
+class AttributeOptions(Strict):
+    """CLIP or SigLIP on one attribute of an object, with the others left open (colour, when the type is asked).
+
+    `attributes` has the values of each; a template has every attribute in braces. `attribute` is the one that decides:
+    `classes` says which of its values a class has, and left out they are wordings of the classes themselves. Values of
+    no class lead to abstention.
+    """
+
+    kind: Literal["attribute_completion"]
+    encoder: Name
+    attribute: Name
+    attributes: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
+    templates: list[str] = Field(min_length=1)
+    classes: dict[str, list[str]] | None = None
+    family: str | None = None
+    temperature: float = Field(0.01, gt=0)
+    min_margin: Fraction = 0.0
+    device: Device = "auto"
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _templates_name_attributes(self) -> "AttributeOptions":
+        if self.attribute not in self.attributes:
+            raise ValueError(f"`attribute: {self.attribute}` does not stand under `attributes`")
+        for template in self.templates:
+            named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+            if named != set(self.attributes):
+                wanted = ", ".join(f"{{{name}}}" for name in self.attributes)
+                raise ValueError(f"template `{template}` must name each attribute, and nothing else: {wanted}")
+        return self
+
+
 class ClassifierLabelerOptions(Strict):
     """A classifier trained here (`classifier`) or elsewhere (`weights`: a .pth file or a folder)."""
 
@@ -395,8 +429,15 @@ class VlmOptions(Strict):
 
 
 LearnedOptions = PrototypeOptions | ProbeOptions  # labelers that learn from reference embeddings before they vote
+VectorOptions = PrototypeOptions | NeighbourOptions | ProbeOptions | ZeroShotOptions | AttributeOptions
 LabelerOptions = Annotated[
-    PrototypeOptions | NeighbourOptions | ProbeOptions | ZeroShotOptions | ClassifierLabelerOptions | VlmOptions,
+    PrototypeOptions
+    | NeighbourOptions
+    | ProbeOptions
+    | ZeroShotOptions
+    | AttributeOptions
+    | ClassifierLabelerOptions
+    | VlmOptions,
     Field(discriminator="kind"),
 ]
 
@@ -500,6 +541,7 @@ class Config(Strict):
     report: ReportOptions = ReportOptions()
     paper: str = "workflow/paper/config.yaml"
     video: VideoOptions = VideoOptions()
+    retrieve: RetrieveOptions = RetrieveOptions()
 
     @model_validator(mode="before")
     @classmethod

@@ -16,8 +16,8 @@ SURE = 0.999  # more digits would claim more than a posterior knows
 _HERE = Path(__file__).parent
 
 
-def render(folder: Path, context: Mapping[str, Any]) -> str:
-    """Return `page.html` of a stage's folder; everything that comes from data is escaped."""
+def render(folder: Path, context: Mapping[str, Any], page: str = "page.html") -> str:
+    """Return a page of a stage's folder; everything that comes from data is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _HERE]),
         autoescape=True,
@@ -30,7 +30,7 @@ def render(folder: Path, context: Mapping[str, Any]) -> str:
     environment.filters["points"] = points
     environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
     style = (_HERE / "page.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render({**context, "style": style, "versions": versions()})
+    return environment.get_template(page).render({**context, "style": style, "versions": versions()})
 
 
 def known(value: float | None) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field
 from secondlook.config import Config, LabelerOptions, Name, View, VlmOptions
 from secondlook.errors import UsageError
 from secondlook.task import Task, load_task, task_path
-from secondlook.yamlfile import Strict, parse, validate
+from secondlook.yamlfile import Strict, merged, parse, validate
 
 PAPER = "paper"  # its tasks are paper/<task>, and so are their folders under `results`
 
@@ -55,8 +55,8 @@ class Paper:
 def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
     """Read what the paper runs, on top of the content of a config; raises UsageError with the place of each mistake."""
     paper = parse(PaperRun, path)
-    merged = _merge(content, paper.settings.model_dump(exclude_unset=True))
-    config = validate(Config, merged, source=f"{path}: `settings`")
+    settled = merged(content, paper.settings.model_dump(exclude_unset=True))
+    config = validate(Config, settled, source=f"{path}: `settings`")
     looks = dict(_in_every_view(paper, config, path))
     for name in paper.labelers:
         if name not in config.labelers:
@@ -80,11 +80,3 @@ def _in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tupl
             raise UsageError(f"{path}: `vlms`: `{look}` stands in the config already; rename it there.")
         asked = {**spec.model_dump(exclude_unset=True), "view": view, "family": spec.family or name}
         yield look, validate(VlmOptions, asked, source=f"{path}: `{name}` in the view `{view}`")
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged

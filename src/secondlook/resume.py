@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from secondlook.errors import DataError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 Tensors = Mapping[str, "torch.Tensor"]
 _SHARE = 20  # of the time may go into writing: one part in so many
@@ -68,3 +70,24 @@ class Resume:
 def forget(out: Path) -> None:
     """Remove the states of trainings whose output stands."""
     shutil.rmtree(out / ".resume", ignore_errors=True)
+
+
+def tensors_of(model: "nn.Module", optimiser: "torch.optim.Optimizer", **others: Tensors) -> dict[str, "torch.Tensor"]:
+    """Return all that a training needs to go on as tensors by name: weights, the optimiser's state, and `others`."""
+    parts: dict[str, Tensors] = {"model": model.state_dict(), **others}
+    parts |= {f"optimiser {number}": of for number, of in optimiser.state_dict()["state"].items()}
+    return {f"{part}/{name}": value for part, of in parts.items() for name, value in of.items()}
+
+
+def put_back(
+    model: "nn.Module", optimiser: "torch.optim.Optimizer", tensors: Tensors
+) -> dict[str, dict[str, "torch.Tensor"]]:
+    """Give a model and its optimiser what `tensors_of` returned of them; return the `others` by name."""
+    parts: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+    for name, value in tensors.items():
+        part, _, inner = name.partition("/")
+        parts[part][inner] = value
+    model.load_state_dict(parts.pop("model"))
+    moments = {int(part.split()[1]): parts.pop(part) for part in list(parts) if part.startswith("optimiser ")}
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    return parts

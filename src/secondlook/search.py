@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.checkpoints import missing_package
+
 if TYPE_CHECKING:
     import torch
 
 OBJECTS, GALLERY = 1024, 8192  # vectors of a block; its cosines are 32 MB
 _STEPS = 2**22  # cosines are told apart to 1 / _STEPS; what is closer is the rounding of float32 sums
 _PLACES = 2**29  # vectors that a gallery may hold
+_SLACK = 32  # places beyond the last that faiss is asked for
 
 
 def nearest(
@@ -30,6 +33,29 @@ def nearest(
         for start in range(0, len(objects), OBJECTS):
             asked = torch.from_numpy(objects[start : start + OBJECTS]).to(device)
             best[start : start + len(asked)] = _best_keys(asked, known, k).cpu().numpy()
+    return _unpacked(best)
+
+
+def nearest_by_faiss(
+    objects: NDArray[np.float32], gallery: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return what `nearest` returns, found by faiss (an optional package).
+
+    faiss leaves the order of equal cosines open, so a few more than `k` are asked for and put in order here; where
+    more than so many are equal at the end of a list, others of them may stand there.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise missing_package("faiss", "search") from error
+    k = min(k, len(gallery))
+    cosine, place = faiss.knn(objects, gallery, min(k + _SLACK, len(gallery)), metric=faiss.METRIC_INNER_PRODUCT)
+    keys = np.round(cosine * np.float32(_STEPS)).astype(np.int64) * _PLACES - place
+    best = -np.sort(-keys, axis=1)[:, :k]
+    return _unpacked(best)
+
+
+def _unpacked(best: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     rounded = -((-best) // _PLACES)
     return (rounded / _STEPS).astype(np.float32), rounded * _PLACES - best
 

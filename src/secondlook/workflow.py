@@ -10,6 +10,7 @@ from typing import Any
 from secondlook.answers import Answer, answer
 from secondlook.config import (
     NAME,
+    AttributeOptions,
     ClassifierLabelerOptions,
     Config,
     DemoOptions,
@@ -249,7 +250,7 @@ class Run:
             return spec.weights or f"{self.folder(task)}/train/{spec.classifier}"
         if isinstance(spec, LearnedOptions):
             return f"{self.folder(task)}/train/{labeler}"
-        if isinstance(spec, ZeroShotOptions):
+        if isinstance(spec, ZeroShotOptions | AttributeOptions):
             return ""
         return self.reference_vectors(task, spec.encoder)
 

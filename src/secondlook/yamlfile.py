@@ -1,7 +1,7 @@
 """YAML files read into pydantic models; every complaint names the file, the line and the nearest known key."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +59,15 @@ def validate(model: type[Model], content: Any, *, source: str, lines: dict[KeyPa
     except ValidationError as error:
         complaints = [_complaint(model, detail, source, lines or {}) for detail in error.errors()]
         raise UsageError("\n".join(complaints)) from error
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which those of `above` take the place of those of `below`, key by key and level by level."""
+    found = dict(below)
+    for key, value in above.items():
+        old = found.get(key)
+        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from secondlook import checkpoints, inference, kept, ledger, progress, records
 from secondlook.config import (
+    AttributeOptions,
     ClassifierLabelerOptions,
     LabelerOptions,
     NeighbourOptions,
@@ -114,22 +115,24 @@ def _known_revision(voter: Voter, options: VlmOptions) -> str | None:
 
 def cast_ballot(voter: Voter, objects: Path, load: Callable[[], Any], taxonomy: Taxonomy, threads: int) -> Ballot:
     """Return the ballot of one labeler; each kind is one file beside this one."""
-    from secondlook.label import classifier, neighbours, probe, prototype, zero_shot
+    from secondlook.label import attributes, classifier, neighbours, probe, prototype, zero_shot
 
-    if isinstance(voter.options, ZeroShotOptions):
-        inference.make_deterministic(0, threads)
-        return zero_shot.vote(objects, voter.options, taxonomy)
-    source = voter.learned_from
     match voter.options:
+        case ZeroShotOptions() as options:
+            inference.make_deterministic(0, threads)
+            return zero_shot.vote(objects, options, taxonomy)
+        case AttributeOptions() as options:
+            inference.make_deterministic(0, threads)
+            return attributes.vote(objects, options, taxonomy)
         case PrototypeOptions() as options:
-            return prototype.vote(objects, source, options, taxonomy)
+            return prototype.vote(objects, voter.learned_from, options, taxonomy)
         case NeighbourOptions() as options:
             inference.make_deterministic(0, threads)
-            return neighbours.vote(objects, source, options, taxonomy)
+            return neighbours.vote(objects, voter.learned_from, options, taxonomy)
         case ProbeOptions() as options:
-            return probe.vote(objects, source, options, taxonomy)
+            return probe.vote(objects, voter.learned_from, options, taxonomy)
         case ClassifierLabelerOptions() as options:
             inference.make_deterministic(0, threads)
-            return classifier.vote(objects, source, load(), options, taxonomy, threads)
+            return classifier.vote(objects, voter.learned_from, load(), options, taxonomy, threads)
         case _:
             raise UsageError(f"{voter.name} does not vote by a ballot.")

@@ -26,7 +26,9 @@ class Gallery:
     encoder: dict[str, Any]
 
 
-def find(results: Path, encoder: str, texts: Sequence[str], k: int, device: str) -> pd.DataFrame:
+def find(
+    results: Path, encoder: str, texts: Sequence[str], k: int, *, device: str = "auto", backend: str = "torch"
+) -> pd.DataFrame:
     """Return the `k` nearest objects to each text: text, rank, score (cosine), instance_id, shard, image_path, given.
 
     Equal scores stand in the order of ids. Raises DataError when the task has no vectors of that encoder.
@@ -38,7 +40,10 @@ def find(results: Path, encoder: str, texts: Sequence[str], k: int, device: str)
         raise DataError(
             f"{results / 'embed' / encoder}: its vectors are not as long as those of the texts; embed again."
         )
-    scores, places = search.nearest(asked, gallery.vectors, k, place)
+    if backend == "faiss":
+        scores, places = search.nearest_by_faiss(asked, gallery.vectors, k)
+    else:
+        scores, places = search.nearest(asked, gallery.vectors, k, place)
     found = pd.DataFrame(
         {
             "text": np.repeat(np.array(texts, dtype=object), places.shape[1]),

@@ -1,7 +1,7 @@
 """The files of the track, row by row: labels (`image$attributes$text`), query texts, and a reason for each refusal."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -11,7 +11,7 @@ from secondlook.retrieve.pedestrians import known_bits, parse_bits
 from secondlook.retrieve.vehicles import bare, parse_vehicle
 
 Kind = Literal["vehicle", "pedestrian"]
-Reason = Literal["fields", "bad_name", "duplicate_image", "bits", "unknown_words", "empty_text", "caption"]
+Reason = Literal["fields", "bad_name", "duplicate_image", "no_image", "bits", "unknown_words", "empty_text", "caption"]
 Parsed = TypeVar("Parsed")
 FIELDS = 3
 _BIT_FIELD = re.compile(r"[01](?:\s*,\s*[01])+")
@@ -134,11 +134,3 @@ def _query(number: int, line: str) -> Query:
             why = f"`{bare(text)[:60]}`: {of_vehicle}; nor is it a caption: {error}"
             raise _RefusedError("caption", why) from error
     return Query(number, "pedestrian", line)
-
-
-def images_of(rows: Sequence[Row]) -> dict[str, set[str]]:
-    """Return the images of each key: those that are relevant to a query with that key."""
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        found.setdefault(row.key, set()).add(row.image)
-    return found

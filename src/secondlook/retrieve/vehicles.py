@@ -41,8 +41,18 @@ class Vehicle:
 def bare(phrase: str) -> str:
     """Return a phrase without space around it, without an article before it and one full stop after it."""
     text = phrase.strip().removesuffix(".")
-    article = next((one for one in _ARTICLES if text.startswith(one)), "")
-    return text.removeprefix(article)
+    return text.removeprefix(article_of(text))
+
+
+def article_of(phrase: str) -> str:
+    """Return the article that a phrase begins with, such as "This is a ", or nothing."""
+    return next((one for one in _ARTICLES if phrase.startswith(one)), "")
+
+
+def captioned(phrase: str, *, long: bool) -> str:
+    """Return a phrase as a sentence of the track: "This is a white Audi." where `long`, else "A white Audi."."""
+    article = "an" if phrase[:1].lower() in "aeiou" else "a"
+    return f"This is {article} {phrase}." if long else f"{article.capitalize()} {phrase}."
 
 
 def parse_vehicle(phrase: str) -> Vehicle:

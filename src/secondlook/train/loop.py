@@ -1,7 +1,6 @@
 """The training loop: Adam, weighted cross-entropy, early stopping on the validation loss."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from secondlook import ahead, inference, progress
 from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
-from secondlook.resume import Resume
+from secondlook.resume import Resume, put_back, tensors_of
 from secondlook.train import augment
 from secondlook.train.average import Average
 from secondlook.train.data import Squares, class_weights
@@ -274,10 +273,8 @@ class Learner:
 
     def state(self, best: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
         """Return all that an unbroken training would go on with, as tensors by name."""
-        moments = self.optimiser.state_dict()["state"]
-        parts = {"model": self.model.state_dict(), "average": self.average.weights if self.average else {}}
-        parts |= {"best": dict(best), **{f"optimiser {number}": of for number, of in moments.items()}}
-        return {f"{part}/{name}": value for part, of in parts.items() for name, value in of.items()}
+        average = self.average.weights if self.average else {}
+        return tensors_of(self.model, self.optimiser, average=average, best=best)
 
     def restore(self, resume: Resume) -> tuple[list[Epoch], dict[str, "torch.Tensor"]]:
         """Take up a state; return the epochs that it has done and the best weights so far."""
@@ -285,19 +282,13 @@ class Learner:
         if found is None:
             return [], {}
         tensors, notes = found
-        parts: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
-        for name, value in tensors.items():
-            part, _, inner = name.partition("/")
-            parts[part][inner] = value
-        self.model.load_state_dict(parts["model"])
+        parts = put_back(self.model, self.optimiser, tensors)
         if self.average:
             for name, value in parts["average"].items():
                 self.average.weights[name].copy_(value)
-        moments = {int(part.split()[1]): of for part, of in parts.items() if part.startswith("optimiser ")}
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         history = [Epoch(**epoch) for epoch in notes["history"]]
         progress.say(f"train: going on after epoch {len(history)}")
-        return history, parts["best"]
+        return history, parts.get("best", {})
 
 
 def accuracies(chosen: NDArray[np.int64], target: NDArray[np.int64]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from secondlook import crew, files, inference, progress
 from secondlook.crew import Crew
 from secondlook.errors import DataError
-from secondlook.resume import Resume, forget
+from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.video import detector
 from secondlook.video.labels import ClipLabels
 from secondlook.video.samples import Sample, prepared, samples_of
@@ -57,13 +57,16 @@ def train(
     learner = _learner(options, network, device)
     resume, history = Resume(out, key), []
     if (state := resume.load()) is not None:
-        history = _take_up(learner, *state)
+        put_back(learner.model, learner.optimiser, state[0])
+        history = state[1]["history"]
         progress.say(f"video: the training goes on after epoch {len(history)}")
     shared = members.share(learner.model)
     for epoch in range(len(history), options.epochs):
         history.append(_epoch(shared, learner, samples, options, network, device, members, (seed, epoch)))
         if members.rank == 0:
-            resume.save(_tensors(learner), {"history": history}, last=epoch + 1 == options.epochs)
+            resume.save(
+                tensors_of(learner.model, learner.optimiser), {"history": history}, last=epoch + 1 == options.epochs
+            )
             _write_metrics(out, history)
             progress.say(f"video: epoch {epoch + 1} of {options.epochs}, loss {sum(history[-1].values()):.4f}")
     if members.rank == 0:
@@ -125,28 +128,6 @@ def _epoch(
             sums[name] += float(losses[name].detach())
     progress.say(f"video: {len(order) / (perf_counter() - since):.1f} frames/s")
     return {name: value / len(starts) for name, value in sums.items()}
-
-
-def _tensors(learner: Learner) -> dict[str, "torch.Tensor"]:
-    """Return everything that a training needs to go on: weights, moments of Adam and their steps."""
-    found = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
-    for number, state in learner.optimiser.state_dict()["state"].items():
-        found |= {f"adam.{number}.{name}": value for name, value in state.items()}
-    return found
-
-
-def _take_up(learner: Learner, tensors: dict[str, "torch.Tensor"], notes: dict[str, Any]) -> list[dict[str, float]]:
-    learner.model.load_state_dict(
-        {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    )
-    state = learner.optimiser.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, number, part = name.split(".")
-            state["state"].setdefault(int(number), {})[part] = value
-    learner.optimiser.load_state_dict(state)
-    history: list[dict[str, float]] = notes["history"]
-    return history
 
 
 def _write_metrics(out: Path, history: Sequence[dict[str, float]]) -> None:

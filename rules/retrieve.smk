@@ -1,0 +1,269 @@
+# Images by texts: each recipe trains a model (or takes one as it comes), ranks validation and test, and is compared.
+try:
+    RETRIEVE = RetrieveRun.of(RUN.config.retrieve, RUN.config.results)
+except UsageError as error:
+    raise WorkflowError(str(error)) from error
+
+OF_RETRIEVE = RETRIEVE.folder
+OF_RECIPE = RUN.asks_for(
+    lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
+)
+OF_COMPLETION = RUN.asks_for(
+    lambda wildcards: RETRIEVE.completion_resources(wildcards.recipe),
+    RETRIEVE.all_resources(),
+)
+
+
+wildcard_constraints:
+    recipe=RUN.one_of(RETRIEVE.recipes),
+    split="val|test",
+
+
+if RETRIEVE.options.drawn is not None:
+
+    rule retrieve_draw:
+        output:
+            directory(RETRIEVE.options.data),
+        log:
+            "logs/retrieve/draw.log",
+        benchmark:
+            f"{OF_RETRIEVE}/benchmark/draw.tsv"
+        conda:
+            "../envs/secondlook.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(1000),
+            runtime=growing(30),
+        params:
+            options=as_options(RETRIEVE.options.drawn),
+        message:
+            "retrieve: draw the dataset"
+        shell:
+            "secondlook retrieve draw --out {output} --options {params.options:q} 2> {log}"
+
+
+rule retrieve_index:
+    input:
+        RETRIEVE.options.data,
+    output:
+        RETRIEVE.index_files(),
+        rejects=f"{RETRIEVE.index}/rejects.csv",
+    log:
+        "logs/retrieve/index.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/index.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    params:
+        folder=RETRIEVE.index,
+        truth=[part for path in RETRIEVE.truth() for part in ("--truth", path)],
+    message:
+        "retrieve: read labels and queries"
+    shell:
+        "secondlook retrieve index {input} --out {params.folder} {params.truth:q} 2> {log}"
+
+
+# What it prints is the log's first lines: how good the completion is, slot by slot.
+rule retrieve_complete:
+    input:
+        index=RETRIEVE.index_files(),
+        frozen=lambda wildcards: RETRIEVE.frozen_files(wildcards.recipe),
+    output:
+        [f"{OF_RETRIEVE}/{{recipe}}/complete/{name}" for name in COMPLETED],
+    log:
+        "logs/retrieve/{recipe}/complete.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/complete.{{recipe}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RETRIEVE.completion_resources(wildcards.recipe).cpus
+    resources:
+        **OF_COMPLETION,
+    params:
+        index=RETRIEVE.index,
+        folder=subpath(output[0], parent=True),
+        options=lambda wildcards: RETRIEVE.completing(wildcards.recipe),
+    message:
+        "retrieve: complete the captions of {wildcards.recipe}"
+    shell:
+        "secondlook retrieve complete {params.index} --out {params.folder} --options {params.options:q} "
+        "--threads {threads} > {log} 2>&1"
+
+
+rule retrieve_train:
+    input:
+        index=RETRIEVE.index_files(),
+        start=lambda wildcards: RETRIEVE.starts_from(wildcards.recipe),
+    output:
+        [f"{OF_RETRIEVE}/{{recipe}}/train/{name}" for name in TRAINED],
+    log:
+        "logs/retrieve/{recipe}/train.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/train.{{recipe}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RETRIEVE.resources(wildcards.recipe).cpus
+    resources:
+        **OF_RECIPE,
+    params:
+        index=RETRIEVE.index,
+        folder=subpath(output[0], parent=True),
+        completed=lambda wildcards: [
+            part
+            for path in RETRIEVE.completed(wildcards.recipe)
+            for part in ("--completed", path)
+        ],
+        options=lambda wildcards: RETRIEVE.training(wildcards.recipe),
+    message:
+        "retrieve: train {wildcards.recipe}"
+    shell:
+        "secondlook retrieve train {params.index} --out {params.folder} {params.completed:q} "
+        "--options {params.options:q} --threads {threads} 2> {log}"
+
+
+rule retrieve_encode:
+    input:
+        index=RETRIEVE.index_files(),
+        model=lambda wildcards: RETRIEVE.trained_files(wildcards.recipe),
+    output:
+        f"{OF_RETRIEVE}/{{recipe}}/{{split}}/vectors.safetensors",
+    log:
+        "logs/retrieve/{recipe}/{split}.encode.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/encode.{{recipe}}.{{split}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RETRIEVE.resources(wildcards.recipe).cpus
+    resources:
+        **OF_RECIPE,
+    params:
+        index=RETRIEVE.index,
+        mirrored=lambda wildcards: RETRIEVE.mirrored(wildcards.recipe, wildcards.split),
+        options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
+    message:
+        "retrieve: encode {wildcards.split} by {wildcards.recipe}"
+    shell:
+        "secondlook retrieve encode {params.index} --out {output} --split {wildcards.split} {params.mirrored} "
+        "--options {params.options:q} --threads {threads} 2> {log}"
+
+
+rule retrieve_rank:
+    input:
+        index=RETRIEVE.index_files(),
+        vectors=f"{OF_RETRIEVE}/{{recipe}}/{{split}}/vectors.safetensors",
+    output:
+        [f"{OF_RETRIEVE}/{{recipe}}/{{split}}/{name}" for name in RANKED],
+    log:
+        "logs/retrieve/{recipe}/{split}.rank.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/rank.{{recipe}}.{{split}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RETRIEVE.resources(wildcards.recipe).cpus
+    resources:
+        **OF_RECIPE,
+    params:
+        index=RETRIEVE.index,
+        folder=subpath(output[0], parent=True),
+        options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
+    message:
+        "retrieve: rank {wildcards.split} by {wildcards.recipe}"
+    shell:
+        "secondlook retrieve rank {params.index} --out {params.folder} --split {wildcards.split} "
+        "--vectors {input.vectors} --options {params.options:q} --threads {threads} > {log} 2>&1"
+
+
+rule retrieve_ablate:
+    input:
+        index=RETRIEVE.index_files(),
+        vectors=f"{OF_RETRIEVE}/{{recipe}}/val/vectors.safetensors",
+    output:
+        f"{OF_RETRIEVE}/{{recipe}}/ablation.csv",
+    log:
+        "logs/retrieve/{recipe}/ablate.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/ablate.{{recipe}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: lambda wildcards: RETRIEVE.resources(wildcards.recipe).cpus
+    resources:
+        **OF_RECIPE,
+    params:
+        index=RETRIEVE.index,
+        options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
+    message:
+        "retrieve: turn the switches of {wildcards.recipe}"
+    shell:
+        "secondlook retrieve ablate {params.index} --out {output} --vectors {input.vectors} "
+        "--options {params.options:q} --threads {threads} > {log} 2>&1"
+
+
+# What it prints is meant for the terminal: the recipes side by side.
+rule retrieve_report:
+    input:
+        RETRIEVE.reported(RETRIEVE.main()),
+    output:
+        [f"{OF_RETRIEVE}/report/{name}" for name in RETRIEVE_TABLES],
+    log:
+        "logs/retrieve/report.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/report.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        road=OF_RETRIEVE,
+        folder=subpath(output[0], parent=True),
+        recipes=RETRIEVE.main(),
+    message:
+        "retrieve: compare the recipes"
+    shell:
+        "secondlook retrieve report {params.road} {params.recipes} --out {params.folder} 2> {log}"
+
+
+# The same with the variants of the ablation beside them, each trained anew.
+rule retrieve_report_ablation:
+    input:
+        RETRIEVE.reported(list(RETRIEVE.recipes)),
+    output:
+        [f"{OF_RETRIEVE}/ablation/{name}" for name in RETRIEVE_TABLES],
+    log:
+        "logs/retrieve/ablation.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/ablation.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        road=OF_RETRIEVE,
+        folder=subpath(output[0], parent=True),
+        recipes=list(RETRIEVE.recipes),
+    message:
+        "retrieve: compare the variants"
+    shell:
+        "secondlook retrieve report {params.road} {params.recipes} --out {params.folder} 2> {log}"
+
+
+rule retrieve:
+    input:
+        RETRIEVE.final_files(),
+
+
+rule retrieve_ablation:
+    input:
+        [f"{OF_RETRIEVE}/ablation/{name}" for name in RETRIEVE_TABLES],
+
+
+localrules:
+    retrieve,
+    retrieve_ablation,

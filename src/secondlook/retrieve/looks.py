@@ -1,0 +1,52 @@
+"""Pictures as squares for CLIP: padded or not, cropped or squashed, with or without chance."""
+
+import math
+
+import cv2
+import numpy as np
+
+from secondlook.images import Pixels
+from secondlook.retrieve_options import Look
+
+
+def square_of(picture: Pixels, px: int, look: Look) -> Pixels:
+    """Return a picture, (height, width, 3), as (px, px, 3), without chance."""
+    whole = padded(picture) if look.pad == "square" else picture
+    if look.resize == "squash":
+        return _resized(whole, px, px)
+    height, width = whole.shape[:2]
+    scale = px / min(height, width)
+    large = _resized(whole, max(px, round(width * scale)), max(px, round(height * scale)))
+    top, left = (large.shape[0] - px) // 2, (large.shape[1] - px) // 2
+    return large[top : top + px, left : left + px]
+
+
+def chance_square(
+    picture: Pixels, px: int, look: Look, area: tuple[float, float] | None, chance: np.random.Generator
+) -> Pixels:
+    """Return a square for training: a part of between `area` of the area, sides 3:4 to 4:3, scaled to (px, px, 3)."""
+    if area is None:
+        return square_of(picture, px, look)
+    whole = padded(picture) if look.pad == "square" else picture
+    height, width = whole.shape[:2]
+    share = chance.uniform(*area) * height * width
+    aspect = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))
+    w = min(width, max(1, round(math.sqrt(share * aspect))))
+    h = min(height, max(1, round(math.sqrt(share / aspect))))
+    top, left = int(chance.integers(height - h + 1)), int(chance.integers(width - w + 1))
+    return _resized(whole[top : top + h, left : left + w], px, px)
+
+
+def padded(picture: Pixels) -> Pixels:
+    """Return a picture with black on both sides of its shorter side, exactly square; an odd px goes right or below."""
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    canvas = np.zeros((side, side, 3), dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _resized(picture: Pixels, width: int, height: int) -> Pixels:
+    how = cv2.INTER_AREA if width * height < picture.shape[0] * picture.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)

@@ -1,0 +1,197 @@
+"""The steps of a recipe as commands run them: complete, train, encode, rank, ablate."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from secondlook import crew, files, inference, kept, progress, tabular
+from secondlook.errors import DataError, UsageError
+from secondlook.retrieve import clip as clips
+from secondlook.retrieve import complete as completion
+from secondlook.retrieve import submission
+from secondlook.retrieve.clip import Clip, Gallery
+from secondlook.retrieve.complete import Labelled
+from secondlook.retrieve.index import read_table
+from secondlook.retrieve.phrases import written
+from secondlook.retrieve.ranking import as_table, asked, rank
+from secondlook.retrieve.scores import score_queries
+from secondlook.retrieve.train import Learner, train
+from secondlook.retrieve.vehicles import parse_vehicle
+from secondlook.retrieve_options import CompletionOptions, RankingOptions, Recipe
+from secondlook.yamlfile import merged
+
+COMPLETED = ("completed.parquet", "accuracy.csv", "doubts.csv")
+
+
+def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:
+    """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`."""
+    inference.make_deterministic(0, threads)
+    table = read_table(index, "train", "images")
+    vehicles = table[table["kind"] == "vehicle"]
+    rows = [
+        Labelled(image, parse_vehicle(key), text)
+        for image, key, text in vehicles[["image", "key", "text"]].itertuples(index=False)
+    ]
+    clip = clips.load(options.source, options.look, inference.pick_device("auto"))
+    vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.look, batch, threads=threads)
+    found = completion.complete(rows, vectors, clip, options)
+    with files.atomic_path(out / "completed.parquet") as path:
+        found.rows.to_parquet(path, index=False)
+    files.write_text(out / "accuracy.csv", tabular.to_csv(found.accuracy))
+    files.write_text(out / "doubts.csv", tabular.to_csv(found.doubts))
+    changed = int((found.rows["known"] != found.rows["completed"]).sum())
+    progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels say more now, {len(found.doubts)} look wrong")
+    return str(found.accuracy.to_string(index=False, float_format="%.3f"))
+
+
+def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[Path], list[str]]:
+    """Return the images of the training split and the caption of each; completed ones where they are given."""
+    table = read_table(index, "train", "images")
+    phrases: dict[str, str] = {}
+    if completed is not None:
+        found = pd.read_parquet(completed)
+        phrases = dict(zip(found["image"], found["completed"], strict=True))
+    captions = [
+        _caption(text, kind, phrases.get(image), recipe)
+        for image, kind, text in table[["image", "kind", "text"]].itertuples(index=False)
+    ]
+    return [Path(path) for path in table["path"]], captions
+
+
+def _caption(text: str, kind: str, phrase: str | None, recipe: Recipe) -> str:
+    if phrase is None or kind != "vehicle" or recipe.complete is None:
+        return text
+    before = text.partition(parse_vehicle(text).phrase)[0]
+    return written(f"{before}{phrase}.", kind, recipe.complete.caption)
+
+
+def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe, *, threads: int) -> None:
+    """Train the model of a recipe on the training split; on several GPUs where the job has them."""
+    options = recipe.train
+    if options is None:
+        raise UsageError("this recipe has no section `train`.")
+    if not crew.is_inside() and (count := crew.wanted(options.processes, recipe.device, most=options.batch_size)) > 1:
+        told = ["--options", json.dumps(recipe.model_dump(mode="json")), "--threads", str(threads)]
+        told += ["--completed", str(completed)] if completed else []
+        crew.start(count, ["retrieve", "train", str(index), "--out", str(out), *told])
+        return
+    inference.make_deterministic(options.seed, threads)
+    members, device = crew.join(inference.pick_device(recipe.device))
+    clip = clips.load(recipe.source, recipe.look, device, options.seed)
+    paths, texts = pairs_of(index, completed, recipe)
+    if len(paths) < 2:
+        raise DataError(f"{index}: its training split has {len(paths)} images; nothing can be learned from them.")
+    learner = Learner(clip, recipe, options, paths, texts, members, threads)
+    progress.say(f"retrieve: {len(paths)} pairs, {len(set(texts))} captions, {learner.steps} steps an epoch")
+    train(learner, out, _key_of(index, completed, recipe, threads), _judge(index, recipe, threads))
+
+
+def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
+    said = {"stage": "retrieve", **recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
+    tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
+    return kept.key_of(said, *tables, *([completed] if completed else []))
+
+
+def _judge(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
+    """Return the function that scores a model on the validation split, without re-ranking."""
+    table, queries = read_table(index, "val", "images"), read_table(index, "val", "queries")
+    options = RankingOptions(query=recipe.ranking.query, filter_kind=recipe.ranking.filter_kind)
+    paths, names = [Path(path) for path in table["path"]], table["image"].tolist()
+
+    def judge(clip: Clip) -> dict[str, float]:
+        gallery = Gallery(names, clip.of_images(paths, recipe.look, recipe.encode_batch, threads=threads))
+        told = asked(clip, queries["text"].tolist(), queries["kind"].tolist(), options.query)
+        found, _ = rank(told, gallery, options)
+        mean = score_queries(queries, table, [[names[place] for place in row] for row in found]).iloc[0]
+        return {name: float(mean[name]) for name in ("official", "clean", "per_min")}
+
+    return judge
+
+
+def encode(index: Path, split: str, out: Path, recipe: Recipe, *, mirrored: bool, threads: int) -> None:
+    """Write the vectors of the images of a split, and of their mirror images where they are wanted."""
+    inference.make_deterministic(0, threads)
+    table = read_table(index, split, "images")
+    paths = [Path(path) for path in table["path"]]
+    clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
+    found = [
+        clip.of_images(paths, recipe.look, recipe.encode_batch, threads=threads, mirrored=turned)
+        for turned in ((False, True) if mirrored else (False,))
+    ]
+    Gallery(table["image"].tolist(), *found).write(out)
+
+
+def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
+    """Write the ten best images of each query of a split: `topk.parquet`, `submission.json`, and `score.csv`.
+
+    The score has the queries alone whose relevant images are known. Returns it as text.
+    """
+    inference.make_deterministic(0, threads)
+    queries, table = read_table(index, split, "queries"), read_table(index, split, "images")
+    gallery = Gallery.read(vectors)
+    if not len(queries):
+        raise DataError(f"{index}: the split {split} has no queries.")
+    clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
+    texts, kinds = queries["text"].tolist(), queries["kind"].tolist()
+    found = rank(asked(clip, texts, kinds, recipe.ranking.query), gallery, recipe.ranking)
+    names = [[gallery.names[place] for place in row] for row in found[0]]
+    with files.atomic_path(out / "topk.parquet") as path:
+        as_table(queries["line"].tolist(), gallery.names, found).to_parquet(path, index=False)
+    submission.write(out / "submission.json", list(zip(texts, names, strict=True)), texts, set(gallery.names))
+    scores = score_queries(queries, table, names)
+    files.write_text(out / "score.csv", tabular.to_csv(scores))
+    return str(scores.to_string(index=False, float_format="%.4f"))
+
+
+# --- what each switch brings --------------------------------------------------------------------------------------
+
+
+SURVEILLANCE = " image taken by traffic surveillance cameras"  # what A3R hangs onto a query
+
+
+def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions]]:
+    """Yield the recipe's own ranking and each with one switch in another position: switch, position, options."""
+    yield "as in the recipe", "", options
+    switches: dict[str, dict[str, dict[str, object]]] = {
+        "query.article": {name: {"query": {"article": name}} for name in ("keep", "none")},
+        "query.full_stop": {str(on).lower(): {"query": {"full_stop": on}} for on in (True, False)},
+        "query.suffix": {words or "none": {"query": {"suffix": words}} for words in ("", SURVEILLANCE)},
+        "filter_kind": {str(on).lower(): {"filter_kind": on} for on in (True, False)},
+        "rerank.feedback": {name: {"rerank": {"feedback": name}} for name in ("none", "mean", "pc1")},
+        "rerank.flip": {str(on).lower(): {"rerank": {"flip": on}} for on in (True, False)},
+        "rerank.reciprocal_k": {str(k): {"rerank": {"reciprocal_k": k}} for k in (None, 10)},
+    }
+    said = options.model_dump()
+    for switch, positions in switches.items():
+        for position, change in positions.items():
+            changed = RankingOptions.model_validate(merged(said, change))
+            if changed != options:
+                yield switch, position.strip(), changed
+
+
+def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
+    """Write what each switch of the ranking brings on a split, one switch at a time, to `out` (CSV)."""
+    inference.make_deterministic(0, threads)
+    queries, table = read_table(index, split, "queries"), read_table(index, split, "images")
+    gallery = Gallery.read(vectors)
+    clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
+    texts, kinds = queries["text"].tolist(), queries["kind"].tolist()
+    rows = []
+    for switch, position, options in variants(recipe.ranking):
+        found, _ = rank(asked(clip, texts, kinds, options.query), gallery, options)
+        scores = score_queries(queries, table, [[gallery.names[place] for place in row] for row in found])
+        rows.append({"switch": switch, "position": position, **_by_kind(scores)})
+    found_table = pd.DataFrame(rows)
+    own = found_table.iloc[0]["clean"]
+    found_table.insert(2, "change", found_table["clean"] - own)
+    files.write_text(out, tabular.to_csv(found_table))
+    return str(found_table.to_string(index=False, float_format="%.4f"))
+
+
+def _by_kind(scores: pd.DataFrame) -> dict[str, float]:
+    """Return the means over all queries in three forms, and the clean one of each kind."""
+    whole = scores[scores["form"] == ""].set_index("kind")[["clean", "official", "per_min"]].astype(float)
+    of_kind = {str(kind): float(value) for kind, value in whole["clean"].drop("all").items()}
+    return {**{name: float(whole[name].loc["all"]) for name in ("clean", "official", "per_min")}, **of_kind}

@@ -1,0 +1,71 @@
+"""A sheet to draw on: coordinates from 0 to 1, drawn large and made small, so that edges are smooth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+_FINER = 3  # times as many px each way while it is drawn
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """RGB pixels that shapes are drawn into; places are shares of the unit square, which has `side` px and an offset.
+
+    `mirrored` turns everything left to right.
+    """
+
+    pixels: Pixels
+    left: float
+    top: float
+    side: float
+    mirrored: bool = False
+
+    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
+        """Fill a polygon."""
+        cv2.fillPoly(self.pixels, [np.array([self._at(point) for point in points], np.int32)], colour)
+
+    def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
+        """Fill an upright rectangle."""
+        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
+
+    def disc(self, centre: Point, width: float, height: float, colour: Colour) -> None:
+        """Fill an ellipse with these half axes."""
+        axes = (max(1, round(width * self.side)), max(1, round(height * self.side)))
+        cv2.ellipse(self.pixels, self._at(centre), axes, 0, 0, 360, colour, -1)
+
+    def line(self, start: Point, end: Point, width: float, colour: Colour) -> None:
+        """Draw a line."""
+        cv2.line(self.pixels, self._at(start), self._at(end), colour, max(1, round(width * self.side)))
+
+    def _at(self, point: Point) -> tuple[int, int]:
+        x = 1 - point[0] if self.mirrored else point[0]
+        return round(self.left + x * self.side), round(self.top + point[1] * self.side)
+
+
+def new_sheet(chance: np.random.Generator, width: int, height: int, side: float) -> Sheet:
+    """Return a sheet of `width` x `height` px with a grey ground, in whose middle a square of `side` px is drawn."""
+    coarse = chance.normal(size=(4, 4, 1)).astype(np.float32) * 22 + chance.uniform(90, 190) + chance.normal(size=3) * 6
+    size = (width * _FINER, height * _FINER)
+    ground = np.clip(cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC), 0, 255)
+    left, top = ((whole - side) / 2 + chance.uniform(-0.03, 0.03) * whole for whole in (width, height))
+    return Sheet(ground.astype(np.uint8), left * _FINER, top * _FINER, side * _FINER, bool(chance.integers(2)))
+
+
+def finished(sheet: Sheet, chance: np.random.Generator) -> Pixels:
+    """Return the picture in its own size, with a light of its own and the noise of a sensor."""
+    height, width = sheet.pixels.shape[0] // _FINER, sheet.pixels.shape[1] // _FINER
+    small = cv2.resize(sheet.pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    noisy = small * chance.uniform(0.9, 1.1) + chance.uniform(-8, 8) + chance.normal(size=small.shape) * 4
+    return np.asarray(np.clip(noisy, 0, 255), dtype=np.uint8)
+
+
+def varied(colour: Colour, chance: np.random.Generator, by: int = 12) -> Colour:
+    """Return a colour that differs a little."""
+    red, green, blue = (int(np.clip(value + chance.integers(-by, by + 1), 0, 255)) for value in colour)
+    return red, green, blue
