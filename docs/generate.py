@@ -8,7 +8,7 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 
-from secondlook import config, paper_run, resources, sources, task, video_options
+from secondlook import config, paper_run, resources, retrieve_options, sources, task, video_options
 from secondlook.cli import app
 
 HERE = Path(__file__).parent
@@ -32,7 +32,9 @@ MODELS: list[type[BaseModel]] = [
     config.ScratchVlm,
     config.PrototypeOptions,
     config.NeighbourOptions,
+    config.ProbeOptions,
     config.ZeroShotOptions,
+    config.AttributeOptions,
     config.ClassifierLabelerOptions,
     config.VlmOptions,
     config.ServerOptions,
@@ -54,6 +56,18 @@ MODELS: list[type[BaseModel]] = [
     video_options.RoundOptions,
     video_options.MergeOptions,
     video_options.TrackOptions,
+    retrieve_options.RetrieveOptions,
+    retrieve_options.DrawnTrack,
+    retrieve_options.Recipe,
+    retrieve_options.ClipSource,
+    retrieve_options.ScratchClip,
+    retrieve_options.Look,
+    retrieve_options.CompletionOptions,
+    retrieve_options.Thresholds,
+    retrieve_options.CaptionForm,
+    retrieve_options.ClipTraining,
+    retrieve_options.RankingOptions,
+    retrieve_options.RerankOptions,
     task.Task,
     task.Dataset,
     task.Selection,

@@ -5,6 +5,14 @@ except UsageError as error:
     raise WorkflowError(str(error)) from error
 
 OF_RETRIEVE = RETRIEVE.folder
+
+
+def retrieve_files():
+    if not RETRIEVE.recipes:
+        raise WorkflowError("config: `retrieve.recipes` is empty; name files of workflow/retrieve.")
+    return RETRIEVE.final_files()
+
+
 OF_RECIPE = RUN.asks_for(
     lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
 )
@@ -256,7 +264,7 @@ rule retrieve_report_ablation:
 
 rule retrieve:
     input:
-        RETRIEVE.final_files(),
+        lambda wildcards: retrieve_files(),
 
 
 rule retrieve_ablation:

@@ -6,6 +6,7 @@ from pathlib import Path
 from secondlook import yamlfile
 from secondlook.config import Config, VlmOptions
 from secondlook.errors import UsageError
+from secondlook.retrieve_run import RetrieveRun
 from secondlook.task import Task, load_task, task_path
 from secondlook.workflow import DEMO, Run
 
@@ -25,7 +26,7 @@ def check_all(config: Path) -> str:
     lines = [f"{config}: sound"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
-    return "\n".join([*lines, *_describe_paper(run), *_describe_video(run.config)])
+    return "\n".join([*lines, *_describe_paper(run), *_describe_video(run.config), *_describe_retrieve(run.config)])
 
 
 def _describe_paper(run: Run) -> list[str]:
@@ -68,6 +69,21 @@ def _describe_video(config: Config) -> list[str]:
     ]
     what = f"missing: {', '.join(missing)}" if missing else f"clips of {video.clips}"
     return [f"`snakemake video`: {what}"]
+
+
+def _describe_retrieve(config: Config) -> list[str]:
+    options = config.retrieve
+    if "retrieve" not in config.model_fields_set:
+        return []
+    recipes = RetrieveRun.of(options, config.results).recipes  # a recipe that is not sound is told here
+    if options.drawn is not None:
+        what = f"draws a dataset into {options.data}"
+    else:
+        missing = [path for path in (options.data, options.truth) if path is not None and not Path(path).exists()]
+        what = f"missing: {', '.join(missing)}" if missing else f"the dataset in {options.data}"
+    return [
+        f"`snakemake retrieve`: {what}; {len(options.recipes)} recipes, {len(recipes) - len(options.recipes)} variants"
+    ]
 
 
 def _collect(complaints: list[str], config: Path) -> Config | None:
