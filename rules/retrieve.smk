@@ -9,7 +9,9 @@ OF_RETRIEVE = RETRIEVE.folder
 
 def retrieve_files():
     if not RETRIEVE.recipes:
-        raise WorkflowError("config: `retrieve.recipes` is empty; name files of workflow/retrieve.")
+        raise WorkflowError(
+            "config: `retrieve.recipes` is empty; name files of workflow/retrieve."
+        )
     return RETRIEVE.final_files()
 
 
