@@ -61,9 +61,9 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
         raise DataError(fetch_hint(name, error)) from error
 
 
-def missing_package(name: str) -> UsageError:
+def missing_package(name: str, extra: str = "encoders") -> UsageError:
     """Return what to say when an optional library is not there."""
-    return UsageError(f"{name} is not installed; run `pip install 'secondlook[encoders]'`.")
+    return UsageError(f"{name} is not installed; run `pip install 'secondlook[{extra}]'`.")
 
 
 def folder_arguments(name: str) -> dict[str, Any]:
