@@ -65,12 +65,10 @@ def correspond(
     """Read which points images share, and list the pairs that share enough."""
     from secondlook.scenes import steps
 
-    if splits is None or split is None:
-        if splits is not split:
-            raise UsageError("--splits and --split belong together; give both or neither.")
-        steps.correspond(source, out, images=images, min_shared=min_shared, split=None)
-    else:
-        steps.correspond(source, out, images=images, min_shared=min_shared, split=(splits, split))
+    if (splits is None) != (split is None):
+        raise UsageError("--splits and --split belong together; give both or neither.")
+    chosen = (splits, split) if splits is not None and split is not None else None
+    steps.correspond(source, out, images=images, min_shared=min_shared, split=chosen)
 
 
 @app.command()

@@ -139,7 +139,7 @@ class MinerOptions(Strict):
 
     min_images: Natural = 20
     min_landmarks: Natural = 5
-    min_lift: float = Field(2.0, ge=0)
+    min_lift: float = Field(1.2, ge=0)
     top: Natural = 10
     shortest: Natural = 4
     stop: tuple[str, ...] = tuple(_STOP_WORDS.split())

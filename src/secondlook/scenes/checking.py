@@ -2,8 +2,9 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from secondlook.scenes.consistency import NOTHING, Floats, Ints
 from secondlook.scenes.text import instance_id
 from secondlook.scenes.tree import mask_name
 from secondlook.scenes_options import ConsistencyOptions, Vocabulary
-from secondlook.taxonomy import Taxonomy
 
 BACKGROUND = "background"
-LABELER = "net_3d"
+Fit = Callable[[tuple[Ints, Ints]], Floats]
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,22 @@ class _Known:
 def check(evidence: Evidence, out: Path, vocabulary: Vocabulary, options: ConsistencyOptions) -> str:
     """Write `flags.parquet`, `conflicts.parquet`, `agreement.json` to folder `out`; return the last as text.
 
-    With masks also `point_labels.parquet`, and what points say of images as votes, `net_3d.parquet`. Pairs count that
-    share `min_shared` points.
+    With masks also `point_labels.parquet`, and in `evidence.parquet` what points say of images. Pairs count that share
+    `min_shared` points.
     """
     if (evidence.points is None) != (evidence.masks is None):
         raise UsageError("--points and --masks belong together; give both or neither.")
     known = _read(evidence, options)
     made_by = {"step": "consistency", "options": options.model_dump()}
-    fit = _label_fit(known, vocabulary)
+    of_labels = _label_fit(known, vocabulary)
+    fit = of_labels(known.ends)
     rates = consistency.conflict_rates(len(known.labels), known.ends, fit)
     rates.insert(0, "image_id", known.labels["image_id"])
     tables.write(out / "conflicts.parquet", rates, tables.CONFLICTS, made_by)
-    about: dict[str, Any] = {"pairs": len(fit), "labels": _share_of(fit)}
+    about: dict[str, Any] = {"pairs": len(fit), "labels": _agreement(known, of_labels, options)}
     about["labelers"] = {
-        name: _agreement(known, values, options) for name, values in _votes(evidence.votes, known, vocabulary)
+        name: _agreement(known, partial(consistency.same, values), options)
+        for name, values in _votes(evidence.votes, known, vocabulary)
     }
     agreement = pd.DataFrame({"points": 0, "hard": np.nan, "soft": np.nan}, index=range(len(fit)))
     if evidence.points is not None and evidence.masks is not None:
@@ -93,7 +95,8 @@ def _read(evidence: Evidence, options: ConsistencyOptions) -> _Known:
     return _Known(labels, pairs, (first, second), landmark)
 
 
-def _label_fit(known: _Known, vocabulary: Vocabulary) -> Floats:
+def _label_fit(known: _Known, vocabulary: Vocabulary) -> Fit:
+    """Return how to tell of pairs whether their labels fit."""
     number = {name: position for position, name in enumerate(vocabulary.concepts)}
     primary = consistency.positions(known.labels["primary"].tolist(), number)
     members = np.zeros((len(primary), len(number)), dtype=np.bool_)
@@ -101,7 +104,7 @@ def _label_fit(known: _Known, vocabulary: Vocabulary) -> Floats:
         members[row, [number[name] for name in names if name in number]] = True
     allowed = [(pair.label, pair.parent) for pair in vocabulary.compatible]
     matrix = consistency.compatibility(vocabulary.concepts, allowed)
-    return consistency.compatible(primary, members, known.ends, matrix)
+    return lambda ends: consistency.compatible(primary, members, ends, matrix)
 
 
 def _votes(paths: Sequence[Path], known: _Known, vocabulary: Vocabulary) -> list[tuple[str, Ints]]:
@@ -119,11 +122,11 @@ def _votes(paths: Sequence[Path], known: _Known, vocabulary: Vocabulary) -> list
     return found
 
 
-def _agreement(known: _Known, values: Ints, options: ConsistencyOptions) -> dict[str, float]:
-    first, second = known.ends
-    share, count = consistency.real(first, second, values)
-    chance = consistency.by_chance(known.landmark[first], first, second, values, options.permutations, options.seed)
-    return {"pairs": count, "agreement": share, "by_chance": chance}
+def _agreement(known: _Known, fit: Fit, options: ConsistencyOptions) -> dict[str, float]:
+    agree, count = consistency.share(fit(known.ends))
+    groups = known.landmark[known.ends[0]]
+    chance = consistency.by_chance(groups, known.ends, fit, draws=options.permutations, seed=options.seed)
+    return {"pairs": count, "agreement": agree, "by_chance": chance}
 
 
 def _check_masks(
@@ -134,10 +137,11 @@ def _check_masks(
     classes = consistency.confident(p, options.least_p)
     met = consistency.meetings(observations, known.pairs)
     agreement = consistency.point_agreement(met, classes, p, len(known.pairs))
-    first, second = met["first"].to_numpy(), met["second"].to_numpy()
+    ends = met["first"].to_numpy(), met["second"].to_numpy()
     landmark = known.landmark[known.ends[0][met["pair"].to_numpy()]]
-    share, count = consistency.real(first, second, classes)
-    chance = consistency.by_chance(landmark, first, second, classes, options.permutations, options.seed)
+    fit = partial(consistency.same, classes)
+    share, count = consistency.share(fit(ends))
+    chance = consistency.by_chance(landmark, ends, fit, draws=options.permutations, seed=options.seed)
     _write_points(observations, p, known, out, vocabulary, options)
     flagged = int(consistency.flagged(agreement, options.min_shared, options.flag_below).sum())
     weight = agreement["points"].to_numpy(dtype=np.float64)
@@ -159,7 +163,7 @@ def _observe(points: Path, masks: Path, known: _Known, classes: int) -> tuple[pd
             missing += 1
             continue
         kept = ~np.isnan(p).any(axis=1)
-        found.append(part.loc[kept])
+        found.append(part.iloc[np.flatnonzero(kept)])
         said.append(p[kept])
     if not found:
         raise DataError(f"{masks}: has no mask of an image with points; masks are named as {mask_name('4/1/a.jpg')}.")
@@ -216,34 +220,18 @@ def _write_points(
             **{"confidence": posterior.max(axis=1), "entropy": consistency.entropy(posterior)},
         }
     )
-    made_by = {"step": "consistency", "options": options.model_dump(), "labeler": LABELER, "family": LABELER}
+    made_by = {"step": "consistency", "options": options.model_dump()}
     tables.write(out / "point_labels.parquet", rows[good], tables.POINT_LABELS, made_by)
     number = {name: row for row, name in enumerate(known.labels["image_id"])}
     image = consistency.positions(observations["image_id"].tolist(), number)
     told = good[point]
-    evidence = consistency.image_evidence(image[told], point[told].astype(np.int64), posterior, len(number))
-    votes = [
-        _vote(name, own[1:], vocabulary.concepts) for name, own in zip(known.labels["image_id"], evidence, strict=True)
+    shown, p_image = consistency.image_evidence(image[told], point[told].astype(np.int64), posterior, len(number))
+    evidence = [
+        {"image_id": name, "points": count, "label": classes[int(own.argmax())], "probabilities": own.tolist()}
+        for name, count, own in zip(number, shown.tolist(), p_image, strict=True)
+        if count
     ]
-    taxonomy = Taxonomy.of_names(vocabulary.concepts)
-    table = records.to_table(votes, records.VOTE)
-    records.write(out / f"{LABELER}.parquet", table, records.VOTE, taxonomy=taxonomy, made_by=made_by)
-
-
-def _vote(image_id: str, evidence: Floats, classes: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"instance_id": instance_id(image_id), "labeler": LABELER, "status": "abstained"}
-    total = evidence.sum()
-    if not total > 1e-6:  # nan without points, and nothing but background
-        return row
-    p = evidence / total
-    best = int(p.argmax())
-    about = {"label": classes[best], "probabilities": p.tolist(), "confidence": float(p[best])}
-    return {**row, **about, "status": "answered"}
-
-
-def _share_of(fit: Floats) -> dict[str, float]:
-    known = fit[~np.isnan(fit)]
-    return {"pairs": len(known), "compatible": float(known.mean()) if len(known) else float("nan")}
+    tables.write(out / "evidence.parquet", evidence, tables.EVIDENCE, made_by)
 
 
 def _rounded(content: Any) -> Any:

@@ -4,7 +4,7 @@ Everything here is about images, points and classes of any collection: photograp
 crops under a known homography. An *observation* is a point as one image shows it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -170,27 +170,35 @@ def shuffled(groups: Ints, chance: np.random.Generator) -> Ints:
     return result
 
 
-def by_chance(groups: Ints, first: Ints, second: Ints, values: NDArray[np.int64], draws: int, seed: int) -> float:
-    """Return the agreement of `values` when second ends are shuffled within groups: the baseline of real pairs.
+def same(values: Ints, ends: tuple[Ints, Ints]) -> Floats:
+    """Return 1 for pairs of equal `values`, 0 for others, NaN where one is NOTHING; `ends` are positions in them."""
+    first, second = (values[end] for end in ends)
+    known = (first != NOTHING) & (second != NOTHING)
+    return np.where(known, (first == second).astype(np.float64), np.nan)
 
-    `first` and `second` (pairs,) are positions in `values`; `groups` (pairs,) tells within what a pair stays. Pairs of
-    a thing with itself, and those of which one end has no value, do not count. NaN when none is left.
+
+def share(fit: Floats) -> tuple[float, int]:
+    """Return the share of ones, and the number of pairs that are not NaN; the share of none is NaN."""
+    known = fit[~np.isnan(fit)]
+    return (float(known.mean()) if len(known) else float("nan")), len(known)
+
+
+def by_chance(
+    groups: Ints, ends: tuple[Ints, Ints], fit: Callable[[tuple[Ints, Ints]], Floats], *, draws: int, seed: int
+) -> float:
+    """Return the share of pairs that fit when second ends are shuffled within groups: the baseline of real pairs.
+
+    `groups` (pairs,) tells within what a pair stays, `fit` is `same` or `compatible` of any ends. Pairs of a thing with
+    itself do not count. NaN when no pair is left.
     """
     chance = np.random.default_rng(seed)
-    agree = total = 0
+    first, second = ends
+    found = []
     for _ in range(draws):
         other = second[shuffled(groups, chance)]
-        counts = (first != other) & (values[first] != NOTHING) & (values[other] != NOTHING)
-        agree += int((values[first] == values[other])[counts].sum())
-        total += int(counts.sum())
-    return agree / total if total else float("nan")
-
-
-def real(first: Ints, second: Ints, values: Ints) -> tuple[float, int]:
-    """Return the share of pairs that agree, and the number of pairs of which both ends have a value."""
-    counts = (values[first] != NOTHING) & (values[second] != NOTHING)
-    agree = (values[first] == values[second])[counts]
-    return (float(agree.mean()) if len(agree) else float("nan")), len(agree)
+        kept = first != other
+        found.append(fit((first[kept], other[kept])))
+    return share(np.concatenate(found))[0]
 
 
 # --- labels of points ---------------------------------------------------------------------------------------------
@@ -216,14 +224,16 @@ def entropy(p: Floats) -> Floats:
     return np.asarray(-(p * logs).sum(axis=1) / np.log(max(2, p.shape[1])))
 
 
-def image_evidence(images: Ints, points: Ints, posterior: Floats, number: int) -> Floats:
-    """Return the mean distribution of the points that each image shows, (images, classes); NaN rows without points.
+def image_evidence(images: Ints, points: Ints, posterior: Floats, number: int) -> tuple[Ints, Floats]:
+    """Return per image how many points it shows, and their mean distribution (images, classes), NaN without points.
 
-    Labels of points, found in all views, thus come back to each image.
+    Labels of points, found in all views, thus come back to each image. Points lie where matching finds them, so that
+    the mean is no share of area.
     """
     seen = np.bincount(images, minlength=number)
     total = np.stack([np.bincount(images, weights=column[points], minlength=number) for column in posterior.T], axis=1)
-    return np.asarray(np.divide(total, seen[:, None], out=np.full(total.shape, np.nan), where=seen[:, None] > 0))
+    mean = np.divide(total, seen[:, None], out=np.full(total.shape, np.nan), where=seen[:, None] > 0)
+    return seen, np.asarray(mean)
 
 
 def positions(names: Sequence[str], known: Mapping[str, int]) -> Ints:

@@ -62,7 +62,7 @@ def correspond(
     points = tables.read(out / "points.parquet", tables.POINTS)
     found = correspondences.pairs(points, min_shared, None if split is None else _of_split(*split))
     tables.write(out / "pairs.parquet", found, tables.PAIRS, {**made_by, "split": split[1] if split else None})
-    lonely = points["image_id"].nunique() - pd.concat([found["image_a"], found["image_b"]]).nunique()
+    lonely = sum(not others for others in correspondences.partners(found, points["image_id"].unique()).values())
     progress.say(f"scenes: {count} points, {len(found)} pairs, {lonely} images without a partner, {_counted(refused)}")
 
 

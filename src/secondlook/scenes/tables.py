@@ -56,6 +56,11 @@ POINT_LABELS = _record(
     *(("point_id", pa.string()), ("views", pa.int32()), ("label", pa.string())),
     *(("confidence", pa.float64()), ("entropy", pa.float64())),
 )
+EVIDENCE = _record(
+    "evidence",
+    *(("image_id", pa.string()), ("points", pa.int32()), ("label", pa.string())),
+    ("probabilities", pa.list_(pa.float64())),  # background, then the concepts
+)
 
 
 def write(path: Path, rows: pd.DataFrame | Sequence[Mapping[str, Any]], record: Record, made_by: Any) -> None:
