@@ -51,8 +51,8 @@ def file_name(name: str) -> str:
 
 
 def level_name(name: str) -> str:
-    """Return the name of a category as people write it: Unicode NFC, blanks for underscores."""
-    return unicodedata.normalize("NFC", name).replace("_", " ")
+    """Return the name of a category as people write it: Unicode NFC, blanks for underscores, none at the ends."""
+    return unicodedata.normalize("NFC", name).replace("_", " ").strip()
 
 
 def mask_name(image_id: str) -> str:
