@@ -152,12 +152,12 @@ def _check_masks(
 
 def _observe(points: Path, masks: Path, known: _Known, classes: int) -> tuple[pd.DataFrame, Floats]:
     """Return points as images with masks show them, and what the masks say there; ignored px are left out."""
-    table = tables.read(points, tables.POINTS)
+    table = tables.read_points(points)
     table = table[table["image_id"].isin(known.labels["image_id"])]
     found: list[pd.DataFrame] = []
     said: list[Floats] = []
     missing = 0
-    for name, part in table.groupby("image_id", sort=True):
+    for name, part in table.groupby("image_id", sort=True, observed=True):
         p = _sample(masks / mask_name(str(name)), part[["x", "y"]].to_numpy(dtype=np.float64), classes)
         if p is None:
             missing += 1

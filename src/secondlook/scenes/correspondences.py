@@ -214,8 +214,8 @@ def pairs(points: pd.DataFrame, min_shared: int, only: Collection[str] | None = 
         raise UsageError(f"--min-shared: must be at least 1, not {min_shared}.")
     if only is not None:
         points = points[points["image_id"].isin(list(only))]
-    image, names = pd.factorize(points["image_id"], sort=True)
-    point, ids = pd.factorize(points["point_id"])
+    image, names = _coded(points["image_id"])
+    point, ids = _coded(points["point_id"])
     shape = (len(names), len(ids))
     shows = sparse.csr_matrix((np.ones(len(points), np.int32), (image, point)), shape=shape)
     shows.data[:] = 1  # a point counts once
@@ -226,8 +226,17 @@ def pairs(points: pd.DataFrame, min_shared: int, only: Collection[str] | None = 
         found.append(np.stack([block.row[kept] + start, block.col[kept], block.data[kept]], axis=1))
     rows = np.concatenate([np.zeros((0, 3), np.int64), *found])
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    index = np.asarray(names, dtype=object)
-    return pd.DataFrame({"image_a": index[rows[:, 0]], "image_b": index[rows[:, 1]], "shared": rows[:, 2]})
+    return pd.DataFrame({"image_a": names[rows[:, 0]], "image_b": names[rows[:, 1]], "shared": rows[:, 2]})
+
+
+def _coded(ids: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+    """Return the position of each id among the distinct ones, and these in order; ids may be categories."""
+    found, names = pd.factorize(ids)
+    distinct = np.asarray(names, dtype=object)
+    order = np.argsort(distinct)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place[found], distinct[order]
 
 
 def partners(found: pd.DataFrame, image_ids: Iterable[str]) -> dict[str, list[str]]:

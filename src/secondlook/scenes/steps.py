@@ -59,7 +59,7 @@ def correspond(
     seen = correspondences.read_points(source)
     count, refused = correspondences.write_points(out / "points.parquet", seen, known, made_by)
     _write_rejects(out, refused, made_by)
-    points = tables.read(out / "points.parquet", tables.POINTS)
+    points = tables.read_points(out / "points.parquet")
     found = correspondences.pairs(points, min_shared, None if split is None else _of_split(*split))
     tables.write(out / "pairs.parquet", found, tables.PAIRS, {**made_by, "split": split[1] if split else None})
     lonely = sum(not others for others in correspondences.partners(found, points["image_id"].unique()).values())

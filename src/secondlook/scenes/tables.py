@@ -92,3 +92,11 @@ def read(path: Path, record: Record) -> pd.DataFrame:
         if field.type == _NAMES:
             frame[field.name] = pd.Series(table[field.name].to_pylist(), index=frame.index, dtype=object)
     return frame
+
+
+def read_points(path: Path) -> pd.DataFrame:
+    """Read a file of points with ids as categories, which take a tenth of the space of texts."""
+    records.check(path, POINTS)
+    table = pq.read_table(path, read_dictionary=["image_id", "point_id"])
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
