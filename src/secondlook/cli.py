@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import secondlook
-from secondlook import cli_retrieve, cli_video
+from secondlook import cli_retrieve, cli_scenes, cli_video
 from secondlook.errors import DataError, UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.add_typer(cli_video.app, name="video")
 app.add_typer(cli_retrieve.app, name="retrieve")
+app.add_typer(cli_scenes.app, name="scenes")
 
 Options = Annotated[
     str | None,
