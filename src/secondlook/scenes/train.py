@@ -1,0 +1,269 @@
+"""The training of the network: pairs in, weights and the figures of each epoch out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from secondlook import crew, files, inference, progress, tabular
+from secondlook.crew import Crew
+from secondlook.errors import DataError, UsageError
+from secondlook.resume import Resume, forget
+from secondlook.scenes import checkpoint, samples, validate
+from secondlook.scenes.checkpoint import MEAN, STD, About
+from secondlook.scenes.inputs import SEEN, TRAIN, UNSEEN, Pictures
+from secondlook.scenes.samples import Batch
+from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from secondlook.scenes.network import Network, Seen
+
+FILES = ("last.safetensors", "best.safetensors", "config.json", "metrics.csv")
+LOSSES = ("loss", "loss_classes", "loss_mask", "loss_3d")
+COLUMNS = ("epoch", *LOSSES, "rate", "best", *(f"{split}_{of}" for split in (SEEN, UNSEEN) for of in ("map", "loss")))
+_VALIDATED = ((SEEN, SEEN), (UNSEEN, UNSEEN))
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network, alone and shared by processes, its optimiser, and where and how it computes."""
+
+    network: "Network"
+    shared: Any
+    optimiser: "torch.optim.Optimizer"
+    about: NetworkOptions
+    options: TrainingOptions
+    device: "torch.device"
+    members: Crew
+    threads: int
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it computes in bfloat16; weights and losses stay float32."""
+        import torch
+
+        return inference.pick_precision(self.options.precision, self.device) == torch.bfloat16
+
+
+def train(
+    pictures: Pictures,
+    classes: Sequence[str],
+    out: Path,
+    about: NetworkOptions,
+    options: TrainingOptions,
+    *,
+    threads: int,
+    key: str,
+) -> None:
+    """Train on the pairs of the split `train`; write `FILES` to folder `out`.
+
+    `best.safetensors` are the weights of the epoch with the highest mAP on validation pictures of seen landmarks, of
+    unseen ones where there are no others, the last where there are none; nothing older is kept. A killed training goes
+    on after an epoch and ends in the same figures; `key` says what it is a training of. Raises DataError when pictures
+    cannot be trained on, UsageError when there are fewer than a batch needs.
+    """
+    pool = _require(pictures, options)
+    inference.make_deterministic(options.seed, threads)
+    members, device = crew.join(inference.pick_device(options.device))
+    learner = _learner(about, options, len(classes), members, device, threads)
+    resume = Resume(out, key)
+    history = _take_up(learner, resume)
+    for epoch in range(len(history), options.epochs):
+        history.append({"epoch": epoch, **_epoch(learner, pictures, pool, epoch)})
+        members.agree(learner.network)
+        history[-1] |= _validated(learner, pictures)
+        history[-1]["best"] = float(_is_best(history))
+        if members.rank == 0:
+            _write_epoch(learner, out, history)
+            resume.save(_tensors(learner), {"history": history}, last=epoch + 1 == options.epochs)
+    if members.rank == 0:
+        checkpoint.write_weights(out / "last.safetensors", learner.network.state_dict())
+        best = max(row["epoch"] for row in history if row["best"])
+        more = {"training": options.model_dump(exclude={"resources"}), "best_epoch": best, "epochs": len(history)}
+        checkpoint.write_about(out, About(about, tuple(classes), options.crop_px), more)
+        forget(out)
+    crew.leave(members)
+
+
+def rate_of(options: TrainingOptions, epoch: int) -> float:
+    """Return the part of the learning rates that is left in an epoch, from 0: a tenth after each milestone.
+
+    The same as a schedule that is stepped at the end of each epoch: with milestones 20 and 25 epoch 19 has all of it.
+    """
+    return float(0.1 ** sum(milestone <= epoch for milestone in options.milestones))
+
+
+def losses_of(
+    seen: "Seen", batch: Batch, target: "torch.Tensor", learner: Learner, *, epoch: int
+) -> dict[str, "torch.Tensor"]:
+    """Return the parts of the loss of a batch and their sum, each a scalar, by the names of `LOSSES`.
+
+    Cross entropy of the first labels, + the mask loss from its epoch on, + the mean 3D loss of a pair, weighted.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from secondlook.scenes import losses
+
+    options, nothing = learner.options, torch.zeros((), device=learner.device)
+    by_classes = cross_entropy(seen.scores, target)
+    masks, apart = nothing, nothing
+    if seen.logits is not None and epoch >= options.mask_from_epoch and options.mask_weight > 0:
+        masks = _mask_loss(seen.logits, batch, target, learner.about)
+    if options.loss_3d > 0:
+        matches = losses.Matches(
+            torch.from_numpy(batch.pair).to(learner.device), torch.from_numpy(batch.xy).to(learner.device)
+        )
+        apart = losses.contrastive_3d(seen.feature, matches, options.negatives, options.tau, options.point_grid).mean()
+    total = by_classes + options.mask_weight * masks + options.loss_3d * apart
+    return dict(zip(LOSSES, (total, by_classes, masks, apart), strict=True))
+
+
+def _mask_loss(logits: "torch.Tensor", batch: Batch, target: "torch.Tensor", about: NetworkOptions) -> "torch.Tensor":
+    import torch
+    from torch.nn.functional import interpolate, one_hot
+
+    from secondlook.scenes import losses, pamr
+
+    with torch.no_grad():
+        pictures = torch.from_numpy(batch.pixels).to(logits.device).permute(0, 3, 1, 2).float().div(255)
+        refined = pamr.refine(logits.softmax(dim=1), pictures, about.pamr_dilations, about.pamr_iterations)
+        wide = interpolate(refined, pictures.shape[-2:], mode="bilinear", align_corners=True)
+        present = one_hot(target, logits.shape[1] - 1).bool()
+        truth = losses.pseudo_mask(wide, present, about.pseudo_background, about.pseudo_foreground, about.pseudo_least)
+    return losses.balanced_mask_loss(logits, truth, present.sum(dim=1))
+
+
+def _require(pictures: Pictures, options: TrainingOptions) -> Any:
+    pool = pictures.rows(TRAIN)
+    if len(pool) < max(2, options.batch):
+        raise UsageError(f"{len(pool)} pictures to train on are fewer than a batch needs; lower `batch`.")
+    unlabelled = pool[pictures.primary[pool] < 0]
+    if len(unlabelled):
+        raise DataError(f"{pictures.ids[unlabelled[0]]}: is in the split `{TRAIN}` without a label; leave it out.")
+    return pool
+
+
+def _learner(
+    about: NetworkOptions, options: TrainingOptions, classes: int, members: Crew, device: "torch.device", threads: int
+) -> Learner:
+    import torch
+
+    from secondlook.scenes import network
+
+    built = network.build(about, classes).to(device)
+    groups = [group for group in network.parameter_groups(built, options) if group["params"]]
+    return Learner(built, members.share(built), torch.optim.Adam(groups), about, options, device, members, threads)
+
+
+def _epoch(learner: Learner, pictures: Pictures, pool: Any, epoch: int) -> dict[str, float]:
+    """Take one pass over the pairs; return the mean of each loss, and the part of the rates that was left."""
+    import torch
+
+    options, members = learner.options, learner.members
+    chance = np.random.default_rng([options.seed, epoch, len(pool)])
+    torch.manual_seed(int(chance.integers(0, 2**31)) + members.rank)
+    rate = rate_of(options, epoch)
+    for group in learner.optimiser.param_groups:
+        group["lr"] = group["rate"] * rate
+    total, count, since = torch.zeros(len(LOSSES), device=learner.device), len(pool) // options.batch, perf_counter()
+    ready = samples.batches(pictures, pool, options, epoch, members, learner.threads)
+    learner.shared.train()
+    for batch in progress.track(ready, total=count, what="batches"):
+        found = _step(learner, pictures, batch, epoch)
+        total += torch.stack([found[name].detach() for name in LOSSES]) * batch.share
+    means = (members.total(total) / count).tolist()
+    if not np.isfinite(means).all():
+        raise DataError(f"the loss is {means[0]} in epoch {epoch}; lower the learning rates.")
+    progress.say(f"scenes: epoch {epoch}, loss {means[0]:.4f}, {_speed(count, options, since):.1f} pictures/s")
+    return {**dict(zip(LOSSES, means, strict=True)), "rate": rate}
+
+
+def _step(learner: Learner, pictures: Pictures, batch: Batch, epoch: int) -> dict[str, "torch.Tensor"]:
+    """Take one step on the mean loss of the whole batch, of which this process has a part."""
+    import torch
+
+    pixels = inference.to_normalised(batch.pixels, MEAN, STD, learner.device)
+    target = torch.from_numpy(pictures.primary[batch.rows]).to(learner.device)
+    with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.mixed):
+        seen = learner.shared(pixels)
+    found = losses_of(seen, batch, target, learner, epoch=epoch)
+    learner.optimiser.zero_grad(set_to_none=True)
+    (found["loss"] * batch.share * learner.members.size).backward()  # type: ignore[no-untyped-call]
+    learner.optimiser.step()
+    return found
+
+
+def _speed(count: int, options: TrainingOptions, since: float) -> float:
+    return 2 * count * options.batch / (perf_counter() - since)
+
+
+def _validated(learner: Learner, pictures: Pictures) -> dict[str, float]:
+    """Return mAP and loss on pictures of seen and of unseen landmarks; NaN where there are none."""
+    found = {}
+    for split, name in _VALIDATED:
+        rows = pictures.rows(split)
+        looked = validate.scores_of(
+            learner.network,
+            [pictures.paths[row] for row in rows],
+            learner.options.crop_px,
+            learner.device,
+            mixed=learner.mixed,
+            members=learner.members,
+            threads=learner.threads,
+        )
+        precision, loss = validate.figures(looked, pictures.primary[rows])
+        found |= {f"{name}_map": precision, f"{name}_loss": loss}
+    return found
+
+
+def _is_best(history: History) -> bool:
+    *before, last = [_quality(row) for row in history]
+    return last > max(before, default=-np.inf)
+
+
+def _quality(row: Mapping[str, float]) -> float:
+    """Return what the best epoch has most of: mAP on seen landmarks, else on unseen ones, else age."""
+    known = [row[f"{split}_map"] for split, _ in _VALIDATED if np.isfinite(row[f"{split}_map"])]
+    return known[0] if known else row["epoch"]
+
+
+def _write_epoch(learner: Learner, out: Path, history: History) -> None:
+    if history[-1]["best"]:
+        checkpoint.write_weights(out / "best.safetensors", learner.network.state_dict())
+    table = pd.DataFrame(history, columns=list(COLUMNS)).astype({"epoch": int, "best": int})
+    files.write_text(out / "metrics.csv", tabular.to_csv(table))
+
+
+def _tensors(learner: Learner) -> dict[str, "torch.Tensor"]:
+    """Return everything that a training needs to go on: weights, moments of Adam and their steps."""
+    found = {f"model.{name}": value for name, value in learner.network.state_dict().items()}
+    for number, state in learner.optimiser.state_dict()["state"].items():
+        found |= {f"adam.{number}.{name}": value for name, value in state.items()}
+    return found
+
+
+def _take_up(learner: Learner, resume: Resume) -> History:
+    """Put the last state of a killed training back; return the figures of its epochs."""
+    found = resume.load()
+    if found is None:
+        return []
+    tensors, notes = found
+    own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    learner.network.load_state_dict(own)
+    state = learner.optimiser.state_dict()
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, number, part = name.split(".")
+            state["state"].setdefault(int(number), {})[part] = value
+    learner.optimiser.load_state_dict(state)
+    history: History = notes["history"]
+    progress.say(f"scenes: the training goes on after epoch {len(history) - 1}")
+    return history
