@@ -70,7 +70,7 @@ class TrainingOptions(Strict):
     new_learning_rate: Positive = 5e-3
     weight_decay: float = Field(5e-4, ge=0)
     decay_biases: bool = False
-    milestones: list[Natural] = [20, 25]
+    milestones: list[Natural] = Field([20, 25])
     crop_px: int = Field(224, ge=32)
     scale: tuple[Positive, Positive] = (0.9, 1.0)
     flip: Share = 0.5

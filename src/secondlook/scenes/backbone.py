@@ -83,8 +83,9 @@ class ResNet50(Backbone):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return the outputs of the first and of the last stage."""
-        low = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(pictures)))))
-        return low, self.layer4(self.layer3(self.layer2(low)))
+        first, *rest = (getattr(self, f"layer{number}") for number in range(1, len(_RESNET_STAGES) + 1))
+        low = first(self.maxpool(self.relu(self.bn1(self.conv1(pictures)))))
+        return low, nn.Sequential(*rest)(low)
 
 
 class Small(Backbone):

@@ -99,10 +99,8 @@ def read(
     split = np.array([said[name]["split"] for name in ids], object)
     landmark = np.array([about[name]["landmark"] for name in ids], object)
     shared = np.zeros((0, 2), np.int64) if pairs is None else _pairs(pairs, ids, split)
-    found = _points(points, ids)
-    return Pictures(
-        ids, tuple(Path(about[name]["path"]) for name in ids), landmark, split, primary, known, shared, found
-    )
+    paths = tuple(Path(about[name]["path"]) for name in ids)
+    return Pictures(ids, paths, landmark, split, primary, known, shared, _points(points, ids))
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:
@@ -127,10 +125,8 @@ def _pairs(path: Path, ids: Sequence[str], split: NDArray[np.object_]) -> NDArra
 
 def _points(path: Path | None, ids: Sequence[str]) -> Points:
     if path is None:
-        nothing = np.zeros(0, np.int64)
-        return Points(
-            np.zeros(len(ids) + 1, np.int64), nothing, np.zeros((0, 2), np.float32), pa.array([], pa.string())
-        )
+        start, code = np.zeros(len(ids) + 1, np.int64), np.zeros(0, np.int64)
+        return Points(start, code, np.zeros((0, 2), np.float32), pa.array([], pa.string()))
     table = _columns(path, ("image_id", "point_id", "x", "y"), coded=("image_id", "point_id"))
     picture = _positions(table["image_id"], ids)
     whole = _coded(table["point_id"])

@@ -51,8 +51,8 @@ def balanced_mask_loss(logits: Tensor, truth: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy against a pseudo mask (n, h, w), classes weighed by how rare they are: a scalar.
 
     A pixel of class c weighs (N - N_c) / (1 + N), N labelled pixels of which N_c are of the class; the mean is over
-    all pixels. A picture counts, in the mean over the batch, when its pseudo mask has one class more than `labels`, (n,)
-    numbers of labels: all of them, and background. Logits are brought to the size of the mask.
+    all pixels. A picture counts, in the mean over the batch, when its pseudo mask has one class more than the number of
+    its labels, `labels` (n,): all of them, and background. Logits are brought to the size of the mask.
     """
     if logits.shape[-2:] != truth.shape[-2:]:
         logits = interpolate(logits, truth.shape[-2:], mode="bilinear", align_corners=True)
@@ -94,7 +94,7 @@ def contrastive_3d(
     query = unit(sampled(features, pair, xy[:, :2], grid))
     positive = unit(sampled(features, pair + pairs, xy[:, 2:], grid))
     others = unit(sampled(features, (drawn[pair] + pairs).flatten(), places.flatten(0, 1), grid))
-    loss = info_nce(query, positive, others.unflatten(0, (-1, negatives)), tau)
+    loss = info_nce(query, positive, others.view(len(pair), negatives, -1), tau)
     return torch.zeros(pairs, device=loss.device).index_add(0, pair, loss) / count.clamp(min=1)
 
 
@@ -106,12 +106,14 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, tau: float) -> 
     right = (query * positive).sum(dim=1, keepdim=True)
     wrong = torch.einsum("pd,pnd->pn", query, negatives)
     logits = torch.cat([right, wrong], dim=1) / tau
-    return logits.logsumexp(dim=1) - logits[:, 0]
+    found: Tensor = logits.logsumexp(dim=1) - logits[:, 0]
+    return found
 
 
 def unit(vectors: Tensor) -> Tensor:
     """Return vectors (n, d) of the length 1."""
-    return vectors / (vectors.norm(dim=-1, keepdim=True) + _LEAST_NORM)
+    length: Tensor = vectors.norm(dim=-1, keepdim=True)
+    return vectors / (length + _LEAST_NORM)
 
 
 def sampled(features: Tensor, picture: Tensor, xy: Tensor, grid: Literal["centres", "edges"]) -> Tensor:

@@ -52,8 +52,9 @@ class Gci(nn.Module):
     def __init__(self, low: int, width: int) -> None:
         super().__init__()
         self.deep = conv_bn_relu(width, 2 * width, 1)
-        self.shallow = nn.Sequential(nn.Conv2d(low, width, 1, bias=False), nn.BatchNorm2d(width, affine=False))
-        nn.init.kaiming_normal_(self.shallow[0].weight)
+        conv = nn.Conv2d(low, width, 1, bias=False)
+        nn.init.kaiming_normal_(conv.weight)
+        self.shallow = nn.Sequential(conv, nn.BatchNorm2d(width, affine=False))
         self.out = conv_bn_relu(width, width, 1)
 
     def forward(self, low: Tensor, deep: Tensor) -> Tensor:

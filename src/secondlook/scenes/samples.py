@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Pair:
-    """An anchor and its partner: rows of both, uint8 (2, s, s, 3), and points (k, 4) as x and y in one and the other."""
+    """An anchor and its partner: rows of both, pixels uint8 (2, s, s, 3), points (k, 4) as x and y in each."""
 
     rows: tuple[int, int]
     pixels: Pixels

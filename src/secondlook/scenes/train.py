@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from secondlook.scenes.network import Network, Seen
 
 FILES = ("last.safetensors", "best.safetensors", "config.json", "metrics.csv")
+_VALIDATED = (SEEN, UNSEEN)
 LOSSES = ("loss", "loss_classes", "loss_mask", "loss_3d")
-COLUMNS = ("epoch", *LOSSES, "rate", "best", *(f"{split}_{of}" for split in (SEEN, UNSEEN) for of in ("map", "loss")))
-_VALIDATED = ((SEEN, SEEN), (UNSEEN, UNSEEN))
+COLUMNS = ("epoch", *LOSSES, "rate", "best", *(f"{split}_{of}" for split in _VALIDATED for of in ("map", "loss")))
 History = list[dict[str, float]]
 
 
@@ -207,8 +207,8 @@ def _speed(count: int, options: TrainingOptions, since: float) -> float:
 
 def _validated(learner: Learner, pictures: Pictures) -> dict[str, float]:
     """Return mAP and loss on pictures of seen and of unseen landmarks; NaN where there are none."""
-    found = {}
-    for split, name in _VALIDATED:
+    found: dict[str, float] = {}
+    for split in _VALIDATED:
         rows = pictures.rows(split)
         looked = validate.scores_of(
             learner.network,
@@ -220,7 +220,7 @@ def _validated(learner: Learner, pictures: Pictures) -> dict[str, float]:
             threads=learner.threads,
         )
         precision, loss = validate.figures(looked, pictures.primary[rows])
-        found |= {f"{name}_map": precision, f"{name}_loss": loss}
+        found |= {f"{split}_map": precision, f"{split}_loss": loss}
     return found
 
 
@@ -231,7 +231,7 @@ def _is_best(history: History) -> bool:
 
 def _quality(row: Mapping[str, float]) -> float:
     """Return what the best epoch has most of: mAP on seen landmarks, else on unseen ones, else age."""
-    known = [row[f"{split}_map"] for split, _ in _VALIDATED if np.isfinite(row[f"{split}_map"])]
+    known = [row[f"{split}_map"] for split in _VALIDATED if np.isfinite(row[f"{split}_map"])]
     return known[0] if known else row["epoch"]
 
 

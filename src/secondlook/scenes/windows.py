@@ -60,7 +60,7 @@ def points_in(xy: Floats, window: Window, size: tuple[int, int]) -> tuple[Floats
     moved = (moved / np.array([window.width, window.height], np.float32)).astype(np.float32)
     if window.mirrored:
         moved[:, 0] = 1 - moved[:, 0]
-    return moved, ((moved >= 0) & (moved <= 1)).all(axis=1)
+    return moved, np.asarray(((moved >= 0) & (moved <= 1)).all(axis=1))
 
 
 def jittered(picture: Pixels, chance: np.random.Generator) -> Pixels:
