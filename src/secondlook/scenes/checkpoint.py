@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from secondlook import files
 from secondlook.errors import DataError
-from secondlook.scenes_training_options import NetworkOptions
+from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -21,11 +21,11 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class About:
-    """What weights are of: the network, its classes without background, the side of its training pictures in px."""
+    """What weights are of: the network, its classes without background, and how it was trained."""
 
     network: NetworkOptions
     classes: tuple[str, ...]
-    crop_px: int
+    training: TrainingOptions
 
 
 def write_weights(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
@@ -37,7 +37,8 @@ def write_weights(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
 
 def write_about(folder: Path, about: About, more: Mapping[str, Any]) -> None:
     """Write `config.json` of a folder of weights."""
-    told = {"network": about.network.model_dump(), "classes": about.classes, "crop_px": about.crop_px, **more}
+    training = about.training.model_dump(exclude={"resources"})
+    told = {"classes": about.classes, "network": about.network.model_dump(), "training": training, **more}
     files.write_text(folder / CONFIG, json.dumps(told, indent=2) + "\n")
 
 
@@ -61,7 +62,8 @@ def load(folder: Path, which: Literal["best", "last"], device: "torch.device") -
 def _about(path: Path) -> About:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return About(NetworkOptions.model_validate(told["network"]), tuple(told["classes"]), int(told["crop_px"]))
+        network, training = NetworkOptions(**told["network"]), TrainingOptions(**told["training"])
+        return About(network, tuple(told["classes"]), training)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(f"{path}: does not say what the weights are of ({reason}); train the network again.") from error

@@ -4,7 +4,7 @@ The published script took means over the 20 classes of Pascal VOC (21 with backg
 figures stand beside the right ones as `published`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,12 +153,14 @@ def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: round(float(value), 4) if np.isfinite(value) else None for name, value in values.items()}
 
 
-def matching(truth: Path, found: Path) -> list[Compared]:
-    """Return the masks of a folder of truth with those of the same name in another; raises DataError without any."""
-    known: Iterable[Path] = sorted(truth.glob("*.png"))
-    pairs = [Compared(path, found / path.name) for path in known]
+def matching(truth: Path, found: Path, *, without: Collection[str] = ()) -> list[Compared]:
+    """Return the masks of a folder of truth, some names left out, with those of the same name in another folder.
+
+    Raises DataError where there is none to judge.
+    """
+    pairs = [Compared(path, found / path.name) for path in sorted(truth.glob("*.png")) if path.name not in without]
     if not pairs:
-        raise DataError(f"{truth}: holds no mask (*.png); give the folder of true masks.")
+        raise DataError(f"{truth}: holds no mask (*.png) of a picture that was not trained on; give true masks.")
     return pairs
 
 

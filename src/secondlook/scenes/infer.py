@@ -82,7 +82,7 @@ class Reader:
         height, width = picture.shape[:2]
         if self.about.network.kind == "cls":
             window = windows.centre_window(width, height)
-            return windows.cut(picture, window, round(self.about.crop_px * scale))
+            return windows.cut(picture, window, round(self.about.training.crop_px * scale))
         width, height = images.size_within(width, height, self.options.longest_px)
         return images.scale(picture, max(1, round(width * scale)), max(1, round(height * scale)))
 

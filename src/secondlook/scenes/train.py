@@ -86,8 +86,7 @@ def train(
     if members.rank == 0:
         checkpoint.write_weights(out / "last.safetensors", learner.network.state_dict())
         best = max(row["epoch"] for row in history if row["best"])
-        more = {"training": options.model_dump(exclude={"resources"}), "best_epoch": best, "epochs": len(history)}
-        checkpoint.write_about(out, About(about, tuple(classes), options.crop_px), more)
+        checkpoint.write_about(out, About(about, tuple(classes), options), {"best_epoch": int(best)})
         forget(out)
     crew.leave(members)
 
