@@ -114,9 +114,7 @@ def evaluate_network(
     summary: dict[str, Any] = {"scores": means}
     if truth is not None:
         trained = {mask_name(pictures.ids[row]) for row in pictures.rows(TRAIN)}
-        pairs = [
-            pair for pair in evaluate.matching(truth, predicted / predictions.MASKS) if pair.true.name not in trained
-        ]
+        pairs = evaluate.matching(truth, predicted / predictions.MASKS, without=trained)
         names = (evaluate.BACKGROUND, *classes)
         table = evaluate.mask_table(evaluate.confusion(pairs, len(names), threads=threads), names)
         files.write_text(out / "masks.csv", tabular.to_csv(table))

@@ -64,8 +64,8 @@ def train(
 ) -> None:
     """Train on the pairs of the split `train`; write `FILES` to folder `out`.
 
-    `best.safetensors` are the weights of the epoch with the highest mAP on validation pictures of seen landmarks, of
-    unseen ones where there are no others, the last where there are none; nothing older is kept. A killed training goes
+    `best.safetensors` are the weights of the epoch with the highest mAP on validation pictures of seen landmarks (of
+    unseen ones where there are no others, the last where there are none), of several the one with the least loss there. A killed training goes
     on after an epoch and ends in the same figures; `key` says what it is a training of. Raises DataError when pictures
     cannot be trained on, UsageError when there are fewer than a batch needs.
     """
@@ -225,13 +225,16 @@ def _validated(learner: Learner, pictures: Pictures) -> dict[str, float]:
 
 def _is_best(history: History) -> bool:
     *before, last = [_quality(row) for row in history]
-    return last > max(before, default=-np.inf)
+    return not before or last > max(before)
 
 
-def _quality(row: Mapping[str, float]) -> float:
-    """Return what the best epoch has most of: mAP on seen landmarks, else on unseen ones, else age."""
-    known = [row[f"{split}_map"] for split in _VALIDATED if np.isfinite(row[f"{split}_map"])]
-    return known[0] if known else row["epoch"]
+def _quality(row: Mapping[str, float]) -> tuple[float, float]:
+    """Return what the best epoch has most of: mAP on seen landmarks, else on unseen ones, then the least loss.
+
+    Without either the last epoch is the best.
+    """
+    known = [split for split in _VALIDATED if np.isfinite(row[f"{split}_map"])]
+    return (row[f"{known[0]}_map"], -row[f"{known[0]}_loss"]) if known else (row["epoch"], 0.0)
 
 
 def _write_epoch(learner: Learner, out: Path, history: History) -> None:
