@@ -35,7 +35,7 @@ class World:
 
 
 def draw_world(folder: Path, *, landmarks: int = 6, views: int = 6, seed: int = 0) -> World:
-    """Draw landmarks of `views` views of each class; the last landmark is unseen, the last view of others validation."""
+    """Draw landmarks of `views` views of each class; the last landmark is unseen, last views are held out."""
     chance = np.random.default_rng(seed)
     images, labels, points, pairs = [], [], [], []
     for landmark in range(landmarks):
@@ -52,7 +52,12 @@ def draw_world(folder: Path, *, landmarks: int = 6, views: int = 6, seed: int = 
                 labels.append({"image_id": image_id, "split": split, "labels": [name]})
                 inside = ((there > 0) & (there < 1)).all(axis=1)
                 points += [
-                    {"image_id": image_id, "point_id": f"{landmark}-{place}-{mark}", "x": there[mark, 0], "y": there[mark, 1]}
+                    {
+                        "image_id": image_id,
+                        "point_id": f"{landmark}-{place}-{mark}",
+                        "x": there[mark, 0],
+                        "y": there[mark, 1],
+                    }
                     for mark in np.flatnonzero(inside)
                 ]
                 pairs += [{"image_a": other, "image_b": image_id, "shared": 20} for other in ids]

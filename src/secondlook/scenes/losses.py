@@ -94,7 +94,7 @@ def contrastive_3d(
     query = unit(sampled(features, pair, xy[:, :2], grid))
     positive = unit(sampled(features, pair + pairs, xy[:, 2:], grid))
     others = unit(sampled(features, (drawn[pair] + pairs).flatten(), places.flatten(0, 1), grid))
-    loss = info_nce(query, positive, others.view(len(pair), negatives, -1), tau)
+    loss = info_nce(query, positive, others.view(len(pair), negatives, features.shape[1]), tau)
     return torch.zeros(pairs, device=loss.device).index_add(0, pair, loss) / count.clamp(min=1)
 
 

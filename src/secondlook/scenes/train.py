@@ -64,10 +64,11 @@ def train(
 ) -> None:
     """Train on the pairs of the split `train`; write `FILES` to folder `out`.
 
-    `best.safetensors` are the weights of the epoch with the highest mAP on validation pictures of seen landmarks (of
-    unseen ones where there are no others, the last where there are none), of several the one with the least loss there. A killed training goes
-    on after an epoch and ends in the same figures; `key` says what it is a training of. Raises DataError when pictures
-    cannot be trained on, UsageError when there are fewer than a batch needs.
+    `best.safetensors` are the weights of the epoch with the highest mAP on validation pictures of seen landmarks, of
+    unseen ones where there are no others, and of several epochs that with the least loss there; without validation they
+    are the last ones. Nothing older is kept. A killed training goes on after an epoch and ends in the same figures;
+    `key` says what it is a training of. Raises DataError when pictures cannot be trained on, UsageError when there are
+    fewer than a batch needs.
     """
     pool = _require(pictures, options)
     inference.make_deterministic(options.seed, threads)
