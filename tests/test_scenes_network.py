@@ -549,6 +549,8 @@ def test_what_cannot_be_trained_on(world: World, tmp_path: Path) -> None:
     table = pq.read_table(gone.labels).to_pylist()
     pq.write_table(pa.Table.from_pylist([*table, {**table[0], "image_id": "c"}]), gone.labels)
     refused(gone, DataError, "`c` is no image of", batch=2)
+    in_px = made(tmp_path / "px", [("a", "train"), ("b", "train")], [("a", "b")], a=[("p", 30.0, 20.0)])
+    refused(in_px, DataError, "are fractions of width and height", batch=2)
     pq.write_table(pa.Table.from_pylist([{**table[0], "labels": ["window"]}, {**table[1], "labels": []}]), gone.labels)
     refused(gone, DataError, "without a label", batch=2)
 

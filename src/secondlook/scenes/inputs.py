@@ -16,6 +16,7 @@ from secondlook.errors import DataError
 
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]
+_FAR = 1.0  # from the middle of a picture, as a fraction: no point of it, but px or nothing
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def _points(path: Path | None, ids: Sequence[str]) -> Points:
     whole = _coded(table["point_id"])
     code = whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     xy = np.stack([table[name].to_numpy().astype(np.float32) for name in ("x", "y")], axis=1)
-    if not np.isfinite(xy).all():
-        raise DataError(f"{path}: a point has no place in its picture; make the file again.")
+    if not (np.abs(xy - 0.5) < _FAR).all():
+        raise DataError(f"{path}: a point has no place in its picture; x and y are fractions of width and height.")
     order = np.lexsort((code, picture))
     order = order[picture[order] >= 0]
     again = np.zeros(len(order), np.bool_)

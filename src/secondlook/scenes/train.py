@@ -16,17 +16,17 @@ from secondlook.resume import Resume, forget
 from secondlook.scenes import checkpoint, samples, validate
 from secondlook.scenes.checkpoint import MEAN, STD, About
 from secondlook.scenes.inputs import SEEN, TRAIN, UNSEEN, Pictures
+from secondlook.scenes.objective import LOSSES, losses_of
 from secondlook.scenes.samples import Batch
 from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
 
-    from secondlook.scenes.network import Network, Seen
+    from secondlook.scenes.network import Network
 
 FILES = ("last.safetensors", "best.safetensors", "config.json", "metrics.csv")
 _VALIDATED = (SEEN, UNSEEN)
-LOSSES = ("loss", "loss_classes", "loss_mask", "loss_3d")
 COLUMNS = ("epoch", *LOSSES, "rate", "best", *(f"{split}_{of}" for split in _VALIDATED for of in ("map", "loss")))
 History = list[dict[str, float]]
 
@@ -100,47 +100,6 @@ def rate_of(options: TrainingOptions, epoch: int) -> float:
     return float(0.1 ** sum(milestone <= epoch for milestone in options.milestones))
 
 
-def losses_of(
-    seen: "Seen", batch: Batch, target: "torch.Tensor", learner: Learner, *, epoch: int
-) -> dict[str, "torch.Tensor"]:
-    """Return the parts of the loss of a batch and their sum, each a scalar, by the names of `LOSSES`.
-
-    Cross entropy of the first labels, + the mask loss from its epoch on, + the mean 3D loss of a pair, weighted.
-    """
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    from secondlook.scenes import losses
-
-    options, nothing = learner.options, torch.zeros((), device=learner.device)
-    by_classes = cross_entropy(seen.scores, target)
-    masks, apart = nothing, nothing
-    if seen.logits is not None and epoch >= options.mask_from_epoch and options.mask_weight > 0:
-        masks = _mask_loss(seen.logits, batch, target, learner.about)
-    if options.loss_3d > 0:
-        matches = losses.Matches(
-            torch.from_numpy(batch.pair).to(learner.device), torch.from_numpy(batch.xy).to(learner.device)
-        )
-        apart = losses.contrastive_3d(seen.feature, matches, options.negatives, options.tau, options.point_grid).mean()
-    total = by_classes + options.mask_weight * masks + options.loss_3d * apart
-    return dict(zip(LOSSES, (total, by_classes, masks, apart), strict=True))
-
-
-def _mask_loss(logits: "torch.Tensor", batch: Batch, target: "torch.Tensor", about: NetworkOptions) -> "torch.Tensor":
-    import torch
-    from torch.nn.functional import interpolate, one_hot
-
-    from secondlook.scenes import losses, pamr
-
-    with torch.no_grad():
-        pictures = torch.from_numpy(batch.pixels).to(logits.device).permute(0, 3, 1, 2).float().div(255)
-        refined = pamr.refine(logits.softmax(dim=1), pictures, about.pamr_dilations, about.pamr_iterations)
-        wide = interpolate(refined, pictures.shape[-2:], mode="bilinear", align_corners=True)
-        present = one_hot(target, logits.shape[1] - 1).bool()
-        truth = losses.pseudo_mask(wide, present, about.pseudo_background, about.pseudo_foreground, about.pseudo_least)
-    return losses.balanced_mask_loss(logits, truth, present.sum(dim=1))
-
-
 def _require(pictures: Pictures, options: TrainingOptions) -> Any:
     pool = pictures.rows(TRAIN)
     if len(pool) < max(2, options.batch):
@@ -194,7 +153,7 @@ def _step(learner: Learner, pictures: Pictures, batch: Batch, epoch: int) -> dic
     target = torch.from_numpy(pictures.primary[batch.rows]).to(learner.device)
     with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.mixed):
         seen = learner.shared(pixels)
-    found = losses_of(seen, batch, target, learner, epoch=epoch)
+    found = losses_of(seen, batch, target, learner.about, learner.options, epoch=epoch)
     learner.optimiser.zero_grad(set_to_none=True)
     (found["loss"] * batch.share * learner.members.size).backward()  # type: ignore[no-untyped-call]
     learner.optimiser.step()
