@@ -55,7 +55,7 @@ def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predicted(world: World, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What it says of all pictures."""
     out = tmp_path_factory.mktemp("predicted")
-    predict(world.tables, trained, out, PLAIN.model_copy(update={"overlays": 2}), threads=1)
+    predict(world.tables, trained, out, PLAIN.model_copy(update={"overlays": 2, "soft_masks": True}), threads=1)
     return out
 
 
@@ -560,11 +560,15 @@ def test_what_cannot_be_trained_on(world: World, tmp_path: Path) -> None:
 
 def test_predictions_are_files(world: World, predicted: Path) -> None:
     pictures = world.tables.read(CLASSES)
-    assert {path.name for path in (predicted / "masks").iterdir()} == {infer.mask_name(name) for name in pictures.ids}
+    assert {path.name for path in (predicted / "masks").glob("*.png")} == {
+        infer.mask_name(name) for name in pictures.ids
+    }
     for row, name in enumerate(pictures.ids):
         mask = evaluate.read_mask(predicted / "masks" / infer.mask_name(name))
         assert mask.shape == images.read_rgb(pictures.paths[row]).shape[:2]
         assert len(set(np.unique(mask)) - {0}) <= 1, "one class alone"
+        soft = np.load((predicted / "masks" / infer.mask_name(name)).with_suffix(".npz"))["p"]
+        assert soft.shape == (1 + len(CLASSES), *mask.shape)
     scores = pq.read_table(predicted / "scores.parquet")
     assert scores.column_names == ["image_id", *CLASSES]
     assert scores["image_id"].to_pylist() == list(pictures.ids)
@@ -642,7 +646,7 @@ def test_names_of_masks() -> None:
     assert infer.mask_name("4/1/13/pictures/a.jpg") == "4__1__13__pictures__a.jpg.png"
     long = [infer.mask_name("4/pictures/" + "é" * 120 + end) for end in ("a.jpg", "b.jpg")]
     assert long[0] != long[1]
-    assert all(len(name.encode()) < 220 for name in long)
+    assert all(len(name.encode()) < 190 for name in long)
     with pytest.raises(DataError, match="would have one name"):
         infer.mask_names(["a/b.jpg", "a__b.jpg"])
 

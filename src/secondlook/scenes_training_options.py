@@ -93,7 +93,8 @@ class InferenceOptions(Strict):
 
     `class_filter` says which classes a mask may hold: the likeliest (`top1`), those whose sigmoid is above `threshold`,
     those of the labels (`gt`), or `all`. Views are the picture at all `scales`, mirrored too with `flip`. The
-    background's probability is raised to `background_power`. `longest_px` bounds the side that the network sees.
+    background's probability is raised to `background_power`. `longest_px` bounds the side that the network sees. With
+    `soft_masks` the probabilities of all pixels are written too, before any class is left out.
     """
 
     class_filter: Literal["top1", "threshold", "gt", "all"] = "top1"
@@ -106,6 +107,7 @@ class InferenceOptions(Strict):
     checkpoint: Literal["best", "last"] = "best"
     splits: list[str] | None = None
     overlays: int = Field(0, ge=0)
+    soft_masks: bool = False
     precision: Precision = "auto"
     device: Device = "auto"
     resources: Resources = Resources(gpus=1, cpus=4, mem_mb=16000, runtime=720)

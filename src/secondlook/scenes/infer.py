@@ -134,15 +134,11 @@ def at_points(shares: Floats, xy: Floats) -> Floats:
 
 
 def mask_name(image_id: str) -> str:
-    """Return the name of the mask of an image: its id with `__` for each `/`, and `.png`.
-
-    What would be too long for a file system is cut and told apart by a digest.
-    """
+    """Return the file name of the mask of an image: its id with `__` for `/`; of a very long one the end is a digest."""
     name = image_id.replace("/", "__")
-    encoded = name.encode()
-    if len(encoded) > _LONGEST_NAME:
-        digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
-        name = f"{encoded[:_LONGEST_NAME].decode(errors='ignore')}-{digest}"
+    if len(name.encode()) > _LONGEST_NAME:
+        digest = hashlib.blake2b(image_id.encode(), digest_size=10).hexdigest()
+        name = name.encode()[: _LONGEST_NAME - len(digest)].decode("utf-8", "ignore") + digest
     return f"{name}.png"
 
 

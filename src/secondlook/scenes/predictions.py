@@ -1,5 +1,6 @@
 """The files of predictions while they grow: masks, scores, classes of points, pictures drawn over, and rejects."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ class Predictions:
         self.scores.append({"image_id": image_id, **dict(zip(self.classes, said.probabilities, strict=True))})
         if said.mask is not None:
             self._write_mask(image_id, said.mask, picture)
+        if said.shares is not None and self.options.soft_masks:
+            _write_soft((self.out / MASKS / self._names[image_id]).with_suffix(".npz"), said.shares)
         if self.points is not None:
             self._take_points(row, said)
 
@@ -99,6 +102,13 @@ class Predictions:
         self._waiting.append(pa.table(columns, schema=self.points.schema))
         if sum(len(table) for table in self._waiting) > _BATCH_ROWS:
             self.flush()
+
+
+def _write_soft(path: Path, shares: NDArray[np.float32]) -> None:
+    """Write probabilities as the array `p`, float16 (1 + classes, h, w), background first."""
+    content = io.BytesIO()
+    np.savez_compressed(content, p=shares.astype(np.float16))
+    files.write_bytes(path, content.getvalue())
 
 
 @contextmanager
