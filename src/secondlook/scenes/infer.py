@@ -134,7 +134,7 @@ def at_points(shares: Floats, xy: Floats) -> Floats:
 
 
 def mask_name(image_id: str) -> str:
-    """Return the file name of the mask of an image: its id with `__` for `/`; of a very long one the end is a digest."""
+    """Return the file name of the mask of an image: its id, `/` as `__`; a very long one ends in a digest."""
     name = image_id.replace("/", "__")
     if len(name.encode()) > _LONGEST_NAME:
         digest = hashlib.blake2b(image_id.encode(), digest_size=10).hexdigest()
