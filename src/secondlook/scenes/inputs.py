@@ -81,16 +81,17 @@ def read(
     points: Path | None = None,
     pairs: Path | None = None,
 ) -> Pictures:
-    """Read the tables; pictures that `labels` does not hold are left out, or have no label where it is None.
+    """Read the tables; pictures that `labels` does not hold have neither label nor split.
 
     Raises DataError for a table without its columns, for a label that is no class, and for one without its picture.
     """
     about = {row["image_id"]: row for row in _columns(images, ("image_id", "path", "landmark")).to_pylist()}
-    said = {name: {"split": None, "labels": []} for name in about} if labels is None else _labels(labels)
-    absent = sorted(set(said) - set(about))
+    told = {} if labels is None else _labels(labels)
+    absent = sorted(set(told) - set(about))
     if absent:
         raise DataError(f"{labels}: `{absent[0]}` is no image of {images}; make both from the same tree.")
-    ids = tuple(sorted(said))
+    said = {name: told.get(name, {"split": None, "labels": []}) for name in about}
+    ids = tuple(sorted(about))
     known = np.zeros((len(ids), len(classes)), np.bool_)
     primary = np.full(len(ids), -1, np.int64)
     for row, name in enumerate(ids):
