@@ -653,9 +653,11 @@ def test_names_of_masks() -> None:
 
 def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp_path: Path) -> None:
     tables = made(tmp_path / "in", [("a", "val_seen"), ("b", "val_seen")], [], a=[("p", 0.5, 0.5)], b=[("p", 0.5, 0.5)])
+    stale = write_mask(tmp_path / "out/masks" / infer.mask_name("b"), [[1, 1]])
     (tmp_path / "in/b.png").write_bytes(b"no picture")
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["b"]
+    assert not stale.exists(), "a mask of an earlier run speaks for no picture that cannot be read"
     assert pd.read_parquet(tmp_path / "out/point_scores.parquet")["image_id"].tolist() == ["a"]
     with pytest.raises(DataError, match="has no scores of b"):
         evaluate_network(tables, tmp_path / "out", tmp_path / "figures", CLASSES)

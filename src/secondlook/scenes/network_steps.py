@@ -59,6 +59,8 @@ def train_network(
     if count > 1 and command:
         crew.start(count, command)
         return
+    if count > 1:
+        progress.say(f"scenes: one process trains, though {count} could; only a command starts several")
     weights = [Path(network.weights)] if network.weights else []
     said = {"network": network.model_dump(), "training": options.model_dump(exclude={"resources", "device"})}
     made_by = {"stage": "scenes", **said, "classes": list(classes), "threads": threads}

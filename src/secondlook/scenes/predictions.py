@@ -55,6 +55,9 @@ class Predictions:
             picture = images.read_rgb(path)
         except (images.UnreadableImageError, OSError) as error:
             self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
+            mask = self.out / MASKS / self._names[image_id]
+            for older in (mask, mask.with_suffix(".npz")):
+                older.unlink(missing_ok=True)  # of a run in which it could be read
             return
         said = reader.read(picture, self.pictures.labels[row])
         self.scores.append({"image_id": image_id, **dict(zip(self.classes, said.probabilities, strict=True))})
