@@ -1,0 +1,185 @@
+"""How good masks and scores are against what is true: IoU per class, AP per class, and their means with n.
+
+The published script took means over the 20 classes of Pascal VOC (21 with background) of a network of ten; those
+figures stand beside the right ones as `published`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondlook import ahead
+from secondlook.errors import DataError
+
+IGNORED = 255
+PUBLISHED_CLASSES = 20
+BACKGROUND = "background"
+_DRAWS, _SEED = 1000, 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A mask that is true and the one that was found for it: index PNG files of one size."""
+
+    true: Path
+    found: Path
+
+
+def confusion(pairs: Sequence[Compared], classes: int, *, threads: int = 1) -> NDArray[np.int64]:
+    """Return pixels by true and found class, (classes, classes), background counted as one; 255 is left out.
+
+    Raises DataError for a mask that is missing, of another size, or with an index that is no class.
+    """
+    total = np.zeros((classes, classes), np.int64)
+    for one in ahead.ordered(lambda pair: _counted(pair, classes), pairs, threads=threads):
+        total += one
+    return total
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Return the class indices of a mask (h, w); raises DataError where it is missing or no index PNG."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if image.mode not in {"L", "P", "1"}:
+                raise DataError(f"{path}: is a picture of mode {image.mode}, not a mask of class indices.")
+            return np.asarray(image, dtype=np.uint8)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such mask; predict it, or leave its truth out.") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path}: is no picture that can be read ({error}); make it again.") from error
+
+
+def mask_table(counts: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
+    """Return one row per class, background first: pixels, IoU = TP / (TP + FP + FN), precision and recall.
+
+    IoU and recall of a class without true pixels, and the precision of one that was never found, are NaN.
+    """
+    right, true, found = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    return pd.DataFrame(
+        {
+            "class": list(names),
+            "true_px": true,
+            "found_px": found,
+            "iou": _ratio(right, np.where(true > 0, true + found - right, 0)),
+            "precision": _ratio(right, found),
+            "recall": _ratio(right, true),
+        }
+    )
+
+
+def mask_means(table: pd.DataFrame) -> dict[str, float]:
+    """Return means of IoU over classes with true pixels, without and with background, and how many those are.
+
+    `published` are the sums over 20, and over 21 with background, whatever the classes are.
+    """
+    found: dict[str, float] = {}
+    for name, part, published in (
+        ("", table.iloc[1:], PUBLISHED_CLASSES),
+        ("_with_background", table, PUBLISHED_CLASSES + 1),
+    ):
+        known = part["iou"].dropna()
+        found[f"mean_iou{name}"] = float(known.mean()) if len(known) else float("nan")
+        found[f"classes{name}"] = len(known)
+        found[f"mean_iou{name}_published"] = float(known.sum() / published)
+    return found
+
+
+def average_precisions(scores: NDArray[Any], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the average precision of each class, (classes,), of scores (n, classes); NaN for an absent class."""
+    from sklearn.metrics import average_precision_score
+
+    found = [
+        float(average_precision_score(truth[:, place], scores[:, place])) if truth[:, place].any() else np.nan
+        for place in range(truth.shape[1])
+    ]
+    return np.array(found)
+
+
+def score_tables(
+    scores: NDArray[Any], primary: NDArray[np.int64], labels: NDArray[np.bool_], names: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Return AP and recall per class, and the means, of probabilities (n, classes) against first labels (n,).
+
+    `easy_accuracy` counts any of the labels, bool (n, classes). Means are over classes that some image has.
+    """
+    chosen, truth = scores.argmax(axis=1), one_hot(primary, len(names))
+    right = chosen == primary
+    recall = _ratio((truth & right[:, None]).sum(axis=0), truth.sum(axis=0))
+    table = pd.DataFrame(
+        {
+            "class": list(names),
+            "images": truth.sum(axis=0),
+            "ap": average_precisions(scores, truth),
+            "ap_any_label": average_precisions(scores, labels),
+            "recall": recall,
+        }
+    )
+    means = {
+        "images": len(primary),
+        "classes": int(table["ap"].notna().sum()),
+        "map": _mean(table["ap"]),
+        "map_any_label": _mean(table["ap_any_label"]),
+        "accuracy": float(right.mean()),
+        "class_accuracy": _mean(table["recall"]),
+        "easy_accuracy": float(labels[np.arange(len(chosen)), chosen].mean()),
+    }
+    return table, means
+
+
+def interval(right: NDArray[np.bool_], group: NDArray[np.object_]) -> tuple[float, float]:
+    """Return the 95 % interval of a share, (low, high), by a bootstrap over groups: images of one share their fate."""
+    names, place = np.unique(group.astype(str), return_inverse=True)
+    hits, size = np.bincount(place, right, len(names)), np.bincount(place, minlength=len(names))
+    drawn = np.random.default_rng(_SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), _DRAWS)
+    shares = (drawn @ hits) / (drawn @ size)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def one_hot(primary: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Return first labels (n,) as truth (n, classes)."""
+    return np.asarray(primary[:, None] == np.arange(classes))
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return figures for JSON: four digits, nothing where a figure is not known."""
+    return {name: round(float(value), 4) if np.isfinite(value) else None for name, value in values.items()}
+
+
+def matching(truth: Path, found: Path, *, without: Collection[str] = ()) -> list[Compared]:
+    """Return the masks of a folder of truth, some names left out, with those of the same name in another folder.
+
+    Raises DataError where there is none to judge.
+    """
+    pairs = [Compared(path, found / path.name) for path in sorted(truth.glob("*.png")) if path.name not in without]
+    if not pairs:
+        raise DataError(f"{truth}: holds no mask (*.png) of a picture that was not trained on; give true masks.")
+    return pairs
+
+
+def _counted(pair: Compared, classes: int) -> NDArray[np.int64]:
+    true, found = read_mask(pair.true), read_mask(pair.found)
+    if true.shape != found.shape:
+        sizes = " and ".join(f"{mask.shape[1]} x {mask.shape[0]} px" for mask in (found, true))
+        raise DataError(f"{pair.found}: is not as large as {pair.true} ({sizes}); predict it on the same picture.")
+    counted = true != IGNORED
+    for path, mask in ((pair.true, true[counted]), (pair.found, found)):
+        if mask.size and mask.max() >= classes:
+            raise DataError(f"{path}: has the index {mask.max()}, but there are {classes} classes with background.")
+    codes = true[counted].astype(np.int64) * classes + found[counted]
+    return np.bincount(codes, minlength=classes**2).reshape(classes, classes)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _mean(values: pd.Series) -> float:
+    return float(values.mean()) if values.notna().any() else float("nan")

@@ -1,0 +1,172 @@
+"""What the network reads: pictures with labels and splits, pairs that share points, and the points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from secondlook.errors import DataError
+
+TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
+Rows = NDArray[np.int64]
+_FAR = 1.0  # from the middle of a picture, as a fraction: no point of it, but px or nothing
+
+
+@dataclass(frozen=True)
+class Points:
+    """The points of pictures: those of picture i are rows `start[i]` to `start[i + 1]`, by rising `code`.
+
+    `code` (points,) is the place of a point's id in `ids`, `xy` (points, 2) fractions of width and height.
+    """
+
+    start: Rows
+    code: NDArray[np.int64]
+    xy: NDArray[np.float32]
+    ids: pa.Array
+
+    def of(self, picture: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return codes (k,) and places (k, 2) of the points of a picture."""
+        rows = slice(self.start[picture], self.start[picture + 1])
+        return self.code[rows], self.xy[rows]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures in the order of their ids.
+
+    `primary` (pictures,) is the place of the first label among the classes, -1 without one; `labels`
+    (pictures, classes) is true for all of them; `partners` (pairs, 2) are pictures of one split that share points, each
+    pair once and no picture with itself.
+    """
+
+    ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+    landmark: NDArray[np.object_]
+    split: NDArray[np.object_]
+    primary: Rows
+    labels: NDArray[np.bool_]
+    partners: NDArray[np.int64]
+    points: Points
+
+    def rows(self, split: str) -> Rows:
+        """Return the pictures of a split."""
+        return np.flatnonzero(self.split == split)
+
+    def common(self, first: int, second: int) -> NDArray[np.float32]:
+        """Return the points that two pictures share, (k, 4): x and y in the first, then in the second."""
+        (one, xy_one), (two, xy_two) = self.points.of(first), self.points.of(second)
+        _, here, there = np.intersect1d(one, two, assume_unique=True, return_indices=True)
+        return np.concatenate([xy_one[here], xy_two[there]], axis=1)
+
+    @cached_property
+    def partners_of(self) -> tuple[Rows, ...]:
+        """The partners of each picture."""
+        both = np.concatenate([self.partners, self.partners[:, ::-1]])
+        both = both[np.lexsort((both[:, 1], both[:, 0]))]
+        return tuple(np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, len(self.ids)))))
+
+
+def read(
+    images: Path,
+    labels: Path | None,
+    classes: Sequence[str],
+    *,
+    points: Path | None = None,
+    pairs: Path | None = None,
+) -> Pictures:
+    """Read the tables; pictures that `labels` does not hold have neither label nor split.
+
+    Raises DataError for a table without its columns, for a label that is no class, and for one without its picture.
+    """
+    about = {row["image_id"]: row for row in _columns(images, ("image_id", "path", "landmark")).to_pylist()}
+    told = {} if labels is None else _labels(labels)
+    absent = sorted(set(told) - set(about))
+    if absent:
+        raise DataError(f"{labels}: `{absent[0]}` is no image of {images}; make both from the same tree.")
+    said = {name: told.get(name, {"split": None, "labels": []}) for name in about}
+    ids = tuple(sorted(about))
+    known = np.zeros((len(ids), len(classes)), np.bool_)
+    primary = np.full(len(ids), -1, np.int64)
+    for row, name in enumerate(ids):
+        places = [_place(label, classes, name, labels) for label in said[name]["labels"]]
+        known[row, places] = True
+        primary[row] = places[0] if places else -1
+    split = np.array([said[name]["split"] for name in ids], object)
+    landmark = np.array([about[name]["landmark"] for name in ids], object)
+    shared = np.zeros((0, 2), np.int64) if pairs is None else _pairs(pairs, ids, split)
+    paths = tuple(Path(about[name]["path"]) for name in ids)
+    return Pictures(ids, paths, landmark, split, primary, known, shared, _points(points, ids))
+
+
+def _labels(path: Path) -> dict[str, dict[str, Any]]:
+    rows = _columns(path, ("image_id", "split", "labels")).to_pylist()
+    return {row["image_id"]: {**row, "labels": row["labels"] or []} for row in rows}
+
+
+def _place(label: str, classes: Sequence[str], image_id: str, path: Path | None) -> int:
+    if label not in classes:
+        raise DataError(f"{path}: `{label}` of {image_id} is no class ({', '.join(classes)}); name it or leave it out.")
+    return list(classes).index(label)
+
+
+def _pairs(path: Path, ids: Sequence[str], split: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return pairs within a split, (pairs, 2), the earlier picture first."""
+    table = _columns(path, ("image_a", "image_b"))
+    both = np.stack([_positions(table[name], ids) for name in ("image_a", "image_b")], axis=1)
+    both = np.sort(both[(both >= 0).all(axis=1) & (both[:, 0] != both[:, 1])], axis=1)
+    both = both[split[both[:, 0]] == split[both[:, 1]]]
+    return np.unique(both, axis=0) if len(both) else both
+
+
+def _points(path: Path | None, ids: Sequence[str]) -> Points:
+    if path is None:
+        start, code = np.zeros(len(ids) + 1, np.int64), np.zeros(0, np.int64)
+        return Points(start, code, np.zeros((0, 2), np.float32), pa.array([], pa.string()))
+    table = _columns(path, ("image_id", "point_id", "x", "y"), coded=("image_id", "point_id"))
+    picture = _positions(table["image_id"], ids)
+    whole = _coded(table["point_id"])
+    code = whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    xy = np.stack([table[name].to_numpy().astype(np.float32) for name in ("x", "y")], axis=1)
+    if not (np.abs(xy - 0.5) < _FAR).all():
+        raise DataError(f"{path}: a point has no place in its picture; x and y are fractions of width and height.")
+    order = np.lexsort((code, picture))
+    order = order[picture[order] >= 0]
+    again = np.zeros(len(order), np.bool_)
+    again[1:] = (np.diff(picture[order]) == 0) & (np.diff(code[order]) == 0)
+    order = order[~again]
+    start = np.searchsorted(picture[order], np.arange(len(ids) + 1))
+    return Points(start.astype(np.int64), code[order], xy[order], whole.dictionary)
+
+
+def _positions(column: pa.ChunkedArray, ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return where values stand among ids, (rows,), -1 for those that do not."""
+    whole = _coded(column)
+    found = pc.index_in(whole.dictionary.cast(pa.string()), value_set=pa.array(ids, pa.string()))
+    place = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(place[whole.indices.to_numpy(zero_copy_only=False)])
+
+
+def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return a column as one array of places in its values: millions of texts need the room of numbers."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return coded.unify_dictionaries().combine_chunks()
+
+
+def _columns(path: Path, names: Sequence[str], coded: Sequence[str] = ()) -> pa.Table:
+    """Return some columns of a Parquet file, those `coded` as dictionaries."""
+    try:
+        missing = [name for name in names if name not in pq.read_schema(path).names]
+        if missing:
+            raise DataError(f"{path}: has no column `{missing[0]}`; give the file that this step asks for.")
+        return pq.read_table(path, columns=list(names), read_dictionary=list(coded))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: is not a whole Parquet file; make it again.") from error
