@@ -23,6 +23,7 @@ include: "rules/report.smk"
 include: "rules/paper.smk"
 include: "rules/video.smk"
 include: "rules/retrieve.smk"
+include: "rules/scenes.smk"
 
 
 rule all:

@@ -11,6 +11,9 @@ from secondlook.outputs import (
 )
 from secondlook.retrieve_run import COMPLETED, RANKED, TRAINED, RetrieveRun
 from secondlook.retrieve_run import TABLES as RETRIEVE_TABLES
+from secondlook.scenes_run import TABLES as SCENES_TABLES
+from secondlook.scenes_run import TEXT_LABELERS, ScenesRun
+from secondlook.scenes_run import TRAINED as SCENES_TRAINED
 from secondlook.workflow import DEMO, Run
 from secondlook.video_run import LABELS as VIDEO_LABELS
 from secondlook.video_run import TABLES as VIDEO_TABLES

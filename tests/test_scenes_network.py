@@ -21,7 +21,7 @@ from secondlook import images, inference, yamlfile
 from secondlook.errors import DataError, UsageError
 from secondlook.scenes import checkpoint, cosines, evaluate, infer, inputs, refine, samples, validate, windows
 from secondlook.scenes import train as training
-from secondlook.scenes.network_steps import Tables, evaluate_network, predict, train_network
+from secondlook.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
 from secondlook.scenes_training_options import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
 from tiny_landmarks import CLASSES, World, draw_world
 
@@ -420,7 +420,7 @@ def test_without_the_3d_loss_there_is_none(world: World, predicted: Path, tmp_pa
     without = QUICK.model_copy(update={"loss_3d": 0.0, "epochs": 1, "crop_px": 32})
     train_network(Tables(*world.tables.given[:2]), CLASSES, tmp_path / "net", SMALL, without, threads=1)
     assert pd.read_csv(tmp_path / "net/metrics.csv")["loss_3d"].tolist() == [0]
-    text = evaluate_network(world.tables, predicted, tmp_path / "out", CLASSES, weights=tmp_path / "net")
+    text = evaluate_network(world.tables, Judged(predicted, weights=tmp_path / "net"), tmp_path / "out", CLASSES)
     assert "val_unseen: cosine of matched points" in text
     found = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))["cosines"]
     assert found["val_seen"] == {"pairs": 0, "points": 0, "matched": None, "random": None}
@@ -660,7 +660,7 @@ def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp
     assert not stale.exists(), "a mask of an earlier run speaks for no picture that cannot be read"
     assert pd.read_parquet(tmp_path / "out/point_scores.parquet")["image_id"].tolist() == ["a"]
     with pytest.raises(DataError, match="has no scores of b"):
-        evaluate_network(tables, tmp_path / "out", tmp_path / "figures", CLASSES)
+        evaluate_network(tables, Judged(tmp_path / "out"), tmp_path / "figures", CLASSES)
     (tmp_path / "in/a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of 2 pictures can be read"):
         predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
@@ -760,7 +760,7 @@ def test_the_interval_is_over_landmarks() -> None:
 
 
 def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: Path) -> None:
-    text = evaluate_network(world.tables, predicted, tmp_path, CLASSES, truth=world.truth)
+    text = evaluate_network(world.tables, Judged(predicted, world.truth), tmp_path, CLASSES)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["scores"]["val_unseen"]["images"] == 12
     assert summary["masks"]["pictures"] == 21, "pictures of the training are left out"
@@ -771,6 +771,6 @@ def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: 
     pictures = world.tables.read(CLASSES)
     (predicted / "masks" / infer.mask_name(pictures.ids[pictures.rows(inputs.SEEN)[0]])).rename(tmp_path / "away.png")
     with pytest.raises(DataError, match="no such mask"):
-        evaluate_network(world.tables, predicted, tmp_path, CLASSES, truth=world.truth)
+        evaluate_network(world.tables, Judged(predicted, world.truth), tmp_path, CLASSES)
     with pytest.raises(DataError, match="no such file"):
-        evaluate_network(world.tables, tmp_path, tmp_path, CLASSES)
+        evaluate_network(world.tables, Judged(tmp_path), tmp_path, CLASSES)

@@ -21,6 +21,10 @@ OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Images = Annotated[Path, typer.Argument(help="images.parquet of the step `index`.")]
 Words = Annotated[Path, typer.Option("--vocabulary", help="The concepts in class order, and which fit each other.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
+Splits = Annotated[Path, typer.Option(help="splits.parquet of the step `split`.")]
+SplitsOrNone = Annotated[Path | None, typer.Option("--splits", help="splits.parquet of the step `split`.")]
+Points = Annotated[Path | None, typer.Option("--points", help="points.parquet of the step `correspond`.")]
+Pairs = Annotated[Path | None, typer.Option("--pairs", help="pairs.parquet of the step `correspond`.")]
 VOCABULARY = Path("workflow/scenes/vocabulary.yaml")
 
 
@@ -148,6 +152,108 @@ def consistency(
     evidence = checking.Evidence(labels, pairs, votes or (), points, masks)
     told = parse_options(ConsistencyOptions, options)
     typer.echo(checking.check(evidence, out, read_vocabulary(vocabulary), told))
+
+
+@app.command()
+def train(
+    images: Images,
+    out: OutFolder,
+    splits: Splits,
+    points: Points = None,
+    pairs: Pairs = None,
+    vocabulary: Words = VOCABULARY,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Train a network on labels from text; its settings are `network` and `training` of a file of workflow/scenes."""
+    import json
+
+    from secondlook.config import parse_options
+    from secondlook.scenes import network_steps
+    from secondlook.scenes_options import read_vocabulary
+    from secondlook.scenes_training_options import NetworkRun
+
+    told = parse_options(NetworkRun, options)
+    files = network_steps.Tables(images, splits, points, pairs)
+    again = ["scenes", "train", str(images), "--out", str(out), "--splits", str(splits), "--threads", str(threads)]
+    again += [part for name, path in (("--points", points), ("--pairs", pairs)) if path for part in (name, str(path))]
+    again += ["--vocabulary", str(vocabulary), "--options", json.dumps(told.model_dump(mode="json"))]
+    classes = read_vocabulary(vocabulary).concepts
+    network_steps.train_network(files, classes, out, told.network, told.training, threads=threads, command=again)
+
+
+@app.command()
+def predict(
+    images: Images,
+    out: OutFolder,
+    weights: Annotated[Path, typer.Option(help="Folder that the step `train` wrote.")],
+    splits: SplitsOrNone = None,
+    points: Points = None,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Write what a network says of images: scores, masks, and the classes of points."""
+    from secondlook.config import parse_options
+    from secondlook.scenes import network_steps
+    from secondlook.scenes_training_options import InferenceOptions
+
+    told, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
+    network_steps.predict(files, weights, out, told, threads=threads)
+
+
+@app.command()
+def evaluate(
+    images: Images,
+    out: OutFolder,
+    splits: Splits,
+    predicted: Annotated[Path, typer.Option(help="Folder that the step `predict` wrote.")],
+    truth: Annotated[Path | None, typer.Option(help="What is true, as a CSV of image_id, label.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of true index masks.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of `train`, for the cosines of shared points.")] = None,
+    points: Points = None,
+    pairs: Pairs = None,
+    vocabulary: Words = VOCABULARY,
+    threads: Threads = 1,
+) -> None:
+    """Judge scores and masks of a network on images that it was not trained on, and print the main figures."""
+    from secondlook.scenes import network_steps, steps
+    from secondlook.scenes_options import read_vocabulary
+
+    words, files = read_vocabulary(vocabulary), network_steps.Tables(images, splits, points, pairs)
+    known = steps.read_truth(truth, words) if truth is not None else None
+    judged = network_steps.Judged(predicted, masks, known or {}, weights)
+    typer.echo(network_steps.evaluate_network(files, judged, out, words.concepts, threads=threads))
+
+
+@app.command()
+def hand_over(
+    text_votes: Annotated[Path, typer.Argument(help="Folder that the step `text` wrote.")],
+    out: OutFolder,
+    splits: Splits,
+    predicted: Annotated[Path, typer.Option(help="Folder that the step `predict` wrote.")],
+    conflicts: Annotated[Path, typer.Option(help="conflicts.parquet of the step `consistency`.")],
+    options: Options = None,
+) -> None:
+    """Hand votes on images to `consensus`, and masks as objects to `ingest`."""
+    from secondlook.config import parse_options
+    from secondlook.scenes import hand_over as step
+    from secondlook.scenes_options import HandOverOptions
+
+    told = parse_options(HandOverOptions, options)
+    counts = step.hand_over(text_votes, splits, predicted, conflicts, out, told)
+    typer.echo(", ".join(f"{labeler} {count} votes" for labeler, count in counts.items()), err=True)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of the road.")],
+    out: OutFolder,
+    runs: Annotated[list[str], typer.Option("--run", metavar="VARIANT/SEED", help="A network; the main one first.")],
+) -> None:
+    """Put text, network and consensus side by side: tables, page, summary.json; print the main figures."""
+    from secondlook.scenes.report import write_report
+
+    typer.echo(write_report(results, runs, out))
 
 
 def _named(given: list[str]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from secondlook import yamlfile
 from secondlook.errors import UsageError
 from secondlook.resources import GpuName, Resources
 from secondlook.retrieve_options import RetrieveOptions
+from secondlook.scenes_options import ScenesOptions
 from secondlook.sources import FetchPlace, UnpackLimits
 from secondlook.video_options import VideoOptions
 from secondlook.yamlfile import Strict
@@ -542,6 +543,7 @@ class Config(Strict):
     paper: str = "workflow/paper/config.yaml"
     video: VideoOptions = VideoOptions()
     retrieve: RetrieveOptions = RetrieveOptions()
+    scenes: ScenesOptions = ScenesOptions()
 
     @model_validator(mode="before")
     @classmethod

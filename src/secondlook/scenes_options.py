@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -159,3 +159,50 @@ class ConsistencyOptions(Strict):
     min_views: Natural = 2
     permutations: Natural = 20
     seed: int = 0
+
+
+class HandOverOptions(Strict):
+    """What goes from this road to the main one.
+
+    Votes are handed over on images of `splits`: those whose labels trained the network are none of them. With
+    `conflicts_from` a text labeler abstains on an image that contradicts so large a share of its partners. A mask of a
+    class becomes an object when it has `least_px` pixels.
+    """
+
+    splits: tuple[Literal["train", "val_seen", "val_unseen"], ...] = ("val_seen", "val_unseen")
+    conflicts_from: Share | None = None
+    least_px: Natural = 64
+
+
+class ScenesOptions(Strict):
+    """Labels from captions, categories and 3D points, and a network that learns from them.
+
+    `data` holds the category tree (`tree`, a folder in it) and `correspondences` (correspondence.json, a CSV, or a
+    folder of COLMAP models). `drawn` draws landmarks there, with `truth` (CSV of image_id, label) and true `masks` (a
+    folder of index masks) beside them; both are left out where nothing is known. `published` are lists of splits that
+    take the place of `split`. `network` is a file of `workflow/scenes`; it is trained for each of `seeds`, and once
+    more without the 3D loss with `compare_3d`.
+    """
+
+    data: str = "data/scenes"
+    tree: str = "cathedrals"
+    correspondences: str = "correspondence.json"
+    truth: str | None = None
+    masks: str | None = None
+    drawn: DrawnLandmarks | None = None
+    vocabulary: str = "workflow/scenes/vocabulary.yaml"
+    published: dict[Literal["train", "val_seen", "val_unseen"], str] = {}
+    index: IndexOptions = IndexOptions()
+    text: TextOptions = TextOptions()
+    split: SplitOptions = SplitOptions()
+    consistency: ConsistencyOptions = ConsistencyOptions()
+    hand_over: HandOverOptions = HandOverOptions()
+    network: str = "workflow/scenes/seg.yaml"
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1)
+    compare_3d: bool = False
+
+    @model_validator(mode="after")
+    def _drawn_has_places(self) -> "ScenesOptions":
+        if self.drawn is not None and (self.truth is None or self.masks is None):
+            raise ValueError("`drawn` landmarks have a truth; give `truth` (images.csv) and `masks` (a folder)")
+        return self

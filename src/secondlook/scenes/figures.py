@@ -22,7 +22,7 @@ def of_scores(
 
     Raises DataError for a validation picture without scores, and where no validation picture has a label.
     """
-    found, tables, figures = _scores(path, classes), [], {}
+    found, tables, figures = read_scores(path, classes), [], {}
     for split in (SEEN, UNSEEN):
         rows = pictures.rows(split)
         rows = rows[pictures.primary[rows] >= 0]
@@ -44,8 +44,8 @@ def of_scores(
     return pd.concat(tables, ignore_index=True), figures
 
 
-def _scores(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """Return probabilities by image and class."""
+def read_scores(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """Return the probabilities that `predict` wrote, by image and class; raises DataError for another file."""
     try:
         found = pq.read_table(path).to_pandas().set_index("image_id")
         wanted: pd.DataFrame = found[list(classes)]

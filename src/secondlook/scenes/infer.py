@@ -1,6 +1,5 @@
 """What a trained network says of a whole picture: scores, masks, and the classes of its points."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from secondlook.errors import DataError
 from secondlook.images import Pixels
 from secondlook.scenes import refine, windows
 from secondlook.scenes.checkpoint import MEAN, STD, About
+from secondlook.scenes.tree import mask_name
 from secondlook.scenes_training_options import InferenceOptions
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from secondlook.scenes.network import Network
 
 Floats = NDArray[np.float32]
-_LONGEST_NAME = 180  # bytes: file systems take 255, and temporary names are longer
 
 
 @dataclass(frozen=True)
@@ -131,15 +130,6 @@ def at_points(shares: Floats, xy: Floats) -> Floats:
     places, picture = torch.from_numpy(np.ascontiguousarray(xy)), torch.zeros(len(xy), dtype=torch.int64)
     found = sampled(torch.from_numpy(np.ascontiguousarray(shares))[None], picture, places, "edges").numpy()
     return np.asarray(found / found.sum(axis=1, keepdims=True))
-
-
-def mask_name(image_id: str) -> str:
-    """Return the file name of the mask of an image: its id, `/` as `__`; a very long one ends in a digest."""
-    name = image_id.replace("/", "__")
-    if len(name.encode()) > _LONGEST_NAME:
-        digest = hashlib.blake2b(image_id.encode(), digest_size=10).hexdigest()
-        name = name.encode()[: _LONGEST_NAME - len(digest)].decode("utf-8", "ignore") + digest
-    return f"{name}.png"
 
 
 def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:

@@ -1,8 +1,8 @@
 """The steps of the network as commands run them: files in, files out."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from secondlook import crew, files, inference, kept, progress, tabular
 from secondlook.errors import DataError, UsageError
 from secondlook.scenes import checkpoint, evaluate, figures, inputs, predictions
 from secondlook.scenes import train as training
-from secondlook.scenes.infer import Reader, mask_name
+from secondlook.scenes.infer import Reader
 from secondlook.scenes.inputs import TRAIN, Pictures
+from secondlook.scenes.tree import mask_name
 from secondlook.scenes_training_options import InferenceOptions, NetworkOptions, TrainingOptions
 
 
@@ -94,35 +95,37 @@ def predict(tables: Tables, weights: Path, out: Path, options: InferenceOptions,
     progress.say(f"scenes: {len(rows) - len(writer.rejects)} pictures read, {len(writer.rejects)} rejected")
 
 
-def evaluate_network(
-    tables: Tables,
-    predicted: Path,
-    out: Path,
-    classes: Sequence[str],
-    *,
-    truth: Path | None = None,
-    weights: Path | None = None,
-    threads: int = 1,
-) -> str:
+@dataclass(frozen=True)
+class Judged:
+    """What is judged, and by what: the folder of `predict`, true masks, the true class of images, and the network."""
+
+    predicted: Path
+    masks: Path | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
+    weights: Path | None = None
+
+
+def evaluate_network(tables: Tables, judged: Judged, out: Path, classes: Sequence[str], *, threads: int = 1) -> str:
     """Write `scores.csv`, `masks.csv` and `summary.json` to folder `out`; return the main figures as text.
 
-    Scores of `predicted` are judged on the validation splits; its masks against those of the same name in `truth`,
-    pictures of the training left out. With `weights`, points and pairs, the cosines of matched points are measured too.
-    Raises DataError for validation pictures without scores, and for masks that are missing or of another size.
+    Scores are judged on the validation splits, by the labels of `tables` or, where it is known, the class of an image;
+    masks against those of the same name, pictures of the training left out. With weights, points and pairs the cosines
+    of matched points are measured too. Raises DataError for validation pictures without scores, and for masks that are
+    missing or of another size.
     """
-    pictures = tables.read(classes)
-    by_class, means = figures.of_scores(pictures, predicted / predictions.SCORES, classes)
+    pictures = inputs.judged_by(tables.read(classes), judged.known, classes)
+    by_class, means = figures.of_scores(pictures, judged.predicted / predictions.SCORES, classes)
     files.write_text(out / "scores.csv", tabular.to_csv(by_class))
     summary: dict[str, Any] = {"scores": means}
-    if truth is not None:
+    if judged.masks is not None:
         trained = {mask_name(pictures.ids[row]) for row in pictures.rows(TRAIN)}
-        pairs = evaluate.matching(truth, predicted / predictions.MASKS, without=trained)
+        pairs = evaluate.matching(judged.masks, judged.predicted / predictions.MASKS, without=trained)
         names = (evaluate.BACKGROUND, *classes)
         table = evaluate.mask_table(evaluate.confusion(pairs, len(names), threads=threads), names)
         files.write_text(out / "masks.csv", tabular.to_csv(table))
         summary["masks"] = {"pictures": len(pairs), **evaluate.rounded(evaluate.mask_means(table))}
-    if weights is not None and tables.points is not None and tables.pairs is not None:
-        summary["cosines"] = figures.of_cosines(pictures, weights, threads)
+    if judged.weights is not None and tables.points is not None and tables.pairs is not None:
+        summary["cosines"] = figures.of_cosines(pictures, judged.weights, threads)
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return figures.as_text(summary)
 

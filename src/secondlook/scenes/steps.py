@@ -80,7 +80,7 @@ def label_by_text(images: Path, out: Path, vocabulary: Vocabulary, options: Text
     object, with its class of `truth` (CSV of image_id, label) where given: what `consensus` and `evaluate` read.
     """
     known = tables.read(images, tables.IMAGES)
-    right = {} if truth is None else _read_truth(truth, vocabulary)
+    right = {} if truth is None else read_truth(truth, vocabulary)
     written = [(row["image_id"], text.Text(tuple(row["levels"]), row["caption"])) for row in known.to_dict("records")]
     words = vocabulary.words()
     made_by = {"step": "text", "options": options.model_dump(), "vocabulary": vocabulary.model_dump(mode="json")}
@@ -106,7 +106,8 @@ def label_by_text(images: Path, out: Path, vocabulary: Vocabulary, options: Text
     return _as_text(figures, len(written), why)
 
 
-def _read_truth(path: Path, vocabulary: Vocabulary) -> dict[str, str]:
+def read_truth(path: Path, vocabulary: Vocabulary) -> dict[str, str]:
+    """Read what is true of images, a CSV of image_id, label; raises DataError for another file or class."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
         found = dict(zip(rows["image_id"], rows["label"], strict=True))

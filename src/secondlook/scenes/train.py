@@ -12,7 +12,7 @@ import pandas as pd
 from secondlook import crew, files, inference, progress, tabular
 from secondlook.crew import Crew
 from secondlook.errors import DataError, UsageError
-from secondlook.resume import Resume, forget
+from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.scenes import checkpoint, samples, validate
 from secondlook.scenes.checkpoint import MEAN, STD, About
 from secondlook.scenes.inputs import SEEN, TRAIN, UNSEEN, Pictures
@@ -83,7 +83,8 @@ def train(
         history[-1]["best"] = float(_is_best(history))
         if members.rank == 0:
             _write_epoch(learner, out, history)
-            resume.save(_tensors(learner), {"history": history}, last=epoch + 1 == options.epochs)
+            tensors = tensors_of(learner.network, learner.optimiser)
+            resume.save(tensors, {"history": history}, last=epoch + 1 == options.epochs)
     if members.rank == 0:
         checkpoint.write_weights(out / "last.safetensors", learner.network.state_dict())
         best = max(row["epoch"] for row in history if row["best"])
@@ -204,28 +205,12 @@ def _write_epoch(learner: Learner, out: Path, history: History) -> None:
     files.write_text(out / "metrics.csv", tabular.to_csv(table))
 
 
-def _tensors(learner: Learner) -> dict[str, "torch.Tensor"]:
-    """Return everything that a training needs to go on: weights, moments of Adam and their steps."""
-    found = {f"model.{name}": value for name, value in learner.network.state_dict().items()}
-    for number, state in learner.optimiser.state_dict()["state"].items():
-        found |= {f"adam.{number}.{name}": value for name, value in state.items()}
-    return found
-
-
 def _take_up(learner: Learner, resume: Resume) -> History:
     """Put the last state of a killed training back; return the figures of its epochs."""
     found = resume.load()
     if found is None:
         return []
-    tensors, notes = found
-    own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    learner.network.load_state_dict(own)
-    state = learner.optimiser.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, number, part = name.split(".")
-            state["state"].setdefault(int(number), {})[part] = value
-    learner.optimiser.load_state_dict(state)
-    history: History = notes["history"]
+    put_back(learner.network, learner.optimiser, found[0])
+    history: History = found[1]["history"]
     progress.say(f"scenes: the training goes on after epoch {len(history) - 1}")
     return history

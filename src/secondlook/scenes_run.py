@@ -1,0 +1,112 @@
+"""What the rules of the scenes road ask: paths, runs of the network, and options."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondlook import yamlfile
+from secondlook.resources import Resources
+from secondlook.scenes_options import ScenesOptions
+from secondlook.scenes_training_options import NetworkRun
+
+SCENES = "scenes"
+WITH_3D, WITHOUT_3D = "with_3d", "without_3d"
+TEXT_LABELERS = ("text_leaf", "text_caption", "text_ancestor")
+NETWORK = "net_cls"
+TABLES = ("runs.csv", "labelers.csv", "conflicts.csv", "scenes.html", "summary.json")
+TRAINED = ("config.json", "best.safetensors", "last.safetensors", "metrics.csv")
+
+
+@dataclass(frozen=True)
+class ScenesRun:
+    """The section `scenes` of a config with the network's file, and the results folder of a run."""
+
+    options: ScenesOptions
+    network: NetworkRun
+    results: str
+
+    @classmethod
+    def of(cls, options: ScenesOptions, results: str) -> "ScenesRun":
+        """Read the network's file; raises UsageError for one that is not sound."""
+        return cls(options, yamlfile.parse(NetworkRun, Path(options.network)), results)
+
+    @property
+    def folder(self) -> str:
+        """The results folder of the road."""
+        return f"{self.results}/{SCENES}"
+
+    def tree(self) -> str:
+        """Return the folder of the category tree."""
+        return f"{self.options.data}/{self.options.tree}"
+
+    def correspondences(self) -> str:
+        """Return where points come from."""
+        return f"{self.options.data}/{self.options.correspondences}"
+
+    def truth(self) -> list[str]:
+        """Return the file of true classes, where there is one."""
+        return [self.options.truth] if self.options.truth is not None else []
+
+    def masks(self) -> list[str]:
+        """Return the folder of true masks, where there is one and the network gives masks."""
+        return [self.options.masks] if self.options.masks is not None and self.gives_masks else []
+
+    @property
+    def gives_masks(self) -> bool:
+        """Whether the network gives masks beside scores."""
+        return self.network.network.kind == "seg"
+
+    def variants(self) -> list[str]:
+        """Return the variants of the network, the main one first."""
+        return [WITH_3D, *([WITHOUT_3D] if self.options.compare_3d else [])]
+
+    def runs(self) -> list[str]:
+        """Return every network that is trained, as VARIANT/SEED, the main one first."""
+        return [f"{variant}/{seed}" for variant in self.variants() for seed in self.options.seeds]
+
+    def main(self) -> str:
+        """Return the folder of the network whose votes are handed over."""
+        return f"{self.folder}/network/{self.runs()[0]}"
+
+    def training(self, variant: str, seed: str) -> str:
+        """Return the options of a training."""
+        options = self.network.training
+        told = options.model_copy(update={"seed": int(seed), **({"loss_3d": 0.0} if variant == WITHOUT_3D else {})})
+        network = self.network.network.model_dump(mode="json")
+        said = {"network": network, "training": told.model_dump(mode="json", exclude={"resources"})}
+        return json.dumps(said, sort_keys=True)
+
+    def inference(self) -> str:
+        """Return the options with which a network looks at images."""
+        return json.dumps(self.network.inference.model_dump(mode="json", exclude={"resources"}), sort_keys=True)
+
+    def all_resources(self) -> list[Resources]:
+        """Return what the jobs with a network ask for."""
+        return [self.network.training.resources, self.network.inference.resources]
+
+    def splitting(self) -> list[str]:
+        """Return how images come to their splits, as arguments of a command: by themselves, or by published lists."""
+        if self.options.published:
+            return [part for name, path in self.options.published.items() for part in ("--published", f"{name}={path}")]
+        return ["--labels", f"{self.folder}/text/labels.parquet"]
+
+    def split_from(self) -> list[str]:
+        """Return the files that splits come from."""
+        return [*self.options.published.values()] or [f"{self.folder}/text/labels.parquet"]
+
+    def votes(self) -> list[str]:
+        """Return the files of votes that are handed over."""
+        return [f"{self.folder}/hand_over/votes/{name}.parquet" for name in (*TEXT_LABELERS, NETWORK)]
+
+    def reported(self) -> list[str]:
+        """Return all files that the report reads."""
+        found = [f"{self.folder}/text/summary.json", f"{self.folder}/consistency/agreement.json"]
+        found += [f"{self.folder}/network/{run}/evaluate/summary.json" for run in self.runs()]
+        if self.gives_masks:
+            found += [f"{self.folder}/network/{run}/consistency/agreement.json" for run in self.runs()]
+        return [*found, f"{self.folder}/evaluate/accuracy.csv", f"{self.folder}/consensus/consensus.parquet"]
+
+    def final_files(self) -> list[str]:
+        """Return what the road ends in."""
+        objects = [f"{self.folder}/hand_over/objects.json"] if self.gives_masks else []
+        return [*(f"{self.folder}/report/{name}" for name in TABLES), *objects]
