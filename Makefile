@@ -75,7 +75,7 @@ lock: $(VENV)/.uv ## compile the lock files from pyproject.toml
 	  pyproject.toml --extra dev -c $(LOCK) -o $(DEV_LOCK)
 
 clean: ## remove results, logs and the environment
-	rm -rf results logs data/demo_signs data/video_demo data/retrieve_demo .snakemake $(VENV)
+	rm -rf results logs data/demo_signs data/video_demo data/retrieve_demo data/scenes_demo .snakemake $(VENV)
 
 # A killed set-up leaves no stamp, so the next one starts from nothing.
 $(VENV)/.uv:

@@ -8,7 +8,17 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 
-from secondlook import config, paper_run, resources, retrieve_options, sources, task, video_options
+from secondlook import (
+    config,
+    paper_run,
+    resources,
+    retrieve_options,
+    scenes_options,
+    scenes_training_options,
+    sources,
+    task,
+    video_options,
+)
 from secondlook.cli import app
 
 HERE = Path(__file__).parent
@@ -68,6 +78,19 @@ MODELS: list[type[BaseModel]] = [
     retrieve_options.ClipTraining,
     retrieve_options.RankingOptions,
     retrieve_options.RerankOptions,
+    scenes_options.ScenesOptions,
+    scenes_options.DrawnLandmarks,
+    scenes_options.IndexOptions,
+    scenes_options.TextOptions,
+    scenes_options.SplitOptions,
+    scenes_options.ConsistencyOptions,
+    scenes_options.HandOverOptions,
+    scenes_options.MinerOptions,
+    scenes_options.Vocabulary,
+    scenes_training_options.NetworkRun,
+    scenes_training_options.NetworkOptions,
+    scenes_training_options.TrainingOptions,
+    scenes_training_options.InferenceOptions,
     task.Task,
     task.Dataset,
     task.Selection,

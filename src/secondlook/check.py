@@ -7,6 +7,7 @@ from secondlook import yamlfile
 from secondlook.config import Config, VlmOptions
 from secondlook.errors import UsageError
 from secondlook.retrieve_run import RetrieveRun
+from secondlook.scenes_run import ScenesRun
 from secondlook.task import Task, load_task, task_path
 from secondlook.workflow import DEMO, Run
 
@@ -26,7 +27,15 @@ def check_all(config: Path) -> str:
     lines = [f"{config}: sound"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
-    return "\n".join([*lines, *_describe_paper(run), *_describe_video(run.config), *_describe_retrieve(run.config)])
+    return "\n".join(
+        [
+            *lines,
+            *_describe_paper(run),
+            *_describe_video(run.config),
+            *_describe_retrieve(run.config),
+            *_describe_scenes(run.config),
+        ]
+    )
 
 
 def _describe_paper(run: Run) -> list[str]:
@@ -84,6 +93,20 @@ def _describe_retrieve(config: Config) -> list[str]:
     return [
         f"`snakemake retrieve`: {what}; {len(options.recipes)} recipes, {len(recipes) - len(options.recipes)} variants"
     ]
+
+
+def _describe_scenes(config: Config) -> list[str]:
+    options = config.scenes
+    if "scenes" not in config.model_fields_set:
+        return []
+    run = ScenesRun.of(options, config.results)  # a file of a network that is not sound is told here
+    if options.drawn is not None:
+        what = f"draws {options.drawn.landmarks} landmarks into {options.data}"
+    else:
+        needed = (run.tree(), run.correspondences(), *run.truth(), *run.masks(), *options.published.values())
+        missing = [path for path in needed if not Path(path).exists()]
+        what = f"missing: {', '.join(missing)}" if missing else f"landmarks of {run.tree()}"
+    return [f"`snakemake scenes`: {what}; {len(run.runs())} trainings"]
 
 
 def _collect(complaints: list[str], config: Path) -> Config | None:

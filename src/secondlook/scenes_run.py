@@ -13,7 +13,7 @@ SCENES = "scenes"
 WITH_3D, WITHOUT_3D = "with_3d", "without_3d"
 TEXT_LABELERS = ("text_leaf", "text_caption", "text_ancestor")
 NETWORK = "net_cls"
-TABLES = ("runs.csv", "labelers.csv", "conflicts.csv", "scenes.html", "summary.json")
+TABLES = ("runs.csv", "labelers.csv", "conflicts.csv", "queue.csv", "scenes.html", "summary.json")
 TRAINED = ("config.json", "best.safetensors", "last.safetensors", "metrics.csv")
 
 

@@ -23,11 +23,12 @@ _HERE = Path(__file__).parent
 
 
 def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
-    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `scenes.html`, `summary.json`; return the figures as text."""
+    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text."""
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
     judged = _judges(results / "evaluate/accuracy.csv")
     conflicts = _conflicts(results)
-    for name, table in (("runs.csv", by_run), ("labelers.csv", judged), ("conflicts.csv", conflicts)):
+    named = {"runs.csv": by_run, "labelers.csv": judged, "conflicts.csv": conflicts, "queue.csv": _queue(results)}
+    for name, table in named.items():
         files.write_text(out / name, tabular.to_csv(table))
     summary = {
         "text": _json(results / "text/summary.json"),
@@ -59,7 +60,8 @@ def _of_run(folder: Path, run: str) -> dict[str, Any]:
     variant, _, seed = run.partition("/")
     split = "val_unseen" if "val_unseen" in found["scores"] else "val_seen"
     row = {"variant": variant, "seed": int(seed), "split": split}
-    row |= {name: found["scores"][split][name] for name in ("images", "map", "accuracy")}
+    row["images"] = int(found["scores"][split]["images"])
+    row |= {name: found["scores"][split][name] for name in ("map", "accuracy")}
     row |= {"mean_iou": found["masks"]["mean_iou"]} if "masks" in found else {}
     row |= {name: found["cosines"][split][name] for name in ("matched", "random")} if "cosines" in found else {}
     agreement = folder / "consistency/agreement.json"
@@ -107,6 +109,23 @@ def _conflicts(results: Path) -> pd.DataFrame:
         share = float(right.mean()) if len(rows) else np.nan
         found.append({"conflicts": name, "images": len(rows), "right": share, "low": low, "high": high})
     return pd.DataFrame(found)
+
+
+def _queue(results: Path) -> pd.DataFrame:
+    """Return the images that were handed over in the order in which a person should look at them.
+
+    Those whose consensus is to be reviewed come first, then those that most of their partners contradict.
+    """
+    objects = records.read(results / "hand_over/instances.parquet", records.INSTANCE).to_pandas()
+    decided = records.read(results / "consensus/consensus.parquet", records.DECISION).to_pandas()
+    rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
+    found = objects[["instance_id", "source_id", "image_path"]].merge(decided, on="instance_id")
+    found["conflicts"] = found["source_id"].map(rates)
+    found["settled"] = found["action"] != "review"
+    order = ["settled", "conflicts", "confidence", "source_id"]
+    ranked = found.sort_values(order, ascending=[True, False, True, True], na_position="last")
+    queue: pd.DataFrame = ranked[["source_id", "image_path", "action", "label", "confidence", "conflicts"]]
+    return queue
 
 
 def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
