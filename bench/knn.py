@@ -7,8 +7,8 @@ everywhere (`pip install faiss-cpu`).
 
 import argparse
 import multiprocessing
-import resource
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -52,9 +52,15 @@ def memory_of(way: str, rows: int, dimensions: int, pipe: "multiprocessing.conne
     """Send the MB that one search needs beside its vectors, measured in a process of its own."""
     asked, known = vectors(rows, dimensions, 0), vectors(rows, dimensions, 1)
     WAYS[way](asked[:64], known[:64])  # libraries are loaded
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the highest point so far is forgotten
+    before = _megabytes("VmRSS")
     WAYS[way](asked, known)
-    pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    pipe.send(_megabytes("VmHWM") - before)
+
+
+def _megabytes(name: str) -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1024
 
 
 def main() -> None:

@@ -5,6 +5,16 @@ except UsageError as error:
     raise WorkflowError(str(error)) from error
 
 OF_SCENES = SCENES.folder
+
+
+def scenes_files():
+    try:
+        SCENES.require_network()
+    except UsageError as error:
+        raise WorkflowError(str(error)) from error
+    return SCENES.final_files()
+
+
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
 OF_TRAINING = RUN.asks_for(
     lambda wildcards: SCENES.network.training.resources, SCENES.all_resources()
@@ -437,7 +447,7 @@ rule scenes_report:
 
 rule scenes:
     input:
-        SCENES.final_files(),
+        lambda wildcards: scenes_files(),
 
 
 localrules:

@@ -142,7 +142,7 @@ def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
 def test_weights_go_with_tasks_alone(secondlook: Command, arguments: list[str]) -> None:
     refused = secondlook("fetch", "--weights", *arguments)
     assert refused.code == 2
-    assert "--weights goes with names of tasks (or paper) and --config only" in refused.err
+    assert "--weights goes with names of tasks (or paper, or retrieve) and --config only" in refused.err
 
 
 def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,3 +150,15 @@ def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeyp
     refused = secondlook("fetch", "--weights", "nothing")
     assert refused.code == 2
     assert "`nothing` is no task of the config (there: demo_signs, paper)" in refused.err
+
+
+def test_models_of_recipes_are_fetched_by_name(tmp_path: Path, hub: Hub) -> None:
+    folder = project(tmp_path / "project", ("transformers", "tiny/dinov2"))
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"source": {"model": "ViT-B-32/laion2b_s34b_b79k"}}))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "retrieve": {"recipes": ["mine.yaml"]}}))
+    fetched = command(folder, hub, "fetch", "--weights", "retrieve")
+    assert fetched.returncode == 1
+    assert "ViT-B-32/laion2b_s34b_b79k: the checkpoint cannot be loaded" in fetched.stderr
+    assert any("laion" in path for path in hub.asked)
+    assert not any("dinov2" in path for path in hub.asked), "no task was named"

@@ -99,7 +99,8 @@ def _describe_scenes(config: Config) -> list[str]:
     options = config.scenes
     if "scenes" not in config.model_fields_set:
         return []
-    run = ScenesRun.of(options, config.results)  # a file of a network that is not sound is told here
+    run = ScenesRun.of(options, config.results)
+    run.require_network()
     if options.drawn is not None:
         what = f"draws {options.drawn.landmarks} landmarks into {options.data}"
     else:

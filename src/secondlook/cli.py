@@ -71,7 +71,10 @@ def fetch(
     unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive beside it.")] = False,
     weights: Annotated[
         bool,
-        typer.Option("--weights", help="Every checkpoint that the config names by Hub id, or those of tasks NAMES."),
+        typer.Option(
+            "--weights",
+            help="Every checkpoint that the tasks name by Hub id, or those of NAMES: tasks, paper, retrieve.",
+        ),
     ] = False,
     config: ConfigFile = Path("config.yaml"),
     options: Options = None,
@@ -82,13 +85,13 @@ def fetch(
 
     if weights:
         if any(option is not None for option in (url, to, sha256, options)) or unpack:
-            raise UsageError("--weights goes with names of tasks (or paper) and --config only.")
+            raise UsageError("--weights goes with names of tasks (or paper, or retrieve) and --config only.")
         from secondlook.fetch.weights import fetch_weights
-        from secondlook.plan import choose
+        from secondlook.retrieve_run import RETRIEVE
         from secondlook.workflow import Run
 
-        run = Run.load(config)
-        fetch_weights(choose(run, names) if names else run)
+        tasks = [name for name in names or () if name != RETRIEVE]
+        fetch_weights(Run.load(config), tasks if names else None, recipes=RETRIEVE in (names or ()))
     elif url is not None:
         if names or to is None:
             raise UsageError("--url goes with --to PATH and without names.")

@@ -145,6 +145,7 @@ class CompletionOptions(Strict):
     precision: Share = 0.9
     min_margin: Share = 0.0
     caption: CaptionForm = CaptionForm()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     resources: Resources = Resources()
 
 

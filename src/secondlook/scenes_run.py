@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook import yamlfile
+from secondlook.errors import UsageError
 from secondlook.resources import Resources
 from secondlook.scenes_options import ScenesOptions
 from secondlook.scenes_training_options import NetworkRun
@@ -27,8 +28,14 @@ class ScenesRun:
 
     @classmethod
     def of(cls, options: ScenesOptions, results: str) -> "ScenesRun":
-        """Read the network's file; raises UsageError for one that is not sound."""
-        return cls(options, yamlfile.parse(NetworkRun, Path(options.network)), results)
+        """Read the network's file; raises UsageError for one that is not sound. Without one the defaults stand in."""
+        path = Path(options.network)
+        return cls(options, yamlfile.parse(NetworkRun, path) if path.is_file() else NetworkRun(), results)
+
+    def require_network(self) -> None:
+        """Raise UsageError where the network's file is missing: other roads run without it."""
+        if not Path(self.options.network).is_file():
+            raise UsageError(f"{self.options.network}: there is no such file; `scenes.network` of the config names it.")
 
     @property
     def folder(self) -> str:

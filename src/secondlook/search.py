@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 OBJECTS, GALLERY = 1024, 8192  # vectors of a block; its cosines are 32 MB
 _STEPS = 2**22  # cosines are told apart to 1 / _STEPS; what is closer is the rounding of float32 sums
 _PLACES = 2**29  # vectors that a gallery may hold
+_SPARE = 6  # cosines beyond the last that are looked at in any case
 _SLACK = 32  # places beyond the last that faiss is asked for
 
 
@@ -66,8 +67,29 @@ def _best_keys(asked: "torch.Tensor", known: "torch.Tensor", k: int) -> "torch.T
     best = torch.empty((len(asked), 0), dtype=torch.int64, device=asked.device)
     for start in range(0, len(known), GALLERY):
         cosine = asked @ known[start : start + GALLERY].T
-        place = torch.arange(start, start + cosine.shape[1], device=cosine.device)
-        keys = cosine.mul_(_STEPS).round_().to(torch.int64).mul_(_PLACES).sub_(place)
-        found = keys.topk(min(k, keys.shape[1]), dim=1).values
-        best = torch.cat([best, found], dim=1).sort(dim=1, descending=True).values[:, :k]
+        best = torch.cat([best, _keys_of_block(cosine, start, k)], dim=1).sort(dim=1, descending=True).values[:, :k]
     return best
+
+
+def _keys_of_block(cosine: "torch.Tensor", start: int, k: int) -> "torch.Tensor":
+    """Return the largest keys of a block of cosines (objects, gallery), (objects, up to k).
+
+    The largest cosines and a few more are taken as they are; where the last of these still equals the k-th, more of
+    them could follow, and the keys of the whole row are compared.
+    """
+    import torch
+
+    k = min(k, cosine.shape[1])
+    values, place = cosine.topk(min(k + _SPARE, cosine.shape[1]), dim=1)
+    rounded = values.mul(_STEPS).round_()
+    keys = _packed(rounded, place + start).sort(dim=1, descending=True).values[:, :k]
+    if values.shape[1] < cosine.shape[1] and (open_ := rounded[:, -1] >= rounded[:, k - 1]).any():
+        every = torch.arange(start, start + cosine.shape[1], device=cosine.device)
+        keys[open_] = _packed(cosine[open_].mul(_STEPS).round_(), every).topk(k, dim=1).values
+    return keys
+
+
+def _packed(rounded: "torch.Tensor", place: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    return rounded.to(torch.int64).mul_(_PLACES).sub_(place)

@@ -1,6 +1,6 @@
 """Checkpoints of the Hub that a run needs, brought into the cache of this machine before a job asks for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from secondlook import progress
 from secondlook.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
 from secondlook.config import EncoderOptions, VlmOptions
 from secondlook.errors import DataError
+from secondlook.plan import choose
+from secondlook.retrieve_run import RetrieveRun
 from secondlook.workflow import Run
 
 # the same weights in the formats of other libraries, which nothing here reads
@@ -24,9 +26,14 @@ class Checkpoint:
     revision: str | None = None
 
 
-def fetch_weights(run: Run) -> None:
-    """Bring every checkpoint that the tasks of a run need; raises DataError with a line for each that did not come."""
-    wanted = list(dict.fromkeys(one for task in run.names for one in checkpoints_of(run, task)))
+def fetch_weights(run: Run, tasks: Sequence[str] | None = None, *, recipes: bool = False) -> None:
+    """Bring every checkpoint that tasks need, those of the run when left out, and the recipes of `retrieve` if wanted.
+
+    Raises DataError with a line for each that did not come.
+    """
+    chosen = run if tasks is None else choose(run, tasks)
+    wanted = list(dict.fromkeys(one for task in chosen.names for one in checkpoints_of(run, task)))
+    wanted += list(dict.fromkeys(checkpoints_of_recipes(run))) if recipes else []
     complaints = []
     for checkpoint in wanted:
         try:
@@ -56,6 +63,15 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     if run.shows_cutouts(task):
         found.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
     yield from (one for one in found if one is not None and not Path(one.name).exists())
+
+
+def checkpoints_of_recipes(run: Run) -> Iterator[Checkpoint]:
+    """Yield what the recipes of `snakemake retrieve` load from the Hub."""
+    for recipe in RetrieveRun.of(run.config.retrieve, run.config.results).recipes.values():
+        sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
+        for name in (source.model for source in sources if source.model is not None):
+            if not Path(name).exists():
+                yield Checkpoint("open_clip", name)
 
 
 def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:

@@ -18,11 +18,9 @@ from secondlook.retrieve.phrases import written
 from secondlook.retrieve.ranking import as_table, asked, rank
 from secondlook.retrieve.scores import score_queries
 from secondlook.retrieve.train import Learner, train
-from secondlook.retrieve.vehicles import parse_vehicle
+from secondlook.retrieve.vehicles import article_of, parse_vehicle
 from secondlook.retrieve_options import CompletionOptions, RankingOptions, Recipe
 from secondlook.yamlfile import merged
-
-COMPLETED = ("completed.parquet", "accuracy.csv", "doubts.csv")
 
 
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:
@@ -34,7 +32,7 @@ def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, 
         Labelled(image, parse_vehicle(key), text)
         for image, key, text in vehicles[["image", "key", "text"]].itertuples(index=False)
     ]
-    clip = clips.load(options.source, options.look, inference.pick_device("auto"))
+    clip = clips.load(options.source, options.look, inference.pick_device(options.device))
     vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.look, batch, threads=threads)
     found = completion.complete(rows, vectors, clip, options)
     with files.atomic_path(out / "completed.parquet") as path:
@@ -63,8 +61,7 @@ def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[
 def _caption(text: str, kind: str, phrase: str | None, recipe: Recipe) -> str:
     if phrase is None or kind != "vehicle" or recipe.complete is None:
         return text
-    before = text.partition(parse_vehicle(text).phrase)[0]
-    return written(f"{before}{phrase}.", kind, recipe.complete.caption)
+    return written(f"{article_of(text)}{phrase}.", kind, recipe.complete.caption)
 
 
 def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe, *, threads: int) -> None:
