@@ -57,6 +57,20 @@ class Record:
     schema: pa.Schema
 
 
+@dataclass(frozen=True)
+class RefusedError(Exception):
+    """Why one entry is left out; becomes a reject row."""
+
+    reason: RejectReason
+    detail: str
+    image: str | None = None
+    source_id: str | None = None
+
+    def at(self, image: str | None, source_id: str | None) -> "RefusedError":
+        """Return the same refusal with the place where it happened."""
+        return RefusedError(self.reason, self.detail, image, source_id)
+
+
 INSTANCE = Record(
     "instance",
     pa.schema(

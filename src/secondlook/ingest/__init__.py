@@ -11,7 +11,7 @@ from secondlook.ingest import formats
 from secondlook.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
 from secondlook.ingest.objects import Checker, Row
 from secondlook.ingest.sink import Refusals, Rows
-from secondlook.ingest.source import RefusedError
+from secondlook.records import RefusedError
 from secondlook.task import Dataset, Selection, Task
 from secondlook.taxonomy import Taxonomy
 

@@ -23,7 +23,8 @@ from secondlook.ingest.shapes import (
     points_to_polygon,
     stated_size,
 )
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.records import RefusedError
 from secondlook.rle import fills
 from secondlook.task import Dataset
 from secondlook.text import legible

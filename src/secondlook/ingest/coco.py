@@ -6,7 +6,8 @@ from pathlib import Path
 
 from secondlook import cocofile
 from secondlook.cocofile import CocoAnnotation, CocoImage, Malformed
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 

@@ -13,7 +13,8 @@ from secondlook import jsonfile, zipped
 from secondlook.errors import DataError
 from secondlook.images import Box
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, to_text
+from secondlook.ingest.source import Entries, Source, SourceObject, to_text
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import legible
 

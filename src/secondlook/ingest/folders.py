@@ -4,7 +4,8 @@ from pathlib import Path, PurePosixPath
 
 from secondlook import zipped
 from secondlook.errors import DataError
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
+from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondlook.errors import DataError
-from secondlook.ingest.source import RefusedError, SourceObject
-from secondlook.records import content_fraction
+from secondlook.ingest.source import SourceObject
+from secondlook.records import RefusedError, content_fraction
 from secondlook.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
 from secondlook.taxonomy import Taxonomy, normalise
 

@@ -15,7 +15,8 @@ from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import legible
 

@@ -12,7 +12,8 @@ from secondlook import jsonfile, zipped
 from secondlook.errors import DataError
 from secondlook.images import Box
 from secondlook.ingest.shapes import Points, checked_points, points_to_polygon, stated_size
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
+from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import legible
 

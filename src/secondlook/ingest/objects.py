@@ -13,7 +13,8 @@ from secondlook import cocofile, records, zipped
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
-from secondlook.ingest.source import Entries, RefusedError, SourceObject
+from secondlook.ingest.source import Entries, SourceObject
+from secondlook.records import RefusedError
 from secondlook.rle import fills
 
 Row = dict[str, Any]

@@ -11,7 +11,8 @@ from pathlib import Path
 from secondlook import cocofile, zipped
 from secondlook.errors import DataError
 from secondlook.ingest import coco, voc, yolo
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
+from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 
 ANNOTATIONS = "_annotations.coco.json"

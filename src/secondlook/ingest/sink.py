@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import records
-from secondlook.ingest.source import RefusedError
-from secondlook.records import Record
+from secondlook.records import Record, RefusedError
 
 ROWS_PER_TABLE = 20_000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.images import Box
-from secondlook.records import RejectReason
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import legible
 
@@ -27,20 +27,6 @@ class SourceObject:
     segmentation: Any = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     in_fractions: bool = False
-
-
-@dataclass(frozen=True)
-class RefusedError(Exception):
-    """Why one entry is left out; becomes a reject row."""
-
-    reason: RejectReason
-    detail: str
-    image: str | None = None
-    source_id: str | None = None
-
-    def at(self, image: str | None, source_id: str | None) -> "RefusedError":
-        """Return the same refusal with the place where it happened."""
-        return RefusedError(self.reason, self.detail, image, source_id)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from secondlook.errors import DataError
 from secondlook.images import Box
 from secondlook.ingest import xmlfile
 from secondlook.ingest.folders import SUFFIXES
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 

@@ -15,7 +15,8 @@ from secondlook import zipped
 from secondlook.errors import DataError
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import points_to_box
-from secondlook.ingest.source import Entries, RefusedError, Source, SourceObject
+from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 

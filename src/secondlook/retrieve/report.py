@@ -16,6 +16,7 @@ from secondlook.retrieve.index import read_table
 from secondlook.retrieve.scores import chance_level
 
 SHOWN, SHOWN_PX = 6, 120  # queries on the page, and the side of their pictures
+DOUBTED = 12  # labels that look wrong, for each recipe
 _COLOURS = (BLUE, AMBER, GREEN, SOFT)
 _HERE = Path(__file__).parent
 
@@ -43,6 +44,7 @@ def write_report(results: Path, recipes: Sequence[str], out: Path) -> str:
         "switches": _switches(switches),
         "curve": _curve(learned) if len(learned) else "",
         "queries": _queries(results, recipes[-1]),
+        "doubts": [one for recipe in recipes for one in _doubts(results, recipe)],
     }
     files.write_text(out / "retrieve.html", pages.render(_HERE, context, "report.html"))
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -149,6 +151,16 @@ def _queries(results: Path, recipe: str) -> list[dict[str, Any]]:
         }
         for line, key, text in chosen[["line", "key", "text"]].itertuples(index=False)
     ]
+
+
+def _doubts(results: Path, recipe: str) -> list[dict[str, Any]]:
+    """Return the labels of a recipe's training images that look wrong most surely, with the images."""
+    path = results / recipe / "complete/doubts.csv"
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path, dtype={"image": str}).nlargest(DOUBTED, "probability")
+    paths = read_table(results / "index", "train", "images").set_index("image")["path"]
+    return [{**row, "address": _address(paths[row["image"]])} for row in _rows(table)]
 
 
 def _address(path: str) -> str:

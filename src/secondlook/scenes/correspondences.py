@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from secondlook import files, jsonfile
 from secondlook.checkpoints import missing_package
 from secondlook.errors import DataError, UsageError
-from secondlook.ingest.source import RefusedError
+from secondlook.records import RefusedError
 from secondlook.scenes import tables
 from secondlook.scenes.tree import file_name
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from secondlook import files, progress, records, tabular
 from secondlook.errors import DataError, UsageError
-from secondlook.ingest.source import RefusedError
+from secondlook.records import RefusedError
 from secondlook.scenes import correspondences, drawn, miner, splits, tables, text, tree
 from secondlook.scenes.splits import Line, Refusal
 from secondlook.scenes_options import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from secondlook import ahead, images, jsonfile, progress, text
 from secondlook.errors import DataError
-from secondlook.ingest.source import RefusedError
+from secondlook.records import RefusedError
 from secondlook.scenes_options import IndexOptions
 
 Row = dict[str, Any]
