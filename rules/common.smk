@@ -22,6 +22,8 @@ from snakemake.exceptions import WorkflowError
 
 try:
     RUN = Run.of(config)
+    RETRIEVE = RetrieveRun.of(RUN.config.retrieve, RUN.config.results)
+    SCENES = ScenesRun.of(RUN.config.scenes, RUN.config.results)
 except UsageError as error:
     raise WorkflowError(str(error)) from error
 
@@ -60,3 +62,19 @@ def paper_tables(wildcards):
         return RUN.of_paper().paper_tables()
     except UsageError as error:
         raise WorkflowError(str(error)) from error
+
+
+def retrieve_files(wildcards):
+    if not RETRIEVE.recipes:
+        raise WorkflowError(
+            "config: `retrieve.recipes` is empty; name files of workflow/retrieve."
+        )
+    return RETRIEVE.final_files()
+
+
+def scenes_files(wildcards):
+    try:
+        SCENES.require_network()
+    except UsageError as error:
+        raise WorkflowError(str(error)) from error
+    return SCENES.final_files()

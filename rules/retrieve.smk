@@ -1,20 +1,5 @@
 # Images by texts: each recipe trains a model (or takes one as it comes), ranks validation and test, and is compared.
-try:
-    RETRIEVE = RetrieveRun.of(RUN.config.retrieve, RUN.config.results)
-except UsageError as error:
-    raise WorkflowError(str(error)) from error
-
 OF_RETRIEVE = RETRIEVE.folder
-
-
-def retrieve_files():
-    if not RETRIEVE.recipes:
-        raise WorkflowError(
-            "config: `retrieve.recipes` is empty; name files of workflow/retrieve."
-        )
-    return RETRIEVE.final_files()
-
-
 OF_RECIPE = RUN.asks_for(
     lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
 )
@@ -69,7 +54,7 @@ rule retrieve_index:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        folder=RETRIEVE.index,
+        folder=subpath(output.rejects, parent=True),
         truth=[part for path in RETRIEVE.truth() for part in ("--truth", path)],
     message:
         "retrieve: read labels and queries"
@@ -94,7 +79,7 @@ rule retrieve_complete:
     resources:
         **OF_COMPLETION,
     params:
-        index=RETRIEVE.index,
+        index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: RETRIEVE.completing(wildcards.recipe),
     message:
@@ -120,7 +105,7 @@ rule retrieve_train:
     resources:
         **OF_RECIPE,
     params:
-        index=RETRIEVE.index,
+        index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         completed=lambda wildcards: [
             part
@@ -151,7 +136,7 @@ rule retrieve_encode:
     resources:
         **OF_RECIPE,
     params:
-        index=RETRIEVE.index,
+        index=subpath(input[0], parent=True),
         mirrored=lambda wildcards: RETRIEVE.mirrored(wildcards.recipe, wildcards.split),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
     message:
@@ -177,7 +162,7 @@ rule retrieve_rank:
     resources:
         **OF_RECIPE,
     params:
-        index=RETRIEVE.index,
+        index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
     message:
@@ -203,7 +188,7 @@ rule retrieve_ablate:
     resources:
         **OF_RECIPE,
     params:
-        index=RETRIEVE.index,
+        index=subpath(input[0], parent=True),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
     message:
         "retrieve: turn the switches of {wildcards.recipe}"
@@ -229,7 +214,7 @@ rule retrieve_report:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        road=OF_RETRIEVE,
+        road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=RETRIEVE.main(),
     message:
@@ -255,7 +240,7 @@ rule retrieve_report_ablation:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        road=OF_RETRIEVE,
+        road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=list(RETRIEVE.recipes),
     message:
@@ -266,7 +251,7 @@ rule retrieve_report_ablation:
 
 rule retrieve:
     input:
-        lambda wildcards: retrieve_files(),
+        retrieve_files,
 
 
 rule retrieve_ablation:

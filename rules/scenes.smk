@@ -1,20 +1,5 @@
 # Labels from captions, categories and 3D points; a network learns from them, and both vote like any other labelers.
-try:
-    SCENES = ScenesRun.of(RUN.config.scenes, RUN.config.results)
-except UsageError as error:
-    raise WorkflowError(str(error)) from error
-
 OF_SCENES = SCENES.folder
-
-
-def scenes_files():
-    try:
-        SCENES.require_network()
-    except UsageError as error:
-        raise WorkflowError(str(error)) from error
-    return SCENES.final_files()
-
-
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
 OF_TRAINING = RUN.asks_for(
     lambda wildcards: SCENES.network.training.resources, SCENES.all_resources()
@@ -48,7 +33,7 @@ if SCENES.options.drawn is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
-            data=SCENES.options.data,
+            data=subpath(output.tree, parent=True),
             folder=subpath(output.truth, parent=True),
             options=as_options(SCENES.options.drawn),
         message:
@@ -436,7 +421,7 @@ rule scenes_report:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        road=OF_SCENES,
+        road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         runs=[f"--run {run}" for run in SCENES.runs()],
     message:
@@ -447,7 +432,7 @@ rule scenes_report:
 
 rule scenes:
     input:
-        lambda wildcards: scenes_files(),
+        scenes_files,
 
 
 localrules:
