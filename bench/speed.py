@@ -24,9 +24,10 @@ from PIL import Image
 from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model, pipeline
 
 from secondlook import ahead, embed, images, inference, records
-from secondlook.config import ClassifierOptions, CropOptions, EncoderOptions
+from secondlook.config import CropOptions
 from secondlook.crop import cut_all
 from secondlook.features import to_unit
+from secondlook.model_options import ClassifierOptions, EncoderOptions
 from secondlook.search import nearest
 from secondlook.taxonomy import Taxonomy
 from secondlook.train import Course

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from secondlook import images, inference, records, vlm
-from secondlook.config import ScratchVlm, VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm.transformers_engine import TransformersEngine
+from secondlook.labeler_options import VlmOptions
+from secondlook.model_options import ScratchVlm
 from secondlook.question import Question, ask
 from secondlook.taxonomy import Taxonomy
 from secondlook.train.scratch import build

@@ -235,7 +235,7 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
     shipped = load_config(ROOT / "config.yaml").model_dump()
     default = Config().model_dump()
     shipped["fetch"]["sources"] = default["fetch"]["sources"]
-    own = {"preset", "shards", "fetch", "encoders", "classifiers", "vlms", "labelers", "video"}
+    own = {"preset", "shards", "fetch", "encoders", "classifiers", "vlms", "labelers", "video", "retrieve", "scenes"}
     assert {key: shipped[key] for key in shipped.keys() - own} == {key: default[key] for key in default.keys() - own}
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook import yamlfile
-from secondlook.config import Config, VlmOptions
+from secondlook.config import Config
 from secondlook.errors import UsageError
+from secondlook.labeler_options import VlmOptions
 from secondlook.retrieve_run import RetrieveRun
 from secondlook.scenes_run import ScenesRun
 from secondlook.task import Task, load_task, task_path

@@ -196,9 +196,10 @@ def embed(
     threads: Threads = 1,
 ) -> None:
     """Turn crops into feature vectors with an encoder; or bring in, or hand out, features as .pt files."""
-    from secondlook import config
+    from secondlook.config import parse_options
+    from secondlook.model_options import EncoderOptions
 
-    settings = config.parse_options(config.EncoderOptions, options, kind="timm") if export_pt is None else None
+    settings = parse_options(EncoderOptions, options, kind="timm") if export_pt is None else None
     if import_pt is not None and settings is not None:
         from secondlook.embed.published import import_features
 
@@ -230,7 +231,8 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train a classifier, a linear probe or prototypes, or fine-tune a VLM, on the reference."""
-    from secondlook import config
+    from secondlook import labeler_options, model_options
+    from secondlook.config import parse_options
 
     if prompt is not None and kind != "vlm":
         raise UsageError("--prompt goes with --kind vlm; nothing else is asked anything.")
@@ -238,21 +240,21 @@ def train(
         case "classifier":
             from secondlook.train import train_classifier
 
-            train_classifier(path, out, config.parse_options(config.ClassifierOptions, options), threads=threads)
+            train_classifier(path, out, parse_options(model_options.ClassifierOptions, options), threads=threads)
         case "vlm":
             from secondlook.train.vlm import train_vlm
 
-            train_vlm(
-                path, out, config.parse_options(config.VlmTrainingOptions, options), prompt or None, threads=threads
-            )
+            fine_tuning = parse_options(model_options.VlmTrainingOptions, options)
+            train_vlm(path, out, fine_tuning, prompt or None, threads=threads)
         case "prototype":
             from secondlook.train.prototypes import train_prototypes
 
-            train_prototypes(path, out, config.parse_options(config.PrototypeOptions, options, **_BARE, kind=kind))
+            means = parse_options(labeler_options.PrototypeOptions, options, **_BARE, kind=kind)
+            train_prototypes(path, out, means)
         case "probe":
             from secondlook.train.probe import train_probe
 
-            settings = config.parse_options(config.ProbeOptions, options, **_BARE, kind=kind)
+            settings = parse_options(labeler_options.ProbeOptions, options, **_BARE, kind=kind)
             train_probe(path, out, settings, threads=threads)
         case _:
             raise UsageError(f"--kind: `{kind}` is none of classifier, vlm, prototype and probe.")
@@ -274,10 +276,12 @@ def label(
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on shards."""
-    from secondlook import config, records
     from secondlook import label as stage
+    from secondlook import records
+    from secondlook.config import parse_options
+    from secondlook.labeler_options import LabelerChoice
 
-    settings = config.parse_options(config.LabelerChoice, f"{{labeler: {options}}}").labeler
+    settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
     voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
     stage.label_shards(voter, records.with_outputs(objects, out), threads=threads)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook import cocofile, records
-from secondlook.config import ClassifierLabelerOptions, Config, VlmOptions
+from secondlook.config import Config
 from secondlook.costs import Costs, Network, load_costs
+from secondlook.labeler_options import ClassifierLabelerOptions, VlmOptions
 from secondlook.resources import Resources
 from secondlook.workflow import Run
 

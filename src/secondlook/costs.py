@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from secondlook.config import Precision
+from secondlook.option_types import Precision
 from secondlook.yamlfile import Strict, parse
 
 COSTS_FILE = Path("bench/costs.yaml")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import features, files
-from secondlook.config import LearnedOptions
 from secondlook.errors import DataError
+from secondlook.labeler_options import LearnedOptions
 from secondlook.taxonomy import Taxonomy
 
 Tensors = Mapping[str, NDArray[Any]]

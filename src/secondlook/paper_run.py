@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from secondlook.config import Config, LabelerOptions, Name, View, VlmOptions
+from secondlook.config import Config
 from secondlook.errors import UsageError
+from secondlook.labeler_options import LabelerOptions, VlmOptions
+from secondlook.option_types import Name, View
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import Strict, merged, parse, validate
 

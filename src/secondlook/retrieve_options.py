@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from secondlook.option_types import Device, Fraction, Positive, Precision
 from secondlook.resources import Resources
 from secondlook.yamlfile import Strict
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 Counts = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
+RecipeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 Slot = Literal["colour", "brand", "type"]
 
 
@@ -28,8 +27,8 @@ class DrawnTrack(Strict):
     brands: int = Field(6, ge=1, le=65)
     people: int = Field(40, ge=1)
     px: int = Field(80, ge=32)
-    type_only: Share = 0.14
-    brand_only: Share = 0.013
+    type_only: Fraction = 0.14
+    brand_only: Fraction = 0.013
     seed: int = 0
 
 
@@ -43,7 +42,7 @@ class Look(Strict):
 
     pad: Literal["none", "square"] = "square"
     resize: Literal["crop", "squash"] = "crop"
-    mean: tuple[Share, Share, Share] | None = None
+    mean: tuple[Fraction, Fraction, Fraction] | None = None
     std: tuple[Positive, Positive, Positive] | None = None
 
 
@@ -68,7 +67,7 @@ class ClipSource(Strict):
     """
 
     model: str | None = None
-    trained: Name | None = None
+    trained: RecipeName | None = None
     scratch: ScratchClip | None = None
 
     @model_validator(mode="after")
@@ -96,14 +95,14 @@ class ClipTraining(Strict):
     same_text: Literal["negative", "ignored"] = "ignored"
     learning_rate: Positive = 1e-5
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[Share, Share] = (0.9, 0.98)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
     eps: Positive = 1e-6
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
     clip_norm: float | None = Field(None, gt=0)
-    crop_area: tuple[Share, Share] | None = (0.9, 1.0)
+    crop_area: tuple[Fraction, Fraction] | None = (0.9, 1.0)
     grad_checkpointing: bool = False
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     keep: Literal["best", "last"] = "best"
     seed: int = 0
     processes: int | None = Field(None, ge=1)
@@ -120,9 +119,9 @@ class CaptionForm(Strict):
 class Thresholds(Strict):
     """The least probability from which a completed slot is kept."""
 
-    colour: Share = 0.6
-    brand: Share = 0.6
-    type: Share = 0.8
+    colour: Fraction = 0.6
+    brand: Fraction = 0.6
+    type: Fraction = 0.8
 
 
 class CompletionOptions(Strict):
@@ -142,10 +141,10 @@ class CompletionOptions(Strict):
     scale: Literal["logit", "one"] = "logit"
     accept: Literal["all", "thresholds", "calibrated"] = "calibrated"
     thresholds: Thresholds = Thresholds()
-    precision: Share = 0.9
-    min_margin: Share = 0.0
+    precision: Fraction = 0.9
+    min_margin: Fraction = 0.0
     caption: CaptionForm = CaptionForm()
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     resources: Resources = Resources()
 
 
@@ -162,7 +161,7 @@ class RerankOptions(Strict):
     feedback_k: int = Field(10, ge=1)
     flip: bool = False
     reciprocal_k: int | None = Field(None, ge=1)
-    reciprocal_share: Share = 0.3
+    reciprocal_share: Fraction = 0.3
 
 
 class RankingOptions(Strict):
@@ -182,7 +181,7 @@ class Recipe(Strict):
     train: ClipTraining | None = None
     ranking: RankingOptions = RankingOptions()
     encode_batch: int = Field(64, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     resources: Resources = Resources(mem_mb=8000, runtime=240)
 
     @model_validator(mode="after")
@@ -205,5 +204,5 @@ class RetrieveOptions(Strict):
     drawn: DrawnTrack | None = None
     truth: str | None = None
     recipes: list[str] = []
-    ablated: Name | None = None
-    ablation: dict[Name, dict[str, object]] = {}
+    ablated: RecipeName | None = None
+    ablation: dict[RecipeName, dict[str, object]] = {}

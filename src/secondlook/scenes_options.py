@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from secondlook import yamlfile
+from secondlook.option_types import Fraction, Natural
 from secondlook.yamlfile import Strict
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Natural = Annotated[int, Field(ge=1)]
 _WORD = re.compile(r"[a-z]+")
 _STOP_WORDS = (
     "a all also an and are as at be been before behind between built but by can century description detail details "
@@ -74,11 +73,11 @@ class DrawnLandmarks(Strict):
     width: int = Field(96, ge=48)
     points: int = Field(40, ge=4)
     jitter_px: float = Field(0.3, ge=0)
-    vague: Share = 0.4
-    no_concept: Share = 0.2
-    wrong: Share = 0.05
-    foreign: Share = 0.05
-    two: Share = 0.05
+    vague: Fraction = 0.4
+    no_concept: Fraction = 0.2
+    wrong: Fraction = 0.05
+    foreign: Fraction = 0.05
+    two: Fraction = 0.05
     seed: int = 0
 
     @model_validator(mode="after")
@@ -99,7 +98,7 @@ class IndexOptions(Strict):
     suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png")
     longest_name: Natural = 255
     flat: bool = True
-    max_reject_fraction: Share = 0.05
+    max_reject_fraction: Fraction = 0.05
 
 
 class TextOptions(Strict):
@@ -123,7 +122,7 @@ class SplitOptions(Strict):
 
     unseen: tuple[str, ...] = ()
     max_per_class: Natural = 1000
-    seen_val: Share = 0.1
+    seen_val: Fraction = 0.1
     caption_chars: Natural = 100
     drop_strays: bool = True
     seed: int = 0
@@ -154,8 +153,8 @@ class ConsistencyOptions(Strict):
     """
 
     min_shared: Natural = 10
-    flag_below: Share = 0.5
-    least_p: Share = 0.5
+    flag_below: Fraction = 0.5
+    least_p: Fraction = 0.5
     min_views: Natural = 2
     permutations: Natural = 20
     seed: int = 0
@@ -170,7 +169,7 @@ class HandOverOptions(Strict):
     """
 
     splits: tuple[Literal["train", "val_seen", "val_unseen"], ...] = ("val_seen", "val_unseen")
-    conflicts_from: Share | None = None
+    conflicts_from: Fraction | None = None
     least_px: Natural = 64
 
 

@@ -7,14 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from secondlook.option_types import Device, Fraction, Natural, Positive, Precision
 from secondlook.resources import Resources
 from secondlook.yamlfile import Strict
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Natural = Annotated[int, Field(ge=1)]
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class NetworkOptions(Strict):
@@ -35,9 +30,9 @@ class NetworkOptions(Strict):
     focal_lambda: Positive = 0.01
     pamr_dilations: list[Natural] = Field([1, 2, 4, 8, 12, 24], min_length=1)
     pamr_iterations: int = Field(10, ge=0)
-    pseudo_background: Share = 0.7
-    pseudo_foreground: Share = 0.6
-    pseudo_least: Share = 0.2
+    pseudo_background: Fraction = 0.7
+    pseudo_foreground: Fraction = 0.6
+    pseudo_least: Fraction = 0.2
 
     @model_validator(mode="after")
     def _kind_has_backbone(self) -> "NetworkOptions":
@@ -73,8 +68,8 @@ class TrainingOptions(Strict):
     milestones: list[Natural] = Field([20, 25])
     crop_px: int = Field(224, ge=32)
     scale: tuple[Positive, Positive] = (0.9, 1.0)
-    flip: Share = 0.5
-    jitter: Share = 0.5
+    flip: Fraction = 0.5
+    jitter: Fraction = 0.5
     seed: int = Field(1, ge=0)
     precision: Precision = "auto"
     device: Device = "auto"
@@ -98,7 +93,7 @@ class InferenceOptions(Strict):
     """
 
     class_filter: Literal["top1", "threshold", "gt", "all"] = "top1"
-    threshold: Share = 0.5
+    threshold: Fraction = 0.5
     scales: list[Positive] = Field([1.0], min_length=1)
     flip: bool = True
     background_power: Positive = 4.0

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from secondlook import yamlfile
-from secondlook.config import Fraction
 from secondlook.errors import UsageError
+from secondlook.option_types import Fraction
 from secondlook.taxonomy import Taxonomy
 from secondlook.yamlfile import Strict
 

@@ -1,14 +1,13 @@
 """The section `video` of `config.yaml`: boxes from unlabeled video. Defaults are those of MOD-UV (arXiv 2405.14841)."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
+from secondlook.option_types import Device, Fraction, Positive, Precision
 from secondlook.resources import Resources
 from secondlook.yamlfile import Strict
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 RoundName = Literal["mobile", "large", "small", "final"]
 
 
@@ -55,7 +54,7 @@ class MotionOptions(Strict):
     raft: Literal["raft_small", "raft_large"] = "raft_small"
     raft_weights: str | None = None
     folder: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
 
 
 class GroupOptions(Strict):
@@ -67,13 +66,13 @@ class GroupOptions(Strict):
     """
 
     method: Literal["dbscan", "region_growing"] = "dbscan"
-    threshold: Share = 0.1
+    threshold: Fraction = 0.1
     window: int = Field(10, ge=2)
     eps: Positive = 0.03
     relative_eps: Positive = 0.08
     min_samples: int = Field(100, ge=1)
     min_side_px: int = Field(5, ge=0)
-    seed_threshold: Share = 0.15
+    seed_threshold: Fraction = 0.15
     radius: int = Field(8, ge=1)
     depth_share: Positive = 0.02
     flow_share: Positive = 0.04
@@ -98,9 +97,9 @@ class DetectorOptions(Strict):
     proposals: int = Field(1000, ge=10)
     roi_samples: int = Field(512, ge=8)
     detections: int = Field(100, ge=1)
-    nms_iou: Share = 0.5
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    nms_iou: Fraction = 0.5
+    precision: Precision = "auto"
+    device: Device = "auto"
 
     @model_validator(mode="after")
     def _start_has_weights(self) -> "DetectorOptions":
@@ -123,9 +122,9 @@ class RoundOptions(Strict):
     batch_size: int = Field(1, ge=1)
     learning_rate: Positive = 1e-4
     halve_every: int = Field(10, ge=1)
-    flip: Share = 0.5
+    flip: Fraction = 0.5
     jitter: tuple[Positive, Positive] | None = None
-    score: Share = 0.5
+    score: Fraction = 0.5
     processes: int | None = Field(None, ge=1)
     resources: Resources = Resources(gpus=1, cpus=4, mem_mb=16000, runtime=2880)
 
@@ -142,15 +141,15 @@ class Rounds(Strict):
 class MergeOptions(Strict):
     """How the boxes of the large and the small detector become one set (L2)."""
 
-    match_iou: Share = 0.5
-    within: Share = 0.75
-    across: Share = 0.5
+    match_iou: Fraction = 0.5
+    within: Fraction = 0.75
+    across: Fraction = 0.5
 
 
 class TrackOptions(Strict):
     """Boxes of following frames whose masks overlap so much are one track."""
 
-    iou: Share = 0.3
+    iou: Fraction = 0.3
     gap: int = Field(1, ge=1)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
 from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
-from secondlook.config import Precision
 from secondlook.errors import DataError
 from secondlook.images import Pixels
+from secondlook.option_types import Precision
 from secondlook.question import Question
 
 if TYPE_CHECKING:

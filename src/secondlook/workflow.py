@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.answers import Answer, answer
-from secondlook.config import (
-    NAME,
+from secondlook.config import Config, DemoOptions, IngestOptions, as_options
+from secondlook.errors import UsageError
+from secondlook.labeler_options import (
     AttributeOptions,
     ClassifierLabelerOptions,
-    Config,
-    DemoOptions,
-    IngestOptions,
     LearnedOptions,
-    View,
     VlmOptions,
     ZeroShotOptions,
-    as_options,
 )
-from secondlook.errors import UsageError
+from secondlook.option_types import NAME, View
 from secondlook.outputs import EXPORT_COPIES, EXPORT_FILES, SCORING_TABLES, TABLES, paper_outputs
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.resources import Resources

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from secondlook import crops, images, inference, kept, progress, records
-from secondlook.config import EncoderOptions
 from secondlook.embed.encoder import Encoder, TorchEncoder
 from secondlook.errors import DataError
+from secondlook.model_options import EncoderOptions
 from secondlook.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

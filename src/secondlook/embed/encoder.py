@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from secondlook.config import EncoderOptions
 from secondlook.errors import UsageError
+from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

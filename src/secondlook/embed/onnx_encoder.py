@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.checkpoints import missing_package
-from secondlook.config import EncoderOptions
 from secondlook.embed.encoder import Preprocessing
 from secondlook.errors import DataError, UsageError
+from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

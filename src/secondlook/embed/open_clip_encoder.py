@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
 from secondlook.checkpoints import create_open_clip, folder_revision
-from secondlook.config import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, module_of
 from secondlook.errors import UsageError
+from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

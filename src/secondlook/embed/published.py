@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook import features, files, progress, records
-from secondlook.config import EncoderOptions
 from secondlook.embed import about, write
 from secondlook.errors import DataError
+from secondlook.model_options import EncoderOptions
 from secondlook.task import Task, load_task
 from secondlook.taxonomy import normalise
 

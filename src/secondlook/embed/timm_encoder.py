@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
 from secondlook.checkpoints import create_timm, folder_revision, timm_input
-from secondlook.config import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
+from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

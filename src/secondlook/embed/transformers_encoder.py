@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
 from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
-from secondlook.config import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
 from secondlook.errors import DataError, UsageError
+from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,9 @@ from typing import Any
 
 from secondlook import progress
 from secondlook.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
-from secondlook.config import EncoderOptions, VlmOptions
 from secondlook.errors import DataError
+from secondlook.labeler_options import VlmOptions
+from secondlook.model_options import EncoderOptions
 from secondlook.plan import choose
 from secondlook.retrieve_run import RetrieveRun
 from secondlook.workflow import Run

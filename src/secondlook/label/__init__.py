@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import checkpoints, inference, kept, ledger, progress, records
-from secondlook.config import (
+from secondlook.errors import UsageError
+from secondlook.label.ballot import Ballot, to_rows
+from secondlook.labeler_options import (
     AttributeOptions,
     ClassifierLabelerOptions,
     LabelerOptions,
@@ -17,8 +19,6 @@ from secondlook.config import (
     VlmOptions,
     ZeroShotOptions,
 )
-from secondlook.errors import UsageError
-from secondlook.label.ballot import Ballot, to_rows
 from secondlook.taxonomy import Taxonomy
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import features, inference, records, words
-from secondlook.config import AttributeOptions
 from secondlook.errors import UsageError
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.labeler_options import AttributeOptions
 from secondlook.taxonomy import Taxonomy
 
 

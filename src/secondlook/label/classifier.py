@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from secondlook import crops, images, inference
 from secondlook.checkpoints import create_timm, timm_input
-from secondlook.config import ClassifierLabelerOptions
 from secondlook.errors import DataError
 from secondlook.label import foreign
 from secondlook.label.ballot import Ballot
+from secondlook.labeler_options import ClassifierLabelerOptions
 from secondlook.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, inference
-from secondlook.config import NeighbourOptions
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.labeler_options import NeighbourOptions
 from secondlook.search import nearest
 from secondlook.taxonomy import Taxonomy
 

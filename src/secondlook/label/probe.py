@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, learned
-from secondlook.config import ProbeOptions
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.labeler_options import ProbeOptions
 from secondlook.taxonomy import Taxonomy
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, learned
-from secondlook.config import PrototypeOptions
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.labeler_options import PrototypeOptions
 from secondlook.prototypes import Prototypes
 from secondlook.taxonomy import Taxonomy
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, inference, records, words
-from secondlook.config import ZeroShotOptions
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.labeler_options import ZeroShotOptions
 from secondlook.taxonomy import Taxonomy
 
 

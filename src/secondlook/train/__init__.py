@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from secondlook import crew, files, inference, kept, progress, records
 from secondlook.checkpoints import create_timm, folder_arguments, folder_revision, timm_input
-from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
+from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.outputs import CLASSIFIER_FILES
 from secondlook.resume import Resume, forget
 from secondlook.taxonomy import Taxonomy

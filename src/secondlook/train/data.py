@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import ahead, images, records
-from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.errors import DataError
+from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.taxonomy import Taxonomy
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import ahead, inference, progress
-from secondlook.config import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
+from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.resume import Resume, put_back, tensors_of
 from secondlook.train import augment
 from secondlook.train.average import Average

@@ -11,10 +11,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from secondlook import features, files, learned, progress, records
-from secondlook.config import ProbeOptions
 from secondlook.crossfit import folds, log_loss
 from secondlook.errors import DataError
 from secondlook.features import Features
+from secondlook.labeler_options import ProbeOptions
 from secondlook.train.loop import accuracies
 from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from secondlook import features, files, learned, progress, prototypes, records
-from secondlook.config import PrototypeOptions
 from secondlook.crossfit import folds
 from secondlook.features import Features
+from secondlook.labeler_options import PrototypeOptions
 from secondlook.plotting import BLUE, LINE, SOFT, svg
 from secondlook.train.loop import accuracies
 

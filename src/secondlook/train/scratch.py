@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from secondlook.config import ScratchVlm
 from secondlook.errors import UsageError
+from secondlook.model_options import ScratchVlm
 from secondlook.question import Question
 
 _NAMED = {

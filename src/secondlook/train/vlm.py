@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook import files, inference, progress, records, vlm
-from secondlook.config import VlmTrainingOptions
+from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question, ask, default_prompt
 from secondlook.train import labels_json, metrics_csv
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import images, progress, vlm
-from secondlook.config import VlmTrainingOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm import tree
 from secondlook.label.vlm.resolution import image_options
 from secondlook.label.vlm.trie import Trie
+from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question
 from secondlook.train import augment
 from secondlook.train.data import Crops

@@ -10,12 +10,12 @@ from time import perf_counter
 from typing import Any
 
 from secondlook import inference, progress
-from secondlook.config import VlmOptions
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.label.vlm.engine import Engine, LogP, Shape
 from secondlook.label.vlm.pictures import Shown, shown
 from secondlook.label.vlm.votes import Row, failed, to_vote
+from secondlook.labeler_options import VlmOptions
 from secondlook.ledger import Ledger
 from secondlook.question import Question, ask, default_prompt
 from secondlook.taxonomy import Taxonomy

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from secondlook import images
-from secondlook.config import VlmOptions
 from secondlook.errors import UsageError
 from secondlook.images import Pixels
 from secondlook.label.vlm.engine import LogP
+from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 
 TOP_TOKENS = 20  # the most first tokens that servers tell by default

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondlook import progress
-from secondlook.config import VlmOptions
 from secondlook.errors import DataError
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
 from secondlook.label.vlm.openai_wire import Reply, Wire
+from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 
 

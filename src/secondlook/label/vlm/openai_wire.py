@@ -11,11 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
-from secondlook.config import ServerOptions
 from secondlook.errors import DataError, UsageError
 from secondlook.fetch.addresses import shown_url
 from secondlook.fetch.http import PASSING, retry_after_s
 from secondlook.fetch.transfer import LONGEST_BACKOFF_S, LONGEST_WAIT_S, TemporaryError
+from secondlook.labeler_options import ServerOptions
 from secondlook.question import one_line
 
 _SHOWN_CHARACTERS = 200

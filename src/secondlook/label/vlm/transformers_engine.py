@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secondlook import progress, vlm
-from secondlook.config import VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm import tree
 from secondlook.label.vlm.engine import Answer, Shape
 from secondlook.label.vlm.resolution import image_options
 from secondlook.label.vlm.trie import Trie
+from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import Any
 
 from secondlook import progress
 from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
-from secondlook.config import VlmOptions
 from secondlook.errors import DataError
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
 from secondlook.label.vlm.resolution import image_options
+from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 
 _LARGEST_PX = 1 << 14  # a side at which every limit on tiles and pixels is reached

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from secondlook.config import VlmOptions
 from secondlook.label.vlm.engine import Answer, LogP
+from secondlook.labeler_options import VlmOptions
 from secondlook.parse import parse
 from secondlook.question import Question
 from secondlook.taxonomy import Taxonomy
