@@ -663,13 +663,16 @@ def test_from_a_drawn_track_to_a_submission(
     assert 'class="hit"' in page
 
 
-def test_vectors_without_mirror_images_say_so(secondlook: Command, index: Path, tiny: Path, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(secondlook: Command, index: Path, tiny: Path, tmp_path: Path) -> None:
     told = json.dumps({"source": {"model": str(tiny)}, "ranking": {"rerank": {"flip": True}}})
     asked = ("--split", "val", "--options", told)
     vectors = tmp_path / "v.safetensors"
     assert secondlook("retrieve", "encode", index, "--out", vectors, *asked).code == 0
     done = secondlook("retrieve", "rank", index, "--out", tmp_path / "r", "--vectors", vectors, *asked)
     assert (done.code, "mirror images" in done.err) == (1, True)
+    trained_elsewhere = json.dumps({"source": {"trained": "other"}, "train": {}})
+    done = secondlook("retrieve", "train", index, "--out", tmp_path / "m", "--options", trained_elsewhere)
+    assert (done.code, "give `source: {model: FOLDER}`" in done.err) == (2, True)
     vectors.write_bytes(b"broken")
     done = secondlook("retrieve", "rank", index, "--out", tmp_path / "r", "--vectors", vectors, *asked)
     assert (done.code, "make it again" in done.err) == (1, True)

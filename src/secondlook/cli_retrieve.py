@@ -1,4 +1,4 @@
-"""`secondlook retrieve STEP`: finding crops by words."""
+"""`secondlook retrieve STEP`: finding images by words."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from secondlook.errors import UsageError
 
 app = typer.Typer(
-    help="Crops by words, after the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
+    help="Images by words, and the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

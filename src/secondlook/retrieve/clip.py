@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondlook import ahead, files, images, inference, progress
 from secondlook.checkpoints import create_open_clip, open_clip_source
-from secondlook.errors import DataError
+from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 from secondlook.retrieve.looks import square_of
 from secondlook.retrieve_options import ClipSource, Look, ScratchClip
@@ -98,7 +98,7 @@ def read(path: Path) -> images.Pixels:
 def load(source: ClipSource, look: Look, device: "torch.device", seed: int = 0) -> Clip:
     """Return the model that `source` names, float32, for pictures of that look.
 
-    A source that is `trained` must have become the folder of that recipe before.
+    Raises UsageError for a source that is `trained`: it must have become the folder of that recipe before.
     """
     clip = _loaded(source, device, seed)
     for name, value in (("mean", look.mean), ("std", look.std)):
@@ -110,6 +110,10 @@ def load(source: ClipSource, look: Look, device: "torch.device", seed: int = 0) 
 def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
     import open_clip
 
+    if source.trained is not None:
+        raise UsageError(
+            f"`trained: {source.trained}` is known to Snakemake alone; give `source: {{model: FOLDER}}` or --weights."
+        )
     if source.scratch is not None:
         return _built(source.scratch, device, seed)
     name = str(source.model)

@@ -181,6 +181,10 @@ def _as_text(summary: Mapping[str, Any]) -> str:
     lines = [f"{'network':<14}" + "".join(f"{name.replace('agreement_', ''):>17}" for name in names)]
     for variant, found in summary["network"].items():
         lines.append(f"{variant:<14}" + "".join(f"{_spread(found[name]):>17}" for name in names))
+    for labeler, row in summary["text"]["labelers"].items():
+        if row.get("checked"):
+            share = f"{row['right'] / row['checked']:.3f} right"
+            lines.append(f"{labeler:<17}{row['answered']:>5} of {summary['text']['images']} images answered, {share}")
     lines.append(f"{'judge':<14}{'images':>8}{'answers':>9}{'right':>8}")
     for judge, row in summary["judges"].items():
         right = f"{row['accuracy']:>8.3f}" if "accuracy" in row else f"{'-':>8}"
