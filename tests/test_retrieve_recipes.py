@@ -416,7 +416,7 @@ def test_an_image_that_is_broken_is_named(secondlook: Command, track: Path, tiny
     ],
 )
 def test_candidates_are_the_cross_product_of_free_slots(known: Vehicle, slots: Any, count: int, example: str) -> None:
-    found = [one.phrase for one in candidates(known, slots)]
+    found = [one.phrase for one in candidates(known, tuple(slots))]
     assert (len(set(found)), example in found) == (count, True)
 
 

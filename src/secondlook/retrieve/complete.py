@@ -5,6 +5,7 @@ Attribute augmentation of A3R (arXiv 2306.06691), with probabilities and thresho
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -56,13 +57,14 @@ class Bank:
         return self._vectors[[self._place[text] for text in texts]]
 
 
-def candidates(known: Vehicle, slots: Sequence[Slot]) -> list[Vehicle]:
+@cache  # thousands of rows name the same
+def candidates(known: Vehicle, slots: tuple[Slot, ...]) -> tuple[Vehicle, ...]:
     """Return the cross product of all values of the free slots; slots that are neither known nor asked stay out."""
     choices = [
         (getattr(known, slot),) if getattr(known, slot) is not None or slot not in slots else VOCABULARY[slot]
         for slot in SLOTS
     ]
-    return [Vehicle(*values) for values in product(*choices)]
+    return tuple(Vehicle(*values) for values in product(*choices))
 
 
 def completable(row: Labelled, options: CompletionOptions) -> bool:
@@ -74,7 +76,7 @@ def completable(row: Labelled, options: CompletionOptions) -> bool:
 class Scored:
     """The candidates of an image, and their cosines with it, (candidates,)."""
 
-    choices: list[Vehicle]
+    choices: tuple[Vehicle, ...]
     cosine: NDArray[np.float32]
 
     def value(self, slot: Slot) -> str:
@@ -99,7 +101,7 @@ class Scored:
 
 def scored(rows: Sequence[Labelled], vectors: Vectors, bank: Bank, options: CompletionOptions) -> Iterator[Scored]:
     """Yield the candidates of each row; `vectors` are those of its images, (rows, dimensions)."""
-    choices = [candidates(row.known, options.slots) for row in rows]
+    choices = [candidates(row.known, tuple(options.slots)) for row in rows]
     texts = [
         [candidate(row.text, one.phrase, options.prefix) for one in of_row]
         for row, of_row in zip(rows, choices, strict=True)

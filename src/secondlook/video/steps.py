@@ -68,7 +68,8 @@ def train_round(
     key = kept.key_of({"stage": "video", **said, "seed": seed, "threads": threads}, *sources)
     if not crew.is_inside() and (count := crew.wanted(options.processes, network.device, most=options.batch_size)) > 1:
         told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
-        crew.start(count, ["video", "train", *map(str, sources), "--out", str(out), "--options", json.dumps(told)])
+        how = ["--options", json.dumps(told), "--threads", str(threads)]
+        crew.start(count, ["video", "train", *map(str, sources), "--out", str(out), *how])
         return
     train.train(labels.read_all(sources), out, options, network, seed=seed, threads=threads, key=key)
 
