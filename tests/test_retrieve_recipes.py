@@ -699,6 +699,15 @@ def test_the_shipped_recipes_are_sound() -> None:
     assert json.loads(run.training("small_a3r"))["source"] == {"model": "results/retrieve/small_baseline/train"}
 
 
+def test_a_recipe_that_only_asks_another_waits_for_its_training(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(json.dumps({"source": {"scratch": {}}, "train": {}}))
+    (tmp_path / "two.yaml").write_text(json.dumps({"source": {"trained": "one"}, "ranking": {"filter_kind": False}}))
+    run = RetrieveRun.of(RetrieveOptions(recipes=[str(tmp_path / f"{name}.yaml") for name in ("one", "two")]), "r")
+    assert run.trained_files("two") == run.trained_files("one") == ["r/retrieve/one/train/open_clip_config.json"]
+    assert json.loads(run.using("two"))["source"] == {"model": "r/retrieve/one/train"}
+    assert "r/retrieve/two/train/metrics.csv" not in run.reported(["two"])
+
+
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [

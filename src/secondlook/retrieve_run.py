@@ -73,8 +73,11 @@ class RetrieveRun:
         return self.recipes[recipe].train is not None
 
     def trained_files(self, recipe: str) -> list[str]:
-        """Return the file that stands for the model of a recipe: none where it is used as it comes."""
-        return [f"{self.folder}/{recipe}/train/{TRAINED[0]}"] if self.is_trained(recipe) else []
+        """Return the file that stands for the model of a recipe, its own or another's: none where it comes ready."""
+        source = self.recipes[recipe].source
+        if self.is_trained(recipe):
+            return [f"{self.folder}/{recipe}/train/{TRAINED[0]}"]
+        return self.trained_files(source.trained) if source.trained is not None else []
 
     def starts_from(self, recipe: str) -> list[str]:
         """Return the files of what a recipe's training starts from: another recipe, completed captions."""
