@@ -663,6 +663,25 @@ def test_from_a_drawn_track_to_a_submission(
     assert 'class="hit"' in page
 
 
+def test_a_test_of_which_nobody_knows_the_truth(secondlook: Command, track: Path, tiny: Path, tmp_path: Path) -> None:
+    road = tmp_path / "retrieve"
+    assert secondlook("retrieve", "index", track, "--out", road / "index").code == 0
+    told = json.dumps({"source": {"model": str(tiny)}})
+    for split in ("val", "test"):
+        asked, vectors = ("--split", split, "--options", told), road / f"as_is/{split}/vectors.safetensors"
+        assert secondlook("retrieve", "encode", road / "index", "--out", vectors, *asked).code == 0
+        place = road / f"as_is/{split}"
+        assert secondlook("retrieve", "rank", road / "index", "--out", place, "--vectors", vectors, *asked).code == 0
+    assert pd.read_csv(road / "as_is/test/score.csv")["queries"].tolist() == [0]
+    (road / "as_is/ablation.csv").write_text("switch,position,change,clean,official,per_min\n")
+    done = secondlook("retrieve", "report", road, "as_is", "--out", road / "report")
+    assert done.code == 0, done.err
+    summary = json.loads((road / "report/summary.json").read_text())
+    assert summary["recipes"]["as_is"]["test"] == {"queries": 0}
+    assert summary["chance"]["test"] is None
+    assert 'class="hit"' not in (road / "report/retrieve.html").read_text(encoding="utf-8")
+
+
 def test_what_is_not_there_is_said(secondlook: Command, index: Path, tiny: Path, tmp_path: Path) -> None:
     told = json.dumps({"source": {"model": str(tiny)}, "ranking": {"rerank": {"flip": True}}})
     asked = ("--split", "val", "--options", told)

@@ -1,6 +1,7 @@
 """The scenes road as a whole: Snakemake on drawn landmarks, what is handed over, and the report."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,36 @@ def test_text_is_silent_where_its_partners_contradict_it(secondlook: Command, ro
         read_rows(place / "votes/net_cls.parquet") for place in (road / "results/scenes/hand_over", tmp_path / "h")
     ]
     assert network[0] == network[1], "the network did not read that text"
+
+
+def test_without_a_truth_nothing_is_judged(
+    secondlook: Command, road: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report of a collection of which nobody knows the truth."""
+    results, own = road / "results/scenes", tmp_path / "scenes"
+    monkeypatch.chdir(road)
+    for name in ("index", "points", "split", "consistency", "network"):
+        (own / name).parent.mkdir(exist_ok=True)
+        shutil.copytree(results / name, own / name)
+    words, network = ("--vocabulary", ROOT / "workflow/scenes/vocabulary.yaml"), own / "network/with_3d/1"
+    steps: list[tuple[Any, ...]] = [
+        ("scenes", "text", own / "index/images.parquet", *words, "--out", own / "text"),
+        ("scenes", "evaluate", own / "index/images.parquet", "--splits", own / "split/splits.parquet", *words,
+         "--predicted", network / "predict", "--out", network / "evaluate"),
+        ("scenes", "hand-over", own / "text", "--splits", own / "split/splits.parquet", "--predicted",
+         network / "predict", "--conflicts", own / "consistency/conflicts.parquet", "--out", own / "hand_over"),
+        ("consensus", "--instances", own / "hand_over/instances.parquet", "--votes", own / "hand_over/votes",
+         "--out", own / "consensus/consensus.parquet"),
+        ("evaluate", "--instances", own / "hand_over/instances.parquet", "--votes", own / "hand_over/votes",
+         "--consensus", own / "consensus/consensus.parquet", "--out", own / "evaluate"),
+        ("scenes", "report", own, "--run", "with_3d/1", "--out", own / "report"),
+    ]  # fmt: skip
+    for step in steps:
+        done = secondlook(*step)
+        assert done.code == 0, done.err
+    assert "consensus            0" in done.out
+    assert "beat" not in done.out
+    assert "nothing is known of what is true" in (own / "report/scenes.html").read_text(encoding="utf-8")
 
 
 def test_a_split_without_images_cannot_be_handed_over(secondlook: Command, road: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from secondlook import files, images, pages, tabular
 from secondlook.errors import DataError
 from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.retrieve.clip import read
 from secondlook.retrieve.index import read_table
 from secondlook.retrieve.scores import chance_level
 
@@ -59,7 +60,7 @@ def _of_recipes(results: Path, recipes: Sequence[str], names: Sequence[str]) -> 
             if path.is_file():
                 table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"position": str})
                 for name in ("form", "position"):
-                    table[name] = table[name].fillna("").astype(str) if name in table else ""
+                    table[name] = table[name].astype(object).fillna("").astype(str) if name in table else ""
                 table.insert(0, "recipe", recipe)
                 if len(names) > 1:
                     table.insert(1, "split", path.parent.name)
@@ -145,12 +146,20 @@ def _queries(results: Path, recipe: str) -> list[dict[str, Any]]:
             "text": text,
             "known": key is not None,
             "images": [
-                {"address": _address(table.loc[image, "path"]), "image": image, "hit": table.loc[image, "key"] == key}
+                {
+                    "address": _address(table.loc[image, "path"]),
+                    "image": image,
+                    "hit": key is not None and table.loc[image, "key"] == key,
+                }
                 for image in found.loc[found["line"] == line, "image"]
             ],
         }
         for line, key, text in chosen[["line", "key", "text"]].itertuples(index=False)
     ]
+
+
+def _shown_image(name: str, about: pd.Series, key: str | None) -> dict[str, Any]:
+    return {"address": _address(about["path"]), "image": name, "hit": key is not None and about["key"] == key}
 
 
 def _doubts(results: Path, recipe: str) -> list[dict[str, Any]]:
@@ -164,7 +173,7 @@ def _doubts(results: Path, recipe: str) -> list[dict[str, Any]]:
 
 
 def _address(path: str) -> str:
-    picture = images.read_rgb(Path(path))
+    picture = read(Path(path))
     width, height = images.size_within(picture.shape[1], picture.shape[0], SHOWN_PX)
     return images.data_address(images.encode(images.scale(picture, width, height), "jpeg", quality=82))
 

@@ -156,7 +156,10 @@ def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
 
 
 def _drawn(row: Mapping[str, Any], masks: Path, classes: int) -> str:
-    picture = images.read_rgb(Path(row["image_path"]))
+    try:
+        picture = images.read_rgb(Path(row["image_path"]))
+    except images.UnreadableImageError as error:
+        raise DataError(f"{row['image_path']}: {error}; run where the images are, or bring it back.") from error
     drawn = refine.overlay(picture, evaluate.read_mask(masks / mask_name(row["source_id"])), classes)
     both = np.concatenate([picture, drawn], axis=1)
     width, height = images.size_within(both.shape[1], both.shape[0], 2 * SHOWN_PX)
@@ -187,17 +190,19 @@ def _as_text(summary: Mapping[str, Any]) -> str:
             lines.append(f"{labeler:<17}{row['answered']:>5} of {summary['text']['images']} images answered, {share}")
     lines.append(f"{'judge':<14}{'images':>8}{'answers':>9}{'right':>8}")
     for judge, row in summary["judges"].items():
-        right = f"{row['accuracy']:>8.3f}" if "accuracy" in row else f"{'-':>8}"
-        lines.append(f"{judge:<14}{row['n']:>8}{row['coverage']:>9.3f}{right}")
+        shares = [_share(row.get(name)) for name in ("coverage", "accuracy")]
+        lines.append(f"{judge:<14}{row['n']:>8}{shares[0]:>9}{shares[1]:>8}")
     for row in summary["conflicts"]:
-        share = "-" if row["right"] is None else f"{row['right']:.3f}"
+        share = _share(row["right"])
         lines.append(f"labels of text, partners that contradict: {row['conflicts']}: {share} of {row['images']} right")
     worse = [name for name, beats in summary["consensus_beats"].items() if not beats]
     verdict = f"the consensus does not beat {', '.join(worse)}" if worse else "the consensus beats each of its labelers"
     return "\n".join([*lines, verdict] if summary["consensus_beats"] else lines)
 
 
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _spread(one: Mapping[str, float | None]) -> str:
-    if one["mean"] is None:
-        return "-"
-    return f"{one['mean']:.3f}" + ("" if one["sd"] is None else f" ± {one['sd']:.3f}")
+    return _share(one["mean"]) + ("" if one["sd"] is None else f" ± {one['sd']:.3f}")
