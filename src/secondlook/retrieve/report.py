@@ -146,12 +146,7 @@ def _queries(results: Path, recipe: str) -> list[dict[str, Any]]:
             "text": text,
             "known": key is not None,
             "images": [
-                {
-                    "address": _address(table.loc[image, "path"]),
-                    "image": image,
-                    "hit": key is not None and table.loc[image, "key"] == key,
-                }
-                for image in found.loc[found["line"] == line, "image"]
+                _shown_image(image, table.loc[image], key) for image in found.loc[found["line"] == line, "image"]
             ],
         }
         for line, key, text in chosen[["line", "key", "text"]].itertuples(index=False)
