@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -441,10 +442,15 @@ class Spelling:
         self.dimensions = dimensions
 
     def word(self, word: str) -> np.ndarray:
-        return np.random.default_rng(abs(hash_of(word))).normal(size=self.dimensions)
+        return spelled(word, self.dimensions)
 
     def of_texts(self, texts: Any) -> np.ndarray:
         return to_unit(np.array([sum(self.word(word) for word in text.split()) for text in texts], dtype=np.float32))
+
+
+@cache
+def spelled(word: str, dimensions: int) -> np.ndarray:
+    return np.random.default_rng(abs(hash_of(word))).normal(size=dimensions)
 
 
 def hash_of(word: str) -> int:
@@ -746,7 +752,7 @@ def test_recipes_that_are_not_sound(tmp_path: Path, recipe: Any, said: str) -> N
 
 def test_snakemake_retrieve(tmp_path: Path, track: Path, tiny: Path) -> None:
     told = json.loads(json.dumps(yamlfile.load(ROOT / "config.yaml")[0]))
-    recipe = {**recipe_of(tiny, epochs=1), "resources": {"cpus": 1}}
+    recipe = {"source": {"model": str(tiny)}, "encode_batch": 16, "resources": {"cpus": 1}}
     (tmp_path / "mine.yaml").write_text(json.dumps(recipe))
     road = {"data": str(track), "truth": str(track / "truth/test_label.txt"), "recipes": [str(tmp_path / "mine.yaml")]}
     (tmp_path / "config.yaml").write_text(json.dumps({**told, "results": str(tmp_path / "results"), "retrieve": road}))

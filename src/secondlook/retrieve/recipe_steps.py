@@ -9,10 +9,8 @@ import pandas as pd
 from secondlook import crew, files, inference, kept, progress, tabular
 from secondlook.errors import DataError, UsageError
 from secondlook.retrieve import clip as clips
-from secondlook.retrieve import complete as completion
 from secondlook.retrieve import submission
 from secondlook.retrieve.clip import Clip, Gallery
-from secondlook.retrieve.complete import Labelled
 from secondlook.retrieve.index import read_table
 from secondlook.retrieve.phrases import written
 from secondlook.retrieve.ranking import as_table, asked, rank
@@ -25,6 +23,9 @@ from secondlook.yamlfile import merged
 
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:
     """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`."""
+    from secondlook.retrieve import complete as completion
+    from secondlook.retrieve.complete import Labelled
+
     inference.make_deterministic(0, threads)
     table = read_table(index, "train", "images")
     vehicles = table[table["kind"] == "vehicle"]
