@@ -18,8 +18,20 @@ import pytest
 
 from conftest import ROOT, write_picture
 from secondlook import images, inference, yamlfile
+from secondlook.bootstrap import interval_of_mean
 from secondlook.errors import DataError, UsageError
-from secondlook.scenes import checkpoint, cosines, evaluate, infer, inputs, refine, samples, validate, windows
+from secondlook.scenes import (
+    checkpoint,
+    consistency,
+    cosines,
+    evaluate,
+    infer,
+    inputs,
+    refine,
+    samples,
+    validate,
+    windows,
+)
 from secondlook.scenes import train as training
 from secondlook.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
 from secondlook.scenes_training_options import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
@@ -637,7 +649,9 @@ def test_class_filters(kind: Any, expected: list[int]) -> None:
 def test_classes_of_points_are_those_of_their_pixels() -> None:
     shares = np.zeros((3, 4, 6), np.float32)
     shares[0], shares[1, :, :3], shares[2, :, 3:] = 0.2, 0.8, 0.8
-    found = infer.at_points(shares, np.array([[0.0, 0.5], [0.25, 0.1], [1.0, 1.0], [0.5, 0.5]], np.float32))
+    found = consistency.distributions_at(
+        shares, np.array([[0.0, 0.5], [0.25, 0.1], [1.0, 1.0], [0.5, 0.5]], np.float32)
+    )
     assert found.argmax(axis=1)[:3].tolist() == [1, 1, 2]
     assert found[3] == pytest.approx([0.2, 0.4, 0.4])
 
@@ -753,8 +767,8 @@ def test_figures_of_scores() -> None:
 
 def test_the_interval_is_over_landmarks() -> None:
     right = np.array([True] * 50 + [False] * 50)
-    narrow = evaluate.interval(right, np.arange(100).astype(object))
-    wide = evaluate.interval(right, np.repeat([0, 1], 50).astype(object))
+    narrow = interval_of_mean(right, np.arange(100).astype(object))
+    wide = interval_of_mean(right, np.repeat([0, 1], 50).astype(object))
     assert 0.38 < narrow[0] < 0.5 < narrow[1] < 0.62
     assert wide == (0, 1)
 

@@ -106,6 +106,12 @@ def data_address(encoded: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
+def thumbnail_address(picture: Pixels, limit_px: int, *, quality: int = 85) -> str:
+    """Return a picture, shrunk so that its longer side is at most `limit_px`, as an address that a page carries."""
+    width, height = size_within(picture.shape[1], picture.shape[0], limit_px)
+    return data_address(encode(scale(picture, width, height), "jpeg", quality=quality))
+
+
 def crop(image: Pixels, box_xywh: Box, *, margin: float = 0.0) -> Pixels:
     """Cut out every pixel that `box_xywh` touches, widened by `margin` times its sides, inside the image.
 
@@ -181,22 +187,23 @@ def resize(image: Pixels, size_px: int, how: Literal["squash", "letterbox", "cen
     to 256/224 of the square and cuts the middle out (what stock processors do; it loses the ends of long objects).
     """
     if how == "squash":
-        return _resize(image, size_px, size_px)
+        return stretch(image, size_px, size_px)
     height, width = image.shape[:2]
     if how == "letterbox":
         scale = size_px / max(height, width)
-        small = _resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+        small = stretch(image, max(1, round(width * scale)), max(1, round(height * scale)))
         square = np.full((size_px, size_px, 3), 127, dtype=np.uint8)
         top, left = (size_px - small.shape[0]) // 2, (size_px - small.shape[1]) // 2
         square[top : top + small.shape[0], left : left + small.shape[1]] = small
         return square
     scale = size_px * 256 / 224 / min(height, width)
-    large = _resize(image, max(size_px, round(width * scale)), max(size_px, round(height * scale)))
+    large = stretch(image, max(size_px, round(width * scale)), max(size_px, round(height * scale)))
     top, left = (large.shape[0] - size_px) // 2, (large.shape[1] - size_px) // 2
     return large[top : top + size_px, left : left + size_px]
 
 
-def _resize(image: Pixels, width: int, height: int) -> Pixels:
+def stretch(image: Pixels, width: int, height: int) -> Pixels:
+    """Return the image in another size as networks are shown it: areas are averaged where it shrinks, else cubic."""
     shrinks = width * height < image.shape[0] * image.shape[1]
     how: Any = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)

@@ -33,6 +33,13 @@ def pick_precision(asked: str, device: "torch.device") -> "torch.dtype":
     return torch.bfloat16 if asked == "bfloat16" else torch.float32
 
 
+def autocast(asked: str, device: "torch.device") -> "torch.autocast":
+    """Return what has networks compute in bfloat16, for the length of a block, where `pick_precision` says so."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=pick_precision(asked, device) == torch.bfloat16)
+
+
 def _cpu_computes_bfloat16() -> bool:
     import torch
 

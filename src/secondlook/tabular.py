@@ -1,6 +1,8 @@
 """Tables for people: CSV, Markdown, and LaTeX with booktabs."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,16 @@ _ESCAPED = str.maketrans(_LATEX)
 def to_csv(table: pd.DataFrame) -> str:
     """Return a table as CSV, six digits; blank where nothing is known."""
     return table.to_csv(index=False, float_format="%.6g")
+
+
+def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table row by row, for pages and JSON; None where nothing is known."""
+    return [{str(name): known(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def known(value: Any) -> Any:
+    """Return a figure, None for one that is not a number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def to_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import ahead, files, images, inference, progress
-from secondlook.checkpoints import create_open_clip, open_clip_source
+from secondlook.checkpoints import create_open_clip, open_clip_source, write_weights
 from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 from secondlook.retrieve.looks import square_of
@@ -151,10 +151,7 @@ def _built(sizes: ScratchClip, device: "torch.device", seed: int) -> Clip:
 
 def save(clip: Clip, weights: dict[str, "torch.Tensor"], folder: Path) -> None:
     """Write a model as a folder that open_clip reads as `local-dir:`; the config comes last."""
-    from safetensors.torch import save as to_bytes
-
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    files.write_bytes(folder / WEIGHTS, to_bytes(whole))
+    write_weights(folder / WEIGHTS, weights)
     files.write_text(folder / ABOUT, json.dumps(clip.about, indent=1, sort_keys=True) + "\n")
 
 
@@ -165,6 +162,10 @@ class Gallery:
     names: list[str]
     vectors: Vectors
     mirrored: Vectors | None = None
+
+    def named(self, places: NDArray[np.int64]) -> list[list[str]]:
+        """Return lists of places, (queries, images), as names."""
+        return [[self.names[place] for place in row] for row in places]
 
     def write(self, path: Path) -> None:
         """Write them as float16."""

@@ -95,9 +95,7 @@ def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:
 
 
 def _address(encoded: bytes) -> str:
-    picture = images.decode_rgb(encoded)
-    width, height = images.size_within(picture.shape[1], picture.shape[0], SHEET_PX)
-    return images.data_address(images.encode(images.scale(picture, width, height), "jpeg", quality=85))
+    return images.thumbnail_address(images.decode_rgb(encoded), SHEET_PX)
 
 
 def as_text(found: pd.DataFrame) -> str:

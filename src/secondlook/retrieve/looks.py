@@ -2,10 +2,9 @@
 
 import math
 
-import cv2
 import numpy as np
 
-from secondlook.images import Pixels
+from secondlook.images import Pixels, stretch
 from secondlook.retrieve_options import Look
 
 
@@ -13,10 +12,10 @@ def square_of(picture: Pixels, px: int, look: Look) -> Pixels:
     """Return a picture, (height, width, 3), as (px, px, 3), without chance."""
     whole = padded(picture) if look.pad == "square" else picture
     if look.resize == "squash":
-        return _resized(whole, px, px)
+        return stretch(whole, px, px)
     height, width = whole.shape[:2]
     scale = px / min(height, width)
-    large = _resized(whole, max(px, round(width * scale)), max(px, round(height * scale)))
+    large = stretch(whole, max(px, round(width * scale)), max(px, round(height * scale)))
     top, left = (large.shape[0] - px) // 2, (large.shape[1] - px) // 2
     return large[top : top + px, left : left + px]
 
@@ -34,7 +33,7 @@ def chance_square(
     w = min(width, max(1, round(math.sqrt(share * aspect))))
     h = min(height, max(1, round(math.sqrt(share / aspect))))
     top, left = int(chance.integers(height - h + 1)), int(chance.integers(width - w + 1))
-    return _resized(whole[top : top + h, left : left + w], px, px)
+    return stretch(whole[top : top + h, left : left + w], px, px)
 
 
 def padded(picture: Pixels) -> Pixels:
@@ -45,8 +44,3 @@ def padded(picture: Pixels) -> Pixels:
     top, left = (side - height) // 2, (side - width) // 2
     canvas[top : top + height, left : left + width] = picture
     return canvas
-
-
-def _resized(picture: Pixels, width: int, height: int) -> Pixels:
-    how = cv2.INTER_AREA if width * height < picture.shape[0] * picture.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)

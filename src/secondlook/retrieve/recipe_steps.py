@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +15,11 @@ from secondlook.retrieve import submission
 from secondlook.retrieve.clip import Clip, Gallery
 from secondlook.retrieve.index import read_table
 from secondlook.retrieve.phrases import written
-from secondlook.retrieve.ranking import as_table, asked, rank
+from secondlook.retrieve.ranking import Queries, as_table, asked, rank
 from secondlook.retrieve.scores import score_queries
 from secondlook.retrieve.train import Learner, train
 from secondlook.retrieve.vehicles import article_of, parse_vehicle
-from secondlook.retrieve_options import CompletionOptions, RankingOptions, Recipe
+from secondlook.retrieve_options import CaptionForm, CompletionOptions, RankingOptions, Recipe
 from secondlook.yamlfile import merged
 
 
@@ -92,17 +94,38 @@ def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -
     return kept.key_of(said, *tables, *([completed] if completed else []))
 
 
+@dataclass(frozen=True)
+class _Contest:
+    """The queries of a split, the images that they choose from, and what a list is worth."""
+
+    queries: pd.DataFrame
+    images: pd.DataFrame
+
+    @classmethod
+    def of(cls, index: Path, split: str) -> "_Contest":
+        return cls(read_table(index, split, "queries"), read_table(index, split, "images"))
+
+    @property
+    def texts(self) -> list[str]:
+        return list(self.queries["text"])
+
+    def asked(self, clip: Clip, form: CaptionForm) -> Queries:
+        return asked(clip, self.texts, self.queries["kind"].tolist(), form)
+
+    def scores(self, names: list[list[str]]) -> pd.DataFrame:
+        return score_queries(self.queries, self.images, names)
+
+
 def _judge(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
     """Return the function that scores a model on the validation split, without re-ranking."""
-    table, queries = read_table(index, "val", "images"), read_table(index, "val", "queries")
+    contest = _Contest.of(index, "val")
     options = RankingOptions(query=recipe.ranking.query, filter_kind=recipe.ranking.filter_kind)
-    paths, names = [Path(path) for path in table["path"]], table["image"].tolist()
+    paths, names = [Path(path) for path in contest.images["path"]], contest.images["image"].tolist()
 
     def judge(clip: Clip) -> dict[str, float]:
         gallery = Gallery(names, clip.of_images(paths, recipe.look, recipe.encode_batch, threads=threads))
-        told = asked(clip, queries["text"].tolist(), queries["kind"].tolist(), options.query)
-        found, _ = rank(told, gallery, options)
-        mean = score_queries(queries, table, [[names[place] for place in row] for row in found]).iloc[0]
+        found, _ = rank(contest.asked(clip, options.query), gallery, options)
+        mean = contest.scores(gallery.named(found)).iloc[0]
         return {name: float(mean[name]) for name in ("official", "clean", "per_min")}
 
     return judge
@@ -127,18 +150,17 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     The score has the queries alone whose relevant images are known. Returns it as text.
     """
     inference.make_deterministic(0, threads)
-    queries, table = read_table(index, split, "queries"), read_table(index, split, "images")
-    gallery = Gallery.read(vectors)
-    if not len(queries):
+    contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
+    if not contest.texts:
         raise DataError(f"{index}: the split {split} has no queries.")
     clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
-    texts, kinds = queries["text"].tolist(), queries["kind"].tolist()
-    found = rank(asked(clip, texts, kinds, recipe.ranking.query), gallery, recipe.ranking)
-    names = [[gallery.names[place] for place in row] for row in found[0]]
+    found = rank(contest.asked(clip, recipe.ranking.query), gallery, recipe.ranking)
+    names = gallery.named(found[0])
     with files.atomic_path(out / "topk.parquet") as path:
-        as_table(queries["line"].tolist(), gallery.names, found).to_parquet(path, index=False)
-    submission.write(out / "submission.json", list(zip(texts, names, strict=True)), texts, set(gallery.names))
-    scores = score_queries(queries, table, names)
+        as_table(contest.queries["line"].tolist(), gallery.names, found).to_parquet(path, index=False)
+    ranked = list(zip(contest.texts, names, strict=True))
+    submission.write(out / "submission.json", ranked, contest.texts, set(gallery.names))
+    scores = contest.scores(names)
     files.write_text(out / "score.csv", tabular.to_csv(scores))
     return str(scores.to_string(index=False, float_format="%.4f"))
 
@@ -172,14 +194,13 @@ def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions
 def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
     """Write what each switch of the ranking brings on a split, one switch at a time, to `out` (CSV)."""
     inference.make_deterministic(0, threads)
-    queries, table = read_table(index, split, "queries"), read_table(index, split, "images")
-    gallery = Gallery.read(vectors)
+    contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
     clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
-    texts, kinds = queries["text"].tolist(), queries["kind"].tolist()
+    asked_as = cache(partial(contest.asked, clip))  # most switches leave the texts as they are
     rows = []
     for switch, position, options in variants(recipe.ranking):
-        found, _ = rank(asked(clip, texts, kinds, options.query), gallery, options)
-        scores = score_queries(queries, table, [[gallery.names[place] for place in row] for row in found])
+        found, _ = rank(asked_as(options.query), gallery, options)
+        scores = contest.scores(gallery.named(found))
         rows.append({"switch": switch, "position": position, **_by_kind(scores)})
     found_table = pd.DataFrame(rows)
     own = found_table.iloc[0]["clean"]

@@ -40,8 +40,8 @@ def write_report(results: Path, recipes: Sequence[str], out: Path) -> str:
     context = {
         "recipes": summary["recipes"],
         "chance": chance,
-        "scores": scores.replace({np.nan: None}).to_dict("records"),
-        "completion": completion.to_dict("records"),
+        "scores": tabular.to_rows(scores),
+        "completion": tabular.to_rows(completion),
         "switches": _switches(switches),
         "curve": _curve(learned) if len(learned) else "",
         "queries": _queries(results, recipes[-1]),
@@ -89,16 +89,12 @@ def _summary(
     whole = scores[(scores["kind"] == "all") & (scores["form"] == "")]
     found: dict[str, Any] = {}
     for recipe in recipes:
-        splits = {row["split"]: _figures(row) for row in _rows(whole[whole["recipe"] == recipe])}
+        splits = {row["split"]: _figures(row) for row in tabular.to_rows(whole[whole["recipe"] == recipe])}
         own = learned[learned["recipe"] == recipe]
         before = {"before_training": float(own.iloc[0]["clean"]), "epochs": len(own) - 1} if len(own) else {}
-        slots = _rows(completion[completion["recipe"] == recipe])
+        slots = tabular.to_rows(completion[completion["recipe"] == recipe])
         found[recipe] = {**splits, **before, "completion": [_known(slot, ["recipe"]) for slot in slots]}
-    return {"recipes": found, "chance": {split: _number(value) for split, value in chance.items()}}
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    return {"recipes": found, "chance": {split: tabular.known(value) for split, value in chance.items()}}
 
 
 def _figures(row: dict[str, Any]) -> dict[str, Any]:
@@ -106,19 +102,12 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(row: dict[str, Any], without: Sequence[str]) -> dict[str, Any]:
-    return {
-        str(name): _number(value) for name, value in row.items() if name not in without and _number(value) is not None
-    }
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
+    return {name: value for name, value in row.items() if name not in without and value is not None}
 
 
 def _switches(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {"recipe": str(recipe), "rows": rows.replace({np.nan: None}).to_dict("records")}
-        for recipe, rows in table.groupby("recipe", sort=False)
+        {"recipe": str(recipe), "rows": tabular.to_rows(rows)} for recipe, rows in table.groupby("recipe", sort=False)
     ]
 
 
@@ -164,13 +153,11 @@ def _doubts(results: Path, recipe: str) -> list[dict[str, Any]]:
         return []
     table = pd.read_csv(path, dtype={"image": str}).nlargest(DOUBTED, "probability")
     paths = read_table(results / "index", "train", "images").set_index("image")["path"]
-    return [{**row, "address": _address(paths[row["image"]])} for row in _rows(table)]
+    return [{**row, "address": _address(paths[row["image"]])} for row in tabular.to_rows(table)]
 
 
 def _address(path: str) -> str:
-    picture = read(Path(path))
-    width, height = images.size_within(picture.shape[1], picture.shape[0], SHOWN_PX)
-    return images.data_address(images.encode(images.scale(picture, width, height), "jpeg", quality=82))
+    return images.thumbnail_address(read(Path(path)), SHOWN_PX, quality=82)
 
 
 def _as_text(summary: dict[str, Any]) -> str:

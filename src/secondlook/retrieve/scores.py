@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondlook.bootstrap import interval_of_mean
 from secondlook.retrieve.metric import DEPTH, QueryScore, score_list
 
-RESAMPLES = 1000
 FIGURES = [field.name for field in fields(QueryScore)]
 
 
@@ -44,11 +44,8 @@ def _interval(scores: pd.DataFrame, keys: NDArray[np.object_]) -> dict[str, floa
     """Return the 95 % interval of `clean`, by a bootstrap over keys: queries with one key share their images."""
     if not len(scores):
         return {"clean_low": np.nan, "clean_high": np.nan}
-    number = np.unique(keys[scores.index.to_numpy()].astype(str), return_inverse=True)[1]
-    total, count = np.bincount(number, scores["clean"]), np.bincount(number)
-    drawn = np.random.default_rng(0).multinomial(len(total), np.full(len(total), 1 / len(total)), RESAMPLES)
-    low, high = np.quantile((drawn @ total) / (drawn @ count), [0.025, 0.975])
-    return {"clean_low": float(low), "clean_high": float(high)}
+    low, high = interval_of_mean(scores["clean"].to_numpy(), keys[scores.index.to_numpy()])
+    return {"clean_low": low, "clean_high": high}
 
 
 def chance_level(queries: pd.DataFrame, images: pd.DataFrame) -> float:

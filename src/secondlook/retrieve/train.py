@@ -129,10 +129,7 @@ class Learner:
             yield own[start : start + size]
 
     def _vectors(self, squares: NDArray[np.uint8], texts: Sequence[str]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        import torch
-
-        dtype = inference.pick_precision(self.options.precision, self.clip.device)
-        with torch.autocast(self.clip.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with inference.autocast(self.options.precision, self.clip.device):
             images = self.clip.model.encode_image(self.clip.normalised(squares), normalize=True)
             told = self.clip.model.encode_text(self.clip.tokenizer(list(texts)).to(self.clip.device), normalize=True)
         return images.float(), told.float()

@@ -28,13 +28,6 @@ class About:
     training: TrainingOptions
 
 
-def write_weights(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
-    """Write tensors as safetensors."""
-    from safetensors.torch import save
-
-    files.write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
-
-
 def write_about(folder: Path, about: About, more: Mapping[str, Any]) -> None:
     """Write `config.json` of a folder of weights."""
     training = about.training.model_dump(exclude={"resources"})

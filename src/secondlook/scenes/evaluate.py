@@ -19,7 +19,6 @@ from secondlook.errors import DataError
 IGNORED = 255
 PUBLISHED_CLASSES = 20
 BACKGROUND = "background"
-_DRAWS, _SEED = 1000, 0
 
 
 @dataclass(frozen=True)
@@ -131,16 +130,6 @@ def score_tables(
         "easy_accuracy": float(labels[np.arange(len(chosen)), chosen].mean()),
     }
     return table, means
-
-
-def interval(right: NDArray[np.bool_], group: NDArray[np.object_]) -> tuple[float, float]:
-    """Return the 95 % interval of a share, (low, high), by a bootstrap over groups: images of one share their fate."""
-    names, place = np.unique(group.astype(str), return_inverse=True)
-    hits, size = np.bincount(place, right, len(names)), np.bincount(place, minlength=len(names))
-    drawn = np.random.default_rng(_SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), _DRAWS)
-    shares = (drawn @ hits) / (drawn @ size)
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def one_hot(primary: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from secondlook import inference
+from secondlook.bootstrap import interval_of_mean
 from secondlook.errors import DataError
 from secondlook.scenes import checkpoint, cosines, evaluate
 from secondlook.scenes.inputs import SEEN, UNSEEN, Pictures
@@ -36,7 +37,7 @@ def of_scores(
         scores = found.loc[[pictures.ids[row] for row in rows]].to_numpy()
         primary = pictures.primary[rows]
         table, means = evaluate.score_tables(scores, primary, pictures.labels[rows], classes)
-        low, high = evaluate.interval(scores.argmax(axis=1) == primary, pictures.landmark[rows])
+        low, high = interval_of_mean(scores.argmax(axis=1) == primary, pictures.landmark[rows])
         tables.append(table.assign(split=split)[["split", *table.columns]])
         figures[split] = evaluate.rounded({**means, "accuracy_low": low, "accuracy_high": high})
     if not tables:

@@ -43,13 +43,14 @@ def hand_over(
     wanted = dict(zip(kept["instance_id"].to_pylist(), kept["source_id"].to_pylist(), strict=True))
     silent = _contradicted(conflicts, options)
     counts = {}
-    for labeler, rows in _all_votes(text, predicted, wanted, silent, taxonomy):
+    scores = figures.read_scores(predicted / SCORES, taxonomy.classes)
+    for labeler, rows in _all_votes(text, scores, wanted, silent, taxonomy):
         about = {**made_by, "labeler": labeler, "family": "text" if labeler in LABELERS else labeler}
         table = records.to_table(rows, records.VOTE)
         records.write(out / f"votes/{labeler}.parquet", table, records.VOTE, taxonomy=taxonomy, made_by=about)
         counts[labeler] = sum(row["status"] == "answered" for row in rows)
     if (predicted / MASKS).is_dir():
-        objects = write_objects(instances.to_pylist(), predicted, out / OBJECTS, taxonomy, options)
+        objects = write_objects(instances.to_pylist(), predicted / MASKS, scores, out / OBJECTS, options)
         progress.say(f"scenes: {objects} masks handed over as objects")
     return counts
 
@@ -66,14 +67,13 @@ def _contradicted(conflicts: Path, options: HandOverOptions) -> set[str]:
 
 
 def _all_votes(
-    text: Path, predicted: Path, wanted: Mapping[str, str], silent: set[str], taxonomy: Taxonomy
+    text: Path, scores: pd.DataFrame, wanted: Mapping[str, str], silent: set[str], taxonomy: Taxonomy
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield the votes of each labeler on the wanted images, given by instance id."""
     for labeler in LABELERS:
         rows = records.read(text / f"{labeler}.parquet", records.VOTE).to_pylist()
         own = [row for row in rows if row["instance_id"] in wanted]
         yield labeler, [_muted(row) if wanted[row["instance_id"]] in silent else row for row in own]
-    scores = figures.read_scores(predicted / SCORES, taxonomy.classes)
     yield NETWORK, list(_network_votes(scores, wanted, taxonomy.classes))
 
 
@@ -99,25 +99,26 @@ def _network_votes(scores: pd.DataFrame, wanted: Mapping[str, str], classes: Seq
 
 
 def write_objects(
-    instances: Sequence[Mapping[str, Any]], predicted: Path, out: Path, taxonomy: Taxonomy, options: HandOverOptions
+    instances: Sequence[Mapping[str, Any]], masks: Path, scores: pd.DataFrame, out: Path, options: HandOverOptions
 ) -> int:
     """Write the masks of images as objects of a COCO file that `ingest` reads; return how many.
 
-    Each class that a mask holds is one object; its score is the network's probability of that class for the image.
+    Each class that a mask holds is one object; its score is the network's probability of that class for the image,
+    `scores` by image id and class.
     """
-    scores = figures.read_scores(predicted / SCORES, taxonomy.classes)
+    classes = scores.columns.tolist()
     shown: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
     for number, row in enumerate(instances, start=1):
-        path = predicted / MASKS / mask_name(row["source_id"])
+        path = masks / mask_name(row["source_id"])
         if not path.is_file():
             continue
         size = {"width": row["width"], "height": row["height"]}
         shown.append({"id": number, "file_name": row["image_path"], **size})
         for index, mask in _classes_of(evaluate.read_mask(path), options.least_px):
-            score = float(scores.loc[row["source_id"], taxonomy.classes[index - 1]])
+            score = float(scores.loc[row["source_id"], classes[index - 1]])
             objects.append({"id": len(objects) + 1, "image_id": number, "score": score, **_object(index, mask)})
-    categories = [{"id": index, "name": name} for index, name in enumerate(taxonomy.classes, start=1)]
+    categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     content = {"images": shown, "annotations": objects, "categories": categories}
     files.write_text(out, json.dumps(content, separators=(",", ":")) + "\n")
     return len(objects)

@@ -90,10 +90,9 @@ class Reader:
         import torch
         from torch.nn.functional import interpolate
 
-        mixed = inference.pick_precision(self.options.precision, self.device) == torch.bfloat16
         pixels = inference.to_normalised(view[None], MEAN, STD, self.device)
         with torch.inference_mode():
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            with inference.autocast(self.options.precision, self.device):
                 seen = self.network(pixels)
             scores = seen.scores[0].float().cpu().numpy()
             if seen.logits is None:
@@ -119,17 +118,6 @@ def allowed(scores: Floats, options: InferenceOptions, labels: NDArray[np.bool_]
     if labels is None or not labels.any():
         raise DataError("`class_filter: gt` needs the labels of each picture; give the table of labels, or use `top1`.")
     return labels
-
-
-def at_points(shares: Floats, xy: Floats) -> Floats:
-    """Return the class distributions at points, (points, 1 + classes), bilinear; 0 and 1 are edges of the picture."""
-    import torch
-
-    from secondlook.scenes.losses import sampled
-
-    places, picture = torch.from_numpy(np.ascontiguousarray(xy)), torch.zeros(len(xy), dtype=torch.int64)
-    found = sampled(torch.from_numpy(np.ascontiguousarray(shares))[None], picture, places, "edges").numpy()
-    return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
 def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:

@@ -1,7 +1,6 @@
 """The files of predictions while they grow: masks, scores, classes of points, pictures drawn over, and rejects."""
 
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-import secondlook
 from secondlook import files, images, tabular
 from secondlook.errors import UsageError
-from secondlook.scenes import refine
+from secondlook.scenes import consistency, refine, tables
 from secondlook.scenes.checkpoint import About
 from secondlook.scenes.evaluate import BACKGROUND
-from secondlook.scenes.infer import Reader, Said, at_points, mask_names
+from secondlook.scenes.infer import Reader, Said, mask_names
 from secondlook.scenes.inputs import Pictures
 from secondlook.scenes_training_options import InferenceOptions
 
@@ -77,7 +75,9 @@ class Predictions:
     def close(self, made_by: Mapping[str, Any]) -> None:
         """Write scores and rejects."""
         kinds = [pa.field("image_id", pa.string()), *(pa.field(name, pa.float32()) for name in self.classes)]
-        table = pa.Table.from_pylist(self.scores, schema=pa.schema(kinds, metadata("scores", self.classes, made_by)))
+        table = pa.Table.from_pylist(
+            self.scores, schema=pa.schema(kinds, tables.about("scene_scores", made_by, self.classes))
+        )
         with files.atomic_path(self.out / SCORES) as temporary:
             pq.write_table(table, temporary, compression="zstd")
         columns = ["image_id", "path", "detail"]
@@ -94,7 +94,7 @@ class Predictions:
     def _take_points(self, row: int, said: Said) -> None:
         assert said.shares is not None  # noqa: S101 - a network without masks has no file of points
         code, xy = self.pictures.points.of(row)
-        found = at_points(said.shares, xy)
+        found = consistency.distributions_at(said.shares, xy.astype(np.float64))
         values = pa.array(found.ravel(), pa.float32())
         starts = pa.array(np.arange(len(code) + 1) * found.shape[1], pa.int32())
         columns = [
@@ -126,19 +126,9 @@ def points_file(
         raise UsageError("a network of `kind: cls` says nothing of points; leave the table of points out.")
     kinds = [("image_id", pa.string()), ("point_id", pa.string()), ("probabilities", pa.list_(pa.float32()))]
     names = (BACKGROUND, *about.classes)
-    schema = pa.schema(kinds, metadata("point_scores", names, made_by))
+    schema = pa.schema(kinds, tables.about("scene_point_scores", made_by, names))
     with (
         files.atomic_path(out / POINT_SCORES) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as file,
     ):
         yield file
-
-
-def metadata(name: str, classes: Sequence[str], made_by: Mapping[str, Any]) -> dict[str, str]:
-    """Return what stands in the Parquet metadata: the record, its classes in order, and what made it."""
-    said = json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True)
-    return {
-        "secondlook.record": f"scene_{name}",
-        "secondlook.classes": json.dumps(list(classes)),
-        "secondlook.made_by": said,
-    }

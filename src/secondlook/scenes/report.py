@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from secondlook import files, images, jsonfile, pages, records, tabular
+from secondlook.bootstrap import interval_of_mean
 from secondlook.errors import DataError
 from secondlook.scenes import evaluate, refine, tables
 from secondlook.scenes.predictions import MASKS
+from secondlook.scenes.samples import read_picture
 from secondlook.scenes.tree import mask_name
 
 FIGURES = ("map", "accuracy", "mean_iou", "matched", "random", "agreement", "agreement_by_chance")
@@ -34,14 +35,14 @@ def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
         "text": _json(results / "text/summary.json"),
         "labels_at_pairs": _json(results / "consistency/agreement.json"),
         "network": _by_variant(by_run),
-        "judges": {row["judge"]: _known(row, ["judge"]) for row in _rows(judged)},
-        "conflicts": _rows(conflicts),
+        "judges": {row["judge"]: _known(row, ["judge"]) for row in tabular.to_rows(judged)},
+        "conflicts": tabular.to_rows(conflicts),
         "consensus_beats": _beaten(judged),
     }
     context = {
         **summary,
-        "runs": _rows(by_run),
-        "judged": _rows(judged),
+        "runs": tabular.to_rows(by_run),
+        "judged": tabular.to_rows(judged),
         "figures": [name for name in FIGURES if name in by_run],
         "pictures": _pictures(results, runs[0]),
     }
@@ -80,7 +81,9 @@ def _by_variant(by_run: pd.DataFrame) -> dict[str, dict[str, Any]]:
         spread = figures.std(ddof=1) if len(rows) > 1 else figures.mean() * np.nan
         found[str(variant)] = {
             "seeds": len(rows),
-            **{name: {"mean": _number(figures[name].mean()), "sd": _number(spread[name])} for name in names},
+            **{
+                name: {"mean": tabular.known(figures[name].mean()), "sd": tabular.known(spread[name])} for name in names
+            },
         }
     return found
 
@@ -105,7 +108,7 @@ def _conflicts(results: Path) -> pd.DataFrame:
     for name, start, end in _BINS:
         rows = known[known["rate"].ge(start) & known["rate"].lt(end)]
         right = (rows["primary"] == rows["truth"]).to_numpy()
-        low, high = evaluate.interval(right, rows["landmark"].to_numpy()) if len(rows) else (np.nan, np.nan)
+        low, high = interval_of_mean(right, rows["landmark"].to_numpy()) if len(rows) else (np.nan, np.nan)
         share = float(right.mean()) if len(rows) else np.nan
         found.append({"conflicts": name, "images": len(rows), "right": share, "low": low, "high": high})
     return pd.DataFrame(found)
@@ -156,27 +159,13 @@ def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
 
 
 def _drawn(row: Mapping[str, Any], masks: Path, classes: int) -> str:
-    try:
-        picture = images.read_rgb(Path(row["image_path"]))
-    except images.UnreadableImageError as error:
-        raise DataError(f"{row['image_path']}: {error}; run where the images are, or bring it back.") from error
+    picture = read_picture(Path(row["image_path"]))
     drawn = refine.overlay(picture, evaluate.read_mask(masks / mask_name(row["source_id"])), classes)
-    both = np.concatenate([picture, drawn], axis=1)
-    width, height = images.size_within(both.shape[1], both.shape[0], 2 * SHOWN_PX)
-    small = cv2.resize(both, (width, height), interpolation=cv2.INTER_AREA)
-    return images.data_address(images.encode(np.asarray(small, dtype=np.uint8), "jpeg", quality=85))
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): _number(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return images.thumbnail_address(np.concatenate([picture, drawn], axis=1), 2 * SHOWN_PX)
 
 
 def _known(row: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in without and value is not None}
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _as_text(summary: Mapping[str, Any]) -> str:

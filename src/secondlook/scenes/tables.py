@@ -80,8 +80,14 @@ def to_table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], record: Record, m
 
 def metadata(record: Record, made_by: Any) -> dict[str, str]:
     """Return what stands in the Parquet metadata of a file of `record`."""
+    return about(record.name, made_by)
+
+
+def about(name: str, made_by: Any, classes: Sequence[str] | None = None) -> dict[str, str]:
+    """Return what stands in Parquet metadata: the record by name, what made it and, where it has them, its classes."""
     said = json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True)
-    return {"secondlook.record": record.name, "secondlook.made_by": said}
+    named = {} if classes is None else {"secondlook.classes": json.dumps(list(classes))}
+    return {"secondlook.record": name, "secondlook.made_by": said, **named}
 
 
 def read(path: Path, record: Record) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.images import Pixels
+from secondlook.images import Pixels, stretch
 
 Floats = NDArray[np.float32]
 _RATIO = (3 / 4, 4 / 3)
@@ -45,9 +45,7 @@ def centre_window(width: int, height: int) -> Window:
 def cut(picture: Pixels, window: Window, side_px: int) -> Pixels:
     """Return the window of a picture as a square: areas are averaged where it shrinks, else cubic."""
     part = picture[window.top : window.top + window.height, window.left : window.left + window.width]
-    shrinks = window.width * window.height > side_px**2
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    square = cv2.resize(part, (side_px, side_px), interpolation=how)
+    square = stretch(part, side_px, side_px)
     return np.ascontiguousarray(square[:, ::-1] if window.mirrored else square, dtype=np.uint8)
 
 

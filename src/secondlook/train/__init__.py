@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import crew, files, inference, kept, progress, records
-from secondlook.checkpoints import create_timm, folder_arguments, folder_revision, timm_input
+from secondlook.checkpoints import create_timm, folder_arguments, folder_revision, timm_input, write_weights
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
@@ -116,7 +116,7 @@ class Course:
         files.write_text(out / "confusion.svg", curves.confusion_plot(table, classes))
         files.write_text(out / "config.json", timm_config(trainer.model, self.options, trainer.mean, trainer.std))
         weights = out / "model.safetensors"
-        _write_weights(weights, dict(best))
+        write_weights(weights, best)
         about = {"classes": list(classes), "input_px": self.options.input_px, "sha256": files.sha256(weights)}
         files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
 
@@ -207,9 +207,3 @@ def timm_config(
         "pretrained_cfg": {**data, **head, "num_classes": num_classes},
     }
     return json.dumps(content, indent=2) + "\n"
-
-
-def _write_weights(path: Path, weights: dict[str, "torch.Tensor"]) -> None:
-    from safetensors.torch import save
-
-    files.write_bytes(path, save({name: value.contiguous() for name, value in weights.items()}))

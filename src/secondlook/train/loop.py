@@ -236,10 +236,7 @@ class Trainer:
         return inference.to_normalised(pixels, self.mean, self.std, self.device)
 
     def _computing(self) -> Any:
-        import torch
-
-        dtype = inference.pick_precision(self.options.precision, self.device)
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+        return inference.autocast(self.options.precision, self.device)
 
 
 @dataclass(frozen=True)

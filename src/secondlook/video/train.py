@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secondlook import crew, files, inference, progress
+from secondlook.checkpoints import write_weights
 from secondlook.crew import Crew
 from secondlook.errors import DataError
 from secondlook.resume import Resume, forget, put_back, tensors_of
@@ -70,7 +71,7 @@ def train(
             _write_metrics(out, history)
             progress.say(f"video: epoch {epoch + 1} of {options.epochs}, loss {sum(history[-1].values()):.4f}")
     if members.rank == 0:
-        _write_weights(out, learner.model)
+        write_weights(out / "weights.safetensors", learner.model.state_dict())
         forget(out)
     crew.leave(members)
 
@@ -134,10 +135,3 @@ def _write_metrics(out: Path, history: Sequence[dict[str, float]]) -> None:
     lines = [",".join(("epoch", *LOSSES))]
     lines += [",".join([str(epoch), *(f"{row[name]:.6g}" for name in LOSSES)]) for epoch, row in enumerate(history)]
     files.write_text(out / "metrics.csv", "\n".join(lines) + "\n")
-
-
-def _write_weights(out: Path, model: Any) -> None:
-    from safetensors.torch import save
-
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    files.write_bytes(out / "weights.safetensors", save(state))
