@@ -1,6 +1,7 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
-from secondlook.answers import asked, growing
+from secondlook.answers import asked, code, growing
+from secondlook.checkpoints import state_of
 from secondlook.config import as_options
 from secondlook.errors import UsageError
 from secondlook.outputs import (

@@ -14,6 +14,7 @@ rule crop:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        code=code("crop"),
         options=RUN.settings("crop"),
     shell:
         "secondlook crop {input} --options {params.options:q} "
@@ -46,6 +47,8 @@ rule cutout:
     resources:
         **RUN.needs("cutout"),
     params:
+        code=code("crop.cutout"),
+        model=RUN.model_state("cutout"),
         options=RUN.settings("cutout"),
     shell:
         "secondlook crop {input} --view cutout --options {params.options:q} "

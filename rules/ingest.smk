@@ -19,6 +19,7 @@ rule ingest:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        code=code("ingest"),
         rejects=f"{RESULTS}/ingest/rejects.parquet",
         options=asked(RUN.ingest_options),
     message:
@@ -45,6 +46,7 @@ rule split:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        code=code("ingest.split"),
         shards=len(SPLIT_TAILS),
     message:
         "split: a file for each shard of {wildcards.task} from {wildcards.hundred}00 on"

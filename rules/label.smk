@@ -14,6 +14,8 @@ rule label:
     resources:
         **RUN.needs("labeler"),
     params:
+        code=code("label"),
+        model=RUN.model_state("labeler"),
         labeler=asked(RUN.label_arguments),
     shell:
         "secondlook label {input.objects} {params.labeler:q} --name {wildcards.labeler} "

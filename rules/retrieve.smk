@@ -30,6 +30,7 @@ if RETRIEVE.options.drawn is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
+            code=code("retrieve.drawn"),
             options=as_options(RETRIEVE.options.drawn),
         message:
             "retrieve: draw the dataset"
@@ -54,6 +55,7 @@ rule retrieve_index:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        code=code("retrieve.index"),
         folder=subpath(output.rejects, parent=True),
         truth=[part for path in RETRIEVE.truth() for part in ("--truth", path)],
     message:
@@ -79,6 +81,8 @@ rule retrieve_complete:
     resources:
         **OF_COMPLETION,
     params:
+        code=code("retrieve.recipe_steps:complete"),
+        model=lambda wildcards: state_of(RETRIEVE.completed_by(wildcards.recipe)),
         index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: RETRIEVE.completing(wildcards.recipe),
@@ -105,6 +109,10 @@ rule retrieve_train:
     resources:
         **OF_RECIPE,
     params:
+        code=code("retrieve.recipe_steps:train_recipe"),
+        model=lambda wildcards: state_of(
+            RETRIEVE.recipes[wildcards.recipe].source.model
+        ),
         index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         completed=lambda wildcards: [
@@ -136,6 +144,10 @@ rule retrieve_encode:
     resources:
         **OF_RECIPE,
     params:
+        code=code("retrieve.recipe_steps:encode"),
+        model=lambda wildcards: state_of(
+            RETRIEVE.recipes[wildcards.recipe].source.model
+        ),
         index=subpath(input[0], parent=True),
         mirrored=lambda wildcards: RETRIEVE.mirrored(wildcards.recipe, wildcards.split),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
@@ -162,6 +174,7 @@ rule retrieve_rank:
     resources:
         **OF_RECIPE,
     params:
+        code=code("retrieve.recipe_steps:rank_split"),
         index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
@@ -188,6 +201,7 @@ rule retrieve_ablate:
     resources:
         **OF_RECIPE,
     params:
+        code=code("retrieve.recipe_steps:ablate"),
         index=subpath(input[0], parent=True),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
     message:
@@ -214,6 +228,7 @@ rule retrieve_report:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        code=code("retrieve.report"),
         road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=RETRIEVE.main(),
@@ -240,6 +255,7 @@ rule retrieve_report_ablation:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        code=code("retrieve.report"),
         road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=list(RETRIEVE.recipes),

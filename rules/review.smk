@@ -15,6 +15,7 @@ rule reviewed:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        code=code("review.apply"),
         decisions=lambda wildcards: [
             part
             for path in RUN.decisions(wildcards.task)
@@ -46,6 +47,7 @@ rule review:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        code=code("review.page"),
         results=asked(RUN.folder),
         folder=subpath(output.index, parent=True),
         options=RUN.settings("review"),

@@ -33,6 +33,7 @@ if SCENES.options.drawn is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
+            code=code("scenes.steps:draw"),
             data=subpath(output.tree, parent=True),
             folder=subpath(output.truth, parent=True),
             options=as_options(SCENES.options.drawn),
@@ -60,6 +61,7 @@ rule scenes_index:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
+        code=code("scenes.steps:index"),
         folder=subpath(output.images, parent=True),
         options=as_options(SCENES.options.index),
     message:
@@ -87,6 +89,7 @@ rule scenes_correspond:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
+        code=code("scenes.steps:correspond"),
         folder=subpath(output.points, parent=True),
         shared=SCENES.options.consistency.min_shared,
     message:
@@ -117,6 +120,7 @@ rule scenes_text:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        code=code("scenes.steps:label_by_text"),
         folder=subpath(output.labels, parent=True),
         truth=lambda wildcards, input: [
             part for path in input.truth for part in ("--truth", path)
@@ -146,6 +150,7 @@ rule scenes_split:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        code=code("scenes.steps:split_own", "scenes.steps:split_published"),
         folder=subpath(output[0], parent=True),
         lists=SCENES.splitting(),
         options=as_options(SCENES.options.split),
@@ -177,6 +182,7 @@ rule scenes_consistency:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        code=code("scenes.checking"),
         folder=subpath(output.flags, parent=True),
         votes=lambda wildcards, input: [
             part for path in input.votes for part in ("--votes", path)
@@ -208,6 +214,8 @@ rule scenes_train:
     resources:
         **OF_TRAINING,
     params:
+        code=code("scenes.network_steps:train_network"),
+        model=state_of(SCENES.network.network.weights),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: SCENES.training(wildcards.variant, wildcards.seed),
     message:
@@ -234,6 +242,7 @@ rule scenes_predict:
     resources:
         **OF_INFERENCE,
     params:
+        code=code("scenes.network_steps:predict"),
         weights=subpath(input.weights, parent=True),
         options=SCENES.inference(),
     message:
@@ -266,6 +275,7 @@ rule scenes_evaluate:
     resources:
         **OF_INFERENCE,
     params:
+        code=code("scenes.network_steps:evaluate_network", "scenes.steps:read_truth"),
         folder=subpath(output[0], parent=True),
         weights=subpath(input.weights, parent=True),
         known=lambda wildcards, input: [
@@ -302,6 +312,7 @@ rule scenes_mask_consistency:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        code=code("scenes.checking"),
         folder=subpath(output[0], parent=True),
         options=as_options(SCENES.options.consistency),
     message:
@@ -334,6 +345,7 @@ rule scenes_hand_over:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        code=code("scenes.hand_over"),
         text=subpath(input.instances, parent=True),
         folder=subpath(output.instances, parent=True),
         options=as_options(SCENES.options.hand_over),
@@ -362,6 +374,7 @@ rule scenes_consensus:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        code=code("consensus"),
         votes=lambda wildcards, input: [
             part for path in input.votes for part in ("--votes", path)
         ],
@@ -392,6 +405,7 @@ rule scenes_judge:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        code=code("evaluate"),
         folder=subpath(output[0], parent=True),
         votes=lambda wildcards, input: [
             part for path in input.votes for part in ("--votes", path)
@@ -421,6 +435,7 @@ rule scenes_report:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        code=code("scenes.report"),
         road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         runs=[f"--run {run}" for run in SCENES.runs()],

@@ -13,6 +13,8 @@ rule train:
     resources:
         **RUN.needs("classifier"),
     params:
+        code=code("train"),
+        model=RUN.model_state("classifier"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("classifier"),
     message:
@@ -38,6 +40,8 @@ rule train_vlm:
     resources:
         **RUN.needs("vlm"),
     params:
+        code=code("train.vlm"),
+        model=RUN.model_state("vlm"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("vlm"),
         prompt=asked(RUN.vlm_prompt),
@@ -63,6 +67,7 @@ rule train_prototype:
     resources:
         **RUN.needs("prototype"),
     params:
+        code=code("train.prototypes"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("prototype"),
     message:
@@ -87,6 +92,7 @@ rule train_probe:
     resources:
         **RUN.needs("probe"),
     params:
+        code=code("train.probe"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("probe"),
     message:

@@ -28,6 +28,7 @@ if VIDEO.options.scenes is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
+            code=code("video.scenes"),
             options=as_options(VIDEO.options.scenes),
         message:
             "video: draw clips"
@@ -51,6 +52,7 @@ rule video_frames:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
+        code=code("video.steps:list_frames"),
         listed=["--listed", VIDEO.options.listed] if VIDEO.options.listed else [],
         part=lambda wildcards: int(wildcards.clips),
         parts=VIDEO.options.parts,
@@ -79,6 +81,9 @@ rule video_motion:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
+        code=code("video.steps:find_motion"),
+        model=state_of(VIDEO.options.motion.depth_model),
+        flow=state_of(VIDEO.options.motion.raft_weights),
         truth=lambda wildcards, input: [
             part for path in input.truth for part in ("--truth", path)
         ],
@@ -106,6 +111,7 @@ rule video_group:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
+        code=code("video.steps:group_pixels"),
         options=as_options(VIDEO.options.group),
     message:
         "video: group what moves in part {wildcards.clips} (L0)"
@@ -130,6 +136,8 @@ rule video_train:
     resources:
         **OF_ROUND,
     params:
+        code=code("video.steps:train_round"),
+        model=state_of(VIDEO.options.detector.weights),
         folder=subpath(output.weights, parent=True),
         options=lambda wildcards: VIDEO.training(wildcards.round),
     message:
@@ -155,6 +163,7 @@ rule video_predict:
     resources:
         **{**OF_ROUND, "runtime": growing(240)},
     params:
+        code=code("video.steps:find_objects"),
         folder=subpath(input.weights, parent=True),
         score=lambda wildcards: VIDEO.score(wildcards.round),
         options=as_options(VIDEO.options.detector),
@@ -182,6 +191,7 @@ rule video_merge:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        code=code("video.steps:merge_rounds"),
         large=VIDEO.options.rounds.large.score,
         small=VIDEO.options.rounds.small.score,
         options=as_options(VIDEO.options.merge),
@@ -208,6 +218,7 @@ rule video_boxes:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        code=code("video.steps:write_boxes"),
         options=as_options(VIDEO.options.tracks),
     message:
         "video: boxes and their tracks"
@@ -233,6 +244,7 @@ rule video_evaluate:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        code=code("video.steps:evaluate_rounds"),
         folder=subpath(output[0], parent=True),
         rounds=VIDEO.rounds(),
         categories=VIDEO.categories(),

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
 import tiny_models
 from conftest import Command, write_json
 from make_records import Rows, noise, write_crops, write_embeddings
-from secondlook import records
+from secondlook import checkpoints, records
 from test_embed import MEAN, STD, embed
 
 LOOK = {"mean": MEAN, "std": STD}
@@ -258,6 +259,96 @@ def test_vectors_are_kept_by_what_makes_them(
     assert result.code == 0, result.err
     assert ("nothing is computed again" in result.err) != again
     assert (out.read_bytes() == before) != again
+
+
+def add_to(path: Path, *keys: str | int) -> None:
+    """Change a number deep inside a JSON file."""
+    content = json.loads(path.read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] += 0.25
+    path.write_text(json.dumps(content))
+
+
+def other_weights(path: Path) -> None:
+    tensors = load_file(path)
+    save_file({name: tensor + 0.1 if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        pytest.param("clip", lambda folder: add_to(folder / "preprocessor_config.json", "image_mean", 0), id="mean"),
+        pytest.param("clip", lambda folder: other_weights(folder / "model.safetensors"), id="weights"),
+        pytest.param(
+            "timm_resnet", lambda folder: add_to(folder / "config.json", "pretrained_cfg", "std", 0), id="timm"
+        ),
+        pytest.param("open_clip", lambda folder: other_weights(folder / "open_clip_model.safetensors"), id="open_clip"),
+        pytest.param(
+            "open_clip",
+            lambda folder: add_to(folder / "open_clip_config.json", "preprocess_cfg", "mean", 0),
+            id="mean of open_clip",
+        ),
+    ],
+)
+def test_a_change_in_the_folder_of_a_model_makes_other_vectors(
+    secondlook: Command, tmp_path: Path, crops: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    CHECKPOINTS[name](tmp_path / "model")
+    options = {"kind": KINDS.get(name, "transformers"), "model": str(tmp_path / "model"), "precision": "float32"}
+    before = embed(secondlook, crops, tmp_path / "out.parquet", **options)
+    revision = records.made_by(tmp_path / "out.parquet")["revision"]
+    change(tmp_path / "model")
+    after = embed(secondlook, crops, tmp_path / "out.parquet", **options)
+    assert np.abs(after - before).max() > 1e-3
+    assert records.made_by(tmp_path / "out.parquet")["revision"] != revision
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("chat_template.jinja", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "merges.txt"),
+        *("pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json", "model-00001-of-00002.safetensors"),
+        *("open_clip_pytorch_model.bin", "generation_config.json", "image_processor/config.json"),
+    ],
+)
+def test_every_file_of_a_folder_tells_one_checkpoint_from_another(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    found = [checkpoints.revision_of(str(tmp_path))]
+    for content in ("a", "b"):
+        (tmp_path / file).write_text(content)
+        found.append(checkpoints.revision_of(str(tmp_path)))
+    assert len(set(found)) == 3
+
+
+def test_what_a_hub_notes_beside_a_checkpoint_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = checkpoints.revision_of(str(tmp_path))
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "download.metadata").write_text("today")
+    assert checkpoints.revision_of(str(tmp_path)) == before
+
+
+def test_adapters_stand_for_their_base_and_an_onnx_file_for_the_weights_beside_it(tmp_path: Path) -> None:
+    base, adapters, onnx = tmp_path / "base", tmp_path / "adapters", tmp_path / "encoder.onnx"
+    for folder in (base, adapters):
+        folder.mkdir()
+    (adapters / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    onnx.write_bytes(b"..location..encoder.onnx.data..")
+    found = []
+    for content in ("a", "b"):
+        for path in (base / "model.safetensors", tmp_path / "encoder.onnx.data"):
+            path.write_text(content)
+        found.append([checkpoints.revision_of(str(path)) for path in (adapters, onnx)])
+    assert all(first != second for first, second in zip(*found, strict=True))
+
+
+def test_a_folder_inside_the_cache_of_the_hub_counts_by_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "models--a--b" / "snapshots" / ("0" * 40)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert checkpoints.revision_of(str(folder), "0" * 40).startswith("sha256:")
 
 
 def test_other_crops_are_not_answered_with_what_was_kept(

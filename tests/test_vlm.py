@@ -358,3 +358,72 @@ def test_changed_weights_make_votes_afresh(
     weights = load_file(copy / "model.safetensors")
     save_file({name: value * 1.1 for name, value in weights.items()}, copy / "model.safetensors", {"format": "pt"})
     assert label(secondlook, crops, model=str(copy)) != before
+
+
+def change_json(path: Path, change: Callable[[Any], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        pytest.param(
+            "chat_template.jinja",
+            lambda path: path.write_text(path.read_text().replace("assistant", "assistant: ")),
+            id="template",
+        ),
+        pytest.param(
+            "processor_config.json",
+            lambda path: change_json(
+                path, lambda content: content["image_processor"].update(image_mean=[0.1, 0.9, 0.1])
+            ),
+            id="processor",
+        ),
+    ],
+)
+def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_run_left(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, file: str, change: Callable[[Path], None]
+) -> None:
+    crops, copy, out = crops_of(tmp_path, [(30, 30), (40, 30)]), tmp_path / "copy", tmp_path / "votes.parquet"
+    shutil.copytree(checkpoint("internvl"), copy)
+    options = {"kind": "vlm", "precision": "float32", "min_mass": 0.0, "batch_size": 1, "model": str(copy)}
+    arguments = ("label", crops, "--out", out, "--options", json.dumps(options))
+    assert secondlook(*arguments).code == 0
+    before = read_rows(out)
+    assert "nothing is computed again" in secondlook(*arguments).err
+    ledger = tmp_path / ".votes.parquet.ledger"
+    shutil.rmtree(tmp_path / ".kept")
+    out.unlink()
+    out.mkdir()  # it cannot be written: the ledger of what is done stays, as after a kill
+    assert secondlook(*arguments).code == 1
+    assert _lines(ledger) == 2
+    assert "0 batches" not in (again := secondlook(*arguments)).err
+    assert "batches; the model waited" not in again.err, "all is taken up again"
+    change(copy / file)
+    assert "2 batches" in secondlook(*arguments).err, "nothing is taken up again"
+    out.rmdir()
+    assert secondlook(*arguments).code == 0
+    assert read_rows(out) != before
+
+
+def test_a_new_limit_for_failures_asks_nothing_again_and_holds(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    rows: Rows = [{"instance_id": f"o{number}", "image_path": str(tmp_path / f"{number}.png")} for number in range(4)]
+    for number in range(3):
+        cv2.imwrite(rows[number]["image_path"], noise(number, 64, 64))
+    instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES)
+    out = tmp_path / "votes.parquet"
+
+    def again(limit: float) -> Any:
+        model = str(checkpoint("internvl"))
+        options = {"kind": "vlm", "precision": "float32", "view": "box", "model": model, "max_failed_fraction": limit}
+        return secondlook("label", instances, "--out", out, "--options", json.dumps(options))
+
+    assert again(0.5).code == 0
+    assert "nothing is computed again" in (laxer := again(0.9)).err, laxer.err
+    stricter = again(0.1)
+    assert stricter.code == 1
+    assert "1 of 4 objects could not be shown" in stricter.err

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from secondlook.code_digest import code_of
+
 Answer = Callable[..., Any]
 
 
@@ -16,6 +18,14 @@ def asked(method: Callable[..., Any], *wildcards: str) -> Answer:
     names = wildcards or tuple(inspect.signature(method).parameters)
     found = method if "part" in names else cache(method)
     return answer(lambda wildcards: found(*(getattr(wildcards, name) for name in names)), "wildcards")
+
+
+def code(*entries: str) -> Answer:
+    """Return the function with which a rule asks for the code of a stage, so that a change of it runs the rule again.
+
+    An entry is a module of this package, or `module:function`, without the name of the package.
+    """
+    return answer(lambda wildcards: code_of(*(f"secondlook.{entry}" for entry in entries)), "wildcards")  # noqa: ARG005
 
 
 def growing(amount: int) -> Answer:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_WEIGHTS = (
-    *("model.safetensors", "pytorch_model.bin", "config.json"),
-    *("adapter_model.safetensors", "adapter_config.json"),
-)
+
+_LARGE = 20_000_000  # bytes of a file that is not read only to see whether it changed
 
 
 def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
@@ -81,20 +80,34 @@ def folder_arguments(name: str) -> dict[str, Any]:
     return found
 
 
-def folder_revision(name: str) -> str:
-    """Return the digest of the files of a local checkpoint, or `name` where there is no folder of that name."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return name
-    digest = hashlib.sha256()
-    for file in (*(folder / part for part in _WEIGHTS), *sorted(folder.glob("model-*.safetensors"))):
-        if file.is_file():
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return f"sha256:{digest.hexdigest()[:16]}"
+def revision_of(name: str, commit: str | None = None) -> str:
+    """Return what tells a checkpoint from others: the digest of a local folder or file, else a commit, else its name.
+
+    `commit` is that of a Hub id. It never stands for a folder, not even one inside the cache of the Hub, whose path
+    names a commit whatever was done to its files.
+    """
+    if Path(name).exists():
+        return f"sha256:{_content_of(Path(name))[:16]}"
+    return commit or name
 
 
-def known_revision(name: str, revision: str | None) -> str | None:
+def revision_of_timm(name: str, model: "nn.Module") -> str:
+    """Return what tells the weights of a timm model from others; those of the Hub by their commit on this machine."""
+    hub_id = getattr(model, "pretrained_cfg", {}).get("hf_hub_id")
+    return revision_of(name, known_revision(hub_id) if hub_id else None)
+
+
+def revision_of_open_clip(name: str) -> str:
+    """Return what tells the weights of an open_clip model from others, as `revision_of_timm` does."""
+    import open_clip
+
+    model, _, tag = name.partition("/")
+    told: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}
+    hub_id = name.removeprefix("hf-hub:") if ":" in name else told.get("hf_hub", "").strip("/")
+    return revision_of(name, known_revision(hub_id) if hub_id else None)
+
+
+def known_revision(name: str, revision: str | None = None) -> str | None:
     """Return what tells a checkpoint from others without loading it: a digest, or the commit of a Hub id.
 
     None for a Hub id that is not in the cache of this machine yet.
@@ -102,10 +115,74 @@ def known_revision(name: str, revision: str | None) -> str | None:
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
 
-    if Path(name).is_dir():
-        return folder_revision(name)
+    if Path(name).exists():
+        return revision_of(name)
     commit = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / (revision or "main")
     return commit.read_text(encoding="utf-8").strip() if commit.is_file() else None
+
+
+@cache
+def state_of(name: str | None) -> str:
+    """Return what a local checkpoint looks like, quickly: the content of small files, sizes and times of large ones.
+
+    It changes whenever `revision_of` does. Empty for what is no file or folder.
+    """
+    path = Path(name or "")
+    if not name or not path.exists():
+        return ""
+    looks = [_look(file) for file in (*files.inside(path), *_beside(path))]
+    base = _base_of(path)
+    return hashlib.sha256(repr([looks, state_of(base[0]) if base else ""]).encode()).hexdigest()[:16]
+
+
+def _look(file: Path) -> tuple[str, str | tuple[int, int]]:
+    found = file.stat()
+    large = found.st_size > _LARGE
+    return file.as_posix(), (found.st_size, found.st_mtime_ns) if large else _digest_of(file)
+
+
+def _content_of(path: Path) -> str:
+    """Return the digest of every file of a local checkpoint: weights, configs, tokenizer, templates and all.
+
+    That of adapters covers the base that they sit on, that of an ONNX file the weights beside it.
+    """
+    digest = hashlib.sha256()
+    for file in (*files.inside(path), *_beside(path)):
+        digest.update(f"{file.relative_to(path if path.is_dir() else path.parent)}\0{_digest_of(file)}".encode())
+    if base := _base_of(path):
+        digest.update(str(known_revision(*base)).encode())
+    return digest.hexdigest()
+
+
+def _digest_of(file: Path) -> str:
+    found = file.stat()
+    return _digest(file.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _digest(file: Path, size: int, time_ns: int) -> str:  # noqa: ARG001 - the shards of a job share weights of gigabytes
+    return files.sha256(file)
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the files that an ONNX file names as holding its weights."""
+    if path.suffix != ".onnx":
+        return []
+    content = path.read_bytes()
+    return [file for file in files.inside(path.parent) if file != path and _name_in(file, path.parent) in content]
+
+
+def _name_in(file: Path, folder: Path) -> bytes:
+    return file.relative_to(folder).as_posix().encode()
+
+
+def _base_of(folder: Path) -> tuple[str, str | None] | None:
+    """Return the checkpoint, and its revision, that the adapters in a folder sit on; None where there are none."""
+    try:
+        about = json.loads((folder / "adapter_config.json").read_bytes())
+        return str(about["base_model_name_or_path"]), about.get("revision")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def load_errors() -> tuple[type[Exception], ...]:

@@ -67,7 +67,7 @@ def load_reference(path: Path, taxonomy: Taxonomy) -> Features:
 def encoder_of(path: Path) -> dict[str, Any]:
     """Return what made the vectors of a file what they are."""
     made_by = records.made_by(path)
-    return {key: made_by.get(key) for key in ("secondlook", "options", "revision")}
+    return {key: made_by.get(key) for key in ("options", "revision")}
 
 
 def require_same_encoder(objects: Path, encoder: dict[str, Any], learned_from: Path) -> None:

@@ -61,6 +61,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def inside(path: Path) -> list[Path]:
+    """Return the files in a folder and below, hidden ones left out; `path` itself where it is a file."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    found = (file for file in path.rglob("*") if not any(part[0] == "." for part in file.relative_to(path).parts))
+    return sorted(file for file in found if file.is_file())
+
+
 def flush(path: Path) -> None:
     """Have the disk write a file or folder."""
     handle = os.open(path, os.O_RDONLY)

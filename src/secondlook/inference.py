@@ -33,6 +33,11 @@ def pick_precision(asked: str, device: "torch.device") -> "torch.dtype":
     return torch.bfloat16 if asked == "bfloat16" else torch.float32
 
 
+def numbers_of(precision: str, device: str) -> str:
+    """Return the name of the type that a precision means on the device that is asked for, for keys of caches."""
+    return str(pick_precision(precision, pick_device(device)))
+
+
 def autocast(asked: str, device: "torch.device") -> "torch.autocast":
     """Return what has networks compute in bfloat16, for the length of a block, where `pick_precision` says so."""
     import torch

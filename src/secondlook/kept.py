@@ -1,4 +1,4 @@
-"""Outputs that are kept under a key of what made them, so that nothing is computed twice.
+"""Cached outputs: what a job made is put back when the same code would make the same of the same input.
 
 Snakemake removes the outputs of a job before it runs it again, also when only a time or the size of a batch changed.
 A second name of each file (a hard link, which takes no space) survives in the folder `.kept` beside it.
@@ -7,32 +7,72 @@ A second name of each file (a hard link, which takes no space) survives in the f
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import secondlook
-from secondlook import files, progress, zipped
+import pyarrow.compute as pc
 
-# they change where and how fast something is computed, not what
+from secondlook import files, progress, records, zipped
+from secondlook.code_digest import code_of
+from secondlook.records import About
+
+# they change where, how fast or how strictly something is computed, not what
 PACE = frozenset({"batch_size", "device", "reference_pt", "resources"})
+LIMITS = frozenset({"max_reject_fraction", "max_failed_fraction"})
 
 
-def key_of(made_by: Mapping[str, Any], *inputs: Path, images: Iterable[str] = ()) -> str:
-    """Return what must be the same for an output to be the same: what made it, and the content of what it was made of.
+def key_of(made_by: Mapping[str, Any], *inputs: Path, code: str) -> str:
+    """Return what must be the same for an output to be the same: what makes it, and the content of what it is made of.
 
-    `made_by` stands in the metadata of the output too; a folder counts as the files in it, hidden ones left out. An
-    input that is missing counts as such: whoever needs it says so.
-    Images are not read for this: their sizes and times count.
+    `code` is the module that makes it: its code counts, with all of the package that it imports. `made_by` stands in
+    the metadata of the output too. A folder counts as the files in it, hidden ones left out; an input that is missing
+    counts as such: whoever needs it says so. Of rows that Second Look wrote, the rows count and what made them, not the
+    wordings of classes: a stage that reads wordings names them in `made_by`.
+    Images are not read for this: the sizes and times of those that rows of objects name count.
     """
-    digest = hashlib.sha256(json.dumps([secondlook.__version__, made_by], sort_keys=True).encode())
-    for path in inputs:
-        for file in _files(path):
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    files_of_images = {zipped.archive_of(Path(image)) or Path(image) for image in images}
-    digest.update(repr([_stamp(path) for path in sorted(files_of_images)]).encode())
+    digest = hashlib.sha256(json.dumps([code_of(code), _meaning(made_by)], sort_keys=True).encode())
+    digest.update(content_of(*inputs).encode())
     return digest.hexdigest()[:16]
+
+
+def content_of(*inputs: Path) -> str:
+    """Return the digest of the content of files and folders, as it counts in a key."""
+    digest = hashlib.sha256()
+    for path in inputs:
+        for file in files.inside(path):
+            digest.update(file.relative_to(path).as_posix().encode())
+            digest.update(_rows_of(file) if file.suffix == ".parquet" else bytes.fromhex(files.sha256(file)))
+    return digest.hexdigest()[:16]
+
+
+def _meaning(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    options = made_by.get("options")
+    if isinstance(options, Mapping):
+        options = {name: value for name, value in options.items() if name not in PACE | LIMITS}
+    return {**made_by, "options": options, "secondlook": None}
+
+
+def _rows_of(path: Path) -> bytes:
+    kind = records.kind_of(path)
+    if not kind:
+        return bytes.fromhex(files.sha256(path))
+    said = json.dumps([_meaning(records.made_by(path)), _stamps(path, kind)], sort_keys=True)
+    return records.rows_digest(path) + said.encode()
+
+
+def _stamps(path: Path, kind: str) -> list[tuple[str, int, int]]:
+    """Return name, size and time of the images that have to be read for the rows of a file."""
+    match kind:
+        case records.INSTANCE.name:
+            column = records.read(path, records.INSTANCE)["image_path"]
+        case records.CROP.name:
+            column = pc.struct_field(records.read(path, records.CROP, columns=["place"])["place"], "path")
+        case _:
+            return []
+    images = pc.unique(pc.drop_null(column)).to_pylist()
+    return [_stamp(image) for image in sorted({zipped.archive_of(Path(name)) or Path(name) for name in images})]
 
 
 def _stamp(image: Path) -> tuple[str, int, int]:
@@ -43,45 +83,55 @@ def _stamp(image: Path) -> tuple[str, int, int]:
     return str(image), found.st_size, found.st_mtime_ns
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path] if path.exists() else []
-    found = (file for file in path.rglob("*") if not any(part[0] == "." for part in file.relative_to(path).parts))
-    return sorted(file for file in found if file.is_file())
+def put_back(outputs: Sequence[Path], key: str, about: About | None = None) -> bool:
+    """Put back what is cached of `outputs` under `key`; return False, and change nothing, when any of it is missing.
 
-
-def put_back(outputs: Sequence[Path], key: str) -> bool:
-    """Put back what was kept of `outputs` under `key`; return False, and change nothing, when any of it is missing."""
-    kept = [_kept(path, key) for path in outputs]
-    if not all(path.is_file() for path in kept):
+    `about` is what the metadata of rows are to say now: the wordings of classes may be others than they were.
+    """
+    cached = [_cached(path, key) for path in outputs]
+    if not all(path.exists() for path in cached):
         return False
-    for path, output in zip(kept, outputs, strict=True):
+    for path, output in zip(cached, outputs, strict=True):
         _link(path, output)
         os.utime(output)
+        if about is not None and output.suffix == ".parquet" and records.restate(output, about):
+            _link(output, path)
     progress.say(f"kept: {outputs[0]} is what it was before; nothing is computed again")
     return True
 
 
 def keep(outputs: Sequence[Path], key: str) -> None:
-    """Keep `outputs`, which have just been written, under `key`, and forget what was kept of them before."""
+    """Cache `outputs`, files or folders that have just been written, under `key`, and forget what was cached before."""
     for output in outputs:
-        kept = _kept(output, key)
+        cached = _cached(output, key)
         try:
-            kept.parent.mkdir(exist_ok=True)
-            _link(output, kept)
+            cached.parent.mkdir(exist_ok=True)
+            _link(output, cached)
         except OSError as error:
             progress.say(f"kept: {output} cannot have a second name on this disk ({error.strerror}); it is not kept")
             return
-        for older in kept.parent.glob(f"{output.name}.*"):
-            if older != kept and older.name.rpartition(".")[0] == output.name:
-                older.unlink(missing_ok=True)
+        for older in cached.parent.glob(f"{output.name}.*"):
+            if older != cached and older.name.rpartition(".")[0] == output.name:
+                _remove(older)
 
 
-def _kept(output: Path, key: str) -> Path:
+def _cached(output: Path, key: str) -> Path:
     return output.parent / ".kept" / f"{output.name}.{key}"
 
 
 def _link(source: Path, target: Path) -> None:
+    """Give a file, or all files of a folder, a second name; what stands at `target` is replaced."""
     with files.temporary_folder(target.parent, target.name) as folder:
-        (folder / "link").hardlink_to(source)
+        if source.is_dir():
+            shutil.copytree(source, folder / "link", copy_function=os.link)
+            _remove(target)
+        else:
+            (folder / "link").hardlink_to(source)
         (folder / "link").replace(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

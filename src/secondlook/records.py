@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,22 @@ class Record:
 
     name: str
     schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class About:
+    """What the metadata of a file say of its rows: the classes they speak of, and what made them."""
+
+    taxonomy: Taxonomy
+    made_by: Mapping[str, Any]
+
+    def metadata(self, record: Record) -> dict[str, str]:
+        """Return it as Parquet metadata."""
+        return {
+            "secondlook.record": record.name,
+            "secondlook.taxonomy": self.taxonomy.to_json(),
+            "secondlook.made_by": json.dumps({"secondlook": secondlook.__version__, **self.made_by}, sort_keys=True),
+        }
 
 
 @dataclass(frozen=True)
@@ -224,11 +241,7 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
     table = table.select(record.schema.names).cast(record.schema)
     keys = [name for name in ("instance_id", "labeler") if name in record.schema.names] or ["source_id"]
     table = table.sort_by([(key, "ascending") for key in keys])
-    metadata = {
-        "secondlook.record": record.name,
-        "secondlook.taxonomy": taxonomy.to_json(),
-        "secondlook.made_by": json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True),
-    }
+    metadata = About(taxonomy, made_by).metadata(record)
     # encoded images do not shrink: compressing them again only costs time
     compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
     with files.atomic_path(path) as temporary:
@@ -236,15 +249,43 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
             table.replace_schema_metadata(metadata),
             temporary,
             compression=compression if len(compression) > 1 else "zstd",
-            row_group_size=CROP_ROW_GROUP if record is CROP else ROW_GROUP,
+            row_group_size=CROP_ROW_GROUP if record.name == CROP.name else ROW_GROUP,
         )
 
 
-def read(path: Path, record: Record, *, filters: Any = None) -> pa.Table:
+def restate(path: Path, about: About) -> bool:
+    """Give the rows of a file the metadata `about`; return False, and change nothing, where they have these."""
+    schema = _schema(path)
+    record = Record(kind_of(path), schema.remove_metadata())
+    if schema.metadata == {name.encode(): text.encode() for name, text in about.metadata(record).items()}:
+        return False
+    rows = read(path, record).combine_chunks()
+    write(path, rows, record, taxonomy=about.taxonomy, made_by=about.made_by)
+    return True
+
+
+def rows_digest(path: Path) -> bytes:
+    """Return a digest of the rows and columns of a file that `write` made, whatever its metadata say of them.
+
+    The pages of a Parquet file follow from its rows; the metadata stand behind them, in the footer, whose length is the
+    first four of the last eight bytes.
+    """
+    digest = hashlib.sha256(repr(_schema(path).remove_metadata()).encode())
+    with path.open("rb") as file:
+        size = file.seek(-8, os.SEEK_END) + 8
+        left = size - 8 - int.from_bytes(file.read(4), "little")
+        file.seek(0)
+        while left > 0 and (part := file.read(min(left, 1 << 20))):
+            digest.update(part)
+            left -= len(part)
+    return digest.digest()
+
+
+def read(path: Path, record: Record, *, filters: Any = None, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a file of `record`; raise DataError when it is missing, broken or of another kind."""
     check(path, record)
     try:
-        return pq.read_table(path, filters=filters)
+        return pq.read_table(path, filters=filters, columns=columns)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: is damaged ({str(error).splitlines()[0]}); make it again.") from error
 

@@ -89,6 +89,11 @@ class RetrieveRun:
         """Return the completed captions of a recipe, where it has them."""
         return [f"{self.folder}/{recipe}/complete/{COMPLETED[0]}"] if self.recipes[recipe].complete else []
 
+    def completed_by(self, recipe: str) -> str | None:
+        """Return the name or folder of the frozen model that completes the captions of a recipe."""
+        options = self.recipes[recipe].complete
+        return options.source.model if options else None
+
     def frozen_files(self, recipe: str) -> list[str]:
         """Return the file of the frozen model that completes the captions of a recipe, where it is trained here."""
         options = self.recipes[recipe].complete

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
-from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
+from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.errors import DataError
 from secondlook.images import Pixels
 from secondlook.option_types import Precision
@@ -56,8 +55,7 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
         raise DataError(
             f"{name}: has no chat template, so it cannot be asked anything; take an instruction-tuned model."
         )
-    commit = None if Path(name).is_dir() else getattr(model.config, "_commit_hash", None)
-    return Vlm(model.eval(), processor, where, commit or folder_revision(name))
+    return Vlm(model.eval(), processor, where, revision_of(name, getattr(model.config, "_commit_hash", None)))
 
 
 def conversations(pictures: Sequence[Pixels | None], text: str) -> list[list[dict[str, Any]]]:

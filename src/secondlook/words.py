@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source
+from secondlook.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source, revision_of
 from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 
@@ -18,17 +19,21 @@ Vectors = NDArray[np.float32]  # (texts, dimensions), unit length
 BATCH = 256
 
 
-def encode(encoder: Mapping[str, Any], texts: Sequence[str], device: "torch.device") -> Vectors:
-    """Return unit vectors of texts; `encoder` is what the metadata of embeddings say under `options`.
+def encode(made_by: Mapping[str, Any], texts: Sequence[str], device: "torch.device") -> Vectors:
+    """Return unit vectors of texts; `made_by` is what the metadata of embeddings say.
 
-    Raises UsageError for encoders that know no words, and for vectors that are not those of images beside texts.
+    Raises UsageError for encoders that know no words, and for vectors that are not those of images beside texts;
+    DataError where the files of a local model are no longer those that made the embeddings.
     """
+    encoder: Mapping[str, Any] = made_by.get("options") or {}
     kind, name = str(encoder.get("kind")), str(encoder.get("model"))
     if kind not in {"transformers", "open_clip"} or encoder.get("pooling") != "head":
         raise UsageError(
             f"{name}: these vectors cannot be compared with words; embed with CLIP or SigLIP "
             "(`kind: transformers` or `open_clip`) and `pooling: head`."
         )
+    if Path(name).exists() and revision_of(name) != made_by.get("revision"):
+        raise DataError(f"{name}: its files have changed since it made the vectors of the crops; embed them again.")
     of_batch = (
         _transformers(name, encoder.get("revision"), device) if kind == "transformers" else _open_clip(name, device)
     )

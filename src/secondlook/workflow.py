@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.answers import Answer, answer
+from secondlook.checkpoints import state_of
 from secondlook.config import Config, DemoOptions, IngestOptions, as_options
 from secondlook.errors import UsageError
 from secondlook.labeler_options import (
@@ -114,6 +115,13 @@ class Run:
     def options_of(self, wildcard: str) -> Answer:
         """Return the function with which a rule asks for the options of the model that a wildcard names."""
         return answer(lambda wildcards: as_options(self._model(wildcard, wildcards)), "wildcards")
+
+    def model_state(self, what: str) -> Answer:
+        """Return the function with which a rule asks what the files of a local model look like now.
+
+        `what` is the wildcard that names it, or the section `cutout`.
+        """
+        return answer(lambda wildcards: state_of(_checkpoint(self._model(what, wildcards))), "wildcards")
 
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
@@ -255,13 +263,14 @@ class Run:
         return self.reference_vectors(task, str(self.encoder_of(task, labeler)))
 
     def source_files(self, task: str, labeler: str) -> list[str]:
-        """Return the file that stands for `source_of`: one, because Snakemake looks at it for each job."""
+        """Return the file that stands for `source_of`, as Snakemake looks at it for each job, and what names outputs."""
         spec = self.config_of(task).labelers[labeler]
         source = self.source_of(task, labeler)
         is_classifier = isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None
         if is_classifier or isinstance(spec, LearnedOptions):
             return [f"{source}/{_ABOUT}"]
-        return [source] if source else []
+        named = spec.labels if isinstance(spec, ClassifierLabelerOptions) else None
+        return [path for path in (source, named) if path]
 
     def reference_vectors(self, task: str, encoder: str) -> str:
         """Return the embeddings of the reference."""
@@ -431,6 +440,12 @@ class Run:
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
+
+
+def _checkpoint(model: Any) -> str | None:
+    """Return the name, folder or file that a model is loaded from."""
+    found: str | None = getattr(model, "segmenter", None) or getattr(model, "model", None)
+    return found
 
 
 def reads_images(labeler: VlmOptions) -> bool:

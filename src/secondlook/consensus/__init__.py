@@ -40,7 +40,7 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     plainly = Promise(np.full(votes.classes, options.accept), False, "")
     by_majority = merge(votes, "majority", nobody, options)
     verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
-    read = {"votes": kept.key_of({}, *places.votes)}  # other votes are another file, also where nothing else changes
+    read = {"votes": kept.content_of(*places.votes)}  # other votes are another file, also where nothing else changes
     about = {**_about(verdict, by_majority, options, asked.classes), **read}
     _write(places, records.majority_beside(places.out), decisions(asked, verdict), {**about, "method": "majority"})
     gold = read_gold(asked, places.reviewed)

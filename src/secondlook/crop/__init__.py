@@ -19,6 +19,7 @@ ReadImage = Callable[[list[Row]], Pixels]
 CutImage = Callable[[Pixels, list[Row]], list[Row]]
 COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split", "attributes"]
 _SIZES = ["width", "height"]
+_UNREADABLE = "lie in images that cannot be decoded"
 
 
 def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, threads: int = 1) -> None:
@@ -36,15 +37,16 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     made_by = {"stage": "crop", "options": options.model_dump()}
     place = Place(out, records.taxonomy_of(instances), made_by)
     rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, *_SIZES])
-    key = kept.key_of(made_by, instances, images=(row["image_path"] for row in rows))
+    key = kept.key_of(made_by, instances, code=__name__)
     is_reference = bool(rows) and rows[0]["split"] == records.REFERENCE
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
-    if kept.put_back(outputs, key):
+    if kept.put_back(outputs, key, place.about):
+        place.require_few_cached(len(rows), options, _UNREADABLE)
         return
     if is_reference:
         options = options.model_copy(update={"store": "copy"})
     crops, rejects = place.split(cut_all(rows, options, threads=threads))
-    place.require_few(rejects, len(rows), options, "lie in images that cannot be decoded")
+    place.require_few(len(rejects), len(rows), options, _UNREADABLE)
     if is_reference:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     place.write(crops)
@@ -144,10 +146,19 @@ class Place:
         progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")
         return crops, rejects
 
-    def require_few(self, rejects: list[Row], of: int, options: RejectLimit, why: str) -> None:
+    @property
+    def about(self) -> records.About:
+        """What the metadata of both say."""
+        return records.About(self.taxonomy, self.made_by)
+
+    def require_few(self, rejects: int, of: int, options: RejectLimit, why: str) -> None:
         """Raise DataError when more than `max_reject_fraction` of the objects were lost."""
-        if len(rejects) > options.max_reject_fraction * of:
-            raise DataError(f"{len(rejects)} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
+        if rejects > options.max_reject_fraction * of:
+            raise DataError(f"{rejects} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
+
+    def require_few_cached(self, of: int, options: RejectLimit, why: str) -> None:
+        """Raise DataError when too much was lost of what was put back: the limit may be another than it was."""
+        self.require_few(records.count(records.rejects_beside(self.out), records.REJECT), of, options, why)
 
     def write(self, crops: list[Row]) -> None:
         """Write the crops."""

@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from secondlook import images, inference, kept, records, rle
-from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
+from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.config import CutoutOptions
 from secondlook.crop import COLUMNS, Place, Row, box_of, cut_images, to_crop, to_reject
 from secondlook.errors import DataError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 BOXES_AT_ONCE = 64
+_LOST = "have no mask or lie in images that cannot be decoded"
 Segment = Callable[[Pixels, Sequence[Box]], list[Mask]]
 
 
@@ -44,16 +45,17 @@ def _cut_out_shard(
     if any(_needs_segmenter(row, options) for row in rows):
         inference.make_deterministic(0, threads)
         segmenter = load()
-    revision = segmenter.revision if segmenter else None
+    revision, computes_in = (segmenter.revision, segmenter.computes_in) if segmenter else (None, None)
     made_by = {"stage": "crop", "view": "cutout", "options": options.model_dump(), "revision": revision}
     place = Place(out, records.taxonomy_of(instances), made_by)
     outputs = [out, records.rejects_beside(out)]
-    key = kept.key_of(made_by, instances, images=(row["image_path"] for row in rows))
-    if kept.put_back(outputs, key):
+    key = kept.key_of({**made_by, "computes_in": computes_in}, instances, code=__name__)
+    if kept.put_back(outputs, key, place.about):
+        place.require_few_cached(len(rows), options, _LOST)
         return
     cuts = cut_images(rows, lambda picture, group: _cut_out(picture, group, options, segmenter), threads=threads)
     cutouts, rejects = place.split(cuts)
-    place.require_few(rejects, len(rows), options, "have no mask or lie in images that cannot be decoded")
+    place.require_few(len(rejects), len(rows), options, _LOST)
     place.write(cutouts)
     kept.keep(outputs, key)
 
@@ -127,7 +129,8 @@ class Segmenter:
             raise DataError(fetch_hint(name, error)) from error
         self._model = model.to(device).eval()
         self._lock = Lock()
-        self.revision = getattr(model.config, "_commit_hash", None) or folder_revision(name)
+        self.computes_in = str(dtype)
+        self.revision = revision_of(name, getattr(model.config, "_commit_hash", None))
 
     def __call__(self, picture: Pixels, boxes_xywh: Sequence[Box]) -> list[Mask]:
         """Return the mask of each box, cut to it; the image is embedded once."""

@@ -26,10 +26,10 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
     inference.make_deterministic(0, threads)
     device = inference.pick_device(options.device)
     encoder = load_encoder(options, device)
-    made_by = about(options, encoder.revision)
+    made_by, computes_in = about(options, encoder.revision), inference.numbers_of(options.precision, options.device)
     for path, out in shards:
-        key = kept.key_of(made_by, path)
-        if kept.put_back([out], key):
+        key = kept.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
+        if kept.put_back([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue
         rows, vectors = encode(path, encoder, options, device, threads=threads)
         write(out, rows, vectors, records.taxonomy_of(path), made_by)

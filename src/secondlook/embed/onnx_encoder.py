@@ -1,13 +1,12 @@
 """Encoders of your own: an ONNX file with one input of pixels."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.checkpoints import missing_package
+from secondlook.checkpoints import missing_package, revision_of
 from secondlook.embed.encoder import Preprocessing
 from secondlook.errors import DataError, UsageError
 from secondlook.model_options import EncoderOptions
@@ -34,8 +33,7 @@ class OnnxEncoder:
         self._fixed_batch = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
         side = _side(self._input.shape, options, path)
         self.preprocessing = Preprocessing(side, options.mean or (), options.std or ())
-        with path.open("rb") as file:
-            self.revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+        self.revision = revision_of(str(path))
 
     def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
         """Return float32 features of a batch."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
-from secondlook.checkpoints import create_open_clip, folder_revision
+from secondlook.checkpoints import create_open_clip, revision_of_open_clip
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, module_of
 from secondlook.errors import UsageError
 from secondlook.model_options import EncoderOptions
@@ -32,4 +32,4 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
         return found
 
     visual.to(device, dtype=inference.pick_precision(options.precision, device))
-    return TorchEncoder(module_of(visual, features), preprocessing, folder_revision(name))
+    return TorchEncoder(module_of(visual, features), preprocessing, revision_of_open_clip(name))

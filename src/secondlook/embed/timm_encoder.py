@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
-from secondlook.checkpoints import create_timm, folder_revision, timm_input
+from secondlook.checkpoints import create_timm, revision_of_timm, timm_input
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
 from secondlook.model_options import EncoderOptions
 
@@ -34,4 +34,4 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
         return pool_tokens(found, pooling, prefix_tokens)
 
     model.to(device, dtype=inference.pick_precision(options.precision, device))
-    return TorchEncoder(module_of(model, features), preprocessing, folder_revision(name))
+    return TorchEncoder(module_of(model, features), preprocessing, revision_of_timm(name, model))

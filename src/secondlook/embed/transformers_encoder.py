@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
-from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
+from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
 from secondlook.errors import DataError, UsageError
 from secondlook.model_options import EncoderOptions
@@ -27,7 +27,7 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     shape = model.config.vision_config if two_towers else model.config
     patches = _patches(shape, preprocessing.input_px)
     resized = {} if not two_towers or shape.image_size == preprocessing.input_px else {"interpolate_pos_encoding": True}
-    revision = getattr(model.config, "_commit_hash", None) or folder_revision(str(options.model))
+    revision = revision_of(str(options.model), getattr(model.config, "_commit_hash", None))
 
     def features(model: Any, batch: "torch.Tensor") -> "torch.Tensor":
         if options.pools == "head" and two_towers:

@@ -1,6 +1,6 @@
 """Stage `label`: one labeler votes on shards, one after the other."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,8 @@ from secondlook.labeler_options import (
     ZeroShotOptions,
 )
 from secondlook.taxonomy import Taxonomy
+
+_BY_MACHINE = ("transformers", "auto")  # an engine and a precision
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,28 @@ class Voter:
         if self.source is None:
             raise UsageError("this labeler needs --source: what it learned from.")
         return self.source
+
+    @property
+    def labels(self) -> Path | None:
+        """The file that names the outputs of a classifier trained elsewhere."""
+        named = self.options.labels if isinstance(self.options, ClassifierLabelerOptions) else None
+        return Path(named) if named else None
+
+    def names_read(self, taxonomy: Taxonomy) -> Any:
+        """Return the names that have a say in the votes: the classes, for some labelers with all their wordings."""
+        match self.options:
+            case VlmOptions() | AttributeOptions():
+                return taxonomy.aliases
+            case ZeroShotOptions(aliases=True) | ClassifierLabelerOptions(classifier=None):
+                return taxonomy.aliases
+            case _:
+                return taxonomy.classes
+
+    def computes_in(self) -> str | None:
+        """Return the type of numbers that `precision: auto` means on this machine, None where nothing asks for it."""
+        if not isinstance(self.options, VlmOptions) or (self.options.engine, self.options.precision) != _BY_MACHINE:
+            return None
+        return inference.numbers_of("auto", self.options.device)
 
     def load(self) -> Any:
         """Return the network that votes, None for labelers that look at vectors."""
@@ -79,7 +103,7 @@ def _label_shard(voter: Voter, objects: Path, out: Path, load: Callable[[], Any]
     if isinstance(options, VlmOptions):
         made_by |= {"prompt": voter.prompt, "revision": _known_revision(voter, options)}
         made_by |= {"offered": voter.offered} if voter.offered else {}
-    if made_by.get("revision", "") is not None and kept.put_back([out], _key(voter, objects, made_by)):
+    if _put_back(voter, objects, out, records.About(taxonomy, made_by)):
         return
     if isinstance(options, VlmOptions):
         from secondlook.label import vlm
@@ -91,19 +115,29 @@ def _label_shard(voter: Voter, objects: Path, out: Path, load: Callable[[], Any]
         ballot = cast_ballot(voter, objects, load, taxonomy, threads)
         rows = list(to_rows(ballot, name, taxonomy.classes))
     records.write(out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=taxonomy, made_by=made_by)
-    kept.keep([out], _key(voter, objects, made_by))
+    kept.keep([out], _key(voter, objects, records.About(taxonomy, made_by)))
     if isinstance(options, VlmOptions):
         ledger.forget(out)
     answered = sum(row["status"] == "answered" for row in rows)
     progress.say(f"label: {name} answered {answered} of {len(rows)} objects")
 
 
-def _key(voter: Voter, objects: Path, made_by: Mapping[str, Any]) -> str:
-    shown = []
-    if records.kind_of(objects) == records.INSTANCE.name:
-        shown = records.read_columns(objects, records.INSTANCE, ["image_path"])
-    learned_from = [voter.source] if voter.source is not None else []
-    return kept.key_of(made_by, objects, *learned_from, images=(row["image_path"] for row in shown))
+def _put_back(voter: Voter, objects: Path, out: Path, about: records.About) -> bool:
+    options = voter.options
+    if about.made_by.get("revision", "") is None or not kept.put_back([out], _key(voter, objects, about), about):
+        return False
+    if isinstance(options, VlmOptions):
+        from secondlook.label import vlm
+
+        vlm.require_success(records.read_columns(out, records.VOTE, ["status", "answer"]), options)
+    return True
+
+
+def _key(voter: Voter, objects: Path, about: records.About) -> str:
+    learned_from = [path for path in (voter.source, voter.labels) if path is not None]
+    names = voter.names_read(about.taxonomy)
+    said = {**about.made_by, "names": names, "computes_in": voter.computes_in()}
+    return kept.key_of(said, objects, *learned_from, code=__name__)
 
 
 def _known_revision(voter: Voter, options: VlmOptions) -> str | None:

@@ -28,7 +28,7 @@ def vote(embeddings: Path, options: AttributeOptions, taxonomy: Taxonomy) -> Bal
     choices = [dict(zip(options.attributes, values, strict=True)) for values in product(*options.attributes.values())]
     device = inference.pick_device(options.device)
     told = [template.format(**choice) for choice in choices for template in options.templates]
-    vectors = words.encode(records.made_by(embeddings).get("options", {}), told, device)
+    vectors = words.encode(records.made_by(embeddings), told, device)
     means = features.to_unit(vectors.reshape(len(choices), len(options.templates), -1).mean(axis=1))
     cosine = features.to_unit(objects.vectors) @ means.T
     shares = softmax((cosine / options.temperature).astype(np.float32))

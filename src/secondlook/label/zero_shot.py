@@ -23,9 +23,7 @@ def vote(embeddings: Path, options: ZeroShotOptions, taxonomy: Taxonomy) -> Ball
     device = inference.pick_device(options.device)
     names = [(name, *(aliases if options.aliases else ())) for name, aliases in taxonomy.aliases.items()]
     told = [[template.format(wording) for wording in of_class for template in options.templates] for of_class in names]
-    vectors = words.encode(
-        records.made_by(embeddings).get("options", {}), [one for part in told for one in part], device
-    )
+    vectors = words.encode(records.made_by(embeddings), [one for part in told for one in part], device)
     ends = np.cumsum([len(part) for part in told])
     classes = features.to_unit(np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])]))
     cosine = features.to_unit(objects.vectors) @ classes.T

@@ -23,7 +23,7 @@ class Gallery:
 
     instance_ids: NDArray[np.str_]
     vectors: NDArray[np.float32]
-    encoder: dict[str, Any]
+    made_by: dict[str, Any]
 
 
 def find(
@@ -35,7 +35,7 @@ def find(
     """
     gallery = load_gallery(results / "embed" / encoder)
     place = inference.pick_device(device)
-    asked = words.encode(gallery.encoder, texts, place)
+    asked = words.encode(gallery.made_by, texts, place)
     if asked.shape[1] != gallery.vectors.shape[1]:
         raise DataError(
             f"{results / 'embed' / encoder}: its vectors are not as long as those of the texts; embed again."
@@ -75,7 +75,7 @@ def load_gallery(folder: Path) -> Gallery:
     if not ids:
         raise DataError(f"{folder}: holds no object.")
     every, order = np.concatenate(ids), np.argsort(np.concatenate(ids), kind="stable")
-    return Gallery(every[order], features.to_unit(np.concatenate(vectors)[order]), made_by.get("options", {}))
+    return Gallery(every[order], features.to_unit(np.concatenate(vectors)[order]), made_by)
 
 
 def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:

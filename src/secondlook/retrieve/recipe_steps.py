@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook import crew, files, inference, kept, progress, tabular
+from secondlook.checkpoints import revision_of
 from secondlook.errors import DataError, UsageError
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve import submission
@@ -89,9 +90,10 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
 
 
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
-    said = {"stage": "retrieve", **recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
+    said = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
+    said |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
     tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
-    return kept.key_of(said, *tables, *([completed] if completed else []))
+    return kept.key_of(said, *tables, *([completed] if completed else []), code=__name__)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def train_network(
     weights = [Path(network.weights)] if network.weights else []
     said = {"network": network.model_dump(), "training": options.model_dump(exclude={"resources", "device"})}
     made_by = {"stage": "scenes", **said, "classes": list(classes), "threads": threads}
-    key = kept.key_of(made_by, *tables.given, *weights)
+    key = kept.key_of(made_by, *tables.given, *weights, code=__name__)
     training.train(tables.read(classes), classes, out, network, options, threads=threads, key=key)
 
 

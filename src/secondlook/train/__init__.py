@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import crew, files, inference, kept, progress, records
-from secondlook.checkpoints import create_timm, folder_arguments, folder_revision, timm_input, write_weights
+from secondlook.checkpoints import create_timm, folder_arguments, revision_of, timm_input, write_weights
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
@@ -38,10 +38,10 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
     outputs = [out / name for name in (*CLASSIFIER_FILES, *(_OF_FOLDS if options.folds else ()))]
-    said = options.model_dump(exclude={"device", "resources"})
-    made_by = {"stage": "train", "options": said, "threads": threads}
-    made_by |= {"revision": folder_revision(options.model)} if options.pretrained else {}
-    key = kept.key_of(made_by, crops)
+    said = {"training": options.model_dump(exclude={"device", "resources"}), "threads": threads}
+    said |= {"classes": taxonomy.classes, "revision": revision_of(options.model)}
+    said |= {"computes_in": inference.numbers_of(options.precision, options.device)}
+    key = kept.key_of(said, crops, code=__name__)
     if not crew.is_inside():
         if kept.put_back(outputs, key):
             return
@@ -179,7 +179,7 @@ def labels_json(
         **about,
         "trained_on": training,
         "validated_on": validation,
-        "options": options.model_dump(),
+        "options": options.model_dump(exclude={"device", "resources"}),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 

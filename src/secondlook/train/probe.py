@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from secondlook import features, files, learned, progress, records
+from secondlook import features, files, kept, learned, progress, records
 from secondlook.crossfit import folds, log_loss
 from secondlook.errors import DataError
 from secondlook.features import Features
 from secondlook.labeler_options import ProbeOptions
+from secondlook.outputs import learned_files
 from secondlook.train.loop import accuracies
 from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
 
@@ -46,6 +47,11 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
     known = features.load_reference(reference, taxonomy)
     if len(np.unique(known.target)) < 2:
         raise DataError(f"{reference}: holds reference crops of one class; a probe needs two.")
+    outputs = [out / name for name in learned_files("probe")]
+    said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
+    key = kept.key_of(said, reference, code=__name__)
+    if kept.put_back(outputs, key):
+        return
     with threadpool_limits(threads):
         inverse_penalty, unseen = _choose(known, len(taxonomy.classes), options)
         probe = fit(known, len(taxonomy.classes), inverse_penalty, options)
@@ -61,6 +67,7 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
     }
     tensors = {"weight": probe.weight.astype(np.float32), "bias": probe.bias.astype(np.float32)}
     learned.write(out, "probe", tensors, about)
+    kept.keep(outputs, key)
 
 
 def _write_tables(

@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from secondlook import features, files, learned, progress, prototypes, records
+from secondlook import features, files, kept, learned, progress, prototypes, records
 from secondlook.crossfit import folds
 from secondlook.features import Features
 from secondlook.labeler_options import PrototypeOptions
+from secondlook.outputs import learned_files
 from secondlook.plotting import BLUE, LINE, SOFT, svg
 from secondlook.train.loop import accuracies
 
@@ -39,6 +40,11 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     """
     taxonomy = records.taxonomy_of(reference)
     known = features.load_reference(reference, taxonomy)
+    outputs = [out / name for name in learned_files("prototype")]
+    said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
+    key = kept.key_of(said, reference, code=__name__)
+    if kept.put_back(outputs, key):
+        return
     found = prototypes.fit(known, len(taxonomy.classes), options)
     held_out = _hold_out(known, folds(known.image, options.seed), found.classes, options)
     threshold = thresholds(held_out, found.classes, options)
@@ -58,6 +64,7 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     }
     tensors: learned.Tensors = {"vectors": found.vectors, "target": found.target}
     learned.write(out, "prototype", tensors, about)
+    kept.keep(outputs, key)
     _say(about["threshold"], sources, judged)
 
 

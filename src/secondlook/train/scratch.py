@@ -104,7 +104,8 @@ def _tokenizer(question: Question) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    answers = [wording for wording, _ in question.wordings]
+    # of the wordings only the names: another alias is no reason to train anew
+    answers = [spelling for name in question.classes for spelling in (name, name[:1].upper() + name[1:])]
     learner.train_from_iterator([question.text, *answers, "system", "user", "assistant"], trainer)
     learned = json.loads(learner.to_str())["model"]
     return Qwen2Tokenizer(

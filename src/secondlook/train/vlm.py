@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files, inference, progress, records, vlm
+from secondlook import files, inference, kept, progress, records, vlm
+from secondlook.checkpoints import known_revision
 from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question, ask, default_prompt
 from secondlook.train import labels_json, metrics_csv
@@ -16,6 +17,8 @@ from secondlook.train.vlm_loop import VlmTrainer
 
 if TYPE_CHECKING:
     import torch
+
+CHECKPOINT = "checkpoint"  # a folder that `label` can load
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,12 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     """
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
+    question = ask(prompt or default_prompt(options.view), taxonomy, "names")
+    outputs = [out / name for name in (CHECKPOINT, "labels.json", "metrics.csv")]
+    if kept.put_back(outputs, _key(crops, options, question, threads)):
+        return
     if missing := missing_classes(rows, taxonomy):
         progress.say(f"train: no reference crops of {missing}; this VLM is not taught to name them")
-    question = ask(prompt or default_prompt(options.view), taxonomy, "names")
     inference.make_deterministic(options.seed, threads)
     learner = _learner(options, question)
     training, validation = split_by_picture(rows, options)
@@ -50,7 +56,20 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     about = {"classes": list(question.classes), "question": question.text}
     files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
+    kept.keep(outputs, _key(crops, options, question, threads))  # the commit of a Hub id is known by now
     say_best(history, len(training), len(validation))
+
+
+def _key(crops: Path, options: VlmTrainingOptions, question: Question, threads: int) -> str:
+    """Return the key of a training; of the wordings of classes it reads their names alone."""
+    said = {
+        "training": options.model_dump(exclude={"device", "resources"}),
+        "question": [question.text, question.classes],
+        "threads": threads,
+        "revision": known_revision(options.model, options.revision) if options.model else None,
+        "computes_in": inference.numbers_of(options.precision, options.device),
+    }
+    return kept.key_of(said, crops, code=__name__)
 
 
 def _learner(options: VlmTrainingOptions, question: Question) -> Learner:
@@ -89,7 +108,7 @@ def _with_adapters(model: Any, options: VlmTrainingOptions) -> Any:
 def _write_checkpoint(out: Path, learner: Learner, best: dict[str, "torch.Tensor"]) -> None:
     """Write the best weights (of adapters: those alone) and the processor as a folder that `label` can load."""
     learner.model.load_state_dict(best, strict=False)
-    target = out / "checkpoint"
+    target = out / CHECKPOINT
     with files.temporary_folder(out, target.name) as temporary:
         made = temporary / target.name
         learner.model.to(learner.dtype).save_pretrained(made)

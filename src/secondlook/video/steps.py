@@ -65,7 +65,8 @@ def train_round(
 ) -> None:
     """Train one round on the labels of all clips."""
     said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
-    key = kept.key_of({"stage": "video", **said, "seed": seed, "threads": threads}, *sources)
+    start = [Path(network.weights)] if network.weights else []
+    key = kept.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
     if not crew.is_inside() and (count := crew.wanted(options.processes, network.device, most=options.batch_size)) > 1:
         told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
         how = ["--options", json.dumps(told), "--threads", str(threads)]

@@ -1,7 +1,5 @@
 """Labelers that are vision-language models: pictures and a question in, votes out, batch by batch."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from secondlook import inference, progress
+from secondlook import inference, kept, progress
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.label.vlm.engine import Engine, LogP, Shape
@@ -60,7 +58,7 @@ def vote(
         priors = _priors(engine, options, questions) if left else []
         _answer_all(left, engine, questions, priors, options, taxonomy, ledger)
         rows = [ledger.rows[one.instance_id] for one in asked]
-    _require_success(rows, options)
+    require_success(rows, options)
     return rows, engine.revision
 
 
@@ -181,14 +179,12 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> str:
     """Return what must be the same for finished votes to be taken up again: objects, model, options, questions."""
-    digest = hashlib.sha256(json.dumps([engine.revision, options.model_dump()], sort_keys=True).encode())
-    digest.update(repr(questions).encode())
-    with job.objects.open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+    asked = {"labeler": options.model_dump(exclude={"resources", *kept.LIMITS}), "questions": repr(questions)}
+    return kept.key_of({**asked, "revision": engine.revision}, job.objects, code="secondlook.label")
 
 
-def _require_success(rows: Sequence[Row], options: VlmOptions) -> None:
+def require_success(rows: Sequence[Row], options: VlmOptions) -> None:
+    """Raise DataError when more than `max_failed_fraction` of the votes failed; rows need `status` and `answer`."""
     bad = [row for row in rows if row["status"] == "failed"]
     if len(bad) > options.max_failed_fraction * len(rows):
         raise DataError(

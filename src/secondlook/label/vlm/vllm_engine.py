@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import progress
-from secondlook.checkpoints import fetch_hint, folder_revision, load_errors
+from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.errors import DataError
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
@@ -145,5 +145,4 @@ def _processor(model: str, revision: str | None) -> Any:
 def _revision(llm: Any, model: str) -> str:
     """Return the commit of a Hub model, the digest of a local folder."""
     config = getattr(getattr(llm, "model_config", None), "hf_config", None)
-    commit = None if Path(model).is_dir() else getattr(config, "_commit_hash", None)
-    return commit or folder_revision(model)
+    return revision_of(model, getattr(config, "_commit_hash", None))

@@ -1,0 +1,103 @@
+"""Which code counts for a stage: what it imports, and nothing of what its neighbours do."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import secondlook
+from conftest import ROOT
+
+STAGES = ["ingest", "crop", "crop.cutout", "embed", "train", "train.vlm", "label", "consensus", "report"]
+STEPS = ["video.steps:find_motion", "video.steps:train_round", "video.steps:evaluate_rounds"]
+DIGESTS = """
+import json, sys
+from secondlook.code_digest import code_of
+print(json.dumps({name: code_of(f"secondlook.{name}") for name in sys.argv[1:]}))
+"""
+
+
+def digests(sources: Path) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONPATH": str(sources)}
+    command = [sys.executable, "-c", DIGESTS, *STAGES, *STEPS]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def unchanged() -> dict[str, str]:
+    return digests(Path(secondlook.__file__).parent.parent)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "changed"),
+    [
+        pytest.param("pages.py", "\n_HERE", "\n# a comment\n_HERE", set(), id="a comment in pages changes nothing"),
+        pytest.param("label/ballot.py", '"""', '"""Really: ', set(), id="nor does a docstring"),
+        pytest.param("__init__.py", '"0.', '"9.', set(), id="nor does the version"),
+        pytest.param("cli.py", "", "MORE = 1\n", set(), id="nor does the command line"),
+        pytest.param("embed/open_clip_encoder.py", "", "\n\n\n", set(), id="nor do blank lines"),
+        pytest.param("report/page.html", "", "<hr>", {"report"}, id="a template counts for its page"),
+        pytest.param("page.css", "", "b {}", {"report", STEPS[2]}, id="what pages share, for all pages"),
+        pytest.param("crop/cutout.py", "", "MORE = 1\n", {"crop.cutout"}, id="of two commands of a stage one"),
+        pytest.param("label/vlm/votes.py", "", "MORE = 1\n", {"label"}, id="a module that is imported late"),
+        pytest.param("train/vlm_loop.py", "", "MORE = 1\n", {"train.vlm"}, id="one kind of training"),
+        pytest.param("video/group.py", "", "MORE = 1\n", set(), id="a step of video for itself"),
+        pytest.param("video/train.py", "", "MORE = 1\n", {STEPS[1]}, id="a training of video"),
+        pytest.param("video/report.py", "", "MORE = 1\n", {STEPS[2]}, id="a page of video trains nothing"),
+        pytest.param(
+            "crops.py", "", "MORE = 1\n", {"embed", "label", "report"}, id="a shared module for those that import it"
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_counts_for_the_stages_that_import_it(
+    tmp_path: Path, unchanged: dict[str, str], module: str, old: str, new: str, changed: set[str]
+) -> None:
+    shutil.copytree(Path(secondlook.__file__).parent, tmp_path / "secondlook")
+    path = tmp_path / "secondlook" / module
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else text + new)
+    now = digests(tmp_path)
+    assert {name for name in now if now[name] != unchanged[name]} == changed
+
+
+def test_the_digest_is_the_same_everywhere(tmp_path: Path, unchanged: dict[str, str]) -> None:
+    shutil.copytree(Path(secondlook.__file__).parent, tmp_path / "elsewhere" / "secondlook")
+    assert digests(tmp_path / "elsewhere") == unchanged
+
+
+def rules() -> list[tuple[str, str]]:
+    """Return the command that each rule calls, and the text of the rule."""
+    found = []
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text())[1:]:
+            if called := re.search(
+                r"secondlook ((?:(?:video|retrieve|scenes) )?[a-z-]+)", block.partition("shell:")[2]
+            ):
+                found.append((called[1], block))
+    return found
+
+
+@pytest.mark.parametrize(("command", "rule"), rules(), ids=lambda value: value.partition(":")[0])
+def test_every_rule_names_the_code_of_the_command_that_it_calls(command: str, rule: str) -> None:
+    if command == "fetch":
+        pytest.skip("data that was brought stays, whatever the code")
+    named = re.search(r"code=code\(([^)]*)\)", rule)
+    assert named, f"`{rule.partition(':')[0]}` lacks `code=code(...)`"
+    pipeline, _, name = command.rpartition(" ")
+    source = (ROOT / f"src/secondlook/cli{'_' * bool(pipeline)}{pipeline}.py").read_text()
+    body = source.partition(f"\ndef {name.replace('-', '_')}(")[2].partition("\n@app.command")[0]
+    for entry in re.findall(r'"([^"]+)"', named[1]):
+        module, _, function = entry.partition(":")
+        package, _, last = module.rpartition(".")
+        imports = (f"from secondlook.{module} import", f"from secondlook.{package} import {last}")
+        shared = (f"from secondlook import {module} as stage", f"from secondlook import {package} as stage")
+        assert any(one in body for one in (*imports, *shared)) or re.search(rf"import \w+, {last}\b", body), entry
+        assert f"{function}(" in body, entry
