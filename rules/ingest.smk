@@ -46,13 +46,14 @@ rule split:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("ingest.split"),
+        code=code("ingest.split", "ingest.stale"),
         shards=len(SPLIT_TAILS),
+        per_job=RUN.config.shards_per_job,
     message:
         "split: a file for each shard of {wildcards.task} from {wildcards.hundred}00 on"
     shell:
-        "secondlook split {input} --first {wildcards.hundred}00 --count {params.shards} "
-        f"--out {FOLDER}/ingest/shards 2> {{log}}"
+        "secondlook split {input} --first {wildcards.hundred}00 --count {params.shards} --per-job {params.per_job} "
+        f"--results {FOLDER} --out {FOLDER}/ingest/shards 2> {{log}}"
 
 
 localrules:

@@ -146,6 +146,90 @@ def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("module", "old", "new", "stages"),
+    [
+        pytest.param("pages.py", "\n_HERE", "\n# a comment\n_HERE", set(), id="a comment in pages: nothing"),
+        pytest.param("report/page.html", "</body>", "<hr></body>", set(), id="the page of the report: no vote"),
+        pytest.param("label/prototype.py", "", "MORE = 1\n", {"label"}, id="label"),
+        pytest.param("train/prototypes.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
+        pytest.param("embed/timm_encoder.py", "", "MORE = 1\n", {"embed", "train", "label"}, id="embed"),
+        pytest.param("crop/reference.py", "", "MORE = 1\n", {"crop", "embed", "train", "label"}, id="crop"),
+    ],
+)  # fmt: skip
+def test_other_code_of_a_stage_does_again_that_stage_and_what_follows(
+    again: Path, monkeypatch: pytest.MonkeyPatch, module: str, old: str, new: str, stages: set[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(again / "src"))
+    assert planned(again) == set()
+    rewrite(again / "src/secondlook" / module, old, new)
+    assert {name.partition("/")[0] for name in planned(again)} == stages | ({"consensus"} if stages else set())
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else text + new)
+
+
+def test_crops_are_cut_again_by_other_code(again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops = again / "results/signs/crop/00000.parquet"
+    before = [images.decode_rgb(row["image"]) for row in read_rows(crops)]
+    monkeypatch.setenv("PYTHONPATH", str(again / "src"))
+    inverted = "return image[top:bottom, left:right]"
+    rewrite(again / "src/secondlook/images.py", inverted, inverted.replace("return ", "return 255 - "))
+    snakemake(again, str(crops.relative_to(again)))
+    after = [images.decode_rgb(row["image"]) for row in read_rows(crops)]
+    assert all(abs(int(old.mean()) + int(new.mean()) - 255) < 9 for old, new in zip(before, after, strict=True))
+
+
+def test_fewer_shards_leave_nothing_of_the_older_split(again: Path) -> None:
+    config = yaml.safe_load((again / "config.yaml").read_text())
+    votes = again / "results/signs/label/mean"
+    shutil.copy2(votes / "00001.parquet", again / "older.parquet")
+    (again / "config.yaml").write_text(yaml.safe_dump(config | {"shards": 1}))
+    snakemake(again, CONSENSUS)
+    left = {path.name for path in (again / "results/signs").rglob("*") if "00001" in path.name}
+    assert left == set()
+
+    shutil.copy2(again / "older.parquet", votes / "00001.parquet")
+    command = [
+        "secondlook",
+        "consensus",
+        "--instances",
+        "results/signs/ingest/instances.parquet",
+        "--votes",
+        str(votes),
+    ]
+    refused = run([*command, "--out", "c.parquet"], again)
+    assert refused.returncode == 1
+    assert "they come from different numbers of shards" in refused.stderr
+    assert run([*command, "--shards", "1", "--out", "c.parquet"], again).returncode == 0
+
+
+def test_an_alias_that_no_label_uses_trains_and_embeds_nothing_again(again: Path) -> None:
+    results = again / "results/signs"
+    kept = [results / "train/mean/prototype.safetensors", results / "label/mean/00000.parquet"]
+    before = [path.read_bytes() for path in kept]
+    task = yaml.safe_load((again / "signs.yaml").read_text())
+    (again / "signs.yaml").write_text(yaml.safe_dump(task | {"classes": {"red": ["crimson"], "green": [], "blue": []}}))
+    snakemake(again, CONSENSUS)
+    said = {path.parent.name + "/" + path.stem: path.read_text() for path in (again / "logs/signs").rglob("*.log")}
+    done_again = {name for name, text in said.items() if "nothing is computed again" in text}
+    assert done_again >= {"train/mean", "small/reference", *(f"small/{part}" for part in parts())}
+    assert done_again >= {f"mean/{part}" for part in parts()}
+    assert kept[0].read_bytes() == before[0]
+    assert kept[1].read_bytes() != before[1], "its metadata name the wordings of today"
+    assert planned(again) == set()
+
+
+def test_another_file_in_the_folder_of_a_model_embeds_again(again: Path) -> None:
+    config = json.loads((again / "encoder/config.json").read_text())
+    config["pretrained_cfg"]["mean"] = [0.1, 0.9, 0.1]
+    (again / "encoder/config.json").write_text(json.dumps(config))
+    assert {name.partition("/")[0] for name in planned(again)} == {"embed", "train", "label", "consensus"}
+
+
 @pytest.mark.parametrize("name", ["data/annotations.json", "results/signs/ingest/instances.parquet"])
 def test_a_newer_time_alone_does_nothing_again(again: Path, name: str) -> None:
     os.utime(again / name)

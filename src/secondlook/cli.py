@@ -148,11 +148,19 @@ def split(
     out: Annotated[Path, typer.Option("--out", help="Folder for a file per shard: 00000.parquet and so on.")],
     first: Annotated[int, typer.Option(min=0, help="The first shard to write.")] = 0,
     count: Annotated[int | None, typer.Option(min=1, help="How many shards to write; all when left out.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Results folder of the task: what shards left in it that are no more is removed."),
+    ] = None,
+    per_job: Annotated[int, typer.Option(min=1, help="With --results: `shards_per_job` of the config.")] = 1,
 ) -> None:
     """Write the instances of each shard to a file of its own."""
-    from secondlook.ingest.split import split_instances
+    from secondlook.ingest import split as step
+    from secondlook.ingest.stale import remove_stale
 
-    split_instances(instances, out, first=first, count=count)
+    step.split_instances(instances, out, first=first, count=count)
+    if results is not None:
+        remove_stale(results, step.shards_of(instances), per_job)
 
 
 @app.command()

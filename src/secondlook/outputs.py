@@ -11,6 +11,7 @@ TABLES = (
     *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
     *SCORING_TABLES,
 )
+SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
 CLASSIFIER_FILES = (

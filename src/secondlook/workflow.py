@@ -19,7 +19,7 @@ from secondlook.labeler_options import (
     ZeroShotOptions,
 )
 from secondlook.option_types import NAME, View
-from secondlook.outputs import EXPORT_COPIES, EXPORT_FILES, SCORING_TABLES, TABLES, paper_outputs
+from secondlook.outputs import EXPORT_COPIES, EXPORT_FILES, SCORING_TABLES, SPLIT_AT_ONCE, TABLES, paper_outputs
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.resources import Resources
 from secondlook.run_data import RunData
@@ -28,7 +28,6 @@ from secondlook.yamlfile import KeyPath, load, validate
 
 DEMO = "demo_signs"
 REFERENCE = "reference"
-SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 # where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
 _SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
 _ABOUT = "labels.json"  # written last, with the digest of the weights: it changes whenever what was trained does
@@ -263,7 +262,7 @@ class Run:
         return self.reference_vectors(task, str(self.encoder_of(task, labeler)))
 
     def source_files(self, task: str, labeler: str) -> list[str]:
-        """Return the file that stands for `source_of`, as Snakemake looks at it for each job, and what names outputs."""
+        """Return the files that stand for `source_of`: few, as Snakemake looks at them for each job."""
         spec = self.config_of(task).labelers[labeler]
         source = self.source_of(task, labeler)
         is_classifier = isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None

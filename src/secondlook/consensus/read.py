@@ -53,15 +53,24 @@ def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes
     """Read vote files; the given label takes part as the labeler `given` unless switched off."""
     families: dict[str, str] = {}
     ballots: list[tuple[int, _Ballots]] = []
+    covered: dict[int, records.Covered] = {}
     for path in paths:
         table = records.read(path, records.VOTE)
         labeler = _labeler(path, records.made_by(path), table, families)
+        covered.setdefault(labeler, records.Covered(asked.instance_ids)).add(path, table)
+        _require_same_classes(path, table, asked)
         ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), asked)))
     if use_given:
         families["given"] = "given"
         rows = np.flatnonzero(asked.given >= 0)
         ballots.append((len(families) - 1, _Ballots(rows, asked.given[rows], None)))
     return _joined(ballots, families, asked)
+
+
+def _require_same_classes(path: Path, table: pa.Table, asked: Asked) -> None:
+    """Raise DataError for probabilities of other classes, or of the same in another order."""
+    if table["probabilities"].null_count < len(table) and records.taxonomy_of(path).classes != asked.classes:
+        raise DataError(f"{path}: holds probabilities of other classes, or in another order; label again.")
 
 
 def read_gold(asked: Asked, reviewed: Path | None) -> Gold:

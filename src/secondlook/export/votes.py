@@ -15,14 +15,16 @@ _COLUMNS = ("instance_id", "labeler", "label", "confidence")
 def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
     """Return each labeler's labels and confidences, one each for every object, null where it gave none.
 
-    Labelers keep the order of the files. Raises DataError for a vote on a stranger.
+    Labelers keep the order of the files. Raises DataError for a vote on a stranger, and for two of a labeler.
     """
     parts: dict[str, list[pa.Table]] = {}
+    covered: dict[str, records.Covered] = {}
     for path in paths:
         table = records.read(path, records.VOTE).select(_COLUMNS).replace_schema_metadata(None)
-        records.object_positions(path, table, instance_ids)  # refuses strangers
         for labeler in table["labeler"].unique().to_pylist():
-            parts.setdefault(labeler, []).append(table.filter(pc.equal(table["labeler"], labeler)))
+            own = table.filter(pc.equal(table["labeler"], labeler))
+            covered.setdefault(labeler, records.Covered(instance_ids)).add(path, own)
+            parts.setdefault(labeler, []).append(own)
     return {labeler: _beside(pa.concat_tables(tables), instance_ids) for labeler, tables in parts.items()}
 
 

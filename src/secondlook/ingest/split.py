@@ -8,6 +8,11 @@ import pyarrow.compute as pc
 from secondlook import records
 
 
+def shards_of(instances: Path) -> int:
+    """Return into how many shards the objects of a dataset are split."""
+    return int(records.made_by(instances)["options"]["shards"])
+
+
 def split_instances(instances: Path, folder: Path, *, first: int = 0, count: int | None = None) -> None:
     """Write `count` shards from number `first` on to `folder`; a shard without objects becomes a file without rows.
 
@@ -17,7 +22,7 @@ def split_instances(instances: Path, folder: Path, *, first: int = 0, count: int
     made_by, taxonomy = records.made_by(instances), records.taxonomy_of(instances)
     del made_by["secondlook"]  # written anew
     if count is None:
-        count = max(1, int(made_by["options"]["shards"]) - first)
+        count = max(1, shards_of(instances) - first)
     wanted = (pc.field("shard") >= first) & (pc.field("shard") < first + count)
     rows = records.read(instances, records.INSTANCE, filters=wanted)
     rows = rows.take(pc.sort_indices(rows["shard"]))

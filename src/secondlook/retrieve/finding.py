@@ -74,7 +74,10 @@ def load_gallery(folder: Path) -> Gallery:
         vectors.append(part.vectors)
     if not ids:
         raise DataError(f"{folder}: holds no object.")
-    every, order = np.concatenate(ids), np.argsort(np.concatenate(ids), kind="stable")
+    every = np.concatenate(ids)
+    if len(np.unique(every)) < len(every):
+        raise DataError(f"{folder}: holds files of different numbers of shards; remove those of the older split.")
+    order = np.argsort(every, kind="stable")
     return Gallery(every[order], features.to_unit(np.concatenate(vectors)[order]), made_by)
 
 

@@ -1,0 +1,46 @@
+"""What is left of shards that a dataset no longer has, after it was split into fewer of them."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from secondlook import progress
+from secondlook.outputs import SPLIT_AT_ONCE
+
+_FOLDERS = ("crop", "crop/cutout", "embed/*", "label/*")
+_SHARD = re.compile(r"\.?([0-9]{5})\.(parquet|rejects\.parquet)(\..*)?")  # with its ledger and what is cached of it
+_BENCHMARK = re.compile(r"(?:crop|crop\.cutout|embed\..+|label\..+)\.([0-9]+)\.tsv")
+
+
+def remove_stale(results: Path, shards: int, shards_per_job: int) -> None:
+    """Remove crops, vectors, votes and benchmarks of shards from number `shards` on from the results of a task.
+
+    Nobody would tell them from those of today: whoever reads a whole folder would count objects twice.
+    """
+    rows = results / "ingest/shards"
+    whole = shards if shards < SPLIT_AT_ONCE else -(-shards // SPLIT_AT_ONCE) * SPLIT_AT_ONCE
+    folders = [folder for pattern in _FOLDERS for folder in sorted(results.glob(pattern))]
+    stale = [path for folder in folders for path in _from(shards, folder)]
+    stale += [*_from(whole, rows), *_benchmarks(results / "benchmark", shards, shards_per_job)]
+    for path in stale:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if stale:
+        progress.say(f"split: {len(stale)} files of an older split were removed from {results}")
+
+
+def _from(shard: int, folder: Path) -> Iterator[Path]:
+    for path in (*folder.glob("*"), *folder.glob(".*"), *folder.glob(".kept/*")):
+        if (found := _SHARD.fullmatch(path.name)) and int(found[1]) >= shard:
+            yield path
+
+
+def _benchmarks(folder: Path, shards: int, shards_per_job: int) -> Iterator[Path]:
+    digits = 5 - (len(str(shards_per_job)) - 1)
+    jobs = {f"{job:0{digits}d}" for job in range(-(-shards // shards_per_job))}
+    for path in sorted(folder.glob("*.tsv")):
+        if (found := _BENCHMARK.fullmatch(path.name)) and found[1] not in jobs:
+            yield path
