@@ -208,11 +208,12 @@ rule video_boxes:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        score=VIDEO.options.rounds.final.score,
         options=as_options(VIDEO.options.tracks),
     message:
         "video: boxes and their tracks"
     shell:
-        "secondlook video boxes {input} --out {output} --options {params.options:q} 2> {log}"
+        "secondlook video boxes {input} --score {params.score} --out {output} --options {params.options:q} 2> {log}"
 
 
 # What it prints is meant for the terminal: recall per round.
@@ -235,12 +236,13 @@ rule video_evaluate:
     params:
         folder=subpath(output[0], parent=True),
         rounds=VIDEO.rounds(),
+        score=VIDEO.options.rounds.final.score,
         categories=VIDEO.categories(),
     message:
         "video: compare the rounds with the truth"
     shell:
         "secondlook video evaluate {params.rounds} --truth {input.truth} {params.categories:q} "
-        "--out {params.folder} 2> {log}"
+        "--score {params.score} --out {params.folder} 2> {log}"
 
 
 rule video:
