@@ -112,6 +112,10 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
 
     pairs = pd.read_csv(out / "table_pairs.csv")
     assert len(pairs) == 4 * 6, "four labelers of four families on four tasks"
+    for _, of_task in pairs.groupby("task"):
+        least = of_task.loc[of_task["mcnemar_p"].idxmin()]
+        assert least["holm_p"] == pytest.approx(min(1, 6 * least["mcnemar_p"])), "Holm's correction is by task"
+        assert (of_task["holm_p"] >= of_task["mcnemar_p"]).all()
     page = (out / "paper.html").read_text(encoding="utf-8")
     assert all(name in page for name in [*OBJECTS, *LABELERS, "second hand", "not stated", "McNemar"])
     assert not re.search(r">\s*nan\b", page), "what is not known is blank"
