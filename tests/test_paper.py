@@ -165,6 +165,11 @@ PLAIN = "task,model,view,metric,value,source,certainty\n"
             ".csv:3: this task, model and view stand above already",
             id="twice",
         ),
+        pytest.param(
+            f"{PLAIN}\n\nt,m,,accuracy,2,here,first hand\n", ".csv:4: needs a `metric`", id="the line after blank ones"
+        ),
+        pytest.param(f'{PLAIN}t,m,,accuracy,0.4,"here,first hand\n', ".csv:2: the quote", id="a quote left open"),
+        pytest.param(f"{PLAIN}t,m,,accuracy,0.4,here,there,first hand\n", ".csv:2: has 8 cells", id="a cell too many"),
     ],
 )
 def test_a_bad_file_of_published_figures_is_refused(
