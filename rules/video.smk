@@ -219,11 +219,12 @@ rule video_boxes:
         runtime=growing(60),
     params:
         code=code("video.steps:write_boxes"),
+        score=VIDEO.options.rounds.final.score,
         options=as_options(VIDEO.options.tracks),
     message:
         "video: boxes and their tracks"
     shell:
-        "secondlook video boxes {input} --out {output} --options {params.options:q} 2> {log}"
+        "secondlook video boxes {input} --score {params.score} --out {output} --options {params.options:q} 2> {log}"
 
 
 # What it prints is meant for the terminal: recall per round.
@@ -247,12 +248,13 @@ rule video_evaluate:
         code=code("video.steps:evaluate_rounds"),
         folder=subpath(output[0], parent=True),
         rounds=VIDEO.rounds(),
+        score=VIDEO.options.rounds.final.score,
         categories=VIDEO.categories(),
     message:
         "video: compare the rounds with the truth"
     shell:
         "secondlook video evaluate {params.rounds} --truth {input.truth} {params.categories:q} "
-        "--out {params.folder} 2> {log}"
+        "--score {params.score} --out {params.folder} 2> {log}"
 
 
 rule video:

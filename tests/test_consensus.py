@@ -1,9 +1,12 @@
 """Consensus: the algebra of votes, committees with a known confusion, decisions, and real crowds."""
 
+import csv
+import io
 import json
 import warnings
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,14 @@ from numpy.typing import NDArray
 from conftest import Command
 from correlated import FAMILIES, World, draw
 from make_records import Rows, read_rows, write_instances, write_votes
+from secondlook import csvfile
 from secondlook.config import ConsensusOptions
 from secondlook.consensus.dawid_skene import ITERATIONS, dawid_skene
 from secondlook.consensus.majority import majority
 from secondlook.consensus.merge import merge
 from secondlook.consensus.one_coin import one_coin
 from secondlook.consensus.votes import Gold, Posterior, Votes
+from secondlook.text import tidied
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -390,6 +395,20 @@ CSV: list[Any] = [
         "item,worker,label\na,w1,\nb,w1,y\n", [("a", "", 0.0), ("b", "y", 1.0)], id="an item nobody answered stays"
     ),
     pytest.param("item,worker,label\na,w1,\n", [("a", "", 0.0)], id="nobody answered anything"),
+    pytest.param(
+        "item,worker,label\n1,a,\n2,b,\n", [("1", "", 0.0), ("2", "", 0.0)], id="two labelers, and neither answered"
+    ),
+    pytest.param("item,worker,label\n1,a, \n1,b,x\n2,a,\t\n", [("1", "x", 1.0), ("2", "", 0.0)], id="blanks abstain"),
+    pytest.param(
+        "item , worker,label\n1,a, car\n1 ,b,car\n 1,c,car \n", [("1", "car", 1.0)], id="blanks at the ends are nothing"
+    ),
+    pytest.param(
+        "item,worker,label\n6,a,nai\u0308ve\n6,b,na\u00efve\n", [("6", "na\u00efve", 1.0)], id="one spelling, two codes"
+    ),
+    pytest.param("item,worker,label\n1,a,x\n \n1,b,x\n\n", [("1", "x", 1.0)], id="blank lines are no rows"),
+    pytest.param(
+        'item,worker,label,note\n1,a,x,"two\nlines, ""quoted"""\n1,b,x,\n', [("1", "x", 1.0)], id="a note of two lines"
+    ),
     pytest.param("item,worker,label\n", [], id="no vote"),
     pytest.param("worker,note,label,item\nw1,hm,x,a\n", [("a", "x", 1.0)], id="columns by name, others ignored"),
     pytest.param("item,worker,label\n007,01,NA\n", [("007", "NA", 1.0)], id="text stays text: zeros, NA"),
@@ -416,27 +435,128 @@ def test_csv_of_votes(
     assert table["confidence"].astype(float).between(0, 1).all()
 
 
+def test_items_can_be_ranked_by_a_confidence_next_to_one(secondlook: Command, tmp_path: Path) -> None:
+    answers = {"few": 2, "some": 3, "many": 4, "other": 4}
+    rows = [
+        f"{item}{n},w{k},{item == 'other'}" for item, size in answers.items() for n in range(9) for k in range(size)
+    ]
+    (tmp_path / "votes.csv").write_text("\n".join(["item,worker,label", *rows]) + "\n", encoding="utf-8")
+    done = secondlook("consensus", "--votes", tmp_path / "votes.csv", "--out", tmp_path / "out.csv")
+    assert done.code == 0, done.err
+    sure = pd.read_csv(tmp_path / "out.csv").set_index("item")["confidence"]
+    assert 0.99999 < sure["few0"] < sure["some0"] < sure["many0"] < 1
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         pytest.param("item,label\na,x\n", "`worker`", id="missing column"),
         pytest.param("", "is not a CSV table", id="empty file"),
         pytest.param(None, "is not a CSV table", id="no file"),
+        pytest.param("item,worker,label\n1,a,x\n1,b\n", ".csv:3: has 2 cells where", id="a cell too few"),
+        pytest.param(
+            "item,worker,label\n\n1,a,no, parking\n", ".csv:3: has 4 cells where", id="a comma without quotes"
+        ),
+        pytest.param(
+            "worker,label,item,label\na,x,1,y\n", ".csv:1: has 2 columns `label`", id="two columns of one name"
+        ),
+        pytest.param(
+            "item,worker,label\n1,a,x\n,b,x\n2,,\n",
+            ".csv:3: needs its `item`; 2 rows lack such a cell (lines 3, 4)",
+            id="an item and a worker without a name",
+        ),
+        pytest.param('item,worker,label\n1,a,"x\n1,b,x\n', ".csv:2: the quote that opens here", id="a quote left open"),
+        pytest.param(
+            'item,worker,label,note\n1,a,x,"two\nlines"\n1,b,x,"two\n1,c,x,y\n',
+            ".csv:4: the quote that opens here",
+            id="a quote of a note left open",
+        ),
+        pytest.param(
+            'item,worker,label\n1,a,"x\n1,b,"x\n', ".csv:2: the quote that opens here", id="two quotes left open"
+        ),
+        pytest.param(
+            'note,item,worker,label\n"1\n2",1,a,"x\n,1,b,x"\n',
+            ".csv:3: its `label` runs over several lines",
+            id="a label of two lines",
+        ),
+        pytest.param(
+            'item,worker,label\n1,a, "x"\n', ".csv:2: its `label` has blanks before", id="a blank and a quote"
+        ),
+        pytest.param(b"item,worker,label\n1,a,x\n1,b,caf\xe9\n", ".csv:3: its `label` is not UTF-8", id="Latin-1"),
+        pytest.param('item,worker,label\n1,a,"' + 200_000 * "x\n", ".csv:2: the quote", id="a quote left open, large"),
     ],
 )
-def test_broken_csv_is_refused(secondlook: Command, tmp_path: Path, text: str | None, said: str) -> None:
+def test_broken_csv_is_refused(secondlook: Command, tmp_path: Path, text: str | bytes | None, said: str) -> None:
     if text is not None:
-        (tmp_path / "votes.csv").write_text(text, encoding="utf-8")
+        (tmp_path / "votes.csv").write_bytes(text.encode() if isinstance(text, str) else text)
     result = secondlook("consensus", "--votes", tmp_path / "votes.csv", "--out", tmp_path / "out.csv")
     assert result.code == 1
     assert said in result.err
     assert result.err.count("\n") == 1
 
 
+FAULTS: list[Any] = [
+    pytest.param("allabst", {"1": "", "2": ""}, id="nobody answered"),
+    pytest.param("blank", {"1": "x", "2": ""}, id="cells of blanks abstain"),
+    pytest.param("na", {"1": "NA", "2": "None", "3": "1", "4": "car", "5": "", "6": "na\u00efve"}, id="spellings"),
+    pytest.param("dup", {"1": "y"}, id="a vote given three times is one labeler's"),
+    pytest.param("selfcontra", {"1": "x"}, id="a labeler that contradicts itself"),
+    pytest.param("unclosed", "unclosed.csv:2: the quote that opens here", id="a quote left open in the first row"),
+    pytest.param("cut", "cut.csv:3: the quote that opens here", id="a quote left open in the second row"),
+    pytest.param("dupcol", "dupcol.csv:1: has 2 columns `label`", id="two columns of one name"),
+    pytest.param(
+        "emptykeys", "emptykeys.csv:4: needs its `item`; 3 rows lack such a cell (lines 4, 5, 6)", id="no names"
+    ),
+    pytest.param("zero", "zero.csv: is not a CSV table (it is empty)", id="empty file"),
+]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "expected"), FAULTS)
+def test_faulty_votes(
+    secondlook: Command, shared_data: Path, tmp_path: Path, name: str, expected: dict[str, str] | str
+) -> None:
+    votes, out = shared_data.parent / f"cases/faults/votes/{name}.csv", tmp_path / "out.csv"
+    if not votes.is_file():
+        pytest.skip(f"the faulty votes are not here ({votes})")
+    result = secondlook("consensus", "--votes", votes, "--out", out)
+    if isinstance(expected, str):
+        assert (result.code, expected in result.err, result.err.count("\n")) == (1, True, 1), result.err
+        return
+    assert result.code == 0, result.err
+    table = pd.read_csv(out, dtype={"item": str, "label": str}, keep_default_na=False).set_index("item")
+    assert table["label"].to_dict() == expected
+    assert ((table["confidence"] == 0) == (table["label"] == "")).all()
+
+
+CELL = st.text(st.sampled_from('ab ",\t\u00e9e\u0301'), max_size=4).filter(
+    lambda cell: not cell.lstrip().startswith('"')
+)
+
+
+@given(table=st.lists(st.tuples(CELL, CELL), max_size=6), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_what_a_csv_writer_wrote_is_read_tidied(table: list[tuple[str, str]], quoting: Any) -> None:
+    text = io.StringIO()
+    csv.writer(text, quoting=quoting).writerows([("one", "two"), *table])
+    columns = csvfile.Columns(("two", "one"))
+    expected = [{"two": tidied(two), "one": tidied(one)} for one, two in table]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        path.write_text(text.getvalue(), encoding="utf-8", newline="")
+        assert [row for _, row in csvfile.rows(path, columns)] == expected
+        coded = csvfile.coded(path, columns)
+    for name, column in coded.items():
+        assert [column.texts[code] for code in column.code] == [row[name] for row in expected]
+
+
 REVIEWED: list[Any] = [
     pytest.param("item,label\na,x\n", 0, "", id="one is not enough to choose by"),
     pytest.param("item,label\nz,x\n", 1, "`z`, `x`: no vote has this item or this label", id="unknown item"),
     pytest.param("item,label\na,w\n", 1, "`a`, `w`: no vote has this item or this label", id="unknown label"),
+    pytest.param("item,label\na ,\nb, x \n", 0, "", id="blanks at the ends"),
+    pytest.param("item,label\na,x\nz,x\n", 1, "right.csv:3: `z`", id="the line of an unknown item"),
+    pytest.param('item,label\na,"x\n', 1, "right.csv:2: the quote that opens here", id="a quote left open"),
     pytest.param("item\na\n", 1, "has no column `label`", id="no label"),
     pytest.param(None, 1, "is not a CSV table", id="no file"),
 ]

@@ -17,7 +17,7 @@ from secondlook.outputs import TABLES
 pytestmark = pytest.mark.filterwarnings("error")
 
 CLASSES = ["stop", "yield", "no_parking & more", "turn"]
-FIGURES = ["accuracy", "selective_accuracy", "macro_f1"]
+FIGURES = ["accuracy", "selective_accuracy", "macro_f1", "balanced_accuracy"]
 FILES = sorted(TABLES)
 
 
@@ -91,7 +91,7 @@ def answers_of(rows: Rows, labelers: dict[str, dict[str, str | None]]) -> dict[s
 
 
 def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path) -> None:
-    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, recall_score
 
     rows, labelers = random_task()
     evaluate(secondlook, write_task(tmp_path, rows, labelers))
@@ -112,6 +112,8 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
         present = sorted(set(truth), key=CLASSES.index)
         macro = f1_score(truth, answer, labels=present, average="macro", zero_division=0)
         assert found["macro_f1"] == pytest.approx(macro, abs=1e-5)
+        balanced = recall_score(truth, answer, labels=present, average="macro", zero_division=0)
+        assert found["balanced_accuracy"] == pytest.approx(balanced, abs=1e-5)
         for figure in FIGURES:
             assert found[f"{figure}_low"] <= found[figure] <= found[f"{figure}_high"]
         precision, recall, f1, n = precision_recall_fscore_support(truth, answer, labels=present, zero_division=0)
@@ -277,6 +279,27 @@ def test_interval_holds_the_truth_about_nineteen_times_in_twenty() -> None:
         naive += by_object.low <= 0.8 <= by_object.high
     assert 0.90 <= held / runs <= 0.98
     assert naive < held, "an interval that ignores images is too narrow"
+
+
+RARE: list[Any] = [
+    pytest.param(1, 0, 0.5, 0.5, id="never right on it: a draw without it is no better"),
+    pytest.param(1, 1, 1.0, 1.0, id="always right on it: a draw without it is no worse"),
+    pytest.param(2, 1, 1.0, 0.9, id="right on one of two"),
+]
+
+
+@pytest.mark.parametrize(("objects", "right", "highest", "lowest"), RARE)
+@pytest.mark.parametrize("name", ["macro_f1", "balanced_accuracy"])
+def test_means_over_classes_are_over_those_of_the_whole_data(
+    name: str, objects: int, right: int, highest: float, lowest: float
+) -> None:
+    """Sixty images show the class 0, which is always answered right, one or two the class 1."""
+    truth = np.repeat([0, 1], [60, objects])
+    answer = np.where(np.arange(len(truth)) < 60 + right, truth, -1)
+    scores = score_all([Answers(truth, answer, np.arange(len(truth)))], 2, Draws(len(truth), 500, 0))[0]
+    found = getattr(scores, name)
+    assert found.low <= found.value <= found.high <= highest + 1e-9
+    assert found.high >= lowest - 1e-9
 
 
 def test_copies_in_one_picture_teach_nothing_new() -> None:

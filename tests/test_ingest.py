@@ -342,6 +342,12 @@ TRUTH_ROWS = [
     pytest.param("source_id,label\n1,stop\n2,tree\n", ":3: needs", id="a class that is none"),
     pytest.param("source_id,label\n\n1,stop\n2,\n", ":4: needs", id="no class, after an empty line"),
     pytest.param("source_id,label\n,stop\n", ":2: needs", id="no source id"),
+    pytest.param("source_id, label\n 1 ,stop \n", {"1": "stop", "2": None}, id="blanks at the ends"),
+    pytest.param("source_id,label\n1,stop\n1,yield\n", ":3: `1` stands above as `stop`", id="two truths of one object"),
+    pytest.param("source_id,label\n1,stop\n1,stop\n", {"1": "stop", "2": None}, id="one truth told twice"),
+    pytest.param('source_id,label\n1,"stop\n2,yield\n', ":2: the quote that opens here", id="a quote left open"),
+    pytest.param("source_id,label,label\n1,stop,yield\n", ":1: has 2 columns `label`", id="two columns of one name"),
+    pytest.param("source_id,label\n1,no, stop\n", ":2: has 3 cells", id="a comma without quotes"),
     pytest.param("id,class\n1,stop\n", ":2: needs", id="other columns"),
     pytest.param(None, "cannot be read", id="no such file"),
 ]

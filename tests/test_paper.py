@@ -112,6 +112,10 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
 
     pairs = pd.read_csv(out / "table_pairs.csv")
     assert len(pairs) == 4 * 6, "four labelers of four families on four tasks"
+    for _, of_task in pairs.groupby("task"):
+        least = of_task.loc[of_task["mcnemar_p"].idxmin()]
+        assert least["holm_p"] == pytest.approx(min(1, 6 * least["mcnemar_p"])), "Holm's correction is by task"
+        assert (of_task["holm_p"] >= of_task["mcnemar_p"]).all()
     page = (out / "paper.html").read_text(encoding="utf-8")
     assert all(name in page for name in [*OBJECTS, *LABELERS, "second hand", "not stated", "McNemar"])
     assert not re.search(r">\s*nan\b", page), "what is not known is blank"
@@ -161,6 +165,11 @@ PLAIN = "task,model,view,metric,value,source,certainty\n"
             ".csv:3: this task, model and view stand above already",
             id="twice",
         ),
+        pytest.param(
+            f"{PLAIN}\n\nt,m,,accuracy,2,here,first hand\n", ".csv:4: needs a `metric`", id="the line after blank ones"
+        ),
+        pytest.param(f'{PLAIN}t,m,,accuracy,0.4,"here,first hand\n', ".csv:2: the quote", id="a quote left open"),
+        pytest.param(f"{PLAIN}t,m,,accuracy,0.4,here,there,first hand\n", ".csv:2: has 8 cells", id="a cell too many"),
     ],
 )
 def test_a_bad_file_of_published_figures_is_refused(

@@ -9,7 +9,7 @@ from conftest import ROOT, Command, box, coco, ingest, picture
 from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from secondlook.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
-from secondlook.evaluate.scoring import mcnemar
+from secondlook.evaluate.scoring import holm, mcnemar
 from secondlook.task import Task, load_task, task_path
 
 
@@ -155,7 +155,7 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     pair = pd.read_csv(tmp_path / "both/scoring_pairs.csv").iloc[0]
     assert (pair["a"], pair["b"], pair["n"]) == ("dino", "net", 10)
     assert (pair["only_a_right"], pair["only_b_right"]) == (4, 5)
-    assert pair["mcnemar_p"] == 1.0
+    assert (pair["mcnemar_p"], pair["holm_p"]) == (1.0, 1.0)
     assert pair["accuracy_difference"] == pytest.approx(-0.1)
 
     assert secondlook(*arguments, "--out", tmp_path / "without").code == 0
@@ -171,6 +171,20 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
 )
 def test_mcnemar_by_hand(only_first: int, only_second: int, p: float) -> None:
     assert mcnemar(only_first, only_second) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        pytest.param([], [], id="no pair"),
+        pytest.param([0.04], [0.04], id="one pair needs no correction"),
+        pytest.param([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02], id="a smaller p never overtakes"),
+        pytest.param([0.5, 0.6, 0.7], [1.0, 1.0, 1.0], id="one at most"),
+        pytest.param([0.02, 0.02], [0.04, 0.04], id="ties"),
+    ],
+)
+def test_holm_by_hand(p: list[float], adjusted: list[float]) -> None:
+    assert holm(p) == pytest.approx(adjusted)
 
 
 def test_published_figures_have_a_task_a_source_and_no_more_certainty_than_there_is() -> None:

@@ -527,6 +527,14 @@ def test_labels_that_look_wrong_are_found() -> None:
     assert (colours["probability"] >= colours["label_probability"]).all()
 
 
+def test_doubts_keep_the_digits_that_rank_them(secondlook: Command, index: Path, tiny: Path, tmp_path: Path) -> None:
+    told = json.dumps({"source": {"model": str(tiny)}, "accept": "all"})
+    done = secondlook("retrieve", "complete", index, "--out", tmp_path, "--options", told)
+    assert done.code == 0, done.err
+    found = pd.read_csv(tmp_path / "doubts.csv", dtype=str)["probability"]
+    assert max(len(text.lstrip("0.")) for text in found) > 6, "the report ranks slots against each other by them"
+
+
 def test_nothing_to_complete() -> None:
     model: Any = Spelling()
     with pytest.raises(DataError, match="no vehicle row"):

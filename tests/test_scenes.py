@@ -319,6 +319,13 @@ def test_ids_with_blanks_and_other_unicode_forms_meet_the_index(tmp_path: Path) 
         pytest.param("points.json", "[1, 2]", "no JSON object of images", id="a list"),
         pytest.param("points.csv", "image_id,x,y\na,0,0\n", "image_id, point_id, x, y", id="a column is missing"),
         pytest.param("points.csv", "image_id,point_id,x,y\na,1,here,0\n", "image_id, point_id, x, y", id="no number"),
+        pytest.param(
+            "points.csv", "image_id,point_id,x,y\n\na,1,0,0\na,2,0,o\n", ".csv:4: its `y` is `o`", id="its line"
+        ),
+        pytest.param("points.csv", "image_id,point_id,x,y\na,,0,0\n", ".csv:2: needs its `point_id`", id="no point"),
+        pytest.param(
+            "points.csv", 'image_id,point_id,x,y\n"a,1,0,0\n', ".csv:2: the quote that opens", id="open quote"
+        ),
         pytest.param("nothing.json", None, "cannot be read", id="no file"),
     ],
 )
@@ -507,7 +514,12 @@ def test_consensus_reads_the_votes(indexed: Path, secondlook: Command) -> None:
 
 def test_a_truth_that_is_none(indexed: Path, tmp_path: Path, secondlook: Command) -> None:
     images, truth = indexed / "index/images.parquet", tmp_path / "truth.csv"
-    for content, said in (("image_id,label\na,cupola\n", "`cupola` is no concept"), ("id\n1\n", "no CSV of image_id")):
+    for content, said in (
+        ("image_id,label\na,cupola\n", "truth.csv:2: `cupola` is no concept"),
+        ("id\n1\n", "no CSV of image_id"),
+        ("image_id,label\na,tower\na,nave\n", "truth.csv:3: `a` stands above as `tower`"),
+        ('image_id,label\na,"tower\n', "truth.csv:2: the quote that opens here"),
+    ):
         truth.write_text(content)
         complaint = run(
             secondlook, "text", images, "--truth", truth, *VOCABULARY_ARGUMENT, "--out", tmp_path / "x", code=1

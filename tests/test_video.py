@@ -36,7 +36,9 @@ from secondlook.video_options import (
     MotionOptions,
     RoundOptions,
     TrackOptions,
+    VideoOptions,
 )
+from secondlook.video_run import VideoRun
 
 PUBLISHED = GroupOptions()
 NETWORK = {
@@ -158,6 +160,49 @@ FAR = thing(60, 40, 76, 56, name="far")
 )
 def test_merging(large: list[Found], small: list[Found], expected: list[str]) -> None:
     assert [one.round for one in merge(large, small, MergeOptions())] == expected
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+def scored(score: float, *, right: bool) -> Found:
+    return thing(10, 10, 40, 40, score) if right else thing(45, 20, 75, 50, score)
+
+
+@pytest.mark.parametrize(
+    ("found", "ap", "boxes"),
+    [
+        pytest.param([], 0.0, 0, id="nothing found is a figure, not a blank"),
+        pytest.param([scored(0.9, right=True), scored(0.1, right=False)], 1.0, 1, id="a false box that is unsure"),
+        pytest.param([scored(0.9, right=True), scored(0.0, right=False)], 1.0, 1, id="a score of nought is a score"),
+        pytest.param([scored(0.9, right=False), scored(0.2, right=True)], 0.5, 1, id="AP counts the unsure too"),
+        pytest.param(
+            [scored(0.9000001, right=False), scored(0.9000004, right=True)], 1.0, 2, id="seven digits tell boxes apart"
+        ),
+    ],
+)
+def test_average_precision_of_scored_boxes(
+    secondlook: Command, tmp_path: Path, found: list[Found], ap: float, boxes: int
+) -> None:
+    frames = [Frame(0, "0.jpg", 80, 60)]
+    records.write(tmp_path / "truth/clip.json", [ClipLabels("clip", frames, [[thing(10, 10, 40, 40)]])], {})
+    records.write(tmp_path / "final.json", [ClipLabels("clip", frames, [found])], {})
+    given = ("--truth", tmp_path / "truth", "--round", f"final={tmp_path / 'final.json'}", "--out", tmp_path / "out")
+    done = secondlook("video", "evaluate", *given)
+    assert done.code == 0, done.err
+    table = pd.read_csv(tmp_path / "out/ap.csv").set_index("of")
+    assert table[["AP", "AP50"]].to_numpy().ravel() == pytest.approx([ap] * 4, abs=5e-3)
+    assert np.isnan(table.loc["box", "AP_large"]), "there is no large object"
+    summary = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
+    assert (summary["ap"]["mask"]["AP"], summary["boxes"]) == (pytest.approx(ap, abs=5e-3), boxes)
+    handed = secondlook("video", "boxes", tmp_path / "final.json", "--out", tmp_path / "boxes.json")
+    assert handed.code == 0, handed.err
+    assert len(json.loads((tmp_path / "boxes.json").read_text(encoding="utf-8"))["annotations"]) == boxes
+
+
+def test_the_last_detector_leaves_boxes_far_below_its_own_score() -> None:
+    run = VideoRun(VideoOptions(), "results")
+    assert [run.score(name) for name in ("mobile", "large", "small", "final")] == [0.5, 0.5, 0.5, 0.05]
 
 
 # --- samples ------------------------------------------------------------------------------------------------------

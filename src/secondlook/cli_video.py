@@ -113,7 +113,9 @@ def predict(
     out: OutFile,
     weights: Annotated[Path, typer.Option(help="Folder that the step `train` wrote.")],
     name: Annotated[str, typer.Option(help="Name of the round; its boxes bear it.")] = "final",
-    score: Annotated[float, typer.Option(min=0, max=1, help="Boxes of a higher score are kept.")] = 0.5,
+    score: Annotated[
+        float, typer.Option(min=0, max=1, help="Boxes of a higher score are kept; take 0.05 to judge them by AP.")
+    ] = 0.5,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
@@ -148,6 +150,7 @@ def merge(
 def boxes(
     labels: Annotated[list[Path], typer.Argument(help="What the last detector found, of all clips.")],
     out: OutFile,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Boxes of a higher score are handed over.")] = 0.5,
     options: Options = None,
 ) -> None:
     """Give the boxes of clips their tracks and write one COCO file, which `ingest` reads."""
@@ -155,7 +158,7 @@ def boxes(
     from secondlook.video import steps
     from secondlook.video_options import TrackOptions
 
-    steps.write_boxes(labels, out, parse_options(TrackOptions, options))
+    steps.write_boxes(labels, out, parse_options(TrackOptions, options), score=score)
 
 
 @app.command()
@@ -168,8 +171,12 @@ def evaluate(
     category: Annotated[
         list[str] | None, typer.Option(help="Class of the truth that counts; all when left out.")
     ] = None,
+    score: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Boxes of the last round of a higher score count in recall and precision."),
+    ] = 0.5,
 ) -> None:
-    """Compare the labels of each round with the truth, and print recall."""
+    """Compare the labels of each round with the truth, and print recall; AP is that of all boxes of the last round."""
     from secondlook.video import steps
 
     found: dict[str, list[Path]] = {}
@@ -178,4 +185,4 @@ def evaluate(
         if not sign or not name or not path:
             raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
         found.setdefault(name, []).append(Path(path))
-    typer.echo(steps.evaluate_rounds(found, truth, out, category or None))
+    typer.echo(steps.evaluate_rounds(found, truth, out, category or None, score=score))

@@ -1,5 +1,6 @@
 """Text from files and folders whose bytes need not be UTF-8."""
 
+import unicodedata
 from typing import Any
 
 
@@ -22,3 +23,8 @@ def legible_inside(value: Any) -> Any:
 def is_legible(text: str) -> bool:
     """Tell whether `text` can be written as UTF-8."""
     return text == legible(text)
+
+
+def tidied(text: str) -> str:
+    """Return `text` as one writes it to mean the same: Unicode NFC, without white space at its ends."""
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()

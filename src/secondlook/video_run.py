@@ -9,7 +9,7 @@ from secondlook.video_options import Training, VideoOptions
 VIDEO = "video"
 FROM = {"mobile": "moving", "large": "mobile", "small": "mobile", "final": "merged"}  # whose labels a round learns from
 LABELS = ("moving", "mobile", "merged", "final")  # L0, L1, L2 and the product
-PREDICTED_FROM = 0.5  # scores kept of the detectors that are merged: thresholds then change without a GPU
+KEPT_FROM = {"large": 0.5, "small": 0.5, "final": 0.05}  # scores in files; thresholds then change without a GPU
 TABLES = ("rounds.csv", "ap.csv", "video.html", "summary.json")
 
 
@@ -52,10 +52,9 @@ class VideoRun:
         return [self.resources(name) for name in FROM]
 
     def score(self, name: str) -> float:
-        """Return the score from which what a detector sees is kept."""
-        merged = name in {"large", "small"}
+        """Return the score from which what a detector sees is kept; AP needs that of the last one far below its own."""
         score: float = getattr(self.options.rounds, name).score
-        return min(PREDICTED_FROM, score) if merged else score
+        return min(KEPT_FROM.get(name, score), score)
 
     def sources(self) -> set[str]:
         """Return where motion and depth come from."""

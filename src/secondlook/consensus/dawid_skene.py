@@ -44,7 +44,8 @@ def dawid_skene(
     indicator = _indicator(votes)
     weight = exponents(votes, family_exponent)
     answered = votes.per_object() > 0
-    pseudo = smoothing + np.finfo(float).tiny + right_once * np.eye(votes.classes)
+    counts = smoothing + np.finfo(float).tiny + right_once * np.eye(votes.classes)
+    pseudo = np.broadcast_to(counts, (len(votes.labelers), *counts.shape))  # nobody answered: there is no class
     posterior = majority(votes)
     for _ in range(ITERATIONS):
         prior, confusion = _m_step(indicator, posterior, answered, pseudo)
@@ -65,10 +66,8 @@ def _indicator(votes: Votes) -> sparse.csr_array:
 def _m_step(
     indicator: sparse.csr_array, posterior: Posterior, answered: NDArray[np.bool_], pseudo: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    classes = len(pseudo)
     prior = posterior.sum(axis=0, where=answered[:, None]) + np.finfo(float).tiny
-    labelers = indicator.shape[1] // max(1, classes)
-    weight = (indicator.T @ posterior).reshape(labelers, classes, classes)
+    weight = (indicator.T @ posterior).reshape(pseudo.shape)
     confusion = weight.transpose(0, 2, 1) + pseudo  # (labelers, truth, answer)
     return prior / prior.sum(), confusion / confusion.sum(axis=2, keepdims=True)
 

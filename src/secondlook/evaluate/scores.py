@@ -1,6 +1,10 @@
-"""Accuracy, macro-F1 and the figures of each class, from confusion counts."""
+"""Accuracy, macro-F1, balanced accuracy and the figures of each class, from confusion counts.
 
-from collections.abc import Sequence
+The two means are over the classes that occur in the truth of the whole data, in every resample too: a class of which a
+resample holds nothing keeps its figure of the whole data there, or the mean would be one of other classes.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +14,7 @@ from scipy import sparse
 
 from secondlook.evaluate.intervals import Draws, Estimate, Estimates, Floats, Statistic, ratio
 
-OVERALL = ("accuracy", "selective_accuracy", "macro_f1")
+OVERALL = ("accuracy", "selective_accuracy", "macro_f1", "balanced_accuracy")
 BY_CLASS = ("recall", "precision", "f1")
 
 
@@ -32,6 +36,7 @@ class Scores:
     accuracy: Estimate
     selective_accuracy: Estimate
     macro_f1: Estimate
+    balanced_accuracy: Estimate
     recall: Estimates  # (classes,) each
     precision: Estimates
     f1: Estimates
@@ -50,28 +55,26 @@ class Difference:
 def score_all(judges: Sequence[Answers], classes: int, draws: Draws) -> list[Scores]:
     """Score several judges in one pass over the draws."""
     sums = [_confusions(said, classes, draws.pictures) for said in judges]
-    found = draws.estimates(
-        [Statistic(one, lambda cells: _figures(cells, classes), _support(one, classes)) for one in sums]
-    )
+    found = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
     return [_scores(said, one, figures, classes) for said, one, figures in zip(judges, sums, found, strict=True)]
 
 
 def compare_all(pairs: Sequence[tuple[Answers, Answers]], classes: int, draws: Draws) -> list[Difference]:
     """Compare pairs of judges, each on the same objects, in one pass over the draws."""
-    cells = classes * (classes + 1)
-
-    def difference(sums: Floats) -> Floats:
-        first, second = (_figures(half, classes)[..., [0, 2]] for half in (sums[..., :cells], sums[..., cells:]))
-        return first - second
-
-    statistics = [
-        Statistic(
-            sparse.hstack([_confusions(said, classes, draws.pictures) for said in pair], format="csr"), difference
-        )
-        for pair in pairs
-    ]
-    found = draws.estimates(statistics)
+    found = draws.estimates([_difference(pair, classes, draws.pictures) for pair in pairs])
     return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, found, strict=True)]
+
+
+def _difference(pair: tuple[Answers, Answers], classes: int, pictures: int) -> Statistic:
+    """Return accuracy and macro-F1 of the first judge minus those of the second."""
+    sums = [_confusions(said, classes, pictures) for said in pair]
+    first, second = (_figures_of(one, classes) for one in sums)
+
+    def difference(cells: Floats) -> Floats:
+        one, other = np.split(cells, 2, axis=-1)
+        return (first(one) - second(other))[..., [0, 2]]
+
+    return Statistic(sparse.hstack(sums, format="csr"), difference)
 
 
 def _confusions(said: Answers, classes: int, pictures: int) -> Any:
@@ -92,14 +95,29 @@ def _support(sums: Any, classes: int) -> NDArray[np.int64]:
     )
     everybody, anybody = len(np.unique(per_class.row)), len(np.unique(per_class.row[said]))
     by_truth, by_answer = (np.bincount(found, minlength=classes) for found in (true, answered))
-    return np.concatenate([[everybody, anybody, everybody], by_truth, by_answer, by_truth]).astype(np.int64)
+    overall = [everybody, anybody, everybody, everybody]
+    return np.concatenate([overall, by_truth, by_answer, by_truth]).astype(np.int64)
 
 
-def _figures(cells: Floats, classes: int) -> Floats:
-    """Return the figures of OVERALL, then those of BY_CLASS class by class, (..., 3 + 3 classes)."""
-    confusion = cells.reshape(*cells.shape[:-1], classes, classes + 1)
-    overall = np.stack([accuracy(confusion), selective_accuracy(confusion), macro_f1(confusion)], axis=-1)
-    return np.concatenate([overall, recall(confusion), precision(confusion), class_f1(confusion)], axis=-1)
+def _figures_of(sums: Any, classes: int) -> Callable[[Floats], Floats]:
+    """Return what gives the figures of OVERALL, then those of BY_CLASS class by class, (..., 4 + 3 classes).
+
+    `sums` are the confusion counts of all images; it takes those of any of them, (..., classes x (classes + 1)).
+    """
+    whole = _whole(sums, classes)
+
+    def figures(cells: Floats) -> Floats:
+        confusion = cells.reshape(*cells.shape[:-1], classes, classes + 1)
+        means = [macro(figure, confusion, whole) for figure in (class_f1, recall)]
+        overall = np.stack([accuracy(confusion), selective_accuracy(confusion), *means], axis=-1)
+        return np.concatenate([overall, recall(confusion), precision(confusion), class_f1(confusion)], axis=-1)
+
+    return figures
+
+
+def _whole(sums: Any, classes: int) -> NDArray[np.int64]:
+    """Return the confusion counts of all images together, (classes, classes + 1)."""
+    return np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1)
 
 
 def _scores(said: Answers, sums: Any, found: Estimates, classes: int) -> Scores:
@@ -111,10 +129,11 @@ def _scores(said: Answers, sums: Any, found: Estimates, classes: int) -> Scores:
         accuracy=found[0],
         selective_accuracy=found[1],
         macro_f1=found[2],
+        balanced_accuracy=found[3],
         recall=parts[0],
         precision=parts[1],
         f1=parts[2],
-        confusion=np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1),
+        confusion=_whole(sums, classes),
     )
 
 
@@ -128,14 +147,20 @@ def selective_accuracy(confusion: NDArray[Any]) -> Floats:
     return ratio(_right(confusion).sum(axis=-1), confusion[..., :-1].sum(axis=(-2, -1)))
 
 
-def macro_f1(confusion: NDArray[Any]) -> Floats:
-    """Return the mean of 2 TP / (2 TP + FP + FN) over the classes that occur in the truth of each matrix."""
-    present = confusion.sum(axis=-1) > 0
-    return ratio(np.where(present, np.nan_to_num(class_f1(confusion)), 0).sum(axis=-1), present.sum(axis=-1))
+def macro(figure: Callable[[NDArray[Any]], Floats], confusion: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    """Return the mean of a figure over the classes in the truth of `whole`, nan for a matrix without any object.
+
+    Where a matrix (..., classes, classes + 1) has no figure of a class, that of `whole` stands in.
+    """
+    present = whole.sum(axis=-1) > 0
+    found = figure(confusion)
+    filled = np.where(np.isnan(found), figure(whole), found)[..., present]
+    objects = confusion.sum(axis=(-2, -1))
+    return ratio(np.where(objects > 0, filled.sum(axis=-1), 0), np.where(objects > 0, present.sum(), 0))
 
 
 def class_f1(confusion: NDArray[Any]) -> Floats:
-    """Return F1 per class, nan for a class neither true nor answered."""
+    """Return F1 per class, 2 TP / (2 TP + FP + FN), nan for a class neither true nor answered."""
     return ratio(2 * _right(confusion), confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2))
 
 

@@ -26,7 +26,7 @@ _ABOUT = ["labeler", "family", "kind", "view"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")
 _ENDS = ("", "_low", "_high")
 SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _SOUND for end in _ENDS)]
-PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p",
+PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p", "holm_p",
          *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
 PER_CLASS = [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)]
 CONFUSION = [*_ABOUT, "truth", "answer", "count"]
@@ -166,15 +166,21 @@ def _pairs(
     pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
     said = [(answers[one.name], answers[other.name]) for one, other in pairs]
     differences = compare_all(said, len(taxonomy.classes), draws) if pairs else []
-    for (one, other), (first, second), found in zip(pairs, said, differences, strict=True):
-        right, other_right = first.answer == first.truth, second.answer == second.truth
-        only, only_other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
+    alone = [_right_alone(*pair) for pair in said]
+    p = [mcnemar(*counts) for counts in alone]
+    for (one, other), counts, own_p, holm_p, found in zip(pairs, alone, p, holm(p), differences, strict=True):
         yield {
             **{"a": one.name, "b": other.name, "family_a": one.family, "family_b": other.family, "n": found.n},
-            **{"only_a_right": only, "only_b_right": only_other, "mcnemar_p": mcnemar(only, only_other)},
+            **{"only_a_right": counts[0], "only_b_right": counts[1], "mcnemar_p": own_p, "holm_p": holm_p},
             **figure("accuracy_difference", found.accuracy),
             **figure("macro_f1_difference", found.macro_f1),
         }
+
+
+def _right_alone(first: Answers, second: Answers) -> tuple[int, int]:
+    """Return how many objects only the first, and only the second of two labelers is right about."""
+    right, other_right = first.answer == first.truth, second.answer == second.truth
+    return int((right & ~other_right).sum()), int((other_right & ~right).sum())
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -184,6 +190,17 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values adjusted for being several, by Holm's step-down method (Scand. J. Statistics 6, 1979).
+
+    Of m values the k-th smallest becomes the largest of (m - j + 1) p_j, j up to k, and 1 at most.
+    """
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.arange(len(p), 0, -1) * np.asarray(p)[order])
+    return [float(value) for value in np.minimum(adjusted, 1)]
 
 
 def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:

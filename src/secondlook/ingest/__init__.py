@@ -14,6 +14,7 @@ from secondlook.ingest.sink import Refusals, Rows
 from secondlook.records import RefusedError
 from secondlook.task import Dataset, Selection, Task
 from secondlook.taxonomy import Taxonomy
+from secondlook.text import tidied
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Calla
     truth = read_truth(Path(task.dataset.truth), result.taxonomy) if task.dataset.truth is not None else {}
 
     def keep(row: Row) -> None:
-        row["truth"] = truth.get(row["source_id"])
+        row["truth"] = truth.get(tidied(row["source_id"]))
         if task.rehearsal is not None and row["given"] is not None:
             row["truth"] = row["given"]
             row["given"] = rehearse(row["given"], row["instance_id"], result.taxonomy, task.rehearsal)

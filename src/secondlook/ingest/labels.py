@@ -1,10 +1,10 @@
 """From raw wordings to classes: selection, aliases, hidden truth and rehearsed errors."""
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from secondlook import csvfile
 from secondlook.errors import DataError
 from secondlook.ingest.source import SourceObject
 from secondlook.records import RefusedError, content_fraction
@@ -74,19 +74,14 @@ def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
 
 
 def read_truth(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
-    """Read a CSV with the columns source_id and label: the truth that labelers never see."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read ({error}).") from error
+    """Read a CSV with the columns source_id and label, by tidied ids: the truth that labelers never see."""
     truth: dict[str, str] = {}
-    for line, row in rows:
-        name = taxonomy.resolve(row.get("label") or "")
-        if name is None or not row.get("source_id"):
+    for line, row in csvfile.rows(path, csvfile.Columns((), optional=("source_id", "label"))):
+        name, source_id = taxonomy.resolve(row["label"]), row["source_id"]
+        if name is None or not source_id:
             raise DataError(f"{path}:{line}: needs a `source_id` and a `label` that is a class of the task.")
-        truth[row["source_id"]] = name
+        if truth.setdefault(source_id, name) != name:
+            raise DataError(f"{path}:{line}: `{source_id}` stands above as `{truth[source_id]}`; keep one of them.")
     return truth
 
 

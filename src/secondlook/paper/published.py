@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from secondlook import csvfile
 from secondlook.errors import DataError
 
 COLUMNS = ["task", "model", "view", "metric", "value", "source", "certainty"]
@@ -16,23 +18,19 @@ def load_published(path: Path | None) -> pd.DataFrame:
     """
     if path is None:
         return pd.DataFrame(columns=COLUMNS)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}).") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise DataError(f"{path}: has no column `{missing[0]}`; it needs {', '.join(COLUMNS)}.")
+    found = list(csvfile.rows(path, csvfile.Columns(COLUMNS)))
+    lines = [line for line, _ in found]
+    table = pd.DataFrame([row for _, row in found], columns=COLUMNS)
     value = pd.to_numeric(table["value"], errors="coerce")
-    bad = table.index[~value.between(0, 1) | (table["source"] == "") | (table["metric"] != "accuracy")]
+    bad = np.flatnonzero(~value.between(0, 1) | (table["source"] == "") | (table["metric"] != "accuracy"))
     if len(bad):
         raise DataError(
-            f"{path}:{bad[0] + 2}: needs a `metric` that is `accuracy`, a `value` between 0 and 1, and a `source`."
+            f"{path}:{lines[bad[0]]}: needs a `metric` that is `accuracy`, a `value` between 0 and 1, and a `source`."
         )
-    twice = table.index[table.duplicated(["task", "model", "view"])]
+    twice = np.flatnonzero(table.duplicated(["task", "model", "view"]))
     if len(twice):
-        raise DataError(f"{path}:{twice[0] + 2}: this task, model and view stand above already; keep one figure.")
-    return table.assign(value=value)[COLUMNS]
+        raise DataError(f"{path}:{lines[twice[0]]}: this task, model and view stand above already; keep one figure.")
+    return table.assign(value=value)
 
 
 def with_published(scoring: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

@@ -116,9 +116,9 @@ def pairs_table(found: Found) -> Table:
             ends = [f"accuracy_difference{end}" for end in ("", "_low", "_high")]
             value, low, high = (_points(row[name]) for name in ends)
             counts = [str(row[name]) for name in ("n", "only_a_right", "only_b_right")]
-            p = "" if pd.isna(row["mcnemar_p"]) else f"{row['mcnemar_p']:.2g}"
-            rows.append([str(task), row["a"], row["b"], *counts, p, f"{value} ({low} to {high})" if value else ""])
-    headings = ["task", "a", "b", "n", "only a right", "only b right", "McNemar p", "a minus b, points"]
+            p = ["" if pd.isna(row[name]) else f"{row[name]:.2g}" for name in ("mcnemar_p", "holm_p")]
+            rows.append([str(task), row["a"], row["b"], *counts, *p, f"{value} ({low} to {high})" if value else ""])
+    headings = ["task", "a", "b", "n", "only a right", "only b right", "McNemar p", "after Holm", "a minus b, points"]
     return Table(tabular.to_csv(found.pairs), headings, rows, 3)
 
 

@@ -42,7 +42,7 @@ def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, 
     with files.atomic_path(out / "completed.parquet") as path:
         found.rows.to_parquet(path, index=False)
     files.write_text(out / "accuracy.csv", tabular.to_csv(found.accuracy))
-    files.write_text(out / "doubts.csv", tabular.to_csv(found.doubts))
+    files.write_text(out / "doubts.csv", found.doubts.to_csv(index=False))  # every digit: they are ranked by them
     changed = int((found.rows["known"] != found.rows["completed"]).sum())
     progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels say more now, {len(found.doubts)} look wrong")
     return str(found.accuracy.to_string(index=False, float_format="%.3f"))

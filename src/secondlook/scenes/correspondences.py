@@ -3,7 +3,7 @@
 x and y are fractions of width and height, from the left upper corner of the image.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import files, jsonfile
+from secondlook import csvfile, files, jsonfile
 from secondlook.checkpoints import missing_package
 from secondlook.errors import DataError, UsageError
 from secondlook.records import RefusedError
@@ -25,6 +25,7 @@ from secondlook.scenes.tree import file_name
 STREAMED_FROM = 2**28  # bytes; smaller JSON files are read at once, and need no streaming library
 _ROWS_AT_ONCE = 200_000
 _IMAGES_AT_ONCE = 1024
+_OF_CSV = csvfile.Columns(("image_id", "point_id", "x", "y"), filled=("image_id", "point_id"))
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,31 @@ def read_csv(path: Path) -> Iterator[Seen | RefusedError]:
 
     The rows of an image need not stand together.
     """
-    text = {"image_id": str, "point_id": str}
+    table = csvfile.coded(path, _OF_CSV)
+    image, point = table["image_id"], table["point_id"]
+    xy = np.stack([_numbers(path, table, name) for name in ("x", "y")], axis=1)
+    order = np.argsort(image.code, kind="stable")
+    ends = np.cumsum(np.bincount(image.code, minlength=len(image.texts)))
+    for image_id, rows in zip(image.texts, np.split(order, ends)[:-1], strict=True):
+        yield Seen(_plain_id(image_id), [point.texts[code] for code in point.code[rows]], xy[rows])
+
+
+def _numbers(path: Path, table: Mapping[str, csvfile.Coded], name: str) -> NDArray[np.float64]:
+    """Return a column as numbers (rows,), NaN where a cell is empty."""
+    found = [_number(text) for text in table[name].texts]
+    if None in found:
+        line, text = next((line, row[name]) for line, row in csvfile.rows(path, _OF_CSV) if _number(row[name]) is None)
+        raise DataError(
+            f"{path}:{line}: its `{name}` is `{text}`, no number; it must be a CSV of {', '.join(_OF_CSV.needed)}."
+        )
+    return np.array(found, dtype=np.float64)[table[name].code]
+
+
+def _number(text: str) -> float | None:
     try:
-        rows = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"x": [""], "y": [""]})
-        rows = rows.astype({"x": float, "y": float})
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: is no CSV of image_id, point_id, x, y ({error}).") from error
-    if not set(text) <= set(rows.columns):
-        raise DataError(f"{path}: must have the columns image_id, point_id, x, y.")
-    for image_id, part in rows.groupby("image_id", sort=False):
-        yield Seen(_plain_id(str(image_id)), part["point_id"].tolist(), part[["x", "y"]].to_numpy())
+        return float(text or "nan")
+    except ValueError:
+        return None
 
 
 def read_colmap(folder: Path) -> Iterator[Seen | RefusedError]:

@@ -1,8 +1,4 @@
-"""How good masks and scores are against what is true: IoU per class, AP per class, and their means with n.
-
-The published script took means over the 20 classes of Pascal VOC (21 with background) of a network of ten; those
-figures stand beside the right ones as `published`.
-"""
+"""How good masks and scores are against what is true: IoU per class, AP per class, and their means with n."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +13,6 @@ from secondlook import ahead
 from secondlook.errors import DataError
 
 IGNORED = 255
-PUBLISHED_CLASSES = 20
 BACKGROUND = "background"
 
 
@@ -74,19 +69,12 @@ def mask_table(counts: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
 
 
 def mask_means(table: pd.DataFrame) -> dict[str, float]:
-    """Return means of IoU over classes with true pixels, without and with background, and how many those are.
-
-    `published` are the sums over 20, and over 21 with background, whatever the classes are.
-    """
+    """Return means of IoU over classes with true pixels, without and with background, and how many those are."""
     found: dict[str, float] = {}
-    for name, part, published in (
-        ("", table.iloc[1:], PUBLISHED_CLASSES),
-        ("_with_background", table, PUBLISHED_CLASSES + 1),
-    ):
+    for name, part in (("", table.iloc[1:]), ("_with_background", table)):
         known = part["iou"].dropna()
         found[f"mean_iou{name}"] = float(known.mean()) if len(known) else float("nan")
         found[f"classes{name}"] = len(known)
-        found[f"mean_iou{name}_published"] = float(known.sum() / published)
     return found
 
 

@@ -78,8 +78,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
     if "masks" in summary:
         masks = summary["masks"]
         mean = "-" if masks["mean_iou"] is None else f"{masks['mean_iou']:.3f}"
-        about = f"{masks['pictures']} pictures and {masks['classes']:.0f} classes"
-        lines.append(f"masks: mean IoU {mean} over {about}; as published, over 20: {masks['mean_iou_published']:.3f}")
+        lines.append(f"masks: mean IoU {mean} over {masks['pictures']} pictures and {masks['classes']:.0f} classes")
     for split, one in summary.get("cosines", {}).items():
         if one["matched"] is not None:
             lines.append(f"{split}: cosine of matched points {one['matched']:.3f}, of others {one['random']:.3f}")

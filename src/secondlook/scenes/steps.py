@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, progress, records, tabular
+from secondlook import csvfile, files, progress, records, tabular
 from secondlook.errors import DataError, UsageError
 from secondlook.records import RefusedError
 from secondlook.scenes import correspondences, drawn, miner, splits, tables, text, tree
@@ -108,13 +108,13 @@ def label_by_text(images: Path, out: Path, vocabulary: Vocabulary, options: Text
 
 def read_truth(path: Path, vocabulary: Vocabulary) -> dict[str, str]:
     """Read what is true of images, a CSV of image_id, label; raises DataError for another file or class."""
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        found = dict(zip(rows["image_id"], rows["label"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: is no CSV of image_id, label ({error}).") from error
-    if unknown := sorted(set(found.values()) - set(vocabulary.concepts)):
-        raise DataError(f"{path}: `{unknown[0]}` is no concept of the vocabulary.")
+    found: dict[str, str] = {}
+    for line, row in csvfile.rows(path, csvfile.Columns(("image_id", "label"), filled=("image_id", "label"))):
+        image_id, label = row["image_id"], row["label"]
+        if label not in vocabulary.concepts:
+            raise DataError(f"{path}:{line}: `{label}` is no concept of the vocabulary.")
+        if found.setdefault(image_id, label) != label:
+            raise DataError(f"{path}:{line}: `{image_id}` stands above as `{found[image_id]}`; keep one of them.")
     return found
 
 

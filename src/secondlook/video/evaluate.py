@@ -62,10 +62,10 @@ def average_precision(clips: Sequence[ClipLabels], truth: Sequence[ClipLabels]) 
         {"id": number, "width": known[key][0].width, "height": known[key][0].height} for key, number in ids.items()
     ]
     true = [_row(ids[key], known[key][0], one) for key in ids for one in known[key][1]]
-    said = [_row(ids[key], found[key][0], one) for key in ids for one in found[key][1]]
+    said = [_said(ids[key], found[key][0], one) for key in ids for one in found[key][1]]
     rows = []
     for kind in ("bbox", "segm"):
-        values = _evaluated(images, true, said, kind) if said and true else np.full(12, np.nan)
+        values = _evaluated(images, true, said, kind) if true else np.full(12, np.nan)
         rows.append({"of": {"bbox": "box", "segm": "mask"}[kind], **dict(zip((*STATS, *RECALLS), values, strict=True))})
     return pd.DataFrame(rows)
 
@@ -108,21 +108,27 @@ def _hits(frame: Frame, objects: Sequence[Found], true: Sequence[Found]) -> set[
 def _row(image: int, frame: Frame, one: Found) -> dict[str, Any]:
     mask = mask_at(one, frame.width, frame.height)
     about = {"image_id": image, "category_id": 1, "bbox": list(one.box_xywh), "iscrowd": 0}
-    return {
-        **about,
-        "segmentation": encode(mask.astype(np.bool_)),
-        "area": float(mask.sum()),
-        "score": one.score or 1.0,
-    }
+    return {**about, "segmentation": encode(mask.astype(np.bool_)), "area": float(mask.sum())}
+
+
+def _said(image: int, frame: Frame, one: Found) -> dict[str, Any]:
+    """Return what was found as pycocotools' `loadRes` does, whose area is that of the box."""
+    _, _, width, height = one.box_xywh
+    return {**_row(image, frame, one), "area": width * height, "score": one.certainty}
+
+
+def _coco(images: list[Any], rows: Sequence[Mapping[str, Any]]) -> COCO:
+    """Return rows as pycocotools holds them; unlike its `loadRes` this may be none at all."""
+    found = COCO()
+    found.dataset = {"images": images, "categories": [{"id": 1, "name": "object"}]}
+    found.dataset["annotations"] = [{**row, "id": number} for number, row in enumerate(rows, start=1)]
+    found.createIndex()
+    return found
 
 
 def _evaluated(images: list[Any], true: list[Any], said: list[Any], kind: str) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        known = COCO()
-        known.dataset = {"images": images, "categories": [{"id": 1, "name": "object"}]}
-        known.dataset["annotations"] = [{**row, "id": number} for number, row in enumerate(true, start=1)]
-        known.createIndex()
-        evaluation = COCOeval(known, known.loadRes(said), kind)
+        evaluation = COCOeval(_coco(images, true), _coco(images, said), kind)
         evaluation.params.useCats = 0
         evaluation.evaluate()
         evaluation.accumulate()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ class Found:
     about: Mapping[str, str] = field(default_factory=dict)
     category: str = "object"
 
+    @property
+    def certainty(self) -> float:
+        """The score; 1 for an object without one, of which nobody doubts that it is there."""
+        return 1.0 if self.score is None else self.score
+
 
 @dataclass(frozen=True)
 class ClipLabels:
@@ -53,6 +58,10 @@ class ClipLabels:
     clip: str
     frames: Sequence[Frame]
     found: Sequence[Sequence[Found]]
+
+    def above(self, score: float) -> "ClipLabels":
+        """Return the same frames with the objects of a higher score, and those without one."""
+        return replace(self, found=[[one for one in row if one.certainty > score] for row in self.found])
 
 
 def encode(mask: Mask) -> Rle:
@@ -103,11 +112,11 @@ def _annotation(image: int, clip: str, ids: Mapping[str, int], one: Found) -> di
         "id": 0,
         "image_id": image,
         "category_id": ids[one.category],
-        "bbox": [round(side, 2) for side in one.box_xywh],
+        "bbox": list(one.box_xywh),
         "area": float(coco_mask.area(one.mask)),
         "segmentation": one.mask,
         "iscrowd": 0,
-        **({} if one.score is None else {"score": round(one.score, 5)}),
+        **({} if one.score is None else {"score": one.score}),
         "attributes": about,
     }
 

@@ -27,7 +27,7 @@ def merge(large: Sequence[Found], small: Sequence[Found], options: MergeOptions)
     large, big = [large[place] for place in keep_big], big[keep_big]
     small, little = [small[place] for place in keep_little], little[keep_little]
     pairs = matched(iou(big, little), options.match_iou)
-    wins = {(i, j): (large[i].score or 0.0) >= (small[j].score or 0.0) for i, j in pairs}
+    wins = {(i, j): large[i].certainty >= small[j].certainty for i, j in pairs}
     from_large = [i for (i, _), won in wins.items() if won]
     from_small = [j for (_, j), won in wins.items() if not won]
     all_small = np.asarray(little.any(axis=0))

@@ -95,28 +95,32 @@ def merge_rounds(
         raise UsageError(f"{large} and {small} hold other clips; give the same part of both.")
     found = []
     for big, little in zip(*both, strict=True):
-        pairs = zip(big.found, little.found, strict=True)
-        rows = [merge.merge(_above(a, large_score), _above(b, small_score), options) for a, b in pairs]
+        pairs = zip(big.above(large_score).found, little.above(small_score).found, strict=True)
+        rows = [merge.merge(a, b, options) for a, b in pairs]
         found.append(replace(big, found=rows))
     about = {**options.model_dump(), "large_score": large_score, "small_score": small_score}
     _write(out, found, "merge", about)
 
 
-def write_boxes(sources: Sequence[Path], out: Path, options: TrackOptions) -> None:
-    """Write the objects of all clips with their tracks as one COCO file, which `ingest` reads."""
-    found = [tracks.with_tracks(one, options) for one in labels.read_all(sources)]
-    _write(out, found, "boxes", options.model_dump())
+def write_boxes(sources: Sequence[Path], out: Path, options: TrackOptions, *, score: float) -> None:
+    """Write the objects of all clips above a score, with their tracks, as one COCO file, which `ingest` reads."""
+    found = [tracks.with_tracks(one.above(score), options) for one in labels.read_all(sources)]
+    _write(out, found, "boxes", {**options.model_dump(), "score": score})
 
 
 def evaluate_rounds(
-    rounds: Mapping[str, Sequence[Path]], truth: Path, out: Path, categories: Sequence[str] | None
+    rounds: Mapping[str, Sequence[Path]], truth: Path, out: Path, categories: Sequence[str] | None, *, score: float
 ) -> str:
-    """Write `rounds.csv`, `ap.csv`, the page and the summary to folder `out`; return recall per round as text."""
+    """Write `rounds.csv`, `ap.csv`, the page and the summary to folder `out`; return recall per round as text.
+
+    Objects of the last round count in recall and precision, and are shown, above `score`; AP is that of all of them.
+    """
     known = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
     found = {name: labels.read_all(paths) for name, paths in rounds.items()}
-    by_round = evaluate.of_rounds(found, known)
     last = list(found)[-1]
     precision = evaluate.average_precision(found[last], known)
+    found[last] = [one.above(score) for one in found[last]]
+    by_round = evaluate.of_rounds(found, known)
     files.write_text(out / "rounds.csv", tabular.to_csv(by_round))
     files.write_text(out / "ap.csv", tabular.to_csv(precision))
     write_page(out / "video.html", by_round, precision, found[last])
@@ -130,10 +134,6 @@ def evaluate_rounds(
     }
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return _as_text(by_round)
-
-
-def _above(found: Sequence[labels.Found], score: float) -> list[labels.Found]:
-    return [one for one in found if (one.score or 0.0) > score]
 
 
 def _write(out: Path, found: Sequence[ClipLabels], step: str, options: Mapping[str, Any]) -> None:
