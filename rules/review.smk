@@ -1,7 +1,6 @@
 rule reviewed:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
-        decisions=asked(RUN.decisions),
     output:
         f"{RESULTS}/review/reviewed.parquet",
     log:
@@ -21,6 +20,7 @@ rule reviewed:
             for path in RUN.decisions(wildcards.task)
             for part in ("--apply", path)
         ],
+        decided=asked(RUN.decided),
     message:
         "review: bring back what people decided on {wildcards.task}"
     shell:

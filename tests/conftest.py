@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,32 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not here ({folder})")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 KiB; skips with a message where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here (it takes root)")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Write a file that takes all the room that is left on a disk."""
+    path = disk / "filler"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(512)):
+                pass
+        except OSError:
+            return path
+    raise AssertionError("this disk has no end")
 
 
 def write_picture(path: Path, *, width: int = 64, height: int = 48, seed: int = 0) -> None:

@@ -105,6 +105,18 @@ CONFIGS = [
     pytest.param("results: !folder x\n", "config.yaml:6: is not valid YAML: ", id="a tag"),
     pytest.param("results: a\x07\n", "config.yaml: is not valid YAML: ", id="a control character"),
     pytest.param("results: 2024-99-99\n", "config.yaml: is not valid YAML: month", id="a date that is none"),
+    *[
+        pytest.param(
+            config, f"config.yaml:{line}: `{key}`: Snakemake would take the braces in `{name}`", id=f"braces: {key}"
+        )
+        for config, line, key, name in [
+            ("results: 'a/{x}'\n", 6, "results", "a/{x}"),
+            ("video:\n  clips: '{ x, .* }/b'\n", 7, "video.clips", "{ x, .* }/b"),
+            ("retrieve: {data: 'a{task}'}\n", 6, "retrieve.data", "a{task}"),
+            ("scenes: {tree: '{1}'}\n", 6, "scenes.tree", "{1}"),
+            ("  far: {kind: classifier, weights: '{x}.pth', labels: l.pkl}\n", 6, "labelers.far.weights", "{x}.pth"),
+        ]
+    ],
 ]
 
 
@@ -152,6 +164,14 @@ TASKS = [
     pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
     pytest.param("- a\n- b\n", "signs.yaml: holds no keys", id="a list"),
     pytest.param("", "signs.yaml: `dataset` is missing.", id="empty"),
+    pytest.param(
+        TASK.replace("signs.json", "'{x}.json'"), "signs.yaml: `path`: Snakemake would take the braces in `{x}.json`",
+        id="braces in the name of a dataset",
+    ),
+    pytest.param(
+        TASK + "reference: {sources: [{path: 'a{x}.zip'}]}\n", "signs.yaml: `path`: Snakemake would take the braces",
+        id="braces in the name of a source",
+    ),
 ]  # fmt: skip
 
 

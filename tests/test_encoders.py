@@ -373,6 +373,14 @@ TASK = {"dataset": {"path": "annotations.json"}, "classes": {"stop": ["stop sign
 MODEL = {"kind": "transformers", "model": "facebook/dinov2-giant", "resize": "center_crop"}
 
 
+@pytest.mark.parametrize("name", ["../../stop", "a/b", ".."])
+def test_a_class_that_cannot_name_a_folder_is_not_written(secondlook: Command, tmp_path: Path, name: str) -> None:
+    path = write_embeddings(tmp_path / "reference.parquet", {"r1": [0.5, 1.0]}, {"r1": name}, [name], options=MODEL)
+    result = secondlook("embed", path, "--export-pt", tmp_path / "deep" / "features")
+    assert (result.code, f"the class `{name}` cannot name a folder" in result.err) == (1, True)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
 def test_published_features_come_back_as_they_went(secondlook: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     vectors = {f"r{row}": random.normal(size=4).astype(np.float16).tolist() for row in range(6)}

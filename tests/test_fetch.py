@@ -859,6 +859,7 @@ def test_a_patch_that_fails_leaves_the_finished_ones(secondlook: Command, site: 
         ({"annotations": "patch0.tar.gz"}, "is no COCO file"),
         ({"annotations": "absent.json"}, "absent.json: there is no such file; correct `base`"),
         ({"patches": "p{number}.tar"}, "there is no such file; correct `base`, `annotations` or `patches`"),
+        ({"patches": "p{x}{number}.tar"}, "there is no such file; correct `base`, `annotations` or `patches`"),
     ],
 )
 def test_a_wrong_objects365_entry_says_what_to_correct(

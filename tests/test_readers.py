@@ -844,6 +844,133 @@ def test_links_are_followed_and_circles_are_left(tmp_path: Path) -> None:
     assert zipped.list_files(root) == ["a/1.jpg", "b/2.jpg"]
 
 
+# --- images outside their folder -----------------------------------------------------------------------------------
+
+BOXED = {"category_id": 1, "bbox": [5, 6, 10, 12]}
+LEADING_OUT: list[Any] = [
+    pytest.param("../../outside.jpg", "bad_name", id="up and away"),
+    pytest.param("deep/../../../outside.jpg", "bad_name", id="up from a folder"),
+    pytest.param("none/../../../outside.jpg", "bad_name", id="up from a folder that is not there"),
+    pytest.param("{root}/outside.jpg", "bad_name", id="an absolute path"),
+    pytest.param("{root}/data/images-2/x.jpg", "bad_name", id="a folder whose name begins alike"),
+    pytest.param("..\\..\\outside.jpg", "bad_name", id="up on Windows"),
+    pytest.param("C:\\images\\x.jpg", "bad_name", id="a drive"),
+    pytest.param("C:/images/x.jpg", "bad_name", id="a drive with slashes"),
+    pytest.param("\\\\host\\share\\x.jpg", "bad_name", id="another machine"),
+    pytest.param("link.jpg", "bad_name", id="a link that leaves the folder"),
+    pytest.param("links/outside.jpg", "bad_name", id="a folder that is such a link"),
+    pytest.param("packed.zip/x.jpg", "bad_name", id="a zip that is such a link"),
+    pytest.param("none/../none.jpg", "missing_image", id="no file, inside"),
+    pytest.param("deep\\x.jpg", "missing_image", id="back slashes, inside"),
+    pytest.param("deep/../x.jpg", None, id="up, but not out"),
+    pytest.param("{root}/data/images/deep/x.jpg", None, id="an absolute path that stays inside"),
+    pytest.param("inner.jpg", None, id="a link that stays inside"),
+    pytest.param("a..b.jpg", None, id="dots that are no parent"),
+    pytest.param("deep/c:d.jpg", None, id="a colon"),
+]
+
+
+def with_ways_out(root: Path) -> Path:
+    """Lay out images, some of them behind links, and return their folder, which is reached by a link itself."""
+    names = ("x.jpg", "deep/x.jpg", "a..b.jpg", "deep/c:d.jpg")
+    lay_out(root, {"outside.jpg": PICTURE, "data/images-2/x.jpg": PICTURE, "zipped/x.jpg": PICTURE})
+    packed, folder = zip_up(root / "zipped"), lay_out(root / "data/images", dict.fromkeys(names, PICTURE))
+    links = {"link.jpg": root / "outside.jpg", "links": root, "packed.zip": packed, "inner.jpg": Path("deep/x.jpg")}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    (root / "pictures").symlink_to(folder)
+    return root / "pictures"
+
+
+@pytest.mark.parametrize("check_images", [True, False])
+@pytest.mark.parametrize(("name", "reason"), LEADING_OUT)
+def test_images_outside_their_folder_are_refused(
+    secondlook: Command, tmp_path: Path, name: str, reason: str | None, *, check_images: bool
+) -> None:
+    folder = with_ways_out(tmp_path)
+    entry = {"id": 1, "file_name": name.format(root=tmp_path), "width": 64, "height": 48}
+    (tmp_path / "a.json").write_text(json.dumps(coco([entry], [{**BOXED, "id": 1, "image_id": 1}], ["stop"])))
+    dataset = {"images": str(folder), "check_images": check_images}
+
+    done = read(secondlook, tmp_path / "a.json", dataset=dataset, classes=["stop"])
+
+    if reason == "missing_image" and not check_images:
+        reason = None
+    assert done.reasons == ({} if reason is None else {"1": reason})
+    if reason == "bad_name":
+        assert "`images_outside: true`" in done.result.err
+        assert "`images_outside: true`" in done.refused[0]["detail"]
+
+
+@pytest.mark.parametrize("name", ["../../outside.jpg", "{root}/outside.jpg", "link.jpg", "links/outside.jpg"])
+def test_a_key_of_the_task_allows_images_outside(secondlook: Command, tmp_path: Path, name: str) -> None:
+    folder = with_ways_out(tmp_path)
+    entry = {"id": 1, "file_name": name.format(root=tmp_path)}
+    (tmp_path / "a.json").write_text(json.dumps(coco([entry], [{**BOXED, "id": 1, "image_id": 1}], ["stop"])))
+    dataset = {"images": str(folder), "images_outside": True}
+
+    by_task = read(secondlook, tmp_path / "a.json", dataset=dataset, classes=["stop"])
+    by_hand = read(secondlook, tmp_path / "a.json", "--images", folder, "--images-outside")
+
+    assert (list(by_task.rows), list(by_hand.rows)) == (["1"], ["1"])
+
+
+def outside_of(kind: str, root: Path) -> tuple[Path, dict[str, str]]:
+    """Lay out a dataset of two images, one of them outside; return what `ingest` reads, and where images lie."""
+    lay_out(root, {"outside.jpg": PICTURE})
+    box = {"result": [region("rectanglelabels", RECTANGLE)]}
+    addresses = ("/data/local-files/?d=x.jpg", "/data/local-files/?d=..%2Foutside.jpg")
+    tasks = [{"id": place, "data": {"image": one}, "annotations": [box]} for place, one in enumerate(addresses)]
+    frames = [{"name": name, "labels": [{"category": "car", "box2d": BOX2D}]} for name in ("x.jpg", "../outside.jpg")]
+    samples = [{**fiftyone_sample(detections(DETECTION)), "filepath": name} for name in ("x.jpg", "..\\outside.jpg")]
+    yolo = {"data.yaml": b"names: [stop]", "images/x.jpg": PICTURE}
+    files: dict[str, dict[str, Any]] = {
+        "labelstudio": {"a.json": tasks, "x.jpg": PICTURE},
+        "bdd100k": {"a.json": frames, "x.jpg": PICTURE},
+        "fiftyone": {"samples.json": {"samples": samples}, "x.jpg": PICTURE},
+        "yolo": {**yolo, "labels/x.txt": "0 0.5 0.5 0.5 0.5", "labels/link.txt": "0 0.5 0.5 0.5 0.5"},
+        "voc": {"x.xml": voc_file(voc_object()), "x.jpg": PICTURE, "link.xml": voc_file(voc_object())},
+        "folders": {"stop/x.jpg": PICTURE},
+    }
+    data = lay_out(root / "data", files[kind])
+    place = {"yolo": "images/link.jpg", "voc": "link.jpg", "folders": "stop/link.jpg"}.get(kind)
+    if place is not None:
+        (data / place).symlink_to(root / "outside.jpg")
+    return (data / "a.json" if kind in {"labelstudio", "bdd100k"} else data), {"images": str(data)}
+
+
+@pytest.mark.parametrize("kind", ["labelstudio", "bdd100k", "fiftyone", "yolo", "voc", "folders"])
+def test_no_format_reads_an_image_outside(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    path, images_of = outside_of(kind, tmp_path / kind)
+    arguments = ["--format", kind, *([] if kind == "folders" else ["--images", images_of["images"]])]
+
+    done = read(secondlook, path, *arguments)
+
+    assert done.result.code == 0, done.result.err
+    assert len(done.rows) == 1
+    assert list(done.reasons.values()) == ["bad_name"]
+
+
+def test_a_zip_member_that_leads_out_is_refused(secondlook: Command, tmp_path: Path) -> None:
+    lay_out(tmp_path, {"stop/x.png": PICTURE})
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as packed:
+        for name in ("stop/x.png", "stop/../../x.png"):
+            packed.writestr(name, (tmp_path / "stop/x.png").read_bytes())
+
+    done = read(secondlook, tmp_path / "data.zip", "--format", "folders")
+
+    assert done.reasons == {"stop/../../x.png": "bad_name"}
+    assert list(done.rows) == ["stop/x.png"]
+
+
+def test_an_export_with_names_that_lead_out_is_not_ours(secondlook: Command, tmp_path: Path) -> None:
+    """The images of an export are links, which may lead anywhere; its names never do."""
+    path, _ = outside_of("fiftyone", tmp_path / "x")
+    (path / "secondlook.json").write_text("{}")
+
+    assert list(read(secondlook, path).reasons.values()) == ["bad_name"]
+
+
 def test_threads_share_one_zip(secondlook: Command, tmp_path: Path) -> None:
     packed = zip_up(lay_out(tmp_path / "export", {f"stop/{number}.png": PICTURE for number in range(60)}))
     done = read(secondlook, packed)

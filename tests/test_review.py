@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +17,11 @@ import pandas as pd
 import pytest
 import requests
 
-from conftest import Command, Result
+from conftest import Command, Result, fill
 from make_records import Rows, read_rows, write_instances
 from make_results import Made, make_results, write_reviewed
 from secondlook import records
+from secondlook.review import server
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -177,7 +180,8 @@ def apply(secondlook: Command, folder: Path, *files: list[str] | str) -> tuple[R
     arguments: list[Any] = ["review", "--instances", dataset(folder), "--out", folder / "out" / "reviewed.parquet"]
     for number, content in enumerate(files):
         path = folder / f"decisions{number}.csv"
-        path.write_text(content if isinstance(content, str) else "\n".join([HEADER, *content, ""]), encoding="utf-8")
+        text = content if isinstance(content, str) else "\n".join([HEADER, *content, ""])
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
         arguments += ["--apply", path]
     return secondlook(*arguments), folder / "out" / "reviewed.parquet"
 
@@ -218,6 +222,23 @@ APPLIED: list[Any] = [
         id="two people",
     ),
     pytest.param([], {}, [], id="nothing decided"),
+    *[
+        pytest.param([half, line("o2", "stop")], {("o2", "human:ann"): "stop"}, ["the line is broken"], id=why)
+        for half, why in {
+            line("o1", "turn")[:25]: "cut off inside quotes",
+            line("o1", "turn")[:-27]: "cut off between two cells",
+            "o": "cut off in the first cell",
+            line("o1", "turn")[:25] + line("o3", "turn"): "the next row glued to half a row",
+            line("o1", "turn") + ",one more": "more cells than columns",
+            line("o1", "tu\udcff"): "bytes that are no UTF-8",
+        }.items()
+    ],
+    pytest.param(
+        [line("o9", "turn", path="a\n\nb.jpg"), line("o1", "turn")],
+        {("o1", "human:ann"): "turn"},
+        ["no object of this dataset"],
+        id="a line break inside quotes is no broken line",
+    ),
 ]
 
 
@@ -238,6 +259,20 @@ def test_decisions_find_their_objects_or_are_reported(
     if reasons:
         assert unmatched["file"].tolist() == ["decisions0.csv"]
         assert unmatched["line"].tolist() == ["2"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_last_line_counts_however_it_ends(secondlook: Command, tmp_path: Path, end: str) -> None:
+    result, out = apply(secondlook, tmp_path, f"\ufeff{HEADER}\r\n{line('o1', 'turn')}{end}")
+    assert result.code == 0, result.err
+    assert said_in(out) == {("o1", "human:ann"): "turn"}
+
+
+def test_a_broken_line_is_said_and_shown(secondlook: Command, tmp_path: Path) -> None:
+    result, out = apply(secondlook, tmp_path, [line("o1", "turn"), 'o2,"images/a'])
+    assert "decisions0.csv: line 3 is broken (1 in all)" in result.err
+    (shown,) = pd.read_csv(out.with_name("unmatched.csv"), dtype=str, keep_default_na=False).to_dict("records")
+    assert (shown["file"], shown["line"], shown["note"]) == ("decisions0.csv", "3", 'o2,"images/a')
 
 
 def test_files_given_twice_or_in_another_order_change_nothing(secondlook: Command, tmp_path: Path) -> None:
@@ -272,8 +307,9 @@ def test_people_who_differ_are_shown_for_a_third_look(secondlook: Command, tmp_p
     [
         pytest.param("", "is no CSV of decisions", id="empty"),
         pytest.param("a,b\n1,2\n", "has no column `instance_id`", id="another table"),
-        pytest.param('instance_id,label,reviewer\n"o1,stop', "is no CSV of decisions", id="cut off"),
         pytest.param("\x00\x01", "no c", id="binary"),
+        pytest.param('"instance_id,label\no1,stop\n', "is no CSV of decisions", id="a quote that nothing closes"),
+        pytest.param("instance_id,label,reviewer,label\n", "has two columns `label`", id="a column twice"),
     ],
 )
 def test_what_is_no_table_of_decisions_is_refused(secondlook: Command, tmp_path: Path, text: str, said: str) -> None:
@@ -313,17 +349,31 @@ class Served:
         self.decisions = decisions
         options = json.dumps({"decisions": str(decisions), "batch_size": 3})
         command = [sys.executable, "-m", "secondlook", "review", str(made.results), "--serve", "--port", "0"]
-        self.process = subprocess.Popen([*command, "--options", options], stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        lines: list[str] = []
-        while "http://" not in (lines or [""])[-1]:
-            lines.append(self.process.stderr.readline())
-            assert lines[-1], "".join(lines)
-        self.address = re.findall(r"http://[\d.:]+/", lines[-1])[0]
+        self.log = made.results.parent / "server.log"
+        with self.log.open("w", encoding="utf-8") as log:
+            self.process = subprocess.Popen([*command, "--options", options], stderr=log)
+        while not (found := re.findall(r"http://\S+/", self.said())):
+            assert self.process.poll() is None, self.said()
+            time.sleep(0.02)
+        self.address = found[0]
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8")
 
     def token(self) -> str:
         page = requests.get(self.address + "batch-001.html", timeout=10).text
         return re.findall(r'secondlook-token" content="([^"]*)"', page)[0]
+
+    def raw(self, request: bytes) -> bytes:
+        """Send bytes, nothing more, and return what comes back."""
+        port = int(re.findall(r":(\d+)/", self.address)[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            try:
+                return b"".join(iter(lambda: connection.recv(65536), b""))
+            except ConnectionError:
+                return b""
 
     def post(self, content: Any, **headers: str) -> int:
         sent = {"X-Token": self.token(), "Content-Type": "application/json", **headers}
@@ -402,7 +452,8 @@ def test_the_server_keeps_nothing_else(offered: Served, content: Any, headers: d
     ("path", "status"),
     [
         *[("", 200), ("index.html", 200), ("batch-002.html", 200), ("batch-009.html", 404), ("queue.parquet", 404)],
-        *[("../ingest/instances.parquet", 404), ("%2e%2e/ingest/instances.parquet", 404), ("decisions", 404)],
+        *[("../ingest/instances.parquet", 403), ("%2e%2e/ingest/instances.parquet", 404), ("decisions", 404)],
+        *[("x/../../ingest/instances.parquet", 403), ("review/index.html", 404), ("//index.html", 404)],
     ],
 )
 def test_only_pages_are_given_out(offered: Served, path: str, status: int) -> None:
@@ -410,10 +461,168 @@ def test_only_pages_are_given_out(offered: Served, path: str, status: int) -> No
 
 
 def test_a_port_in_use_is_said(secondlook: Command, offered: Served, tmp_path: Path) -> None:
-    port = offered.address.rsplit(":", 1)[1].strip("/")
+    port = re.findall(r":(\d+)/", offered.address)[0]
     result = secondlook("review", make_results(tmp_path, [{}]).results, "--serve", "--port", port)
     assert result.code == 1
     assert f"port {port} cannot be used" in result.err
+
+
+STRANGERS: list[Any] = [
+    pytest.param("", id="the bare port"),
+    pytest.param("index.html", id="a page by its name"),
+    pytest.param("batch-001.html?token=", id="no token"),
+    pytest.param("SECRET/batch-001.html", id="a guess"),
+    pytest.param("%00/batch-001.html", id="an odd guess"),
+]
+
+
+@pytest.mark.parametrize("path", STRANGERS)
+def test_who_does_not_know_the_address_sees_and_decides_nothing(offered: Served, path: str) -> None:
+    bare = re.findall(r"http://[\d.:]+/", offered.address)[0]
+    seen = requests.get(bare + path, timeout=10)
+    assert (seen.status_code, "batch" in seen.text, offered.token() in seen.text) == (403, False, False)
+    headers = {"X-Token": offered.token()}
+    for name in (path, "decisions"):
+        sent = requests.post(bare + name, json=decision("o0000", "turn"), headers=headers, timeout=10)
+        assert sent.status_code == 403
+    assert not offered.decisions.exists()
+
+
+def test_each_start_has_an_address_of_its_own(offered: Served, served: Served) -> None:
+    secret = offered.address.rstrip("/").rpartition("/")[2]
+    assert len(secret) >= 20
+    assert secret not in served.address
+
+
+def test_the_address_without_its_last_slash_leads_to_the_pages(offered: Served) -> None:
+    page = requests.get(offered.address.rstrip("/"), timeout=10)
+    assert (page.status_code, page.url) == (200, offered.address)
+
+
+MALFORMED: list[Any] = [
+    pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
+    pytest.param(b"GET\r\n\r\n", id="no path"),
+    pytest.param(b"GET PATH HTTP/9.9\r\n\r\n", id="another HTTP"),
+    pytest.param(b"GET /" + b"a" * 70000, id="a path without end"),
+    pytest.param(b"GET PATH HTTP/1.0\r\n" + b"A: b\r\n" * 200 + b"\r\n", id="headers without end"),
+    pytest.param(b"GET PATH\xff\xfe HTTP/1.0\r\nHost: HOST\r\n\r\n", id="bytes in a path"),
+    pytest.param(b"PUT PATH HTTP/1.0\r\n\r\n", id="another method"),
+    pytest.param(b"POST PATHdecisions HTTP/1.0\r\nX-Token: \xff\r\n\r\n", id="bytes in a token"),
+    *[
+        pytest.param(
+            b"POST PATHdecisions HTTP/1.0\r\nHost: HOST\r\nX-Token: TOKEN\r\n" + length + b"\r\n\r\n" + body,
+            id=why,
+        )
+        for length, body, why in [
+            (b"A: b", b"{}", "no length"),
+            (b"Content-Length: -1", b"{}", "a negative length"),
+            (b"Content-Length: " + b"9" * 5000, b"{}", "a length of 5000 digits"),
+            (b"Content-Length: 90", b'{"instance_id": "o0', "a body that ends early"),
+            (b"Content-Length: 200000", b"[" * 200000, "brackets without end"),
+            (b"Content-Length: 21", b'{"x": ' + b"9" * 15, "a number without end"),
+            (b"Content-Length: 46", b'{"instance_id":"\\ud800","reviewer":"a","x":1} ', "half a character"),
+            (b"Content-Length: 46", b'{"instance_id":"o1","reviewer":"a","label":{}}', "a label that is no text"),
+            (b"Content-Length: 37", b'{"instance_id":"o1","reviewer":null} ', "nobody"),
+        ]
+    ],
+]
+
+
+@pytest.mark.parametrize("request_", MALFORMED)
+def test_malformed_requests_are_refused_without_a_traceback(offered: Served, request_: bytes) -> None:
+    host, path = re.findall(r"http://([\d.:]+)(/.*)", offered.address)[0]
+    for placeholder, text in {b"HOST": host, b"PATH": path, b"TOKEN": offered.token()}.items():
+        request_ = request_.replace(placeholder, text.encode())
+    answer = offered.raw(request_)
+    assert re.search(rb"^HTTP/1\.0 (4|50[15])|Error code: (4|50[15])|^$", answer), answer
+    assert requests.get(offered.address, timeout=10).status_code == 200, "the server goes on"
+    assert "Traceback" not in offered.said()
+    assert not offered.decisions.exists()
+
+
+def test_no_page_may_be_shown_inside_another(offered: Served) -> None:
+    for name in ("", "batch-001.html", "nothing.html", "../stranger"):
+        headers = requests.get(offered.address + name, timeout=10).headers
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store"
+
+
+def test_a_silent_connection_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < server.SILENCE_S < 120
+    monkeypatch.setattr(server._Handler, "timeout", 0.1)
+    with server._Server(0, server.Desk(tmp_path, tmp_path, "token", threading.Lock())) as silent:
+        threading.Thread(target=silent.serve_forever, daemon=True).start()
+        for beginning in (b"", b"GET / HTTP/1.0\r\nHost:"):
+            with socket.create_connection(("127.0.0.1", silent.server_port), timeout=10) as connection:
+                connection.sendall(beginning)
+                assert connection.recv(1) == b"", "else this waits for ten seconds and fails"
+        silent.shutdown()
+
+
+def test_a_full_disk_loses_no_decision_that_was_answered(secondlook: Command, tmp_path: Path, small_disk: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.6}] * 60, pictures=False)
+    served, saved, refused = Served(made, small_disk), {}, 0
+    try:
+        filler = fill(small_disk)
+        for name in made.ids:
+            status = served.post(decision(name, "turn") | {"note": "n" * 250})
+            assert status in {200, 507}
+            if status == 200:
+                saved[name, "human:ann"] = "turn"
+                fill(small_disk)
+            else:
+                refused += 1
+                if refused % 3 == 0:
+                    filler.unlink(missing_ok=True)
+    finally:
+        served.end()
+    assert min(len(saved), refused) >= 8
+    assert "Traceback" not in served.said()
+    assert "No space left on device" in served.said()
+    instances, out = made.results / "ingest" / "instances.parquet", tmp_path / "reviewed.parquet"
+    files = (small_disk / "results").iterdir()
+    arguments = [part for path in files for part in ("--apply", path)]
+    result = secondlook("review", *arguments, "--instances", instances, "--out", out)
+    assert result.code == 0, result.err
+    assert said_in(out) == saved
+    assert "0 rows that fit no object" in result.err
+
+
+def test_a_kill_at_any_byte_of_a_write_loses_no_decision_that_was_answered(secondlook: Command, tmp_path: Path) -> None:
+    """A killed server leaves the beginning of a line; the next one adds to the same file."""
+    made, random, cut = make_results(tmp_path, [{"p": 0.6}] * 200, pictures=False), np.random.default_rng(12), 0
+    served = Served(made, tmp_path / "decisions")
+    kept = tmp_path / "decisions" / "results" / "ann.csv"
+    try:
+        for name in made.ids:
+            assert served.post(decision(name, "turn")) == 200
+            lost = kept.read_bytes().splitlines(keepends=True)[-1].replace(b",ann,", b",bob,")
+            left = lost[: random.integers(len(lost))]
+            cut += bool(left)
+            with kept.open("ab") as file:
+                file.write(left)
+    finally:
+        served.end()
+    instances, out = made.results / "ingest" / "instances.parquet", tmp_path / "reviewed.parquet"
+    result = secondlook("review", "--apply", kept, "--instances", instances, "--out", out)
+    assert result.code == 0, result.err
+    said = said_in(out)
+    assert [name for name, person in said if person == "human:ann"] == made.ids
+    assert set(said.values()) == {"turn"}
+    unmatched = pd.read_csv(out.with_name("unmatched.csv"), dtype=str)
+    assert len(unmatched) + len(said) - len(made.ids) == cut, "every other line is reported"
+
+
+def test_a_file_with_columns_of_its_own_is_left_alone(served: Served) -> None:
+    folder = served.decisions / "results"
+    folder.mkdir(parents=True)
+    files = {"ann.csv": "instance_id,label,reviewer\no0001,stop,ann\n", "ann-2.csv": HEADER[:20]}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    assert served.post(decision("o0000", "turn")) == 200
+    assert served.post(decision("o0002", "turn", "n" * 5000)) == 200
+    assert {name: (folder / name).read_text(encoding="utf-8") for name in files} == files
+    assert "o0000" in (folder / "ann-3.csv").read_text(encoding="utf-8")
 
 
 def test_a_full_disk_is_told_to_the_page(served: Served, tmp_path: Path) -> None:

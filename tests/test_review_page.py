@@ -235,6 +235,27 @@ def test_the_server_saves_each_decision_while_the_page_is_open(tmp_path: Path, p
         served.process.communicate()
 
 
+def test_what_could_not_be_saved_is_sent_again_with_the_next_decision(tmp_path: Path, page: Page) -> None:
+    served = Served(make_results(tmp_path, OBJECTS), tmp_path / "decisions")
+    try:
+        served.decisions.write_text("a file where the folder should be")
+        page.goto(served.address)
+        page.click("text=batch-001")
+        page.fill("#reviewer", "ann")
+        page.press("#reviewer", "Enter")
+        for number in (1, 2):
+            page.keyboard.press("Enter")
+            page.wait_for_function(f"document.getElementById('saved').textContent.startsWith('not saved ({number})')")
+        served.decisions.unlink()
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.getElementById('saved').textContent === 'saved'")
+        kept = tmp_path / "decisions" / "results" / "ann.csv"
+        assert len(list(csv.DictReader(kept.open(encoding="utf-8")))) == 3
+    finally:
+        served.process.kill()
+        served.process.communicate()
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080), (420, 800)])
 def test_nothing_lies_outside_the_window(
     secondlook: Command, tmp_path: Path, page: Page, width: int, height: int

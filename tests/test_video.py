@@ -422,6 +422,11 @@ def test_frames_of_a_film_and_of_a_list(secondlook: Command, tmp_path: Path) -> 
     (tmp_path / "files.txt").write_text("train/segment-1 four\n", encoding="utf-8")
     refused = secondlook("video", "frames", tmp_path / "waymo", *listed)
     assert (refused.code, "files.txt:1: must be `clip frame`" in refused.err) == (1, True)
+    clip_folder(tmp_path / "private", 6)
+    for name in ("../private", str(tmp_path / "private"), "..\\private"):
+        (tmp_path / "files.txt").write_text(f"train/segment-1 4\n{name} 1\n", encoding="utf-8")
+        refused = secondlook("video", "frames", tmp_path / "waymo", *listed)
+        assert (refused.code, f"the clip `{name}` lies outside" in refused.err) == (1, True)
 
 
 def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> None:

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 
 import tiny_vlms
-from conftest import Command, forget
+from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
 from secondlook import images, vlm
+from secondlook.errors import DataError
 from secondlook.label.vlm import resolution, tree
 from secondlook.label.vlm.trie import Trie
+from secondlook.ledger import Ledger
 from secondlook.parse import parse
 from secondlook.question import ask
 
@@ -340,6 +342,19 @@ def test_a_killed_shard_goes_on_where_it_stopped_and_ends_in_the_same_bytes(
     assert f"{40 - done} batches" in result.err
     assert killed.read_bytes() == undisturbed.read_bytes()
     assert not ledger.exists()
+
+
+def test_finished_votes_survive_a_full_disk(small_disk: Path) -> None:
+    out, written, filler = small_disk / "votes.parquet", [], fill(small_disk)
+    for number in range(60):
+        try:
+            Ledger(out, "key").add([{"instance_id": f"o{number}", "answer": "a" * 300}])
+            written.append(f"o{number}")
+            fill(small_disk)
+        except DataError:
+            filler.unlink(missing_ok=True)
+    assert 30 < len(written) < 60
+    assert list(Ledger(out, "key").rows) == written
 
 
 def _lines(ledger: Path) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
+from make_records import read_rows, write_instances
 
 STAGES = (
     *("demo_draw", "ingest", "crop", "embed", "train", "label"),
@@ -101,6 +102,29 @@ def test_jobs_with_a_gpu_ask_for_its_kind_and_the_others_do_not(checkout: Path) 
     assert "gpu=2, gpu_model=h100, constraint=nvlink" in asked["demo_vlm"]
     assert "gpu_model" not in asked["demo_prototype"]
     assert said.count("gpu_model") == 2, "nothing else has a GPU"
+
+
+def test_decisions_are_used_whatever_their_files_are_called(checkout: Path) -> None:
+    results, reviews = checkout / "results" / "demo_signs", checkout / "data" / "reviews" / "demo_signs"
+    names = ["{x}", "{task}", "a b", "*", "it's", "$(x)", "{", "{{y}}"]
+    rows = [{"instance_id": f"o{number}", "image_id": "i", "image_path": "i.jpg"} for number in range(len(names))]
+    write_instances(results / "ingest" / "instances.parquet", rows, {"stop": [], "yield": []})
+    reviews.mkdir(parents=True)
+    for number, name in enumerate(names):
+        text = f"instance_id,label,reviewer\no{number},stop,ann\n"
+        (reviews / f"{name}.csv").write_text(text, encoding="utf-8")
+    reviewed = results / "review" / "reviewed.parquet"
+    wanted = [str(reviewed.relative_to(checkout)), "--cores", "1", "--allowed-rules", "reviewed"]
+
+    done = run(["snakemake", *wanted], checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_rows(reviewed)) == len(names)
+    again = run(["snakemake", "-n", *wanted], checkout)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    with (reviews / "{x}.csv").open("a") as file:
+        file.write("o1,yield,bob\n")
+    changed = run(["snakemake", "-n", *wanted], checkout)
+    assert "reviewed" in changed.stdout, "more decisions in a file are brought back too"
 
 
 def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, finished: Path) -> None:

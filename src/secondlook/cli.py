@@ -110,6 +110,9 @@ def ingest(
     path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; left out with --task.")] = None,
     out: Out = Path("instances.parquet"),
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    images_outside: Annotated[
+        bool, typer.Option("--images-outside", help="Take images that lie outside that folder too.")
+    ] = False,
     rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
@@ -132,8 +135,8 @@ def ingest(
         name, result = task.stem, stage.ingest_task(task.stem, load_task(task), settings)
     else:
         name = Path(str(path)).stem
-        content = {"path": str(path), "format": format_, "label_from": label_from}
-        content["images"] = str(images) if images else None
+        named = {"path": str(path), "format": format_, "label_from": label_from}
+        content = {**named, "images": str(images) if images else None, "images_outside": images_outside}
         result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
     stage.write(result, settings, stage.Places(name, out, rejects, reference))
     if summary:

@@ -1,4 +1,7 @@
-"""Atomic file writes: temporary name, fsync, rename. A killed command leaves the old file or none."""
+"""Atomic file writes: temporary name, fsync, rename. A killed command leaves the old file or none.
+
+Where a file grows line by line, `append` adds whole lines or nothing.
+"""
 
 import glob
 import hashlib
@@ -53,6 +56,34 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8 to `target` atomically."""
     write_bytes(target, text.encode("utf-8"))
+
+
+def append(path: Path, lines: bytes) -> None:
+    """Add whole lines to a file, on the disk before this returns.
+
+    A last line without its end, as a kill leaves it, is ended first, so that nothing is glued to it. A write that fails
+    is taken back. Raises OSError.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        before = os.fstat(handle).st_size
+        if before and os.pread(handle, 1, before - 1) != b"\n":
+            lines = b"\n" + lines
+        _write_or_take_back(handle, lines, before)
+    finally:
+        os.close(handle)
+
+
+def _write_or_take_back(handle: int, content: bytes, before: int) -> None:
+    written = 0
+    try:
+        while written < len(content):  # a nearly full disk takes a part before it refuses the rest
+            written += os.write(handle, content[written:])
+        os.fsync(handle)
+    except OSError:
+        if os.fstat(handle).st_size == before + written:  # else another process has added to it since
+            os.ftruncate(handle, before)
+        raise
 
 
 def sha256(path: Path) -> str:

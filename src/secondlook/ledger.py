@@ -5,9 +5,9 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from secondlook import files
 from secondlook.errors import DataError
 
 
@@ -15,43 +15,28 @@ class Ledger:
     """Rows by instance id in append-only files of JSON lines, one file per process.
 
     `key` says what made the rows: only those of an equal key are taken up again. Two processes may work on the same
-    output at once. Used as a context; `forget` removes the ledger once the output stands.
+    output at once. `forget` removes the ledger once the output stands.
     """
 
     def __init__(self, out: Path, key: str) -> None:
         self._folder = _folder(out)
-        self._key = key
-        self._file: IO[str] | None = None
+        self._own = self._folder / f"{key}.{os.uname().nodename}-{os.getpid()}.jsonl"
         self.rows: dict[str, dict[str, Any]] = {}
-
-    def __enter__(self) -> "Ledger":
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for path in sorted(self._folder.glob(f"{self._key}.*.jsonl")):
+            for path in sorted(self._folder.glob(f"{key}.*.jsonl")):
                 self.rows.update(_whole_rows(path))
-            own = self._folder / f"{self._key}.{os.uname().nodename}-{os.getpid()}.jsonl"
-            self._file = own.open("a", encoding="utf-8")
         except OSError as error:
             raise DataError(f"{self._folder}: cannot be written ({error.strerror}).") from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write rows down; they have an `instance_id` each and survive a kill from here on."""
-        assert self._file is not None  # noqa: S101
+        new = [dict(row) for row in rows]
         try:
-            for row in rows:
-                self._file.write(json.dumps(row) + "\n")
-                self.rows[row["instance_id"]] = dict(row)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            files.append(self._own, "".join(json.dumps(row) + "\n" for row in new).encode())
         except OSError as error:
             raise DataError(f"{self._folder}: cannot be written ({error.strerror}); what is done stays.") from error
+        self.rows |= {row["instance_id"]: row for row in new}
 
 
 def forget(out: Path) -> None:

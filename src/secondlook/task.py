@@ -31,7 +31,8 @@ class Dataset(Strict):
     """Where labelled objects lie. Paths are relative to the folder in which the command runs.
 
     `check_images: false` trusts the sizes that the annotations state and opens no image: for millions of images on
-    a slow disk. A missing or broken image then becomes a reject of `crop` instead of `ingest`. `obtain` says in a
+    a slow disk. A missing or broken image then becomes a reject of `crop` instead of `ingest`. Images that lie outside
+    their folder (by `..`, an absolute path, or a link) are refused unless `images_outside: true`. `obtain` says in a
     sentence how to get data that nothing can fetch.
     """
 
@@ -41,6 +42,7 @@ class Dataset(Strict):
     label_from: str | None = None
     truth: str | None = None
     check_images: bool = True
+    images_outside: bool = False
     obtain: str | None = None
 
     def is_coco_file(self) -> bool:

@@ -11,6 +11,8 @@ from secondlook.answers import Answer, answer
 from secondlook.checkpoints import state_of
 from secondlook.config import Config, DemoOptions, IngestOptions, as_options
 from secondlook.errors import UsageError
+from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
+from secondlook.files import sha256
 from secondlook.labeler_options import (
     AttributeOptions,
     ClassifierLabelerOptions,
@@ -51,6 +53,7 @@ class Run:
     def of(cls, content: Any, source: str = "config", lines: dict[KeyPath, int] | None = None) -> "Run":
         """Check a config mapping and the task files it names; the demo is there while its labelers are."""
         config = validate(Config, content, source=source, lines=lines)
+        require_no_wildcards(config, source, lines or {})
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
             raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")
@@ -216,6 +219,10 @@ class Run:
     def decisions(self, task: str) -> list[str]:
         """Return what people decided so far, as CSV files."""
         return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
+
+    def decided(self, task: str) -> list[str]:
+        """Return a digest of each of these files: as inputs their names would be read for wildcards."""
+        return [sha256(path) if path.is_file() else "" for path in map(Path, self.decisions(task))]
 
     def protocol(self, task: str) -> list[str]:
         """Return the published scoring of a task as an option of a command, nothing where it has none."""
@@ -459,6 +466,7 @@ def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError 
         return None
     try:
         paper = load_paper(content, path)
+        require_no_wildcard(f"{path}: `published`", paper.published)
         _require_all(paper.task_files, paper.tasks, paper.config)
     except UsageError as error:
         return error
@@ -473,6 +481,7 @@ def _all_resources(config: Config, what: str) -> list[Resources]:
 
 def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config: Config) -> None:
     for name, task in tasks.items():
+        require_no_wildcards_of_task(files[name], task)
         _require_labelers(files[name], task, config)
         _require_sources(files[name], task, config)
 

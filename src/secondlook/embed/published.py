@@ -51,7 +51,7 @@ def import_features(folder: Path, task_file: Path, out: Path, options: EncoderOp
 def export_features(embeddings: Path, folder: Path) -> None:
     """Write the vectors of each class of the reference as a .pt file, float32, below `folder`.
 
-    Raises DataError when no object has a trusted class.
+    Raises DataError when no object has a trusted class, and for a class that cannot name a folder.
     """
     import torch
 
@@ -60,6 +60,8 @@ def export_features(embeddings: Path, folder: Path) -> None:
     model = str(records.made_by(embeddings).get("options", {}).get("model") or "features").replace("/", "_")
     for index in np.unique(known.target):
         name = taxonomy.classes[index]
+        if "/" in name or name in {".", ".."}:
+            raise DataError(f"{embeddings}: the class `{name}` cannot name a folder; rename it in the task file.")
         content = io.BytesIO()
         torch.save(torch.from_numpy(known.vectors[known.target == index]), content)
         files.write_bytes(folder / name / f"{model}_{name.replace(' ', '_')}.pt", content.getvalue())

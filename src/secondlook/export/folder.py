@@ -12,8 +12,7 @@ import msgspec
 
 from secondlook import files
 from secondlook.errors import DataError
-
-MADE_BY = "secondlook.json"
+from secondlook.outputs import EXPORT_ABOUT
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def replaced_folder(out: Path, made_by: Mapping[str, Any]) -> Iterator[Path]:
             new = temporary / "new"
             new.mkdir()
             yield new
-            write_text(new / MADE_BY, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+            write_text(new / EXPORT_ABOUT, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
             _flush_all(new)
             if out.exists():
                 out.rename(temporary / "old")
@@ -42,7 +41,7 @@ def require_ours(out: Path) -> None:
     """Raise DataError unless `out` is free, empty, or the folder of an earlier export."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, but this format is a folder; name another place.")
-    if out.is_dir() and any(out.iterdir()) and not (out / MADE_BY).is_file():
+    if out.is_dir() and any(out.iterdir()) and not (out / EXPORT_ABOUT).is_file():
         raise DataError(f"{out}: holds files that no export wrote; name a new folder.")
 
 

@@ -179,7 +179,7 @@ def _bring_patch(
     if target.exists() and not ledger.owns(folder):
         raise DataError(f"{target}: stands there already; move it away, or choose another `to`.")
     number = PATCH.findall(folder)[-1]
-    file = place.patches.format(number=number)
+    file = place.patches.replace("{number}", number)
     archive = local(place, file) if is_folder(place) else _download(place, ledger, file, line)
     ledger.note_folder(folder, Unpacked(files=-1, bytes=0))
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,9 @@ from secondlook.ingest import formats
 from secondlook.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
 from secondlook.ingest.objects import Checker, Row
 from secondlook.ingest.sink import Refusals, Rows
+from secondlook.ingest.source import Source
+from secondlook.inside import Inside
+from secondlook.outputs import EXPORT_ABOUT
 from secondlook.records import RefusedError
 from secondlook.task import Dataset, Selection, Task
 from secondlook.taxonomy import Taxonomy
@@ -122,7 +125,7 @@ def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested) -> I
         entries = progress.track(source.entries, total=source.total, what="entries")
     else:
         entries = source.entries
-    checker = Checker(name, source.images, rules, check_images=dataset.check_images)
+    checker = Checker(name, source.images, rules, _inside(dataset, source), check_images=dataset.check_images)
     for row in checker.rows(entries):
         if isinstance(row, RefusedError):
             result.refusals.add(row)
@@ -131,6 +134,15 @@ def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested) -> I
     if source.listed is not None:
         bare = source.listed - len(checker.met)
         result.without_objects.append(f"{dataset.path}: {bare} of {source.listed} images without objects")
+
+
+def _inside(dataset: Dataset, source: Source) -> Inside | None:
+    """Return what tells which images may be read, None where all may."""
+    if dataset.images_outside or source.anywhere:
+        return None
+    path = Path(dataset.path)
+    folder = path if path.is_dir() else path.parent
+    return Inside(source.images, links_anywhere=(folder / EXPORT_ABOUT).is_file())  # the images of an export are links
 
 
 def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Callable[[Row], None]:

@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 from pycocotools import mask as coco_mask
 
-from secondlook import cocofile, records, zipped
+from secondlook import cocofile, progress, records, zipped
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.ingest.source import Entries, SourceObject
+from secondlook.inside import Inside
 from secondlook.records import RefusedError
 from secondlook.rle import fills
+from secondlook.text import legible
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -25,22 +27,25 @@ _SHORTEST_POLYGON = 6
 class Checker:
     """Checks the objects of one source; remembers the header of each image it has met.
 
-    Without `check_images` an image whose size the annotations state is not opened.
+    Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
+    refused; None allows them all.
     """
 
     dataset: str
     images: Path
     rules: LabelRules
+    inside: Inside | None
     check_images: bool = True
     headers: dict[str, Header | RefusedError] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each of `entries`, in their order."""
         for entry in entries:
             path = str(self.images / entry.image) if entry.image is not None else None
-            if entry.image is not None:
-                self.met.add(entry.image)
+            if entry.image is not None and entry.image not in self.met:
+                self._meet(entry.image)
             try:
                 if isinstance(entry, RefusedError):
                     raise entry
@@ -50,6 +55,8 @@ class Checker:
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
+        if entry.image in self.outside:
+            raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
         box = _checked_box(entry.box_xywh)
         header = self._header(entry)
         if entry.in_fractions:
@@ -68,6 +75,14 @@ class Checker:
             "truth": None,
             "attributes": _attributes(entry),
         }
+
+    def _meet(self, image: str) -> None:
+        self.met.add(image)
+        if self.inside is not None and not self.inside.holds(image):
+            if not self.outside:
+                where = f"{legible(image)} lies outside {self.images}"
+                progress.say(f"ingest: {where}, and so is refused; `images_outside: true` of the dataset allows that")
+            self.outside.add(image)
 
     def _header(self, entry: SourceObject) -> Header:
         if entry.stated_size is not None and not self.check_images:

@@ -21,7 +21,8 @@ def read(dataset: Dataset) -> Source:
     path = Path(dataset.path)
     exported = records.kind_of(path) == _EXPORT
     total = pq.read_metadata(path).num_rows if exported else records.count(path, records.INSTANCE)
-    return Source(Path(dataset.images or ""), _entries(path, dataset.label_from, exported=exported), total)
+    entries = _entries(path, dataset.label_from, exported=exported)
+    return Source(Path(dataset.images or ""), entries, total, anywhere=dataset.images is None)
 
 
 def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:

@@ -34,13 +34,15 @@ class Source:
     """An opened dataset: the folder its image names are relative to, and its entries in file order.
 
     `total` is the number of entries, where it is known without reading them, and `listed` the number of images that
-    the dataset speaks of, with or without objects.
+    the dataset speaks of, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
+    any folder.
     """
 
     images: Path
     entries: Iterator[SourceObject | RefusedError]
     total: int | None = None
     listed: int | None = None
+    anywhere: bool = False
 
 
 Entries = Iterator[SourceObject | RefusedError]

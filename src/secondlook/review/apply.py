@@ -9,18 +9,15 @@ from typing import Any
 import pandas as pd
 
 from secondlook import files, progress, records
-from secondlook.errors import DataError
+from secondlook.review.decisions import COLUMNS, one_line
+from secondlook.review.decisions import read as read_decisions
 from secondlook.taxonomy import Taxonomy
 
-COLUMNS = (
-    *("instance_id", "image_path", "x", "y", "w", "h", "given", "proposal"),
-    *("label", "reviewer", "sample", "probability", "note", "decided_at"),
-)
 UNDONE = "undone"  # the note of a decision that was taken back
 BOX = ["x", "y", "w", "h"]
 MOVED_PX = 0.5
 LEAST_IOU = 0.99
-_NEEDED = ("instance_id", "label", "reviewer")
+_SHOWN_CHARS = 200  # of a broken line
 
 
 @dataclass(frozen=True)
@@ -45,14 +42,13 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     """Write the review rows of `decisions` to `out`, with `unmatched.csv` and `conflicts.csv` beside it.
 
     A row is matched by its instance id and its box, or, where the id is unknown, by image and box. Of one person's
-    words on an object the latest counts, so files may be given twice and in any order. Raises DataError for a file
-    that is no table of decisions.
+    words on an object the latest counts, so files may be given twice and in any order. A broken line, as a full disk
+    leaves it, stands in `unmatched.csv`. Raises DataError for a file that is no table of decisions.
     """
     dataset = _dataset(instances)
     read = _Read()
     for path in decisions:
-        for line, row in enumerate(_rows(path), start=2):
-            _take(row | {"file": path.name, "line": line}, dataset, read)
+        _take_file(path, dataset, read)
     rows = [_review(key, row) for key, row in sorted(read.said.items()) if row["note"] != UNDONE]
     conflicts = _conflicts(rows, dataset)
     _write_csv(records.unmatched_beside(out), read.unmatched, [*COLUMNS, "file", "line", "reason"])
@@ -74,22 +70,23 @@ def _dataset(instances: Path) -> _Dataset:
     rows = {row["instance_id"]: row for row in table.to_pylist()}
     by_image: dict[str, list[str]] = {}
     for instance_id, row in rows.items():
-        by_image.setdefault(row["image_path"], []).append(instance_id)
+        by_image.setdefault(one_line(row["image_path"]), []).append(instance_id)
     return _Dataset(rows, by_image, records.taxonomy_of(instances))
 
 
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: is no CSV of decisions ({str(error).strip()}); download it from the page again."
-        ) from error
-    missing = [name for name in _NEEDED if name not in table.columns]
-    if missing:
-        raise DataError(f"{path}: has no column `{missing[0]}`; decisions have {', '.join(COLUMNS)}.")
-    filled = table.reindex(columns=list(COLUMNS), fill_value="")
-    return [dict(zip(COLUMNS, row, strict=True)) for row in filled.itertuples(index=False)]
+def _take_file(path: Path, dataset: _Dataset, read: _Read) -> None:
+    broken = []
+    for line in read_decisions(path):
+        place = {"file": path.name, "line": line.number}
+        if line.row is None:
+            broken.append(line.number)
+            read.unmatched.append({"note": line.text[:_SHOWN_CHARS], **place, "reason": "the line is broken"})
+        else:
+            _take({**line.row, **place}, dataset, read)
+    if broken:
+        progress.say(
+            f"review: {path}: line {broken[0]} is broken ({len(broken)} in all); the rest is used, decide these again"
+        )
 
 
 def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
@@ -128,7 +125,7 @@ def _match(row: dict[str, Any], dataset: _Dataset) -> tuple[str | None, str | No
         return None, "unknown object without a box"
     near = [
         instance_id
-        for instance_id in dataset.by_image.get(row["image_path"], [])
+        for instance_id in dataset.by_image.get(one_line(row["image_path"]), [])
         if _iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
     ]
     if len(near) == 1:

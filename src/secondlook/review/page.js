@@ -7,7 +7,8 @@
   const MANY = KEYS.length;
   const state = Store.open(data.key);
   const open = { list: [], at: 0, search: "" };
-  let unsent = Promise.resolve();
+  const unsent = []; // what the server has not taken yet, in order
+  let sending = Promise.resolve();
 
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -170,13 +171,29 @@
     else if (!token) find("saved").textContent = "";
   };
 
+  const post = async (body) => {
+    try {
+      const answer = await fetch("decisions", { method: "POST", body, headers: { "Content-Type": "application/json", "X-Token": token } });
+      return answer.ok ? "" : answer.statusText;
+    } catch { return "the server does not answer; download instead"; }
+  };
+
+  const sendAll = async () => { // one at a time; what fails is sent again with the next decision
+    const failed = [];
+    let problem = "";
+    for (const body of unsent.splice(0)) {
+      const why = await post(body);
+      if (why) failed.push(body);
+      problem = why || problem;
+    }
+    unsent.unshift(...failed);
+    find("saved").textContent = problem ? `not saved (${failed.length}): ${problem}` : "saved";
+  };
+
   const send = (item, said) => {
     if (!token) return;
-    const body = JSON.stringify(row(item, said));
-    const post = () => fetch("decisions", { method: "POST", body, headers: { "Content-Type": "application/json", "X-Token": token } })
-      .then((answer) => { find("saved").textContent = answer.ok ? "saved" : `not saved: ${answer.statusText}`; })
-      .catch(() => { find("saved").textContent = "not saved: the server does not answer; download instead"; });
-    unsent = unsent.then(post); // in order, one at a time
+    unsent.push(JSON.stringify(row(item, said)));
+    sending = sending.then(sendAll);
   };
 
   const decide = (label) => {

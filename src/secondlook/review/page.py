@@ -15,7 +15,8 @@ import pyarrow as pa
 from secondlook import files, images, progress, records
 from secondlook.config import ReviewOptions
 from secondlook.review import queue
-from secondlook.review.apply import COLUMNS, UNDONE
+from secondlook.review.apply import UNDONE
+from secondlook.review.decisions import COLUMNS
 from secondlook.review.queue import Objects
 
 SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least

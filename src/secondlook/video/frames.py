@@ -8,6 +8,7 @@ import cv2
 from secondlook import files, images, progress
 from secondlook.errors import DataError
 from secondlook.images import UnreadableImageError
+from secondlook.inside import Inside
 from secondlook.video.labels import ClipLabels, Frame
 from secondlook.video_options import FrameOptions
 
@@ -18,10 +19,15 @@ PICTURES = (".jpg", ".jpeg", ".png")
 def clips_in(folder: Path, listed: Path | None) -> dict[str, Path]:
     """Return the clips of a folder by name: its video files and folders of frames; those of a list where one is given.
 
-    A list has a line `clip frame` for each frame; the clip's folder stands below `folder`.
+    A list has a line `clip frame` for each frame; the clip's folder stands below `folder`. Raises DataError for a list
+    that names another place.
     """
     if listed is not None:
         names = dict.fromkeys(line.split()[0] for line in _lines(listed))
+        inside = Inside(folder, links_anywhere=True)
+        for name in names:
+            if not inside.holds(name):
+                raise DataError(f"{listed}: the clip `{name}` lies outside {folder}; name clips below that folder.")
         return {_clip_of(name): folder / name for name in names}
     if not folder.is_dir():
         return {}

@@ -53,11 +53,11 @@ def vote(
         inference.make_deterministic(options.seed, threads)
     asked = shown(job.objects, options)
     engine = load()
-    with Ledger(job.out, _key(job, engine, options, questions)) as ledger:
-        left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
-        priors = _priors(engine, options, questions) if left else []
-        _answer_all(left, engine, questions, priors, options, taxonomy, ledger)
-        rows = [ledger.rows[one.instance_id] for one in asked]
+    ledger = Ledger(job.out, _key(job, engine, options, questions))
+    left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
+    priors = _priors(engine, options, questions) if left else []
+    _answer_all(left, engine, questions, priors, options, taxonomy, ledger)
+    rows = [ledger.rows[one.instance_id] for one in asked]
     require_success(rows, options)
     return rows, engine.revision
 

@@ -1,0 +1,54 @@
+"""The file names that a user gives and rules take as they stand: Snakemake would read `{x}` in them as a wildcard."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from secondlook.config import Config
+from secondlook.errors import UsageError
+from secondlook.task import Task
+from secondlook.yamlfile import KeyPath
+
+_WILDCARD = re.compile(r"\{\s*\w[^{}]*\}")
+
+
+def require_no_wildcard(where: str, name: str | None) -> None:
+    """Raise UsageError for a name that Snakemake would not take for what it is; `where` says who gives it."""
+    if name is not None and _WILDCARD.search(name):
+        raise UsageError(
+            f"{where}: Snakemake would take the braces in `{name}` for a wildcard; rename it, or reach it by a link "
+            "without braces."
+        )
+
+
+def require_no_wildcards(config: Config, source: str, lines: Mapping[KeyPath, int]) -> None:
+    """Raise UsageError for such a name in a config; `lines` are those of its keys."""
+    for key, name in _names_in(config):
+        place = f"{source}:{lines[key]}" if key in lines else source
+        require_no_wildcard(f"{place}: `{'.'.join(map(str, key))}`", name)
+
+
+def require_no_wildcards_of_task(path: Path, task: Task) -> None:
+    """Raise UsageError for such a name in a task file, or for that of the file itself."""
+    require_no_wildcard("`tasks`", str(path))
+    for dataset in [task.dataset, *task.reference.sources]:
+        for key, name in (("path", dataset.path), ("truth", dataset.truth)):
+            require_no_wildcard(f"{path}: `{key}`", name)
+
+
+def _names_in(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    yield ("results",), config.results
+    for name, place in config.fetch.sources.items():
+        yield ("fetch", "sources", name, "to"), place.to
+    for name, labeler in config.labelers.items():
+        yield ("labelers", name, "weights"), getattr(labeler, "weights", None)
+    for name, encoder in config.encoders.items():
+        yield ("encoders", name, "reference_pt"), encoder.reference_pt
+    for key in ("clips", "listed", "truth"):
+        yield ("video", key), getattr(config.video, key)
+    for key in ("data", "truth"):
+        yield ("retrieve", key), getattr(config.retrieve, key)
+    for key in ("data", "tree", "correspondences", "truth", "masks", "vocabulary"):
+        yield ("scenes", key), getattr(config.scenes, key)
+    for name, path in config.scenes.published.items():
+        yield ("scenes", "published", name), path

@@ -1,0 +1,102 @@
+"""Decisions of people as CSV, a line each; a broken line costs that line, never the file."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secondlook.errors import DataError
+from secondlook.text import is_legible, legible
+
+COLUMNS = (
+    *("instance_id", "image_path", "x", "y", "w", "h", "given", "proposal"),
+    *("label", "reviewer", "sample", "probability", "note", "decided_at"),
+)
+HEADER = ",".join(COLUMNS).encode() + b"\n"
+_NEEDED = ("instance_id", "label", "reviewer")
+_BOM = b"\xef\xbb\xbf"
+_MOST_LINES = 20  # over which one decision may reach, in files that other programs wrote
+
+
+@dataclass(frozen=True)
+class Line:
+    """A decision as it stands in a file: its line from 1, its text, and its cells by column (None: it is broken)."""
+
+    number: int
+    text: str
+    row: Mapping[str, str] | None
+
+
+def to_line(row: Mapping[str, Any]) -> bytes:
+    """Return a decision as one line; raise ValueError for a value that is neither text nor number."""
+    text = io.StringIO()
+    cells = [row.get(name) for name in COLUMNS]
+    if any(isinstance(cell, dict | list) for cell in cells):
+        raise ValueError("a cell is no text")
+    csv.writer(text, lineterminator="\n").writerow("" if cell is None else one_line(str(cell)) for cell in cells)
+    return text.getvalue().encode()
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks: a line that a kill cut off then ends where the next one begins."""
+    return " ".join(text.splitlines())
+
+
+def has_header(path: Path) -> bool:
+    """Tell whether a file begins with all the columns of a decision, in their order."""
+    with path.open("rb") as file:
+        return file.readline(2 * len(HEADER)).removeprefix(_BOM).rstrip() == HEADER.rstrip()
+
+
+def read(path: Path) -> Iterator[Line]:
+    """Yield the decisions of a file, the columns that it lacks as blanks; raise DataError for what is no table."""
+    try:
+        # bytes that are no UTF-8 spoil their line only
+        content = path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    columns = _cells(lines[0])
+    if columns is None or not columns:
+        raise DataError(f"{path}: is no CSV of decisions; download it from the page again.")
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        raise DataError(f"{path}: has no column `{missing[0]}`; decisions have {', '.join(COLUMNS)}.")
+    twice = [name for name in COLUMNS if columns.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: has two columns `{twice[0]}`; keep one.")
+    blank = dict.fromkeys(COLUMNS, "")
+    for number, text, cells in _records(lines, len(columns)):
+        found = dict(zip(columns, cells, strict=True)) if cells is not None else None
+        row = None if found is None else blank | {name: found[name] for name in COLUMNS if name in found}
+        yield Line(number, legible(text), row)
+
+
+def _records(lines: Sequence[str], columns: int) -> Iterator[tuple[int, str, list[str] | None]]:
+    """Yield number, text and cells of each record after the first line; cells are None for a line that is none."""
+    place = 1
+    while place < len(lines):
+        end = place + 1
+        cells = _cells(lines[place])
+        # a cell in quotes may hold line breaks, but a line that is a whole record begins anew
+        while cells is None and end < min(len(lines), place + _MOST_LINES) and len(_cells(lines[end]) or ()) != columns:
+            end += 1
+            cells = _cells("\n".join(lines[place:end]))
+        if cells is not None and len(cells) == columns:
+            yield place + 1, lines[place], cells
+            place = end
+        else:
+            if lines[place].strip():
+                yield place + 1, lines[place], None
+            place += 1
+
+
+def _cells(text: str) -> list[str] | None:
+    """Return the cells of one record, None where it is not a whole one."""
+    try:
+        rows = list(csv.reader([text], strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 and is_legible(text) else None
