@@ -39,13 +39,16 @@ class Checker:
     headers: dict[str, Header | RefusedError] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
+    said_outside: bool = False
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each of `entries`, in their order."""
         for entry in entries:
             path = str(self.images / entry.image) if entry.image is not None else None
             if entry.image is not None and entry.image not in self.met:
-                self._meet(entry.image)
+                self.met.add(entry.image)
+                if self.inside is not None and not self.inside.holds(entry.image):
+                    self.outside.add(entry.image)
             try:
                 if isinstance(entry, RefusedError):
                     raise entry
@@ -55,8 +58,7 @@ class Checker:
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
-        if entry.image in self.outside:
-            raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
+        self._require_inside(entry.image)
         box = _checked_box(entry.box_xywh)
         header = self._header(entry)
         if entry.in_fractions:
@@ -76,13 +78,16 @@ class Checker:
             "attributes": _attributes(entry),
         }
 
-    def _meet(self, image: str) -> None:
-        self.met.add(image)
-        if self.inside is not None and not self.inside.holds(image):
-            if not self.outside:
-                where = f"{legible(image)} lies outside {self.images}"
-                progress.say(f"ingest: {where}, and so is refused; `images_outside: true` of the dataset allows that")
-            self.outside.add(image)
+    def _require_inside(self, image: str) -> None:
+        if image not in self.outside:
+            return
+        if not self.said_outside:
+            self.said_outside = True
+            progress.say(
+                f"ingest: {legible(image)} lies outside {self.images}; such images are refused unless the dataset has "
+                "`images_outside: true`"
+            )
+        raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
 
     def _header(self, entry: SourceObject) -> Header:
         if entry.stated_size is not None and not self.check_images:
