@@ -3,15 +3,12 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files
 from secondlook.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 _WEIGHTS = (
@@ -60,13 +57,6 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
         return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
     except load_errors() as error:
         raise DataError(fetch_hint(name, error)) from error
-
-
-def write_weights(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
-    """Write tensors as safetensors, atomically."""
-    from safetensors.torch import save
-
-    files.write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
 
 
 def missing_package(name: str, extra: str = "encoders") -> UsageError:
