@@ -355,6 +355,14 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
     assert (absent.code, "holds no clip" in absent.err) == (2, True)
 
 
+def test_a_frame_that_was_replaced_is_named(secondlook: Command, tmp_path: Path) -> None:
+    clip_folder(tmp_path / "clips/a", 2)
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
+    write_picture(tmp_path / "clips/a/000001.jpg", width=48, height=64)
+    done = secondlook("video", "motion", tmp_path / "frames.json", "--out", tmp_path / "motion")
+    assert (done.code, "000001.jpg: cannot be read (the image decodes to 48x64 px" in done.err) == (1, True)
+
+
 def test_frames_of_a_film_and_of_a_list(secondlook: Command, tmp_path: Path) -> None:
     film = cv2.VideoWriter(str(tmp_path / "clips.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     for number in range(7):

@@ -11,22 +11,25 @@ from secondlook import ahead, files, images, kept, progress, records
 from secondlook.config import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.errors import DataError
-from secondlook.images import Pixels, UnreadableImageError
+from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
 from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]
 CutImage = Callable[[Pixels, list[Row]], list[Row]]
-COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split", "attributes"]
-_SIZES = ["width", "height"]
+COLUMNS = [
+    *("instance_id", "image_id", "image_path", "source_id", "width", "height", "x", "y", "w", "h"),
+    *("truth", "split", "attributes"),
+]
+_OF_IMAGE = itemgetter("image_path", "width", "height")
 
 
 def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, threads: int = 1) -> None:
     """Write the crops of files of instances, each to where it goes.
 
-    Objects of an image that cannot be decoded become reject rows beside the crops (see `records.rejects_beside`);
-    raises DataError when more than `max_reject_fraction` of the objects are lost that way. Crops of the reference are
-    curated, and always copies.
+    Objects of an image that cannot be decoded, or not to the size of their rows, become reject rows beside the crops
+    (see `records.rejects_beside`); raises DataError when more than `max_reject_fraction` of the objects are lost that
+    way. Crops of the reference are curated, and always copies.
     """
     for instances, out in shards:
         _crop_shard(instances, out, options, threads)
@@ -35,7 +38,7 @@ def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, th
 def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) -> None:
     made_by = {"stage": "crop", "options": options.model_dump()}
     place = Place(out, records.taxonomy_of(instances), made_by)
-    rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, *_SIZES])
+    rows = records.read_columns(instances, records.INSTANCE, COLUMNS)
     key = kept.key_of(made_by, instances, images=(row["image_path"] for row in rows))
     is_reference = bool(rows) and rows[0]["split"] == records.REFERENCE
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
@@ -73,13 +76,13 @@ def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[
     if options.store == "reference":
         return (_to_place(row, options) for row in rows)
 
-    def read_image(group: list[Row]) -> Pixels:
-        return images.read_rgb(Path(group[0]["image_path"]), reduced=reduction(group, options))
+    def read_reduced(group: list[Row]) -> Pixels:
+        return read_image(group, reduced=reduction(group, options))
 
     def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
         return [_cut(picture, row, options) for row in group]
 
-    return cut_images(rows, cut_image, read_image, threads=threads)
+    return cut_images(rows, cut_image, read_reduced, threads=threads)
 
 
 def reduction(rows: list[Row], options: CropOptions) -> int:
@@ -119,6 +122,7 @@ def _to_place(row: Row, options: CropOptions) -> Row:
     left, top, right, bottom = _bounds(row, options)
     width, height = _stored_size(right - left, bottom - top, options)
     place = {"path": row["image_path"], "left": left, "top": top, "right": right, "bottom": bottom}
+    place |= {"width": row["width"], "height": row["height"]}
     return {**_about(row), "width": width, "height": height, "image": None, "place": place}
 
 
@@ -147,6 +151,8 @@ class Place:
     def require_few(self, rejects: list[Row], of: int, options: RejectLimit, why: str) -> None:
         """Raise DataError when more than `max_reject_fraction` of the objects were lost."""
         if len(rejects) > options.max_reject_fraction * of:
+            sizes = any(reject["reason"] == "size_mismatch" for reject in rejects)
+            why += ", or not to the size that `ingest` found" if sizes else ""
             raise DataError(f"{len(rejects)} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
 
     def write(self, crops: list[Row]) -> None:
@@ -157,9 +163,10 @@ class Place:
         records.write(path, records.to_table(rows, record), record, taxonomy=self.taxonomy, made_by=self.made_by)
 
 
-def read_image(rows: list[Row]) -> Pixels:
-    """Decode the image of some objects in full size."""
-    return images.read_rgb(Path(rows[0]["image_path"]))
+def read_image(rows: list[Row], *, reduced: int = 1) -> Pixels:
+    """Decode the image of some objects; raise UnreadableImageError where it is not as large as they say."""
+    path, width, height = _OF_IMAGE(rows[0])
+    return images.read_sized(Path(path), width, height, reduced=reduced)
 
 
 def cut_images(
@@ -167,15 +174,15 @@ def cut_images(
 ) -> Iterator[Row]:
     """Decode each image once and yield what `cut_image` makes of it and of its rows, in `threads` threads.
 
-    An image that cannot be decoded becomes a reject row for each of its objects.
+    An image that cannot be decoded, or has another size than in the rows, becomes a reject row for each of its objects.
     """
-    by_image = [
-        list(group) for _, group in groupby(sorted(rows, key=itemgetter("image_path")), itemgetter("image_path"))
-    ]
+    by_image = [list(group) for _, group in groupby(sorted(rows, key=_OF_IMAGE), _OF_IMAGE)]
 
     def decode_and_cut(group: list[Row]) -> list[Row]:
         try:
             picture = read_image(group)
+        except WrongSizeError as error:
+            return [to_reject(row, "size_mismatch", str(error)) for row in group]
         except UnreadableImageError as error:
             return [to_reject(row, "unreadable_image", str(error)) for row in group]
         return cut_image(picture, group)
