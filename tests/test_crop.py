@@ -253,6 +253,110 @@ def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_pat
     assert trusted == {"objects": [None], "reference": ["stop"]}
 
 
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def saved(path: Path, width: int = 320, height: int = 240, **how: Any) -> None:
+    """Write an image of noise; `turned` is its orientation by EXIF."""
+    if "turned" in how:
+        how["exif"] = Image.Exif()
+        how["exif"][0x0112] = how.pop("turned")
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(noise(4, width, height)).save(path, **how)
+
+
+# name of the file, how it was saved before `ingest` and, where it was replaced, after it
+DISAGREEING: list[Any] = [
+    pytest.param("1.png", {}, {"width": 240, "height": 320}, id="replaced by a turned one"),
+    pytest.param("1.png", {}, {"width": 160, "height": 120}, id="replaced by one of half the size"),
+    pytest.param("1.jpg", {}, {"width": 640, "height": 480}, id="replaced by one of twice the size"),
+    pytest.param("1.jpg", {}, {"width": 320, "height": 320}, id="replaced by one of another shape"),
+    pytest.param("1.jpg", {}, {"turned": 6}, id="replaced by one that EXIF turns"),
+    pytest.param("1.jpg", {"xmp": _XMP}, None, id="a JPEG that XMP turns"),
+    pytest.param("1.png", {"turned": 6}, {}, id="replaced by one that EXIF no longer turns"),
+    pytest.param("1.avif", {"turned": 6}, None, id="an AVIF that asks to be turned"),
+    pytest.param("1.avif", {"turned": 8}, None, id="an AVIF that asks to be turned the other way"),
+]
+
+
+def disagreeing(secondlook: Command, folder: Path, name: str, before: Any, after: Any) -> Ingested:
+    """Ingest an image beside three sound ones; replace it afterwards."""
+    path = folder / "images" / name
+    saved(path, **before)
+    pictures = [{"id": 1, "file_name": name}, *(picture(folder, number) for number in range(2, 5))]
+    boxes = [box(1, bbox=[4, 6, 200, 180]), box(2, bbox=[20, 30, 190, 170]), *(box(row, row) for row in range(3, 6))]
+    done = ingest(secondlook, folder, coco(pictures, boxes[:4], ["stop"]))
+    assert done.result.code == 0, done.result.err
+    if after is not None:
+        saved(path, **after)
+    return done
+
+
+@pytest.mark.parametrize("options", ["", "max_px: 80", "max_px: 40"], ids=["", "decoded at a half", "at a quarter"])
+@pytest.mark.parametrize(("name", "before", "after"), DISAGREEING)
+def test_an_image_of_another_size_than_its_row_is_a_reject(
+    secondlook: Command, tmp_path: Path, name: str, before: Any, after: Any, options: str
+) -> None:
+    done = disagreeing(secondlook, tmp_path, name, before, after)
+    out, beside = tmp_path / "crops.parquet", tmp_path / "crops.rejects.parquet"
+
+    stopped = secondlook("crop", done.out, "--out", out, "--options", f"{{{options}}}")
+
+    assert (stopped.code, stopped.err.splitlines()[-1]) == (
+        1,
+        "secondlook: 2 of 4 objects lie in images that cannot be decoded, or not to the size that `ingest` found; "
+        f"see {beside}.",
+    )
+    assert {row["source_id"]: row["reason"] for row in read_rows(beside)} == dict.fromkeys("12", "size_mismatch")
+    assert all("the image decodes to" in row["detail"] and "placed in" in row["detail"] for row in read_rows(beside))
+    given = f"max_reject_fraction: 0.5, {options}"
+    assert sorted(crops_of(secondlook, done, given)) == ["3", "4"]
+
+
+@pytest.mark.parametrize("options", ["", "max_px: 40"])
+@pytest.mark.parametrize("turned", range(9))
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+def test_images_that_exif_turns_are_no_rejects(
+    secondlook: Command, tmp_path: Path, kind: str, turned: int, options: str
+) -> None:
+    saved(tmp_path / "images" / f"1.{kind}", width=161, height=123, turned=turned)
+    document = coco([{"id": 1, "file_name": f"1.{kind}"}], [box(1, bbox=[4, 6, 100, 90])], ["stop"])
+    assert list(crops_of(secondlook, ingest(secondlook, tmp_path, document), options)) == ["1"]
+
+
+@pytest.mark.parametrize("turned", [2, 3, 4])
+def test_an_avif_that_asks_to_be_mirrored_is_refused(secondlook: Command, tmp_path: Path, turned: int) -> None:
+    saved(tmp_path / "images/1.avif", turned=turned)
+    pictures = [{"id": 1, "file_name": "1.avif"}, picture(tmp_path, 2)]
+    options = "{max_reject_fraction: 0.5}"
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(1), box(2, 2)], ["stop"]), options=options)
+    assert done.reasons == {"1": "unreadable_image"}
+    assert "save it upright" in done.refused[0]["detail"]
+
+
+def test_stated_sizes_that_nobody_checked_are_checked_when_pixels_are_read(secondlook: Command, tmp_path: Path) -> None:
+    pictures = [{**picture(tmp_path, number), "width": 64, "height": 48} for number in range(4)]
+    pictures[1] |= {"width": 48, "height": 64}
+    boxes = [box(number, number) for number in range(4)]
+    done = ingest(secondlook, tmp_path, coco(pictures, boxes, ["stop"]), dataset={"check_images": False})
+    assert sorted(crops_of(secondlook, done, "max_reject_fraction: 0.25")) == ["0", "2", "3"]
+
+
+def test_crops_by_reference_of_an_image_that_was_replaced(secondlook: Command, tmp_path: Path) -> None:
+    done = disagreeing(secondlook, tmp_path, "1.png", {}, None)
+    out = tmp_path / "crop/00000.parquet"
+    assert secondlook("crop", done.out, "--out", out, "--options", "{store: reference}").code == 0
+    saved(tmp_path / "images/1.png", width=240, height=320)
+
+    with pytest.raises(DataError, match=r"1\.png: the image decodes to 240x320 px, .* 320x240 px; crops with"):
+        list(crops.batches(out, 4, lambda pixels: pixels))
+    names = {number: row["instance_id"] for number, row in done.rows.items()}
+    assert crops.load(out.parent, [0] * 4, list(names.values())).keys() == {names["3"], names["4"]}
+
+
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 SMOOTH = cv2.resize(noise(6, 16, 12), (1600, 1200), interpolation=cv2.INTER_CUBIC)

@@ -323,6 +323,17 @@ def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Comm
     assert len(cut(secondlook, done.out, "max_reject_fraction: 0.25").rows) == 6
 
 
+def test_an_image_that_was_replaced_is_a_reject(secondlook: Command, tmp_path: Path) -> None:
+    pictures = [picture(tmp_path, number) for number in range(4)]
+    done = ingest(secondlook, tmp_path, coco(pictures, [box(n, n, **POLYGON) for n in range(4)], ["stop"]))
+    picture(tmp_path, 0, width=48, height=64)
+
+    left = cut(secondlook, done.out, "max_reject_fraction: 0.25")
+
+    assert sorted(left.rows) == ["1", "2", "3"], left.result.err
+    assert {row["source_id"]: row["reason"] for row in left.rejects} == {"0": "size_mismatch"}
+
+
 def many(secondlook: Command, folder: Path) -> Ingested:
     """Ingest 24 objects of 8 images in 3 shards, every other one with a polygon."""
     pictures = [picture(folder, number) for number in range(8)]

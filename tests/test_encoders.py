@@ -437,11 +437,55 @@ def test_folders_are_read_through_the_sources_of_the_task_and_strangers_are_name
         assert f"`{left_out}` is no class of {task}, or several" in result.err
 
 
+def _as_parameter(base: Any) -> Any:
+    import torch
+
+    return torch.nn.Parameter(base)
+
+
+_SAVED_AS: dict[str, Callable[[Any], Any]] = {
+    "with its gradient": lambda base: base.clone().requires_grad_(),
+    "as a parameter": _as_parameter,
+    "as bfloat16": lambda base: base.bfloat16(),
+    "as float64": lambda base: base.double(),
+    "transposed": lambda base: base.T.contiguous().T,
+    "sparse": lambda base: base.to_sparse(),
+    "lazily negated": lambda base: (base - 1j * base).conj().imag,
+    "as an array": lambda base: base.numpy(),
+    "as an array of other bytes": lambda base: base.numpy().astype(">f8"),
+}
+
+
+@pytest.mark.parametrize("kind", _SAVED_AS)
+def test_features_are_read_however_the_tensor_was_saved(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    import torch
+
+    base = torch.tensor([[1.0, -2.0, 0.0], [3.0, 0.5, 4.0]])
+    write_pt(tmp_path / "pt" / "stop" / "x.pt", _SAVED_AS[kind](base))
+    task, out = write_json(tmp_path / "signs.yaml", TASK), tmp_path / "out.parquet"
+    arguments = ("--task", task, "--out", out, "--options", json.dumps(MODEL))
+    result = secondlook("embed", "--import-pt", tmp_path / "pt", *arguments)
+    assert result.code == 0, result.err
+    assert sorted(pq.read_table(out)["vector"].to_pylist()) == base.tolist()
+
+
+def test_the_reported_features_are_read(secondlook: Command, tmp_path: Path, shared_data: Path) -> None:
+    case = shared_data.parent / "cases/faults/features"
+    if not case.is_dir():
+        pytest.skip(f"the case is not here ({case})")
+    arguments = ("--task", case / "t.yaml", "--out", tmp_path / "out.parquet", "--options", json.dumps(MODEL))
+    result = secondlook("embed", "--import-pt", case / "pt", *arguments)
+    assert result.code == 0, result.err
+    assert set(pq.read_table(tmp_path / "out.parquet")["trusted"].to_pylist()) == {"stop", "yield"}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         pytest.param([1.0, 2.0], "is no tensor of numbers with the axes (crops, dimensions)", id="one axis"),
         pytest.param({"a": [1.0]}, "is no tensor of numbers", id="a mapping"),
+        pytest.param([[1, 2]], "is no tensor of numbers", id="whole numbers"),
+        pytest.param(np.array([[print]]), "cannot be read without running code", id="an array of code"),
         pytest.param(Path("x"), "cannot be read without running code", id="an object"),
         pytest.param(None, "holds no .pt file in a folder whose name is a class", id="nothing"),
     ],

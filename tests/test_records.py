@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,7 @@ import pytest
 import secondlook
 from conftest import Command
 from make_records import read_rows, write_decisions, write_instances, write_votes
-from secondlook import files, records
+from secondlook import files, records, tensorfile
 from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
@@ -285,3 +286,52 @@ def test_ids_and_fractions_follow_from_names_alone() -> None:
     fractions = [records.content_fraction("seed", str(number)) for number in range(1000)]
     assert all(0 <= fraction < 1 for fraction in fractions)
     assert 450 < sum(fraction < 0.5 for fraction in fractions) < 550
+
+
+# --- tensors ------------------------------------------------------------------------------------------------------
+
+
+def _array(order: str, step: int, turn: bool, kind: str) -> Any:
+    array = np.array(np.arange(60).reshape(3, 4, 5), dtype=kind, order=order)[:, ::step, ::-1]  # type: ignore[call-overload]
+    return array.transpose(2, 0, 1) if turn else array
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f2", "<i8", "|u1"])
+@pytest.mark.parametrize("turn", [False, True], ids=["", "transposed"])
+@pytest.mark.parametrize("step", [1, 2], ids=["whole", "sliced"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_come_back_whatever_their_layout(tmp_path: Path, order: str, step: int, turn: bool, kind: str) -> None:
+    from safetensors.numpy import load_file
+
+    array = _array(order, step, turn, kind)
+    tensorfile.write(tmp_path / "a", {"array": array, "scalar": np.asarray(2.5)}, {"notes": "said"})
+    found = load_file(tmp_path / "a")
+    assert (found["array"].shape, found["scalar"].shape) == (array.shape, ())
+    assert np.array_equal(found["array"], array)
+    tensorfile.write(tmp_path / "b", {"array": array.copy(), "scalar": np.asarray(2.5)}, {"notes": "said"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_tensors_come_back_whatever_their_layout(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    base = torch.arange(60.0).reshape(3, 4, 5)
+    tensors = {
+        "turned": base.permute(2, 0, 1),
+        "sliced": base[:, ::2],
+        "stretched": base[:, :1].expand(3, 4, 5),
+        "one memory": base,
+        "learned": torch.nn.Parameter(base.bfloat16().transpose(0, 2)),
+    }
+    tensorfile.write(tmp_path / "tensors.safetensors", tensors)
+    found = load_file(tmp_path / "tensors.safetensors")
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in tensors.items())
+
+
+def test_nobody_else_writes_tensors() -> None:
+    writers = ("safetensors.numpy import save", "safetensors.torch import save", "safetensors import serialize")
+    package = Path(secondlook.__file__).parent
+    found = {path.name for path in package.rglob("*.py") if any(one in path.read_text("utf-8") for one in writers)}
+    assert found == {"tensorfile.py"}

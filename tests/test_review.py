@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import requests
 
-from conftest import Command, Result, fill
+from conftest import Command, Result, fill, write_picture
 from make_records import Rows, read_rows, write_instances
 from make_results import Made, make_results, write_reviewed
 from secondlook import records
@@ -138,6 +138,9 @@ def test_what_is_missing_is_said(secondlook: Command, tmp_path: Path) -> None:
     result = secondlook("review", made.results)
     assert result.code == 0, "a page without a picture is better than none"
     assert "gone.jpg" in result.err
+    other = make_results(tmp_path / "other", [{"image_path": str(tmp_path / "turned.png")}], pictures=False)
+    write_picture(tmp_path / "turned.png", width=48, height=64)
+    assert "1 pictures cannot be read" in secondlook("review", other.results).err, "its box would stand elsewhere"
     (made.results / "consensus" / "consensus.parquet").unlink()
     result = secondlook("review", made.results)
     assert (result.code, result.err.count("\n")) == (1, 1)

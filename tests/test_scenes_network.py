@@ -292,7 +292,10 @@ def made(folder: Path, labels: list[tuple[str, str]], pairs: list[tuple[str, str
     for number, (name, _) in enumerate(labels):
         write_picture(folder / f"{name}.png", width=60, height=50, seed=number)
     rows = {
-        "images": [{"image_id": name, "path": str(folder / f"{name}.png"), "landmark": "1"} for name, _ in labels],
+        "images": [
+            {"image_id": name, "path": str(folder / f"{name}.png"), "landmark": "1", "width": 60, "height": 50}
+            for name, _ in labels
+        ],
         "labels": [{"image_id": name, "split": split, "labels": [CLASSES[0]]} for name, split in labels],
         "pairs": [{"image_a": a, "image_b": b, "shared": 12} for a, b in pairs or [("a", "a")]],
         "points": [
@@ -673,6 +676,9 @@ def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["b"]
     assert not stale.exists(), "a mask of an earlier run speaks for no picture that cannot be read"
     assert pd.read_parquet(tmp_path / "out/point_scores.parquet")["image_id"].tolist() == ["a"]
+    write_picture(tmp_path / "in/b.png", width=50, height=60)
+    predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
+    assert "decodes to 50x60 px" in pd.read_csv(tmp_path / "out/rejects.csv").set_index("image_id").loc["b", "detail"]
     with pytest.raises(DataError, match="has no scores of b"):
         evaluate_network(tables, Judged(tmp_path / "out"), tmp_path / "figures", CLASSES)
     (tmp_path / "in/a.png").write_bytes(b"no picture")

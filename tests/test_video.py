@@ -400,6 +400,14 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
     assert (absent.code, "holds no clip" in absent.err) == (2, True)
 
 
+def test_a_frame_that_was_replaced_is_named(secondlook: Command, tmp_path: Path) -> None:
+    clip_folder(tmp_path / "clips/a", 2)
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
+    write_picture(tmp_path / "clips/a/000001.jpg", width=48, height=64)
+    done = secondlook("video", "motion", tmp_path / "frames.json", "--out", tmp_path / "motion")
+    assert (done.code, "000001.jpg: cannot be read (the image decodes to 48x64 px" in done.err) == (1, True)
+
+
 def test_frames_of_a_film_and_of_a_list(secondlook: Command, tmp_path: Path) -> None:
     film = cv2.VideoWriter(str(tmp_path / "clips.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     for number in range(7):
@@ -450,6 +458,153 @@ def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> No
     (tmp_path / "npz/a/000000.npz").write_bytes(b"no npz")
     refused = secondlook("video", "motion", tmp_path / "frames.json", *motion)
     assert (refused.code, "is no npz of Dynamo-Depth" in refused.err) == (1, True)
+
+
+INTRINSICS = [[517.848, 0, 238.095], [0, 517.848, 163.467], [0, 0, 1]]  # of Dynamo-Depth for a map of 480 x 320 px
+
+
+@pytest.mark.parametrize("layout", ["{clip}", "train/segment-1"], ids=["a folder per clip", "as published"])
+def test_motion_of_dynamo_depth_keeps_every_number(secondlook: Command, tmp_path: Path, layout: str) -> None:
+    clip_folder(tmp_path / "waymo/train/segment-1", 46, width=96, height=64)
+    (tmp_path / "files.txt").write_text("train/segment-1 45\ntrain/segment-1 44\n", encoding="utf-8")
+    frames = tmp_path / "frames.json"
+    listed = ("--listed", tmp_path / "files.txt", "--out", frames)
+    assert secondlook("video", "frames", tmp_path / "waymo", *listed).code == 0
+    moving, depth = np.zeros((320, 480), np.float32), np.full((320, 480), 0.9, np.float32)
+    moving[100:140, 200:260] = moving[100:140, 270:300] = 0.97
+    depth[100:140, 200:260], depth[100:140, 270:300] = 0.2, 0.5
+    inv_k = np.eye(4, dtype=np.float32)
+    inv_k[:3, :3] = np.linalg.inv(np.array(INTRINSICS))
+    for number in (44, 45):
+        path = tmp_path / "npz" / layout.format(clip="train_segment-1") / f"{number:06d}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        maps = {"mot_mask": moving, "depth": depth + number / 1000, "inv_K": inv_k}
+        np.savez(path, **{name: np.asfortranarray(values) for name, values in maps.items()})
+    told = json.dumps({"source": "dynamo", "depth": "dynamo", "folder": str(tmp_path / "npz")})
+
+    done = secondlook("video", "motion", frames, "--out", tmp_path / "motion", "--options", told)
+
+    assert done.code == 0, done.err
+    known = read_motion(tmp_path / "motion/train_segment-1.safetensors")
+    assert known.inv_K.tolist() == [inv_k[:3, :3].tolist()] * 2
+    assert np.array_equal(known.motion_prob, np.stack([moving, moving]))
+    assert np.array_equal(known.depth, np.stack([depth + number / 1000 for number in (44, 45)]))
+    grouped = ("--motion", tmp_path / "motion", "--out", tmp_path / "moving.json")
+    assert secondlook("video", "group", frames, *grouped).code == 0
+    (clip,) = records.read(tmp_path / "moving.json")
+    by_four = [(40, 20, 12, 8), (54, 20, 6, 8)]  # frames of 96 x 64 px
+    assert [sorted(one.box_xywh for one in row) for row in clip.found] == [by_four, by_four]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(None, "no such file", id="missing"),
+        pytest.param({"mot_mask": (4, 6), "depth": (4, 6)}, "inv_K", id="no intrinsics"),
+        pytest.param({"mot_mask": (4, 6), "depth": (4, 6), "inv_K": (2, 2)}, "inv_K (2, 2)", id="small intrinsics"),
+        pytest.param({"mot_mask": (1, 4, 6), "depth": (4, 6), "inv_K": (4, 4)}, "(1, 4, 6)", id="a third axis"),
+        pytest.param({"mot_mask": (4, 6), "depth": (4, 5), "inv_K": (3, 3)}, "of different sizes", id="two sizes"),
+        pytest.param("cut", "is no npz of Dynamo-Depth", id="cut off"),
+        pytest.param("npy", "is no npz of Dynamo-Depth", id="one array"),
+    ],
+)
+def test_an_odd_npz_is_refused_with_its_name(secondlook: Command, tmp_path: Path, content: Any, why: str) -> None:
+    clip_folder(tmp_path / "clips/a", 1)
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    path = tmp_path / "npz/a/000000.npz"
+    path.parent.mkdir(parents=True)
+    if content is not None:
+        shapes = content if isinstance(content, dict) else {"mot_mask": (40, 60)}
+        np.savez(path, **{name: np.ones(shape, np.float32) for name, shape in shapes.items()})
+    if content == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    if content == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.ones((4, 6)))
+    told = json.dumps({"source": "dynamo", "depth": "dynamo", "folder": str(tmp_path / "npz")})
+    done = secondlook("video", "motion", tmp_path / "frames.json", "--out", tmp_path / "motion", "--options", told)
+    assert (done.code, str(tmp_path / "npz") in done.err, why in done.err) == (1, True, True), done.err
+
+
+# --- which frames there are ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "order", "numbers", "said"),
+    [
+        pytest.param(["1", "10", "12", "2", "9"], "1 2 9 10 12", [1, 2, 9, 10, 12], "without 3 to 8, 11", id="plain"),
+        pytest.param(["000003", "000005"], "000003 000005", [3, 5], "3 to 5 without 4", id="padded"),
+        pytest.param(["cam2_8", "cam2_10", "cam2_9"], "cam2_8 cam2_9 cam2_10", [8, 9, 10], "", id="of one camera"),
+        pytest.param(["t2_9", "t10_3"], "t2_9 t10_3", [0, 1], "", id="two numbers that change"),
+        pytest.param(["dog", "cat"], "cat dog", [0, 1], "", id="no numbers"),
+        pytest.param(["7", "a"], "7 a", [0, 1], "", id="some numbers"),
+        pytest.param(["01", "1"], "01 1", [0, 1], "", id="one number twice"),
+        pytest.param(["frame_45"], "frame_45", [45], "", id="a lone frame"),
+    ],
+)  # fmt: skip
+def test_frames_come_as_people_count(
+    secondlook: Command, tmp_path: Path, names: list[str], order: str, numbers: list[int], said: str
+) -> None:
+    for name in names:
+        write_picture(tmp_path / f"clips/a/{name}.jpg")
+    done = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
+    assert done.code == 0, done.err
+    (clip,) = records.read(tmp_path / "frames.json")
+    assert [Path(frame.path).stem for frame in clip.frames] == order.split()
+    assert [frame.number for frame in clip.frames] == numbers
+    assert ("have gaps" in done.err, said in done.err) == (bool(said), True)
+
+
+def test_the_frames_of_the_reported_clip_are_in_order(secondlook: Command, tmp_path: Path, shared_data: Path) -> None:
+    clips = shared_data.parent / "cases/faults/frames_order/clips"
+    if not clips.is_dir():
+        pytest.skip(f"the case is not here ({clips})")
+    assert secondlook("video", "frames", clips, "--out", tmp_path / "frames.json", *EVERY).code == 0
+    (clip,) = records.read(tmp_path / "frames.json")
+    assert [Path(frame.path).name for frame in clip.frames] == [f"{number}.jpg" for number in range(1, 13)]
+
+
+def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tmp_path: Path) -> None:
+    for name in ("dog", "cat", "bird", "a/1", "a/2", "a/deep/er/5", "a/deep/er/6", "a/deep/er/7"):
+        write_picture(tmp_path / f"clips/{name}.png")
+    (tmp_path / "clips/a/notes.txt").write_text("notes", encoding="utf-8")
+    out = tmp_path / "clips/frames.json"
+    found = {}
+    for options in ("{stride: 1}", "{}", "{stride: 1, most: 1}"):
+        done = secondlook("video", "frames", tmp_path / "clips", "--out", out, "--options", options)
+        assert done.code == 0, done.err
+        found[options] = {one.clip: [frame.number for frame in one.frames] for one in records.read(out)}, done.err
+    assert found["{stride: 1}"][0] == {"a": [1, 2], "a_deep_er": [5, 6, 7], "clips": [0, 1, 2]}
+    assert "1 files in" in found["{stride: 1}"][1], "the notes"
+    assert "are left out, as" not in found["{stride: 1}"][1]
+    assert found["{}"][0] == {"a": [1], "a_deep_er": [5, 7], "clips": [0, 2]}
+    assert "video: 3 of 8 frames are left out" in found["{}"][1]
+    assert "video: 5 of 8 frames are left out" in found["{stride: 1, most: 1}"][1]
+
+
+def test_two_clips_of_one_name_are_refused(secondlook: Command, tmp_path: Path) -> None:
+    for name in ("a/b/1", "a_b/1"):
+        write_picture(tmp_path / f"clips/{name}.png")
+    (tmp_path / "files.txt").write_text("a/b 1\na_b 1\n", encoding="utf-8")
+    for listed in ((), ("--listed", tmp_path / "files.txt")):
+        refused = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *listed)
+        assert (refused.code, "would both be the clip a_b; rename one" in refused.err) == (2, True)
+
+
+def test_the_missing_end_of_a_film_is_a_row(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    path = tmp_path / "clips/film.avi"
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(20):
+        film.write(np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    film.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
+    assert done.code == 0, done.err
+    (clip,) = records.read(tmp_path / "frames.json")
+    (reject,) = pd.read_csv(tmp_path / "frames.rejects.csv").to_dict("records")
+    assert 0 < len(clip.frames) < 20
+    assert reject["detail"] == f"its header names 20 frames, {len(clip.frames)} of which can be decoded"
 
 
 # --- networks that are loaded --------------------------------------------------------------------------------------

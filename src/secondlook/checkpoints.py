@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from secondlook import files
 from secondlook.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 
@@ -59,13 +57,6 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
         return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
     except load_errors() as error:
         raise DataError(fetch_hint(name, error)) from error
-
-
-def write_weights(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
-    """Write tensors as safetensors, atomically."""
-    from safetensors.torch import save
-
-    files.write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
 
 
 def missing_package(name: str, extra: str = "encoders") -> UsageError:

@@ -39,7 +39,7 @@ def draw(
 
 @app.command()
 def frames(
-    clips: Annotated[Path, typer.Argument(help="Folder of video files and of folders of frames.")],
+    clips: Annotated[Path, typer.Argument(help="Folder of video files, frames, and folders of both at any depth.")],
     out: OutFile,
     listed: Annotated[Path | None, typer.Option(help="File of the lines `clip frame`: only these frames.")] = None,
     part: Annotated[int, typer.Option(min=0, help="Which part of the clips, from 0.")] = 0,
@@ -52,7 +52,7 @@ def frames(
     from secondlook.video.frames import clips_in
     from secondlook.video_options import FrameOptions
 
-    found = clips_in(clips, listed)
+    found = clips_in(clips, listed, besides=out.with_suffix(""))
     if not found:
         raise UsageError(f"{clips}: holds no clip; it must be a folder of video files or of folders of frames.")
     mine = dict(list(found.items())[part::parts])

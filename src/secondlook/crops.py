@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import ahead, images, records
+from secondlook import ahead, images, progress, records
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 
@@ -53,7 +52,7 @@ def read(row: Row) -> Pixels:
     """Return the pixels of a crop row; raise UnreadableImageError where its image can no longer be read."""
     if row["image"] is not None:
         return images.decode_rgb(row["image"])
-    return _cut(images.read_rgb(Path(row["place"]["path"])), row)
+    return _cut(images.read_sized(*_image_of(row)), row)
 
 
 def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
@@ -64,14 +63,17 @@ def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> di
     table = records.read_objects(folder, records.CROP, shards, instance_ids)
     if not table["image"].null_count:
         return dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
-    read_image = lru_cache(_IMAGES_KEPT)(images.read_rgb)
-    found = {}
-    for row in sorted(table.to_pylist(), key=_path_of):
+    read_image = lru_cache(_IMAGES_KEPT)(images.read_sized)
+    found, lost = {}, []
+    for row in sorted(table.to_pylist(), key=_image_of):
         try:
-            picture = _cut(read_image(Path(_path_of(row))), row)
-        except UnreadableImageError:
+            picture = _cut(read_image(*_image_of(row)), row)
+        except UnreadableImageError as error:
+            lost.append(f"{_image_of(row)[0]}: {error}")
             continue
         found[row["instance_id"]] = images.encode(picture, "jpeg", quality=_QUALITY)
+    if lost:
+        progress.say(f"crops: {len(lost)} cannot be cut out of their images again, the first of {lost[0]}")
     return found
 
 
@@ -86,9 +88,9 @@ def _by_row(file: pq.ParquetFile) -> Iterator[pa.Table]:
 
 
 def _by_image(table: pa.Table) -> Iterator[pa.Table]:
-    paths = pc.struct_field(table["place"], "path").to_pylist()
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    for _, rows in groupby(order, paths.__getitem__):
+    found = [_image_of(row) for row in table.select(["place"]).to_pylist()]
+    order = sorted(range(len(found)), key=found.__getitem__)
+    for _, rows in groupby(order, found.__getitem__):
         yield table.take(list(rows))
 
 
@@ -96,23 +98,23 @@ def _decoded(piece: pa.Table) -> list[Pixels]:
     rows = piece.to_pylist()
     if rows[0]["image"] is not None:
         return [images.decode_rgb(row["image"]) for row in rows]
-    path = _path_of(rows[0])
+    image = _image_of(rows[0])
     try:
-        picture = images.read_rgb(Path(path))
+        picture = images.read_sized(*image)
     except UnreadableImageError as error:
-        raise DataError(f"{path}: {error}; crops with `store: reference` need their images to stay.") from error
+        raise DataError(f"{image[0]}: {error}; crops with `store: reference` need their images to stay.") from error
     return [_cut(picture, row) for row in rows]
 
 
-def _path_of(row: Row) -> str:
-    return str(row["place"]["path"])
+def _image_of(row: Row) -> tuple[Path, int, int]:
+    """Return path, width and height of the image that a crop is cut out of."""
+    place = row["place"]
+    return Path(place["path"]), place["width"], place["height"]
 
 
 def _cut(picture: Pixels, row: Row) -> Pixels:
     place = row["place"]
     cut = picture[place["top"] : place["bottom"], place["left"] : place["right"]]
-    if not cut.size:
-        raise UnreadableImageError(f"{place['path']} is smaller than it was")
     return images.scale(cut, row["width"], row["height"])
 
 

@@ -25,6 +25,7 @@ Encoding = Literal["jpeg", "png"]
 
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = {5, 6, 7, 8}
+_SAME_SIZE_TURNS = {2, 3, 4}  # a decoder that ignores them gives pixels of the right size in the wrong places
 _TAIL_BYTES = 4096
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}  # BGR
 _RED, _BOX_PX = (255, 0, 0), 5  # the mark of arXiv 2508.02047
@@ -32,6 +33,10 @@ _RED, _BOX_PX = (255, 0, 0), 5  # the mark of arXiv 2508.02047
 
 class UnreadableImageError(Exception):
     """The file is no whole image; the message says why."""
+
+
+class WrongSizeError(UnreadableImageError):
+    """The pixels have another size than the image is known by; boxes would show something else."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,10 @@ def read_header(path: Path) -> Header:
     try:
         with zipped.open_binary(path) as file, Image.open(file) as image:
             width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
+            orientation = image.getexif().get(_EXIF_ORIENTATION)
+            turned = orientation in _QUARTER_TURNS
+            if image.format == "AVIF" and orientation in _SAME_SIZE_TURNS:
+                raise ValueError("the decoder does not mirror or turn an AVIF as it asks for; save it upright")
             _require_end_marker(file, image.format)
     except UnidentifiedImageError as error:
         raise UnreadableImageError("UnidentifiedImageError: no kind of image that is known") from error
@@ -76,6 +84,20 @@ def read_rgb(path: Path, *, reduced: int = 1) -> Pixels:
     if reduced != 1:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
     return np.asarray(image, dtype=np.uint8)
+
+
+def read_sized(path: Path, width: int, height: int, *, reduced: int = 1) -> Pixels:
+    """Decode an image whose objects were placed at a size of `width` x `height` px, `reduced` as `read_rgb` does.
+
+    Raises WrongSizeError where the pixels have another size: the image was replaced since, or a tag in it turns it that
+    the decoder does not know.
+    """
+    pixels = read_rgb(path, reduced=reduced)
+    sides = zip(pixels.shape[:2], (height, width), strict=True)
+    if not all(whole // reduced <= side <= -(-whole // reduced) for side, whole in sides):
+        found = f"{pixels.shape[1]}x{pixels.shape[0]} px" + (f" at 1/{reduced} of its size" if reduced > 1 else "")
+        raise WrongSizeError(f"the image decodes to {found}, but its objects were placed in {width}x{height} px")
+    return pixels
 
 
 def decode_rgb(encoded: bytes) -> Pixels:

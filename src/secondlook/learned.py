@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import features, files
+from secondlook import features, files, tensorfile
 from secondlook.errors import DataError
 from secondlook.labeler_options import LearnedOptions
 from secondlook.taxonomy import Taxonomy
@@ -31,10 +30,8 @@ def write(folder: Path, kind: str, tensors: Tensors, about: Mapping[str, Any]) -
 
     The digest of the tensors stands in it, so that it speaks for the whole folder.
     """
-    from safetensors.numpy import save
-
     weights = folder / f"{kind}.safetensors"
-    files.write_bytes(weights, save({name: np.ascontiguousarray(a) for name, a in tensors.items()}))
+    tensorfile.write(weights, tensors)
     content = {"kind": kind, **about, "sha256": files.sha256(weights)}
     files.write_text(folder / "labels.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

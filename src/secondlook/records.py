@@ -23,7 +23,8 @@ ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third i
 PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
 REFERENCE = "reference"  # the split of trusted objects, and the part that holds them
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
-PLACE = pa.struct([("path", pa.string()), *((side, pa.int32()) for side in ("left", "top", "right", "bottom"))])
+_SIDES = ("left", "top", "right", "bottom", "width", "height")
+PLACE = pa.struct([("path", pa.string()), *((side, pa.int32()) for side in _SIDES)])
 ROW_GROUP = 4096
 CROP_ROW_GROUP = 128
 
@@ -131,7 +132,7 @@ CROP = Record(
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
             pa.field("image", pa.binary()),  # JPEG or PNG; null where only the place is kept
-            pa.field("place", PLACE),  # px of the decoded image, right and bottom exclusive
+            pa.field("place", PLACE),  # px; right and bottom exclusive, width and height of the whole image
         ]
     ),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files, progress
+from secondlook import progress, tensorfile
 from secondlook.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,13 +52,10 @@ class Resume:
 
     def save(self, tensors: Tensors, notes: Mapping[str, Any], *, last: bool) -> None:
         """Write a state, unless the last one is too young for that."""
-        from safetensors.torch import save
-
         if not last and monotonic() - self._done < _SHARE * self._took:
             return
         started = monotonic()
-        whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        files.write_bytes(self._path, save(whole, {"notes": json.dumps({**notes, "key": self.key})}))
+        tensorfile.write(self._path, tensors, {"notes": json.dumps({**notes, "key": self.key})})
         self._done = monotonic()
         self._took = self._done - started
 

@@ -1,7 +1,13 @@
-"""Text from files and folders whose bytes need not be UTF-8."""
+"""Text from files and folders: bytes that need not be UTF-8, and names in the order in which people count."""
 
+import re
 import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
+
+_DIGITS = re.compile(r"([0-9]+)")
+_SHOWN = 5  # gaps that a sentence names
 
 
 def legible(text: str) -> str:
@@ -28,3 +34,31 @@ def is_legible(text: str) -> bool:
 def tidied(text: str) -> str:
     """Return `text` as one writes it to mean the same: Unicode NFC, without white space at its ends."""
     return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Return a key that sorts names with their numbers as numbers: `2.jpg` comes before `10.jpg`."""
+    return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name))], name
+
+
+def numbers_in(names: Sequence[str]) -> list[int] | None:
+    """Return the number in each name, None where names are not told apart by one number alone.
+
+    `cam1_08`, `cam1_09`, `cam1_10` are 8, 9 and 10; a lone name has the last number in it.
+    """
+    split = [_DIGITS.split(name) for name in names]
+    if len({tuple(parts[::2]) for parts in split}) != 1:
+        return None
+    columns = [[int(digits) for digits in column] for column in zip(*(parts[1::2] for parts in split), strict=True)]
+    telling = [column for column in columns if len(set(column)) > 1] if len(names) > 1 else columns[-1:]
+    return telling[0] if len(telling) == 1 and len(set(telling[0])) == len(names) else None
+
+
+def gaps_in(numbers: Sequence[int]) -> str:
+    """Say which numbers are missing in a rising row: `3 to 12 without 4 to 6, 9`; empty where none is."""
+    gaps = [(low + 1, high - 1) for low, high in pairwise(numbers) if high - low > 1]
+    if not gaps:
+        return ""
+    shown = [str(low) if low == high else f"{low} to {high}" for low, high in gaps[:_SHOWN]]
+    more = f" and {len(gaps) - _SHOWN} more gaps" if len(gaps) > _SHOWN else ""
+    return f"{numbers[0]} to {numbers[-1]} without {', '.join(shown)}{more}"

@@ -25,7 +25,10 @@ class ClipScenes(Strict):
 
 
 class FrameOptions(Strict):
-    """Which frames of a clip are taken: every `stride`-th, at most `most` of them; of a list all that it names."""
+    """Which frames of a clip are taken: every `stride`-th, at most `most` of them; of a list all that it names.
+
+    `stride: 1` takes every image of a folder, as single images that are no film need it.
+    """
 
     stride: int = Field(2, ge=1)
     most: int | None = Field(None, ge=1)
@@ -164,11 +167,11 @@ class Training(Strict):
 class VideoOptions(Strict):
     """Boxes of things that can move, learned from clips without labels.
 
-    `clips` is a folder in which each video file and each folder of frames is a clip; with `listed`, a file of the lines
-    `clip frame`, frames are `clips`/<clip>/<frame, six digits>.jpg. `truth` is a folder of COCO files, one per clip,
-    for the evaluation; `mobile_categories` are those of its classes that count, all when left out. `scenes` are drawn
-    into `clips` and `truth` where they are given. Clips are split into `parts`: a job each, in every step but the
-    training.
+    `clips` is a folder in which each video file and each folder of frames, at any depth, is a clip; with `listed`, a
+    file of the lines `clip frame`, frames are `clips`/<clip>/<frame, six digits>.jpg. `truth` is a folder of COCO
+    files, one per clip, for the evaluation; `mobile_categories` are those of its classes that count, all when left out.
+    `scenes` are drawn into `clips` and `truth` where they are given. Clips are split into `parts`: a job each, in every
+    step but the training.
     """
 
     clips: str = "data/video"

@@ -11,23 +11,26 @@ from secondlook import ahead, files, images, kept, progress, records
 from secondlook.config import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.errors import DataError
-from secondlook.images import Pixels, UnreadableImageError
+from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
 from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]
 CutImage = Callable[[Pixels, list[Row]], list[Row]]
-COLUMNS = ["instance_id", "image_id", "image_path", "source_id", "x", "y", "w", "h", "truth", "split", "attributes"]
-_SIZES = ["width", "height"]
+COLUMNS = [
+    *("instance_id", "image_id", "image_path", "source_id", "width", "height", "x", "y", "w", "h"),
+    *("truth", "split", "attributes"),
+]
+_OF_IMAGE = itemgetter("image_path", "width", "height")
 _UNREADABLE = "lie in images that cannot be decoded"
 
 
 def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, threads: int = 1) -> None:
     """Write the crops of files of instances, each to where it goes.
 
-    Objects of an image that cannot be decoded become reject rows beside the crops (see `records.rejects_beside`);
-    raises DataError when more than `max_reject_fraction` of the objects are lost that way. Crops of the reference are
-    curated, and always copies.
+    Objects of an image that cannot be decoded, or not to the size of their rows, become reject rows beside the crops
+    (see `records.rejects_beside`); raises DataError when more than `max_reject_fraction` of the objects are lost that
+    way. Crops of the reference are curated, and always copies.
     """
     for instances, out in shards:
         _crop_shard(instances, out, options, threads)
@@ -36,17 +39,17 @@ def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, th
 def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) -> None:
     made_by = {"stage": "crop", "options": options.model_dump()}
     place = Place(out, records.taxonomy_of(instances), made_by)
-    rows = records.read_columns(instances, records.INSTANCE, [*COLUMNS, *_SIZES])
+    rows = records.read_columns(instances, records.INSTANCE, COLUMNS)
     key = kept.key_of(made_by, instances, code=__name__)
     is_reference = bool(rows) and rows[0]["split"] == records.REFERENCE
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
     if kept.put_back(outputs, key, place.about):
-        place.require_few_cached(len(rows), options, _UNREADABLE)
+        place.require_few(len(rows), options, _UNREADABLE)
         return
     if is_reference:
         options = options.model_copy(update={"store": "copy"})
-    crops, rejects = place.split(cut_all(rows, options, threads=threads))
-    place.require_few(len(rejects), len(rows), options, _UNREADABLE)
+    crops = place.split(cut_all(rows, options, threads=threads))
+    place.require_few(len(rows), options, _UNREADABLE)
     if is_reference:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     place.write(crops)
@@ -75,13 +78,13 @@ def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[
     if options.store == "reference":
         return (_to_place(row, options) for row in rows)
 
-    def read_image(group: list[Row]) -> Pixels:
-        return images.read_rgb(Path(group[0]["image_path"]), reduced=reduction(group, options))
+    def read_reduced(group: list[Row]) -> Pixels:
+        return read_image(group, reduced=reduction(group, options))
 
     def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
         return [_cut(picture, row, options) for row in group]
 
-    return cut_images(rows, cut_image, read_image, threads=threads)
+    return cut_images(rows, cut_image, read_reduced, threads=threads)
 
 
 def reduction(rows: list[Row], options: CropOptions) -> int:
@@ -121,6 +124,7 @@ def _to_place(row: Row, options: CropOptions) -> Row:
     left, top, right, bottom = _bounds(row, options)
     width, height = _stored_size(right - left, bottom - top, options)
     place = {"path": row["image_path"], "left": left, "top": top, "right": right, "bottom": bottom}
+    place |= {"width": row["width"], "height": row["height"]}
     return {**_about(row), "width": width, "height": height, "image": None, "place": place}
 
 
@@ -136,29 +140,28 @@ class Place:
     taxonomy: Taxonomy
     made_by: Mapping[str, Any]
 
-    def split(self, cuts: Iterable[Row]) -> tuple[list[Row], list[Row]]:
-        """Part crop rows from reject rows, and write the rejects."""
+    def split(self, cuts: Iterable[Row]) -> list[Row]:
+        """Return the crop rows; write the reject rows that stand among them."""
         crops: list[Row] = []
         rejects: list[Row] = []
         for cut in cuts:
             (rejects if "reason" in cut else crops).append(cut)
         self._write(records.rejects_beside(self.out), rejects, records.REJECT)
         progress.say(f"crop: {len(crops)} crops, {len(rejects)} rejects")
-        return crops, rejects
+        return crops
 
     @property
     def about(self) -> records.About:
         """What the metadata of both say."""
         return records.About(self.taxonomy, self.made_by)
 
-    def require_few(self, rejects: int, of: int, options: RejectLimit, why: str) -> None:
-        """Raise DataError when more than `max_reject_fraction` of the objects were lost."""
-        if rejects > options.max_reject_fraction * of:
-            raise DataError(f"{rejects} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
-
-    def require_few_cached(self, of: int, options: RejectLimit, why: str) -> None:
-        """Raise DataError when too much was lost of what was put back: the limit may be another than it was."""
-        self.require_few(records.count(records.rejects_beside(self.out), records.REJECT), of, options, why)
+    def require_few(self, of: int, options: RejectLimit, why: str) -> None:
+        """Raise DataError when more than `max_reject_fraction` of the objects became reject rows."""
+        rejects = records.read_columns(records.rejects_beside(self.out), records.REJECT, ["reason"])
+        if len(rejects) > options.max_reject_fraction * of:
+            sizes = any(reject["reason"] == "size_mismatch" for reject in rejects)
+            why += ", or not to the size that `ingest` found" if sizes else ""
+            raise DataError(f"{len(rejects)} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
 
     def write(self, crops: list[Row]) -> None:
         """Write the crops."""
@@ -168,9 +171,10 @@ class Place:
         records.write(path, records.to_table(rows, record), record, taxonomy=self.taxonomy, made_by=self.made_by)
 
 
-def read_image(rows: list[Row]) -> Pixels:
-    """Decode the image of some objects in full size."""
-    return images.read_rgb(Path(rows[0]["image_path"]))
+def read_image(rows: list[Row], *, reduced: int = 1) -> Pixels:
+    """Decode the image of some objects; raise UnreadableImageError where it is not as large as they say."""
+    path, width, height = _OF_IMAGE(rows[0])
+    return images.read_sized(Path(path), width, height, reduced=reduced)
 
 
 def cut_images(
@@ -178,15 +182,15 @@ def cut_images(
 ) -> Iterator[Row]:
     """Decode each image once and yield what `cut_image` makes of it and of its rows, in `threads` threads.
 
-    An image that cannot be decoded becomes a reject row for each of its objects.
+    An image that cannot be decoded, or has another size than in the rows, becomes a reject row for each of its objects.
     """
-    by_image = [
-        list(group) for _, group in groupby(sorted(rows, key=itemgetter("image_path")), itemgetter("image_path"))
-    ]
+    by_image = [list(group) for _, group in groupby(sorted(rows, key=_OF_IMAGE), _OF_IMAGE)]
 
     def decode_and_cut(group: list[Row]) -> list[Row]:
         try:
             picture = read_image(group)
+        except WrongSizeError as error:
+            return [to_reject(row, "size_mismatch", str(error)) for row in group]
         except UnreadableImageError as error:
             return [to_reject(row, "unreadable_image", str(error)) for row in group]
         return cut_image(picture, group)

@@ -51,11 +51,11 @@ def _cut_out_shard(
     outputs = [out, records.rejects_beside(out)]
     key = kept.key_of({**made_by, "computes_in": computes_in}, instances, code=__name__)
     if kept.put_back(outputs, key, place.about):
-        place.require_few_cached(len(rows), options, _LOST)
+        place.require_few(len(rows), options, _LOST)
         return
     cuts = cut_images(rows, lambda picture, group: _cut_out(picture, group, options, segmenter), threads=threads)
-    cutouts, rejects = place.split(cuts)
-    place.require_few(len(rejects), len(rows), options, _LOST)
+    cutouts = place.split(cuts)
+    place.require_few(len(rows), options, _LOST)
     place.write(cutouts)
     kept.keep(outputs, key)
 

@@ -3,10 +3,12 @@
 `<folder>/<model>_<folder>.pt`, with `/` and spaces as `_`: `stop/facebook_dinov2-giant_stop.pt`.
 """
 
+import codecs
 import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,15 +85,34 @@ def _claims(label: str, task: Task) -> Iterator[str]:
 
 
 def _read(path: Path) -> Matrix:
-    import torch
-
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _load(path)
     except Exception as error:  # damaged pickles raise what they like
         raise DataError(f"{path}: cannot be read without running code from it; save a plain tensor.") from error
-    if not isinstance(content, torch.Tensor) or content.ndim != 2 or not content.is_floating_point():
+    matrix = _to_array(content)
+    if matrix is None or matrix.ndim != 2 or matrix.dtype.kind != "f":
         raise DataError(f"{path}: is no tensor of numbers with the axes (crops, dimensions).")
-    return np.asarray(content.float().numpy())
+    return np.asarray(matrix, dtype=np.float32)
+
+
+def _load(path: Path) -> Any:
+    """Unpickle tensors and arrays of numpy, and nothing else."""
+    import torch
+
+    rebuild: Any = np.zeros(0).__reduce__()[0]
+    older = (rebuild, "numpy.core.multiarray._reconstruct")  # its place before numpy 2
+    kinds = (type(np.dtype(name)) for name in ("f2", "f4", "f8"))
+    with torch.serialization.safe_globals([rebuild, older, np.ndarray, np.dtype, *kinds, codecs.encode]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _to_array(content: Any) -> NDArray[Any] | None:
+    """Return a tensor as an array, whatever its layout, also one that was saved with its gradient; None for others."""
+    import torch
+
+    if isinstance(content, torch.Tensor) and content.is_floating_point() and not content.is_meta:
+        return np.asarray(content.detach().to_dense().float().resolve_neg().numpy())
+    return content if isinstance(content, np.ndarray) else None
 
 
 def _rows(path: Path, name: str, count: int) -> pa.Table:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, files, images, inference, progress
-from secondlook.checkpoints import create_open_clip, open_clip_source, write_weights
+from secondlook import ahead, files, images, inference, progress, tensorfile
+from secondlook.checkpoints import create_open_clip, open_clip_source
 from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 from secondlook.retrieve.looks import square_of
@@ -151,7 +151,7 @@ def _built(sizes: ScratchClip, device: "torch.device", seed: int) -> Clip:
 
 def save(clip: Clip, weights: dict[str, "torch.Tensor"], folder: Path) -> None:
     """Write a model as a folder that open_clip reads as `local-dir:`; the config comes last."""
-    write_weights(folder / WEIGHTS, weights)
+    tensorfile.write(folder / WEIGHTS, weights)
     files.write_text(folder / ABOUT, json.dumps(clip.about, indent=1, sort_keys=True) + "\n")
 
 
@@ -169,12 +169,10 @@ class Gallery:
 
     def write(self, path: Path) -> None:
         """Write them as float16."""
-        from safetensors.numpy import save as to_bytes
-
         tensors = {"vectors": self.vectors.astype(np.float16)}
         if self.mirrored is not None:
             tensors["mirrored"] = self.mirrored.astype(np.float16)
-        files.write_bytes(path, to_bytes(tensors, {"names": json.dumps(self.names)}))
+        tensorfile.write(path, tensors, {"names": json.dumps(self.names)})
 
     @classmethod
     def read(cls, path: Path) -> "Gallery":

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,19 +123,20 @@ def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> 
 
 
 def _pictures(shown: pd.DataFrame, longest_px: int) -> dict[str, str | None]:
-    """Return the whole pictures as data addresses, None where one cannot be read."""
-    paths = dict(zip(shown["image_id"].astype(str), shown["image_path"].astype(str), strict=True))
-    pictures = {image_id: _picture(Path(path), longest_px) for image_id, path in paths.items()}
-    missing = [paths[image_id] for image_id, picture in pictures.items() if picture is None]
+    """Return the whole pictures as data addresses, None where one cannot be read or has another size."""
+    rows = {str(row["image_id"]): row for row in shown.to_dict("records")}
+    pictures = {image_id: _picture(row, longest_px) for image_id, row in rows.items()}
+    missing = [rows[image_id]["image_path"] for image_id, picture in pictures.items() if picture is None]
     if missing:
         progress.say(f"review: {len(missing)} pictures cannot be read, {missing[0]} first; their objects go without")
     return pictures
 
 
-def _picture(path: Path, longest_px: int) -> str | None:
+def _picture(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
+    path = Path(row["image_path"])
     try:
         images.read_header(path)
-        picture = images.read_rgb(path)
+        picture = images.read_sized(path, row["width"], row["height"])
     except images.UnreadableImageError:
         return None
     scale = longest_px / max(picture.shape[:2])

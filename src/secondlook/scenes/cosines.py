@@ -66,7 +66,7 @@ def _shown(pictures: Pictures, pair: NDArray[np.int64], side_px: int) -> tuple[N
     xy = pictures.common(int(pair[0]), int(pair[1]))
     pixels, inside = [], np.ones(len(xy), np.bool_)
     for number, row in enumerate(pair):
-        square, window, size = samples.centred(pictures.paths[row], side_px)
+        square, window, size = samples.centred(pictures.paths[row], side_px, pictures.sizes[row])
         columns = slice(2 * number, 2 * number + 2)
         xy[:, columns], kept = windows.points_in(xy[:, columns], window, size)
         pixels.append(square)

@@ -16,6 +16,7 @@ from secondlook.errors import DataError
 
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]
+Size = tuple[int, int]
 _FAR = 1.0  # from the middle of a picture, as a fraction: no point of it, but px or nothing
 
 
@@ -39,7 +40,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures in the order of their ids.
+    """Pictures in the order of their ids, `sizes` as width and height in px where they are known.
 
     `primary` (pictures,) is the place of the first label among the classes, -1 without one; `labels`
     (pictures, classes) is true for all of them; `partners` (pairs, 2) are pictures of one split that share points, each
@@ -54,6 +55,7 @@ class Pictures:
     labels: NDArray[np.bool_]
     partners: NDArray[np.int64]
     points: Points
+    sizes: tuple[Size | None, ...]
 
     def rows(self, split: str) -> Rows:
         """Return the pictures of a split."""
@@ -96,7 +98,10 @@ def read(
 
     Raises DataError for a table without its columns, for a label that is no class, and for one without its picture.
     """
-    about = {row["image_id"]: row for row in _columns(images, ("image_id", "path", "landmark")).to_pylist()}
+    about = {
+        row["image_id"]: row
+        for row in _columns(images, ("image_id", "path", "landmark"), beside=("width", "height")).to_pylist()
+    }
     told = {} if labels is None else _labels(labels)
     absent = sorted(set(told) - set(about))
     if absent:
@@ -113,7 +118,8 @@ def read(
     landmark = np.array([about[name]["landmark"] for name in ids], object)
     shared = np.zeros((0, 2), np.int64) if pairs is None else _pairs(pairs, ids, split)
     paths = tuple(Path(about[name]["path"]) for name in ids)
-    return Pictures(ids, paths, landmark, split, primary, known, shared, _points(points, ids))
+    sizes = tuple((about[name]["width"], about[name]["height"]) if "width" in about[name] else None for name in ids)
+    return Pictures(ids, paths, landmark, split, primary, known, shared, _points(points, ids), sizes)
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:
@@ -170,13 +176,15 @@ def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return coded.unify_dictionaries().combine_chunks()
 
 
-def _columns(path: Path, names: Sequence[str], coded: Sequence[str] = ()) -> pa.Table:
-    """Return some columns of a Parquet file, those `coded` as dictionaries."""
+def _columns(path: Path, names: Sequence[str], coded: Sequence[str] = (), beside: Sequence[str] = ()) -> pa.Table:
+    """Return some columns of a Parquet file, those `coded` as dictionaries, and those `beside` that it has."""
     try:
-        missing = [name for name in names if name not in pq.read_schema(path).names]
+        there = pq.read_schema(path).names
+        missing = [name for name in names if name not in there]
         if missing:
             raise DataError(f"{path}: has no column `{missing[0]}`; give the file that this step asks for.")
-        return pq.read_table(path, columns=list(names), read_dictionary=list(coded))
+        found = [*names, *(name for name in beside if name in there)]
+        return pq.read_table(path, columns=found, read_dictionary=list(coded))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except (pa.ArrowInvalid, OSError) as error:

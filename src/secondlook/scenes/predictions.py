@@ -21,6 +21,7 @@ from secondlook.scenes.checkpoint import About
 from secondlook.scenes.evaluate import BACKGROUND
 from secondlook.scenes.infer import Reader, Said, mask_names
 from secondlook.scenes.inputs import Pictures
+from secondlook.scenes.samples import decoded
 from secondlook.scenes_training_options import InferenceOptions
 
 SCORES, POINT_SCORES, REJECTS = "scores.parquet", "point_scores.parquet", "rejects.csv"
@@ -50,7 +51,7 @@ class Predictions:
         """Read a picture and write what is said of it."""
         path, image_id = self.pictures.paths[row], self.pictures.ids[row]
         try:
-            picture = images.read_rgb(path)
+            picture = decoded(path, self.pictures.sizes[row])
         except (images.UnreadableImageError, OSError) as error:
             self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
             mask = self.out / MASKS / self._names[image_id]

@@ -159,7 +159,7 @@ def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
 
 
 def _drawn(row: Mapping[str, Any], masks: Path, classes: int) -> str:
-    picture = read_picture(Path(row["image_path"]))
+    picture = read_picture(Path(row["image_path"]), (row["width"], row["height"]))
     drawn = refine.overlay(picture, evaluate.read_mask(masks / mask_name(row["source_id"])), classes)
     return images.thumbnail_address(np.concatenate([picture, drawn], axis=1), 2 * SHOWN_PX)
 

@@ -12,7 +12,7 @@ from secondlook.crew import Crew
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.scenes import windows
-from secondlook.scenes.inputs import Pictures, Rows
+from secondlook.scenes.inputs import Pictures, Rows, Size
 from secondlook.scenes_training_options import TrainingOptions
 
 Floats = NDArray[np.float32]
@@ -75,17 +75,22 @@ def batches(
         yield _joined([next(ready) for _ in own], len(own) / options.batch)
 
 
-def read_picture(path: Path) -> Pixels:
-    """Return the pixels of a picture; raises DataError where it cannot be read."""
+def decoded(path: Path, size: Size | None) -> Pixels:
+    """Return the pixels of a picture; raises UnreadableImageError, also for another size than `size`, where known."""
+    return images.read_rgb(path) if size is None else images.read_sized(path, *size)
+
+
+def read_picture(path: Path, size: Size | None = None) -> Pixels:
+    """Return the pixels of a picture; raises DataError where they cannot be read, or are not of `size`."""
     try:
-        return images.read_rgb(path)
+        return decoded(path, size)
     except (UnreadableImageError, OSError) as error:
         raise DataError(f"{path}: cannot be read ({error}); index the pictures again, which leaves it out.") from error
 
 
-def centred(path: Path, side_px: int) -> tuple[Pixels, windows.Window, tuple[int, int]]:
+def centred(path: Path, side_px: int, size: Size | None = None) -> tuple[Pixels, windows.Window, Size]:
     """Return the middle square of a picture, uint8 (s, s, 3), its window, and the size of the picture: no chance."""
-    picture = read_picture(path)
+    picture = read_picture(path, size)
     height, width = picture.shape[:2]
     window = windows.centre_window(width, height)
     return windows.cut(picture, window, side_px), window, (width, height)
@@ -97,7 +102,8 @@ def _pair(pictures: Pictures, anchor: int, pool: Rows, options: TrainingOptions,
     pixels, inside = [], np.ones(len(xy), np.bool_)
     for number, row in enumerate((anchor, partner)):
         columns = slice(2 * number, 2 * number + 2)
-        cut, xy[:, columns], kept = _changed(pictures.paths[row], xy[:, columns], options, chance)
+        picture = read_picture(pictures.paths[row], pictures.sizes[row])
+        cut, xy[:, columns], kept = _changed(picture, xy[:, columns], options, chance)
         pixels.append(cut)
         inside &= kept
     xy = xy[inside]
@@ -107,10 +113,9 @@ def _pair(pictures: Pictures, anchor: int, pool: Rows, options: TrainingOptions,
 
 
 def _changed(
-    path: Path, xy: Floats, options: TrainingOptions, chance: np.random.Generator
+    picture: Pixels, xy: Floats, options: TrainingOptions, chance: np.random.Generator
 ) -> tuple[Pixels, Floats, NDArray[np.bool_]]:
     """Return a picture cut, mirrored and coloured by chance, its points there, and which of them it still shows."""
-    picture = read_picture(path)
     height, width = picture.shape[:2]
     window = windows.random_window(width, height, options.scale, options.flip, chance)
     cut = windows.cut(picture, window, options.crop_px)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from secondlook import crew, files, inference, progress, tabular
-from secondlook.checkpoints import write_weights
+from secondlook import crew, files, inference, progress, tabular, tensorfile
 from secondlook.crew import Crew
 from secondlook.errors import DataError, UsageError
 from secondlook.resume import Resume, forget, put_back, tensors_of
@@ -87,7 +86,7 @@ def train(
             tensors = tensors_of(learner.network, learner.optimiser)
             resume.save(tensors, {"history": history}, last=epoch + 1 == options.epochs)
     if members.rank == 0:
-        write_weights(out / "last.safetensors", learner.network.state_dict())
+        tensorfile.write(out / "last.safetensors", learner.network.state_dict())
         best = max(row["epoch"] for row in history if row["best"])
         checkpoint.write_about(out, About(about, tuple(classes), options), {"best_epoch": int(best)})
         forget(out)
@@ -201,7 +200,7 @@ def _quality(row: Mapping[str, float]) -> tuple[float, float]:
 
 def _write_epoch(learner: Learner, out: Path, history: History) -> None:
     if history[-1]["best"]:
-        write_weights(out / "best.safetensors", learner.network.state_dict())
+        tensorfile.write(out / "best.safetensors", learner.network.state_dict())
     table = pd.DataFrame(history, columns=list(COLUMNS)).astype({"epoch": int, "best": int})
     files.write_text(out / "metrics.csv", tabular.to_csv(table))
 

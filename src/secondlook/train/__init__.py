@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crew, files, inference, kept, progress, records
-from secondlook.checkpoints import create_timm, folder_arguments, revision_of, timm_input, write_weights
+from secondlook import crew, files, inference, kept, progress, records, tensorfile
+from secondlook.checkpoints import create_timm, folder_arguments, revision_of, timm_input
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
@@ -116,7 +116,7 @@ class Course:
         files.write_text(out / "confusion.svg", curves.confusion_plot(table, classes))
         files.write_text(out / "config.json", timm_config(trainer.model, self.options, trainer.mean, trainer.std))
         weights = out / "model.safetensors"
-        write_weights(weights, best)
+        tensorfile.write(weights, best)
         about = {"classes": list(classes), "input_px": self.options.input_px, "sha256": files.sha256(weights)}
         files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
 

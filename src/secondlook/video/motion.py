@@ -6,6 +6,8 @@ the next frame, where there is one, and in the notes `depth_unit`: metric, relat
 """
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -16,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import files, images, inference, progress
+from secondlook import images, inference, progress, tensorfile
 from secondlook.errors import DataError, UsageError
 from secondlook.video.flow import Flow, flow_source
-from secondlook.video.labels import ClipLabels, decode
+from secondlook.video.labels import ClipLabels, Frame, decode
 from secondlook.video.labels import read as read_labels
 from secondlook.video.samples import read_frame
 from secondlook.video_options import MotionOptions
@@ -183,27 +185,42 @@ def _scaled(values: NDArray[Any], options: MotionOptions) -> Floats:
 
 
 def _of_dynamo(labels: ClipLabels, options: MotionOptions) -> Motion:
-    """Read the npz files of Dynamo-Depth: mot_mask and depth (h, w), inv_K (4, 4)."""
+    """Read the npz files of Dynamo-Depth: mot_mask and depth (h, w), inv_K (4, 4) or (3, 3)."""
     folder = Path(options.folder or "")
-    parts: dict[str, list[Floats]] = {"mot_mask": [], "depth": [], "inv_K": []}
-    for frame in labels.frames:
-        path = folder / labels.clip / f"{frame.number:06d}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as content:
-                for name, found in parts.items():
-                    found.append(content[name].astype(np.float32))
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: is no npz of Dynamo-Depth with mot_mask, depth and inv_K ({error}).") from error
-    if len({one.shape for one in parts["mot_mask"]}) > 1:
-        raise DataError(f"{folder / labels.clip}: the npz files have maps of different sizes.")
-    inv_k = np.stack(parts["inv_K"])[:, :3, :3]
-    return Motion(np.stack(parts["mot_mask"]), np.stack(parts["depth"]), inv_k, "dynamo")
+    frames = [_read_npz(_npz_of(folder, labels.clip, frame)) for frame in labels.frames]
+    if len({one.shape for moving, depth, _ in frames for one in (moving, depth)}) > 1:
+        raise DataError(f"{folder}: the npz files of the clip {labels.clip} have maps of different sizes.")
+    moving, depth, inv_k = (np.stack(parts) for parts in zip(*frames, strict=True))
+    return Motion(moving, depth, inv_k, "dynamo")
+
+
+def _npz_of(folder: Path, clip: str, frame: Frame) -> Path:
+    """Return the npz of a frame, in a folder of the clip's name or, as published, of the folders that name it.
+
+    The clip `train_segment-1` is then `train/segment-1`, as the path of the frame shows.
+    """
+    name, parts = f"{frame.number:06d}.npz", Path(frame.path).parent.parts
+    named = (parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip)
+    places = [folder.joinpath(*one, name) for one in [(clip,), *named]]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise DataError(f"{' or '.join(map(str, dict.fromkeys(places)))}: no such file; correct `folder` of `motion`.")
+    return found
+
+
+def _read_npz(path: Path) -> tuple[Floats, Floats, Floats]:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            moving, depth, inv_k = (content[name].astype(np.float32) for name in ("mot_mask", "depth", "inv_K"))
+        if moving.ndim != 2 or inv_k.shape not in {(3, 3), (4, 4)}:
+            raise ValueError(f"mot_mask has the shape {moving.shape}, inv_K {inv_k.shape}")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: is no npz of Dynamo-Depth with mot_mask, depth and inv_K ({error}).") from error
+    return moving, depth, inv_k[:3, :3]
 
 
 def write(path: Path, motion: Motion, made_by: dict[str, Any]) -> None:
     """Write a clip's motion; half precision for what we computed, all digits for what was imported."""
-    from safetensors.numpy import save
-
     kind = np.float32 if motion.depth_unit == "dynamo" else np.float16
     tensors = {
         "motion_prob": motion.motion_prob.astype(kind),
@@ -212,9 +229,8 @@ def write(path: Path, motion: Motion, made_by: dict[str, Any]) -> None:
     }
     if motion.flow is not None:
         tensors["flow"] = motion.flow.astype(np.float16)
-    # one note: the library writes several in any order
     notes = {"notes": json.dumps({"depth_unit": motion.depth_unit, "made_by": made_by})}
-    files.write_bytes(path, save(tensors, notes))
+    tensorfile.write(path, tensors, notes)
     progress.say(f"video: {float((motion.motion_prob > 0.5).mean()):.1%} of the pixels move")
 
 

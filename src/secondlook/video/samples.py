@@ -75,9 +75,9 @@ def mask_at(one: Found, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def read_frame(frame: Frame) -> images.Pixels:
-    """Return the pixels of a frame; raises DataError where its image can no longer be read."""
+    """Return the pixels of a frame; raises DataError where its image can no longer be read, or has another size."""
     try:
-        return images.read_rgb(Path(frame.path))
+        return images.read_sized(Path(frame.path), frame.width, frame.height)
     except (UnreadableImageError, OSError) as error:
         raise DataError(f"{frame.path}: cannot be read ({error}); run the step `frames` again.") from error
 

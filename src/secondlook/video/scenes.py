@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import files, images, progress
+from secondlook import files, images, progress, tensorfile
 from secondlook.video.labels import ClipLabels, Found, Frame, box_of, encode, write
 from secondlook.video_options import ClipScenes
 
@@ -75,10 +75,8 @@ def draw_clip(places: tuple[Path, Path], clip: str, chance: np.random.Generator,
 
 
 def _write_truth(path: Path, depth: Floats, flow: Floats, camera: Floats) -> None:
-    from safetensors.numpy import save
-
-    tensors = {"depth": depth.astype(np.float16), "flow": flow.astype(np.float16), "camera": camera}
-    files.write_bytes(path, save(tensors))
+    half = {"depth": depth.astype(np.float16), "flow": flow.astype(np.float16)}
+    tensorfile.write(path, {**half, "camera": camera})
 
 
 def _visible(things: list[Thing], owner: NDArray[np.int64]) -> list[Found]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import crew, files, inference, progress
-from secondlook.checkpoints import write_weights
+from secondlook import crew, files, inference, progress, tensorfile
 from secondlook.crew import Crew
 from secondlook.errors import DataError
 from secondlook.resume import Resume, forget, put_back, tensors_of
@@ -71,7 +70,7 @@ def train(
             _write_metrics(out, history)
             progress.say(f"video: epoch {epoch + 1} of {options.epochs}, loss {sum(history[-1].values()):.4f}")
     if members.rank == 0:
-        write_weights(out / "weights.safetensors", learner.model.state_dict())
+        tensorfile.write(out / "weights.safetensors", learner.model.state_dict())
         forget(out)
     crew.leave(members)
 

@@ -47,20 +47,21 @@ def _stored(path: Path) -> list[Shown]:
 
 def _from_images(instances: Path, options: VlmOptions) -> list[Shown]:
     rows = records.read_columns(instances, records.INSTANCE, _IMAGE_COLUMNS)
-    read_image = lru_cache(_IMAGES_KEPT)(images.read_rgb)
+    read_image = lru_cache(_IMAGES_KEPT)(images.read_sized)
     # a crop without a margin is its box, a marked box without one its whole image
     margin = options.margin if options.margin is not None else math.inf if options.view == "box" else 0.0
     found = []
     for row in rows:
         box: Box = (row["x"], row["y"], row["w"], row["h"])
         left, top, right, bottom = images.crop_bounds(row["width"], row["height"], box, margin=margin)
-        view = partial(_view, read_image, Path(row["image_path"]), box, margin, marked=options.view == "box")
+        read = partial(read_image, Path(row["image_path"]), row["width"], row["height"])
+        view = partial(_view, read, box, margin, marked=options.view == "box")
         found.append(Shown(row["instance_id"], right - left, bottom - top, row["image_path"], view))
     return found
 
 
-def _view(read_image: Callable[[Path], Pixels], path: Path, box: Box, margin: float, *, marked: bool) -> Pixels:
-    picture = read_image(path)
+def _view(read: Callable[[], Pixels], box: Box, margin: float, *, marked: bool) -> Pixels:
+    picture = read()
     if marked:
         picture = images.draw_box(picture, box)
     return images.crop(picture, box, margin=margin)
