@@ -10,11 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import secondlook
-from secondlook import files
+from secondlook import parquetfile
 from secondlook.errors import DataError, UsageError
 from secondlook.taxonomy import Taxonomy
 
@@ -231,28 +230,24 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
     }
     # encoded images do not shrink: compressing them again only costs time
     compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
-    with files.atomic_path(path) as temporary:
-        pq.write_table(
-            table.replace_schema_metadata(metadata),
-            temporary,
-            compression=compression if len(compression) > 1 else "zstd",
-            row_group_size=CROP_ROW_GROUP if record is CROP else ROW_GROUP,
-        )
+    parquetfile.write(
+        path,
+        table.replace_schema_metadata(metadata),
+        compression=compression if len(compression) > 1 else "zstd",
+        row_group_size=CROP_ROW_GROUP if record is CROP else ROW_GROUP,
+    )
 
 
 def read(path: Path, record: Record, *, filters: Any = None) -> pa.Table:
     """Read a file of `record`; raise DataError when it is missing, broken or of another kind."""
     check(path, record)
-    try:
-        return pq.read_table(path, filters=filters)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: is damaged ({str(error).splitlines()[0]}); make it again.") from error
+    return parquetfile.read(path, filters=filters)
 
 
 def count(path: Path, record: Record) -> int:
     """Return the number of rows of a file of `record`."""
     check(path, record)
-    return int(pq.read_metadata(path).num_rows)
+    return parquetfile.count(path)
 
 
 def read_many(paths: Sequence[Path], record: Record) -> pa.Table:
@@ -322,7 +317,7 @@ def with_outputs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 def check(path: Path, record: Record) -> None:
     """Raise DataError unless `path` is a whole file of `record`."""
-    schema = _schema(path)
+    schema = parquetfile.schema(path)
     found = kind_of(path)
     if found != record.name:
         kind = f"{found} rows" if found else "rows that Second Look did not write"
@@ -333,15 +328,16 @@ def check(path: Path, record: Record) -> None:
 
 def kind_of(path: Path) -> str:
     """Return the name of the record that the rows of `path` are, empty where Second Look did not write them."""
-    return str((_schema(path).metadata or {}).get(b"secondlook.record", b"").decode())
+    return _said(path, "record").decode(errors="replace")
 
 
 def taxonomy_of(path: Path) -> Taxonomy:
     """Return the taxonomy that the rows of `path` speak of."""
-    text = (_schema(path).metadata or {}).get(b"secondlook.taxonomy")
-    if text is None:
+    text = _said(path, "taxonomy")
+    if not text:
         raise DataError(f"{path}: was not written by Second Look; it names no classes.")
-    return Taxonomy.from_json(text.decode())
+    with parquetfile.damage_named(path):
+        return Taxonomy.from_json(text.decode())
 
 
 def majority_beside(consensus: Path) -> Path:
@@ -371,18 +367,15 @@ def manifest_beside(crops: Path) -> Path:
 
 def made_by(path: Path) -> dict[str, Any]:
     """Return what made the rows of `path`."""
-    text = (_schema(path).metadata or {}).get(b"secondlook.made_by", b"{}")
-    result: dict[str, Any] = json.loads(text)
-    return result
+    with parquetfile.damage_named(path):
+        result: dict[str, Any] = json.loads(_said(path, "made_by") or b"{}")
+        return result
 
 
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: is not a whole Parquet file; make it again.") from error
+def _said(path: Path, what: str) -> bytes:
+    """Return what Second Look says in the metadata of a file, empty where it did not write the file."""
+    found: bytes = (parquetfile.schema(path).metadata or {}).get(f"secondlook.{what}".encode(), b"")
+    return found
 
 
 def _digest(*parts: str) -> str:
