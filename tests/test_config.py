@@ -105,6 +105,8 @@ CONFIGS = [
     pytest.param("results: !folder x\n", "config.yaml:6: is not valid YAML: ", id="a tag"),
     pytest.param("results: a\x07\n", "config.yaml: is not valid YAML: ", id="a control character"),
     pytest.param("results: 2024-99-99\n", "config.yaml: is not valid YAML: month", id="a date that is none"),
+    pytest.param("crop: &a {margin: *a}\n", "config.yaml:6: has an alias of itself inside", id="an alias of itself"),
+    pytest.param(f"results: {'[' * 5000}{']' * 5000}\n", "config.yaml: is nested too deeply", id="nested 5000 times"),
 ]
 
 
@@ -120,6 +122,20 @@ def test_a_mistake_in_the_config_is_named_with_its_line(
     assert result.err.count("\n") == 1
 
 
+def test_aliases_that_repeat_a_little_are_allowed(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    twins = "  far: &far {kind: prototype, encoder: body}\n  twin: {<<: *far, family: far}\n"
+
+    result = check(secondlook, monkeypatch, tmp_path, config=twins)
+
+    assert "signs.yaml" not in result.err
+    assert "config.yaml" not in result.err
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 8)}]\n" for level in range(1, 10)
+)
 TASKS = [
     pytest.param(TASK + "clases: [a]\n", "signs.yaml:7: unknown key `clases`; did you mean `classes`?", id="unknown"),
     pytest.param(
@@ -151,6 +167,8 @@ TASKS = [
     ),
     pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
     pytest.param("- a\n- b\n", "signs.yaml: holds no keys", id="a list"),
+    pytest.param(BOMB + TASK, "signs.yaml: its aliases repeat more than 10000 values", id="aliases of aliases"),
+    pytest.param("dataset: &a {path: *a}\n", "signs.yaml:1: has an alias of itself inside", id="an alias of itself"),
     pytest.param("", "signs.yaml: `dataset` is missing.", id="empty"),
 ]  # fmt: skip
 

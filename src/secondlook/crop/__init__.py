@@ -74,7 +74,8 @@ def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[
         return (_to_place(row, options) for row in rows)
 
     def read_image(group: list[Row]) -> Pixels:
-        return images.read_rgb(Path(group[0]["image_path"]), reduced=reduction(group, options))
+        path, by = Path(group[0]["image_path"]), reduction(group, options)
+        return images.read_rgb(path, reduced=by, max_megapixels=options.max_megapixels)
 
     def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
         return [_cut(picture, row, options) for row in group]
@@ -116,6 +117,10 @@ def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
 
 
 def _to_place(row: Row, options: CropOptions) -> Row:
+    try:
+        images.require_size(row["width"], row["height"])
+    except UnreadableImageError as error:
+        return to_reject(row, "unreadable_image", f"{error} that `store: reference` reads; take `store: copy`")
     left, top, right, bottom = _bounds(row, options)
     width, height = _stored_size(right - left, bottom - top, options)
     place = {"path": row["image_path"], "left": left, "top": top, "right": right, "bottom": bottom}
@@ -157,14 +162,7 @@ class Place:
         records.write(path, records.to_table(rows, record), record, taxonomy=self.taxonomy, made_by=self.made_by)
 
 
-def read_image(rows: list[Row]) -> Pixels:
-    """Decode the image of some objects in full size."""
-    return images.read_rgb(Path(rows[0]["image_path"]))
-
-
-def cut_images(
-    rows: list[Row], cut_image: CutImage, read_image: ReadImage = read_image, *, threads: int
-) -> Iterator[Row]:
+def cut_images(rows: list[Row], cut_image: CutImage, read_image: ReadImage, *, threads: int) -> Iterator[Row]:
     """Decode each image once and yield what `cut_image` makes of it and of its rows, in `threads` threads.
 
     An image that cannot be decoded becomes a reject row for each of its objects.

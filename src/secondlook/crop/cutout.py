@@ -51,7 +51,14 @@ def _cut_out_shard(
     key = kept.key_of(made_by, instances, images=(row["image_path"] for row in rows))
     if kept.put_back(outputs, key):
         return
-    cuts = cut_images(rows, lambda picture, group: _cut_out(picture, group, options, segmenter), threads=threads)
+
+    def read_image(group: list[Row]) -> Pixels:
+        return images.read_rgb(Path(group[0]["image_path"]), max_megapixels=options.max_megapixels)
+
+    def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
+        return _cut_out(picture, group, options, segmenter)
+
+    cuts = cut_images(rows, cut_image, read_image, threads=threads)
     cutouts, rejects = place.split(cuts)
     place.require_few(rejects, len(rows), options, "have no mask or lie in images that cannot be decoded")
     place.write(cutouts)

@@ -24,10 +24,9 @@ from secondlook.errors import DataError
 from secondlook.fetch.line import shown_bytes
 from secondlook.sources import UnpackLimits
 from secondlook.text import legible
+from secondlook.zipped import RATIO_COUNTS_FROM_BYTES
 
 CHUNK_BYTES = 1 << 18
-# Below this an archive can do no harm, whatever its ratio: lists and masks of one value pack a thousandfold.
-RATIO_COUNTS_FROM_BYTES = 1 << 24
 # Names and attributes of one member; they are read whole, so more would fill the memory.
 MOST_HEADER_BYTES = 250_000
 DAMAGE = (
