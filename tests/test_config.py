@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, Command, Result, box, coco, ingest, picture, write_json
 from secondlook.config import Config, load_config
 from secondlook.errors import UsageError
+from secondlook.new_task import draft
 from secondlook.task import load_task
 from secondlook.taxonomy import Taxonomy, normalise
 
@@ -341,6 +342,37 @@ def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, t
     assert "label_from" not in drafted["dataset"]
     assert "the class may stand in an attribute; this file has kind (6 values)" in result.out
     assert "# 12 objects" in result.out
+
+
+LIVE = "x\nrehearsal: {wrong_fraction: 1.0}\n#"
+ODD = st.text(max_size=12) | st.sampled_from([LIVE, "a: b", "# c", '"', "'", "*a", "no", "\x85a: b", "\u2028", "😀"])
+
+
+@given(st.lists(ODD.filter(normalise), min_size=2, max_size=4, unique_by=normalise), ODD)
+@example(["stop", LIVE], LIVE)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_nothing_in_the_data_becomes_a_key_of_the_draft(tmp_path: Path, names: list[str], attribute: str) -> None:
+    annotations = [box(number, attributes={attribute: name}) for number, name in enumerate(names)]
+    source = write_json(tmp_path / f"{LIVE}.json", coco([], annotations, ["a"]))
+
+    for label_from, classes in ((attribute, names), (None, ["a"])):
+        content = yaml.safe_load(draft(source, Path(LIVE), label_from))
+
+        assert list(content) == ["title", "dataset", "classes", "unknown_labels", "reference", "labelers"]
+        dataset = {"format": "coco", "path": str(source), "images": LIVE, "label_from": label_from}
+        assert content["dataset"] == {key: value for key, value in dataset.items() if value is not None}
+        assert [normalise(name) for name in content["classes"]] == [normalise(name) for name in classes]
+
+
+def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command) -> None:
+    source = ROOT.parent / "shared/cases/faults/new_task/inj.json"
+    if not source.is_file():
+        pytest.skip(f"the case is not here ({source})")
+
+    result = secondlook("new-task", source)
+
+    assert "rehearsal" not in yaml.safe_load(result.out)
+    assert r'this file has "x\nrehearsal: {wrong_fraction: 1.0}\n#" (2 values)' in result.out
 
 
 def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """YAML files read into pydantic models; every complaint names the file, the line and the nearest known key."""
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +66,21 @@ def plain(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def quoted(text: str) -> str:
+    """Return `text` as YAML takes it for text and nothing else, on one line."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return texts as a YAML list on one line, quoted where it needs that."""
+    return yaml.safe_dump(list(texts), default_flow_style=True, allow_unicode=True, width=math.inf).rstrip("\n")
+
+
+def in_comment(text: str) -> str:
+    """Return `text` as it may stand in a comment of a YAML file: quoted where it would end one."""
+    return text if text.isprintable() else quoted(text)
 
 
 def parse(model: type[Model], path: Path) -> Model:
