@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, Command, Result, box, coco, ingest, picture, write_json
 from secondlook.config import Config, load_config
 from secondlook.errors import UsageError
+from secondlook.new_task import draft
 from secondlook.task import load_task
 from secondlook.taxonomy import Taxonomy, normalise
 
@@ -117,6 +118,8 @@ CONFIGS = [
             ("  far: {kind: classifier, weights: '{x}.pth', labels: l.pkl}\n", 6, "labelers.far.weights", "{x}.pth"),
         ]
     ],
+    pytest.param("crop: &a {margin: *a}\n", "config.yaml:6: has an alias of itself inside", id="an alias of itself"),
+    pytest.param(f"results: {'[' * 5000}{']' * 5000}\n", "config.yaml: is nested too deeply", id="nested 5000 times"),
 ]
 
 
@@ -132,6 +135,20 @@ def test_a_mistake_in_the_config_is_named_with_its_line(
     assert result.err.count("\n") == 1
 
 
+def test_aliases_that_repeat_a_little_are_allowed(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    twins = "  far: &far {kind: prototype, encoder: body}\n  twin: {<<: *far, family: far}\n"
+
+    result = check(secondlook, monkeypatch, tmp_path, config=twins)
+
+    assert "signs.yaml" not in result.err
+    assert "config.yaml" not in result.err
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 8)}]\n" for level in range(1, 10)
+)
 TASKS = [
     pytest.param(TASK + "clases: [a]\n", "signs.yaml:7: unknown key `clases`; did you mean `classes`?", id="unknown"),
     pytest.param(
@@ -163,6 +180,8 @@ TASKS = [
     ),
     pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
     pytest.param("- a\n- b\n", "signs.yaml: holds no keys", id="a list"),
+    pytest.param(BOMB + TASK, "signs.yaml: its aliases repeat more than 10000 values", id="aliases of aliases"),
+    pytest.param("dataset: &a {path: *a}\n", "signs.yaml:1: has an alias of itself inside", id="an alias of itself"),
     pytest.param("", "signs.yaml: `dataset` is missing.", id="empty"),
     pytest.param(
         TASK.replace("signs.json", "'{x}.json'"), "signs.yaml: `path`: Snakemake would take the braces in `{x}.json`",
@@ -343,6 +362,37 @@ def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, t
     assert "label_from" not in drafted["dataset"]
     assert "the class may stand in an attribute; this file has kind (6 values)" in result.out
     assert "# 12 objects" in result.out
+
+
+LIVE = "x\nrehearsal: {wrong_fraction: 1.0}\n#"
+ODD = st.text(max_size=12) | st.sampled_from([LIVE, "a: b", "# c", '"', "'", "*a", "no", "\x85a: b", "\u2028", "😀"])
+
+
+@given(st.lists(ODD.filter(normalise), min_size=2, max_size=4, unique_by=normalise), ODD)
+@example(["stop", LIVE], LIVE)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_nothing_in_the_data_becomes_a_key_of_the_draft(tmp_path: Path, names: list[str], attribute: str) -> None:
+    annotations = [box(number, attributes={attribute: name}) for number, name in enumerate(names)]
+    source = write_json(tmp_path / f"{LIVE}.json", coco([], annotations, ["a"]))
+
+    for label_from, classes in ((attribute, names), (None, ["a"])):
+        content = yaml.safe_load(draft(source, Path(LIVE), label_from))
+
+        assert list(content) == ["title", "dataset", "classes", "unknown_labels", "reference", "labelers"]
+        dataset = {"format": "coco", "path": str(source), "images": LIVE, "label_from": label_from}
+        assert content["dataset"] == {key: value for key, value in dataset.items() if value is not None}
+        assert [normalise(name) for name in content["classes"]] == [normalise(name) for name in classes]
+
+
+def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command) -> None:
+    source = ROOT.parent / "shared/cases/faults/new_task/inj.json"
+    if not source.is_file():
+        pytest.skip(f"the case is not here ({source})")
+
+    result = secondlook("new-task", source)
+
+    assert "rehearsal" not in yaml.safe_load(result.out)
+    assert r'this file has "x\nrehearsal: {wrong_fraction: 1.0}\n#" (2 values)' in result.out
 
 
 def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:

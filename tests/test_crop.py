@@ -1,5 +1,7 @@
 """Crop: every object of a shard cut out of images that are decoded once."""
 
+import struct
+import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +113,63 @@ def test_a_crop_is_every_touched_pixel(
 
     left, top, right, bottom = window
     assert np.array_equal(decoded(row), pixels[top:bottom, left:right])
+
+
+def lying_png(path: Path, width: int, height: int) -> None:
+    """Write a PNG whose header says that it is as large as that."""
+    content = bytearray(cv2.imencode(".png", noise(0, 64, 48))[1].tobytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("view", ["crop", "cutout"])
+@pytest.mark.parametrize("stated", [(64, 48), (30_000, 30_000)], ids=["another size stated", "its size stated"])
+def test_the_size_counts_before_an_image_is_decoded(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str, stated: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(images.cv2, "imread", lambda *_: pytest.fail("decoded"))
+    (tmp_path / "images").mkdir()
+    lying_png(tmp_path / "images/bomb.png", 30_000, 30_000)
+    entry = {"id": 1, "file_name": "bomb.png", "width": stated[0], "height": stated[1]}
+    annotation = box(1, segmentation=[[1, 2, 11, 2, 11, 14]])
+    done = ingest(secondlook, tmp_path, coco([entry], [annotation], ["stop"]), dataset={"check_images": False})
+
+    stopped = secondlook("crop", done.out, "--view", view, "--out", tmp_path / "crops.parquet")
+
+    assert stopped.code == 1
+    (refused,) = read_rows(tmp_path / "crops.rejects.parquet")
+    assert refused["reason"] == "unreadable_image"
+    assert "900 megapixels, more than 179; raise `max_megapixels`" in refused["detail"]
+
+
+def test_the_limit_of_the_size_can_be_raised_by_the_key_that_the_refusal_names(
+    secondlook: Command, tmp_path: Path
+) -> None:
+    document = coco([picture(tmp_path, 1)], [box(1)], ["stop"])
+    small, raised = "{max_megapixels: 0.002, max_reject_fraction: 1}", "{max_megapixels: 0.0031}"
+
+    refused = ingest(secondlook, tmp_path, document, options=small)
+    reasons = read_rows(refused.rejects)
+    done = ingest(secondlook, tmp_path, document, options=raised)
+
+    assert refused.result.code == 1
+    assert "raise `max_megapixels`" in reasons[0]["detail"]
+    assert len(crops_of(secondlook, done, raised[1:-1])) == 1
+    assert len(crops_of(secondlook, done, small[1:-1])) == 0
+
+
+def test_a_crop_that_is_read_later_has_no_limit_of_its_own(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    lying_png(tmp_path / "images/large.png", 20_000, 10_000)
+    entry = {"id": 1, "file_name": "large.png", "width": 20_000, "height": 10_000}
+    done = ingest(secondlook, tmp_path, coco([entry], [box(1)], ["stop"]), dataset={"check_images": False})
+
+    options = "{store: reference, max_megapixels: 500}"
+    stopped = secondlook("crop", done.out, "--out", tmp_path / "crops.parquet", "--options", options)
+
+    assert stopped.code == 1
+    assert "take `store: copy`" in read_rows(tmp_path / "crops.rejects.parquet")[0]["detail"]
 
 
 def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
@@ -389,9 +448,9 @@ def test_images_without_small_objects_are_decoded_smaller(
     asked: list[int] = []
     read = images.read_rgb
 
-    def seen(path: Path, *, reduced: int = 1) -> Array:
+    def seen(path: Path, *, reduced: int = 1, **limit: float) -> Array:
         asked.append(reduced)
-        return read(path, reduced=reduced)
+        return read(path, reduced=reduced, **limit)
 
     monkeypatch.setattr(images, "read_rgb", seen)
     small = crops_of(secondlook, done, f"{PNG}, max_px: 100, margin: {margin}")

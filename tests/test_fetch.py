@@ -1,6 +1,7 @@
 """Fetch against real servers on loopback: what arrives, what is asked for, what is refused, and what never shows."""
 
 import fcntl
+import gzip
 import hashlib
 import io
 import json
@@ -523,7 +524,37 @@ def zip_twice() -> bytes:
     return packed.getvalue()
 
 
+def tar_header(kind: bytes, size: int, content: bytes = b"", times: int = 1) -> bytes:
+    """A tar.gz that begins with a header which says something of the next one, `size` bytes as it says."""
+    info = tar_member("././@LongLink", kind)
+    info.size = size
+    extension = info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+    return gzip.compress(times * extension + tar_member("a").tobuf() + bytes(1024))
+
+
+def pax(**said: str) -> bytes:
+    records = [f"{key}={value}\n" for key, value in said.items()]
+    return "".join(f"{len(record) + 4:03} {record}" for record in records).encode()
+
+
+SPARSE = pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})
+MAP = gzip.compress(
+    gzip.decompress(tar_header(tarfile.XHDTYPE, len(SPARSE), SPARSE))[:1536] + b"9999999\n" + b"0\n" * 500_000
+)
+TOO_LONG = "the archive is refused: a header in it has more than 250.0 kB"
 BAD = [
+    *(
+        (f"{name}.tar.gz", tar_header(kind, 4_000_000_000), TOO_LONG)
+        for name, kind in [
+            ("longname", tarfile.GNUTYPE_LONGNAME),
+            ("longlink", tarfile.GNUTYPE_LONGLINK),
+            ("pax", tarfile.XHDTYPE),
+            ("pax_of_all", tarfile.XGLTYPE),
+        ]
+    ),
+    ("sparse_map.tar.gz", MAP, TOO_LONG),
+    ("header_on_header.tar.gz", tar_header(tarfile.GNUTYPE_LONGNAME, 2, b"a\0", times=2000), "the archive is "),
+    ("pax_of_nonsense.tar.gz", tar_header(tarfile.XHDTYPE, len(SPARSE), SPARSE), "the archive is damaged"),
     ("slip.zip", zip_of(**{"ok.txt": b"1", "../../evil.txt": b"x"}), "`../../evil.txt` leads out of the folder"),
     ("slip.tar.gz", tar_of((tar_member("a/../../evil"), b"x")), "leads out of the folder"),
     ("absolute.zip", zip_of(**{"/tmp/evil.txt": b"x"}), "is an absolute path"),  # noqa: S108

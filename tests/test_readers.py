@@ -364,7 +364,15 @@ def test_yolo_layouts(secondlook: Command, tmp_path: Path, files: Any, path: str
     assert {(row["w"], row["h"]) for row in done.rows.values()} == {(64, 48)}
 
 
-@pytest.mark.parametrize("text", ["names: 3", "names: [a", "path: here", "- 1"])
+NO_NAMES = [
+    *("names: 3", "names: [a", "path: here", "- 1"),
+    *("names: [[a, b]]", "names: {0: {a: b}}", "names: {0.5: a}"),
+    *("names: &a [*a]", "other: &a [stop]\nnames: *a", "names: [a, 2001-99-99]", f"names: {'[' * 5000}{']' * 5000}"),
+    f"names: [{'stop, ' * 200_000}]",
+]
+
+
+@pytest.mark.parametrize("text", NO_NAMES, ids=lambda text: text[:40])
 def test_yolo_names_that_are_none_are_one_sentence(secondlook: Command, tmp_path: Path, text: str) -> None:
     root = lay_out(tmp_path / "yolo", {"data.yaml": text, "images/a.jpg": PICTURE, "labels/a.txt": "0 .5 .5 1 1"})
 
@@ -491,6 +499,13 @@ def test_a_damaged_member_is_one_reject_and_a_damaged_zip_one_sentence(secondloo
     assert broken.result.code == 1
     assert broken.result.err.count("\n") == 1
     assert str(cut) in broken.result.err
+
+
+def test_a_member_that_unpacks_to_a_hundred_times_as_much_is_not_read(tmp_path: Path) -> None:
+    packed = zip_up(lay_out(tmp_path / "bomb", {"a.png": bytes(20_000_000)}))
+
+    with pytest.raises(OSError, match="unpacks to 20000000 bytes; unpack the zip"):
+        zipped.read_bytes(packed / "a.png")
 
 
 def test_a_member_that_unpacks_to_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,21 +2,25 @@
 
 import errno
 import os
+import random
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 import secondlook
 from conftest import Command
-from make_records import read_rows, write_decisions, write_instances, write_votes
-from secondlook import files, records, tensorfile
+from make_records import noise, read_rows, write_crops, write_decisions, write_instances, write_votes
+from secondlook import files, parquetfile, records, tensorfile
 from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
@@ -142,6 +146,98 @@ def test_a_file_that_is_no_votes_is_refused_with_its_name(
     assert "\n" not in str(refused.value)
 
 
+def _invalid_text(path: Path) -> None:
+    text = pa.StringArray.from_buffers(1, pa.array([b"\xff"]).buffers()[1], pa.py_buffer(b"\xff"))
+    rows = write(path, [{"instance_id": "a", **VOTE}]) and pq.read_table(path)
+    pq.write_table(rows.set_column(7, "answer", text), path)
+
+
+def _foreign_metadata(path: Path) -> None:
+    write(path, [{"instance_id": "a", **VOTE}])
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"secondlook.made_by": b'{"\xff"}'}), path)
+
+
+def test_text_that_is_no_utf8_is_damage(tmp_path: Path) -> None:
+    _invalid_text(tmp_path / "votes.parquet")
+    _foreign_metadata(tmp_path / "said.parquet")
+
+    with pytest.raises(DataError, match=r"votes.parquet: is damaged \(.*UTF8.*\); make it again"):
+        records.read(tmp_path / "votes.parquet", records.VOTE)
+    with pytest.raises(DataError, match=r"said.parquet: is damaged"):
+        records.made_by(tmp_path / "said.parquet")
+
+
+def _read_whole(path: Path, record: records.Record) -> Any:
+    return _rows_of(records.read(path, record)), records.count(path, record)
+
+
+def _read_some(path: Path, record: records.Record) -> Any:
+    return _rows_of(records.read(path, record, filters=pc.field("instance_id") < "5"))
+
+
+def _read_by_batches(path: Path, record: records.Record) -> Any:
+    records.check(path, record)
+    return [_rows_of(pa.Table.from_batches([batch])) for batch in parquetfile.batches(path, 16)]
+
+
+def _rows_of(table: pa.Table) -> Any:
+    return table.to_pylist(), table.schema.metadata
+
+
+def _write_each_record(folder: Path) -> dict[Path, records.Record]:
+    ids = [f"{number}" for number in range(40)]
+    labels = {name: SIGNS.classes[number % 3 == 0] for number, name in enumerate(ids)}
+    rows = [
+        {"instance_id": name, "rank": 1, "sample": "queue", "benefit": 0.1, "reason": "r", "group": name}
+        for name in ids
+    ]
+    write(folder / "queue", rows, records.QUEUE)
+    write_decisions(
+        folder / "consensus",
+        [{"instance_id": name, "label": labels[name], "action": "keep"} for name in ids],
+        SIGNS.classes,
+    )
+    return {
+        write_instances(
+            folder / "instances", [{"instance_id": name, "given": labels[name]} for name in ids], SIGNS.classes
+        ): records.INSTANCE,
+        write_votes(folder / "votes", "l", labels, SIGNS.classes): records.VOTE,
+        folder / "consensus": records.DECISION,
+        write_crops(
+            folder / "crops", [{"instance_id": name, "pixels": noise(int(name), 8, 8)} for name in ids], SIGNS.classes
+        ): records.CROP,
+        folder / "queue": records.QUEUE,
+    }
+
+
+@pytest.mark.parametrize("read", [_read_whole, _read_some, _read_by_batches])
+def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path, read: Callable[..., Any]) -> None:
+    drawn, seen = random.Random(0), Counter[str]()
+    for path, record in _write_each_record(tmp_path).items():
+        whole, rows = path.read_bytes(), read(path, record)
+        for _ in range(150):
+            content = bytearray(whole)
+            content[drawn.randrange(len(whole))] ^= 1 << drawn.randrange(8)
+            path.write_bytes(content)
+            try:
+                seen["same" if read(path, record) == rows else "other"] += 1
+            except DataError:
+                seen["refused"] += 1
+
+    assert seen.total() == 750
+    assert seen["other"] == 0
+    assert seen["refused"] > 600
+
+
+def test_nothing_else_reads_or_writes_parquet() -> None:
+    sources = Path(secondlook.__file__).parent.rglob("*.py")
+
+    found = [path.name for path in sources if re.search(r"pyarrow\.parquet|(read|to)_parquet", path.read_text())]
+
+    assert found == ["parquetfile.py"]
+
+
 def test_the_command_line_refuses_another_record_with_1(secondlook: Command, tmp_path: Path) -> None:
     decisions = write_decisions(tmp_path / "d.parquet", [], ["stop"]) or tmp_path / "d.parquet"
 
@@ -179,7 +275,7 @@ def test_a_write_that_fails_leaves_what_was_there(
         Path(place).write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(records.pq, "write_table", fail)
+    monkeypatch.setattr(parquetfile.pq, "write_table", fail)
     with pytest.raises(seen) as raised:
         write(path, [{"instance_id": "new", **VOTE}])
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

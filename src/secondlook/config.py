@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -12,7 +11,7 @@ from secondlook import yamlfile
 from secondlook.errors import UsageError
 from secondlook.labeler_options import ClassifierLabelerOptions, LabelerOptions, LearnedOptions, VlmOptions
 from secondlook.model_options import ClassifierOptions, EncoderOptions, VlmTrainingOptions
-from secondlook.option_types import Device, Fraction, Name, Precision
+from secondlook.option_types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
 from secondlook.resources import GpuName, Resources
 from secondlook.retrieve_options import RetrieveOptions
 from secondlook.scenes_options import ScenesOptions
@@ -62,9 +61,13 @@ class FetchOptions(Strict):
 
 
 class RejectLimit(Strict):
-    """The share of bad rows above which a command stops."""
+    """The share of bad rows above which a command stops, and the size above which an image is one.
+
+    `max_megapixels` counts before an image is decoded: of what its header says, or its annotations.
+    """
 
     max_reject_fraction: Fraction = 0.05
+    max_megapixels: float = Field(MOST_MEGAPIXELS, gt=0, le=1073)  # OpenCV decodes no more than 2^30 px
 
 
 class IngestOptions(RejectLimit):
@@ -263,8 +266,8 @@ def parse_options(
 ) -> yamlfile.Model:
     """Read the `--options` of a command, or another `option`: a YAML or JSON mapping, or nothing for the defaults."""
     try:
-        content = yaml.safe_load(text) if text else {}
-    except (yaml.YAMLError, ValueError) as error:
+        content = yamlfile.plain(text) if text else {}
+    except ValueError as error:
         raise UsageError(f"{option}: is not a YAML or JSON mapping: {text!r}.") from error
     if not isinstance(content, dict):
         raise UsageError(f"{option}: must be a mapping such as '{{key: value}}', not {text!r}.")

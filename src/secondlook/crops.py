@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import ahead, images, progress, records
+from secondlook import ahead, images, parquetfile, progress, records
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 
@@ -38,14 +37,13 @@ def batches(path: Path, batch_size: int, resize: Resize, *, threads: int = 1) ->
     Raises DataError where an image can no longer be read.
     """
     records.check(path, records.CROP)
-    with pq.ParquetFile(path) as file:
-        pieces = _by_image(file.read()) if _are_places(file) else _by_row(file)
+    pieces = _by_image(parquetfile.read(path)) if _are_places(path) else _by_row(path)
 
-        def decode(piece: pa.Table) -> CropBatch:
-            pixels = [resize(picture) for picture in _decoded(piece)]
-            return CropBatch(piece.drop_columns(["image", "place"]), np.stack(pixels))
+    def decode(piece: pa.Table) -> CropBatch:
+        pixels = [resize(picture) for picture in _decoded(piece)]
+        return CropBatch(piece.drop_columns(["image", "place"]), np.stack(pixels))
 
-        yield from _rebatched(ahead.ordered(decode, pieces, threads=threads), batch_size)
+    yield from _rebatched(ahead.ordered(decode, pieces, threads=threads), batch_size)
 
 
 def read(row: Row) -> Pixels:
@@ -77,13 +75,13 @@ def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> di
     return found
 
 
-def _are_places(file: pq.ParquetFile) -> bool:
-    row = next(file.iter_batches(1, columns=["image"]), None)
+def _are_places(path: Path) -> bool:
+    row = next(parquetfile.batches(path, 1, columns=["image"]), None)
     return row is not None and row.num_rows > 0 and row["image"].null_count > 0
 
 
-def _by_row(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    for batch in file.iter_batches(_PIECE):
+def _by_row(path: Path) -> Iterator[pa.Table]:
+    for batch in parquetfile.batches(path, _PIECE):
         yield pa.Table.from_batches([batch])
 
 

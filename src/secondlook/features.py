@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import progress, records
+from secondlook import parquetfile, progress, records
 from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
@@ -44,7 +43,7 @@ class Features:
 def load(path: Path, taxonomy: Taxonomy) -> Features:
     """Read an embedding file."""
     records.check(path, records.embedding(1))
-    table: pa.Table = pq.read_table(path)
+    table: pa.Table = parquetfile.read(path)
     if table.column_names != records.embedding(1).schema.names:
         raise DataError(f"{path}: its embedding rows have the columns of another version; make the file again.")
     column = table["vector"].combine_chunks()

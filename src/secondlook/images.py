@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from secondlook import zipped
+from secondlook.option_types import MOST_MEGAPIXELS
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
 
+Image.MAX_IMAGE_PIXELS = None  # sizes are looked at here, before anything is decoded
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = {5, 6, 7, 8}
 _SAME_SIZE_TURNS = {2, 3, 4}  # a decoder that ignores them gives pixels of the right size in the wrong places
@@ -47,11 +49,12 @@ class Header:
     height: int
 
 
-def read_header(path: Path) -> Header:
-    """Return the size without decoding; raise UnreadableImageError for a broken or cut file."""
+def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
+    """Return the size without decoding; raise UnreadableImageError for a broken, cut or too large file."""
     try:
         with zipped.open_binary(path) as file, Image.open(file) as image:
             width, height = image.size
+            require_size(width, height, max_megapixels)
             orientation = image.getexif().get(_EXIF_ORIENTATION)
             turned = orientation in _QUARTER_TURNS
             if image.format == "AVIF" and orientation in _SAME_SIZE_TURNS:
@@ -59,26 +62,39 @@ def read_header(path: Path) -> Header:
             _require_end_marker(file, image.format)
     except UnidentifiedImageError as error:
         raise UnreadableImageError("UnidentifiedImageError: no kind of image that is known") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return Header(height, width) if turned else Header(width, height)
 
 
-def read_rgb(path: Path, *, reduced: int = 1) -> Pixels:
+def require_size(width: int, height: int, max_megapixels: float | None = None) -> None:
+    """Raise UnreadableImageError for an image that is not to be decoded; None is a limit that no key raises."""
+    most = MOST_MEGAPIXELS if max_megapixels is None else max_megapixels
+    if width * height > most * 1e6:
+        way_out = "" if max_megapixels is None else "; raise `max_megapixels` if it is meant to be read"
+        raise UnreadableImageError(
+            f"{width}x{height} px are {width * height / 1e6:.0f} megapixels, more than {most:g}{way_out}"
+        )
+
+
+def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = None) -> Pixels:
     """Decode an image to RGB uint8, grey, 16-bit and alphan images too.
 
     With `reduced` 2, 4 or 8 it comes smaller by that much, which a JPEG is decoded to in less time.
     """
     how = cv2.IMREAD_COLOR_RGB if reduced == 1 else _REDUCED[reduced]
     try:
-        if zipped.archive_of(path) is None:
-            image = cv2.imread(str(path), how)
-        else:
-            image = cv2.imdecode(np.frombuffer(zipped.read_bytes(path), dtype=np.uint8), how)
-    except cv2.error as error:
-        raise UnreadableImageError(f"the image cannot be decoded ({error.err})") from error
+        content = None if zipped.archive_of(path) is None else zipped.read_bytes(path)
     except OSError as error:
         raise UnreadableImageError(f"the image cannot be read ({error.strerror})") from error
+    try:
+        with Image.open(path if content is None else io.BytesIO(content)) as header:
+            require_size(*header.size, max_megapixels)
+        image = cv2.imread(str(path), how) if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    except cv2.error as error:
+        raise UnreadableImageError(f"the image cannot be decoded ({error.err})") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnreadableImageError("the image cannot be decoded") from error
     if image is None:
         raise UnreadableImageError("the image cannot be decoded")
     if reduced != 1:
@@ -86,13 +102,13 @@ def read_rgb(path: Path, *, reduced: int = 1) -> Pixels:
     return np.asarray(image, dtype=np.uint8)
 
 
-def read_sized(path: Path, width: int, height: int, *, reduced: int = 1) -> Pixels:
+def read_sized(path: Path, width: int, height: int, *, reduced: int = 1, max_megapixels: float | None = None) -> Pixels:
     """Decode an image whose objects were placed at a size of `width` x `height` px, `reduced` as `read_rgb` does.
 
     Raises WrongSizeError where the pixels have another size: the image was replaced since, or a tag in it turns it that
     the decoder does not know.
     """
-    pixels = read_rgb(path, reduced=reduced)
+    pixels = read_rgb(path, reduced=reduced, max_megapixels=max_megapixels)
     sides = zip(pixels.shape[:2], (height, width), strict=True)
     if not all(whole // reduced <= side <= -(-whole // reduced) for side, whole in sides):
         found = f"{pixels.shape[1]}x{pixels.shape[0]} px" + (f" at 1/{reduced} of its size" if reduced > 1 else "")

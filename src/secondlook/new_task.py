@@ -1,6 +1,5 @@
 """`secondlook new-task`: a commented draft of a task file, from what a COCO file holds."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from secondlook import cocofile, files
 from secondlook.cocofile import CocoAnnotation, CocoFile
 from secondlook.errors import DataError, UsageError
 from secondlook.taxonomy import normalise
+from secondlook.yamlfile import in_comment, quoted
 
 MOST_VALUES = 100
 _IRREGULAR = {"people": "person", "bus": "buses"}
@@ -20,15 +20,16 @@ def draft(annotations: Path, images: Path | None, label_from: str | None) -> str
     if not counts:
         raise DataError(f"{annotations}: {_no_labels(coco, label_from)}")
     head = [
-        f"# A draft made by `secondlook new-task` from {annotations.name}: look through the classes and aliases.",
-        f"title: {json.dumps(annotations.parent.name or annotations.stem)}",
+        f"# A draft made by `secondlook new-task` from {in_comment(annotations.name)}: "
+        "look through the classes and aliases.",
+        f"title: {quoted(annotations.parent.name or annotations.stem)}",
         "",
         "dataset:",
         "  format: coco",
-        f"  path: {json.dumps(str(annotations))}",
+        f"  path: {quoted(str(annotations))}",
     ]
     if images is not None:
-        head.append(f"  images: {json.dumps(str(images))}")
+        head.append(f"  images: {quoted(str(images))}")
     head.append(_label_lines(coco, label_from))
     return "\n".join([*head, *_classes(counts), *_TAIL]) + "\n"
 
@@ -62,19 +63,19 @@ def _attributes(coco: CocoFile) -> dict[str, int]:
 
 def _label_lines(coco: CocoFile, label_from: str | None) -> str:
     if label_from is not None:
-        return f"  label_from: {json.dumps(label_from)}"
+        return f"  label_from: {quoted(label_from)}"
     others = _attributes(coco)
     if not others:
         return "  # label_from: NAME   # when the class stands in an annotation attribute"
-    listed = ", ".join(f"{key} ({count} values)" for key, count in others.items())
+    listed = ", ".join(f"{in_comment(key)} ({count} values)" for key, count in others.items())
     return f"  # label_from: NAME   # the class may stand in an attribute; this file has {listed}"
 
 
 def _no_labels(coco: CocoFile, label_from: str | None) -> str:
     if label_from is None:
         return "holds no annotation with a category; nothing can be drafted from it."
-    listed = ", ".join(_attributes(coco)) or "none"
-    return f"no annotation has the attribute `{label_from}`; its text attributes are: {listed}."
+    listed = ", ".join(map(in_comment, _attributes(coco))) or "none"
+    return f"no annotation has the attribute `{in_comment(label_from)}`; its text attributes are: {listed}."
 
 
 def _classes(counts: Counter[str]) -> list[str]:
@@ -88,9 +89,9 @@ def _classes(counts: Counter[str]) -> list[str]:
     taken = set(merged)
     for key, count in merged.items():
         alias = _other_number(key)
-        aliases = "[]" if alias in taken else f"[{json.dumps(alias, ensure_ascii=False)}]"
+        aliases = "[]" if alias in taken else f"[{quoted(alias)}]"
         taken.add(alias)
-        lines.append(f"  {json.dumps(spelling[key], ensure_ascii=False)}: {aliases}   # {count} objects")
+        lines.append(f"  {quoted(spelling[key])}: {aliases}   # {count} objects")
     return lines
 
 

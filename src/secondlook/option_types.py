@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+MOST_MEGAPIXELS = 179.0  # of an image that is decoded
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Positive = Annotated[float, Field(gt=0)]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import secondlook
-from secondlook import files
+from secondlook import parquetfile
 from secondlook.errors import DataError, UsageError
 from secondlook.taxonomy import Taxonomy
 
@@ -245,18 +243,17 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
     metadata = About(taxonomy, made_by).metadata(record)
     # encoded images do not shrink: compressing them again only costs time
     compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
-    with files.atomic_path(path) as temporary:
-        pq.write_table(
-            table.replace_schema_metadata(metadata),
-            temporary,
-            compression=compression if len(compression) > 1 else "zstd",
-            row_group_size=CROP_ROW_GROUP if record.name == CROP.name else ROW_GROUP,
-        )
+    parquetfile.write(
+        path,
+        table.replace_schema_metadata(metadata),
+        compression=compression if len(compression) > 1 else "zstd",
+        row_group_size=CROP_ROW_GROUP if record.name == CROP.name else ROW_GROUP,
+    )
 
 
 def restate(path: Path, about: About) -> bool:
     """Give the rows of a file the metadata `about`; return False, and change nothing, where they have these."""
-    schema = _schema(path)
+    schema = parquetfile.schema(path)
     record = Record(kind_of(path), schema.remove_metadata())
     if schema.metadata == {name.encode(): text.encode() for name, text in about.metadata(record).items()}:
         return False
@@ -266,35 +263,22 @@ def restate(path: Path, about: About) -> bool:
 
 
 def rows_digest(path: Path) -> bytes:
-    """Return a digest of the rows and columns of a file that `write` made, whatever its metadata say of them.
-
-    The pages of a Parquet file follow from its rows; the metadata stand behind them, in the footer, whose length is the
-    first four of the last eight bytes.
-    """
-    digest = hashlib.sha256(repr(_schema(path).remove_metadata()).encode())
-    with path.open("rb") as file:
-        size = file.seek(-8, os.SEEK_END) + 8
-        left = size - 8 - int.from_bytes(file.read(4), "little")
-        file.seek(0)
-        while left > 0 and (part := file.read(min(left, 1 << 20))):
-            digest.update(part)
-            left -= len(part)
-    return digest.digest()
+    """Return a digest of the rows and columns of a file that `write` made, whatever its metadata say of them."""
+    return hashlib.sha256(
+        repr(parquetfile.schema(path).remove_metadata()).encode() + parquetfile.pages_digest(path)
+    ).digest()
 
 
 def read(path: Path, record: Record, *, filters: Any = None, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a file of `record`; raise DataError when it is missing, broken or of another kind."""
     check(path, record)
-    try:
-        return pq.read_table(path, filters=filters, columns=columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: is damaged ({str(error).splitlines()[0]}); make it again.") from error
+    return parquetfile.read(path, filters=filters, columns=columns)
 
 
 def count(path: Path, record: Record) -> int:
     """Return the number of rows of a file of `record`."""
     check(path, record)
-    return int(pq.read_metadata(path).num_rows)
+    return parquetfile.count(path)
 
 
 def read_many(paths: Sequence[Path], record: Record) -> pa.Table:
@@ -393,7 +377,7 @@ def with_outputs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 def check(path: Path, record: Record) -> None:
     """Raise DataError unless `path` is a whole file of `record`."""
-    schema = _schema(path)
+    schema = parquetfile.schema(path)
     found = kind_of(path)
     if found != record.name:
         kind = f"{found} rows" if found else "rows that Second Look did not write"
@@ -404,15 +388,16 @@ def check(path: Path, record: Record) -> None:
 
 def kind_of(path: Path) -> str:
     """Return the name of the record that the rows of `path` are, empty where Second Look did not write them."""
-    return str((_schema(path).metadata or {}).get(b"secondlook.record", b"").decode())
+    return _said(path, "record").decode(errors="replace")
 
 
 def taxonomy_of(path: Path) -> Taxonomy:
     """Return the taxonomy that the rows of `path` speak of."""
-    text = (_schema(path).metadata or {}).get(b"secondlook.taxonomy")
-    if text is None:
+    text = _said(path, "taxonomy")
+    if not text:
         raise DataError(f"{path}: was not written by Second Look; it names no classes.")
-    return Taxonomy.from_json(text.decode())
+    with parquetfile.damage_named(path):
+        return Taxonomy.from_json(text.decode())
 
 
 def majority_beside(consensus: Path) -> Path:
@@ -442,18 +427,15 @@ def manifest_beside(crops: Path) -> Path:
 
 def made_by(path: Path) -> dict[str, Any]:
     """Return what made the rows of `path`."""
-    text = (_schema(path).metadata or {}).get(b"secondlook.made_by", b"{}")
-    result: dict[str, Any] = json.loads(text)
-    return result
+    with parquetfile.damage_named(path):
+        result: dict[str, Any] = json.loads(_said(path, "made_by") or b"{}")
+        return result
 
 
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: is not a whole Parquet file; make it again.") from error
+def _said(path: Path, what: str) -> bytes:
+    """Return what Second Look says in the metadata of a file, empty where it did not write the file."""
+    found: bytes = (parquetfile.schema(path).metadata or {}).get(f"secondlook.{what}".encode(), b"")
+    return found
 
 
 def _digest(*parts: str) -> str:

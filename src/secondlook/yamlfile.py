@@ -1,6 +1,7 @@
 """YAML files read into pydantic models; every complaint names the file, the line and the nearest known key."""
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from secondlook.errors import UsageError
 
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+MOST_REPEATED = 10_000  # values that aliases may add to those that a file writes out
 
 
 class Strict(BaseModel):
@@ -22,11 +24,16 @@ class Strict(BaseModel):
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Read a YAML mapping; return it with the line (from 1) on which each key path stands."""
+    """Read a YAML mapping; return it with the line (from 1) on which each key path stands.
+
+    Aliases are allowed, unless they say a value inside itself or more than `MOST_REPEATED` values again.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        if node is not None:
+            _refuse_bombs(path, node)
+            content = loader.construct_document(node)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -37,6 +44,8 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise UsageError(f"{path}: is not valid YAML: {reason}.") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: is nested too deeply; write it flatter.") from error
     if node is None:
         return {}, {}
     if not isinstance(node, yaml.MappingNode):
@@ -44,6 +53,34 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     lines = dict(_lines(node, ()))
     _refuse_repeated_keys(path, node)
     return content, lines
+
+
+def plain(text: str) -> Any:
+    """Return what YAML of others holds; raise ValueError for what is no YAML, has an alias or is nested too deeply."""
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"`*{event.anchor}` is an alias; write out what it stands for")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def quoted(text: str) -> str:
+    """Return `text` as YAML takes it for text and nothing else, on one line."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return texts as a YAML list on one line, quoted where it needs that."""
+    return yaml.safe_dump(list(texts), default_flow_style=True, allow_unicode=True, width=math.inf).rstrip("\n")
+
+
+def in_comment(text: str) -> str:
+    """Return `text` as it may stand in a comment of a YAML file: quoted where it would end one."""
+    return text if text.isprintable() else quoted(text)
 
 
 def parse(model: type[Model], path: Path) -> Model:
@@ -79,6 +116,29 @@ def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _lines(value, (*path, index))
+
+
+def _refuse_bombs(path: Path, node: yaml.Node) -> None:
+    known: dict[int, int] = {}
+    if _count(path, node, known) > len(known) + MOST_REPEATED:
+        raise UsageError(f"{path}: its aliases repeat more than {MOST_REPEATED} values; write out what they stand for.")
+
+
+def _count(path: Path, node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of values in a node with its aliases written out; those of `known` nodes stand there."""
+    if id(node) not in known:
+        known[id(node)] = 0  # until its own are counted
+        known[id(node)] = 1 + sum(_count(path, inner, known) for inner in _inside(node))
+    elif not known[id(node)]:
+        line = node.start_mark.line + 1
+        raise UsageError(f"{path}:{line}: has an alias of itself inside; write out what it stands for.")
+    return known[id(node)]
+
+
+def _inside(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [inner for pair in node.value for inner in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:

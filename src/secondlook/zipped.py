@@ -15,10 +15,16 @@ from typing import BinaryIO
 from secondlook.errors import DataError
 
 LARGEST_MEMBER = 2**31
+# Below this a file can do no harm, whatever its ratio: lists and masks of one value pack a thousandfold.
+RATIO_COUNTS_FROM_BYTES = 2**24
+MOST_RATIO = 100
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Open a file for reading; raise OSError when it is not there, broken or larger than 2 GiB unpacked."""
+    """Open a file for reading; raise OSError when it is not there, broken or a bomb.
+
+    A bomb has more than 2 GiB unpacked, or a hundred times as much as packed.
+    """
     archive = archive_of(path)
     return path.open("rb") if archive is None else io.BytesIO(_read_member(archive, member_name(archive, path)))
 
@@ -82,8 +88,10 @@ def _walk(root: Path) -> Iterator[Path]:
 def _read_member(archive: Path, name: str) -> bytes:
     try:
         opened, member = _open(archive), _names(archive)[name]
-        if member.file_size > LARGEST_MEMBER:
-            raise OSError(f"{name} unpacks to {member.file_size} bytes")
+        if member.file_size > min(LARGEST_MEMBER, max(RATIO_COUNTS_FROM_BYTES, MOST_RATIO * member.compress_size)):
+            raise OSError(
+                27, f"{name} unpacks to {member.file_size} bytes; unpack the zip if that is right", str(archive)
+            )
         return opened.read(member)
     except KeyError as error:
         raise FileNotFoundError(2, f"the zip holds no {name}", str(archive)) from error

@@ -79,7 +79,7 @@ def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[
         return (_to_place(row, options) for row in rows)
 
     def read_reduced(group: list[Row]) -> Pixels:
-        return read_image(group, reduced=reduction(group, options))
+        return read_image(group, options.max_megapixels, reduced=reduction(group, options))
 
     def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
         return [_cut(picture, row, options) for row in group]
@@ -121,6 +121,10 @@ def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
 
 
 def _to_place(row: Row, options: CropOptions) -> Row:
+    try:
+        images.require_size(row["width"], row["height"])
+    except UnreadableImageError as error:
+        return to_reject(row, "unreadable_image", f"{error} that `store: reference` reads; take `store: copy`")
     left, top, right, bottom = _bounds(row, options)
     width, height = _stored_size(right - left, bottom - top, options)
     place = {"path": row["image_path"], "left": left, "top": top, "right": right, "bottom": bottom}
@@ -171,15 +175,13 @@ class Place:
         records.write(path, records.to_table(rows, record), record, taxonomy=self.taxonomy, made_by=self.made_by)
 
 
-def read_image(rows: list[Row], *, reduced: int = 1) -> Pixels:
-    """Decode the image of some objects; raise UnreadableImageError where it is not as large as they say."""
+def read_image(rows: list[Row], max_megapixels: float, *, reduced: int = 1) -> Pixels:
+    """Decode the image of some objects; raise UnreadableImageError where it has another size, or is too large."""
     path, width, height = _OF_IMAGE(rows[0])
-    return images.read_sized(Path(path), width, height, reduced=reduced)
+    return images.read_sized(Path(path), width, height, reduced=reduced, max_megapixels=max_megapixels)
 
 
-def cut_images(
-    rows: list[Row], cut_image: CutImage, read_image: ReadImage = read_image, *, threads: int
-) -> Iterator[Row]:
+def cut_images(rows: list[Row], cut_image: CutImage, read_image: ReadImage, *, threads: int) -> Iterator[Row]:
     """Decode each image once and yield what `cut_image` makes of it and of its rows, in `threads` threads.
 
     An image that cannot be decoded, or has another size than in the rows, becomes a reject row for each of its objects.

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from secondlook import images, inference, kept, records, rle
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.config import CutoutOptions
-from secondlook.crop import COLUMNS, Place, Row, box_of, cut_images, to_crop, to_reject
+from secondlook.crop import COLUMNS, Place, Row, box_of, cut_images, read_image, to_crop, to_reject
 from secondlook.errors import DataError
 from secondlook.images import Box, Mask, Pixels
 
@@ -53,8 +53,14 @@ def _cut_out_shard(
     if kept.put_back(outputs, key, place.about):
         place.require_few(len(rows), options, _LOST)
         return
-    cuts = cut_images(rows, lambda picture, group: _cut_out(picture, group, options, segmenter), threads=threads)
-    cutouts = place.split(cuts)
+
+    def read_whole(group: list[Row]) -> Pixels:
+        return read_image(group, options.max_megapixels)
+
+    def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
+        return _cut_out(picture, group, options, segmenter)
+
+    cutouts = place.split(cut_images(rows, cut_image, read_whole, threads=threads))
     place.require_few(len(rows), options, _LOST)
     place.write(cutouts)
     kept.keep(outputs, key)

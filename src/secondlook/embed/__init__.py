@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import crops, images, inference, kept, progress, records
+from secondlook import crops, images, inference, kept, parquetfile, progress, records
 from secondlook.embed.encoder import Encoder, TorchEncoder
 from secondlook.errors import DataError
 from secondlook.model_options import EncoderOptions
@@ -59,7 +58,7 @@ def encode(
             vectors.append(encoder(inference.to_normalised(batch.pixels, how.mean, how.std, device)))
             rows.append(batch.rows)
         if not rows:
-            return pq.read_table(path), np.zeros((0, 1), np.float32)
+            return parquetfile.read(path), np.zeros((0, 1), np.float32)
         return pa.concat_tables(rows), torch.cat(vectors).float().cpu().numpy()
 
 

@@ -9,10 +9,8 @@ for each labeler `vote_<name>` and `confidence_<name>`, and with a queue `rank`,
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 import secondlook
-from secondlook import records
+from secondlook import parquetfile, records
 from secondlook.export.corrected import Corrected
 
 RECORD = "export"
@@ -27,4 +25,4 @@ def write(corrected: Corrected, path: Path) -> None:
         "secondlook.made_by": json.dumps(made_by, sort_keys=True),
     }
     table = corrected.table.replace_schema_metadata(metadata)
-    pq.write_table(table, path, compression="zstd", row_group_size=records.ROW_GROUP)
+    parquetfile.write(path, table, row_group_size=records.ROW_GROUP)

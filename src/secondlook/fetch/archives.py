@@ -4,28 +4,36 @@ An archive is taken whole or not at all: it is unpacked into a hidden folder bes
 the target at the end.
 """
 
+import bz2
+import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from secondlook import files
 from secondlook.errors import DataError
 from secondlook.fetch.line import shown_bytes
 from secondlook.sources import UnpackLimits
 from secondlook.text import legible
+from secondlook.zipped import RATIO_COUNTS_FROM_BYTES
 
 CHUNK_BYTES = 1 << 18
-# Below this an archive can do no harm, whatever its ratio: lists and masks of one value pack a thousandfold.
-RATIO_COUNTS_FROM_BYTES = 1 << 24
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+# Names and attributes of one member; they are read whole, so more would fill the memory.
+MOST_HEADER_BYTES = 250_000
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(NotImplementedError, RecursionError, OverflowError, ValueError),  # what their readers make of nonsense
+)
+PACKED: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 SKIPPED = ("__MACOSX",)  # what macOS adds to the zips that it makes
 
 # From the name of a member to where it goes in the folder; None leaves it out.
@@ -147,9 +155,8 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
         with zipfile.ZipFile(archive) as opened:
             yield _of_zip(opened)
     else:
-        # a stream: members are read in the order in which they stand, nothing is listed first
-        with tarfile.open(archive, "r|*") as opened_tar:
-            yield _of_tar(opened_tar)
+        with _opened(archive) as content:
+            yield _of_tar(_TarStream(content))
 
 
 def _of_zip(opened: zipfile.ZipFile) -> Iterator[_Member]:
@@ -161,13 +168,53 @@ def _of_zip(opened: zipfile.ZipFile) -> Iterator[_Member]:
         yield _Member(info.orig_filename, partial(_open_zipped, opened, info))
 
 
-def _of_tar(opened: tarfile.TarFile) -> Iterator[_Member]:
+class _TarStream:
+    """The bytes of a tar, forward only; between two members at most `MOST_HEADER_BYTES` are given."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+        self.tell, self.close = content.tell, content.close
+        self.expect_header()
+
+    def expect_header(self) -> None:
+        """Begin to count."""
+        self._left: float = MOST_HEADER_BYTES
+
+    def expect_content(self) -> None:
+        """Count no more."""
+        self._left = float("inf")
+
+    def read(self, size: int) -> bytes:
+        """Read as the reader of tars asks."""
+        self._left -= size
+        if self._left < 0:
+            raise RefusedError(f"a header in it has more than {shown_bytes(MOST_HEADER_BYTES)}")
+        return self._content.read(size)
+
+    def seek(self, place: int) -> int:
+        """Skip what nobody wants."""
+        if place < self._content.tell():
+            raise tarfile.StreamError("seeking backwards is not allowed")
+        return self._content.seek(place)
+
+
+def _opened(archive: Path) -> Any:
+    with archive.open("rb") as file:
+        start = file.read(8)
+    return next((opener for magic, opener in PACKED.items() if start.startswith(magic)), Path.open)(archive, mode="rb")
+
+
+def _of_tar(stream: _TarStream) -> Iterator[_Member]:
+    opened = tarfile.TarFile(fileobj=stream)  # type: ignore[arg-type]
     while (info := opened.next()) is not None:
+        stream.expect_content()
         if not info.isfile() and not info.isdir():
             what = "link" if info.issym() or info.islnk() else "device"
             raise RefusedError(f"`{legible(info.name)}` is a {what}")
         yield _Member(info.name, partial(_open_tarred, opened, info))
         opened.members = []  # type: ignore[attr-defined]  # a tar of a million images would stay in memory
+        opened.pax_headers.clear()  # type: ignore[attr-defined]  # and what its headers say of all that follow
+        stream.expect_header()
 
 
 def _open_zipped(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | None:

@@ -62,7 +62,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     keep = _dataset_rows(task, options, result)
     keep_unknown = task.unknown_labels == "keep_unlabelled"
     rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
-    for row in _rows(name, task.dataset, rules, result):
+    for row in _rows(name, task.dataset, rules, result, options):
         # whole images: crops of one image are too alike to stand on both sides
         if records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction:
             _trust(row, result)
@@ -70,7 +70,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
             keep(row)
     for source in task.reference.sources:
         for suffix, rules in source_rules(source, task, result.taxonomy):
-            for row in _rows(f"{name}:{source.path}{suffix}", source, rules, result):
+            for row in _rows(f"{name}:{source.path}{suffix}", source, rules, result, options):
                 origin = [("licence", source.licence), ("source", source.path)]
                 _trust({**row, "attributes": sorted(dict([*row["attributes"], *origin]).items())}, result)
     return result
@@ -80,7 +80,8 @@ def ingest_path(dataset: Dataset, options: IngestOptions) -> Ingested:
     """Read a dataset without a task file: its own labels, in order of first appearance, are the classes."""
     found = FoundNames()
     result = Ingested(found.taxonomy())
-    for row in _rows(Path(dataset.path).stem, dataset, LabelRules(found.resolve, Selection(), False), result):
+    rules = LabelRules(found.resolve, Selection(), False)
+    for row in _rows(Path(dataset.path).stem, dataset, rules, result, options):
         result.instances.add(_placed(row, "dataset", options.shards))
     result.taxonomy = found.taxonomy()
     return result
@@ -117,7 +118,7 @@ def draw_charts(instances: Path, folder: Path) -> None:
     progress.say(f"ingest: {len(drawn)} charts in {folder}")
 
 
-def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested) -> Iterator[Row]:
+def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested, options: IngestOptions) -> Iterator[Row]:
     kind = formats.detect(dataset)
     source = formats.READERS[kind](dataset)
     progress.say(f"ingest: {dataset.path} is read as {kind}")
@@ -125,7 +126,14 @@ def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested) -> I
         entries = progress.track(source.entries, total=source.total, what="entries")
     else:
         entries = source.entries
-    checker = Checker(name, source.images, rules, _inside(dataset, source), check_images=dataset.check_images)
+    checker = Checker(
+        name,
+        source.images,
+        rules,
+        _inside(dataset, source),
+        check_images=dataset.check_images,
+        max_megapixels=options.max_megapixels,
+    )
     for row in checker.rows(entries):
         if isinstance(row, RefusedError):
             result.refusals.add(row)

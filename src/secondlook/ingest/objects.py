@@ -15,6 +15,7 @@ from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.ingest.source import Entries, SourceObject
 from secondlook.inside import Inside
+from secondlook.option_types import MOST_MEGAPIXELS
 from secondlook.records import RefusedError
 from secondlook.rle import fills
 from secondlook.text import legible
@@ -36,6 +37,7 @@ class Checker:
     rules: LabelRules
     inside: Inside | None
     check_images: bool = True
+    max_megapixels: float = MOST_MEGAPIXELS
     headers: dict[str, Header | RefusedError] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
@@ -96,7 +98,7 @@ class Checker:
             return Header(*entry.stated_size)
         found = self.headers.get(entry.image)
         if found is None:
-            found = self.headers[entry.image] = _read_header(self.images / entry.image)
+            found = self.headers[entry.image] = _read_header(self.images / entry.image, self.max_megapixels)
         if isinstance(found, RefusedError):
             raise found
         if entry.stated_size not in (None, (found.width, found.height)):
@@ -112,11 +114,11 @@ def _attributes(entry: SourceObject) -> list[tuple[str, str]]:
     return sorted({**beside, **entry.attributes}.items())
 
 
-def _read_header(path: Path) -> Header | RefusedError:
+def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:
     try:
         if not zipped.is_file(path):
             return RefusedError("missing_image", "no such file")
-        return read_header(path)
+        return read_header(path, max_megapixels=max_megapixels)
     except UnreadableImageError as error:
         return RefusedError("unreadable_image", str(error))
     except OSError as error:

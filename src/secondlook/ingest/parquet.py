@@ -7,9 +7,7 @@ under `images` of the task, or where the command runs.
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from secondlook import records
+from secondlook import parquetfile, records
 from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
 from secondlook.task import Dataset
 
@@ -20,16 +18,15 @@ def read(dataset: Dataset) -> Source:
     """Open a file of instance rows."""
     path = Path(dataset.path)
     exported = records.kind_of(path) == _EXPORT
-    total = pq.read_metadata(path).num_rows if exported else records.count(path, records.INSTANCE)
+    total = parquetfile.count(path) if exported else records.count(path, records.INSTANCE)
     entries = _entries(path, dataset.label_from, exported=exported)
     return Source(Path(dataset.images or ""), entries, total, anywhere=dataset.images is None)
 
 
 def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=records.ROW_GROUP):
-            for row in batch.to_pylist():
-                yield _object({**row, "given_raw": row["label"], "given": None} if exported else row, label_from)
+    for batch in parquetfile.batches(path, records.ROW_GROUP):
+        for row in batch.to_pylist():
+            yield _object({**row, "given_raw": row["label"], "given": None} if exported else row, label_from)
 
 
 def _object(row: dict[str, Any], label_from: str | None) -> SourceObject:

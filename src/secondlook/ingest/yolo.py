@@ -9,9 +9,7 @@ all label files are read.
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from secondlook import zipped
+from secondlook import yamlfile, zipped
 from secondlook.errors import DataError
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import points_to_box
@@ -23,6 +21,7 @@ from secondlook.text import is_legible, legible
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAMES_LIST = "classes.txt"
 NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
+LARGEST_NAMES = 2**20  # characters
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 
 
@@ -116,12 +115,21 @@ def _class_names(root: Path, name: str | None) -> dict[int, str]:
     path = root / name
     try:
         text = zipped.read_bytes(path).decode("utf-8-sig")
-        content: Any = {"names": text.split("\n")} if path.name == NAMES_LIST else yaml.safe_load(text)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        content: Any = {"names": text.split("\n")} if path.name == NAMES_LIST else _of_yaml(text)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
     names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        return {number: str(name).strip() for number, name in enumerate(names)}
-    if isinstance(names, dict) and all(isinstance(number, int) for number in names):
-        return {number: str(name) for number, name in names.items()}
+    listed = dict(enumerate(names)) if isinstance(names, list) else names
+    if isinstance(listed, dict) and all(_is_name(number, name) for number, name in listed.items()):
+        return {number: str(name).strip() for number, name in listed.items()}
     raise DataError(f"{path}: `names` is neither a list of class names nor a mapping from number to name.")
+
+
+def _of_yaml(text: str) -> Any:
+    if len(text) > LARGEST_NAMES:
+        raise ValueError(f"{len(text)} characters are no list of names")
+    return yamlfile.plain(text)
+
+
+def _is_name(number: object, name: object) -> bool:
+    return isinstance(number, int) and not isinstance(name, list | dict | set)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import crops, features, files, images, inference, pages, records, search, words
+from secondlook import crops, features, files, images, inference, pages, parquetfile, records, search, words
 from secondlook.errors import DataError
 
 SHEET_PX = 160
@@ -67,7 +66,7 @@ def load_gallery(folder: Path) -> Gallery:
     for path in paths:
         if records.made_by(path).get("revision") != made_by.get("revision"):
             raise DataError(f"{path}: was made by another model than {paths[0]}; embed both again.")
-        if not pq.read_metadata(path).num_rows:
+        if not parquetfile.count(path):
             continue
         part = features.load(path, records.taxonomy_of(path))
         ids.append(part.instance_ids)

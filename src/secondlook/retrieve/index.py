@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import files, progress, tabular
+from secondlook import files, parquetfile, progress, tabular
 from secondlook.errors import DataError
 from secondlook.retrieve.track import Kind, Refusal, Row, read_labels, read_queries
 
@@ -53,9 +53,9 @@ def index_track(root: Path, out: Path, truth: Path | None) -> str:
         rows, refused[split] = labelled(labels, there, folder) if labels is not None else ([], [])
         pictures, queries = _tables(root, split, rows, there, folder)
         for name, kind, table in (("images", Picture, pictures), ("queries", Asked, queries)):
-            with files.atomic_path(out / f"{split}_{name}.parquet") as path:
-                columns = [one.name for one in fields(kind)]
-                pd.DataFrame([asdict(one) for one in table], columns=columns).to_parquet(path, index=False)
+            columns = [one.name for one in fields(kind)]
+            frame = pd.DataFrame([asdict(one) for one in table], columns=columns)
+            parquetfile.write_frame(out / f"{split}_{name}.parquet", frame)
         said.append(f"{split}: {len(pictures)} images, {len(queries)} queries, {len(refused[split])} rows refused")
     _write_rejects(out / "rejects.csv", refused)
     return "\n".join(said)
@@ -124,5 +124,5 @@ def read_table(folder: Path, split: str, what: str) -> pd.DataFrame:
     path = folder / f"{split}_{what}.parquet"
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; run `secondlook retrieve index` before.")
-    table = pd.read_parquet(path).astype(object)
+    table = parquetfile.read_frame(path).astype(object)
     return table.where(table.notna(), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import crew, files, inference, kept, progress, tabular
+from secondlook import crew, files, inference, kept, parquetfile, progress, tabular
 from secondlook.checkpoints import revision_of
 from secondlook.errors import DataError, UsageError
 from secondlook.retrieve import clip as clips
@@ -39,8 +39,7 @@ def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, 
     clip = clips.load(options.source, options.look, inference.pick_device(options.device))
     vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.look, batch, threads=threads)
     found = completion.complete(rows, vectors, clip, options)
-    with files.atomic_path(out / "completed.parquet") as path:
-        found.rows.to_parquet(path, index=False)
+    parquetfile.write_frame(out / "completed.parquet", found.rows)
     files.write_text(out / "accuracy.csv", tabular.to_csv(found.accuracy))
     files.write_text(out / "doubts.csv", found.doubts.to_csv(index=False))  # every digit: they are ranked by them
     changed = int((found.rows["known"] != found.rows["completed"]).sum())
@@ -53,7 +52,7 @@ def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[
     table = read_table(index, "train", "images")
     phrases: dict[str, str] = {}
     if completed is not None:
-        found = pd.read_parquet(completed)
+        found = parquetfile.read_frame(completed)
         phrases = dict(zip(found["image"], found["completed"], strict=True))
     captions = [
         _caption(text, kind, phrases.get(image), recipe)
@@ -158,8 +157,7 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
     found = rank(contest.asked(clip, recipe.ranking.query), gallery, recipe.ranking)
     names = gallery.named(found[0])
-    with files.atomic_path(out / "topk.parquet") as path:
-        as_table(contest.queries["line"].tolist(), gallery.names, found).to_parquet(path, index=False)
+    parquetfile.write_frame(out / "topk.parquet", as_table(contest.queries["line"].tolist(), gallery.names, found))
     ranked = list(zip(contest.texts, names, strict=True))
     submission.write(out / "submission.json", ranked, contest.texts, set(gallery.names))
     scores = contest.scores(names)

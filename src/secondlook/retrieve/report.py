@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from secondlook import files, images, pages, tabular
+from secondlook import files, images, pages, parquetfile, tabular
 from secondlook.errors import DataError
 from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
 from secondlook.retrieve.clip import read
@@ -128,7 +128,7 @@ def _queries(results: Path, recipe: str) -> list[dict[str, Any]]:
     """Return some queries of the test with the images that a recipe finds for them."""
     queries = read_table(results / "index", "test", "queries")
     table = read_table(results / "index", "test", "images").set_index("image")
-    found = pd.read_parquet(results / recipe / "test/topk.parquet")
+    found = parquetfile.read_frame(results / recipe / "test/topk.parquet")
     chosen = queries.iloc[np.linspace(0, len(queries) - 1, min(SHOWN, len(queries))).astype(int)]
     return [
         {

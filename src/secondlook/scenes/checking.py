@@ -199,8 +199,9 @@ def _read_index(path: Path) -> images.Pixels:
 
     try:
         with Image.open(path) as opened:
+            images.require_size(*opened.size)
             mask = np.asarray(opened)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, images.UnreadableImageError) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise DataError(f"{path}: is no index mask of one byte a px.")

@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import csvfile, files, jsonfile
+from secondlook import csvfile, jsonfile, parquetfile
 from secondlook.checkpoints import missing_package
 from secondlook.errors import DataError, UsageError
 from secondlook.records import RefusedError
@@ -169,7 +168,7 @@ def write_points(
     schema = record.schema.with_metadata(tables.metadata(record, made_by))
     refused: list[RefusedError] = []
     count = 0
-    with files.atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with parquetfile.writer(path, schema) as writer:
         for batch in _batches(_checked(seen, known, refused)):
             count += batch.num_rows
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))

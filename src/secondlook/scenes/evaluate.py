@@ -39,14 +39,17 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """Return the class indices of a mask (h, w); raises DataError where it is missing or no index PNG."""
     from PIL import Image, UnidentifiedImageError
 
+    from secondlook.images import UnreadableImageError, require_size
+
     try:
         with Image.open(path) as image:
+            require_size(*image.size)
             if image.mode not in {"L", "P", "1"}:
                 raise DataError(f"{path}: is a picture of mode {image.mode}, not a mask of class indices.")
             return np.asarray(image, dtype=np.uint8)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such mask; predict it, or leave its truth out.") from error
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, OSError, UnreadableImageError) as error:
         raise DataError(f"{path}: is no picture that can be read ({error}); make it again.") from error
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from secondlook import inference
+from secondlook import inference, parquetfile
 from secondlook.bootstrap import interval_of_mean
 from secondlook.errors import DataError
 from secondlook.scenes import checkpoint, cosines, evaluate
@@ -47,13 +45,13 @@ def of_scores(
 
 def read_scores(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """Return the probabilities that `predict` wrote, by image and class; raises DataError for another file."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; run the step that predicts.")
     try:
-        found = pq.read_table(path).to_pandas().set_index("image_id")
+        found = parquetfile.read(path).to_pandas().set_index("image_id")
         wanted: pd.DataFrame = found[list(classes)]
         return wanted
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; run the step that predicts.") from error
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+    except KeyError as error:
         raise DataError(f"{path}: holds no scores of these classes ({error}); predict again.") from error
 
 

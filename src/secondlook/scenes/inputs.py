@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from secondlook import parquetfile
 from secondlook.errors import DataError
 
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
@@ -178,14 +178,8 @@ def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
 
 def _columns(path: Path, names: Sequence[str], coded: Sequence[str] = (), beside: Sequence[str] = ()) -> pa.Table:
     """Return some columns of a Parquet file, those `coded` as dictionaries, and those `beside` that it has."""
-    try:
-        there = pq.read_schema(path).names
-        missing = [name for name in names if name not in there]
-        if missing:
-            raise DataError(f"{path}: has no column `{missing[0]}`; give the file that this step asks for.")
-        found = [*names, *(name for name in beside if name in there)]
-        return pq.read_table(path, columns=found, read_dictionary=list(coded))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: is not a whole Parquet file; make it again.") from error
+    there = parquetfile.schema(path).names
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise DataError(f"{path}: has no column `{missing[0]}`; give the file that this step asks for.")
+    return parquetfile.read(path, columns=[*names, *(name for name in beside if name in there)], coded=coded)

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import files, images, tabular
+from secondlook import files, images, parquetfile, tabular
 from secondlook.errors import UsageError
 from secondlook.scenes import consistency, refine, tables
 from secondlook.scenes.checkpoint import About
@@ -79,8 +78,7 @@ class Predictions:
         table = pa.Table.from_pylist(
             self.scores, schema=pa.schema(kinds, tables.about("scene_scores", made_by, self.classes))
         )
-        with files.atomic_path(self.out / SCORES) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        parquetfile.write(self.out / SCORES, table)
         columns = ["image_id", "path", "detail"]
         files.write_text(self.out / REJECTS, tabular.to_csv(pd.DataFrame(self.rejects, columns=columns)))
 
@@ -116,9 +114,7 @@ def _write_soft(path: Path, shares: NDArray[np.float32]) -> None:
 
 
 @contextmanager
-def points_file(
-    out: Path, about: About, points: Path | None, made_by: Mapping[str, Any]
-) -> Iterator[pq.ParquetWriter | None]:
+def points_file(out: Path, about: About, points: Path | None, made_by: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the file that the classes of points go to; None where none are asked for."""
     if points is None:
         yield None
@@ -128,8 +124,5 @@ def points_file(
     kinds = [("image_id", pa.string()), ("point_id", pa.string()), ("probabilities", pa.list_(pa.float32()))]
     names = (BACKGROUND, *about.classes)
     schema = pa.schema(kinds, tables.about("scene_point_scores", made_by, names))
-    with (
-        files.atomic_path(out / POINT_SCORES) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as file,
-    ):
+    with parquetfile.writer(out / POINT_SCORES, schema) as file:
         yield file

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import csvfile, files, progress, records, tabular
+from secondlook import csvfile, files, progress, records, tabular, yamlfile
 from secondlook.errors import DataError, UsageError
 from secondlook.records import RefusedError
 from secondlook.scenes import correspondences, drawn, miner, splits, tables, text, tree
@@ -155,7 +155,7 @@ def mine(images: Path, out: Path, options: MinerOptions, *, nodes: Path | None, 
     concepts = table["word"][table["kept"]].tolist()
     if not concepts:
         raise DataError(f"no word can be a concept; {out / 'concepts.csv'} says why not, for each.")
-    proposed = f"concepts: [{', '.join(concepts)}]\nplural: s\ncompatible: []\n"
+    proposed = f"concepts: {yamlfile.listed(concepts)}\nplural: s\ncompatible: []\n"
     files.write_text(out / "vocabulary.yaml", proposed)
     return proposed.strip()
 

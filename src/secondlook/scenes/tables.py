@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import secondlook
-from secondlook import files, records
+from secondlook import parquetfile, records
 from secondlook.records import Record
 
 _NAMES = pa.list_(pa.string())
@@ -65,8 +64,7 @@ EVIDENCE = _record(
 
 def write(path: Path, rows: pd.DataFrame | Sequence[Mapping[str, Any]], record: Record, made_by: Any) -> None:
     """Write rows as they come, atomically; equal rows and `made_by` give equal bytes."""
-    with files.atomic_path(path) as temporary:
-        pq.write_table(to_table(rows, record, made_by), temporary, compression="zstd", row_group_size=records.ROW_GROUP)
+    parquetfile.write(path, to_table(rows, record, made_by), row_group_size=records.ROW_GROUP)
 
 
 def to_table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], record: Record, made_by: Any) -> pa.Table:
@@ -103,6 +101,6 @@ def read(path: Path, record: Record) -> pd.DataFrame:
 def read_points(path: Path) -> pd.DataFrame:
     """Read a file of points with ids as categories, which take a tenth of the space of texts."""
     records.check(path, POINTS)
-    table = pq.read_table(path, read_dictionary=["image_id", "point_id"])
+    table = parquetfile.read(path, coded=["image_id", "point_id"])
     frame: pd.DataFrame = table.to_pandas()
     return frame
