@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 
 
-_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small.yaml)"; docs/config.md.'
+_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; docs/config.md.'
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[
