@@ -33,11 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=5000)
     parser.add_argument("--folder", type=Path, help="Where to work; a temporary folder when left out.")
-    asked = common.arguments(parser, objects=100)
+    parser.add_argument("--quarter", action=argparse.BooleanOptionalAction, default=True, help="run a quarter before")
+    asked = common.arguments(parser, objects=100, quarter=False)
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        tables = [run(folder / str(count), count) for count in (asked.objects // 4, asked.objects)]
-    small, whole = tables
+        sizes = [asked.objects // 4] * asked.quarter + [asked.objects]
+        tables = [run(folder / str(count), count) for count in sizes]
+    small, whole = tables[0], tables[-1]
     shards = max(1, asked.objects // PER_SHARD)
     print(f"{asked.objects} objects in {asked.objects // PER_IMAGE} images, {shards} shards, 2 cores")
     whole["MB of a quarter"] = small["MB"]
