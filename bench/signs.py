@@ -3,7 +3,7 @@
 Reads the pictures and the MobileNetV2 of ../shared/data where they are, and says so where they are not. The reference
 are the grey sign crops of Belgian streets (BelgiumTSC, 28 px, in folders), the objects the signs of German streets
 (GTSDB); no image of one is in the other. Intervals: bootstrap over images. `--epochs` is that of the ResNet; `--cap`
-limits the reference crops of each class.
+limits the reference crops of each class, `--images` the German images.
 """
 
 import argparse
@@ -37,20 +37,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--cap", type=int)
-    asked = common.arguments(parser, epochs=1, cap=8)
+    parser.add_argument("--images", type=int, help="German images; all when left out")
+    asked = common.arguments(parser, epochs=1, cap=8, images=60)
     if not SHARED.is_dir():
         common.skip(f"signs needs the real images in {SHARED}, which are not part of the project")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, asked.cap)
+        prepare(folder, asked.images, asked.cap)
         votes = label(folder, asked.epochs)
         table(folder, votes)
 
 
-def prepare(folder: Path, cap: int | None) -> None:
-    """Ingest and crop the German signs and the Belgian reference."""
+def prepare(folder: Path, images: int | None, cap: int | None) -> None:
+    """Ingest and crop the German signs, those of the first `images`, and the Belgian reference."""
+    document = json.loads((SHARED / "gtsdb/instances_default.json").read_text())
+    document["images"] = document["images"][:images]
+    kept = {image["id"] for image in document["images"]}
+    document["annotations"] = [entry for entry in document["annotations"] if entry["image_id"] in kept]
+    (folder / "german.json").write_text(json.dumps(document))
     wordings = {name: [name if name == "do not enter" else f"{name} signs"] for name in CLASSES}
-    dataset = {"path": str(SHARED / "gtsdb/instances_default.json"), "images": str(SHARED / "gtsdb/images")}
+    dataset = {"path": str(folder / "german.json"), "images": str(SHARED / "gtsdb/images")}
     sources = [
         {"path": str(shape), "format": "folders", "classes": found}
         for shape in sorted((SHARED / "sign_crops_grey28").iterdir())

@@ -46,12 +46,11 @@ def test_all_benches_run_and_what_is_wrong_ends_the_run(tmp_path: Path, body: st
     assert ("no crops" in done.stderr) == ("no crops" in body), "the command's own complaint is shown"
 
 
-@pytest.mark.parametrize("name", ["ingest", "signs"])
-def test_a_bench_runs_at_toy_size(name: str) -> None:
-    """`make bench TOY=1` runs all of them; these two call the command line as users do."""
-    done = bench("--toy", name)
+def test_a_bench_runs_at_toy_size() -> None:
+    """The quickest of them; `make bench TOY=1` runs all, and CI runs that."""
+    done = bench("--toy", "ingest")
     assert done.returncode == 0, done.stderr
-    assert "\nresult: " in done.stdout or "\nskipped: " in done.stdout
+    assert "\nresult: ingest " in done.stdout
 
 
 def test_every_bench_takes_the_option() -> None:

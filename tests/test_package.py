@@ -14,8 +14,9 @@ import pytest
 
 import tiny_models
 from conftest import ROOT, Command
+from make_results import make_results
 from test_paper import evaluated
-from test_report import OBJECTS, A, B, write_results
+from test_report import PLAIN, A, B, write_results
 from test_scenes_road import NETWORK
 
 Installed = Callable[..., str]
@@ -63,9 +64,8 @@ for arguments in json.load(sys.stdin):
 
 
 @pytest.fixture
-def installed(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
+def installed(environment: Path, tmp_path: Path) -> Installed:
     """Run commands of the installed package in an empty folder, in one process; return what they print."""
-    monkeypatch.chdir(tmp_path)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
     def run(*commands: list[object]) -> str:
@@ -99,16 +99,17 @@ def test_installed_it_writes_the_pages_of_a_task_and_of_the_paper(
     installed: Installed, secondlook: Command, tmp_path: Path
 ) -> None:
     evaluated(secondlook, tmp_path, "bdd_vehicles")
-    results = write_results(tmp_path / "task", OBJECTS, [A, B])
+    results = write_results(tmp_path / "task", PLAIN, [A, B])
     places: list[object] = ["--instances", results / "ingest/instances.parquet", "--votes", results / "label/small"]
+    looked_at = make_results(tmp_path / "looked_at", [{"action": "review"}, {}]).results
     consensus = ["--consensus", results / "consensus/consensus.parquet"]
     installed(
         ["evaluate", *places, *consensus, "--out", results / "evaluate"],
         ["report", results, "--out", "report.html"],
-        ["review", results],
+        ["review", looked_at],
         ["paper", "results/bdd_vehicles", "--out", "paper"],
     )
-    for page in ("report.html", results / "review/index.html", "paper/paper.html"):
+    for page in ("report.html", looked_at / "review/index.html", "paper/paper.html"):
         assert "<h1>" in (tmp_path / page).read_text(encoding="utf-8")
 
 
