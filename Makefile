@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-paper test-slurm test-slurm-db lint bench docs plan lock clean
+.PHONY: help setup setup-dev demo test test-kills test-paper test-slurm test-slurm-db lint bench docs plan lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought u
 
 test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about nine minutes)
 	SECONDLOOK_PAPER=1 pytest tests/paper
+
+test-kills: $(VENV)/.ready-dev ## the demo killed at 16 random moments ends in the same bytes (about three minutes)
+	SECONDLOOK_KILLS=16 pytest tests/test_workflow.py -k killed
 
 test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
 	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
@@ -59,8 +62,8 @@ lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, hadolint, se
 	secondlook check
 	python docs/generate.py --check
 
-bench: $(VENV)/.ready-dev ## measure beside references; the last lines are the ratios
-	@for script in bench/*.py; do python $$script || exit 1; done
+bench: $(VENV)/.ready-dev ## measure beside references; TOY=1: in two minutes, only to see that every bench runs
+	@python bench $(if $(TOY),--toy)
 
 docs: $(VENV)/.ready-dev ## write docs/commands.md and docs/config.md from the code
 	python docs/generate.py

@@ -5,7 +5,6 @@ CPU seconds of one thread, turn by turn in one run; medians of the ratios. Both 
 
 import argparse
 import resource
-import subprocess
 import sys
 import time
 import warnings
@@ -19,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+import common
 from correlated import Drawn, World, draw
 from secondlook.config import ConsensusOptions, Guarantee
 from secondlook.consensus import dawid_skene as ds
@@ -88,7 +88,7 @@ def _ten_million(objects: int) -> None:
         del votes
         command = [sys.executable, "-m", "secondlook", "consensus", "--votes", str(source), "--out", str(out)]
         started = time.perf_counter()
-        subprocess.run(command, check=True)
+        common.run(command)
         seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     print(f"{10 * objects} votes in a CSV of {megabytes:.0f} MiB: {seconds:.0f} s, peak {peak:.1f} GiB")
@@ -156,7 +156,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--large", type=int, default=1_000_000, help="objects with ten votes each")
     parser.add_argument("--worlds", type=int, default=5)
     parser.add_argument("--relatives", type=int, default=20_000)
-    return parser.parse_args()
+    small = {"objects": 1000, "steps": 2, "rounds": 1, "large": 1000, "worlds": 1, "relatives": 1000}
+    return common.arguments(parser, **small)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ The file is made on the spot: about 300 MB, the editions' own key names, 365 cat
 (`check_images: false`). Beside it stands `json.load` of the same file, which every simple reader does first.
 """
 
+import argparse
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,17 +15,22 @@ from time import perf_counter
 
 import numpy as np
 
-IMAGES, BOXES_PER_IMAGE, CATEGORIES = 120_000, 15, 365
+import common
+
+BOXES_PER_IMAGE, CATEGORIES = 15, 365
 LIMIT_MB = 2048
 LOAD = "import json, sys; json.load(open(sys.argv[1]))"
 
 
 def main() -> None:
     """Make the file, ingest it and load it in processes of their own, print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=120_000)
+    asked = common.arguments(parser, images=500)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         annotations = folder / "objects365.json"
-        count = _write(annotations)
+        count = _write(annotations, asked.images)
         megabytes = annotations.stat().st_size / 1e6
         task = folder / "objects.yaml"
         task.write_text(json.dumps(_task(annotations)))
@@ -33,23 +38,23 @@ def main() -> None:
         command = [sys.executable, "-m", "secondlook", "ingest", "--task", str(task), *out]
         seconds, memory_mb = _measure(command)
         loaded_seconds, loaded_mb = _measure([sys.executable, "-c", LOAD, str(annotations)])
-    print(f"{megabytes:.0f} MB, {IMAGES} images, {count} objects")
+    print(f"{megabytes:.0f} MB, {asked.images} images, {count} objects")
     print(f"secondlook ingest: {seconds:.1f} s, {memory_mb:.0f} MB at most")
     print(f"json.load alone:   {loaded_seconds:.1f} s, {loaded_mb:.0f} MB at most")
     assert memory_mb < LIMIT_MB, f"needs more than {LIMIT_MB} MB"
     print(f"result: ingest {loaded_mb / memory_mb:.2f} memory of json.load against memory of the whole ingest")
 
 
-def _write(path: Path) -> int:
+def _write(path: Path, images: int) -> int:
     with path.open("w") as file:
         file.write('{"images": [')
-        file.writelines(_joined(_image(number) for number in range(IMAGES)))
+        file.writelines(_joined(_image(number) for number in range(images)))
         file.write('], "categories": [')
         file.writelines(_joined({"id": number, "name": f"thing {number}"} for number in range(1, CATEGORIES + 1)))
         file.write('], "annotations": [')
-        file.writelines(_joined(_annotations()))
+        file.writelines(_joined(_annotations(images)))
         file.write("]}")
-    return IMAGES * BOXES_PER_IMAGE
+    return images * BOXES_PER_IMAGE
 
 
 def _image(number: int) -> dict[str, object]:
@@ -57,9 +62,9 @@ def _image(number: int) -> dict[str, object]:
     return {"id": number, "file_name": name, "height": 768, "width": 1024, "license": 5, "url": ""}
 
 
-def _annotations() -> Iterator[dict[str, object]]:
+def _annotations(images: int) -> Iterator[dict[str, object]]:
     dice = np.random.default_rng(0)
-    for image in range(IMAGES):
+    for image in range(images):
         boxes = dice.uniform(1, 380, size=(BOXES_PER_IMAGE, 4)).round(6).tolist()
         categories = dice.integers(1, CATEGORIES + 1, size=BOXES_PER_IMAGE).tolist()
         for place, (box, category) in enumerate(zip(boxes, categories, strict=True)):
@@ -83,10 +88,8 @@ def _measure(command: list[str]) -> tuple[float, float]:
     """Return wall seconds and the greatest resident memory in MB of a command."""
     watched = [sys.executable, "-c", _WATCH, *command]
     start = perf_counter()
-    done = subprocess.run(watched, capture_output=True, text=True, check=False)
+    done = common.run(watched)
     seconds = perf_counter() - start
-    if done.returncode:
-        sys.exit(done.stderr)
     return seconds, int(re.findall(r"peak_kb (\d+)", done.stdout)[-1]) / 1024
 
 

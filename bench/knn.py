@@ -1,8 +1,8 @@
 """Exact search at the size of the track, beside faiss and plain numpy: 17,611 queries, 17,611 images, 1,280 dimensions.
 
 `python bench/knn.py` prints seconds per 1,000 queries (the median of rounds in which all take turns), how many ids are
-the same, and the most memory that each needs; `--rows` and `--dimensions` make it smaller. faiss is optional here and
-everywhere (`pip install faiss-cpu`).
+the same, and the most memory that each needs; `--rows` and `--dimensions` make it smaller. `make setup-dev` brings
+faiss.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+import common
 from secondlook import search
 from secondlook.features import to_unit
 
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=17_611)
     parser.add_argument("--dimensions", type=int, default=1280)
     parser.add_argument("--rounds", type=int, default=3)
-    told = parser.parse_args()
+    told = common.arguments(parser, rows=500, dimensions=64, rounds=1)
     asked, known = vectors(told.rows, told.dimensions, 0), vectors(told.rows, told.dimensions, 1)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     found: dict[str, Found] = {}
@@ -84,6 +85,7 @@ def main() -> None:
             target=memory_of, args=(way, told.rows, told.dimensions, sender)
         )
         child.start()
+        sender.close()  # so that a child that fails ends the wait
         memory = receiver.recv()
         child.join()
         same = (found[way] == found["secondlook"]).mean()

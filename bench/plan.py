@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+import common
+
 LABELERS = 4
 STAGES = LABELERS + 2  # crop, embed, and each labeler: a job per shard
+FIGURES = ("plan-time", "plan-memory", "run-time")
 BARE_STAGES = ("fetch", "label", "check")
 BARE_RULE = """
 rule {name}:
@@ -72,7 +74,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 2000])
     parser.add_argument("--schedule", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
-    asked = parser.parse_args()
+    asked = common.arguments(parser, jobs=[60], schedule=12, repeats=1)
     sizes = [STAGES, *asked.jobs]  # the first is what an almost empty plan costs
     with tempfile.TemporaryDirectory() as temporary:
         planned: dict[str, list[Cost]] = {name: [] for name in WORKFLOWS}
@@ -89,10 +91,8 @@ def main() -> None:
         print(f"{name}: a job adds {time:.2f} CPU ms and {memory:.1f} kB to a plan, {spent:.1f} CPU ms to a run")
         added[name] = (*added[name], spent)
     for name in ("bare", "textbook"):
-        times, memory, run = (ours / other for ours, other in zip(added["ours"], added[name], strict=True))
-        print(
-            f"result: plan-time {times:.2f}, plan-memory {memory:.2f}, run-time {run:.2f} of a {name} workflow per job"
-        )
+        for what, ours, other in zip(FIGURES, added["ours"], added[name], strict=True):
+            print(f"result: {what}-{name} {ours / other:.2f} per job of ours against one of a {name} workflow")
 
 
 def measure(folder: Path, size: int, repeats: int, command: Callable[[Path, list[str]], Cost]) -> dict[str, Cost]:
@@ -147,7 +147,7 @@ def write_ours(folder: Path, jobs: int) -> list[str]:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "plan.yaml").write_text(yaml.safe_dump(task))
-    return ["snakemake", "-s", str(ROOT / "Snakefile")]
+    return ["snakemake", "-s", str(common.ROOT / "Snakefile")]
 
 
 WORKFLOWS = {"bare": write_bare, "textbook": write_textbook, "ours": write_ours}
@@ -160,8 +160,7 @@ def plan(folder: Path, command: list[str]) -> Cost:
 
 def schedule(folder: Path, command: list[str]) -> Cost:
     """Let every job be scheduled, run and recorded, a hundred at once, with outputs that are there and only touched."""
-    listed = subprocess.run([*command, "--summary", "--cores", "1"], cwd=folder, env=environment(), text=True,
-                            capture_output=True, check=True)  # fmt: skip
+    listed = common.run([*command, "--summary", "--cores", "1"], cwd=folder, env=environment())
     for line in listed.stdout.splitlines()[1:]:
         output = folder / line.split("\t")[0]
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ objects whatever the size, so what grows with the dataset shows in the peak memo
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -21,7 +20,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+import common
+
 CLASSES = ["stop", "yield", "turn", "parking", "no parking", "crosswalk"]
 COLOURS = [(200, 30, 30), (220, 200, 40), (40, 80, 210), (40, 160, 200), (150, 40, 160), (50, 170, 60)]  # RGB
 PER_IMAGE, PER_SHARD = 5, 2500
@@ -33,11 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=5000)
     parser.add_argument("--folder", type=Path, help="Where to work; a temporary folder when left out.")
-    asked = parser.parse_args()
+    parser.add_argument("--quarter", action=argparse.BooleanOptionalAction, default=True, help="run a quarter before")
+    asked = common.arguments(parser, objects=100, quarter=False)
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        tables = [run(folder / str(count), count) for count in (asked.objects // 4, asked.objects)]
-    small, whole = tables
+        sizes = [asked.objects // 4] * asked.quarter + [asked.objects]
+        tables = [run(folder / str(count), count) for count in sizes]
+    small, whole = tables[0], tables[-1]
     shards = max(1, asked.objects // PER_SHARD)
     print(f"{asked.objects} objects in {asked.objects // PER_IMAGE} images, {shards} shards, 2 cores")
     whole["MB of a quarter"] = small["MB"]
@@ -55,11 +57,10 @@ def run(folder: Path, objects: int) -> pd.DataFrame:
     draw(folder / "data", objects)
     write_config(folder, max(1, objects // PER_SHARD))
     target = "results/scale/consensus/consensus.parquet"
-    command = ["snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2", target]
+    command = ["snakemake", "-s", str(common.ROOT / "Snakefile"), "--cores", "2", target]
     environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
     started = perf_counter()
-    with (folder / "snakemake.log").open("w") as log:
-        subprocess.run(command, cwd=folder, env=environment, stderr=log, stdout=log, check=True)
+    common.run(command, cwd=folder, env=environment)
     table = read_benchmarks(folder / "results/scale/benchmark")
     table.attrs["minutes"] = (perf_counter() - started) / 60
     return table

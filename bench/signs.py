@@ -2,12 +2,12 @@
 
 Reads the pictures and the MobileNetV2 of ../shared/data where they are, and says so where they are not. The reference
 are the grey sign crops of Belgian streets (BelgiumTSC, 28 px, in folders), the objects the signs of German streets
-(GTSDB); no image of one is in the other. Intervals: bootstrap over images. `--epochs` is that of the ResNet.
+(GTSDB); no image of one is in the other. Intervals: bootstrap over images. `--epochs` is that of the ResNet; `--cap`
+limits the reference crops of each class, `--images` the German images.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import common
 from secondlook import records
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+SHARED = common.ROOT.parent / "shared" / "data"
 # a class of both sets: folders of the Belgian crops
 CLASSES = {
     "stop": ["stop"],
@@ -35,21 +36,27 @@ def main() -> None:
     """Print balanced accuracies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=12)
-    asked = parser.parse_args()
+    parser.add_argument("--cap", type=int)
+    parser.add_argument("--images", type=int, help="German images; all when left out")
+    asked = common.arguments(parser, epochs=1, cap=8, images=60)
     if not SHARED.is_dir():
-        print(f"signs: the real pictures are not here ({SHARED}); nothing is measured")
-        return
+        common.skip(f"signs needs the real images in {SHARED}, which are not part of the project")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder)
+        prepare(folder, asked.images, asked.cap)
         votes = label(folder, asked.epochs)
         table(folder, votes)
 
 
-def prepare(folder: Path) -> None:
-    """Ingest and crop the German signs and the Belgian reference."""
+def prepare(folder: Path, images: int | None, cap: int | None) -> None:
+    """Ingest and crop the German signs, those of the first `images`, and the Belgian reference."""
+    document = json.loads((SHARED / "gtsdb/instances_default.json").read_text())
+    document["images"] = document["images"][:images]
+    kept = {image["id"] for image in document["images"]}
+    document["annotations"] = [entry for entry in document["annotations"] if entry["image_id"] in kept]
+    (folder / "german.json").write_text(json.dumps(document))
     wordings = {name: [name if name == "do not enter" else f"{name} signs"] for name in CLASSES}
-    dataset = {"path": str(SHARED / "gtsdb/instances_default.json"), "images": str(SHARED / "gtsdb/images")}
+    dataset = {"path": str(folder / "german.json"), "images": str(SHARED / "gtsdb/images")}
     sources = [
         {"path": str(shape), "format": "folders", "classes": found}
         for shape in sorted((SHARED / "sign_crops_grey28").iterdir())
@@ -66,18 +73,17 @@ def prepare(folder: Path) -> None:
     places = ["--out", folder / "instances.parquet", "--reference", folder / "reference.parquet"]
     run("ingest", "--task", folder / "signs.yaml", *places, "--rejects", folder / "rejects.parquet")
     for part in ("instances", "reference"):
-        run("crop", folder / f"{part}.parquet", "--out", folder / f"{part}.crops", "--threads", 2)
+        how = ["--options", json.dumps({"cap_per_class": cap}), "--threads", 2]
+        run("crop", folder / f"{part}.parquet", "--out", folder / f"{part}.crops.parquet", *how)
 
 
 def label(folder: Path, epochs: int) -> dict[str, Path]:
     """Train what learns, let each labeler vote, and return the files of votes."""
     model = str(next((SHARED / "weights/mobilenet_v2").glob("*.onnx")))
     for part in ("instances", "reference"):
-        options = json.dumps({**ENCODER, "model": model})
-        run(
-            "embed", folder / f"{part}.crops", "--out", folder / f"{part}.vectors", "--options", options, "--threads", 2
-        )
-    vectors = folder / "reference.vectors"
+        how = ["--options", json.dumps({**ENCODER, "model": model}), "--threads", 2]
+        run("embed", folder / f"{part}.crops.parquet", "--out", folder / f"{part}.vectors.parquet", *how)
+    vectors = folder / "reference.vectors.parquet"
     learned: dict[str, tuple[dict[str, Any], Path]] = {"neighbours": ({"k": 15}, vectors)}
     for name, kind, options in [
         ("prototype", "prototype", {"threshold": 0}),
@@ -90,20 +96,27 @@ def label(folder: Path, epochs: int) -> dict[str, Path]:
         learned[name] = ({"kind": kind, **options}, out)
     net = {"model": "resnet50", "pretrained": False, "input_px": 64, "epochs": epochs, "learning_rate": 5e-4}
     net |= {"augment": "light", "schedule": "cosine", "patience": epochs}
-    run("train", folder / "reference.crops", "--out", folder / "resnet", "--options", json.dumps(net), "--threads", 2)
-    votes = {}
+    run(
+        "train",
+        folder / "reference.crops.parquet",
+        "--out",
+        folder / "resnet",
+        "--options",
+        json.dumps(net),
+        "--threads",
+        2,
+    )
+    objects, votes = folder / "instances.vectors.parquet", {}
     for name, (options, source) in learned.items():
-        votes[name] = vote(
-            folder, name, folder / "instances.vectors", source, {"kind": name, "encoder": "e", **options}
-        )
-    classifier = {"kind": "classifier", "classifier": "resnet"}
-    votes["ResNet-50 from nothing"] = vote(folder, "resnet", folder / "instances.crops", folder / "resnet", classifier)
+        votes[name] = vote(folder, name, objects, source, {"kind": name, "encoder": "e", **options})
+    crops, classifier = folder / "instances.crops.parquet", {"kind": "classifier", "classifier": "resnet"}
+    votes["ResNet-50 from nothing"] = vote(folder, "resnet", crops, folder / "resnet", classifier)
     return votes
 
 
 def vote(folder: Path, name: str, objects: Path, source: Path, options: dict[str, Any]) -> Path:
     """Let one labeler vote."""
-    out = folder / f"{name}.votes"
+    out = folder / f"{name}.votes.parquet"
     run("label", objects, "--source", source, "--out", out, "--options", json.dumps(options), "--threads", 2)
     return out
 
@@ -112,11 +125,12 @@ def table(folder: Path, votes: dict[str, Path]) -> None:
     """Print balanced accuracy with its interval."""
     instances = records.read(folder / "instances.parquet", records.INSTANCE).to_pandas().set_index("instance_id")
     counts = instances["truth"].value_counts()
-    reference = records.read(folder / "reference.crops", records.CROP).to_pandas()["trusted"].value_counts()
+    reference = records.read(folder / "reference.crops.parquet", records.CROP).to_pandas()["trusted"].value_counts()
     print("class: German objects, Belgian reference crops")
     for name in CLASSES:
         print(f"  {name:<14}{counts.get(name, 0):>5}{reference.get(name, 0):>7}")
     print(f"{len(instances)} objects in {instances['image_id'].nunique()} images; balanced accuracy, 95 % by image")
+    results = []
     for name, path in votes.items():
         said = records.read(path, records.VOTE).to_pandas().set_index("instance_id")["label"].reindex(instances.index)
         right = pd.DataFrame(
@@ -124,9 +138,9 @@ def table(folder: Path, votes: dict[str, Path]) -> None:
         )
         low, value, high = balanced(right)
         print(f"  {name:<26}{value:.3f}  [{low:.3f}, {high:.3f}]")
-        print(
-            f"result: signs-{name.replace(' ', '-').replace(',', '')} {value:.3f} balanced accuracy against the truth"
-        )
+        slug = name.replace(" ", "-").replace(",", "")
+        results.append(f"result: signs-{slug} {value:.3f} balanced accuracy against the truth")
+    print("\n".join(results))
 
 
 def balanced(right: pd.DataFrame) -> tuple[float, float, float]:
@@ -143,7 +157,7 @@ def balanced(right: pd.DataFrame) -> tuple[float, float, float]:
 
 def run(*arguments: object) -> None:
     """Run a command of Second Look."""
-    subprocess.run([sys.executable, "-m", "secondlook", *map(str, arguments)], check=True, stderr=subprocess.PIPE)
+    common.run([sys.executable, "-m", "secondlook", *arguments])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model, pipeline
 
+import common
 from secondlook import ahead, embed, images, inference, records
 from secondlook.config import CropOptions
 from secondlook.crop import cut_all
@@ -32,9 +33,17 @@ from secondlook.search import nearest
 from secondlook.taxonomy import Taxonomy
 from secondlook.train import Course
 
-ROUNDS = 5
-WIDTH, HEIGHT, PICTURES, BOXES = 2048, 1536, 12, 10
+WIDTH, HEIGHT, BOXES = 2048, 1536, 10
 Way = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What races run on, and for how many rounds."""
+
+    device: torch.device
+    threads: int
+    rounds: int
 
 
 @dataclass(frozen=True)
@@ -65,14 +74,14 @@ class Row:
         return median(a / b for a, b in zip(self.ours, self.bound, strict=True))
 
 
-def race(stage: str, unit: str, pieces: int, ways: Sequence[Way], beside: str, device: torch.device) -> Row:
+def race(stage: str, unit: str, pieces: int, ways: Sequence[Way], beside: str, on: Machine) -> Row:
     """Let our way, the reference and the bound take turns; each works on `pieces`."""
     rates: list[list[float]] = [[], [], []]
     for way in ways:
         way()  # what is built once is built
-    for _ in range(ROUNDS):
+    for _ in range(on.rounds):
         for rate, way in zip(rates, ways, strict=True):
-            rate.append(pieces / _seconds(way, device))
+            rate.append(pieces / _seconds(way, on.device))
     return Row(stage, unit, *rates, beside)
 
 
@@ -95,18 +104,24 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stages", nargs="*", default=["crop", "embed", "train", "search"])
-    asked = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=12, help="of 2048x1536 px, that are cut")
+    parser.add_argument("--crops", type=int, help="that networks see: 96, or 512 on a GPU")
+    parser.add_argument("--gallery", type=int, default=40_000, help="vectors that are searched")
+    asked = common.arguments(parser, rounds=1, images=1, crops=8, gallery=2000)
     device = torch.device(asked.device)
+    on = Machine(device, asked.threads, asked.rounds)
     inference.make_deterministic(0, asked.threads)
     torch.use_deterministic_algorithms(False)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{asked.threads} CPU threads"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        rows += crop_rows(Path(folder)) if "crop" in asked.stages else []
-        crops = write_crops(Path(folder) / "crops.parquet", 512 if device.type == "cuda" else 96)
-        rows += embed_rows(Path(folder), crops, device, asked.threads) if "embed" in asked.stages else []
-        rows += train_rows(crops, device, asked.threads) if "train" in asked.stages else []
-    rows += search_rows(device) if "search" in asked.stages else []
+        rows += crop_rows(Path(folder), asked.images, asked.rounds) if "crop" in asked.stages else []
+        count = asked.crops or (512 if device.type == "cuda" else 96)
+        crops = write_crops(Path(folder) / "crops.parquet", count)
+        rows += embed_rows(Path(folder), crops, on) if "embed" in asked.stages else []
+        rows += train_rows(crops, on) if "train" in asked.stages else []
+    rows += search_rows(on, asked.gallery) if "search" in asked.stages else []
     print(f"{name}; per second: ours, reference, ours/reference, bound, ours/bound")
     for row in rows:
         print(row.text())
@@ -119,11 +134,11 @@ def main() -> None:
 # --- crop --------------------------------------------------------------------------------------------------------
 
 
-def crop_rows(folder: Path) -> list[Row]:
+def crop_rows(folder: Path, count: int, rounds: int) -> list[Row]:
     """Measure the cutting of objects out of street images."""
-    rows = _draw(folder)
+    rows = _draw(folder, count)
     paths = sorted({str(row["image_path"]) for row in rows})
-    cpu = torch.device("cpu")
+    cpu = Machine(torch.device("cpu"), 1, rounds)
 
     def ours(threads: int, **options: Any) -> Way:
         return lambda: list(cut_all(rows, CropOptions(**options), threads=threads))
@@ -156,10 +171,10 @@ def crop_rows(folder: Path) -> list[Row]:
     return [one, two, small]
 
 
-def _draw(folder: Path) -> list[dict[str, Any]]:
+def _draw(folder: Path, count: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
-    for picture in range(PICTURES):
+    for picture in range(count):
         path = folder / f"{picture:03d}.jpg"
         coarse = random.integers(0, 255, size=(96, 128, 3), dtype=np.uint8)
         street = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
@@ -199,8 +214,9 @@ def write_crops(path: Path, count: int) -> Path:
 # --- embed -------------------------------------------------------------------------------------------------------
 
 
-def embed_rows(folder: Path, crops: Path, device: torch.device, threads: int) -> list[Row]:
+def embed_rows(folder: Path, crops: Path, on: Machine) -> list[Row]:
     """Measure encoders: DINOv2 and a ResNet, in PyTorch and, on a CPU, in OpenVINO."""
+    device = on.device
     large = device.type == "cuda"
     dinov2 = _dinov2(folder / "dinov2", large)
     resnet = f"resnet{101 if large else 50}.tv_in1k"
@@ -210,30 +226,28 @@ def embed_rows(folder: Path, crops: Path, device: torch.device, threads: int) ->
     ours = EncoderOptions(kind="transformers", model=str(dinov2), **how)
     rows = [
         _embed(f"embed {name}", crops, ours, _one_by_one(crops, dinov2, device),
-               "against one crop at a time in float32, as published", device, threads),
+               "against one crop at a time in float32, as published", on),
         _embed(f"embed {name}, peer", crops, ours, _hf_pipeline(crops, dinov2, size, device),
-               "against the HF pipeline in batches, float32", device, threads),
+               "against the HF pipeline in batches, float32", on),
     ]  # fmt: skip
     body = _timm_folder(folder / "resnet", resnet)
     exact = EncoderOptions(kind="timm", model=str(body), precision="float32", **how)
     for backend in ("torch",) if large else ("torch", "openvino"):
         options = exact.model_copy(update={"precision": "auto", "backend": backend})
-        against = _forward_way(crops, exact, device, threads)
+        against = _forward_way(crops, exact, device)
         beside = "against PyTorch in float32 on pixels in memory"
-        rows.append(_embed(f"embed ResNet {backend}", crops, options, against, beside, device, threads))
+        rows.append(_embed(f"embed ResNet {backend}", crops, options, against, beside, on))
     return rows
 
 
-def _embed(
-    stage: str, crops: Path, options: EncoderOptions, reference: Way, beside: str, device: torch.device, threads: int
-) -> Row:
-    encoder = embed.load_encoder(options, device)
+def _embed(stage: str, crops: Path, options: EncoderOptions, reference: Way, beside: str, on: Machine) -> Row:
+    encoder = embed.load_encoder(options, on.device)
     ways = [
-        lambda: embed.encode(crops, encoder, options, device, threads=threads),
+        lambda: embed.encode(crops, encoder, options, on.device, threads=on.threads),
         reference,
-        _forward(encoder, options, records.count(crops, records.CROP), device),
+        _forward(encoder, options, records.count(crops, records.CROP), on.device),
     ]
-    return race(stage, "crops", records.count(crops, records.CROP), ways, beside, device)
+    return race(stage, "crops", records.count(crops, records.CROP), ways, beside, on)
 
 
 def _forward(encoder: Any, options: EncoderOptions, count: int, device: torch.device) -> Way:
@@ -249,8 +263,7 @@ def _forward(encoder: Any, options: EncoderOptions, count: int, device: torch.de
     return run
 
 
-def _forward_way(crops: Path, options: EncoderOptions, device: torch.device, threads: int) -> Way:
-    del threads
+def _forward_way(crops: Path, options: EncoderOptions, device: torch.device) -> Way:
     return _forward(embed.load_encoder(options, device), options, records.count(crops, records.CROP), device)
 
 
@@ -302,8 +315,9 @@ def _timm_folder(folder: Path, name: str) -> Path:
 # --- train -------------------------------------------------------------------------------------------------------
 
 
-def train_rows(crops: Path, device: torch.device, threads: int) -> list[Row]:
+def train_rows(crops: Path, on: Machine) -> list[Row]:
     """Measure one epoch of a ResNet beside the published loop and beside forward, backward and step alone."""
+    device = on.device
     large = device.type == "cuda"
     name = "resnet101" if large else "resnet50"
     options = ClassifierOptions(
@@ -311,7 +325,7 @@ def train_rows(crops: Path, device: torch.device, threads: int) -> list[Row]:
     )  # fmt: skip
     taxonomy = records.taxonomy_of(crops)
     rows = records.read(crops, records.CROP).to_pylist()
-    course = Course.of(rows, taxonomy, options, threads)
+    course = Course.of(rows, taxonomy, options, on.threads)
     torch.use_deterministic_algorithms(False)
     everything = np.arange(len(rows))
     trainer = course.trainer()
@@ -324,7 +338,7 @@ def train_rows(crops: Path, device: torch.device, threads: int) -> list[Row]:
     bound = _steps(course, options, device, len(rows))
     published = _published_epoch(rows, course, options, device)
     beside = "against a DataLoader of JPEG files in float32, as published"
-    return [race(f"train {name}", "crops", len(rows), [ours, published, bound], beside, device)]
+    return [race(f"train {name}", "crops", len(rows), [ours, published, bound], beside, on)]
 
 
 def _steps(course: Course, options: ClassifierOptions, device: torch.device, count: int) -> Way:
@@ -388,10 +402,10 @@ def _published_epoch(
 # --- search ------------------------------------------------------------------------------------------------------
 
 
-def search_rows(device: torch.device) -> list[Row]:
+def search_rows(on: Machine, count: int) -> list[Row]:
     """Measure the 10 nearest of a gallery beside a sort per query and beside the matrix product alone."""
-    random = np.random.default_rng(0)
-    gallery = to_unit(random.normal(size=(40_000, 1536)).astype(np.float32))
+    device, random = on.device, np.random.default_rng(0)
+    gallery = to_unit(random.normal(size=(count, 1536)).astype(np.float32))
     objects = to_unit(random.normal(size=(1024, 1536)).astype(np.float32))
     on_device = torch.from_numpy(gallery).to(device), torch.from_numpy(objects).to(device)
 
@@ -407,9 +421,9 @@ def search_rows(device: torch.device) -> list[Row]:
     slow = race(
         *("search", "queries", len(objects)),
         [lambda: nearest(objects, gallery, 10, device), product, product],
-        *("against the matrix product alone", device),
+        *("against the matrix product alone", on),
     )
-    alone = [32 / _seconds(one_query_at_a_time, device) for _ in range(ROUNDS)]
+    alone = [32 / _seconds(one_query_at_a_time, device) for _ in range(on.rounds)]
     beside = "against one query at a time with a sort; bound: the matrix product alone"
     return [Row("search", "queries", slow.ours, alone, slow.bound, beside)]
 

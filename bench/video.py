@@ -6,7 +6,6 @@ checkout has it and prints recall and precision of each round.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from time import perf_counter
 
 import pandas as pd
 
+import common
 from full_grid import full_grid
 from secondlook.video import evaluate, frames, motion
 from secondlook.video.group import dbscan, group, range_of
@@ -23,8 +23,6 @@ from secondlook.video.motion import Motion
 from secondlook.video.scenes import draw_clips
 from secondlook.video_options import ClipScenes, FrameOptions, GroupOptions, MotionOptions
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def main() -> None:
     """Draw clips, group what moves, and print figures."""
@@ -32,9 +30,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--timed", type=int, default=12, help="frames that both ways cluster")
     parser.add_argument("--rounds", action="store_true", help="run all rounds too (about seven minutes)")
-    asked = parser.parse_args()
-    if asked.rounds:
-        _rounds()
+    asked = common.arguments(parser, clips=2, timed=2)
+    standing = [_rounds()] if asked.rounds else []
     with tempfile.TemporaryDirectory() as folder:
         clips, truth = Path(folder) / "clips", Path(folder) / "truth"
         draw_clips(clips, truth, ClipScenes(clips=asked.clips))
@@ -47,18 +44,19 @@ def main() -> None:
             print(f"{source:<9}{threshold:<11}" + _figures(listed, moved, GroupOptions(threshold=threshold), known))
         ratio, ours = _race(moved, asked.timed)
     print(f"a 480x320 frame: {ours:.3f} s in one thread, median of {asked.timed} frames")
+    print("\n".join(standing), end="\n" if standing else "")
     print(f"result: l0 {ratio:.1f} clustering of a frame against the full grid of scikit-learn")
 
 
-def _rounds() -> None:
-    """Run the whole road on the clips of config.yaml and print what each round found."""
+def _rounds() -> str:
+    """Run `snakemake video` on the clips of config.yaml, print what each round found, and return the result."""
     snakemake = str(Path(sys.executable).parent / "snakemake")
-    subprocess.run([snakemake, "video", "--cores", "all", "--quiet", "all"], cwd=ROOT, check=True)
-    table = pd.read_csv(ROOT / "results/video/evaluate/rounds.csv")
+    common.run([snakemake, "video", "--cores", "all", "--quiet", "all"], cwd=common.ROOT)
+    table = pd.read_csv(common.ROOT / "results/video/evaluate/rounds.csv")
     print(table.to_string(index=False, float_format="%.3f"))
     standing = table[table["kind"] == "standing"].set_index("round")["recall"]
     first, last = standing.iloc[0], standing.iloc[-1]
-    print(f"result: standing {last:.3f} recall of standing things in the final round, {first:.3f} in the first labels")
+    return f"result: standing {last:.3f} recall of standing things in the final round, {first:.3f} in the first labels"
 
 
 def _figures(listed: list[ClipLabels], moved: list[Motion], options: GroupOptions, known: list[ClipLabels]) -> str:

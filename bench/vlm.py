@@ -5,7 +5,6 @@ ratios. Sizes on the command line: `--hidden 896 --layers 24` is about InternVL3
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+import common
 from secondlook import images, inference, records, vlm
 from secondlook.images import Pixels
 from secondlook.label.vlm.transformers_engine import TransformersEngine
@@ -50,7 +50,7 @@ def main() -> None:
         score = partial(_scored, crops, engine, question, asked.batch)
         rate = partial(_compare, score, len(crops), loaded, question)
         results = [
-            rate(crops[: asked.loop], 64, asked.rounds),
+            rate(crops[: asked.loop], asked.short, asked.rounds),
             rate(crops[: asked.loop_full], asked.full, 1),
             _against_bound(crops[: asked.batch], engine, loaded, question, asked.rounds),
         ]
@@ -127,7 +127,7 @@ def _say_waiting(model: Path, crops: list[Pixels], asked: argparse.Namespace) ->
 def _label(crops: Path, out: Path, options: str, *more: str) -> str:
     """Run `secondlook label` and return the line of its log that speaks of waiting."""
     command = [sys.executable, "-m", "secondlook", "label", str(crops), "--out", str(out), "--options", options, *more]
-    done = subprocess.run([*command, "--threads", str(THREADS)], capture_output=True, text=True, check=True)
+    done = common.run([*command, "--threads", str(THREADS)])
     return next((line for line in done.stderr.splitlines() if "waited" in line), "")
 
 
@@ -135,7 +135,7 @@ def _corrections(demo: Path) -> None:
     """Print what prior correction and averaging over option orders are worth to the demo's VLM."""
     checkpoint = demo / "train" / "demo_vlm" / "checkpoint"
     if not checkpoint.exists():
-        print(f"corrections: {checkpoint} is not there; run `make demo` first")
+        print(f"corrections: skipped, as {checkpoint} is not there; `make demo` makes it")
         return
     instances = demo / "ingest" / "instances.parquet"
     truth = records.read(instances, records.INSTANCE).to_pandas().set_index("instance_id")["truth"]
@@ -208,11 +208,13 @@ def _arguments() -> argparse.Namespace:
         "rounds": 3,
     }.items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--short", type=int, default=64, help="tokens of the published loop, cut short")
     parser.add_argument("--full", type=int, default=1024, help="tokens of the published loop in full")
     parser.add_argument("--loop-full", type=int, default=1, help="objects of that loop, in one round")
     parser.add_argument("--demo", type=Path, default=Path("results/demo_signs"), help="a finished demo")
     parser.add_argument("--precision", default="float32")
-    return parser.parse_args()
+    small = {"hidden": 64, "layers": 1, "crops": 2, "batch": 2, "loop": 1, "rounds": 1, "short": 1, "full": 2}
+    return common.arguments(parser, **small)
 
 
 if __name__ == "__main__":

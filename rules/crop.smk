@@ -18,7 +18,7 @@ rule crop:
         options=RUN.settings("crop"),
     shell:
         "secondlook crop {input} --options {params.options:q} "
-        f"--out {FOLDER}/crop --threads {{threads}} 2> {{log}}"
+        f"--out {FOLDER}/crop/ --threads {{threads}} 2> {{log}}"
 
 
 use rule crop as crop_reference with:
@@ -52,7 +52,7 @@ rule cutout:
         options=RUN.settings("cutout"),
     shell:
         "secondlook crop {input} --view cutout --options {params.options:q} "
-        f"--out {FOLDER}/crop/cutout --threads {{threads}} 2> {{log}}"
+        f"--out {FOLDER}/crop/cutout/ --threads {{threads}} 2> {{log}}"
 
 
 use rule cutout as cutout_reference with:

@@ -19,7 +19,7 @@ rule embed:
         options=asked(RUN.encoder_options),
     shell:
         "secondlook embed {input.crops} --options {params.options:q} "
-        f"--out {FOLDER}/embed/{{wildcards.encoder}} --threads {{threads}} 2> {{log}}"
+        f"--out {FOLDER}/embed/{{wildcards.encoder}}/ --threads {{threads}} 2> {{log}}"
 
 
 use rule embed as embed_reference with:

@@ -19,4 +19,4 @@ rule label:
         labeler=asked(RUN.label_arguments),
     shell:
         "secondlook label {input.objects} {params.labeler:q} --name {wildcards.labeler} "
-        f"--out {FOLDER}/label/{{wildcards.labeler}} --threads {{threads}} 2> {{log}}"
+        f"--out {FOLDER}/label/{{wildcards.labeler}}/ --threads {{threads}} 2> {{log}}"

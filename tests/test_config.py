@@ -479,10 +479,16 @@ def test_a_wording_of_two_classes_is_refused() -> None:
         pytest.param(["ingest"], 2, id="nothing given"),
         pytest.param(["ingets"], 2, id="unknown command"),
         pytest.param(["crop", "none.parquet"], 2, id="missing option"),
-        pytest.param(["crop", "none.parquet", "--out", "x", "--threads", "0"], 2, id="no threads"),
-        pytest.param(["crop", "none.parquet", "--out", "x", "--options", "[1"], 2, id="options that are no YAML"),
-        pytest.param(["crop", "none.parquet", "--out", "x", "--options", "jpeg"], 2, id="options that are no mapping"),
-        pytest.param(["crop", "none.parquet", "--out", "x", "--options", "{qality: 9}"], 2, id="unknown option key"),
+        pytest.param(["crop", "none.parquet", "--out", "x.parquet", "--threads", "0"], 2, id="no threads"),
+        pytest.param(
+            ["crop", "none.parquet", "--out", "x.parquet", "--options", "[1"], 2, id="options that are no YAML"
+        ),
+        pytest.param(
+            ["crop", "none.parquet", "--out", "x.parquet", "--options", "jpeg"], 2, id="options that are no mapping"
+        ),
+        pytest.param(
+            ["crop", "none.parquet", "--out", "x.parquet", "--options", "{qality: 9}"], 2, id="unknown option key"
+        ),
         pytest.param(["check", "--config", "none.yaml"], 2, id="no config"),
     ],
 )

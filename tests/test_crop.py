@@ -306,8 +306,8 @@ def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_pat
     )  # fmt: skip
     trusted = {}
     for name, path in (("objects", done.out), ("reference", done.reference)):
-        secondlook("crop", path, "--out", tmp_path / f"{name}.parquet")
-        trusted[name] = [row["trusted"] for row in read_rows(tmp_path / f"{name}.parquet")]
+        secondlook("crop", path, "--out", tmp_path / f"crops/{name}.parquet")
+        trusted[name] = [row["trusted"] for row in read_rows(tmp_path / f"crops/{name}.parquet")]
 
     assert trusted == {"objects": [None], "reference": ["stop"]}
 

@@ -106,6 +106,22 @@ def test_a_200_mb_zip_with_five_cuts_arrives_whole_and_each_byte_is_sent_about_o
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("to", "written"),
+    [
+        pytest.param("new", "new", id="a name is that of the file"),
+        pytest.param("new/", "new/a.json", id="a slash makes it a folder"),
+        pytest.param("there", "there/a.json", id="a folder that is there"),
+    ],
+)
+def test_to_names_a_file_or_a_folder(secondlook: Command, site: Site, tmp_path: Path, to: str, written: str) -> None:
+    (tmp_path / "there").mkdir()
+    site.files["/a.json"] = b"{}"
+    done = secondlook("fetch", "--url", f"{site.url}/a.json", "--to", f"{tmp_path}/{to}")
+    assert done.code == 0, done.err
+    assert (tmp_path / written).read_bytes() == b"{}"
+
+
 def test_what_is_complete_is_not_asked_for_again(secondlook: Command, site: Site, tmp_path: Path) -> None:
     site.files["/a.json"] = b"{}"
     target = tmp_path / "deep" / "a.json"

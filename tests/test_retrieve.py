@@ -410,6 +410,6 @@ def test_zero_shot_votes_for_the_name_that_is_nearest(secondlook: Command, searc
     assert np.array([row["probabilities"] for row in rows]) == pytest.approx(expected, abs=2e-3)
     assert [row["status"] for row in vote(min_margin=1.0)] == ["abstained"] * 3
     refused = secondlook(
-        "label", objects, "--options", json.dumps({**options, "templates": ["no place"]}), "--out", "x"
+        "label", objects, "--options", json.dumps({**options, "templates": ["no place"]}), "--out", "x.parquet"
     )
     assert (refused.code, "templates" in refused.err) == (2, True)

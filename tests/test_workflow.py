@@ -23,6 +23,7 @@ STAGES = (
 )
 MINI = ["SNAKEMAKE_ARGS=--configfile tests/mini.yaml"]
 LONGEST_S = 240
+KILLS = int(os.environ.get("SECONDLOOK_KILLS", "3"))
 
 
 @pytest.fixture
@@ -144,12 +145,10 @@ def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, fini
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which `make demo` ended undisturbed."""
     copy = checkout.__wrapped__(tmp_path_factory.mktemp("finished"))  # type: ignore[attr-defined]
-    started = time.monotonic()
     done = run(make(copy, "demo", *MINI), copy)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wrong labels before" in done.stdout
     assert "results/demo_signs/report/report.html" in done.stdout.splitlines()[-1]
-    (copy / "seconds").write_text(str(time.monotonic() - started))
     return copy
 
 
@@ -162,17 +161,27 @@ def test_the_summary_keeps_its_contract(finished: Path) -> None:
     assert summary["seconds"] > 0
 
 
-def test_killed_at_three_random_moments_the_demo_ends_in_the_same_bytes(checkout: Path, finished: Path) -> None:
-    seconds = float((finished / "seconds").read_text())
-    moments = [random.uniform(0.05, 0.45) * seconds for _ in range(3)]
-    for moment in moments:
+def test_killed_at_random_moments_the_demo_ends_in_the_same_bytes(checkout: Path, finished: Path) -> None:
+    """Spread over the run: each kill waits until so many jobs are done, and a random while more."""
+    jobs, told = jobs_done(finished), []
+    for number in range(KILLS):
+        wanted, moment = (jobs - 2) * number // KILLS, random.uniform(0, 3)
         process = subprocess.Popen(
             make(checkout, "demo", *MINI), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        deadline = time.monotonic() + LONGEST_S
+        while jobs_done(checkout) < wanted and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
         time.sleep(moment)
+        assert process.poll() is None, "it is killed on its way"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        told.append(f"{moment:.2f} s after {jobs_done(checkout)} jobs")
     done = run(make(checkout, "demo", *MINI), checkout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert final_files(checkout) == final_files(finished), f"killed after {moments} s"
+    assert final_files(checkout) == final_files(finished), f"killed {told}"
     assert not list(checkout.rglob(".*.tmp"))
+
+
+def jobs_done(folder: Path) -> int:
+    return len(list((folder / "results/demo_signs/benchmark").glob("*.tsv")))

@@ -8,6 +8,7 @@ import typer
 
 import secondlook
 from secondlook import cli_retrieve, cli_scenes, cli_video
+from secondlook.destinations import FILE, FOLDER, as_file, as_folder, of_inputs, require_apart, require_format
 from secondlook.errors import DataError, UsageError
 
 app = typer.Typer(
@@ -29,11 +30,13 @@ Options = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
-Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
 _OUT_OF_SHARDS = typer.Option(
-    "--out", help="File to write (.parquet); else a folder, in which each output has its input's name."
+    "--out",
+    metavar="PATH",
+    help="File to write (.parquet); or a folder (there already, or NAME/), in which each output has its input's name.",
 )
-OutOfShards = Annotated[Path, _OUT_OF_SHARDS]
+OutOfShards = Annotated[str, _OUT_OF_SHARDS]  # text: a Path forgets a slash at the end
 Instances = Annotated[Path, typer.Option("--instances", help="instances.parquet of the dataset.")]
 Consensus = Annotated[Path, typer.Option("--consensus", help="consensus.parquet of the dataset.")]
 Shards = Annotated[int | None, typer.Option(min=1, help="How many shards of each folder count; all when left out.")]
@@ -49,7 +52,10 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 @app.command()
-def demo(out: Out = Path("data/demo_signs"), options: Options = None) -> None:
+def demo(
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")] = Path("data/demo_signs"),
+    options: Options = None,
+) -> None:
     """Draw street scenes with planted label errors, their hidden truth, and reference crops."""
     from secondlook import config
     from secondlook.demo import draw_demo
@@ -66,7 +72,10 @@ def demo(out: Out = Path("data/demo_signs"), options: Options = None) -> None:
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Entries under `fetch.sources` of the config.")] = None,
     url: Annotated[str | None, typer.Option(help="One address (https, http, s3) instead of NAMES.")] = None,
-    to: Annotated[Path | None, typer.Option(help="With --url: the file to write, or a folder.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="With --url: file to write; or a folder (there, or NAME/)."),
+    ] = None,
     sha256: Annotated[str | None, typer.Option(help="With --url: what the file must be.")] = None,
     unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive beside it.")] = False,
     weights: Annotated[
@@ -108,18 +117,18 @@ def fetch(
 @app.command()
 def ingest(
     path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; left out with --task.")] = None,
-    out: Out = Path("instances.parquet"),
+    out: OutFile = Path("instances.parquet"),
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     images_outside: Annotated[
         bool, typer.Option("--images-outside", help="Take images that lie outside that folder too.")
     ] = False,
-    rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
+    rejects: Annotated[Path | None, typer.Option(**FILE, help="Where to write a row for each refused entry.")] = None,
+    reference: Annotated[Path | None, typer.Option(**FILE, help="Where to write the reference objects.")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
     summary: Annotated[bool, typer.Option("--summary", help="Print counts, sizes and rejects by class.")] = False,
-    charts: Annotated[Path | None, typer.Option(help="Folder for charts of the dataset (SVG).")] = None,
+    charts: Annotated[Path | None, typer.Option(**FOLDER, help="Folder for charts of the dataset (SVG).")] = None,
     options: Options = None,
 ) -> None:
     """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
@@ -129,6 +138,7 @@ def ingest(
     from secondlook.yamlfile import validate
 
     settings = config.parse_options(config.IngestOptions, options)
+    require_apart([out, rejects, reference])
     if (path is None) == (task is None):
         raise UsageError("give either an annotation file or folder, or --task FILE.")
     if task is not None:
@@ -148,7 +158,7 @@ def ingest(
 @app.command()
 def split(
     instances: Annotated[Path, typer.Argument(help="instances.parquet of the dataset.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for a file per shard: 00000.parquet and so on.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for a file per shard: 00000.parquet and so on.")],
     first: Annotated[int, typer.Option(min=0, help="The first shard to write.")] = 0,
     count: Annotated[int | None, typer.Option(min=1, help="How many shards to write; all when left out.")] = None,
     results: Annotated[
@@ -175,9 +185,9 @@ def crop(
     threads: Threads = 1,
 ) -> None:
     """Cut every object out of its image; each image is decoded once."""
-    from secondlook import config, records
+    from secondlook import config
 
-    shards = records.with_outputs(instances, out)
+    shards = of_inputs(instances, out)
     if view == "cutout":
         from secondlook.crop.cutout import cut_out_shards
 
@@ -195,7 +205,7 @@ def embed(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Crops of shards; with --export-pt embeddings of the reference.")
     ] = None,
-    out: Annotated[Path | None, _OUT_OF_SHARDS] = None,
+    out: Annotated[str | None, _OUT_OF_SHARDS] = None,
     import_pt: Annotated[
         Path | None, typer.Option("--import-pt", help="Read features of the published layout from this folder instead.")
     ] = None,
@@ -216,7 +226,8 @@ def embed(
 
         if paths or out is None or task is None:
             raise UsageError("bring features in with --import-pt FOLDER --task FILE --out FILE and --options.")
-        import_features(import_pt, task, out, settings)
+        [(_, target)] = of_inputs([Path(f"{import_pt.name}.parquet")], out)
+        import_features(import_pt, task, target, settings)
     elif export_pt is not None:
         from secondlook.embed.published import export_features
 
@@ -226,16 +237,15 @@ def embed(
     elif not paths or out is None or task is not None or settings is None:
         raise UsageError("give a file of crops and --out FILE.")
     else:
-        from secondlook import records
         from secondlook.embed import embed_crops
 
-        embed_crops(records.with_outputs(paths, out), settings, threads=threads)
+        embed_crops(of_inputs(paths, out), settings, threads=threads)
 
 
 @app.command()
 def train(
     path: Annotated[Path, typer.Argument(help="Crops of the reference; their embeddings for prototype and probe.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for what is learned.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for what is learned.")],
     kind: Annotated[str, typer.Option(help="classifier, vlm, prototype or probe.")] = "classifier",
     prompt: Annotated[str | None, typer.Option(help="What the VLM is asked; a plain question when left out.")] = None,
     options: Options = None,
@@ -288,19 +298,18 @@ def label(
 ) -> None:
     """Let one labeler vote on shards."""
     from secondlook import label as stage
-    from secondlook import records
     from secondlook.config import parse_options
     from secondlook.labeler_options import LabelerChoice
 
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
     voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
-    stage.label_shards(voter, records.with_outputs(objects, out), threads=threads)
+    stage.label_shards(voter, of_inputs(objects, out), threads=threads)
 
 
 @app.command()
 def consensus(
     votes: Annotated[list[Path], typer.Option(help="Vote files or folders, or one CSV of item, worker, label.")],
-    out: Out,
+    out: OutFile,
     shards: Shards = None,
     instances: Annotated[Path | None, typer.Option(help="instances.parquet; not needed for a CSV.")] = None,
     reviewed: Annotated[
@@ -316,11 +325,11 @@ def consensus(
 
     settings = config.parse_options(config.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
-        stage.merge_plain(votes[0], reviewed, out, settings)
+        stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings)
     elif instances is None:
         raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label stands alone.")
     else:
-        places = stage.Places(instances, records.part_files(votes, shards), reviewed, out)
+        places = stage.Places(instances, records.part_files(votes, shards), reviewed, require_format(out, ".parquet"))
         stage.merge_votes(places, settings)
 
 
@@ -329,7 +338,7 @@ def evaluate(
     instances: Instances,
     votes: Annotated[list[Path], typer.Option(help="Vote files or folders of all labelers.")],
     consensus: Consensus,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the tables.")],
     shards: Shards = None,
     reviewed: Annotated[Path | None, typer.Option(help="What people said: reviewed.parquet of `review`.")] = None,
     benchmarks: Annotated[Path | None, typer.Option(help="Folder of Snakemake's benchmark files: seconds.")] = None,
@@ -354,7 +363,9 @@ def review(
     results: Annotated[
         Path | None, typer.Argument(help="Results folder of a task, e.g. results/demo_signs; left out with --apply.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the pages; with --apply the file.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="Folder of the pages; with --apply the file.")
+    ] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Offer the pages on loopback; decisions are kept.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0 takes a free one.")] = 8765,
     apply: Annotated[list[Path] | None, typer.Option(help="decisions.csv to bring back; may be repeated.")] = None,
@@ -369,20 +380,20 @@ def review(
     if apply or instances is not None:
         if results is not None or serve or instances is None or out is None:
             raise UsageError("bring decisions back with --apply FILE --instances FILE --out FILE and nothing else.")
-        stage.apply_decisions(apply or [], instances, out)
+        stage.apply_decisions(apply or [], instances, require_format(as_file(out), ".parquet"))
     elif results is None:
         raise UsageError("give the results folder of a task, or decisions to --apply.")
     elif serve:
-        stage.serve(results, out or results / "review", settings, port=port)
+        stage.serve(results, as_folder(out or results / "review"), settings, port=port)
     else:
-        stage.write_pages(results, out or results / "review", settings)
+        stage.write_pages(results, as_folder(out or results / "review"), settings)
 
 
 @app.command()
 def export(
     instances: Instances,
     consensus: Consensus,
-    out: Annotated[Path, typer.Option("--out", help="File (coco, parquet) or folder to write.")],
+    out: Annotated[str, typer.Option("--out", metavar="PATH", help="File (coco, parquet) or folder to write.")],
     annotations: Annotated[
         Path | None, typer.Argument(help="COCO file that the dataset came from; coco and cvat copy it.")
     ] = None,
@@ -399,32 +410,35 @@ def export(
     """Write the corrected dataset, all of it or what people should look at."""
     from secondlook import export as stage
     from secondlook import records
+    from secondlook.outputs import EXPORT_FILES
 
     if label_from and annotations is None:
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
     inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images)
-    stage.export(inputs, stage.Request(format_, out, source, image_prefix))
+    place = as_file(out) if format_ in EXPORT_FILES else as_folder(out)
+    stage.export(inputs, stage.Request(format_, place, source, image_prefix))
 
 
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of a task, e.g. results/demo_signs.")],
-    out: Out = Path("report.html"),
-    summary: Annotated[Path | None, typer.Option(help="Where to write summary.json.")] = None,
+    out: OutFile = Path("report.html"),
+    summary: Annotated[Path | None, typer.Option(**FILE, help="Where to write summary.json.")] = None,
     options: Options = None,
 ) -> None:
     """Write the report page and the summary of a task."""
     from secondlook import config
     from secondlook.report import write_report
 
+    require_apart([out, summary])
     write_report(results, out, summary, config.parse_options(config.ReportOptions, options))
 
 
 @app.command()
 def paper(
     tasks: Annotated[list[Path], typer.Argument(help="Results folders of tasks: results/paper/TASK ...")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for tables, figures and paper.html.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for tables, figures and paper.html.")],
     published: Annotated[
         Path | None, typer.Option(help="CSV of published figures to stand beside; see docs/paper.md.")
     ] = None,
@@ -470,7 +484,7 @@ def plan(
 @app.command(name="new-task")
 def new_task(
     annotations: Annotated[Path, typer.Argument(help="A COCO annotation file.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Task file to write; printed when left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Task file; printed when left out.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from secondlook.destinations import FILE, FOLDER, require_apart
 from secondlook.errors import UsageError
 
 app = typer.Typer(
@@ -14,7 +15,7 @@ app = typer.Typer(
 )
 
 
-_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small.yaml)"; docs/config.md.'
+_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; docs/config.md.'
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[
@@ -23,8 +24,8 @@ Weights = Annotated[
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
 VectorFile = Annotated[Path, typer.Option("--vectors", help="What the step `encode` wrote.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
-OutFile = Annotated[Path, typer.Option("--out", help="File to write.")]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
+OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 
 
 @app.command()
@@ -170,7 +171,7 @@ def _recipe(options: str, weights: Path | None) -> Any:
 def check(
     labels: Annotated[Path, typer.Argument(help="Label file of the track: image$attributes$text.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the images: each row needs its own.")] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused line (CSV).")] = None,
+    rejects: Annotated[Path | None, typer.Option(**FILE, help="CSV to write, a row for each refused line.")] = None,
 ) -> None:
     """Read a label file and say what it holds; each refused row has its reason."""
     from secondlook.retrieve import steps
@@ -194,7 +195,7 @@ def validate(
 def score(
     submission: Annotated[Path, typer.Argument(help="A submission whose queries are the rows of the label file.")],
     labels: Annotated[Path, typer.Option(help="Label file of the split.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write the table (CSV).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Where to write the table (CSV).")] = None,
 ) -> None:
     """Score a submission on a labelled split: mAP@10 as the organisers compute it, and other forms beside it."""
     from secondlook.retrieve import steps
@@ -208,8 +209,8 @@ def search(
     text: Annotated[list[str], typer.Option(help="What to look for; may be repeated.")],
     encoder: Annotated[str, typer.Option(help="Encoder of the config that compares images with texts (CLIP, SigLIP).")],
     k: Annotated[int, typer.Option(min=1, help="How many crops for each text.")] = 50,
-    sheet: Annotated[Path | None, typer.Option(help="Where to write a page of the crops (HTML).")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write the table (CSV).")] = None,
+    sheet: Annotated[Path | None, typer.Option(**FILE, help="Where to write a page of the crops (HTML).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Where to write the table (CSV).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     backend: Annotated[str, typer.Option(help="torch, or faiss where it is installed; both find the same.")] = "torch",
 ) -> None:
@@ -219,6 +220,7 @@ def search(
 
     if backend not in {"torch", "faiss"}:
         raise UsageError(f"--backend: must be torch or faiss, not `{backend}`.")
+    require_apart([out, sheet])
     found = finding.find(results, encoder, text, k, device=device, backend=backend)
     if out is not None:
         files.write_text(out, tabular.to_csv(found))

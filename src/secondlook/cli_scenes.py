@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from secondlook.destinations import FOLDER
 from secondlook.errors import UsageError
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ Options = Annotated[
     str | None,
     typer.Option("--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; docs/config.md."),
 ]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 Images = Annotated[Path, typer.Argument(help="images.parquet of the step `index`.")]
 Words = Annotated[Path, typer.Option("--vocabulary", help="The concepts in class order, and which fit each other.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from secondlook.destinations import FILE, FOLDER, require_ending
 from secondlook.errors import UsageError
 
 app = typer.Typer(
@@ -17,8 +18,8 @@ Options = Annotated[
     str | None,
     typer.Option("--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; docs/config.md."),
 ]
-OutFile = Annotated[Path, typer.Option("--out", help="File to write (.json, COCO).")]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write (.json, COCO).")]
+OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 Frames = Annotated[Path, typer.Argument(help="What the step `frames` wrote.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 
@@ -52,6 +53,7 @@ def frames(
     from secondlook.video.frames import clips_in
     from secondlook.video_options import FrameOptions
 
+    require_ending(out, ".json")  # the frames of video files go into a folder of the same name without it
     found = clips_in(clips, listed, besides=out.with_suffix(""))
     if not found:
         raise UsageError(f"{clips}: holds no clip; it must be a folder of video files or of folders of frames.")

@@ -234,7 +234,8 @@ def _sum(kinds: Sequence[Kind], jobs: int, costs: Costs) -> list[str]:
         f"sum: {jobs} jobs, {hours[True]:.1f} GPU-hours, {hours[False]:.2f} CPU-hours, "
         f"at most {max(kind.needs.mem_mb for kind in kinds) / 1000:.0f} GB of memory in a job, "
         f"{sum(kind.disk_bytes for kind in kinds) / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
-        f"  minutes are estimates by bench/costs.yaml (GPU: {costs.gpu.name}); * is the mean of jobs that ran here",
+        f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
+        "* is the mean of jobs that ran here",
     ]
     if unknown:
         lines.append(f"  not in the sum (?), because nothing tells how long they take yet: {', '.join(unknown)}")

@@ -1,4 +1,4 @@
-"""`bench/costs.yaml`: what stages and networks cost, and how long a job takes by these figures."""
+"""`costs.yaml` beside this file: what stages and networks cost, and how long a job takes by these figures."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from pydantic import Field
 from secondlook.option_types import Precision
 from secondlook.yamlfile import Strict, parse
 
-COSTS_FILE = Path("bench/costs.yaml")
+COSTS_FILE = Path(__file__).with_name("costs.yaml")
 Work = Literal["encoder", "classifier", "train", "vlm", "segmenter"]
 
 

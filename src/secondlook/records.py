@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import secondlook
 from secondlook import parquetfile
-from secondlook.errors import DataError, UsageError
+from secondlook.errors import DataError
 from secondlook.taxonomy import Taxonomy
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
@@ -361,18 +361,6 @@ def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
         else:
             found.extend(sorted(path.glob("[0-9]*.parquet")))
     return found
-
-
-def with_outputs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Return each input with where its output goes: `out`, or a file of the input's name where `out` is a folder.
-
-    What ends in `.parquet` is a file; raises UsageError when several inputs would go into one.
-    """
-    if out.suffix != ".parquet":
-        return [(path, out / path.name) for path in inputs]
-    if len(inputs) > 1:
-        raise UsageError(f"--out: {out} is one file; give a folder for the outputs of {len(inputs)} inputs.")
-    return [(path, out) for path in inputs]
 
 
 def check(path: Path, record: Record) -> None:

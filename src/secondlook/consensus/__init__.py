@@ -17,6 +17,7 @@ from secondlook.consensus.decide import Verdict, decisions, propose
 from secondlook.consensus.merge import Merged, merge
 from secondlook.consensus.read import read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
+from secondlook.destinations import require_apart
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
 
     Majority hears no person and promises nothing: it is what everything else is compared with.
     """
+    require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
     asked = read_asked(places.instances)
     votes = read_votes(asked, places.votes, use_given=options.use_given)
     nobody = Gold.none(len(asked))

@@ -7,6 +7,7 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from secondlook.config import FetchOptions
+from secondlook.destinations import means_folder
 from secondlook.errors import DataError, UsageError
 from secondlook.fetch.entries import Outcome, bring
 from secondlook.fetch.line import Line, shown_bytes
@@ -26,24 +27,24 @@ def fetch_entries(names: Iterable[str], options: FetchOptions) -> None:
     _fetch({name: options.sources[name] for name in wanted}, options)
 
 
-def fetch_url(url: str, to: Path, options: FetchOptions, *, sha256: str | None, unpack: bool) -> None:
-    """Bring one file to `to`, or into it when it is a folder; an address with a key in it is neither shown nor kept."""
+def fetch_url(url: str, to: str, options: FetchOptions, *, sha256: str | None, unpack: bool) -> None:
+    """Bring one file to `to`, or into it when that means a folder; an address with a key is neither shown nor kept."""
     try:
         parts = urlsplit(url)
     except ValueError:
         raise UsageError("--url: cannot be read as an address; check it.") from None
     if parts.scheme not in {"s3", "http", "https"} or not parts.netloc:
         raise UsageError("--url: must begin with https://, http:// or s3:// and name a host or bucket.")
-    if to.is_dir():
-        to = to / (url_file_name(url) or "download")
-    content = {"url": "s3://bucket/file", "to": str(to.parent), "file": to.name, "sha256": sha256, "unpack": unpack}
+    target = Path(to, url_file_name(url) or "download") if means_folder(to) else Path(to)
+    where = {"to": str(target.parent), "file": target.name}
+    content = {"url": "s3://bucket/file", **where, "sha256": sha256, "unpack": unpack}
     if parts.scheme == "s3":
         place: FetchPlace = validate(S3Place, {**content, "kind": "s3", "url": url}, source="--url")
     else:
         # checked without the address, which may hold a key that no config may hold
         blank = validate(HttpPlace, {**content, "kind": "http", "url": "https://host/file"}, source="--url")
         place = blank.model_copy(update={"url": url})
-    _fetch({to.name: place}, options)
+    _fetch({target.name: place}, options)
 
 
 def _fetch(chosen: dict[str, FetchPlace], options: FetchOptions) -> None:
