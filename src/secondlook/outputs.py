@@ -12,6 +12,7 @@ TABLES = (
     *SCORING_TABLES,
 )
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
+REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
 CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
