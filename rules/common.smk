@@ -7,6 +7,7 @@ from secondlook.errors import UsageError
 from secondlook.outputs import (
     CLASSIFIER_FILES,
     EXPORT_FILES,
+    REHEARSAL,
     TABLES,
     learned_files,
 )

@@ -4,14 +4,17 @@ rule export:
             wildcards.task, RUN.export_source(wildcards.task, wildcards.format)
         ),
         instances=f"{RESULTS}/ingest/instances.parquet",
+        background=f"{RESULTS}/ingest/instances.background.parquet",
+        reference=f"{RESULTS}/ingest/reference.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
     output:
-        f"{RESULTS}/export/{{format}}/{{file}}",
+        f"{RESULTS}/export/{{rehearsal}}{{format}}/{{file}}",
     log:
-        "logs/{task}/export/{format}/{file}.log",
+        "logs/{task}/export/{rehearsal}{format}/{file}.log",
     benchmark:
-        f"{RESULTS}/benchmark/export.{{format}}.{{file}}.tsv"
+        f"{RESULTS}/benchmark/export.{{rehearsal}}{{format}}.{{file}}.tsv"
     wildcard_constraints:
+        rehearsal=f"({REHEARSAL})?",
         format=RUN.one_of(EXPORT_FILES),
         file=RUN.one_of(EXPORT_FILES.values()),
     conda:
@@ -29,17 +32,19 @@ rule export:
         "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"
     shell:
         "secondlook export {params.source:q} --format {wildcards.format} --instances {input.instances} "
-        "--consensus {input.consensus} {params.votes} --shards {params.shards} --out {output} 2> {log}"
+        "--reference {input.reference} --consensus {input.consensus} {params.votes} "
+        "--shards {params.shards} --out {output} 2> {log}"
 
 
 use rule export as export_folder with:
     output:
-        directory(f"{RESULTS}/export/{{format}}"),
+        directory(f"{RESULTS}/export/{{rehearsal}}{{format}}"),
     log:
-        "logs/{task}/export/{format}.log",
+        "logs/{task}/export/{rehearsal}{format}.log",
     benchmark:
-        f"{RESULTS}/benchmark/export.{{format}}.tsv"
+        f"{RESULTS}/benchmark/export.{{rehearsal}}{{format}}.tsv"
     wildcard_constraints:
+        rehearsal=f"({REHEARSAL})?",
         format=RUN.one_of(
             name for name in RUN.config.export.formats if name not in EXPORT_FILES
         ),

@@ -7,6 +7,7 @@ rule ingest:
         ),
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",
+        background=f"{RESULTS}/ingest/instances.background.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",
     log:
         "logs/{task}/ingest.log",

@@ -24,7 +24,7 @@ import yaml
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from conftest import Command, Result, coco, ingest, picture
+from conftest import Command, Result, box, coco, ingest, picture
 from make_records import read_rows, write, write_decisions, write_votes
 from secondlook import records
 from secondlook.config import ExportFormat
@@ -994,3 +994,490 @@ def test_an_empty_queue_is_a_whole_export_of_nothing(world: World, kind: str) ->
     assert result.code == 0, result.err
     assert "export: 0 objects" in result.err
     assert contents(out)
+
+
+# The whole dataset: the reference, images without objects, numbers of classes, what stands beside a label
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in a folder of its own after ingest and a consensus that decides as it is told."""
+
+    secondlook: Command
+    folder: Path
+    rows: Mapping[str, dict[str, Any]]
+    reference: Mapping[str, dict[str, Any]]
+
+    def decide(self, actions: Mapping[str, tuple[str, str]], reasons: Mapping[str, str] | None = None) -> None:
+        """Write decisions: source id -> action and label, `keep` for the others."""
+        rows = [
+            {
+                "instance_id": row["instance_id"],
+                "given": row["given"],
+                "label": actions.get(number, ("keep", row["given"]))[1],
+                "action": actions.get(number, ("keep", ""))[0],
+                "reason": (reasons or {}).get(number, "because"),
+            }
+            for number, row in self.rows.items()
+        ]
+        classes = records.taxonomy_of(self.folder / "instances.parquet").classes
+        write_decisions(self.folder / "consensus.parquet", rows, classes)
+
+    def export(self, kind: str, *arguments: object) -> tuple[Result, Path]:
+        """Run `secondlook export`."""
+        out = self.folder / "out" / kind / FILES.get(kind, "")
+        given = ["--instances", self.folder / "instances.parquet", "--consensus", self.folder / "consensus.parquet"]
+        return self.secondlook("export", *arguments, "--format", kind, *given, "--out", out), out
+
+    def exported(self, kind: str, *arguments: object) -> Path:
+        """Export and return the place."""
+        result, out = self.export(kind, *arguments)
+        assert result.code == 0, result.err
+        return out
+
+
+def read_in(secondlook: Command, folder: Path, dataset: Mapping[str, Any], **task: Any) -> Dataset:
+    """Ingest a dataset with a task file; every object is kept as it is given."""
+    task_file = folder / "signs.yaml"
+    task_file.write_text(json.dumps({"unknown_labels": "keep_unlabelled", **task, "dataset": dataset}))
+    instances, reference = folder / "instances.parquet", folder / "reference.parquet"
+    arguments = ("--out", instances, "--reference", reference, "--rejects", folder / "rejects.parquet")
+    result = secondlook("ingest", "--task", task_file, *arguments, "--options", "{max_reject_fraction: 1}")
+    assert result.code == 0, result.err
+    found = [{row["source_id"]: row for row in read_rows(path)} for path in (instances, reference)]
+    made = Dataset(secondlook, folder, *found)
+    made.decide({})
+    return made
+
+
+def with_reference(secondlook: Command, folder: Path, *, sources: bool = False) -> Dataset:
+    """Read 12 images of two objects each, about half of which are trusted as reference."""
+    images = [picture(folder, number, f"{number}.jpg", seed=number) for number in range(12)]
+    annotations = [
+        {"id": 10 * image + place, "image_id": image, "category_id": 1 + place, "bbox": [5 + place, 6, 10, 12]}
+        for image in range(12)
+        for place in range(2)
+    ]
+    (folder / "annotations.json").write_text(json.dumps(coco(images, annotations, ["stop", "Yield"])))
+    reference: dict[str, Any] = {"own_fraction": 0.5}
+    if sources:
+        picture(folder / "elsewhere" / "stop", 1, "a.jpg")
+        reference["sources"] = [{"path": str(folder / "elsewhere"), "format": "folders", "classes": {"stop": ["stop"]}}]
+    dataset = {"path": str(folder / "annotations.json"), "images": str(folder / "images")}
+    return read_in(secondlook, folder, dataset, classes={"stop": [], "yield": []}, reference=reference)
+
+
+def label_sources(kind: str, out: Path) -> dict[str, tuple[str, str]]:
+    """Return label and `label_source` of each object of an export by its id."""
+    if kind in ("coco", "cvat"):
+        content = json.loads((out / "annotations.json" if kind == "cvat" else out).read_text())
+        names = {entry["id"]: entry["name"] for entry in content["categories"]}
+        found = [(entry["attributes"], names[entry["category_id"]]) for entry in content["annotations"]]
+    elif kind == "labelstudio":
+        regions = [
+            region
+            for task in json.loads((out / "tasks.json").read_text())
+            for region in task["predictions"][0]["result"]
+        ]
+        notes = [dict(line.split(": ", 1) for line in region["meta"]["text"]) for region in regions]
+        found = [(note, region["value"]["rectanglelabels"][0]) for note, region in zip(notes, regions, strict=True)]
+    elif kind == "fiftyone":
+        samples = json.loads((out / "samples.json").read_text())["samples"]
+        listed = [entry for sample in samples for entry in sample["ground_truth"]["detections"]]
+        found = [(entry, entry["label"]) for entry in listed]
+    elif kind == "voc":
+        items = [item for path in (out / "Annotations").rglob("*.xml") for item in read_xml(path).iterfind("object")]
+        notes = [{a.findtext("name"): a.findtext("value") for a in item.iter("attribute")} for item in items]
+        found = [(note, item.findtext("name")) for note, item in zip(notes, items, strict=True)]
+    else:
+        table = pd.read_csv(out / "objects.csv", dtype=str) if kind == "yolo" else pd.read_parquet(out)
+        table = table.rename(columns={"id": "secondlook_id", "instance_id": "secondlook_id"})
+        found = [
+            ({"secondlook_id": row["secondlook_id"], "secondlook_label_source": row["label_source"]}, row["label"])
+            for row in table.to_dict("records")
+        ]
+    return {note["secondlook_id"]: (label, note["secondlook_label_source"]) for note, label in found}
+
+
+@pytest.mark.parametrize(
+    ("kind", "copied"),
+    [
+        *(pytest.param(kind, False, id=kind) for kind in FORMATS),
+        pytest.param("coco", True, id="a copy"),
+        pytest.param("cvat", True, id="a copy for CVAT"),
+    ],
+)
+def test_every_object_goes_out_with_its_label_and_where_that_comes_from(
+    secondlook: Command, tmp_path: Path, kind: str, copied: bool
+) -> None:
+    dataset = with_reference(secondlook, tmp_path, sources=True)
+    own = {number: row for number, row in dataset.reference.items() if row["split"] == "reference"}
+    assert len(dataset.rows) + len(own) == 24
+    assert len(dataset.reference) == len(own) + 1, "one object comes from elsewhere"
+    changed, person, asked, *_ = [number for number in dataset.rows if int(number) % 10 == 0]
+    actions = {changed: ("relabel", "yield"), person: ("keep", "stop"), asked: ("review", "yield")}
+    dataset.decide(actions, {person: records.PERSON_KEPT})
+
+    found = label_sources(kind, dataset.exported(kind, *([tmp_path / "annotations.json"] if copied else [])))
+
+    yields = "Yield" if kind in ("coco", "cvat") else "yield"  # the dataset's own category
+    wanted = {
+        row["instance_id"]: (yields if int(number) % 10 else "stop", "consensus")
+        for number, row in dataset.rows.items()
+    }
+    wanted |= {dataset.rows[changed]["instance_id"]: (yields, "consensus")}
+    wanted |= {
+        dataset.rows[person]["instance_id"]: ("stop", "person"),
+        dataset.rows[asked]["instance_id"]: ("stop", "undecided"),
+    }
+    wanted |= {row["instance_id"]: (yields if int(number) % 10 else "stop", "reference") for number, row in own.items()}
+    assert found == wanted
+    if kind == "yolo":
+        lines = [
+            line for path in (tmp_path / "out/yolo/labels").rglob("*.txt") for line in path.read_text().splitlines()
+        ]
+        assert len(lines) == 24
+
+
+def test_what_has_no_label_is_no_reference_and_is_asked_about(secondlook: Command, tmp_path: Path) -> None:
+    annotations = [box(1), box(2, category=None), box(3, category=2)]
+    document = coco([picture(tmp_path, 1)], annotations, ["stop", "tree"])
+    task = {"unknown_labels": "keep_unlabelled", "reference": {"own_fraction": 1}}
+
+    done = ingest(secondlook, tmp_path, document, **task)
+
+    assert done.result.code == 0, done.result.err
+    assert sorted(done.rows) == ["2", "3"]
+    assert [row["source_id"] for row in read_rows(done.reference)] == ["1"]
+    assert done.refused == []
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        pytest.param(
+            lambda folder: (folder / "reference.parquet").unlink(), "are trusted as reference", id="no reference"
+        ),
+        pytest.param(
+            lambda folder: shutil.copy(folder / "instances.parquet", folder / "reference.parquet"),
+            "holds 0 objects of the dataset",
+            id="another reference",
+        ),
+    ],
+)
+def test_a_reference_that_is_lost_is_one_sentence(
+    secondlook: Command, tmp_path: Path, break_it: Any, message: str
+) -> None:
+    dataset = with_reference(secondlook, tmp_path)
+    break_it(tmp_path)
+
+    result, out = dataset.export("yolo")
+
+    assert (result.code, out.exists()) == (1, False)
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_reference_may_lie_elsewhere(secondlook: Command, tmp_path: Path) -> None:
+    dataset = with_reference(secondlook, tmp_path)
+    (tmp_path / "reference.parquet").rename(tmp_path / "trusted.parquet")
+
+    result, out = dataset.export("parquet", "--reference", tmp_path / "trusted.parquet")
+
+    assert result.code == 0, result.err
+    assert len(pd.read_parquet(out)) == 24
+
+
+def test_what_ingest_left_out_is_said(secondlook: Command, tmp_path: Path) -> None:
+    document = coco([picture(tmp_path, 1)], [box(1), box(2, category=2), box(3, bbox=[1, 1, 0, 5])], ["stop", "tree"])
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    dataset = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
+    select = {"labels": ["stop"]}
+
+    result, _ = read_in(secondlook, tmp_path, dataset, classes=["stop"], select=select).export("voc")
+
+    assert "entries that ingest left out stay away: empty_box 1, not_selected 1" in result.err
+
+
+BUSES = [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}, {"id": 9, "name": "bus"}]
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [
+        pytest.param([2, 2, 9], 2, id="the file's objects are mostly of the first"),
+        pytest.param([9, 9, 2], 9, id="of the last"),
+        pytest.param([9], 9, id="of the last alone"),
+        pytest.param([2], 2, id="of the first alone"),
+        pytest.param([], 2, id="of none: the first that is listed"),
+    ],
+)
+@pytest.mark.parametrize("copied", [True, False], ids=["copy", "new"])
+def test_a_new_label_gets_the_category_that_the_objects_of_the_file_have(
+    secondlook: Command, tmp_path: Path, used: list[int], expected: int, copied: bool
+) -> None:
+    annotations = [box(number, category=category) for number, category in enumerate([1, *used], start=1)]
+    document = {"images": [picture(tmp_path, 1)], "annotations": annotations, "categories": BUSES}
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    dataset = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
+    made = read_in(secondlook, tmp_path, dataset, classes=["car", "bus"])
+    made.decide({"1": ("relabel", "bus")})
+
+    out = made.exported("coco", *([tmp_path / "annotations.json"] if copied else []))
+
+    content = json.loads(out.read_text())
+    assert [entry["category_id"] for entry in content["annotations"]] == [expected, *used]
+    assert [(entry["id"], entry["name"]) for entry in content["categories"]] == [(1, "car"), (2, "bus"), (9, "bus")]
+
+
+def yolo_dataset(folder: Path, names: Any, labels: Mapping[str, str], images: list[str]) -> Path:
+    """Write a YOLO dataset: `labels` are the text files by the stem of their image."""
+    for number, name in enumerate(images):
+        picture(folder / "set", number, name, seed=number)
+    for stem, text in labels.items():
+        path = folder / "set" / "labels" / f"{stem}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if names is not None:
+        (folder / "set" / "data.yaml").write_text(yaml.safe_dump({"train": "images", "val": "images", "names": names}))
+    return folder / "set"
+
+
+NAMES = {0: "person", 1: "bus", 2: "cars", 3: "tree", 4: "bus", 5: "unused"}
+LINES = {
+    "a": "2 0.5 0.5 0.25 0.25\n4 0.25 0.5 0.125 0.25\n4 0.5 0.25 0.125 0.25\n",
+    "b": "1 0.5 0.5 0.5 0.5\n3 0.25 0.25 0.125 0.125\n",
+}
+IMAGES = ["a.jpg", "b.jpg", "bare.jpg", "empty.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        pytest.param(NAMES, NAMES, id="names by number, two of them the same"),
+        pytest.param(list(NAMES.values()), NAMES, id="a list of names"),
+        pytest.param(None, {number: str(number) for number in range(5)}, id="no names at all"),
+    ],
+)
+def test_yolo_comes_back_as_it_went(secondlook: Command, tmp_path: Path, names: Any, wanted: dict[int, str]) -> None:
+    root = yolo_dataset(tmp_path, names, {**LINES, "empty": "\n"}, IMAGES)
+    classes = {"car": ["cars", "2"], "person": ["0"], "bus": ["1"] if names is None else [], "unused": []}
+    dataset = read_in(secondlook, tmp_path, {"path": str(root)}, classes=classes)
+
+    out = dataset.exported("yolo")
+
+    content = yaml.safe_load((out / "data.yaml").read_text())
+    assert content["names"] == wanted
+    assert {path.stem: path.read_text() for path in (out / "labels").iterdir()} == {**LINES, "bare": "", "empty": ""}
+    assert sorted(path.name for path in (out / "images").iterdir()) == IMAGES
+    assert all(path.resolve() == (root / "images" / path.name).resolve() for path in (out / "images").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("label", "number", "added"),
+    [
+        pytest.param("car", 2, {}, id="a class in the dataset's own wording"),
+        pytest.param("bus", 4, {}, id="of two numbers the one with most objects"),
+        pytest.param("person", 0, {}, id="a class that no object had"),
+        pytest.param("tram", 6, {6: "tram"}, id="a class that is new to the dataset"),
+    ],
+)
+def test_a_new_label_in_yolo_has_the_number_of_the_dataset(
+    secondlook: Command, tmp_path: Path, label: str, number: int, added: dict[int, str]
+) -> None:
+    root = yolo_dataset(tmp_path, NAMES, LINES, IMAGES)
+    classes = {"tram": [], "car": ["cars"], "bus": [], "person": [], "never": []}
+    dataset = read_in(secondlook, tmp_path, {"path": str(root)}, classes=classes)
+    dataset.decide({"labels/b.txt:1": ("relabel", label)})
+
+    out = dataset.exported("yolo")
+
+    lines = (out / "labels" / "b.txt").read_text().splitlines()
+    assert [int(line.split()[0]) for line in lines] == [number, 3]
+    assert yaml.safe_load((out / "data.yaml").read_text())["names"] == {**NAMES, **added}
+
+
+def test_an_image_whose_objects_were_left_out_is_no_background(secondlook: Command, tmp_path: Path) -> None:
+    lines = {**LINES, "other": "0 0.5 0.5 0.25 0.25\n", "broken": "9 0.5 0.5 0.25 0.25\n"}
+    root = yolo_dataset(tmp_path, NAMES, lines, [*IMAGES, "other.jpg", "broken.jpg"])
+    select = {"skip": [{"label": "person"}]}
+    dataset = read_in(secondlook, tmp_path, {"path": str(root)}, classes={"car": ["cars"]}, select=select)
+
+    out = dataset.exported("yolo")
+
+    assert sorted(path.name for path in (out / "images").iterdir()) == IMAGES
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_images_without_objects_go_out_in_every_format(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    root = yolo_dataset(tmp_path, NAMES, LINES, IMAGES)
+    dataset = read_in(secondlook, tmp_path, {"path": str(root)}, classes={"car": ["cars"], "bus": []})
+    dataset.export(kind)
+
+    again = exported_again(dataset, kind, root / "images")
+    out = again.exported("yolo")
+
+    assert sorted(path.name for path in (out / "images").rglob("*.jpg")) == IMAGES
+    assert (out / "labels" / "bare.txt").read_text() == ""
+
+
+def exported_again(dataset: Dataset, kind: str, images: Path) -> Dataset:
+    """Read an export back as a dataset in a folder of its own."""
+    out = dataset.folder / "out" / kind / FILES.get(kind, "")
+    path = {"cvat": out / "annotations.json", "voc": out / "Annotations"}.get(kind, out)
+    if kind == "labelstudio":
+        path = accepted(out / "tasks.json")
+    folder = dataset.folder / "again"
+    folder.mkdir()
+    described = {
+        "path": str(path),
+        **({"images": str(images)} if kind in ("coco", "cvat", "voc", "labelstudio") else {}),
+    }
+    return read_in(dataset.secondlook, folder, described, classes={"car": ["cars"], "bus": [], "group": []})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "yolo"])
+def test_a_crowd_stays_one_in_every_format_that_can_say_so(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    annotations = [box(1, iscrowd=1, segmentation=_whole_rle()), box(2, iscrowd=0), box(3), box(4, iscrowd="1")]
+    document = coco([picture(tmp_path, 1)], annotations, ["car"])
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    described = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
+    dataset = read_in(secondlook, tmp_path, described, classes=["car"])
+    out = dataset.exported(kind)
+
+    if kind == "fiftyone":
+        [sample] = json.loads((out / "samples.json").read_text())["samples"]
+        assert [entry.get("iscrowd") for entry in sample["ground_truth"]["detections"]] == [1, None, None, 1]
+    again = exported_again(dataset, kind, tmp_path / "images")
+
+    content = json.loads(again.exported("coco").read_text())
+    assert [entry["iscrowd"] for entry in content["annotations"]] == [1, 0, 0, 1]
+    assert not any("iscrowd" in entry["attributes"] for entry in content["annotations"])
+
+
+def _whole_rle() -> dict[str, Any]:
+    return {"size": [48, 64], "counts": [500, 20, 28, 20, 2504]}
+
+
+TURNED = {"x": 25.0, "y": 12.5, "width": 40.0, "height": 20.0, "rotation": 30.0}
+
+
+def label_studio(folder: Path, *values: Mapping[str, Any]) -> Dataset:
+    """Write tasks with one rectangle each, as Label Studio exports them."""
+    for number in range(len(values)):
+        picture(folder, number, f"{number}.jpg")
+    about = {"type": "rectanglelabels", "original_width": 64, "original_height": 48, "from_name": "l", "to_name": "i"}
+    tasks = [
+        {
+            "id": number,
+            "data": {"image": f"/data/local-files/?d={number}.jpg"},
+            "annotations": [{"result": [{**about, "id": "r", "value": {**value, "rectanglelabels": ["car"]}}]}],
+        }
+        for number, value in enumerate(values)
+    ]
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    return folder / "tasks.json"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(TURNED, id="turned"),
+        pytest.param({**TURNED, "rotation": 330.5}, id="almost a whole turn"),
+        pytest.param({**TURNED, "x": 90.0, "rotation": 90.0}, id="at the edge"),
+        pytest.param({**TURNED, "x": 0.0, "y": 0.0, "rotation": 45.0}, id="partly outside the image"),
+        pytest.param({**TURNED, "rotation": 0.0}, id="not turned"),
+    ],
+)
+@pytest.mark.parametrize("through", [None, "coco", "voc", "fiftyone", "parquet"])
+def test_label_studio_gets_a_turned_box_back_as_it_was_drawn(
+    secondlook: Command, tmp_path: Path, value: dict[str, float], through: str | None
+) -> None:
+    path = label_studio(tmp_path, value)
+    described = {"path": str(path), "images": str(tmp_path / "images")}
+    dataset = read_in(secondlook, tmp_path, described, classes=["car"])
+    if through is not None:
+        dataset.exported(through)
+        dataset = exported_again(dataset, through, tmp_path / "images")
+
+    [task] = json.loads((dataset.exported("labelstudio") / "tasks.json").read_text())
+
+    [region] = task["predictions"][0]["result"]
+    assert {name: region["value"][name] for name in value} == pytest.approx(value, abs=1e-4)
+    assert not [line for line in region["meta"]["text"] if line.startswith("rotated_box") and value["rotation"]]
+
+
+def test_a_box_that_was_moved_since_is_not_turned(secondlook: Command, tmp_path: Path) -> None:
+    attributes = {"rotated_box": "16.0 6.0 25.6 9.6 30.0"}
+    document = coco([picture(tmp_path, 1)], [box(1, attributes=attributes)], ["car"])
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    described = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
+    dataset = read_in(secondlook, tmp_path, described, classes=["car"])
+
+    [task] = json.loads((dataset.exported("labelstudio") / "tasks.json").read_text())
+
+    value = task["predictions"][0]["result"][0]["value"]
+    assert (value["rotation"], value["x"], value["width"]) == (0, pytest.approx(100 * 5 / 64), pytest.approx(1000 / 64))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_object_of_a_real_dataset_goes_out(
+    secondlook: Command, shared_data: Path, tmp_path: Path, kind: str
+) -> None:
+    source = shared_data / "cvat_urban"
+    described = {"path": str(source / "instances_default.json"), "images": str(source / "frames")}
+    classes = ["Car", "Pedestrian", "Tram"]
+    dataset = read_in(secondlook, tmp_path, described, classes=classes, reference={"own_fraction": 0.375})
+
+    found = label_sources(kind, dataset.exported(kind))
+
+    assert len(found) == len(dataset.rows) + len(dataset.reference) == 1653
+    counts = pd.Series([source for _, source in found.values()]).value_counts().to_dict()
+    assert counts == {"consensus": len(dataset.rows), "reference": len(dataset.reference)}
+    assert len(dataset.reference) > 300
+
+
+@pytest.mark.real
+def test_real_yolo_labels_come_back_with_their_numbers(secondlook: Command, shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "coco128"
+    described = {"path": str(source / "object_detection"), "images": str(source / "images")}
+    dataset = read_in(secondlook, tmp_path, described, classes={"person": ["0"], "car": ["2"]})
+
+    out = dataset.exported("yolo")
+
+    before = {path.stem: path.read_text() for path in (source / "object_detection").rglob("*.txt")}
+    images = [path.stem for path in (source / "images").rglob("*.jpg")]
+    after = {path.stem: path.read_text() for path in (out / "labels").rglob("*.txt")}
+    assert set(after) == set(images)
+    for stem, text in after.items():
+        wanted = [line.split() for line in before.get(stem, "").splitlines()]
+        found = [line.split() for line in text.splitlines()]
+        assert [line[0] for line in found] == [line[0] for line in wanted]
+        for line, other in zip(found, wanted, strict=True):
+            assert list(map(float, line)) == pytest.approx(list(map(float, other)), abs=1e-5)
+
+
+@pytest.mark.real
+def test_a_real_roboflow_export_keeps_its_category_numbers(
+    secondlook: Command, shared_data: Path, tmp_path: Path
+) -> None:
+    source = shared_data / "roboflow_coco"
+    before = json.loads((source / "valid" / "_annotations.coco.json").read_text())
+    names = [entry["name"] for entry in before["categories"][1:]]
+    dataset = read_in(secondlook, tmp_path, {"path": str(source)}, classes=names)
+
+    after = json.loads(dataset.exported("coco").read_text())
+
+    assert [(entry["id"], entry["name"]) for entry in after["categories"]] == [
+        (entry["id"], entry["name"]) for entry in before["categories"]
+    ]
+    wanted, found = (
+        sorted((names[entry["image_id"]], entry["category_id"]) for entry in content["annotations"])
+        for content, names in (
+            (content, {image["id"]: image["file_name"] for image in content["images"]}) for content in (before, after)
+        )
+    )
+    there = {path.name for path in (source / "valid").glob("*.jpg")}
+    assert found == [pair for pair in wanted if pair[0] in there]
+    assert len(found) > 50

@@ -1,5 +1,6 @@
 """The paper: both scores of all tasks side by side, what `snakemake paper` would run, and what it says of mistakes."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     page = (out / "paper.html").read_text(encoding="utf-8")
     assert all(name in page for name in [*OBJECTS, *LABELERS, "second hand", "not stated", "McNemar"])
     assert not re.search(r">\s*nan\b", page), "what is not known is blank"
+
+
+@pytest.mark.parametrize("planted", [True, False], ids=["a rehearsal", "as it is"])
+def test_the_paper_says_which_of_its_tasks_are_rehearsals(secondlook: Command, tmp_path: Path, planted: bool) -> None:
+    folders = [evaluated(secondlook, tmp_path, name) for name in ("mapillary_signs", "bdd_vehicles")]
+    if planted:
+        findings = json.loads((folders[1] / "evaluate/findings.json").read_text())
+        (folders[1] / "evaluate/findings.json").write_text(json.dumps({**findings, "rehearsal": True}))
+
+    done = secondlook("paper", *folders, "--out", tmp_path / "paper")
+
+    assert done.code == 0, done.err
+    assert ("In bdd_vehicles the labels" in (tmp_path / "paper/paper.html").read_text()) == planted
+    assert json.loads((tmp_path / "paper/summary.json").read_text())["rehearsal"] is planted
 
 
 def line_of(scoring: pd.DataFrame, model: str) -> list[str]:

@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import Command, Result
+from conftest import ROOT, Command, Result, box, coco, ingest, picture
 from make_records import Rows, noise, write, write_crops, write_decisions, write_instances, write_votes
 from secondlook import records
 from secondlook.report.evaluation import read_table, saved_by_dropping
+from secondlook.retrieve.finding import write_sheet
+from secondlook.task import load_task
+from secondlook.workflow import Run
 
 SCRIPT, QUOTED, MATHS, NOTHING, NUMBER = "<script>alert(1)</script>", '"it\'s" & more', "$\\frac{$ #1", "None", "30"
 CLASSES = [SCRIPT, QUOTED, MATHS, NOTHING, NUMBER]
@@ -464,3 +467,143 @@ def test_a_browser_shows_the_counts_and_runs_nothing(hostile: Path, tmp_path: Pa
     title = re.search(r"<title>(.*?)</title>", dom.source)
     assert title is not None
     assert title[1].startswith("Second Look: signs &amp; &lt;b&gt;bold")
+
+
+# An object missing on one side, and rehearsals
+
+
+COMMANDS = {
+    "evaluate": lambda folder: [*_inputs(folder), "--votes", folder / "label" / "small", "--out", folder / "again"],
+    "export": lambda folder: [*_inputs(folder), "--format", "parquet", "--out", folder / "again.parquet"],
+    "report": lambda folder: [folder, "--out", folder / "again.html"],
+    "review": lambda folder: [folder, "--out", folder / "again"],
+}
+
+
+def _inputs(folder: Path) -> list[object]:
+    places = (folder / "ingest" / "instances.parquet", folder / "consensus" / "consensus.parquet")
+    return ["--instances", places[0], "--consensus", places[1]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("decided", "message"),
+    [
+        pytest.param([*PLAIN[:3], *PLAIN[4:]], "decides nothing on 1 of 9 objects, such as o3;", id="no decision"),
+        pytest.param([*PLAIN, ("o9", A, A, A, "keep")], "decides on o9, which is no object", id="no object"),
+        pytest.param([*PLAIN, PLAIN[0]], "decides on some objects twice;", id="two decisions"),
+    ],
+)
+def test_an_object_on_one_side_only_is_an_error_and_never_dropped(
+    secondlook: Command, plain: Path, command: str, decided: list[Any], message: str
+) -> None:
+    rows = [
+        {"instance_id": name, "given": given, "label": label, "action": action, "posterior": [0.5, 0.5]}
+        for name, given, _, label, action in decided
+    ]
+    write_decisions(plain / "consensus" / "consensus.parquet", rows, [A, B])
+
+    result = secondlook(command, *COMMANDS[command](plain))
+
+    assert result.code == 1
+    assert message in result.err
+    assert result.err.splitlines()[-1].startswith("secondlook: ")
+
+
+def run_through(secondlook: Command, folder: Path, **task: Any) -> Path:
+    """Ingest 60 boxes in 20 images, have one labeler vote, and write every page; return the results folder."""
+    images = [picture(folder, number, seed=number) for number in range(20)]
+    boxes = [box(3 * number + place, number, 1 + place % 2) for number in range(20) for place in range(3)]
+    options = {"dataset": {"images": str(folder / "images")}, "classes": [A, B], **task}
+    done = ingest(secondlook, folder, coco(images, boxes, [A, B]), **options)
+    assert done.result.code == 0, done.result.err
+    results = folder / "results" / "signs"
+    shutil.copytree(folder / "shards", results / "ingest" / "shards")
+    for path in folder.glob("*.parquet"):
+        shutil.copy(path, results / "ingest")
+    instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
+    said = {row["instance_id"]: (A, B)[int(number) % 3 % 2] for number, row in done.rows.items()}
+    votes = write_votes(results / "label" / "small" / "00000.parquet", "small", said, [A, B]).parent
+    known = ("--instances", instances, "--votes", votes)
+    for command in (
+        ("crop", results / "ingest" / "shards" / "00000.parquet", "--out", results / "crop"),
+        ("consensus", *known, "--out", consensus, "--options", "{use_given: false, accept: 0.5, method: majority}"),
+        ("evaluate", *known, "--consensus", consensus, "--out", results / "evaluate", "--options", "{resamples: 100}"),
+        ("review", results),
+        ("report", results, "--out", results / "report" / "report.html", "--summary", results / "summary.json"),
+    ):
+        result = secondlook(*command)
+        assert result.code == 0, result.err
+    return results
+
+
+PAGES = [
+    *("report/report.html", "review/index.html", "review/batch-001.html"),
+    *("evaluate/accuracy.md", "evaluate/accuracy.tex"),
+]
+BANNER = "25 % of the given labels were made wrong on purpose"
+REHEARSAL = {"wrong_fraction": 0.25}
+
+
+def test_every_page_of_a_rehearsal_says_that_the_errors_were_planted(secondlook: Command, tmp_path: Path) -> None:
+    results = run_through(secondlook, tmp_path, rehearsal=REHEARSAL)
+
+    pages = {path: (results / path).read_text(encoding="utf-8") for path in PAGES}
+    assert {path: BANNER in text for path, text in pages.items()} == dict.fromkeys(PAGES, True)
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["rehearsal"] is True
+    assert summary["wrong_before"] > 5
+    assert json.loads((results / "evaluate" / "findings.json").read_text())["rehearsal"] is True
+    assert "the wrong labels were planted" in secondlook("summary", results / "summary.json").out
+    found = pd.DataFrame([{"text": "a sign", "rank": 1, "score": 0.5, "shard": 0, "instance_id": "x", "given": A}])
+    write_sheet(results / "found.html", results, found)
+    assert BANNER in (results / "found.html").read_text()
+
+
+def test_no_page_of_a_dataset_as_it_is_speaks_of_a_rehearsal(secondlook: Command, tmp_path: Path) -> None:
+    results = run_through(secondlook, tmp_path)
+
+    assert not [path for path in PAGES if "on purpose" in (results / path).read_text(encoding="utf-8")]
+    assert json.loads((results / "summary.json").read_text())["rehearsal"] is False
+    assert "planted" not in secondlook("summary", results / "summary.json").out
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "code"),
+    [
+        pytest.param("yolo", "export/yolo", 2, id="a folder as if it were true"),
+        pytest.param("yolo", "export/rehearsal-yolo", 0, id="a folder that says so"),
+        pytest.param("coco", "export/coco/annotations.json", 2, id="a file as if it were true"),
+        pytest.param("coco", "export/rehearsal-coco/annotations.json", 0, id="a file that says so"),
+        pytest.param("parquet", "export/rehearsal-yolo/x.parquet", 2, id="the folder of another format"),
+    ],
+)
+def test_exports_of_a_rehearsal_lie_where_they_say_so(
+    secondlook: Command, tmp_path: Path, kind: str, out: str, code: int
+) -> None:
+    results = run_through(secondlook, tmp_path, rehearsal=REHEARSAL)
+
+    result = secondlook("export", *_inputs(results), "--format", kind, "--out", results / out)
+
+    assert result.code == code, result.err
+    assert (results / out).exists() == (code == 0)
+    if code:
+        assert f"export into a folder `rehearsal-{kind}`" in result.err
+    elif kind == "yolo":
+        assert json.loads((results / out / "secondlook.json").read_text())["rehearsal"] is True
+    else:
+        assert BANNER in json.loads((results / out).read_text())["info"]["description"]
+
+
+def test_the_workflow_puts_a_rehearsal_where_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = {"classes": [A], "labelers": ["a"], "dataset": {"path": "voc", "format": "voc"}}
+    for name, more in {"true": {}, "tried": {"rehearsal": {}}}.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({**task, **more}))
+    monkeypatch.chdir(tmp_path)
+    labelers = {"a": {"kind": "classifier", "weights": "a.pth"}}
+    run = Run.of({"tasks": ["true.yaml", "tried.yaml"], "labelers": labelers, "export": {"formats": ["coco", "yolo"]}})
+
+    folder = "results/tried/export/rehearsal-"
+    assert run.exports("tried") == [f"{folder}coco/annotations.json", f"{folder}yolo"]
+    assert run.exports("true") == ["results/true/export/coco/annotations.json", "results/true/export/yolo"]
+    assert load_task(ROOT / "workflow/tasks/demo_signs.yaml").rehearsal is None, "its truth lies apart"

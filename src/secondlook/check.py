@@ -125,6 +125,8 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
         f"{run.config.shards} shards",
         "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
     ]
+    if task.rehearsal is not None:
+        lines.append(f"  a rehearsal: {100 * task.rehearsal.wrong_fraction:g} % of the given labels are made wrong")
     lines += _notes(run, name)
     if name != DEMO:
         lines += [f"  missing: {path}; {hint}" for path, hint in _missing(run, name, task)]

@@ -402,12 +402,18 @@ def export(
     ] = "coco",
     votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to carry along.")] = None,
     shards: Shards = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="reference.parquet of ingest; beside the instances when left out.")
+    ] = None,
     queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
     label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
     image_prefix: Annotated[str | None, typer.Option(help="labelstudio: what goes before an image's name.")] = None,
 ) -> None:
-    """Write the corrected dataset, all of it or what people should look at."""
+    """Write the corrected dataset, all of it or what people should look at.
+
+    What comes of a rehearsal goes into a folder `rehearsal-FORMAT` only.
+    """
     from secondlook import export as stage
     from secondlook import records
     from secondlook.outputs import EXPORT_FILES
@@ -415,7 +421,7 @@ def export(
     if label_from and annotations is None:
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
-    inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images)
+    inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images, reference)
     place = as_file(out) if format_ in EXPORT_FILES else as_folder(out)
     stage.export(inputs, stage.Request(format_, place, source, image_prefix))
 

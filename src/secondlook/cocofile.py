@@ -14,6 +14,7 @@ from secondlook.errors import DataError
 from secondlook.text import legible, legible_inside
 
 Id = int | str
+CROWD = (1, "1")  # what `iscrowd` says of a group of objects
 
 
 class CocoImage(msgspec.Struct):
@@ -41,6 +42,7 @@ class CocoAnnotation(msgspec.Struct):
     bbox: list[float] | None = None
     segmentation: Any = msgspec.UNSET
     attributes: dict[str, Any] | None = None
+    iscrowd: Any = None
 
 
 class _FastAnnotation(CocoAnnotation):
@@ -59,6 +61,7 @@ class Malformed:
 
     source_id: str
     detail: str
+    image_id: Id | None = None
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,9 @@ def _convert(items: list[Any], kind: type[Entry], *, first: int = 0) -> Iterator
         try:
             yield msgspec.convert(item, kind)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            source_id = item.get("id") if isinstance(item, dict) else None
-            yield Malformed(legible(str(source_id if source_id is not None else f"#{position}")), str(error))
+            source_id, image_id = (item.get(key) if isinstance(item, dict) else None for key in ("id", "image_id"))
+            name = legible(str(source_id if source_id is not None else f"#{position}"))
+            yield Malformed(name, str(error), image_id if isinstance(image_id, int | str) else None)
 
 
 def _rewrite_fast(content: bytes, edit: Edit, categories: list[dict[str, Any]]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ TABLES = (
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 EXPORT_ABOUT = "secondlook.json"  # in an exported folder; says what made it
+REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
 EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
 CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),

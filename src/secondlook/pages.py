@@ -13,13 +13,16 @@ import secondlook
 
 PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "scipy", "snakemake", "timm", "torch", "transformers")
 SURE = 0.999  # more digits would claim more than a posterior knows
-_HERE = Path(__file__).parent
+SHARED = Path(__file__).parent  # of the parts that several pages have
 
 
 def render(folder: Path, context: Mapping[str, Any], page: str = "page.html") -> str:
-    """Return a page of a stage's folder; everything that comes from data is escaped."""
+    """Return a page of a stage's folder; everything that comes from data is escaped.
+
+    `rehearsal` in the context is what the page says of planted errors, None or left out where there are none.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder, _HERE]),
+        loader=jinja2.FileSystemLoader([folder, SHARED]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -29,8 +32,8 @@ def render(folder: Path, context: Mapping[str, Any], page: str = "page.html") ->
     environment.filters["figure"] = lambda value: f"{value:.3f}" if known(value) else "-"
     environment.filters["points"] = points
     environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
-    style = (_HERE / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(page).render({**context, "style": style, "versions": versions()})
+    style = (SHARED / "page.css").read_text(encoding="utf-8")
+    return environment.get_template(page).render({"rehearsal": None, **context, "style": style, "versions": versions()})
 
 
 def known(value: float | None) -> bool:

@@ -19,10 +19,13 @@ from secondlook.taxonomy import Taxonomy
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
 PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
-REFERENCE = "reference"  # the split of trusted objects, and the part that holds them
+REFERENCE = "reference"  # the split of the dataset's own trusted objects, and the part that holds all trusted ones
+SOURCE = "source"  # the split of trusted objects from elsewhere
+TRUSTED = (REFERENCE, SOURCE)
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 _SIDES = ("left", "top", "right", "bottom", "width", "height")
 PLACE = pa.struct([("path", pa.string()), *((side, pa.int32()) for side in _SIDES)])
+BACKGROUND_KEY = b"secondlook.background"  # where a flat table of objects names the images without any
 ROW_GROUP = 4096
 CROP_ROW_GROUP = 128
 
@@ -105,6 +108,16 @@ INSTANCE = Record(
             pa.field("attributes", pa.map_(pa.string(), pa.string())),
             pa.field("split", pa.string()),
             pa.field("shard", pa.int32(), nullable=False),
+        ]
+    ),
+)
+BACKGROUND = Record(  # images in which the dataset knows no object
+    "background",
+    pa.schema(
+        [
+            pa.field("image_path", pa.string(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
         ]
     ),
 )
@@ -238,7 +251,8 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
     `made_by` says what made the rows (stage, options, model revision) and stands in the Parquet metadata.
     """
     table = table.select(record.schema.names).cast(record.schema)
-    keys = [name for name in ("instance_id", "labeler") if name in record.schema.names] or ["source_id"]
+    keys = [name for name in ("instance_id", "labeler") if name in record.schema.names]
+    keys = keys or [name for name in ("source_id", "image_path") if name in record.schema.names][:1]
     table = table.sort_by([(key, "ascending") for key in keys])
     metadata = About(taxonomy, made_by).metadata(record)
     # encoded images do not shrink: compressing them again only costs time
@@ -401,6 +415,16 @@ def unmatched_beside(reviewed: Path) -> Path:
 def conflicts_beside(reviewed: Path) -> Path:
     """Return where the objects stand on which people differ."""
     return reviewed.with_name("conflicts.csv")
+
+
+def background_beside(instances: Path) -> Path:
+    """Return where the images of a dataset stand that have no object, beside its instances."""
+    return instances.with_suffix(".background.parquet")
+
+
+def reference_beside(instances: Path) -> Path:
+    """Return where the reference objects stand that were read with some instances, unless another place was named."""
+    return instances.with_name(f"{REFERENCE}.parquet")
 
 
 def rejects_beside(crops: Path) -> Path:

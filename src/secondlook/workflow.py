@@ -21,7 +21,15 @@ from secondlook.labeler_options import (
     ZeroShotOptions,
 )
 from secondlook.option_types import NAME, View
-from secondlook.outputs import EXPORT_COPIES, EXPORT_FILES, SCORING_TABLES, SPLIT_AT_ONCE, TABLES, paper_outputs
+from secondlook.outputs import (
+    EXPORT_COPIES,
+    EXPORT_FILES,
+    REHEARSAL,
+    SCORING_TABLES,
+    SPLIT_AT_ONCE,
+    TABLES,
+    paper_outputs,
+)
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.resources import Resources
 from secondlook.run_data import RunData
@@ -186,10 +194,13 @@ class Run:
         return [published] if published else []
 
     def exports(self, task: str) -> list[str]:
-        """Return the exported datasets: a file for the formats in `EXPORT_FILES`, a folder for the others."""
-        folder = f"{self.folder(task)}/export"
+        """Return the exported datasets: a file for the formats in `EXPORT_FILES`, a folder for the others.
+
+        Those of a rehearsal hold planted errors, and their folders say so.
+        """
+        folder = f"{self.folder(task)}/export/{REHEARSAL if self.tasks[task].rehearsal is not None else ''}"
         files = {name: f"/{file}" for name, file in EXPORT_FILES.items()}
-        return [f"{folder}/{name}{files.get(name, '')}" for name in self.config.export.formats]
+        return [f"{folder}{name}{files.get(name, '')}" for name in self.config.export.formats]
 
     def export_source(self, task: str, name: str) -> list[str]:
         """Return the COCO file of which an export is a copy; none for other formats, and where there is none."""

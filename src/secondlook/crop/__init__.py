@@ -41,7 +41,7 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     place = Place(out, records.taxonomy_of(instances), made_by)
     rows = records.read_columns(instances, records.INSTANCE, COLUMNS)
     key = kept.key_of(made_by, instances, code=__name__)
-    is_reference = bool(rows) and rows[0]["split"] == records.REFERENCE
+    is_reference = bool(rows) and rows[0]["split"] in records.TRUSTED
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
     if kept.put_back(outputs, key, place.about):
         place.require_few(len(rows), options, _UNREADABLE)
@@ -219,7 +219,7 @@ def to_crop(row: Row, pixels: Pixels, options: CropOptions | CutoutOptions) -> R
 
 
 def _about(row: Row) -> Row:
-    trusted = row["split"] == records.REFERENCE
+    trusted = row["split"] in records.TRUSTED
     return {
         "instance_id": row["instance_id"],
         "image_id": row["image_id"],

@@ -2,17 +2,18 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from secondlook import files, progress, records, tabular
+from secondlook import facts, files, progress, records, tabular
 from secondlook.config import EvaluateOptions
 from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
-from secondlook.evaluate.diagnosis import Diagnosis, diagnose
+from secondlook.evaluate.diagnosis import diagnose
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import BY_PEOPLE, Judge, Objects, Places, consensus_of, load_judges, load_objects
 from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
@@ -29,7 +30,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
 
     `protocol` is the published scoring of the task, where it has one.
     """
-    classes = records.taxonomy_of(places.instances).classes
+    classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
     asked, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
     objects = load_objects(places.instances, committee)
     judges = load_judges(places, objects, committee)
@@ -37,14 +38,14 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     suspicious = _label_errors(objects, committee, classes)
     scoring = scoring_tables(places.instances, places.votes, protocol, options)
     written = {
-        **_scores(objects, judges, classes, options),
+        **_scores(objects, judges, classes, options, rehearsal),
         "calibration.csv": tabular.to_csv(_calibration(places, objects, committee, options)),
         "committee.csv": tabular.to_csv(diagnosis.labelers),
         "committee_pairs.csv": tabular.to_csv(diagnosis.pairs),
         "reliability.csv": tabular.to_csv(diagnosis.reliability),
         "label_errors.csv": tabular.to_csv(suspicious),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
-        "findings.json": _findings(diagnosis, suspicious),
+        "findings.json": _findings(diagnosis.findings | ({"rehearsal": True} if rehearsal else {}), suspicious),
     }
     for name, text in written.items():
         files.write_text(out / name, text)
@@ -57,7 +58,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
 
 
 def _scores(
-    objects: Objects, judges: list[Judge], classes: tuple[str, ...], options: EvaluateOptions
+    objects: Objects, judges: list[Judge], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
 ) -> dict[str, str]:
     draws = Draws(objects.known.pictures, options.resamples, options.seed)
     found = score_all([judge.on(objects) for judge in judges], len(classes), draws)
@@ -68,8 +69,8 @@ def _scores(
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
         "accuracy.csv": tabular.to_csv(accuracy),
-        "accuracy.md": tables.to_markdown(accuracy),
-        "accuracy.tex": tables.to_latex(accuracy),
+        "accuracy.md": tables.to_markdown(accuracy, rehearsal),
+        "accuracy.tex": tables.to_latex(accuracy, rehearsal),
         "per_class.csv": tabular.to_csv(tables.per_class_table(scored, classes)),
         "confusion.csv": tabular.to_csv(tables.confusion_table(scored, classes)),
         "paired.csv": tabular.to_csv(tables.paired_table(ours.name, differences, objects.against)),
@@ -99,8 +100,8 @@ def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ..
     return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
 
 
-def _findings(diagnosis: Diagnosis, suspicious: pd.DataFrame) -> str:
-    content = {**diagnosis.findings, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
+def _findings(found: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
+    content = {**found, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
     return json.dumps(_without_nan(content), indent=2, sort_keys=True) + "\n"
 
 

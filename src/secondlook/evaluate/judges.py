@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook import records
-from secondlook.errors import DataError
+from secondlook import records, standing
 from secondlook.evaluate.remerge import GIVEN, Committee
 from secondlook.evaluate.scores import Answers
 
@@ -117,7 +116,7 @@ def load_judges(places: Places, objects: Objects, committee: Committee) -> list[
             judges.append(Judge(name, committee.votes.families[index], said[index], everyone))
     if places.reviewed is not None and objects.against == TRUTH:
         judges += _people(places.reviewed, objects, classes)
-    majority = _decisions(records.majority_beside(places.consensus), objects)
+    majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus))
     judges.append(Judge("majority", "", records.class_positions(majority["label"], classes), everyone))
     label, accepted, _ = consensus_of(places.consensus, objects, committee, classes)
     judges.append(Judge("consensus", "", label, everyone))
@@ -141,7 +140,7 @@ def consensus_of(
     What a person decided says nothing about the committee: there stands what it proposed before, by a fit that did
     not know, and whether that would have been accepted.
     """
-    table = _decisions(consensus, objects)
+    table = standing.decisions_on(objects.instance_ids, consensus)
     label = records.class_positions(table["label"], classes)
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
@@ -171,15 +170,6 @@ def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Ju
         answer[rows], asked[rows] = records.class_positions(mine["label"], classes), True
         judges.append(Judge(name, "human", answer, asked))
     return judges
-
-
-def _decisions(path: Path, objects: Objects) -> pa.Table:
-    table = records.read(path, records.DECISION)
-    found = pc.index_in(objects.instance_ids, value_set=table["instance_id"].combine_chunks())
-    if found.null_count:
-        missing = objects.instance_ids.filter(found.is_null())[0]
-        raise DataError(f"{path}: holds no decision on {missing}; run the consensus on these objects again.")
-    return table.take(found)
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:

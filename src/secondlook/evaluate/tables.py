@@ -122,16 +122,20 @@ def label_errors_table(found: Suspicion, names: pd.DataFrame, classes: Sequence[
     return pd.DataFrame(columns)
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return the accuracy table as Markdown."""
+def to_markdown(table: pd.DataFrame, rehearsal: str | None = None) -> str:
+    """Return the accuracy table as Markdown; `rehearsal` is what it says of planted errors."""
     headings = ["judge", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
     text = tabular.to_markdown(headings, _cells(table, "{:.3f} ({:.3f} to {:.3f})"))
-    return text + "".join(f"\nAgainst: {against}.\n" for against in _against(table))
+    notes = [f"Against: {against}." for against in _against(table)] + (
+        [f"**Rehearsal.** {rehearsal}"] if rehearsal else []
+    )
+    return text + "".join(f"\n{note}\n" for note in notes)
 
 
-def to_latex(table: pd.DataFrame) -> str:
-    """Return the accuracy table as a LaTeX tabular (booktabs)."""
+def to_latex(table: pd.DataFrame, rehearsal: str | None = None) -> str:
+    """Return the accuracy table as a LaTeX tabular (booktabs); `rehearsal` is what it says of planted errors."""
     comments = [f"% against: {against}\n" for against in _against(table)]
+    comments += [f"% rehearsal: {rehearsal}\n"] if rehearsal else []
     headings = ["judge", "$n$", "coverage", "accuracy", "macro-F1"]
     return "".join(comments) + tabular.to_latex(headings, _cells(table, "{:.3f} [{:.3f}, {:.3f}]"))
 

@@ -1,7 +1,8 @@
 """Stage `export`: the corrected dataset, in the formats that other tools read; one file per format beside this one.
 
-In every format the label is the new one where it was accepted and the given one otherwise: an object sent to review
-keeps its given label and carries the proposal as an attribute.
+Every object of the dataset goes out, also those that serve as reference, with the label that stands (see `standing`):
+an object sent to review keeps its given label and carries the proposal as an attribute. What comes of a rehearsal holds
+planted errors and goes into folders that say so.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import secondlook
-from secondlook import files, progress
+from secondlook import facts, files, progress, records, standing
 from secondlook.errors import UsageError
 from secondlook.export import coco, cvat, fiftyone, labelstudio, parquet, voc, yolo
 from secondlook.export.coco import Source
 from secondlook.export.corrected import Corrected
 from secondlook.export.folder import replaced_folder, require_ours
 from secondlook.export.join import Inputs, load
+from secondlook.outputs import REHEARSAL
 
 __all__ = ["Inputs", "Request", "Source", "export"]
 _AS_UNLABELLED = "stand as `unlabelled`"
@@ -40,16 +42,20 @@ class _Format:
     is_folder: bool
     unlabelled: str
     copies: bool = False
+    masks: bool = True
 
 
 _FORMATS = {
     "coco": _Format(lambda data, path, ask: coco.write(data, path, ask.source), False, _AS_UNLABELLED, copies=True),
     "cvat": _Format(lambda data, path, ask: cvat.write(data, path, ask.source), True, _AS_UNLABELLED, copies=True),
     "labelstudio": _Format(
-        lambda data, path, ask: labelstudio.write(data, path, ask.image_prefix), True, "are boxes without a label"
+        lambda data, path, ask: labelstudio.write(data, path, ask.image_prefix),
+        True,
+        "are boxes without a label",
+        masks=False,
     ),
-    "yolo": _Format(lambda data, path, ask: yolo.write(data, path, ask.out), True, "are left out"),
-    "voc": _Format(lambda data, path, _: voc.write(data, path), True, _AS_UNLABELLED),
+    "yolo": _Format(lambda data, path, ask: yolo.write(data, path, ask.out), True, "are left out", masks=False),
+    "voc": _Format(lambda data, path, _: voc.write(data, path), True, _AS_UNLABELLED, masks=False),
     "fiftyone": _Format(lambda data, path, ask: fiftyone.write(data, path, ask.out), True, "have none there either"),
     "parquet": _Format(lambda data, path, _: parquet.write(data, path), False, "have none there either"),
 }
@@ -73,6 +79,8 @@ def export(inputs: Inputs, request: Request) -> None:
             kind.write(data, temporary, request)
     where = "" if request.source else f"; images are named relative to {data.root}"
     counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
+    if data.count(standing.TRUSTED):
+        counts += f", {data.count(standing.TRUSTED)} trusted as reference"
     progress.say(f"export: {len(data)} objects as {request.format} in {request.out}, {counts}{where}")
 
 
@@ -88,17 +96,49 @@ def _checked(inputs: Inputs, request: Request) -> _Format:
     if request.image_prefix is not None and request.format != "labelstudio":
         raise UsageError("--image-prefix goes with --format labelstudio only.")
     _require_apart(inputs, request)
+    _require_rehearsal_place(inputs, request)
     return kind
+
+
+def _require_rehearsal_place(inputs: Inputs, request: Request) -> None:
+    """Raise UsageError where labels with planted errors would lie as if they were those of a dataset."""
+    rehearsal = facts.rehearsal_of(inputs.instances)
+    folder = f"{REHEARSAL}{request.format}"
+    if rehearsal is not None and folder not in (request.out.name, request.out.parent.name):
+        raise UsageError(
+            f"--out: {inputs.instances} is of a rehearsal, in which {100 * rehearsal.wrong_fraction:g} % of the given "
+            f"labels are wrong on purpose; export into a folder `{folder}`."
+        )
 
 
 def _require_apart(inputs: Inputs, request: Request) -> None:
     source = [request.source.annotations] if request.source is not None else []
-    read = [*source, inputs.instances, inputs.consensus, *inputs.votes, *([inputs.queue] if inputs.queue else [])]
+    beside = [
+        inputs.reference or records.reference_beside(inputs.instances),
+        records.background_beside(inputs.instances),
+    ]
+    read = [
+        *source,
+        inputs.instances,
+        inputs.consensus,
+        *inputs.votes,
+        *([inputs.queue] if inputs.queue else []),
+        *beside,
+    ]
     if request.out.resolve() in {path.resolve() for path in read}:
         raise UsageError(f"--out: {request.out} is read by this export; name another place.")
 
 
 def _warn(data: Corrected, request: Request, kind: _Format) -> None:
+    if data.facts is None:
+        progress.say(f"export: {request.format} has the instances only, which do not say what else their dataset holds")
+    elif data.facts.left_out and request.source is None:
+        counts = ", ".join(f"{reason} {count}" for reason, count in data.facts.left_out.items())
+        progress.say(f"export: entries that ingest left out stay away: {counts}")
+    if data.masked() and not kind.masks:
+        progress.say(
+            f"export: {data.masked()} objects have masks, which {request.format} does not get; it has their boxes"
+        )
     if data.unlabelled() and request.source is None:
         progress.say(f"export: {data.unlabelled()} objects have no label; they {kind.unlabelled}")
     archive = data.archive()
@@ -114,4 +154,5 @@ def _made_by(data: Corrected, request: Request) -> dict[str, Any]:
         "classes": list(data.classes),
         "images": data.root.as_posix(),
         "consensus": data.made_by,
+        **({"rehearsal": True} if data.facts is not None and data.facts.rehearsal else {}),
     }

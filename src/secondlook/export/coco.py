@@ -1,22 +1,26 @@
 """COCO: a copy of the source file in which only labels differ, or a new file for a dataset that did not come as COCO.
 
 In a copy ids, order and every byte that is no label stay. A new file lists the objects with their boxes and masks (RLE)
-in categories that bear the names of the classes. Both say in `attributes` what was decided.
+in the categories of the dataset where it came as COCO, else in one for each class. Both say in `attributes` what was
+decided. A new label gets the category that most objects of its class have, where several mean the class.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 from pycocotools import mask as coco_mask
 
 from secondlook import cocofile, progress
-from secondlook.cocofile import CocoAnnotation, Id
+from secondlook.cocofile import CocoAnnotation, CocoFile, Id
 from secondlook.export.corrected import Corrected, Object
 from secondlook.export.folder import write_items
-from secondlook.export.notes import UNLABELLED, notes, own_attributes
+from secondlook.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
+from secondlook.export.numbers import number
 from secondlook.export.selected import select
 from secondlook.taxonomy import Taxonomy
 
@@ -67,14 +71,12 @@ def write(corrected: Corrected, path: Path, source: Source | None) -> None:
 
 
 def _copy(corrected: Corrected, path: Path, source: Source) -> None:
-    known = {category.name: category.id for category in cocofile.read(source.annotations).categories}
     objects = {item.source_id: item for item in corrected.objects()}
-    wording = _wordings(objects.values(), corrected.taxonomy, known if source.label_from is None else ())
-    needed = {item.proposal for item in objects.values() if item.action == "relabel" and item.proposal is not None}
-    needed = needed if source.label_from is None else set()
-    new = _new_categories(known, {wording[name] for name in needed})
-    ids = known | {str(category["name"]): category["id"] for category in new}
-    category_ids = {name: ids[wording[name]] for name in needed}
+    wording = _wordings(objects.values(), corrected.taxonomy)
+    category_ids: dict[str, Id] = {}
+    new: list[dict[str, Any]] = []
+    if source.label_from is None:
+        category_ids, new = _category_ids(objects.values(), corrected.taxonomy, cocofile.read(source.annotations))
     edit = _Relabeller(objects, source.label_from, wording, category_ids)
     cocofile.rewrite(source.annotations, path, edit, categories=new)
     if corrected.queued:
@@ -82,59 +84,77 @@ def _copy(corrected: Corrected, path: Path, source: Source) -> None:
     progress.say(f"export: {edit.relabelled} objects relabelled, {len(edit.seen)} annotated in the copy")
 
 
-def _wordings(objects: Iterable[Object], taxonomy: Taxonomy, known: Iterable[str]) -> dict[str, str]:
-    # the wording a dataset uses most for a class is the one its other tools know, then one that it only lists
+def _wordings(objects: Iterable[Object], taxonomy: Taxonomy) -> dict[str, str]:
+    # the wording a dataset uses most for a class is the one its other tools know
     counts: dict[str, Counter[str]] = {name: Counter() for name in taxonomy.classes}
     uses = Counter(item.given_raw for item in objects if item.given_raw)
-    for wording in (*uses, *known):
+    for wording in uses:
         resolved = taxonomy.resolve(wording)
         if resolved is not None:
             counts[resolved][wording] = uses[wording]
     return {name: max(sorted(found), key=found.__getitem__, default=name) for name, found in counts.items()}
 
 
-def _new_categories(known: Mapping[str, Id], wanted: set[str]) -> list[dict[str, Any]]:
-    numbers = [identifier for identifier in known.values() if isinstance(identifier, int)]
-    missing = sorted(wanted - set(known))
-    first = max(numbers, default=0) + 1
-    return [{"id": first + offset, "name": name, "supercategory": ""} for offset, name in enumerate(missing)]
+def _category_ids(
+    objects: Iterable[Object], taxonomy: Taxonomy, content: CocoFile
+) -> tuple[dict[str, Id], list[dict[str, Any]]]:
+    """Return the category of each new label, and the categories that the file lacks.
+
+    Of several that mean a class the one that most annotations of the file have, then the first.
+    """
+    uses = Counter(entry.category_id for entry in content.annotations if isinstance(entry, CocoAnnotation))
+    found: dict[str, Id] = {}
+    for category in sorted(content.categories, key=lambda category: -uses[category.id]):
+        found.setdefault(taxonomy.resolve(category.name) or category.name, category.id)
+    needed = {item.proposal for item in objects if item.action == "relabel" and item.proposal is not None}
+    first = max((entry.id for entry in content.categories if isinstance(entry.id, int)), default=0) + 1
+    missing = dict(zip(sorted(needed - set(found)), count(first)))
+    new = [{"id": number, "name": name, "supercategory": ""} for name, number in missing.items()]
+    return {**found, **missing}, new
 
 
 def _write_new(corrected: Corrected, file: BinaryIO) -> None:
-    names = [*corrected.classes, *([UNLABELLED] if corrected.unlabelled() else [])]
-    category_ids = {name: number for number, name in enumerate(dict.fromkeys(names), start=1)}
+    numbers = number(corrected, "coco", first=1)
+    names = dict(sorted(numbers.names.items()))
+    unlabelled = next((key for key, name in names.items() if name == UNLABELLED), max(names, default=0) + 1)
+    if corrected.unlabelled():
+        names[unlabelled] = UNLABELLED
     image_ids: dict[str, int] = {}
-    file.write(b'{"info": {"description": "Labels after a second look"}, "licenses": [],\n"categories": ')
-    write_items(file, ({"id": number, "name": name, "supercategory": ""} for name, number in category_ids.items()))
+    info = {"description": corrected.description}
+    file.write(b'{"info": ' + msgspec.json.encode(info) + b', "licenses": [],\n"categories": ')
+    write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in names.items()))
     file.write(b',\n"images": ')
     write_items(file, _images(corrected, image_ids))
     file.write(b',\n"annotations": ')
-    write_items(file, _annotations(corrected, image_ids, category_ids))
+    write_items(
+        file, _annotations(corrected, image_ids, lambda item: unlabelled if item.label is None else numbers.of(item))
+    )
     file.write(b"}\n")
 
 
 def _images(corrected: Corrected, image_ids: dict[str, int]) -> Iterator[dict[str, Any]]:
-    for item in corrected.objects():
-        if item.image not in image_ids:
-            image_ids[item.image] = len(image_ids) + 1
-            size = {"width": item.width, "height": item.height}
-            yield {"id": image_ids[item.image], "file_name": item.image, **size}
+    for picture in corrected.pictures():
+        image_ids[picture.name] = len(image_ids) + 1
+        size = {"width": picture.width, "height": picture.height}
+        yield {"id": image_ids[picture.name], "file_name": picture.name, **size}
 
 
 def _annotations(
-    corrected: Corrected, image_ids: Mapping[str, int], category_ids: Mapping[str, int]
+    corrected: Corrected, image_ids: Mapping[str, int], category_id: Callable[[Object], int]
 ) -> Iterator[dict[str, Any]]:
     keep_ids = _are_numbers(corrected.table["source_id"].to_pylist())
-    for number, item in enumerate(corrected.objects(), start=1):
+    for place, item in enumerate(corrected.objects(), start=1):
+        own = own_attributes(item)
+        own.pop(CROWD, None)
         yield {
-            "id": int(item.source_id) if keep_ids else number,
+            "id": int(item.source_id) if keep_ids else place,
             "image_id": image_ids[item.image],
-            "category_id": category_ids[UNLABELLED if item.label is None else item.label],
+            "category_id": category_id(item),
             "bbox": list(item.box_xywh),
             "area": _area(item),
             "segmentation": item.segmentation or [],
-            "iscrowd": 0,
-            "attributes": {**own_attributes(item), **notes(item)},
+            "iscrowd": int(is_crowd(item)),
+            "attributes": {**own, **notes(item)},
         }
 
 

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import records, zipped
+from secondlook.facts import Facts
 from secondlook.images import Box
 from secondlook.taxonomy import Taxonomy
 
 _BATCH = records.ROW_GROUP
+DESCRIPTION = "Labels after a second look"
 QUEUE_COLUMNS = {"rank": "rank", "sample": "sample", "probability": "sample_probability", "reason": "queue_reason"}
 
 
@@ -38,10 +40,10 @@ class Queued:
 
 @dataclass(frozen=True)
 class Object:
-    """An object with the label that stands after the second look.
+    """An object with the label that stands after the second look; see `standing`.
 
-    `label` is the new label where it was accepted, the given one otherwise, None where there is neither. `score` is the
-    posterior of `label`, `posterior` that of `proposal`. `box_xywh` is in px, `segmentation` RLE as in `records`.
+    `score` is the posterior of `label`, `posterior` that of `proposal`; there is none for an object that is trusted as
+    reference. `box_xywh` is in px, `segmentation` RLE as in `records`.
     """
 
     instance_id: str
@@ -52,10 +54,11 @@ class Object:
     box_xywh: Box
     segmentation: dict[str, Any] | None
     label: str | None
+    label_source: str
     score: float | None
     given_raw: str | None
     proposal: str | None
-    posterior: float
+    posterior: float | None
     action: str
     reason: str
     queued: Queued | None
@@ -77,16 +80,18 @@ class Picture:
 class Corrected:
     """The objects of an export, a row of `table` each: the columns of `records.INSTANCE` and what was decided.
 
-    `classes` are those of the task in their order, then other wordings that stand as labels. `root` is the folder of
-    the images.
+    `background` are the images without objects. `classes` are those of the task in their order, then other wordings
+    that stand as labels. `root` is the folder of the images, `facts` what the dataset says of itself.
     """
 
     table: pa.Table
+    background: pa.Table
     taxonomy: Taxonomy
     classes: tuple[str, ...]
     labelers: tuple[str, ...]
     root: Path
     made_by: dict[str, Any]
+    facts: Facts | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -100,6 +105,16 @@ class Corrected:
         """Return the number of objects with an action."""
         return int(pc.sum(pc.equal(self.table["action"], action)).as_py() or 0)
 
+    @property
+    def description(self) -> str:
+        """What a file says of itself where it has room for a sentence."""
+        rehearsal = None if self.facts is None else self.facts.rehearsal
+        return DESCRIPTION if rehearsal is None else f"{DESCRIPTION}. Rehearsal. {rehearsal.sentence}"
+
+    def masked(self) -> int:
+        """Return the number of objects with a mask."""
+        return len(self) - int(self.table["segmentation"].null_count)
+
     def unlabelled(self) -> int:
         """Return the number of objects without a label."""
         return int(self.table["label"].null_count)
@@ -109,7 +124,7 @@ class Corrected:
         yield from _objects(self.table, self.labelers)
 
     def pictures(self) -> Iterator[Picture]:
-        """Yield the images in the order of their first object."""
+        """Yield the images in the order of their first object, then those that have none."""
         number = self.table["image"].combine_chunks().dictionary_encode().indices
         place = pa.array(np.arange(len(self)))
         order = pc.sort_indices(
@@ -123,6 +138,8 @@ class Corrected:
             found.append(item)
         if found:
             yield _picture(found)
+        for row in self.background.sort_by("image").to_pylist():
+            yield Picture(row["image"], row["width"], row["height"], ())
 
     def archive(self) -> Path | None:
         """Return the zip in which the images lie, None where they are files."""
@@ -147,6 +164,7 @@ def _object(row: dict[str, Any], labelers: Sequence[str]) -> Object:
         box_xywh=(_short(row["x"]), _short(row["y"]), _short(row["w"]), _short(row["h"])),
         segmentation=row["segmentation"],
         label=row["label"],
+        label_source=row["label_source"],
         score=row["score"],
         given_raw=row["given_raw"],
         proposal=row["proposal"],

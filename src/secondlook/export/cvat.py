@@ -36,7 +36,7 @@ def write(corrected: Corrected, folder: Path, source: Source | None) -> None:
     """Write the COCO file and the labels into the open folder `folder`."""
     plain, path = folder / _PLAIN, folder / ANNOTATIONS
     coco.write(corrected, plain, source)
-    _make_importable(plain, path, _sizes(corrected))
+    _make_importable(plain, path, corrected)
     plain.unlink()
     write_text(folder / LABELS, json.dumps(_labels(path), indent=1, ensure_ascii=False) + "\n")
 
@@ -52,10 +52,10 @@ class _Ids:
     unlabelled: int
 
 
-def _make_importable(plain: Path, path: Path, sizes: Mapping[str, Size]) -> None:
+def _make_importable(plain: Path, path: Path, corrected: Corrected) -> None:
     content = cocofile.read(plain)
     ids = _number(content)
-    images = _images(content, sizes)
+    images = _images(content, _sizes(corrected))
     raw = jsonfile.read_items(plain, "annotations")
     found = (
         _entry(annotation, item, images[annotation.image_id], ids)
@@ -63,7 +63,8 @@ def _make_importable(plain: Path, path: Path, sizes: Mapping[str, Size]) -> None
         if isinstance(annotation, CocoAnnotation) and annotation.image_id in images
     )
     with path.open("wb") as file:
-        file.write(b'{"licenses": [], "info": {"description": "Labels after a second look"},\n"categories": ')
+        info = msgspec.json.encode({"description": corrected.description})
+        file.write(b'{"licenses": [], "info": ' + info + b',\n"categories": ')
         write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in ids.names.items()))
         file.write(b',\n"images": ')
         write_items(file, (_image(image, ids.images[image.id]) for image in images.values()))
@@ -161,7 +162,7 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
         "bbox": item["bbox"],
         "area": area if _is_finite(area) else box[2] * box[3],
         "segmentation": _shape(item.get("segmentation"), image),
-        "iscrowd": 1 if item.get("iscrowd") in (1, "1") else 0,
+        "iscrowd": 1 if item.get("iscrowd") in cocofile.CROWD else 0,
         "attributes": {name: _typed(name, value) for name, value in (annotation.attributes or {}).items()},
     }
 

@@ -1,9 +1,9 @@
 """FiftyOne: a `FiftyOneDataset` of samples.json, metadata.json and a link `data` to the folder of the images.
 
 Detections bear the label, the posterior of that label as `confidence`, and what was decided as fields of their own;
-the dataset's attributes stand under `attributes`. Boxes are fractions of the image. A mask is cut to the px that its
-box touches. An object without a label has none here either. The file is in the form without a `version`, which every
-release of FiftyOne reads without a migration.
+the dataset's attributes stand under `attributes`, but for `iscrowd`, which is a field as FiftyOne has it. Boxes are
+fractions of the image. A mask is cut to the px that its box touches. An object without a label has none here either.
+The file is in the form without a `version`, which every release of FiftyOne reads without a migration.
 """
 
 import base64
@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from secondlook import images
 from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import link, write_items, write_text
-from secondlook.export.notes import DIGITS, notes, own_attributes
+from secondlook.export.notes import CROWD, is_crowd, notes, own_attributes, rounded
 
 SAMPLES, METADATA, DATA, FIELD = "samples.json", "metadata.json", "data", "ground_truth"
 _DIGITS = 12
@@ -52,17 +52,18 @@ def _sample(picture: Picture) -> dict[str, Any]:
 def _detection(item: Object) -> dict[str, Any]:
     x, y, w, h = item.box_xywh
     box = (x / item.width, y / item.height, w / item.width, h / item.height)
+    own = own_attributes(item)
+    own.pop(CROWD, None)
     return {
         "_id": _object_id(item.instance_id),
         "_cls": "Detection",
-        "attributes": {
-            _key(name): {"_cls": "Attribute", "value": value} for name, value in own_attributes(item).items()
-        },
+        "attributes": {_key(name): {"_cls": "Attribute", "value": value} for name, value in own.items()},
         "tags": [item.action],
         "label": item.label,
         "bounding_box": [round(value, _DIGITS) for value in box],
         **({} if item.segmentation is None else {"mask": _mask(item)}),
-        "confidence": None if item.score is None else round(item.score, DIGITS),
+        **({CROWD: 1} if is_crowd(item) else {}),
+        "confidence": rounded(item.score),
         **{_key(name): value for name, value in notes(item).items()},
     }
 

@@ -1,4 +1,4 @@
-"""Instances, decisions, votes and queue joined into one table, in the order of the export."""
+"""All objects of a dataset with decisions, votes and queue in one table, in the order of the export."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import records
+from secondlook import facts, records, standing
 from secondlook.errors import DataError
 from secondlook.export.corrected import QUEUE_COLUMNS, Corrected
 from secondlook.export.votes import Ballots, read_ballots
@@ -18,49 +18,51 @@ from secondlook.export.votes import Ballots, read_ballots
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is exported; `images` is the folder that names of images are relative to, found out when None."""
+    """What is exported.
+
+    `reference` holds the objects that are trusted, beside the instances when None; `images` is the folder that names of
+    images are relative to, found out when None.
+    """
 
     instances: Path
     consensus: Path
     votes: Sequence[Path] = ()
     queue: Path | None = None
     images: Path | None = None
+    reference: Path | None = None
 
 
 def load(inputs: Inputs) -> Corrected:
     """Join the files of an export; raise DataError when they do not speak of the same objects."""
     taxonomy = records.taxonomy_of(inputs.instances)
-    table = _with_decisions(records.read(inputs.instances, records.INSTANCE), inputs)
-    root, names = _image_names(table["image_path"], inputs.images)
-    table = table.append_column("image", names)
+    table = standing.whole(inputs.instances, inputs.consensus, inputs.reference).combine_chunks()
+    background = _background(inputs.instances)
+    paths = pa.chunked_array([*table["image_path"].chunks, *background["image_path"].chunks], pa.string())
+    root, names = _image_names(paths, inputs.images)
+    background = background.append_column("image", names[len(table) :])
+    table = table.append_column("image", names[: len(table)])
     table = table.append_column("score", _scores(table, taxonomy.classes))
     ballots = read_ballots(inputs.votes, table["instance_id"].combine_chunks())
     table = _in_order(_with_votes(table, ballots))
     if inputs.queue is not None:
-        table = _queued(table, inputs.queue)
+        table, background = _queued(table, inputs.queue), background.slice(0, 0)
     others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
     classes = (*taxonomy.classes, *sorted(others))
-    return Corrected(table, taxonomy, classes, tuple(ballots), root, records.made_by(inputs.consensus))
+    known, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
+    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, known)
 
 
-def _with_decisions(table: pa.Table, inputs: Inputs) -> pa.Table:
-    decided = records.read(inputs.consensus, records.DECISION)
-    row = pc.index_in(table["instance_id"], value_set=decided["instance_id"].combine_chunks())
-    if row.null_count:
+def _background(instances: Path) -> pa.Table:
+    """Return the images without objects; raise DataError where they are not those that the instances speak of."""
+    known, path = facts.of(instances), records.background_beside(instances)
+    if known is None or not known.background:
+        return records.BACKGROUND.schema.empty_table()
+    table = records.read(path, records.BACKGROUND).replace_schema_metadata(None)
+    if len(table) != known.background:
         raise DataError(
-            f"{inputs.consensus}: decides nothing on {row.null_count} of {len(table)} objects; "
-            f"it is not of {inputs.instances}."
+            f"{path}: holds {len(table)} images, but {instances} speaks of {known.background}; ingest again."
         )
-    decided = decided.take(row)
-    for name in ("label", "posterior", "confidence", "agreement", "n_votes", "action", "reason"):
-        table = table.append_column("proposal" if name == "label" else name, decided[name])
-    given = pc.coalesce(table["given"], _without_empty(table["given_raw"]))
-    stands = pc.if_else(pc.equal(table["action"], "relabel"), table["proposal"], given)
-    return table.append_column("label", stands)
-
-
-def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), pa.scalar(None, pa.string()), texts)
+    return table
 
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:

@@ -1,8 +1,8 @@
 """Label Studio: one import file of tasks with predictions, and the labeling config that they need.
 
-A task is an image. Boxes are rectangles in percent; masks stay away (its brush is another encoding). The score of a
-region is the posterior of its label, that of a prediction the least of its regions, so that sorting shows the doubtful
-first. What was decided stands as a note on each region.
+A task is an image. Boxes are rectangles in percent, turned where they came turned; masks stay away (its brush is
+another encoding). The score of a region is the posterior of its label, that of a prediction the least of its regions,
+so that sorting shows the doubtful first. Attributes and what was decided stand as notes on each region.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from xml.sax.saxutils import quoteattr
 import secondlook
 from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import write_items, write_text
-from secondlook.export.notes import DIGITS, known_notes
+from secondlook.export.notes import DIGITS, known_notes, own_attributes
 from secondlook.export.xmltext import holdable
+from secondlook.rotated import ATTRIBUTE, RotatedBox, from_text
 
 TASKS, CONFIG = "tasks.json", "config.xml"
 LOCAL_FILES = "/data/local-files/?d="
@@ -63,7 +64,11 @@ def _address(name: str, prefix: str) -> str:
 
 
 def _region(item: Object, picture: Picture) -> dict[str, Any]:
-    x, y, w, h = item.box_xywh
+    own = own_attributes(item)
+    rotated = _rotated(item)
+    if rotated is not None:
+        del own[ATTRIBUTE]
+    x, y, w, h = item.box_xywh if rotated is None else (rotated.x, rotated.y, rotated.w, rotated.h)
     percent = {
         "x": 100 * x / picture.width,
         "y": 100 * y / picture.height,
@@ -80,12 +85,18 @@ def _region(item: Object, picture: Picture) -> dict[str, Any]:
         "image_rotation": 0,
         "value": {
             **{name: round(value, _PERCENT_DIGITS) for name, value in percent.items()},
-            "rotation": 0,
+            "rotation": 0 if rotated is None else rotated.angle_deg,
             "rectanglelabels": [] if item.label is None else [holdable(item.label)],
         },
         **({} if item.score is None else {"score": round(item.score, DIGITS)}),
-        "meta": {"text": [f"{name}: {value}" for name, value in known_notes(item).items()]},
+        "meta": {"text": [f"{name}: {value}" for name, value in {**own, **known_notes(item)}.items()]},
     }
+
+
+def _rotated(item: Object) -> RotatedBox | None:
+    """Return the turned rectangle as which an object was drawn, None where it was not or its box was moved since."""
+    found = from_text(item.attributes.get(ATTRIBUTE, ""))
+    return found if found is not None and found.fills(item.box_xywh, (item.width, item.height)) else None
 
 
 def _config(corrected: Corrected) -> str:

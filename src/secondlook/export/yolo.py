@@ -1,18 +1,27 @@
-"""YOLO: `data.yaml`, a text file of boxes for each image under `labels`, and links to the images under `images`.
+"""YOLO: `data.yaml`, a text file of boxes for each image under `labels`, links to the images, and `objects.csv`.
 
 Trainers look for `labels/a.txt` beside `images/a.jpg`, so every image is a link there and none is copied. A line is
-`class cx cy w h` in fractions of the image. Objects without a label are left out, and so are images that have no other
-objects: they would teach that nothing is there. Masks stay away: an outline drawn from a mask is not the shape given.
+`class cx cy w h` in fractions of the image. An image in which the dataset knows no object has an empty text file.
+Objects without a label have no line, and images that have no other objects are left out: they would teach that nothing
+is there. Masks stay away: an outline drawn from a mask is not the shape given. What a line has no room for stands in
+`objects.csv`, a row for each object, also for one without a label. A dataset that came as YOLO keeps its class numbers.
 """
 
+import csv
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 
 from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import free_name, link, write_text
+from secondlook.export.notes import PREFIX, notes
+from secondlook.export.numbers import Numbers, number
 from secondlook.ingest.yolo import is_label_file
 
+OBJECTS = "objects.csv"
 _DIGITS = 12
 _COMMENT = "# Written by secondlook export. The whole dataset stands under train and val: split it before training.\n"
 _RESERVED = {"images", "labels"}  # trainers swap the last folder of this name
@@ -32,25 +41,49 @@ _Dumper.add_representer(str, _represent)
 
 def write(corrected: Corrected, folder: Path, place: Path) -> None:
     """Write the dataset into the open folder `folder`, which will stand at `place`."""
-    numbers = {name: number for number, name in enumerate(corrected.classes)}
-    taken: set[str] = set()
-    archive = corrected.archive()
-    for picture in corrected.pictures():
-        lines = [_line(item, numbers) for item in picture.objects if item.label is not None]
-        if not lines:
-            continue
-        stem, suffix = _free_stem(picture, taken)
-        write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
-        if archive is None:
-            link(folder, f"images/{stem}{suffix}", corrected.root / picture.name, place=place)
-    content = {"train": "images", "val": "images", "names": dict(enumerate(corrected.classes))}
+    numbers = number(corrected, "yolo", first=0)
+    _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, place))
+    content = {"train": "images", "val": "images", "names": dict(sorted(numbers.names.items()))}
     write_text(folder / "data.yaml", _COMMENT + yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
 
 
-def _line(item: Object, numbers: dict[str, int]) -> str:
+def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: Path) -> Iterator[dict[str, Any]]:
+    """Write label files and links, and yield what is said of each object."""
+    taken: set[str] = set()
+    archive = corrected.archive()
+    for picture in corrected.pictures():
+        lines = {item.instance_id: _line(item, numbers) for item in picture.objects if item.label is not None}
+        stem, suffix = _free_stem(picture, taken) if lines or not picture.objects else ("", "")
+        if stem:
+            write_text(folder / "labels" / f"{stem}.txt", "".join(lines.values()))
+        if stem and archive is None:
+            link(folder, f"images/{stem}{suffix}", corrected.root / picture.name, place=place)
+        places = {name: line for line, name in enumerate(lines, start=1)}
+        for item in picture.objects:
+            yield _row(item, f"{stem}.txt" if item.instance_id in places else "", places.get(item.instance_id))
+
+
+def _row(item: Object, label_file: str, line: int | None) -> dict[str, Any]:
+    x, y, w, h = item.box_xywh
+    said = {name.removeprefix(PREFIX): value for name, value in notes(item).items()}
+    return {"image": item.image, "label_file": label_file, "line": line, "x": x, "y": y, "w": w, "h": h} | {
+        "label": item.label,
+        **said,
+    }
+
+
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        first = next(rows, {})
+        writer = csv.DictWriter(file, list(first), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(chain([first] if first else [], rows))
+
+
+def _line(item: Object, numbers: Numbers) -> str:
     x, y, w, h = item.box_xywh
     fractions = ((x + w / 2) / item.width, (y + h / 2) / item.height, w / item.width, h / item.height)
-    return " ".join([str(numbers[str(item.label)]), *(f"{value:.{_DIGITS}g}" for value in fractions)]) + "\n"
+    return " ".join([str(numbers.of(item)), *(f"{value:.{_DIGITS}g}" for value in fractions)]) + "\n"
 
 
 def _free_stem(picture: Picture, taken: set[str]) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """Stage `ingest`: a labelled dataset in its own format becomes instance rows, every refused entry a reject row."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondlook import progress, records
+from secondlook import facts, progress, records
 from secondlook.config import IngestOptions
 from secondlook.errors import DataError
+from secondlook.facts import Facts, Rehearsal
 from secondlook.ingest import formats
 from secondlook.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
 from secondlook.ingest.objects import Checker, Row
@@ -22,7 +24,10 @@ from secondlook.text import tidied
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rows of a dataset go; `rejects` and `reference` are left out when None."""
+    """Where the rows of a dataset go; `rejects` and `reference` are left out when None.
+
+    The images without objects go beside `out`.
+    """
 
     dataset: str
     out: Path
@@ -37,6 +42,8 @@ class Ingested:
     taxonomy: Taxonomy
     instances: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
     reference: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
+    background: Rows = field(default_factory=lambda: Rows(records.BACKGROUND))
+    facts: Facts | None = None
     refusals: Refusals = field(default_factory=Refusals)
     without_objects: list[str] = field(default_factory=list)
 
@@ -51,7 +58,11 @@ class Ingested:
 
     def reasons(self) -> str:
         """Count of each reason, as one line."""
-        return ", ".join(f"{reason} {count}" for reason, count in sorted(self.refusals.counts.items())) or "none"
+        return _told(self.refusals.counts) or "none"
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
 
 
 def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
@@ -62,17 +73,22 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     keep = _dataset_rows(task, options, result)
     keep_unknown = task.unknown_labels == "keep_unlabelled"
     rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
-    for row in _rows(name, task.dataset, rules, result, options):
-        # whole images: crops of one image are too alike to stand on both sides
-        if records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction:
-            _trust(row, result)
+    opened = _open(name, task.dataset, rules, options)
+    for row in _rows(opened, result):
+        # whole images: crops of one image are too alike to stand on both sides; what has no label teaches nothing
+        drawn = records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction
+        if drawn and row["given"] is not None:
+            _trust(row, records.REFERENCE, result)
         else:
             keep(row)
+    rehearsal = None if task.rehearsal is None else Rehearsal(**task.rehearsal.model_dump())
+    _note_facts(opened, rehearsal, result)
     for source in task.reference.sources:
         for suffix, rules in source_rules(source, task, result.taxonomy):
-            for row in _rows(f"{name}:{source.path}{suffix}", source, rules, result, options):
+            for row in _rows(_open(f"{name}:{source.path}{suffix}", source, rules, options), result):
                 origin = [("licence", source.licence), ("source", source.path)]
-                _trust({**row, "attributes": sorted(dict([*row["attributes"], *origin]).items())}, result)
+                whole = {**row, "attributes": sorted(dict([*row["attributes"], *origin]).items())}
+                _trust(whole, records.SOURCE, result)
     return result
 
 
@@ -80,9 +96,10 @@ def ingest_path(dataset: Dataset, options: IngestOptions) -> Ingested:
     """Read a dataset without a task file: its own labels, in order of first appearance, are the classes."""
     found = FoundNames()
     result = Ingested(found.taxonomy())
-    rules = LabelRules(found.resolve, Selection(), False)
-    for row in _rows(Path(dataset.path).stem, dataset, rules, result, options):
+    opened = _open(Path(dataset.path).stem, dataset, LabelRules(found.resolve, Selection(), False), options)
+    for row in _rows(opened, result):
         result.instances.add(_placed(row, "dataset", options.shards))
+    _note_facts(opened, None, result)
     result.taxonomy = found.taxonomy()
     return result
 
@@ -95,10 +112,14 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
         records.write(places.rejects, table, records.REJECT, taxonomy=result.taxonomy, made_by=made_by)
     _say(result)
     _stop_if_useless(result, options.max_reject_fraction, places.rejects)
-    tables = {places.reference: result.reference.table(), places.out: result.instances.table()}
-    for path, table in tables.items():
-        if path is not None:
-            records.write(path, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
+    if places.reference is not None:
+        table = result.reference.table()
+        records.write(places.reference, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
+    background, table = records.background_beside(places.out), result.background.table()
+    records.write(background, table, records.BACKGROUND, taxonomy=result.taxonomy, made_by=made_by)
+    if result.facts is not None:
+        made_by[facts.KEY] = result.facts.to_json()
+    records.write(places.out, result.instances.table(), records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
 
 
 def describe(result: Ingested, instances: Path) -> str:
@@ -118,14 +139,21 @@ def draw_charts(instances: Path, folder: Path) -> None:
     progress.say(f"ingest: {len(drawn)} charts in {folder}")
 
 
-def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested, options: IngestOptions) -> Iterator[Row]:
+@dataclass(frozen=True)
+class _Opened:
+    """A dataset on its way to rows."""
+
+    path: str
+    source: Source
+    checker: Checker
+
+
+def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions) -> _Opened:
     kind = formats.detect(dataset)
     source = formats.READERS[kind](dataset)
     progress.say(f"ingest: {dataset.path} is read as {kind}")
-    if source.total is not None:
-        entries = progress.track(source.entries, total=source.total, what="entries")
-    else:
-        entries = source.entries
+    times = Counter(name for _, name in source.categories)
+    shared = frozenset(name for name, count in times.items() if count > 1)
     checker = Checker(
         name,
         source.images,
@@ -133,7 +161,17 @@ def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested, opti
         _inside(dataset, source),
         check_images=dataset.check_images,
         max_megapixels=options.max_megapixels,
+        shared_names=shared,
     )
+    return _Opened(dataset.path, source, checker)
+
+
+def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
+    source, checker = opened.source, opened.checker
+    if source.total is not None:
+        entries = progress.track(source.entries, total=source.total, what="entries")
+    else:
+        entries = source.entries
     for row in checker.rows(entries):
         if isinstance(row, RefusedError):
             result.refusals.add(row)
@@ -141,7 +179,29 @@ def _rows(name: str, dataset: Dataset, rules: LabelRules, result: Ingested, opti
             yield row
     if source.listed is not None:
         bare = source.listed - len(checker.met)
-        result.without_objects.append(f"{dataset.path}: {bare} of {source.listed} images without objects")
+        result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
+
+
+def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> None:
+    """Take down what a dataset that was read to its end says beside its objects."""
+    missed: Counter[str] = Counter()
+    for row in opened.checker.background():
+        if isinstance(row, RefusedError):
+            missed[row.reason] += 1
+        else:
+            result.background.add(row)
+    if missed:
+        progress.say(
+            f"ingest: {missed.total()} images without objects cannot be used, no export has them: {_told(missed)}"
+        )
+    result.facts = Facts(
+        numbers=opened.source.numbers,
+        categories=tuple(opened.source.categories),
+        reference=len(result.reference),
+        background=len(result.background),
+        left_out=dict(sorted(result.refusals.counts.items())),
+        rehearsal=rehearsal,
+    )
 
 
 def _inside(dataset: Dataset, source: Source) -> Inside | None:
@@ -166,12 +226,12 @@ def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Calla
     return keep
 
 
-def _trust(row: Row, result: Ingested) -> None:
+def _trust(row: Row, split: str, result: Ingested) -> None:
     if row["given"] is None:
         detail = "a reference object needs a label"
         result.refusals.add(RefusedError("unknown_class", detail, row["image_path"], row["source_id"]))
     else:
-        result.reference.add(_placed({**row, "truth": row["given"]}, records.REFERENCE, shards=1))
+        result.reference.add(_placed({**row, "truth": row["given"]}, split, shards=1))
 
 
 def _placed(row: Row, split: str, shards: int) -> Row:

@@ -23,7 +23,7 @@ from secondlook.ingest.shapes import (
     points_to_polygon,
     stated_size,
 )
-from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
 from secondlook.rle import fills
 from secondlook.task import Dataset
@@ -84,6 +84,8 @@ def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
             yield RefusedError("duplicate_id", "the frame was listed before", frame.name, frame.name)
             continue
         seen.add(frame.name)
+        if not frame.labels:
+            yield Background(frame.name, _size(frame))
         for place, label in enumerate(frame.labels or []):
             try:
                 yield _object(msgspec.convert(label, _Label), frame, f"{frame.name}:{place}", label_from)
@@ -103,10 +105,14 @@ def _object(label: _Label, frame: _Frame, source_id: str, label_from: str | None
         box_xywh=box,
         label=choose_label(category, attributes, label_from),
         category=category,
-        stated_size=stated_size(frame.size.width, frame.size.height) if frame.size else None,
+        stated_size=_size(frame),
         segmentation=segmentation,
         attributes=attributes,
     )
+
+
+def _size(frame: _Frame) -> tuple[int, int] | None:
+    return stated_size(frame.size.width, frame.size.height) if frame.size else None
 
 
 def _shape(label: _Label) -> tuple[Box, Any]:

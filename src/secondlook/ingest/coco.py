@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from secondlook import cocofile
-from secondlook.cocofile import CocoAnnotation, CocoImage, Malformed
-from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.cocofile import CROWD, CocoAnnotation, CocoImage, Id, Malformed
+from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
@@ -14,8 +14,19 @@ from secondlook.text import is_legible, legible
 
 def read(dataset: Dataset) -> Source:
     """Open a COCO file. The label is the category name, or the attribute that `label_from` names."""
-    coco = cocofile.read(Path(dataset.path))
-    return Source(images_folder(dataset), entries(coco, dataset.label_from), len(coco.annotations), len(coco.images))
+    return opened(cocofile.read(Path(dataset.path)), dataset)
+
+
+def opened(coco: cocofile.CocoFile, dataset: Dataset) -> Source:
+    """Return a COCO file that was read as the source of a dataset."""
+    found = entries(coco, dataset.label_from)
+    listed = categories(coco, dataset.label_from)
+    return Source(images_folder(dataset), found, len(coco.annotations), len(coco.images), listed, "coco")
+
+
+def categories(coco: cocofile.CocoFile, label_from: str | None) -> list[tuple[Id, str]]:
+    """Return the categories of a file; none where the label stands in an attribute."""
+    return [] if label_from else [(category.id, category.name) for category in coco.categories]
 
 
 def images_folder(dataset: Dataset) -> Path:
@@ -27,12 +38,14 @@ def images_folder(dataset: Dataset) -> Path:
 
 
 def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
-    """Yield the objects of a COCO file."""
+    """Yield the objects of a COCO file, then its images without any."""
     images = {image.id: image for image in coco.images}
     times_listed = Counter(image.id for image in coco.images)
-    categories = {category.id: category.name for category in coco.categories}
+    names = {category.id: category.name for category in coco.categories}
     seen: set[str] = set()
+    met: set[Id | None] = set()
     for annotation in coco.annotations:
+        met.add(annotation.image_id)
         if isinstance(annotation, Malformed):
             yield RefusedError("malformed", annotation.detail, source_id=annotation.source_id)
             continue
@@ -45,12 +58,13 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
         if refusal is not None or image is None:
             yield refusal or RefusedError("unknown_image", "no such image")
             continue
-        category = None if annotation.category_id is None else categories.get(annotation.category_id)
-        if label_from is None and categories and annotation.category_id not in {None, *categories}:
+        category = None if annotation.category_id is None else names.get(annotation.category_id)
+        if label_from is None and names and annotation.category_id not in {None, *names}:
             detail = f"the file lists no category with id {annotation.category_id}"
             yield RefusedError("unknown_class", detail, image.file_name, str(annotation.id))
             continue
         yield _source_object(annotation, image, category, label_from)
+    yield from (Background(image.file_name, _stated_size(image)) for image in coco.images if image.id not in met)
 
 
 def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: bool) -> RefusedError | None:
@@ -70,6 +84,8 @@ def _source_object(
     annotation: CocoAnnotation, image: CocoImage, category: str | None, label_from: str | None
 ) -> SourceObject:
     attributes = to_text(annotation.attributes)
+    if annotation.iscrowd in CROWD:
+        attributes["iscrowd"] = "1"
     box = annotation.bbox or []
     if len(box) != 4:
         box = [float("nan")] * 4
@@ -82,6 +98,7 @@ def _source_object(
         stated_size=_stated_size(image),
         segmentation=annotation.segmentation,
         attributes=attributes,
+        category_id=annotation.category_id,
     )
 
 

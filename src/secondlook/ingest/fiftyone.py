@@ -13,7 +13,7 @@ from secondlook import jsonfile, zipped
 from secondlook.errors import DataError
 from secondlook.images import Box
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
-from secondlook.ingest.source import Entries, Source, SourceObject, to_text
+from secondlook.ingest.source import Background, Entries, Source, SourceObject, to_text
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import legible
@@ -64,7 +64,10 @@ def _samples(items: jsonfile.Items, field: str) -> Entries:
         image = legible(sample["filepath"].replace("\\", "/"))
         metadata = sample.get("metadata")
         size = stated_size(metadata.get("width"), metadata.get("height")) if isinstance(metadata, dict) else None
-        for label in _listed(sample.get(field)):
+        labels = _listed(sample.get(field))
+        if not labels:
+            yield Background(image, size)
+        for label in labels:
             yield _object(label, f"{image}:{listed[image]}", image, size)
             listed[image] += 1
 
@@ -86,6 +89,8 @@ def _labels(content: dict[str, Any], images: Path) -> Entries:
     for key, value in content["labels"].items():
         image = pictures.get(key, legible(key))
         labels = value if isinstance(value, list) else [] if value is None else [{"label": value}]
+        if not labels:
+            yield Background(image)
         for position, label in enumerate(labels):
             source_id = f"{legible(key)}:{position}"
             number = label.get("label") if isinstance(label, dict) else None

@@ -2,10 +2,10 @@
 
 Of several people's annotations of a task, the one marked as ground truth counts, else the first that was not cancelled;
 predictions are never read. An image is called by what follows `?d=` in a local-files address, else by the last part
-of its address, and lies in the folder `images` of the task. Brush masks and points are no boxes: not selected.
+of its address, and lies in the folder `images` of the task. Notes on a region of the form `name: value` are attributes;
+one of them keeps how a rectangle is turned. Brush masks and points are no boxes: not selected.
 """
 
-import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -15,8 +15,9 @@ from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
-from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
+from secondlook.rotated import ATTRIBUTE, RotatedBox
 from secondlook.task import Dataset
 from secondlook.text import legible
 
@@ -43,7 +44,11 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
             yield RefusedError("duplicate_id", f"task {number} was listed before", image, f"task {number}")
             continue
         seen.add(str(number))
-        for position, group in enumerate(_regions(task)):
+        annotation = _annotation(task)
+        groups = _regions(annotation or {})
+        if annotation is not None and not groups:
+            yield Background(image)
+        for position, group in enumerate(groups):
             source_id = f"{number}:{position}"
             try:
                 yield _object(group, source_id, image, label_from)
@@ -64,13 +69,17 @@ def _name(address: str) -> str:
     return legible(unquote(local).lstrip("/") if local is not None else PurePosixPath(unquote(path)).name)
 
 
-def _regions(task: Region) -> list[list[Region]]:
-    """Return the results of the annotation that counts; those that share an id speak of one region."""
+def _annotation(task: Region) -> Region | None:
+    """Return the annotation that counts, None where nobody looked at the image."""
     annotations = _list(task.get("annotations") or task.get("completions"))
     sound = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
-    chosen = next((entry for entry in sound if entry.get("ground_truth")), sound[0] if sound else {})
+    return next((entry for entry in sound if entry.get("ground_truth")), sound[0] if sound else None)
+
+
+def _regions(annotation: Region) -> list[list[Region]]:
+    """Return the results of an annotation; those that share an id speak of one region."""
     groups: dict[str, list[Region]] = {}
-    for place, result in enumerate(_list(chosen.get("result"))):
+    for place, result in enumerate(_list(annotation.get("result"))):
         region = result if isinstance(result, dict) else {}
         groups.setdefault(str(region.get("id", f"#{place}")), []).append(region)
     return list(groups.values())
@@ -81,11 +90,15 @@ def _object(group: list[Region], source_id: str, image: str, label_from: str | N
     if shape is None:
         kinds = ", ".join(sorted({str(result.get("type")) for result in group}))
         raise RefusedError("not_selected", f"`{kinds}` is neither a rectangle nor a polygon")
-    box, polygons = _polygon(shape) if shape["type"] in POLYGONS else _rectangle(shape)
+    rotated = _rotated(shape)
+    box, polygons = _shape(shape, rotated)
     labels = [name for result in group for name in _labels(result)]
     attributes = to_text({str(result.get("from_name")): _choices(result) for result in group if result is not shape})
     if len(labels) > 1:
         attributes["labels"] = ", ".join(labels)
+    attributes |= _notes(shape)
+    if rotated is not None:
+        attributes[ATTRIBUTE] = rotated.to_text()
     category = labels[0] if labels else None
     return SourceObject(
         source_id=source_id,
@@ -100,28 +113,30 @@ def _object(group: list[Region], source_id: str, image: str, label_from: str | N
     )
 
 
-def _rectangle(shape: Region) -> tuple[Box, list[list[float]] | None]:
+def _rectangle(shape: Region) -> Box:
     x, y, w, h = (_number(shape, key) / 100 for key in ("x", "y", "width", "height"))
-    angle = _number(shape, "rotation") if _value(shape).get("rotation") else 0.0
-    if angle == 0:
-        return (x, y, w, h), None
+    return x, y, w, h
+
+
+def _rotated(shape: Region) -> RotatedBox | None:
+    """Return a rectangle that is turned, None for any other shape."""
+    if shape["type"] in POLYGONS or not _value(shape).get("rotation") or _number(shape, "rotation") == 0:
+        return None
     size = _stated_size(shape)
     if size is None:
         raise RefusedError("malformed", "a turned rectangle needs `original_width` and `original_height`")
-    corners = [_turned(corner, angle, size) for corner in ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))]
-    points = [[x + right, y + down] for right, down in corners]
-    return points_to_box(points), [points_to_polygon(points)]
+    x, y, w, h = _rectangle(shape)
+    return RotatedBox(x * size[0], y * size[1], w * size[0], h * size[1], _number(shape, "rotation"))
 
 
-def _turned(offset: tuple[float, float], angle_deg: float, size: tuple[int, int]) -> tuple[float, float]:
-    """Return `offset` from the top left corner, turned clockwise about it in px, in fractions of the image."""
-    right, down = offset[0] * size[0], offset[1] * size[1]
-    sine, cosine = math.sin(math.radians(angle_deg)), math.cos(math.radians(angle_deg))
-    return (right * cosine - down * sine) / size[0], (right * sine + down * cosine) / size[1]
-
-
-def _polygon(shape: Region) -> tuple[Box, list[list[float]]]:
-    points = [[x / 100, y / 100] for x, y, *_ in checked_points(_value(shape).get("points"))]
+def _shape(shape: Region, rotated: RotatedBox | None) -> tuple[Box, list[list[float]] | None]:
+    if shape["type"] in POLYGONS:
+        points = [[x / 100, y / 100] for x, y, *_ in checked_points(_value(shape).get("points"))]
+    elif rotated is not None:
+        width, height = _stated_size(shape) or (1, 1)
+        points = [[x / width, y / height] for x, y in rotated.corners()]
+    else:
+        return _rectangle(shape), None
     return points_to_box(points), [points_to_polygon(points)]
 
 
@@ -129,6 +144,14 @@ def _labels(result: Region) -> list[str]:
     kind = str(result.get("type"))
     names = _value(result).get(kind) if kind.endswith("labels") else None
     return [legible(str(name)) for name in _list(names)]
+
+
+def _notes(shape: Region) -> dict[str, str]:
+    """Return the notes on a region that are written as `name: value`, as an export leaves attributes there."""
+    meta = shape.get("meta")
+    texts = _list(meta.get("text")) if isinstance(meta, dict) else []
+    parted = [legible(text).partition(": ") for text in texts if isinstance(text, str)]
+    return {name: value for name, colon, value in parted if colon}
 
 
 def _choices(result: Region) -> str | None:

@@ -12,7 +12,7 @@ from secondlook import jsonfile, zipped
 from secondlook.errors import DataError
 from secondlook.images import Box
 from secondlook.ingest.shapes import Points, checked_points, points_to_polygon, stated_size
-from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.ingest.source import Background, Entries, Source, SourceObject
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import legible
@@ -49,6 +49,8 @@ def _entries(root: Path, files: list[str]) -> Entries:
             yield RefusedError("malformed", "the file has no list `objects`", image, legible(name))
             continue
         size = stated_size(content.get("width"), content.get("height"))
+        if not objects:
+            yield Background(image, size)
         for position, item in enumerate(objects):
             yield _entry(item, image, f"{split}{stem}:{position}", size)
 

@@ -10,15 +10,16 @@ import msgspec
 from pycocotools import mask as coco_mask
 
 from secondlook import cocofile, progress, records, zipped
+from secondlook.facts import CATEGORY_ID
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
-from secondlook.ingest.source import Entries, SourceObject
+from secondlook.ingest.source import Background, Entries, SourceObject
 from secondlook.inside import Inside
 from secondlook.option_types import MOST_MEGAPIXELS
 from secondlook.records import RefusedError
 from secondlook.rle import fills
-from secondlook.text import legible
+from secondlook.text import is_legible, legible
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -29,7 +30,8 @@ class Checker:
     """Checks the objects of one source; remembers the header of each image it has met.
 
     Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
-    refused; None allows them all.
+    refused; None allows them all. `shared_names` are those that several categories bear: their objects say in an
+    attribute which one they are of.
     """
 
     dataset: str
@@ -42,15 +44,19 @@ class Checker:
     met: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
     said_outside: bool = False
+    bare: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    shared_names: frozenset[str] = frozenset()
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each of `entries`, in their order."""
         for entry in entries:
+            if isinstance(entry, Background):
+                self.bare[entry.image] = entry.stated_size
+                continue
             path = str(self.images / entry.image) if entry.image is not None else None
             if entry.image is not None and entry.image not in self.met:
                 self.met.add(entry.image)
-                if self.inside is not None and not self.inside.holds(entry.image):
-                    self.outside.add(entry.image)
+                self._look_where(entry.image)
             try:
                 if isinstance(entry, RefusedError):
                     raise entry
@@ -58,11 +64,28 @@ class Checker:
             except RefusedError as refusal:
                 yield refusal.at(path, entry.source_id)
 
+    def background(self) -> Iterator[Row | RefusedError]:
+        """Yield a row, or a refusal, for each image in which no entry lies, sound or not."""
+        for image, stated_size in self.bare.items():
+            if image in self.met:
+                continue
+            path = self.images / image
+            try:
+                if not is_legible(image):
+                    raise RefusedError("bad_name", "the file name is not UTF-8")
+                self._look_where(image)
+                self._require_inside(image)
+                header = self._header(image, stated_size)
+            except RefusedError as refusal:
+                yield refusal.at(legible(str(path)), None)
+            else:
+                yield {"image_path": path.as_posix(), "width": header.width, "height": header.height}
+
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
         self._require_inside(entry.image)
         box = _checked_box(entry.box_xywh)
-        header = self._header(entry)
+        header = self._header(entry.image, entry.stated_size)
         if entry.in_fractions:
             entry = _to_px(entry, header)
             box = entry.box_xywh
@@ -77,8 +100,12 @@ class Checker:
             "given_raw": entry.label,
             "given": given,
             "truth": None,
-            "attributes": _attributes(entry),
+            "attributes": self._attributes(entry),
         }
+
+    def _look_where(self, image: str) -> None:
+        if self.inside is not None and not self.inside.holds(image):
+            self.outside.add(image)
 
     def _require_inside(self, image: str) -> None:
         if image not in self.outside:
@@ -91,27 +118,27 @@ class Checker:
             )
         raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
 
-    def _header(self, entry: SourceObject) -> Header:
-        if entry.stated_size is not None and not self.check_images:
-            if max(entry.stated_size) > LARGEST_SIDE_PX:
-                raise RefusedError("size_mismatch", f"the annotations say {max(entry.stated_size)} px")
-            return Header(*entry.stated_size)
-        found = self.headers.get(entry.image)
+    def _header(self, image: str, stated_size: tuple[int, int] | None) -> Header:
+        if stated_size is not None and not self.check_images:
+            if max(stated_size) > LARGEST_SIDE_PX:
+                raise RefusedError("size_mismatch", f"the annotations say {max(stated_size)} px")
+            return Header(*stated_size)
+        found = self.headers.get(image)
         if found is None:
-            found = self.headers[entry.image] = _read_header(self.images / entry.image, self.max_megapixels)
+            found = self.headers[image] = _read_header(self.images / image, self.max_megapixels)
         if isinstance(found, RefusedError):
             raise found
-        if entry.stated_size not in (None, (found.width, found.height)):
-            stated = "x".join(str(side) for side in entry.stated_size or ())
+        if stated_size not in (None, (found.width, found.height)):
+            stated = "x".join(str(side) for side in stated_size or ())
             detail = f"the annotations say {stated} px, the image has {found.width}x{found.height}"
             raise RefusedError("size_mismatch", detail)
         return found
 
-
-def _attributes(entry: SourceObject) -> list[tuple[str, str]]:
-    # the category beside a label from elsewhere, such as the shape of a sign, is worth keeping
-    beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
-    return sorted({**beside, **entry.attributes}.items())
+    def _attributes(self, entry: SourceObject) -> list[tuple[str, str]]:
+        # the category beside a label from elsewhere, such as the shape of a sign, is worth keeping
+        beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
+        own = {CATEGORY_ID: str(entry.category_id)} if entry.category in self.shared_names else {}
+        return sorted({**beside, **entry.attributes, **own}.items())
 
 
 def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:

@@ -23,8 +23,7 @@ def read(dataset: Dataset) -> Source:
     file = cocofile.read(Path(dataset.path))
     images = [msgspec.structs.replace(image, file_name=_on_disk(image.file_name)) for image in file.images]
     renamed = cocofile.CocoFile(images, file.categories, file.annotations)
-    entries = coco.entries(renamed, dataset.label_from)
-    return Source(coco.images_folder(dataset), entries, len(file.annotations), len(images))
+    return coco.opened(renamed, dataset)
 
 
 def _on_disk(name: str) -> str:

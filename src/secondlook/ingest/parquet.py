@@ -1,14 +1,17 @@
 """Instances that Second Look wrote, read as a dataset: rows of another task, boxes that a detector drew, an export.
 
 The label is the raw wording, `given_raw`; in an export it is the one that stands, `label`. Images are found
-under `images` of the task, or where the command runs.
+under `images` of the task, or where the command runs. Images without objects are those that the file names beside its
+rows, or a file beside it.
 """
 
+import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from secondlook import parquetfile, records
-from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.task import Dataset
 
 _EXPORT = "export"  # what `secondlook export --format parquet` calls its rows
@@ -19,7 +22,7 @@ def read(dataset: Dataset) -> Source:
     path = Path(dataset.path)
     exported = records.kind_of(path) == _EXPORT
     total = parquetfile.count(path) if exported else records.count(path, records.INSTANCE)
-    entries = _entries(path, dataset.label_from, exported=exported)
+    entries = chain(_entries(path, dataset.label_from, exported=exported), _background(path, exported=exported))
     return Source(Path(dataset.images or ""), entries, total, anywhere=dataset.images is None)
 
 
@@ -27,6 +30,15 @@ def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:
     for batch in parquetfile.batches(path, records.ROW_GROUP):
         for row in batch.to_pylist():
             yield _object({**row, "given_raw": row["label"], "given": None} if exported else row, label_from)
+
+
+def _background(path: Path, *, exported: bool) -> Entries:
+    beside = records.background_beside(path)
+    if exported:
+        rows = json.loads((parquetfile.schema(path).metadata or {}).get(records.BACKGROUND_KEY, b"[]"))
+    else:
+        rows = records.read(beside, records.BACKGROUND).to_pylist() if beside.exists() else []
+    return (Background(row["image_path"], (row["width"], row["height"])) for row in rows)
 
 
 def _object(row: dict[str, Any], label_from: str | None) -> SourceObject:

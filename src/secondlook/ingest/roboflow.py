@@ -4,14 +4,14 @@ A zip is read in place. In a COCO export each split has its own ids, so an objec
 and the first category is a root that no object has.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from secondlook import cocofile, zipped
 from secondlook.errors import DataError
+from secondlook.facts import CategoryId
 from secondlook.ingest import coco, voc, yolo
-from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.ingest.source import Background, Entries, Source, SourceObject
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
 
@@ -27,7 +27,9 @@ def read(dataset: Dataset) -> Source:
         files = {split: cocofile.read(root / f"{split}{ANNOTATIONS}") for split in splits}
         total = sum(len(file.annotations) for file in files.values())
         listed = sum(len(file.images) for file in files.values())
-        return Source(Path(dataset.images or root), _entries(files, dataset.label_from), total, listed)
+        categories = _categories(files, dataset.label_from)
+        entries = _entries(files, dataset.label_from)
+        return Source(Path(dataset.images or root), entries, total, listed, categories, "coco")
     if any(name.lower().endswith(".xml") for name in names):
         return voc.read(dataset)
     if any(map(yolo.is_label_file, names)):
@@ -35,15 +37,23 @@ def read(dataset: Dataset) -> Source:
     raise DataError(f"{root}: holds neither {ANNOTATIONS} nor XML nor YOLO label files; download it as one of these.")
 
 
+def _categories(files: dict[str, cocofile.CocoFile], label_from: str | None) -> list[tuple[CategoryId, str]]:
+    """Return the categories of all splits; none where two splits give one number to different names."""
+    found = list(dict.fromkeys(pair for file in files.values() for pair in coco.categories(file, label_from)))
+    return found if len({number for number, _ in found}) == len(found) else []
+
+
 def _entries(files: dict[str, cocofile.CocoFile], label_from: str | None) -> Entries:
     for split, file in files.items():
         yield from _with_split(split, coco.entries(file, label_from))
 
 
-def _with_split(split: str, entries: Entries) -> Iterator[SourceObject | RefusedError]:
+def _with_split(split: str, entries: Entries) -> Entries:
     for entry in entries:
         if isinstance(entry, SourceObject):
             yield replace(entry, source_id=f"{split}{entry.source_id}", image=f"{split}{entry.image}")
+        elif isinstance(entry, Background):
+            yield replace(entry, image=f"{split}{entry.image}")
         else:
             image = None if entry.image is None else f"{split}{entry.image}"
             yield RefusedError(entry.reason, entry.detail, image, f"{split}{entry.source_id}")

@@ -1,10 +1,11 @@
-"""What a dataset reader yields: objects as the dataset tells them, and the entries it had to refuse."""
+"""What a dataset reader yields: objects as the dataset tells them, images without any, and entries it had to refuse."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secondlook.facts import CategoryId
 from secondlook.images import Box
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
@@ -15,7 +16,8 @@ from secondlook.text import legible
 class SourceObject:
     """An object before any check; `box_xywh` is None for the whole image.
 
-    Box and polygons are in px, or in fractions of the image's sides where `in_fractions` says so.
+    Box and polygons are in px, or in fractions of the image's sides where `in_fractions` says so. `category_id` is the
+    number that the dataset has for `category`.
     """
 
     source_id: str
@@ -27,6 +29,15 @@ class SourceObject:
     segmentation: Any = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     in_fractions: bool = False
+    category_id: CategoryId | None = None
+
+
+@dataclass(frozen=True)
+class Background:
+    """An image in which the dataset knows no object."""
+
+    image: str
+    stated_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,17 +46,19 @@ class Source:
 
     `total` is the number of entries, where it is known without reading them, and `listed` the number of images that
     the dataset speaks of, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
-    any folder.
+    any folder. `categories` are (id, name), where the dataset numbers its labels, and `numbers` says how: coco or yolo.
     """
 
     images: Path
-    entries: Iterator[SourceObject | RefusedError]
+    entries: "Entries"
     total: int | None = None
     listed: int | None = None
+    categories: Sequence[tuple[CategoryId, str]] = ()
+    numbers: str = ""
     anywhere: bool = False
 
 
-Entries = Iterator[SourceObject | RefusedError]
+Entries = Iterator[SourceObject | Background | RefusedError]
 Reader = Callable[[Dataset], Source]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from secondlook import records
+from secondlook import facts, records
 
 
 def shards_of(instances: Path) -> int:
@@ -21,6 +21,7 @@ def split_instances(instances: Path, folder: Path, *, first: int = 0, count: int
     """
     made_by, taxonomy = records.made_by(instances), records.taxonomy_of(instances)
     del made_by["secondlook"]  # written anew
+    made_by.pop(facts.KEY, None)  # what the rest of the dataset holds is nothing that a shard is made of
     if count is None:
         count = max(1, shards_of(instances) - first)
     wanted = (pc.field("shard") >= first) & (pc.field("shard") < first + count)

@@ -13,7 +13,7 @@ from secondlook.errors import DataError
 from secondlook.images import Box
 from secondlook.ingest import xmlfile
 from secondlook.ingest.folders import SUFFIXES
-from secondlook.ingest.source import Entries, Source, SourceObject, choose_label, to_text
+from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
@@ -46,6 +46,8 @@ def _entries(root: Path, files: list[str], pictures: set[str], label_from: str |
         image = _find_picture(name, _text(tree, "filename"), pictures)
         size = _stated_size(tree)
         first = 1.0 if (_text(tree, "source/database") or "").startswith("The VOC") else 0.0
+        if tree.find("object") is None:
+            yield Background(image, size)
         for position, item in enumerate(tree.iterfind("object")):
             try:
                 yield _object(

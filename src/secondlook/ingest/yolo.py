@@ -6,6 +6,7 @@ Without `data.yaml` or `classes.txt` a class is called by its number. The splits
 all label files are read.
 """
 
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +14,7 @@ from secondlook import yamlfile, zipped
 from secondlook.errors import DataError
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import points_to_box
-from secondlook.ingest.source import Entries, Source, SourceObject
+from secondlook.ingest.source import Background, Entries, Source, SourceObject
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
@@ -39,7 +40,8 @@ def read(dataset: Dataset) -> Source:
     images = Path(dataset.images or root)
     pictures = zipped.list_files(images) if dataset.images else names
     stems = _by_stem(pictures, apart=dataset.images is not None)
-    return Source(images, _entries(root, files, stems, classes), listed=len(stems))
+    entries = _entries(root, files, stems, classes)
+    return Source(images, entries, listed=len(stems), categories=list(classes.items()), numbers="yolo")
 
 
 def is_label_file(name: str) -> bool:
@@ -49,8 +51,10 @@ def is_label_file(name: str) -> bool:
 
 
 def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: dict[int, str]) -> Entries:
+    bare = dict.fromkeys(pictures.values())
     for name in files:
         if not is_legible(name):
+            bare.pop(pictures.get(_key(name, "labels"), ""), None)
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
             continue
         image = pictures.get(
@@ -63,7 +67,15 @@ def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: di
             continue
         for number, line in enumerate(lines, start=1):
             if line.strip():
+                bare.pop(image, None)
                 yield _object(line, f"{name}:{number}", image, classes)
+    used = {PurePosixPath(image).parent for image in pictures.values() if image not in bare}
+    yield from (Background(image) for image in bare if _is_listed(PurePosixPath(image), used))
+
+
+def _is_listed(image: PurePosixPath, used: Collection[PurePosixPath]) -> bool:
+    """Tell whether an image without labels lies where those of the dataset do; others are plots and the like."""
+    return image.parent in used or "images" in image.parent.parts
 
 
 def _object(line: str, source_id: str, image: str, classes: dict[int, str]) -> SourceObject | RefusedError:
@@ -84,7 +96,9 @@ def _object(line: str, source_id: str, image: str, classes: dict[int, str]) -> S
     else:
         points = list(zip(values[::2], values[1::2], strict=True))
         box, polygons = points_to_box(points), [values]
-    return SourceObject(source_id, image, box, label, category=label, segmentation=polygons, in_fractions=True)
+    return SourceObject(
+        source_id, image, box, label, label, segmentation=polygons, in_fractions=True, category_id=int(number)
+    )
 
 
 def _by_stem(pictures: list[str], *, apart: bool) -> dict[str, str]:

@@ -13,7 +13,7 @@ from secondlook.errors import DataError
 from secondlook.paper import figures
 from secondlook.paper.figures import Figures
 from secondlook.paper.published import load_published, with_published
-from secondlook.paper.read import Found, read_tasks
+from secondlook.paper.read import Found, read_tasks, rehearsed
 from secondlook.paper.tables import Table, accuracy_table, pairs_table, quirks_table, recall_table, scoring_table
 
 _HERE = Path(__file__).parent
@@ -45,11 +45,21 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
         files.write_text(out / "figures" / f"{name}.svg", figure.svg)
         files.write_bytes(out / "figures" / f"{name}.pdf", figure.pdf)
     headlines = _headlines(found)
-    page = {"headlines": headlines, **_page(found, known, tables, pairs, drawn)}
+    planted = rehearsed(tasks)
+    about = {"headlines": headlines, "rehearsal": _about_rehearsals(planted) if planted else None}
+    page = {**about, **_page(found, known, tables, pairs, drawn)}
     files.write_text(out / "paper.html", pages.render(_HERE, page))
-    summary = {"tasks": headlines, "published_figures": len(known), "versions": pages.versions()}
+    summary = {"tasks": headlines, "published_figures": len(known), "rehearsal": bool(planted)}
+    summary |= {"versions": pages.versions()}
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     progress.say(f"paper: {out / 'paper.html'}")
+
+
+def _about_rehearsals(names: Sequence[str]) -> str:
+    return (
+        f"In {', '.join(names)} the labels of the dataset are taken as truth, and a share of the given labels was made "
+        "wrong on purpose."
+    )
 
 
 def _draw(found: Found, names: Sequence[str]) -> Figures:

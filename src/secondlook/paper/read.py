@@ -1,5 +1,6 @@
 """The tables of `evaluate` of several tasks as one."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,13 @@ def read_tasks(tasks: Sequence[Path]) -> Found:
     """Read the tables of each task; raises DataError where one is missing, or has no published scoring."""
     joined = {key: pd.concat([_read(task, name) for task in tasks]) for key, name in _NAMES.items()}
     return Found(**{key: table.reset_index(drop=True) for key, table in joined.items()})
+
+
+def rehearsed(tasks: Sequence[Path]) -> list[str]:
+    """Return the names of the tasks whose given labels were made wrong on purpose."""
+    found = [folder / "evaluate" / "findings.json" for folder in tasks]
+    told = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in found]
+    return [folder.name for folder, findings in zip(tasks, told, strict=True) if findings.get("rehearsal")]
 
 
 def model_of(labeler: str, view: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, pages, progress, records
+from secondlook import facts, files, pages, progress, records, standing
 from secondlook.charts import draw_all, load_table
 from secondlook.config import ReportOptions
 from secondlook.report.crops import changed_crops, suspicious_crops
@@ -15,6 +15,7 @@ from secondlook.report.evaluation import evaluation, read_table, suspicious_by_c
 from secondlook.report.merging import merging_of
 from secondlook.report.summary import seconds_of, summarise
 
+COLUMNS = ["instance_id", "shard", "given", "truth", "label", "action", "reason", "confidence"]
 SUSPICIOUS = 16  # crops of labels that look wrong
 _HERE = Path(__file__).parent
 
@@ -29,9 +30,12 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     objects = load_objects(results)
     rejects = load_rejects(results, [f"{shard:05d}" for shard in sorted(objects["shard"].unique())])
     counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
+    known = facts.of(instances)
+    counts |= {"reference": 0 if known is None else known.reference}
     made_by = {"labelers": {}, "options": {}, **records.made_by(results / "consensus" / "consensus.parquet")}
     context = {
         "task": results.name,
+        "rehearsal": facts.banner(instances),
         "counts": counts,
         "rejects": rejects,
         "made_by": made_by,
@@ -43,19 +47,18 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     }
     if summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
-        content = {**counts, "seconds": seconds, "versions": pages.versions()}
+        about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": pages.versions()}
+        content = {**counts, **about}
         files.write_text(summary, json.dumps(content, indent=2) + "\n")
     files.write_text(out, pages.render(_HERE, context))
     progress.say(f"report: {out}")
 
 
 def load_objects(results: Path) -> pd.DataFrame:
-    """Return one row per object with what was given, what is true, and what was decided."""
-    columns = ["instance_id", "truth", "shard"]
-    instances = records.read(results / "ingest" / "instances.parquet", records.INSTANCE).select(columns)
-    decisions = records.read(results / "consensus" / "consensus.parquet", records.DECISION).drop(["posterior"])
-    objects: pd.DataFrame = instances.to_pandas()
-    return objects.merge(decisions.to_pandas(), on="instance_id", how="inner", validate="1:1")
+    """Return one row per object with what was given, what is true, what was decided and which label stands."""
+    places = (results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet")
+    objects: pd.DataFrame = standing.decided(*places).select(COLUMNS).to_pandas()
+    return objects
 
 
 def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:

@@ -12,15 +12,14 @@ from secondlook.errors import DataError
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
-    """Return the counts of a task from its objects (columns given, truth, label, action)."""
+    """Return the counts of a task from its objects: columns given, truth, action, and label, the one that stands."""
     known = objects["truth"].notna()
     automatic = objects["action"].isin(records.ACCEPTED)
-    after = objects["label"].where(objects["action"] == "relabel", objects["given"])
     return {
         "objects": len(objects),
         "with_truth": int(known.sum()),
         "wrong_before": int((known & (objects["given"] != objects["truth"])).sum()),
-        "wrong_after": int((known & automatic & (after != objects["truth"])).sum()),
+        "wrong_after": int((known & automatic & (objects["label"] != objects["truth"])).sum()),
         "accepted_with_truth": int((known & automatic).sum()),
         "sent_to_review": int((objects["action"] == "review").sum()),
         "relabelled": int((objects["action"] == "relabel").sum()),
@@ -42,6 +41,8 @@ def as_text(path: Path) -> str:
             f"{path}: is no summary of a finished run ({error}); run `snakemake --cores all` first."
         ) from error
     lines = [f"{path.parent.name}: {content['objects']} objects, {content['rejected']} rejected"]
+    if content.get("rehearsal"):
+        lines.append("  a rehearsal          the wrong labels were planted; they are not those of the dataset")
     if content["with_truth"]:
         known, accepted = content["with_truth"], content["accepted_with_truth"]
         lines.append(f"  wrong labels before  {content['wrong_before']} of {known} with known truth")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crops, features, files, images, inference, pages, parquetfile, records, search, words
+from secondlook import crops, facts, features, files, images, inference, pages, parquetfile, records, search, words
 from secondlook.errors import DataError
 
 SHEET_PX = 160
@@ -52,8 +52,13 @@ def find(
         }
     )
     columns = ["instance_id", "shard", "image_path", "given"]
-    known = records.read_columns(results / "ingest" / "instances.parquet", records.INSTANCE, columns)
+    known = records.read_columns(instances_of(results), records.INSTANCE, columns)
     return found.merge(pd.DataFrame(known), on="instance_id", how="left", validate="m:1")
+
+
+def instances_of(results: Path) -> Path:
+    """Return the objects of a task."""
+    return results / "ingest" / "instances.parquet"
 
 
 def load_gallery(folder: Path) -> Gallery:
@@ -93,7 +98,8 @@ def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:
         if row["instance_id"] in encoded
     ]
     by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(found["text"])}
-    files.write_text(out, pages.render(_HERE, {"task": results.name, "texts": by_text}))
+    context = {"task": results.name, "texts": by_text, "rehearsal": facts.banner(instances_of(results))}
+    files.write_text(out, pages.render(_HERE, context))
 
 
 def _address(encoded: bytes) -> str:

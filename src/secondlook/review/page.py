@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secondlook import files, images, progress, records
+from secondlook import facts, files, images, pages, progress, records
 from secondlook.config import ReviewOptions
 from secondlook.review import queue
 from secondlook.review.apply import UNDONE
@@ -34,9 +34,9 @@ def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
     table = pa.Table.from_pandas(queued, schema=records.QUEUE.schema, preserve_index=False)
     made_by = {"stage": "review", "options": options.model_dump(exclude={"decisions"})}
     records.write(out / "queue.parquet", table, records.QUEUE, taxonomy=taxonomy, made_by=made_by)
-    written = []
+    rehearsal, written = facts.banner(results / "ingest" / "instances.parquet"), []
     for batch in _batches(results, objects, queued, options):
-        files.write_text(out / f"{batch['name']}.html", _render("page.html", batch))
+        files.write_text(out / f"{batch['name']}.html", _render("page.html", batch, rehearsal))
         written.append(_entry(batch))
     for leftover in out.glob("batch-*.html"):
         if leftover.stem not in {entry["name"] for entry in written}:
@@ -48,7 +48,7 @@ def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
         "seen": int((objects.table["state"] != "").sum()),
         "folder": f"{options.decisions}/{results.name}/",
     }
-    files.write_text(out / "index.html", _render("index.html", about))
+    files.write_text(out / "index.html", _render("index.html", about, rehearsal))
     progress.say(f"review: {len(queued)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}")
 
 
@@ -95,7 +95,7 @@ def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Obj
             "picture": row["image_id"],
             "crop": None if picture is None else images.data_address(picture),
             "given": None if pd.isna(row["given"]) else row["given"],
-            "proposal": None if pd.isna(row["label"]) else row["label"],
+            "proposal": None if pd.isna(row["proposal"]) else row["proposal"],
             "confidence": round(float(row["confidence"]), 4),
             "reason": row["reason"],
             "sample": row["sample"],
@@ -146,12 +146,15 @@ def _picture(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
     return images.data_address(images.encode(picture, "jpeg", quality=QUALITY))
 
 
-def _render(template: str, data: dict[str, Any]) -> str:
+def _render(template: str, data: dict[str, Any], rehearsal: str | None) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader([_HERE, pages.SHARED]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     parts = {name: (_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "store.js")}
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for letter, escape in _ESCAPED.items():
         text = text.replace(letter, escape)
-    return environment.get_template(template).render(data=text, page=data, parts=parts)
+    return environment.get_template(template).render(data=text, page=data, parts=parts, rehearsal=rehearsal)

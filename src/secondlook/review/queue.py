@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crops, images, likeness, records
+from secondlook import crops, images, likeness, records, standing
 from secondlook.config import ReviewOptions
 from secondlook.errors import DataError
 from secondlook.review.apply import labels_said
@@ -18,7 +18,7 @@ DIFFER = "people differ"
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of a dataset with what was decided, one row each in the order of the ids.
+    """The objects of a dataset with what was decided, one row each in the order of the ids; see `standing.decided`.
 
     `posterior` is (objects, classes). `state` says what people did: `differ`, `seen` or empty.
     """
@@ -32,12 +32,8 @@ def load_objects(results: Path) -> Objects:
     """Read instances, decisions and reviews of a results folder."""
     instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
     classes = records.taxonomy_of(instances).classes
-    decided = records.read(consensus, records.DECISION)
-    boxed = records.read(instances, records.INSTANCE).drop(["segmentation", "attributes", "truth", "given"])
-    if not decided["instance_id"].equals(boxed["instance_id"]):
-        raise DataError(f"{consensus}: decides on other objects than {instances} holds; run the consensus again.")
-    columns = ["given", "label", "confidence", "action"]
-    table = pd.concat([boxed.to_pandas(), decided.select(columns).to_pandas()], axis=1)
+    decided = standing.decided(instances, consensus)
+    table = decided.drop(["segmentation", "attributes", "truth", "posterior", "reason"]).to_pandas()
     states = _states(results / "review" / "reviewed.parquet")
     table["state"] = [states.get(instance_id, "") for instance_id in table["instance_id"]]
     lists = decided["posterior"].combine_chunks()
@@ -51,8 +47,8 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.Da
     """Return the queue, a row per object in the order of `rank`, columns as in `records.QUEUE`.
 
     benefit = rarity x p(the label that would stand without a person is wrong), with rarity = (mean class size / class
-    size) ** 0.5 between LEAST_RARITY and MOST_RARITY. That is the given label for objects sent to review, the
-    proposal for the others. What people differ on stands first; near-duplicates follow the first of their kind.
+    size) ** 0.5 between LEAST_RARITY and MOST_RARITY. What people differ on stands first; near-duplicates follow the
+    first of their kind.
     The random part is interleaved, so that whoever stops anywhere leaves both parts worked through in order.
     """
     open_rows = np.flatnonzero((objects.table["state"] != "seen").to_numpy())
@@ -87,12 +83,11 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.Da
 
 def _benefit(objects: Objects) -> NDArray[np.float64]:
     table, position = objects.table, {name: index for index, name in enumerate(objects.classes)}
-    stands = table["label"].where(table["action"] != "review", table["given"])
-    column = stands.map(position).fillna(-1).astype(int).to_numpy()
+    column = table["label"].map(position).fillna(-1).astype(int).to_numpy()
     p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)] if objects.classes else np.zeros(len(table))
     wrong = 1 - np.where(column >= 0, p, 0.0)
-    counts = table["label"].value_counts()
-    size = table["label"].map(counts).to_numpy(dtype=np.float64)
+    counts = table["proposal"].value_counts()
+    size = table["proposal"].map(counts).to_numpy(dtype=np.float64)
     rarity = np.nan_to_num(np.sqrt(counts.mean() / size), nan=1.0).clip(LEAST_RARITY, MOST_RARITY)
     return np.asarray(wrong * rarity, dtype=np.float64)
 
@@ -123,7 +118,7 @@ def _interleaved(drawn: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[n
 
 
 def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
-    contradicted = (table["given"].notna() & (table["given"] != table["label"])).to_numpy()
+    contradicted = (table["given"].notna() & (table["given"] != table["proposal"])).to_numpy()
     reasons = {
         DIFFER: (table["state"] == "differ").to_numpy(),
         "random part": drawn,

@@ -1,0 +1,99 @@
+"""Objects with what was decided on them, joined in one place, and the label that stands.
+
+The label that stands is the new one where it was accepted (`relabel`), else the given class, else the wording of the
+dataset that is no class, else none. An object that is missing on one side is an error: none is ever dropped.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook import facts, records
+from secondlook.errors import DataError
+
+# where a label comes from; what is undecided keeps the given label until a person looks
+BY_CONSENSUS, BY_PERSON, TRUSTED, UNDECIDED = "consensus", "person", "reference", "undecided"
+DECIDED = ("posterior", "confidence", "agreement", "n_votes", "action", "reason")
+_TRUSTED_REASON = "trusted as reference"
+
+
+def decided(instances: Path, consensus: Path) -> pa.Table:
+    """Return the instances of a dataset in their order, each with its decision.
+
+    The columns of `records.INSTANCE`; `proposal`, which is the label of the decision, and its other columns; `label`,
+    the one that stands, and `label_source`: consensus, person or undecided.
+    """
+    table = records.read(instances, records.INSTANCE).replace_schema_metadata(None)
+    found = decisions_on(table["instance_id"].combine_chunks(), consensus)
+    table = table.append_column("proposal", found["label"])
+    for name in DECIDED:
+        table = table.append_column(name, found[name])
+    return _with_label(table)
+
+
+def decisions_on(instance_ids: pa.Array, consensus: Path) -> pa.Table:
+    """Return the decisions on some objects in their order; raise DataError unless they are on these and no others."""
+    table = records.read(consensus, records.DECISION).replace_schema_metadata(None)
+    ids = table["instance_id"].combine_chunks()
+    row = pc.index_in(instance_ids, value_set=ids)
+    if row.null_count:
+        first = instance_ids.filter(row.is_null())[0]
+        raise DataError(
+            f"{consensus}: decides nothing on {row.null_count} of {len(instance_ids)} objects, such as {first}; "
+            "run the consensus on this dataset again."
+        )
+    if len(ids) > len(instance_ids):
+        stranger = ids.filter(pc.invert(pc.is_in(ids, value_set=instance_ids)))
+        what = f"{stranger[0]}, which is no object of this dataset" if len(stranger) else "some objects twice"
+        raise DataError(f"{consensus}: decides on {what}; run the consensus on this dataset again.")
+    return table.take(row)
+
+
+def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa.Table:
+    """Return all objects of a dataset: those of `decided`, then its own ones that are trusted as reference.
+
+    `reference` is the file that `ingest` wrote, beside the instances when None. What nobody decides on a trusted object
+    is null; its action and its `label_source` are `reference`.
+    """
+    table, known = decided(instances, consensus), facts.of(instances)
+    if known is None or not known.reference:
+        return table
+    return pa.concat_tables([table, _own_reference(instances, reference, known.reference)], promote_options="default")
+
+
+def _own_reference(instances: Path, reference: Path | None, count: int) -> pa.Table:
+    path = reference or records.reference_beside(instances)
+    what = f"{count} objects of {instances} are trusted as reference"
+    if not path.exists():
+        raise DataError(f"{path}: no such file, but {what}; give what ingest wrote with --reference.")
+    table = records.read(path, records.INSTANCE, filters=pc.field("split") == records.REFERENCE)
+    if len(table) != count:
+        raise DataError(f"{path}: holds {len(table)} objects of the dataset, but {what}; run ingest again.")
+    table = table.replace_schema_metadata(None)
+    for name, text in {"action": TRUSTED, "reason": _TRUSTED_REASON}.items():
+        table = table.append_column(name, pa.array([text] * len(table), pa.string()))
+    return _with_label(table.append_column("proposal", pa.nulls(len(table), pa.string())))
+
+
+def _with_label(table: pa.Table) -> pa.Table:
+    given = pc.coalesce(table["given"], _without_blank(table["given_raw"]))
+    relabelled = pc.equal(table["action"], "relabel")
+    table = table.append_column("label", pc.if_else(relabelled, table["proposal"], given))
+    said = [
+        (pc.is_in(table["reason"], value_set=_texts(records.PERSON_KEPT, records.PERSON_CHOSE)), BY_PERSON),
+        (pc.is_in(table["action"], value_set=_texts(*records.ACCEPTED)), BY_CONSENSUS),
+        (pc.equal(table["action"], TRUSTED), TRUSTED),
+    ]
+    source: pa.ChunkedArray | pa.Scalar = pa.scalar(UNDECIDED)
+    for is_so, name in reversed(said):
+        source = pc.if_else(is_so, pa.scalar(name), source)
+    return table.append_column("label_source", source)
+
+
+def _without_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), pa.scalar(None, pa.string()), texts)
+
+
+def _texts(*values: str) -> pa.Array:
+    return pa.array(values, pa.string())
