@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook import files
-from secondlook.errors import DataError, UsageError
+from secondlook.errors import DataError, UsageError, first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -186,8 +186,36 @@ def load_errors() -> tuple[type[Exception], ...]:
 
 def fetch_hint(name: str, error: Exception) -> str:
     """Return one sentence on why `name` could not be loaded and what to do."""
-    first_line = str(error).strip().split("\n", maxsplit=1)[0]
+    if instead := _instead_of_foreign_code(name):
+        return f"{name}: this checkpoint needs its own code, which is never run; take {instead}."
     return (
-        f"{name}: the checkpoint cannot be loaded ({first_line}); give a local folder or a Hub id that this machine "
-        "can reach, set HF_TOKEN for a gated one, or run `secondlook fetch --weights` where there is a network."
+        f"{name}: the checkpoint cannot be loaded ({first_line(error)}); give a local folder or a Hub id that this "
+        "machine can reach, set HF_TOKEN for a gated one, or run `secondlook fetch --weights` where there is a network."
     )
+
+
+def _instead_of_foreign_code(name: str) -> str | None:
+    """Return what to take for a checkpoint whose architecture is no class of transformers; None for any other."""
+    about = _config(name)
+    published = Path(name).name if Path(name).name.startswith("InternVL") else "InternVL3-8B"
+    nameless = not about and name == f"OpenGVLab/{published}" and not name.lower().endswith("-hf")
+    if nameless or about.get("model_type") == "internvl_chat":
+        return f"OpenGVLab/{published}{'-HF' if published.startswith('InternVL3_5') else '-hf'}"
+    if "auto_map" in about:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+        if (kind := about.get("model_type")) not in CONFIG_MAPPING:
+            return f"one whose architecture transformers has (it has no `{kind}`)"
+    return None
+
+
+def _config(name: str) -> dict[str, Any]:
+    """Return config.json of a folder, or of a Hub id in the cache of this machine; nothing where there is none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        file = Path(name) / "config.json" if Path(name).is_dir() else try_to_load_from_cache(name, "config.json")
+        found = json.loads(Path(file).read_bytes()) if isinstance(file, str | Path) else {}
+    except (OSError, ValueError):  # no file, no JSON, or a name that is no Hub id
+        return {}
+    return found if isinstance(found, dict) else {}

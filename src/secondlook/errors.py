@@ -1,5 +1,9 @@
 """The two ways a command ends early; each message is one sentence that names the place and the way out."""
 
+import textwrap
+
+_SHOWN_CHARACTERS = 200
+
 
 class DataError(Exception):
     """The data or the run failed; the command exits with 1."""
@@ -7,3 +11,9 @@ class DataError(Exception):
 
 class UsageError(Exception):
     """The command line, the config or a task file is wrong; the command exits with 2."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says, without the end where it is long, or the name of the error."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[0], _SHOWN_CHARACTERS, placeholder=" ...")

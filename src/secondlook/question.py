@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from secondlook.errors import UsageError
-from secondlook.taxonomy import Taxonomy, normalise
+from secondlook.taxonomy import Taxonomy
 
 LETTERS = string.ascii_uppercase
 _Listed = TypeVar("_Listed")
@@ -37,8 +37,9 @@ def ask(
 
     `names`: allowed are the name and every alias of a class, as written and with a capital first letter; `offered` are
     listed instead of the names of the classes. `letters`: the classes are listed as A, B, C and a letter is asked for;
-    there are at most 26.
+    there are at most 26. Raises UsageError for classes that an answer in words would not tell apart.
     """
+    taxonomy.require_told_apart()
     classes = taxonomy.classes
     order = _turned(range(len(classes)), turn)
     names = [one_line(classes[position]) for position in order]
@@ -80,6 +81,7 @@ def _wordings(taxonomy: Taxonomy) -> Sequence[tuple[str, int]]:
     for position, (name, aliases) in enumerate(taxonomy.aliases.items()):
         for wording in map(one_line, (name, *aliases)):
             for spelling in (wording, wording[:1].upper() + wording[1:]):
-                if normalise(spelling):
+                # a capital may be the letter of another class: that of "\u0131" is "I"
+                if taxonomy.resolve(spelling) == name:
                     found.setdefault(spelling, position)
     return list(found.items())

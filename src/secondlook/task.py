@@ -168,7 +168,7 @@ class Task(Strict):
     @classmethod
     def _no_shared_wording(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
         try:
-            _taxonomy(classes)
+            _taxonomy(classes).require_told_apart()
         except UsageError as error:
             raise ValueError(str(error).rstrip(".")) from error
         return classes

@@ -2,11 +2,13 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from secondlook.errors import UsageError
+
+_PUNCTUATION = frozenset(".,:;!?\"'`()[]{}*|~\u2026\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u3001\u3002")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,43 @@ class Taxonomy:
         owner: dict[str, str] = self._owner  # type: ignore[attr-defined]
         return owner.get(normalise(wording))
 
+    def fold(self, text: str) -> str:
+        """Return a text as words are compared: without marks, apart from signs that tell classes apart (C, C++, C#)."""
+        return _words(text, self._signs)
+
+    @cached_property
+    def folded(self) -> Mapping[str, str]:
+        """The class of every wording, which is as words are compared; the longest first."""
+        found: dict[str, str] = {}
+        for name, wording in self._wordings():
+            found.setdefault(self.fold(wording), name)
+        return {words: found[words] for words in sorted(found, key=lambda words: (-len(words), words)) if words}
+
+    def require_told_apart(self) -> None:
+        """Raise UsageError for two classes that no answer in words tells apart, or a class that no words mean."""
+        for name, wordings in self.aliases.items():
+            if not any(map(normalise, (name, *wordings))):
+                raise UsageError(f"class `{name}` has no letter and no digit, so nothing means it; give it an alias.")
+        for name, wording in self._wordings():
+            if (other := self.folded.get(self.fold(wording), name)) != name:
+                raise UsageError(
+                    f"`{wording}` of class `{name}` and a wording of class `{other}` differ in punctuation only, which "
+                    "an answer need not keep; word one of them differently, or keep both under one class."
+                )
+
+    def _wordings(self) -> Iterator[tuple[str, str]]:
+        return ((name, wording) for name, aliases in self.aliases.items() for wording in (name, *aliases))
+
+    @cached_property
+    def _signs(self) -> frozenset[str]:
+        """What stands in wordings that would be no words, or those of several classes, without their marks."""
+        owners: dict[str, set[str]] = {}
+        for name, wording in self._wordings():
+            owners.setdefault(_words(wording), set()).add(name)
+        contested = {words for words, names in owners.items() if len(names) > 1} | {""}
+        told_apart = (wording for _, wording in self._wordings() if _words(wording) in contested)
+        return frozenset("".join(map(normalise, told_apart))) - _PUNCTUATION
+
     def index(self, name: str | None) -> int:
         """Return the position of a class, -1 for None or a name that is no class."""
         return self.classes.index(name) if name in self.aliases else -1
@@ -58,3 +97,12 @@ def normalise(wording: str) -> str:
     """Fold case, width, hyphens, underscores, runs of spaces and the "- " that CVAT sites put before values."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", wording).casefold())
     return " ".join(folded.replace("-", " ").replace("_", " ").split())
+
+
+def _words(text: str, signs: Collection[str] = ()) -> str:
+    """Return a text normalised, with a space for every character that is no letter, digit, accent or one of `signs`."""
+    kept = (
+        char if char.isalnum() or char in signs or unicodedata.category(char).startswith("M") else " "
+        for char in normalise(text)
+    )
+    return " ".join("".join(kept).split())

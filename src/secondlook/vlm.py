@@ -1,11 +1,14 @@
 """Vision-language models as stages share them: loading, a picture and a question as model inputs, answers as tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from itertools import takewhile
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from secondlook import inference
+import numpy as np
+
+from secondlook import chat_template, inference
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.errors import DataError
 from secondlook.images import Pixels
@@ -15,8 +18,9 @@ from secondlook.question import Question
 if TYPE_CHECKING:
     import torch
 
-_MARK = "ANSWERMARK"
-_TOKENIZING = Lock()  # a fast tokenizer keeps the options of its last call, and batches are made ready in a thread
+_LONGEST_RATIO = 200  # of the sides of a picture
+_LONGEST_CUT = 4  # tokens
+_TOKENIZING = RLock()  # a fast tokenizer keeps the options of its last call, and batches are made ready in a thread
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,18 @@ class Vlm:
     processor: Any
     device: "torch.device"
     revision: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Tokens of answers with the position of the class that each means.
+
+    `cut` of the last tokens of a prompt (a line break or a space, mostly none) are written as one token with the
+    beginning of an answer in a whole conversation; they belong to the answers then and go from the prompt.
+    """
+
+    tokens: list[tuple[list[int], int]]
+    cut: int = 0
 
 
 def load(name: str, *, revision: str | None, precision: Precision, device: str) -> Vlm:
@@ -51,81 +67,178 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
         )
     except load_errors() as error:
         raise DataError(fetch_hint(name, error)) from error
-    if getattr(processor, "chat_template", None) is None:
-        raise DataError(
-            f"{name}: has no chat template, so it cannot be asked anything; take an instruction-tuned model."
-        )
+    chat_template.require_usable(processor, name)
     return Vlm(model.eval(), processor, where, revision_of(name, getattr(model.config, "_commit_hash", None)))
 
 
-def conversations(pictures: Sequence[Pixels | None], text: str) -> list[list[dict[str, Any]]]:
+def conversations(pictures: Sequence[Pixels | None], text: str) -> list[list[chat_template.Turn]]:
     """Return one user turn per picture: the picture, where there is one, and then the text."""
     from PIL import Image
 
-    return [
-        [
-            {
-                "role": "user",
-                "content": [
-                    *([] if picture is None else [{"type": "image", "image": Image.fromarray(picture)}]),
-                    {"type": "text", "text": text},
-                ],
-            }
-        ]
-        for picture in pictures
-    ]
+    shown = (None if picture is None else Image.fromarray(picture) for picture in pictures)
+    return [[chat_template.user_turn(text, image)] for image in shown]
 
 
 def encode(
-    processor: Any, pictures: Sequence[Pixels | None], text: str, image_options: Mapping[str, Any]
+    processor: Any, pictures: Sequence[Pixels | None], text: str, image_options: Mapping[str, Any], *, cut: int = 0
 ) -> dict[str, "torch.Tensor"]:
-    """Return model inputs on the CPU, padded on the left, up to where the answer begins.
+    """Return model inputs on the CPU, padded on the left, up to where the answer begins, `cut` tokens before the end.
 
     Control tokens that stand in the text, in a class name for instance, are broken up, so that they control nothing.
     """
+    fitting = [None if picture is None else _fitting(processor, picture) for picture in pictures]
     with _TOKENIZING:
         inputs = processor.apply_chat_template(
-            conversations(pictures, _harmless(text, processor.tokenizer)),
+            conversations(fitting, chat_template.harmless(text, chat_template.control_tokens(processor))),
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True, "padding_side": "left", **image_options},
+            **chat_template.options(processor),
         )
-    return dict(inputs)
+    shape = inputs["input_ids"].shape
+    return {name: value[:, : shape[1] - cut] if value.shape == shape else value for name, value in inputs.items()}
+
+
+def image_tokens(processor: Any, width: int, height: int, image_options: Mapping[str, Any]) -> int:
+    """Return how many tokens a picture of that size in px becomes; 1 where the processor cannot tell."""
+    count = getattr(processor, "_get_num_multimodal_tokens", None)
+    if count is None:
+        return 1
+    with _TOKENIZING:
+        counted = count(image_sizes=[_within_ratio(processor, height, width)], **image_options)
+    return int(counted.num_image_tokens[0])
+
+
+def decode(processor: Any, answers: Any) -> list[str]:
+    """Return answers, one row of tokens each, as text without special tokens."""
+    with _TOKENIZING:
+        texts: list[str] = processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return texts
 
 
 def answer_tokens(processor: Any, question: Question) -> list[tuple[list[int], int]]:
-    """Return the tokens of every allowed answer, end of turn included where answers are whole, and its class.
+    """Return the tokens of every allowed answer and its class; see `answers`."""
+    return answers(processor, question).tokens
 
-    Spellings that a tokenizer does not tell apart count once.
+
+def answers(processor: Any, question: Question) -> Answers:
+    """Return every allowed answer as tokens, end of turn included where answers are whole.
+
+    They are those that follow the prompt in the whole conversation as the template writes it. Spellings of a class
+    that the tokenizer does not tell apart count once, and those that it cannot write do not count. Raises DataError
+    where the template does not begin with the answer, and for classes that the tokenizer cannot write or tell apart.
     """
-    end = [end_of_turn(processor)] if question.whole else []
     found: dict[tuple[int, ...], int] = {}
     with _TOKENIZING:
-        for wording, position in question.wordings:
-            tokens = processor.tokenizer(wording, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-            if tokens:
-                found.setdefault((*tokens, *end), position)
-    return [(list(tokens), position) for tokens, position in found.items()]
+        unknown = processor.tokenizer.unk_token_id
+        spoken, cut = _spoken(processor, [wording for wording, _ in question.wordings])
+    for (wording, position), (tokens, end) in zip(question.wordings, spoken, strict=True):
+        if not tokens or unknown in tokens:
+            continue
+        other = found.setdefault((*tokens, *end) if question.whole else (*tokens,), position)
+        if other != position:
+            raise DataError(
+                f"{_name(processor)}: its tokenizer writes `{wording}` of class `{question.classes[position]}` and a "
+                f"wording of `{question.classes[other]}` alike; word one of them differently."
+            )
+    _require_all_classes(processor, question, found.values())
+    return Answers([(list(tokens), position) for tokens, position in found.items()], cut)
 
 
 def end_of_turn(processor: Any) -> int:
-    """Return the token that the chat template puts after an answer; that of end of text where it puts none."""
-    turns = [
-        {"role": "user", "content": [{"type": "text", "text": "?"}]},
-        {"role": "assistant", "content": [{"type": "text", "text": _MARK}]},
-    ]
-    after = processor.apply_chat_template(turns, tokenize=False).rpartition(_MARK)[2]
-    tokens = processor.tokenizer(after, add_special_tokens=False)["input_ids"]
-    return int(tokens[0] if tokens else processor.tokenizer.eos_token_id)
+    """Return the control token with which the chat template ends an answer; that of end of text where it has none."""
+    with _TOKENIZING:
+        after = processor.tokenizer(chat_template.frame(processor).after, add_special_tokens=False)["input_ids"]
+        ending = _to_control(after, _control_ids(processor))
+        return ending[-1] if ending else _end_of_text(processor)
 
 
-def _harmless(text: str, tokenizer: Any) -> str:
-    for token in sorted(tokenizer.get_added_vocab(), key=len, reverse=True):
-        if len(token) > 1 and token in text:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-    return text
+def _spoken(processor: Any, wordings: Sequence[str]) -> tuple[list[tuple[list[int], list[int]]], int]:
+    """Return the tokens of each answer and those that end it, in the whole conversation, and the cut before them."""
+    chat_template.require_answers_at_once(processor)
+    frame, control = chat_template.frame(processor), chat_template.control_tokens(processor)
+    said = [chat_template.harmless(wording, control) for wording in wordings]
+    turns = [chat_template.conversation(answer) for answer in said]
+    written = processor.apply_chat_template(turns, tokenize=False, **frame.options)
+    (prompt,) = _ids(processor, [frame.prompt])
+    begun, whole = _ids(processor, [frame.before + answer for answer in said]), _ids(processor, written)
+    start = min((_shared(prompt, tokens) for tokens in begun), default=len(prompt))
+    for index, wording in enumerate(wordings):
+        verbatim = written[index] == frame.before + said[index] + frame.after
+        if not verbatim or whole[index][: len(begun[index])] != begun[index] or start < len(prompt) - _LONGEST_CUT:
+            raise DataError(
+                f"{_name(processor)}: the answer `{wording}` has other tokens in the whole conversation that the chat "
+                "template writes than after a prompt, so it cannot be scored, chosen or trained; set "
+                "`answer: generate`, or mend the template."
+            )
+    ids = _control_ids(processor)
+    rest = [tokens[len(before) :] for tokens, before in zip(whole, begun, strict=True)]
+    ends = [_to_control(tokens, ids) or list(tokens) for tokens in rest]
+    if not frame.after.strip():
+        ends = [[_end_of_text(processor)]] * len(ends)
+    return [(tokens[start:], end) for tokens, end in zip(begun, ends, strict=True)], len(prompt) - start
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many tokens two sequences have in common from their beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _ids(processor: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of texts that begin alike, with the special ones that the processor adds to such a prompt."""
+    bos = processor.tokenizer.bos_token
+    begun = bos is not None and texts[0].startswith(bos)
+    ids: list[list[int]] = processor.tokenizer(list(texts), add_special_tokens=not begun)["input_ids"]
+    return ids
+
+
+def _control_ids(processor: Any) -> set[int]:
+    return set(processor.tokenizer.convert_tokens_to_ids(chat_template.control_tokens(processor)))
+
+
+def _to_control(tokens: Sequence[int], control: Container[int]) -> list[int]:
+    """Return the tokens up to the first control token, none where there is no such token."""
+    first = next((place for place, token in enumerate(tokens) if token in control), -1)
+    return list(tokens[: first + 1])
+
+
+def _end_of_text(processor: Any) -> int:
+    end = processor.tokenizer.eos_token_id
+    if end is None:
+        raise DataError(
+            f"{_name(processor)}: neither its chat template nor its tokenizer says how an answer ends; set `eos_token` "
+            "in its tokenizer_config.json."
+        )
+    return int(end)
+
+
+def _require_all_classes(processor: Any, question: Question, found: Collection[int]) -> None:
+    lost = [f"`{name}`" for position, name in enumerate(question.classes) if position not in found]
+    if lost:
+        raise DataError(
+            f"{_name(processor)}: its tokenizer cannot write {', '.join(lost)}, so no answer could mean that; give an "
+            "alias that it can write, or set `options: letters`."
+        )
+
+
+def _name(processor: Any) -> str:
+    return str(processor.tokenizer.name_or_path or "the model")
+
+
+def _fitting(processor: Any, picture: Pixels) -> Pixels:
+    """Return a picture that the processor takes: a line's pixels are repeated until it is wide enough."""
+    height, width = picture.shape[:2]
+    taller, wider = _within_ratio(processor, height, width)
+    return np.pad(picture, ((0, taller - height), (0, wider - width), (0, 0)), mode="edge")
+
+
+def _within_ratio(processor: Any, height: int, width: int) -> tuple[int, int]:
+    """Return the size in px at which a picture is no longer than processors of any size (Qwen-VL and kin) take."""
+    if not hasattr(processor.image_processor, "merge_size"):
+        return height, width
+    return max(height, -(-width // _LONGEST_RATIO)), max(width, -(-height // _LONGEST_RATIO))
 
 
 def _device_map(device: "torch.device") -> Any:

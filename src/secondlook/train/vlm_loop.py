@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -45,7 +45,8 @@ class VlmTrainer:
     options: VlmTrainingOptions
 
     def __post_init__(self) -> None:
-        self._names = name_tokens(self.processor, self.question)
+        names = vlm.answers(self.processor, _names_only(self.question))
+        self._names, self._cut = [tokens for tokens, _ in names.tokens], names.cut
         self._trie = Trie.of([(tokens, index) for index, tokens in enumerate(self._names)], len(self._names))
         self._images = image_options(self.processor, 1, 1, "fit", 1)
 
@@ -115,7 +116,7 @@ class VlmTrainer:
         pictures = [images.decode_rgb(crops.encoded[row]) for row in rows]
         if random is not None and self.options.augment == "light":
             pictures = [changed(picture, random) for picture in pictures]
-        inputs = vlm.encode(self.processor, pictures, self.question.text, self._images)
+        inputs = vlm.encode(self.processor, pictures, self.question.text, self._images, cut=self._cut)
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         kind = self.model.dtype
         return {name: value.to(kind) if value.is_floating_point() else value for name, value in moved.items()}
@@ -135,11 +136,14 @@ def rate_at(done: float) -> float:
 
 def name_tokens(processor: Any, question: Question) -> list[list[int]]:
     """Return the tokens of each class name as it is listed, end of turn included."""
+    return [tokens for tokens, _ in vlm.answer_tokens(processor, _names_only(question))]
+
+
+def _names_only(question: Question) -> Question:
     names: dict[int, str] = {}
     for wording, position in question.wordings:
         names.setdefault(position, wording)
-    bare = Question(question.text, question.classes, tuple((names[i], i) for i in sorted(names)), question.whole)
-    return [tokens for tokens, _ in vlm.answer_tokens(processor, bare)]
+    return replace(question, wordings=tuple((names[position], position) for position in sorted(names)))
 
 
 def changed(picture: Pixels, random: np.random.Generator) -> Pixels:

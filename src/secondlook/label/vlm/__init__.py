@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from secondlook import inference, kept, progress
-from secondlook.errors import DataError
+from secondlook.errors import DataError, first_line
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.label.vlm.engine import Engine, LogP, Shape
 from secondlook.label.vlm.pictures import Shown, shown
@@ -169,8 +169,23 @@ def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Ques
             readable.append(one)
         except UnreadableImageError as error:
             failures[one.instance_id] = str(error)
-    prepared = [engine.prepare(pictures, question) for question in questions] if pictures else []
+    try:
+        prepared = [engine.prepare(pictures, question) for question in questions] if pictures else []
+    except ValueError as error:  # an image processor refuses one of them
+        return _without_refused(batch, engine, questions, error)
     return Ready(readable, prepared, failures)
+
+
+def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Question], error: ValueError) -> Ready:
+    """Return the batch without the objects that are refused when each is alone."""
+    if len(batch) == 1:
+        return Ready([], [], {batch[0].instance_id: f"the model takes no such picture: {first_line(error)}"})
+    alone = [_make_ready([one], engine, questions) for one in batch]
+    refused = {name: why for ready in alone for name, why in ready.failures.items()}
+    if not refused:
+        raise error
+    rest = _make_ready([one for one in batch if one.instance_id not in refused], engine, questions)
+    return Ready(rest.readable, rest.prepared, rest.failures | refused)
 
 
 def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import progress, vlm
+from secondlook import chat_template, progress, vlm
 from secondlook.images import Pixels
 from secondlook.label.vlm import tree
 from secondlook.label.vlm.engine import Answer, Shape
-from secondlook.label.vlm.resolution import image_options
+from secondlook.label.vlm.resolution import image_options, keeps_its_tiles
 from secondlook.label.vlm.trie import Trie
 from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
@@ -37,6 +37,11 @@ class TransformersEngine:
     def __init__(self, options: VlmOptions, name: str) -> None:
         self._options = options
         self._vlm = vlm.load(name, revision=options.revision, precision=options.precision, device=options.device)
+        if options.tiling == "fit" and keeps_its_tiles(self._vlm.processor):
+            progress.say(f"label: {name} cuts pictures into tiles of its own; `tiling` and `max_tiles` change nothing")
+        if options.answer != "generate":
+            chat_template.require_answers_at_once(self._vlm.processor)
+        self._known: dict[Question, vlm.Answers] = {}
         self._tries: dict[Question, Trie] = {}
         self._scores = tree.edge_log_p
         self._checked = False
@@ -44,16 +49,21 @@ class TransformersEngine:
         self.revision = self._vlm.revision
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what a picture of that size in px becomes."""
+        """Return what a picture of that size in px becomes; one that the processor refuses is seen to in `prepare`."""
         options = self._image_options(width, height)
-        counts = self._vlm.processor._get_num_multimodal_tokens(image_sizes=[(height, width)], **options)
-        return Shape(tuple((key, str(value)) for key, value in options.items()), int(counts.num_image_tokens[0]))
+        try:
+            tokens = vlm.image_tokens(self._vlm.processor, width, height, options)
+        except ValueError:
+            tokens = 1
+        return Shape(tuple((key, str(value)) for key, value in options.items()), tokens)
 
     def prepare(self, pictures: Sequence[Pixels | None], question: Question) -> Prepared:
         """Return pictures of like shape and the question as model inputs."""
         first = pictures[0]
         options = {} if first is None else self._image_options(first.shape[1], first.shape[0])
-        return Prepared(pictures, question, vlm.encode(self._vlm.processor, pictures, question.text, options))
+        cut = 0 if self._options.answer == "generate" else self._answers(question).cut
+        inputs = vlm.encode(self._vlm.processor, pictures, question.text, options, cut=cut)
+        return Prepared(pictures, question, inputs)
 
     def answer(self, prepared: Prepared) -> list[Answer]:
         """Answer a batch; where it does not fit into the memory of a GPU, its halves, and no larger batch after it."""
@@ -88,8 +98,8 @@ class TransformersEngine:
 
     def _chosen(self, trie: Trie, edge_log_p: np.ndarray[Any, np.dtype[np.float64]]) -> Answer:
         answer, log_p = trie.choose(edge_log_p)
-        text = self._vlm.processor.tokenizer.decode(trie.answer(answer)[0], skip_special_tokens=True)
-        return Answer(probabilities=np.exp(log_p).astype(np.float32), text=text)
+        (text,) = vlm.decode(self._vlm.processor, [trie.answer(answer)[0]])
+        return Answer(probabilities=np.exp(log_p).astype(np.float32), text=text.strip())
 
     def _generate(self, inputs: dict[str, "torch.Tensor"]) -> list[str]:
         import torch
@@ -104,8 +114,8 @@ class TransformersEngine:
         how["pad_token_id"] = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         ends = {vlm.end_of_turn(self._vlm.processor), tokenizer.eos_token_id} - {None}
         said = self._vlm.model.generate(**inputs, **how, eos_token_id=sorted(ends))
-        texts: list[str] = tokenizer.batch_decode(said[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return texts
+        thought = chat_template.opened_thought(self._vlm.processor)
+        return [thought + text for text in vlm.decode(self._vlm.processor, said[:, inputs["input_ids"].shape[1] :])]
 
     def _check(self, inputs: dict[str, "torch.Tensor"], trie: Trie) -> None:
         """Compare the tree with full passes on the first batch; a family it does not fit is scored the slow way."""
@@ -122,10 +132,14 @@ class TransformersEngine:
     def _image_options(self, width: int, height: int) -> dict[str, Any]:
         return image_options(self._vlm.processor, width, height, self._options.tiling, self._options.max_tiles)
 
+    def _answers(self, question: Question) -> vlm.Answers:
+        if question not in self._known:
+            self._known[question] = vlm.answers(self._vlm.processor, question)
+        return self._known[question]
+
     def _trie(self, question: Question) -> Trie:
         if question not in self._tries:
-            answers = vlm.answer_tokens(self._vlm.processor, question)
-            self._tries[question] = Trie.of(answers, len(question.classes))
+            self._tries[question] = Trie.of(self._answers(question).tokens, len(question.classes))
         return self._tries[question]
 
     def _to_device(self, inputs: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:

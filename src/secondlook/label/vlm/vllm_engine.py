@@ -6,9 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from secondlook import progress
+from secondlook import chat_template, progress
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
-from secondlook.errors import DataError
+from secondlook.errors import DataError, first_line
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
@@ -45,6 +45,9 @@ class VllmEngine(Engine):
         self._warned = False
         try:
             self._processor = _processor(model, options.revision)
+            chat_template.require_usable(self._processor, model)
+            if options.answer != "generate":
+                chat_template.require_answers_at_once(self._processor)
             self._llm = self._vllm.LLM(**self._llm_options(model))
         except _errors() as error:
             raise DataError(fetch_hint(model, error)) from error
@@ -100,8 +103,10 @@ class VllmEngine(Engine):
 
     def _chat(self, conversations: list[list[dict[str, Any]]], image_options: Any, sampling: Any) -> list[Any]:
         """Return the outputs; when a batch is refused, each conversation alone, and the error of those that fail."""
+        told = dict(chat_template.options(self._processor))
+        how = {"mm_processor_kwargs": image_options} | ({"chat_template_kwargs": told} if told else {})
         try:
-            return list(self._llm.chat(conversations, sampling, use_tqdm=False, mm_processor_kwargs=image_options))
+            return list(self._llm.chat(conversations, sampling, use_tqdm=False, **how))
         except ValueError as error:
             if len(conversations) == 1:
                 return [error]
@@ -109,10 +114,10 @@ class VllmEngine(Engine):
 
     def _read(self, output: Any, question: Question) -> Answer:
         if isinstance(output, ValueError):
-            return Answer(error=f"vLLM refused it: {str(output).strip().split(chr(10), maxsplit=1)[0]}")
+            return Answer(error=f"vLLM refused it: {first_line(output)}")
         said = output.outputs[0]
         if self._options.answer != "score":
-            return Answer(text=said.text)
+            return Answer(text=chat_template.opened_thought(self._processor) + said.text)
         tokens = [(entry.decoded_token or "", entry.logprob) for entry in said.logprobs[0].values()]
         return Answer(log_p=chat.letter_log_p(tokens, question), text=said.text)
 

@@ -84,12 +84,8 @@ def _said(answers: Sequence[Answer], questions: Sequence[Question], taxonomy: Ta
 
 def _class_of(text: str, question: Question, taxonomy: Taxonomy) -> int:
     """Return the position of the class that a text means, -1 for none; a lettered question also takes letters."""
-    if not question.whole:
-        letter = text.strip().strip("().*").upper()
-        found = dict(question.wordings).get(letter[:1]) if len(letter) == 1 or letter[1:2] in {".", ")", ":"} else None
-        if found is not None:
-            return found
-    return taxonomy.index(parse(text, taxonomy))
+    letters = {} if question.whole else {letter: question.classes[position] for letter, position in question.wordings}
+    return taxonomy.index(parse(text, taxonomy, letters))
 
 
 def _floats(values: Any) -> list[float]:
