@@ -1,4 +1,4 @@
-"""Text from files and folders whose bytes need not be UTF-8."""
+"""Text from files and folders: bytes that need not be UTF-8, and spellings that mean the same."""
 
 import unicodedata
 from typing import Any
