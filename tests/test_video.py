@@ -200,6 +200,15 @@ def test_average_precision_of_scored_boxes(
     assert len(json.loads((tmp_path / "boxes.json").read_text(encoding="utf-8"))["annotations"]) == boxes
 
 
+def test_objects_without_a_score_are_handed_over_from_any_score_on(secondlook: Command, tmp_path: Path) -> None:
+    known = thing(10, 10, 40, 40)
+    rows = [[Found(known.box_xywh, known.mask), known]]
+    records.write(tmp_path / "labels.json", [ClipLabels("clip", [Frame(0, "0.jpg", 80, 60)], rows)], {})
+    done = secondlook("video", "boxes", tmp_path / "labels.json", "--score", "1", "--out", tmp_path / "boxes.json")
+    assert done.code == 0, done.err
+    assert [one.score for clip in records.read(tmp_path / "boxes.json") for row in clip.found for one in row] == [None]
+
+
 def test_the_last_detector_leaves_boxes_far_below_its_own_score() -> None:
     run = VideoRun(VideoOptions(), "results")
     assert [run.score(name) for name in ("mobile", "large", "small", "final")] == [0.5, 0.5, 0.5, 0.05]

@@ -1,4 +1,4 @@
-"""Text from files and folders: bytes that need not be UTF-8, and names in the order in which people count."""
+"""Text from files and folders: bytes that need not be UTF-8, spellings that mean the same, numbers in natural order."""
 
 import re
 import unicodedata

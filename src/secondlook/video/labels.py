@@ -61,7 +61,8 @@ class ClipLabels:
 
     def above(self, score: float) -> "ClipLabels":
         """Return the same frames with the objects of a higher score, and those without one."""
-        return replace(self, found=[[one for one in row if one.certainty > score] for row in self.found])
+        kept = [[one for one in row if one.score is None or one.score > score] for row in self.found]
+        return replace(self, found=kept)
 
 
 def encode(mask: Mask) -> Rle:
