@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import tiny_models
 import tiny_vlms
-from conftest import ROOT, Command
+from conftest import ROOT, Command, write_picture
 from make_records import drawn, read_rows, write_crops, write_instances
 from secondlook import search, yamlfile
 from secondlook.config import Config
@@ -130,10 +130,12 @@ def test_refused_rows_and_missing_images_are_counted(track: Path, tmp_path: Path
     rows = labels.read_text(encoding="utf-8").splitlines()
     (root / f"train/train_images/{rows[0].split('$')[0]}").unlink()
     rows[1] = rows[1].replace("$", "$tartan ", 1)
+    write_picture(root / "train/train_images/stranger.jpg")
     labels.write_text("\n".join([*rows, rows[2], "broken"]) + "\n", encoding="utf-8")
     done = secondlook("retrieve", "index", root, "--out", tmp_path / "i")
     assert done.code == 0, done.err
-    assert f"train: {len(rows) - 2} images, {len(rows) - 2} queries, 4 rows refused" in done.err
+    assert f"train: {len(rows) - 2} images, {len(rows) - 2} queries, 4 rows refused, 2 images left out" in done.err
+    assert "test: 28 images, 28 queries, 0 rows refused\n" in done.err
     with (tmp_path / "i/rejects.csv").open(newline="") as file:
         refused = [(row["split"], row["reason"]) for row in csv.DictReader(file)]
     reasons = ("no_image", "unknown_words", "duplicate_image", "fields")

@@ -585,6 +585,7 @@ def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tm
         found[options] = {one.clip: [frame.number for frame in one.frames] for one in records.read(out)}, done.err
     assert found["{stride: 1}"][0] == {"a": [1, 2], "a_deep_er": [5, 6, 7], "clips": [0, 1, 2]}
     assert "1 files in" in found["{stride: 1}"][1], "the notes"
+    assert "1 folders inside other folders are clips too" in found["{stride: 1}"][1]
     assert "are left out, as" not in found["{stride: 1}"][1]
     assert found["{}"][0] == {"a": [1], "a_deep_er": [5, 7], "clips": [0, 2]}
     assert "video: 3 of 8 frames are left out" in found["{}"][1]

@@ -100,7 +100,10 @@ def _decoded(piece: pa.Table) -> list[Pixels]:
     try:
         picture = images.read_sized(*image)
     except UnreadableImageError as error:
-        raise DataError(f"{image[0]}: {error}; crops with `store: reference` need their images to stay.") from error
+        raise DataError(
+            f"{image[0]}: {error}; crops with `store: reference` need their images to stay, while `store: copy` leaves "
+            "such an object out."
+        ) from error
     return [_cut(picture, row) for row in rows]
 
 

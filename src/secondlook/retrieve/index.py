@@ -57,6 +57,8 @@ def index_track(root: Path, out: Path, truth: Path | None) -> str:
             frame = pd.DataFrame([asdict(one) for one in table], columns=columns)
             parquetfile.write_frame(out / f"{split}_{name}.parquet", frame)
         said.append(f"{split}: {len(pictures)} images, {len(queries)} queries, {len(refused[split])} rows refused")
+        if unused := len(set(there) - {one.image for one in pictures}):
+            said[-1] += f", {unused} images left out that no sound row names"
     _write_rejects(out / "rejects.csv", refused)
     return "\n".join(said)
 

@@ -59,12 +59,16 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
         return _by_name((clip, folder / clip) for clip in wanted)
     if not folder.is_dir():
         return {}
-    names = [name for name in map(PurePosixPath, zipped.list_files(folder)) if not _is_hidden(name, folder, besides)]
+    written = _inside(folder, besides)
+    names = [name for name in map(PurePosixPath, zipped.list_files(folder)) if not _is_hidden(name, written)]
     still = {name.parent for name in names if name.suffix.lower() in PICTURES}
     films = [name for name in names if name.suffix.lower() in VIDEOS]
-    empty = {name for name in _folders(folder) if not _is_hidden(name, folder, besides)}
+    empty = {name for name in _folders(folder) if not _is_hidden(name, written)}
     empty -= {parent for name in (*still, *films) for parent in (name, *name.parents)}
     _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in PICTURES + VIDEOS])
+    deep = sorted(str(folder / name) for name in still if len(name.parts) > 1)
+    if deep:
+        progress.say(f"video: {len(deep)} folders inside other folders are clips too, the first: {deep[0]}")
     clips = [(name.as_posix() if name.parts else folder.resolve().name, folder / name) for name in still | empty]
     clips += [(name.with_suffix("").as_posix(), folder / name) for name in films]
     return _by_name(sorted(clips, key=lambda clip: text.natural(clip[0])))
@@ -74,10 +78,14 @@ def _folders(folder: Path) -> list[PurePosixPath]:
     return [PurePosixPath(path.name) for path in folder.iterdir() if path.is_dir()]
 
 
-def _is_hidden(name: PurePosixPath, folder: Path, besides: Path | None) -> bool:
-    path = folder / name
-    written = besides is not None and besides != folder and besides in (path, *path.parents)
-    return written or any(part.startswith(".") for part in name.parts)
+def _inside(folder: Path, other: Path | None) -> PurePosixPath | None:
+    """Return where a folder lies inside another, None where it does not."""
+    root, path = folder.resolve(), (other or folder).resolve()
+    return PurePosixPath(path.relative_to(root)) if path != root and path.is_relative_to(root) else None
+
+
+def _is_hidden(name: PurePosixPath, written: PurePosixPath | None) -> bool:
+    return written in (name, *name.parents) or any(part.startswith(".") for part in name.parts)
 
 
 def _say_others(folder: Path, suffixes: Sequence[str]) -> None:
