@@ -19,13 +19,12 @@ import pytest
 import tiny_vlms
 from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
-from secondlook import images, vlm
+from secondlook import images, resolution, trie_scoring, vlm
 from secondlook.errors import DataError
-from secondlook.label.vlm import resolution, tree
-from secondlook.label.vlm.trie import Trie
 from secondlook.ledger import Ledger
 from secondlook.parse import parse
 from secondlook.question import ask
+from secondlook.trie import Trie
 
 FAMILIES = ["internvl", "gemma3", "qwen3_vl", "qwen25_vl"]
 CLASSES = {"stop": ["stop sign"], "stop all way": [], "no parking": [], "yield": ["give way"], "turn": []}
@@ -79,8 +78,8 @@ def test_the_tree_pass_equals_a_full_pass_per_answer(
     inputs = vlm.encode(loaded.processor, pictures, question.text, options)
     trie = Trie.of(vlm.answer_tokens(loaded.processor, question), len(question.classes))
     with torch.inference_mode():
-        fast = tree.edge_log_p(loaded.model, inputs, trie)
-        slow = tree.naive(loaded.model, inputs, trie)
+        fast = trie_scoring.edge_log_p(loaded.model, inputs, trie)
+        slow = trie_scoring.naive(loaded.model, inputs, trie)
     np.testing.assert_allclose(fast, slow, atol=1e-4)
     assert np.ptp(slow) > 0.1, "the model must have preferences, or equality says nothing"
 
@@ -138,7 +137,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_and_the_votes_stay(
     crops, model = crops_of(tmp_path, [(20, 20)] * 11), str(checkpoint("internvl"))
     expected = label(secondlook, crops, model=model, batch_size=8)
     sizes: list[int] = []
-    whole = tree.edge_log_p
+    whole = trie_scoring.edge_log_p
 
     def small_memory(loaded: Any, inputs: dict[str, Any], trie: Trie) -> Any:
         sizes.append(len(inputs["input_ids"]))
@@ -146,7 +145,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_and_the_votes_stay(
             raise torch.OutOfMemoryError("no room")
         return whole(loaded, inputs, trie)
 
-    monkeypatch.setattr(tree, "edge_log_p", small_memory)
+    monkeypatch.setattr(trie_scoring, "edge_log_p", small_memory)
     monkeypatch.setattr("secondlook.label.vlm.transformers_engine.TransformersEngine._check", lambda *_: None)
     found = label(secondlook, crops, model=model, batch_size=8)
     assert [row["label"] for row in found] == [row["label"] for row in expected]

@@ -1,16 +1,10 @@
-"""Addresses as they may be shown and written: without the secrets that stand in them."""
+"""What tells the addresses of files apart."""
 
 import hashlib
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from secondlook.net import shown_url
 from secondlook.sources import SECRET_PARAMETER
-
-
-def shown_url(url: str) -> str:
-    """Return an address without user, password and the values of its query."""
-    parts = urlsplit(url)
-    query = "&".join(f"{key}=..." for key, _ in parse_qsl(parts.query, keep_blank_values=True))
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
 
 def url_identity(url: str) -> str:

@@ -5,8 +5,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import requests
@@ -14,13 +12,13 @@ import urllib3
 
 import secondlook
 from secondlook.errors import DataError
-from secondlook.fetch.addresses import shown_url, url_identity
-from secondlook.fetch.transfer import CHUNK_BYTES, Answer, ChangedError, TemporaryError
+from secondlook.fetch.addresses import url_identity
+from secondlook.fetch.transfer import CHUNK_BYTES, Answer, ChangedError
+from secondlook.net import PASSING, TemporaryError, retry_after_s, shown_url
 
 # Its lines hold whole addresses, with the keys in them.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
-PASSING = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 REASONS = {
     401: "the server wants a login; put user and password into ~/.netrc",
     403: "the server forbids it; check the address and whether you may read it",
@@ -88,19 +86,6 @@ def require_success(response: requests.Response, label: str) -> None:
     if status in PASSING:
         raise TemporaryError(f"the server answered {status}", retry_after_s(response.headers.get("Retry-After")))
     raise DataError(f"{label}: {REASONS.get(status, 'the server refused it')} (status {status}).")
-
-
-def retry_after_s(text: str | None) -> float:
-    """Return the seconds that a Retry-After header asks for, 0 when it cannot be read."""
-    if text is None:
-        return 0.0
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    return max(0.0, (when - datetime.now(when.tzinfo and UTC)).total_seconds())
 
 
 def _answer(response: requests.Response, label: str) -> Answer:

@@ -14,7 +14,8 @@ import urllib3
 
 from secondlook.errors import DataError
 from secondlook.fetch.http import HttpSource, get, require_success
-from secondlook.fetch.transfer import Answer, PendingError, TemporaryError
+from secondlook.fetch.transfer import Answer, PendingError
+from secondlook.net import TemporaryError
 from secondlook.sources import RoboflowPlace
 
 KEY = "ROBOFLOW_API_KEY"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from secondlook.errors import DataError
-from secondlook.fetch.http import PASSING, retry_after_s
-from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError, TemporaryError
+from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError
+from secondlook.net import PASSING, TemporaryError, retry_after_s
 from secondlook.sources import Objects365Place, S3Place
 
 if TYPE_CHECKING:

@@ -16,19 +16,10 @@ from secondlook.errors import DataError
 from secondlook.fetch.line import Line
 from secondlook.fetch.locks import exclusively
 from secondlook.fetch.part import Part, State
+from secondlook.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, TemporaryError
 
-LONGEST_BACKOFF_S = 60.0
-LONGEST_WAIT_S = 3600.0
 CHUNK_BYTES = 1 << 16
 HASH_BYTES = 1 << 20
-
-
-class TemporaryError(Exception):
-    """The server or the line failed in a way that may pass; `wait_s` is what the server asked for."""
-
-    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
 
 
 class PendingError(TemporaryError):

@@ -9,16 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, progress, vlm
+from secondlook import images, progress, trie_scoring, vlm
 from secondlook.images import Pixels
-from secondlook.label.vlm import tree
-from secondlook.label.vlm.resolution import image_options
-from secondlook.label.vlm.trie import Trie
 from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question
+from secondlook.resolution import image_options
 from secondlook.train import augment
 from secondlook.train.data import Crops
 from secondlook.train.loop import Epoch, accuracies, chunks, keep_best
+from secondlook.trie import Trie
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +105,7 @@ class VlmTrainer:
         with torch.inference_mode(), self._computing():
             for rows in chunks(np.arange(len(crops.target)), self.options.batch_size):
                 inputs = self._inputs(crops, rows, None)
-                parts.append(self._trie.class_log_p(tree.edge_log_p(model, inputs, self._trie)))
+                parts.append(self._trie.class_log_p(trie_scoring.edge_log_p(model, inputs, self._trie)))
         log_p = np.concatenate(parts)
         loss = -log_p[np.arange(len(log_p)), crops.target].mean()
         rate = self.options.learning_rate * rate_at((epoch + 1) / self.options.epochs)

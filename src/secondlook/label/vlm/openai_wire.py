@@ -12,10 +12,8 @@ import requests
 import urllib3
 
 from secondlook.errors import DataError, UsageError
-from secondlook.fetch.addresses import shown_url
-from secondlook.fetch.http import PASSING, retry_after_s
-from secondlook.fetch.transfer import LONGEST_BACKOFF_S, LONGEST_WAIT_S, TemporaryError
 from secondlook.labeler_options import ServerOptions
+from secondlook.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, PASSING, TemporaryError, retry_after_s, shown_url
 from secondlook.question import one_line
 
 _SHOWN_CHARACTERS = 200

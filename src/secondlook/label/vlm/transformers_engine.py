@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import chat_template, progress, vlm
+from secondlook import chat_template, progress, trie_scoring, vlm
 from secondlook.images import Pixels
-from secondlook.label.vlm import tree
 from secondlook.label.vlm.engine import Answer, Shape
-from secondlook.label.vlm.resolution import image_options, keeps_its_tiles
-from secondlook.label.vlm.trie import Trie
 from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
+from secondlook.resolution import image_options, keeps_its_tiles
+from secondlook.trie import Trie
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +42,7 @@ class TransformersEngine:
             chat_template.require_answers_at_once(self._vlm.processor)
         self._known: dict[Question, vlm.Answers] = {}
         self._tries: dict[Question, Trie] = {}
-        self._scores = tree.edge_log_p
+        self._scores = trie_scoring.edge_log_p
         self._checked = False
         self._largest = options.batch_size
         self.revision = self._vlm.revision
@@ -121,10 +120,10 @@ class TransformersEngine:
         """Compare the tree with full passes on the first batch; a family it does not fit is scored the slow way."""
         self._checked = True
         some = Trie.of([trie.answer(number) for number in range(min(_CHECKED, len(trie.steps)))], trie.classes)
-        fast, slow = (way(self._vlm.model, inputs, some) for way in (tree.edge_log_p, tree.naive))
+        fast, slow = (way(self._vlm.model, inputs, some) for way in (trie_scoring.edge_log_p, trie_scoring.naive))
         apart = float(np.abs(fast - slow).max())
         if apart > _TOLERANCE.get(str(self._vlm.model.dtype).removeprefix("torch."), 1.0):
-            self._scores = tree.naive
+            self._scores = trie_scoring.naive
             progress.say(
                 f"label: the tree pass is off by {apart:.2g} on this model; each answer gets a pass of its own"
             )

@@ -12,9 +12,9 @@ from secondlook.errors import DataError, first_line
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
-from secondlook.label.vlm.resolution import image_options
 from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
+from secondlook.resolution import image_options
 
 _LARGEST_PX = 1 << 14  # a side at which every limit on tiles and pixels is reached
 _AS_LONG_AS_FITS = -1
