@@ -25,11 +25,11 @@ from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Di
 
 import common
 from secondlook import ahead, embed, images, inference, records
-from secondlook.config import CropOptions
 from secondlook.crop import cut_all
 from secondlook.features import to_unit
 from secondlook.model_options import ClassifierOptions, EncoderOptions
 from secondlook.search import nearest
+from secondlook.stage_options import CropOptions
 from secondlook.taxonomy import Taxonomy
 from secondlook.train import Course
 

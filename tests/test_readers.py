@@ -20,9 +20,9 @@ from pycocotools import mask as coco_mask
 from conftest import Command, Ingested, coco, write_picture
 from make_records import read_rows
 from secondlook import images, zipped
-from secondlook.config import IngestOptions
 from secondlook.errors import DataError
 from secondlook.ingest import Places, formats, ingest_path, write
+from secondlook.stage_options import IngestOptions
 from secondlook.task import Dataset
 
 PICTURE = object()  # 64x48 px of noise

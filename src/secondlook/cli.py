@@ -57,10 +57,10 @@ def demo(
     options: Options = None,
 ) -> None:
     """Draw street scenes with planted label errors, their hidden truth, and reference crops."""
-    from secondlook import config
+    from secondlook import config, stage_options
     from secondlook.demo import draw_demo
 
-    counts = draw_demo(out, config.parse_options(config.DemoOptions, options))
+    counts = draw_demo(out, config.parse_options(stage_options.DemoOptions, options))
     typer.echo(
         f"demo: {counts.objects} signs in {counts.images} scenes, {counts.wrong} labels made wrong, "
         f"{counts.reference} reference crops",
@@ -91,6 +91,7 @@ def fetch(
     """Bring data from S3, http(s), Roboflow or Objects365, or weights from the Hub; never fetches twice."""
     from secondlook import config as settings
     from secondlook import fetch as stage
+    from secondlook import stage_options
 
     if weights:
         if any(option is not None for option in (url, to, sha256, options)) or unpack:
@@ -104,12 +105,12 @@ def fetch(
     elif url is not None:
         if names or to is None:
             raise UsageError("--url goes with --to PATH and without names.")
-        given = settings.parse_options(settings.FetchOptions, options)
+        given = settings.parse_options(stage_options.FetchOptions, options)
         stage.fetch_url(url, to, given, sha256=sha256, unpack=unpack)
     elif to is not None or sha256 is not None or unpack:
         raise UsageError("--to, --sha256 and --unpack go with --url; entries of the config have their own keys.")
     elif options is not None:
-        stage.fetch_entries(names or [], settings.parse_options(settings.FetchOptions, options))
+        stage.fetch_entries(names or [], settings.parse_options(stage_options.FetchOptions, options))
     else:
         stage.fetch_entries(names or [], settings.load_config(config).fetch)
 
@@ -132,12 +133,12 @@ def ingest(
     options: Options = None,
 ) -> None:
     """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
-    from secondlook import config
+    from secondlook import config, stage_options
     from secondlook import ingest as stage
     from secondlook.task import Dataset, load_task
     from secondlook.yamlfile import validate
 
-    settings = config.parse_options(config.IngestOptions, options)
+    settings = config.parse_options(stage_options.IngestOptions, options)
     require_apart([out, rejects, reference])
     if (path is None) == (task is None):
         raise UsageError("give either an annotation file or folder, or --task FILE.")
@@ -185,19 +186,19 @@ def crop(
     threads: Threads = 1,
 ) -> None:
     """Cut every object out of its image; each image is decoded once."""
-    from secondlook import config
+    from secondlook import config, stage_options
 
     shards = of_inputs(instances, out)
     if view == "cutout":
         from secondlook.crop.cutout import cut_out_shards
 
-        cut_out_shards(shards, config.parse_options(config.CutoutOptions, options), threads=threads)
+        cut_out_shards(shards, config.parse_options(stage_options.CutoutOptions, options), threads=threads)
     elif view != "crop":
         raise UsageError(f"--view: `{view}` is neither `crop` nor `cutout`.")
     else:
         from secondlook.crop import crop_shards
 
-        crop_shards(shards, config.parse_options(config.CropOptions, options), threads=threads)
+        crop_shards(shards, config.parse_options(stage_options.CropOptions, options), threads=threads)
 
 
 @app.command()
@@ -320,10 +321,10 @@ def consensus(
     options: Options = None,
 ) -> None:
     """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
-    from secondlook import config, records
+    from secondlook import config, records, stage_options
     from secondlook import consensus as stage
 
-    settings = config.parse_options(config.ConsensusOptions, options, **({"method": method} if method else {}))
+    settings = config.parse_options(stage_options.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
         stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings)
     elif instances is None:
@@ -348,11 +349,11 @@ def evaluate(
     options: Options = None,
 ) -> None:
     """Compare every judge with the truth, where there is one, and the labelers with each other."""
-    from secondlook import config, records
+    from secondlook import config, records, stage_options
     from secondlook import evaluate as stage
     from secondlook.task import Protocol
 
-    settings = config.parse_options(config.EvaluateOptions, options)
+    settings = config.parse_options(stage_options.EvaluateOptions, options)
     published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
     places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks)
     stage.evaluate(places, out, settings, published)
@@ -373,10 +374,10 @@ def review(
     options: Options = None,
 ) -> None:
     """Write the pages on which people look at the doubtful objects, and bring their decisions back."""
-    from secondlook import config
+    from secondlook import config, stage_options
     from secondlook import review as stage
 
-    settings = config.parse_options(config.ReviewOptions, options)
+    settings = config.parse_options(stage_options.ReviewOptions, options)
     if apply or instances is not None:
         if results is not None or serve or instances is None or out is None:
             raise UsageError("bring decisions back with --apply FILE --instances FILE --out FILE and nothing else.")
@@ -434,11 +435,11 @@ def report(
     options: Options = None,
 ) -> None:
     """Write the report page and the summary of a task."""
-    from secondlook import config
+    from secondlook import config, stage_options
     from secondlook.report import write_report
 
     require_apart([out, summary])
-    write_report(results, out, summary, config.parse_options(config.ReportOptions, options))
+    write_report(results, out, summary, config.parse_options(stage_options.ReportOptions, options))
 
 
 @app.command()

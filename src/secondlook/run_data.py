@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondlook.config import FetchOptions, as_options
+from secondlook.config import as_options
 from secondlook.sources import is_within, marker_path
+from secondlook.stage_options import FetchOptions
 from secondlook.task import Task
 
 

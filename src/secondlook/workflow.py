@@ -9,7 +9,7 @@ from typing import Any
 
 from secondlook.answers import Answer, answer
 from secondlook.checkpoints import state_of
-from secondlook.config import Config, DemoOptions, IngestOptions, as_options
+from secondlook.config import Config, as_options
 from secondlook.errors import UsageError
 from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
 from secondlook.files import sha256
@@ -33,6 +33,7 @@ from secondlook.outputs import (
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.resources import Resources
 from secondlook.run_data import RunData
+from secondlook.stage_options import DemoOptions, IngestOptions
 from secondlook.task import Task, load_task, task_path
 from secondlook.yamlfile import KeyPath, load, validate
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import kept, progress, records
-from secondlook.config import ConsensusOptions
 from secondlook.consensus import plain
 from secondlook.consensus.accept import Promise, Sample, make_promise, needed
 from secondlook.consensus.decide import Verdict, decisions, propose
@@ -18,6 +17,7 @@ from secondlook.consensus.merge import Merged, merge
 from secondlook.consensus.read import read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
 from secondlook.destinations import require_apart
+from secondlook.stage_options import ConsensusOptions
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import ahead, files, images, kept, progress, records
-from secondlook.config import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
+from secondlook.stage_options import CropOptions, CutoutOptions, RejectLimit
 from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from secondlook import facts, files, progress, records, tabular
-from secondlook.config import EvaluateOptions
 from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.evaluate.diagnosis import diagnose
@@ -20,6 +19,7 @@ from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
 from secondlook.evaluate.scoring import tables as scoring_tables
 from secondlook.label_errors import suspect
+from secondlook.stage_options import EvaluateOptions
 from secondlook.task import Protocol
 
 __all__ = ["Places", "evaluate"]

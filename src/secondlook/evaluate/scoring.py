@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from secondlook import records
-from secondlook.config import EvaluateOptions
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
 from secondlook.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.evaluate.tables import NO_ANSWER, figure
+from secondlook.stage_options import EvaluateOptions
 from secondlook.task import Counting, Protocol
 from secondlook.taxonomy import Taxonomy
 

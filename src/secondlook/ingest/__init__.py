@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondlook import facts, progress, records
-from secondlook.config import IngestOptions
 from secondlook.errors import DataError
 from secondlook.facts import Facts, Rehearsal
 from secondlook.ingest import formats
@@ -17,6 +16,7 @@ from secondlook.ingest.source import Source
 from secondlook.inside import Inside
 from secondlook.outputs import EXPORT_ABOUT
 from secondlook.records import RefusedError
+from secondlook.stage_options import IngestOptions
 from secondlook.task import Dataset, Selection, Task
 from secondlook.taxonomy import Taxonomy
 from secondlook.text import tidied

@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from secondlook import facts, files, images, pages, progress, records
-from secondlook.config import ReviewOptions
 from secondlook.review import queue
 from secondlook.review.apply import UNDONE
 from secondlook.review.decisions import COLUMNS
 from secondlook.review.queue import Objects
+from secondlook.stage_options import ReviewOptions
 
 SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
 QUALITY = 70

@@ -14,10 +14,10 @@ from threading import Lock
 from typing import Any
 
 from secondlook import files, progress
-from secondlook.config import ReviewOptions
 from secondlook.errors import DataError
 from secondlook.review import decisions
 from secondlook.review.page import write_pages
+from secondlook.stage_options import ReviewOptions
 
 MOST_BYTES = 1 << 20
 NO_TOKEN = '<meta name="secondlook-token" content="">'  # noqa: S105
