@@ -112,6 +112,9 @@ def ingest(
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Where to write a row for each refused entry.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Where to write the reference objects.")] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Where to write the images without objects; beside --out when left out.")
+    ] = None,
     format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
@@ -135,7 +138,7 @@ def ingest(
         content = {"path": str(path), "format": format_, "label_from": label_from}
         content["images"] = str(images) if images else None
         result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
-    stage.write(result, settings, stage.Places(name, out, rejects, reference))
+    stage.write(result, settings, stage.Places(name, out, rejects, reference, background))
     if summary:
         typer.echo(stage.describe(result, out))
     if charts is not None:
@@ -383,6 +386,9 @@ def export(
     reference: Annotated[
         Path | None, typer.Option(help="reference.parquet of ingest; beside the instances when left out.")
     ] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Images without objects, of ingest; beside the instances when left out.")
+    ] = None,
     queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
     label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
@@ -398,7 +404,8 @@ def export(
     if label_from and annotations is None:
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
-    inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images, reference)
+    ballots = records.part_files(votes or [], shards)
+    inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)
     stage.export(inputs, stage.Request(format_, out, source, image_prefix))
 
 

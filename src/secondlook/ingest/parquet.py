@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from secondlook import records
+from secondlook import facts, records
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.task import Dataset
 
@@ -36,11 +36,10 @@ def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:
 
 
 def _background(path: Path, *, exported: bool) -> Entries:
-    beside = records.background_beside(path)
     if exported:
         rows = json.loads((pq.read_schema(path).metadata or {}).get(records.BACKGROUND_KEY, b"[]"))
     else:
-        rows = records.read(beside, records.BACKGROUND).to_pylist() if beside.exists() else []
+        rows = facts.background(path).to_pylist()
     return (Background(row["image_path"], (row["width"], row["height"])) for row in rows)
 
 

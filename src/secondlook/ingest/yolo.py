@@ -130,7 +130,7 @@ def _class_names(root: Path, name: str | None) -> dict[int, str]:
     path = root / name
     try:
         text = zipped.read_bytes(path).decode("utf-8-sig")
-        content: Any = {"names": text.split("\n")} if path.name == NAMES_LIST else yaml.safe_load(text)
+        content: Any = {"names": text.rstrip().split("\n")} if path.name == NAMES_LIST else yaml.safe_load(text)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
     names = content.get("names") if isinstance(content, dict) else None
