@@ -32,7 +32,8 @@ rule export:
         "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"
     shell:
         "secondlook export {params.source:q} --format {wildcards.format} --instances {input.instances} "
-        "--reference {input.reference} --consensus {input.consensus} {params.votes} "
+        "--reference {input.reference} --background {input.background} "
+        "--consensus {input.consensus} {params.votes} "
         "--shards {params.shards} --out {output} 2> {log}"
 
 

@@ -27,7 +27,7 @@ rule ingest:
         "ingest: read the dataset of {wildcards.task}"
     shell:
         "secondlook ingest --task {input.task:q} --out {output.instances} --rejects {params.rejects} "
-        "--reference {output.reference} --options {params.options:q} 2> {log}"
+        "--reference {output.reference} --background {output.background} --options {params.options:q} 2> {log}"
 
 
 # A file per shard, a hundred to a job: as outputs of `ingest` Snakemake would compare each of them with every target.

@@ -385,10 +385,18 @@ def test_options_that_do_not_fit_are_one_sentence(world: World, kind: str, argum
     assert result.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["annotations.json", "instances.parquet", "consensus.parquet", "queue.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("annotations.json", "instances.parquet", "consensus.parquet", "queue.parquet"),
+        *("reference.parquet", "instances.background.parquet"),
+    ],
+)
 def test_what_is_read_is_never_overwritten(world: World, name: str) -> None:
     world.queue(QUEUE)
     target = {"instances.parquet": world.instances}.get(name, world.folder / name)
+    if not target.exists():
+        target.write_bytes(b"images without objects")
     old = target.read_bytes()
 
     result, _ = world.export(

@@ -125,6 +125,9 @@ def ingest(
     ] = False,
     rejects: Annotated[Path | None, typer.Option(**FILE, help="Where to write a row for each refused entry.")] = None,
     reference: Annotated[Path | None, typer.Option(**FILE, help="Where to write the reference objects.")] = None,
+    background: Annotated[
+        Path | None, typer.Option(**FILE, help="Where to write the images without objects; beside --out when left out.")
+    ] = None,
     format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
@@ -149,7 +152,7 @@ def ingest(
         named = {"path": str(path), "format": format_, "label_from": label_from}
         content = {**named, "images": str(images) if images else None, "images_outside": images_outside}
         result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
-    stage.write(result, settings, stage.Places(name, out, rejects, reference))
+    stage.write(result, settings, stage.Places(name, out, rejects, reference, background))
     if summary:
         typer.echo(stage.describe(result, out))
     if charts is not None:
@@ -406,6 +409,9 @@ def export(
     reference: Annotated[
         Path | None, typer.Option(help="reference.parquet of ingest; beside the instances when left out.")
     ] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Images without objects, of ingest; beside the instances when left out.")
+    ] = None,
     queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
     label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
@@ -422,7 +428,8 @@ def export(
     if label_from and annotations is None:
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
-    inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images, reference)
+    ballots = records.part_files(votes or [], shards)
+    inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)
     place = as_file(out) if format_ in EXPORT_FILES else as_folder(out)
     stage.export(inputs, stage.Request(format_, place, source, image_prefix))
 

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from secondlook import records
+from secondlook.errors import DataError
 
 KEY = "facts"  # among what made the instances
 CATEGORY_ID = "secondlook_category_id"  # the attribute of an object whose category has a name that several bear
@@ -60,6 +63,22 @@ def of(instances: Path) -> Facts | None:
     categories = tuple((number, name) for number, name in content["categories"])
     rehearsal = content["rehearsal"] and Rehearsal(**content["rehearsal"])
     return Facts(**{**content, "categories": categories, "rehearsal": rehearsal})
+
+
+def background(instances: Path, place: Path | None = None) -> pa.Table:
+    """Return the images of a dataset without objects, rows of `records.BACKGROUND`; `place` is beside the instances.
+
+    Raises DataError where it does not hold those that the instances speak of.
+    """
+    known, path = of(instances), place or records.background_beside(instances)
+    if known is None or not known.background:
+        return records.BACKGROUND.schema.empty_table()
+    table = records.read(path, records.BACKGROUND).replace_schema_metadata(None)
+    if len(table) != known.background:
+        raise DataError(
+            f"{path}: holds {len(table)} images, but {instances} speaks of {known.background}; ingest again."
+        )
+    return table
 
 
 def rehearsal_of(instances: Path) -> Rehearsal | None:

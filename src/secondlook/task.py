@@ -91,7 +91,10 @@ class Reference(Strict):
 
 
 class Rehearsal(Strict):
-    """Trust the dataset's labels as truth and hand wrong ones to a share of the objects, to see what is found."""
+    """Trust the dataset's labels as truth and hand wrong ones to a share of the objects, to see what is found.
+
+    Every page says so, and exports go into folders `rehearsal-FORMAT`.
+    """
 
     wrong_fraction: Fraction = 0.25
     seed: int = 0

@@ -112,19 +112,10 @@ def _require_rehearsal_place(inputs: Inputs, request: Request) -> None:
 
 
 def _require_apart(inputs: Inputs, request: Request) -> None:
-    source = [request.source.annotations] if request.source is not None else []
-    beside = [
-        inputs.reference or records.reference_beside(inputs.instances),
-        records.background_beside(inputs.instances),
-    ]
-    read = [
-        *source,
-        inputs.instances,
-        inputs.consensus,
-        *inputs.votes,
-        *([inputs.queue] if inputs.queue else []),
-        *beside,
-    ]
+    beside = (records.reference_beside(inputs.instances), records.background_beside(inputs.instances))
+    copied = None if request.source is None else request.source.annotations
+    optional = [path for path in (copied, inputs.queue, inputs.reference, inputs.background) if path is not None]
+    read = [inputs.instances, inputs.consensus, *inputs.votes, *beside, *optional]
     if request.out.resolve() in {path.resolve() for path in read}:
         raise UsageError(f"--out: {request.out} is read by this export; name another place.")
 

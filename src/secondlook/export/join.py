@@ -20,8 +20,8 @@ from secondlook.export.votes import Ballots, read_ballots
 class Inputs:
     """What is exported.
 
-    `reference` holds the objects that are trusted, beside the instances when None; `images` is the folder that names of
-    images are relative to, found out when None.
+    `reference` holds the objects that are trusted and `background` the images without objects, beside the instances
+    when None; `images` is the folder that names of images are relative to, found out when None.
     """
 
     instances: Path
@@ -30,13 +30,14 @@ class Inputs:
     queue: Path | None = None
     images: Path | None = None
     reference: Path | None = None
+    background: Path | None = None
 
 
 def load(inputs: Inputs) -> Corrected:
     """Join the files of an export; raise DataError when they do not speak of the same objects."""
     taxonomy = records.taxonomy_of(inputs.instances)
     table = standing.whole(inputs.instances, inputs.consensus, inputs.reference).combine_chunks()
-    background = _background(inputs.instances)
+    background = facts.background(inputs.instances, inputs.background)
     paths = pa.chunked_array([*table["image_path"].chunks, *background["image_path"].chunks], pa.string())
     root, names = _image_names(paths, inputs.images)
     background = background.append_column("image", names[len(table) :])
@@ -50,19 +51,6 @@ def load(inputs: Inputs) -> Corrected:
     classes = (*taxonomy.classes, *sorted(others))
     known, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
     return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, known)
-
-
-def _background(instances: Path) -> pa.Table:
-    """Return the images without objects; raise DataError where they are not those that the instances speak of."""
-    known, path = facts.of(instances), records.background_beside(instances)
-    if known is None or not known.background:
-        return records.BACKGROUND.schema.empty_table()
-    table = records.read(path, records.BACKGROUND).replace_schema_metadata(None)
-    if len(table) != known.background:
-        raise DataError(
-            f"{path}: holds {len(table)} images, but {instances} speaks of {known.background}; ingest again."
-        )
-    return table
 
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:

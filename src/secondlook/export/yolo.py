@@ -8,6 +8,7 @@ is there. Masks stay away: an outline drawn from a mask is not the shape given. 
 """
 
 import csv
+import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ import yaml
 
 from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import free_name, link, write_text
-from secondlook.export.notes import PREFIX, notes
+from secondlook.export.notes import PREFIX, notes, own_attributes
 from secondlook.export.numbers import Numbers, number
 from secondlook.ingest.yolo import is_label_file
 
@@ -66,9 +67,9 @@ def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: P
 def _row(item: Object, label_file: str, line: int | None) -> dict[str, Any]:
     x, y, w, h = item.box_xywh
     said = {name.removeprefix(PREFIX): value for name, value in notes(item).items()}
-    return {"image": item.image, "label_file": label_file, "line": line, "x": x, "y": y, "w": w, "h": h} | {
-        "label": item.label,
-        **said,
+    return {
+        **{"image": item.image, "label_file": label_file, "line": line, "label": item.label, **said},
+        **{"x": x, "y": y, "w": w, "h": h, "attributes": json.dumps(own_attributes(item), ensure_ascii=False)},
     }
 
 

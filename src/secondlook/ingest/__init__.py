@@ -26,13 +26,14 @@ from secondlook.text import tidied
 class Places:
     """Where the rows of a dataset go; `rejects` and `reference` are left out when None.
 
-    The images without objects go beside `out`.
+    The images without objects go to `background`; when None, beside `out` if there are any.
     """
 
     dataset: str
     out: Path
     rejects: Path | None
     reference: Path | None
+    background: Path | None = None
 
 
 @dataclass
@@ -115,8 +116,9 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
     if places.reference is not None:
         table = result.reference.table()
         records.write(places.reference, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
-    background, table = records.background_beside(places.out), result.background.table()
-    records.write(background, table, records.BACKGROUND, taxonomy=result.taxonomy, made_by=made_by)
+    if places.background is not None or len(result.background):
+        path, table = places.background or records.background_beside(places.out), result.background.table()
+        records.write(path, table, records.BACKGROUND, taxonomy=result.taxonomy, made_by=made_by)
     if result.facts is not None:
         made_by[facts.KEY] = result.facts.to_json()
     records.write(places.out, result.instances.table(), records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from secondlook import parquetfile, records
+from secondlook import facts, parquetfile, records
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.task import Dataset
 
@@ -33,11 +33,10 @@ def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:
 
 
 def _background(path: Path, *, exported: bool) -> Entries:
-    beside = records.background_beside(path)
     if exported:
         rows = json.loads((parquetfile.schema(path).metadata or {}).get(records.BACKGROUND_KEY, b"[]"))
     else:
-        rows = records.read(beside, records.BACKGROUND).to_pylist() if beside.exists() else []
+        rows = facts.background(path).to_pylist()
     return (Background(row["image_path"], (row["width"], row["height"])) for row in rows)
 
 

@@ -129,7 +129,7 @@ def _class_names(root: Path, name: str | None) -> dict[int, str]:
     path = root / name
     try:
         text = zipped.read_bytes(path).decode("utf-8-sig")
-        content: Any = {"names": text.split("\n")} if path.name == NAMES_LIST else _of_yaml(text)
+        content: Any = {"names": text.rstrip().split("\n")} if path.name == NAMES_LIST else _of_yaml(text)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
     names = content.get("names") if isinstance(content, dict) else None

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from secondlook import files, images, jsonfile, pages, records, tabular
+from secondlook import files, images, jsonfile, pages, records, standing, tabular
 from secondlook.bootstrap import interval_of_mean
 from secondlook.errors import DataError
 from secondlook.scenes import evaluate, refine, tables
@@ -119,16 +120,21 @@ def _queue(results: Path) -> pd.DataFrame:
 
     Those whose consensus is to be reviewed come first, then those that most of their partners contradict.
     """
-    objects = records.read(results / "hand_over/instances.parquet", records.INSTANCE).to_pandas()
-    decided = records.read(results / "consensus/consensus.parquet", records.DECISION).to_pandas()
+    decided = _handed_over(results).drop("label").rename_columns({"proposal": "label"})
     rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
-    found = objects[["instance_id", "source_id", "image_path"]].merge(decided, on="instance_id")
+    columns = ["source_id", "image_path", "action", "label", "confidence"]
+    found = decided.select(columns).to_pandas()
     found["conflicts"] = found["source_id"].map(rates)
     found["settled"] = found["action"] != "review"
     order = ["settled", "conflicts", "confidence", "source_id"]
     ranked = found.sort_values(order, ascending=[True, False, True, True], na_position="last")
-    queue: pd.DataFrame = ranked[["source_id", "image_path", "action", "label", "confidence", "conflicts"]]
+    queue: pd.DataFrame = ranked[[*columns, "conflicts"]]
     return queue
+
+
+def _handed_over(results: Path) -> pa.Table:
+    """Return the images that were handed over, each with what the consensus says of it; see `standing.decided`."""
+    return standing.decided(results / "hand_over/instances.parquet", results / "consensus/consensus.parquet")
 
 
 def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
@@ -145,14 +151,11 @@ def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
     masks = results / "network" / run / "predict" / MASKS
     if not masks.is_dir():
         return []
-    objects = records.read(results / "hand_over/instances.parquet", records.INSTANCE)
     classes = records.taxonomy_of(results / "hand_over/instances.parquet").classes
-    consensus = records.read(results / "consensus/consensus.parquet", records.DECISION).to_pandas()
-    said = consensus.set_index("instance_id")["label"].to_dict()
-    rows = objects.to_pylist()
+    rows = _handed_over(results).to_pylist()
     chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
     return [
-        {"address": _drawn(row, masks, len(classes)), "truth": row["truth"], "said": said.get(row["instance_id"])}
+        {"address": _drawn(row, masks, len(classes)), "truth": row["truth"], "said": row["proposal"]}
         for row in chosen
         if (masks / mask_name(row["source_id"])).is_file()
     ]
