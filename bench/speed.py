@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=12, help="of 2048x1536 px, that are cut")
     parser.add_argument("--crops", type=int, help="that networks see: 96, or 512 on a GPU")
     parser.add_argument("--gallery", type=int, default=40_000, help="vectors that are searched")
-    asked = common.arguments(parser, rounds=1, images=1, crops=8, gallery=2000)
+    asked = common.arguments(parser, threads=1, rounds=1, images=1, crops=4, gallery=2000)
     device = torch.device(asked.device)
     on = Machine(device, asked.threads, asked.rounds)
     inference.make_deterministic(0, asked.threads)
