@@ -17,6 +17,7 @@ from secondlook.ingest.source import Entries, SourceObject
 from secondlook.option_types import MOST_MEGAPIXELS
 from secondlook.records import RefusedError
 from secondlook.rle import fills
+from secondlook.text import names_a_file
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -52,6 +53,8 @@ class Checker:
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
+        if not names_a_file(entry.image):
+            raise RefusedError("bad_name", f"`{entry.image}` names no file")
         box = _checked_box(entry.box_xywh)
         header = self._header(entry)
         if entry.in_fractions:
