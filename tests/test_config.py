@@ -138,7 +138,7 @@ def test_a_mistake_in_the_config_is_named_with_its_line(
 def test_aliases_that_repeat_a_little_are_allowed(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    twins = "  far: &far {kind: prototype, encoder: body}\n  twin: {<<: *far, family: far}\n"
+    twins = "  far: &far {kind: prototype, encoder: body}\n  twin: {<<: *far, encoder: body}\n"
 
     result = check(secondlook, monkeypatch, tmp_path, config=twins)
 

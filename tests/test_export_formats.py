@@ -634,6 +634,19 @@ def test_cvat_is_spared_entries_that_stop_its_import(world: World, change: dict[
     assert "1 annotations have no image or no sound box; CVAT would stop, they are left out" in said
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/", "a/.."])
+def test_cvat_is_spared_images_without_a_name(world: World, name: str) -> None:
+    def add(content: dict[str, Any]) -> None:
+        content["images"].append({"id": 77, "file_name": name, "width": 64, "height": 48})
+        content["annotations"].append({**content["annotations"][1], "id": 77, "image_id": 77})
+
+    content, said = cvat_of(world, add)
+
+    require_importable(content)
+    assert name not in {image["file_name"] for image in content["images"]}
+    assert "1 annotations have no image" in said
+
+
 def test_images_that_cvat_cannot_tell_apart_are_said(secondlook: Command, tmp_path: Path) -> None:
     things = {
         str(number): Thing(name, (1, 2, 3, 4), "stop", "keep", "stop", "stop")

@@ -64,6 +64,19 @@ def test_eight_kinds_of_broken_entries_are_eight_reasons_and_the_rest_is_complet
     assert "8 refused" in done.result.err
 
 
+@pytest.mark.parametrize("check_images", [True, False])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/", "a/.."])
+def test_a_name_without_a_file_is_a_bad_name(
+    secondlook: Command, tmp_path: Path, name: str, check_images: bool
+) -> None:
+    images = [picture(tmp_path, 1), {"id": 2, "file_name": name, "width": 64, "height": 48}]
+    document = coco(images, [box(1), box(2, 2)], ["stop"])
+
+    done = ingest(secondlook, tmp_path, document, options=ANY, dataset={"check_images": check_images})
+
+    assert (list(done.rows), done.reasons) == (["1"], {"2": "bad_name"})
+
+
 def test_too_many_refusals_stop_the_run_but_leave_the_reasons(secondlook: Command, tmp_path: Path) -> None:
     annotations = [box(number) for number in range(1, 9)] + [box(9, bbox=[0, 0, 0, 0]), box(10, 99)]
     document = coco([picture(tmp_path, 1)], annotations, ["stop"])

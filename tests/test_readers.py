@@ -272,6 +272,10 @@ VOC = [
     pytest.param(voc_file(voc_object(box="<xmin>?</xmin>")), {}, {"0": "bad_coordinates"}, id="no number"),
     pytest.param(voc_file(), {}, {}, id="no objects"),
     pytest.param("<annotation>", {}, {"": "malformed"}, id="cut off"),
+    *(
+        pytest.param(f"<?xml version='1.0' encoding='{name}'?>{voc_file(voc_object())}", {}, {"": "malformed"}, id=name)
+        for name in ("bogus", "hex", "utf-7", "idna", "x" * 300)
+    ),
     pytest.param(voc_file(voc_object("&c;"), head=LAUGHS), {}, {"": "malformed"}, id="entities are refused"),
     pytest.param("<a>" * 5000 + "</a>" * 5000, {}, {"": "malformed"}, id="nested without end"),
     pytest.param(

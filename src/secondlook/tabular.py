@@ -1,7 +1,9 @@
 """Tables for people: CSV, Markdown, and LaTeX with booktabs."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,9 +13,39 @@ _LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN
 _ESCAPED = str.maketrans(_LATEX)
 
 
-def to_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV, six digits; blank where nothing is known."""
-    return table.to_csv(index=False, float_format="%.6g")
+# Spreadsheets run what begins like this, whatever stands in it.
+_FORMULA = re.compile(r"'*\s*[=+@＝＋－＠-]")  # noqa: RUF001
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
+
+
+def to_csv(table: pd.DataFrame, *, digits: int = 6) -> str:
+    """Return a table as CSV; blank where nothing is known, formulas as `harmless` text."""
+    return _with_texts(table, harmless).to_csv(index=False, float_format=f"%.{digits}g")
+
+
+def read_csv(path: Path, **how: Any) -> pd.DataFrame:
+    """Read what `to_csv` wrote, each text as it was; `how` and errors are those of pandas."""
+    return _with_texts(pd.read_csv(path, **how), verbatim)
+
+
+def harmless(text: str) -> str:
+    """Return a text that begins like a formula with an apostrophe before it, which spreadsheets take for text."""
+    return f"'{text}" if len(text) > 1 and _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def verbatim(text: str) -> str:
+    """Return the text that `harmless` was given."""
+    return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text
+
+
+def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    changed = table.rename(columns=lambda name: change(name) if isinstance(name, str) else name)
+    for place, kind in enumerate(table.dtypes):
+        if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
+            column = [change(value) if isinstance(value, str) else value for value in table.iloc[:, place]]
+            own = object if isinstance(kind, pd.CategoricalDtype) else kind
+            changed.isetitem(place, pd.Series(column, dtype=own).array)
+    return changed
 
 
 def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -30,7 +62,7 @@ def to_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], words: i
     """Return rows of text as a Markdown table; all columns after the first `words` hold figures."""
     rule = ["---"] * words + ["---:"] * (len(headings) - words)
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(rule)}|"]
-    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    lines += [f"| {' | '.join(_one_line(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -44,4 +76,8 @@ def to_latex(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int 
 
 def latex(text: str) -> str:
     """Return text as LaTeX prints it."""
-    return text.translate(_ESCAPED)
+    return _one_line(text).translate(_ESCAPED)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())

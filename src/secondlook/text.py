@@ -26,6 +26,11 @@ def legible_inside(value: Any) -> Any:
     return value
 
 
+def names_a_file(path: str) -> bool:
+    """Tell whether a path ends in the name of a file, not in a folder."""
+    return path.rpartition("/")[2] not in {"", ".", ".."}
+
+
 def is_legible(text: str) -> bool:
     """Tell whether `text` can be written as UTF-8."""
     return text == legible(text)

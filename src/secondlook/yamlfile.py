@@ -29,11 +29,11 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     Aliases are allowed, unless they say a value inside itself or more than `MOST_REPEATED` values again.
     """
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        node = loader.get_single_node()
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _refuse_bombs(path, node)
-            content = loader.construct_document(node)
+        content = yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:

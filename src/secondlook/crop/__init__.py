@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from secondlook import ahead, files, images, kept, progress, records
+from secondlook import ahead, files, images, kept, progress, records, tabular
 from secondlook.crop.reference import curate
 from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
@@ -61,7 +61,7 @@ def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: P
     attributes = {row["instance_id"]: dict(row["attributes"] or ()) for row in rows}
     origins = {name: (found.get("source", ""), found.get("licence", "")) for name, found in attributes.items()}
     curated = curate(crops, origins, duplicate_bits=options.near_duplicate_bits, cap=options.cap_per_class)
-    files.write_text(manifest, curated.manifest.to_csv(index=False))
+    files.write_text(manifest, tabular.to_csv(curated.manifest))
     totals = curated.manifest[["near_duplicates", "over_cap"]].sum()
     progress.say(
         f"crop: reference keeps {len(curated.crops)} crops; near-duplicates left out {totals['near_duplicates']}, "

@@ -24,7 +24,7 @@ from secondlook.export.corrected import Corrected
 from secondlook.export.folder import write_items, write_text
 from secondlook.export.notes import UNLABELLED
 from secondlook.ingest.shapes import is_number
-from secondlook.text import legible
+from secondlook.text import legible, names_a_file
 
 # CVAT has these on every shape, as what they are; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
@@ -128,14 +128,14 @@ def _sizes(corrected: Corrected) -> dict[str, Size]:
 
 
 def _images(content: CocoFile, sizes: Mapping[str, Size]) -> dict[Id, CocoImage]:
-    """Return the images by id; a size that the file does not state is that of the image itself."""
+    """Return the images that have a name by id; a size that the file does not state is that of the image itself."""
     measured = {
         entry.image_id: sizes[str(entry.id)]
         for entry in content.annotations
         if isinstance(entry, CocoAnnotation) and str(entry.id) in sizes
     }
     found = {}
-    for image in content.images:
+    for image in filter(lambda image: names_a_file(image.file_name), content.images):
         width, height = measured.get(image.id, (0, 0))
         found[image.id] = CocoImage(image.id, image.file_name, _side(image.width, width), _side(image.height, height))
     return found

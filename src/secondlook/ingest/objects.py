@@ -19,7 +19,7 @@ from secondlook.inside import Inside
 from secondlook.option_types import MOST_MEGAPIXELS
 from secondlook.records import RefusedError
 from secondlook.rle import fills
-from secondlook.text import is_legible, legible
+from secondlook.text import is_legible, legible, names_a_file
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -71,8 +71,8 @@ class Checker:
                 continue
             path = self.images / image
             try:
-                if not is_legible(image):
-                    raise RefusedError("bad_name", "the file name is not UTF-8")
+                if not is_legible(image) or not names_a_file(image):
+                    raise RefusedError("bad_name", "the file name is not UTF-8, or names a folder")
                 self._look_where(image)
                 self._require_inside(image)
                 header = self._header(image, stated_size)
@@ -83,6 +83,8 @@ class Checker:
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
+        if not names_a_file(entry.image):
+            raise RefusedError("bad_name", f"`{entry.image}` names no file")
         self._require_inside(entry.image)
         box = _checked_box(entry.box_xywh)
         header = self._header(entry.image, entry.stated_size)

@@ -32,7 +32,7 @@ def parse(content: bytes) -> Element:
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(content, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that there is not
         raise ValueError(str(error)) from error
     return builder.close()
 

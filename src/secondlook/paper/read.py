@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from secondlook import tabular
 from secondlook.errors import DataError
 
 _NAMES = {"scoring": "scoring", "quirks": "scoring_quirks", "pairs": "scoring_pairs"}
@@ -60,7 +61,7 @@ def model_of(labeler: str, view: str) -> str:
 def _read(task: Path, name: str) -> pd.DataFrame:
     path = task / "evaluate" / f"{name}.csv"
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table = tabular.read_csv(path, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `snakemake paper` or `secondlook evaluate`.") from error
     if name == _NAMES["scoring"] and table.empty:

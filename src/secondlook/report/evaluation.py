@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from secondlook import tabular
 from secondlook.errors import DataError
 from secondlook.report import plots
 
@@ -18,7 +19,7 @@ TEXTS = dict.fromkeys(
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table of the evaluation; names stay text, whether a class is called `30` or `None`."""
     try:
-        table: pd.DataFrame = pd.read_csv(path, dtype=TEXTS, keep_default_na=False, na_values=[""])
+        table: pd.DataFrame = tabular.read_csv(path, dtype=TEXTS, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is no table of the evaluation ({error}); run evaluate again.") from error
     return table.fillna(dict.fromkeys(TEXTS.keys() & set(table.columns), ""))

@@ -41,7 +41,7 @@ def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, 
     found = completion.complete(rows, vectors, clip, options)
     parquetfile.write_frame(out / "completed.parquet", found.rows)
     files.write_text(out / "accuracy.csv", tabular.to_csv(found.accuracy))
-    files.write_text(out / "doubts.csv", found.doubts.to_csv(index=False))  # every digit: they are ranked by them
+    files.write_text(out / "doubts.csv", tabular.to_csv(found.doubts, digits=17))  # they are ranked by them
     changed = int((found.rows["known"] != found.rows["completed"]).sum())
     progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels say more now, {len(found.doubts)} look wrong")
     return str(found.accuracy.to_string(index=False, float_format="%.3f"))

@@ -58,7 +58,7 @@ def _of_recipes(results: Path, recipes: Sequence[str], names: Sequence[str]) -> 
     for recipe in recipes:
         for path in (results / recipe / name for name in names):
             if path.is_file():
-                table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"position": str})
+                table = tabular.read_csv(path, keep_default_na=False, na_values=[""], dtype={"position": str})
                 for name in ("form", "position"):
                     table[name] = table[name].astype(object).fillna("").astype(str) if name in table else ""
                 table.insert(0, "recipe", recipe)
@@ -151,7 +151,7 @@ def _doubts(results: Path, recipe: str) -> list[dict[str, Any]]:
     path = results / recipe / "complete/doubts.csv"
     if not path.is_file():
         return []
-    table = pd.read_csv(path, dtype={"image": str}).nlargest(DOUBTED, "probability")
+    table = tabular.read_csv(path, dtype={"image": str}).nlargest(DOUBTED, "probability")
     paths = read_table(results / "index", "train", "images").set_index("image")["path"]
     return [{**row, "address": _address(paths[row["image"]])} for row in tabular.to_rows(table)]
 

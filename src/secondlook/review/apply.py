@@ -1,6 +1,5 @@
 """Decisions of people, as CSV files, become review rows; nothing that does not fit is dropped."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, progress, records
+from secondlook import files, progress, records, tabular
 from secondlook.review.decisions import COLUMNS, one_line
 from secondlook.review.decisions import read as read_decisions
 from secondlook.taxonomy import Taxonomy
@@ -183,7 +182,5 @@ def _conflicts(rows: list[dict[str, Any]], dataset: _Dataset) -> list[dict[str, 
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]], columns: list[str]) -> None:
-    text = io.StringIO()
     ordered = sorted(rows, key=lambda row: [str(row.get(name, "")) for name in columns])
-    pd.DataFrame(ordered, columns=columns).drop_duplicates().to_csv(text, index=False)
-    files.write_text(path, text.getvalue())
+    files.write_text(path, tabular.to_csv(pd.DataFrame(ordered, columns=columns).drop_duplicates()))

@@ -92,7 +92,7 @@ def _by_variant(by_run: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def _judges(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; judge the consensus before the report.")
-    table = pd.read_csv(path)
+    table = tabular.read_csv(path)
     columns = ["judge", "n", "coverage", "accuracy", "accuracy_low", "accuracy_high"]
     return table[table["judge"].isin(JUDGES)].reindex(columns=columns).reset_index(drop=True)
 

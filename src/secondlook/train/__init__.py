@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crew, files, inference, kept, progress, records, tensorfile
+from secondlook import crew, files, inference, kept, progress, records, tabular, tensorfile
 from secondlook.checkpoints import create_timm, folder_arguments, revision_of, timm_input
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
@@ -112,7 +112,7 @@ class Course:
         table = curves.confusion(named, self.crops.target[judged_on], classes)
         files.write_text(out / "metrics.csv", metrics_csv(history))
         files.write_text(out / "curve.svg", curves.curve(history))
-        files.write_text(out / "confusion.csv", table.to_csv(index=False))
+        files.write_text(out / "confusion.csv", tabular.to_csv(table))
         files.write_text(out / "confusion.svg", curves.confusion_plot(table, classes))
         files.write_text(out / "config.json", timm_config(trainer.model, self.options, trainer.mean, trainer.std))
         weights = out / "model.safetensors"

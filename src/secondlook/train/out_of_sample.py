@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import progress
+from secondlook import progress, tabular
 from secondlook.label_errors import suspect
 
 
 def out_of_sample_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
     """Return a line per crop: its id, its trusted class, and the probability of each class, (crops, classes)."""
     told = pd.DataFrame(probabilities, columns=[f"p: {name}" for name in classes], index=about.index)
-    return str(pd.concat([about[["instance_id", "trusted"]], told], axis=1).to_csv(index=False, float_format="%.6g"))
+    return tabular.to_csv(pd.concat([about[["instance_id", "trusted"]], told], axis=1))
 
 
 def label_errors_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
@@ -24,4 +24,4 @@ def label_errors_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], cl
         suggested=[classes[index] for index in found.suggested], quality=found.quality, flagged=found.flagged
     )
     progress.say(f"train: {int(found.flagged.sum())} of {len(about)} reference labels look wrong (label_errors.csv)")
-    return str(ranked.iloc[found.order()].to_csv(index=False, float_format="%.6g"))
+    return tabular.to_csv(ranked.iloc[found.order()])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from secondlook import features, files, kept, learned, progress, records
+from secondlook import features, files, kept, learned, progress, records, tabular
 from secondlook.crossfit import folds, log_loss
 from secondlook.errors import DataError
 from secondlook.features import Features
@@ -83,7 +83,7 @@ def _write_tables(
         "log_loss_uncalibrated": log_loss(softmax(unseen, axis=1), known.target).mean(),
         "log_loss": log_loss(probabilities, known.target).mean(),
     }
-    files.write_text(out / "metrics.csv", pd.DataFrame([metrics]).to_csv(index=False, float_format="%.6g"))
+    files.write_text(out / "metrics.csv", tabular.to_csv(pd.DataFrame([metrics])))
     files.write_text(out / "calibration.csv", calibration_csv(probabilities, known.target))
     trusted = [classes[index] for index in known.target]
     about = pd.DataFrame({"instance_id": known.instance_ids, "source": known.source, "trusted": trusted})
@@ -154,4 +154,4 @@ def calibration_csv(probabilities: NDArray[np.float64], target: NDArray[np.int64
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     table = pd.DataFrame({"bin": bins, "confidence": confidence, "right": right})
     told = table.groupby("bin").agg(n=("right", "size"), confidence=("confidence", "mean"), right=("right", "mean"))
-    return str(told.reset_index().to_csv(index=False, float_format="%.6g"))
+    return tabular.to_csv(told.reset_index())

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from secondlook import features, files, kept, learned, progress, prototypes, records
+from secondlook import features, files, kept, learned, progress, prototypes, records, tabular
 from secondlook.crossfit import folds
 from secondlook.features import Features
 from secondlook.labeler_options import PrototypeOptions
@@ -50,11 +50,11 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     threshold = thresholds(held_out, found.classes, options)
     curve = coverage(held_out, taxonomy.classes)
     sources = left_out_sources(known, taxonomy.classes, options)
-    files.write_text(out / "coverage.csv", curve.to_csv(index=False, float_format="%.6g"))
+    files.write_text(out / "coverage.csv", tabular.to_csv(curve))
     files.write_text(out / "coverage.svg", _draw(curve))
-    files.write_text(out / "sources.csv", sources.to_csv(index=False, float_format="%.6g"))
+    files.write_text(out / "sources.csv", tabular.to_csv(sources))
     judged = metrics(held_out, known.target)
-    files.write_text(out / "metrics.csv", judged.to_csv(index=False, float_format="%.6g"))
+    files.write_text(out / "metrics.csv", tabular.to_csv(judged))
     about: dict[str, Any] = {
         "classes": list(taxonomy.classes),
         "encoder": features.encoder_of(reference),
