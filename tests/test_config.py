@@ -163,6 +163,12 @@ TASKS = [
         id="alias under two classes",
     ),
     pytest.param(
+        TASK.replace("yield: []", "'stop!': []"),
+        "`stop!` of class `stop!` and a wording of class `stop` differ in punctuation only",
+        id="class that differs in punctuation",
+    ),
+    pytest.param(TASK.replace("yield: []", "'-': []"), "class `-` has no letter", id="class that no word means"),
+    pytest.param(
         TASK.replace("yield: []", "STOP: []"), "`STOP` stands for both `stop` and `STOP`", id="class in two spellings"
     ),
     pytest.param(TASK.replace("[stop sign]", "stop sign"), "signs.yaml:4: `classes.stop`: ", id="alias, no list"),

@@ -6,6 +6,7 @@ The pictures shown to the real server are squares of the tile size: others are t
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -516,6 +517,7 @@ class FakeVllm:
     say: Callable[[list[Any], dict[str, Any]], Any]
     llm: dict[str, Any] = field(default_factory=dict)
     chats: list[tuple[list[Any], dict[str, Any], Any]] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     def modules(self) -> dict[str, types.ModuleType]:
         """Return the modules that stand in for vLLM 0.32."""
@@ -526,9 +528,16 @@ class FakeVllm:
                 fake.llm = arguments
 
             def chat(
-                self, messages: list[Any], sampling_params: Any, *, use_tqdm: bool, mm_processor_kwargs: Any
+                self,
+                messages: list[Any],
+                sampling_params: Any,
+                *,
+                use_tqdm: bool,
+                mm_processor_kwargs: Any,
+                **more: Any,
             ) -> list[Any]:
                 assert not use_tqdm
+                fake.told.append(more)
                 fake.chats.append((messages, sampling_params, mm_processor_kwargs))
                 return [types.SimpleNamespace(outputs=[fake.say(each, sampling_params)]) for each in messages]
 
@@ -629,6 +638,45 @@ def test_vllm_scores_letters(install: Install, internvl: str) -> None:
     assert fake.chats[0][1] == {"temperature": 0.0, "max_tokens": 1, "logprobs": 20}
     assert said.log_p is not None
     assert np.exp(said.log_p) == pytest.approx([0.75, 0.2, 0.0])
+
+
+def think_first(model: str, folder: Path, switch: str) -> str:
+    """Return a copy of a model whose template opens a thought unless a `switch` of its own is false."""
+    shutil.copytree(model, folder)
+    (folder / "chat_template.jinja").write_text(
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+        "{% if message['role'] == 'assistant' %}{{ '<think></think>' }}{% endif %}{% for part in message['content'] %}"
+        "{{ '<IMG_CONTEXT>' if part['type'].startswith('image') else part['text'] }}{% endfor %}{{ '<|im_end|>' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}"
+        f"{{% if {switch} is defined and not {switch} %}}{{{{ '</think>' }}}}{{% endif %}}{{% endif %}}",
+        encoding="utf-8",
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("answer", "switch", "told", "said"),
+    [
+        pytest.param("choose", "enable_thinking", {"enable_thinking": False}, "stop", id="Qwen's switch"),
+        pytest.param("generate", "thinking", {"thinking": False}, "stop", id="another's"),
+        pytest.param("generate", "never", {}, "<think>stop", id="none: what it says is a thought"),
+    ],
+)
+def test_vllm_is_told_not_to_think(
+    install: Install, internvl: str, tmp_path: Path, answer: str, switch: str, told: dict[str, Any], said: str
+) -> None:
+    """The template of the model is rendered there with the options that it is rendered with here."""
+    fake = install(lambda *_: text("stop"))
+    engine = VllmEngine(options(engine="vllm", answer=answer), think_first(internvl, tmp_path / "m", switch))
+    assert engine.answer(engine.prepare([picture()], NAMES)) == [Answer(text=said)]
+    assert fake.told == [{"chat_template_kwargs": told} if told else {}]
+
+
+def test_vllm_refuses_to_choose_for_a_model_that_thinks_first(install: Install, internvl: str, tmp_path: Path) -> None:
+    """A choice would be forced upon the place where the model begins to think."""
+    install(lambda *_: text("stop"))
+    with pytest.raises(DataError, match="answer: generate"):
+        VllmEngine(options(engine="vllm", answer="choose"), think_first(internvl, tmp_path / "m", "never"))
 
 
 def test_vllm_that_does_not_constrain_is_told_of_once(

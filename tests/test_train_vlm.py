@@ -12,7 +12,7 @@ from make_records import COLOURS, Rows, drawn, write_crops
 from secondlook.question import ask
 from secondlook.taxonomy import Taxonomy
 from secondlook.train.vlm_loop import name_tokens, padded, rate_at, with_answers
-from tiny_vlms import tiny_gemma3, tiny_internvl, tiny_qwen3_vl, tiny_qwen25_vl
+from tiny_vlms import tiny_gemma3, tiny_internvl, tiny_qwen3_vl, tiny_qwen25_vl, unable_to_spell
 
 CLASSES = list(COLOURS)
 PROMPT = "Which colour?"
@@ -202,6 +202,26 @@ def test_reference_that_teaches_nothing_is_refused(secondlook: Command, tmp_path
     result = secondlook("train", crops, "--kind", "vlm", "--out", tmp_path / "out", "--options", json.dumps(SMALL))
     assert result.code == 1
     assert "at least 2 of 3 are needed" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_line_of_pixels_is_learned_from_like_any_crop(secondlook: Command, tmp_path: Path) -> None:
+    rows = reference(4)
+    rows[0]["pixels"] = drawn(CLASSES[0], 0, size=300)[:1]
+    crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
+    model = str(tiny_qwen3_vl(tmp_path / "base"))
+    train(secondlook, crops, tmp_path / "vlm", **{**ADAPT, "epochs": 1}, model=model)
+
+
+def test_classes_that_a_tokenizer_cannot_write_are_refused(secondlook: Command, tmp_path: Path) -> None:
+    rows: Rows = [
+        {**row, "trusted": {"green": "停止", "blue": "禁止"}.get(row["trusted"], "red")} for row in reference(4)
+    ]
+    crops = write_crops(tmp_path / "reference.parquet", rows, ["red", "停止", "禁止"])
+    options = json.dumps({**ADAPT, "model": str(unable_to_spell(tiny_gemma3(tmp_path / "base")))})
+    result = secondlook("train", crops, "--kind", "vlm", "--out", tmp_path / "out", "--options", options)
+    assert result.code == 1
+    assert "its tokenizer cannot write `停止`, `禁止`" in result.err
     assert not (tmp_path / "out").exists()
 
 

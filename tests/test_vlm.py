@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ import numpy as np
 import pytest
 
 import tiny_vlms
+from chat_server import says, serve
 from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
-from secondlook import images, resolution, trie_scoring, vlm
+from secondlook import chat_template, images, resolution, trie_scoring, vlm
 from secondlook.errors import DataError
 from secondlook.ledger import Ledger
 from secondlook.parse import parse
 from secondlook.question import ask
 from secondlook.trie import Trie
 
-FAMILIES = ["internvl", "gemma3", "qwen3_vl", "qwen25_vl"]
+FAMILIES = ["internvl", "gemma3", "qwen3_vl", "qwen25_vl", "idefics3"]
 CLASSES = {"stop": ["stop sign"], "stop all way": [], "no parking": [], "yield": ["give way"], "turn": []}
 
 
@@ -208,6 +210,85 @@ def test_parse(text: str, expected: str | None) -> None:
     assert parse(text, taxonomy(CLASSES)) == expected
 
 
+VEHICLES = {"car": ["automobile"], "truck": [], "bus": ["coach"], "C": [], "C++": [], "C#": []}
+TALK = "Car\n\nThe image shows a sedan parked next to a truck."
+SPOKEN: list[Any] = [
+    pytest.param(TALK, "car", id="the first line is the answer"),
+    pytest.param("Car. It is not a bus.", "car", id="the first sentence is"),
+    pytest.param("It is a car. The car is next to a bus.", "car", id="a sentence with a phrase"),
+    pytest.param("The object in the box is: Car\n\nIt is by a bus", "car", id="the colon of the first line"),
+    pytest.param("Car\nAlternatives: truck", "car", id="a line of alternatives"),
+    pytest.param("Reasoning: there is a truck nearby.\nAnswer: car", "car", id="a line of reasons"),
+    pytest.param("**Answer:** car", "car", id="Markdown around a key"),
+    pytest.param("# Car", "car", id="a heading"),
+    pytest.param("Car\nBus", None, id="first and last line contradict"),
+    pytest.param("Car. No wait, it is a bus.", None, id="an answer that is taken back"),
+    pytest.param("Car? No.", None, id="a question is no answer"),
+    pytest.param("Not: car", None, id="a denial before a colon"),
+    pytest.param('{"reason": "truck", "label": "car"}', "car", id="JSON: the label after the reason"),
+    pytest.param('{"alternatives": "truck", "label": "car"}', "car", id="JSON: alternatives"),
+    pytest.param('{"object": "truck", "class": "car"}', "car", id="JSON: class is surer than object"),
+    pytest.param('{"predictedLabel": "car", "notes": "truck"}', "car", id="JSON: a key in camel case"),
+    pytest.param('{"answer": {"name": "car", "reason": "truck"}}', "car", id="JSON: inside an object"),
+    pytest.param('[{"label": "car"}, {"label": "bus"}]', None, id="JSON: two labels"),
+    pytest.param('{"label": "car", "label": "bus"}', None, id="JSON: a key twice"),
+    pytest.param('{"label": "boat", "reason": "like a truck"}', None, id="JSON: a label that is no class"),
+    pytest.param('{"label": null, "reason": "truck"}', None, id="JSON: no label"),
+    pytest.param('{"reason": "truck"}', None, id="JSON: only a reason"),
+    pytest.param("{'reason': 'truck', 'label': 'car'}", "car", id="single quotes"),
+    pytest.param('Here it is: {"label": "car"}. A truck is {near}', "car", id="JSON amid text with braces"),
+    pytest.param('{"label": "car", "reason": "no tru', "car", id="JSON cut off after the label"),
+    pytest.param('{"reason": "truck", "lab', None, id="JSON cut off before the label"),
+    pytest.param('{"label": "car', None, id="JSON cut off inside the label"),
+    pytest.param('{"a":' * 9000, None, id="JSON as deep as a well"),
+    pytest.param("<think>\nIt looks like a bus", None, id="a thought that is cut off"),
+    pytest.param("<think>a bus?</think>\n\ncar", "car", id="an answer after a thought"),
+    pytest.param("a bus maybe</think>car", "car", id="a thought that the prompt had opened"),
+    pytest.param("{" * 5000 + "car", "car", id="nothing but braces"),
+    pytest.param("It is C++", "C++", id="signs that tell classes apart"),
+    pytest.param("C#.", "C#", id="a sign before a full stop"),
+    pytest.param("It is C.", "C", id="no sign"),
+    pytest.param("# C++", "C++", id="a heading with signs"),
+    pytest.param("C++ or C#", None, id="two classes with signs"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), SPOKEN)
+def test_a_spoken_answer_is_read_by_its_surest_part(text: str, expected: str | None) -> None:
+    assert parse(text, taxonomy(VEHICLES)) == expected
+
+
+LETTERED: list[Any] = [
+    *[("B.", "car"), ("(A)", "bus"), ("**B**", "car"), ("A. bus", "bus"), ("C) truck", "truck"), ("b", "car")],
+    *[
+        ("Answer: C", "truck"),
+        ("The answer is C", "truck"),
+        ("Option B", "car"),
+        ("The correct answer is (C).", "truck"),
+    ],
+    *[
+        ("B\n\nThe bus is next to a car", "car"),
+        ("**Answer: B**", "car"),
+        ("Option B: car", "car"),
+        ("C - truck", "truck"),
+    ],
+    *[("I would choose option B because of the bus", "car"), ('{"answer": "C", "reason": "A"}', "truck")],
+    *[("A bus", "bus"), ("A truck", "truck"), ("I think it is a car", "car"), ("truck", "truck")],
+    *[("A. truck", None), ("B or C", None), ("A, B", None), ("A\nB", None), ("D", None), ("<think>A", None)],
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), LETTERED)
+def test_letters_are_read_in_the_ways_they_are_said(
+    secondlook: Command, tmp_path: Path, text: str, expected: Any
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)], ["bus", "car", "truck"])
+    with serve(lambda _: says(text)) as site:
+        options = {"engine": "openai", "answer": "generate", "options": "letters", "server": {"url": site.url}}
+        (row,) = label(secondlook, crops, model="m", **options)
+    assert (row["label"], row["answer"]) == (expected, text)
+
+
 NAMES: list[Any] = [
     pytest.param(['a, "b"', "{c}: d", "e\nf"], id="commas, quotes, braces, a line break"),
     pytest.param(["停止", "стоп", "قف"], id="other scripts"),
@@ -228,6 +309,230 @@ def test_hostile_class_names_get_probabilities(
     assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-4)
     assert all(math.isfinite(value) for value in row["log_p"])
     assert row["label"] in names
+
+
+# --- prompts and answers as tokens -------------------------------------------------------------------------------
+
+TURNS = tiny_vlms.CHATML.replace("IMAGE", "<IMG_CONTEXT>")
+BEGIN = "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+THOUGHT = "{% if message['role'] == 'assistant' %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+THINKS = TURNS.replace(BEGIN, BEGIN + THOUGHT).replace("assistant\\n' }}", "assistant\\n<think>\\n' }}")
+CALLS_OUT = TURNS.replace("+ '\\n' }}", "+ ': ' }}").replace("assistant\\n", "assistant: ")
+ENDS_IN_SPACE = TURNS.replace("{{ '<|im_end|>\\n' }}{% endfor %}", "{{ ' ' }}{% endfor %}")
+TEXT_ONLY = (
+    "{% for message in messages %}"
+    "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+WORDED = {**CLASSES, "30 km/h": [], "C++": [], "<|im_end|>": [], "停止": []}
+
+
+def with_template(checkpoint: Path, template: str, folder: Path) -> Path:
+    """Return a copy of a checkpoint that has another chat template."""
+    shutil.copytree(checkpoint, folder)
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return folder
+
+
+def whole_and_scored(processor: Any, classes: Any) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield the tokens of each whole conversation about a real question, and those of prompt, answer and end."""
+    question = ask("Which sign is this?", taxonomy(classes), "names")
+    answers = vlm.answers(processor, question)
+    prompt = vlm.encode(processor, [None], question.text, {}, cut=answers.cut)["input_ids"][0].tolist()
+    control = chat_template.control_tokens(processor)
+    asked, *said = (chat_template.harmless(text, control) for text in (question.text, *dict(question.wordings)))
+    assert len(answers.tokens) == len(said)
+    for wording, (tokens, _) in zip(said, answers.tokens, strict=True):
+        turns = [chat_template.user_turn(asked), *chat_template.conversation(wording)[1:]]
+        how = {"tokenize": True, "return_dict": True, **chat_template.options(processor)}
+        yield list(processor.apply_chat_template(turns, **how)["input_ids"][0]), prompt + tokens
+
+
+REAL: list[Any] = [
+    *[("internvl3_hf", None), ("qwen25_vl", None), ("granite_docling", None), ("granite_docling", "idefics3")],
+    *[("qwen25_vl", name) for name in ("qwen2_5_vl", "qwen3_vl", "qwen3_5_think", "qwen3_5_nothink")],
+    *[("granite_docling", "llava_next"), ("granite_docling", "gemma3")],
+]
+
+
+@pytest.mark.parametrize(("processor", "template"), REAL)
+def test_what_is_scored_are_the_tokens_of_the_whole_conversation(
+    shared_data: Path, processor: str, template: str | None
+) -> None:
+    from transformers import AutoProcessor
+
+    loaded = AutoProcessor.from_pretrained(shared_data / "processors" / processor)
+    if template:
+        text = (shared_data / "processors/chat_templates" / f"{template}.jinja").read_text(encoding="utf-8")
+        loaded.chat_template = text
+        loaded.tokenizer.add_special_tokens({"additional_special_tokens": ["</s>", "<start_of_turn>", "<end_of_turn>"]})
+    chat_template.require_usable(loaded, processor)
+    for whole, scored in whole_and_scored(loaded, WORDED):
+        assert whole[: len(scored)] == scored
+        assert not loaded.tokenizer.decode(whole[len(scored) :]).strip(), "the end of turn is scored, too"
+
+
+@pytest.mark.parametrize(
+    ("family", "template", "cut"),
+    [
+        pytest.param("gemma3", None, 1, id="a line break that melts into a name"),
+        pytest.param("internvl", CALLS_OUT, 1, id="a space at the end of the prompt"),
+        pytest.param("idefics3", None, 0, id="a space before the answer"),
+    ],
+)
+def test_a_prompt_ends_where_the_tokens_of_answers_begin(
+    checkpoint: Callable[[str], Path], tmp_path: Path, family: str, template: str | None, cut: int
+) -> None:
+    from transformers import AutoProcessor
+
+    folder = checkpoint(family)
+    processor = AutoProcessor.from_pretrained(with_template(folder, template, tmp_path / "m") if template else folder)
+    classes = ["red", "turn"]
+    assert vlm.answers(processor, ask("Which?", taxonomy(classes), "names")).cut == cut
+    for whole, scored in whole_and_scored(processor, classes):
+        assert whole[: len(scored)] == scored
+
+
+def test_a_model_that_thinks_first_is_only_let_to_talk(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)])
+    model = with_template(checkpoint("internvl"), THINKS, tmp_path / "m")
+    for answer in ("score", "choose"):
+        settings = json.dumps({"kind": "vlm", "model": str(model), "answer": answer})
+        result = secondlook("label", crops, "--out", tmp_path / "v.parquet", "--options", settings)
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert "`answer: generate`" in result.err
+    (row,) = label(secondlook, crops, model=str(model), answer="generate", max_new_tokens=3)
+    assert row["answer"].startswith("<think>")
+    assert row["status"] == "unparsed", "a thought that is cut off is no answer"
+
+
+def test_thinking_is_switched_off_where_a_template_can(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, shared_data: Path
+) -> None:
+    crops = crops_of(tmp_path, [(30, 30)])
+    found = []
+    for name in ("qwen3_5_think", "qwen3_5_nothink"):
+        template = (shared_data / "processors/chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+        model = with_template(checkpoint("qwen3_vl"), template, tmp_path / name)
+        (row,) = label(secondlook, crops, model=str(model))
+        (said,) = label(secondlook, crops, model=str(model), answer="generate", max_new_tokens=3)
+        found.append((row["log_p"], said["answer"]))
+    assert found[0] == found[1], "the second template never lets the model think"
+
+
+@pytest.mark.parametrize(
+    ("template", "token"),
+    [pytest.param(TURNS, "<|im_end|>", id="a token"), pytest.param(ENDS_IN_SPACE, "<|endoftext|>", id="a space")],
+)
+def test_an_answer_ends_as_the_template_ends_it(
+    checkpoint: Callable[[str], Path], tmp_path: Path, template: str, token: str
+) -> None:
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(with_template(checkpoint("internvl"), template, tmp_path / "m"))
+    processor.tokenizer.eos_token = "<|endoftext|>"  # noqa: S105 - no password
+    expected = processor.tokenizer.convert_tokens_to_ids(token)
+    assert vlm.end_of_turn(processor) == expected
+    answers = vlm.answer_tokens(processor, ask("Which?", taxonomy(CLASSES), "names"))
+    assert {tokens[-1] for tokens, _ in answers} == {expected}
+    assert {len(processor.tokenizer.decode(tokens[:-1]).strip()) for tokens, _ in answers} > {4}
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        pytest.param(TEXT_ONLY, "fails on it", id="adds a list to a text"),
+        pytest.param(
+            "{% for m in messages %}{{ m['content'] }}{% endfor %}", "as it stands", id="writes the list itself"
+        ),
+        pytest.param("{{ messages[0]['content'][-1]['text'] }}", "no place for the image", id="leaves out the image"),
+        pytest.param("{% if %}", "fails on it", id="is no template"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["score", "generate"])
+def test_a_template_that_cannot_ask_about_an_image_is_refused(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, template: str, why: str, answer: str
+) -> None:
+    model = with_template(checkpoint("internvl"), template, tmp_path / "m")
+    settings = json.dumps({"kind": "vlm", "model": str(model), "answer": answer})
+    result = secondlook("label", crops_of(tmp_path, [(30, 30)]), "--out", tmp_path / "v.parquet", "--options", settings)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert why in result.err
+    assert "take a vision-language model" in result.err
+
+
+def test_only_control_tokens_are_broken_up_in_a_prompt(checkpoint: Callable[[str], Path]) -> None:
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(checkpoint("gemma3"))
+    processor.tokenizer.add_tokens(["\n\n", "<table>", "</td>", "[multimodal]"])
+    text = "Look.\n\n<table><tr>old</td> [multimodal]"
+    (shown,) = vlm.encode(processor, [None], text + " <end_of_turn><image_soft_token>", {})["input_ids"]
+    said = processor.tokenizer.decode(shown)
+    assert text in said
+    assert "< end_of_turn>< image_soft_token>" in said
+    assert processor.tokenizer.convert_tokens_to_ids("\n\n") in shown.tolist(), "as the model learned it"
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        pytest.param(
+            {"stop": [], "停止": [], "禁止": []}, ["`停止`, `禁止`", "alias"], id="two classes that cannot be written"
+        ),
+        pytest.param({"stop": [], "停止": ["halt"]}, None, id="an alias can be"),
+    ],
+)
+def test_a_class_that_cannot_be_written_is_no_silent_loss(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, classes: Any, expected: list[str] | None
+) -> None:
+    model = tiny_vlms.unable_to_spell(Path(shutil.copytree(checkpoint("gemma3"), tmp_path / "m")))
+    crops = crops_of(tmp_path, [(30, 30)], classes)
+    if expected is None:
+        (row,) = label(secondlook, crops, model=str(model))
+        assert all(math.isfinite(value) for value in row["log_p"])
+        return
+    result = secondlook(
+        "label", crops, "--out", tmp_path / "v.parquet", "--options", json.dumps({"kind": "vlm", "model": str(model)})
+    )
+    assert result.code == 1
+    assert all(part in result.err for part in expected)
+
+
+@pytest.mark.parametrize("answer", ["choose", "generate"])
+def test_a_tokenizer_is_used_by_one_thread_at_a_time(
+    secondlook: Command,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    from transformers import PreTrainedTokenizerBase
+
+    inside, together = threading.RLock(), []
+
+    def alone(name: str) -> None:
+        method = getattr(PreTrainedTokenizerBase, name)
+
+        def used(*arguments: Any, **options: Any) -> Any:
+            if not inside.acquire(blocking=False):
+                together.append(name)
+                return method(*arguments, **options)
+            try:
+                time.sleep(0.003)  # long enough for the other thread to come in
+                return method(*arguments, **options)
+            finally:
+                inside.release()
+
+        monkeypatch.setattr(PreTrainedTokenizerBase, name, used)
+
+    for name in ("__call__", "decode", "batch_decode"):
+        alone(name)
+    crops = crops_of(tmp_path, [(30, 30)] * 16)
+    label(secondlook, crops, model=str(checkpoint("internvl")), answer=answer, batch_size=1, max_new_tokens=1)
+    assert together == []
 
 
 # --- views -------------------------------------------------------------------------------------------------------
@@ -294,10 +599,82 @@ def test_published_tiling_and_the_one_that_fits(width: int, height: int, tiles: 
     assert count(height, width, fit) <= most + (most > 1)
 
 
+SPLIT: list[Any] = [
+    (90, 60, 1),
+    (512, 512, 1),
+    (700, 512, 1),
+    (1024, 512, 3),
+    (1024, 1024, 5),
+    (2048, 2048, 10),
+    (300, 2, 1),
+]
+
+
+@pytest.mark.parametrize(("width", "height", "tiles"), SPLIT)
+def test_tiles_of_processors_that_enlarge_an_image_fit_its_pixels(
+    shared_data: Path, width: int, height: int, tiles: int
+) -> None:
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(shared_data / "processors" / "granite_docling")
+    fit, published = (resolution.image_options(processor, width, height, how, 12) for how in ("fit", "published"))
+    pixels = np.zeros((height, width, 3), np.uint8)
+    shapes = [vlm.encode(processor, [pixels], "?", told)["pixel_values"].shape[1] for told in (fit, published)]
+    assert shapes[0] == tiles
+    assert published == {}, "as the processor is configured"
+    assert shapes[1] > tiles or tiles == 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "keeps"),
+    [
+        *[("LlavaNextImageProcessor", True), ("MllamaImageProcessor", True), ("Lfm2VlImageProcessor", True)],
+        *[("GotOcr2ImageProcessor", False), ("Idefics3ImageProcessor", False), ("Qwen2VLImageProcessor", False)],
+        ("Gemma3ImageProcessor", False),
+    ],
+)
+def test_processors_that_tiling_cannot_change_are_known(kind: str, keeps: bool) -> None:
+    import transformers
+
+    class Processor:
+        image_processor = getattr(transformers, kind)()
+
+    assert resolution.keeps_its_tiles(Processor()) == keeps
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen25_vl"])
+def test_a_line_of_pixels_is_widened_until_the_model_takes_it(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, family: str
+) -> None:
+    line = noise(0, 300, 1)
+    shown = [noise(1, 30, 30), line, line.transpose(1, 0, 2), np.repeat(line, 2, axis=0)]
+    rows: Rows = [{"instance_id": f"o{index}", "pixels": pixels} for index, pixels in enumerate(shown)]
+    crops = write_crops(tmp_path / "crops.parquet", rows, CLASSES)
+    found = label(secondlook, crops, model=str(checkpoint(family)), batch_size=2)
+    assert [row["status"] for row in found] == ["answered"] * 4
+    np.testing.assert_allclose(found[1]["log_p"], found[3]["log_p"], atol=1e-4)
+
+
+def test_an_image_that_the_model_refuses_fails_alone(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vlm, "_within_ratio", lambda _, height, width: (height, width))
+    crops = crops_of(tmp_path, [(30, 30), (300, 1), (31, 30), (28, 28)])
+    model = str(checkpoint("qwen3_vl"))
+    found = label(secondlook, crops, model=model, max_failed_fraction=0.5)
+    assert [row["status"] for row in found] == ["answered", "failed", "answered", "answered"]
+    assert "aspect ratio" in found[1]["answer"]
+    settings = json.dumps({"kind": "vlm", "model": model})
+    result = secondlook("label", crops, "--out", tmp_path / "v.parquet", "--options", settings)
+    assert result.code == 1
+    assert "1 of 4 objects" in result.err
+
+
 # --- refusals and kills ------------------------------------------------------------------------------------------
 
 REFUSED: list[Any] = [
     pytest.param({"model": "no/such"}, 1, "HF_TOKEN", id="a checkpoint that is not there"),
+    pytest.param({"model": "OpenGVLab/InternVL3-1B"}, 1, "take OpenGVLab/InternVL3-1B-hf", id="a checkpoint with code"),
     pytest.param({"model": "x", "trained": "y"}, 2, "either `model`", id="two sources"),
     pytest.param({"model": "x", "engine": "openai"}, 2, "scores letters only", id="names on a server"),
     pytest.param({"model": "x", "view": "cutout", "margin": 1}, 2, "`margin`", id="a margin around nothing"),
@@ -316,6 +693,37 @@ def test_what_cannot_be_is_refused(
     assert result.code == code, result.err
     assert sentence in result.err
     assert not (tmp_path / "v.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "instead"),
+    [
+        ("InternVL3-1B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3-1B-hf"),
+        ("InternVL3_5-2B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3_5-2B-HF"),
+        ("mine", {"model_type": "odd_vl", "auto_map": {"AutoModel": "modeling_odd.OddModel"}}, "no `odd_vl`"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["score", "generate"])
+def test_a_checkpoint_that_needs_its_own_code_is_refused_in_a_sentence(
+    secondlook: Command, tmp_path: Path, name: str, config: dict[str, Any], instead: str, answer: str
+) -> None:
+    model = tmp_path / name
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(config))
+    settings = json.dumps({"kind": "vlm", "model": str(model), "answer": answer})
+    result = secondlook("label", crops_of(tmp_path, [(30, 30)]), "--out", tmp_path / "v.parquet", "--options", settings)
+    last = result.err.strip().splitlines()[-1]
+    assert (result.code, len(last) < 300) == (1, True)
+    assert "needs its own code, which is never run" in last
+    assert instead in last
+
+
+def test_classes_that_an_answer_cannot_tell_apart_are_refused(secondlook: Command, tmp_path: Path) -> None:
+    crops = crops_of(tmp_path, [(30, 30)], ["stop", "stop!"])
+    settings = json.dumps({"kind": "vlm", "model": "m"})
+    result = secondlook("label", crops, "--out", tmp_path / "v.parquet", "--options", settings)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "`stop!` of class `stop!` and a wording of class `stop` differ in punctuation only" in result.err
 
 
 def test_a_killed_shard_goes_on_where_it_stopped_and_ends_in_the_same_bytes(

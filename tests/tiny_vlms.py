@@ -27,6 +27,12 @@ GEMMA_TURNS = (
     "{% else %}{{ part['text'] | trim }}{% endif %}{% endfor %}{% endif %}"
     "{{ '<end_of_turn>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
 )
+IDEFICS_TURNS = (
+    "<s>{% for message in messages %}{{ message['role'].capitalize() }}"
+    "{{ ':' if message['content'][0]['type'] == 'image' else ': ' }}"
+    "{% for part in message['content'] %}{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{{ '<end_of_utterance>\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
 TEXT: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -75,6 +81,29 @@ def tiny_gemma3(folder: Path) -> Path:
     )
     processor = transformers.Gemma3Processor(pictures, tokenizer, chat_template=GEMMA_TURNS, image_seq_length=4)
     return _save_vlm(transformers.Gemma3ForConditionalGeneration, config, processor, folder)
+
+
+def tiny_idefics3(folder: Path) -> Path:
+    """Write an Idefics3: tiles of 28 px and four tokens; its template puts a space before an answer."""
+    import transformers
+
+    named = {"image_token": "<image>", "fake_image_token": "<fake_token_around_image>"}
+    special = ["<s>", "<global-img>", "<end_of_utterance>", "<|endoftext|>", *named.values()]
+    special += [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    vocab, merges = _byte_level_bpe(special)
+    ends = {"bos_token": "<s>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "padding_side": "left"}
+    extra = {**named, "end_of_utterance_token": "<end_of_utterance>", "global_image_token": "<global-img>"}
+    tokenizer = transformers.GPT2Tokenizer(vocab=vocab, merges=merges, extra_special_tokens=extra, **ends)
+    tokenizer.add_special_tokens({"additional_special_tokens": special}, replace_extra_special_tokens=False)
+    text = {**TEXT, "model_type": "llama", "num_hidden_layers": 2, **_tokens(tokenizer), "rms_norm_eps": 1e-5}
+    eyes = {**EYES, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 7}
+    ids = {"image_token_id": tokenizer.image_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = transformers.Idefics3Config(vision_config=eyes, text_config=text, scale_factor=2, **ids)
+    sizes = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 28}}
+    processor = transformers.Idefics3Processor(
+        transformers.Idefics3ImageProcessor(**sizes), tokenizer, image_seq_len=4, chat_template=IDEFICS_TURNS
+    )
+    return _save_vlm(transformers.Idefics3ForConditionalGeneration, config, processor, folder)
 
 
 def tiny_qwen3_vl(folder: Path) -> Path:
@@ -130,6 +159,26 @@ def tiny_clip(folder: Path) -> Path:
     model.save_pretrained(folder)
     sizes = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
     transformers.CLIPProcessor(transformers.CLIPImageProcessor(**sizes), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def unable_to_spell(folder: Path) -> Path:
+    """Return a checkpoint whose tokenizer has no bytes to spell with, so that foreign letters are unknown tokens."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_bytes())
+    content["model"]["byte_fallback"] = False
+    config = json.loads((folder / "tokenizer_config.json").read_bytes())
+    roles = ("boi_token", "eoi_token", "image_token", "sot_token", "eot_token")
+    named = {name: config[name] for name in roles if name in config}
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)),
+        **{name: f"<{name.removesuffix('_token')}>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")},
+        extra_special_tokens=named,
+    )
+    plain.save_pretrained(folder)
     return folder
 
 

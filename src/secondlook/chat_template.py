@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from secondlook.errors import DataError, first_line
@@ -19,15 +19,14 @@ _THINKING = re.compile(r"<(think|thinking|thought|reasoning)>\s*$")
 class Frame:
     """What a template writes around an answer.
 
-    `prompt` is the text up to where the model goes on, `before` the text up to the answer and `after` the text that
-    follows it in the whole conversation; `options` are those of the template under which `before` is `prompt` and
-    white space.
+    `prompt` is the text up to where the model goes on. `before` is the text up to the answer in the whole conversation,
+    `after` the text that follows it. `options` are those that the template was rendered with.
     """
 
     prompt: str
     before: str
     after: str
-    options: Options = field(default_factory=dict)
+    options: Options
 
     @property
     def begins_with_the_answer(self) -> bool:
@@ -123,7 +122,11 @@ def harmless(text: str, control: Sequence[str]) -> str:
 def _framed(processor: Any, how: Options) -> Frame:
     turns = conversation(_ANSWERED)
     prompt = processor.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True, **how)
-    before, _, after = processor.apply_chat_template(turns, tokenize=False, **how).rpartition(_ANSWERED)
+    try:
+        whole = processor.apply_chat_template(turns, tokenize=False, **how)
+    except Exception:  # it takes no answer in this form, so none can be found in what it writes
+        whole = ""
+    before, _, after = whole.rpartition(_ANSWERED)
     return Frame(prompt, before, after, how)
 
 

@@ -198,8 +198,8 @@ def _instead_of_foreign_code(name: str) -> str | None:
     """Return what to take for a checkpoint whose architecture is no class of transformers; None for any other."""
     about = _config(name)
     published = Path(name).name if Path(name).name.startswith("InternVL") else "InternVL3-8B"
-    nameless = not about and name == f"OpenGVLab/{published}" and not name.lower().endswith("-hf")
-    if nameless or about.get("model_type") == "internvl_chat":
+    by_name = not about and name == f"OpenGVLab/{published}" and not name.lower().endswith("-hf")
+    if by_name or about.get("model_type") == "internvl_chat":
         return f"OpenGVLab/{published}{'-HF' if published.startswith('InternVL3_5') else '-hf'}"
     if "auto_map" in about:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING

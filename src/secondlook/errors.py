@@ -1,7 +1,5 @@
 """The two ways a command ends early; each message is one sentence that names the place and the way out."""
 
-import textwrap
-
 _SHOWN_CHARACTERS = 200
 
 
@@ -15,5 +13,5 @@ class UsageError(Exception):
 
 def first_line(error: Exception) -> str:
     """Return the first line of what a library says, without the end where it is long, or the name of the error."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return textwrap.shorten(lines[0], _SHOWN_CHARACTERS, placeholder=" ...")
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]} ..."

@@ -8,7 +8,7 @@ from typing import Any
 
 from secondlook.taxonomy import Taxonomy, normalise
 
-_FENCE = re.compile(r"^```\w*\s*|\s*```$")
+_FENCE = re.compile(r"^```\w*\s*")
 _THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _MARKDOWN = re.compile(r"^\s*(?:#{1,6}|>|[-*+])\s+")
 _LEAD = re.compile(
@@ -29,8 +29,9 @@ _TELLS = [
     re.compile(r"\b(?:name|type|kind|object|sign|choice|option|letter|result)"),
     re.compile(r""),
 ]
-_LINE = re.compile(r"^\W*((?:\w+[ _]){0,3}\w+)\W*[:=]\s*(.+)$", re.MULTILINE)
-_BROKEN_JSON = re.compile(r"""\{\s*["'].*?["']\s*:""", re.DOTALL)
+_LINE = re.compile(r"^[^\w\n]*((?:[^\W_]+[ _]){0,3}[^\W_]+)[^\w\n:=]*[:=][^\w\n]*(.+)$", re.MULTILINE)
+_BROKEN_JSON = re.compile(r"""\{\s*["'][^"'\n]{0,100}["']\s*:""")
+_MOST_BRACES = 1000  # that are tried as the beginning of JSON
 _PAIR = re.compile(r"""["'](\w[\w ]*)["']\s*:\s*(?:"([^"\n]*)"|'([^'\n]*)')""")
 _LETTER = re.compile(
     r"^\W*(?:(?:it is|this is|(?:the )?(?:final |correct |best )?(?:answer|option|choice|letter)(?: is)?)\b\W*)*"
@@ -49,7 +50,7 @@ def parse(text: str, taxonomy: Taxonomy, letters: Mapping[str, str] | None = Non
     quotes, full stops and phrases such as "it is a"; at last the only class that a text without a denial names.
     """
     reader = _Reader(taxonomy, letters or {})
-    parts, rest = _parts(_FENCE.sub("", _without_thoughts(text).strip()).strip())
+    parts, rest = _parts(_FENCE.sub("", _without_thoughts(text).strip()).removesuffix("```").strip())
     return reader.label(parts) if parts else reader.only(rest)
 
 
@@ -139,30 +140,38 @@ def _statement(sentence: str) -> str:
 
 
 def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
-    """Return the keys and values of a text that is JSON, or has lines of a key and a value, and the text beside them.
-
-    JSON that is cut off or in single quotes is read as far as it goes; what follows its beginning is no text.
-    """
-    found: list[tuple[str, str]] = []
-    rest, start = "", 0
-    decoder = json.JSONDecoder(object_pairs_hook=tuple)
-    while (brace := text.find("{", start)) >= 0:
-        rest, begun = rest + text[start:brace], brace
-        try:
-            content, start = decoder.raw_decode(text, brace)
-            found.extend(_walk(content, ""))
-        except (ValueError, RecursionError):
-            start = brace + 1
-            rest += "{"
-            if _BROKEN_JSON.match(text, begun):
-                found.extend((key, one or other) for key, one, other in _PAIR.findall(text, begun))
-                rest, start = rest[:-1], len(text)
-    rest += text[start:]
+    """Return the keys and values in the JSON of a text, or else on its lines, and the text beside the JSON."""
+    found, rest = _json_parts(text)
     told = [(normalise(key), value) for key, value in found]
     if not told:
         lines = ((normalise(key), value) for key, value in _LINE.findall(rest))
         told = [(key, value) for key, value in lines if _TELLS[0].search(key)]
     return [(key, value) for key, value in told if not _BESIDE.search(key)], rest
+
+
+def _json_parts(text: str) -> tuple[list[tuple[str, str]], str]:
+    """Return the keys and values of all JSON in a text, and the text beside it.
+
+    JSON that is cut off or in single quotes is read as far as it goes; what follows its beginning is no text.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=tuple)
+    found: list[tuple[str, str]] = []
+    beside, start, brace = [], 0, text.find("{")
+    while brace >= 0 and len(beside) < _MOST_BRACES:
+        try:
+            content, end = decoder.raw_decode(text, brace)
+        except (ValueError, RecursionError):
+            if _BROKEN_JSON.match(text, brace):
+                pairs = ((key, one or other) for key, one, other in _PAIR.findall(text, brace))
+                return [*found, *pairs], "".join([*beside, text[start:brace]])
+            beside.append(text[start : brace + 1])
+            start = brace + 1
+        else:
+            found.extend(_walk(content, ""))
+            beside.append(text[start:brace])
+            start = end
+        brace = text.find("{", start)
+    return found, "".join([*beside, text[start:]])
 
 
 def _walk(content: Any, key: str) -> Iterator[tuple[str, str]]:
@@ -174,7 +183,8 @@ def _walk(content: Any, key: str) -> Iterator[tuple[str, str]]:
         for value in content:
             yield from _walk(value, key)
     else:
-        yield key, str(content) if isinstance(content, str | int | float) and content is not True else ""
+        told = isinstance(content, str | int | float) and not isinstance(content, bool)
+        yield key, str(content) if told else ""
 
 
 def _spaced(key: str) -> str:

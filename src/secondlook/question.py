@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from secondlook.errors import UsageError
-from secondlook.taxonomy import Taxonomy
+from secondlook.taxonomy import Taxonomy, normalise
 
 LETTERS = string.ascii_uppercase
 _Listed = TypeVar("_Listed")
@@ -82,6 +82,6 @@ def _wordings(taxonomy: Taxonomy) -> Sequence[tuple[str, int]]:
         for wording in map(one_line, (name, *aliases)):
             for spelling in (wording, wording[:1].upper() + wording[1:]):
                 # a capital may be the letter of another class: that of "\u0131" is "I"
-                if taxonomy.resolve(spelling) == name:
+                if normalise(spelling) and taxonomy.resolve(spelling) == name:
                     found.setdefault(spelling, position)
     return list(found.items())

@@ -43,12 +43,12 @@ def keeps_its_tiles(processor: Any) -> bool:
 
 
 def _splits_by_longest_edge(images: Any) -> bool:
-    """Tell processors (Idefics3, SmolVLM) that enlarge a picture to a longest edge and cut it into tiles."""
+    """Tell whether a processor enlarges images to a longest edge and cuts them into tiles (Idefics3, SmolVLM)."""
     return bool(hasattr(images, "do_image_splitting") and getattr(images, "max_image_size", None))
 
 
 def _split_options(images: Any, width: int, height: int, most: int) -> dict[str, Any]:
-    """Return the largest edge at which a picture has as many tiles as its pixels fill, its thumbnail not counted."""
+    """Return the longest edge at which an image has no more tiles than its pixels fill, its thumbnail not counted."""
     side_px = int(images.max_image_size["longest_edge"])
     limit = tile_limit(width, height, side_px, "fit", most)
     for tiles in range(limit, 1, -1):

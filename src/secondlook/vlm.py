@@ -18,7 +18,7 @@ from secondlook.question import Question
 if TYPE_CHECKING:
     import torch
 
-_LONGEST_RATIO = 200  # of the sides of a picture
+_LONGEST_RATIO = 200  # of the sides of an image
 _LONGEST_CUT = 4  # tokens
 _TOKENIZING = RLock()  # a fast tokenizer keeps the options of its last call, and batches are made ready in a thread
 
@@ -102,7 +102,7 @@ def encode(
 
 
 def image_tokens(processor: Any, width: int, height: int, image_options: Mapping[str, Any]) -> int:
-    """Return how many tokens a picture of that size in px becomes; 1 where the processor cannot tell."""
+    """Return how many tokens an image of that size in px becomes; 1 where the processor cannot tell."""
     count = getattr(processor, "_get_num_multimodal_tokens", None)
     if count is None:
         return 1
@@ -227,15 +227,15 @@ def _name(processor: Any) -> str:
     return str(processor.tokenizer.name_or_path or "the model")
 
 
-def _fitting(processor: Any, picture: Pixels) -> Pixels:
-    """Return a picture that the processor takes: a line's pixels are repeated until it is wide enough."""
-    height, width = picture.shape[:2]
+def _fitting(processor: Any, image: Pixels) -> Pixels:
+    """Return an image that the processor takes: the pixels of a line are repeated until it is wide enough."""
+    height, width = image.shape[:2]
     taller, wider = _within_ratio(processor, height, width)
-    return np.pad(picture, ((0, taller - height), (0, wider - width), (0, 0)), mode="edge")
+    return np.pad(image, ((0, taller - height), (0, wider - width), (0, 0)), mode="edge")
 
 
 def _within_ratio(processor: Any, height: int, width: int) -> tuple[int, int]:
-    """Return the size in px at which a picture is no longer than processors of any size (Qwen-VL and kin) take."""
+    """Return the size in px at which an image is not too long for processors that take any size (Qwen-VL and kin)."""
     if not hasattr(processor.image_processor, "merge_size"):
         return height, width
     return max(height, -(-width // _LONGEST_RATIO)), max(width, -(-height // _LONGEST_RATIO))

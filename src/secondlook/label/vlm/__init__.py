@@ -179,7 +179,7 @@ def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Ques
 def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Question], error: ValueError) -> Ready:
     """Return the batch without the objects that are refused when each is alone."""
     if len(batch) == 1:
-        return Ready([], [], {batch[0].instance_id: f"the model takes no such picture: {first_line(error)}"})
+        return Ready([], [], {batch[0].instance_id: f"the model takes no such image: {first_line(error)}"})
     alone = [_make_ready([one], engine, questions) for one in batch]
     refused = {name: why for ready in alone for name, why in ready.failures.items()}
     if not refused:

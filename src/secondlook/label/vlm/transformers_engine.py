@@ -37,7 +37,7 @@ class TransformersEngine:
         self._options = options
         self._vlm = vlm.load(name, revision=options.revision, precision=options.precision, device=options.device)
         if options.tiling == "fit" and keeps_its_tiles(self._vlm.processor):
-            progress.say(f"label: {name} cuts pictures into tiles of its own; `tiling` and `max_tiles` change nothing")
+            progress.say(f"label: {name} cuts images into tiles of its own; `tiling` and `max_tiles` change nothing")
         if options.answer != "generate":
             chat_template.require_answers_at_once(self._vlm.processor)
         self._known: dict[Question, vlm.Answers] = {}
@@ -48,7 +48,7 @@ class TransformersEngine:
         self.revision = self._vlm.revision
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what a picture of that size in px becomes; one that the processor refuses is seen to in `prepare`."""
+        """Return what a picture of that size in px becomes; `prepare` sees to one that the processor refuses."""
         options = self._image_options(width, height)
         try:
             tokens = vlm.image_tokens(self._vlm.processor, width, height, options)

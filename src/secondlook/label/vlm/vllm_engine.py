@@ -61,7 +61,8 @@ class VllmEngine(Engine):
         """Return pictures of like shape as conversations; raises UsageError for answers that cannot be scored."""
         if self._options.answer == "score":
             chat.require_letters(question)
-        conversations = [[chat.message(picture, question.text)] for picture in pictures]
+        text = chat_template.harmless(question.text, chat_template.control_tokens(self._processor))
+        conversations = [[chat.message(picture, text)] for picture in pictures]
         first = next((picture for picture in pictures if picture is not None), None)
         told = {} if first is None else self._image_options(first.shape[1], first.shape[0])
         return Prepared(question, conversations, told or None)
