@@ -156,7 +156,8 @@ def _json_parts(text: str) -> tuple[list[tuple[str, str]], str]:
     """
     decoder = json.JSONDecoder(object_pairs_hook=tuple)
     found: list[tuple[str, str]] = []
-    beside, start, brace = [], 0, text.find("{")
+    beside: list[str] = []
+    start, brace = 0, text.find("{")
     while brace >= 0 and len(beside) < _MOST_BRACES:
         try:
             content, end = decoder.raw_decode(text, brace)
