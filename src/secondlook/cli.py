@@ -405,7 +405,7 @@ def export(
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
     inputs = stage.Inputs(instances, consensus, records.part_files(votes or [], shards), queue, images)
-    place = as_file(out) if format_ in EXPORT_FILES else as_folder(out)
+    place = as_file(out) if format_ in EXPORT_FILES else Path(out)
     stage.export(inputs, stage.Request(format_, place, source, image_prefix))
 
 
