@@ -102,7 +102,6 @@ CSV, ROWS, JSON = (
         pytest.param("review --apply d.csv --instances i.parquet --out new/", ONE_FILE, id="decisions are one file"),
         pytest.param("review there --out file", MANY_FILES, id="review pages"),
         pytest.param("export --instances i --consensus c --out new/", ONE_FILE, id="COCO is one file"),
-        pytest.param("export --instances i --consensus c --out file --format yolo", MANY_FILES, id="YOLO is a folder"),
         pytest.param("ingest a.json --out a.parquet --rejects a.parquet", "would be written twice", id="rows, rejects"),
         pytest.param("ingest a.json --rejects new/", ONE_FILE, id="rejects"),
         pytest.param("report there --out new/", ONE_FILE, id="report"),

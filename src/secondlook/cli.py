@@ -430,7 +430,7 @@ def export(
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
     ballots = records.part_files(votes or [], shards)
     inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)
-    place = as_file(out) if format_ in EXPORT_FILES else as_folder(out)
+    place = as_file(out) if format_ in EXPORT_FILES else Path(out)
     stage.export(inputs, stage.Request(format_, place, source, image_prefix))
 
 
