@@ -54,7 +54,7 @@ class Checker:
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
-            raise RefusedError("bad_name", f"`{entry.image}` names no file")
+            raise RefusedError("missing_image", f"`{entry.image}` names no file")
         box = _checked_box(entry.box_xywh)
         header = self._header(entry)
         if entry.in_fractions:
