@@ -71,8 +71,10 @@ class Checker:
                 continue
             path = self.images / image
             try:
-                if not is_legible(image) or not names_a_file(image):
-                    raise RefusedError("bad_name", "the file name is not UTF-8, or names a folder")
+                if not is_legible(image):
+                    raise RefusedError("bad_name", "the file name is not UTF-8")
+                if not names_a_file(image):
+                    raise RefusedError("missing_image", f"`{image}` names no file")
                 self._look_where(image)
                 self._require_inside(image)
                 header = self._header(image, stated_size)
@@ -84,7 +86,7 @@ class Checker:
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
-            raise RefusedError("bad_name", f"`{entry.image}` names no file")
+            raise RefusedError("missing_image", f"`{entry.image}` names no file")
         self._require_inside(entry.image)
         box = _checked_box(entry.box_xywh)
         header = self._header(entry.image, entry.stated_size)
