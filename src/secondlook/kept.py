@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import secondlook
-from secondlook import files, progress, zipped
+from secondlook import files, parquetfile, progress, zipped
 
 # they change where and how fast something is computed, not what
 PACE = frozenset({"batch_size", "device", "reference_pt", "resources"})
@@ -51,9 +51,15 @@ def _files(path: Path) -> list[Path]:
 
 
 def put_back(outputs: Sequence[Path], key: str) -> bool:
-    """Put back what was kept of `outputs` under `key`; return False, and change nothing, when any of it is missing."""
+    """Put back what was kept of `outputs` under `key`; return False, and change nothing, when any of it is missing.
+
+    What is damaged counts as missing: a second name shares the bytes of the first, and what the disk did to them.
+    """
     kept = [_kept(path, key) for path in outputs]
     if not all(path.is_file() for path in kept):
+        return False
+    if not all(parquetfile.is_whole(path) for path in kept if ".parquet." in path.name):
+        progress.say(f"kept: what was kept of {outputs[0]} is damaged; it is made again")
         return False
     for path, output in zip(kept, outputs, strict=True):
         _link(path, output)
