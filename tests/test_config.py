@@ -527,3 +527,12 @@ def test_nothing_heavy_is_imported_before_a_stage_runs(script: str) -> None:
     done = subprocess.run([sys.executable, "-c", script + after], capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_the_container_does_not_run_as_root() -> None:
+    lines = (ROOT / "envs/Dockerfile").read_text().splitlines()
+
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+
+    assert users
+    assert users[-1].partition(":")[0] not in {"root", "0"}

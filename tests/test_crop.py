@@ -527,6 +527,13 @@ def test_what_was_cut_before_is_put_back_and_nothing_else_is(
     again, said = crop()
     assert (again, out.read_bytes()) == (0, written)
     assert "nothing is computed again" in said
+    damaged = bytearray(written)
+    damaged[len(damaged) // 2] ^= 1
+    with out.open("r+b") as file:  # the disk changes a bit, under both names
+        file.write(damaged)
+    again, said = crop()
+    assert (again, out.read_bytes()) == (2, written)
+    assert "is damaged; it is made again" in said
     assert crop("quality: 90")[0] == 2, "another option"
     assert crop()[0] == 2, "what was kept is forgotten when something else is made"
     picture(tmp_path, 0, seed=9)

@@ -609,6 +609,43 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(
     assert names_in(tmp_path) == ["in", "side"]
 
 
+PAGE = b"\n<!DOCTYPE html>\n<html><body>please log in</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("set.zip", PAGE, "a web page"),
+        ("a.json", PAGE, "a web page"),
+        ("a.pth", b"\xef\xbb\xbf<!-- x --><HTML>", "a web page"),
+        ("set.zip", b'{"error": "login"}', "no whole zip file"),
+        ("set.tar.gz", b'{"error": "login"}', "no whole gz file"),
+    ],
+)
+def test_what_is_not_the_file_is_not_brought(
+    secondlook: Command, site: Site, tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    site.files[f"/{name}"] = content
+    to = tmp_path / "new" / name
+
+    for _ in range(2):
+        refused = fetch_url(secondlook, f"{site.url}/{name}", to)
+
+        assert refused.code == 1
+        assert f"it sends {what}, so {to} would be damaged" in refused.err
+        assert names_in(to.parent) == []
+
+    to.write_bytes(content)
+    assert "is not what" in fetch_url(secondlook, f"{site.url}/{name}", to).err
+    assert names_in(to.parent) == [name]
+
+
+def test_a_web_page_that_is_wanted_comes(secondlook: Command, site: Site, tmp_path: Path) -> None:
+    site.files["/a.html"] = PAGE
+    assert fetch_url(secondlook, f"{site.url}/a.html", tmp_path / "a.html").code == 0
+    assert (tmp_path / "a.html").read_bytes() == PAGE
+
+
 @pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tar.gz", "set.tgz"])
 def test_a_good_archive_is_unpacked_without_doubling_its_name(
     secondlook: Command, site: Site, tmp_path: Path, name: str
@@ -797,6 +834,85 @@ def test_a_bucket_that_refuses(
     assert refused.code == 1
     assert words in refused.err
     assert names_in(tmp_path) == []
+
+
+ANSWERS = [
+    ("RequestTimeTooSkewed", 403, "the clock of this machine is wrong"),
+    ("InvalidObjectState", 403, "it lies in an archive (Glacier)"),
+    ("InvalidAccessKeyId", 403, "your credentials are not accepted"),
+    ("SignatureDoesNotMatch", 403, "your credentials are not accepted"),
+    ("ExpiredToken", 400, "your credentials are not accepted"),
+    ("AuthorizationHeaderMalformed", 400, "set `region: eu-west-1`"),
+    ("PermanentRedirect", 301, "the bucket lies in another region; set `region: eu-west-1`"),
+    ("AccessDenied", 403, "check the rights of these credentials, and `requester_pays: true` where the reader pays"),
+    ("AccessDenied", 403, "and `region: eu-west-1`, where it lies"),
+]
+
+
+@pytest.mark.parametrize(("code", "answer", "words"), ANSWERS, ids=[f"{code}-{answer}" for code, answer, _ in ANSWERS])
+def test_what_s3_refuses_has_a_sentence_of_its_own(
+    secondlook: Command, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, answer: int, words: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+    said = f"<Error><Code>{code}</Code><Message>no</Message><Region>eu-west-1</Region></Error>"
+    site.answers["/public/a.bin"] = lambda _: (answer, said.encode())
+
+    refused = fetch(secondlook, bucket(site.url, "public/a.bin", tmp_path, signed=True))
+
+    assert refused.code == 1
+    assert words in refused.err
+    assert ("forbids" in refused.err) == (code == "AccessDenied")
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_in_glacier_is_said_to_lie_there(secondlook: Command, s3: Any, tmp_path: Path) -> None:
+    address, client = s3
+    client.put_object(Bucket="public", Key="cold.bin", Body=b"1", ACL="public-read", StorageClass="GLACIER")
+
+    refused = fetch(secondlook, bucket(address, "public/cold.bin", tmp_path))
+
+    assert refused.code == 1
+    assert "it lies in an archive (Glacier); have it restored first" in refused.err
+
+
+def test_who_pays_says_so_in_every_request(
+    secondlook: Command, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+    site.files["/public/a.bin"], seen = CONTENT, []
+    site.misdeeds = [lambda handler: bool(seen.append(handler.headers["x-amz-request-payer"]))]
+    entry = bucket(site.url, "public/a.bin", tmp_path, requester_pays=True)
+
+    unsigned = fetch(secondlook, entry)
+    entry["entry"]["signed"] = True
+    done = fetch(secondlook, entry)
+
+    assert (unsigned.code, done.code) == (2, 0), done.err
+    assert "`requester_pays` needs `signed: true`" in unsigned.err
+    assert seen == ["requester"]
+
+
+@pytest.mark.parametrize("name", ["a#b.zip", "a?b.zip", "a b#c?d.zip", "ä.zip"])
+@pytest.mark.parametrize("into", ["an entry", "a folder", "a file"])
+def test_a_key_of_s3_is_taken_as_it_stands(
+    secondlook: Command, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, into: str
+) -> None:
+    address, client = s3
+    client.put_object(Bucket="public", Key="a", Body=b"another file", ACL="public-read")
+    packed = zip_of(a=b"1")
+    client.put_object(Bucket="public", Key=f"deep/{name}", Body=packed, ACL="public-read")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+
+    if into == "an entry":
+        done = fetch(secondlook, bucket(address, f"public/deep/{name}", tmp_path))
+    else:
+        target = tmp_path if into == "a folder" else tmp_path / name
+        done = fetch_url(secondlook, f"s3://public/deep/{name}", target)
+
+    assert done.code == 0, done.err
+    assert (tmp_path / name).read_bytes() == packed
 
 
 def test_a_private_bucket_is_read_with_credentials_that_show_nowhere(

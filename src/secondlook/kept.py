@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from secondlook import files, progress, records, zipped
+from secondlook import files, parquetfile, progress, records, zipped
 from secondlook.code_digest import code_of
 from secondlook.records import About
 
@@ -86,10 +86,14 @@ def _stamp(image: Path) -> tuple[str, int, int]:
 def put_back(outputs: Sequence[Path], key: str, about: About | None = None) -> bool:
     """Put back what is cached of `outputs` under `key`; return False, and change nothing, when any of it is missing.
 
-    `about` is what the metadata of rows are to say now: the wordings of classes may be others than they were.
+    `about` is what the metadata of rows are to say now: the wordings of classes may be others than they were. What is
+    damaged counts as missing: a second name shares the bytes of the first, and what the disk did to them.
     """
     cached = [_cached(path, key) for path in outputs]
     if not all(path.exists() for path in cached):
+        return False
+    if not all(parquetfile.is_whole(path) for path in cached if ".parquet." in path.name):
+        progress.say(f"kept: what is cached of {outputs[0]} is damaged; it is made again")
         return False
     for path, output in zip(cached, outputs, strict=True):
         _link(path, output)

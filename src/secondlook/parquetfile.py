@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MARK = b"SLfooter"
+_ROWS_AT_ONCE = 4096
 _TAIL_BYTES = 8  # after the footer: its length and `PAR1`
 # a damaged size asks for memory that no machine has, damaged text is not UTF-8
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError, OverflowError, MemoryError)
@@ -85,6 +86,16 @@ def batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iter
             yield batch
     with damage_named(path):
         _require_rows(found, expected)
+
+
+def is_whole(path: Path) -> bool:
+    """Read all of a file and tell whether it is as it was written."""
+    try:
+        for _ in batches(path, _ROWS_AT_ONCE):
+            pass
+    except DataError:
+        return False
+    return True
 
 
 def schema(path: Path) -> pa.Schema:

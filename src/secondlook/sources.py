@@ -17,6 +17,7 @@ SECRET_PARAMETER = re.compile(
 Digest = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
 Folder = Annotated[str, Field(min_length=1), AfterValidator(lambda text: str(PurePosixPath(text)))]
 Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+FileName = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")]
 
 
 class UnpackLimits(Strict):
@@ -52,7 +53,7 @@ class AddressedPlace(Place):
     """An entry with one address; `file` is the name that its file gets, when it is not the last part of the address."""
 
     url: str
-    file: Part | None = None
+    file: FileName | None = None
 
     @model_validator(mode="after")
     def _names_a_file_without_a_key(self) -> "AddressedPlace":
@@ -72,10 +73,14 @@ class AddressedPlace(Place):
 
 
 class S3Place(AddressedPlace):
-    """A file in an S3 bucket, `s3://bucket/key`; read without credentials unless `signed`."""
+    """A file in an S3 bucket, `s3://bucket/key`; read without credentials unless `signed`.
+
+    Of some buckets the reader pays for what is read: `signed` and `requester_pays` say that you will.
+    """
 
     kind: Literal["s3"]
     signed: bool = False
+    requester_pays: bool = False
     region: str | None = None
     endpoint_url: str | None = None
 
@@ -83,6 +88,7 @@ class S3Place(AddressedPlace):
     def _scheme(self) -> "S3Place":
         if not self.url.startswith("s3://"):
             raise ValueError("`url` must begin with `s3://`")
+        _require_payer(self)
         return self
 
 
@@ -131,6 +137,7 @@ class Objects365Place(Place):
     classes: list[str] = Field(min_length=1)
     patches: str = "patch{number}.tar.gz"
     signed: bool = False
+    requester_pays: bool = False
     region: str | None = None
     endpoint_url: str | None = None
 
@@ -143,6 +150,7 @@ class Objects365Place(Place):
             raise ValueError("`base` must hold no password and no `?`: files keep no secrets")
         if not self.unpack and "unpack" in self.model_fields_set:
             raise ValueError("`unpack: false`: the wanted images always leave their archives; remove the key")
+        _require_payer(self)
         return self
 
     def file_name(self, name: str) -> str:  # noqa: ARG002
@@ -158,6 +166,11 @@ class Objects365Place(Place):
         return is_within(path, self.to)
 
 
+def _require_payer(place: S3Place | Objects365Place) -> None:
+    if place.requester_pays and not place.signed:
+        raise ValueError("`requester_pays` needs `signed: true`: somebody has to pay")
+
+
 FetchPlace = Annotated[S3Place | HttpPlace | RoboflowPlace | Objects365Place, Field(discriminator="kind")]
 
 
@@ -169,9 +182,16 @@ def archive_stem(file_name: str) -> str:
     return f"{file_name}.unpacked"
 
 
+def s3_bucket_and_key(url: str) -> tuple[str, str]:
+    """Return what `s3://bucket/key` names; `#` and `?` are letters of a key like any other."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bucket, unquote(key.lstrip("/"))
+
+
 def url_file_name(url: str) -> str:
     """Return the last part of the path of an address, empty when it cannot be the name of a file."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    path = s3_bucket_and_key(url)[1] if url.startswith("s3://") else unquote(urlsplit(url).path)
+    name = path.rpartition("/")[2]
     return "" if name in {".", ".."} or "\0" in name or "/" in name else name
 
 

@@ -7,6 +7,7 @@ the target at the end.
 import bz2
 import gzip
 import lzma
+import re
 import stat
 import struct
 import tarfile
@@ -34,6 +35,7 @@ DAMAGE = (
     *(NotImplementedError, RecursionError, OverflowError, ValueError),  # what their readers make of nonsense
 )
 PACKED: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
 SKIPPED = ("__MACOSX",)  # what macOS adds to the zips that it makes
 
 # From the name of a member to where it goes in the folder; None leaves it out.
@@ -97,6 +99,18 @@ def _extract(archive: Path, content: Path, limits: UnpackLimits, choose: Chooser
                 budget.keep()
                 _write(stream, content.joinpath(*safe_parts(place)), member.name, budget)
     return Unpacked(budget.kept, budget.bytes)
+
+
+def unlike(path: Path, name: str) -> str | None:
+    """Say what a file is instead of what its name says, None where nothing speaks against it."""
+    ending = PurePosixPath(name.lower()).suffix
+    with path.open("rb") as file:
+        start = file.read(1 << 10)
+    if WEB_PAGE.match(start) and ending not in {".html", ".htm"}:
+        return "a web page"
+    is_other = {".zip": not zipfile.is_zipfile(path), ".tgz": not start.startswith(b"\x1f\x8b")}
+    is_other[".gz"] = is_other[".tgz"]
+    return f"no whole {ending.lstrip('.')} file" if is_other.get(ending) else None
 
 
 class _Budget:

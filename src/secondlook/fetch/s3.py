@@ -7,17 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from secondlook.errors import DataError
 from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError
 from secondlook.net import PASSING, TemporaryError, retry_after_s
-from secondlook.sources import Objects365Place, S3Place
+from secondlook.sources import Objects365Place, S3Place, s3_bucket_and_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
+ELSEWHERE_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+REASONS = {
+    "InvalidObjectState": "it lies in an archive (Glacier); have it restored first: `aws s3api restore-object`",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong by more than 15 minutes; set it",
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+        "your credentials are not accepted; renew them, or read without: `signed: false`",
+    ),
+}
 PASSING_CODES = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"}
 
 
@@ -29,19 +37,19 @@ class Access:
     signed: bool = False
     region: str | None = None
     endpoint_url: str | None = None
+    requester_pays: bool = False
 
     @classmethod
     def of(cls, place: S3Place | Objects365Place, timeout_s: float) -> "Access":
         """Return what an entry of the config says."""
-        return cls(timeout_s, place.signed, place.region, place.endpoint_url)
+        return cls(timeout_s, place.signed, place.region, place.endpoint_url, place.requester_pays)
 
 
 class S3Source:
     """A file in an S3 bucket."""
 
     def __init__(self, url: str, access: Access) -> None:
-        parts = urlsplit(url)
-        self._bucket, self._key = parts.netloc, unquote(parts.path.lstrip("/"))
+        self._bucket, self._key = s3_bucket_and_key(url)
         self._access = access
         self._encryption: str | None = None
         self.label = self.identity = f"s3://{self._bucket}/{self._key}"
@@ -87,8 +95,9 @@ class S3Source:
     def _ask(self, what: str, **wanted: Any) -> Any:
         import botocore.exceptions
 
+        payer = {"RequestPayer": "requester"} if self._access.requester_pays else {}
         try:
-            return getattr(client(self._access), what)(Bucket=self._bucket, Key=self._key, **wanted)
+            return getattr(client(self._access), what)(Bucket=self._bucket, Key=self._key, **payer, **wanted)
         except botocore.exceptions.ClientError as error:
             raise self._refused(error.response) from None
         except botocore.exceptions.NoCredentialsError:
@@ -110,14 +119,24 @@ class S3Source:
             return TemporaryError(f"the server answered {status or code}", wait_s)
         if status in {412, 416}:
             return ChangedError("the file changed on the server")
+        return DataError(f"{self.label}: {self._why(code, status, response)}.")
+
+    def _why(self, code: str, status: int, response: Any) -> str:
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+        there = f"`region: {region}`" if region else "`region`"
+        if code in REASONS:
+            return REASONS[code]
         if code in MISSING_CODES or status == 404:
-            return DataError(f"{self.label}: there is no such file or bucket; check the address.")
+            return "there is no such file or bucket; check the address"
+        if code in ELSEWHERE_CODES or status in {301, 307}:
+            return f"the bucket lies in another region; set {there}"
         if status == 403:
-            way_out = (
-                "check the rights of these credentials" if self._access.signed else "set `signed: true` to use yours"
-            )
-            return DataError(f"{self.label}: the bucket forbids reading it, or has no such file; {way_out}.")
-        return DataError(f"{self.label}: the server refused it (status {status}, {code}).")
+            own = "check the rights of these credentials" if self._access.signed else "set `signed: true` to use yours"
+            paid = "" if self._access.requester_pays else ", and `requester_pays: true` where the reader pays"
+            elsewhere = f", and {there}, where it lies" if region not in {None, self._access.region} else ""
+            return f"the bucket forbids reading it, or has no such file; {own}{paid}{elsewhere}"
+        return f"the server refused it (status {status}, {code})"
 
 
 def client(access: Access) -> "S3Client":

@@ -13,6 +13,7 @@ from typing import IO, Protocol
 
 from secondlook import files
 from secondlook.errors import DataError
+from secondlook.fetch.archives import unlike
 from secondlook.fetch.line import Line
 from secondlook.fetch.locks import exclusively
 from secondlook.fetch.part import Part, State
@@ -170,11 +171,15 @@ def _finish(source: Source, part: Part, target: Path, sha256: str | None, *, res
     wrong = source.disagreement(part.path, version)
     if sha256 is not None and found != sha256:
         wrong = f"its sha256 is {found}, not {sha256}"
+    way_out = "Correct `sha256` or ask its owner."
+    if wrong is None and sha256 is None and (other := unlike(part.path, target.name)):
+        wrong = f"it sends {other}, so {target} would be damaged"
+        way_out = "Open the address in a browser: it may want a login."
     if wrong is not None:
         if resumed:
             raise ChangedError(wrong)
         part.discard()
-        raise DataError(f"{source.label}: {wrong}; what came was thrown away. Correct `sha256` or ask its owner.")
+        raise DataError(f"{source.label}: {wrong}; what came was thrown away. {way_out}")
     length = part.length()
     files.flush(part.path)
     part.move_to(target)
@@ -191,7 +196,7 @@ def same_as_here(source: Source, path: Path, sha256: str | None, line: Line) -> 
         try:
             with source.open(0, None) as answer:
                 size, version = answer.size, answer.version
-            agrees = size == length and source.disagreement(path, version) is None
+            agrees = size == length and not (source.disagreement(path, version) or unlike(path, path.name))
             return Record(length, found, version) if agrees else None
         except TemporaryError as error:
             patience.wait_after(error, progress=False)
