@@ -58,6 +58,7 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
     how = {"revision": revision, "trust_remote_code": False}
     try:
         processor = AutoProcessor.from_pretrained(name, **how)
+        chat_template.require_usable(processor, name)
         model = AutoModelForImageTextToText.from_pretrained(
             name,
             dtype=inference.pick_precision(precision, where),
@@ -67,7 +68,6 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
         )
     except load_errors() as error:
         raise DataError(fetch_hint(name, error)) from error
-    chat_template.require_usable(processor, name)
     return Vlm(model.eval(), processor, where, revision_of(name, getattr(model.config, "_commit_hash", None)))
 
 
@@ -195,7 +195,9 @@ def _ids(processor: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _control_ids(processor: Any) -> set[int]:
-    return set(processor.tokenizer.convert_tokens_to_ids(chat_template.control_tokens(processor)))
+    tokenizer = processor.tokenizer
+    found = set(tokenizer.convert_tokens_to_ids(chat_template.control_tokens(processor)))
+    return found - ({tokenizer.unk_token_id} - {tokenizer.eos_token_id})
 
 
 def _to_control(tokens: Sequence[int], control: Container[int]) -> list[int]:
