@@ -38,7 +38,7 @@ class FetchOptions(Strict):
 class RejectLimit(Strict):
     """The share of bad rows above which a command stops, and the size above which an image is one.
 
-    `max_megapixels` counts before an image is decoded: of what its header says, or its annotations.
+    `max_megapixels` is compared with what the header of an image says, before anything is decoded.
     """
 
     max_reject_fraction: Fraction = 0.05

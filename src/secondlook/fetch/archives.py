@@ -187,7 +187,7 @@ class _TarStream:
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content
-        self.tell, self.close = content.tell, content.close
+        self.tell = content.tell
         self.expect_header()
 
     def expect_header(self) -> None:

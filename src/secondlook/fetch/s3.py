@@ -134,7 +134,8 @@ class S3Source:
         if status == 403:
             own = "check the rights of these credentials" if self._access.signed else "set `signed: true` to use yours"
             paid = "" if self._access.requester_pays else ", and `requester_pays: true` where the reader pays"
-            elsewhere = f", and {there}, where it lies" if region not in {None, self._access.region} else ""
+            asked = client(self._access).meta.region_name
+            elsewhere = f", and {there}, where it lies" if region not in {None, asked} else ""
             return f"the bucket forbids reading it, or has no such file; {own}{paid}{elsewhere}"
         return f"the server refused it (status {status}, {code})"
 
