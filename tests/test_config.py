@@ -119,6 +119,7 @@ CONFIGS = [
         ]
     ],
     pytest.param("crop: &a {margin: *a}\n", "config.yaml:6: has an alias of itself inside", id="an alias of itself"),
+    pytest.param(f"results: {'[' * 200}{']' * 200}\n", "config.yaml: is nested too deeply", id="nested 200 times"),
     pytest.param(f"results: {'[' * 5000}{']' * 5000}\n", "config.yaml: is nested too deeply", id="nested 5000 times"),
 ]
 

@@ -48,6 +48,7 @@ def test_a_name_that_can_only_mean_one_is_taken(
         pytest.param(1, "new", EITHER, id="no ending, nothing there"),
         pytest.param(1, "instances.crops", EITHER, id="an ending of the user's own"),
         pytest.param(1, "file", EITHER, id="a file that is there by a name without ending"),
+        pytest.param(1, "", "the name of what is written is empty", id="no name at all"),
         pytest.param(1, "file/", MANY_FILES, id="a slash behind the name of a file"),
         pytest.param(2, "file", MANY_FILES, id="several inputs, and a file is there"),
         pytest.param(2, "one.parquet", "is one file; give a folder for the outputs of 2 inputs", id="two into one"),

@@ -519,3 +519,22 @@ def test_the_real_encoder_tells_street_signs(secondlook: Command, shared_data: P
     cosine = unit @ unit.T
     same = cosine[:20, :20].sum() + cosine[20:, 20:].sum() - 40
     assert same / (2 * 20 * 19) > cosine[:20, 20:].mean() + 0.03
+
+
+def test_linked_folders_of_a_checkpoint_count_and_circles_end(tmp_path: Path) -> None:
+    model, elsewhere = tmp_path / "model", tmp_path / "elsewhere"
+    for folder in (model, elsewhere):
+        folder.mkdir()
+    (model / "sub").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(model)
+    found = []
+    for content in ("a", "b"):
+        (elsewhere / "template.jinja").write_text(content)
+        found.append(checkpoints.revision_of(str(model)))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("base", ["/scratch/somebody/qwen", "../model", "a/b/c", "no such org/model"])
+def test_adapters_whose_base_is_not_here_have_a_revision(tmp_path: Path, base: str) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    assert checkpoints.revision_of(str(tmp_path)).startswith("sha256:")

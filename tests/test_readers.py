@@ -305,6 +305,28 @@ def test_voc(
     assert dict(done.rows[f"{xmls}b.xml:0"]["attributes"]) == {"difficult": "0"}
 
 
+@pytest.mark.parametrize("top", ["", "Annotations"], ids=["the folder of the export", "its annotations"])
+def test_voc_files_in_folders_are_about_images_in_the_same_folders(
+    secondlook: Command, tmp_path: Path, top: str
+) -> None:
+    first, second = (voc_file(voc_object(name), filename="1.jpg") for name in ("stop", "yield"))
+    xmls = lay_out(tmp_path / "voc", {"Annotations/1.xml": first, "Annotations/sub/1.xml": second})
+    pictures = lay_out(tmp_path / "pictures", {"1.jpg": PICTURE, "sub/1.jpg": PICTURE})
+    done = read(secondlook, xmls / top, "--images", pictures)
+    assert {(row["image_path"], row["given"]) for row in done.rows.values()} == {
+        (str(pictures / "1.jpg"), "stop"),
+        (str(pictures / "sub/1.jpg"), "yield"),
+    }
+
+
+def test_two_voc_files_about_one_image_are_one_too_many(secondlook: Command, tmp_path: Path) -> None:
+    xml = voc_file(voc_object(), filename="1.jpg")
+    root = lay_out(tmp_path / "voc", {"a/1.xml": xml, "b/1.xml": xml, "1.jpg": PICTURE, "c.xml": "", "d.xml": ""})
+    done = read(secondlook, root, "--options", "{max_reject_fraction: 1}")
+    assert [row["source_id"] for row in done.rows.values()] == ["a/1.xml:0"]
+    assert done.reasons["b/1.xml"] == "duplicate_id"
+
+
 YOLO = [
     pytest.param("1 0.5 0.5 0.25 0.5", {1: ("yield", (24, 12, 16, 24))}, {}, id="box"),
     pytest.param("0 0 0 0.5 0 0.5 0.5", {1: ("stop", (0, 0, 32, 24))}, {}, id="polygon"),

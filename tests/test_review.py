@@ -526,6 +526,11 @@ MALFORMED: list[Any] = [
             (b"Content-Length: 46", b'{"instance_id":"\\ud800","reviewer":"a","x":1} ', "half a character"),
             (b"Content-Length: 46", b'{"instance_id":"o1","reviewer":"a","label":{}}', "a label that is no text"),
             (b"Content-Length: 37", b'{"instance_id":"o1","reviewer":null} ', "nobody"),
+            (
+                b"Content-Length: 200048",
+                b'{"instance_id":"o1","reviewer":"a","note":"' + b"x" * 200000 + b'"}   ',
+                "a note that no CSV reader takes",
+            ),
         ]
     ],
 ]

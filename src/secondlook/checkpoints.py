@@ -83,9 +83,13 @@ def revision_of(name: str, commit: str | None = None) -> str:
     return commit or name
 
 
-def revision_of_timm(name: str, model: "nn.Module") -> str:
+def revision_of_timm(name: str) -> str:
     """Return what tells the weights of a timm model from others; those of the Hub by their commit on this machine."""
-    hub_id = getattr(model, "pretrained_cfg", {}).get("hf_hub_id")
+    import timm
+
+    _, _, hub_id = name.partition(":")  # `hf-hub:ID`
+    about = None if hub_id or Path(name).exists() else timm.get_pretrained_cfg(name, allow_unregistered=True)
+    hub_id = hub_id or str(getattr(about, "hf_hub_id", None) or "")
     return revision_of(name, known_revision(hub_id) if hub_id else None)
 
 
@@ -102,14 +106,19 @@ def revision_of_open_clip(name: str) -> str:
 def known_revision(name: str, revision: str | None = None) -> str | None:
     """Return what tells a checkpoint from others without loading it: a digest, or the commit of a Hub id.
 
-    None for a Hub id that is not in the cache of this machine yet.
+    None for a Hub id that is not in the cache of this machine yet, and for what is neither an id nor here.
     """
     from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import HFValidationError
     from huggingface_hub.file_download import repo_folder_name
 
     if Path(name).exists():
         return revision_of(name)
-    commit = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / (revision or "main")
+    try:
+        folder = repo_folder_name(repo_id=name, repo_type="model")
+    except HFValidationError:  # the path of a folder on another machine
+        return None
+    commit = Path(HF_HUB_CACHE) / folder / "refs" / (revision or "main")
     return commit.read_text(encoding="utf-8").strip() if commit.is_file() else None
 
 

@@ -99,8 +99,11 @@ def _places(path: Path, heading: Sequence[str], columns: Columns) -> dict[str, i
     if not names:
         raise DataError(f"{path}: is not a CSV table (it is empty); it needs the columns {', '.join(wanted)}.")
     for name in wanted:
-        if (count := names.count(name)) > 1:
-            raise DataError(f"{path}:1: has {count} columns `{name}`; rename those that are not meant.")
+        alike = [other for other in names if other.casefold() == name]
+        if len(alike) > 1:
+            raise DataError(
+                f"{path}:1: has {len(alike)} columns `{name}` ({', '.join(alike)}); rename those not meant."
+            )
     missing = next((name for name in columns.needed if name not in names), None)
     if missing is not None:
         raise DataError(f"{path}: has no column `{missing}`, so it is no CSV of {', '.join(columns.needed)}.")

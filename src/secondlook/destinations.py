@@ -12,6 +12,7 @@ FORMATS = frozenset({".csv", ".json", ".parquet"})  # endings that promise what 
 
 def as_file(given: str | Path) -> Path:
     """Return the path of a file to write; raises UsageError for a folder and for a name that ends in a slash."""
+    _require_name(given)
     if means_folder(given):
         raise UsageError(f"{given}: is a folder, but one file is written here; give the name of the file.")
     return Path(given)
@@ -19,10 +20,20 @@ def as_file(given: str | Path) -> Path:
 
 def as_folder(given: str | Path) -> Path:
     """Return the path of a folder to write; raises UsageError for a file."""
+    _require_name(given)
     path = Path(given)
+    if path.suffix.lower() in FORMATS and not means_folder(given) and not path.exists():
+        raise UsageError(
+            f"{given}: is the name of a file, but a folder is written here; end it in `/` if you mean it."
+        )
     if path.exists() and not path.is_dir():
         raise UsageError(f"{given}: is a file, but several files are written here; give the name of a folder.")
     return path
+
+
+def _require_name(given: str | Path) -> None:
+    if not str(given):
+        raise UsageError("the name of what is written is empty; give a path.")
 
 
 def means_folder(given: str | Path) -> bool:
@@ -36,6 +47,7 @@ def of_inputs(inputs: Sequence[Path], out: str) -> list[tuple[Path, Path]]:
     What exists as a folder, ends in a slash or takes the outputs of several inputs is a folder; what ends in `.parquet`
     is a file. Raises UsageError for what could be either, and where an output would replace an input or another output.
     """
+    _require_name(out)
     path = Path(out)
     if not means_folder(out) and path.suffix == ".parquet":
         if len(inputs) > 1:

@@ -93,11 +93,24 @@ def sha256(path: Path) -> str:
 
 
 def inside(path: Path) -> list[Path]:
-    """Return the files in a folder and below, hidden ones left out; `path` itself where it is a file."""
+    """Return the files in a folder and below, hidden ones left out; `path` itself where it is a file.
+
+    Links to folders are followed, each folder once on the way down.
+    """
     if not path.is_dir():
         return [path] if path.exists() else []
-    found = (file for file in path.rglob("*") if not any(part[0] == "." for part in file.relative_to(path).parts))
-    return sorted(file for file in found if file.is_file())
+    return sorted(_below(path, frozenset()))
+
+
+def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    for entry in [] if real in above else folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _below(entry, above | {real})
+        elif entry.is_file():
+            yield entry
 
 
 def flush(path: Path) -> None:

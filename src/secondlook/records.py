@@ -350,12 +350,16 @@ class Covered:
         if len(twice):
             raise DataError(
                 f"{path}: speaks of {self._instance_ids[int(twice[0])]}, as {self._paths[self._file[twice[0]]]} does: "
-                "they come from different numbers of shards. Remove the files of the older split, or say with --shards "
-                "how many files of each folder count."
+                "they come from different numbers of shards, or one is a copy. Remove the files of the older split, or "
+                "say with --shards how many files of each folder count."
             )
         self._file[place] = len(self._paths)
         self._paths.append(path)
         return place
+
+    def missing(self) -> int:
+        """Return how many objects no file speaks of."""
+        return int((self._file < 0).sum())
 
 
 def class_positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 _DIGITS = re.compile(r"([0-9]+)")
+_NO_WIDTH = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))  # byte order mark, and spaces that nobody sees
 _SHOWN = 5  # gaps that a sentence names
 
 
@@ -37,8 +38,8 @@ def is_legible(text: str) -> bool:
 
 
 def tidied(text: str) -> str:
-    """Return `text` as one writes it to mean the same: Unicode NFC, without white space at its ends."""
-    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()
+    """Return `text` as one writes it to mean the same: NFC, without white space at its ends or signs of no width."""
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text.translate(_NO_WIDTH)).strip()
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from secondlook.errors import UsageError
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 MOST_REPEATED = 10_000  # values that aliases may add to those that a file writes out
+_DEEPEST = 100  # levels of nesting
 
 
 class Strict(BaseModel):
@@ -30,6 +32,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
+        deque(_events(text), maxlen=0)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _refuse_bombs(path, node)
@@ -58,7 +61,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 def plain(text: str) -> Any:
     """Return what YAML of others holds; raise ValueError for what is no YAML, has an alias or is nested too deeply."""
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in _events(text):
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"`*{event.anchor}` is an alias; write out what it stands for")
         return yaml.safe_load(text)
@@ -66,6 +69,19 @@ def plain(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """Yield the events of a YAML text; raise RecursionError where it is nested deeper than any that is meant.
+
+    The parser takes seconds for a thousand levels.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise RecursionError
+        yield event
 
 
 def quoted(text: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook import records
+from secondlook import progress, records
 from secondlook.consensus.votes import Gold, Votes
 from secondlook.errors import DataError
 
@@ -60,6 +60,9 @@ def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes
         covered.setdefault(labeler, records.Covered(asked.instance_ids)).add(path, table)
         _require_same_classes(path, table, asked)
         ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), asked)))
+    for labeler, name in enumerate(families):
+        if missing := covered[labeler].missing():
+            progress.say(f"consensus: the files of {name} have no row for {missing} of {len(asked)} objects")
     if use_given:
         families["given"] = "given"
         rows = np.flatnonzero(asked.given >= 0)

@@ -34,4 +34,4 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
         return pool_tokens(found, pooling, prefix_tokens)
 
     model.to(device, dtype=inference.pick_precision(options.precision, device))
-    return TorchEncoder(module_of(model, features), preprocessing, revision_of_timm(name, model))
+    return TorchEncoder(module_of(model, features), preprocessing, revision_of_timm(name))

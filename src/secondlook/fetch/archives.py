@@ -35,7 +35,10 @@ DAMAGE = (
     *(NotImplementedError, RecursionError, OverflowError, ValueError),  # what their readers make of nonsense
 )
 PACKED: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
+WEB_PAGE = re.compile(
+    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body|title|meta|script)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 SKIPPED = ("__MACOSX",)  # what macOS adds to the zips that it makes
 
 # From the name of a member to where it goes in the folder; None leaves it out.
@@ -109,7 +112,7 @@ def unlike(path: Path, name: str) -> str | None:
     if WEB_PAGE.match(start) and ending not in {".html", ".htm"}:
         return "a web page"
     is_other = {".zip": not zipfile.is_zipfile(path), ".tgz": not start.startswith(b"\x1f\x8b")}
-    is_other[".gz"] = is_other[".tgz"]
+    is_other |= {".gz": is_other[".tgz"], ".tar": ending == ".tar" and not tarfile.is_tarfile(path)}
     return f"no whole {ending.lstrip('.')} file" if is_other.get(ending) else None
 
 

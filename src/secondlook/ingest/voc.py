@@ -19,6 +19,7 @@ from secondlook.task import Dataset
 from secondlook.text import is_legible, legible
 
 PICTURE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
+_TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folders are those of the XML files
 
 
 def read(dataset: Dataset) -> Source:
@@ -34,6 +35,7 @@ def read(dataset: Dataset) -> Source:
 
 
 def _entries(root: Path, files: list[str], pictures: set[str], label_from: str | None) -> Entries:
+    described: dict[str, str] = {}
     for name in files:
         if not is_legible(name):
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
@@ -44,6 +46,9 @@ def _entries(root: Path, files: list[str], pictures: set[str], label_from: str |
             yield RefusedError("malformed", f"the XML cannot be read ({error})", source_id=name)
             continue
         image = _find_picture(name, _text(tree, "filename"), pictures)
+        if (other := described.setdefault(image, name)) != name:
+            yield RefusedError("duplicate_id", f"{other} describes the same image", image, name)
+            continue
         size = _stated_size(tree)
         first = 1.0 if (_text(tree, "source/database") or "").startswith("The VOC") else 0.0
         if tree.find("object") is None:
@@ -97,19 +102,21 @@ def _attributes(item: Element) -> Iterator[tuple[str, str]]:
 def _find_picture(xml: str, stated: str | None, pictures: set[str]) -> str:
     """Return the image of an XML file: the stated name where it lies, else an image of the same stem.
 
-    Many files state a name that their image no longer has; where nothing is found, the stated name is kept.
+    It is looked for beside the file and in folders of images near it, then in the same folders elsewhere:
+    `Annotations/a/1.xml` is about `JPEGImages/a/1.jpg` or `a/1.jpg` before `1.jpg`. Many files state a name that their
+    image no longer has; where nothing is found, the stated name is kept.
     """
     folder, stem = PurePosixPath(xml).parent, PurePosixPath(xml).stem
     stated = PurePosixPath(stated.replace("\\", "/")).name if stated else None
     names = [stated] if stated else []
     names += [stem + suffix for suffix in sorted(SUFFIXES)] + [stem + suffix.upper() for suffix in sorted(SUFFIXES)]
+    below = [folder.parts[start:] for start in range(len(folder.parts) + 1)]
     for name in names:
-        for place in PICTURE_FOLDERS:
-            candidate = _joined(folder, place, name)
+        beside = [_joined(folder, place, name) for place in PICTURE_FOLDERS]
+        alike = ["/".join([*top, *parts, name]) for parts in below for top in _TOPS]
+        for candidate in (*beside, *alike):
             if candidate in pictures:
                 return candidate
-            if name in pictures:
-                return name
     return _joined(folder, "", names[0])
 
 

@@ -30,12 +30,15 @@ class Line:
 
 
 def to_line(row: Mapping[str, Any]) -> bytes:
-    """Return a decision as one line; raise ValueError for a value that is neither text nor number."""
+    """Return a decision as one line; raise ValueError for a value that is no text or number, or cannot be read back."""
     text = io.StringIO()
-    cells = [row.get(name) for name in COLUMNS]
-    if any(isinstance(cell, dict | list) for cell in cells):
+    values = [row.get(name) for name in COLUMNS]
+    if any(isinstance(value, dict | list) for value in values):
         raise ValueError("a cell is no text")
-    csv.writer(text, lineterminator="\n").writerow("" if cell is None else one_line(str(cell)) for cell in cells)
+    cells = ["" if value is None else one_line(str(value)) for value in values]
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    if _cells(text.getvalue()) != cells:  # a note of megabytes, for instance
+        raise ValueError("a cell cannot be read back")
     return text.getvalue().encode()
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import crew, files, inference, kept, progress, records, tabular, tensorfile
-from secondlook.checkpoints import create_timm, folder_arguments, revision_of, timm_input
+from secondlook.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
@@ -39,7 +39,7 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     rows = load_reference(crops, taxonomy)
     outputs = [out / name for name in (*CLASSIFIER_FILES, *(_OF_FOLDS if options.folds else ()))]
     said = {"training": options.model_dump(exclude={"device", "resources"}), "threads": threads}
-    said |= {"classes": taxonomy.classes, "revision": revision_of(options.model)}
+    said |= {"classes": taxonomy.classes, "revision": revision_of_timm(options.model)}
     said |= {"computes_in": inference.numbers_of(options.precision, options.device)}
     key = kept.key_of(said, crops, code=__name__)
     if not crew.is_inside():
