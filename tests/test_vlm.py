@@ -250,12 +250,81 @@ SPOKEN: list[Any] = [
     pytest.param("It is C.", "C", id="no sign"),
     pytest.param("# C++", "C++", id="a heading with signs"),
     pytest.param("C++ or C#", None, id="two classes with signs"),
+    pytest.param("1. car\n2. bus\n3. truck", None, id="ranked guesses"),
+    pytest.param("Top guesses:\n1. car\n2. bus", None, id="ranked guesses under a heading"),
+    pytest.param("Top guesses:\n- car\n- bus", None, id="bullets under a heading"),
+    pytest.param("Top guesses: 1. car 2. bus", None, id="ranked guesses on one line"),
+    pytest.param("Top guesses:\n1. van\n2. bus", None, id="a second guess is no answer"),
+    pytest.param("1. car", "car", id="a list of one item"),
+    pytest.param("Candidates:\n1. car\n2. bus\n\nIt is a car.", "car", id="an answer after a list"),
+    pytest.param("Car\n- bus\n- truck", None, id="an answer that the list after it contradicts"),
+    pytest.param("Car\n- four wheels\n- two doors", "car", id="reasons in a list"),
+    pytest.param("This doesn't look like a car", None, id="doesn't"),
+    pytest.param("I don\u2019t see a car here", None, id="don't with a curly apostrophe"),
+    pytest.param("It wasn't a car", None, id="wasn't"),
+    pytest.param("It ain't a car", None, id="ain't"),
+    pytest.param("This isnt: car", None, id="a denial without its apostrophe"),
+    pytest.param("Hardly a car", None, id="hardly"),
+    pytest.param("I doubt it is a car", None, id="doubt"),
+    pytest.param("It is anything but a car", None, id="anything but"),
+    pytest.param("rather than a car", None, id="rather than"),
+    pytest.param("none of: car", None, id="none before a colon"),
+    pytest.param("Wrong: car", None, id="wrong before a colon"),
+    pytest.param('The label "car" is wrong', None, id="a label called wrong"),
+    pytest.param("Given label: car is incorrect", None, id="a given label called incorrect"),
+    pytest.param("Label: car\nCorrect: no", None, id="a line that rejects the label"),
+    pytest.param('{"wrong_label": "car"}', None, id="JSON: a key that denies"),
+    pytest.param('{"label": "car", "valid": false}', None, id="JSON: a label that is not valid"),
+    pytest.param('{"label": "car", "incorrect": true}', None, id="JSON: a label that is incorrect"),
+    pytest.param('{"label": "car", "occluded": false}', "car", id="JSON: false says nothing of the label"),
+    pytest.param('{"label": "car", "valid": true}', "car", id="JSON: a valid label"),
+    pytest.param("Excluded: bus", None, id="an excluded class"),
+    pytest.param("Less likely: bus", None, id="a class less likely"),
+    pytest.param("Background: truck", None, id="the background"),
+    pytest.param("Visible next to it: truck", None, id="a neighbour of the object"),
+    pytest.param("The object near the tree is: car", "car", id="the object itself near something"),
+    pytest.param("<analysis>bus", None, id="an analysis that is cut off"),
+    pytest.param("<analysis>bus</analysis>car", "car", id="an answer after an analysis"),
+    pytest.param("\u25c1think\u25b7bus", None, id="a thought of Kimi-VL that is cut off"),
+    pytest.param("\u25c1think\u25b7bus\u25c1/think\u25b7car", "car", id="an answer of Kimi-VL"),
+    pytest.param("[THINK]bus", None, id="a thought of Magistral that is cut off"),
+    pytest.param("[THINK]bus[/THINK]car", "car", id="an answer of Magistral"),
+    pytest.param("<|channel|>analysis<|message|>bus", None, id="an analysis of gpt-oss that is cut off"),
+    pytest.param("<|channel|>analysis<|message|>bus<|channel|>final<|message|>car", "car", id="an answer of gpt-oss"),
+    pytest.param("[Reasoning] wheels\n[Answer] car", "car", id="headings in brackets are no thoughts"),
+    pytest.param('{"original_label": "car", "label": "bus"}', "bus", id="JSON: a label beside the original one"),
+    pytest.param('{"given_label": "car", "corrected_label": "bus"}', "bus", id="JSON: a corrected label"),
+    pytest.param('{"old": "car", "new": "bus"}', "bus", id="JSON: old and new"),
+    pytest.param("Given label: car\nCorrected label: bus", "bus", id="a line with the given label"),
+    pytest.param("Given the image, the answer is: car", "car", id="given is no label here"),
+    pytest.param("Answer: car (not a bus)", "car", id="a class in contrast to another"),
+    pytest.param("Class: car (confidence: 0.9)", "car", id="a confidence in brackets"),
+    pytest.param("1. **Label**: car\n2. **Reason**: like a truck", "car", id="numbered keys"),
+    pytest.param("Explanation: The image shows a car.", "car", id="nothing but an explanation"),
+    pytest.param("Truck visible next to it: car", None, id="a class before the neighbour"),
+    pytest.param("Car, not sure", None, id="doubt is no contrast"),
 ]
 
 
 @pytest.mark.parametrize(("text", "expected"), SPOKEN)
 def test_a_spoken_answer_is_read_by_its_surest_part(text: str, expected: str | None) -> None:
     assert parse(text, taxonomy(VEHICLES)) == expected
+
+
+SIGNED: list[Any] = [
+    pytest.param("Answer: <5", ["\u22645", "5", "<5"], "<5", id="a sign after a colon"),
+    pytest.param("The answer is: \u22645", ["\u22645", "5", "<5"], "\u22645", id="another sign after a colon"),
+    pytest.param("**Answer:** <5", ["\u22645", "5", "<5"], "<5", id="a sign after Markdown"),
+    pytest.param("The answer is: 5", ["\u22645", "5", "<5"], "5", id="no sign after a colon"),
+    pytest.param("The answer is: <5", ["<5", ">5"], "<5", id="only signs differ"),
+    pytest.param("It must be < 5", ["5", "<5"], "<5", id="a sign apart from its number"),
+    pytest.param("Answer: > 5", ["5", ">5"], None, id="a sign or a mark of a quotation"),
+]
+
+
+@pytest.mark.parametrize(("text", "names", "expected"), SIGNED)
+def test_a_sign_before_a_number_is_kept(text: str, names: list[str], expected: str | None) -> None:
+    assert parse(text, taxonomy(names)) == expected
 
 
 LETTERED: list[Any] = [
@@ -275,6 +344,8 @@ LETTERED: list[Any] = [
     *[("I would choose option B because of the bus", "car"), ('{"answer": "C", "reason": "A"}', "truck")],
     *[("A bus", "bus"), ("A truck", "truck"), ("I think it is a car", "car"), ("truck", "truck")],
     *[("A. truck", None), ("B or C", None), ("A, B", None), ("A\nB", None), ("D", None), ("<think>A", None)],
+    *[("Option B is wrong", None), ("Option B: wrong", None), ("It can't be option B", None), ("B, not A", "car")],
+    *[("Option A or Option B", None), ("I see option B or C", None), ("Option A is right", "bus")],
 ]
 
 

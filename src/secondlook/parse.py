@@ -9,27 +9,56 @@ from typing import Any
 from secondlook.taxonomy import Taxonomy, normalise
 
 _FENCE = re.compile(r"^```\w*\s*")
-_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+# <think>, <analysis> and their like, Kimi's and Magistral's marks, channels of gpt-oss and Gemma; the group closes
+_THOUGHT = re.compile(
+    r"<(/?)(?:seed:)?(?:think|thinking|thoughts?|reasoning|analysis|reflection|scratchpad)>"
+    r"|\u25c1(/?)think(?:ing)?\u25b7|\[(/?)think(?:ing)?\]|<\|(?:begin|(end))_of_thought\|>"
+    r"|<\|channel\|?>\s*(?:analysis|commentary|thought|(final)(?:<\|message\|>)?)|(<channel\|>)",
+    re.IGNORECASE,
+)
 _MARKDOWN = re.compile(r"^\s*(?:#{1,6}|>|[-*+])\s+")
 _LEAD = re.compile(
     r"^(?:(?:the )?(?:final |correct |best )?(?:answer|category|class|label|object|sign|type)(?: is)?"
     r"|it is|it s|this is|that is|there is)\s+"
 )
+_ITEM = re.compile(r"\s*(?:[-*+\u2022]|\(?\d{1,2}(?:st|nd|rd|th)?[.):])\s+")
+_NEXT_ITEM = re.compile(r"(?<=\S)[^\S\n]+(?=\(?\d{1,2}[.)]\s)")  # of a list on one line
+_TWO_ITEMS = re.compile(r"(?<!\S)\(?1[.)]\s.{0,500}?\s\(?2[.)]\s", re.DOTALL)
+_SIGN_APART = re.compile(r"(?<!\S)([^\w\s]+) (?=\d)")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
-_DENIES = re.compile(r"\b(?:not|isn t|no|neither|nor|never|cannot|can t|without)\b")
+_WRONG = r"(?:wrong|incorrect|inaccurate|invalid|false|mistaken|mislabell?ed|misclassified|rejected)"
+_DENIES = re.compile(
+    r"\b(?:not|no|none|neither|nor|never|cannot|without|hardly|barely|scarcely|doubt(?:s|ful)?|unlikely|improbable"
+    r"|impossible|unlike|except|(?:less|least) likely|(?:anything|all) but|(?:rather|other) than|instead of|far from"
+    r"|(?:exclud|discard|eliminat|dismiss|reject)\w*|rul(?:e|es|ed|ing) out"
+    r"|(?:is|was|are|were|do|does|did|has|have|had|ca|could|wo|would|should|must|ai)n[ '\u2019]?t"
+    rf"|{_WRONG})\b"
+)
+_CALLED_WRONG = re.compile(rf"(?:(?:is|was) )?{_WRONG}\b")
+_CONTRAST = re.compile(r"(.{1,80}?)\W{1,5}not (.{1,80})", re.IGNORECASE)
 _TAKES_BACK = re.compile(r"\b(?:wait|actually|correction|sorry|on second thought)\b", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?])\s+")
 # keys of an answer in several parts: those beside the label never count, the others from the surest to the rest
-_BESIDE = re.compile(
-    r"\b(?:reason|rationale|explanation|thought|thinking|analysis|alternative|evidence|confidence|comment|note|other"
-    r"|second|runner|previous|not|instead)"
+_EXPLAINS = r"\b(?:reason|rationale|explanation|thought|thinking|analysis|evidence|comment|note)"
+_OTHER = re.compile(
+    r"\b(?:alternative|confidence|other|second|runner|previous|not|instead|also|nearby|adjacent|surround|neighbou?r"
+    r"|similar|confus|(?:next to|left of|right of|in front of|beside|behind|near|around) (?:it|this|that)\b)"
+    r"|^\W*(?:in )?(?:the )?(?:background|context|scene)\b"
+    r"|\b(?:given|original|old|current|initial|former|existing) (?:label|class|category|answer|annotation)\W*$"
+    r"|^(?:given|original|old|current|initial|former|existing|from|before)$"
 )
+_BESIDE = re.compile(f"{_EXPLAINS}|{_OTHER.pattern}")
+_UPHOLDS = re.compile(r"\b(?:valid|correct|right|accurate|match(?:es)?|agrees?)$")
+_REJECTS = re.compile(rf"\b{_WRONG}$")
 _TELLS = [
     re.compile(r"\b(?:label|answer|class|category|prediction|predicted)"),
     re.compile(r"\b(?:name|type|kind|object|sign|choice|option|letter|result)"),
     re.compile(r""),
 ]
-_LINE = re.compile(r"^[^\w\n]*((?:[^\W_]+[ _]){0,3}[^\W_]+)[^\w\n:=]*[:=][^\w\n]*(.+)$", re.MULTILINE)
+_LINE = re.compile(
+    r"^[^\w\n]*(?:\d{1,2}[.)][^\w\n]*)?((?:[^\W_]+[ _]){0,3}[^\W_]+)[^\w\n:=]*[:=]+[^\S\n]*(.+)$",
+    re.MULTILINE,
+)
 _BROKEN_JSON = re.compile(r"""\{\s*["'][^"'\n]{0,100}["']\s*:""")
 _MOST_BRACES = 1000  # that are tried as the beginning of JSON
 _PAIR = re.compile(r"""["'](\w[\w ]*)["']\s*:\s*(?:"([^"\n]*)"|'([^'\n]*)')""")
@@ -38,7 +67,10 @@ _LETTER = re.compile(
     r"([a-z])(?:\W*$|[.):,*]+\s*(.*)$|\s+[-\u2013\u2014]\s+(.*)$)",
     re.IGNORECASE | re.DOTALL,
 )
-_LETTER_INSIDE = re.compile(r"\b(?:[Oo]ption|[Aa]nswer|[Cc]hoice|[Ll]etter|boxed)\W+(?:is\W+)?(A(?!\s+\w)|[B-Z])\b")
+_LETTER_INSIDE = re.compile(  # an "A" before a word is an article
+    r"\b(?:[Oo]ptions?|[Aa]nswer|[Cc]hoice|[Ll]etter|boxed)\W+(?:is\W+)?"
+    r"(A(?!\s+(?!(?:or|and|vs|is|because)\b)\w)|[B-Z])\b(?:(?:\W+(?:or|and|vs)\W+|/)([A-Z])\b)?"
+)
 
 
 def parse(text: str, taxonomy: Taxonomy, letters: Mapping[str, str] | None = None) -> str | None:
@@ -47,7 +79,8 @@ def parse(text: str, taxonomy: Taxonomy, letters: Mapping[str, str] | None = Non
     `letters` are those that stand for classes, where letters were asked for. Thoughts are left out, also one that is
     cut off. Tried in this order: the label among the parts of an answer (JSON, or lines such as "Label: car"); the
     first line, its first sentence, the last line, its last sentence and what follows their last colons, each without
-    quotes, full stops and phrases such as "it is a"; at last the only class that a text without a denial names.
+    quotes, full stops and phrases such as "it is a"; at last the only class that a text without a denial names. Lists
+    of several items are guesses or reasons: they confirm or contradict what stands beside them, and name nothing alone.
     """
     reader = _Reader(taxonomy, letters or {})
     parts, rest = _parts(_FENCE.sub("", _without_thoughts(text).strip()).removesuffix("```").strip())
@@ -70,11 +103,13 @@ class _Reader:
 
     def only(self, text: str) -> str | None:
         """Return the class of a text in one part."""
-        openings = iter(()) if _TAKES_BACK.search(text) else _openings(text)
-        found = self._first(openings) | self._first(_closings(text))
-        if not found:
-            found = {self.letters[letter] for letter in _LETTER_INSIDE.findall(text) if letter in self.letters}
-        return _single(found or self._mentioned(text))
+        text = _NEXT_ITEM.sub("\n", text) if _TWO_ITEMS.search(text) else text
+        beside = _without_list(text)
+        found = set() if _TAKES_BACK.search(text) else self._first(_openings(beside))
+        found |= self._first(_closings(beside))
+        if beside != text:
+            return _single(found | self._first(_closings(text))) if found else None
+        return _single(found or self._lettered(text) or self._mentioned(text))
 
     def _first(self, candidates: Iterator[str]) -> set[str]:
         return next((found for candidate in candidates if (found := self._named(candidate))), set())
@@ -83,15 +118,39 @@ class _Reader:
         """Return what a text without anything around it names: a letter and the wording after it may contradict."""
         letter = _LETTER.match(text) if self.letters else None
         if letter and (meant := self.letters.get(letter[1].upper())):
-            return {meant} | self._named(letter[2] or letter[3] or "")
-        text = _MARKDOWN.sub("", text)
-        bare = _ARTICLE.sub("", _LEAD.sub("", self.taxonomy.fold(text)))
-        name = self.taxonomy.resolve(text) or self.taxonomy.folded.get(bare)
-        return {name} if name else set()
+            after = letter[2] or letter[3] or ""
+            return set() if _CALLED_WRONG.match(self._fold(after)) else {meant} | self._named(after)
+        contrast = _CONTRAST.fullmatch(text)
+        if contrast and self._whole(contrast[2]) and (name := self._whole(contrast[1])):
+            return {name}
+        return {name for one in (text, _MARKDOWN.sub("", text)) if (name := self._whole(one))}
+
+    def _whole(self, text: str) -> str | None:
+        bare = _ARTICLE.sub("", _LEAD.sub("", self._fold(text)))
+        return self.taxonomy.resolve(text) or self.taxonomy.folded.get(bare)
+
+    def _fold(self, text: str) -> str:
+        """Return a text as words are compared, "< 5" as "<5"."""
+        return _SIGN_APART.sub(r"\1", self.taxonomy.fold(text))
+
+    def _lettered(self, text: str) -> set[str]:
+        """Return the classes of the letters that a text without a denial speaks of."""
+        if not self.letters or _DENIES.search(self._fold(text)):
+            return set()
+        said = (letter for pair in _LETTER_INSIDE.findall(text) for letter in pair)
+        return {self.letters[letter] for letter in said if letter in self.letters}
+
+    def _of_others(self, line: str) -> bool:
+        """Tell whether a line such as "Background: truck" is not on the object; "Car (confidence: 0.9)" is."""
+        head, colon, _ = line.partition(":")
+        words = f" {self._fold(head)} "
+        return bool(colon and _OTHER.search(words.strip())) and not any(
+            f" {one} " in words for one in self.taxonomy.folded
+        )
 
     def _mentioned(self, text: str) -> set[str]:
         """Return the classes whose wordings stand in a text as whole words, the longest first; none after a denial."""
-        rest = f" {self.taxonomy.fold(text)} "
+        rest = f" {self._fold(' '.join(line for line in text.splitlines() if not self._of_others(line)))} "
         found = set()
         for wording, name in self.taxonomy.folded.items():
             if f" {wording} " in rest:
@@ -109,7 +168,14 @@ def _without_thoughts(text: str) -> str:
     marks = list(_THOUGHT.finditer(text))
     if not marks:
         return text
-    return text[marks[-1].end() :] if marks[-1][1] else text[: marks[-1].start()]
+    return text[marks[-1].end() :] if any(marks[-1].groups()) else text[: marks[-1].start()]
+
+
+def _without_list(text: str) -> str:
+    """Return a text without the items of its list: two or more, one alone is no list."""
+    lines = text.splitlines()
+    kept = [line for line in lines if not _ITEM.match(line)]
+    return "\n".join(kept) if len(lines) - len(kept) > 1 else text
 
 
 def _openings(text: str) -> Iterator[str]:
@@ -144,9 +210,17 @@ def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
     found, rest = _json_parts(text)
     told = [(normalise(key), value) for key, value in found]
     if not told:
-        lines = ((normalise(key), value) for key, value in _LINE.findall(rest))
-        told = [(key, value) for key, value in lines if _TELLS[0].search(key)]
-    return [(key, value) for key, value in told if not _BESIDE.search(key)], rest
+        told = [(normalise(key), value) for key, value in _LINE.findall(rest)]
+    rejected = any(_rejects(key, value) for key, value in told)
+    told = told if found else [(key, value) for key, value in told if _TELLS[0].search(key)]
+    kept = [(key, value) for key, value in told if not _BESIDE.search(key) and not _DENIES.search(key)]
+    return [(key, "") for key, _ in kept] if rejected else kept, "" if rejected else rest
+
+
+def _rejects(key: str, value: str) -> bool:
+    """Tell whether a part of an answer says that the label beside it is wrong."""
+    denied = _UPHOLDS.search(key) and normalise(value) in ("false", "no", "0")
+    return bool(denied or (_REJECTS.search(key) and normalise(value) in ("true", "yes", "1")))
 
 
 def _json_parts(text: str) -> tuple[list[tuple[str, str]], str]:
@@ -184,8 +258,7 @@ def _walk(content: Any, key: str) -> Iterator[tuple[str, str]]:
         for value in content:
             yield from _walk(value, key)
     else:
-        told = isinstance(content, str | int | float) and not isinstance(content, bool)
-        yield key, str(content) if told else ""
+        yield key, str(content) if isinstance(content, str | int | float) else ""
 
 
 def _spaced(key: str) -> str:
