@@ -290,7 +290,7 @@ def test_code_in_a_checkpoint_never_runs(
 
     monkeypatch.setattr("builtins.input", yes)
     sentence = refused(secondlook, crops, kind="transformers", model=str(folder))
-    assert "cannot be loaded" in sentence
+    assert "needs its own code, which is never run" in sentence
     assert not marker.exists()
     assert not asked, "nobody is asked whether to run foreign code"
 

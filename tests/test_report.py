@@ -526,7 +526,7 @@ def run_through(secondlook: Command, folder: Path, **task: Any) -> Path:
     votes = write_votes(results / "label" / "small" / "00000.parquet", "small", said, [A, B]).parent
     known = ("--instances", instances, "--votes", votes)
     for command in (
-        ("crop", results / "ingest" / "shards" / "00000.parquet", "--out", results / "crop"),
+        ("crop", results / "ingest" / "shards" / "00000.parquet", "--out", f"{results}/crop/"),
         ("consensus", *known, "--out", consensus, "--options", "{use_given: false, accept: 0.5, method: majority}"),
         ("evaluate", *known, "--consensus", consensus, "--out", results / "evaluate", "--options", "{resamples: 100}"),
         ("review", results),

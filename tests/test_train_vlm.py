@@ -63,13 +63,14 @@ def train(secondlook: Command, crops: Path, out: Path, prompt: str | None = PROM
 
 def content(folder: Path) -> dict[str, bytes]:
     """Return every file beneath a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {str(name): (folder / name).read_bytes() for name in names if ".kept" not in name.parts}
 
 
 def test_one_built_here_learns_and_its_checkpoint_votes(secondlook: Command, tmp_path: Path, crops: Path) -> None:
     out = tmp_path / "vlm"
     result = train(secondlook, crops, out, lora={"rank": 2})
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint", "labels.json", "metrics.csv"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["checkpoint", "labels.json", "metrics.csv"]
     metrics = pd.read_csv(out / "metrics.csv")
     assert metrics["validation_balanced_accuracy"].max() > 0.9, "chance is a third"
     assert metrics["validation_loss"].iloc[-1] < metrics["validation_loss"].iloc[0]
@@ -160,7 +161,7 @@ def test_a_second_training_replaces_the_first(secondlook: Command, tmp_path: Pat
     (out / "checkpoint" / "old.txt").write_text("left behind")
     train(secondlook, crops, out, None, epochs=1)
     assert "old.txt" not in content(out / "checkpoint")
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint", "labels.json", "metrics.csv"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["checkpoint", "labels.json", "metrics.csv"]
     labels = json.loads((out / "labels.json").read_text(encoding="utf-8"))
     assert labels["question"].startswith("What does this image show?"), "the default of the view"
 

@@ -21,7 +21,7 @@ import tiny_vlms
 from chat_server import says, serve
 from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
-from secondlook import chat_template, images, resolution, trie_scoring, vlm
+from secondlook import chat_template, images, records, resolution, trie_scoring, vlm
 from secondlook.errors import DataError
 from secondlook.ledger import Ledger
 from secondlook.parse import parse
@@ -855,6 +855,10 @@ def test_changed_weights_make_votes_afresh(
     assert label(secondlook, crops, model=str(copy)) != before
 
 
+def refuse_to_write(path: Path, *_: object, **__: object) -> None:
+    raise DataError(f"{path}: cannot be written (no space left).")
+
+
 def change_json(path: Path, change: Callable[[Any], None]) -> None:
     content = json.loads(path.read_text())
     change(content)
@@ -866,7 +870,7 @@ def change_json(path: Path, change: Callable[[Any], None]) -> None:
     [
         pytest.param(
             "chat_template.jinja",
-            lambda path: path.write_text(path.read_text().replace("assistant", "assistant: ")),
+            lambda path: path.write_text("{{ 'Look well. ' }}" + path.read_text()),
             id="template",
         ),
         pytest.param(
@@ -879,7 +883,12 @@ def change_json(path: Path, change: Callable[[Any], None]) -> None:
     ],
 )
 def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_run_left(
-    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, file: str, change: Callable[[Path], None]
+    secondlook: Command,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    change: Callable[[Path], None],
 ) -> None:
     crops, copy, out = crops_of(tmp_path, [(30, 30), (40, 30)]), tmp_path / "copy", tmp_path / "votes.parquet"
     shutil.copytree(checkpoint("internvl"), copy)
@@ -890,15 +899,13 @@ def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_r
     assert "nothing is computed again" in secondlook(*arguments).err
     ledger = tmp_path / ".votes.parquet.ledger"
     shutil.rmtree(tmp_path / ".kept")
-    out.unlink()
-    out.mkdir()  # it cannot be written: the ledger of what is done stays, as after a kill
-    assert secondlook(*arguments).code == 1
-    assert _lines(ledger) == 2
-    assert "0 batches" not in (again := secondlook(*arguments)).err
-    assert "batches; the model waited" not in again.err, "all is taken up again"
-    change(copy / file)
-    assert "2 batches" in secondlook(*arguments).err, "nothing is taken up again"
-    out.rmdir()
+    with monkeypatch.context() as full:  # what is done stays in the ledger, as after a kill
+        full.setattr(records, "write", refuse_to_write)
+        assert secondlook(*arguments).code == 1
+        assert _lines(ledger) == 2
+        assert "batches; the model waited" not in secondlook(*arguments).err, "all is taken up again"
+        change(copy / file)
+        assert "2 batches" in secondlook(*arguments).err, "nothing is taken up again"
     assert secondlook(*arguments).code == 0
     assert read_rows(out) != before
 
@@ -908,7 +915,7 @@ def test_a_new_limit_for_failures_asks_nothing_again_and_holds(
 ) -> None:
     rows: Rows = [{"instance_id": f"o{number}", "image_path": str(tmp_path / f"{number}.png")} for number in range(4)]
     for number in range(3):
-        cv2.imwrite(rows[number]["image_path"], noise(number, 64, 64))
+        cv2.imwrite(rows[number]["image_path"], noise(number, 64, 48))
     instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES)
     out = tmp_path / "votes.parquet"
 

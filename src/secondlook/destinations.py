@@ -23,9 +23,7 @@ def as_folder(given: str | Path) -> Path:
     _require_name(given)
     path = Path(given)
     if path.suffix.lower() in FORMATS and not means_folder(given) and not path.exists():
-        raise UsageError(
-            f"{given}: is the name of a file, but a folder is written here; end it in `/` if you mean it."
-        )
+        raise UsageError(f"{given}: is the name of a file, but a folder is written here; end it in `/` if you mean it.")
     if path.exists() and not path.is_dir():
         raise UsageError(f"{given}: is a file, but several files are written here; give the name of a folder.")
     return path

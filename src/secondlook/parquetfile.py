@@ -34,10 +34,15 @@ def write(
 ) -> None:
     """Write `table` atomically; equal tables give equal bytes."""
     with files.atomic_path(path) as temporary:
-        pq.write_table(
-            table, temporary, compression=compression, row_group_size=row_group_size, write_page_checksum=True
-        )
-        _seal(temporary)
+        write_open(temporary, table, compression=compression, row_group_size=row_group_size)
+
+
+def write_open(
+    path: Path, table: pa.Table, *, compression: str | Mapping[str, str] = "zstd", row_group_size: int | None = None
+) -> None:
+    """Write `table` as `write` does, to a path that is a temporary one already."""
+    pq.write_table(table, path, compression=compression, row_group_size=row_group_size, write_page_checksum=True)
+    _seal(path)
 
 
 @contextmanager

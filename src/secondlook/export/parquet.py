@@ -27,4 +27,4 @@ def write(corrected: Corrected, path: Path) -> None:
         "secondlook.made_by": json.dumps(made_by, sort_keys=True),
     }
     table = corrected.table.replace_schema_metadata(metadata)
-    parquetfile.write(path, table, row_group_size=records.ROW_GROUP)
+    parquetfile.write_open(path, table, row_group_size=records.ROW_GROUP)
