@@ -104,8 +104,7 @@ def _tokenizer(question: Question) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    # of the wordings only the names: another alias is no reason to train anew
-    answers = [spelling for name in question.classes for spelling in (name, name[:1].upper() + name[1:])]
+    answers = [wording for wording, _ in question.wordings]
     learner.train_from_iterator([question.text, *answers, "system", "user", "assistant"], trainer)
     learned = json.loads(learner.to_str())["model"]
     return Qwen2Tokenizer(

@@ -61,10 +61,10 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
 
 
 def _key(crops: Path, options: VlmTrainingOptions, question: Question, threads: int) -> str:
-    """Return the key of a training; of the wordings of classes it reads their names alone."""
+    """Return the key of a training; it reads the names of classes, and all wordings for a tokenizer from scratch."""
     said = {
         "training": options.model_dump(exclude={"device", "resources"}),
-        "question": [question.text, question.classes],
+        "question": [question.text, question.classes, question.wordings if options.model is None else ()],
         "threads": threads,
         "revision": known_revision(options.model, options.revision) if options.model else None,
         "computes_in": inference.numbers_of(options.precision, options.device),
