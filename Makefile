@@ -36,7 +36,7 @@ test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought u
 test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about nine minutes)
 	SECONDLOOK_PAPER=1 pytest tests/paper
 
-test-kills: $(VENV)/.ready-dev ## the demo killed at 16 random moments ends in the same bytes (about three minutes)
+test-kills: $(VENV)/.ready-dev ## the demo killed at 16 random moments ends in the same bytes (more than five minutes)
 	SECONDLOOK_KILLS=16 pytest tests/test_workflow.py -k killed
 
 test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
