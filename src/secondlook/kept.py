@@ -66,7 +66,7 @@ def _stamps(path: Path, kind: str) -> list[tuple[str, int, int]]:
     """Return name, size and time of the images that have to be read for the rows of a file."""
     match kind:
         case records.INSTANCE.name:
-            column = records.read(path, records.INSTANCE)["image_path"]
+            column = records.read(path, records.INSTANCE, columns=["image_path"])["image_path"]
         case records.CROP.name:
             column = pc.struct_field(records.read(path, records.CROP, columns=["place"])["place"], "path")
         case _:
