@@ -13,7 +13,6 @@ from secondlook import (
     labeler_options,
     model_options,
     paper_run,
-    resources,
     retrieve_options,
     scenes_options,
     scenes_training_options,
@@ -22,6 +21,7 @@ from secondlook import (
     task,
     video_options,
 )
+from secondlook.base import resources
 from secondlook.cli import app
 
 HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 from secondlook.answers import asked, code, growing
 from secondlook.checkpoints import state_of
 from secondlook.config import as_options
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.outputs import (
     CLASSIFIER_FILES,
     EXPORT_FILES,

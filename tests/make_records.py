@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from secondlook import records
-from secondlook.taxonomy import Taxonomy
+from secondlook.base.taxonomy import Taxonomy
 
 Rows = list[dict[str, Any]]
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}  # RGB

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, Command, Result, box, coco, ingest, picture, write_json
+from secondlook.base.errors import UsageError
+from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.config import Config, load_config
-from secondlook.errors import UsageError
 from secondlook.new_task import draft
 from secondlook.task import load_task
-from secondlook.taxonomy import Taxonomy, normalise
 
 LABELERS = """\
 encoders:

@@ -20,13 +20,13 @@ from conftest import Command
 from correlated import FAMILIES, World, draw
 from make_records import Rows, read_rows, write_instances, write_votes
 from secondlook import csvfile
+from secondlook.base.text import tidied
 from secondlook.consensus.dawid_skene import ITERATIONS, dawid_skene
 from secondlook.consensus.majority import majority
 from secondlook.consensus.merge import merge
 from secondlook.consensus.one_coin import one_coin
 from secondlook.consensus.votes import Gold, Posterior, Votes
 from secondlook.stage_options import ConsensusOptions
-from secondlook.text import tidied
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -16,7 +16,7 @@ from PIL import Image
 from conftest import Command, Ingested, box, coco, ingest, picture
 from make_records import noise, read_rows
 from secondlook import crops, images
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 PNG = "encoding: png, upscale_px: 0"
 Array = NDArray[np.uint8]

@@ -29,7 +29,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from conftest import ROOT, Command, Result, write_json
 from range_server import Site, cut, first, serve, status
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.net import retry_after_s
 
 KEY = "rf_SECRET_k3y"
@@ -1130,7 +1130,7 @@ MARKERS = ["data/signs/images.fetched.json", "data/signs/labels.fetched.json"]
 
 
 def ingest_inputs() -> list[str]:
-    from secondlook import yamlfile
+    from secondlook.base import yamlfile
     from secondlook.workflow import Run
 
     content, _ = yamlfile.load(Path("config.yaml"))

@@ -12,9 +12,9 @@ from conftest import Command
 from correlated import Drawn, World, draw
 from make_records import read_rows, write, write_instances
 from secondlook import records
+from secondlook.base.errors import DataError
 from secondlook.consensus.merge import FITTED, UNSUPERVISED, Merged, merge
 from secondlook.consensus.votes import Gold, Votes
-from secondlook.errors import DataError
 from secondlook.stage_options import ConsensusOptions
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from conftest import Command, Ingested, coco, write_picture
 from make_records import read_rows
 from secondlook import images, zipped
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.ingest import Places, formats, ingest_path, write
 from secondlook.ingest.source import Background
 from secondlook.stage_options import IngestOptions

@@ -21,10 +21,11 @@ import tiny_models
 import tiny_vlms
 from conftest import ROOT, Command, write_picture
 from make_records import drawn, read_rows, write_crops, write_instances
-from secondlook import search, yamlfile
+from secondlook import search
+from secondlook.base import yamlfile
+from secondlook.base.errors import DataError, UsageError
 from secondlook.config import Config
 from secondlook.crew import Crew
-from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 from secondlook.retrieve import complete, recipe_steps
 from secondlook.retrieve.clip import Gallery

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import ROOT, Command, read_rows, write_json, write_picture
-from secondlook.errors import DataError, UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.scenes import consistency, correspondences, miner, planes, splits, tables, text, tree
 from secondlook.scenes.consistency import NOTHING
 from secondlook.scenes.drawn import draw_landmarks

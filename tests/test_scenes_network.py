@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, write_picture
-from secondlook import images, inference, yamlfile
+from secondlook import images, inference
+from secondlook.base import yamlfile
+from secondlook.base.errors import DataError, UsageError
 from secondlook.bootstrap import interval_of_mean
-from secondlook.errors import DataError, UsageError
 from secondlook.scenes import (
     checkpoint,
     consistency,

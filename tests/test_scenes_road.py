@@ -12,9 +12,9 @@ import pytest
 
 from conftest import ROOT, Command
 from make_records import read_rows
-from secondlook import yamlfile
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
 from secondlook.config import Config
-from secondlook.errors import UsageError
 from secondlook.scenes.evaluate import read_mask
 from secondlook.scenes.text import instance_id
 from secondlook.scenes.tree import mask_name

@@ -9,8 +9,8 @@ import pytest
 
 from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, write_crops
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.question import ask
-from secondlook.taxonomy import Taxonomy
 from secondlook.train.vlm_loop import name_tokens, padded, rate_at, with_answers
 from tiny_vlms import tiny_gemma3, tiny_internvl, tiny_qwen3_vl, tiny_qwen25_vl, unable_to_spell
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from conftest import Command, read_rows, write_picture
 from full_grid import full_grid
-from secondlook.errors import DataError, UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.video import detector
 from secondlook.video import labels as records
 from secondlook.video.flow import flow_source

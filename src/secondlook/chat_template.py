@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondlook.errors import DataError, first_line
+from secondlook.base.errors import DataError, first_line
 
 Turn = dict[str, Any]
 Options = Mapping[str, Any]

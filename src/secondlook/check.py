@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from secondlook import yamlfile
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
 from secondlook.config import Config
-from secondlook.errors import UsageError
 from secondlook.labeler_options import VlmOptions
 from secondlook.retrieve_run import RetrieveRun
 from secondlook.scenes_run import ScenesRun

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook import files
-from secondlook.errors import DataError, UsageError, first_line
+from secondlook.base.errors import DataError, UsageError, first_line
 
 if TYPE_CHECKING:
     from torch import nn

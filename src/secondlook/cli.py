@@ -8,8 +8,8 @@ import typer
 
 import secondlook
 from secondlook import cli_retrieve, cli_scenes, cli_video
+from secondlook.base.errors import DataError, UsageError
 from secondlook.destinations import FILE, FOLDER, as_file, as_folder, of_inputs, require_apart, require_format
-from secondlook.errors import DataError, UsageError
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -138,8 +138,8 @@ def ingest(
     """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
     from secondlook import config, stage_options
     from secondlook import ingest as stage
+    from secondlook.base.yamlfile import validate
     from secondlook.task import Dataset, load_task
-    from secondlook.yamlfile import validate
 
     settings = config.parse_options(stage_options.IngestOptions, options)
     require_apart([out, rejects, reference])

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from secondlook.base.errors import UsageError
 from secondlook.destinations import FILE, FOLDER, require_apart
-from secondlook.errors import UsageError
 
 app = typer.Typer(
     help="Images by words, and the traffic retrieval track of CVPR 2023: docs/retrieve.md.",

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from secondlook.base.errors import UsageError
 from secondlook.destinations import FOLDER
-from secondlook.errors import UsageError
 
 app = typer.Typer(
     help="Labels from category trees, captions and shared 3D points (WikiScenes): docs/scenes.md.",

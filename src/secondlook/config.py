@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from secondlook import yamlfile
-from secondlook.errors import UsageError
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
+from secondlook.base.resources import GpuName
+from secondlook.base.types import Name
+from secondlook.base.yamlfile import Strict
 from secondlook.labeler_options import ClassifierLabelerOptions, LabelerOptions, LearnedOptions, VlmOptions
 from secondlook.model_options import ClassifierOptions, EncoderOptions, VlmTrainingOptions
-from secondlook.option_types import Name
-from secondlook.resources import GpuName
 from secondlook.retrieve_options import RetrieveOptions
 from secondlook.scenes_options import ScenesOptions
 from secondlook.stage_options import (
@@ -28,7 +29,6 @@ from secondlook.stage_options import (
     ReviewOptions,
 )
 from secondlook.video_options import VideoOptions
-from secondlook.yamlfile import Strict
 
 
 def _no_judge(name: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook import cocofile, records
+from secondlook.base.resources import Resources
 from secondlook.config import Config
 from secondlook.costs import Costs, Network, load_costs
 from secondlook.labeler_options import ClassifierLabelerOptions, VlmOptions
-from secondlook.resources import Resources
 from secondlook.workflow import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop

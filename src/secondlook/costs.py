@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from secondlook.option_types import Precision
-from secondlook.yamlfile import Strict, parse
+from secondlook.base.types import Precision
+from secondlook.base.yamlfile import Strict, parse
 
 COSTS_FILE = Path(__file__).with_name("costs.yaml")
 Work = Literal["encoder", "classifier", "train", "vlm", "segmenter"]

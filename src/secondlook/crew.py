@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import inference
-from secondlook.errors import DataError, UsageError
+from secondlook.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import ahead, images, parquetfile, progress, records
-from secondlook.errors import DataError
+from secondlook import ahead, images, parquetfile, records
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 
 Row = Mapping[str, Any]

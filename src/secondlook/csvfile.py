@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
-from secondlook.errors import DataError
-from secondlook.text import is_legible, tidied
+from secondlook.base.errors import DataError
+from secondlook.base.text import is_legible, tidied
 
 _SHOWN = 10  # lines that a complaint names
 _BLOCK = 1 << 20

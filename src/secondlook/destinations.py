@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 
 FORMATS = frozenset({".csv", ".json", ".parquet"})  # endings that promise what is in a file
 

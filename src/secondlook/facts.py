@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from secondlook import records
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 KEY = "facts"  # among what made the instances
 CATEGORY_ID = "secondlook_category_id"  # the attribute of an object whose category has a name that several bear

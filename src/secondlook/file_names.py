@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from secondlook.base.errors import UsageError
+from secondlook.base.yamlfile import KeyPath
 from secondlook.config import Config
-from secondlook.errors import UsageError
 from secondlook.task import Task
-from secondlook.yamlfile import KeyPath
 
 _WILDCARD = re.compile(r"\{\s*\w[^{}]*\}")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 _ABANDONED_AFTER_S = 3600.0
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from secondlook import zipped
-from secondlook.option_types import MOST_MEGAPIXELS
+from secondlook.base.types import MOST_MEGAPIXELS
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 
 if TYPE_CHECKING:
     import torch

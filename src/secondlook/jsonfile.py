@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from secondlook import zipped
-from secondlook.errors import DataError
-from secondlook.text import legible_inside
+from secondlook.base.errors import DataError
+from secondlook.base.text import legible_inside
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from secondlook import files, parquetfile, progress, records, zipped
+from secondlook import files, parquetfile, records, zipped
+from secondlook.base import progress
 from secondlook.code_digest import code_of
 from secondlook.records import About
 

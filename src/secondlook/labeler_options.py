@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from secondlook.option_types import Device, Fraction, Name, Precision, View
-from secondlook.resources import Resources
-from secondlook.yamlfile import Strict
+from secondlook.base.resources import Resources
+from secondlook.base.types import Device, Fraction, Name, Precision, View
+from secondlook.base.yamlfile import Strict
 
 
 class PrototypeOptions(Strict):

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from secondlook import features, files, tensorfile
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.labeler_options import LearnedOptions
-from secondlook.taxonomy import Taxonomy
 
 Tensors = Mapping[str, NDArray[Any]]
 _VOTING = {"family", "encoder", "temperature", "resources"}  # options of the vote, or names; the rest is learned with

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 
 class Ledger:

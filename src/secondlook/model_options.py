@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from secondlook.option_types import Device, Name, Precision, View
-from secondlook.resources import Resources
-from secondlook.yamlfile import Strict
+from secondlook.base.resources import Resources
+from secondlook.base.types import Device, Name, Precision, View
+from secondlook.base.yamlfile import Strict
 
 
 class EncoderOptions(Strict):

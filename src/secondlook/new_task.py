@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 from secondlook import cocofile, files
+from secondlook.base.errors import DataError, UsageError
+from secondlook.base.taxonomy import normalise
+from secondlook.base.yamlfile import in_comment, quoted
 from secondlook.cocofile import CocoAnnotation, CocoFile
-from secondlook.errors import DataError, UsageError
-from secondlook.taxonomy import normalise
-from secondlook.yamlfile import in_comment, quoted
 
 MOST_VALUES = 100
 _IRREGULAR = {"people": "person", "bus": "buses"}

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
+from secondlook.base.errors import UsageError
+from secondlook.base.types import Name, View
+from secondlook.base.yamlfile import Strict, merged, parse, validate
 from secondlook.config import Config
-from secondlook.errors import UsageError
 from secondlook.labeler_options import LabelerOptions, VlmOptions
-from secondlook.option_types import Name, View
 from secondlook.task import Task, load_task, task_path
-from secondlook.yamlfile import Strict, merged, parse, validate
 
 PAPER = "paper"  # its tasks are paper/<task>, and so are their folders under `results`
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secondlook.taxonomy import Taxonomy, normalise
+from secondlook.base.taxonomy import Taxonomy, normalise
 
 _FENCE = re.compile(r"^```\w*\s*")
 # <think>, <analysis> and their like, Kimi's and Magistral's marks, channels of gpt-oss and Gemma; the group closes

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from secondlook.base.errors import UsageError
 from secondlook.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
-from secondlook.errors import UsageError
 from secondlook.paper_run import PAPER
 from secondlook.workflow import Run
 

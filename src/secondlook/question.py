@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from secondlook.errors import UsageError
-from secondlook.taxonomy import Taxonomy, normalise
+from secondlook.base.errors import UsageError
+from secondlook.base.taxonomy import Taxonomy, normalise
 
 LETTERS = string.ascii_uppercase
 _Listed = TypeVar("_Listed")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import secondlook
 from secondlook import parquetfile
-from secondlook.errors import DataError
-from secondlook.taxonomy import Taxonomy
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
 PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions

@@ -9,8 +9,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from secondlook import progress, tensorfile
-from secondlook.errors import DataError
+from secondlook import tensorfile
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondlook import yamlfile
-from secondlook.errors import UsageError
-from secondlook.resources import Resources
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
+from secondlook.base.resources import Resources
+from secondlook.base.yamlfile import merged
 from secondlook.retrieve_options import ClipSource, Recipe, RetrieveOptions
-from secondlook.yamlfile import merged
 
 RETRIEVE = "retrieve"
 INDEX = tuple(f"{split}_{name}.parquet" for split in ("train", "val", "test") for name in ("images", "queries"))

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from secondlook import yamlfile
-from secondlook.option_types import Fraction, Natural
-from secondlook.yamlfile import Strict
+from secondlook.base import yamlfile
+from secondlook.base.types import Fraction, Natural
+from secondlook.base.yamlfile import Strict
 
 _WORD = re.compile(r"[a-z]+")
 _STOP_WORDS = (

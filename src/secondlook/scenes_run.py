@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondlook import yamlfile
-from secondlook.errors import UsageError
-from secondlook.resources import Resources
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
+from secondlook.base.resources import Resources
 from secondlook.scenes_options import ScenesOptions
 from secondlook.scenes_training_options import NetworkRun
 

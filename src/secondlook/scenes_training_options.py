@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from secondlook.option_types import Device, Fraction, Natural, Positive, Precision
-from secondlook.resources import Resources
-from secondlook.yamlfile import Strict
+from secondlook.base.resources import Resources
+from secondlook.base.types import Device, Fraction, Natural, Positive, Precision
+from secondlook.base.yamlfile import Strict
 
 
 class NetworkOptions(Strict):

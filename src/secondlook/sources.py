@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from secondlook.yamlfile import Strict
+from secondlook.base.yamlfile import Strict
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 SECRET_PARAMETER = re.compile(

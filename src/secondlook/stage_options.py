@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from secondlook.option_types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
-from secondlook.resources import Resources
+from secondlook.base.resources import Resources
+from secondlook.base.types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
+from secondlook.base.yamlfile import Strict
 from secondlook.sources import FetchPlace, UnpackLimits
-from secondlook.yamlfile import Strict
 
 
 class DemoScenes(Strict):

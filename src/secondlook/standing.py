@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import facts, records
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 # where a label comes from; what is undecided keeps the given label until a person looks
 BY_CONSENSUS, BY_PERSON, TRUSTED, UNDECIDED = "consensus", "person", "reference", "undecided"

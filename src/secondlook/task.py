@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from secondlook import yamlfile
-from secondlook.errors import UsageError
-from secondlook.option_types import Fraction
-from secondlook.taxonomy import Taxonomy
-from secondlook.yamlfile import Strict
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.base.types import Fraction
+from secondlook.base.yamlfile import Strict
 
 TASK_FOLDER = Path("workflow/tasks")
 Format = Literal[

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from secondlook.option_types import Device, Fraction, Positive, Precision
-from secondlook.resources import Resources
-from secondlook.yamlfile import Strict
+from secondlook.base.resources import Resources
+from secondlook.base.types import Device, Fraction, Positive, Precision
+from secondlook.base.yamlfile import Strict
 
 RoundName = Literal["mobile", "large", "small", "final"]
 

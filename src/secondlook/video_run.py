@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from secondlook.resources import Resources
+from secondlook.base.resources import Resources
 from secondlook.video_options import Training, VideoOptions
 
 VIDEO = "video"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secondlook import chat_template, inference
+from secondlook.base.errors import DataError
+from secondlook.base.types import Precision
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
-from secondlook.errors import DataError
 from secondlook.images import Pixels
-from secondlook.option_types import Precision
 from secondlook.question import Question
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source, revision_of
-from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 
 if TYPE_CHECKING:

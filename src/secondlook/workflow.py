@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.answers import Answer, answer
+from secondlook.base.errors import UsageError
+from secondlook.base.resources import Resources
+from secondlook.base.types import NAME, View
+from secondlook.base.yamlfile import KeyPath, load, validate
 from secondlook.checkpoints import state_of
 from secondlook.config import Config, as_options
-from secondlook.errors import UsageError
 from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
 from secondlook.files import sha256
 from secondlook.labeler_options import (
@@ -20,7 +23,6 @@ from secondlook.labeler_options import (
     VlmOptions,
     ZeroShotOptions,
 )
-from secondlook.option_types import NAME, View
 from secondlook.outputs import (
     EXPORT_COPIES,
     EXPORT_FILES,
@@ -31,11 +33,9 @@ from secondlook.outputs import (
     paper_outputs,
 )
 from secondlook.paper_run import PAPER, Paper, load_paper
-from secondlook.resources import Resources
 from secondlook.run_data import RunData
 from secondlook.stage_options import DemoOptions, IngestOptions
 from secondlook.task import Task, load_task, task_path
-from secondlook.yamlfile import KeyPath, load, validate
 
 DEMO = "demo_signs"
 REFERENCE = "reference"

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 LARGEST_MEMBER = 2**31
 # Below this a file can do no harm, whatever its ratio: lists and masks of one value pack a thousandfold.

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import kept, progress, records
+from secondlook import kept, records
+from secondlook.base import progress
 from secondlook.consensus import plain
 from secondlook.consensus.accept import Promise, Sample, make_promise, needed
 from secondlook.consensus.decide import Verdict, decisions, propose

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.errors import DataError
 from secondlook.consensus.bounds import effective_size, interval
 from secondlook.consensus.dawid_skene import DawidSkene, dawid_skene
 from secondlook.consensus.evidence import by_labeler, evidence, pooled
@@ -17,7 +18,6 @@ from secondlook.consensus.pool import pool
 from secondlook.consensus.temperature_pool import LogLinear, fit_temperatures
 from secondlook.consensus.votes import Gold, Posterior, Votes, normalised
 from secondlook.crossfit import folds, log_loss
-from secondlook.errors import DataError
 from secondlook.stage_options import ConsensusOptions
 
 FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects from which a method holds (docs/consensus.md)

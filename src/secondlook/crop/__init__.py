@@ -7,12 +7,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from secondlook import ahead, files, images, kept, progress, records, tabular
+from secondlook import ahead, files, images, kept, records, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.crop.reference import curate
-from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
 from secondlook.stage_options import CropOptions, CutoutOptions, RejectLimit
-from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]

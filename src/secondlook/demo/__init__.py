@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook import files
+from secondlook.base.errors import DataError
 from secondlook.demo.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
 from secondlook.demo.signs import LABELS
-from secondlook.errors import DataError
 from secondlook.stage_options import DemoOptions
 
 MARKER = "instances_default.json"

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import crops, images, inference, kept, parquetfile, progress, records
+from secondlook import crops, images, inference, kept, parquetfile, records
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.embed.encoder import Encoder, TorchEncoder
-from secondlook.errors import DataError
 from secondlook.model_options import EncoderOptions
-from secondlook.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     import torch

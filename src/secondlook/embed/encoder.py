@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:

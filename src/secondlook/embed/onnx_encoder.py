@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import missing_package, revision_of
 from secondlook.embed.encoder import Preprocessing
-from secondlook.errors import DataError, UsageError
 from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from secondlook.base.errors import UsageError
 from secondlook.checkpoints import missing_package
 from secondlook.embed.encoder import TorchEncoder
-from secondlook.errors import UsageError
 
 if TYPE_CHECKING:
     import torch

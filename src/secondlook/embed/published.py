@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import features, files, progress, records
+from secondlook import features, files, records
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import normalise
 from secondlook.embed import about, write
-from secondlook.errors import DataError
 from secondlook.model_options import EncoderOptions
 from secondlook.task import Task, load_task
-from secondlook.taxonomy import normalise
 
 Matrix = NDArray[np.float32]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import facts, files, progress, records, tabular
+from secondlook import facts, files, records, tabular
+from secondlook.base import progress
 from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.evaluate.diagnosis import diagnose

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.parse import parse
 from secondlook.task import Counting
-from secondlook.taxonomy import Taxonomy
 
 _DELETED = ("category", "json", "\n", " ", "object", "categorie")
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import records
+from secondlook.base.errors import DataError
 from secondlook.consensus.decide import propose
 from secondlook.consensus.merge import FITTED, UNSUPERVISED, merge
 from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
-from secondlook.errors import DataError
 from secondlook.evaluate.intervals import Floats
 from secondlook.stage_options import ConsensusOptions
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from secondlook import records
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
@@ -20,7 +21,6 @@ from secondlook.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, s
 from secondlook.evaluate.tables import NO_ANSWER, figure
 from secondlook.stage_options import EvaluateOptions
 from secondlook.task import Counting, Protocol
-from secondlook.taxonomy import Taxonomy
 
 _ABOUT = ["labeler", "family", "kind", "view"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")

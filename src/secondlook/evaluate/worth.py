@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import records
+from secondlook.base.errors import DataError
 from secondlook.crossfit import log_loss
-from secondlook.errors import DataError
 from secondlook.evaluate.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 from secondlook.evaluate.judges import BY_PEOPLE, Objects, Sample
 from secondlook.evaluate.remerge import GIVEN, Committee, Outcome

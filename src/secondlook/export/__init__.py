@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import secondlook
-from secondlook import facts, files, progress, records, standing
-from secondlook.errors import UsageError
+from secondlook import facts, files, records, standing
+from secondlook.base import progress
+from secondlook.base.errors import UsageError
 from secondlook.export import coco, cvat, fiftyone, labelstudio, parquet, voc, yolo
 from secondlook.export.coco import Source
 from secondlook.export.corrected import Corrected

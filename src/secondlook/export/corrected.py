@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import records, zipped
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.facts import Facts
 from secondlook.images import Box
-from secondlook.taxonomy import Taxonomy
 
 _BATCH = records.ROW_GROUP
 DESCRIPTION = "Labels after a second look"

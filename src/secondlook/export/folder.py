@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.outputs import EXPORT_ABOUT
 
 

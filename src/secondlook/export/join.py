@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import facts, records, standing
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.export.corrected import QUEUE_COLUMNS, Corrected
 from secondlook.export.votes import Ballots, read_ballots
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.export.corrected import Corrected, Object
 from secondlook.facts import CATEGORY_ID
-from secondlook.taxonomy import Taxonomy
 
 _LONGEST = 4  # digits of a class without a name: the list of classes reaches up to it
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 
 class _Head(msgspec.Struct):

@@ -6,13 +6,13 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
+from secondlook.base.errors import DataError, UsageError
+from secondlook.base.yamlfile import validate
 from secondlook.destinations import means_folder
-from secondlook.errors import DataError, UsageError
 from secondlook.fetch.entries import Outcome, bring
 from secondlook.fetch.line import Line, shown_bytes
 from secondlook.sources import FetchPlace, HttpPlace, S3Place, url_file_name
 from secondlook.stage_options import FetchOptions
-from secondlook.yamlfile import validate
 
 
 def fetch_entries(names: Iterable[str], options: FetchOptions) -> None:

@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
+from secondlook.base.text import legible
 from secondlook.fetch.line import shown_bytes
 from secondlook.sources import UnpackLimits
-from secondlook.text import legible
 from secondlook.zipped import RATIO_COUNTS_FROM_BYTES
 
 CHUNK_BYTES = 1 << 18

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.fetch import objects365
 from secondlook.fetch.archives import Unpacked, unpack
 from secondlook.fetch.http import HttpSource

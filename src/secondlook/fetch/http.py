@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 import secondlook
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.fetch.addresses import url_identity
 from secondlook.fetch.transfer import CHUNK_BYTES, Answer, ChangedError
 from secondlook.net import PASSING, TemporaryError, retry_after_s, shown_url

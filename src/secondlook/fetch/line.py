@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from secondlook.progress import SECONDS_BETWEEN_LINES, say
+from secondlook.base.progress import SECONDS_BETWEEN_LINES, say
 
 
 class StoppedError(Exception):

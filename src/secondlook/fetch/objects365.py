@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.fetch.archives import RefusedError, Unpacked, safe_parts, unpack
 from secondlook.fetch.http import HttpSource
 from secondlook.fetch.line import Line

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import requests
 import urllib3
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.fetch.http import HttpSource, get, require_success
 from secondlook.fetch.transfer import Answer, PendingError
 from secondlook.net import TemporaryError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError
 from secondlook.net import PASSING, TemporaryError, retry_after_s
 from secondlook.sources import Objects365Place, S3Place, s3_bucket_and_key

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.fetch.archives import unlike
 from secondlook.fetch.line import Line
 from secondlook.fetch.locks import exclusively

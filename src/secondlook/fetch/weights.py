@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondlook import progress
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
-from secondlook.errors import DataError
 from secondlook.labeler_options import VlmOptions
 from secondlook.model_options import EncoderOptions
 from secondlook.plan import choose

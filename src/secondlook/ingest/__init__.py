@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondlook import facts, progress, records
-from secondlook.errors import DataError
+from secondlook import facts, records
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.base.text import tidied
 from secondlook.facts import Facts, Rehearsal
 from secondlook.ingest import formats
 from secondlook.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
@@ -18,8 +21,6 @@ from secondlook.outputs import EXPORT_ABOUT
 from secondlook.records import RefusedError
 from secondlook.stage_options import IngestOptions
 from secondlook.task import Dataset, Selection, Task
-from secondlook.taxonomy import Taxonomy
-from secondlook.text import tidied
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import msgspec
 from pycocotools import mask as coco_mask
 
 from secondlook import jsonfile
+from secondlook.base.text import legible
 from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.shapes import (
@@ -27,7 +28,6 @@ from secondlook.ingest.source import Background, Entries, Source, SourceObject, 
 from secondlook.records import RefusedError
 from secondlook.rle import fills
 from secondlook.task import Dataset
-from secondlook.text import legible
 
 
 class _Box2d(msgspec.Struct):

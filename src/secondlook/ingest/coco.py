@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 from secondlook import cocofile
+from secondlook.base.text import is_legible, legible
 from secondlook.cocofile import CROWD, CocoAnnotation, CocoImage, Id, Malformed
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
-from secondlook.text import is_legible, legible
 
 
 def read(dataset: Dataset) -> Source:

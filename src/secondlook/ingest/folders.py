@@ -3,11 +3,11 @@
 from pathlib import Path, PurePosixPath
 
 from secondlook import zipped
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
+from secondlook.base.text import is_legible, legible
 from secondlook.ingest.source import Entries, Source, SourceObject
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
-from secondlook.text import is_legible, legible
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from secondlook import zipped
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.ingest import (
     bdd100k,
     coco,

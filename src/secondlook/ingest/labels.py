@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondlook import csvfile
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.ingest.source import SourceObject
 from secondlook.records import RefusedError, content_fraction
 from secondlook.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
-from secondlook.taxonomy import Taxonomy, normalise
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from secondlook import jsonfile
+from secondlook.base.text import legible
 from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
@@ -19,7 +20,6 @@ from secondlook.ingest.source import Background, Entries, Source, SourceObject, 
 from secondlook.records import RefusedError
 from secondlook.rotated import ATTRIBUTE, RotatedBox
 from secondlook.task import Dataset
-from secondlook.text import legible
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
 Region = dict[str, Any]

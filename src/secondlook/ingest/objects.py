@@ -9,17 +9,18 @@ from typing import Any
 import msgspec
 from pycocotools import mask as coco_mask
 
-from secondlook import cocofile, progress, records, zipped
+from secondlook import cocofile, records, zipped
+from secondlook.base import progress
+from secondlook.base.text import is_legible, legible, names_a_file
+from secondlook.base.types import MOST_MEGAPIXELS
 from secondlook.facts import CATEGORY_ID
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.ingest.source import Background, Entries, SourceObject
 from secondlook.inside import Inside
-from secondlook.option_types import MOST_MEGAPIXELS
 from secondlook.records import RefusedError
 from secondlook.rle import fills
-from secondlook.text import is_legible, legible, names_a_file
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondlook import cocofile, zipped
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.facts import CategoryId
 from secondlook.ingest import coco, voc, yolo
 from secondlook.ingest.source import Background, Entries, Source, SourceObject

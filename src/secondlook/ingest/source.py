@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secondlook.base.text import legible
 from secondlook.facts import CategoryId
 from secondlook.images import Box
 from secondlook.records import RefusedError
 from secondlook.task import Dataset
-from secondlook.text import legible
 
 
 @dataclass(frozen=True)

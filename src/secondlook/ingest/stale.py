@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from secondlook import progress
+from secondlook.base import progress
 from secondlook.outputs import SPLIT_AT_ONCE
 
 _FOLDERS = ("crop", "crop/cutout", "embed/*", "label/*")

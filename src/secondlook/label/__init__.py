@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from secondlook import checkpoints, inference, kept, ledger, progress, records
-from secondlook.errors import UsageError
+from secondlook import checkpoints, inference, kept, ledger, records
+from secondlook.base import progress
+from secondlook.base.errors import UsageError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.label.ballot import Ballot, to_rows
 from secondlook.labeler_options import (
     AttributeOptions,
@@ -19,7 +21,6 @@ from secondlook.labeler_options import (
     VlmOptions,
     ZeroShotOptions,
 )
-from secondlook.taxonomy import Taxonomy
 
 _BY_MACHINE = ("transformers", "auto")  # an engine and a precision
 

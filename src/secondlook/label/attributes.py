@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import features, inference, records, words
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.label.ballot import Ballot, softmax
 from secondlook.labeler_options import AttributeOptions
-from secondlook.taxonomy import Taxonomy
 
 
 def vote(embeddings: Path, options: AttributeOptions, taxonomy: Taxonomy) -> Ballot:

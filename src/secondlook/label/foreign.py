@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 if TYPE_CHECKING:
     import torch

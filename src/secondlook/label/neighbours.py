@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, inference
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.label.ballot import Ballot, softmax
 from secondlook.labeler_options import NeighbourOptions
 from secondlook.search import nearest
-from secondlook.taxonomy import Taxonomy
 
 
 def vote(embeddings: Path, reference: Path, options: NeighbourOptions, taxonomy: Taxonomy) -> Ballot:

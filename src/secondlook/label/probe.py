@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, learned
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.label.ballot import Ballot, softmax
 from secondlook.labeler_options import ProbeOptions
-from secondlook.taxonomy import Taxonomy
 
 
 def vote(embeddings: Path, source: Path, options: ProbeOptions, taxonomy: Taxonomy) -> Ballot:

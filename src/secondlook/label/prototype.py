@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from secondlook import features, learned
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.label.ballot import Ballot, softmax
 from secondlook.labeler_options import PrototypeOptions
 from secondlook.prototypes import Prototypes
-from secondlook.taxonomy import Taxonomy
 
 
 def vote(embeddings: Path, source: Path, options: PrototypeOptions, taxonomy: Taxonomy) -> Ballot:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from secondlook import csvfile
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 COLUMNS = ["task", "model", "view", "metric", "value", "source", "certainty"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook import tabular
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 _NAMES = {"scoring": "scoring", "quirks": "scoring_quirks", "pairs": "scoring_pairs"}
 _NAMES |= {"per_class": "scoring_per_class", "confusion": "scoring_confusion"}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import facts, files, pages, progress, records, standing
+from secondlook import facts, files, pages, records, standing
+from secondlook.base import progress
 from secondlook.charts import draw_all, load_table
 from secondlook.report.crops import changed_crops, suspicious_crops
 from secondlook.report.evaluation import evaluation, read_table, suspicious_by_class

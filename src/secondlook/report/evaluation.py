@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from secondlook import tabular
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.report import plots
 
 TEXTS = dict.fromkeys(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from secondlook import records
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:

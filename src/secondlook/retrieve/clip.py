@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, files, images, inference, progress, tensorfile
+from secondlook import ahead, files, images, inference, tensorfile
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import create_open_clip, open_clip_source
-from secondlook.errors import DataError, UsageError
 from secondlook.features import to_unit
 from secondlook.retrieve.looks import square_of
 from secondlook.retrieve_options import ClipSource, Look, ScratchClip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.retrieve.clip import Clip, Vectors
 from secondlook.retrieve.phrases import candidate
 from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle

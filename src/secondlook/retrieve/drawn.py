@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import files, images, progress
+from secondlook import files, images
+from secondlook.base import progress
 from secondlook.retrieve import pedestrians
 from secondlook.retrieve.index import SPLITS
 from secondlook.retrieve.pictures import draw_pedestrian, draw_vehicle

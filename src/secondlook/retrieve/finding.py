@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import crops, facts, features, files, images, inference, pages, parquetfile, records, search, words
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 SHEET_PX = 160
 _HERE = Path(__file__).parent

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import files, parquetfile, progress, tabular
-from secondlook.errors import DataError
+from secondlook import files, parquetfile, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.retrieve.track import Kind, Refusal, Row, read_labels, read_queries
 
 PICTURES = {".jpg", ".jpeg", ".png"}

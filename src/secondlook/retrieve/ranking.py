@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import progress, search
-from secondlook.errors import DataError
+from secondlook import search
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.features import to_unit
 from secondlook.retrieve.clip import Clip, Gallery, Vectors
 from secondlook.retrieve.phrases import written

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import crew, files, inference, kept, parquetfile, progress, tabular
+from secondlook import crew, files, inference, kept, parquetfile, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
+from secondlook.base.yamlfile import merged
 from secondlook.checkpoints import revision_of
-from secondlook.errors import DataError, UsageError
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve import submission
 from secondlook.retrieve.clip import Clip, Gallery
@@ -21,7 +23,6 @@ from secondlook.retrieve.scores import score_queries
 from secondlook.retrieve.train import Learner, train
 from secondlook.retrieve.vehicles import article_of, parse_vehicle
 from secondlook.retrieve_options import CaptionForm, CompletionOptions, RankingOptions, Recipe
-from secondlook.yamlfile import merged
 
 
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:

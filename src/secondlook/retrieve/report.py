@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from secondlook import files, images, pages, parquetfile, tabular
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
 from secondlook.retrieve.clip import read
 from secondlook.retrieve.index import read_table

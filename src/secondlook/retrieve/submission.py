@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import files, jsonfile
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 NAMES = 10
 Ranked = tuple[str, list[str]]  # a query text and the names of images, the best first

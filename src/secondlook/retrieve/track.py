@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.retrieve.pedestrians import known_bits, parse_bits
 from secondlook.retrieve.vehicles import bare, parse_vehicle
 

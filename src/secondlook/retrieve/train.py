@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import ahead, crew, files, inference, progress, tabular
+from secondlook import ahead, crew, files, inference, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.crew import Crew
-from secondlook.errors import DataError
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve.clip import Clip

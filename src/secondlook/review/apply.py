@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, progress, records, tabular
+from secondlook import files, records, tabular
+from secondlook.base import progress
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.review.decisions import COLUMNS, one_line
 from secondlook.review.decisions import read as read_decisions
-from secondlook.taxonomy import Taxonomy
 
 UNDONE = "undone"  # the note of a decision that was taken back
 BOX = ["x", "y", "w", "h"]

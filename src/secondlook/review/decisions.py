@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondlook.errors import DataError
-from secondlook.text import is_legible, legible
+from secondlook.base.errors import DataError
+from secondlook.base.text import is_legible, legible
 
 COLUMNS = (
     *("instance_id", "image_path", "x", "y", "w", "h", "given", "proposal"),

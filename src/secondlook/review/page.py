@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secondlook import facts, files, images, pages, progress, records
+from secondlook import facts, files, images, pages, records
+from secondlook.base import progress
 from secondlook.review import queue
 from secondlook.review.apply import UNDONE
 from secondlook.review.decisions import COLUMNS

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import crops, images, likeness, records, standing
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.review.apply import labels_said
 from secondlook.stage_options import ReviewOptions
 

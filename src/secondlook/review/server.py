@@ -13,8 +13,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from secondlook import files, progress
-from secondlook.errors import DataError
+from secondlook import files
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.review import decisions
 from secondlook.review.page import write_pages
 from secondlook.stage_options import ReviewOptions

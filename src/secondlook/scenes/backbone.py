@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.scenes_training_options import NetworkOptions
 
 _EXPANSION = 4

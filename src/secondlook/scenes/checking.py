@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import files, images, progress, records
-from secondlook.errors import DataError, UsageError
+from secondlook import files, images, records
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
 from secondlook.scenes import consistency, tables
 from secondlook.scenes.consistency import NOTHING, Floats, Ints
 from secondlook.scenes.text import instance_id

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from secondlook import files
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

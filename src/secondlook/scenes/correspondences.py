@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook import csvfile, jsonfile, parquetfile
+from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import missing_package
-from secondlook.errors import DataError, UsageError
 from secondlook.records import RefusedError
 from secondlook.scenes import tables
 from secondlook.scenes.tree import file_name

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from secondlook import files, images, progress, tabular
+from secondlook import files, images, tabular
+from secondlook.base import progress
 from secondlook.scenes import planes
 from secondlook.scenes.tree import CATEGORY, PICTURES, mask_name
 from secondlook.scenes_options import DrawnLandmarks

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook import ahead
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 IGNORED = 255
 BACKGROUND = "background"

@@ -10,14 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from secondlook import files, progress, records
-from secondlook.errors import DataError
+from secondlook import files, records
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.scenes import evaluate, figures, tables
 from secondlook.scenes.predictions import MASKS, SCORES
 from secondlook.scenes.text import LABELERS
 from secondlook.scenes.tree import mask_name
 from secondlook.scenes_options import HandOverOptions
-from secondlook.taxonomy import Taxonomy
 
 NETWORK = "net_cls"  # the labeler that the network is
 INSTANCES, OBJECTS = "instances.parquet", "objects.json"

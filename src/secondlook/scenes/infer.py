@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import images, inference
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.images import Pixels
 from secondlook.scenes import refine, windows
 from secondlook.scenes.checkpoint import MEAN, STD, About

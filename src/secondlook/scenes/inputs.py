@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook import parquetfile
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import crew, files, inference, kept, progress, tabular
-from secondlook.errors import DataError, UsageError
+from secondlook import crew, files, inference, kept, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
 from secondlook.scenes import checkpoint, evaluate, figures, inputs, predictions
 from secondlook.scenes import train as training
 from secondlook.scenes.infer import Reader

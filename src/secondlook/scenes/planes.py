@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

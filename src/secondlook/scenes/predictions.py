@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook import files, images, parquetfile, tabular
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.scenes import consistency, refine, tables
 from secondlook.scenes.checkpoint import About
 from secondlook.scenes.evaluate import BACKGROUND

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.images import Pixels
 from secondlook.scenes_training_options import NetworkOptions
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from secondlook import files, images, jsonfile, pages, records, standing, tabular
+from secondlook.base.errors import DataError
 from secondlook.bootstrap import interval_of_mean
-from secondlook.errors import DataError
 from secondlook.scenes import evaluate, refine, tables
 from secondlook.scenes.predictions import MASKS
 from secondlook.scenes.samples import read_picture

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import ahead, images
+from secondlook.base.errors import DataError
 from secondlook.crew import Crew
-from secondlook.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.scenes import windows
 from secondlook.scenes.inputs import Pictures, Rows, Size

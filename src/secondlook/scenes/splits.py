@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook import files, records
-from secondlook.errors import DataError, UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.scenes.tree import file_name
 from secondlook.scenes_options import SplitOptions
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import csvfile, files, progress, records, tabular, yamlfile
-from secondlook.errors import DataError, UsageError
+from secondlook import csvfile, files, records, tabular
+from secondlook.base import progress, yamlfile
+from secondlook.base.errors import DataError, UsageError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.records import RefusedError
 from secondlook.scenes import correspondences, drawn, miner, splits, tables, text, tree
 from secondlook.scenes.splits import Line, Refusal
@@ -22,7 +24,6 @@ from secondlook.scenes_options import (
     TextOptions,
     Vocabulary,
 )
-from secondlook.taxonomy import Taxonomy
 
 _CHOSEN = {"not_selected", "unknown_image"}  # refusals that are no fault of a file that should be read
 

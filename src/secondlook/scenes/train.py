@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from secondlook import crew, files, inference, progress, tabular, tensorfile
+from secondlook import crew, files, inference, tabular, tensorfile
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
 from secondlook.crew import Crew
-from secondlook.errors import DataError, UsageError
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.scenes import checkpoint, samples, validate
 from secondlook.scenes.checkpoint import MEAN, STD, About

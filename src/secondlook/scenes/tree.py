@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from secondlook import ahead, images, jsonfile, progress, text
-from secondlook.errors import DataError
+from secondlook import ahead, images, jsonfile
+from secondlook.base import progress, text
+from secondlook.base.errors import DataError
 from secondlook.records import RefusedError
 from secondlook.scenes_options import IndexOptions
 

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crew, files, inference, kept, progress, records, tabular, tensorfile
+from secondlook import crew, files, inference, kept, records, tabular, tensorfile
+from secondlook.base import progress
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.outputs import CLASSIFIER_FILES
 from secondlook.resume import Resume, forget
-from secondlook.taxonomy import Taxonomy
 from secondlook.train import curves
 from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
 from secondlook.train.loop import Epoch, Split, Trainer, say_best

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import ahead, images, records
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
-from secondlook.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)

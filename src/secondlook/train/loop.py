@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, inference, progress
+from secondlook import ahead, inference
+from secondlook.base import progress
 from secondlook.crew import Crew
 from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.resume import Resume, put_back, tensors_of

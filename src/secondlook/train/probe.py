@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from secondlook import features, files, kept, learned, progress, records, tabular
+from secondlook import features, files, kept, learned, records, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.crossfit import folds, log_loss
-from secondlook.errors import DataError
 from secondlook.features import Features
 from secondlook.labeler_options import ProbeOptions
 from secondlook.outputs import learned_files

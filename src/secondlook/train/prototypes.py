@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from secondlook import features, files, kept, learned, progress, prototypes, records, tabular
+from secondlook import features, files, kept, learned, prototypes, records, tabular
+from secondlook.base import progress
 from secondlook.crossfit import folds
 from secondlook.features import Features
 from secondlook.labeler_options import PrototypeOptions

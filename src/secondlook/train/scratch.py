@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.model_options import ScratchVlm
 from secondlook.question import Question
 

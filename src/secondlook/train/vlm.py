@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files, inference, kept, progress, records, vlm
+from secondlook import files, inference, kept, records, vlm
+from secondlook.base import progress
 from secondlook.checkpoints import known_revision
 from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question, ask, default_prompt

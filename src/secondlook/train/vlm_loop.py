@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, progress, trie_scoring, vlm
+from secondlook import images, trie_scoring, vlm
+from secondlook.base import progress
 from secondlook.images import Pixels
 from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook.errors import DataError, UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.video_options import DetectorOptions
 
 if TYPE_CHECKING:

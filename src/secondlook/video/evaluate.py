@@ -14,7 +14,7 @@ import pandas as pd
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.video.labels import ClipLabels, Found, Frame, encode
 from secondlook.video.merge import iou, matched
 from secondlook.video.samples import mask_at, masks_at

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import inference
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.images import Pixels
 from secondlook.video_options import MotionOptions
 

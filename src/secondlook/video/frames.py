@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from secondlook import files, images, progress, text, zipped
-from secondlook.errors import DataError, UsageError
+from secondlook import files, images, zipped
+from secondlook.base import progress, text
+from secondlook.base.errors import DataError, UsageError
 from secondlook.images import UnreadableImageError
 from secondlook.inside import Inside
 from secondlook.video.labels import ClipLabels, Frame

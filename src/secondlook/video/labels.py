@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 import secondlook
 from secondlook import files, jsonfile
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 
 Mask = NDArray[np.bool_]
 Rle = dict[str, Any]

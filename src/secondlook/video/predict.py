@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from secondlook import progress
+from secondlook.base import progress
 from secondlook.video.labels import Found, Frame, encode
 from secondlook.video.samples import read_frame, to_tensor
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook import images
-from secondlook.errors import DataError
+from secondlook.base.errors import DataError
 from secondlook.images import UnreadableImageError
 from secondlook.video.labels import ClipLabels, Found, Frame, decode
 from secondlook.video_options import RoundOptions

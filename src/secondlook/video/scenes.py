@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import files, images, progress, tensorfile
+from secondlook import files, images, tensorfile
+from secondlook.base import progress
 from secondlook.video.labels import ClipLabels, Found, Frame, box_of, encode, write
 from secondlook.video_options import ClipScenes
 

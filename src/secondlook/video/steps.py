@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import crew, files, inference, kept, progress, tabular
-from secondlook.errors import DataError, UsageError
+from secondlook import crew, files, inference, kept, tabular
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
 from secondlook.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
 from secondlook.video.labels import ClipLabels
 from secondlook.video.report import write_page

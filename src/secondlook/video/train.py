@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import crew, files, inference, progress, tensorfile
+from secondlook import crew, files, inference, tensorfile
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.crew import Crew
-from secondlook.errors import DataError
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.video import detector
 from secondlook.video.labels import ClipLabels

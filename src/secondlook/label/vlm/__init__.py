@@ -7,8 +7,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from secondlook import inference, kept, progress
-from secondlook.errors import DataError, first_line
+from secondlook import inference, kept
+from secondlook.base import progress
+from secondlook.base.errors import DataError, first_line
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.label.vlm.engine import Engine, LogP, Shape
 from secondlook.label.vlm.pictures import Shown, shown
@@ -16,7 +18,6 @@ from secondlook.label.vlm.votes import Row, failed, to_vote
 from secondlook.labeler_options import VlmOptions
 from secondlook.ledger import Ledger
 from secondlook.question import Question, ask, default_prompt
-from secondlook.taxonomy import Taxonomy
 
 _LONGEST = 1.15  # a batch holds no picture with more than so many times the tokens of its shortest
 _AHEAD = 2  # batches that are prepared while one is answered

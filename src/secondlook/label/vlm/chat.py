@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from secondlook import images
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.images import Pixels
 from secondlook.label.vlm.engine import LogP
 from secondlook.labeler_options import VlmOptions

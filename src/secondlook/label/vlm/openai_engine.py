@@ -6,8 +6,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from secondlook import progress
-from secondlook.errors import DataError
+from secondlook.base import progress
+from secondlook.base.errors import DataError
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape

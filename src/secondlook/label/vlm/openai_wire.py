@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
-from secondlook.errors import DataError, UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.labeler_options import ServerOptions
 from secondlook.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, PASSING, TemporaryError, retry_after_s, shown_url
 from secondlook.question import one_line

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from secondlook import crops, images, records
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 from secondlook.images import Box, Pixels
 from secondlook.labeler_options import VlmOptions
 

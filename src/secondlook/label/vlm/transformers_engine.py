@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import chat_template, progress, trie_scoring, vlm
+from secondlook import chat_template, trie_scoring, vlm
+from secondlook.base import progress
 from secondlook.images import Pixels
 from secondlook.label.vlm.engine import Answer, Shape
 from secondlook.labeler_options import VlmOptions

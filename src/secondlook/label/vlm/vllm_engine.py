@@ -6,9 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from secondlook import chat_template, progress
+from secondlook import chat_template
+from secondlook.base import progress
+from secondlook.base.errors import DataError, first_line
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
-from secondlook.errors import DataError, first_line
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape

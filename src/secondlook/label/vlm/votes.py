@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.label.vlm.engine import Answer, LogP
 from secondlook.labeler_options import VlmOptions
 from secondlook.parse import parse
 from secondlook.question import Question
-from secondlook.taxonomy import Taxonomy
 
 Row = dict[str, Any]
 _LEAST_PRIOR = -100.0  # log-likelihood: a class that is never said without a picture is not favoured beyond this

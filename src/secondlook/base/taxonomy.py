@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from secondlook.errors import UsageError
+from secondlook.base.errors import UsageError
 
 _PUNCTUATION = frozenset(".,:;!?\"'`()[]{}*|~\u2026\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u3001\u3002")
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from secondlook.yamlfile import Strict
+from secondlook.base.yamlfile import Strict
 
 GpuName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
