@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 
 import common
 from correlated import Drawn, World, draw
+from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.consensus import dawid_skene as ds
 from secondlook.consensus import one_coin as oc
 from secondlook.consensus import promise_of
@@ -27,7 +28,6 @@ from secondlook.consensus.decide import propose
 from secondlook.consensus.majority import majority
 from secondlook.consensus.merge import FITTED, merge
 from secondlook.consensus.votes import Posterior, Votes
-from secondlook.stage_options import ConsensusOptions, Guarantee
 
 REVIEWS = (0, 50, 100, 300, 500)
 ALPHA = 0.05

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.cluster import dbscan as density_clusters
 
-from secondlook.video_options import GroupOptions
+from secondlook.config.video import GroupOptions
 
 
 def full_grid(moving: NDArray[np.bool_], ranges: NDArray[np.float32], options: GroupOptions) -> NDArray[np.int64]:

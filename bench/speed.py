@@ -26,11 +26,11 @@ from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Di
 import common
 from secondlook import ahead, embed, images, inference, records
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.models import ClassifierOptions, EncoderOptions
+from secondlook.config.stages import CropOptions
 from secondlook.crop import cut_all
 from secondlook.features import to_unit
-from secondlook.model_options import ClassifierOptions, EncoderOptions
 from secondlook.search import nearest
-from secondlook.stage_options import CropOptions
 from secondlook.train import Course
 
 WIDTH, HEIGHT, BOXES = 2048, 1536, 10

@@ -19,10 +19,10 @@ import torch
 import common
 from secondlook import images, inference, records, vlm
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import VlmOptions
+from secondlook.config.models import ScratchVlm
 from secondlook.images import Pixels
 from secondlook.label.vlm.transformers_engine import TransformersEngine
-from secondlook.labeler_options import VlmOptions
-from secondlook.model_options import ScratchVlm
 from secondlook.question import Question, ask
 from secondlook.train.scratch import build
 

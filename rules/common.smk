@@ -2,7 +2,7 @@
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
 from secondlook.answers import asked, code, growing
 from secondlook.checkpoints import state_of
-from secondlook.config import as_options
+from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.outputs import (
     CLASSIFIER_FILES,

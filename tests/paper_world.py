@@ -11,7 +11,7 @@ import numpy as np
 
 from conftest import coco, write_json
 from paper_objects import OBJECTS
-from secondlook.task import load_task, task_path
+from secondlook.config.task import load_task, task_path
 
 SIDE_PX, PER_IMAGE, PER_LABEL = 40, 3, 3
 SHAPES = ["Sign", "Circular-Sign", "Hexagonal-Sign"]

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from conftest import ROOT, Command, Result, box, coco, ingest, picture, write_json
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy, normalise
-from secondlook.config import Config, load_config
+from secondlook.config.root import Config, load_config
+from secondlook.config.task import load_task
 from secondlook.new_task import draft
-from secondlook.task import load_task
 
 LABELERS = """\
 encoders:

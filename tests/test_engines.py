@@ -27,11 +27,11 @@ from chat_server import Content, Say, Site, likely, says, serve
 from secondlook import images, vlm
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import VlmOptions
 from secondlook.label.vlm.engine import Answer
 from secondlook.label.vlm.openai_engine import OpenaiEngine
 from secondlook.label.vlm.transformers_engine import TransformersEngine
 from secondlook.label.vlm.vllm_engine import VllmEngine
-from secondlook.labeler_options import VlmOptions
 from secondlook.question import ask
 from tiny_vlms import tiny_internvl
 

@@ -21,10 +21,10 @@ from conftest import Command, Ingested, coco, write_picture
 from make_records import read_rows
 from secondlook import images, zipped
 from secondlook.base.errors import DataError
+from secondlook.config.stages import IngestOptions
+from secondlook.config.task import Dataset
 from secondlook.ingest import Places, formats, ingest_path, write
 from secondlook.ingest.source import Background
-from secondlook.stage_options import IngestOptions
-from secondlook.task import Dataset
 
 PICTURE = object()  # 64x48 px of noise
 Found = dict[str, tuple[str, str | None, tuple[float, ...]]]

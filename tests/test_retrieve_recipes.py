@@ -24,7 +24,18 @@ from make_records import drawn, read_rows, write_crops, write_instances
 from secondlook import search
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
-from secondlook.config import Config
+from secondlook.config.retrieve import (
+    CaptionForm,
+    ClipSource,
+    ClipTraining,
+    CompletionOptions,
+    Look,
+    RankingOptions,
+    Recipe,
+    RerankOptions,
+    RetrieveOptions,
+)
+from secondlook.config.root import Config
 from secondlook.crew import Crew
 from secondlook.features import to_unit
 from secondlook.retrieve import complete, recipe_steps
@@ -38,17 +49,6 @@ from secondlook.retrieve.ranking import Queries, rank
 from secondlook.retrieve.rerank import Candidates, reranked
 from secondlook.retrieve.train import Learner
 from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, parse_vehicle
-from secondlook.retrieve_options import (
-    CaptionForm,
-    ClipSource,
-    ClipTraining,
-    CompletionOptions,
-    Look,
-    RankingOptions,
-    Recipe,
-    RerankOptions,
-    RetrieveOptions,
-)
 from secondlook.retrieve_run import RetrieveRun
 
 SMALL = {"train": [24, 24], "val": [14, 14], "test": [14, 14], "brands": 2, "people": 3, "px": 40, "type_only": 0.4}

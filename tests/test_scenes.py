@@ -17,12 +17,7 @@ from PIL import Image
 
 from conftest import ROOT, Command, read_rows, write_json, write_picture
 from secondlook.base.errors import DataError, UsageError
-from secondlook.scenes import consistency, correspondences, miner, planes, splits, tables, text, tree
-from secondlook.scenes.consistency import NOTHING
-from secondlook.scenes.drawn import draw_landmarks
-from secondlook.scenes.splits import Line
-from secondlook.scenes.text import Text
-from secondlook.scenes_options import (
+from secondlook.config.scenes import (
     DrawnLandmarks,
     IndexOptions,
     MinerOptions,
@@ -30,6 +25,11 @@ from secondlook.scenes_options import (
     TextOptions,
     read_vocabulary,
 )
+from secondlook.scenes import consistency, correspondences, miner, planes, splits, tables, text, tree
+from secondlook.scenes.consistency import NOTHING
+from secondlook.scenes.drawn import draw_landmarks
+from secondlook.scenes.splits import Line
+from secondlook.scenes.text import Text
 
 WORDS_FILE = ROOT / "workflow/scenes/vocabulary.yaml"
 VOCABULARY = read_vocabulary(WORDS_FILE)

@@ -21,6 +21,7 @@ from secondlook import images, inference
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.bootstrap import interval_of_mean
+from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
 from secondlook.scenes import (
     checkpoint,
     consistency,
@@ -35,7 +36,6 @@ from secondlook.scenes import (
 )
 from secondlook.scenes import train as training
 from secondlook.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
-from secondlook.scenes_training_options import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
 from tiny_landmarks import CLASSES, World, draw_world
 
 torch = pytest.importorskip("torch")

@@ -14,11 +14,11 @@ from conftest import ROOT, Command
 from make_records import read_rows
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
-from secondlook.config import Config
+from secondlook.config.root import Config
+from secondlook.config.scenes import ScenesOptions
 from secondlook.scenes.evaluate import read_mask
 from secondlook.scenes.text import instance_id
 from secondlook.scenes.tree import mask_name
-from secondlook.scenes_options import ScenesOptions
 from secondlook.scenes_run import ScenesRun
 
 NETWORK = {

@@ -10,7 +10,7 @@ import yaml
 
 from conftest import ROOT, Command, coco, write_json, write_picture
 from make_records import read_rows
-from secondlook.task import load_task
+from secondlook.config.task import load_task
 
 TASKS = {"mapillary_signs": 11, "mapillary_vehicles": 11, "mapillary_pedestrians": 4, "bdd_vehicles": 5}
 

@@ -11,7 +11,7 @@ import pytest
 import tiny_models  # noqa: F401 - keeps the libraries from asking the network
 from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
-from secondlook.model_options import ClassifierOptions
+from secondlook.config.models import ClassifierOptions
 from secondlook.outputs import CLASSIFIER_FILES
 from secondlook.train.data import class_weights, split_by_picture
 

@@ -235,7 +235,7 @@ def test_the_loss_is_what_scoring_finds(tmp_path: Path, tiny: Any) -> None:
     import torch
 
     from secondlook import vlm
-    from secondlook.model_options import VlmTrainingOptions
+    from secondlook.config.models import VlmTrainingOptions
     from secondlook.train.data import Crops
     from secondlook.train.vlm_loop import VlmTrainer
 

@@ -17,6 +17,16 @@ from hypothesis import strategies as st
 from conftest import Command, read_rows, write_picture
 from full_grid import full_grid
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import (
+    ClipScenes,
+    DetectorOptions,
+    GroupOptions,
+    MergeOptions,
+    MotionOptions,
+    RoundOptions,
+    TrackOptions,
+    VideoOptions,
+)
 from secondlook.video import detector
 from secondlook.video import labels as records
 from secondlook.video.flow import flow_source
@@ -28,16 +38,6 @@ from secondlook.video.motion import read as read_motion
 from secondlook.video.samples import Sample, mask_at, prepared
 from secondlook.video.scenes import draw_clips
 from secondlook.video.tracks import with_tracks
-from secondlook.video_options import (
-    ClipScenes,
-    DetectorOptions,
-    GroupOptions,
-    MergeOptions,
-    MotionOptions,
-    RoundOptions,
-    TrackOptions,
-    VideoOptions,
-)
 from secondlook.video_run import VideoRun
 
 PUBLISHED = GroupOptions()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
-from secondlook.config import Config
-from secondlook.labeler_options import VlmOptions
+from secondlook.config.labelers import VlmOptions
+from secondlook.config.root import Config
+from secondlook.config.task import Task, load_task, task_path
 from secondlook.retrieve_run import RetrieveRun
 from secondlook.scenes_run import ScenesRun
-from secondlook.task import Task, load_task, task_path
 from secondlook.workflow import DEMO, Run
 
 

@@ -57,10 +57,11 @@ def demo(
     options: Options = None,
 ) -> None:
     """Draw street scenes with planted label errors, their hidden truth, and reference crops."""
-    from secondlook import config, stage_options
+    from secondlook.config import root as config
+    from secondlook.config import stages
     from secondlook.demo import draw_demo
 
-    counts = draw_demo(out, config.parse_options(stage_options.DemoOptions, options))
+    counts = draw_demo(out, config.parse_options(stages.DemoOptions, options))
     typer.echo(
         f"demo: {counts.objects} signs in {counts.images} scenes, {counts.wrong} labels made wrong, "
         f"{counts.reference} reference crops",
@@ -89,9 +90,9 @@ def fetch(
     options: Options = None,
 ) -> None:
     """Bring data from S3, http(s), Roboflow or Objects365, or weights from the Hub; never fetches twice."""
-    from secondlook import config as settings
     from secondlook import fetch as stage
-    from secondlook import stage_options
+    from secondlook.config import root as settings
+    from secondlook.config import stages
 
     if weights:
         if any(option is not None for option in (url, to, sha256, options)) or unpack:
@@ -105,12 +106,12 @@ def fetch(
     elif url is not None:
         if names or to is None:
             raise UsageError("--url goes with --to PATH and without names.")
-        given = settings.parse_options(stage_options.FetchOptions, options)
+        given = settings.parse_options(stages.FetchOptions, options)
         stage.fetch_url(url, to, given, sha256=sha256, unpack=unpack)
     elif to is not None or sha256 is not None or unpack:
         raise UsageError("--to, --sha256 and --unpack go with --url; entries of the config have their own keys.")
     elif options is not None:
-        stage.fetch_entries(names or [], settings.parse_options(stage_options.FetchOptions, options))
+        stage.fetch_entries(names or [], settings.parse_options(stages.FetchOptions, options))
     else:
         stage.fetch_entries(names or [], settings.load_config(config).fetch)
 
@@ -136,12 +137,13 @@ def ingest(
     options: Options = None,
 ) -> None:
     """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
-    from secondlook import config, stage_options
     from secondlook import ingest as stage
     from secondlook.base.yamlfile import validate
-    from secondlook.task import Dataset, load_task
+    from secondlook.config import root as config
+    from secondlook.config import stages
+    from secondlook.config.task import Dataset, load_task
 
-    settings = config.parse_options(stage_options.IngestOptions, options)
+    settings = config.parse_options(stages.IngestOptions, options)
     require_apart([out, rejects, reference])
     if (path is None) == (task is None):
         raise UsageError("give either an annotation file or folder, or --task FILE.")
@@ -189,19 +191,20 @@ def crop(
     threads: Threads = 1,
 ) -> None:
     """Cut every object out of its image; each image is decoded once."""
-    from secondlook import config, stage_options
+    from secondlook.config import root as config
+    from secondlook.config import stages
 
     shards = of_inputs(instances, out)
     if view == "cutout":
         from secondlook.crop.cutout import cut_out_shards
 
-        cut_out_shards(shards, config.parse_options(stage_options.CutoutOptions, options), threads=threads)
+        cut_out_shards(shards, config.parse_options(stages.CutoutOptions, options), threads=threads)
     elif view != "crop":
         raise UsageError(f"--view: `{view}` is neither `crop` nor `cutout`.")
     else:
         from secondlook.crop import crop_shards
 
-        crop_shards(shards, config.parse_options(stage_options.CropOptions, options), threads=threads)
+        crop_shards(shards, config.parse_options(stages.CropOptions, options), threads=threads)
 
 
 @app.command()
@@ -221,8 +224,8 @@ def embed(
     threads: Threads = 1,
 ) -> None:
     """Turn crops into feature vectors with an encoder; or bring in, or hand out, features as .pt files."""
-    from secondlook.config import parse_options
-    from secondlook.model_options import EncoderOptions
+    from secondlook.config.models import EncoderOptions
+    from secondlook.config.root import parse_options
 
     settings = parse_options(EncoderOptions, options, kind="timm") if export_pt is None else None
     if import_pt is not None and settings is not None:
@@ -256,8 +259,8 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train a classifier, a linear probe or prototypes, or fine-tune a VLM, on the reference."""
-    from secondlook import labeler_options, model_options
-    from secondlook.config import parse_options
+    from secondlook.config import labelers, models
+    from secondlook.config.root import parse_options
 
     if prompt is not None and kind != "vlm":
         raise UsageError("--prompt goes with --kind vlm; nothing else is asked anything.")
@@ -265,21 +268,21 @@ def train(
         case "classifier":
             from secondlook.train import train_classifier
 
-            train_classifier(path, out, parse_options(model_options.ClassifierOptions, options), threads=threads)
+            train_classifier(path, out, parse_options(models.ClassifierOptions, options), threads=threads)
         case "vlm":
             from secondlook.train.vlm import train_vlm
 
-            fine_tuning = parse_options(model_options.VlmTrainingOptions, options)
+            fine_tuning = parse_options(models.VlmTrainingOptions, options)
             train_vlm(path, out, fine_tuning, prompt or None, threads=threads)
         case "prototype":
             from secondlook.train.prototypes import train_prototypes
 
-            means = parse_options(labeler_options.PrototypeOptions, options, **_BARE, kind=kind)
+            means = parse_options(labelers.PrototypeOptions, options, **_BARE, kind=kind)
             train_prototypes(path, out, means)
         case "probe":
             from secondlook.train.probe import train_probe
 
-            settings = parse_options(labeler_options.ProbeOptions, options, **_BARE, kind=kind)
+            settings = parse_options(labelers.ProbeOptions, options, **_BARE, kind=kind)
             train_probe(path, out, settings, threads=threads)
         case _:
             raise UsageError(f"--kind: `{kind}` is none of classifier, vlm, prototype and probe.")
@@ -302,8 +305,8 @@ def label(
 ) -> None:
     """Let one labeler vote on shards."""
     from secondlook import label as stage
-    from secondlook.config import parse_options
-    from secondlook.labeler_options import LabelerChoice
+    from secondlook.config.labelers import LabelerChoice
+    from secondlook.config.root import parse_options
 
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
     voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
@@ -324,10 +327,12 @@ def consensus(
     options: Options = None,
 ) -> None:
     """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
-    from secondlook import config, records, stage_options
     from secondlook import consensus as stage
+    from secondlook import records
+    from secondlook.config import root as config
+    from secondlook.config import stages
 
-    settings = config.parse_options(stage_options.ConsensusOptions, options, **({"method": method} if method else {}))
+    settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
         stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings)
     elif instances is None:
@@ -352,11 +357,13 @@ def evaluate(
     options: Options = None,
 ) -> None:
     """Compare every judge with the truth, where there is one, and the labelers with each other."""
-    from secondlook import config, records, stage_options
     from secondlook import evaluate as stage
-    from secondlook.task import Protocol
+    from secondlook import records
+    from secondlook.config import root as config
+    from secondlook.config import stages
+    from secondlook.config.task import Protocol
 
-    settings = config.parse_options(stage_options.EvaluateOptions, options)
+    settings = config.parse_options(stages.EvaluateOptions, options)
     published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
     places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks)
     stage.evaluate(places, out, settings, published)
@@ -377,10 +384,11 @@ def review(
     options: Options = None,
 ) -> None:
     """Write the pages on which people look at the doubtful objects, and bring their decisions back."""
-    from secondlook import config, stage_options
     from secondlook import review as stage
+    from secondlook.config import root as config
+    from secondlook.config import stages
 
-    settings = config.parse_options(stage_options.ReviewOptions, options)
+    settings = config.parse_options(stages.ReviewOptions, options)
     if apply or instances is not None:
         if results is not None or serve or instances is None or out is None:
             raise UsageError("bring decisions back with --apply FILE --instances FILE --out FILE and nothing else.")
@@ -442,11 +450,12 @@ def report(
     options: Options = None,
 ) -> None:
     """Write the report page and the summary of a task."""
-    from secondlook import config, stage_options
+    from secondlook.config import root as config
+    from secondlook.config import stages
     from secondlook.report import write_report
 
     require_apart([out, summary])
-    write_report(results, out, summary, config.parse_options(stage_options.ReportOptions, options))
+    write_report(results, out, summary, config.parse_options(stages.ReportOptions, options))
 
 
 @app.command()

@@ -36,9 +36,9 @@ def draw(
     ] = None,
 ) -> None:
     """Draw a small dataset in the format of the track: vehicles and pedestrians, labels, queries, and what is true."""
-    from secondlook.config import parse_options
+    from secondlook.config.retrieve import DrawnTrack
+    from secondlook.config.root import parse_options
     from secondlook.retrieve.drawn import draw_track
-    from secondlook.retrieve_options import DrawnTrack
 
     draw_track(out, parse_options(DrawnTrack, options))
 
@@ -66,9 +66,9 @@ def complete(
     threads: Threads = 1,
 ) -> None:
     """Fill in what the vehicle labels of the training split do not name, by a frozen CLIP; print how good it is."""
-    from secondlook.config import parse_options
+    from secondlook.config.retrieve import CompletionOptions
+    from secondlook.config.root import parse_options
     from secondlook.retrieve import recipe_steps
-    from secondlook.retrieve_options import CompletionOptions
 
     told = parse_options(CompletionOptions, options)
     typer.echo(recipe_steps.complete(source, out, told, batch, threads=threads))
@@ -83,9 +83,9 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train the model of a recipe; a killed training goes on after its last epoch."""
-    from secondlook.config import parse_options
+    from secondlook.config.retrieve import Recipe
+    from secondlook.config.root import parse_options
     from secondlook.retrieve import recipe_steps
-    from secondlook.retrieve_options import Recipe
 
     recipe_steps.train_recipe(source, completed, out, parse_options(Recipe, options), threads=threads)
 
@@ -160,8 +160,8 @@ def _require_split(split: str) -> None:
 
 
 def _recipe(options: str, weights: Path | None) -> Any:
-    from secondlook.config import parse_options
-    from secondlook.retrieve_options import ClipSource, Recipe
+    from secondlook.config.retrieve import ClipSource, Recipe
+    from secondlook.config.root import parse_options
 
     recipe = parse_options(Recipe, options)
     return recipe.model_copy(update={"source": ClipSource(model=str(weights))}) if weights else recipe

@@ -36,9 +36,9 @@ def draw(
     options: Options = None,
 ) -> None:
     """Draw landmarks with categories, captions of planted noise, shared points and exact masks."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import DrawnLandmarks
     from secondlook.scenes import steps
-    from secondlook.scenes_options import DrawnLandmarks
 
     steps.draw(out, truth, parse_options(DrawnLandmarks, options))
 
@@ -51,9 +51,9 @@ def index(
     threads: Threads = 1,
 ) -> None:
     """Read a tree of categories: a row for each image and each category, and for each refused one why."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import IndexOptions
     from secondlook.scenes import steps
-    from secondlook.scenes_options import IndexOptions
 
     steps.index(root, out, parse_options(IndexOptions, options), threads=threads)
 
@@ -85,9 +85,9 @@ def text(
     options: Options = None,
 ) -> None:
     """Label images by category names and captions: votes of three labelers, and the rule that joins them."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import TextOptions, read_vocabulary
     from secondlook.scenes import steps
-    from secondlook.scenes_options import TextOptions, read_vocabulary
 
     told = parse_options(TextOptions, options)
     typer.echo(steps.label_by_text(images, out, read_vocabulary(vocabulary), told, truth))
@@ -102,9 +102,9 @@ def mine(
     options: Options = None,
 ) -> None:
     """Find the words of a collection that could be its concepts, and print a vocabulary of them."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import MinerOptions
     from secondlook.scenes import steps
-    from secondlook.scenes_options import MinerOptions
 
     typer.echo(steps.mine(images, out, parse_options(MinerOptions, options), nodes=nodes, pairs=pairs))
 
@@ -121,9 +121,9 @@ def split(
     options: Options = None,
 ) -> None:
     """Split labelled images into train, val_seen and val_unseen, or read the published lists."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import SplitOptions, read_vocabulary
     from secondlook.scenes import steps
-    from secondlook.scenes_options import SplitOptions, read_vocabulary
 
     told, words = parse_options(SplitOptions, options), read_vocabulary(vocabulary)
     if (labels is None) == (not published):
@@ -146,9 +146,9 @@ def consistency(
     options: Options = None,
 ) -> None:
     """Check whether images that share points agree in labels and masks, and print how much more than by chance."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import ConsistencyOptions, read_vocabulary
     from secondlook.scenes import checking
-    from secondlook.scenes_options import ConsistencyOptions, read_vocabulary
 
     evidence = checking.Evidence(labels, pairs, votes or (), points, masks)
     told = parse_options(ConsistencyOptions, options)
@@ -169,10 +169,10 @@ def train(
     """Train a network on labels from text; its settings are `network` and `training` of a file of workflow/scenes."""
     import json
 
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import read_vocabulary
+    from secondlook.config.scenes_training import NetworkRun
     from secondlook.scenes import network_steps
-    from secondlook.scenes_options import read_vocabulary
-    from secondlook.scenes_training_options import NetworkRun
 
     told = parse_options(NetworkRun, options)
     files = network_steps.Tables(images, splits, points, pairs)
@@ -194,9 +194,9 @@ def predict(
     threads: Threads = 1,
 ) -> None:
     """Write what a network says of images: scores, masks, and the classes of points."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes_training import InferenceOptions
     from secondlook.scenes import network_steps
-    from secondlook.scenes_training_options import InferenceOptions
 
     told, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
     network_steps.predict(files, weights, out, told, threads=threads)
@@ -217,8 +217,8 @@ def evaluate(
     threads: Threads = 1,
 ) -> None:
     """Judge scores and masks of a network on images that it was not trained on, and print the main figures."""
+    from secondlook.config.scenes import read_vocabulary
     from secondlook.scenes import network_steps, steps
-    from secondlook.scenes_options import read_vocabulary
 
     words, files = read_vocabulary(vocabulary), network_steps.Tables(images, splits, points, pairs)
     known = steps.read_truth(truth, words) if truth is not None else None
@@ -236,9 +236,9 @@ def hand_over(
     options: Options = None,
 ) -> None:
     """Hand votes on images to `consensus`, and masks as objects to `ingest`."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import HandOverOptions
     from secondlook.scenes import hand_over as step
-    from secondlook.scenes_options import HandOverOptions
 
     told = parse_options(HandOverOptions, options)
     counts = step.hand_over(text_votes, splits, predicted, conflicts, out, told)

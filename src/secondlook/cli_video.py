@@ -31,9 +31,9 @@ def draw(
     options: Options = None,
 ) -> None:
     """Draw street clips in which things move or stand, with exact masks, depth and flow."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import ClipScenes
     from secondlook.video.scenes import draw_clips
-    from secondlook.video_options import ClipScenes
 
     draw_clips(out, truth, parse_options(ClipScenes, options))
 
@@ -48,10 +48,10 @@ def frames(
     options: Options = None,
 ) -> None:
     """List the frames of clips; those of video files are written out as images."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import FrameOptions
     from secondlook.video import steps
     from secondlook.video.frames import clips_in
-    from secondlook.video_options import FrameOptions
 
     require_ending(out, ".json")  # the frames of video files go into a folder of the same name without it
     found = clips_in(clips, listed, besides=out.with_suffix(""))
@@ -71,9 +71,9 @@ def motion(
     options: Options = None,
 ) -> None:
     """Tell of each pixel how probably it moves by itself, and its depth."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import MotionOptions
     from secondlook.video import steps
-    from secondlook.video_options import MotionOptions
 
     steps.find_motion(source, out, parse_options(MotionOptions, options), truth)
 
@@ -86,9 +86,9 @@ def group(
     options: Options = None,
 ) -> None:
     """Group moving pixels into objects: the first labels (L0)."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import GroupOptions
     from secondlook.video import steps
-    from secondlook.video_options import GroupOptions
 
     steps.group_pixels(source, moving, out, parse_options(GroupOptions, options))
 
@@ -101,9 +101,9 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train the detector of one round; a killed training goes on after its last epoch."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import Training
     from secondlook.video import steps
-    from secondlook.video_options import Training
 
     told = parse_options(Training, options)
     steps.train_round(labels, out, told.round, told.network, seed=told.seed, threads=threads)
@@ -122,9 +122,9 @@ def predict(
     threads: Threads = 1,
 ) -> None:
     """Find objects in frames, or in any images, with a trained detector."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
     from secondlook.video import steps
-    from secondlook.video_options import DetectorOptions
 
     network = parse_options(DetectorOptions, options)
     steps.find_objects(source, weights, out, name, network, score=score, threads=threads)
@@ -140,9 +140,9 @@ def merge(
     options: Options = None,
 ) -> None:
     """Merge what two detectors found (L2)."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import MergeOptions
     from secondlook.video import steps
-    from secondlook.video_options import MergeOptions
 
     settings = parse_options(MergeOptions, options)
     steps.merge_rounds(large, small, out, settings, large_score=large_score, small_score=small_score)
@@ -156,9 +156,9 @@ def boxes(
     options: Options = None,
 ) -> None:
     """Give the boxes of clips their tracks and write one COCO file, which `ingest` reads."""
-    from secondlook.config import parse_options
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import TrackOptions
     from secondlook.video import steps
-    from secondlook.video_options import TrackOptions
 
     steps.write_boxes(labels, out, parse_options(TrackOptions, options), score=score)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import KeyPath
-from secondlook.config import Config
-from secondlook.task import Task
+from secondlook.config.root import Config
+from secondlook.config.task import Task
 
 _WILDCARD = re.compile(r"\{\s*\w[^{}]*\}")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from secondlook import features, files, tensorfile
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.labeler_options import LearnedOptions
+from secondlook.config.labelers import LearnedOptions
 
 Tensors = Mapping[str, NDArray[Any]]
 _VOTING = {"family", "encoder", "temperature", "resources"}  # options of the vote, or names; the rest is learned with

@@ -11,9 +11,9 @@ from pydantic import Field
 from secondlook.base.errors import UsageError
 from secondlook.base.types import Name, View
 from secondlook.base.yamlfile import Strict, merged, parse, validate
-from secondlook.config import Config
-from secondlook.labeler_options import LabelerOptions, VlmOptions
-from secondlook.task import Task, load_task, task_path
+from secondlook.config.labelers import LabelerOptions, VlmOptions
+from secondlook.config.root import Config
+from secondlook.config.task import Task, load_task, task_path
 
 PAPER = "paper"  # its tasks are paper/<task>, and so are their folders under `results`
 

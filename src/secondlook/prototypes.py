@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.config.labelers import PrototypeOptions
 from secondlook.features import Features, to_unit
-from secondlook.labeler_options import PrototypeOptions
 
 
 @dataclass(frozen=True)

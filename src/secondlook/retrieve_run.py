@@ -10,7 +10,7 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.yamlfile import merged
-from secondlook.retrieve_options import ClipSource, Recipe, RetrieveOptions
+from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
 
 RETRIEVE = "retrieve"
 INDEX = tuple(f"{split}_{name}.parquet" for split in ("train", "val", "test") for name in ("images", "queries"))

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondlook.config import as_options
-from secondlook.sources import is_within, marker_path
-from secondlook.stage_options import FetchOptions
-from secondlook.task import Task
+from secondlook.config.root import as_options
+from secondlook.config.sources import is_within, marker_path
+from secondlook.config.stages import FetchOptions
+from secondlook.config.task import Task
 
 
 @dataclass(frozen=True)

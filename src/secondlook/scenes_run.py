@@ -7,8 +7,8 @@ from pathlib import Path
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-from secondlook.scenes_options import ScenesOptions
-from secondlook.scenes_training_options import NetworkRun
+from secondlook.config.scenes import ScenesOptions
+from secondlook.config.scenes_training import NetworkRun
 
 SCENES = "scenes"
 WITH_3D, WITHOUT_3D = "with_3d", "without_3d"

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from secondlook.base.resources import Resources
-from secondlook.video_options import Training, VideoOptions
+from secondlook.config.video import Training, VideoOptions
 
 VIDEO = "video"
 FROM = {"mobile": "moving", "large": "mobile", "small": "mobile", "final": "merged"}  # whose labels a round learns from

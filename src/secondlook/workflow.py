@@ -13,16 +13,18 @@ from secondlook.base.resources import Resources
 from secondlook.base.types import NAME, View
 from secondlook.base.yamlfile import KeyPath, load, validate
 from secondlook.checkpoints import state_of
-from secondlook.config import Config, as_options
-from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
-from secondlook.files import sha256
-from secondlook.labeler_options import (
+from secondlook.config.labelers import (
     AttributeOptions,
     ClassifierLabelerOptions,
     LearnedOptions,
     VlmOptions,
     ZeroShotOptions,
 )
+from secondlook.config.root import Config, as_options
+from secondlook.config.stages import DemoOptions, IngestOptions
+from secondlook.config.task import Task, load_task, task_path
+from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
+from secondlook.files import sha256
 from secondlook.outputs import (
     EXPORT_COPIES,
     EXPORT_FILES,
@@ -34,8 +36,6 @@ from secondlook.outputs import (
 )
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.run_data import RunData
-from secondlook.stage_options import DemoOptions, IngestOptions
-from secondlook.task import Task, load_task, task_path
 
 DEMO = "demo_signs"
 REFERENCE = "reference"

@@ -24,8 +24,8 @@ from chat_server import Content, Say, Site, says, serve
 from conftest import ROOT
 from paper_objects import OBJECTS
 from paper_world import PER_LABEL, paper_settings, write_world
+from secondlook.config.task import load_task, task_path
 from secondlook.outputs import paper_outputs
-from secondlook.task import load_task, task_path
 from test_workflow import checkout
 
 pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")

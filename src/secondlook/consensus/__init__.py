@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from secondlook import kept, records
 from secondlook.base import progress
+from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus import plain
 from secondlook.consensus.accept import Promise, Sample, make_promise, needed
 from secondlook.consensus.decide import Verdict, decisions, propose
@@ -18,7 +19,6 @@ from secondlook.consensus.merge import Merged, merge
 from secondlook.consensus.read import read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
 from secondlook.destinations import require_apart
-from secondlook.stage_options import ConsensusOptions
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
+from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus.bounds import effective_size, interval
 from secondlook.consensus.dawid_skene import DawidSkene, dawid_skene
 from secondlook.consensus.evidence import by_labeler, evidence, pooled
@@ -18,7 +19,6 @@ from secondlook.consensus.pool import pool
 from secondlook.consensus.temperature_pool import LogLinear, fit_temperatures
 from secondlook.consensus.votes import Gold, Posterior, Votes, normalised
 from secondlook.crossfit import folds, log_loss
-from secondlook.stage_options import ConsensusOptions
 
 FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects from which a method holds (docs/consensus.md)
 FEWEST_TO_CHOOSE = 20

@@ -11,9 +11,9 @@ from secondlook import ahead, files, images, kept, records, tabular
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.stages import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
-from secondlook.stage_options import CropOptions, CutoutOptions, RejectLimit
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from secondlook import files
 from secondlook.base.errors import DataError
+from secondlook.config.stages import DemoOptions
 from secondlook.demo.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
 from secondlook.demo.signs import LABELS
-from secondlook.stage_options import DemoOptions
 
 MARKER = "instances_default.json"
 

@@ -12,8 +12,8 @@ from secondlook import crops, images, inference, kept, parquetfile, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Encoder, TorchEncoder
-from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

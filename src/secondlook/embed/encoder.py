@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from secondlook.base.errors import UsageError
-from secondlook.model_options import EncoderOptions
+from secondlook.config.models import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import missing_package, revision_of
+from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing
-from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

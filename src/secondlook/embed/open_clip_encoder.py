@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from secondlook import inference
 from secondlook.base.errors import UsageError
 from secondlook.checkpoints import create_open_clip, revision_of_open_clip
+from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, module_of
-from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

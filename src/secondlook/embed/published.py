@@ -18,9 +18,9 @@ from secondlook import features, files, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import normalise
+from secondlook.config.models import EncoderOptions
+from secondlook.config.task import Task, load_task
 from secondlook.embed import about, write
-from secondlook.model_options import EncoderOptions
-from secondlook.task import Task, load_task
 
 Matrix = NDArray[np.float32]
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook import inference
 from secondlook.checkpoints import create_timm, revision_of_timm, timm_input
+from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
-from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from secondlook import inference
 from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
-from secondlook.model_options import EncoderOptions
 
 if TYPE_CHECKING:
     import torch

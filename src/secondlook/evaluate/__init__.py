@@ -11,6 +11,8 @@ import pandas as pd
 
 from secondlook import facts, files, records, tabular
 from secondlook.base import progress
+from secondlook.config.stages import EvaluateOptions
+from secondlook.config.task import Protocol
 from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.evaluate.diagnosis import diagnose
@@ -20,8 +22,6 @@ from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
 from secondlook.evaluate.scoring import tables as scoring_tables
 from secondlook.label_errors import suspect
-from secondlook.stage_options import EvaluateOptions
-from secondlook.task import Protocol
 
 __all__ = ["Places", "evaluate"]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.task import Counting
 from secondlook.parse import parse
-from secondlook.task import Counting
 
 _DELETED = ("category", "json", "\n", " ", "object", "categorie")
 

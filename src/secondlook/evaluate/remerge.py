@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from secondlook import records
 from secondlook.base.errors import DataError
+from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus.decide import propose
 from secondlook.consensus.merge import FITTED, UNSUPERVISED, merge
 from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
 from secondlook.evaluate.intervals import Floats
-from secondlook.stage_options import ConsensusOptions
 
 GIVEN = "given"
 

@@ -14,13 +14,13 @@ from scipy.stats import binomtest
 
 from secondlook import records
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.stages import EvaluateOptions
+from secondlook.config.task import Counting, Protocol
 from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
 from secondlook.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.evaluate.tables import NO_ANSWER, figure
-from secondlook.stage_options import EvaluateOptions
-from secondlook.task import Counting, Protocol
 
 _ABOUT = ["labeler", "family", "kind", "view"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import validate
+from secondlook.config.sources import FetchPlace, HttpPlace, S3Place, url_file_name
+from secondlook.config.stages import FetchOptions
 from secondlook.destinations import means_folder
 from secondlook.fetch.entries import Outcome, bring
 from secondlook.fetch.line import Line, shown_bytes
-from secondlook.sources import FetchPlace, HttpPlace, S3Place, url_file_name
-from secondlook.stage_options import FetchOptions
 
 
 def fetch_entries(names: Iterable[str], options: FetchOptions) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 from urllib.parse import parse_qsl, urlsplit
 
+from secondlook.config.sources import SECRET_PARAMETER
 from secondlook.net import shown_url
-from secondlook.sources import SECRET_PARAMETER
 
 
 def url_identity(url: str) -> str:

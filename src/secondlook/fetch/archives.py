@@ -23,8 +23,8 @@ from typing import IO, Any
 from secondlook import files
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
+from secondlook.config.sources import UnpackLimits
 from secondlook.fetch.line import shown_bytes
-from secondlook.sources import UnpackLimits
 from secondlook.zipped import RATIO_COUNTS_FROM_BYTES
 
 CHUNK_BYTES = 1 << 18

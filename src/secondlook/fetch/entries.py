@@ -6,16 +6,7 @@ from pathlib import Path
 
 from secondlook import files
 from secondlook.base.errors import DataError
-from secondlook.fetch import objects365
-from secondlook.fetch.archives import Unpacked, unpack
-from secondlook.fetch.http import HttpSource
-from secondlook.fetch.line import Line
-from secondlook.fetch.locks import exclusively
-from secondlook.fetch.markers import Ledger, Marker
-from secondlook.fetch.roboflow import RoboflowSource
-from secondlook.fetch.s3 import Access, S3Source
-from secondlook.fetch.transfer import Record, Source, download, same_as_here
-from secondlook.sources import (
+from secondlook.config.sources import (
     FetchPlace,
     HttpPlace,
     Objects365Place,
@@ -25,6 +16,15 @@ from secondlook.sources import (
     archive_stem,
     marker_path,
 )
+from secondlook.fetch import objects365
+from secondlook.fetch.archives import Unpacked, unpack
+from secondlook.fetch.http import HttpSource
+from secondlook.fetch.line import Line
+from secondlook.fetch.locks import exclusively
+from secondlook.fetch.markers import Ledger, Marker
+from secondlook.fetch.roboflow import RoboflowSource
+from secondlook.fetch.s3 import Access, S3Source
+from secondlook.fetch.transfer import Record, Source, download, same_as_here
 
 ABOUT_TO_BE = Unpacked(files=-1, bytes=0)
 

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from secondlook.base.errors import DataError
+from secondlook.config.sources import Objects365Place, UnpackLimits
 from secondlook.fetch.archives import RefusedError, Unpacked, safe_parts, unpack
 from secondlook.fetch.http import HttpSource
 from secondlook.fetch.line import Line
 from secondlook.fetch.markers import Ledger
 from secondlook.fetch.s3 import Access, S3Source
 from secondlook.fetch.transfer import Source, download
-from secondlook.sources import Objects365Place, UnpackLimits
 
 PIECE_BYTES = 1 << 22
 PATCH = re.compile(r"patch_?(\d+)", re.IGNORECASE)

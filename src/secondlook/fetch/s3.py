@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError
+from secondlook.config.sources import Objects365Place, S3Place, s3_bucket_and_key
 from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError
 from secondlook.net import PASSING, TemporaryError, retry_after_s
-from secondlook.sources import Objects365Place, S3Place, s3_bucket_and_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

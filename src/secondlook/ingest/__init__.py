@@ -10,6 +10,8 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.text import tidied
+from secondlook.config.stages import IngestOptions
+from secondlook.config.task import Dataset, Selection, Task
 from secondlook.facts import Facts, Rehearsal
 from secondlook.ingest import formats
 from secondlook.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
@@ -19,8 +21,6 @@ from secondlook.ingest.source import Source
 from secondlook.inside import Inside
 from secondlook.outputs import EXPORT_ABOUT
 from secondlook.records import RefusedError
-from secondlook.stage_options import IngestOptions
-from secondlook.task import Dataset, Selection, Task
 
 
 @dataclass(frozen=True)

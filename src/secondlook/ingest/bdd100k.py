@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from secondlook import jsonfile
 from secondlook.base.text import legible
+from secondlook.config.task import Dataset
 from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.shapes import (
@@ -27,7 +28,6 @@ from secondlook.ingest.shapes import (
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
 from secondlook.rle import fills
-from secondlook.task import Dataset
 
 
 class _Box2d(msgspec.Struct):

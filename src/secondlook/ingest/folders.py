@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 from secondlook import zipped
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
+from secondlook.config.task import Dataset
 from secondlook.ingest.source import Entries, Source, SourceObject
 from secondlook.records import RefusedError
-from secondlook.task import Dataset
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 

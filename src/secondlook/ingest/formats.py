@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from secondlook import zipped
 from secondlook.base.errors import DataError
+from secondlook.config.task import Dataset
 from secondlook.ingest import (
     bdd100k,
     coco,
@@ -19,7 +20,6 @@ from secondlook.ingest import (
     yolo,
 )
 from secondlook.ingest.source import Reader
-from secondlook.task import Dataset
 
 READERS: dict[str, Reader] = {
     "coco": coco.read,

@@ -7,9 +7,9 @@ from pathlib import Path
 from secondlook import csvfile
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy, normalise
+from secondlook.config.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
 from secondlook.ingest.source import SourceObject
 from secondlook.records import RefusedError, content_fraction
-from secondlook.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
 
 
 @dataclass(frozen=True)

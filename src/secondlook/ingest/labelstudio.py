@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from secondlook import jsonfile
 from secondlook.base.text import legible
+from secondlook.config.task import Dataset
 from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
@@ -19,7 +20,6 @@ from secondlook.ingest.shapes import checked_points, is_number, points_to_box, p
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.records import RefusedError
 from secondlook.rotated import ATTRIBUTE, RotatedBox
-from secondlook.task import Dataset
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
 Region = dict[str, Any]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from secondlook import facts, parquetfile, records
+from secondlook.config.task import Dataset
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
-from secondlook.task import Dataset
 
 _EXPORT = "export"  # what `secondlook export --format parquet` calls its rows
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from secondlook import cocofile, zipped
 from secondlook.base.errors import DataError
+from secondlook.config.task import Dataset
 from secondlook.facts import CategoryId
 from secondlook.ingest import coco, voc, yolo
 from secondlook.ingest.source import Background, Entries, Source, SourceObject
 from secondlook.records import RefusedError
-from secondlook.task import Dataset
 
 ANNOTATIONS = "_annotations.coco.json"
 

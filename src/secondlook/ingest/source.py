@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.base.text import legible
+from secondlook.config.task import Dataset
 from secondlook.facts import CategoryId
 from secondlook.images import Box
 from secondlook.records import RefusedError
-from secondlook.task import Dataset
 
 
 @dataclass(frozen=True)

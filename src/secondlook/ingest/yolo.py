@@ -14,11 +14,11 @@ from secondlook import zipped
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
+from secondlook.config.task import Dataset
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import points_to_box
 from secondlook.ingest.source import Background, Entries, Source, SourceObject
 from secondlook.records import RefusedError
-from secondlook.task import Dataset
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAMES_LIST = "classes.txt"

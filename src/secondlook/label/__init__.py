@@ -10,8 +10,7 @@ from secondlook import checkpoints, inference, kept, ledger, records
 from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.label.ballot import Ballot, to_rows
-from secondlook.labeler_options import (
+from secondlook.config.labelers import (
     AttributeOptions,
     ClassifierLabelerOptions,
     LabelerOptions,
@@ -21,6 +20,7 @@ from secondlook.labeler_options import (
     VlmOptions,
     ZeroShotOptions,
 )
+from secondlook.label.ballot import Ballot, to_rows
 
 _BY_MACHINE = ("transformers", "auto")  # an engine and a precision
 

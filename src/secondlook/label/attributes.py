@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from secondlook import features, inference, records, words
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import AttributeOptions
 from secondlook.label.ballot import Ballot, softmax
-from secondlook.labeler_options import AttributeOptions
 
 
 def vote(embeddings: Path, options: AttributeOptions, taxonomy: Taxonomy) -> Ballot:

@@ -12,9 +12,9 @@ from secondlook import crops, images, inference
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.checkpoints import create_timm, timm_input
+from secondlook.config.labelers import ClassifierLabelerOptions
 from secondlook.label import foreign
 from secondlook.label.ballot import Ballot
-from secondlook.labeler_options import ClassifierLabelerOptions
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ import numpy as np
 
 from secondlook import features, inference
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import NeighbourOptions
 from secondlook.label.ballot import Ballot, softmax
-from secondlook.labeler_options import NeighbourOptions
 from secondlook.search import nearest
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from secondlook import features, learned
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import ProbeOptions
 from secondlook.label.ballot import Ballot, softmax
-from secondlook.labeler_options import ProbeOptions
 
 
 def vote(embeddings: Path, source: Path, options: ProbeOptions, taxonomy: Taxonomy) -> Ballot:

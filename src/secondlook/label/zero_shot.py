@@ -6,8 +6,8 @@ import numpy as np
 
 from secondlook import features, inference, records, words
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import ZeroShotOptions
 from secondlook.label.ballot import Ballot, softmax
-from secondlook.labeler_options import ZeroShotOptions
 
 
 def vote(embeddings: Path, options: ZeroShotOptions, taxonomy: Taxonomy) -> Ballot:

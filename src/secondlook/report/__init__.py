@@ -10,11 +10,11 @@ import pandas as pd
 from secondlook import facts, files, pages, records, standing
 from secondlook.base import progress
 from secondlook.charts import draw_all, load_table
+from secondlook.config.stages import ReportOptions
 from secondlook.report.crops import changed_crops, suspicious_crops
 from secondlook.report.evaluation import evaluation, read_table, suspicious_by_class
 from secondlook.report.merging import merging_of
 from secondlook.report.summary import seconds_of, summarise
-from secondlook.stage_options import ReportOptions
 
 COLUMNS = ["instance_id", "shard", "given", "truth", "label", "action", "reason", "confidence"]
 SUSPICIOUS = 16  # crops of labels that look wrong

@@ -13,9 +13,9 @@ from secondlook import ahead, files, images, inference, tensorfile
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import create_open_clip, open_clip_source
+from secondlook.config.retrieve import ClipSource, Look, ScratchClip
 from secondlook.features import to_unit
 from secondlook.retrieve.looks import square_of
-from secondlook.retrieve_options import ClipSource, Look, ScratchClip
 
 if TYPE_CHECKING:
     import torch

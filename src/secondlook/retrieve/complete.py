@@ -15,10 +15,10 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from secondlook.base.errors import DataError
+from secondlook.config.retrieve import CompletionOptions, Slot
 from secondlook.retrieve.clip import Clip, Vectors
 from secondlook.retrieve.phrases import candidate
 from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle
-from secondlook.retrieve_options import CompletionOptions, Slot
 
 VOCABULARY: dict[Slot, tuple[str, ...]] = {"colour": COLOURS, "brand": BRANDS, "type": TYPES}
 SLOTS: tuple[Slot, ...] = ("colour", "brand", "type")

@@ -12,11 +12,11 @@ import numpy as np
 
 from secondlook import files, images
 from secondlook.base import progress
+from secondlook.config.retrieve import DrawnTrack
 from secondlook.retrieve import pedestrians
 from secondlook.retrieve.index import SPLITS
 from secondlook.retrieve.pictures import draw_pedestrian, draw_vehicle
 from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, captioned
-from secondlook.retrieve_options import DrawnTrack
 
 _SINGLE = {  # bits that are set by themselves, and how often
     pedestrians.FEMALE: 0.45, pedestrians.HAT: 0.1, pedestrians.GLASSES: 0.15, pedestrians.HANDBAG: 0.2,

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from secondlook.config.retrieve import Look
 from secondlook.images import Pixels, stretch
-from secondlook.retrieve_options import Look
 
 
 def square_of(picture: Pixels, px: int, look: Look) -> Pixels:

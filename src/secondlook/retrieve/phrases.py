@@ -1,7 +1,7 @@
 """Vehicle texts in the forms that training and queries use; captions of pedestrians stay as they are."""
 
+from secondlook.config.retrieve import CaptionForm
 from secondlook.retrieve.vehicles import article_of, bare
-from secondlook.retrieve_options import CaptionForm
 
 
 def written(text: str, kind: str, form: CaptionForm) -> str:

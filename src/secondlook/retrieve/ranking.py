@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from secondlook import search
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.config.retrieve import CaptionForm, RankingOptions
 from secondlook.features import to_unit
 from secondlook.retrieve.clip import Clip, Gallery, Vectors
 from secondlook.retrieve.phrases import written
 from secondlook.retrieve.rerank import Candidates, changes, reranked
 from secondlook.retrieve.submission import NAMES
-from secondlook.retrieve_options import CaptionForm, RankingOptions
 
 _DIGITS = 6  # scores that are equal to so many digits stand in the order of names
 Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]  # places in the gallery and scores, (queries, 10)

@@ -13,6 +13,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import merged
 from secondlook.checkpoints import revision_of
+from secondlook.config.retrieve import CaptionForm, CompletionOptions, RankingOptions, Recipe
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve import submission
 from secondlook.retrieve.clip import Clip, Gallery
@@ -22,7 +23,6 @@ from secondlook.retrieve.ranking import Queries, as_table, asked, rank
 from secondlook.retrieve.scores import score_queries
 from secondlook.retrieve.train import Learner, train
 from secondlook.retrieve.vehicles import article_of, parse_vehicle
-from secondlook.retrieve_options import CaptionForm, CompletionOptions, RankingOptions, Recipe
 
 
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:

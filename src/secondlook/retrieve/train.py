@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from secondlook import ahead, crew, files, inference, tabular
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.config.retrieve import ClipTraining, Recipe
 from secondlook.crew import Crew
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve.clip import Clip
 from secondlook.retrieve.contrast import Rows, backward_by_chunk, backward_by_step, info_nce, same_text
 from secondlook.retrieve.looks import chance_square
-from secondlook.retrieve_options import ClipTraining, Recipe
 
 if TYPE_CHECKING:
     import torch

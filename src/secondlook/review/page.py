@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from secondlook import facts, files, images, pages, records
 from secondlook.base import progress
+from secondlook.config.stages import ReviewOptions
 from secondlook.review import queue
 from secondlook.review.apply import UNDONE
 from secondlook.review.decisions import COLUMNS
 from secondlook.review.queue import Objects
-from secondlook.stage_options import ReviewOptions
 
 SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
 QUALITY = 70

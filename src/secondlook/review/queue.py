@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from secondlook import crops, images, likeness, records, standing
 from secondlook.base.errors import DataError
+from secondlook.config.stages import ReviewOptions
 from secondlook.review.apply import labels_said
-from secondlook.stage_options import ReviewOptions
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
 DIFFER = "people differ"

@@ -16,9 +16,9 @@ from typing import Any
 from secondlook import files
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.config.stages import ReviewOptions
 from secondlook.review import decisions
 from secondlook.review.page import write_pages
-from secondlook.stage_options import ReviewOptions
 
 MOST_BYTES = 1 << 20
 NO_TOKEN = '<meta name="secondlook-token" content="">'  # noqa: S105

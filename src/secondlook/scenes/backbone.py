@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from secondlook.base.errors import DataError
-from secondlook.scenes_training_options import NetworkOptions
+from secondlook.config.scenes_training import NetworkOptions
 
 _EXPANSION = 4
 _RESNET_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # planes, blocks, stride (He et al., CVPR 2016)

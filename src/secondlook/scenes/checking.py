@@ -14,11 +14,11 @@ import pandas as pd
 from secondlook import files, images, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.scenes import ConsistencyOptions, Vocabulary
 from secondlook.scenes import consistency, tables
 from secondlook.scenes.consistency import NOTHING, Floats, Ints
 from secondlook.scenes.text import instance_id
 from secondlook.scenes.tree import mask_name
-from secondlook.scenes_options import ConsistencyOptions, Vocabulary
 
 BACKGROUND = "background"
 Fit = Callable[[tuple[Ints, Ints]], Floats]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from secondlook import files
 from secondlook.base.errors import DataError
-from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
+from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import torch

@@ -16,9 +16,9 @@ from PIL import Image
 
 from secondlook import files, images, tabular
 from secondlook.base import progress
+from secondlook.config.scenes import DrawnLandmarks
 from secondlook.scenes import planes
 from secondlook.scenes.tree import CATEGORY, PICTURES, mask_name
-from secondlook.scenes_options import DrawnLandmarks
 
 TREE, CORRESPONDENCES = "cathedrals", "correspondence.json"
 PLANTED = ("none", "no_concept", "wrong", "foreign", "two")

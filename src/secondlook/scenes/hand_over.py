@@ -14,11 +14,11 @@ from secondlook import files, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.scenes import HandOverOptions
 from secondlook.scenes import evaluate, figures, tables
 from secondlook.scenes.predictions import MASKS, SCORES
 from secondlook.scenes.text import LABELERS
 from secondlook.scenes.tree import mask_name
-from secondlook.scenes_options import HandOverOptions
 
 NETWORK = "net_cls"  # the labeler that the network is
 INSTANCES, OBJECTS = "instances.parquet", "objects.json"

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from secondlook import images, inference
 from secondlook.base.errors import DataError
+from secondlook.config.scenes_training import InferenceOptions
 from secondlook.images import Pixels
 from secondlook.scenes import refine, windows
 from secondlook.scenes.checkpoint import MEAN, STD, About
 from secondlook.scenes.tree import mask_name
-from secondlook.scenes_training_options import InferenceOptions
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondlook.config.scenes import MinerOptions
 from secondlook.scenes.text import tokens
-from secondlook.scenes_options import MinerOptions
 
 COLUMNS = ("word", "images", "landmarks", "pairs", "coherence", "lift", "kept", "reason")
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.scenes import backbone, losses
 from secondlook.scenes.backbone import Backbone, conv_bn_relu
-from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
 
 _ASPP_DILATIONS = (12, 24, 36)
 _SKIP_OF = (3, 16)  # channels of the skip connection, as a part of the width: 48 of 256

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from secondlook import crew, files, inference, kept, tabular
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, TrainingOptions
 from secondlook.scenes import checkpoint, evaluate, figures, inputs, predictions
 from secondlook.scenes import train as training
 from secondlook.scenes.infer import Reader
 from secondlook.scenes.inputs import TRAIN, Pictures
 from secondlook.scenes.tree import mask_name
-from secondlook.scenes_training_options import InferenceOptions, NetworkOptions, TrainingOptions
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.scenes.samples import Batch
-from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import torch

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from secondlook import files, images, parquetfile, tabular
 from secondlook.base.errors import UsageError
+from secondlook.config.scenes_training import InferenceOptions
 from secondlook.scenes import consistency, refine, tables
 from secondlook.scenes.checkpoint import About
 from secondlook.scenes.evaluate import BACKGROUND
 from secondlook.scenes.infer import Reader, Said, mask_names
 from secondlook.scenes.inputs import Pictures
 from secondlook.scenes.samples import decoded
-from secondlook.scenes_training_options import InferenceOptions
 
 SCORES, POINT_SCORES, REJECTS = "scores.parquet", "point_scores.parquet", "rejects.csv"
 MASKS, OVERLAYS = "masks", "overlays"  # folders

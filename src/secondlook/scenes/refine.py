@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import UsageError
+from secondlook.config.scenes_training import NetworkOptions
 from secondlook.images import Pixels
-from secondlook.scenes_training_options import NetworkOptions
 
 if TYPE_CHECKING:
     import torch

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from secondlook import ahead, images
 from secondlook.base.errors import DataError
+from secondlook.config.scenes_training import TrainingOptions
 from secondlook.crew import Crew
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.scenes import windows
 from secondlook.scenes.inputs import Pictures, Rows, Size
-from secondlook.scenes_training_options import TrainingOptions
 
 Floats = NDArray[np.float32]
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from secondlook import files, records
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.scenes import SplitOptions
 from secondlook.scenes.tree import file_name
-from secondlook.scenes_options import SplitOptions
 
 PREFIX = "WikiScenes/cathedrals/"
 TRAIN, VAL_SEEN, VAL_UNSEEN = NAMES = ("train", "val_seen", "val_unseen")

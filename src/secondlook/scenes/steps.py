@@ -13,17 +13,10 @@ from secondlook import csvfile, files, records, tabular
 from secondlook.base import progress, yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.scenes import DrawnLandmarks, IndexOptions, MinerOptions, SplitOptions, TextOptions, Vocabulary
 from secondlook.records import RefusedError
 from secondlook.scenes import correspondences, drawn, miner, splits, tables, text, tree
 from secondlook.scenes.splits import Line, Refusal
-from secondlook.scenes_options import (
-    DrawnLandmarks,
-    IndexOptions,
-    MinerOptions,
-    SplitOptions,
-    TextOptions,
-    Vocabulary,
-)
 
 _CHOSEN = {"not_selected", "unknown_image"}  # refusals that are no fault of a file that should be read
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondlook import records
-from secondlook.scenes_options import TextOptions
+from secondlook.config.scenes import TextOptions
 
 LABELERS = ("text_leaf", "text_caption", "text_ancestor")
 JOINT = "wikiscenes_text"

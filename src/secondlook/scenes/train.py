@@ -12,6 +12,7 @@ import pandas as pd
 from secondlook import crew, files, inference, tabular, tensorfile
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.crew import Crew
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.scenes import checkpoint, samples, validate
@@ -19,7 +20,6 @@ from secondlook.scenes.checkpoint import MEAN, STD, About
 from secondlook.scenes.inputs import SEEN, TRAIN, UNSEEN, Pictures
 from secondlook.scenes.objective import LOSSES, losses_of
 from secondlook.scenes.samples import Batch
-from secondlook.scenes_training_options import NetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from typing import Any
 from secondlook import ahead, images, jsonfile
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError
+from secondlook.config.scenes import IndexOptions
 from secondlook.records import RefusedError
-from secondlook.scenes_options import IndexOptions
 
 Row = dict[str, Any]
 CATEGORY = "category.json"

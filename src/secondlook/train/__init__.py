@@ -14,9 +14,9 @@ from secondlook import crew, files, inference, kept, records, tabular, tensorfil
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
+from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
-from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.outputs import CLASSIFIER_FILES
 from secondlook.resume import Resume, forget
 from secondlook.train import curves

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from secondlook import ahead, images, records
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
+from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 
 
 @dataclass(frozen=True)

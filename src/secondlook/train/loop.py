@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from secondlook import ahead, inference
 from secondlook.base import progress
+from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
-from secondlook.model_options import ClassifierOptions, VlmTrainingOptions
 from secondlook.resume import Resume, put_back, tensors_of
 from secondlook.train import augment
 from secondlook.train.average import Average

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from secondlook import features, files, kept, learned, prototypes, records, tabular
 from secondlook.base import progress
+from secondlook.config.labelers import PrototypeOptions
 from secondlook.crossfit import folds
 from secondlook.features import Features
-from secondlook.labeler_options import PrototypeOptions
 from secondlook.outputs import learned_files
 from secondlook.plotting import BLUE, LINE, SOFT, svg
 from secondlook.train.loop import accuracies

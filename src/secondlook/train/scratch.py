@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from secondlook.base.errors import UsageError
-from secondlook.model_options import ScratchVlm
+from secondlook.config.models import ScratchVlm
 from secondlook.question import Question
 
 _NAMED = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook import files, inference, kept, records, vlm
 from secondlook.base import progress
 from secondlook.checkpoints import known_revision
-from secondlook.model_options import VlmTrainingOptions
+from secondlook.config.models import VlmTrainingOptions
 from secondlook.question import Question, ask, default_prompt
 from secondlook.train import labels_json, metrics_csv
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from secondlook import images, trie_scoring, vlm
 from secondlook.base import progress
+from secondlook.config.models import VlmTrainingOptions
 from secondlook.images import Pixels
-from secondlook.model_options import VlmTrainingOptions
 from secondlook.question import Question
 from secondlook.resolution import image_options
 from secondlook.train import augment

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.video_options import DetectorOptions
+from secondlook.config.video import DetectorOptions
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from secondlook import inference
 from secondlook.base.errors import DataError
+from secondlook.config.video import MotionOptions
 from secondlook.images import Pixels
-from secondlook.video_options import MotionOptions
 
 Floats = NDArray[np.float32]
 Flow = Callable[[Pixels, Pixels], Floats]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second

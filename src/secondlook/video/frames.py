@@ -10,10 +10,10 @@ import cv2
 from secondlook import files, images, zipped
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import FrameOptions
 from secondlook.images import UnreadableImageError
 from secondlook.inside import Inside
 from secondlook.video.labels import ClipLabels, Frame
-from secondlook.video_options import FrameOptions
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 PICTURES = (".jpg", ".jpeg", ".png")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from secondlook.config.video import GroupOptions
 from secondlook.video.labels import Found, Mask, box_of, encode
 from secondlook.video.motion import DepthUnit, Motion
-from secondlook.video_options import GroupOptions
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

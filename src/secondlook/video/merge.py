@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.config.video import MergeOptions
 from secondlook.video.labels import Found
 from secondlook.video.samples import masks_at
-from secondlook.video_options import MergeOptions
 
 Masks = NDArray[np.bool_]  # (objects, height * width)
 

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from secondlook import images, inference, tensorfile
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import MotionOptions
 from secondlook.video.flow import Flow, flow_source
 from secondlook.video.labels import ClipLabels, Frame, decode
 from secondlook.video.labels import read as read_labels
 from secondlook.video.samples import read_frame
-from secondlook.video_options import MotionOptions
 
 Floats = NDArray[np.float32]
 DepthUnit = Literal["metric", "relative", "dynamo"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from secondlook import images
 from secondlook.base.errors import DataError
+from secondlook.config.video import RoundOptions
 from secondlook.images import UnreadableImageError
 from secondlook.video.labels import ClipLabels, Found, Frame, decode
-from secondlook.video_options import RoundOptions
 
 if TYPE_CHECKING:
     import torch

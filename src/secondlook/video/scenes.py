@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from secondlook import files, images, tensorfile
 from secondlook.base import progress
+from secondlook.config.video import ClipScenes
 from secondlook.video.labels import ClipLabels, Found, Frame, box_of, encode, write
-from secondlook.video_options import ClipScenes
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -11,10 +11,7 @@ import pandas as pd
 from secondlook import crew, files, inference, kept, tabular
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
-from secondlook.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
-from secondlook.video.labels import ClipLabels
-from secondlook.video.report import write_page
-from secondlook.video_options import (
+from secondlook.config.video import (
     DetectorOptions,
     FrameOptions,
     GroupOptions,
@@ -23,6 +20,9 @@ from secondlook.video_options import (
     RoundOptions,
     TrackOptions,
 )
+from secondlook.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
+from secondlook.video.labels import ClipLabels
+from secondlook.video.report import write_page
 
 _REJECTS = ("clip", "path", "reason", "detail")
 

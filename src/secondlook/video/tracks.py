@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from secondlook.config.video import TrackOptions
 from secondlook.video.labels import ClipLabels, Found, decode
 from secondlook.video.merge import iou
-from secondlook.video_options import TrackOptions
 
 
 def with_tracks(labels: ClipLabels, options: TrackOptions) -> ClipLabels:

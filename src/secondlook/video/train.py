@@ -11,12 +11,12 @@ import numpy as np
 from secondlook import crew, files, inference, tensorfile
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.config.video import DetectorOptions, RoundOptions
 from secondlook.crew import Crew
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.video import detector
 from secondlook.video.labels import ClipLabels
 from secondlook.video.samples import Sample, prepared, samples_of
-from secondlook.video_options import DetectorOptions, RoundOptions
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,11 @@ from secondlook import inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, first_line
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import VlmOptions
 from secondlook.images import Pixels, UnreadableImageError
 from secondlook.label.vlm.engine import Engine, LogP, Shape
 from secondlook.label.vlm.pictures import Shown, shown
 from secondlook.label.vlm.votes import Row, failed, to_vote
-from secondlook.labeler_options import VlmOptions
 from secondlook.ledger import Ledger
 from secondlook.question import Question, ask, default_prompt
 

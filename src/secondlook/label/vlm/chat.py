@@ -9,9 +9,9 @@ import numpy as np
 
 from secondlook import images
 from secondlook.base.errors import UsageError
+from secondlook.config.labelers import VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm.engine import LogP
-from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 
 TOP_TOKENS = 20  # the most first tokens that servers tell by default

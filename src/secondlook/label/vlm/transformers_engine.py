@@ -8,9 +8,9 @@ import numpy as np
 
 from secondlook import chat_template, trie_scoring, vlm
 from secondlook.base import progress
+from secondlook.config.labelers import VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm.engine import Answer, Shape
-from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 from secondlook.resolution import image_options, keeps_its_tiles
 from secondlook.trie import Trie

@@ -10,10 +10,10 @@ from secondlook import chat_template
 from secondlook.base import progress
 from secondlook.base.errors import DataError, first_line
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.config.labelers import VlmOptions
 from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
-from secondlook.labeler_options import VlmOptions
 from secondlook.question import Question
 from secondlook.resolution import image_options
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import VlmOptions
 from secondlook.label.vlm.engine import Answer, LogP
-from secondlook.labeler_options import VlmOptions
 from secondlook.parse import parse
 from secondlook.question import Question
 

@@ -12,11 +12,11 @@ from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
 from secondlook.base.types import Name
 from secondlook.base.yamlfile import Strict
-from secondlook.labeler_options import ClassifierLabelerOptions, LabelerOptions, LearnedOptions, VlmOptions
-from secondlook.model_options import ClassifierOptions, EncoderOptions, VlmTrainingOptions
-from secondlook.retrieve_options import RetrieveOptions
-from secondlook.scenes_options import ScenesOptions
-from secondlook.stage_options import (
+from secondlook.config.labelers import ClassifierLabelerOptions, LabelerOptions, LearnedOptions, VlmOptions
+from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
+from secondlook.config.retrieve import RetrieveOptions
+from secondlook.config.scenes import ScenesOptions
+from secondlook.config.stages import (
     ConsensusOptions,
     CropOptions,
     CutoutOptions,
@@ -28,7 +28,7 @@ from secondlook.stage_options import (
     ReportOptions,
     ReviewOptions,
 )
-from secondlook.video_options import VideoOptions
+from secondlook.config.video import VideoOptions
 
 
 def _no_judge(name: str) -> str:

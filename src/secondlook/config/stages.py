@@ -7,7 +7,7 @@ from pydantic import Field
 from secondlook.base.resources import Resources
 from secondlook.base.types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
 from secondlook.base.yamlfile import Strict
-from secondlook.sources import FetchPlace, UnpackLimits
+from secondlook.config.sources import FetchPlace, UnpackLimits
 
 
 class DemoScenes(Strict):

@@ -1,0 +1,1 @@
+"""`config.yaml`, the task files, and the options of every stage, model and pipeline."""
