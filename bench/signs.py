@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import common
-from secondlook import records
+from secondlook.io import records
 
 SHARED = common.ROOT.parent / "shared" / "data"
 # a class of both sets: folders of the Belgian crops

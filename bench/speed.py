@@ -24,12 +24,13 @@ from PIL import Image
 from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model, pipeline
 
 import common
-from secondlook import ahead, embed, images, inference, records
+from secondlook import ahead, embed, images, inference
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, EncoderOptions
 from secondlook.config.stages import CropOptions
 from secondlook.crop import cut_all
 from secondlook.features import to_unit
+from secondlook.io import records
 from secondlook.search import nearest
 from secondlook.train import Course
 

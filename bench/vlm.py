@@ -17,11 +17,12 @@ import numpy as np
 import torch
 
 import common
-from secondlook import images, inference, records, vlm
+from secondlook import images, inference, vlm
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.models import ScratchVlm
 from secondlook.images import Pixels
+from secondlook.io import records
 from secondlook.label.vlm.transformers_engine import TransformersEngine
 from secondlook.question import Question, ask
 from secondlook.train.scratch import build

@@ -4,7 +4,7 @@ from secondlook.answers import asked, code, growing
 from secondlook.checkpoints import state_of
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
-from secondlook.outputs import (
+from secondlook.io.outputs import (
     CLASSIFIER_FILES,
     EXPORT_FILES,
     REHEARSAL,

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from secondlook import records
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import records
 
 Rows = list[dict[str, Any]]
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}  # RGB

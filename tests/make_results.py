@@ -9,7 +9,7 @@ import numpy as np
 
 from conftest import write_picture
 from make_records import Rows, noise, write, write_crops, write_decisions, write_instances
-from secondlook import records
+from secondlook.io import records
 
 CLASSES = ("stop", "yield", "turn")
 

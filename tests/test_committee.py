@@ -15,14 +15,14 @@ from scipy.special import log_softmax, softmax
 from conftest import Command
 from correlated import World, draw
 from make_records import Rows, write, write_instances
-from secondlook import records
 from secondlook.crossfit import log_loss
 from secondlook.evaluate import worth
 from secondlook.evaluate.calibration import EDGES, bins, cross_fitted
 from secondlook.evaluate.intervals import Draws, Statistic, shares
 from secondlook.evaluate.scores import Answers, compare_all
+from secondlook.io import records
+from secondlook.io.outputs import SCORING_TABLES, TABLES
 from secondlook.label_errors import suspect
-from secondlook.outputs import SCORING_TABLES, TABLES
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from conftest import Command
 from correlated import FAMILIES, World, draw
 from make_records import Rows, read_rows, write_instances, write_votes
-from secondlook import csvfile
 from secondlook.base.text import tidied
 from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus.dawid_skene import ITERATIONS, dawid_skene
@@ -27,6 +26,7 @@ from secondlook.consensus.majority import majority
 from secondlook.consensus.merge import merge
 from secondlook.consensus.one_coin import one_coin
 from secondlook.consensus.votes import Gold, Posterior, Votes
+from secondlook.io import csvfile
 
 pytestmark = pytest.mark.filterwarnings("error")
 

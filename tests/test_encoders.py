@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 import tiny_models
 from conftest import Command, write_json
 from make_records import Rows, noise, write_crops, write_embeddings
-from secondlook import checkpoints, records
+from secondlook import checkpoints
+from secondlook.io import records
 from test_embed import MEAN, STD, embed
 
 LOOK = {"mean": MEAN, "std": STD}

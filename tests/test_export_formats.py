@@ -26,8 +26,8 @@ from pycocotools.coco import COCO
 
 from conftest import Command, Result, box, coco, ingest, picture
 from make_records import read_rows, write, write_decisions, write_votes
-from secondlook import records
 from secondlook.config.stages import ExportFormat
+from secondlook.io import records
 from secondlook.workflow import Run
 
 CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]

@@ -30,7 +30,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from conftest import ROOT, Command, Result, write_json
 from range_server import Site, cut, first, serve, status
 from secondlook.base.errors import DataError
-from secondlook.net import retry_after_s
+from secondlook.io.net import retry_after_s
 
 KEY = "rf_SECRET_k3y"
 FAST = {"backoff_s": 0.001, "attempts": 4}

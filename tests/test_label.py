@@ -15,7 +15,7 @@ import pytest
 import tiny_models
 from conftest import Command, forget
 from make_records import Rows, noise, read_rows, write_crops, write_embeddings
-from secondlook import records
+from secondlook.io import records
 
 CLASSES = ["stop", "yield", "turn"]
 Vectors = dict[str, Sequence[float]]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from conftest import Command
 from correlated import Drawn, World, draw
 from make_records import read_rows, write, write_instances
-from secondlook import records
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus.merge import FITTED, UNSUPERVISED, Merged, merge
 from secondlook.consensus.votes import Gold, Votes
+from secondlook.io import records
 
 pytestmark = pytest.mark.filterwarnings("error")
 

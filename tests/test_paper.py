@@ -14,7 +14,7 @@ from conftest import ROOT, Command
 from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from secondlook.config.task import load_task, task_path
-from secondlook.outputs import paper_outputs
+from secondlook.io.outputs import paper_outputs
 from secondlook.parse import parse
 from secondlook.workflow import Run
 from test_protocol import EXPECTED

@@ -20,9 +20,9 @@ import pytest
 import secondlook
 from conftest import Command
 from make_records import noise, read_rows, write_crops, write_decisions, write_instances, write_votes
-from secondlook import files, parquetfile, records, tensorfile
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import files, parquetfile, records, tensorfile
 
 SIGNS = Taxonomy({"stop": ("Stop-Schild", "停"), "yield": ()})
 VOTE = {

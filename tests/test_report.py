@@ -15,8 +15,8 @@ import pytest
 
 from conftest import ROOT, Command, Result, box, coco, ingest, picture
 from make_records import Rows, noise, write, write_crops, write_decisions, write_instances, write_votes
-from secondlook import records
 from secondlook.config.task import load_task
+from secondlook.io import records
 from secondlook.report.evaluation import read_table, saved_by_dropping
 from secondlook.retrieve.finding import write_sheet
 from secondlook.workflow import Run

@@ -12,7 +12,7 @@ import tiny_models  # noqa: F401 - keeps the libraries from asking the network
 from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
 from secondlook.config.models import ClassifierOptions
-from secondlook.outputs import CLASSIFIER_FILES
+from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.train.data import class_weights, split_by_picture
 
 CLASSES = list(COLOURS)

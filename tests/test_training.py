@@ -16,7 +16,7 @@ import pytest
 import tiny_models  # noqa: F401 - keeps the libraries from asking the network
 from conftest import Command, forget
 from make_records import drawn, read_rows, write_crops
-from secondlook.outputs import CLASSIFIER_FILES
+from secondlook.io.outputs import CLASSIFIER_FILES
 from test_train import CLASSES, PER_CLASS, SMALL, reference, train
 
 WEIGHTS = "model.safetensors"

@@ -21,8 +21,9 @@ import tiny_vlms
 from chat_server import says, serve
 from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
-from secondlook import chat_template, images, records, resolution, trie_scoring, vlm
+from secondlook import chat_template, images, resolution, trie_scoring, vlm
 from secondlook.base.errors import DataError
+from secondlook.io import records
 from secondlook.ledger import Ledger
 from secondlook.parse import parse
 from secondlook.question import ask

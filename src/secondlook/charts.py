@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from secondlook import files, records
+from secondlook.io import files, records
 from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
 
 CATEGORY = "category"

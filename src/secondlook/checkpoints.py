@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files
 from secondlook.base.errors import DataError, UsageError, first_line
+from secondlook.io import files
 
 if TYPE_CHECKING:
     from torch import nn

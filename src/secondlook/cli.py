@@ -9,7 +9,7 @@ import typer
 import secondlook
 from secondlook import cli_retrieve, cli_scenes, cli_video
 from secondlook.base.errors import DataError, UsageError
-from secondlook.destinations import FILE, FOLDER, as_file, as_folder, of_inputs, require_apart, require_format
+from secondlook.io.destinations import FILE, FOLDER, as_file, as_folder, of_inputs, require_apart, require_format
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -328,9 +328,9 @@ def consensus(
 ) -> None:
     """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
     from secondlook import consensus as stage
-    from secondlook import records
     from secondlook.config import root as config
     from secondlook.config import stages
+    from secondlook.io import records
 
     settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
@@ -358,10 +358,10 @@ def evaluate(
 ) -> None:
     """Compare every judge with the truth, where there is one, and the labelers with each other."""
     from secondlook import evaluate as stage
-    from secondlook import records
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Protocol
+    from secondlook.io import records
 
     settings = config.parse_options(stages.EvaluateOptions, options)
     published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
@@ -430,8 +430,8 @@ def export(
     What comes of a rehearsal goes into a folder `rehearsal-FORMAT` only.
     """
     from secondlook import export as stage
-    from secondlook import records
-    from secondlook.outputs import EXPORT_FILES
+    from secondlook.io import records
+    from secondlook.io.outputs import EXPORT_FILES
 
     if label_from and annotations is None:
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")

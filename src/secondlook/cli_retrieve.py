@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.destinations import FILE, FOLDER, require_apart
+from secondlook.io.destinations import FILE, FOLDER, require_apart
 
 app = typer.Typer(
     help="Images by words, and the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
@@ -215,7 +215,7 @@ def search(
     backend: Annotated[str, typer.Option(help="torch, or faiss where it is installed; both find the same.")] = "torch",
 ) -> None:
     """Find the crops of a task that fit words best."""
-    from secondlook import files, tabular
+    from secondlook.io import files, tabular
     from secondlook.retrieve import finding
 
     if backend not in {"torch", "faiss"}:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.destinations import FOLDER
+from secondlook.io.destinations import FOLDER
 
 app = typer.Typer(
     help="Labels from category trees, captions and shared 3D points (WikiScenes): docs/scenes.md.",

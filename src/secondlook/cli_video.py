@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.destinations import FILE, FOLDER, require_ending
+from secondlook.io.destinations import FILE, FOLDER, require_ending
 
 app = typer.Typer(
     help="Boxes of things that can move, from clips without labels: docs/video.md.",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import cocofile, records
 from secondlook.base.resources import Resources
 from secondlook.config.labelers import ClassifierLabelerOptions, VlmOptions
 from secondlook.config.root import Config
 from secondlook.costs import Costs, Network, load_costs
+from secondlook.io import cocofile, records
 from secondlook.workflow import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import ahead, images, parquetfile, records
+from secondlook import ahead, images
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.images import Pixels, UnreadableImageError
+from secondlook.io import parquetfile, records
 
 Row = Mapping[str, Any]
 Resize = Callable[[Pixels], Pixels]

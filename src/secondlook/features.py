@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import parquetfile, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import parquetfile, records
 
 IMPORTED = "imported:"  # how the revision of vectors begins whose weights nobody told us
 

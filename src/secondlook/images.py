@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from secondlook import zipped
 from secondlook.base.types import MOST_MEGAPIXELS
+from secondlook.io import zipped
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from secondlook import files, parquetfile, records, zipped
 from secondlook.base import progress
 from secondlook.code_digest import code_of
-from secondlook.records import About
+from secondlook.io import files, parquetfile, records, zipped
+from secondlook.io.records import About
 
 # they change where, how fast or how strictly something is computed, not what
 PACE = frozenset({"batch_size", "device", "reference_pt", "resources"})

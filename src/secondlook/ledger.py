@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from secondlook import files
 from secondlook.base.errors import DataError
+from secondlook.io import files
 
 
 class Ledger:

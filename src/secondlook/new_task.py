@@ -3,11 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from secondlook import cocofile, files
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import normalise
 from secondlook.base.yamlfile import in_comment, quoted
-from secondlook.cocofile import CocoAnnotation, CocoFile
+from secondlook.io import cocofile, files
+from secondlook.io.cocofile import CocoAnnotation, CocoFile
 
 MOST_VALUES = 100
 _IRREGULAR = {"people": "person", "bus": "buses"}

@@ -9,9 +9,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from secondlook import tensorfile
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.io import tensorfile
 
 if TYPE_CHECKING:
     import torch

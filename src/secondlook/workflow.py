@@ -24,8 +24,8 @@ from secondlook.config.root import Config, as_options
 from secondlook.config.stages import DemoOptions, IngestOptions
 from secondlook.config.task import Task, load_task, task_path
 from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
-from secondlook.files import sha256
-from secondlook.outputs import (
+from secondlook.io.files import sha256
+from secondlook.io.outputs import (
     EXPORT_COPIES,
     EXPORT_FILES,
     REHEARSAL,

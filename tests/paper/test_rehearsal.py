@@ -25,7 +25,7 @@ from conftest import ROOT
 from paper_objects import OBJECTS
 from paper_world import PER_LABEL, paper_settings, write_world
 from secondlook.config.task import load_task, task_path
-from secondlook.outputs import paper_outputs
+from secondlook.io.outputs import paper_outputs
 from test_workflow import checkout
 
 pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import kept, records
+from secondlook import kept
 from secondlook.base import progress
 from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus import plain
@@ -18,7 +18,8 @@ from secondlook.consensus.decide import Verdict, decisions, propose
 from secondlook.consensus.merge import Merged, merge
 from secondlook.consensus.read import read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
-from secondlook.destinations import require_apart
+from secondlook.io import records
+from secondlook.io.destinations import require_apart
 
 
 @dataclass(frozen=True)

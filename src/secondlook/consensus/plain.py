@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from secondlook import csvfile, files
 from secondlook.base.errors import DataError
 from secondlook.consensus.votes import Gold, Posterior, Votes
+from secondlook.io import csvfile, files
 
 VOTES = csvfile.Columns(("item", "worker", "label"), filled=("item", "worker"))
 RIGHT = csvfile.Columns(("item", "label"), filled=("item",))

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook import records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.consensus.votes import Gold, Votes
+from secondlook.io import records
 
 
 @dataclass(frozen=True)

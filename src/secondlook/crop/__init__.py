@@ -7,13 +7,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from secondlook import ahead, files, images, kept, records, tabular
+from secondlook import ahead, images, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
 from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
+from secondlook.io import files, records, tabular
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]

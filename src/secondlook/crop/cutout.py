@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from secondlook import images, inference, kept, records, rle
+from secondlook import images, inference, kept
 from secondlook.base.errors import DataError
 from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.config.stages import CutoutOptions
 from secondlook.crop import COLUMNS, Place, Row, box_of, cut_images, read_image, to_crop, to_reject
 from secondlook.images import Box, Mask, Pixels
+from secondlook.io import records, rle
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from secondlook import images
+from secondlook.io.records import content_fraction
 from secondlook.likeness import near_duplicates, perceptual_hash
-from secondlook.records import content_fraction
 
 Row = dict[str, Any]
 _MANIFEST = ["source", "licence", "class", "crops", "near_duplicates", "over_cap", "kept"]

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondlook import files
 from secondlook.base.errors import DataError
 from secondlook.config.stages import DemoOptions
 from secondlook.demo.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
 from secondlook.demo.signs import LABELS
+from secondlook.io import files
 
 MARKER = "instances_default.json"
 

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import crops, images, inference, kept, parquetfile, records
+from secondlook import crops, images, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Encoder, TorchEncoder
+from secondlook.io import parquetfile, records
 
 if TYPE_CHECKING:
     import torch

@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import features, files, records
+from secondlook import features
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import normalise
 from secondlook.config.models import EncoderOptions
 from secondlook.config.task import Task, load_task
 from secondlook.embed import about, write
+from secondlook.io import files, records
 
 Matrix = NDArray[np.float32]
 

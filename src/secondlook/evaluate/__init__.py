@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import facts, files, records, tabular
 from secondlook.base import progress
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Protocol
@@ -21,6 +20,7 @@ from secondlook.evaluate.judges import BY_PEOPLE, Judge, Objects, Places, consen
 from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
 from secondlook.evaluate.scoring import tables as scoring_tables
+from secondlook.io import facts, files, records, tabular
 from secondlook.label_errors import suspect
 
 __all__ = ["Places", "evaluate"]

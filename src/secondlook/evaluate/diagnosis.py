@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import records
 from secondlook.config.stages import EvaluateOptions
 from secondlook.evaluate import committee as inside
 from secondlook.evaluate import tables, worth
 from secondlook.evaluate.intervals import Draws, Estimate
 from secondlook.evaluate.judges import Objects, Places, answers
 from secondlook.evaluate.remerge import Committee
+from secondlook.io import records
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 

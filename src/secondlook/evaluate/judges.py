@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook import records, standing
 from secondlook.evaluate.remerge import GIVEN, Committee
 from secondlook.evaluate.scores import Answers
+from secondlook.io import records, standing
 
 TRUTH, BY_PEOPLE = "truth", "by people, random part"
 

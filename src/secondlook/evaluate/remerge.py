@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import records
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus.decide import propose
@@ -21,6 +20,7 @@ from secondlook.consensus.merge import FITTED, UNSUPERVISED, merge
 from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
 from secondlook.consensus.votes import Gold, Votes
 from secondlook.evaluate.intervals import Floats
+from secondlook.io import records
 
 GIVEN = "given"
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from secondlook import records
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
@@ -21,6 +20,7 @@ from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
 from secondlook.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.evaluate.tables import NO_ANSWER, figure
+from secondlook.io import records
 
 _ABOUT = ["labeler", "family", "kind", "view"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")

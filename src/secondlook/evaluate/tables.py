@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from secondlook import tabular
 from secondlook.evaluate.calibration import Bins
 from secondlook.evaluate.committee import Honesty, Pairs
 from secondlook.evaluate.intervals import Estimate, Estimates
 from secondlook.evaluate.judges import TRUTH, Judge
 from secondlook.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
+from secondlook.io import tabular
 from secondlook.label_errors import Suspicion
 
 NO_ANSWER = "(no answer)"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import secondlook
-from secondlook import facts, files, records, standing
 from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.export import coco, cvat, fiftyone, labelstudio, parquet, voc, yolo
@@ -19,7 +18,8 @@ from secondlook.export.coco import Source
 from secondlook.export.corrected import Corrected
 from secondlook.export.folder import replaced_folder, require_ours
 from secondlook.export.join import Inputs, load
-from secondlook.outputs import REHEARSAL
+from secondlook.io import facts, files, records, standing
+from secondlook.io.outputs import REHEARSAL
 
 __all__ = ["Inputs", "Request", "Source", "export"]
 _AS_UNLABELLED = "stand as `unlabelled`"

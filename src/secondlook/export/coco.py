@@ -15,15 +15,15 @@ from typing import Any, BinaryIO
 import msgspec
 from pycocotools import mask as coco_mask
 
-from secondlook import cocofile
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.cocofile import CocoAnnotation, CocoFile, Id
 from secondlook.export.corrected import Corrected, Object
 from secondlook.export.folder import write_items
 from secondlook.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
 from secondlook.export.numbers import number
 from secondlook.export.selected import select
+from secondlook.io import cocofile
+from secondlook.io.cocofile import CocoAnnotation, CocoFile, Id
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import records, zipped
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.facts import Facts
 from secondlook.images import Box
+from secondlook.io import records, zipped
+from secondlook.io.facts import Facts
 
 _BATCH = records.ROW_GROUP
 DESCRIPTION = "Labels after a second look"

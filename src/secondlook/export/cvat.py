@@ -16,16 +16,16 @@ from typing import Any
 
 import msgspec
 
-from secondlook import cocofile, jsonfile
 from secondlook.base import progress
 from secondlook.base.text import legible, names_a_file
-from secondlook.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
 from secondlook.export import coco
 from secondlook.export.coco import Source
 from secondlook.export.corrected import Corrected
 from secondlook.export.folder import write_items, write_text
 from secondlook.export.notes import UNLABELLED
 from secondlook.ingest.shapes import is_number
+from secondlook.io import cocofile, jsonfile
+from secondlook.io.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
 
 # CVAT has these on every shape, as what they are; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from secondlook import files
 from secondlook.base.errors import DataError
-from secondlook.outputs import EXPORT_ABOUT
+from secondlook.io import files
+from secondlook.io.outputs import EXPORT_ABOUT
 
 
 @contextmanager

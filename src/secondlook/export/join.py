@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import facts, records, standing
 from secondlook.base.errors import DataError
 from secondlook.export.corrected import QUEUE_COLUMNS, Corrected
 from secondlook.export.votes import Ballots, read_ballots
+from secondlook.io import facts, records, standing
 
 
 @dataclass(frozen=True)

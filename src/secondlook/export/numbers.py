@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.export.corrected import Corrected, Object
-from secondlook.facts import CATEGORY_ID
+from secondlook.io.facts import CATEGORY_ID
 
 _LONGEST = 4  # digits of a class without a name: the list of classes reaches up to it
 

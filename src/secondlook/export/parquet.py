@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 import secondlook
-from secondlook import parquetfile, records
 from secondlook.export.corrected import Corrected
+from secondlook.io import parquetfile, records
 
 RECORD = "export"
 

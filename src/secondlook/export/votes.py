@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import records
+from secondlook.io import records
 
 Ballots = Mapping[str, tuple[pa.Array, pa.Array]]
 _COLUMNS = ("instance_id", "labeler", "label", "confidence")

@@ -10,9 +10,9 @@ from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import validate
 from secondlook.config.sources import FetchPlace, HttpPlace, S3Place, url_file_name
 from secondlook.config.stages import FetchOptions
-from secondlook.destinations import means_folder
 from secondlook.fetch.entries import Outcome, bring
 from secondlook.fetch.line import Line, shown_bytes
+from secondlook.io.destinations import means_folder
 
 
 def fetch_entries(names: Iterable[str], options: FetchOptions) -> None:

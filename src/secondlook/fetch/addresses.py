@@ -4,7 +4,7 @@ import hashlib
 from urllib.parse import parse_qsl, urlsplit
 
 from secondlook.config.sources import SECRET_PARAMETER
-from secondlook.net import shown_url
+from secondlook.io.net import shown_url
 
 
 def url_identity(url: str) -> str:

@@ -20,12 +20,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from secondlook import files
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.sources import UnpackLimits
 from secondlook.fetch.line import shown_bytes
-from secondlook.zipped import RATIO_COUNTS_FROM_BYTES
+from secondlook.io import files
+from secondlook.io.zipped import RATIO_COUNTS_FROM_BYTES
 
 CHUNK_BYTES = 1 << 18
 # Names and attributes of one member; they are read whole, so more would fill the memory.

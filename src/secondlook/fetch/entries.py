@@ -4,7 +4,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondlook import files
 from secondlook.base.errors import DataError
 from secondlook.config.sources import (
     FetchPlace,
@@ -25,6 +24,7 @@ from secondlook.fetch.markers import Ledger, Marker
 from secondlook.fetch.roboflow import RoboflowSource
 from secondlook.fetch.s3 import Access, S3Source
 from secondlook.fetch.transfer import Record, Source, download, same_as_here
+from secondlook.io import files
 
 ABOUT_TO_BE = Unpacked(files=-1, bytes=0)
 

@@ -14,7 +14,7 @@ import secondlook
 from secondlook.base.errors import DataError
 from secondlook.fetch.addresses import url_identity
 from secondlook.fetch.transfer import CHUNK_BYTES, Answer, ChangedError
-from secondlook.net import PASSING, TemporaryError, retry_after_s, shown_url
+from secondlook.io.net import PASSING, TemporaryError, retry_after_s, shown_url
 
 # Its lines hold whole addresses, with the keys in them.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from secondlook import files
 from secondlook.config.sources import Place, marker_path
 from secondlook.fetch.archives import Unpacked
 from secondlook.fetch.transfer import Record
+from secondlook.io import files
 
 
 class Marker(BaseModel):

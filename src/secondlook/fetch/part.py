@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from secondlook import files
+from secondlook.io import files
 
 
 @dataclass(frozen=True)

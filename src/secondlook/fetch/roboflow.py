@@ -16,7 +16,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.sources import RoboflowPlace
 from secondlook.fetch.http import HttpSource, get, require_success
 from secondlook.fetch.transfer import Answer, PendingError
-from secondlook.net import TemporaryError
+from secondlook.io.net import TemporaryError
 
 KEY = "ROBOFLOW_API_KEY"
 UNIVERSE = "https://universe.roboflow.com"

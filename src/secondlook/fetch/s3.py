@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base.errors import DataError
 from secondlook.config.sources import Objects365Place, S3Place, s3_bucket_and_key
 from secondlook.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError
-from secondlook.net import PASSING, TemporaryError, retry_after_s
+from secondlook.io.net import PASSING, TemporaryError, retry_after_s
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

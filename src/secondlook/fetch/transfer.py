@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from secondlook import files
 from secondlook.base.errors import DataError
 from secondlook.fetch.archives import unlike
 from secondlook.fetch.line import Line
 from secondlook.fetch.locks import exclusively
 from secondlook.fetch.part import Part, State
-from secondlook.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, TemporaryError
+from secondlook.io import files
+from secondlook.io.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, TemporaryError
 
 CHUNK_BYTES = 1 << 16
 HASH_BYTES = 1 << 20

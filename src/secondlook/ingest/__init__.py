@@ -5,22 +5,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondlook import facts, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.text import tidied
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, Selection, Task
-from secondlook.facts import Facts, Rehearsal
 from secondlook.ingest import formats
 from secondlook.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
 from secondlook.ingest.objects import Checker, Row
 from secondlook.ingest.sink import Refusals, Rows
 from secondlook.ingest.source import Source
-from secondlook.inside import Inside
-from secondlook.outputs import EXPORT_ABOUT
-from secondlook.records import RefusedError
+from secondlook.io import facts, records
+from secondlook.io.facts import Facts, Rehearsal
+from secondlook.io.inside import Inside
+from secondlook.io.outputs import EXPORT_ABOUT
+from secondlook.io.records import RefusedError
 
 
 @dataclass(frozen=True)

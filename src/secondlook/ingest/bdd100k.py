@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from pycocotools import mask as coco_mask
 
-from secondlook import jsonfile
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
 from secondlook.images import Box
@@ -26,8 +25,9 @@ from secondlook.ingest.shapes import (
     stated_size,
 )
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
-from secondlook.records import RefusedError
-from secondlook.rle import fills
+from secondlook.io import jsonfile
+from secondlook.io.records import RefusedError
+from secondlook.io.rle import fills
 
 
 class _Box2d(msgspec.Struct):

@@ -4,12 +4,12 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from secondlook import cocofile
 from secondlook.base.text import is_legible, legible
-from secondlook.cocofile import CROWD, CocoAnnotation, CocoImage, Id, Malformed
 from secondlook.config.task import Dataset
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
-from secondlook.records import RefusedError
+from secondlook.io import cocofile
+from secondlook.io.cocofile import CROWD, CocoAnnotation, CocoImage, Id, Malformed
+from secondlook.io.records import RefusedError
 
 
 def read(dataset: Dataset) -> Source:

@@ -2,12 +2,12 @@
 
 from pathlib import Path, PurePosixPath
 
-from secondlook import zipped
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.ingest.source import Entries, Source, SourceObject
-from secondlook.records import RefusedError
+from secondlook.io import zipped
+from secondlook.io.records import RefusedError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from secondlook import zipped
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
 from secondlook.ingest import (
@@ -20,6 +19,7 @@ from secondlook.ingest import (
     yolo,
 )
 from secondlook.ingest.source import Reader
+from secondlook.io import zipped
 
 READERS: dict[str, Reader] = {
     "coco": coco.read,

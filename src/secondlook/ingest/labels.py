@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondlook import csvfile
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.config.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
 from secondlook.ingest.source import SourceObject
-from secondlook.records import RefusedError, content_fraction
+from secondlook.io import csvfile
+from secondlook.io.records import RefusedError, content_fraction
 
 
 @dataclass(frozen=True)

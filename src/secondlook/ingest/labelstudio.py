@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from secondlook import jsonfile
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
 from secondlook.images import Box
@@ -18,7 +17,8 @@ from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
-from secondlook.records import RefusedError
+from secondlook.io import jsonfile
+from secondlook.io.records import RefusedError
 from secondlook.rotated import ATTRIBUTE, RotatedBox
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}

@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 from pycocotools import mask as coco_mask
 
-from secondlook import cocofile, records, zipped
 from secondlook.base import progress
 from secondlook.base.text import is_legible, legible, names_a_file
 from secondlook.base.types import MOST_MEGAPIXELS
-from secondlook.facts import CATEGORY_ID
 from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.ingest.source import Background, Entries, SourceObject
-from secondlook.inside import Inside
-from secondlook.records import RefusedError
-from secondlook.rle import fills
+from secondlook.io import cocofile, records, zipped
+from secondlook.io.facts import CATEGORY_ID
+from secondlook.io.inside import Inside
+from secondlook.io.records import RefusedError
+from secondlook.io.rle import fills
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6

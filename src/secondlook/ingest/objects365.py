@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from secondlook import cocofile
 from secondlook.config.task import Dataset
 from secondlook.ingest import coco
 from secondlook.ingest.source import Source
+from secondlook.io import cocofile
 
 PATCH_NAME = re.compile(r"(?:.*/)?(patch\d+/objects365_v\d_\d+\.jpg)")
 

@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from secondlook import facts, parquetfile, records
 from secondlook.config.task import Dataset
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.io import facts, parquetfile, records
 
 _EXPORT = "export"  # what `secondlook export --format parquet` calls its rows
 

@@ -7,13 +7,13 @@ and the first category is a root that no object has.
 from dataclasses import replace
 from pathlib import Path
 
-from secondlook import cocofile, zipped
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.facts import CategoryId
 from secondlook.ingest import coco, voc, yolo
 from secondlook.ingest.source import Background, Entries, Source, SourceObject
-from secondlook.records import RefusedError
+from secondlook.io import cocofile, zipped
+from secondlook.io.facts import CategoryId
+from secondlook.io.records import RefusedError
 
 ANNOTATIONS = "_annotations.coco.json"
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import records
-from secondlook.records import Record, RefusedError
+from secondlook.io import records
+from secondlook.io.records import Record, RefusedError
 
 ROWS_PER_TABLE = 20_000
 

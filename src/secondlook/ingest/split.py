@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from secondlook import facts, records
+from secondlook.io import facts, records
 
 
 def shards_of(instances: Path) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook.base import progress
-from secondlook.outputs import SPLIT_AT_ONCE
+from secondlook.io.outputs import SPLIT_AT_ONCE
 
 _FOLDERS = ("crop", "crop/cutout", "embed/*", "label/*")
 _SHARD = re.compile(r"\.?([0-9]{5})\.(parquet|rejects\.parquet)(\..*)?")  # with its ledger and what is cached of it

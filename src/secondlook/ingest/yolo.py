@@ -10,7 +10,6 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from secondlook import zipped
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
@@ -18,7 +17,8 @@ from secondlook.config.task import Dataset
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import points_to_box
 from secondlook.ingest.source import Background, Entries, Source, SourceObject
-from secondlook.records import RefusedError
+from secondlook.io import zipped
+from secondlook.io.records import RefusedError
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAMES_LIST = "classes.txt"

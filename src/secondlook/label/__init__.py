@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from secondlook import checkpoints, inference, kept, ledger, records
+from secondlook import checkpoints, inference, kept, ledger
 from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
@@ -20,6 +20,7 @@ from secondlook.config.labelers import (
     VlmOptions,
     ZeroShotOptions,
 )
+from secondlook.io import records
 from secondlook.label.ballot import Ballot, to_rows
 
 _BY_MACHINE = ("transformers", "auto")  # an engine and a precision

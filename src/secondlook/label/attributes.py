@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import features, inference, records, words
+from secondlook import features, inference, words
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import AttributeOptions
+from secondlook.io import records
 from secondlook.label.ballot import Ballot, softmax
 
 

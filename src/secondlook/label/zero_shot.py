@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import features, inference, records, words
+from secondlook import features, inference, words
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ZeroShotOptions
+from secondlook.io import records
 from secondlook.label.ballot import Ballot, softmax
 
 

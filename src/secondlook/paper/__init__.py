@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, pages
+from secondlook import pages
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.io import files
 from secondlook.paper import figures
 from secondlook.paper.figures import Figures
 from secondlook.paper.published import load_published, with_published

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from secondlook import csvfile
 from secondlook.base.errors import DataError
+from secondlook.io import csvfile
 
 COLUMNS = ["task", "model", "view", "metric", "value", "source", "certainty"]
 

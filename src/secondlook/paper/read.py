@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import tabular
 from secondlook.base.errors import DataError
+from secondlook.io import tabular
 
 _NAMES = {"scoring": "scoring", "quirks": "scoring_quirks", "pairs": "scoring_pairs"}
 _NAMES |= {"per_class": "scoring_per_class", "confusion": "scoring_confusion"}

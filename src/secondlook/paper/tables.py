@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import tabular
+from secondlook.io import tabular
 from secondlook.pages import known as is_known
 from secondlook.pages import points
 from secondlook.paper.read import Found

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import facts, files, pages, records, standing
+from secondlook import pages
 from secondlook.base import progress
 from secondlook.charts import draw_all, load_table
 from secondlook.config.stages import ReportOptions
+from secondlook.io import facts, files, records, standing
 from secondlook.report.crops import changed_crops, suspicious_crops
 from secondlook.report.evaluation import evaluation, read_table, suspicious_by_class
 from secondlook.report.merging import merging_of

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import crops, images, records
+from secondlook import crops, images
+from secondlook.io import records
 
 
 @dataclass(frozen=True)

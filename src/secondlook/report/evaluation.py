@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import tabular
 from secondlook.base.errors import DataError
+from secondlook.io import tabular
 from secondlook.report import plots
 
 TEXTS = dict.fromkeys(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import records
 from secondlook.base.errors import DataError
+from secondlook.io import records
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, files, images, inference, tensorfile
+from secondlook import ahead, images, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import create_open_clip, open_clip_source
 from secondlook.config.retrieve import ClipSource, Look, ScratchClip
 from secondlook.features import to_unit
+from secondlook.io import files, tensorfile
 from secondlook.retrieve.looks import square_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crops, facts, features, files, images, inference, pages, parquetfile, records, search, words
+from secondlook import crops, features, images, inference, pages, search, words
 from secondlook.base.errors import DataError
+from secondlook.io import facts, files, parquetfile, records
 
 SHEET_PX = 160
 _HERE = Path(__file__).parent

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import files, parquetfile, tabular
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.io import files, parquetfile, tabular
 from secondlook.retrieve.track import Kind, Refusal, Row, read_labels, read_queries
 
 PICTURES = {".jpg", ".jpeg", ".png"}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import crew, files, inference, kept, parquetfile, tabular
+from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import merged
 from secondlook.checkpoints import revision_of
 from secondlook.config.retrieve import CaptionForm, CompletionOptions, RankingOptions, Recipe
+from secondlook.io import files, parquetfile, tabular
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve import submission
 from secondlook.retrieve.clip import Clip, Gallery

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from secondlook import files, images, pages, parquetfile, tabular
+from secondlook import images, pages
 from secondlook.base.errors import DataError
+from secondlook.io import files, parquetfile, tabular
 from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
 from secondlook.retrieve.clip import read
 from secondlook.retrieve.index import read_table

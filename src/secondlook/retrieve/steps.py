@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import files, tabular
 from secondlook.base.errors import DataError
+from secondlook.io import files, tabular
 from secondlook.retrieve import submission
 from secondlook.retrieve.index import images_in, labelled
 from secondlook.retrieve.scores import score_queries

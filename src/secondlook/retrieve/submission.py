@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from secondlook import files, jsonfile
 from secondlook.base.errors import DataError
+from secondlook.io import files, jsonfile
 
 NAMES = 10
 Ranked = tuple[str, list[str]]  # a query text and the names of images, the best first

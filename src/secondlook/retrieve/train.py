@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import ahead, crew, files, inference, tabular
+from secondlook import ahead, crew, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.retrieve import ClipTraining, Recipe
 from secondlook.crew import Crew
+from secondlook.io import files, tabular
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve.clip import Clip

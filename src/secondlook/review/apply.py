@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import files, records, tabular
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import files, records, tabular
 from secondlook.review.decisions import COLUMNS, one_line
 from secondlook.review.decisions import read as read_decisions
 

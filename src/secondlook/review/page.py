@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secondlook import facts, files, images, pages, records
+from secondlook import images, pages
 from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
+from secondlook.io import facts, files, records
 from secondlook.review import queue
 from secondlook.review.apply import UNDONE
 from secondlook.review.decisions import COLUMNS

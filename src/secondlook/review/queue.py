@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crops, images, likeness, records, standing
+from secondlook import crops, images, likeness
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ReviewOptions
+from secondlook.io import records, standing
 from secondlook.review.apply import labels_said
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0

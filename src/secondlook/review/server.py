@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from secondlook import files
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ReviewOptions
+from secondlook.io import files
 from secondlook.review import decisions
 from secondlook.review.page import write_pages
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from secondlook import files
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
+from secondlook.io import files
 
 if TYPE_CHECKING:
     import torch

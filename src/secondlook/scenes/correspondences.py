@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import csvfile, jsonfile, parquetfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.checkpoints import missing_package
-from secondlook.records import RefusedError
+from secondlook.io import csvfile, jsonfile, parquetfile
+from secondlook.io.records import RefusedError
 from secondlook.scenes import tables
 from secondlook.scenes.tree import file_name
 

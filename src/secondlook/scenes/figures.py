@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import inference, parquetfile
+from secondlook import inference
 from secondlook.base.errors import DataError
 from secondlook.bootstrap import interval_of_mean
+from secondlook.io import parquetfile
 from secondlook.scenes import checkpoint, cosines, evaluate
 from secondlook.scenes.inputs import SEEN, UNSEEN, Pictures
 

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from secondlook import files, records
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.scenes import HandOverOptions
+from secondlook.io import files, records
 from secondlook.scenes import evaluate, figures, tables
 from secondlook.scenes.predictions import MASKS, SCORES
 from secondlook.scenes.text import LABELERS

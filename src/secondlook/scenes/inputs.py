@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook import parquetfile
 from secondlook.base.errors import DataError
+from secondlook.io import parquetfile
 
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import crew, files, inference, kept, tabular
+from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, TrainingOptions
+from secondlook.io import files, tabular
 from secondlook.scenes import checkpoint, evaluate, figures, inputs, predictions
 from secondlook.scenes import train as training
 from secondlook.scenes.infer import Reader

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secondlook import files, images, jsonfile, pages, records, standing, tabular
+from secondlook import images, pages
 from secondlook.base.errors import DataError
 from secondlook.bootstrap import interval_of_mean
+from secondlook.io import files, jsonfile, records, standing, tabular
 from secondlook.scenes import evaluate, refine, tables
 from secondlook.scenes.predictions import MASKS
 from secondlook.scenes.samples import read_picture

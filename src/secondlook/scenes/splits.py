@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import files, records
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes import SplitOptions
+from secondlook.io import files, records
 from secondlook.scenes.tree import file_name
 
 PREFIX = "WikiScenes/cathedrals/"

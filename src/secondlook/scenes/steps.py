@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import csvfile, files, records, tabular
 from secondlook.base import progress, yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.scenes import DrawnLandmarks, IndexOptions, MinerOptions, SplitOptions, TextOptions, Vocabulary
-from secondlook.records import RefusedError
+from secondlook.io import csvfile, files, records, tabular
+from secondlook.io.records import RefusedError
 from secondlook.scenes import correspondences, drawn, miner, splits, tables, text, tree
 from secondlook.scenes.splits import Line, Refusal
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 import secondlook
-from secondlook import parquetfile, records
-from secondlook.records import Record
+from secondlook.io import parquetfile, records
+from secondlook.io.records import Record
 
 _NAMES = pa.list_(pa.string())
 

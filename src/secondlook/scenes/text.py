@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondlook import records
 from secondlook.config.scenes import TextOptions
+from secondlook.io import records
 
 LABELERS = ("text_leaf", "text_caption", "text_ancestor")
 JOINT = "wikiscenes_text"

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from secondlook import crew, files, inference, tabular, tensorfile
+from secondlook import crew, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.crew import Crew
+from secondlook.io import files, tabular, tensorfile
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.scenes import checkpoint, samples, validate
 from secondlook.scenes.checkpoint import MEAN, STD, About

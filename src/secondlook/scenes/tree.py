@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from secondlook import ahead, images, jsonfile
+from secondlook import ahead, images
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError
 from secondlook.config.scenes import IndexOptions
-from secondlook.records import RefusedError
+from secondlook.io import jsonfile
+from secondlook.io.records import RefusedError
 
 Row = dict[str, Any]
 CATEGORY = "category.json"

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crew, files, inference, kept, records, tabular, tensorfile
+from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
 from secondlook.crossfit import folds
-from secondlook.outputs import CLASSIFIER_FILES
+from secondlook.io import files, records, tabular, tensorfile
+from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.resume import Resume, forget
 from secondlook.train import curves
 from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, images, records
+from secondlook import ahead, images
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
+from secondlook.io import records
 
 
 @dataclass(frozen=True)

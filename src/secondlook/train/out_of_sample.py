@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import tabular
 from secondlook.base import progress
+from secondlook.io import tabular
 from secondlook.label_errors import suspect
 
 

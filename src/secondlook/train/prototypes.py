@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from secondlook import features, files, kept, learned, prototypes, records, tabular
+from secondlook import features, kept, learned, prototypes
 from secondlook.base import progress
 from secondlook.config.labelers import PrototypeOptions
 from secondlook.crossfit import folds
 from secondlook.features import Features
-from secondlook.outputs import learned_files
+from secondlook.io import files, records, tabular
+from secondlook.io.outputs import learned_files
 from secondlook.plotting import BLUE, LINE, SOFT, svg
 from secondlook.train.loop import accuracies
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import files, inference, kept, records, vlm
+from secondlook import inference, kept, vlm
 from secondlook.base import progress
 from secondlook.checkpoints import known_revision
 from secondlook.config.models import VlmTrainingOptions
+from secondlook.io import files, records
 from secondlook.question import Question, ask, default_prompt
 from secondlook.train import labels_json, metrics_csv
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 import secondlook
-from secondlook import files, jsonfile
 from secondlook.base.errors import DataError
+from secondlook.io import files, jsonfile
 
 Mask = NDArray[np.bool_]
 Rle = dict[str, Any]

@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, inference, tensorfile
+from secondlook import images, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import MotionOptions
+from secondlook.io import tensorfile
 from secondlook.video.flow import Flow, flow_source
 from secondlook.video.labels import ClipLabels, Frame, decode
 from secondlook.video.labels import read as read_labels

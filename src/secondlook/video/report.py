@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from secondlook import files, images, pages
+from secondlook import images, pages
 from secondlook.images import UnreadableImageError
+from secondlook.io import files
 from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
 from secondlook.video.evaluate import KINDS
 from secondlook.video.labels import ClipLabels, Found, Frame

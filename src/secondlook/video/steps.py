@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import crew, files, inference, kept, tabular
+from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import (
@@ -20,6 +20,7 @@ from secondlook.config.video import (
     RoundOptions,
     TrackOptions,
 )
+from secondlook.io import files, tabular
 from secondlook.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
 from secondlook.video.labels import ClipLabels
 from secondlook.video.report import write_page

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import crew, files, inference, tensorfile
+from secondlook import crew, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.video import DetectorOptions, RoundOptions
 from secondlook.crew import Crew
+from secondlook.io import files, tensorfile
 from secondlook.resume import Resume, forget, put_back, tensors_of
 from secondlook.video import detector
 from secondlook.video.labels import ClipLabels

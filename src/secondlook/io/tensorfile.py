@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import files
+from secondlook.io import files
 
 if TYPE_CHECKING:
     import torch

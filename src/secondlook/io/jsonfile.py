@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from secondlook import zipped
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible_inside
+from secondlook.io import zipped
 
 
 @dataclass(frozen=True)

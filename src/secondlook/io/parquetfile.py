@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from secondlook import files
 from secondlook.base.errors import DataError
+from secondlook.io import files
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import facts, records
 from secondlook.base.errors import DataError
+from secondlook.io import facts, records
 
 # where a label comes from; what is undecided keeps the given label until a person looks
 BY_CONSENSUS, BY_PERSON, TRUSTED, UNDECIDED = "consensus", "person", "reference", "undecided"

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from secondlook import jsonfile
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible, legible_inside
+from secondlook.io import jsonfile
 
 Id = int | str
 CROWD = (1, "1")  # what `iscrowd` says of a group of objects

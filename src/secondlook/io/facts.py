@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from secondlook import records
 from secondlook.base.errors import DataError
+from secondlook.io import records
 
 KEY = "facts"  # among what made the instances
 CATEGORY_ID = "secondlook_category_id"  # the attribute of an object whose category has a name that several bear

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import secondlook
-from secondlook import parquetfile
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import parquetfile
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
 PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
