@@ -21,13 +21,13 @@ import pyarrow.csv as pa_csv
 import common
 from correlated import Drawn, World, draw
 from secondlook.config.stages import ConsensusOptions, Guarantee
-from secondlook.consensus import dawid_skene as ds
-from secondlook.consensus import one_coin as oc
 from secondlook.consensus import promise_of
-from secondlook.consensus.decide import propose
-from secondlook.consensus.majority import majority
-from secondlook.consensus.merge import FITTED, merge
-from secondlook.consensus.votes import Posterior, Votes
+from secondlook.stats.consensus import dawid_skene as ds
+from secondlook.stats.consensus import one_coin as oc
+from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.majority import majority
+from secondlook.stats.consensus.merge import FITTED, merge
+from secondlook.stats.consensus.votes import Posterior, Votes
 
 REVIEWS = (0, 50, 100, 300, 500)
 ALPHA = 0.05

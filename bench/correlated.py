@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from secondlook.consensus.votes import Gold, Votes
+from secondlook.stats.consensus.votes import Gold, Votes
 
 FAMILIES = ("vlm",) * 5 + ("clip",) * 2 + ("resnet",) * 3
 

@@ -14,11 +14,11 @@ from correlated import World, draw
 from make_records import write
 from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.consensus import promise_of
-from secondlook.consensus.accept import Promise, Proposals, Sample, make_promise, needed
-from secondlook.consensus.bounds import interval, upper
-from secondlook.consensus.decide import propose
-from secondlook.consensus.merge import merge
 from secondlook.io import records
+from secondlook.stats.bounds import interval, upper
+from secondlook.stats.consensus.accept import Promise, Proposals, Sample, make_promise, needed
+from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.merge import merge
 from test_merge import CLASSES, run, write_reviews, write_task
 
 pytestmark = pytest.mark.filterwarnings("error")

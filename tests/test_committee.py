@@ -15,14 +15,14 @@ from scipy.special import log_softmax, softmax
 from conftest import Command
 from correlated import World, draw
 from make_records import Rows, write, write_instances
-from secondlook.crossfit import log_loss
 from secondlook.evaluate import worth
 from secondlook.evaluate.calibration import EDGES, bins, cross_fitted
-from secondlook.evaluate.intervals import Draws, Statistic, shares
 from secondlook.evaluate.scores import Answers, compare_all
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
-from secondlook.label_errors import suspect
+from secondlook.stats.crossfit import log_loss
+from secondlook.stats.intervals import Draws, Statistic, shares
+from secondlook.stats.label_errors import suspect
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -641,7 +641,7 @@ def test_a_judge_does_not_differ_from_itself() -> None:
 
 
 def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    from secondlook.evaluate import intervals
+    from secondlook.stats import intervals
 
     statistic = shares(np.random.default_rng(0).random((30, 4)), np.arange(30) % 10, 10)
     first = Draws(10, 150, 3).drawn([statistic])[0]

@@ -21,12 +21,12 @@ from correlated import FAMILIES, World, draw
 from make_records import Rows, read_rows, write_instances, write_votes
 from secondlook.base.text import tidied
 from secondlook.config.stages import ConsensusOptions
-from secondlook.consensus.dawid_skene import ITERATIONS, dawid_skene
-from secondlook.consensus.majority import majority
-from secondlook.consensus.merge import merge
-from secondlook.consensus.one_coin import one_coin
-from secondlook.consensus.votes import Gold, Posterior, Votes
 from secondlook.io import csvfile
+from secondlook.stats.consensus.dawid_skene import ITERATIONS, dawid_skene
+from secondlook.stats.consensus.majority import majority
+from secondlook.stats.consensus.merge import merge
+from secondlook.stats.consensus.one_coin import one_coin
+from secondlook.stats.consensus.votes import Gold, Posterior, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 

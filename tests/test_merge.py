@@ -13,9 +13,9 @@ from correlated import Drawn, World, draw
 from make_records import read_rows, write, write_instances
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
-from secondlook.consensus.merge import FITTED, UNSUPERVISED, Merged, merge
-from secondlook.consensus.votes import Gold, Votes
 from secondlook.io import records
+from secondlook.stats.consensus.merge import FITTED, UNSUPERVISED, Merged, merge
+from secondlook.stats.consensus.votes import Gold, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 

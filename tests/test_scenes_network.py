@@ -20,7 +20,6 @@ from conftest import ROOT, write_picture
 from secondlook import images, inference
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
-from secondlook.bootstrap import interval_of_mean
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
 from secondlook.scenes import (
     checkpoint,
@@ -36,6 +35,7 @@ from secondlook.scenes import (
 )
 from secondlook.scenes import train as training
 from secondlook.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
+from secondlook.stats.bootstrap import interval_of_mean
 from tiny_landmarks import CLASSES, World, draw_world
 
 torch = pytest.importorskip("torch")

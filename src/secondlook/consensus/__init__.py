@@ -13,13 +13,13 @@ from secondlook import kept
 from secondlook.base import progress
 from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus import plain
-from secondlook.consensus.accept import Promise, Sample, make_promise, needed
-from secondlook.consensus.decide import Verdict, decisions, propose
-from secondlook.consensus.merge import Merged, merge
-from secondlook.consensus.read import read_asked, read_gold, read_votes
-from secondlook.consensus.votes import Gold, Votes
 from secondlook.io import records
 from secondlook.io.destinations import require_apart
+from secondlook.stats.consensus.accept import Promise, Sample, make_promise, needed
+from secondlook.stats.consensus.decide import Verdict, decisions, propose
+from secondlook.stats.consensus.merge import Merged, merge
+from secondlook.stats.consensus.read import read_asked, read_gold, read_votes
+from secondlook.stats.consensus.votes import Gold, Votes
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from secondlook.base.errors import DataError
-from secondlook.consensus.votes import Gold, Posterior, Votes
 from secondlook.io import csvfile, files
+from secondlook.stats.consensus.votes import Gold, Posterior, Votes
 
 VOTES = csvfile.Columns(("item", "worker", "label"), filled=("item", "worker"))
 RIGHT = csvfile.Columns(("item", "label"), filled=("item",))

@@ -15,13 +15,13 @@ from secondlook.config.task import Protocol
 from secondlook.evaluate import tables
 from secondlook.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.evaluate.diagnosis import diagnose
-from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import BY_PEOPLE, Judge, Objects, Places, consensus_of, load_judges, load_objects
 from secondlook.evaluate.remerge import GIVEN, Committee, load_committee
 from secondlook.evaluate.scores import compare_all, score_all
 from secondlook.evaluate.scoring import tables as scoring_tables
 from secondlook.io import facts, files, records, tabular
-from secondlook.label_errors import suspect
+from secondlook.stats.intervals import Draws
+from secondlook.stats.label_errors import suspect
 
 __all__ = ["Places", "evaluate"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from secondlook.crossfit import FOLDS, LEAST_P, folds
-from secondlook.evaluate.intervals import Draws, Estimates, Floats, shares
+from secondlook.stats.crossfit import FOLDS, LEAST_P, folds
+from secondlook.stats.intervals import Draws, Estimates, Floats, shares
 
 EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted

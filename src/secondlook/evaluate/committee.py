@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.evaluate.calibration import EDGES, Bins, Rescaled, bins, cross_fitted
-from secondlook.evaluate.intervals import (
+from secondlook.evaluate.judges import Objects, Sample, answers
+from secondlook.evaluate.remerge import Committee
+from secondlook.stats.intervals import (
     Draws,
     Estimate,
     Estimates,
@@ -18,8 +20,6 @@ from secondlook.evaluate.intervals import (
     shares,
     total,
 )
-from secondlook.evaluate.judges import Objects, Sample, answers
-from secondlook.evaluate.remerge import Committee
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import pandas as pd
 from secondlook.config.stages import EvaluateOptions
 from secondlook.evaluate import committee as inside
 from secondlook.evaluate import tables, worth
-from secondlook.evaluate.intervals import Draws, Estimate
 from secondlook.evaluate.judges import Objects, Places, answers
 from secondlook.evaluate.remerge import Committee
 from secondlook.io import records
+from secondlook.stats.intervals import Draws, Estimate
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
-from secondlook.consensus.decide import propose
-from secondlook.consensus.merge import FITTED, UNSUPERVISED, merge
-from secondlook.consensus.read import Asked, read_asked, read_gold, read_votes
-from secondlook.consensus.votes import Gold, Votes
-from secondlook.evaluate.intervals import Floats
 from secondlook.io import records
+from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.merge import FITTED, UNSUPERVISED, merge
+from secondlook.stats.consensus.read import Asked, read_asked, read_gold, read_votes
+from secondlook.stats.consensus.votes import Gold, Votes
+from secondlook.stats.intervals import Floats
 
 GIVEN = "given"
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secondlook.evaluate.intervals import Draws, Estimate, Estimates, Floats, Statistic, ratio
+from secondlook.stats.intervals import Draws, Estimate, Estimates, Floats, Statistic, ratio
 
 OVERALL = ("accuracy", "selective_accuracy", "macro_f1", "balanced_accuracy")
 BY_CLASS = ("recall", "precision", "f1")

@@ -15,12 +15,12 @@ from scipy.stats import binomtest
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
-from secondlook.evaluate.intervals import Draws
 from secondlook.evaluate.judges import Sample
 from secondlook.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
 from secondlook.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.evaluate.tables import NO_ANSWER, figure
 from secondlook.io import records
+from secondlook.stats.intervals import Draws
 
 _ABOUT = ["labeler", "family", "kind", "view"]
 _SOUND = ("accuracy", "selective_accuracy", "macro_f1")

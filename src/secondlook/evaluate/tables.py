@@ -7,11 +7,11 @@ import pandas as pd
 
 from secondlook.evaluate.calibration import Bins
 from secondlook.evaluate.committee import Honesty, Pairs
-from secondlook.evaluate.intervals import Estimate, Estimates
 from secondlook.evaluate.judges import TRUTH, Judge
 from secondlook.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
 from secondlook.io import tabular
-from secondlook.label_errors import Suspicion
+from secondlook.stats.intervals import Estimate, Estimates
+from secondlook.stats.label_errors import Suspicion
 
 NO_ANSWER = "(no answer)"
 BIN = ("from", "to", "n", "mean_confidence", "accuracy", "accuracy_low", "accuracy_high")

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
-from secondlook.crossfit import log_loss
-from secondlook.evaluate.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 from secondlook.evaluate.judges import BY_PEOPLE, Objects, Sample
 from secondlook.evaluate.remerge import GIVEN, Committee, Outcome
 from secondlook.io import records
+from secondlook.stats.crossfit import log_loss
+from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 
 MOST_OBJECTS = 200_000  # beyond, merging again and again works on a sample of the images
 MARGIN = 0.01  # accuracy that dropping labelers may cost at most, with 95 % confidence

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook.bootstrap import interval_of_mean
 from secondlook.retrieve.metric import DEPTH, QueryScore, score_list
+from secondlook.stats.bootstrap import interval_of_mean
 
 FIGURES = [field.name for field in fields(QueryScore)]
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from secondlook import inference
 from secondlook.base.errors import DataError
-from secondlook.bootstrap import interval_of_mean
 from secondlook.io import parquetfile
 from secondlook.scenes import checkpoint, cosines, evaluate
 from secondlook.scenes.inputs import SEEN, UNSEEN, Pictures
+from secondlook.stats.bootstrap import interval_of_mean
 
 
 def of_scores(

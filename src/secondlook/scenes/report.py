@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from secondlook import images, pages
 from secondlook.base.errors import DataError
-from secondlook.bootstrap import interval_of_mean
 from secondlook.io import files, jsonfile, records, standing, tabular
 from secondlook.scenes import evaluate, refine, tables
 from secondlook.scenes.predictions import MASKS
 from secondlook.scenes.samples import read_picture
 from secondlook.scenes.tree import mask_name
+from secondlook.stats.bootstrap import interval_of_mean
 
 FIGURES = ("map", "accuracy", "mean_iou", "matched", "random", "agreement", "agreement_by_chance")
 JUDGES = ("consensus", "majority", "net_cls", "text_leaf", "text_caption", "text_ancestor")

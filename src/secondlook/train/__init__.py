@@ -16,10 +16,10 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.crew import Crew
-from secondlook.crossfit import folds
 from secondlook.io import files, records, tabular, tensorfile
 from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.resume import Resume, forget
+from secondlook.stats.crossfit import folds
 from secondlook.train import curves
 from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
 from secondlook.train.loop import Epoch, Split, Trainer, say_best

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.io import tabular
-from secondlook.label_errors import suspect
+from secondlook.stats.label_errors import suspect
 
 
 def out_of_sample_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:

@@ -14,10 +14,10 @@ from secondlook import features, kept, learned
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers import ProbeOptions
-from secondlook.crossfit import folds, log_loss
 from secondlook.features import Features
 from secondlook.io import files, records, tabular
 from secondlook.io.outputs import learned_files
+from secondlook.stats.crossfit import folds, log_loss
 from secondlook.train.loop import accuracies
 from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
 

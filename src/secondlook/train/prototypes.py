@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from secondlook import features, kept, learned, prototypes
 from secondlook.base import progress
 from secondlook.config.labelers import PrototypeOptions
-from secondlook.crossfit import folds
 from secondlook.features import Features
 from secondlook.io import files, records, tabular
 from secondlook.io.outputs import learned_files
 from secondlook.plotting import BLUE, LINE, SOFT, svg
+from secondlook.stats.crossfit import folds
 from secondlook.train.loop import accuracies
 
 NEVER = 2.0  # a score that no object reaches

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from secondlook.consensus.temperature_pool import LogLinear
+from secondlook.stats.consensus.temperature_pool import LogLinear
 
 RIDGE = 10.0  # flat between 5 and 20 for 50 to 500 reviewed objects (docs/consensus.md)
 

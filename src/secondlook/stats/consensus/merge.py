@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
-from secondlook.consensus.bounds import effective_size, interval
-from secondlook.consensus.dawid_skene import DawidSkene, dawid_skene
-from secondlook.consensus.evidence import by_labeler, evidence, pooled
-from secondlook.consensus.fitted_pool import fit_pool
-from secondlook.consensus.majority import majority
-from secondlook.consensus.one_coin import one_coin
-from secondlook.consensus.pool import pool
-from secondlook.consensus.temperature_pool import LogLinear, fit_temperatures
-from secondlook.consensus.votes import Gold, Posterior, Votes, normalised
-from secondlook.crossfit import folds, log_loss
+from secondlook.stats.bounds import effective_size, interval
+from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
+from secondlook.stats.consensus.evidence import by_labeler, evidence, pooled
+from secondlook.stats.consensus.fitted_pool import fit_pool
+from secondlook.stats.consensus.majority import majority
+from secondlook.stats.consensus.one_coin import one_coin
+from secondlook.stats.consensus.pool import pool
+from secondlook.stats.consensus.temperature_pool import LogLinear, fit_temperatures
+from secondlook.stats.consensus.votes import Gold, Posterior, Votes, normalised
+from secondlook.stats.crossfit import folds, log_loss
 
 FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects from which a method holds (docs/consensus.md)
 FEWEST_TO_CHOOSE = 20

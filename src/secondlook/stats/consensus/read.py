@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.consensus.votes import Gold, Votes
 from secondlook.io import records
+from secondlook.stats.consensus.votes import Gold, Votes
 
 
 @dataclass(frozen=True)

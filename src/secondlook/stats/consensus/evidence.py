@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secondlook.consensus.dawid_skene import DawidSkene
-from secondlook.consensus.votes import Votes
-from secondlook.crossfit import LEAST_P
+from secondlook.stats.consensus.dawid_skene import DawidSkene
+from secondlook.stats.consensus.votes import Votes
+from secondlook.stats.crossfit import LEAST_P
 
 
 def evidence(votes: Votes, fit: DawidSkene) -> NDArray[np.float32]:

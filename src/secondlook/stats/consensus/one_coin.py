@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secondlook.consensus.dawid_skene import ITERATIONS, TOLERANCE
-from secondlook.consensus.families import exponents
-from secondlook.consensus.majority import majority
-from secondlook.consensus.votes import Posterior, Votes, normalised
+from secondlook.stats.consensus.dawid_skene import ITERATIONS, TOLERANCE
+from secondlook.stats.consensus.families import exponents
+from secondlook.stats.consensus.majority import majority
+from secondlook.stats.consensus.votes import Posterior, Votes, normalised
 
 
 def one_coin(votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 0.5) -> Posterior:

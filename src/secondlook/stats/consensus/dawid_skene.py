@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secondlook.consensus.families import exponents
-from secondlook.consensus.majority import majority
-from secondlook.consensus.votes import Posterior, Votes, normalised
+from secondlook.stats.consensus.families import exponents
+from secondlook.stats.consensus.majority import majority
+from secondlook.stats.consensus.votes import Posterior, Votes, normalised
 
 TOLERANCE = 1e-5
 ITERATIONS = 100

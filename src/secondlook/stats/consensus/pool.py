@@ -7,11 +7,11 @@ the product; temperatures and family exponents are ours. It needs no reviewed ob
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.consensus.dawid_skene import DawidSkene
-from secondlook.consensus.evidence import by_labeler, pooled
-from secondlook.consensus.families import exponents
-from secondlook.consensus.temperature_pool import coldness
-from secondlook.consensus.votes import Posterior, Votes, normalised
+from secondlook.stats.consensus.dawid_skene import DawidSkene
+from secondlook.stats.consensus.evidence import by_labeler, pooled
+from secondlook.stats.consensus.families import exponents
+from secondlook.stats.consensus.temperature_pool import coldness
+from secondlook.stats.consensus.votes import Posterior, Votes, normalised
 
 SAMPLE = 2000  # objects that a temperature is fitted on: one number per labeler needs no more
 

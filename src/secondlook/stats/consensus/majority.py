@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secondlook.consensus.votes import Posterior, Votes
+from secondlook.stats.consensus.votes import Posterior, Votes
 
 
 def majority(votes: Votes) -> Posterior:

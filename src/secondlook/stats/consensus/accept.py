@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.config.stages import Guarantee
-from secondlook.consensus.bounds import effective_size, tail, upper
+from secondlook.stats.bounds import effective_size, tail, upper
 
 LEVELS = 500  # thresholds tried: quantiles of the confidence of all objects
 ALPHAS = (0.01, 0.02, 0.05, 0.10)

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook.consensus.accept import UNSEEN, Promise, Proposals
-from secondlook.consensus.read import Asked
-from secondlook.consensus.votes import Gold, Posterior, Votes
 from secondlook.io import records
+from secondlook.stats.consensus.accept import UNSEEN, Promise, Proposals
+from secondlook.stats.consensus.read import Asked
+from secondlook.stats.consensus.votes import Gold, Posterior, Votes
 
 # (reason, action) by number, the later ones overrule the earlier
 OUTCOMES = (

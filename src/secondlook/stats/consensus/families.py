@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.consensus.votes import Votes
+from secondlook.stats.consensus.votes import Votes
 
 
 def exponents(votes: Votes, power: float) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""Statistics: intervals, bootstrap, cross-fitting, bounds, label errors, and the methods of the consensus."""
