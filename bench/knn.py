@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import common
-from secondlook import search
-from secondlook.features import to_unit
+from secondlook.models import search
+from secondlook.models.features import to_unit
 
 K = 10
 Found = NDArray[np.int64]

@@ -24,14 +24,16 @@ from PIL import Image
 from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model, pipeline
 
 import common
-from secondlook import ahead, embed, images, inference
+from secondlook import embed
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, EncoderOptions
 from secondlook.config.stages import CropOptions
 from secondlook.crop import cut_all
-from secondlook.features import to_unit
 from secondlook.io import records
-from secondlook.search import nearest
+from secondlook.models import inference
+from secondlook.models.features import to_unit
+from secondlook.models.search import nearest
+from secondlook.pixels import images, prefetch
 from secondlook.train import Course
 
 WIDTH, HEIGHT, BOXES = 2048, 1536, 10
@@ -146,7 +148,7 @@ def crop_rows(folder: Path, count: int, rounds: int) -> list[Row]:
 
     def decode() -> None:
         # in a thread too, as memory that the main thread frees goes back to the system and has to be asked for again
-        for _ in ahead.ordered(lambda path: images.read_rgb(Path(path)).shape, paths, threads=1):
+        for _ in prefetch.ordered(lambda path: images.read_rgb(Path(path)).shape, paths, threads=1):
             pass
 
     def reopen() -> list[bytes]:

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 
 import common
-from secondlook import images, inference, vlm
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.models import ScratchVlm
-from secondlook.images import Pixels
 from secondlook.io import records
 from secondlook.label.vlm.transformers_engine import TransformersEngine
-from secondlook.question import Question, ask
+from secondlook.models import inference, vlm
+from secondlook.models.prompt import Question, ask
+from secondlook.pixels import images
+from secondlook.pixels.images import Pixels
 from secondlook.train.scratch import build
 
 SIGNS = (

@@ -1,7 +1,7 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
 from secondlook.answers import asked, code, growing
-from secondlook.checkpoints import state_of
+from secondlook.models.checkpoints import state_of
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from make_records import Rows, read_rows
-from secondlook import images
 from secondlook.cli import main
+from secondlook.pixels import images
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Command, box, coco, picture, write_json
 from make_records import write_instances
-from secondlook import charts
+from secondlook.pages import charts
 
 CLASSES = ["stop", "yield", "turn"]
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from conftest import Command, Ingested, box, coco, ingest, picture
 from make_records import noise, read_rows
-from secondlook import crops, images
 from secondlook.base.errors import DataError
+from secondlook.pixels import crops, images
 
 PNG = "encoding: png, upscale_px: 0"
 Array = NDArray[np.uint8]

@@ -15,8 +15,8 @@ from PIL import Image
 
 from conftest import Command, Ingested, Result, box, coco, forget, ingest, picture
 from make_records import Rows, noise, read_rows, write_instances
-from secondlook import images
 from secondlook.io import records
+from secondlook.pixels import images
 from tiny_sam import tiny_sam, tiny_sam2, tiny_sam_hq
 
 PNG = "encoding: png, upscale_px: 0"

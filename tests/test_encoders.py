@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 import tiny_models
 from conftest import Command, write_json
 from make_records import Rows, noise, write_crops, write_embeddings
-from secondlook import checkpoints
 from secondlook.io import records
+from secondlook.models import checkpoints
 from test_embed import MEAN, STD, embed
 
 LOOK = {"mean": MEAN, "std": STD}
@@ -506,7 +506,7 @@ def test_the_real_encoder_tells_street_signs(secondlook: Command, shared_data: P
     """MobileNetV2 as a file of one's own: its features of two photographs of one sign are nearer than of two signs."""
     file = next((shared_data / "weights/mobilenet_v2").glob("*.onnx"))
     folder = shared_data / "sign_crops_grey28"
-    from secondlook import images
+    from secondlook.pixels import images
 
     rows: Rows = []
     for name in ("hex/stop", "round/noentry"):

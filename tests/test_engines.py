@@ -24,7 +24,6 @@ import requests
 import torch
 
 from chat_server import Content, Say, Site, likely, says, serve
-from secondlook import images, vlm
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
@@ -32,7 +31,9 @@ from secondlook.label.vlm.engine import Answer
 from secondlook.label.vlm.openai_engine import OpenaiEngine
 from secondlook.label.vlm.transformers_engine import TransformersEngine
 from secondlook.label.vlm.vllm_engine import VllmEngine
-from secondlook.question import ask
+from secondlook.models import vlm
+from secondlook.models.prompt import ask
+from secondlook.pixels import images
 from tiny_vlms import tiny_internvl
 
 SIGNS = Taxonomy({"stop": ("halt",), "yield": (), "no entry": ()})

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from conftest import Command
 from make_records import read_rows, write_embeddings
-from secondlook.search import nearest
+from secondlook.models.search import nearest
 from test_label import learn, refused
 
 CLASSES = ["stop", "yield", "turn"]
@@ -321,8 +321,8 @@ def test_search_over_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     gallery[300:] = gallery[:200]
     objects = gallery[::7].copy()
     whole = nearest(objects, gallery, 9)
-    monkeypatch.setattr("secondlook.search.OBJECTS", 10)
-    monkeypatch.setattr("secondlook.search.GALLERY", 64)
+    monkeypatch.setattr("secondlook.models.search.OBJECTS", 10)
+    monkeypatch.setattr("secondlook.models.search.GALLERY", 64)
     parts = nearest(objects, gallery, 9)
     np.testing.assert_array_equal(parts[1], whole[1])
     np.testing.assert_array_equal(

@@ -12,8 +12,8 @@ import yaml
 import tiny_models
 from conftest import box, coco, picture, read_rows, write_json
 from make_records import drawn
-from secondlook import images
 from secondlook.io.outputs import PROTOTYPE_FILES
+from secondlook.pixels import images
 from test_workflow import checkout, run
 
 __all__ = ["checkout"]

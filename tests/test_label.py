@@ -270,7 +270,7 @@ def probabilities_by_hand(pth: Path, seed: int) -> np.ndarray[Any, np.dtype[np.f
     import timm
     import torch
 
-    from secondlook import images
+    from secondlook.pixels import images
 
     model = timm.create_model("resnet18", pretrained=False, num_classes=len(OUTPUTS))
     model.load_state_dict(torch.load(pth, weights_only=True)["model_state_dict"])

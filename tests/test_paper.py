@@ -15,7 +15,7 @@ from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from secondlook.config.task import load_task, task_path
 from secondlook.io.outputs import paper_outputs
-from secondlook.parse import parse
+from secondlook.models.answer_parser import parse
 from secondlook.workflow import Run
 from test_protocol import EXPECTED
 from test_workflow import checkout, run

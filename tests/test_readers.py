@@ -19,13 +19,13 @@ from pycocotools import mask as coco_mask
 
 from conftest import Command, Ingested, coco, write_picture
 from make_records import read_rows
-from secondlook import images
 from secondlook.base.errors import DataError
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset
 from secondlook.ingest import Places, formats, ingest_path, write
 from secondlook.ingest.source import Background
 from secondlook.io import zipped
+from secondlook.pixels import images
 
 PICTURE = object()  # 64x48 px of noise
 Found = dict[str, tuple[str, str | None, tuple[float, ...]]]

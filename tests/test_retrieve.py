@@ -15,8 +15,8 @@ import tiny_models
 import tiny_vlms
 from conftest import Command
 from make_records import drawn, read_rows, taxonomy, write_crops, write_instances
-from secondlook.features import load, to_unit
 from secondlook.io import records
+from secondlook.models.features import load, to_unit
 from secondlook.retrieve import pedestrians
 from secondlook.retrieve.metric import score_list
 from secondlook.retrieve.pedestrians import BITS, MEANINGS, caption_of, known_bits, parse_bits

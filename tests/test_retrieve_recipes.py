@@ -21,7 +21,6 @@ import tiny_models
 import tiny_vlms
 from conftest import ROOT, Command, write_picture
 from make_records import drawn, read_rows, write_crops, write_instances
-from secondlook import search
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.retrieve import (
@@ -36,8 +35,9 @@ from secondlook.config.retrieve import (
     RetrieveOptions,
 )
 from secondlook.config.root import Config
-from secondlook.crew import Crew
-from secondlook.features import to_unit
+from secondlook.jobs.distributed import Crew
+from secondlook.models import search
+from secondlook.models.features import to_unit
 from secondlook.retrieve import complete, recipe_steps
 from secondlook.retrieve.clip import Gallery
 from secondlook.retrieve.complete import Labelled, candidates
@@ -813,7 +813,7 @@ def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_pa
         found = model.get_text_features(**tokenizer(texts, padding=True, return_tensors="pt"))
     words = to_unit(getattr(found, "pooler_output", found).numpy())
     from make_records import taxonomy
-    from secondlook.features import load
+    from secondlook.models.features import load
 
     cosine = to_unit(load(objects, taxonomy(colours)).vectors) @ words.T
     shares = np.exp(cosine / 0.05) / np.exp(cosine / 0.05).sum(axis=1, keepdims=True)

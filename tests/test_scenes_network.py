@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, write_picture
-from secondlook import images, inference
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
+from secondlook.models import inference
+from secondlook.pixels import images
 from secondlook.scenes import (
     checkpoint,
     consistency,
@@ -537,7 +538,7 @@ def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
 def test_several_processes_are_started_with_the_command(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from secondlook import crew
+    from secondlook.jobs import distributed as crew
 
     started: list[Any] = []
     monkeypatch.setattr(crew, "start", lambda *told: started.append(told))

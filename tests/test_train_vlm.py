@@ -10,7 +10,7 @@ import pytest
 from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, write_crops
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.question import ask
+from secondlook.models.prompt import ask
 from secondlook.train.vlm_loop import name_tokens, padded, rate_at, with_answers
 from tiny_vlms import tiny_gemma3, tiny_internvl, tiny_qwen3_vl, tiny_qwen25_vl, unable_to_spell
 
@@ -234,8 +234,8 @@ def test_the_loss_is_what_scoring_finds(tmp_path: Path, tiny: Any) -> None:
     import numpy as np
     import torch
 
-    from secondlook import vlm
     from secondlook.config.models import VlmTrainingOptions
+    from secondlook.models import vlm
     from secondlook.train.data import Crops
     from secondlook.train.vlm_loop import VlmTrainer
 

@@ -21,13 +21,14 @@ import tiny_vlms
 from chat_server import says, serve
 from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
-from secondlook import chat_template, images, resolution, trie_scoring, vlm
 from secondlook.base.errors import DataError
 from secondlook.io import records
-from secondlook.ledger import Ledger
-from secondlook.parse import parse
-from secondlook.question import ask
-from secondlook.trie import Trie
+from secondlook.jobs.ledger import Ledger
+from secondlook.models import chat_template, resolution, trie_scoring, vlm
+from secondlook.models.answer_parser import parse
+from secondlook.models.prompt import ask
+from secondlook.models.trie import Trie
+from secondlook.pixels import images
 
 FAMILIES = ["internvl", "gemma3", "qwen3_vl", "qwen25_vl", "idefics3"]
 CLASSES = {"stop": ["stop sign"], "stop all way": [], "no parking": [], "yield": ["give way"], "turn": []}

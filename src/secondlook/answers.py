@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from secondlook.code_digest import code_of
+from secondlook.jobs.code_digest import code_of
 
 Answer = Callable[..., Any]
 

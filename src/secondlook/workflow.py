@@ -12,7 +12,6 @@ from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.types import NAME, View
 from secondlook.base.yamlfile import KeyPath, load, validate
-from secondlook.checkpoints import state_of
 from secondlook.config.labelers import (
     AttributeOptions,
     ClassifierLabelerOptions,
@@ -34,6 +33,7 @@ from secondlook.io.outputs import (
     TABLES,
     paper_outputs,
 )
+from secondlook.models.checkpoints import state_of
 from secondlook.paper_run import PAPER, Paper, load_paper
 from secondlook.run_data import RunData
 

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secondlook import kept
 from secondlook.base import progress
 from secondlook.config.stages import ConsensusOptions
 from secondlook.consensus import plain
 from secondlook.io import records
 from secondlook.io.destinations import require_apart
+from secondlook.jobs import cache
 from secondlook.stats.consensus.accept import Promise, Sample, make_promise, needed
 from secondlook.stats.consensus.decide import Verdict, decisions, propose
 from secondlook.stats.consensus.merge import Merged, merge
@@ -44,7 +44,7 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     plainly = Promise(np.full(votes.classes, options.accept), False, "")
     by_majority = merge(votes, "majority", nobody, options)
     verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
-    read = {"votes": kept.content_of(*places.votes)}  # other votes are another file, also where nothing else changes
+    read = {"votes": cache.content_of(*places.votes)}  # other votes are another file, also where nothing else changes
     about = {**_about(verdict, by_majority, options, asked.classes), **read}
     _write(places, records.majority_beside(places.out), decisions(asked, verdict), {**about, "method": "majority"})
     gold = read_gold(asked, places.reviewed)

@@ -7,14 +7,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from secondlook import ahead, images, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import CropOptions, CutoutOptions, RejectLimit
 from secondlook.crop.reference import curate
-from secondlook.images import Pixels, UnreadableImageError, WrongSizeError
 from secondlook.io import files, records, tabular
+from secondlook.jobs import cache
+from secondlook.pixels import images, prefetch
+from secondlook.pixels.images import Pixels, UnreadableImageError, WrongSizeError
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]
@@ -42,10 +43,10 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     made_by = {"stage": "crop", "options": options.model_dump()}
     place = Place(out, records.taxonomy_of(instances), made_by)
     rows = records.read_columns(instances, records.INSTANCE, COLUMNS)
-    key = kept.key_of(made_by, instances, code=__name__)
+    key = cache.key_of(made_by, instances, code=__name__)
     is_reference = bool(rows) and rows[0]["split"] in records.TRUSTED
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
-    if kept.put_back(outputs, key, place.about):
+    if cache.put_back(outputs, key, place.about):
         place.require_few(len(rows), options, _UNREADABLE)
         return
     if is_reference:
@@ -55,7 +56,7 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     if is_reference:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     place.write(crops)
-    kept.keep(outputs, key)
+    cache.keep(outputs, key)
 
 
 def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: Path) -> list[Row]:
@@ -199,7 +200,7 @@ def cut_images(rows: list[Row], cut_image: CutImage, read_image: ReadImage, *, t
             return [to_reject(row, "unreadable_image", str(error)) for row in group]
         return cut_image(picture, group)
 
-    cuts = ahead.ordered(decode_and_cut, by_image, threads=threads)
+    cuts = prefetch.ordered(decode_and_cut, by_image, threads=threads)
     for group in progress.track(cuts, total=len(by_image), what="images"):
         yield from group
 

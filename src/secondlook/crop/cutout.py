@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from secondlook import images, inference, kept
 from secondlook.base.errors import DataError
-from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.config.stages import CutoutOptions
 from secondlook.crop import COLUMNS, Place, Row, box_of, cut_images, read_image, to_crop, to_reject
-from secondlook.images import Box, Mask, Pixels
 from secondlook.io import records, rle
+from secondlook.jobs import cache as kept
+from secondlook.models import inference
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.pixels import images
+from secondlook.pixels.images import Box, Mask, Pixels
 
 if TYPE_CHECKING:
     import torch

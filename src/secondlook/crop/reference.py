@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import images
 from secondlook.io.records import content_fraction
-from secondlook.likeness import near_duplicates, perceptual_hash
+from secondlook.pixels import images
+from secondlook.pixels.near_duplicates import near_duplicates, perceptual_hash
 
 Row = dict[str, Any]
 _MANIFEST = ["source", "licence", "class", "crops", "near_duplicates", "over_cap", "kept"]

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import crops, images, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Encoder, TorchEncoder
 from secondlook.io import parquetfile, records
+from secondlook.jobs import cache
+from secondlook.models import inference
+from secondlook.pixels import crops, images
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +31,12 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
     encoder = load_encoder(options, device)
     made_by, computes_in = about(options, encoder.revision), inference.numbers_of(options.precision, options.device)
     for path, out in shards:
-        key = kept.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
-        if kept.put_back([out], key, records.About(records.taxonomy_of(path), made_by)):
+        key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
+        if cache.put_back([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue
         rows, vectors = encode(path, encoder, options, device, threads=threads)
         write(out, rows, vectors, records.taxonomy_of(path), made_by)
-        kept.keep([out], key)
+        cache.keep([out], key)
         progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
 
 
@@ -66,7 +68,7 @@ def encode(
 
 def about(options: EncoderOptions, revision: str) -> dict[str, Any]:
     """Return what makes vectors what they are: a change of any of it makes others."""
-    said = {**options.model_dump(exclude=set(kept.PACE)), "pooling": options.pools}
+    said = {**options.model_dump(exclude=set(cache.PACE)), "pooling": options.pools}
     return {"stage": "embed", "options": said, "revision": revision}
 
 

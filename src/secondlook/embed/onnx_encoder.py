@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.checkpoints import missing_package, revision_of
 from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing
+from secondlook.models.checkpoints import missing_package, revision_of
 
 if TYPE_CHECKING:
     import torch

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from secondlook import inference
 from secondlook.base.errors import UsageError
-from secondlook.checkpoints import create_open_clip, revision_of_open_clip
 from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, module_of
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_open_clip, revision_of_open_clip
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import UsageError
-from secondlook.checkpoints import missing_package
 from secondlook.embed.encoder import TorchEncoder
+from secondlook.models.checkpoints import missing_package
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import features
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import normalise
@@ -22,6 +21,7 @@ from secondlook.config.models import EncoderOptions
 from secondlook.config.task import Task, load_task
 from secondlook.embed import about, write
 from secondlook.io import files, records
+from secondlook.models import features
 
 Matrix = NDArray[np.float32]
 

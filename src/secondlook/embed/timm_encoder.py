@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from secondlook import inference
-from secondlook.checkpoints import create_timm, revision_of_timm, timm_input
 from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_timm, revision_of_timm, timm_input
 
 if TYPE_CHECKING:
     import torch

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from secondlook import inference
 from secondlook.base.errors import DataError, UsageError
-from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.config.models import EncoderOptions
 from secondlook.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
+from secondlook.models import inference
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 
 if TYPE_CHECKING:
     import torch

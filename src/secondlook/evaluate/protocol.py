@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.task import Counting
-from secondlook.parse import parse
+from secondlook.models.answer_parser import parse
 
 _DELETED = ("category", "json", "\n", " ", "object", "categorie")
 

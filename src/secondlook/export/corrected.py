@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.images import Box
 from secondlook.io import records, zipped
 from secondlook.io.facts import Facts
+from secondlook.pixels.images import Box
 
 _BATCH = records.ROW_GROUP
 DESCRIPTION = "Labels after a second look"

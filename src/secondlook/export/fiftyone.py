@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from secondlook import images
 from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import link, write_items, write_text
 from secondlook.export.notes import CROWD, is_crowd, notes, own_attributes, rounded
+from secondlook.pixels import images
 
 SAMPLES, METADATA, DATA, FIELD = "samples.json", "metadata.json", "data", "ground_truth"
 _DIGITS = 12

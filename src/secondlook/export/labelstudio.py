@@ -16,7 +16,7 @@ from secondlook.export.corrected import Corrected, Object, Picture
 from secondlook.export.folder import write_items, write_text
 from secondlook.export.notes import DIGITS, known_notes, own_attributes
 from secondlook.export.xmltext import holdable
-from secondlook.rotated import ATTRIBUTE, RotatedBox, from_text
+from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox, from_text
 
 TASKS, CONFIG = "tasks.json", "config.xml"
 LOCAL_FILES = "/data/local-files/?d="

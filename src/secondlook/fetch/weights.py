@@ -7,9 +7,9 @@ from typing import Any
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.models import EncoderOptions
+from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
 from secondlook.plan import choose
 from secondlook.retrieve_run import RetrieveRun
 from secondlook.workflow import Run

@@ -127,7 +127,7 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
 
 def describe(result: Ingested, instances: Path) -> str:
     """Return what was read as text: counts and sizes by class, and how often each reject reason was met."""
-    from secondlook import charts
+    from secondlook.pages import charts
 
     table = charts.summary(charts.load_table(instances), result.taxonomy.classes)
     return "\n".join([table, *result.without_objects, f"rejects: {result.reasons()}"])
@@ -135,7 +135,7 @@ def describe(result: Ingested, instances: Path) -> str:
 
 def draw_charts(instances: Path, folder: Path) -> None:
     """Write the charts of a dataset as SVG files."""
-    from secondlook import charts
+    from secondlook.pages import charts
 
     drawn = charts.draw_all(charts.load_table(instances), records.taxonomy_of(instances).classes)
     charts.write(folder, drawn)

@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.shapes import (
     LARGEST_SIDE_PX,
@@ -28,6 +27,7 @@ from secondlook.ingest.source import Background, Entries, Source, SourceObject, 
 from secondlook.io import jsonfile
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
+from secondlook.pixels.images import Box
 
 
 class _Box2d(msgspec.Struct):

@@ -12,11 +12,11 @@ from typing import Any
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.images import Box
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, to_text
 from secondlook.io import jsonfile, zipped
 from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
 
 SAMPLES, LABELS = "samples.json", "labels.json"
 _LISTS = {"Detections": "detections", "Classifications": "classifications", "Polylines": "polylines"}

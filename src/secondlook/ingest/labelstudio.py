@@ -12,14 +12,14 @@ from urllib.parse import unquote
 
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.images import Box
 from secondlook.ingest.coco import images_folder
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.io import jsonfile
 from secondlook.io.records import RefusedError
-from secondlook.rotated import ATTRIBUTE, RotatedBox
+from secondlook.pixels.images import Box
+from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
 Region = dict[str, Any]

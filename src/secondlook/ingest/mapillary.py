@@ -11,11 +11,11 @@ from typing import Any
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.images import Box
 from secondlook.ingest.shapes import Points, checked_points, points_to_polygon, stated_size
 from secondlook.ingest.source import Background, Entries, Source, SourceObject
 from secondlook.io import jsonfile, zipped
 from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
 
 POLYGONS = "v2.0/polygons/"
 

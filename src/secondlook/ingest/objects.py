@@ -12,7 +12,6 @@ from pycocotools import mask as coco_mask
 from secondlook.base import progress
 from secondlook.base.text import is_legible, legible, names_a_file
 from secondlook.base.types import MOST_MEGAPIXELS
-from secondlook.images import Box, Header, UnreadableImageError, read_header
 from secondlook.ingest.labels import LabelRules, select_and_resolve
 from secondlook.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.ingest.source import Background, Entries, SourceObject
@@ -21,6 +20,7 @@ from secondlook.io.facts import CATEGORY_ID
 from secondlook.io.inside import Inside
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
+from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from secondlook.images import Box
 from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
 
 LARGEST_SIDE_PX = 100_000  # pycocotools walks shapes px by px and crashes on what does not fit an int
 RUN_LENGTHS = re.compile("[0-o]+")

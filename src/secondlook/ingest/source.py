@@ -7,9 +7,9 @@ from typing import Any
 
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.images import Box
 from secondlook.io.facts import CategoryId
 from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from xml.etree.ElementTree import Element
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.images import Box
 from secondlook.ingest import xmlfile
 from secondlook.ingest.folders import SUFFIXES
 from secondlook.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.io import zipped
 from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
 
 PICTURE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
 _TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folders are those of the XML files

@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from secondlook import checkpoints, inference, kept, ledger
 from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
@@ -21,7 +20,10 @@ from secondlook.config.labelers import (
     ZeroShotOptions,
 )
 from secondlook.io import records
+from secondlook.jobs import cache as kept
+from secondlook.jobs import ledger
 from secondlook.label.ballot import Ballot, to_rows
+from secondlook.models import checkpoints, inference
 
 _BY_MACHINE = ("transformers", "auto")  # an engine and a precision
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import features, inference, words
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import AttributeOptions
 from secondlook.io import records
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.models import features, inference, text_encoder
 
 
 def vote(embeddings: Path, options: AttributeOptions, taxonomy: Taxonomy) -> Ballot:
@@ -29,7 +29,7 @@ def vote(embeddings: Path, options: AttributeOptions, taxonomy: Taxonomy) -> Bal
     choices = [dict(zip(options.attributes, values, strict=True)) for values in product(*options.attributes.values())]
     device = inference.pick_device(options.device)
     told = [template.format(**choice) for choice in choices for template in options.templates]
-    vectors = words.encode(records.made_by(embeddings), told, device)
+    vectors = text_encoder.encode(records.made_by(embeddings), told, device)
     means = features.to_unit(vectors.reshape(len(choices), len(options.templates), -1).mean(axis=1))
     cosine = features.to_unit(objects.vectors) @ means.T
     shares = softmax((cosine / options.temperature).astype(np.float32))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import crops, images, inference
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.checkpoints import create_timm, timm_input
 from secondlook.config.labelers import ClassifierLabelerOptions
 from secondlook.label import foreign
 from secondlook.label.ballot import Ballot
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_timm, timm_input
+from secondlook.pixels import crops, images
 
 if TYPE_CHECKING:
     import torch

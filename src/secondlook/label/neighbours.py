@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import features, inference
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import NeighbourOptions
 from secondlook.label.ballot import Ballot, softmax
-from secondlook.search import nearest
+from secondlook.models import features, inference
+from secondlook.models.search import nearest
 
 
 def vote(embeddings: Path, reference: Path, options: NeighbourOptions, taxonomy: Taxonomy) -> Ballot:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import features, learned
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ProbeOptions
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.models import features, learned
 
 
 def vote(embeddings: Path, source: Path, options: ProbeOptions, taxonomy: Taxonomy) -> Ballot:

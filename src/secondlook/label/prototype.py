@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import features, learned
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import PrototypeOptions
 from secondlook.label.ballot import Ballot, softmax
-from secondlook.prototypes import Prototypes
+from secondlook.models import features, learned
+from secondlook.models.prototypes import Prototypes
 
 
 def vote(embeddings: Path, source: Path, options: PrototypeOptions, taxonomy: Taxonomy) -> Ballot:

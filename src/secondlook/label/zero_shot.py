@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import features, inference, words
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ZeroShotOptions
 from secondlook.io import records
 from secondlook.label.ballot import Ballot, softmax
+from secondlook.models import features, inference, text_encoder
 
 
 def vote(embeddings: Path, options: ZeroShotOptions, taxonomy: Taxonomy) -> Ballot:
@@ -24,7 +24,7 @@ def vote(embeddings: Path, options: ZeroShotOptions, taxonomy: Taxonomy) -> Ball
     device = inference.pick_device(options.device)
     names = [(name, *(aliases if options.aliases else ())) for name, aliases in taxonomy.aliases.items()]
     told = [[template.format(wording) for wording in of_class for template in options.templates] for of_class in names]
-    vectors = words.encode(records.made_by(embeddings), [one for part in told for one in part], device)
+    vectors = text_encoder.encode(records.made_by(embeddings), [one for part in told for one in part], device)
     ends = np.cumsum([len(part) for part in told])
     classes = features.to_unit(np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])]))
     cosine = features.to_unit(objects.vectors) @ classes.T

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import pages
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import files
+from secondlook.pages import render
 from secondlook.paper import figures
 from secondlook.paper.figures import Figures
 from secondlook.paper.published import load_published, with_published
@@ -50,9 +50,9 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
     planted = rehearsed(tasks)
     about = {"headlines": headlines, "rehearsal": _about_rehearsals(planted) if planted else None}
     page = {**about, **_page(found, known, tables, pairs, drawn)}
-    files.write_text(out / "paper.html", pages.render(_HERE, page))
+    files.write_text(out / "paper.html", render.render(_HERE, page))
     summary = {"tasks": headlines, "published_figures": len(known), "rehearsal": bool(planted)}
-    summary |= {"versions": pages.versions()}
+    summary |= {"versions": render.versions()}
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     progress.say(f"paper: {out / 'paper.html'}")
 

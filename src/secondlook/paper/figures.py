@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, Drawing, drawing
 from secondlook.paper.read import Found
-from secondlook.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, Drawing, drawing
 
 Figures = Mapping[str, Drawing]
 _FAMILY_COLOURS = (BLUE, GREEN, "#7a5fb0", "#b0485f", SOFT)

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from secondlook.io import tabular
-from secondlook.pages import known as is_known
-from secondlook.pages import points
+from secondlook.pages.render import known as is_known
+from secondlook.pages.render import points
 from secondlook.paper.read import Found
 
 _OURS = ["task", "model", "family", "kind", "view", "n", "coverage"]

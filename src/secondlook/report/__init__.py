@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import pages
 from secondlook.base import progress
-from secondlook.charts import draw_all, load_table
 from secondlook.config.stages import ReportOptions
 from secondlook.io import facts, files, records, standing
+from secondlook.pages import render
+from secondlook.pages.charts import draw_all, load_table
 from secondlook.report.crops import changed_crops, suspicious_crops
 from secondlook.report.evaluation import evaluation, read_table, suspicious_by_class
 from secondlook.report.merging import merging_of
@@ -49,10 +49,10 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     }
     if summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
-        about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": pages.versions()}
+        about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": render.versions()}
         content = {**counts, **about}
         files.write_text(summary, json.dumps(content, indent=2) + "\n")
-    files.write_text(out, pages.render(_HERE, context))
+    files.write_text(out, render.render(_HERE, context))
     progress.say(f"report: {out}")
 
 

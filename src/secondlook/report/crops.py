@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import crops, images
 from secondlook.io import records
+from secondlook.pixels import crops, images
 
 
 @dataclass(frozen=True)

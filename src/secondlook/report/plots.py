@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from secondlook.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
 
 ACTION_COLOURS = {"keep": GREEN, "relabel": BLUE, "review": AMBER}
 NO_ANSWER = "(no answer)"

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, images, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
-from secondlook.checkpoints import create_open_clip, open_clip_source
 from secondlook.config.retrieve import ClipSource, Look, ScratchClip
-from secondlook.features import to_unit
 from secondlook.io import files, tensorfile
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_open_clip, open_clip_source
+from secondlook.models.features import to_unit
+from secondlook.pixels import images, prefetch
 from secondlook.retrieve.looks import square_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Clip:
             return picture[:, ::-1] if mirrored else picture
 
         starts = range(0, len(paths), batch)
-        squares = ahead.ordered(prepared, paths, threads=threads)
+        squares = prefetch.ordered(prepared, paths, threads=threads)
         parts = []
         self.model.eval()
         with torch.inference_mode():

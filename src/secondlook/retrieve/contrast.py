@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.crew import Crew
+from secondlook.jobs.distributed import Crew
 
 if TYPE_CHECKING:
     import torch

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from secondlook import images
 from secondlook.base import progress
 from secondlook.config.retrieve import DrawnTrack
 from secondlook.io import files
+from secondlook.pixels import images
 from secondlook.retrieve import pedestrians
 from secondlook.retrieve.index import SPLITS
 from secondlook.retrieve.pictures import draw_pedestrian, draw_vehicle

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crops, features, images, inference, pages, search, words
 from secondlook.base.errors import DataError
 from secondlook.io import facts, files, parquetfile, records
+from secondlook.models import features, inference, search, text_encoder
+from secondlook.pages import render
+from secondlook.pixels import crops, images
 
 SHEET_PX = 160
 _HERE = Path(__file__).parent
@@ -35,7 +37,7 @@ def find(
     """
     gallery = load_gallery(results / "embed" / encoder)
     place = inference.pick_device(device)
-    asked = words.encode(gallery.made_by, texts, place)
+    asked = text_encoder.encode(gallery.made_by, texts, place)
     if asked.shape[1] != gallery.vectors.shape[1]:
         raise DataError(
             f"{results / 'embed' / encoder}: its vectors are not as long as those of the texts; embed again."
@@ -100,7 +102,7 @@ def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:
     ]
     by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(found["text"])}
     context = {"task": results.name, "texts": by_text, "rehearsal": facts.banner(instances_of(results))}
-    files.write_text(out, pages.render(_HERE, context))
+    files.write_text(out, render.render(_HERE, context))
 
 
 def _address(encoded: bytes) -> str:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from secondlook.config.retrieve import Look
-from secondlook.images import Pixels, stretch
+from secondlook.pixels.images import Pixels, stretch
 
 
 def square_of(picture: Pixels, px: int, look: Look) -> Pixels:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import search
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.retrieve import CaptionForm, RankingOptions
-from secondlook.features import to_unit
+from secondlook.models import search
+from secondlook.models.features import to_unit
 from secondlook.retrieve.clip import Clip, Gallery, Vectors
 from secondlook.retrieve.phrases import written
 from secondlook.retrieve.rerank import Candidates, changes, reranked

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import merged
-from secondlook.checkpoints import revision_of
 from secondlook.config.retrieve import CaptionForm, CompletionOptions, RankingOptions, Recipe
 from secondlook.io import files, parquetfile, tabular
+from secondlook.jobs import cache as kept
+from secondlook.jobs import distributed
+from secondlook.models import inference
+from secondlook.models.checkpoints import revision_of
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve import submission
 from secondlook.retrieve.clip import Clip, Gallery
@@ -74,13 +76,16 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
     options = recipe.train
     if options is None:
         raise UsageError("this recipe has no section `train`.")
-    if not crew.is_inside() and (count := crew.wanted(options.processes, recipe.device, most=options.batch_size)) > 1:
+    if (
+        not distributed.is_inside()
+        and (count := distributed.wanted(options.processes, recipe.device, most=options.batch_size)) > 1
+    ):
         told = ["--options", json.dumps(recipe.model_dump(mode="json")), "--threads", str(threads)]
         told += ["--completed", str(completed)] if completed else []
-        crew.start(count, ["retrieve", "train", str(index), "--out", str(out), *told])
+        distributed.start(count, ["retrieve", "train", str(index), "--out", str(out), *told])
         return
     inference.make_deterministic(options.seed, threads)
-    members, device = crew.join(inference.pick_device(recipe.device))
+    members, device = distributed.join(inference.pick_device(recipe.device))
     clip = clips.load(recipe.source, recipe.look, device, options.seed)
     paths, texts = pairs_of(index, completed, recipe)
     if len(paths) < 2:

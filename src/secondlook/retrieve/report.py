@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from secondlook import images, pages
 from secondlook.base.errors import DataError
 from secondlook.io import files, parquetfile, tabular
-from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pages import render
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pixels import images
 from secondlook.retrieve.clip import read
 from secondlook.retrieve.index import read_table
 from secondlook.retrieve.scores import chance_level
@@ -48,7 +49,7 @@ def write_report(results: Path, recipes: Sequence[str], out: Path) -> str:
         "queries": _queries(results, recipes[-1]),
         "doubts": [one for recipe in recipes for one in _doubts(results, recipe)],
     }
-    files.write_text(out / "retrieve.html", pages.render(_HERE, context, "report.html"))
+    files.write_text(out / "retrieve.html", render.render(_HERE, context, "report.html"))
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return _as_text(summary)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.config.retrieve import RerankOptions
-from secondlook.features import to_unit
+from secondlook.models.features import to_unit
 
 Floats = NDArray[np.float32]
 _EXPANSION = 2 / 3  # share of a neighbour's own neighbours that must be ours, arXiv 1701.08398

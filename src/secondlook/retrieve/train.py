@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import ahead, crew, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.retrieve import ClipTraining, Recipe
-from secondlook.crew import Crew
 from secondlook.io import files, tabular
-from secondlook.resume import Resume, forget, put_back, tensors_of
+from secondlook.jobs import distributed as crew
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.models import inference
+from secondlook.pixels import prefetch
 from secondlook.retrieve import clip as clips
 from secondlook.retrieve.clip import Clip
 from secondlook.retrieve.contrast import Rows, backward_by_chunk, backward_by_step, info_nce, same_text
@@ -86,7 +88,7 @@ class Learner:
         batches = [order[start : start + self.options.batch_size] for start in self._starts()]
         self.clip.model.train()
         total, since = 0.0, perf_counter()
-        ready = ahead.ordered(lambda rows: self._squares(rows, epoch), batches, threads=self.threads)
+        ready = prefetch.ordered(lambda rows: self._squares(rows, epoch), batches, threads=self.threads)
         for number, rows in enumerate(progress.track(batches, total=len(batches), what="batches")):
             loss = self._step(rows, next(ready), epoch * self.steps + number)
             if not math.isfinite(loss):

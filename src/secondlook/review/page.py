@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secondlook import images, pages
 from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import facts, files, records
+from secondlook.pages import render
+from secondlook.pixels import images
 from secondlook.review import queue
 from secondlook.review.apply import UNDONE
 from secondlook.review.decisions import COLUMNS
@@ -150,7 +151,7 @@ def _picture(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
 
 def _render(template: str, data: dict[str, Any], rehearsal: str | None) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_HERE, pages.SHARED]),
+        loader=jinja2.FileSystemLoader([_HERE, render.SHARED]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crops, images, likeness
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records, standing
+from secondlook.pixels import crops, images, near_duplicates
 from secondlook.review.apply import labels_said
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
@@ -103,8 +103,8 @@ def _leaders(objects: Objects, results: Path, rows: NDArray[np.int64], bits: int
     known = np.array([name in pictures for name in chosen["instance_id"]], dtype=np.bool_)
     if known.any():
         names = chosen["instance_id"][known]
-        hashes = np.stack([likeness.perceptual_hash(images.decode_rgb(pictures[name])) for name in names])
-        alike[known] = np.flatnonzero(known)[likeness.leaders(hashes, bits)]
+        hashes = np.stack([near_duplicates.perceptual_hash(images.decode_rgb(pictures[name])) for name in names])
+        alike[known] = np.flatnonzero(known)[near_duplicates.leaders(hashes, bits)]
     return alike
 
 

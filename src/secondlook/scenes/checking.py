@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secondlook import images
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes import ConsistencyOptions, Vocabulary
 from secondlook.io import files, records
+from secondlook.pixels import images
 from secondlook.scenes import consistency, tables
 from secondlook.scenes.consistency import NOTHING, Floats, Ints
 from secondlook.scenes.text import instance_id

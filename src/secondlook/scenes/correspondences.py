@@ -15,9 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.checkpoints import missing_package
 from secondlook.io import csvfile, jsonfile, parquetfile
 from secondlook.io.records import RefusedError
+from secondlook.models.checkpoints import missing_package
 from secondlook.scenes import tables
 from secondlook.scenes.tree import file_name
 

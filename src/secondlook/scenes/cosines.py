@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, inference
+from secondlook.models import inference
+from secondlook.pixels import prefetch
 from secondlook.scenes import samples, windows
 from secondlook.scenes.checkpoint import MEAN, STD
 from secondlook.scenes.inputs import Pictures
@@ -50,7 +51,7 @@ def of_pairs(looker: Looker, pictures: Pictures, split: str, *, most: int = 200,
     if len(pairs) > most:
         pairs = pairs[np.sort(chance.choice(len(pairs), most, replace=False))]
     looker.network.eval()
-    ready = ahead.ordered(lambda pair: _shown(pictures, pair, looker.side_px), list(pairs), threads=threads)
+    ready = prefetch.ordered(lambda pair: _shown(pictures, pair, looker.side_px), list(pairs), threads=threads)
     found = [_features(looker, pixels, xy) for pixels, xy in ready]
     owner = np.repeat(np.arange(len(found)), [len(one) for one, _ in found])
     if len(owner) < 2:

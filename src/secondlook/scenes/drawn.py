@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from secondlook import images
 from secondlook.base import progress
 from secondlook.config.scenes import DrawnLandmarks
 from secondlook.io import files, tabular
+from secondlook.pixels import images
 from secondlook.scenes import planes
 from secondlook.scenes.tree import CATEGORY, PICTURES, mask_name
 

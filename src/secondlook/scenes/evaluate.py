@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import ahead
 from secondlook.base.errors import DataError
+from secondlook.pixels import prefetch
 
 IGNORED = 255
 BACKGROUND = "background"
@@ -30,7 +30,7 @@ def confusion(pairs: Sequence[Compared], classes: int, *, threads: int = 1) -> N
     Raises DataError for a mask that is missing, of another size, or with an index that is no class.
     """
     total = np.zeros((classes, classes), np.int64)
-    for one in ahead.ordered(lambda pair: _counted(pair, classes), pairs, threads=threads):
+    for one in prefetch.ordered(lambda pair: _counted(pair, classes), pairs, threads=threads):
         total += one
     return total
 
@@ -39,7 +39,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """Return the class indices of a mask (h, w); raises DataError where it is missing or no index PNG."""
     from PIL import Image, UnidentifiedImageError
 
-    from secondlook.images import UnreadableImageError, require_size
+    from secondlook.pixels.images import UnreadableImageError, require_size
 
     try:
         with Image.open(path) as image:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import inference
 from secondlook.base.errors import DataError
 from secondlook.io import parquetfile
+from secondlook.models import inference
 from secondlook.scenes import checkpoint, cosines, evaluate
 from secondlook.scenes.inputs import SEEN, UNSEEN, Pictures
 from secondlook.stats.bootstrap import interval_of_mean

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, inference
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import InferenceOptions
-from secondlook.images import Pixels
+from secondlook.models import inference
+from secondlook.pixels import images
+from secondlook.pixels.images import Pixels
 from secondlook.scenes import refine, windows
 from secondlook.scenes.checkpoint import MEAN, STD, About
 from secondlook.scenes.tree import mask_name

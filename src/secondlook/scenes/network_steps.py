@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, TrainingOptions
 from secondlook.io import files, tabular
+from secondlook.jobs import cache, distributed
+from secondlook.models import inference
 from secondlook.scenes import checkpoint, evaluate, figures, inputs, predictions
 from secondlook.scenes import train as training
 from secondlook.scenes.infer import Reader
@@ -58,16 +59,16 @@ def train_network(
         raise UsageError("a training needs the table of labels and splits.")
     if options.loss_3d > 0 and (tables.points is None or tables.pairs is None):
         raise UsageError("the 3D loss needs the tables of points and of pairs; give both, or set `loss_3d: 0`.")
-    count = 1 if crew.is_inside() else crew.wanted(options.processes, options.device, most=options.batch)
+    count = 1 if distributed.is_inside() else distributed.wanted(options.processes, options.device, most=options.batch)
     if count > 1 and command:
-        crew.start(count, command)
+        distributed.start(count, command)
         return
     if count > 1:
         progress.say(f"scenes: one process trains, though {count} could; only a command starts several")
     weights = [Path(network.weights)] if network.weights else []
     said = {"network": network.model_dump(), "training": options.model_dump(exclude={"resources", "device"})}
     made_by = {"stage": "scenes", **said, "classes": list(classes), "threads": threads}
-    key = kept.key_of(made_by, *tables.given, *weights, code=__name__)
+    key = cache.key_of(made_by, *tables.given, *weights, code=__name__)
     training.train(tables.read(classes), classes, out, network, options, threads=threads, key=key)
 
 

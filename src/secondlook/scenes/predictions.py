@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import images
 from secondlook.base.errors import UsageError
 from secondlook.config.scenes_training import InferenceOptions
 from secondlook.io import files, parquetfile, tabular
+from secondlook.pixels import images
 from secondlook.scenes import consistency, refine, tables
 from secondlook.scenes.checkpoint import About
 from secondlook.scenes.evaluate import BACKGROUND

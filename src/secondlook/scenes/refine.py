@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import UsageError
 from secondlook.config.scenes_training import NetworkOptions
-from secondlook.images import Pixels
+from secondlook.pixels.images import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secondlook import images, pages
 from secondlook.base.errors import DataError
 from secondlook.io import files, jsonfile, records, standing, tabular
+from secondlook.pages import render
+from secondlook.pixels import images
 from secondlook.scenes import evaluate, refine, tables
 from secondlook.scenes.predictions import MASKS
 from secondlook.scenes.samples import read_picture
@@ -48,7 +49,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
         "figures": [name for name in FIGURES if name in by_run],
         "pictures": _pictures(results, runs[0]),
     }
-    files.write_text(out / "scenes.html", pages.render(_HERE, context))
+    files.write_text(out / "scenes.html", render.render(_HERE, context))
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return _as_text(summary)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, images
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import TrainingOptions
-from secondlook.crew import Crew
-from secondlook.images import Pixels, UnreadableImageError
+from secondlook.jobs.distributed import Crew
+from secondlook.pixels import images, prefetch
+from secondlook.pixels.images import Pixels, UnreadableImageError
 from secondlook.scenes import windows
 from secondlook.scenes.inputs import Pictures, Rows, Size
 
@@ -70,7 +70,7 @@ def batches(
         chance = np.random.default_rng([options.seed, epoch, place])
         return _pair(pictures, int(order[place]), pool, options, chance)
 
-    ready = ahead.ordered(work, places, threads=threads)
+    ready = prefetch.ordered(work, places, threads=threads)
     for own in starts:
         yield _joined([next(ready) for _ in own], len(own) / options.batch)
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from secondlook import crew, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
-from secondlook.crew import Crew
 from secondlook.io import files, tabular, tensorfile
-from secondlook.resume import Resume, forget, put_back, tensors_of
+from secondlook.jobs import distributed
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.models import inference
 from secondlook.scenes import checkpoint, samples, validate
 from secondlook.scenes.checkpoint import MEAN, STD, About
 from secondlook.scenes.inputs import SEEN, TRAIN, UNSEEN, Pictures
@@ -74,7 +75,7 @@ def train(
     """
     pool = _require(pictures, options)
     inference.make_deterministic(options.seed, threads)
-    members, device = crew.join(inference.pick_device(options.device))
+    members, device = distributed.join(inference.pick_device(options.device))
     learner = _learner(about, options, len(classes), members, device, threads)
     resume = Resume(out, key)
     history = _take_up(learner, resume)
@@ -92,7 +93,7 @@ def train(
         best = max(row["epoch"] for row in history if row["best"])
         checkpoint.write_about(out, About(about, tuple(classes), options), {"best_epoch": int(best)})
         forget(out)
-    crew.leave(members)
+    distributed.leave(members)
 
 
 def rate_of(options: TrainingOptions, epoch: int) -> float:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from secondlook import ahead, images
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError
 from secondlook.config.scenes import IndexOptions
 from secondlook.io import jsonfile
 from secondlook.io.records import RefusedError
+from secondlook.pixels import images, prefetch
 
 Row = dict[str, Any]
 CATEGORY = "category.json"
@@ -78,7 +78,7 @@ def read_tree(root: Path, options: IndexOptions, *, threads: int = 1) -> Tree:
     top = Node(root, (), ())
     for node in _children(top, _read_category(top, options), found):
         _walk(node, options, found, listed)
-    sizes = ahead.ordered(_header, (row["path"] for row in listed), threads=threads)
+    sizes = prefetch.ordered(_header, (row["path"] for row in listed), threads=threads)
     for row, header in zip(listed, progress.track(sizes, total=len(listed), what="images"), strict=True):
         if isinstance(header, RefusedError):
             found.refused.append(header.at(row["path"], row["image_id"]))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, inference
-from secondlook.crew import Crew
+from secondlook.jobs.distributed import Crew
+from secondlook.models import inference
+from secondlook.pixels import prefetch
 from secondlook.scenes import samples
 from secondlook.scenes.checkpoint import MEAN, STD
 from secondlook.scenes.evaluate import average_precisions, one_hot
@@ -50,7 +51,7 @@ def looks(
     import torch
 
     network.eval()
-    ready = ahead.ordered(lambda path: samples.centred(path, side_px)[0], paths, threads=threads)
+    ready = prefetch.ordered(lambda path: samples.centred(path, side_px)[0], paths, threads=threads)
     for start in range(0, len(paths), _AT_A_TIME):
         count = min(_AT_A_TIME, len(paths) - start)
         pixels = np.stack([next(ready) for _ in range(count)])

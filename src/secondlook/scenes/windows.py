@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.images import Pixels, stretch
+from secondlook.pixels.images import Pixels, stretch
 
 Floats = NDArray[np.float32]
 _RATIO = (3 / 4, 4 / 3)

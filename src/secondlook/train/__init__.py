@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
-from secondlook.crew import Crew
 from secondlook.io import files, records, tabular, tensorfile
 from secondlook.io.outputs import CLASSIFIER_FILES
-from secondlook.resume import Resume, forget
+from secondlook.jobs import cache
+from secondlook.jobs import distributed as crew
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, forget
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.stats.crossfit import folds
 from secondlook.train import curves
 from secondlook.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
@@ -43,9 +45,9 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     said = {"training": options.model_dump(exclude={"device", "resources"}), "threads": threads}
     said |= {"classes": taxonomy.classes, "revision": revision_of_timm(options.model)}
     said |= {"computes_in": inference.numbers_of(options.precision, options.device)}
-    key = kept.key_of(said, crops, code=__name__)
+    key = cache.key_of(said, crops, code=__name__)
     if not crew.is_inside():
-        if kept.put_back(outputs, key):
+        if cache.put_back(outputs, key):
             return
         if (count := crew.wanted(options.processes, options.device, most=options.batch_size // 2)) > 1:
             arguments = ["--out", str(out), "--options", options.model_dump_json(), "--threads", str(threads)]
@@ -54,7 +56,7 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     course = Course.of(rows, taxonomy, options, threads)
     course.learn(out, key)
     if course.crew.rank == 0:
-        kept.keep(outputs, key)
+        cache.keep(outputs, key)
         forget(out)
     crew.leave(course.crew)
 

@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from secondlook.plotting import AMBER, BLUE, INK, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, INK, LINE, SOFT, svg
 from secondlook.train.loop import Epoch, best_of
 
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#ffffff", BLUE])

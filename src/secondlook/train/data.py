@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, images
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.io import records
+from secondlook.pixels import images, prefetch
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def decode_all(rows: list[dict[str, Any]], side_px: int, taxonomy: Taxonomy, *, 
     with tempfile.TemporaryFile() as file:
         file.truncate(int(np.prod(shape)))
         pixels = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
-    for place, picture in enumerate(ahead.ordered(square, rows, threads=threads)):
+    for place, picture in enumerate(prefetch.ordered(square, rows, threads=threads)):
         pixels[place] = picture
     target = np.array([taxonomy.index(row["trusted"]) for row in rows], dtype=np.int64)
     return Squares(pixels, target)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import ahead, inference
 from secondlook.base import progress
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
-from secondlook.crew import Crew
-from secondlook.resume import Resume, put_back, tensors_of
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, put_back, tensors_of
+from secondlook.models import inference
+from secondlook.pixels import prefetch
 from secondlook.train import augment
 from secondlook.train.average import Average
 from secondlook.train.data import Squares, class_weights
@@ -152,7 +153,7 @@ class Trainer:
         learner.shared.train()
         total = torch.zeros((), device=self.device)
         batches = list(self._batches(rows, epoch))
-        ready = ahead.ordered(lambda batch: self._pixels(crops, batch), batches, threads=self.threads)
+        ready = prefetch.ordered(lambda batch: self._pixels(crops, batch), batches, threads=self.threads)
         for number, (batch, pixels) in enumerate(zip(batches, ready, strict=True)):
             learner.optimiser.param_groups[0]["lr"] = self._rate(epoch + number / len(batches))
             loss = self._loss(learner.shared, crops.target, batch, pixels, weight)

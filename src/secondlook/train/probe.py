@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from secondlook import features, kept, learned
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers import ProbeOptions
-from secondlook.features import Features
 from secondlook.io import files, records, tabular
 from secondlook.io.outputs import learned_files
+from secondlook.jobs import cache
+from secondlook.models import features, learned
+from secondlook.models.features import Features
 from secondlook.stats.crossfit import folds, log_loss
 from secondlook.train.loop import accuracies
 from secondlook.train.out_of_sample import label_errors_csv, out_of_sample_csv
@@ -51,8 +52,8 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
         raise DataError(f"{reference}: holds reference crops of one class; a probe needs two.")
     outputs = [out / name for name in learned_files("probe")]
     said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
-    key = kept.key_of(said, reference, code=__name__)
-    if kept.put_back(outputs, key):
+    key = cache.key_of(said, reference, code=__name__)
+    if cache.put_back(outputs, key):
         return
     with threadpool_limits(threads):
         inverse_penalty, unseen = _choose(known, len(taxonomy.classes), options)
@@ -69,7 +70,7 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
     }
     tensors = {"weight": probe.weight.astype(np.float32), "bias": probe.bias.astype(np.float32)}
     learned.write(out, "probe", tensors, about)
-    kept.keep(outputs, key)
+    cache.keep(outputs, key)
 
 
 def _write_tables(

@@ -9,13 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from secondlook import features, kept, learned, prototypes
 from secondlook.base import progress
 from secondlook.config.labelers import PrototypeOptions
-from secondlook.features import Features
 from secondlook.io import files, records, tabular
 from secondlook.io.outputs import learned_files
-from secondlook.plotting import BLUE, LINE, SOFT, svg
+from secondlook.jobs import cache
+from secondlook.models import features, learned, prototypes
+from secondlook.models.features import Features
+from secondlook.pages.plotting import BLUE, LINE, SOFT, svg
 from secondlook.stats.crossfit import folds
 from secondlook.train.loop import accuracies
 
@@ -44,8 +45,8 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     known = features.load_reference(reference, taxonomy)
     outputs = [out / name for name in learned_files("prototype")]
     said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
-    key = kept.key_of(said, reference, code=__name__)
-    if kept.put_back(outputs, key):
+    key = cache.key_of(said, reference, code=__name__)
+    if cache.put_back(outputs, key):
         return
     found = prototypes.fit(known, len(taxonomy.classes), options)
     held_out = _hold_out(known, folds(known.image, options.seed), found.classes, options)
@@ -66,7 +67,7 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     }
     tensors: learned.Tensors = {"vectors": found.vectors, "target": found.target}
     learned.write(out, "prototype", tensors, about)
-    kept.keep(outputs, key)
+    cache.keep(outputs, key)
     _say(about["threshold"], sources, judged)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from secondlook.base.errors import UsageError
 from secondlook.config.models import ScratchVlm
-from secondlook.question import Question
+from secondlook.models.prompt import Question
 
 _NAMED = {
     "start_image_token": "<img>",

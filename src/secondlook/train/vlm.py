@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook import inference, kept, vlm
 from secondlook.base import progress
-from secondlook.checkpoints import known_revision
 from secondlook.config.models import VlmTrainingOptions
 from secondlook.io import files, records
-from secondlook.question import Question, ask, default_prompt
+from secondlook.jobs import cache
+from secondlook.models import inference, vlm
+from secondlook.models.checkpoints import known_revision
+from secondlook.models.prompt import Question, ask, default_prompt
 from secondlook.train import labels_json, metrics_csv
 from secondlook.train.data import load_reference, missing_classes, split_by_picture, take
 from secondlook.train.loop import say_best
@@ -42,7 +43,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     rows = load_reference(crops, taxonomy)
     question = ask(prompt or default_prompt(options.view), taxonomy, "names")
     outputs = [out / name for name in (CHECKPOINT, "labels.json", "metrics.csv")]
-    if kept.put_back(outputs, _key(crops, options, question, threads)):
+    if cache.put_back(outputs, _key(crops, options, question, threads)):
         return
     if missing := missing_classes(rows, taxonomy):
         progress.say(f"train: no reference crops of {missing}; this VLM is not taught to name them")
@@ -58,7 +59,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     about = {"classes": list(question.classes), "question": question.text}
     files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
-    kept.keep(outputs, _key(crops, options, question, threads))  # the commit of a Hub id is known by now
+    cache.keep(outputs, _key(crops, options, question, threads))  # the commit of a Hub id is known by now
     say_best(history, len(training), len(validation))
 
 
@@ -71,7 +72,7 @@ def _key(crops: Path, options: VlmTrainingOptions, question: Question, threads: 
         "revision": known_revision(options.model, options.revision) if options.model else None,
         "computes_in": inference.numbers_of(options.precision, options.device),
     }
-    return kept.key_of(said, crops, code=__name__)
+    return cache.key_of(said, crops, code=__name__)
 
 
 def _learner(options: VlmTrainingOptions, question: Question) -> Learner:

@@ -9,16 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, trie_scoring, vlm
 from secondlook.base import progress
 from secondlook.config.models import VlmTrainingOptions
-from secondlook.images import Pixels
-from secondlook.question import Question
-from secondlook.resolution import image_options
+from secondlook.models import trie_scoring, vlm
+from secondlook.models.prompt import Question
+from secondlook.models.resolution import image_options
+from secondlook.models.trie import Trie
+from secondlook.pixels import images
+from secondlook.pixels.images import Pixels
 from secondlook.train import augment
 from secondlook.train.data import Crops
 from secondlook.train.loop import Epoch, accuracies, chunks, keep_best
-from secondlook.trie import Trie
 
 if TYPE_CHECKING:
     import torch

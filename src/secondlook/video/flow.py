@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import inference
 from secondlook.base.errors import DataError
 from secondlook.config.video import MotionOptions
-from secondlook.images import Pixels
+from secondlook.models import inference
+from secondlook.pixels.images import Pixels
 
 Floats = NDArray[np.float32]
 Flow = Callable[[Pixels, Pixels], Floats]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second

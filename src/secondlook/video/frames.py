@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from secondlook import images
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import FrameOptions
-from secondlook.images import UnreadableImageError
 from secondlook.io import files, zipped
 from secondlook.io.inside import Inside
+from secondlook.pixels import images
+from secondlook.pixels.images import UnreadableImageError
 from secondlook.video.labels import ClipLabels, Frame
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")

@@ -18,11 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import MotionOptions
 from secondlook.io import tensorfile
+from secondlook.models import inference
+from secondlook.pixels import images
 from secondlook.video.flow import Flow, flow_source
 from secondlook.video.labels import ClipLabels, Frame, decode
 from secondlook.video.labels import read as read_labels
@@ -149,7 +150,7 @@ def _of_model(pictures: Sequence[images.Pixels], options: MotionOptions) -> Floa
 def _depth_model(name: str, device: str) -> tuple[Any, Any]:
     from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-    from secondlook.checkpoints import fetch_hint, load_errors
+    from secondlook.models.checkpoints import fetch_hint, load_errors
 
     try:
         processor = AutoImageProcessor.from_pretrained(name)

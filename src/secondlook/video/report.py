@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from secondlook import images, pages
-from secondlook.images import UnreadableImageError
 from secondlook.io import files
-from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pages import render
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pixels import images
+from secondlook.pixels.images import UnreadableImageError
 from secondlook.video.evaluate import KINDS
 from secondlook.video.labels import ClipLabels, Found, Frame
 from secondlook.video.samples import mask_at
@@ -32,7 +33,7 @@ def write_page(out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last:
         "chart": _chart(by_round) if len(by_round) else "",
         "pictures": _pictures(last),
     }
-    files.write_text(out, pages.render(_HERE, context))
+    files.write_text(out, render.render(_HERE, context))
 
 
 def _chart(by_round: pd.DataFrame) -> str:

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images
 from secondlook.base.errors import DataError
 from secondlook.config.video import RoundOptions
-from secondlook.images import UnreadableImageError
+from secondlook.pixels import images
+from secondlook.pixels.images import UnreadableImageError
 from secondlook.video.labels import ClipLabels, Found, Frame, decode
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import images
 from secondlook.base import progress
 from secondlook.config.video import ClipScenes
 from secondlook.io import files, tensorfile
+from secondlook.pixels import images
 from secondlook.video.labels import ClipLabels, Found, Frame, box_of, encode, write
 
 Pixels = NDArray[np.uint8]

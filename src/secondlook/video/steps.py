@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from secondlook import crew, inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import (
@@ -21,6 +20,8 @@ from secondlook.config.video import (
     TrackOptions,
 )
 from secondlook.io import files, tabular
+from secondlook.jobs import cache, distributed
+from secondlook.models import inference
 from secondlook.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
 from secondlook.video.labels import ClipLabels
 from secondlook.video.report import write_page
@@ -68,11 +69,14 @@ def train_round(
     """Train one round on the labels of all clips."""
     said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
     start = [Path(network.weights)] if network.weights else []
-    key = kept.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
-    if not crew.is_inside() and (count := crew.wanted(options.processes, network.device, most=options.batch_size)) > 1:
+    key = cache.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
+    if (
+        not distributed.is_inside()
+        and (count := distributed.wanted(options.processes, network.device, most=options.batch_size)) > 1
+    ):
         told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
         how = ["--options", json.dumps(told), "--threads", str(threads)]
-        crew.start(count, ["video", "train", *map(str, sources), "--out", str(out), *how])
+        distributed.start(count, ["video", "train", *map(str, sources), "--out", str(out), *how])
         return
     train.train(labels.read_all(sources), out, options, network, seed=seed, threads=threads, key=key)
 

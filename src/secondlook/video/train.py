@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import crew, inference
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.video import DetectorOptions, RoundOptions
-from secondlook.crew import Crew
 from secondlook.io import files, tensorfile
-from secondlook.resume import Resume, forget, put_back, tensors_of
+from secondlook.jobs import distributed
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.models import inference
 from secondlook.video import detector
 from secondlook.video.labels import ClipLabels
 from secondlook.video.samples import Sample, prepared, samples_of
@@ -55,7 +56,7 @@ def train(
             f"none of {len(samples)} frames has an object to learn from; look at the labels before this round."
         )
     inference.make_deterministic(seed, threads)
-    members, device = crew.join(inference.pick_device(network.device))
+    members, device = distributed.join(inference.pick_device(network.device))
     learner = _learner(options, network, device)
     resume, history = Resume(out, key), []
     if (state := resume.load()) is not None:
@@ -74,7 +75,7 @@ def train(
     if members.rank == 0:
         tensorfile.write(out / "weights.safetensors", learner.model.state_dict())
         forget(out)
-    crew.leave(members)
+    distributed.leave(members)
 
 
 def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.device") -> Learner:

@@ -7,17 +7,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from secondlook import inference, kept
 from secondlook.base import progress
 from secondlook.base.errors import DataError, first_line
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
-from secondlook.images import Pixels, UnreadableImageError
+from secondlook.jobs import cache
+from secondlook.jobs.ledger import Ledger
 from secondlook.label.vlm.engine import Engine, LogP, Shape
 from secondlook.label.vlm.pictures import Shown, shown
 from secondlook.label.vlm.votes import Row, failed, to_vote
-from secondlook.ledger import Ledger
-from secondlook.question import Question, ask, default_prompt
+from secondlook.models import inference
+from secondlook.models.prompt import Question, ask, default_prompt
+from secondlook.pixels.images import Pixels, UnreadableImageError
 
 _LONGEST = 1.15  # a batch holds no picture with more than so many times the tokens of its shortest
 _AHEAD = 2  # batches that are prepared while one is answered
@@ -195,8 +196,8 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> str:
     """Return what must be the same for finished votes to be taken up again: objects, model, options, questions."""
-    asked = {"labeler": options.model_dump(exclude={"resources", *kept.LIMITS}), "questions": repr(questions)}
-    return kept.key_of({**asked, "revision": engine.revision}, job.objects, code="secondlook.label")
+    asked = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "questions": repr(questions)}
+    return cache.key_of({**asked, "revision": engine.revision}, job.objects, code="secondlook.label")
 
 
 def require_success(rows: Sequence[Row], options: VlmOptions) -> None:

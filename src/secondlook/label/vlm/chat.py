@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from secondlook import images
 from secondlook.base.errors import UsageError
 from secondlook.config.labelers import VlmOptions
-from secondlook.images import Pixels
 from secondlook.label.vlm.engine import LogP
-from secondlook.question import Question
+from secondlook.models.prompt import Question
+from secondlook.pixels import images
+from secondlook.pixels.images import Pixels
 
 TOP_TOKENS = 20  # the most first tokens that servers tell by default
 _SPACES = " \t\r\n\u2581\u0120"  # with the marks that SentencePiece and byte-level BPE write for a space

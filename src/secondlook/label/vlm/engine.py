@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.images import Pixels
-from secondlook.question import Question
+from secondlook.models.prompt import Question
+from secondlook.pixels.images import Pixels
 
 LogP = NDArray[np.float32]
 

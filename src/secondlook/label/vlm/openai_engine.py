@@ -9,11 +9,11 @@ from typing import Any
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers import VlmOptions
-from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
 from secondlook.label.vlm.openai_wire import Reply, Wire
-from secondlook.question import Question
+from secondlook.models.prompt import Question
+from secondlook.pixels.images import Pixels
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import urllib3
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.labelers import ServerOptions
 from secondlook.io.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, PASSING, TemporaryError, retry_after_s, shown_url
-from secondlook.question import one_line
+from secondlook.models.prompt import one_line
 
 _SHOWN_CHARACTERS = 200
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

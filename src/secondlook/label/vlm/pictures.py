@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from secondlook import crops, images
 from secondlook.base.errors import UsageError
 from secondlook.config.labelers import VlmOptions
-from secondlook.images import Box, Pixels
 from secondlook.io import records
+from secondlook.pixels import crops, images
+from secondlook.pixels.images import Box, Pixels
 
 _IMAGES_KEPT = 8  # decoded images in memory: batches may mix the objects of neighbouring images
 _IMAGE_COLUMNS = ["instance_id", "image_path", "width", "height", "x", "y", "w", "h"]

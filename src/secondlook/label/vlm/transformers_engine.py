@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import chat_template, trie_scoring, vlm
 from secondlook.base import progress
 from secondlook.config.labelers import VlmOptions
-from secondlook.images import Pixels
 from secondlook.label.vlm.engine import Answer, Shape
-from secondlook.question import Question
-from secondlook.resolution import image_options, keeps_its_tiles
-from secondlook.trie import Trie
+from secondlook.models import chat_template, trie_scoring, vlm
+from secondlook.models.prompt import Question
+from secondlook.models.resolution import image_options, keeps_its_tiles
+from secondlook.models.trie import Trie
+from secondlook.pixels.images import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -6,16 +6,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from secondlook import chat_template
 from secondlook.base import progress
 from secondlook.base.errors import DataError, first_line
-from secondlook.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.config.labelers import VlmOptions
-from secondlook.images import Pixels
 from secondlook.label.vlm import chat
 from secondlook.label.vlm.engine import Answer, Engine, Shape
-from secondlook.question import Question
-from secondlook.resolution import image_options
+from secondlook.models import chat_template
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.prompt import Question
+from secondlook.models.resolution import image_options
+from secondlook.pixels.images import Pixels
 
 _LARGEST_PX = 1 << 14  # a side at which every limit on tiles and pixels is reached
 _AS_LONG_AS_FITS = -1

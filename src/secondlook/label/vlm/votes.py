@@ -8,8 +8,8 @@ import numpy as np
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
 from secondlook.label.vlm.engine import Answer, LogP
-from secondlook.parse import parse
-from secondlook.question import Question
+from secondlook.models.answer_parser import parse
+from secondlook.models.prompt import Question
 
 Row = dict[str, Any]
 _LEAST_PRIOR = -100.0  # log-likelihood: a class that is never said without a picture is not favoured beyond this

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook import inference
 from secondlook.base.errors import DataError, UsageError
+from secondlook.models import inference
 
 if TYPE_CHECKING:
     import torch

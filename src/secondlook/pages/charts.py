@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from secondlook.io import files, records
-from secondlook.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
 
 CATEGORY = "category"
 NONE = "(none)"

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secondlook import ahead, images
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.images import Pixels, UnreadableImageError
 from secondlook.io import parquetfile, records
+from secondlook.pixels import images, prefetch
+from secondlook.pixels.images import Pixels, UnreadableImageError
 
 Row = Mapping[str, Any]
 Resize = Callable[[Pixels], Pixels]
@@ -45,7 +45,7 @@ def batches(path: Path, batch_size: int, resize: Resize, *, threads: int = 1) ->
         pixels = [resize(picture) for picture in _decoded(piece)]
         return CropBatch(piece.drop_columns(["image", "place"]), np.stack(pixels))
 
-    yield from _rebatched(ahead.ordered(decode, pieces, threads=threads), batch_size)
+    yield from _rebatched(prefetch.ordered(decode, pieces, threads=threads), batch_size)
 
 
 def read(row: Row) -> Pixels:

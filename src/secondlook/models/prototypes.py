@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.config.labelers import PrototypeOptions
-from secondlook.features import Features, to_unit
+from secondlook.models.features import Features, to_unit
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook import chat_template, inference
 from secondlook.base.errors import DataError
 from secondlook.base.types import Precision
-from secondlook.checkpoints import fetch_hint, load_errors, revision_of
-from secondlook.images import Pixels
-from secondlook.question import Question
+from secondlook.models import chat_template, inference
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.prompt import Question
+from secondlook.pixels.images import Pixels
 
 if TYPE_CHECKING:
     import torch

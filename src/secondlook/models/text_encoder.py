@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source, revision_of
-from secondlook.features import to_unit
+from secondlook.models.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source, revision_of
+from secondlook.models.features import to_unit
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook.trie import ROOT, Floats, Trie
+from secondlook.models.trie import ROOT, Floats, Trie
 
 if TYPE_CHECKING:
     import torch

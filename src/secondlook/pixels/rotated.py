@@ -3,7 +3,7 @@
 import math
 from dataclasses import astuple, dataclass
 
-from secondlook.images import Box
+from secondlook.pixels.images import Box
 
 ATTRIBUTE = "rotated_box"
 

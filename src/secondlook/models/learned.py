@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from secondlook import features
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import LearnedOptions
 from secondlook.io import files, tensorfile
+from secondlook.models import features
 
 Tensors = Mapping[str, NDArray[Any]]
 _VOTING = {"family", "encoder", "temperature", "resources"}  # options of the vote, or names; the rest is learned with

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.checkpoints import missing_package
+from secondlook.models.checkpoints import missing_package
 
 if TYPE_CHECKING:
     import torch

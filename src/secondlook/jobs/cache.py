@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from secondlook.base import progress
-from secondlook.code_digest import code_of
 from secondlook.io import files, parquetfile, records, zipped
 from secondlook.io.records import About
+from secondlook.jobs.code_digest import code_of
 
 # they change where, how fast or how strictly something is computed, not what
 PACE = frozenset({"batch_size", "device", "reference_pt", "resources"})

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.images import Pixels
+from secondlook.pixels.images import Pixels
 
 HASH_SIDE = 16
 BLOCK = 4096

@@ -1,0 +1,1 @@
+"""Networks and what surrounds them: checkpoints, devices, prompts, answers, features."""
