@@ -16,7 +16,7 @@ rule demo_draw:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        code=code("demo"),
+        code=code("synthetic.signs"),
         options=as_options(RUN.demo_options()),
     message:
         "demo: draw street scenes"

@@ -25,11 +25,12 @@ from secondlook.config.scenes import (
     TextOptions,
     read_vocabulary,
 )
-from secondlook.scenes import consistency, correspondences, miner, planes, splits, tables, text, tree
+from secondlook.scenes import consistency, correspondences, miner, splits, tables, text, tree
 from secondlook.scenes.consistency import NOTHING
 from secondlook.scenes.drawn import draw_landmarks
 from secondlook.scenes.splits import Line
 from secondlook.scenes.text import Text
+from secondlook.synthetic import landmarks as planes
 
 WORDS_FILE = ROOT / "workflow/scenes/vocabulary.yaml"
 VOCABULARY = read_vocabulary(WORDS_FILE)

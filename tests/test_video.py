@@ -27,6 +27,7 @@ from secondlook.config.video import (
     TrackOptions,
     VideoOptions,
 )
+from secondlook.synthetic.clips import draw_clips
 from secondlook.video import detector
 from secondlook.video import labels as records
 from secondlook.video.flow import flow_source
@@ -36,7 +37,6 @@ from secondlook.video.merge import merge
 from secondlook.video.motion import Motion
 from secondlook.video.motion import read as read_motion
 from secondlook.video.samples import Sample, mask_at, prepared
-from secondlook.video.scenes import draw_clips
 from secondlook.video.tracks import with_tracks
 from secondlook.video_run import VideoRun
 

@@ -59,7 +59,7 @@ def demo(
     """Draw street scenes with planted label errors, their hidden truth, and reference crops."""
     from secondlook.config import root as config
     from secondlook.config import stages
-    from secondlook.demo import draw_demo
+    from secondlook.synthetic.signs import draw_demo
 
     counts = draw_demo(out, config.parse_options(stages.DemoOptions, options))
     typer.echo(

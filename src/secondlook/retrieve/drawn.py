@@ -16,8 +16,8 @@ from secondlook.io import files
 from secondlook.pixels import images
 from secondlook.retrieve import pedestrians
 from secondlook.retrieve.index import SPLITS
-from secondlook.retrieve.pictures import draw_pedestrian, draw_vehicle
 from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, captioned
+from secondlook.synthetic.track import draw_pedestrian, draw_vehicle
 
 _SINGLE = {  # bits that are set by themselves, and how often
     pedestrians.FEMALE: 0.45, pedestrians.HAT: 0.1, pedestrians.GLASSES: 0.15, pedestrians.HANDBAG: 0.2,

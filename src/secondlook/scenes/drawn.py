@@ -18,8 +18,8 @@ from secondlook.base import progress
 from secondlook.config.scenes import DrawnLandmarks
 from secondlook.io import files, tabular
 from secondlook.pixels import images
-from secondlook.scenes import planes
 from secondlook.scenes.tree import CATEGORY, PICTURES, mask_name
+from secondlook.synthetic import landmarks
 
 TREE, CORRESPONDENCES = "cathedrals", "correspondence.json"
 PLANTED = ("none", "no_concept", "wrong", "foreign", "two")
@@ -98,15 +98,15 @@ def _draw_landmark(places: tuple[Path, Path], number: int, drawn: Drawn, options
     about = {"x": building, "city": city.partition(",")[0], "year": ""}
     bag = f"{building} {city} {number}".lower().replace(",", "").replace(" ", "_")
     landmark, folders = drawn.root.below((bag,))
-    faces = planes.draw_faces(chance)
-    points = [planes.draw_points(face, options.points, chance) for face in faces]
-    for concept in planes.CONCEPTS:
+    faces = landmarks.draw_faces(chance)
+    points = [landmarks.draw_points(face, options.points, chance) for face in faces]
+    for concept in landmarks.CONCEPTS:
         found = [
             (side, region) for side, face in enumerate(faces) for region in face.regions if region.concept == concept
         ]
         for _ in range(options.views):
             side, region = found[int(chance.integers(len(found)))]
-            view = planes.take_view(faces[side], region, options.width, chance)
+            view = landmarks.take_view(faces[side], region, options.width, chance)
             about["year"] = str(chance.integers(1890, 2021))
             named, names = _categories(concept, chance, options)
             planted, caption = _caption(concept, about, chance, options)
@@ -115,7 +115,7 @@ def _draw_landmark(places: tuple[Path, Path], number: int, drawn: Drawn, options
             node.pictures[name] = {"caption": caption, "url": f"https://example.org/{name}", "properties": []}
             image_id = "/".join([*folders, *sub, PICTURES, name])
             _write_view(places, image_id, view)
-            seen, xy = planes.project(points[side], view, options.jitter_px, chance)
+            seen, xy = landmarks.project(points[side], view, options.jitter_px, chance)
             ids = drawn.next_point + seen + side * len(points[0])
             drawn.points[image_id] = _rounded(ids, xy)
             drawn.truth.append(
@@ -144,14 +144,14 @@ def _caption(
     """Return what noise is planted in the caption of an image, and the caption."""
     rates = [options.no_concept, options.wrong, options.foreign, options.two]
     planted = str(chance.choice(PLANTED, p=[max(0.0, 1 - sum(rates)), *rates]))
-    other = str(chance.choice([name for name in planes.CONCEPTS if name != concept]))
+    other = str(chance.choice([name for name in landmarks.CONCEPTS if name != concept]))
     words = {"wrong": other, "foreign": _FOREIGN[concept]}
     choices = {"no_concept": _WITHOUT, "two": _BOTH, "foreign": _WITH[:2]}.get(planted, _WITH)
     template = str(chance.choice(choices))
     return planted, template.format(words.get(planted, concept), other, **about)
 
 
-def _write_view(places: tuple[Path, Path], image_id: str, view: planes.View) -> None:
+def _write_view(places: tuple[Path, Path], image_id: str, view: landmarks.View) -> None:
     out, truth = places
     files.write_bytes(out / image_id, images.encode(view.pixels, "jpeg", quality=92))
     encoded = io.BytesIO()

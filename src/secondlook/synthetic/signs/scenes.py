@@ -6,13 +6,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from secondlook.demo.camera import HEIGHT_PX, WIDTH_PX, Street
-from secondlook.demo.canvas import Pixels, points
-from secondlook.demo.occluders import Box, hide
-from secondlook.demo.photo import Lens, Pose, jpeg, photograph, project, sensor
-from secondlook.demo.signs import Sign, draw_sign
-from secondlook.demo.street import empty_street, traffic
-from secondlook.demo.style import street_style
+from secondlook.synthetic.signs.camera import HEIGHT_PX, WIDTH_PX, Street
+from secondlook.synthetic.signs.canvas import Pixels, points
+from secondlook.synthetic.signs.occluders import Box, hide
+from secondlook.synthetic.signs.photo import Lens, Pose, jpeg, photograph, project, sensor
+from secondlook.synthetic.signs.signs import Sign, draw_sign
+from secondlook.synthetic.signs.street import empty_street, traffic
+from secondlook.synthetic.signs.style import street_style
 
 _FREQUENCY = {
     "turn": 0.16, "speed limit": 0.16, "crosswalk": 0.1, "parking": 0.1, "yield": 0.09, "do not enter": 0.09,

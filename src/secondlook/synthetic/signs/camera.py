@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from secondlook.demo.canvas import Color, Pixels, Points, points
+from secondlook.synthetic.signs.canvas import Color, Pixels, Points, points
 
 WIDTH_PX, HEIGHT_PX = 960, 540
 _SHIFT = 4

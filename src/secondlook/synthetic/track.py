@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from secondlook.retrieve import pedestrians as bit
-from secondlook.retrieve.sketch import Colour, Pixels, Sheet, finished, new_sheet, varied
 from secondlook.retrieve.vehicles import BRANDS, COLOURS, Vehicle
+from secondlook.synthetic.sheet import Colour, Pixels, Sheet, finished, new_sheet, varied
 
 _PAINT: dict[str, Colour] = dict(
     zip(

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.demo.camera import HEIGHT_PX, WIDTH_PX
-from secondlook.demo.reference import draw_reference
-from secondlook.demo.scenes import SceneObject, draw_scene
-from secondlook.demo.signs import LABELS
+from secondlook.synthetic.signs.camera import HEIGHT_PX, WIDTH_PX
+from secondlook.synthetic.signs.reference import draw_reference
+from secondlook.synthetic.signs.scenes import SceneObject, draw_scene
+from secondlook.synthetic.signs.signs import LABELS
 
 SHAPES = (
     "Sign",

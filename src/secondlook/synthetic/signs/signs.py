@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.demo.canvas import Canvas, Color, Points, circle, points, polygon, rectangle, rounded
-from secondlook.demo.figures import (
+from secondlook.synthetic.signs.canvas import Canvas, Color, Points, circle, points, polygon, rectangle, rounded
+from secondlook.synthetic.signs.figures import (
     bent_arrow,
     bicycle,
     car,
@@ -17,8 +17,8 @@ from secondlook.demo.figures import (
     stripes,
     walker,
 )
-from secondlook.demo.glyphs import write
-from secondlook.demo.style import Style
+from secondlook.synthetic.signs.glyphs import write
+from secondlook.synthetic.signs.style import Style
 
 _UP, _DOWN = -90.0, 90.0
 _Painter = Callable[[Canvas, Style, Generator], None]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secondlook.demo.canvas import Canvas, Color, Points, points, smooth
+from secondlook.synthetic.signs.canvas import Canvas, Color, Points, points, smooth
 
 
 @dataclass(frozen=True)

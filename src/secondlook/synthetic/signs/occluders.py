@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.demo.camera import Street, shade
-from secondlook.demo.canvas import Color, Points, points, rectangle, turned
+from secondlook.synthetic.signs.camera import Street, shade
+from secondlook.synthetic.signs.canvas import Color, Points, points, rectangle, turned
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 

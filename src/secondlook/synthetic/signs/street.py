@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from secondlook.demo.camera import HEIGHT_PX, WEATHERS, WIDTH_PX, Camera, Street, Weather, shade
-from secondlook.demo.canvas import Color, Pixels, rectangle
+from secondlook.synthetic.signs.camera import HEIGHT_PX, WEATHERS, WIDTH_PX, Camera, Street, Weather, shade
+from secondlook.synthetic.signs.canvas import Color, Pixels, rectangle
 
 _FAR_M = 400.0
 _KERB_M = 3.6

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.config.stages import DemoOptions
-from secondlook.demo.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
-from secondlook.demo.signs import LABELS
 from secondlook.io import files
+from secondlook.synthetic.signs.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
+from secondlook.synthetic.signs.signs import LABELS
 
 MARKER = "instances_default.json"
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from secondlook.demo.canvas import SIDE_PX, UNIT_PX, Canvas, Pixels, Points, points
+from secondlook.synthetic.signs.canvas import SIDE_PX, UNIT_PX, Canvas, Pixels, Points, points
 
 _EYE_DISTANCE = 4.5  # of the viewer, in half widths of the sign
 _OVERSAMPLING = 2

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.demo.canvas import Canvas, Color, Points, arc, circle, points, rectangle, rounded, turned
-from secondlook.demo.style import Style
+from secondlook.synthetic.signs.canvas import Canvas, Color, Points, arc, circle, points, rectangle, rounded, turned
+from secondlook.synthetic.signs.style import Style
 
 
 def bent_arrow(canvas: Canvas, style: Style, side: int) -> None:

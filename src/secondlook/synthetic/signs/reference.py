@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.demo.canvas import Pixels
-from secondlook.demo.photo import Lens, Pose, jpeg, photograph, project, sensor
-from secondlook.demo.signs import draw_sign
-from secondlook.demo.style import reference_style
+from secondlook.synthetic.signs.canvas import Pixels
+from secondlook.synthetic.signs.photo import Lens, Pose, jpeg, photograph, project, sensor
+from secondlook.synthetic.signs.signs import draw_sign
+from secondlook.synthetic.signs.style import reference_style
 
 _SIDE_PX = (48, 128)
 _JPEG_QUALITY = 92

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.demo.canvas import Color
-from secondlook.demo.glyphs import Font
+from secondlook.synthetic.signs.canvas import Color
+from secondlook.synthetic.signs.glyphs import Font
 
 
 @dataclass(frozen=True)
