@@ -1,6 +1,6 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
-from secondlook.answers import asked, code, growing
+from secondlook.workflow.functions import asked, code, growing
 from secondlook.models.checkpoints import state_of
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
@@ -16,7 +16,7 @@ from secondlook.retrieve_run import TABLES as RETRIEVE_TABLES
 from secondlook.scenes_run import TABLES as SCENES_TABLES
 from secondlook.scenes_run import TEXT_LABELERS, ScenesRun
 from secondlook.scenes_run import TRAINED as SCENES_TRAINED
-from secondlook.workflow import DEMO, Run
+from secondlook.workflow.run import DEMO, Run
 from secondlook.video_run import LABELS as VIDEO_LABELS
 from secondlook.video_run import TABLES as VIDEO_TABLES
 from secondlook.video_run import VideoRun

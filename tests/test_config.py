@@ -18,7 +18,7 @@ from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.config.root import Config, load_config
 from secondlook.config.task import load_task
-from secondlook.new_task import draft
+from secondlook.workflow.new_task import draft
 
 LABELERS = """\
 encoders:

@@ -28,7 +28,7 @@ from conftest import Command, Result, box, coco, ingest, picture
 from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.stages import ExportFormat
 from secondlook.io import records
-from secondlook.workflow import Run
+from secondlook.workflow.run import Run
 
 CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]
 FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}

@@ -1131,7 +1131,7 @@ MARKERS = ["data/signs/images.fetched.json", "data/signs/labels.fetched.json"]
 
 def ingest_inputs() -> list[str]:
     from secondlook.base import yamlfile
-    from secondlook.workflow import Run
+    from secondlook.workflow.run import Run
 
     content, _ = yamlfile.load(Path("config.yaml"))
     run = Run.of(content)

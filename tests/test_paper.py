@@ -16,7 +16,7 @@ from paper_objects import OBJECTS
 from secondlook.config.task import load_task, task_path
 from secondlook.io.outputs import paper_outputs
 from secondlook.models.answer_parser import parse
-from secondlook.workflow import Run
+from secondlook.workflow.run import Run
 from test_protocol import EXPECTED
 from test_workflow import checkout, run
 

@@ -19,7 +19,7 @@ from secondlook.config.task import load_task
 from secondlook.io import records
 from secondlook.report.evaluation import read_table, saved_by_dropping
 from secondlook.retrieve.finding import write_sheet
-from secondlook.workflow import Run
+from secondlook.workflow.run import Run
 
 SCRIPT, QUOTED, MATHS, NOTHING, NUMBER = "<script>alert(1)</script>", '"it\'s" & more', "$\\frac{$ #1", "None", "30"
 CLASSES = [SCRIPT, QUOTED, MATHS, NOTHING, NUMBER]

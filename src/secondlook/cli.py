@@ -97,9 +97,9 @@ def fetch(
     if weights:
         if any(option is not None for option in (url, to, sha256, options)) or unpack:
             raise UsageError("--weights goes with names of tasks (or paper, or retrieve) and --config only.")
-        from secondlook.fetch.weights import fetch_weights
         from secondlook.retrieve_run import RETRIEVE
-        from secondlook.workflow import Run
+        from secondlook.workflow.run import Run
+        from secondlook.workflow.weights import fetch_weights
 
         tasks = [name for name in names or () if name != RETRIEVE]
         fetch_weights(Run.load(config), tasks if names else None, recipes=RETRIEVE in (names or ()))
@@ -486,7 +486,7 @@ def summary(
 @app.command()
 def check(config: ConfigFile = Path("config.yaml")) -> None:
     """Check the config and its task files, and say what would run."""
-    from secondlook.check import check_all
+    from secondlook.workflow.check import check_all
 
     typer.echo(check_all(config))
 
@@ -499,7 +499,7 @@ def plan(
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
     """Say what a run costs: objects, jobs, votes, disk and people's time."""
-    from secondlook.plan import plan_all
+    from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or []))
 
@@ -512,7 +512,7 @@ def new_task(
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
 ) -> None:
     """Write a commented task file for a COCO file: its classes, their counts, a draft of aliases."""
-    from secondlook.new_task import draft, write_new
+    from secondlook.workflow.new_task import draft, write_new
 
     text = draft(annotations, images, label_from)
     if out is None:

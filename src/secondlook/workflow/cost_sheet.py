@@ -9,9 +9,9 @@ import pandas as pd
 from secondlook.base.resources import Resources
 from secondlook.config.labelers import ClassifierLabelerOptions, VlmOptions
 from secondlook.config.root import Config
-from secondlook.costs import Costs, Network, load_costs
 from secondlook.io import cocofile, records
-from secondlook.workflow import Run
+from secondlook.workflow.costs import Costs, Network, load_costs
+from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
 VOTE_BYTES, ROW_BYTES, VECTOR_BYTES = 120, 300, 3072  # a vector of 1,536 in float16

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from secondlook.answers import Answer, answer
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.types import NAME, View
@@ -22,7 +21,6 @@ from secondlook.config.labelers import (
 from secondlook.config.root import Config, as_options
 from secondlook.config.stages import DemoOptions, IngestOptions
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
 from secondlook.io.files import sha256
 from secondlook.io.outputs import (
     EXPORT_COPIES,
@@ -35,7 +33,9 @@ from secondlook.io.outputs import (
 )
 from secondlook.models.checkpoints import state_of
 from secondlook.paper_run import PAPER, Paper, load_paper
-from secondlook.run_data import RunData
+from secondlook.workflow.data import RunData
+from secondlook.workflow.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
+from secondlook.workflow.functions import Answer, answer
 
 DEMO = "demo_signs"
 REFERENCE = "reference"

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
-from secondlook.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
 from secondlook.paper_run import PAPER
-from secondlook.workflow import Run
+from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
+from secondlook.workflow.run import Run
 
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000

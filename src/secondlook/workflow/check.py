@@ -10,7 +10,7 @@ from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
 from secondlook.retrieve_run import RetrieveRun
 from secondlook.scenes_run import ScenesRun
-from secondlook.workflow import DEMO, Run
+from secondlook.workflow.run import DEMO, Run
 
 
 def check_all(config: Path) -> str:

@@ -10,9 +10,9 @@ from secondlook.base.errors import DataError
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.models import EncoderOptions
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
-from secondlook.plan import choose
 from secondlook.retrieve_run import RetrieveRun
-from secondlook.workflow import Run
+from secondlook.workflow.plan import choose
+from secondlook.workflow.run import Run
 
 # the same weights in the formats of other libraries, which nothing here reads
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
