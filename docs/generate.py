@@ -8,10 +8,10 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 
-from secondlook import paper_run
 from secondlook.base import resources
 from secondlook.cli import app
 from secondlook.config import labelers, models, retrieve, root, scenes, scenes_training, sources, stages, task, video
+from secondlook.pipelines.paper import run
 
 HERE = Path(__file__).parent
 MODELS: list[type[BaseModel]] = [
@@ -46,8 +46,8 @@ MODELS: list[type[BaseModel]] = [
     stages.ReviewOptions,
     stages.ExportOptions,
     stages.ReportOptions,
-    paper_run.PaperRun,
-    paper_run.PaperSettings,
+    run.PaperRun,
+    run.PaperSettings,
     video.VideoOptions,
     video.ClipScenes,
     video.FrameOptions,

@@ -11,15 +11,15 @@ from secondlook.io.outputs import (
     TABLES,
     learned_files,
 )
-from secondlook.retrieve_run import COMPLETED, RANKED, TRAINED, RetrieveRun
-from secondlook.retrieve_run import TABLES as RETRIEVE_TABLES
-from secondlook.scenes_run import TABLES as SCENES_TABLES
-from secondlook.scenes_run import TEXT_LABELERS, ScenesRun
-from secondlook.scenes_run import TRAINED as SCENES_TRAINED
+from secondlook.pipelines.retrieve.run import COMPLETED, RANKED, TRAINED, RetrieveRun
+from secondlook.pipelines.retrieve.run import TABLES as RETRIEVE_TABLES
+from secondlook.pipelines.scenes.run import TABLES as SCENES_TABLES
+from secondlook.pipelines.scenes.run import TEXT_LABELERS, ScenesRun
+from secondlook.pipelines.scenes.run import TRAINED as SCENES_TRAINED
 from secondlook.workflow.run import DEMO, Run
-from secondlook.video_run import LABELS as VIDEO_LABELS
-from secondlook.video_run import TABLES as VIDEO_TABLES
-from secondlook.video_run import VideoRun
+from secondlook.pipelines.video.run import LABELS as VIDEO_LABELS
+from secondlook.pipelines.video.run import TABLES as VIDEO_TABLES
+from secondlook.pipelines.video.run import VideoRun
 from snakemake.exceptions import WorkflowError
 
 try:

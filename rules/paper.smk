@@ -17,7 +17,7 @@ rule paper:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("paper"),
+        code=code("pipelines.paper"),
         tasks=[RUN.folder(task) for task in RUN.tasks if RUN.is_of_paper(task)],
         published=[part for path in RUN.published() for part in ("--published", path)],
         folder=subpath(output.summary, parent=True),

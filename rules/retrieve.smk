@@ -30,7 +30,7 @@ if RETRIEVE.options.drawn is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
-            code=code("retrieve.drawn"),
+            code=code("pipelines.retrieve.drawn"),
             options=as_options(RETRIEVE.options.drawn),
         message:
             "retrieve: draw the dataset"
@@ -55,7 +55,7 @@ rule retrieve_index:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code("retrieve.index"),
+        code=code("pipelines.retrieve.index"),
         folder=subpath(output.rejects, parent=True),
         truth=[part for path in RETRIEVE.truth() for part in ("--truth", path)],
     message:
@@ -81,7 +81,7 @@ rule retrieve_complete:
     resources:
         **OF_COMPLETION,
     params:
-        code=code("retrieve.recipe_steps:complete"),
+        code=code("pipelines.retrieve.recipe_steps:complete"),
         model=lambda wildcards: state_of(RETRIEVE.completed_by(wildcards.recipe)),
         index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
@@ -109,7 +109,7 @@ rule retrieve_train:
     resources:
         **OF_RECIPE,
     params:
-        code=code("retrieve.recipe_steps:train_recipe"),
+        code=code("pipelines.retrieve.recipe_steps:train_recipe"),
         model=lambda wildcards: state_of(
             RETRIEVE.recipes[wildcards.recipe].source.model
         ),
@@ -144,7 +144,7 @@ rule retrieve_encode:
     resources:
         **OF_RECIPE,
     params:
-        code=code("retrieve.recipe_steps:encode"),
+        code=code("pipelines.retrieve.recipe_steps:encode"),
         model=lambda wildcards: state_of(
             RETRIEVE.recipes[wildcards.recipe].source.model
         ),
@@ -174,7 +174,7 @@ rule retrieve_rank:
     resources:
         **OF_RECIPE,
     params:
-        code=code("retrieve.recipe_steps:rank_split"),
+        code=code("pipelines.retrieve.recipe_steps:rank_split"),
         index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
@@ -201,7 +201,7 @@ rule retrieve_ablate:
     resources:
         **OF_RECIPE,
     params:
-        code=code("retrieve.recipe_steps:ablate"),
+        code=code("pipelines.retrieve.recipe_steps:ablate"),
         index=subpath(input[0], parent=True),
         options=lambda wildcards: RETRIEVE.using(wildcards.recipe),
     message:
@@ -228,7 +228,7 @@ rule retrieve_report:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("retrieve.report"),
+        code=code("pipelines.retrieve.report"),
         road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=RETRIEVE.main(),
@@ -255,7 +255,7 @@ rule retrieve_report_ablation:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("retrieve.report"),
+        code=code("pipelines.retrieve.report"),
         road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=list(RETRIEVE.recipes),

@@ -33,7 +33,7 @@ if SCENES.options.drawn is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
-            code=code("scenes.steps:draw"),
+            code=code("pipelines.scenes.steps:draw"),
             data=subpath(output.tree, parent=True),
             folder=subpath(output.truth, parent=True),
             options=as_options(SCENES.options.drawn),
@@ -61,7 +61,7 @@ rule scenes_index:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        code=code("scenes.steps:index"),
+        code=code("pipelines.scenes.steps:index"),
         folder=subpath(output.images, parent=True),
         options=as_options(SCENES.options.index),
     message:
@@ -89,7 +89,7 @@ rule scenes_correspond:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        code=code("scenes.steps:correspond"),
+        code=code("pipelines.scenes.steps:correspond"),
         folder=subpath(output.points, parent=True),
         shared=SCENES.options.consistency.min_shared,
     message:
@@ -120,7 +120,7 @@ rule scenes_text:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code("scenes.steps:label_by_text"),
+        code=code("pipelines.scenes.steps:label_by_text"),
         folder=subpath(output.labels, parent=True),
         truth=lambda wildcards, input: [
             part for path in input.truth for part in ("--truth", path)
@@ -150,7 +150,7 @@ rule scenes_split:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code("scenes.steps:split_own", "scenes.steps:split_published"),
+        code=code("pipelines.scenes.steps:split_own", "pipelines.scenes.steps:split_published"),
         folder=subpath(output[0], parent=True),
         lists=SCENES.splitting(),
         options=as_options(SCENES.options.split),
@@ -182,7 +182,7 @@ rule scenes_consistency:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code("scenes.checking"),
+        code=code("pipelines.scenes.checking"),
         folder=subpath(output.flags, parent=True),
         votes=lambda wildcards, input: [
             part for path in input.votes for part in ("--votes", path)
@@ -214,7 +214,7 @@ rule scenes_train:
     resources:
         **OF_TRAINING,
     params:
-        code=code("scenes.network_steps:train_network"),
+        code=code("pipelines.scenes.network_steps:train_network"),
         model=state_of(SCENES.network.network.weights),
         folder=subpath(output[0], parent=True),
         options=lambda wildcards: SCENES.training(wildcards.variant, wildcards.seed),
@@ -242,7 +242,7 @@ rule scenes_predict:
     resources:
         **OF_INFERENCE,
     params:
-        code=code("scenes.network_steps:predict"),
+        code=code("pipelines.scenes.network_steps:predict"),
         weights=subpath(input.weights, parent=True),
         options=SCENES.inference(),
     message:
@@ -275,7 +275,7 @@ rule scenes_evaluate:
     resources:
         **OF_INFERENCE,
     params:
-        code=code("scenes.network_steps:evaluate_network", "scenes.steps:read_truth"),
+        code=code("pipelines.scenes.network_steps:evaluate_network", "pipelines.scenes.steps:read_truth"),
         folder=subpath(output[0], parent=True),
         weights=subpath(input.weights, parent=True),
         known=lambda wildcards, input: [
@@ -312,7 +312,7 @@ rule scenes_mask_consistency:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code("scenes.checking"),
+        code=code("pipelines.scenes.checking"),
         folder=subpath(output[0], parent=True),
         options=as_options(SCENES.options.consistency),
     message:
@@ -345,7 +345,7 @@ rule scenes_hand_over:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code("scenes.hand_over"),
+        code=code("pipelines.scenes.hand_over"),
         text=subpath(input.instances, parent=True),
         folder=subpath(output.instances, parent=True),
         options=as_options(SCENES.options.hand_over),
@@ -435,7 +435,7 @@ rule scenes_report:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("scenes.report"),
+        code=code("pipelines.scenes.report"),
         road=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         runs=[f"--run {run}" for run in SCENES.runs()],

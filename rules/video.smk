@@ -52,7 +52,7 @@ rule video_frames:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        code=code("video.steps:list_frames"),
+        code=code("pipelines.video.steps:list_frames"),
         listed=["--listed", VIDEO.options.listed] if VIDEO.options.listed else [],
         part=lambda wildcards: int(wildcards.clips),
         parts=VIDEO.options.parts,
@@ -81,7 +81,7 @@ rule video_motion:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        code=code("video.steps:find_motion"),
+        code=code("pipelines.video.steps:find_motion"),
         model=state_of(VIDEO.options.motion.depth_model),
         flow=state_of(VIDEO.options.motion.raft_weights),
         truth=lambda wildcards, input: [
@@ -111,7 +111,7 @@ rule video_group:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        code=code("video.steps:group_pixels"),
+        code=code("pipelines.video.steps:group_pixels"),
         options=as_options(VIDEO.options.group),
     message:
         "video: group what moves in part {wildcards.clips} (L0)"
@@ -136,7 +136,7 @@ rule video_train:
     resources:
         **OF_ROUND,
     params:
-        code=code("video.steps:train_round"),
+        code=code("pipelines.video.steps:train_round"),
         model=state_of(VIDEO.options.detector.weights),
         folder=subpath(output.weights, parent=True),
         options=lambda wildcards: VIDEO.training(wildcards.round),
@@ -163,7 +163,7 @@ rule video_predict:
     resources:
         **{**OF_ROUND, "runtime": growing(240)},
     params:
-        code=code("video.steps:find_objects"),
+        code=code("pipelines.video.steps:find_objects"),
         folder=subpath(input.weights, parent=True),
         score=lambda wildcards: VIDEO.score(wildcards.round),
         options=as_options(VIDEO.options.detector),
@@ -191,7 +191,7 @@ rule video_merge:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code("video.steps:merge_rounds"),
+        code=code("pipelines.video.steps:merge_rounds"),
         large=VIDEO.options.rounds.large.score,
         small=VIDEO.options.rounds.small.score,
         options=as_options(VIDEO.options.merge),
@@ -218,7 +218,7 @@ rule video_boxes:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code("video.steps:write_boxes"),
+        code=code("pipelines.video.steps:write_boxes"),
         score=VIDEO.options.rounds.final.score,
         options=as_options(VIDEO.options.tracks),
     message:
@@ -245,7 +245,7 @@ rule video_evaluate:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code("video.steps:evaluate_rounds"),
+        code=code("pipelines.video.steps:evaluate_rounds"),
         folder=subpath(output[0], parent=True),
         rounds=VIDEO.rounds(),
         score=VIDEO.options.rounds.final.score,

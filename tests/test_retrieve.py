@@ -17,10 +17,10 @@ from conftest import Command
 from make_records import drawn, read_rows, taxonomy, write_crops, write_instances
 from secondlook.io import records
 from secondlook.models.features import load, to_unit
-from secondlook.retrieve import pedestrians
-from secondlook.retrieve.metric import score_list
-from secondlook.retrieve.pedestrians import BITS, MEANINGS, caption_of, known_bits, parse_bits
-from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, parse_vehicle
+from secondlook.pipelines.retrieve import pedestrians
+from secondlook.pipelines.retrieve.metric import score_list
+from secondlook.pipelines.retrieve.pedestrians import BITS, MEANINGS, caption_of, known_bits, parse_bits
+from secondlook.pipelines.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, parse_vehicle
 
 MAN = "0,0,1,0,1,0,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0"
 

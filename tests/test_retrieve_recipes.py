@@ -38,18 +38,18 @@ from secondlook.config.root import Config
 from secondlook.jobs.distributed import Crew
 from secondlook.models import search
 from secondlook.models.features import to_unit
-from secondlook.retrieve import complete, recipe_steps
-from secondlook.retrieve.clip import Gallery
-from secondlook.retrieve.complete import Labelled, candidates
-from secondlook.retrieve.contrast import backward_by_chunk, backward_by_step, info_nce, same_text
-from secondlook.retrieve.looks import chance_square, padded, square_of
-from secondlook.retrieve.pedestrians import known_bits
-from secondlook.retrieve.phrases import candidate, written
-from secondlook.retrieve.ranking import Queries, rank
-from secondlook.retrieve.rerank import Candidates, reranked
-from secondlook.retrieve.train import Learner
-from secondlook.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, parse_vehicle
-from secondlook.retrieve_run import RetrieveRun
+from secondlook.pipelines.retrieve import complete, recipe_steps
+from secondlook.pipelines.retrieve.clip import Gallery
+from secondlook.pipelines.retrieve.complete import Labelled, candidates
+from secondlook.pipelines.retrieve.contrast import backward_by_chunk, backward_by_step, info_nce, same_text
+from secondlook.pipelines.retrieve.looks import chance_square, padded, square_of
+from secondlook.pipelines.retrieve.pedestrians import known_bits
+from secondlook.pipelines.retrieve.phrases import candidate, written
+from secondlook.pipelines.retrieve.ranking import Queries, rank
+from secondlook.pipelines.retrieve.rerank import Candidates, reranked
+from secondlook.pipelines.retrieve.run import RetrieveRun
+from secondlook.pipelines.retrieve.train import Learner
+from secondlook.pipelines.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, parse_vehicle
 
 SMALL = {"train": [24, 24], "val": [14, 14], "test": [14, 14], "brands": 2, "people": 3, "px": 40, "type_only": 0.4}
 

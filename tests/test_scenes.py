@@ -25,11 +25,11 @@ from secondlook.config.scenes import (
     TextOptions,
     read_vocabulary,
 )
-from secondlook.scenes import consistency, correspondences, miner, splits, tables, text, tree
-from secondlook.scenes.consistency import NOTHING
-from secondlook.scenes.drawn import draw_landmarks
-from secondlook.scenes.splits import Line
-from secondlook.scenes.text import Text
+from secondlook.pipelines.scenes import consistency, correspondences, miner, splits, tables, text, tree
+from secondlook.pipelines.scenes.consistency import NOTHING
+from secondlook.pipelines.scenes.drawn import draw_landmarks
+from secondlook.pipelines.scenes.splits import Line
+from secondlook.pipelines.scenes.text import Text
 from secondlook.synthetic import landmarks as planes
 
 WORDS_FILE = ROOT / "workflow/scenes/vocabulary.yaml"

@@ -21,8 +21,7 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
 from secondlook.models import inference
-from secondlook.pixels import images
-from secondlook.scenes import (
+from secondlook.pipelines.scenes import (
     checkpoint,
     consistency,
     cosines,
@@ -34,14 +33,15 @@ from secondlook.scenes import (
     validate,
     windows,
 )
-from secondlook.scenes import train as training
-from secondlook.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
+from secondlook.pipelines.scenes import train as training
+from secondlook.pipelines.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
+from secondlook.pixels import images
 from secondlook.stats.bootstrap import interval_of_mean
 from tiny_landmarks import CLASSES, World, draw_world
 
 torch = pytest.importorskip("torch")
 
-from secondlook.scenes import losses, network, pamr  # noqa: E402 - they import torch
+from secondlook.pipelines.scenes import losses, network, pamr  # noqa: E402 - they import torch
 
 SMALL = NetworkOptions(backbone="small", width=16, pamr_dilations=[1, 2], pamr_iterations=3)
 QUICK = TrainingOptions(

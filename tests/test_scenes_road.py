@@ -16,10 +16,10 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.config.root import Config
 from secondlook.config.scenes import ScenesOptions
-from secondlook.scenes.evaluate import read_mask
-from secondlook.scenes.text import instance_id
-from secondlook.scenes.tree import mask_name
-from secondlook.scenes_run import ScenesRun
+from secondlook.pipelines.scenes.evaluate import read_mask
+from secondlook.pipelines.scenes.run import ScenesRun
+from secondlook.pipelines.scenes.text import instance_id
+from secondlook.pipelines.scenes.tree import mask_name
 
 NETWORK = {
     "network": {"kind": "seg", "backbone": "small", "width": 16, "pamr_dilations": [1], "pamr_iterations": 2},

@@ -27,18 +27,18 @@ from secondlook.config.video import (
     TrackOptions,
     VideoOptions,
 )
+from secondlook.pipelines.video import detector
+from secondlook.pipelines.video import labels as records
+from secondlook.pipelines.video.flow import flow_source
+from secondlook.pipelines.video.group import cluster, dbscan, masks_of
+from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, box_of, decode, encode
+from secondlook.pipelines.video.merge import merge
+from secondlook.pipelines.video.motion import Motion
+from secondlook.pipelines.video.motion import read as read_motion
+from secondlook.pipelines.video.run import VideoRun
+from secondlook.pipelines.video.samples import Sample, mask_at, prepared
+from secondlook.pipelines.video.tracks import with_tracks
 from secondlook.synthetic.clips import draw_clips
-from secondlook.video import detector
-from secondlook.video import labels as records
-from secondlook.video.flow import flow_source
-from secondlook.video.group import cluster, dbscan, masks_of
-from secondlook.video.labels import ClipLabels, Found, Frame, box_of, decode, encode
-from secondlook.video.merge import merge
-from secondlook.video.motion import Motion
-from secondlook.video.motion import read as read_motion
-from secondlook.video.samples import Sample, mask_at, prepared
-from secondlook.video.tracks import with_tracks
-from secondlook.video_run import VideoRun
 
 PUBLISHED = GroupOptions()
 NETWORK = {
@@ -297,7 +297,7 @@ def labelled(drawn: Path, folder: Path) -> Path:
 def test_a_killed_training_goes_on_to_the_same_bytes(
     secondlook: Command, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from secondlook.video import train as module
+    from secondlook.pipelines.video import train as module
 
     path, told = labelled(drawn, tmp_path), json.dumps({"round": ROUND, "network": NETWORK})
     assert secondlook("video", "train", path, "--out", tmp_path / "whole", "--options", told).code == 0

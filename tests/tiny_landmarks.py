@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from secondlook.scenes.network_steps import Tables
+from secondlook.pipelines.scenes.network_steps import Tables
 
 CLASSES = ("window", "portal", "statue")
 _WALL = 160  # px a side

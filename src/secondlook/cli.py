@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 import secondlook
-from secondlook import cli_retrieve, cli_scenes, cli_video
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io.destinations import FILE, FOLDER, as_file, as_folder, of_inputs, require_apart, require_format
+from secondlook.pipelines.retrieve import cli
+from secondlook.pipelines.scenes import cli
+from secondlook.pipelines.video import cli
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -19,9 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.add_typer(cli_video.app, name="video")
-app.add_typer(cli_retrieve.app, name="retrieve")
-app.add_typer(cli_scenes.app, name="scenes")
+app.add_typer(cli.app, name="video")
+app.add_typer(cli.app, name="retrieve")
+app.add_typer(cli.app, name="scenes")
 
 Options = Annotated[
     str | None,
@@ -97,7 +99,7 @@ def fetch(
     if weights:
         if any(option is not None for option in (url, to, sha256, options)) or unpack:
             raise UsageError("--weights goes with names of tasks (or paper, or retrieve) and --config only.")
-        from secondlook.retrieve_run import RETRIEVE
+        from secondlook.pipelines.retrieve.run import RETRIEVE
         from secondlook.workflow.run import Run
         from secondlook.workflow.weights import fetch_weights
 
@@ -467,7 +469,7 @@ def paper(
     ] = None,
 ) -> None:
     """Write the paper: the published scoring and a sound one side by side, for several tasks."""
-    from secondlook.paper import write_paper
+    from secondlook.pipelines.paper import write_paper
 
     write_paper(tasks, published, out)
 

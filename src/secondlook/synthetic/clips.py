@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.config.video import ClipScenes
 from secondlook.io import files, tensorfile
+from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, box_of, encode, write
 from secondlook.pixels import images
-from secondlook.video.labels import ClipLabels, Found, Frame, box_of, encode, write
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

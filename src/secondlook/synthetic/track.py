@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from secondlook.retrieve import pedestrians as bit
-from secondlook.retrieve.vehicles import BRANDS, COLOURS, Vehicle
+from secondlook.pipelines.retrieve import pedestrians as bit
+from secondlook.pipelines.retrieve.vehicles import BRANDS, COLOURS, Vehicle
 from secondlook.synthetic.sheet import Colour, Pixels, Sheet, finished, new_sheet, varied
 
 _PAINT: dict[str, Colour] = dict(

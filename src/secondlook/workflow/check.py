@@ -8,8 +8,8 @@ from secondlook.base.errors import UsageError
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.retrieve_run import RetrieveRun
-from secondlook.scenes_run import ScenesRun
+from secondlook.pipelines.retrieve.run import RetrieveRun
+from secondlook.pipelines.scenes.run import ScenesRun
 from secondlook.workflow.run import DEMO, Run
 
 

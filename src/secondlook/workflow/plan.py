@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
-from secondlook.paper_run import PAPER
+from secondlook.pipelines.paper.run import PAPER
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
 from secondlook.workflow.run import Run
 

@@ -32,7 +32,7 @@ from secondlook.io.outputs import (
     paper_outputs,
 )
 from secondlook.models.checkpoints import state_of
-from secondlook.paper_run import PAPER, Paper, load_paper
+from secondlook.pipelines.paper.run import PAPER, Paper, load_paper
 from secondlook.workflow.data import RunData
 from secondlook.workflow.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
 from secondlook.workflow.functions import Answer, answer

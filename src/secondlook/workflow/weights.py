@@ -10,7 +10,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.models import EncoderOptions
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
-from secondlook.retrieve_run import RetrieveRun
+from secondlook.pipelines.retrieve.run import RetrieveRun
 from secondlook.workflow.plan import choose
 from secondlook.workflow.run import Run
 

@@ -1,0 +1,1 @@
+"""Pipelines beside the main one, each in a folder of its own."""

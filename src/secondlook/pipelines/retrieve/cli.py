@@ -1,0 +1,229 @@
+"""`secondlook retrieve STEP`: finding images by words."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import FILE, FOLDER, require_apart
+
+app = typer.Typer(
+    help="Images by words, and the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; docs/config.md.'
+RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
+Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="Folder that the step `train` wrote; the recipe's own model when left out.")
+]
+Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
+VectorFile = Annotated[Path, typer.Option("--vectors", help="What the step `encode` wrote.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
+OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
+OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
+
+
+@app.command()
+def draw(
+    out: OutFolder,
+    options: Annotated[
+        str | None, typer.Option("--options", metavar="YAML", help="How much is drawn, as a mapping; docs/config.md.")
+    ] = None,
+) -> None:
+    """Draw a small dataset in the format of the track: vehicles and pedestrians, labels, queries, and what is true."""
+    from secondlook.config.retrieve import DrawnTrack
+    from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve.drawn import draw_track
+
+    draw_track(out, parse_options(DrawnTrack, options))
+
+
+@app.command()
+def index(
+    root: Annotated[Path, typer.Argument(help="The dataset: train/, val/ and test/ as the track has them.")],
+    out: OutFolder,
+    truth: Annotated[Path | None, typer.Option(help="Label file of the test images, where one is known.")] = None,
+) -> None:
+    """Read labels and queries into tables; each refused row stands in rejects.csv with its reason."""
+    from secondlook.pipelines.retrieve.index import index_track
+
+    typer.echo(index_track(root, out, truth), err=True)
+
+
+@app.command()
+def complete(
+    source: Index,
+    out: OutFolder,
+    options: Annotated[
+        str, typer.Option("--options", metavar="YAML", help="The section `complete` of a recipe as a mapping.")
+    ],
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+    threads: Threads = 1,
+) -> None:
+    """Fill in what the vehicle labels of the training split do not name, by a frozen CLIP; print how good it is."""
+    from secondlook.config.retrieve import CompletionOptions
+    from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    told = parse_options(CompletionOptions, options)
+    typer.echo(recipe_steps.complete(source, out, told, batch, threads=threads))
+
+
+@app.command()
+def train(
+    source: Index,
+    out: OutFolder,
+    options: RecipeText,
+    completed: Annotated[Path | None, typer.Option(help="completed.parquet of the step `complete`.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Train the model of a recipe; a killed training goes on after its last epoch."""
+    from secondlook.config.retrieve import Recipe
+    from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    recipe_steps.train_recipe(source, completed, out, parse_options(Recipe, options), threads=threads)
+
+
+@app.command()
+def encode(
+    source: Index,
+    out: OutFile,
+    split: Split,
+    options: RecipeText,
+    weights: Weights = None,
+    mirrored: Annotated[bool, typer.Option("--mirrored", help="Also the mirror image of each image.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Turn the images of a split into vectors."""
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    _require_split(split)
+    recipe = _recipe(options, weights)
+    recipe_steps.encode(source, split, out, recipe, mirrored=mirrored, threads=threads)
+
+
+@app.command()
+def rank(
+    source: Index,
+    out: OutFolder,
+    split: Split,
+    vectors: VectorFile,
+    options: RecipeText,
+    weights: Weights = None,
+    threads: Threads = 1,
+) -> None:
+    """Find the ten best images for each query of a split: table, submission, and score where the truth is known."""
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    _require_split(split)
+    typer.echo(recipe_steps.rank_split(source, split, vectors, out, _recipe(options, weights), threads=threads))
+
+
+@app.command()
+def ablate(
+    source: Index,
+    out: OutFile,
+    vectors: VectorFile,
+    options: RecipeText,
+    split: Split = "val",
+    weights: Weights = None,
+    threads: Threads = 1,
+) -> None:
+    """Turn each switch of the ranking by itself and print what it brings."""
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    _require_split(split)
+    typer.echo(recipe_steps.ablate(source, split, vectors, out, _recipe(options, weights), threads=threads))
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of the road, with a folder for each recipe.")],
+    recipes: Annotated[list[str], typer.Argument(help="Names of recipes.")],
+    out: OutFolder,
+) -> None:
+    """Put the recipes side by side: tables, page, summary.json; print the scores."""
+    from secondlook.pipelines.retrieve.report import write_report
+
+    typer.echo(write_report(results, recipes, out))
+
+
+def _require_split(split: str) -> None:
+    if split not in {"train", "val", "test"}:
+        raise UsageError(f"--split: must be train, val or test, not `{split}`.")
+
+
+def _recipe(options: str, weights: Path | None) -> Any:
+    from secondlook.config.retrieve import ClipSource, Recipe
+    from secondlook.config.root import parse_options
+
+    recipe = parse_options(Recipe, options)
+    return recipe.model_copy(update={"source": ClipSource(model=str(weights))}) if weights else recipe
+
+
+@app.command()
+def check(
+    labels: Annotated[Path, typer.Argument(help="Label file of the track: image$attributes$text.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images: each row needs its own.")] = None,
+    rejects: Annotated[Path | None, typer.Option(**FILE, help="CSV to write, a row for each refused line.")] = None,
+) -> None:
+    """Read a label file and say what it holds; each refused row has its reason."""
+    from secondlook.pipelines.retrieve import steps
+
+    typer.echo(steps.check_labels(labels, images, rejects))
+
+
+@app.command()
+def validate(
+    submission: Annotated[Path, typer.Argument(help="The file to hand in.")],
+    texts: Annotated[Path, typer.Option(help="File of query texts, one a line.")],
+    gallery: Annotated[Path, typer.Option(help="Folder of the gallery's images, or a file of their names.")],
+) -> None:
+    """Check a submission: order and texts of the queries, ten distinct images of the gallery each."""
+    from secondlook.pipelines.retrieve import steps
+
+    typer.echo(steps.validate(submission, texts, gallery))
+
+
+@app.command()
+def score(
+    submission: Annotated[Path, typer.Argument(help="A submission whose queries are the rows of the label file.")],
+    labels: Annotated[Path, typer.Option(help="Label file of the split.")],
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Where to write the table (CSV).")] = None,
+) -> None:
+    """Score a submission on a labelled split: mAP@10 as the organisers compute it, and other forms beside it."""
+    from secondlook.pipelines.retrieve import steps
+
+    typer.echo(steps.score(submission, labels, out))
+
+
+@app.command()
+def search(
+    results: Annotated[Path, typer.Argument(help="Results folder of a task, e.g. results/demo_signs.")],
+    text: Annotated[list[str], typer.Option(help="What to look for; may be repeated.")],
+    encoder: Annotated[str, typer.Option(help="Encoder of the config that compares images with texts (CLIP, SigLIP).")],
+    k: Annotated[int, typer.Option(min=1, help="How many crops for each text.")] = 50,
+    sheet: Annotated[Path | None, typer.Option(**FILE, help="Where to write a page of the crops (HTML).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Where to write the table (CSV).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="torch, or faiss where it is installed; both find the same.")] = "torch",
+) -> None:
+    """Find the crops of a task that fit words best."""
+    from secondlook.io import files, tabular
+    from secondlook.pipelines.retrieve import finding
+
+    if backend not in {"torch", "faiss"}:
+        raise UsageError(f"--backend: must be torch or faiss, not `{backend}`.")
+    require_apart([out, sheet])
+    found = finding.find(results, encoder, text, k, device=device, backend=backend)
+    if out is not None:
+        files.write_text(out, tabular.to_csv(found))
+    if sheet is not None:
+        finding.write_sheet(sheet, results, found)
+    typer.echo(finding.as_text(found))

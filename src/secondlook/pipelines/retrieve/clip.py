@@ -1,0 +1,192 @@
+"""CLIP models of the open_clip library: built, loaded, asked for vectors of images and texts, and saved."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
+from secondlook.config.retrieve import ClipSource, Look, ScratchClip
+from secondlook.io import files, tensorfile
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_open_clip, open_clip_source
+from secondlook.models.features import to_unit
+from secondlook.pipelines.retrieve.looks import square_of
+from secondlook.pixels import images, prefetch
+
+if TYPE_CHECKING:
+    import torch
+
+Vectors = NDArray[np.float32]  # (images or texts, dimensions), unit length
+WEIGHTS, ABOUT = "open_clip_model.safetensors", "open_clip_config.json"
+TEXTS_AT_ONCE = 256
+_VOCABULARY = 49408  # pieces of the tokenizer of CLIP
+_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP
+
+
+@dataclass
+class Clip:
+    """A model with its tokenizer, on a device; `about` is what rebuilds it, as open_clip writes it down."""
+
+    model: Any
+    tokenizer: Any
+    about: dict[str, Any]
+    device: "torch.device"
+
+    @property
+    def px(self) -> int:
+        """The side of its pictures."""
+        side = self.model.visual.image_size
+        return int(side[0] if isinstance(side, tuple | list) else side)
+
+    @property
+    def scale(self) -> float:
+        """What cosines are multiplied by before a softmax."""
+        return float(self.model.logit_scale.detach().exp())
+
+    def of_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors of texts; equal texts are computed once."""
+        import torch
+
+        distinct = list(dict.fromkeys(texts))
+        parts = []
+        self.model.eval()
+        with torch.inference_mode():
+            for start in range(0, len(distinct), TEXTS_AT_ONCE):
+                pieces = self.tokenizer(distinct[start : start + TEXTS_AT_ONCE]).to(self.device)
+                parts.append(self.model.encode_text(pieces, normalize=True).float().cpu().numpy())
+        vectors = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+        place = {text: number for number, text in enumerate(distinct)}
+        return to_unit(vectors)[[place[text] for text in texts]]
+
+    def of_images(
+        self, paths: Sequence[Path], look: Look, batch: int, *, threads: int = 1, mirrored: bool = False
+    ) -> Vectors:
+        """Return unit vectors of image files, of their mirror images where `mirrored`."""
+        import torch
+
+        def prepared(path: Path) -> images.Pixels:
+            picture = square_of(read(path), self.px, look)
+            return picture[:, ::-1] if mirrored else picture
+
+        starts = range(0, len(paths), batch)
+        squares = prefetch.ordered(prepared, paths, threads=threads)
+        parts = []
+        self.model.eval()
+        with torch.inference_mode():
+            for start in progress.track(starts, total=len(starts), what="batches of images"):
+                pixels = np.stack([next(squares) for _ in paths[start : start + batch]])
+                parts.append(self.model.encode_image(self.normalised(pixels), normalize=True).float().cpu().numpy())
+        return to_unit(np.concatenate(parts)) if parts else np.zeros((0, 1), np.float32)
+
+    def normalised(self, pixels: NDArray[np.uint8]) -> "torch.Tensor":
+        """Return uint8 (n, px, px, 3) as the model takes it, (n, 3, px, px)."""
+        look = self.about["preprocess_cfg"]
+        return inference.to_normalised(pixels, tuple(look["mean"]), tuple(look["std"]), self.device)
+
+
+def read(path: Path) -> images.Pixels:
+    """Decode an image; raise DataError where it cannot be."""
+    try:
+        return images.read_rgb(path)
+    except images.UnreadableImageError as error:
+        raise DataError(f"{path}: {error}; take its row out of the label file, or bring the image anew.") from error
+
+
+def load(source: ClipSource, look: Look, device: "torch.device", seed: int = 0) -> Clip:
+    """Return the model that `source` names, float32, for pictures of that look.
+
+    Raises UsageError for a source that is `trained`: it must have become the folder of that recipe before.
+    """
+    clip = _loaded(source, device, seed)
+    for name, value in (("mean", look.mean), ("std", look.std)):
+        if value is not None:
+            clip.about["preprocess_cfg"] = {**clip.about["preprocess_cfg"], name: list(value)}
+    return clip
+
+
+def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
+    import open_clip
+
+    if source.trained is not None:
+        raise UsageError(
+            f"`trained: {source.trained}` is known to Snakemake alone; give `source: {{model: FOLDER}}` or --weights."
+        )
+    if source.scratch is not None:
+        return _built(source.scratch, device, seed)
+    name = str(source.model)
+    model = create_open_clip(name, None).to(device)
+    folder = Path(name)
+    if folder.is_dir():
+        about = json.loads((folder / ABOUT).read_bytes())
+    else:
+        visual = model.visual
+        look = {"mean": list(visual.image_mean), "std": list(visual.image_std)}
+        about = {"model_cfg": open_clip.get_model_config(open_clip_source(name)), "preprocess_cfg": look}
+    return Clip(model, open_clip.get_tokenizer(open_clip_source(name)), about, device)
+
+
+def _built(sizes: ScratchClip, device: "torch.device", seed: int) -> Clip:
+    import open_clip
+    import torch
+
+    torch.manual_seed(seed)
+    vision = {"layers": list(sizes.layers), "width": sizes.width, "head_width": sizes.width, "image_size": sizes.px}
+    text = {
+        "context_length": sizes.context,
+        "vocab_size": _VOCABULARY,
+        "width": sizes.text_width,
+        "heads": sizes.text_heads,
+        "layers": sizes.text_layers,
+    }
+    about = {
+        "model_cfg": {"embed_dim": sizes.dimensions, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": {"mean": list(_MEAN), "std": list(_STD)},
+    }
+    model = open_clip.CLIP(sizes.dimensions, {**vision, "layers": tuple(sizes.layers)}, dict(text))
+    return Clip(model.to(device), open_clip.SimpleTokenizer(context_length=sizes.context), about, device)
+
+
+def save(clip: Clip, weights: dict[str, "torch.Tensor"], folder: Path) -> None:
+    """Write a model as a folder that open_clip reads as `local-dir:`; the config comes last."""
+    tensorfile.write(folder / WEIGHTS, weights)
+    files.write_text(folder / ABOUT, json.dumps(clip.about, indent=1, sort_keys=True) + "\n")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images by name with their vectors (images, dimensions), and those of their mirror images where they are known."""
+
+    names: list[str]
+    vectors: Vectors
+    mirrored: Vectors | None = None
+
+    def named(self, places: NDArray[np.int64]) -> list[list[str]]:
+        """Return lists of places, (queries, images), as names."""
+        return [[self.names[place] for place in row] for row in places]
+
+    def write(self, path: Path) -> None:
+        """Write them as float16."""
+        tensors = {"vectors": self.vectors.astype(np.float16)}
+        if self.mirrored is not None:
+            tensors["mirrored"] = self.mirrored.astype(np.float16)
+        tensorfile.write(path, tensors, {"names": json.dumps(self.names)})
+
+    @classmethod
+    def read(cls, path: Path) -> "Gallery":
+        """Read what `write` wrote; raise DataError for anything else."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                found = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+                names = json.loads(file.metadata()["names"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: holds no vectors of images ({error}); make it again.") from error
+        mirrored = to_unit(found["mirrored"]) if "mirrored" in found else None
+        return cls(names, to_unit(found["vectors"]), mirrored)

@@ -1,0 +1,131 @@
+"""Step `index`: the dataset of the track as tables of images and queries, every refused row with its reason."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.io import files, parquetfile, tabular
+from secondlook.pipelines.retrieve.track import Kind, Refusal, Row, read_labels, read_queries
+
+PICTURES = {".jpg", ".jpeg", ".png"}
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of a split and, where its label is known, what it shows."""
+
+    image: str
+    path: str
+    kind: Kind | None = None
+    form: str | None = None
+    key: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query line of a split and, where it is known, the key of the images that are relevant to it."""
+
+    line: int
+    kind: Kind
+    form: str | None
+    key: str | None
+    text: str
+
+
+def index_track(root: Path, out: Path, truth: Path | None) -> str:
+    """Write `<split>_images.parquet`, `<split>_queries.parquet` and `rejects.csv` to folder `out`; say what they hold.
+
+    Rows without an image are refused too. The queries of the test are its lines; `truth`, a label file of its images,
+    says line by line which images are relevant. Raises DataError when a query line of the test is refused, because a
+    submission needs them all.
+    """
+    refused: dict[str, list[Refusal]] = {}
+    said = []
+    for split in SPLITS:
+        folder = root / split / f"{split}_images"
+        there = images_in(folder)
+        labels = truth if split == "test" else root / split / f"{split}_label.txt"
+        rows, refused[split] = labelled(labels, there, folder) if labels is not None else ([], [])
+        pictures, queries = _tables(root, split, rows, there, folder)
+        for name, kind, table in (("images", Picture, pictures), ("queries", Asked, queries)):
+            columns = [one.name for one in fields(kind)]
+            frame = pd.DataFrame([asdict(one) for one in table], columns=columns)
+            parquetfile.write_frame(out / f"{split}_{name}.parquet", frame)
+        said.append(f"{split}: {len(pictures)} images, {len(queries)} queries, {len(refused[split])} rows refused")
+        if unused := len(set(there) - {one.image for one in pictures}):
+            said[-1] += f", {unused} images left out that no sound row names"
+    _write_rejects(out / "rejects.csv", refused)
+    return "\n".join(said)
+
+
+def images_in(folder: Path) -> list[str]:
+    """Return the names of the images in a folder, sorted."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder; a split has its images there (docs/retrieve.md).")
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+
+
+def labelled(labels: Path, there: Sequence[str], folder: Path) -> tuple[list[Row], list[Refusal]]:
+    """Return the rows of a label file whose image is there, and the refused ones."""
+    rows, refused = read_labels(labels)
+    known = set(there)
+    refused += [
+        Refusal(row.line, "no_image", f"{row.image} is not in {folder}", row.image)
+        for row in rows
+        if row.image not in known
+    ]
+    return [row for row in rows if row.image in known], refused
+
+
+def _tables(
+    root: Path, split: str, rows: Sequence[Row], there: Sequence[str], folder: Path
+) -> tuple[list[Picture], list[Asked]]:
+    if split == "test":
+        by_name = {row.image: row for row in rows}
+        return [_picture(name, folder, by_name.get(name)) for name in there], _test_queries(root, rows)
+    return [_picture(row.image, folder, row) for row in rows], [
+        Asked(row.line, row.kind, row.form, row.key, row.text) for row in rows
+    ]
+
+
+def _picture(name: str, folder: Path, row: Row | None) -> Picture:
+    about = (row.kind, row.form, row.key, row.text) if row else ()
+    return Picture(name, (folder / name).as_posix(), *about)
+
+
+def _test_queries(root: Path, rows: Sequence[Row]) -> list[Asked]:
+    path = root / "test/test_text.txt"
+    queries, refused = read_queries(path)
+    if refused:
+        one = refused[0]
+        raise DataError(f"{path}: line {one.line}: {one.detail}; a submission needs every line, so mend the file.")
+    of_line = {row.line: row for row in rows}
+    return [Asked(one.line, one.kind, *_known(of_line.get(one.line), one.text), one.text) for one in queries]
+
+
+def _known(row: Row | None, text: str) -> tuple[str | None, str | None]:
+    """Return form and key of the row of the truth that stands in the line of a query, where it has its text."""
+    return (row.form, row.key) if row and row.text == text.strip() else (None, None)
+
+
+def _write_rejects(path: Path, refused: Mapping[str, Sequence[Refusal]]) -> None:
+    rows = [{"split": split, **asdict(one)} for split, found in refused.items() for one in found]
+    columns = ["split", *(one.name for one in fields(Refusal))]
+    files.write_text(path, tabular.to_csv(pd.DataFrame(rows, columns=columns)))
+    if rows:
+        progress.say(f"retrieve: {len(rows)} rows refused, each with its reason in {path}")
+
+
+def read_table(folder: Path, split: str, what: str) -> pd.DataFrame:
+    """Read one of the tables that `index_track` wrote; None where nothing is known."""
+    path = folder / f"{split}_{what}.parquet"
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; run `secondlook retrieve index` before.")
+    table = parquetfile.read_frame(path).astype(object)
+    return table.where(table.notna(), None)

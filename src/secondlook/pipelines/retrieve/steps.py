@@ -1,0 +1,71 @@
+"""The steps of the road as commands run them: files in, files out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pandas as pd
+
+from secondlook.base.errors import DataError
+from secondlook.io import files, tabular
+from secondlook.pipelines.retrieve import submission
+from secondlook.pipelines.retrieve.index import images_in, labelled
+from secondlook.pipelines.retrieve.scores import score_queries
+from secondlook.pipelines.retrieve.track import Refusal, read_labels, read_queries
+
+
+def check_labels(path: Path, images: Path | None, rejects: Path | None) -> str:
+    """Return what a label file holds as text; refused rows, and rows whose image is not there, go to `rejects`."""
+    rows, refused = read_labels(path) if images is None else labelled(path, images_in(images), images)
+    _write_rejects(rejects, refused)
+    counts = Counter((row.kind, row.form) for row in rows)
+    lines = [f"{path}: {len(rows)} rows, {len(refused)} refused"]
+    lines += [f"  {kind:<11}{form:<18}{count:>8}" for (kind, form), count in sorted(counts.items())]
+    lines += [
+        f"  refused: {reason} {count}" for reason, count in sorted(Counter(one.reason for one in refused).items())
+    ]
+    return "\n".join(lines)
+
+
+def _write_rejects(path: Path | None, refused: Sequence[Refusal]) -> None:
+    if path is not None:
+        table = pd.DataFrame([asdict(one) for one in refused], columns=[field.name for field in fields(Refusal)])
+        files.write_text(path, tabular.to_csv(table))
+
+
+def gallery_of(place: Path) -> set[str]:
+    """Return the names of the images of a gallery: a folder of them, or a text file with a name a line."""
+    if place.is_dir():
+        return set(images_in(place))
+    try:
+        return set(place.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{place}: is neither a folder of images nor a list of names ({error}).") from error
+
+
+def validate(path: Path, texts: Path, gallery: Path) -> str:
+    """Check a submission against the query file and the gallery; raise DataError at the first mistake."""
+    queries, refused = read_queries(texts)
+    if refused:
+        raise DataError(f"{texts}:{refused[0].line}: {refused[0].detail}.")
+    submission.check(submission.read(path), [query.text for query in queries], gallery_of(gallery), str(path))
+    return f"{path}: {len(queries)} queries in order, {submission.NAMES} distinct images of the gallery each"
+
+
+def score(path: Path, labels: Path, out: Path | None) -> str:
+    """Score a submission on a labelled split: every row is a query, relevant are the rows with equal attributes.
+
+    Returns the table as text; writes it to `out` where given.
+    """
+    rows, refused = read_labels(labels)
+    if refused:
+        raise DataError(f"{labels}:{refused[0].line}: {refused[0].detail}.")
+    ranked = submission.read(path)
+    submission.check(ranked, [row.text for row in rows], {row.image for row in rows}, str(path))
+    table = score_queries(
+        pd.DataFrame(map(asdict, rows)), pd.DataFrame(map(asdict, rows)), [names for _, names in ranked]
+    )
+    if out is not None:
+        files.write_text(out, tabular.to_csv(table))
+    return str(table.to_string(index=False, float_format="%.4f"))

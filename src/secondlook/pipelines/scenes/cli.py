@@ -1,0 +1,267 @@
+"""`secondlook scenes STEP`: the steps of the scenes road, one command each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import FOLDER
+
+app = typer.Typer(
+    help="Labels from category trees, captions and shared 3D points (WikiScenes): docs/scenes.md.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Options = Annotated[
+    str | None,
+    typer.Option("--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; docs/config.md."),
+]
+OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
+Images = Annotated[Path, typer.Argument(help="images.parquet of the step `index`.")]
+Words = Annotated[Path, typer.Option("--vocabulary", help="The concepts in class order, and which fit each other.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
+Splits = Annotated[Path, typer.Option(help="splits.parquet of the step `split`.")]
+SplitsOrNone = Annotated[Path | None, typer.Option("--splits", help="splits.parquet of the step `split`.")]
+Points = Annotated[Path | None, typer.Option("--points", help="points.parquet of the step `correspond`.")]
+Pairs = Annotated[Path | None, typer.Option("--pairs", help="pairs.parquet of the step `correspond`.")]
+VOCABULARY = Path("workflow/scenes/vocabulary.yaml")
+
+
+@app.command()
+def draw(
+    out: OutFolder,
+    truth: Annotated[Path, typer.Option(help="Folder for what is true of the images.")],
+    options: Options = None,
+) -> None:
+    """Draw landmarks with categories, captions of planted noise, shared points and exact masks."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import DrawnLandmarks
+    from secondlook.pipelines.scenes import steps
+
+    steps.draw(out, truth, parse_options(DrawnLandmarks, options))
+
+
+@app.command()
+def index(
+    root: Annotated[Path, typer.Argument(help="Folder of the landmarks, with the first category.json.")],
+    out: OutFolder,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Read a tree of categories: a row for each image and each category, and for each refused one why."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import IndexOptions
+    from secondlook.pipelines.scenes import steps
+
+    steps.index(root, out, parse_options(IndexOptions, options), threads=threads)
+
+
+@app.command()
+def correspond(
+    source: Annotated[Path, typer.Argument(help="correspondence.json, a CSV, or a folder of COLMAP models.")],
+    out: OutFolder,
+    images: Annotated[Path | None, typer.Option(help="images.parquet: only these images count.")] = None,
+    min_shared: Annotated[int, typer.Option(min=1, help="A pair of images shares at least so many points.")] = 10,
+    splits: Annotated[Path | None, typer.Option(help="splits.parquet, for --split.")] = None,
+    split: Annotated[str | None, typer.Option(help="Pairs only among the images of this split.")] = None,
+) -> None:
+    """Read which points images share, and list the pairs that share enough."""
+    from secondlook.pipelines.scenes import steps
+
+    if (splits is None) != (split is None):
+        raise UsageError("--splits and --split belong together; give both or neither.")
+    chosen = (splits, split) if splits is not None and split is not None else None
+    steps.correspond(source, out, images=images, min_shared=min_shared, split=chosen)
+
+
+@app.command()
+def text(
+    images: Images,
+    out: OutFolder,
+    vocabulary: Words = VOCABULARY,
+    truth: Annotated[Path | None, typer.Option(help="What is true, as a CSV of image_id, label.")] = None,
+    options: Options = None,
+) -> None:
+    """Label images by category names and captions: votes of three labelers, and the rule that joins them."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import TextOptions, read_vocabulary
+    from secondlook.pipelines.scenes import steps
+
+    told = parse_options(TextOptions, options)
+    typer.echo(steps.label_by_text(images, out, read_vocabulary(vocabulary), told, truth))
+
+
+@app.command()
+def mine(
+    images: Images,
+    out: OutFolder,
+    nodes: Annotated[Path | None, typer.Option(help="nodes.parquet: words of landmark names are no concepts.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="pairs.parquet: images of one place share concepts.")] = None,
+    options: Options = None,
+) -> None:
+    """Find the words of a collection that could be its concepts, and print a vocabulary of them."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import MinerOptions
+    from secondlook.pipelines.scenes import steps
+
+    typer.echo(steps.mine(images, out, parse_options(MinerOptions, options), nodes=nodes, pairs=pairs))
+
+
+@app.command()
+def split(
+    out: OutFolder,
+    labels: Annotated[Path | None, typer.Option(help="labels.parquet of the step `text`, to be split.")] = None,
+    published: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPLIT=FILE", help="A published list of train, val_seen or val_unseen; instead."),
+    ] = None,
+    vocabulary: Words = VOCABULARY,
+    options: Options = None,
+) -> None:
+    """Split labelled images into train, val_seen and val_unseen, or read the published lists."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import SplitOptions, read_vocabulary
+    from secondlook.pipelines.scenes import steps
+
+    told, words = parse_options(SplitOptions, options), read_vocabulary(vocabulary)
+    if (labels is None) == (not published):
+        raise UsageError("give either --labels or --published.")
+    if labels is not None:
+        typer.echo(steps.split_own(labels, out, words, told))
+    else:
+        typer.echo(steps.split_published(_named(published or []), out, words, told))
+
+
+@app.command()
+def consistency(
+    labels: Annotated[Path, typer.Argument(help="labels.parquet of the step `text`.")],
+    pairs: Annotated[Path, typer.Option(help="pairs.parquet of the step `correspond`.")],
+    out: OutFolder,
+    votes: Annotated[list[Path] | None, typer.Option(help="Votes of a labeler on the images; may be repeated.")] = None,
+    points: Annotated[Path | None, typer.Option(help="points.parquet of the step `correspond`, for --masks.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks, one per image: PNG or NPZ.")] = None,
+    vocabulary: Words = VOCABULARY,
+    options: Options = None,
+) -> None:
+    """Check whether images that share points agree in labels and masks, and print how much more than by chance."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import ConsistencyOptions, read_vocabulary
+    from secondlook.pipelines.scenes import checking
+
+    evidence = checking.Evidence(labels, pairs, votes or (), points, masks)
+    told = parse_options(ConsistencyOptions, options)
+    typer.echo(checking.check(evidence, out, read_vocabulary(vocabulary), told))
+
+
+@app.command()
+def train(
+    images: Images,
+    out: OutFolder,
+    splits: Splits,
+    points: Points = None,
+    pairs: Pairs = None,
+    vocabulary: Words = VOCABULARY,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Train a network on labels from text; its settings are `network` and `training` of a file of workflow/scenes."""
+    import json
+
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import read_vocabulary
+    from secondlook.config.scenes_training import NetworkRun
+    from secondlook.pipelines.scenes import network_steps
+
+    told = parse_options(NetworkRun, options)
+    files = network_steps.Tables(images, splits, points, pairs)
+    again = ["scenes", "train", str(images), "--out", str(out), "--splits", str(splits), "--threads", str(threads)]
+    again += [part for name, path in (("--points", points), ("--pairs", pairs)) if path for part in (name, str(path))]
+    again += ["--vocabulary", str(vocabulary), "--options", json.dumps(told.model_dump(mode="json"))]
+    classes = read_vocabulary(vocabulary).concepts
+    network_steps.train_network(files, classes, out, told.network, told.training, threads=threads, command=again)
+
+
+@app.command()
+def predict(
+    images: Images,
+    out: OutFolder,
+    weights: Annotated[Path, typer.Option(help="Folder that the step `train` wrote.")],
+    splits: SplitsOrNone = None,
+    points: Points = None,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Write what a network says of images: scores, masks, and the classes of points."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes_training import InferenceOptions
+    from secondlook.pipelines.scenes import network_steps
+
+    told, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
+    network_steps.predict(files, weights, out, told, threads=threads)
+
+
+@app.command()
+def evaluate(
+    images: Images,
+    out: OutFolder,
+    splits: Splits,
+    predicted: Annotated[Path, typer.Option(help="Folder that the step `predict` wrote.")],
+    truth: Annotated[Path | None, typer.Option(help="What is true, as a CSV of image_id, label.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of true index masks.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of `train`, for the cosines of shared points.")] = None,
+    points: Points = None,
+    pairs: Pairs = None,
+    vocabulary: Words = VOCABULARY,
+    threads: Threads = 1,
+) -> None:
+    """Judge scores and masks of a network on images that it was not trained on, and print the main figures."""
+    from secondlook.config.scenes import read_vocabulary
+    from secondlook.pipelines.scenes import network_steps, steps
+
+    words, files = read_vocabulary(vocabulary), network_steps.Tables(images, splits, points, pairs)
+    known = steps.read_truth(truth, words) if truth is not None else None
+    judged = network_steps.Judged(predicted, masks, known or {}, weights)
+    typer.echo(network_steps.evaluate_network(files, judged, out, words.concepts, threads=threads))
+
+
+@app.command()
+def hand_over(
+    text_votes: Annotated[Path, typer.Argument(help="Folder that the step `text` wrote.")],
+    out: OutFolder,
+    splits: Splits,
+    predicted: Annotated[Path, typer.Option(help="Folder that the step `predict` wrote.")],
+    conflicts: Annotated[Path, typer.Option(help="conflicts.parquet of the step `consistency`.")],
+    options: Options = None,
+) -> None:
+    """Hand votes on images to `consensus`, and masks as objects to `ingest`."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import HandOverOptions
+    from secondlook.pipelines.scenes import hand_over as step
+
+    told = parse_options(HandOverOptions, options)
+    counts = step.hand_over(text_votes, splits, predicted, conflicts, out, told)
+    typer.echo(", ".join(f"{labeler} {count} votes" for labeler, count in counts.items()), err=True)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of the road.")],
+    out: OutFolder,
+    runs: Annotated[list[str], typer.Option("--run", metavar="VARIANT/SEED", help="A network; the main one first.")],
+) -> None:
+    """Put text, network and consensus side by side: tables, page, summary.json; print the main figures."""
+    from secondlook.pipelines.scenes.report import write_report
+
+    typer.echo(write_report(results, runs, out))
+
+
+def _named(given: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for one in given:
+        name, sign, path = one.partition("=")
+        if not sign or not name or not path or name in found:
+            raise UsageError(f"--published: must be SPLIT=FILE, each split once, not `{one}`.")
+        found[name] = Path(path)
+    return found

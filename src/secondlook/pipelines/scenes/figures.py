@@ -1,0 +1,84 @@
+"""The figures of the evaluation: scores by validation split, cosines of matched points, and both as text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook.base.errors import DataError
+from secondlook.io import parquetfile
+from secondlook.models import inference
+from secondlook.pipelines.scenes import checkpoint, cosines, evaluate
+from secondlook.pipelines.scenes.inputs import SEEN, UNSEEN, Pictures
+from secondlook.stats.bootstrap import interval_of_mean
+
+
+def of_scores(
+    pictures: Pictures, path: Path, classes: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, dict[str, float | None]]]:
+    """Return AP and recall by split and class, and the means by split with the interval of the accuracy.
+
+    Raises DataError for a validation picture without scores, and where no validation picture has a label.
+    """
+    found, tables, figures = read_scores(path, classes), [], {}
+    for split in (SEEN, UNSEEN):
+        rows = pictures.rows(split)
+        rows = rows[pictures.primary[rows] >= 0]
+        if not len(rows):
+            continue
+        absent = [pictures.ids[row] for row in rows if pictures.ids[row] not in found.index]
+        if absent:
+            raise DataError(
+                f"{path}: has no scores of {absent[0]} and {len(absent) - 1} more; predict the whole split."
+            )
+        scores = found.loc[[pictures.ids[row] for row in rows]].to_numpy()
+        primary = pictures.primary[rows]
+        table, means = evaluate.score_tables(scores, primary, pictures.labels[rows], classes)
+        low, high = interval_of_mean(scores.argmax(axis=1) == primary, pictures.landmark[rows])
+        tables.append(table.assign(split=split)[["split", *table.columns]])
+        figures[split] = evaluate.rounded({**means, "accuracy_low": low, "accuracy_high": high})
+    if not tables:
+        raise DataError("no picture of a validation split has a label; nothing can be judged.")
+    return pd.concat(tables, ignore_index=True), figures
+
+
+def read_scores(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """Return the probabilities that `predict` wrote, by image and class; raises DataError for another file."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; run the step that predicts.")
+    try:
+        found = parquetfile.read(path).to_pandas().set_index("image_id")
+        wanted: pd.DataFrame = found[list(classes)]
+        return wanted
+    except KeyError as error:
+        raise DataError(f"{path}: holds no scores of these classes ({error}); predict again.") from error
+
+
+def of_cosines(pictures: Pictures, weights: Path, threads: int) -> dict[str, dict[str, float | None]]:
+    """Return the cosines of matched points, and of others, by validation split."""
+    device = inference.pick_device("auto")
+    network, about = checkpoint.load(weights, "best", device)
+    looker = cosines.Looker(network, about.training.crop_px, device, about.training.point_grid)
+    splits = [split for split in (SEEN, UNSEEN) if len(pictures.rows(split))]
+    return {
+        split: evaluate.rounded(asdict(cosines.of_pairs(looker, pictures, split, threads=threads))) for split in splits
+    }
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+    """Return the main figures of a summary as lines."""
+    lines = [f"{'split':<12}{'images':>8}{'mAP':>8}{'accuracy':>10}{'(95 %)':>16}{'by class':>10}{'easy':>8}"]
+    for split, one in summary["scores"].items():
+        span = f"{one['accuracy_low']:.3f} - {one['accuracy_high']:.3f}"
+        figures = f"{one['map']:>8.3f}{one['accuracy']:>10.3f}{span:>16}{one['class_accuracy']:>10.3f}"
+        lines.append(f"{split:<12}{one['images']:>8.0f}{figures}{one['easy_accuracy']:>8.3f}")
+    if "masks" in summary:
+        masks = summary["masks"]
+        mean = "-" if masks["mean_iou"] is None else f"{masks['mean_iou']:.3f}"
+        lines.append(f"masks: mean IoU {mean} over {masks['pictures']} pictures and {masks['classes']:.0f} classes")
+    for split, one in summary.get("cosines", {}).items():
+        if one["matched"] is not None:
+            lines.append(f"{split}: cosine of matched points {one['matched']:.3f}, of others {one['random']:.3f}")
+    return "\n".join(lines)

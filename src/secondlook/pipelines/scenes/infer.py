@@ -1,0 +1,131 @@
+"""What a trained network says of a whole picture: scores, masks, and the classes of its points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base.errors import DataError
+from secondlook.config.scenes_training import InferenceOptions
+from secondlook.models import inference
+from secondlook.pipelines.scenes import refine, windows
+from secondlook.pipelines.scenes.checkpoint import MEAN, STD, About
+from secondlook.pipelines.scenes.tree import mask_name
+from secondlook.pixels import images
+from secondlook.pixels.images import Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+    from secondlook.pipelines.scenes.network import Network
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a network says of a picture of h x w px.
+
+    `probabilities` (classes,) are those of the picture; `shares` (1 + classes, h, w), background first, those of its
+    pixels, before classes are left out; `mask` (h, w) class indices. The last two are None where a network gives none.
+    """
+
+    probabilities: Floats
+    shares: Floats | None
+    mask: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A network with what it is of, and how it is used."""
+
+    network: "Network"
+    about: About
+    options: InferenceOptions
+    device: "torch.device"
+
+    def read(self, picture: Pixels, labels: NDArray[np.bool_] | None = None) -> Said:
+        """Return what the network says of a picture; `labels` (classes,) are its own, for the filter `gt`."""
+        views = self._views(picture)
+        scores = np.stack([view for view, _ in views])
+        log_p = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        probabilities = np.exp(log_p).mean(axis=0).astype(np.float32)
+        shares = [mask for _, mask in views if mask is not None]
+        if not shares:
+            return Said(probabilities, None, None)
+        mean = np.asarray(np.mean(shares, axis=0, dtype=np.float32))
+        return Said(probabilities, mean, self._mask(mean, picture, allowed(scores, self.options, labels)))
+
+    def _mask(self, shares: Floats, picture: Pixels, classes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        kept = shares * np.concatenate([[True], classes])[:, None, None].astype(np.float32)
+        kept[0] **= self.options.background_power
+        if self.options.refine == "pamr":
+            kept = refine.by_pamr(kept, picture, self.about.network, self.device)
+        elif self.options.refine == "crf":
+            kept = refine.by_crf(kept, picture)
+        return np.asarray(kept.argmax(axis=0), dtype=np.uint8)
+
+    def _views(self, picture: Pixels) -> list[tuple[Floats, Floats | None]]:
+        """Return scores (classes,) and shares at the size of the picture, of all scales, mirrored ones too."""
+        found = []
+        for scale in self.options.scales:
+            scaled = self._scaled(picture, scale)
+            for mirrored in (False, True) if self.options.flip else (False,):
+                view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
+                found.append(self._look(view, picture.shape[:2], mirrored=mirrored))
+        return found
+
+    def _scaled(self, picture: Pixels, scale: float) -> Pixels:
+        """Return what the network is shown: the whole picture, or its middle square where only scores are wanted."""
+        height, width = picture.shape[:2]
+        if self.about.network.kind == "cls":
+            window = windows.centre_window(width, height)
+            return windows.cut(picture, window, round(self.about.training.crop_px * scale))
+        width, height = images.size_within(width, height, self.options.longest_px)
+        return images.scale(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+
+    def _look(self, view: Pixels, size: tuple[int, int], *, mirrored: bool) -> tuple[Floats, Floats | None]:
+        """Return scores and shares of one view; masks grow to the view (corners aligned), then to the picture."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        pixels = inference.to_normalised(view[None], MEAN, STD, self.device)
+        with torch.inference_mode():
+            with inference.autocast(self.options.precision, self.device):
+                seen = self.network(pixels)
+            scores = seen.scores[0].float().cpu().numpy()
+            if seen.logits is None:
+                return scores, None
+            shares = interpolate(seen.logits.softmax(dim=1), view.shape[:2], mode="bilinear", align_corners=True)
+            shares = interpolate(shares, size, mode="bilinear", align_corners=False)
+            shares = shares.flip(3) if mirrored else shares
+            return scores, shares[0].cpu().numpy()
+
+
+def allowed(scores: Floats, options: InferenceOptions, labels: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return which classes a mask may hold, (classes,), from the scores of all views (views, classes).
+
+    A class has the greatest sigmoid of its views. Raises DataError for the filter `gt` and a picture without labels.
+    """
+    best = 1 / (1 + np.exp(-scores.max(axis=0)))
+    if options.class_filter == "top1":
+        return np.asarray(np.arange(len(best)) == scores.max(axis=0).argmax())
+    if options.class_filter == "threshold":
+        return np.asarray(best > options.threshold)
+    if options.class_filter == "all":
+        return np.ones(len(best), np.bool_)
+    if labels is None or not labels.any():
+        raise DataError("`class_filter: gt` needs the labels of each picture; give the table of labels, or use `top1`.")
+    return labels
+
+
+def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:
+    """Return the names of masks by image; raises DataError for two images whose masks would have one name."""
+    taken: dict[str, str] = {}
+    for image_id in image_ids:
+        other = taken.setdefault(mask_name(image_id), image_id)
+        if other != image_id:
+            raise DataError(f"the masks of {other} and {image_id} would have one name; rename one of the pictures.")
+    return {image_id: name for name, image_id in taken.items()}

@@ -1,0 +1,129 @@
+"""The files of predictions while they grow: masks, scores, classes of points, pictures drawn over, and rejects."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from secondlook.base.errors import UsageError
+from secondlook.config.scenes_training import InferenceOptions
+from secondlook.io import files, parquetfile, tabular
+from secondlook.pipelines.scenes import consistency, refine, tables
+from secondlook.pipelines.scenes.checkpoint import About
+from secondlook.pipelines.scenes.evaluate import BACKGROUND
+from secondlook.pipelines.scenes.infer import Reader, Said, mask_names
+from secondlook.pipelines.scenes.inputs import Pictures
+from secondlook.pipelines.scenes.samples import decoded
+from secondlook.pixels import images
+
+SCORES, POINT_SCORES, REJECTS = "scores.parquet", "point_scores.parquet", "rejects.csv"
+MASKS, OVERLAYS = "masks", "overlays"  # folders
+_BATCH_ROWS = 50_000
+_OVERLAY_QUALITY = 85
+
+
+@dataclass
+class Predictions:
+    """Files of predictions while they grow."""
+
+    out: Path
+    classes: Sequence[str]
+    pictures: Pictures
+    options: InferenceOptions
+    points: Any = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[dict[str, str]] = field(default_factory=list)
+    _waiting: list[pa.Table] = field(default_factory=list)
+    _drawn: int = 0
+
+    def __post_init__(self) -> None:
+        self._names: Mapping[str, str] = mask_names(self.pictures.ids)
+
+    def take(self, reader: Reader, row: int) -> None:
+        """Read a picture and write what is said of it."""
+        path, image_id = self.pictures.paths[row], self.pictures.ids[row]
+        try:
+            picture = decoded(path, self.pictures.sizes[row])
+        except (images.UnreadableImageError, OSError) as error:
+            self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
+            mask = self.out / MASKS / self._names[image_id]
+            for older in (mask, mask.with_suffix(".npz")):
+                older.unlink(missing_ok=True)  # of a run in which it could be read
+            return
+        said = reader.read(picture, self.pictures.labels[row])
+        self.scores.append({"image_id": image_id, **dict(zip(self.classes, said.probabilities, strict=True))})
+        if said.mask is not None:
+            self._write_mask(image_id, said.mask, picture)
+        if said.shares is not None and self.options.soft_masks:
+            _write_soft((self.out / MASKS / self._names[image_id]).with_suffix(".npz"), said.shares)
+        if self.points is not None:
+            self._take_points(row, said)
+
+    def flush(self) -> None:
+        """Write the points that wait."""
+        if self._waiting:
+            self.points.write_table(pa.concat_tables(self._waiting))
+            self._waiting.clear()
+
+    def close(self, made_by: Mapping[str, Any]) -> None:
+        """Write scores and rejects."""
+        kinds = [pa.field("image_id", pa.string()), *(pa.field(name, pa.float32()) for name in self.classes)]
+        table = pa.Table.from_pylist(
+            self.scores, schema=pa.schema(kinds, tables.about("scene_scores", made_by, self.classes))
+        )
+        parquetfile.write(self.out / SCORES, table)
+        columns = ["image_id", "path", "detail"]
+        files.write_text(self.out / REJECTS, tabular.to_csv(pd.DataFrame(self.rejects, columns=columns)))
+
+    def _write_mask(self, image_id: str, mask: NDArray[np.uint8], picture: images.Pixels) -> None:
+        name = self._names[image_id]
+        files.write_bytes(self.out / MASKS / name, bytes(cv2.imencode(".png", mask)[1]))
+        if self._drawn < self.options.overlays:
+            self._drawn += 1
+            drawn = images.encode(refine.overlay(picture, mask, len(self.classes)), "jpeg", quality=_OVERLAY_QUALITY)
+            files.write_bytes(self.out / OVERLAYS / f"{name.removesuffix('.png')}.jpg", drawn)
+
+    def _take_points(self, row: int, said: Said) -> None:
+        assert said.shares is not None  # noqa: S101 - a network without masks has no file of points
+        code, xy = self.pictures.points.of(row)
+        found = consistency.distributions_at(said.shares, xy.astype(np.float64))
+        values = pa.array(found.ravel(), pa.float32())
+        starts = pa.array(np.arange(len(code) + 1) * found.shape[1], pa.int32())
+        columns = [
+            pa.array([self.pictures.ids[row]] * len(code), pa.string()),
+            self.pictures.points.ids.take(pa.array(code)).cast(pa.string()),
+            pa.ListArray.from_arrays(starts, values),
+        ]
+        self._waiting.append(pa.table(columns, schema=self.points.schema))
+        if sum(len(table) for table in self._waiting) > _BATCH_ROWS:
+            self.flush()
+
+
+def _write_soft(path: Path, shares: NDArray[np.float32]) -> None:
+    """Write probabilities as the array `p`, float16 (1 + classes, h, w), background first."""
+    content = io.BytesIO()
+    np.savez_compressed(content, p=shares.astype(np.float16))
+    files.write_bytes(path, content.getvalue())
+
+
+@contextmanager
+def points_file(out: Path, about: About, points: Path | None, made_by: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the file that the classes of points go to; None where none are asked for."""
+    if points is None:
+        yield None
+        return
+    if about.network.kind == "cls":
+        raise UsageError("a network of `kind: cls` says nothing of points; leave the table of points out.")
+    kinds = [("image_id", pa.string()), ("point_id", pa.string()), ("probabilities", pa.list_(pa.float32()))]
+    names = (BACKGROUND, *about.classes)
+    schema = pa.schema(kinds, tables.about("scene_point_scores", made_by, names))
+    with parquetfile.writer(out / POINT_SCORES, schema) as file:
+        yield file

@@ -1,0 +1,202 @@
+"""Text, network with and without the 3D loss, and their consensus side by side: tables, page and summary."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from secondlook.base.errors import DataError
+from secondlook.io import files, jsonfile, records, standing, tabular
+from secondlook.pages import render
+from secondlook.pipelines.scenes import evaluate, refine, tables
+from secondlook.pipelines.scenes.predictions import MASKS
+from secondlook.pipelines.scenes.samples import read_picture
+from secondlook.pipelines.scenes.tree import mask_name
+from secondlook.pixels import images
+from secondlook.stats.bootstrap import interval_of_mean
+
+FIGURES = ("map", "accuracy", "mean_iou", "matched", "random", "agreement", "agreement_by_chance")
+JUDGES = ("consensus", "majority", "net_cls", "text_leaf", "text_caption", "text_ancestor")
+SHOWN, SHOWN_PX = 8, 220  # pictures on the page, and their longer side
+_BINS = (("none", 0.0, 1e-9), ("below a half", 1e-9, 0.5), ("a half or more", 0.5, 1.1))  # of an image's partners
+_HERE = Path(__file__).parent
+
+
+def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
+    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text."""
+    by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
+    judged = _judges(results / "evaluate/accuracy.csv")
+    conflicts = _conflicts(results)
+    named = {"runs.csv": by_run, "labelers.csv": judged, "conflicts.csv": conflicts, "queue.csv": _queue(results)}
+    for name, table in named.items():
+        files.write_text(out / name, tabular.to_csv(table))
+    summary = {
+        "text": _json(results / "text/summary.json"),
+        "labels_at_pairs": _json(results / "consistency/agreement.json"),
+        "network": _by_variant(by_run),
+        "judges": {row["judge"]: _known(row, ["judge"]) for row in tabular.to_rows(judged)},
+        "conflicts": tabular.to_rows(conflicts),
+        "consensus_beats": _beaten(judged),
+    }
+    context = {
+        **summary,
+        "runs": tabular.to_rows(by_run),
+        "judged": tabular.to_rows(judged),
+        "figures": [name for name in FIGURES if name in by_run],
+        "pictures": _pictures(results, runs[0]),
+    }
+    files.write_text(out / "scenes.html", render.render(_HERE, context))
+    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return _as_text(summary)
+
+
+def _json(path: Path) -> Any:
+    return jsonfile.parse(path, jsonfile.read(path))
+
+
+def _of_run(folder: Path, run: str) -> dict[str, Any]:
+    """Return the figures of a network: scores on unseen landmarks where there are any, masks, cosines, agreement."""
+    found = _json(folder / "evaluate/summary.json")
+    variant, _, seed = run.partition("/")
+    split = "val_unseen" if "val_unseen" in found["scores"] else "val_seen"
+    row = {"variant": variant, "seed": int(seed), "split": split}
+    row["images"] = int(found["scores"][split]["images"])
+    row |= {name: found["scores"][split][name] for name in ("map", "accuracy")}
+    row |= {"mean_iou": found["masks"]["mean_iou"]} if "masks" in found else {}
+    row |= {name: found["cosines"][split][name] for name in ("matched", "random")} if "cosines" in found else {}
+    agreement = folder / "consistency/agreement.json"
+    if agreement.is_file():
+        masks = _json(agreement)["masks"]
+        row |= {"agreement": masks["hard"], "agreement_by_chance": masks["by_chance"]}
+    return row
+
+
+def _by_variant(by_run: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return mean and standard deviation over seeds of each figure of each variant."""
+    found: dict[str, dict[str, Any]] = {}
+    for variant, rows in by_run.groupby("variant", sort=False):
+        names = [name for name in FIGURES if name in rows]
+        figures = rows[names].astype(float)
+        spread = figures.std(ddof=1) if len(rows) > 1 else figures.mean() * np.nan
+        found[str(variant)] = {
+            "seeds": len(rows),
+            **{
+                name: {"mean": tabular.known(figures[name].mean()), "sd": tabular.known(spread[name])} for name in names
+            },
+        }
+    return found
+
+
+def _judges(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; judge the consensus before the report.")
+    table = tabular.read_csv(path)
+    columns = ["judge", "n", "coverage", "accuracy", "accuracy_low", "accuracy_high"]
+    return table[table["judge"].isin(JUDGES)].reindex(columns=columns).reset_index(drop=True)
+
+
+def _conflicts(results: Path) -> pd.DataFrame:
+    """Return how often the text's labels are right, by how many of an image's partners contradict them."""
+    labels = tables.read(results / "text/labels.parquet", tables.LABELS)
+    rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
+    objects = records.read(results / "text/instances.parquet", records.INSTANCE)
+    truth = dict(zip(objects["source_id"].to_pylist(), objects["truth"].to_pylist(), strict=True))
+    known = labels.assign(truth=labels["image_id"].map(truth), rate=labels["image_id"].map(rates))
+    known = known[known["primary"].notna() & known["truth"].notna() & known["rate"].notna()]
+    found = []
+    for name, start, end in _BINS:
+        rows = known[known["rate"].ge(start) & known["rate"].lt(end)]
+        right = (rows["primary"] == rows["truth"]).to_numpy()
+        low, high = interval_of_mean(right, rows["landmark"].to_numpy()) if len(rows) else (np.nan, np.nan)
+        share = float(right.mean()) if len(rows) else np.nan
+        found.append({"conflicts": name, "images": len(rows), "right": share, "low": low, "high": high})
+    return pd.DataFrame(found)
+
+
+def _queue(results: Path) -> pd.DataFrame:
+    """Return the images that were handed over in the order in which a person should look at them.
+
+    Those whose consensus is to be reviewed come first, then those that most of their partners contradict.
+    """
+    decided = _handed_over(results).drop("label").rename_columns({"proposal": "label"})
+    rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
+    columns = ["source_id", "image_path", "action", "label", "confidence"]
+    found = decided.select(columns).to_pandas()
+    found["conflicts"] = found["source_id"].map(rates)
+    found["settled"] = found["action"] != "review"
+    order = ["settled", "conflicts", "confidence", "source_id"]
+    ranked = found.sort_values(order, ascending=[True, False, True, True], na_position="last")
+    queue: pd.DataFrame = ranked[[*columns, "conflicts"]]
+    return queue
+
+
+def _handed_over(results: Path) -> pa.Table:
+    """Return the images that were handed over, each with what the consensus says of it; see `standing.decided`."""
+    return standing.decided(results / "hand_over/instances.parquet", results / "consensus/consensus.parquet")
+
+
+def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
+    """Return whether the consensus is right more often than each labeler, on all images."""
+    right = judged.set_index("judge")["accuracy"]
+    if "consensus" not in right or right.isna().all():
+        return {}
+    others = [name for name in right.index if name not in {"consensus", "majority"}]
+    return {str(name): bool(right["consensus"] > right[name]) for name in others}
+
+
+def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
+    """Return some validation images with the mask of the main network drawn over them, and what is said of each."""
+    masks = results / "network" / run / "predict" / MASKS
+    if not masks.is_dir():
+        return []
+    classes = records.taxonomy_of(results / "hand_over/instances.parquet").classes
+    rows = _handed_over(results).to_pylist()
+    chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
+    return [
+        {"address": _drawn(row, masks, len(classes)), "truth": row["truth"], "said": row["proposal"]}
+        for row in chosen
+        if (masks / mask_name(row["source_id"])).is_file()
+    ]
+
+
+def _drawn(row: Mapping[str, Any], masks: Path, classes: int) -> str:
+    picture = read_picture(Path(row["image_path"]), (row["width"], row["height"]))
+    drawn = refine.overlay(picture, evaluate.read_mask(masks / mask_name(row["source_id"])), classes)
+    return images.thumbnail_address(np.concatenate([picture, drawn], axis=1), 2 * SHOWN_PX)
+
+
+def _known(row: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in without and value is not None}
+
+
+def _as_text(summary: Mapping[str, Any]) -> str:
+    names = [name for name in FIGURES if any(name in one for one in summary["network"].values())]
+    lines = [f"{'network':<14}" + "".join(f"{name.replace('agreement_', ''):>17}" for name in names)]
+    for variant, found in summary["network"].items():
+        lines.append(f"{variant:<14}" + "".join(f"{_spread(found[name]):>17}" for name in names))
+    for labeler, row in summary["text"]["labelers"].items():
+        if row.get("checked"):
+            share = f"{row['right'] / row['checked']:.3f} right"
+            lines.append(f"{labeler:<17}{row['answered']:>5} of {summary['text']['images']} images answered, {share}")
+    lines.append(f"{'judge':<14}{'images':>8}{'answers':>9}{'right':>8}")
+    for judge, row in summary["judges"].items():
+        shares = [_share(row.get(name)) for name in ("coverage", "accuracy")]
+        lines.append(f"{judge:<14}{row['n']:>8}{shares[0]:>9}{shares[1]:>8}")
+    for row in summary["conflicts"]:
+        share = _share(row["right"])
+        lines.append(f"labels of text, partners that contradict: {row['conflicts']}: {share} of {row['images']} right")
+    worse = [name for name, beats in summary["consensus_beats"].items() if not beats]
+    verdict = f"the consensus does not beat {', '.join(worse)}" if worse else "the consensus beats each of its labelers"
+    return "\n".join([*lines, verdict] if summary["consensus_beats"] else lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _spread(one: Mapping[str, float | None]) -> str:
+    return _share(one["mean"]) + ("" if one["sd"] is None else f" ± {one['sd']:.3f}")

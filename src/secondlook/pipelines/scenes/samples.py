@@ -1,0 +1,134 @@
+"""What the network learns from: pairs of pictures, cut by chance, and the points that both still show."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base.errors import DataError
+from secondlook.config.scenes_training import TrainingOptions
+from secondlook.jobs.distributed import Crew
+from secondlook.pipelines.scenes import windows
+from secondlook.pipelines.scenes.inputs import Pictures, Rows, Size
+from secondlook.pixels import images, prefetch
+from secondlook.pixels.images import Pixels, UnreadableImageError
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An anchor and its partner: rows of both, pixels uint8 (2, s, s, 3), points (k, 4) as x and y in each."""
+
+    rows: tuple[int, int]
+    pixels: Pixels
+    xy: Floats
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs as arrays: all anchors, then their partners in the same order.
+
+    `rows` (2 pairs,), `pixels` uint8 (2 pairs, s, s, 3); `pair` (points,) says whose a point is, `xy` (points, 4) where
+    it lies. `share` is the part of the whole batch that this process has.
+    """
+
+    rows: Rows
+    pixels: Pixels
+    pair: NDArray[np.int64]
+    xy: Floats
+    share: float
+
+
+def partner_of(pictures: Pictures, anchor: int, pool: Rows, chance: np.random.Generator) -> tuple[int, bool]:
+    """Return a picture that shares points with the anchor, or any other of the pool where none does; and which it is.
+
+    An anchor is never its own partner (the published training drew it as one of its partners).
+    """
+    partners = pictures.partners_of[anchor]
+    if len(partners):
+        return int(chance.choice(partners)), True
+    others = pool[pool != anchor]
+    return int(chance.choice(others)), False
+
+
+def batches(
+    pictures: Pictures, pool: Rows, options: TrainingOptions, epoch: int, members: Crew, threads: int
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch, the part of this process; each picture is an anchor once, a rest is dropped.
+
+    What is drawn follows from seed, epoch and place alone. Raises DataError for a picture that cannot be read.
+    """
+    order = np.random.default_rng([options.seed, epoch]).permutation(pool)
+    whole = len(order) - len(order) % options.batch
+    starts = [members.own(np.arange(start, start + options.batch)) for start in range(0, whole, options.batch)]
+    places = [int(place) for own in starts for place in own]
+
+    def work(place: int) -> Pair:
+        chance = np.random.default_rng([options.seed, epoch, place])
+        return _pair(pictures, int(order[place]), pool, options, chance)
+
+    ready = prefetch.ordered(work, places, threads=threads)
+    for own in starts:
+        yield _joined([next(ready) for _ in own], len(own) / options.batch)
+
+
+def decoded(path: Path, size: Size | None) -> Pixels:
+    """Return the pixels of a picture; raises UnreadableImageError, also for another size than `size`, where known."""
+    return images.read_rgb(path) if size is None else images.read_sized(path, *size)
+
+
+def read_picture(path: Path, size: Size | None = None) -> Pixels:
+    """Return the pixels of a picture; raises DataError where they cannot be read, or are not of `size`."""
+    try:
+        return decoded(path, size)
+    except (UnreadableImageError, OSError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); index the pictures again, which leaves it out.") from error
+
+
+def centred(path: Path, side_px: int, size: Size | None = None) -> tuple[Pixels, windows.Window, Size]:
+    """Return the middle square of a picture, uint8 (s, s, 3), its window, and the size of the picture: no chance."""
+    picture = read_picture(path, size)
+    height, width = picture.shape[:2]
+    window = windows.centre_window(width, height)
+    return windows.cut(picture, window, side_px), window, (width, height)
+
+
+def _pair(pictures: Pictures, anchor: int, pool: Rows, options: TrainingOptions, chance: np.random.Generator) -> Pair:
+    partner, shares = partner_of(pictures, anchor, pool, chance)
+    xy = pictures.common(anchor, partner) if shares else np.zeros((0, 4), np.float32)
+    pixels, inside = [], np.ones(len(xy), np.bool_)
+    for number, row in enumerate((anchor, partner)):
+        columns = slice(2 * number, 2 * number + 2)
+        picture = read_picture(pictures.paths[row], pictures.sizes[row])
+        cut, xy[:, columns], kept = _changed(picture, xy[:, columns], options, chance)
+        pixels.append(cut)
+        inside &= kept
+    xy = xy[inside]
+    if len(xy) > options.max_points:
+        xy = xy[np.sort(chance.choice(len(xy), options.max_points, replace=False))]
+    return Pair((anchor, partner), np.stack(pixels), xy)
+
+
+def _changed(
+    picture: Pixels, xy: Floats, options: TrainingOptions, chance: np.random.Generator
+) -> tuple[Pixels, Floats, NDArray[np.bool_]]:
+    """Return a picture cut, mirrored and coloured by chance, its points there, and which of them it still shows."""
+    height, width = picture.shape[:2]
+    window = windows.random_window(width, height, options.scale, options.flip, chance)
+    cut = windows.cut(picture, window, options.crop_px)
+    if chance.random() < options.jitter:
+        cut = windows.jittered(cut, chance)
+    return cut, *windows.points_in(xy, window, (width, height))
+
+
+def _joined(pairs: list[Pair], share: float) -> Batch:
+    return Batch(
+        np.array([pair.rows[number] for number in (0, 1) for pair in pairs], np.int64),
+        np.stack([pair.pixels[number] for number in (0, 1) for pair in pairs]),
+        np.repeat(np.arange(len(pairs)), [len(pair.xy) for pair in pairs]),
+        np.concatenate([pair.xy for pair in pairs]),
+        share,
+    )

@@ -1,0 +1,190 @@
+"""`secondlook video STEP`: the steps of the video road, one command each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import FILE, FOLDER, require_ending
+
+app = typer.Typer(
+    help="Boxes of things that can move, from clips without labels: docs/video.md.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Options = Annotated[
+    str | None,
+    typer.Option("--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; docs/config.md."),
+]
+OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write (.json, COCO).")]
+OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
+Frames = Annotated[Path, typer.Argument(help="What the step `frames` wrote.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
+
+
+@app.command()
+def draw(
+    out: OutFolder,
+    truth: Annotated[Path, typer.Option(help="Folder for what is true of the clips.")],
+    options: Options = None,
+) -> None:
+    """Draw street clips in which things move or stand, with exact masks, depth and flow."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import ClipScenes
+    from secondlook.synthetic.clips import draw_clips
+
+    draw_clips(out, truth, parse_options(ClipScenes, options))
+
+
+@app.command()
+def frames(
+    clips: Annotated[Path, typer.Argument(help="Folder of video files, frames, and folders of both at any depth.")],
+    out: OutFile,
+    listed: Annotated[Path | None, typer.Option(help="File of the lines `clip frame`: only these frames.")] = None,
+    part: Annotated[int, typer.Option(min=0, help="Which part of the clips, from 0.")] = 0,
+    parts: Annotated[int, typer.Option(min=1, help="Into how many parts the clips are split.")] = 1,
+    options: Options = None,
+) -> None:
+    """List the frames of clips; those of video files are written out as images."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import FrameOptions
+    from secondlook.pipelines.video import steps
+    from secondlook.pipelines.video.frames import clips_in
+
+    require_ending(out, ".json")  # the frames of video files go into a folder of the same name without it
+    found = clips_in(clips, listed, besides=out.with_suffix(""))
+    if not found:
+        raise UsageError(f"{clips}: holds no clip; it must be a folder of video files or of folders of frames.")
+    mine = dict(list(found.items())[part::parts])
+    steps.list_frames(mine, out, parse_options(FrameOptions, options), listed)
+
+
+@app.command()
+def motion(
+    source: Frames,
+    out: OutFolder,
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder of truths of drawn clips, for `truth` as a source.")
+    ] = None,
+    options: Options = None,
+) -> None:
+    """Tell of each pixel how probably it moves by itself, and its depth."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import MotionOptions
+    from secondlook.pipelines.video import steps
+
+    steps.find_motion(source, out, parse_options(MotionOptions, options), truth)
+
+
+@app.command()
+def group(
+    source: Frames,
+    out: OutFile,
+    moving: Annotated[Path, typer.Option("--motion", help="Folder that the step `motion` wrote.")],
+    options: Options = None,
+) -> None:
+    """Group moving pixels into objects: the first labels (L0)."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import GroupOptions
+    from secondlook.pipelines.video import steps
+
+    steps.group_pixels(source, moving, out, parse_options(GroupOptions, options))
+
+
+@app.command()
+def train(
+    labels: Annotated[list[Path], typer.Argument(help="Labels of all clips, from `group`, `predict` or `merge`.")],
+    out: OutFolder,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Train the detector of one round; a killed training goes on after its last epoch."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import Training
+    from secondlook.pipelines.video import steps
+
+    told = parse_options(Training, options)
+    steps.train_round(labels, out, told.round, told.network, seed=told.seed, threads=threads)
+
+
+@app.command()
+def predict(
+    source: Frames,
+    out: OutFile,
+    weights: Annotated[Path, typer.Option(help="Folder that the step `train` wrote.")],
+    name: Annotated[str, typer.Option(help="Name of the round; its boxes bear it.")] = "final",
+    score: Annotated[
+        float, typer.Option(min=0, max=1, help="Boxes of a higher score are kept; take 0.05 to judge them by AP.")
+    ] = 0.5,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Find objects in frames, or in any images, with a trained detector."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import steps
+
+    network = parse_options(DetectorOptions, options)
+    steps.find_objects(source, weights, out, name, network, score=score, threads=threads)
+
+
+@app.command()
+def merge(
+    large: Annotated[Path, typer.Argument(help="What the detector of large things found.")],
+    small: Annotated[Path, typer.Argument(help="What the detector of small things found in the same frames.")],
+    out: OutFile,
+    large_score: Annotated[float, typer.Option(min=0, max=1, help="Large boxes of a higher score count.")] = 0.9,
+    small_score: Annotated[float, typer.Option(min=0, max=1, help="Small boxes of a higher score count.")] = 0.8,
+    options: Options = None,
+) -> None:
+    """Merge what two detectors found (L2)."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import MergeOptions
+    from secondlook.pipelines.video import steps
+
+    settings = parse_options(MergeOptions, options)
+    steps.merge_rounds(large, small, out, settings, large_score=large_score, small_score=small_score)
+
+
+@app.command()
+def boxes(
+    labels: Annotated[list[Path], typer.Argument(help="What the last detector found, of all clips.")],
+    out: OutFile,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Boxes of a higher score are handed over.")] = 0.5,
+    options: Options = None,
+) -> None:
+    """Give the boxes of clips their tracks and write one COCO file, which `ingest` reads."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import TrackOptions
+    from secondlook.pipelines.video import steps
+
+    steps.write_boxes(labels, out, parse_options(TrackOptions, options), score=score)
+
+
+@app.command()
+def evaluate(
+    out: OutFolder,
+    truth: Annotated[Path, typer.Option(help="Folder of COCO files of what is true, one per clip.")],
+    rounds: Annotated[
+        list[str], typer.Option("--round", metavar="NAME=FILE", help="Labels of a round; the last round comes last.")
+    ],
+    category: Annotated[
+        list[str] | None, typer.Option(help="Class of the truth that counts; all when left out.")
+    ] = None,
+    score: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Boxes of the last round of a higher score count in recall and precision."),
+    ] = 0.5,
+) -> None:
+    """Compare the labels of each round with the truth, and print recall; AP is that of all boxes of the last round."""
+    from secondlook.pipelines.video import steps
+
+    found: dict[str, list[Path]] = {}
+    for one in rounds:
+        name, sign, path = one.partition("=")
+        if not sign or not name or not path:
+            raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
+        found.setdefault(name, []).append(Path(path))
+    typer.echo(steps.evaluate_rounds(found, truth, out, category or None, score=score))

@@ -1,0 +1,214 @@
+"""Step `frames`: the frames of a clip as images on disk, from a video file, a folder, or a list of frames."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import cv2
+
+from secondlook.base import progress, text
+from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import FrameOptions
+from secondlook.io import files, zipped
+from secondlook.io.inside import Inside
+from secondlook.pipelines.video.labels import ClipLabels, Frame
+from secondlook.pixels import images
+from secondlook.pixels.images import UnreadableImageError
+
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+PICTURES = (".jpg", ".jpeg", ".png")
+Reject = dict[str, str]
+
+
+@dataclass
+class Tally:
+    """What to say once all clips are read: frames left out on purpose, and folders in which numbers are missing."""
+
+    taken: int = 0
+    left_out: int = 0
+    gaps: list[str] = field(default_factory=list)
+
+    def count(self, taken: int, of: int) -> None:
+        """Add the frames that were taken of a clip."""
+        self.taken += taken
+        self.left_out += of - taken
+
+    def say(self) -> None:
+        """Print what was counted."""
+        if self.left_out:
+            progress.say(
+                f"video: {self.left_out} of {self.taken + self.left_out} frames are left out, as `stride` and `most` "
+                "say; `stride: 1` takes them all, for instance of a folder of single images"
+            )
+        if self.gaps:
+            progress.say(f"video: the numbers of frames have gaps in {len(self.gaps)} clips, the first: {self.gaps[0]}")
+
+
+def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> dict[str, Path]:
+    """Return the clips of a folder by name: its video files and folders of frames; those of a list where one is given.
+
+    Folders are searched at any depth but for `besides`, where frames are written; `a/b` is the clip `a_b`. A list has a
+    line `clip frame` for each frame; the clip's folder stands below `folder`. Raises UsageError for two of one name,
+    and DataError for a list that names another place.
+    """
+    if listed is not None:
+        inside = Inside(folder, links_anywhere=True)
+        wanted = list(dict.fromkeys(line.split()[0] for line in _lines(listed)))
+        for clip in wanted:
+            if not inside.holds(clip):
+                raise DataError(f"{listed}: the clip `{clip}` lies outside {folder}; name clips below that folder.")
+        return _by_name((clip, folder / clip) for clip in wanted)
+    if not folder.is_dir():
+        return {}
+    written = _inside(folder, besides)
+    names = [name for name in map(PurePosixPath, zipped.list_files(folder)) if not _is_hidden(name, written)]
+    still = {name.parent for name in names if name.suffix.lower() in PICTURES}
+    films = [name for name in names if name.suffix.lower() in VIDEOS]
+    empty = {name for name in _folders(folder) if not _is_hidden(name, written)}
+    empty -= {parent for name in (*still, *films) for parent in (name, *name.parents)}
+    _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in PICTURES + VIDEOS])
+    deep = sorted(str(folder / name) for name in still if len(name.parts) > 1)
+    if deep:
+        progress.say(f"video: {len(deep)} folders inside other folders are clips too, the first: {deep[0]}")
+    clips = [(name.as_posix() if name.parts else folder.resolve().name, folder / name) for name in still | empty]
+    clips += [(name.with_suffix("").as_posix(), folder / name) for name in films]
+    return _by_name(sorted(clips, key=lambda clip: text.natural(clip[0])))
+
+
+def _folders(folder: Path) -> list[PurePosixPath]:
+    return [PurePosixPath(path.name) for path in folder.iterdir() if path.is_dir()]
+
+
+def _inside(folder: Path, other: Path | None) -> PurePosixPath | None:
+    """Return where a folder lies inside another, None where it does not."""
+    root, path = folder.resolve(), (other or folder).resolve()
+    return PurePosixPath(path.relative_to(root)) if path != root and path.is_relative_to(root) else None
+
+
+def _is_hidden(name: PurePosixPath, written: PurePosixPath | None) -> bool:
+    return written in (name, *name.parents) or any(part.startswith(".") for part in name.parts)
+
+
+def _say_others(folder: Path, suffixes: Sequence[str]) -> None:
+    if suffixes:
+        kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in sorted(Counter(suffixes).items()))
+        known = " ".join(PICTURES + VIDEOS)
+        progress.say(f"video: {len(suffixes)} files in {folder} are left out ({kinds}); frames and videos are {known}")
+
+
+def _by_name(clips: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for name, path in clips:
+        other = found.setdefault(_clip_of(name), path)
+        if other != path:
+            raise UsageError(f"{other} and {path} would both be the clip {_clip_of(name)}; rename one of them.")
+    return found
+
+
+def extract(
+    clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None = None
+) -> tuple[list[ClipLabels], list[Reject]]:
+    """Return the frames of clips without objects, and a row for each clip or frame that cannot be read.
+
+    Frames of a video file go into the folder `out`/<clip>; those of a folder stay where they are.
+    """
+    numbers = _numbers(listed) if listed is not None else {}
+    found, rejects, tally = [], [], Tally()
+    for clip, source in progress.track(clips.items(), total=len(clips), what="clips"):
+        frames: list[Frame] = []
+        try:
+            for one in _frames(source, out / clip, options, numbers.get(clip), tally):
+                if isinstance(one, Frame):
+                    frames.append(one)
+                else:
+                    rejects.append({"clip": clip, **one})
+        except DataError as error:
+            rejects.append({"clip": clip, "path": source.as_posix(), "reason": "unreadable_clip", "detail": str(error)})
+        found.append(ClipLabels(clip, frames, [[] for _ in frames]))
+    tally.say()
+    return found, rejects
+
+
+def _frames(
+    source: Path, folder: Path, options: FrameOptions, numbers: list[int] | None, tally: Tally
+) -> Iterator[Frame | Reject]:
+    if source.is_file():
+        return _of_video(source, folder, options, tally)
+    if numbers is not None:
+        named = [(number, source / f"{number:06d}.jpg") for number in numbers]
+        return _of_images(named, options.model_copy(update={"stride": 1}), tally)
+    return _of_images(_in_folder(source, tally), options, tally)
+
+
+def _of_video(source: Path, folder: Path, options: FrameOptions, tally: Tally) -> Iterator[Frame | Reject]:
+    video = cv2.VideoCapture(str(source))
+    if not video.isOpened():
+        raise DataError(f"{source}: cannot be opened as a video.")
+    number, taken, named = 0, 0, int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    while options.most is None or taken < options.most:
+        done, picture = video.read()
+        if not done:
+            if 0 < number < named:
+                why = f"its header names {named} frames, {number} of which can be decoded"
+                yield {"path": source.as_posix(), "reason": "unreadable_clip", "detail": why}
+            named = number
+            break
+        if number % options.stride == 0:
+            path = folder / f"{number:06d}.jpg"
+            files.write_bytes(path, images.encode(picture[..., ::-1], "jpeg", quality=options.quality))
+            yield Frame(number, path.as_posix(), picture.shape[1], picture.shape[0])
+            taken += 1
+        number += 1
+    video.release()
+    if not number:
+        raise DataError(f"{source}: holds no frame that can be decoded.")
+    tally.count(taken, max(number, named))
+
+
+def _in_folder(source: Path, tally: Tally) -> list[tuple[int, Path]]:
+    """Return the images of a folder as people count, numbered as their names are, or else from 0."""
+    if not source.is_dir():
+        raise DataError(f"{source}: there is no such clip.")
+    found = (path for path in source.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
+    paths = sorted(found, key=lambda path: text.natural(path.name))
+    numbers = text.numbers_in([path.stem for path in paths])
+    if numbers is not None and (gaps := text.gaps_in(numbers)):
+        tally.gaps.append(f"{source} has {gaps}")
+    return list(zip(numbers or range(len(paths)), paths, strict=True))
+
+
+def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tally: Tally) -> Iterator[Frame | Reject]:
+    chosen = numbered[:: options.stride][: options.most]
+    tally.count(len(chosen), len(numbered))
+    for number, path in chosen:
+        try:
+            pixels = images.read_rgb(path)
+            yield Frame(number, path.as_posix(), pixels.shape[1], pixels.shape[0])
+        except (UnreadableImageError, OSError) as error:
+            yield {"path": path.as_posix(), "reason": "unreadable_image", "detail": str(error)}
+
+
+def _numbers(listed: Path) -> dict[str, list[int]]:
+    """Return the frames that a list names, clip by clip."""
+    found: dict[str, list[int]] = {}
+    for line in _lines(listed):
+        name, number = line.split()
+        found.setdefault(_clip_of(name), []).append(int(number))
+    return {clip: sorted(numbers) for clip, numbers in found.items()}
+
+
+def _clip_of(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def _lines(listed: Path) -> list[str]:
+    try:
+        lines = [line for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{listed}: cannot be read ({error}).") from error
+    for number, line in enumerate(lines, start=1):
+        parts = line.split()
+        if len(parts) != 2 or not parts[1].isdecimal():
+            raise DataError(f"{listed}:{number}: must be `clip frame`, such as `train/segment-1 45`, not {line!r}.")
+    return lines

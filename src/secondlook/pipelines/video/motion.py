@@ -1,0 +1,250 @@
+"""Step `motion`: for each pixel of each frame, the probability that it moves by itself, and its depth.
+
+Whatever the source, a clip becomes one safetensors file: `motion_prob` (frames, h, w) in [0, 1], `depth` (frames, h,
+w) above 0, `inv_K` (frames, 3, 3), which turns a pixel (column, row, 1) into its ray, `flow` (frames, h, w, 2) in px to
+the next frame, where there is one, and in the notes `depth_unit`: metric, relative or dynamo.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import MotionOptions
+from secondlook.io import tensorfile
+from secondlook.models import inference
+from secondlook.pipelines.video.flow import Flow, flow_source
+from secondlook.pipelines.video.labels import ClipLabels, Frame, decode
+from secondlook.pipelines.video.labels import read as read_labels
+from secondlook.pipelines.video.samples import read_frame
+from secondlook.pixels import images
+
+Floats = NDArray[np.float32]
+DepthUnit = Literal["metric", "relative", "dynamo"]
+_FOCAL = 1.2  # of the width, where nothing tells: the range of a pixel then hardly depends on it
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What is known of the pixels of a clip; see the head of this file for shapes."""
+
+    motion_prob: Floats
+    depth: Floats
+    inv_K: Floats  # noqa: N815 - its name everywhere
+    depth_unit: DepthUnit
+    flow: Floats | None = None
+
+
+def compute(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Motion:
+    """Return motion and depth of the frames of a clip, at the size that the options name."""
+    if options.source == "dynamo" or options.depth == "dynamo":
+        if (options.source, options.depth) != ("dynamo", "dynamo"):
+            raise UsageError("Dynamo-Depth gives motion and depth together: set `source: dynamo` and `depth: dynamo`.")
+        return _of_dynamo(labels, options)
+    known = _truth(labels, options, truth) if "truth" in {options.source, options.depth} else None
+    pictures = [images.scale(read_frame(frame), options.width, options.height) for frame in labels.frames]
+    depth, unit = _depth(pictures, options, known)
+    if known is not None and options.source == "truth":
+        probability, flow = known.motion_prob, known.flow
+    else:
+        probability, flow = from_flow(pictures, flow_source(options), options)
+    intrinsics = np.linalg.inv(_camera(options)).astype(np.float32)
+    return Motion(probability, depth, np.tile(intrinsics, (len(pictures), 1, 1)), unit, flow)
+
+
+def from_flow(pictures: Sequence[images.Pixels], flow_of: Flow, options: MotionOptions) -> tuple[Floats, Floats]:
+    """Return motion (frames, h, w) and flow to the next frame (frames, h, w, 2), by what a homography leaves of it.
+
+    Of the flows to both neighbours the smaller rest counts. A pixel that is hidden in a neighbour, where the flow there
+    and back does not end where it began, has no flow to it; hidden in all it counts as still. A clip of one frame has
+    no motion.
+    """
+
+    @lru_cache(maxsize=4)  # each frame asks for the four flows between it and its neighbours, the next for two of them
+    def between(first: int, second: int) -> Floats:
+        return flow_of(pictures[first], pictures[second])
+
+    shape = (len(pictures), options.height, options.width)
+    probability, flow = np.zeros(shape, np.float32), np.zeros((*shape, 2), np.float32)
+    for number in range(len(pictures)):
+        left = []
+        for other in (number - 1, number + 1):
+            if 0 <= other < len(pictures):
+                found, back = between(number, other), between(other, number)
+                rest = np.linalg.norm(found - _of_camera(found, options.ransac_px), axis=-1)
+                left.append(np.where(_is_hidden(found, back), np.inf, rest))
+                if other > number:
+                    flow[number] = found
+        if left:
+            rest = np.minimum.reduce(left)
+            rest[np.isinf(rest)] = 0
+            inside = (slice(options.border_px, -options.border_px or None),) * 2
+            probability[number][inside] = 1 / (1 + np.exp(-(rest[inside] - options.centre_px) / options.width_px))
+    return probability, flow
+
+
+def _is_hidden(there: Floats, back: Floats) -> NDArray[np.bool_]:
+    """Tell which pixels (h, w) are hidden in the other frame (N. Sundaram et al., ECCV 2010).
+
+    |there + back| ** 2 > 0.01 (|there| ** 2 + |back| ** 2) + 0.5, in px, where `back` is read at the other end.
+    """
+    rows, columns = np.indices(there.shape[:2], dtype=np.float32)
+    landed = cv2.remap(
+        back, columns + there[..., 0], rows + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    lengths = np.square(there).sum(axis=-1) + np.square(landed).sum(axis=-1)
+    return np.asarray(np.square(there + landed).sum(axis=-1) > 0.01 * lengths + 0.5)
+
+
+def _of_camera(flow: Floats, ransac_px: float) -> Floats:
+    """Return the flow (h, w, 2) that a still scene in one plane would have: that of the homography most pixels obey."""
+    height, width = flow.shape[:2]
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+    some = grid[4::8, 4::8].reshape(-1, 2)
+    matrix, _ = cv2.findHomography(some, some + flow[4::8, 4::8].reshape(-1, 2), cv2.RANSAC, ransac_px)
+    if matrix is None:
+        return np.zeros_like(flow)
+    moved = cv2.perspectiveTransform(grid.reshape(-1, 1, 2), matrix).reshape(height, width, 2)
+    return np.asarray(moved - grid, dtype=np.float32)
+
+
+def _camera(options: MotionOptions) -> Floats:
+    focal = _FOCAL * options.width
+    return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]], dtype=np.float32)
+
+
+def _depth(pictures: Sequence[images.Pixels], options: MotionOptions, known: Motion | None) -> tuple[Floats, DepthUnit]:
+    if options.depth == "truth" and known is not None:
+        return known.depth, known.depth_unit
+    if options.depth == "model":
+        return _of_model(pictures, options), "relative"
+    return np.ones((len(pictures), options.height, options.width), np.float32), "relative"
+
+
+def _of_model(pictures: Sequence[images.Pixels], options: MotionOptions) -> Floats:
+    """Return the depth that a model of transformers sees; it tells how near a pixel is, up to a scale."""
+    import torch
+
+    processor, model = _depth_model(options.depth_model, options.device)
+    found = []
+    for picture in pictures:
+        inputs = processor(images=picture, return_tensors="pt").to(model.device)
+        with torch.inference_mode():
+            near = model(**inputs).predicted_depth.float()[0].cpu().numpy()
+        near = cv2.resize(near, (options.width, options.height), interpolation=cv2.INTER_LINEAR)
+        found.append(1 / np.maximum(near / max(float(near.max()), 1e-6), 1e-2))
+    return np.stack(found).astype(np.float32)
+
+
+@cache  # the clips of a job share it
+def _depth_model(name: str, device: str) -> tuple[Any, Any]:
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    from secondlook.models.checkpoints import fetch_hint, load_errors
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(name)
+        return processor, AutoModelForDepthEstimation.from_pretrained(name).eval().to(inference.pick_device(device))
+    except load_errors() as error:
+        raise DataError(fetch_hint(name, error)) from error
+
+
+def _truth(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Motion:
+    """Return what a drawn clip knows: the masks of what moves, and exact depth and flow."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if truth is None:
+        raise UsageError("`truth` as a source of motion or depth needs the folder `truth` of drawn clips.")
+    (drawn,) = read_labels(truth / f"{labels.clip}.json")
+    try:
+        tensors = load_file(truth / f"{labels.clip}.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{truth / labels.clip}.safetensors: cannot be read ({error}).") from error
+    numbers = [frame.number for frame in labels.frames]
+    depth = np.stack([_scaled(tensors["depth"][number], options) for number in numbers])
+    flow = np.stack([_scaled(tensors["flow"][number], options) for number in numbers])
+    moving = np.zeros(depth.shape, np.float32)
+    for place, number in enumerate(numbers):
+        for one in drawn.found[number]:
+            if one.about.get("moving") == "true":
+                moving[place] = np.maximum(moving[place], _scaled(decode(one.mask), options))
+    return Motion(moving, depth, np.tile(np.eye(3, dtype=np.float32), (len(numbers), 1, 1)), "metric", flow)
+
+
+def _scaled(values: NDArray[Any], options: MotionOptions) -> Floats:
+    size = (options.width, options.height)
+    return np.asarray(cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_NEAREST), dtype=np.float32)
+
+
+def _of_dynamo(labels: ClipLabels, options: MotionOptions) -> Motion:
+    """Read the npz files of Dynamo-Depth: mot_mask and depth (h, w), inv_K (4, 4) or (3, 3)."""
+    folder = Path(options.folder or "")
+    frames = [_read_npz(_npz_of(folder, labels.clip, frame)) for frame in labels.frames]
+    if len({one.shape for moving, depth, _ in frames for one in (moving, depth)}) > 1:
+        raise DataError(f"{folder}: the npz files of the clip {labels.clip} have maps of different sizes.")
+    moving, depth, inv_k = (np.stack(parts) for parts in zip(*frames, strict=True))
+    return Motion(moving, depth, inv_k, "dynamo")
+
+
+def _npz_of(folder: Path, clip: str, frame: Frame) -> Path:
+    """Return the npz of a frame, in a folder of the clip's name or, as published, of the folders that name it.
+
+    The clip `train_segment-1` is then `train/segment-1`, as the path of the frame shows.
+    """
+    name, parts = f"{frame.number:06d}.npz", Path(frame.path).parent.parts
+    named = (parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip)
+    places = [folder.joinpath(*one, name) for one in [(clip,), *named]]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise DataError(f"{' or '.join(map(str, dict.fromkeys(places)))}: no such file; correct `folder` of `motion`.")
+    return found
+
+
+def _read_npz(path: Path) -> tuple[Floats, Floats, Floats]:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            moving, depth, inv_k = (content[name].astype(np.float32) for name in ("mot_mask", "depth", "inv_K"))
+        if moving.ndim != 2 or inv_k.shape not in {(3, 3), (4, 4)}:
+            raise ValueError(f"mot_mask has the shape {moving.shape}, inv_K {inv_k.shape}")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: is no npz of Dynamo-Depth with mot_mask, depth and inv_K ({error}).") from error
+    return moving, depth, inv_k[:3, :3]
+
+
+def write(path: Path, motion: Motion, made_by: dict[str, Any]) -> None:
+    """Write a clip's motion; half precision for what we computed, all digits for what was imported."""
+    kind = np.float32 if motion.depth_unit == "dynamo" else np.float16
+    tensors = {
+        "motion_prob": motion.motion_prob.astype(kind),
+        "depth": motion.depth.astype(kind),
+        "inv_K": motion.inv_K,
+    }
+    if motion.flow is not None:
+        tensors["flow"] = motion.flow.astype(np.float16)
+    notes = {"notes": json.dumps({"depth_unit": motion.depth_unit, "made_by": made_by})}
+    tensorfile.write(path, tensors, notes)
+    progress.say(f"video: {float((motion.motion_prob > 0.5).mean()):.1%} of the pixels move")
+
+
+def read(path: Path) -> Motion:
+    """Read what `write` wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            tensors = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
+            unit: Any = json.loads(file.metadata()["notes"])["depth_unit"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: is no motion of a clip ({error}); run the step `motion` again.") from error
+    return Motion(tensors["motion_prob"], tensors["depth"], tensors["inv_K"], unit, tensors.get("flow"))

@@ -1,0 +1,81 @@
+"""The page of the road: recall and precision per round, AP of the last, and frames with what was found in them."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from secondlook.io import files
+from secondlook.pages import render
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pipelines.video.evaluate import KINDS
+from secondlook.pipelines.video.labels import ClipLabels, Found, Frame
+from secondlook.pipelines.video.samples import mask_at
+from secondlook.pixels import images
+from secondlook.pixels.images import UnreadableImageError
+
+SHOWN, SHOWN_PX = 6, 480
+_HERE = Path(__file__).parent
+_COLOURS = dict(zip(KINDS, (SOFT, BLUE, AMBER, GREEN), strict=True))
+
+
+def write_page(out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last: Sequence[ClipLabels]) -> None:
+    """Write the page; the same results give the same bytes."""
+    context = {
+        "rounds": by_round.to_dict("records"),
+        "kinds": [kind for kind in KINDS if kind in set(by_round["kind"])],
+        "precision": precision.to_dict("records"),
+        "chart": _chart(by_round) if len(by_round) else "",
+        "pictures": _pictures(last),
+    }
+    files.write_text(out, render.render(_HERE, context))
+
+
+def _chart(by_round: pd.DataFrame) -> str:
+    names = list(dict.fromkeys(by_round["round"]))
+
+    def draw(axes: Axes) -> None:
+        for kind, rows in by_round.groupby("kind", sort=False):
+            places = [names.index(name) for name in rows["round"]]
+            axes.plot(places, rows["recall"], color=_COLOURS[str(kind)], marker="o", label=f"recall, {kind}")
+        first = by_round.drop_duplicates("round")
+        axes.plot(range(len(names)), first["precision"], color=LINE, marker="s", linestyle="--", label="precision")
+        axes.set_xticks(range(len(names)), names)
+        axes.set_ylim(-0.03, 1.03)
+        axes.grid(axis="y", color=LINE, linewidth=0.7)
+        axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return svg(draw, width=7.6, height=3.2)
+
+
+def _pictures(last: Sequence[ClipLabels]) -> list[dict[str, Any]]:
+    """Return some frames, the middle one of a few clips, with the objects of the last round drawn over them."""
+    shown = []
+    for labels in last[:: max(1, len(last) // SHOWN)][:SHOWN]:
+        if labels.frames:
+            place = len(labels.frames) // 2
+            frame, objects = labels.frames[place], labels.found[place]
+            try:
+                encoded = _drawn(frame, objects)
+            except (UnreadableImageError, OSError):
+                continue
+            address = "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
+            shown.append({"address": address, "clip": labels.clip, "frame": frame.number, "objects": len(objects)})
+    return shown
+
+
+def _drawn(frame: Frame, objects: Sequence[Found]) -> bytes:
+    picture = images.read_rgb(Path(frame.path)).copy()
+    for number, one in enumerate(objects):
+        hue = np.uint8([[[(number * 37) % 180, 200, 255]]])  # type: ignore[arg-type]
+        colour = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0]
+        mask = mask_at(one, frame.width, frame.height).astype(np.bool_)
+        picture[mask] = (0.55 * picture[mask] + 0.45 * colour).astype(np.uint8)
+        picture = images.draw_box(picture, one.box_xywh)
+    width, height = images.size_within(frame.width, frame.height, SHOWN_PX)
+    return images.encode(images.scale(picture, width, height), "jpeg", quality=80)

@@ -1,0 +1,168 @@
+"""The steps of the road as commands run them: files in, files out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import (
+    DetectorOptions,
+    FrameOptions,
+    GroupOptions,
+    MergeOptions,
+    MotionOptions,
+    RoundOptions,
+    TrackOptions,
+)
+from secondlook.io import files, tabular
+from secondlook.jobs import cache, distributed
+from secondlook.models import inference
+from secondlook.pipelines.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
+from secondlook.pipelines.video.labels import ClipLabels
+from secondlook.pipelines.video.report import write_page
+
+_REJECTS = ("clip", "path", "reason", "detail")
+
+
+def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
+    """Write the frames of clips; what cannot be read becomes a row of `<out>.rejects.csv`."""
+    found, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
+    files.write_text(out.with_suffix(".rejects.csv"), tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
+    if clips and not any(one.frames for one in found):
+        raise DataError(f"no clip has a frame that can be read; {out.with_suffix('.rejects.csv')} says why.")
+    labels.write(out, found, {"step": "frames", "options": options.model_dump()})
+    progress.say(
+        f"video: {sum(len(one.frames) for one in found)} frames of {len(found)} clips, {len(rejects)} rejected"
+    )
+
+
+def find_motion(source: Path, out: Path, options: MotionOptions, truth: Path | None) -> None:
+    """Write motion and depth of each clip to folder `out`."""
+    for clip in labels.read(source):
+        if clip.frames:
+            found = motion.compute(clip, options, truth)
+            motion.write(out / f"{clip.clip}.safetensors", found, {"options": options.model_dump()})
+
+
+def group_pixels(source: Path, moving: Path, out: Path, options: GroupOptions) -> None:
+    """Write the first labels (L0) of each clip."""
+    found = []
+    for clip in labels.read(source):
+        if not clip.frames:
+            found.append(clip)
+            continue
+        known = motion.read(moving / f"{clip.clip}.safetensors")
+        height, width = known.motion_prob.shape[1:]
+        scale = (clip.frames[0].width / width, clip.frames[0].height / height)
+        found.append(replace(clip, found=group.group(known, options, scale)))
+    _write(out, found, "group", options.model_dump())
+
+
+def train_round(
+    sources: Sequence[Path], out: Path, options: RoundOptions, network: DetectorOptions, *, seed: int, threads: int
+) -> None:
+    """Train one round on the labels of all clips."""
+    said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
+    start = [Path(network.weights)] if network.weights else []
+    key = cache.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
+    if (
+        not distributed.is_inside()
+        and (count := distributed.wanted(options.processes, network.device, most=options.batch_size)) > 1
+    ):
+        told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
+        how = ["--options", json.dumps(told), "--threads", str(threads)]
+        distributed.start(count, ["video", "train", *map(str, sources), "--out", str(out), *how])
+        return
+    train.train(labels.read_all(sources), out, options, network, seed=seed, threads=threads, key=key)
+
+
+def find_objects(
+    source: Path, weights: Path, out: Path, name: str, network: DetectorOptions, *, score: float, threads: int
+) -> None:
+    """Write what a trained detector sees in the frames of a file."""
+    inference.make_deterministic(0, threads)
+    device = inference.pick_device(network.device)
+    model = detector.load(weights, network, device)
+    found = [replace(one, found=predict.predict(model, one.frames, score, name, device)) for one in labels.read(source)]
+    _write(out, found, "predict", {"score": score, "round": name})
+
+
+def merge_rounds(
+    large: Path, small: Path, out: Path, options: MergeOptions, *, large_score: float, small_score: float
+) -> None:
+    """Write the merged labels (L2) of the large and the small detector, each from its score on."""
+    both = [labels.read(large), labels.read(small)]
+    if [one.clip for one in both[0]] != [one.clip for one in both[1]]:
+        raise UsageError(f"{large} and {small} hold other clips; give the same part of both.")
+    found = []
+    for big, little in zip(*both, strict=True):
+        pairs = zip(big.above(large_score).found, little.above(small_score).found, strict=True)
+        rows = [merge.merge(a, b, options) for a, b in pairs]
+        found.append(replace(big, found=rows))
+    about = {**options.model_dump(), "large_score": large_score, "small_score": small_score}
+    _write(out, found, "merge", about)
+
+
+def write_boxes(sources: Sequence[Path], out: Path, options: TrackOptions, *, score: float) -> None:
+    """Write the objects of all clips above a score, with their tracks, as one COCO file, which `ingest` reads."""
+    found = [tracks.with_tracks(one.above(score), options) for one in labels.read_all(sources)]
+    _write(out, found, "boxes", {**options.model_dump(), "score": score})
+
+
+def evaluate_rounds(
+    rounds: Mapping[str, Sequence[Path]], truth: Path, out: Path, categories: Sequence[str] | None, *, score: float
+) -> str:
+    """Write `rounds.csv`, `ap.csv`, the page and the summary to folder `out`; return recall per round as text.
+
+    Objects of the last round count in recall and precision, and are shown, above `score`; AP is that of all of them.
+    """
+    known = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
+    found = {name: labels.read_all(paths) for name, paths in rounds.items()}
+    last = list(found)[-1]
+    precision = evaluate.average_precision(found[last], known)
+    found[last] = [one.above(score) for one in found[last]]
+    by_round = evaluate.of_rounds(found, known)
+    files.write_text(out / "rounds.csv", tabular.to_csv(by_round))
+    files.write_text(out / "ap.csv", tabular.to_csv(precision))
+    write_page(out / "video.html", by_round, precision, found[last])
+    recall = by_round.pivot_table(index="round", columns="kind", values="recall", sort=False)
+    summary = {
+        "frames": sum(len(one.frames) for one in found[last]),
+        "boxes": sum(len(row) for one in found[last] for row in one.found),
+        "recall": {str(name): _known(row) for name, row in recall.iterrows()},
+        "precision": _known(by_round.groupby("round", sort=False)["precision"].first()),
+        "ap": {row["of"]: _known(pd.Series({name: row[name] for name in evaluate.STATS})) for row in _rows(precision)},
+    }
+    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return _as_text(by_round)
+
+
+def _write(out: Path, found: Sequence[ClipLabels], step: str, options: Mapping[str, Any]) -> None:
+    labels.write(out, found, {"step": step, "options": options})
+    objects = sum(len(row) for one in found for row in one.found)
+    progress.say(f"video: {objects} objects in {sum(len(one.frames) for one in found)} frames")
+
+
+def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table.to_dict("records")
+
+
+def _known(values: pd.Series) -> dict[str, float]:
+    return {str(name): round(float(value), 4) for name, value in values.dropna().items()}
+
+
+def _as_text(by_round: pd.DataFrame) -> str:
+    lines = [
+        f"{'labels of round':<16}{'boxes':>7}{'precision':>11}" + "".join(f"{kind:>10}" for kind in evaluate.KINDS)
+    ]
+    for name, rows in by_round.groupby("round", sort=False):
+        recall = dict(zip(rows["kind"], rows["recall"], strict=True))
+        first = rows.iloc[0]
+        cells = "".join(f"{recall[kind]:>10.3f}" if kind in recall else f"{'-':>10}" for kind in evaluate.KINDS)
+        lines.append(f"{name:<16}{first['boxes']:>7}{first['precision']:>11.3f}{cells}")
+    return "\n".join([*lines, "recall by kind of object, at a mask IoU of 0.5"])

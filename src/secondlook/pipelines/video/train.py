@@ -1,0 +1,139 @@
+"""Step `train`: one round. The detector starts from the same weights each time; only labels pass between rounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.config.video import DetectorOptions, RoundOptions
+from secondlook.io import files, tensorfile
+from secondlook.jobs import distributed
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.models import inference
+from secondlook.pipelines.video import detector
+from secondlook.pipelines.video.labels import ClipLabels
+from secondlook.pipelines.video.samples import Sample, prepared, samples_of
+
+if TYPE_CHECKING:
+    import torch
+
+LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
+FILES = ("weights.safetensors", "metrics.csv")
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model with its optimiser."""
+
+    model: Any
+    optimiser: "torch.optim.Optimizer"
+
+
+def train(
+    clips: Sequence[ClipLabels],
+    out: Path,
+    options: RoundOptions,
+    network: DetectorOptions,
+    *,
+    seed: int,
+    threads: int,
+    key: str,
+) -> None:
+    """Train one round on the objects of clips; write `weights.safetensors` and `metrics.csv` to folder `out`.
+
+    A killed training goes on after its last epoch and ends in the same figures; `key` says what it is a training of.
+    Raises DataError when no frame has an object.
+    """
+    samples = samples_of(list(clips))
+    if not any(sample.found for sample in samples):
+        raise DataError(
+            f"none of {len(samples)} frames has an object to learn from; look at the labels before this round."
+        )
+    inference.make_deterministic(seed, threads)
+    members, device = distributed.join(inference.pick_device(network.device))
+    learner = _learner(options, network, device)
+    resume, history = Resume(out, key), []
+    if (state := resume.load()) is not None:
+        put_back(learner.model, learner.optimiser, state[0])
+        history = state[1]["history"]
+        progress.say(f"video: the training goes on after epoch {len(history)}")
+    shared = members.share(learner.model)
+    for epoch in range(len(history), options.epochs):
+        history.append(_epoch(shared, learner, samples, options, network, device, members, (seed, epoch)))
+        if members.rank == 0:
+            resume.save(
+                tensors_of(learner.model, learner.optimiser), {"history": history}, last=epoch + 1 == options.epochs
+            )
+            _write_metrics(out, history)
+            progress.say(f"video: epoch {epoch + 1} of {options.epochs}, loss {sum(history[-1].values()):.4f}")
+    if members.rank == 0:
+        tensorfile.write(out / "weights.safetensors", learner.model.state_dict())
+        forget(out)
+    distributed.leave(members)
+
+
+def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.device") -> Learner:
+    import torch
+
+    model = detector.build(network).to(device)
+    optimiser = torch.optim.Adam((one for one in model.parameters() if one.requires_grad), lr=options.learning_rate)
+    return Learner(model, optimiser)
+
+
+def _epoch(
+    model: Any,
+    learner: Learner,
+    samples: Sequence[Sample],
+    options: RoundOptions,
+    network: DetectorOptions,
+    device: "torch.device",
+    members: Crew,
+    numbers: tuple[int, int],
+) -> dict[str, float]:
+    """Train on frames drawn without replacement, as far as there are so many; return the mean of each loss.
+
+    What is drawn follows from the seed and the epoch, so a training that goes on draws the same.
+    """
+    import torch
+
+    seed, epoch = numbers
+    chance = np.random.default_rng([seed, epoch])
+    torch.manual_seed(int(chance.integers(0, 2**31)) + members.rank)
+    order = chance.choice(len(samples), options.frames_per_epoch, replace=len(samples) < options.frames_per_epoch)
+    whole = len(order) - len(order) % options.batch_size if members.size > 1 else len(order)  # all have a part of each
+    starts = range(0, whole, options.batch_size)
+    mixed = device.type == "cuda" and inference.pick_precision(network.precision, device) == torch.bfloat16
+    for part in learner.optimiser.param_groups:
+        part["lr"] = options.learning_rate * 0.5 ** (epoch // options.halve_every)
+    sums, since = dict.fromkeys(LOSSES, 0.0), perf_counter()
+    model.train()
+    for start in progress.track(starts, total=len(starts), what="batches"):
+        rows = members.own(order[start : start + options.batch_size])
+        chances = [np.random.default_rng([seed, epoch, start, place]) for place in range(len(rows))]
+        batch = [prepared(samples[row], options, one) for row, one in zip(rows, chances, strict=True)]
+        pictures = [picture.to(device) for picture, _ in batch]
+        targets = [{name: value.to(device) for name, value in target.items()} for _, target in batch]
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            losses = model(pictures, targets)
+        total = sum(losses.values())
+        if not torch.isfinite(total):
+            raise DataError(f"the loss is {float(total)} in epoch {epoch + 1}; lower `learning_rate` of this round.")
+        learner.optimiser.zero_grad()
+        total.backward()
+        learner.optimiser.step()
+        for name in LOSSES:
+            sums[name] += float(losses[name].detach())
+    progress.say(f"video: {len(order) / (perf_counter() - since):.1f} frames/s")
+    return {name: value / len(starts) for name, value in sums.items()}
+
+
+def _write_metrics(out: Path, history: Sequence[dict[str, float]]) -> None:
+    lines = [",".join(("epoch", *LOSSES))]
+    lines += [",".join([str(epoch), *(f"{row[name]:.6g}" for name in LOSSES)]) for epoch, row in enumerate(history)]
+    files.write_text(out / "metrics.csv", "\n".join(lines) + "\n")
