@@ -21,7 +21,7 @@ import pyarrow.csv as pa_csv
 import common
 from correlated import Drawn, World, draw
 from secondlook.config.stages import ConsensusOptions, Guarantee
-from secondlook.consensus import promise_of
+from secondlook.stages.consensus import promise_of
 from secondlook.stats.consensus import dawid_skene as ds
 from secondlook.stats.consensus import one_coin as oc
 from secondlook.stats.consensus.decide import propose

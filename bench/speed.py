@@ -24,17 +24,17 @@ from PIL import Image
 from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model, pipeline
 
 import common
-from secondlook import embed
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, EncoderOptions
 from secondlook.config.stages import CropOptions
-from secondlook.crop import cut_all
 from secondlook.io import records
 from secondlook.models import inference
 from secondlook.models.features import to_unit
 from secondlook.models.search import nearest
 from secondlook.pixels import images, prefetch
-from secondlook.train import Course
+from secondlook.stages import embed
+from secondlook.stages.crop import cut_all
+from secondlook.stages.train import Course
 
 WIDTH, HEIGHT, BOXES = 2048, 1536, 10
 Way = Callable[[], Any]

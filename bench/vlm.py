@@ -21,12 +21,12 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
 from secondlook.config.models import ScratchVlm
 from secondlook.io import records
-from secondlook.label.vlm.transformers_engine import TransformersEngine
 from secondlook.models import inference, vlm
 from secondlook.models.prompt import Question, ask
 from secondlook.pixels import images
 from secondlook.pixels.images import Pixels
-from secondlook.train.scratch import build
+from secondlook.stages.label.vlm.transformers_engine import TransformersEngine
+from secondlook.stages.train.scratch import build
 
 SIGNS = (
     *("stop", "speed limit", "yield", "do not enter", "crosswalk", "parking"),

@@ -17,7 +17,7 @@ rule consensus:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("consensus"),
+        code=code("stages.consensus"),
         votes=asked(RUN.vote_options),
         shards=RUN.config.shards,
         options=RUN.settings("consensus"),

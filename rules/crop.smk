@@ -14,7 +14,7 @@ rule crop:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code("crop"),
+        code=code("stages.crop"),
         options=RUN.settings("crop"),
     shell:
         "secondlook crop {input} --options {params.options:q} "
@@ -47,7 +47,7 @@ rule cutout:
     resources:
         **RUN.needs("cutout"),
     params:
-        code=code("crop.cutout"),
+        code=code("stages.crop.cutout"),
         model=RUN.model_state("cutout"),
         options=RUN.settings("cutout"),
     shell:

@@ -14,7 +14,7 @@ rule embed:
     resources:
         **RUN.needs("encoder"),
     params:
-        code=code("embed"),
+        code=code("stages.embed"),
         model=RUN.model_state("encoder"),
         options=asked(RUN.encoder_options),
     shell:
@@ -52,7 +52,7 @@ rule embed_import:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("embed.published:import_features"),
+        code=code("stages.embed.published:import_features"),
         options=asked(RUN.encoder_options, "task", "imported"),
     message:
         "embed: take the reference vectors of {wildcards.imported} from {input.folder}"

@@ -17,7 +17,7 @@ rule evaluate:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         folder=subpath(output[0], parent=True),
         benchmarks=lambda wildcards: f"{RUN.folder(wildcards.task)}/benchmark",
         votes=asked(RUN.vote_options),

@@ -24,7 +24,7 @@ rule export:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("export"),
+        code=code("stages.export"),
         source=asked(RUN.export_arguments, "task", "format"),
         votes=asked(RUN.vote_options),
         shards=RUN.config.shards,

@@ -20,7 +20,7 @@ rule ingest:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("ingest"),
+        code=code("stages.ingest"),
         rejects=f"{RESULTS}/ingest/rejects.parquet",
         options=asked(RUN.ingest_options),
     message:
@@ -47,7 +47,7 @@ rule split:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("ingest.split", "ingest.stale"),
+        code=code("stages.ingest.split", "stages.ingest.stale"),
         shards=len(SPLIT_TAILS),
         per_job=RUN.config.shards_per_job,
     message:

@@ -14,7 +14,7 @@ rule label:
     resources:
         **RUN.needs("labeler"),
     params:
-        code=code("label"),
+        code=code("stages.label"),
         model=RUN.model_state("labeler"),
         labeler=asked(RUN.label_arguments),
     shell:

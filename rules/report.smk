@@ -20,7 +20,7 @@ rule report:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("report"),
+        code=code("stages.report"),
         folder=subpath(output.summary, parent=True),
         options=RUN.settings("report"),
     message:

@@ -14,7 +14,7 @@ rule reviewed:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=code("review.apply"),
+        code=code("stages.review.apply"),
         decisions=lambda wildcards: [
             part
             for path in RUN.decisions(wildcards.task)
@@ -47,7 +47,7 @@ rule review:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("review.page"),
+        code=code("stages.review.page"),
         results=asked(RUN.folder),
         folder=subpath(output.index, parent=True),
         options=RUN.settings("review"),

@@ -374,7 +374,7 @@ rule scenes_consensus:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("consensus"),
+        code=code("stages.consensus"),
         votes=lambda wildcards, input: [
             part for path in input.votes for part in ("--votes", path)
         ],
@@ -405,7 +405,7 @@ rule scenes_judge:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         folder=subpath(output[0], parent=True),
         votes=lambda wildcards, input: [
             part for path in input.votes for part in ("--votes", path)

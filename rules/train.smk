@@ -13,7 +13,7 @@ rule train:
     resources:
         **RUN.needs("classifier"),
     params:
-        code=code("train"),
+        code=code("stages.train"),
         model=RUN.model_state("classifier"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("classifier"),
@@ -40,7 +40,7 @@ rule train_vlm:
     resources:
         **RUN.needs("vlm"),
     params:
-        code=code("train.vlm"),
+        code=code("stages.train.vlm"),
         model=RUN.model_state("vlm"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("vlm"),
@@ -67,7 +67,7 @@ rule train_prototype:
     resources:
         **RUN.needs("prototype"),
     params:
-        code=code("train.prototypes"),
+        code=code("stages.train.prototypes"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("prototype"),
     message:
@@ -92,7 +92,7 @@ rule train_probe:
     resources:
         **RUN.needs("probe"),
     params:
-        code=code("train.probe"),
+        code=code("stages.train.probe"),
         folder=subpath(output[0], parent=True),
         options=RUN.options_of("probe"),
     message:

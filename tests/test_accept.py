@@ -13,8 +13,8 @@ from conftest import Command
 from correlated import World, draw
 from make_records import write
 from secondlook.config.stages import ConsensusOptions, Guarantee
-from secondlook.consensus import promise_of
 from secondlook.io import records
+from secondlook.stages.consensus import promise_of
 from secondlook.stats.bounds import interval, upper
 from secondlook.stats.consensus.accept import Promise, Proposals, Sample, make_promise, needed
 from secondlook.stats.consensus.decide import propose

@@ -15,11 +15,11 @@ from scipy.special import log_softmax, softmax
 from conftest import Command
 from correlated import World, draw
 from make_records import Rows, write, write_instances
-from secondlook.evaluate import worth
-from secondlook.evaluate.calibration import EDGES, bins, cross_fitted
-from secondlook.evaluate.scores import Answers, compare_all
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
+from secondlook.stages.evaluate import worth
+from secondlook.stages.evaluate.calibration import EDGES, bins, cross_fitted
+from secondlook.stages.evaluate.scores import Answers, compare_all
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Statistic, shares
 from secondlook.stats.label_errors import suspect

@@ -27,13 +27,13 @@ from chat_server import Content, Say, Site, likely, says, serve
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import VlmOptions
-from secondlook.label.vlm.engine import Answer
-from secondlook.label.vlm.openai_engine import OpenaiEngine
-from secondlook.label.vlm.transformers_engine import TransformersEngine
-from secondlook.label.vlm.vllm_engine import VllmEngine
 from secondlook.models import vlm
 from secondlook.models.prompt import ask
 from secondlook.pixels import images
+from secondlook.stages.label.vlm.engine import Answer
+from secondlook.stages.label.vlm.openai_engine import OpenaiEngine
+from secondlook.stages.label.vlm.transformers_engine import TransformersEngine
+from secondlook.stages.label.vlm.vllm_engine import VllmEngine
 from tiny_vlms import tiny_internvl
 
 SIGNS = Taxonomy({"stop": ("halt",), "yield": (), "no entry": ()})
@@ -731,5 +731,5 @@ def test_vllm_cannot_load(install: Install, tmp_path: Path, files: dict[str, str
 
 def test_nothing_of_vllm_is_imported_with_the_package() -> None:
     """The engine's module can be read where vLLM is not installed."""
-    code = "import secondlook.label.vlm.vllm_engine, sys; sys.exit(any(m.split('.')[0] == 'vllm' for m in sys.modules))"
+    code = "import secondlook.stages.label.vlm.vllm_engine, sys; sys.exit(any(m.split('.')[0] == 'vllm' for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

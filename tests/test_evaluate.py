@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 import secondlook as package
 from conftest import Command, Result
 from make_records import Rows, write_decisions, write_instances, write_votes
-from secondlook.evaluate.scores import Answers, Scores, score_all
 from secondlook.io import tabular
 from secondlook.io.outputs import TABLES
+from secondlook.stages.evaluate.scores import Answers, Scores, score_all
 from secondlook.stats.intervals import Draws
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -436,7 +436,7 @@ def test_a_roboflow_version_comes_through_its_link(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("ROBOFLOW_API_KEY", KEY)
-    monkeypatch.setattr("secondlook.fetch.roboflow.POLL_S", 0.01)
+    monkeypatch.setattr("secondlook.stages.fetch.roboflow.POLL_S", 0.01)
     packed = serve_export(site, [(202, b'{"progress": 0.5}')] * 9 + [(200, b"{}"), (500, KEY.encode())])
     site.misdeeds = [first(lambda: None)] * 12 + [cut(100_000)]
     done = fetch(secondlook, roboflow(site, tmp_path))
@@ -459,7 +459,7 @@ def test_a_refusal_of_roboflow_holds_no_key(
     secondlook: Command, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, words: str
 ) -> None:
     monkeypatch.setenv("ROBOFLOW_API_KEY", KEY)
-    monkeypatch.setattr("secondlook.fetch.roboflow.POLL_S", 0.01)
+    monkeypatch.setattr("secondlook.stages.fetch.roboflow.POLL_S", 0.01)
     serve_export(site, [answer] * 9)
     refused = fetch(secondlook, roboflow(site, tmp_path))
     assert refused.code == 1
@@ -694,7 +694,7 @@ def test_killed_before_the_marker_it_knows_its_own_work(
 
     site.files["/set.zip"] = zip_of(a=b"1")
     with monkeypatch.context() as patched:
-        patched.setattr("secondlook.fetch.markers.Ledger.finish", killed)
+        patched.setattr("secondlook.stages.fetch.markers.Ledger.finish", killed)
         assert fetch_url(secondlook, f"{site.url}/set.zip", tmp_path / "set.zip", "--unpack").code == 1
     assert names_in(tmp_path) == [".set.zip.fetching.json", "a", "set", "set.zip"]
     assert fetch_url(secondlook, f"{site.url}/set.zip", tmp_path / "set.zip", "--unpack").code == 0
@@ -763,7 +763,7 @@ def test_an_s3_file_goes_on_where_it_was_cut(
 
 def cut_bodies(monkeypatch: pytest.MonkeyPatch, *, after: int, times: int) -> list[str | None]:
     """Break the first bodies off as a lost connection does; return the ranges asked for."""
-    from secondlook.fetch import s3 as module
+    from secondlook.stages.fetch import s3 as module
 
     asked: list[str | None] = []
     make = module.client
@@ -806,7 +806,7 @@ def test_a_file_uploaded_in_parts_is_checked_by_its_etag(secondlook: Command, s3
         Bucket="public", Key="parts.bin", UploadId=upload, MultipartUpload={"Parts": parts}
     )
     assert fetch(secondlook, bucket(address, "public/parts.bin", tmp_path)).code == 0
-    from secondlook.fetch.s3 import etag_of
+    from secondlook.stages.fetch.s3 import etag_of
 
     marker = json.loads((tmp_path / "entry.fetched.json").read_text())
     assert marker["files"]["parts.bin"]["version"].strip('"') == etag_of(tmp_path / "parts.bin", 5 << 20)
@@ -815,7 +815,7 @@ def test_a_file_uploaded_in_parts_is_checked_by_its_etag(secondlook: Command, s3
 def test_bytes_that_disagree_with_the_etag_are_refused(
     secondlook: Command, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secondlook.fetch.s3.etag_of", lambda *_: "0" * 32)
+    monkeypatch.setattr("secondlook.stages.fetch.s3.etag_of", lambda *_: "0" * 32)
     refused = fetch(secondlook, bucket(s3[0], "public/deep/images.zip", tmp_path))
     assert refused.code == 1
     assert f"its MD5 is {'0' * 32}, not that of its ETag" in refused.err
@@ -975,7 +975,7 @@ def objects365(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secondlook.fetch.objects365.PIECE_BYTES", 50)
+    monkeypatch.setattr("secondlook.stages.fetch.objects365.PIECE_BYTES", 50)
 
 
 @pytest.mark.parametrize("where", ["http", "folder"])

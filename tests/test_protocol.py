@@ -9,8 +9,8 @@ from conftest import ROOT, Command, box, coco, ingest, picture
 from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
-from secondlook.evaluate.scoring import holm, mcnemar
+from secondlook.stages.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
+from secondlook.stages.evaluate.scoring import holm, mcnemar
 
 
 @pytest.mark.parametrize(

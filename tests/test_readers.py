@@ -22,10 +22,10 @@ from make_records import read_rows
 from secondlook.base.errors import DataError
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset
-from secondlook.ingest import Places, formats, ingest_path, write
-from secondlook.ingest.source import Background
 from secondlook.io import zipped
 from secondlook.pixels import images
+from secondlook.stages.ingest import Places, formats, ingest_path, write
+from secondlook.stages.ingest.source import Background
 
 PICTURE = object()  # 64x48 px of noise
 Found = dict[str, tuple[str, str | None, tuple[float, ...]]]
@@ -751,7 +751,7 @@ def test_pictures_are_not_opened_where_the_stated_sizes_are_trusted(secondlook: 
 def test_rows_are_packed_as_they_come_and_none_is_lost(
     secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secondlook.ingest.sink.ROWS_PER_TABLE", 7)
+    monkeypatch.setattr("secondlook.stages.ingest.sink.ROWS_PER_TABLE", 7)
     annotations = [
         {"id": number, "image_id": 1, "category_id": 1, "bbox": [1, 1, number % 3, 9]} for number in range(100)
     ]

@@ -18,7 +18,7 @@ from make_records import Rows, noise, write, write_crops, write_decisions, write
 from secondlook.config.task import load_task
 from secondlook.io import records
 from secondlook.pipelines.retrieve.finding import write_sheet
-from secondlook.report.evaluation import read_table, saved_by_dropping
+from secondlook.stages.report.evaluation import read_table, saved_by_dropping
 from secondlook.workflow.run import Run
 
 SCRIPT, QUOTED, MATHS, NOTHING, NUMBER = "<script>alert(1)</script>", '"it\'s" & more', "$\\frac{$ #1", "None", "30"

@@ -21,7 +21,7 @@ from conftest import Command, Result, fill, write_picture
 from make_records import Rows, read_rows, write_instances
 from make_results import Made, make_results, write_reviewed
 from secondlook.io import records
-from secondlook.review import server
+from secondlook.stages.review import server
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,7 +13,7 @@ from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
 from secondlook.config.models import ClassifierOptions
 from secondlook.io.outputs import CLASSIFIER_FILES
-from secondlook.train.data import class_weights, split_by_picture
+from secondlook.stages.train.data import class_weights, split_by_picture
 
 CLASSES = list(COLOURS)
 PER_CLASS = 12

@@ -11,7 +11,7 @@ from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, write_crops
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.models.prompt import ask
-from secondlook.train.vlm_loop import name_tokens, padded, rate_at, with_answers
+from secondlook.stages.train.vlm_loop import name_tokens, padded, rate_at, with_answers
 from tiny_vlms import tiny_gemma3, tiny_internvl, tiny_qwen3_vl, tiny_qwen25_vl, unable_to_spell
 
 CLASSES = list(COLOURS)
@@ -236,8 +236,8 @@ def test_the_loss_is_what_scoring_finds(tmp_path: Path, tiny: Any) -> None:
 
     from secondlook.config.models import VlmTrainingOptions
     from secondlook.models import vlm
-    from secondlook.train.data import Crops
-    from secondlook.train.vlm_loop import VlmTrainer
+    from secondlook.stages.train.data import Crops
+    from secondlook.stages.train.vlm_loop import VlmTrainer
 
     loaded = vlm.load(str(tiny(tmp_path / "base")), revision=None, precision="float32", device="cpu")
     taxonomy = Taxonomy({"red": ("rouge",), "do not enter": (), "no entry for trucks": ()})

@@ -150,7 +150,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_and_the_votes_stay(
         return whole(loaded, inputs, trie)
 
     monkeypatch.setattr(trie_scoring, "edge_log_p", small_memory)
-    monkeypatch.setattr("secondlook.label.vlm.transformers_engine.TransformersEngine._check", lambda *_: None)
+    monkeypatch.setattr("secondlook.stages.label.vlm.transformers_engine.TransformersEngine._check", lambda *_: None)
     found = label(secondlook, crops, model=model, batch_size=8)
     assert [row["label"] for row in found] == [row["label"] for row in expected]
     for row, other in zip(found, expected, strict=True):

@@ -92,9 +92,9 @@ def fetch(
     options: Options = None,
 ) -> None:
     """Bring data from S3, http(s), Roboflow or Objects365, or weights from the Hub; never fetches twice."""
-    from secondlook import fetch as stage
     from secondlook.config import root as settings
     from secondlook.config import stages
+    from secondlook.stages import fetch as stage
 
     if weights:
         if any(option is not None for option in (url, to, sha256, options)) or unpack:
@@ -139,11 +139,11 @@ def ingest(
     options: Options = None,
 ) -> None:
     """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
-    from secondlook import ingest as stage
     from secondlook.base.yamlfile import validate
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Dataset, load_task
+    from secondlook.stages import ingest as stage
 
     settings = config.parse_options(stages.IngestOptions, options)
     require_apart([out, rejects, reference])
@@ -176,8 +176,8 @@ def split(
     per_job: Annotated[int, typer.Option(min=1, help="With --results: `shards_per_job` of the config.")] = 1,
 ) -> None:
     """Write the instances of each shard to a file of its own."""
-    from secondlook.ingest import split as step
-    from secondlook.ingest.stale import remove_stale
+    from secondlook.stages.ingest import split as step
+    from secondlook.stages.ingest.stale import remove_stale
 
     step.split_instances(instances, out, first=first, count=count)
     if results is not None:
@@ -198,13 +198,13 @@ def crop(
 
     shards = of_inputs(instances, out)
     if view == "cutout":
-        from secondlook.crop.cutout import cut_out_shards
+        from secondlook.stages.crop.cutout import cut_out_shards
 
         cut_out_shards(shards, config.parse_options(stages.CutoutOptions, options), threads=threads)
     elif view != "crop":
         raise UsageError(f"--view: `{view}` is neither `crop` nor `cutout`.")
     else:
-        from secondlook.crop import crop_shards
+        from secondlook.stages.crop import crop_shards
 
         crop_shards(shards, config.parse_options(stages.CropOptions, options), threads=threads)
 
@@ -231,14 +231,14 @@ def embed(
 
     settings = parse_options(EncoderOptions, options, kind="timm") if export_pt is None else None
     if import_pt is not None and settings is not None:
-        from secondlook.embed.published import import_features
+        from secondlook.stages.embed.published import import_features
 
         if paths or out is None or task is None:
             raise UsageError("bring features in with --import-pt FOLDER --task FILE --out FILE and --options.")
         [(_, target)] = of_inputs([Path(f"{import_pt.name}.parquet")], out)
         import_features(import_pt, task, target, settings)
     elif export_pt is not None:
-        from secondlook.embed.published import export_features
+        from secondlook.stages.embed.published import export_features
 
         if paths is None or len(paths) != 1 or out is not None or import_pt is not None or options is not None:
             raise UsageError("hand features out with EMBEDDINGS --export-pt FOLDER and nothing else.")
@@ -246,7 +246,7 @@ def embed(
     elif not paths or out is None or task is not None or settings is None:
         raise UsageError("give a file of crops and --out FILE.")
     else:
-        from secondlook.embed import embed_crops
+        from secondlook.stages.embed import embed_crops
 
         embed_crops(of_inputs(paths, out), settings, threads=threads)
 
@@ -268,21 +268,21 @@ def train(
         raise UsageError("--prompt goes with --kind vlm; nothing else is asked anything.")
     match kind:
         case "classifier":
-            from secondlook.train import train_classifier
+            from secondlook.stages.train import train_classifier
 
             train_classifier(path, out, parse_options(models.ClassifierOptions, options), threads=threads)
         case "vlm":
-            from secondlook.train.vlm import train_vlm
+            from secondlook.stages.train.vlm import train_vlm
 
             fine_tuning = parse_options(models.VlmTrainingOptions, options)
             train_vlm(path, out, fine_tuning, prompt or None, threads=threads)
         case "prototype":
-            from secondlook.train.prototypes import train_prototypes
+            from secondlook.stages.train.prototypes import train_prototypes
 
             means = parse_options(labelers.PrototypeOptions, options, **_BARE, kind=kind)
             train_prototypes(path, out, means)
         case "probe":
-            from secondlook.train.probe import train_probe
+            from secondlook.stages.train.probe import train_probe
 
             settings = parse_options(labelers.ProbeOptions, options, **_BARE, kind=kind)
             train_probe(path, out, settings, threads=threads)
@@ -306,9 +306,9 @@ def label(
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on shards."""
-    from secondlook import label as stage
     from secondlook.config.labelers import LabelerChoice
     from secondlook.config.root import parse_options
+    from secondlook.stages import label as stage
 
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
     voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
@@ -329,10 +329,10 @@ def consensus(
     options: Options = None,
 ) -> None:
     """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
-    from secondlook import consensus as stage
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.io import records
+    from secondlook.stages import consensus as stage
 
     settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
@@ -359,11 +359,11 @@ def evaluate(
     options: Options = None,
 ) -> None:
     """Compare every judge with the truth, where there is one, and the labelers with each other."""
-    from secondlook import evaluate as stage
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Protocol
     from secondlook.io import records
+    from secondlook.stages import evaluate as stage
 
     settings = config.parse_options(stages.EvaluateOptions, options)
     published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
@@ -386,9 +386,9 @@ def review(
     options: Options = None,
 ) -> None:
     """Write the pages on which people look at the doubtful objects, and bring their decisions back."""
-    from secondlook import review as stage
     from secondlook.config import root as config
     from secondlook.config import stages
+    from secondlook.stages import review as stage
 
     settings = config.parse_options(stages.ReviewOptions, options)
     if apply or instances is not None:
@@ -431,9 +431,9 @@ def export(
 
     What comes of a rehearsal goes into a folder `rehearsal-FORMAT` only.
     """
-    from secondlook import export as stage
     from secondlook.io import records
     from secondlook.io.outputs import EXPORT_FILES
+    from secondlook.stages import export as stage
 
     if label_from and annotations is None:
         raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
@@ -454,7 +454,7 @@ def report(
     """Write the report page and the summary of a task."""
     from secondlook.config import root as config
     from secondlook.config import stages
-    from secondlook.report import write_report
+    from secondlook.stages.report import write_report
 
     require_apart([out, summary])
     write_report(results, out, summary, config.parse_options(stages.ReportOptions, options))
@@ -479,7 +479,7 @@ def summary(
     files: Annotated[list[Path], typer.Argument(help="summary.json of one or more tasks.")],
 ) -> None:
     """Print what a finished run found, in five lines."""
-    from secondlook.report.summary import as_text
+    from secondlook.stages.report.summary import as_text
 
     for file in files:
         typer.echo(as_text(file))

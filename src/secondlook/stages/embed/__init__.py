@@ -1,0 +1,112 @@
+"""Stage `embed`: the crops of shards become feature vectors, batch by batch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.models import EncoderOptions
+from secondlook.io import parquetfile, records
+from secondlook.jobs import cache
+from secondlook.models import inference
+from secondlook.pixels import crops, images
+from secondlook.stages.embed.encoder import Encoder, TorchEncoder
+
+if TYPE_CHECKING:
+    import torch
+
+
+def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *, threads: int = 1) -> None:
+    """Write a float16 vector per crop, for each file of crops and where its vectors go; the encoder is loaded once."""
+    for path, _ in shards:
+        records.check(path, records.CROP)
+    inference.make_deterministic(0, threads)
+    device = inference.pick_device(options.device)
+    encoder = load_encoder(options, device)
+    made_by, computes_in = about(options, encoder.revision), inference.numbers_of(options.precision, options.device)
+    for path, out in shards:
+        key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
+        if cache.put_back([out], key, records.About(records.taxonomy_of(path), made_by)):
+            continue
+        rows, vectors = encode(path, encoder, options, device, threads=threads)
+        write(out, rows, vectors, records.taxonomy_of(path), made_by)
+        cache.keep([out], key)
+        progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
+
+
+def encode(
+    path: Path, encoder: Encoder, options: EncoderOptions, device: "torch.device", *, threads: int
+) -> tuple[pa.Table, NDArray[np.float32]]:
+    """Return the rows of a file of crops without their pixels, and their vectors (crops, dimensions).
+
+    Vectors stay on the device until the last batch is done, so that it never waits for a copy.
+    """
+    import torch
+
+    how = encoder.preprocessing
+
+    def resize(pixels: images.Pixels) -> images.Pixels:
+        return images.resize(pixels, how.input_px, options.resize)
+
+    total = -(-records.count(path, records.CROP) // options.batch_size)
+    batches = crops.batches(path, options.batch_size, resize, threads=threads)
+    rows, vectors = [], []
+    with torch.inference_mode():
+        for batch in progress.track(batches, total=total, what="batches"):
+            vectors.append(encoder(inference.to_normalised(batch.pixels, how.mean, how.std, device)))
+            rows.append(batch.rows)
+        if not rows:
+            return parquetfile.read(path), np.zeros((0, 1), np.float32)
+        return pa.concat_tables(rows), torch.cat(vectors).float().cpu().numpy()
+
+
+def about(options: EncoderOptions, revision: str) -> dict[str, Any]:
+    """Return what makes vectors what they are: a change of any of it makes others."""
+    said = {**options.model_dump(exclude=set(cache.PACE)), "pooling": options.pools}
+    return {"stage": "embed", "options": said, "revision": revision}
+
+
+def write(out: Path, rows: pa.Table, vectors: NDArray[np.float32], taxonomy: Taxonomy, made_by: dict[str, Any]) -> None:
+    """Write vectors (rows, dimensions) as float16; raise DataError for values that it cannot hold."""
+    with np.errstate(over="ignore"):
+        rounded = vectors.astype(np.float16)
+    if not np.isfinite(rounded).all():
+        raise DataError(f"{out}: the encoder gives values that are no numbers or beyond 65504; take other weights.")
+    record = records.embedding(vectors.shape[1])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rounded.ravel()), vectors.shape[1])
+    columns = [*(rows[name] for name in record.schema.names[:-1]), column]
+    table = pa.Table.from_arrays(columns, schema=record.schema)
+    records.write(out, table, record, taxonomy=taxonomy, made_by=made_by)
+
+
+def load_encoder(options: EncoderOptions, device: "torch.device") -> Encoder:
+    """Return the encoder that `options` names; each kind is one file beside this one."""
+    if options.kind == "onnx":
+        from secondlook.stages.embed.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder(options, device)
+    if options.backend == "torch":
+        return _load_torch(options, device)
+    from secondlook.stages.embed.openvino_encoder import OpenvinoEncoder, require_cpu
+
+    require_cpu(device)
+    exact = options.model_copy(update={"precision": "float32"})
+    return OpenvinoEncoder(_load_torch(exact, device), inference.pick_precision(options.precision, device))
+
+
+def _load_torch(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
+    from secondlook.stages.embed import open_clip_encoder, timm_encoder, transformers_encoder
+
+    match options.kind:
+        case "timm":
+            return timm_encoder.load(options, device)
+        case "transformers":
+            return transformers_encoder.load(options, device)
+        case _:
+            return open_clip_encoder.load(options, device)

@@ -1,0 +1,120 @@
+"""Stage `evaluate`: every judge against the truth, and the committee of labelers seen from inside."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from secondlook.base import progress
+from secondlook.config.stages import EvaluateOptions
+from secondlook.config.task import Protocol
+from secondlook.io import facts, files, records, tabular
+from secondlook.stages.evaluate import tables
+from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
+from secondlook.stages.evaluate.diagnosis import diagnose
+from secondlook.stages.evaluate.judges import (
+    BY_PEOPLE,
+    Judge,
+    Objects,
+    Places,
+    consensus_of,
+    load_judges,
+    load_objects,
+)
+from secondlook.stages.evaluate.remerge import GIVEN, Committee, load_committee
+from secondlook.stages.evaluate.scores import compare_all, score_all
+from secondlook.stages.evaluate.scoring import tables as scoring_tables
+from secondlook.stats.intervals import Draws
+from secondlook.stats.label_errors import suspect
+
+__all__ = ["Places", "evaluate"]
+
+
+def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Protocol | None = None) -> None:
+    """Write the tables to folder `out`; without any truth they have headings and no scores.
+
+    `protocol` is the published scoring of the task, where it has one.
+    """
+    classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
+    asked, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
+    objects = load_objects(places.instances, committee)
+    judges = load_judges(places, objects, committee)
+    diagnosis = diagnose(places, objects, committee, options)
+    suspicious = _label_errors(objects, committee, classes)
+    scoring = scoring_tables(places.instances, places.votes, protocol, options)
+    written = {
+        **_scores(objects, judges, classes, options, rehearsal),
+        "calibration.csv": tabular.to_csv(_calibration(places, objects, committee, options)),
+        "committee.csv": tabular.to_csv(diagnosis.labelers),
+        "committee_pairs.csv": tabular.to_csv(diagnosis.pairs),
+        "reliability.csv": tabular.to_csv(diagnosis.reliability),
+        "label_errors.csv": tabular.to_csv(suspicious),
+        **{name: tabular.to_csv(table) for name, table in scoring.items()},
+        "findings.json": _findings(diagnosis.findings | ({"rehearsal": True} if rehearsal else {}), suspicious),
+    }
+    for name, text in written.items():
+        files.write_text(out / name, text)
+    source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
+    progress.say(
+        f"evaluate: {len(objects.known.rows)} of {len(asked)} objects with truth{source}, {len(judges)} judges"
+    )
+    if diagnosis.findings["drop"] is not None:
+        progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
+
+
+def _scores(
+    objects: Objects, judges: list[Judge], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
+) -> dict[str, str]:
+    draws = Draws(objects.known.pictures, options.resamples, options.seed)
+    found = score_all([judge.on(objects) for judge in judges], len(classes), draws)
+    scored = list(zip(judges, found, strict=True))
+    *others, ours, _ = judges
+    pairs = [(ours.on(objects, judge.asked), judge.on(objects)) for judge in others]
+    differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
+    accuracy = tables.accuracy_table(scored, objects.against)
+    return {
+        "accuracy.csv": tabular.to_csv(accuracy),
+        "accuracy.md": tables.to_markdown(accuracy, rehearsal),
+        "accuracy.tex": tables.to_latex(accuracy, rehearsal),
+        "per_class.csv": tabular.to_csv(tables.per_class_table(scored, classes)),
+        "confusion.csv": tabular.to_csv(tables.confusion_table(scored, classes)),
+        "paired.csv": tabular.to_csv(tables.paired_table(ours.name, differences, objects.against)),
+    }
+
+
+def _calibration(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> pd.DataFrame:
+    known = objects.known
+    classes = records.taxonomy_of(places.instances).classes
+    label, _, confidence = consensus_of(places.consensus, objects, committee, classes)
+    right = label[known.rows] == objects.truth[known.rows]
+    draws = Draws(known.pictures, options.resamples, options.seed)
+    return tables.calibration_table(bins(confidence[known.rows], right, known.picture, POSTERIOR_EDGES, draws))
+
+
+def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Judge the given labels by the consensus of everybody else."""
+    posterior = committee.without(GIVEN).posterior
+    rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
+    names = pd.DataFrame(
+        {
+            "instance_id": objects.instance_ids.take(rows).to_pylist(),
+            "image_path": objects.image_paths[rows],
+            "given": objects.given[rows],
+        }
+    )
+    return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
+
+
+def _findings(found: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
+    content = {**found, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
+    return json.dumps(_without_nan(content), indent=2, sort_keys=True) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

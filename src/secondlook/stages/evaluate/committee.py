@@ -1,0 +1,218 @@
+"""The committee seen from inside: who answers, who contradicts, who errs together, how many opinions there are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.stages.evaluate.calibration import EDGES, Bins, Rescaled, bins, cross_fitted
+from secondlook.stages.evaluate.judges import Objects, Sample, answers
+from secondlook.stages.evaluate.remerge import Committee
+from secondlook.stats.intervals import (
+    Draws,
+    Estimate,
+    Estimates,
+    Floats,
+    Statistic,
+    by_picture,
+    estimates,
+    ratio,
+    shares,
+    total,
+)
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """Who answers and who contradicts, (labelers,) each.
+
+    `conflict` is the share of the `compared` answers (somebody else answered too) that are not the plurality of the
+    others on the same object, nor tied with it.
+    """
+
+    answered: NDArray[np.int64]
+    compared: NDArray[np.int64]
+    conflict: Estimates
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every two labelers, (pairs,) each: positions, common answers, the share that is equal, correlation of errors.
+
+    `known` counts the common answers to objects with truth; `correlation` is over those.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    n: NDArray[np.int64]
+    agreement: Estimates
+    known: NDArray[np.int64]
+    correlation: Estimates
+
+    def matrix(self, labelers: int) -> Floats:
+        """Return the correlations, (labelers, labelers), with ones on the diagonal."""
+        return _square(self.correlation.value, self.first, self.second, labelers)
+
+
+@dataclass(frozen=True)
+class Honesty:
+    """The probabilities of one labeler on the objects with truth, as they come and at cross-fitted temperatures."""
+
+    before: Bins
+    after: Bins | None
+    temperature: float
+
+
+def attendance(said: NDArray[np.int64], classes: int, everything: Sample, draws: Draws) -> Attendance:
+    """Count answers and contradictions; `said` is (labelers, objects), -1 for no answer."""
+    counts = _counts(said, classes)
+    columns = np.zeros((said.shape[1], 2 * len(said)))
+    for labeler, answer in enumerate(said):
+        rows = np.flatnonzero(answer >= 0)
+        others = counts[rows]
+        others[np.arange(len(rows)), answer[rows]] -= 1
+        most = others.max(axis=1, initial=0)
+        columns[rows, labeler] = others[np.arange(len(rows)), answer[rows]] < most
+        columns[rows, len(said) + labeler] = most > 0
+    statistic = shares(columns, everything.picture, everything.pictures)
+    compared = columns[:, len(said) :].sum(axis=0).astype(np.int64)
+    return Attendance((said >= 0).sum(axis=1), compared, draws.estimates([statistic])[0])
+
+
+def pairs(said: NDArray[np.int64], objects: Objects, everywhere: Draws, where_known: Draws) -> Pairs:
+    """Compare every two labelers; `said` is (labelers, objects)."""
+    first, second = (part.astype(np.int64) for part in np.triu_indices(len(said), k=1))
+    everything = objects.everything
+    n, agreement = _empty(first), [_nothing()]
+    for one in range(len(said) - 1):
+        others = said[one + 1 :].T
+        both = (said[one][:, None] >= 0) & (others >= 0)
+        same = both & (said[one][:, None] == others)
+        n[first == one] = both.sum(axis=0)
+        columns = np.hstack([same, both]).astype(np.float64)
+        agreement += everywhere.estimates([shares(columns, everything.picture, everything.pictures)])
+    known, drawn, value = _error_pairs(said, objects, where_known)
+    return Pairs(first, second, n, _joined(agreement), known, estimates(value, drawn))
+
+
+def effective_number(
+    said: NDArray[np.int64], objects: Objects, members: NDArray[np.int64], draws: Draws
+) -> tuple[int, Estimate]:
+    """Return how many members answered objects with truth, K, and how many independent ones they are worth.
+
+    K_eff = K^2 / sum over all pairs, a labeler with itself included, of the correlation of their errors: K standardised
+    errors have a mean with variance sum / K^2, K_eff independent ones one of 1 / K_eff (L. Kish, "Survey Sampling",
+    1965, section 5.4). Correlations that nobody knows (no common object, or one of two never errs) count as none, and
+    K_eff is at most K.
+    """
+    known = objects.known
+    heard = members[(said[members][:, known.rows] >= 0).any(axis=1)]
+    count = len(heard)
+    if not count:
+        return 0, Estimate(np.nan, np.nan, np.nan)
+    _, drawn, value = _error_pairs(said[heard], objects, draws)
+
+    def worth(correlation: Floats) -> Floats:
+        together = count + 2 * np.nan_to_num(correlation).sum(axis=-1, keepdims=True)
+        return np.asarray(count**2 / np.maximum(count, together))
+
+    return count, estimates(worth(value), worth(drawn))[0]
+
+
+def honesty(committee: Committee, labeler: int, objects: Objects, draws: Draws) -> Honesty | None:
+    """Return how honest the probabilities of a labeler are; None where it gives none on objects with truth."""
+    votes, known = committee.votes, objects.known
+    place = np.full(votes.objects, -1)
+    place[known.rows] = known.picture
+    rows = np.flatnonzero((votes.labeler_index == labeler) & votes.has_p() & (place[votes.object_index] >= 0))
+    if votes.log_p is None or not len(rows):
+        return None
+    truth, picture = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
+    answer, log_p = votes.class_index[rows], votes.log_p[rows].astype(np.float64)
+
+    def binned(log_p: Floats) -> Bins:
+        return bins(np.exp(log_p[np.arange(len(rows)), answer]), answer == truth, picture, EDGES, draws)
+
+    rescaled: Rescaled | None = cross_fitted(log_p, truth, picture, draws.seed)
+    after = None if rescaled is None else binned(rescaled.log_p)
+    return Honesty(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
+
+
+def mean_confidence(committee: Committee) -> Floats:
+    """Return the mean probability that each labeler gave its own answers, (labelers,); nan where it gives none."""
+    votes = committee.votes
+    voiced = np.flatnonzero(votes.has_p())
+    said = votes.labeler_index[voiced]
+    p = np.zeros(0) if votes.log_p is None else np.exp(votes.log_p[voiced, votes.class_index[voiced]], dtype=np.float64)
+    return ratio(np.bincount(said, p, len(votes.labelers)), np.bincount(said, minlength=len(votes.labelers)))
+
+
+def own_accuracy(committee: Committee, objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Estimates]:
+    """Return how many objects with truth each labeler answered, and which share rightly, (labelers,) each."""
+    known = objects.known
+    said = answers(committee)[:, known.rows].T
+    columns = np.hstack([said == objects.truth[known.rows, None], said >= 0]).astype(np.float64)
+    found = draws.estimates([shares(columns, known.picture, known.pictures)])[0]
+    return (said >= 0).sum(axis=0), found
+
+
+def means_by_kinship(found: Pairs, families: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Return the mean correlation of errors of each labeler with its relatives and with strangers, (labelers,) each."""
+    matrix = found.matrix(len(families))
+    kin = np.array(families)[:, None] == np.array(families)[None]
+    told = ~np.isnan(matrix) & ~np.eye(len(families), dtype=np.bool_)
+    filled = np.nan_to_num(matrix)
+    inside, across = told & kin, told & ~kin
+    return (
+        ratio((filled * inside).sum(axis=1), inside.sum(axis=1)),
+        ratio((filled * across).sum(axis=1), across.sum(axis=1)),
+    )
+
+
+def _error_pairs(said: NDArray[np.int64], objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return of every two labelers the common n, the drawn correlations (resamples, pairs) and those of the data."""
+    known = objects.known
+    heard = (said[:, known.rows] >= 0).T
+    wrong = heard & (objects.truth[known.rows, None] != said[:, known.rows].T)
+    n, drawn, value = [np.zeros(0)], [np.zeros((draws.resamples, 0))], [np.zeros(0)]
+    for one in range(len(said) - 1):
+        both = heard[:, one, None] & heard[:, one + 1 :]
+        mine, theirs = both & wrong[:, one, None], both & wrong[:, one + 1 :]
+        columns = np.hstack([both, mine, theirs, mine & theirs]).astype(np.float64)
+        statistic = Statistic(by_picture(columns, known.picture, known.pictures), _correlation)
+        n.append(both.sum(axis=0))
+        drawn += draws.drawn([statistic])
+        value.append(total(statistic))
+    return np.concatenate(n).astype(np.int64), np.hstack(drawn), np.concatenate(value)
+
+
+def _correlation(sums: Floats) -> Floats:
+    """Return Pearson's correlation of two 0/1 variables from (..., n, sum a, sum b, sum ab), nan where one is fixed."""
+    n, mine, theirs, joint = np.split(sums, 4, axis=-1)
+    spread = (n * mine - mine**2) * (n * theirs - theirs**2)
+    return np.where(spread > 0, ratio(n * joint - mine * theirs, np.sqrt(np.maximum(spread, 0))), np.nan)
+
+
+def _counts(said: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    objects = said.shape[1]
+    labeler, row = np.nonzero(said >= 0)
+    flat = row * classes + said[labeler, row]
+    return np.bincount(flat, minlength=objects * classes).reshape(objects, classes)
+
+
+def _square(values: Floats, first: NDArray[np.int64], second: NDArray[np.int64], size: int) -> Floats:
+    matrix = np.eye(size)
+    matrix[first, second] = matrix[second, first] = values
+    return matrix
+
+
+def _empty(like: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.zeros(len(like), dtype=np.int64)
+
+
+def _nothing() -> Estimates:
+    return Estimates(np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def _joined(parts: list[Estimates]) -> Estimates:
+    return Estimates(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("value", "low", "high")))

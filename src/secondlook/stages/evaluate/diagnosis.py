@@ -1,0 +1,134 @@
+"""`committee.csv` and what stands beside it: the committee, labeler by labeler."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from secondlook.config.stages import EvaluateOptions
+from secondlook.io import records
+from secondlook.stages.evaluate import committee as inside
+from secondlook.stages.evaluate import tables, worth
+from secondlook.stages.evaluate.judges import Objects, Places, answers
+from secondlook.stages.evaluate.remerge import Committee
+from secondlook.stats.intervals import Draws, Estimate
+
+UNKNOWN = Estimate(np.nan, np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The tables on the committee, and what the report says of it."""
+
+    labelers: pd.DataFrame
+    pairs: pd.DataFrame
+    reliability: pd.DataFrame
+    findings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Members:
+    """What is known of each labeler, by name."""
+
+    worth: Mapping[str, worth.Worth]
+    seconds: Mapping[str, float | None]
+    asked: Mapping[str, int]
+
+
+def diagnose(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> Diagnosis:
+    """Look at the committee from inside, and merge again without each of its members."""
+    votes, said = committee.votes, answers(committee)
+    everywhere = Draws(objects.everything.pictures, options.resamples, options.seed)
+    known = Draws(objects.known.pictures, options.resamples, options.seed)
+    honest = [inside.honesty(committee, index, objects, known) for index in range(len(votes.labelers))]
+    pairs = inside.pairs(said, objects, everywhere, known)
+    members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
+    count, effective = inside.effective_number(said, objects, members, known)
+    trial = worth.trial_of(committee, objects, options.resamples, options.seed)
+    worths = worth.leave_one_out(trial)
+    seconds = {name: worth.seconds_of(places.benchmarks, name) for name in votes.labelers}
+    dropped = worth.drop(trial, worths)
+    columns = {
+        **_attendance(said, objects, committee, everywhere),
+        **_accuracy(committee, objects, known),
+        **_honesty(honest, inside.mean_confidence(committee)),
+        **_kinship(pairs, votes.families),
+        "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
+        **_worth(votes.labelers, Members(worths, seconds, _asked(places))),
+    }
+    findings = {
+        "against": objects.against,
+        "with_truth": len(objects.known.rows),
+        "method": committee.method,
+        "members": count,
+        "effective": asdict(effective),
+        "drop": None if dropped is None else {"sentence": dropped.sentence, **asdict(dropped)},
+        "merged_again_on": len(trial.everything.rows),
+        "objects": len(objects.truth),
+    }
+    return Diagnosis(
+        pd.DataFrame(columns),
+        tables.pairs_table(pairs, votes.labelers, votes.families),
+        tables.reliability_table(list(zip(votes.labelers, honest, strict=True))),
+        findings,
+    )
+
+
+def _attendance(said: Any, objects: Objects, committee: Committee, draws: Draws) -> dict[str, Any]:
+    found = inside.attendance(said, committee.votes.classes, objects.everything, draws)
+    return {
+        "labeler": list(committee.votes.labelers),
+        "family": list(committee.votes.families),
+        "takes_part": [int(name in committee.members) for name in committee.votes.labelers],
+        "answered": found.answered,
+        "coverage": found.answered / len(objects.truth) if len(objects.truth) else np.nan,
+        "compared": found.compared,
+        **tables.figure("conflict", found.conflict),
+    }
+
+
+def _accuracy(committee: Committee, objects: Objects, draws: Draws) -> dict[str, Any]:
+    n, found = inside.own_accuracy(committee, objects, draws)
+    return {"against": objects.against, "n": n, **tables.figure("selective_accuracy", found)}
+
+
+def _honesty(found: list[inside.Honesty | None], confidence: Any) -> dict[str, Any]:
+    return {
+        "mean_confidence": confidence,
+        "ece": [np.nan if one is None else one.before.error() for one in found],
+        "temperature": [np.nan if one is None else one.temperature for one in found],
+        "ece_calibrated": [np.nan if one is None or one.after is None else one.after.error() for one in found],
+    }
+
+
+def _kinship(pairs: inside.Pairs, families: tuple[str, ...]) -> dict[str, Any]:
+    relatives, strangers = inside.means_by_kinship(pairs, families)
+    return {"error_correlation_family": relatives, "error_correlation_others": strangers}
+
+
+def _worth(labelers: tuple[str, ...], members: Members) -> dict[str, Any]:
+    columns: dict[str, list[Any]] = {}
+    for name in labelers:
+        found = members.worth.get(name, worth.Worth(UNKNOWN, UNKNOWN, UNKNOWN))
+        row = {
+            **tables.figure("accuracy_lost", found.accuracy),
+            **tables.figure("log_loss_lost", found.log_loss),
+            **tables.figure("changed", found.changed),
+        }
+        seconds, asked = members.seconds[name], members.asked.get(name, 0)
+        row["seconds"] = np.nan if seconds is None else seconds
+        row["seconds_per_vote"] = np.nan if seconds is None or not asked else seconds / asked
+        for column, value in row.items():
+            columns.setdefault(column, []).append(value)
+    return columns
+
+
+def _asked(places: Places) -> dict[str, int]:
+    """Return how many objects each labeler was asked about, answered or not."""
+    asked: dict[str, int] = {}
+    for path in places.votes:
+        name = str(records.made_by(path)["labeler"])
+        asked[name] = asked.get(name, 0) + records.count(path, records.VOTE)
+    return asked

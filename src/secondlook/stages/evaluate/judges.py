@@ -1,0 +1,176 @@
+"""Everyone whose labels are compared with the truth: given labels, labelers, people, majority and consensus."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from secondlook.io import records, standing
+from secondlook.stages.evaluate.remerge import GIVEN, Committee
+from secondlook.stages.evaluate.scores import Answers
+
+TRUTH, BY_PEOPLE = "truth", "by people, random part"
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is evaluated; `reviewed` (what people said) and `benchmarks` (Snakemake's files of seconds) may miss."""
+
+    instances: Path
+    votes: Sequence[Path]
+    consensus: Path
+    reviewed: Path | None = None
+    benchmarks: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some objects: their positions `rows` and the number of the image of each, (n,), counted from 0."""
+
+    rows: NDArray[np.int64]
+    picture: NDArray[np.int64]
+    pictures: int
+
+    @classmethod
+    def of(cls, rows: NDArray[np.int64], picture: NDArray[np.int64]) -> "Sample":
+        """Number the images of some objects; `picture` is (objects,)."""
+        found, position = np.unique(picture[rows], return_inverse=True)
+        return cls(rows, position.astype(np.int64), len(found))
+
+
+@dataclass(frozen=True)
+class Objects:
+    """All objects: `given` and `truth` are class positions, -1 where unknown, `picture` numbers images, (objects,).
+
+    `against` says what the truth is: TRUTH, BY_PEOPLE, or empty where there is none.
+    """
+
+    instance_ids: pa.Array
+    image_ids: NDArray[np.object_]
+    image_paths: NDArray[np.object_]
+    given: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    picture: NDArray[np.int64]
+    against: str
+
+    @cached_property
+    def known(self) -> Sample:
+        """The objects whose truth is known."""
+        return Sample.of(np.flatnonzero(self.truth >= 0), self.picture)
+
+    @cached_property
+    def everything(self) -> Sample:
+        """All of them."""
+        return Sample.of(np.arange(len(self.truth)), self.picture)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A name, its family, and its answers (objects,), -1 where it gave none; `asked` masks the objects scored."""
+
+    name: str
+    family: str
+    answer: NDArray[np.int64]
+    asked: NDArray[np.bool_]
+
+    def on(self, objects: Objects, among: NDArray[np.bool_] | None = None) -> Answers:
+        """Return what it said of the objects with truth that it was asked about, or of those among them."""
+        known = objects.known
+        chosen = self.asked[known.rows] if among is None else (self.asked & among)[known.rows]
+        rows = known.rows[chosen]
+        return Answers(objects.truth[rows], self.answer[rows], known.picture[chosen])
+
+
+def load_objects(instances: Path, committee: Committee) -> Objects:
+    """Read the objects; where the dataset has no truth, what people agreed on in the random part is the truth."""
+    classes = records.taxonomy_of(instances).classes
+    table = records.read(instances, records.INSTANCE)
+    truth, against, gold = records.class_positions(table["truth"], classes), TRUTH, committee.gold
+    if not (truth >= 0).any():
+        truth, against = np.where(gold.sampled, gold.label, -1), BY_PEOPLE
+    return Objects(
+        table["instance_id"].combine_chunks(),
+        _texts(table["image_id"]),
+        _texts(table["image_path"]),
+        records.class_positions(table["given"], classes),
+        truth,
+        gold.picture,
+        against if (truth >= 0).any() else "",
+    )
+
+
+def load_judges(places: Places, objects: Objects, committee: Committee) -> list[Judge]:
+    """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
+    everyone = np.ones(len(objects.truth), dtype=np.bool_)
+    said = answers(committee)
+    classes = records.taxonomy_of(places.instances).classes
+    judges = [Judge(GIVEN, GIVEN, objects.given, everyone)]
+    for index, name in enumerate(committee.votes.labelers):
+        if name != GIVEN:
+            judges.append(Judge(name, committee.votes.families[index], said[index], everyone))
+    if places.reviewed is not None and objects.against == TRUTH:
+        judges += _people(places.reviewed, objects, classes)
+    majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus))
+    judges.append(Judge("majority", "", records.class_positions(majority["label"], classes), everyone))
+    label, accepted, _ = consensus_of(places.consensus, objects, committee, classes)
+    judges.append(Judge("consensus", "", label, everyone))
+    judges.append(Judge("consensus, accepted", "", label, accepted))
+    return judges
+
+
+def answers(committee: Committee) -> NDArray[np.int64]:
+    """Return the answer of each labeler to each object, (labelers, objects), -1 where it gave none."""
+    votes = committee.votes
+    said = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int64)
+    said[votes.labeler_index, votes.object_index] = votes.class_index
+    return said
+
+
+def consensus_of(
+    consensus: Path, objects: Objects, committee: Committee, classes: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return what the committee proposes, what needs no person, and the confidence, (objects,) each.
+
+    What a person decided says nothing about the committee: there stands what it proposed before, by a fit that did
+    not know, and whether that would have been accepted.
+    """
+    table = standing.decisions_on(objects.instance_ids, consensus)
+    label = records.class_positions(table["label"], classes)
+    accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
+    confidence = table["confidence"].to_numpy().astype(np.float64)
+    seen = committee.gold.seen
+    if seen.any():
+        level = _levels(records.made_by(consensus), classes, committee.options.accept)
+        proposed = committee.whole
+        label, confidence = np.where(seen, proposed.label, label), np.where(seen, proposed.confidence, confidence)
+        accepted = np.where(seen, (label >= 0) & (confidence >= level[label]), accepted)
+    return label, accepted, confidence
+
+
+def _levels(made_by: dict[str, Any], classes: Sequence[str], accept: float) -> NDArray[np.float64]:
+    """Return the least posterior at which a label of each class is accepted, (classes,)."""
+    levels = made_by.get("promise", {}).get("thresholds", {})
+    found = [levels.get(name, accept) for name in classes]
+    return np.array([np.inf if level is None else level for level in found], dtype=np.float64)
+
+
+def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Judge]:
+    table = records.read(reviewed, records.REVIEW)
+    judges = []
+    for name in pc.unique(table["labeler"]).to_pylist():
+        mine = table.filter(pc.equal(table["labeler"], name))
+        rows = pc.index_in(mine["instance_id"], value_set=objects.instance_ids).to_numpy().astype(np.int64)
+        answer, asked = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
+        answer[rows], asked[rows] = records.class_positions(mine["label"], classes), True
+        judges.append(Judge(name, "human", answer, asked))
+    return judges
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    return np.asarray(column.to_numpy(), dtype=object)

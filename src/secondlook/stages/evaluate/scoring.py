@@ -1,0 +1,224 @@
+"""The tables that stand the published scoring beside a sound one: the same votes, two ways to count."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.stages import EvaluateOptions
+from secondlook.config.task import Counting, Protocol
+from secondlook.io import records
+from secondlook.stages.evaluate.judges import Sample
+from secondlook.stages.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
+from secondlook.stages.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
+from secondlook.stages.evaluate.tables import NO_ANSWER, figure
+from secondlook.stats.intervals import Draws
+
+_ABOUT = ["labeler", "family", "kind", "view"]
+_SOUND = ("accuracy", "selective_accuracy", "macro_f1")
+_ENDS = ("", "_low", "_high")
+SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _SOUND for end in _ENDS)]
+PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p", "holm_p",
+         *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
+PER_CLASS = [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)]
+CONFUSION = [*_ABOUT, "truth", "answer", "count"]
+QUIRKS_TABLE = [*_ABOUT, "defect", "quirk", "n_paper", "paper", "n_mended", "mended", "what"]
+
+COLUMNS = {
+    "scoring.csv": SCORING,
+    "scoring_quirks.csv": QUIRKS_TABLE,
+    "scoring_pairs.csv": PAIRS,
+    "scoring_per_class.csv": PER_CLASS,
+    "scoring_confusion.csv": CONFUSION,
+}
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """A labeler and its votes: `answer` are positions of classes, -1 without an answer, (objects,).
+
+    `view` is what a VLM was shown, empty for others.
+    """
+
+    name: str
+    family: str
+    kind: str
+    view: str
+    said: Said
+    answer: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The objects of a dataset with its own labels, which are the truth here where no other is known."""
+
+    ids: Sequence[str]
+    raw: Sequence[str | None]
+    truth: Sequence[str | None]
+    position: NDArray[np.int64]
+    picture: NDArray[np.int64]
+
+
+def tables(
+    instances: Path, votes: Sequence[Path], protocol: Protocol | None, options: EvaluateOptions
+) -> dict[str, pd.DataFrame]:
+    """Return both scores of each labeler, its published score with each quirk mended alone, and families in pairs.
+
+    The sound score comes with figures by class and confusion counts. All are empty for a task without a protocol.
+    """
+    if protocol is None:
+        return {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
+    taxonomy = records.taxonomy_of(instances)
+    objects = _read_objects(instances, taxonomy)
+    labelers = list(_read_labelers(votes, objects, taxonomy))
+    known = Sample.of(np.flatnonzero(objects.position >= 0), objects.picture)
+    draws = Draws(known.pictures, options.resamples, options.seed)
+    truth = objects.position[known.rows]
+    answers = {one.name: Answers(truth, one.answer[known.rows], known.picture) for one in labelers}
+    found = score_all(list(answers.values()), len(taxonomy.classes), draws)
+    scored = list(zip(labelers, found, strict=True))
+    rows: dict[str, Iterable[dict[str, object]]] = {
+        "scoring.csv": _beside(scored, protocol, taxonomy),
+        "scoring_quirks.csv": _mend(labelers, protocol, taxonomy),
+        "scoring_pairs.csv": _pairs(labelers, answers, taxonomy, draws),
+        "scoring_per_class.csv": _by_class(scored, taxonomy.classes),
+        "scoring_confusion.csv": _confusion(scored, taxonomy.classes),
+    }
+    return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
+
+
+def _read_objects(instances: Path, taxonomy: Taxonomy) -> Labelled:
+    table = records.read(instances, records.INSTANCE)
+    column = "truth" if table["truth"].null_count < len(table) else "given"
+    picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    position = records.class_positions(table[column], taxonomy.classes)
+    names = table[column].to_pylist()
+    return Labelled(table["instance_id"].to_pylist(), table["given_raw"].to_pylist(), names, position, picture)
+
+
+def _read_labelers(votes: Sequence[Path], objects: Labelled, taxonomy: Taxonomy) -> Iterator[Labeler]:
+    parts: dict[str, list[pa.Table]] = {}
+    about: dict[str, Mapping[str, Any]] = {}
+    for path in votes:
+        made_by = records.made_by(path)
+        about[made_by["labeler"]] = made_by
+        parts.setdefault(made_by["labeler"], []).append(records.read(path, records.VOTE).replace_schema_metadata(None))
+    for name, tables_of in parts.items():
+        rows = pa.concat_tables(tables_of).select(["instance_id", "label", "answer"]).to_pylist()
+        said = {row["instance_id"]: row for row in rows}
+        nothing = {"label": None, "answer": None}
+        label = [said.get(one, nothing)["label"] for one in objects.ids]
+        text = [said.get(one, nothing)["answer"] for one in objects.ids]
+        kind = about[name].get("options", {}).get("kind", "classifier")
+        answer = records.class_positions(pa.chunked_array([pa.array(label, pa.string())]), taxonomy.classes)
+        family, view = about[name].get("family", name), about[name].get("options", {}).get("view", "")
+        yield Labeler(
+            name, family, kind, view if kind == "vlm" else "", Said(objects.truth, objects.raw, label, text), answer
+        )
+
+
+def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
+    """Return how its kind was counted; kinds that always answer, and were not published, count as classifiers."""
+    return {"vlm": protocol.vlm, "prototype": protocol.prototype}.get(labeler.kind, protocol.classifier)
+
+
+def _beside(
+    scored: Sequence[tuple[Labeler, Scores]], protocol: Protocol, taxonomy: Taxonomy
+) -> Iterator[dict[str, object]]:
+    for labeler, sound in scored:
+        paper = _score(labeler, _counting_of(labeler, protocol), taxonomy)
+        row: dict[str, object] = {**_about(labeler), "n_paper": paper.n, "paper": paper.accuracy, "n": sound.n}
+        row["coverage"] = sound.answered / sound.n if sound.n else float("nan")
+        for name in _SOUND:
+            row |= figure(name, getattr(sound, name))
+        yield row
+
+
+def _by_class(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
+    for labeler, sound in scored:
+        for position, n in enumerate(sound.confusion.sum(axis=1).tolist()):
+            row: dict[str, object] = {**_about(labeler), "class": classes[position], "n": n}
+            for name in BY_CLASS:
+                row |= figure(name, getattr(sound, name)[position])
+            yield row
+
+
+def _confusion(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
+    names = [*classes, NO_ANSWER]
+    for labeler, sound in scored:
+        for truth, answer in np.argwhere(sound.confusion > 0).tolist():
+            count = int(sound.confusion[truth, answer])
+            yield {**_about(labeler), "truth": classes[truth], "answer": names[answer], "count": count}
+
+
+def _pairs(
+    labelers: Sequence[Labeler], answers: Mapping[str, Answers], taxonomy: Taxonomy, draws: Draws
+) -> Iterator[dict[str, object]]:
+    """Compare every two labelers of different families on the same objects, soundly scored."""
+    pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
+    said = [(answers[one.name], answers[other.name]) for one, other in pairs]
+    differences = compare_all(said, len(taxonomy.classes), draws) if pairs else []
+    alone = [_right_alone(*pair) for pair in said]
+    p = [mcnemar(*counts) for counts in alone]
+    for (one, other), counts, own_p, holm_p, found in zip(pairs, alone, p, holm(p), differences, strict=True):
+        yield {
+            **{"a": one.name, "b": other.name, "family_a": one.family, "family_b": other.family, "n": found.n},
+            **{"only_a_right": counts[0], "only_b_right": counts[1], "mcnemar_p": own_p, "holm_p": holm_p},
+            **figure("accuracy_difference", found.accuracy),
+            **figure("macro_f1_difference", found.macro_f1),
+        }
+
+
+def _right_alone(first: Answers, second: Answers) -> tuple[int, int]:
+    """Return how many objects only the first, and only the second of two labelers is right about."""
+    right, other_right = first.answer == first.truth, second.answer == second.truth
+    return int((right & ~other_right).sum()), int((other_right & ~right).sum())
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p of McNemar's test (Psychometrika 12, 1947) for two counts of discordant objects.
+
+    It takes objects for independent, which those of one image are not: the intervals beside it do not.
+    """
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values adjusted for being several, by Holm's step-down method (Scand. J. Statistics 6, 1979).
+
+    Of m values the k-th smallest becomes the largest of (m - j + 1) p_j, j up to k, and 1 at most.
+    """
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.arange(len(p), 0, -1) * np.asarray(p)[order])
+    return [float(value) for value in np.minimum(adjusted, 1)]
+
+
+def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
+    for labeler in labelers:
+        counting = _counting_of(labeler, protocol)
+        paper = _score(labeler, counting, taxonomy)
+        for name in quirks_of(counting, kind=labeler.kind):
+            without = _score(labeler, mended(counting, name), taxonomy)
+            yield {
+                **{**_about(labeler), "defect": QUIRKS[name].number, "quirk": name},
+                **{"n_paper": paper.n, "paper": paper.accuracy, "n_mended": without.n, "mended": without.accuracy},
+                "what": QUIRKS[name].sentence,
+            }
+
+
+def _score(labeler: Labeler, counting: Counting, taxonomy: Taxonomy) -> Scored:
+    return score(labeler.said, counting, taxonomy, kind=labeler.kind, family=labeler.family)
+
+
+def _about(labeler: Labeler) -> dict[str, object]:
+    return {"labeler": labeler.name, "family": labeler.family, "kind": labeler.kind, "view": labeler.view}

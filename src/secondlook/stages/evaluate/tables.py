@@ -1,0 +1,161 @@
+"""The tables of the evaluation as data frames, and their Markdown and LaTeX forms."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from secondlook.io import tabular
+from secondlook.stages.evaluate.calibration import Bins
+from secondlook.stages.evaluate.committee import Honesty, Pairs
+from secondlook.stages.evaluate.judges import TRUTH, Judge
+from secondlook.stages.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
+from secondlook.stats.intervals import Estimate, Estimates
+from secondlook.stats.label_errors import Suspicion
+
+NO_ANSWER = "(no answer)"
+BIN = ("from", "to", "n", "mean_confidence", "accuracy", "accuracy_low", "accuracy_high")
+
+
+def figure(name: str, estimate: Estimate | Estimates) -> dict[str, object]:
+    """Return the three columns of a figure: its value and the ends of its interval."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def accuracy_table(scored: Sequence[tuple[Judge, Scores]], against: str) -> pd.DataFrame:
+    """Return one row per judge with n, coverage and every figure with its interval."""
+    rows = []
+    for judge, scores in scored:
+        row: dict[str, object] = {"judge": judge.name, "family": judge.family, "against": against, "n": scores.n}
+        row["coverage"] = scores.answered / scores.n if scores.n else float("nan")
+        for name in OVERALL:
+            row |= figure(name, getattr(scores, name))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def per_class_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[str]) -> pd.DataFrame:
+    """Return recall, precision and F1 of each judge on each class that occurs in the truth."""
+    parts = []
+    for judge, scores in scored:
+        columns: dict[str, object] = {"judge": judge.name, "class": list(classes), "n": scores.confusion.sum(axis=1)}
+        for name in BY_CLASS:
+            columns |= figure(name, getattr(scores, name))
+        parts.append(pd.DataFrame(columns))
+    table = pd.concat(parts, ignore_index=True)
+    return table[table["n"] > 0].reset_index(drop=True)
+
+
+def confusion_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[str]) -> pd.DataFrame:
+    """Return the non-zero cells of every judge's confusion matrix, one row each."""
+    names = [*classes, NO_ANSWER]
+    rows = [
+        (judge.name, classes[truth], names[answer], int(scores.confusion[truth, answer]))
+        for judge, scores in scored
+        for truth, answer in np.argwhere(scores.confusion > 0)
+    ]
+    return pd.DataFrame(rows, columns=["judge", "truth", "answer", "count"])
+
+
+def paired_table(first: str, others: Sequence[tuple[Judge, Difference]], against: str) -> pd.DataFrame:
+    """Return how much better judge `first` is than each other one, in accuracy and in macro-F1."""
+    rows = [
+        {"a": first, "b": judge.name, "against": against, "n": found.n}
+        | figure("accuracy_difference", found.accuracy)
+        | figure("macro_f1_difference", found.macro_f1)
+        for judge, found in others
+    ]
+    return pd.DataFrame(rows)
+
+
+def calibration_table(bins: Bins) -> pd.DataFrame:
+    """Return, per bin of confidence, how many objects it holds and which share of them is right."""
+    columns = (bins.low, bins.high, bins.n, bins.confidence, bins.right.value, bins.right.low, bins.right.high)
+    return pd.DataFrame(dict(zip(BIN, columns, strict=True)))
+
+
+def reliability_table(found: Sequence[tuple[str, Honesty | None]]) -> pd.DataFrame:
+    """Return the bins of each labeler that gives probabilities, before and after its temperature."""
+    parts = [pd.DataFrame(columns=["labeler", "when", *BIN])]
+    for name, honesty in found:
+        for when, bins in () if honesty is None else (("before", honesty.before), ("after", honesty.after)):
+            if bins is not None:
+                table = calibration_table(bins)
+                table.insert(0, "labeler", name)
+                table.insert(1, "when", when)
+                parts.append(table)
+    return pd.concat(parts[1:], ignore_index=True) if len(parts) > 1 else parts[0]
+
+
+def pairs_table(pairs: Pairs, labelers: Sequence[str], families: Sequence[str]) -> pd.DataFrame:
+    """Return one row per two labelers."""
+    columns: dict[str, object] = {
+        "a": [labelers[index] for index in pairs.first],
+        "b": [labelers[index] for index in pairs.second],
+        "same_family": [families[a] == families[b] for a, b in zip(pairs.first, pairs.second, strict=True)],
+        "n": pairs.n,
+        **figure("agreement", pairs.agreement),
+        "n_with_truth": pairs.known,
+        **figure("error_correlation", pairs.correlation),
+    }
+    return pd.DataFrame(columns)
+
+
+def label_errors_table(found: Suspicion, names: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return the objects with a given label, the most suspicious first; `names` has their ids, paths and given class.
+
+    `n` and `threshold` are those of the given class.
+    """
+    order = found.order()
+    given = names["given"].to_numpy()[order]
+    columns = {
+        "rank": np.arange(1, len(order) + 1),
+        "instance_id": names["instance_id"].to_numpy()[order],
+        "image_path": names["image_path"].to_numpy()[order],
+        "given": np.array(classes, dtype=object)[given],
+        "suggested": np.array(classes, dtype=object)[found.suggested[order]],
+        "quality": found.quality[order],
+        "flagged": found.flagged[order].astype(int),
+        "n": found.n[given],
+        "threshold": found.threshold[given],
+    }
+    return pd.DataFrame(columns)
+
+
+def to_markdown(table: pd.DataFrame, rehearsal: str | None = None) -> str:
+    """Return the accuracy table as Markdown; `rehearsal` is what it says of planted errors."""
+    headings = ["judge", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
+    text = tabular.to_markdown(headings, _cells(table, "{:.3f} ({:.3f} to {:.3f})"))
+    notes = [f"Against: {against}." for against in _against(table)] + (
+        [f"**Rehearsal.** {rehearsal}"] if rehearsal else []
+    )
+    return text + "".join(f"\n{note}\n" for note in notes)
+
+
+def to_latex(table: pd.DataFrame, rehearsal: str | None = None) -> str:
+    """Return the accuracy table as a LaTeX tabular (booktabs); `rehearsal` is what it says of planted errors."""
+    comments = [f"% against: {against}\n" for against in _against(table)]
+    comments += [f"% rehearsal: {rehearsal}\n"] if rehearsal else []
+    headings = ["judge", "$n$", "coverage", "accuracy", "macro-F1"]
+    return "".join(comments) + tabular.to_latex(headings, _cells(table, "{:.3f} [{:.3f}, {:.3f}]"))
+
+
+def _against(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table["against"].unique() if name not in {"", TRUTH}]
+
+
+def _cells(table: pd.DataFrame, form: str) -> list[list[str]]:
+    return [
+        [
+            str(row["judge"]),
+            str(row["n"]),
+            _known(row, "{:.3f}", "coverage"),
+            *(_known(row, form, name, f"{name}_low", f"{name}_high") for name in ("accuracy", "macro_f1")),
+        ]
+        for row in table.to_dict("records")
+    ]
+
+
+def _known(row: dict[object, object], form: str, *names: str) -> str:
+    values = [float(str(row[name])) for name in names]
+    return "" if np.isnan(values).any() else form.format(*values)

@@ -1,0 +1,174 @@
+"""What each labeler is worth: the consensus merged without it, and who can be dropped at no loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondlook.base.errors import DataError
+from secondlook.io import records
+from secondlook.stages.evaluate.judges import BY_PEOPLE, Objects, Sample
+from secondlook.stages.evaluate.remerge import GIVEN, Committee, Outcome
+from secondlook.stats.crossfit import log_loss
+from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
+
+MOST_OBJECTS = 200_000  # beyond, merging again and again works on a sample of the images
+MARGIN = 0.01  # accuracy that dropping labelers may cost at most, with 95 % confidence
+FEWEST = 300  # objects on which an error of MARGIN would show with 95 % probability: 3 / MARGIN
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The objects on which the consensus is merged again, by the committee as it was asked about them.
+
+    `scored` are those with a known `truth`; both samples hold positions among these objects.
+    """
+
+    committee: Committee
+    everything: Sample
+    scored: Sample
+    truth: NDArray[np.int64]
+    resamples: int
+    seed: int
+
+    def loss(self, other: Outcome) -> tuple[Estimate, Estimate]:
+        """Return accuracy of all minus that of `other`, and log-loss of `other` minus that of all: what is lost."""
+        rows, whole = self.scored.rows, self.committee.whole
+        right = (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
+        surprise = log_loss(other.posterior[rows], self.truth) - log_loss(whole.posterior[rows], self.truth)
+        columns = np.stack([right, surprise], axis=1)
+        found = self._estimates(means(columns, self.scored.picture, self.scored.pictures))
+        return found[0], found[1]
+
+    def changed(self, other: Outcome) -> Estimate:
+        """Return the share of all labels that are others without them."""
+        moved = (other.label != self.committee.whole.label).astype(np.float64)[:, None]
+        everything = self.everything
+        return self._estimates(
+            shares(np.hstack([moved, np.ones_like(moved)]), everything.picture, everything.pictures)
+        )[0]
+
+    def _estimates(self, statistic: Statistic) -> Estimates:
+        return Draws(len(statistic.sums), self.resamples, self.seed).estimates([statistic])[0]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What is lost without one labeler: accuracy and log-loss (nan without truth), and labels that change."""
+
+    accuracy: Estimate
+    log_loss: Estimate
+    changed: Estimate
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Labelers that can go, and what is lost with all of them gone, on `n` objects with truth."""
+
+    labelers: tuple[str, ...]
+    loss: Estimate
+    n: int
+
+    @property
+    def sentence(self) -> str:
+        """Say it in one sentence."""
+        if self.n < FEWEST:
+            return (
+                f"Nobody knows whether a labeler can be dropped: it takes {FEWEST} objects with a known class to see "
+                f"a loss of {100 * MARGIN:g} point of accuracy, {self.n} are there."
+            )
+        if not self.labelers:
+            return (
+                f"No labeler can be dropped: without any one of them the accuracy may fall by more than "
+                f"{100 * MARGIN:g} point ({self.n} objects)."
+            )
+        gain = [round(-100 * value, 1) + 0.0 for value in (self.loss.value, self.loss.high, self.loss.low)]
+        return (
+            f"Drop {_and(self.labelers)}: the accuracy changes by {gain[0]:+.1f} points ({gain[1]:+.1f} to "
+            f"{gain[2]:+.1f}) on {self.n} objects."
+        )
+
+
+def trial_of(committee: Committee, objects: Objects, resamples: int, seed: int) -> Trial:
+    """Return the trial on all objects, or on about MOST_OBJECTS of them: whole images, drawn by their names.
+
+    Reviewed images always take part, because methods learn from them; they are scored when drawn, or when it is
+    people who say what is true.
+    """
+    rows, drawn = np.arange(len(objects.truth)), np.ones(len(objects.truth), dtype=np.bool_)
+    if len(rows) > MOST_OBJECTS:
+        images, picture = np.unique(objects.image_ids, return_inverse=True)
+        fraction = np.array([records.content_fraction("leave one out", str(name)) for name in images])
+        drawn = (fraction < MOST_OBJECTS / len(rows))[picture]
+        reviewed = np.isin(objects.picture, objects.picture[committee.gold.seen])
+        rows = np.flatnonzero(drawn | reviewed)
+        committee = committee.on(rows)
+    scored = (objects.truth[rows] >= 0) & (drawn[rows] | (objects.against == BY_PEOPLE))
+    picture = objects.picture[rows]
+    return Trial(
+        committee,
+        Sample.of(np.arange(len(rows)), picture),
+        Sample.of(np.flatnonzero(scored), picture),
+        objects.truth[rows[scored]],
+        resamples,
+        seed,
+    )
+
+
+def leave_one_out(trial: Trial) -> dict[str, Worth]:
+    """Return what each member is worth."""
+    found = {}
+    for name in trial.committee.members:
+        other = trial.committee.without(name)
+        found[name] = Worth(*trial.loss(other), trial.changed(other))
+    return found
+
+
+def drop(trial: Trial, worths: Mapping[str, Worth]) -> Dropped | None:
+    """Drop one labeler after the other, the least worth first, while it costs no accuracy; None without truth.
+
+    It costs none when the 95 % interval of the loss, all those dropped together against everybody, holds 0 (or
+    less) and ends at MARGIN or below. The given label is free, and somebody must remain. Seconds have no say, so that
+    the same votes give the same advice.
+    """
+    n = len(trial.scored.rows)
+    if not n:
+        return None
+    candidates = [name for name in worths if name != GIVEN]
+    candidates.sort(key=lambda name: (worths[name].accuracy.value, worths[name].log_loss.value))
+    dropped: tuple[str, ...] = ()
+    lost = Estimate(0.0, 0.0, 0.0)
+    for name in candidates if n >= FEWEST else ():
+        if len(dropped) + 1 == len(candidates) or not _is_free(worths[name].accuracy):
+            continue
+        together = (*dropped, name)
+        loss = trial.loss(trial.committee.without(*together))[0] if dropped else worths[name].accuracy
+        if _is_free(loss):
+            dropped, lost = together, loss
+    return Dropped(dropped, lost, n)
+
+
+def seconds_of(benchmarks: Path | None, labeler: str) -> float | None:
+    """Return the wall seconds of all jobs of a labeler, from Snakemake's benchmark files; None without any."""
+    # parts are numbers of five digits: the files of `a.b` are none of `a`
+    found = [] if benchmarks is None else sorted(benchmarks.glob("label.*.[0-9][0-9][0-9][0-9][0-9].tsv"))
+    mine = [path for path in found if path.name[len("label.") : -len(".00000.tsv")] == labeler]
+    return sum(_seconds(path) for path in mine) if mine else None
+
+
+def _is_free(loss: Estimate) -> bool:
+    return loss.low <= 0 and loss.high <= MARGIN
+
+
+def _seconds(path: Path) -> float:
+    try:
+        return float(pd.read_csv(path, sep="\t")["s"].sum())
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: is no benchmark file of Snakemake; remove it or label again.") from error
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

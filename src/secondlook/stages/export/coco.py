@@ -1,0 +1,172 @@
+"""COCO: a copy of the source file in which only labels differ, or a new file for a dataset that did not come as COCO.
+
+In a copy ids, order and every byte that is no label stay. A new file lists the objects with their boxes and masks (RLE)
+in the categories of the dataset where it came as COCO, else in one for each class. Both say in `attributes` what was
+decided. A new label gets the category that most objects of its class have, where several mean the class.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from pycocotools import mask as coco_mask
+
+from secondlook.base import progress
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import cocofile
+from secondlook.io.cocofile import CocoAnnotation, CocoFile, Id
+from secondlook.stages.export.corrected import Corrected, Object
+from secondlook.stages.export.folder import write_items
+from secondlook.stages.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
+from secondlook.stages.export.numbers import number
+from secondlook.stages.export.selected import select
+
+
+@dataclass(frozen=True)
+class Source:
+    """The COCO file that a dataset came from, and the attribute that holds the label; None: the category does."""
+
+    annotations: Path
+    label_from: str | None = None
+
+
+@dataclass
+class _Relabeller:
+    """Knows, for each annotation of the file, what to change."""
+
+    objects: Mapping[str, Object]
+    attribute: str | None
+    wording: Mapping[str, str]
+    category_ids: Mapping[str, Id]
+    seen: set[str] = field(default_factory=set)
+    relabelled: int = 0
+
+    def __call__(self, annotation: CocoAnnotation) -> dict[str, Any]:
+        source_id = str(annotation.id)
+        item = self.objects.get(source_id)
+        if item is None or source_id in self.seen:
+            return {}
+        self.seen.add(source_id)
+        attributes = {**(annotation.attributes or {}), **notes(item)}
+        changes: dict[str, Any] = {}
+        if item.action == "relabel" and item.proposal is not None:
+            self.relabelled += 1
+            if self.attribute is not None:
+                attributes[self.attribute] = self.wording[item.proposal]
+            else:
+                changes["category_id"] = self.category_ids[item.proposal]
+        return {"attributes": attributes, **changes}
+
+
+def write(corrected: Corrected, path: Path, source: Source | None) -> None:
+    """Write to the open path `path` a copy of `source`, or a new file where there is none."""
+    if source is not None:
+        _copy(corrected, path, source)
+        return
+    with path.open("wb") as file:
+        _write_new(corrected, file)
+
+
+def _copy(corrected: Corrected, path: Path, source: Source) -> None:
+    objects = {item.source_id: item for item in corrected.objects()}
+    wording = _wordings(objects.values(), corrected.taxonomy)
+    category_ids: dict[str, Id] = {}
+    new: list[dict[str, Any]] = []
+    if source.label_from is None:
+        category_ids, new = _category_ids(objects.values(), corrected.taxonomy, cocofile.read(source.annotations))
+    edit = _Relabeller(objects, source.label_from, wording, category_ids)
+    cocofile.rewrite(source.annotations, path, edit, categories=new)
+    if corrected.queued:
+        select(path, list(objects), named=source.annotations)
+    progress.say(f"export: {edit.relabelled} objects relabelled, {len(edit.seen)} annotated in the copy")
+
+
+def _wordings(objects: Iterable[Object], taxonomy: Taxonomy) -> dict[str, str]:
+    # the wording a dataset uses most for a class is the one its other tools know
+    counts: dict[str, Counter[str]] = {name: Counter() for name in taxonomy.classes}
+    uses = Counter(item.given_raw for item in objects if item.given_raw)
+    for wording in uses:
+        resolved = taxonomy.resolve(wording)
+        if resolved is not None:
+            counts[resolved][wording] = uses[wording]
+    return {name: max(sorted(found), key=found.__getitem__, default=name) for name, found in counts.items()}
+
+
+def _category_ids(
+    objects: Iterable[Object], taxonomy: Taxonomy, content: CocoFile
+) -> tuple[dict[str, Id], list[dict[str, Any]]]:
+    """Return the category of each new label, and the categories that the file lacks.
+
+    Of several that mean a class the one that most annotations of the file have, then the first.
+    """
+    uses = Counter(entry.category_id for entry in content.annotations if isinstance(entry, CocoAnnotation))
+    found: dict[str, Id] = {}
+    for category in sorted(content.categories, key=lambda category: -uses[category.id]):
+        found.setdefault(taxonomy.resolve(category.name) or category.name, category.id)
+    needed = {item.proposal for item in objects if item.action == "relabel" and item.proposal is not None}
+    first = max((entry.id for entry in content.categories if isinstance(entry.id, int)), default=0) + 1
+    missing = dict(zip(sorted(needed - set(found)), count(first)))
+    new = [{"id": number, "name": name, "supercategory": ""} for name, number in missing.items()]
+    return {**found, **missing}, new
+
+
+def _write_new(corrected: Corrected, file: BinaryIO) -> None:
+    numbers = number(corrected, "coco", first=1)
+    names = dict(sorted(numbers.names.items()))
+    unlabelled = next((key for key, name in names.items() if name == UNLABELLED), max(names, default=0) + 1)
+    if corrected.unlabelled():
+        names[unlabelled] = UNLABELLED
+    image_ids: dict[str, int] = {}
+    info = {"description": corrected.description}
+    file.write(b'{"info": ' + msgspec.json.encode(info) + b', "licenses": [],\n"categories": ')
+    write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in names.items()))
+    file.write(b',\n"images": ')
+    write_items(file, _images(corrected, image_ids))
+    file.write(b',\n"annotations": ')
+    write_items(
+        file, _annotations(corrected, image_ids, lambda item: unlabelled if item.label is None else numbers.of(item))
+    )
+    file.write(b"}\n")
+
+
+def _images(corrected: Corrected, image_ids: dict[str, int]) -> Iterator[dict[str, Any]]:
+    for picture in corrected.pictures():
+        image_ids[picture.name] = len(image_ids) + 1
+        size = {"width": picture.width, "height": picture.height}
+        yield {"id": image_ids[picture.name], "file_name": picture.name, **size}
+
+
+def _annotations(
+    corrected: Corrected, image_ids: Mapping[str, int], category_id: Callable[[Object], int]
+) -> Iterator[dict[str, Any]]:
+    keep_ids = _are_numbers(corrected.table["source_id"].to_pylist())
+    for place, item in enumerate(corrected.objects(), start=1):
+        own = own_attributes(item)
+        own.pop(CROWD, None)
+        yield {
+            "id": int(item.source_id) if keep_ids else place,
+            "image_id": image_ids[item.image],
+            "category_id": category_id(item),
+            "bbox": list(item.box_xywh),
+            "area": _area(item),
+            "segmentation": item.segmentation or [],
+            "iscrowd": int(is_crowd(item)),
+            "attributes": {**own, **notes(item)},
+        }
+
+
+def _are_numbers(source_ids: list[str]) -> bool:
+    """Tell whether source ids can stand as numbers: as those of a COCO file that was read in."""
+    canonical = all(text.isascii() and text.isdigit() and text == str(int(text[:18])) for text in source_ids)
+    return canonical and len(set(source_ids)) == len(source_ids)
+
+
+def _area(item: Object) -> float:
+    """Return the px of the mask, of the box where there is none."""
+    if item.segmentation is None:
+        return item.box_xywh[2] * item.box_xywh[3]
+    return float(coco_mask.area(item.segmentation))

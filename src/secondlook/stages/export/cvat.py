@@ -1,0 +1,222 @@
+"""CVAT: a COCO file for its importer "COCO 1.0", and the labels with their attributes for its labels constructor.
+
+One entry that CVAT cannot read stops its whole import, so the file holds nothing else: ids are whole numbers, those of
+categories from 1 (CVAT takes 0 for none), every object has a category, a box, `segmentation` and `iscrowd`. CVAT drops
+every attribute that the task does not declare, and reads values as text: attributes are flat, and what is not known is
+empty. `labels.json` goes into the tab "Raw" before the annotations are uploaded.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from secondlook.base import progress
+from secondlook.base.text import legible, names_a_file
+from secondlook.io import cocofile, jsonfile
+from secondlook.io.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
+from secondlook.stages.export import coco
+from secondlook.stages.export.coco import Source
+from secondlook.stages.export.corrected import Corrected
+from secondlook.stages.export.folder import write_items, write_text
+from secondlook.stages.export.notes import UNLABELLED
+from secondlook.stages.ingest.shapes import is_number
+
+# CVAT has these on every shape, as what they are; instance rows hold them as text
+_FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
+Size = tuple[int, int]
+ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
+
+
+def write(corrected: Corrected, folder: Path, source: Source | None) -> None:
+    """Write the COCO file and the labels into the open folder `folder`."""
+    plain, path = folder / _PLAIN, folder / ANNOTATIONS
+    coco.write(corrected, plain, source)
+    _make_importable(plain, path, corrected)
+    plain.unlink()
+    write_text(folder / LABELS, json.dumps(_labels(path), indent=1, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """The whole number of each id of the file; `names` are those of the categories, `unlabelled` is one of them."""
+
+    images: Mapping[Id, int]
+    categories: Mapping[Id, int]
+    annotations: Mapping[Id, int]
+    names: Mapping[int, str]
+    unlabelled: int
+
+
+def _make_importable(plain: Path, path: Path, corrected: Corrected) -> None:
+    content = cocofile.read(plain)
+    ids = _number(content)
+    images = _images(content, _sizes(corrected))
+    raw = jsonfile.read_items(plain, "annotations")
+    found = (
+        _entry(annotation, item, images[annotation.image_id], ids)
+        for annotation, item in zip(content.annotations, raw, strict=True)
+        if isinstance(annotation, CocoAnnotation) and annotation.image_id in images
+    )
+    with path.open("wb") as file:
+        info = msgspec.json.encode({"description": corrected.description})
+        file.write(b'{"licenses": [], "info": ' + info + b',\n"categories": ')
+        write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in ids.names.items()))
+        file.write(b',\n"images": ')
+        write_items(file, (_image(image, ids.images[image.id]) for image in images.values()))
+        file.write(b',\n"annotations": ')
+        written = _Counted(entry for entry in found if entry is not None)
+        write_items(file, written)
+        file.write(b"}\n")
+    _say_if_alike(image.file_name for image in images.values())
+    if written.count < len(raw):
+        left_out = len(raw) - written.count
+        progress.say(
+            f"export: {left_out} annotations have no image or no sound box; CVAT would stop, they are left out"
+        )
+
+
+def _say_if_alike(names: Iterable[str]) -> None:
+    times = Counter(str(PurePosixPath(name).with_suffix("")) for name in names)
+    alike = [stem for stem, count in times.items() if count > 1]
+    if alike:
+        progress.say(
+            f"export: CVAT knows images by name without ending; it refuses {len(alike)} that occur twice: {alike[0]}"
+        )
+
+
+class _Counted:
+    """Counts the items that pass."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.items:
+            self.count += 1
+            yield item
+
+
+def _number(content: CocoFile) -> _Ids:
+    categories = _whole((category.id for category in content.categories), least=1)
+    names = {categories[category.id]: category.name for category in content.categories}
+    sound = [(entry.id, entry.category_id) for entry in content.annotations if isinstance(entry, CocoAnnotation)]
+    free = max(names, default=0) + 1
+    unlabelled = next((number for number, name in names.items() if name == UNLABELLED), free)
+    if any(category not in categories for _, category in sound):
+        names[unlabelled] = UNLABELLED
+    images = _whole((image.id for image in content.images), least=0)
+    return _Ids(images, categories, _whole((own for own, _ in sound), least=0), names, unlabelled)
+
+
+def _whole(ids: Iterable[Id], *, least: int) -> dict[Id, int]:
+    """Return each id itself, unless one of them is text or below `least`: then all are numbered from 1."""
+    unique = list(dict.fromkeys(ids))
+    numbers = [own for own in unique if isinstance(own, int) and own >= least]
+    return dict(zip(unique, numbers if len(numbers) == len(unique) else range(1, len(unique) + 1), strict=True))
+
+
+def _sizes(corrected: Corrected) -> dict[str, Size]:
+    """Return width and height in px of the image of each object, by the id that the object has in its dataset."""
+    columns = (corrected.table[name].to_pylist() for name in ("source_id", "width", "height"))
+    return {source_id: (width, height) for source_id, width, height in zip(*columns, strict=True)}
+
+
+def _images(content: CocoFile, sizes: Mapping[str, Size]) -> dict[Id, CocoImage]:
+    """Return the images that have a name by id; a size that the file does not state is that of the image itself."""
+    measured = {
+        entry.image_id: sizes[str(entry.id)]
+        for entry in content.annotations
+        if isinstance(entry, CocoAnnotation) and str(entry.id) in sizes
+    }
+    found = {}
+    for image in filter(lambda image: names_a_file(image.file_name), content.images):
+        width, height = measured.get(image.id, (0, 0))
+        found[image.id] = CocoImage(image.id, image.file_name, _side(image.width, width), _side(image.height, height))
+    return found
+
+
+def _image(image: CocoImage, number: int) -> dict[str, Any]:
+    return {"id": number, "file_name": legible(image.file_name), "width": image.width, "height": image.height}
+
+
+def _side(stated: float | None, measured: int) -> int:
+    return int(stated) if stated and math.isfinite(stated) else measured
+
+
+def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -> dict[str, Any] | None:
+    box = annotation.bbox or []
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        return None
+    category = None if annotation.category_id is None else ids.categories.get(annotation.category_id)
+    area = item.get("area")
+    return {
+        "id": ids.annotations[annotation.id],
+        "image_id": ids.images[image.id],
+        "category_id": ids.unlabelled if category is None else category,
+        "bbox": item["bbox"],
+        "area": area if _is_finite(area) else box[2] * box[3],
+        "segmentation": _shape(item.get("segmentation"), image),
+        "iscrowd": 1 if item.get("iscrowd") in cocofile.CROWD else 0,
+        "attributes": {name: _typed(name, value) for name, value in (annotation.attributes or {}).items()},
+    }
+
+
+def _shape(value: Any, image: CocoImage) -> Any:
+    """Return the polygons or the RLE that CVAT can read; the box stands for an object that has neither."""
+    if isinstance(value, dict):
+        fits = value.get("size") == [image.height, image.width]
+        return value if fits and isinstance(value.get("counts"), str | list) else []
+    return [points for points in value if _is_polygon(points)] if isinstance(value, list) else []
+
+
+def _is_polygon(points: Any) -> bool:
+    return isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0 and all(map(_is_finite, points))
+
+
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
+
+
+def _typed(name: str, value: Any) -> str | float | int | bool:
+    if name in _FLAGS:
+        return str(value).lower() == "true"
+    return _as_number(value) if name in _NUMBERS else _scalar(value)
+
+
+def _scalar(value: Any) -> str | float | int | bool:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, str | float | int | bool):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _as_number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _labels(path: Path) -> list[dict[str, Any]]:
+    """Return what CVAT's labels constructor takes: each category with all attributes that occur."""
+    content = cocofile.read(path)
+    names: dict[str, None] = {}
+    for annotation in content.annotations:
+        if isinstance(annotation, CocoAnnotation):
+            names.update(dict.fromkeys(annotation.attributes or ()))
+    attributes = [
+        {"name": name, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
+        for name in names
+        if name not in _FLAGS | _NUMBERS
+    ]
+    categories = dict.fromkeys(category.name for category in content.categories)
+    return [{"name": name, "type": "any", "attributes": attributes} for name in categories]

@@ -1,0 +1,87 @@
+"""FiftyOne: a `FiftyOneDataset` of samples.json, metadata.json and a link `data` to the folder of the images.
+
+Detections bear the label, the posterior of that label as `confidence`, and what was decided as fields of their own;
+the dataset's attributes stand under `attributes`, but for `iscrowd`, which is a field as FiftyOne has it. Boxes are
+fractions of the image. A mask is cut to the px that its box touches. An object without a label has none here either.
+The file is in the form without a `version`, which every release of FiftyOne reads without a migration.
+"""
+
+import base64
+import hashlib
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from secondlook.pixels import images
+from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.folder import link, write_items, write_text
+from secondlook.stages.export.notes import CROWD, is_crowd, notes, own_attributes, rounded
+
+SAMPLES, METADATA, DATA, FIELD = "samples.json", "metadata.json", "data", "ground_truth"
+_DIGITS = 12
+
+
+def write(corrected: Corrected, folder: Path, place: Path) -> None:
+    """Write the dataset into the open folder `folder`, which will stand at `place`."""
+    with (folder / SAMPLES).open("wb") as file:
+        file.write(b'{"samples": ')
+        write_items(file, map(_sample, corrected.pictures()))
+        file.write(b"}\n")
+    classes = list(corrected.classes)
+    metadata = {"media_type": "image", "info": {}, "default_classes": classes, "classes": {FIELD: classes}}
+    write_text(folder / METADATA, msgspec.json.format(msgspec.json.encode(metadata), indent=1).decode() + "\n")
+    if corrected.archive() is None:
+        link(folder, DATA, corrected.root, place=place)
+
+
+def _sample(picture: Picture) -> dict[str, Any]:
+    return {
+        "_id": _object_id(picture.name),
+        "filepath": f"{DATA}/{picture.name}",
+        "tags": [],
+        "metadata": {"_cls": "ImageMetadata", "width": picture.width, "height": picture.height},
+        FIELD: {"_cls": "Detections", "detections": list(map(_detection, picture.objects))},
+    }
+
+
+def _detection(item: Object) -> dict[str, Any]:
+    x, y, w, h = item.box_xywh
+    box = (x / item.width, y / item.height, w / item.width, h / item.height)
+    own = own_attributes(item)
+    own.pop(CROWD, None)
+    return {
+        "_id": _object_id(item.instance_id),
+        "_cls": "Detection",
+        "attributes": {_key(name): {"_cls": "Attribute", "value": value} for name, value in own.items()},
+        "tags": [item.action],
+        "label": item.label,
+        "bounding_box": [round(value, _DIGITS) for value in box],
+        **({} if item.segmentation is None else {"mask": _mask(item)}),
+        **({CROWD: 1} if is_crowd(item) else {}),
+        "confidence": rounded(item.score),
+        **{_key(name): value for name, value in notes(item).items()},
+    }
+
+
+def _mask(item: Object) -> dict[str, Any]:
+    """Return the mask as FiftyOne keeps arrays: NumPy's format, packed, as binary JSON."""
+    whole = coco_mask.decode(item.segmentation).astype(np.bool_)
+    left, top, right, bottom = images.crop_bounds(item.width, item.height, item.box_xywh)
+    with io.BytesIO() as file:
+        np.save(file, np.ascontiguousarray(whole[top:bottom, left:right]), allow_pickle=False)
+        packed = zlib.compress(file.getvalue())
+    return {"$binary": {"base64": base64.b64encode(packed).decode(), "subType": "00"}}
+
+
+def _object_id(text: str) -> dict[str, str]:
+    return {"$oid": hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}
+
+
+def _key(name: str) -> str:
+    """Return a name that the database takes as a key."""
+    return name.replace(".", "_").replace("$", "_") or "_"

@@ -1,0 +1,109 @@
+"""All objects of a dataset with decisions, votes and queue in one table, in the order of the export."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook.base.errors import DataError
+from secondlook.io import facts, records, standing
+from secondlook.stages.export.corrected import QUEUE_COLUMNS, Corrected
+from secondlook.stages.export.votes import Ballots, read_ballots
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is exported.
+
+    `reference` holds the objects that are trusted and `background` the images without objects, beside the instances
+    when None; `images` is the folder that names of images are relative to, found out when None.
+    """
+
+    instances: Path
+    consensus: Path
+    votes: Sequence[Path] = ()
+    queue: Path | None = None
+    images: Path | None = None
+    reference: Path | None = None
+    background: Path | None = None
+
+
+def load(inputs: Inputs) -> Corrected:
+    """Join the files of an export; raise DataError when they do not speak of the same objects."""
+    taxonomy = records.taxonomy_of(inputs.instances)
+    table = standing.whole(inputs.instances, inputs.consensus, inputs.reference).combine_chunks()
+    background = facts.background(inputs.instances, inputs.background)
+    paths = pa.chunked_array([*table["image_path"].chunks, *background["image_path"].chunks], pa.string())
+    root, names = _image_names(paths, inputs.images)
+    background = background.append_column("image", names[len(table) :])
+    table = table.append_column("image", names[: len(table)])
+    table = table.append_column("score", _scores(table, taxonomy.classes))
+    ballots = read_ballots(inputs.votes, table["instance_id"].combine_chunks())
+    table = _in_order(_with_votes(table, ballots))
+    if inputs.queue is not None:
+        table, background = _queued(table, inputs.queue), background.slice(0, 0)
+    others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
+    classes = (*taxonomy.classes, *sorted(others))
+    known, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
+    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, known)
+
+
+def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:
+    """Return the posterior of the label that stands; null where the decisions do not hold it."""
+    column = records.class_positions(table["label"], classes)
+    lists = table["posterior"].combine_chunks()
+    known = pc.fill_null(pc.equal(pc.list_value_length(lists), len(classes)), False).to_numpy(zero_copy_only=False)
+    same = pc.fill_null(pc.equal(table["label"], table["proposal"]), False).to_numpy()
+    score = np.where(same, table["confidence"].to_numpy(), np.nan)
+    p = lists.filter(pa.array(known)).flatten().to_numpy(zero_copy_only=False).reshape(-1, max(1, len(classes)))
+    rows = np.flatnonzero(known & (column >= 0))
+    score[rows] = p[(np.cumsum(known) - 1)[rows], column[rows]]
+    return pa.array(score, pa.float32(), mask=np.isnan(score))
+
+
+def _with_votes(table: pa.Table, ballots: Ballots) -> pa.Table:
+    for labeler, (label, confidence) in ballots.items():
+        table = table.append_column(f"vote_{labeler}", label).append_column(f"confidence_{labeler}", confidence)
+    return table
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """Order by image, then as the dataset numbers its objects: `a.txt:2` goes before `a.txt:10`."""
+    padded = [re.sub(r"\d+", lambda number: number[0].zfill(12), text) for text in table["source_id"].to_pylist()]
+    keys = pa.table({"image": table["image"], "number": padded, "id": table["instance_id"]})
+    return table.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
+
+
+def _queued(table: pa.Table, queue: Path) -> pa.Table:
+    queued = records.read(queue, records.QUEUE).sort_by("rank")
+    row = pc.index_in(queued["instance_id"], value_set=table["instance_id"].combine_chunks())
+    if row.null_count:
+        stranger = queued["instance_id"].filter(row.is_null())[0]
+        raise DataError(f"{queue}: queues {stranger}, which is no object of this dataset; run review again.")
+    table = table.take(row)
+    for name, column in QUEUE_COLUMNS.items():
+        table = table.append_column(column, queued[name])
+    return table
+
+
+def _image_names(paths: pa.ChunkedArray, images: Path | None) -> tuple[Path, pa.Array]:
+    """Return the folder that names are relative to, the deepest one that holds all, and the name of each image."""
+    encoded = paths.combine_chunks().dictionary_encode()
+    whole = list(map(_absolute, encoded.dictionary.to_pylist()))
+    root = _absolute(images) if images else os.path.commonpath([str(Path(path).parent) for path in whole] or ["."])
+    names = [Path(os.path.relpath(path, root)).as_posix() for path in whole]
+    outside = next((name for name in names if name.startswith("../")), None)
+    if outside is not None:
+        raise DataError(f"{images}: the image {outside} does not lie in it; name another folder with --images.")
+    shown = os.path.relpath(root)
+    column = pa.DictionaryArray.from_arrays(encoded.indices, pa.array(names, pa.string()))
+    return Path(root if shown.startswith("..") else shown), column.cast(pa.string())
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (`..` is taken out, links stay as they are)

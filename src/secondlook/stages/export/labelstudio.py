@@ -1,0 +1,107 @@
+"""Label Studio: one import file of tasks with predictions, and the labeling config that they need.
+
+A task is an image. Boxes are rectangles in percent, turned where they came turned; masks stay away (its brush is
+another encoding). The score of a region is the posterior of its label, that of a prediction the least of its regions,
+so that sorting shows the doubtful first. Attributes and what was decided stand as notes on each region.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+import secondlook
+from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox, from_text
+from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.folder import write_items, write_text
+from secondlook.stages.export.notes import DIGITS, known_notes, own_attributes
+from secondlook.stages.export.xmltext import holdable
+
+TASKS, CONFIG = "tasks.json", "config.xml"
+LOCAL_FILES = "/data/local-files/?d="
+_PERCENT_DIGITS = 12
+_QUOTED = ("http://", "https://", "/")
+
+
+def write(corrected: Corrected, folder: Path, image_prefix: str | None) -> None:
+    """Write tasks and config into the open folder `folder`; an image's address is `image_prefix` and its name.
+
+    Without a prefix images are those of Label Studio's local storage.
+    """
+    with (folder / TASKS).open("wb") as file:
+        write_items(file, _tasks(corrected, LOCAL_FILES if image_prefix is None else image_prefix))
+        file.write(b"\n")
+    write_text(folder / CONFIG, _config(corrected))
+
+
+def model_version(corrected: Corrected) -> str:
+    """Return what the predictions are said to come from."""
+    method = corrected.made_by.get("method") or corrected.made_by.get("options", {}).get("method", "")
+    return f"secondlook {secondlook.__version__} {method}".strip()
+
+
+def _tasks(corrected: Corrected, image_prefix: str) -> Iterator[dict[str, Any]]:
+    version = model_version(corrected)
+    for picture in corrected.pictures():
+        ranks = [item.queued.rank for item in picture.objects if item.queued is not None]
+        scores = [item.score for item in picture.objects if item.score is not None]
+        yield {
+            "data": {"image": _address(picture.name, image_prefix), **({"rank": min(ranks)} if ranks else {})},
+            "predictions": [
+                {
+                    "model_version": version,
+                    **({"score": round(min(scores), DIGITS)} if scores else {}),
+                    "result": [_region(item, picture) for item in picture.objects],
+                }
+            ],
+        }
+
+
+def _address(name: str, prefix: str) -> str:
+    # what follows a bucket is a key, taken as it stands
+    return prefix + (quote(name) if prefix.startswith(_QUOTED) or not prefix else name)
+
+
+def _region(item: Object, picture: Picture) -> dict[str, Any]:
+    own = own_attributes(item)
+    rotated = _rotated(item)
+    if rotated is not None:
+        del own[ATTRIBUTE]
+    x, y, w, h = item.box_xywh if rotated is None else (rotated.x, rotated.y, rotated.w, rotated.h)
+    percent = {
+        "x": 100 * x / picture.width,
+        "y": 100 * y / picture.height,
+        "width": 100 * w / picture.width,
+        "height": 100 * h / picture.height,
+    }
+    return {
+        "id": item.instance_id,
+        "from_name": "label",
+        "to_name": "image",
+        "type": "rectanglelabels",
+        "original_width": picture.width,
+        "original_height": picture.height,
+        "image_rotation": 0,
+        "value": {
+            **{name: round(value, _PERCENT_DIGITS) for name, value in percent.items()},
+            "rotation": 0 if rotated is None else rotated.angle_deg,
+            "rectanglelabels": [] if item.label is None else [holdable(item.label)],
+        },
+        **({} if item.score is None else {"score": round(item.score, DIGITS)}),
+        "meta": {"text": [f"{name}: {value}" for name, value in {**own, **known_notes(item)}.items()]},
+    }
+
+
+def _rotated(item: Object) -> RotatedBox | None:
+    """Return the turned rectangle as which an object was drawn, None where it was not or its box was moved since."""
+    found = from_text(item.attributes.get(ATTRIBUTE, ""))
+    return found if found is not None and found.fills(item.box_xywh, (item.width, item.height)) else None
+
+
+def _config(corrected: Corrected) -> str:
+    labels = "".join(f"    <Label value={quoteattr(holdable(name))}/>\n" for name in corrected.classes)
+    return (
+        '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'
+        f'  <RectangleLabels name="label" toName="image">\n{labels}  </RectangleLabels>\n</View>\n'
+    )

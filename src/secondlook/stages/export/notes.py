@@ -1,0 +1,53 @@
+"""What was decided on an object, as flat attributes that every format which has attributes carries alike."""
+
+from secondlook.stages.export.corrected import Object
+
+PREFIX = "secondlook_"
+UNLABELLED = "unlabelled"  # the class of objects without a label, in formats where each must have one
+DIGITS = 4
+CROWD = "iscrowd"
+
+Scalar = str | float | int | None
+
+
+def notes(item: Object) -> dict[str, Scalar]:
+    """Return what is said of an object: action, where its label comes from, old label, proposal, queue, votes and more.
+
+    Posteriors and confidences are rounded to four digits; what is not known is None.
+    """
+    said: dict[str, Scalar] = {
+        "action": item.action,
+        "label_source": item.label_source,
+        "given": item.given_raw,
+        "proposal": item.proposal,
+        "posterior": rounded(item.posterior),
+        "reason": item.reason,
+        "id": item.instance_id,
+    }
+    if item.queued is not None:
+        said |= {"rank": item.queued.rank, "queue_reason": item.queued.reason}
+        said |= {"sample": item.queued.sample, "sample_probability": item.queued.probability}
+    for vote in item.votes:
+        said[f"vote_{vote.labeler}"] = vote.label
+        said[f"confidence_{vote.labeler}"] = rounded(vote.confidence)
+    return {PREFIX + name: value for name, value in said.items()}
+
+
+def rounded(p: float | None) -> float | None:
+    """Return a probability as it goes out."""
+    return None if p is None else round(p, DIGITS)
+
+
+def known_notes(item: Object) -> dict[str, str | float | int]:
+    """Return `notes` without what is not known."""
+    return {name: value for name, value in notes(item).items() if value is not None}
+
+
+def own_attributes(item: Object) -> dict[str, str]:
+    """Return the attributes that the dataset gave an object, without those of an earlier export."""
+    return {name: value for name, value in item.attributes.items() if not name.startswith(PREFIX)}
+
+
+def is_crowd(item: Object) -> bool:
+    """Tell whether a box is around a group of objects, as COCO's `iscrowd` says."""
+    return item.attributes.get(CROWD, "").lower() in {"1", "true"}

@@ -1,0 +1,76 @@
+"""The number of each class in formats that number them: those of the dataset where it came in the same way.
+
+A label that is not changed keeps the number of its object, also where two categories bear one name. A new label gets
+the number that most objects of the class have; what the dataset has no number for comes after its last one.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.io.facts import CATEGORY_ID
+from secondlook.stages.export.corrected import Corrected, Object
+
+_LONGEST = 4  # digits of a class without a name: the list of classes reaches up to it
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """`names` are all numbers with their names; `new` says which one a label gets that its object did not have."""
+
+    names: Mapping[int, str]
+    new: Mapping[str, int]
+    by_name: Mapping[str, int]
+
+    def of(self, item: Object) -> int:
+        """Return the number of the label that stands; the object must have one."""
+        own = None if item.action == "relabel" else self.own(item)
+        return self.new[str(item.label)] if own is None else own
+
+    def own(self, item: Object) -> int | None:
+        """Return the number that an object has in its dataset, None where it is not known."""
+        stated = item.attributes.get(CATEGORY_ID, "")
+        if stated.isdecimal() and self.names.get(int(stated)) == item.given_raw:
+            return int(stated)
+        return self.by_name.get(item.given_raw or "")
+
+
+def number(corrected: Corrected, kind: str, *, first: int) -> Numbers:
+    """Number the classes of an export; `kind` is coco or yolo, `first` the first number where the dataset has none."""
+    listed = _listed(corrected, kind)
+    known = Numbers(listed, {}, _first_of_each(listed))
+    uses = Counter(known.own(item) for item in corrected.objects()) if listed else Counter()
+    best: dict[str, int] = {}
+    for place in sorted(listed, key=lambda place: -uses[place]):
+        best.setdefault(_class_of(listed[place], corrected.taxonomy), place)
+    wanted = set(corrected.table["label"].unique().to_pylist()) if listed else set(corrected.classes)
+    added = [name for name in corrected.classes if name in wanted and name not in best]
+    names = {**listed, **dict(enumerate(added, start=max(listed, default=first - 1) + 1))}
+    return Numbers(names, {**best, **{name: place for place, name in names.items() if name in added}}, known.by_name)
+
+
+def _listed(corrected: Corrected, kind: str) -> dict[int, str]:
+    """Return the numbers that the dataset has for its labels, none where they are of another kind or no numbers."""
+    facts = corrected.facts
+    if facts is None or facts.numbers != kind:
+        return {}
+    if facts.categories:
+        found = {number: name for number, name in facts.categories if isinstance(number, int)}
+        return found if len(found) == len(facts.categories) else {}
+    return dict(_unnamed(corrected)) if kind == "yolo" else {}
+
+
+def _unnamed(corrected: Corrected) -> Iterator[tuple[int, str]]:
+    """Yield the numbers up to the largest of a dataset that names no class: there the labels are the numbers."""
+    given = [text for text in corrected.table["given_raw"].unique().to_pylist() if text is not None]
+    numbers = [int(text) for text in given if text.isascii() and text.isdecimal() and len(text) <= _LONGEST]
+    return ((place, str(place)) for place in range(max(numbers, default=-1) + 1))
+
+
+def _class_of(name: str, taxonomy: Taxonomy) -> str:
+    return taxonomy.resolve(name) or name
+
+
+def _first_of_each(listed: Mapping[int, str]) -> dict[str, int]:
+    return {name: place for place, name in reversed(list(listed.items()))}

@@ -1,0 +1,30 @@
+"""Parquet: one flat table, a row an object, for pandas and SQL.
+
+The columns of the instances, `image` (its name), `label` (what stands), `label_source` (consensus, person, reference
+or undecided), `score` (the posterior of that label), `proposal`, `posterior` (over the classes), `confidence` (of the
+proposal), `agreement`, `n_votes`, `action`, `reason`, for each labeler `vote_<name>` and `confidence_<name>`, and with
+a queue `rank`, `sample`, `sample_probability` and `queue_reason`. Images without objects stand in the metadata.
+"""
+
+import json
+from pathlib import Path
+
+import secondlook
+from secondlook.io import parquetfile, records
+from secondlook.stages.export.corrected import Corrected
+
+RECORD = "export"
+
+
+def write(corrected: Corrected, path: Path) -> None:
+    """Write to the open path `path`; the classes stand in its metadata."""
+    made_by = {**corrected.made_by, "secondlook": secondlook.__version__, "stage": "export"}
+    made_by["description"] = corrected.description
+    metadata = {
+        "secondlook.record": RECORD,
+        "secondlook.classes": json.dumps(corrected.classes, ensure_ascii=False),
+        records.BACKGROUND_KEY: json.dumps(corrected.background.to_pylist(), ensure_ascii=False),
+        "secondlook.made_by": json.dumps(made_by, sort_keys=True),
+    }
+    table = corrected.table.replace_schema_metadata(metadata)
+    parquetfile.write_open(path, table, row_group_size=records.ROW_GROUP)

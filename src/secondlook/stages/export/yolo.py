@@ -1,0 +1,105 @@
+"""YOLO: `data.yaml`, a text file of boxes for each image under `labels`, links to the images, and `objects.csv`.
+
+Trainers look for `labels/a.txt` beside `images/a.jpg`, so every image is a link there and none is copied. A line is
+`class cx cy w h` in fractions of the image. An image in which the dataset knows no object has an empty text file.
+Objects without a label have no line, and images that have no other objects are left out: they would teach that nothing
+is there. Masks stay away: an outline drawn from a mask is not the shape given. What a line has no room for stands in
+`objects.csv`, a row for each object, also for one without a label. A dataset that came as YOLO keeps its class numbers.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.folder import free_name, link, write_text
+from secondlook.stages.export.notes import PREFIX, notes, own_attributes
+from secondlook.stages.export.numbers import Numbers, number
+from secondlook.stages.ingest.yolo import is_label_file
+
+OBJECTS = "objects.csv"
+_DIGITS = 12
+_COMMENT = "# Written by secondlook export. The whole dataset stands under train and val: split it before training.\n"
+_RESERVED = {"images", "labels"}  # trainers swap the last folder of this name
+_LINE_ENDS = {"\x85", "\u2028", "\u2029"}  # YAML reads them as spaces where they are not escaped
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts so that they come back with the line ends they had."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_ENDS & set(text) else None)
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def write(corrected: Corrected, folder: Path, place: Path) -> None:
+    """Write the dataset into the open folder `folder`, which will stand at `place`."""
+    numbers = number(corrected, "yolo", first=0)
+    _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, place))
+    content = {"train": "images", "val": "images", "names": dict(sorted(numbers.names.items()))}
+    write_text(folder / "data.yaml", _COMMENT + yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
+
+
+def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: Path) -> Iterator[dict[str, Any]]:
+    """Write label files and links, and yield what is said of each object."""
+    taken: set[str] = set()
+    archive = corrected.archive()
+    for picture in corrected.pictures():
+        lines = {item.instance_id: _line(item, numbers) for item in picture.objects if item.label is not None}
+        stem, suffix = _free_stem(picture, taken) if lines or not picture.objects else ("", "")
+        if stem:
+            write_text(folder / "labels" / f"{stem}.txt", "".join(lines.values()))
+        if stem and archive is None:
+            link(folder, f"images/{stem}{suffix}", corrected.root / picture.name, place=place)
+        places = {name: line for line, name in enumerate(lines, start=1)}
+        for item in picture.objects:
+            yield _row(item, f"{stem}.txt" if item.instance_id in places else "", places.get(item.instance_id))
+
+
+def _row(item: Object, label_file: str, line: int | None) -> dict[str, Any]:
+    x, y, w, h = item.box_xywh
+    said = {name.removeprefix(PREFIX): value for name, value in notes(item).items()}
+    return {
+        **{"image": item.image, "label_file": label_file, "line": line, "label": item.label, **said},
+        **{"x": x, "y": y, "w": w, "h": h, "attributes": json.dumps(own_attributes(item), ensure_ascii=False)},
+    }
+
+
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        first = next(rows, {})
+        writer = csv.DictWriter(file, list(first), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(chain([first] if first else [], rows))
+
+
+def _line(item: Object, numbers: Numbers) -> str:
+    x, y, w, h = item.box_xywh
+    fractions = ((x + w / 2) / item.width, (y + h / 2) / item.height, w / item.width, h / item.height)
+    return " ".join([str(numbers.of(item)), *(f"{value:.{_DIGITS}g}" for value in fractions)]) + "\n"
+
+
+def _free_stem(picture: Picture, taken: set[str]) -> tuple[str, str]:
+    """Return a name without ending and the ending; images that differ in the ending only keep it in the name."""
+    path = PurePosixPath(picture.name)
+    parents = [_visible(part) for part in path.parts[:-1]]
+    wished, other = ("/".join([*parents, _own_stem(name)]) for name in (path.stem, path.name))
+    return free_name(wished, other, taken), path.suffix
+
+
+def _own_stem(stem: str) -> str:
+    """Return a stem whose text file holds labels: `classes.txt`, `README.txt` and their like are no label files."""
+    return _visible(stem) if is_label_file(f"{stem}.txt") else f"_{stem}"
+
+
+def _visible(part: str) -> str:
+    """Return a part of a path under which trainers find it: they pass over names that begin with a dot."""
+    return part + "_" if part in _RESERVED else "_" + part if part.startswith(".") else part

@@ -1,0 +1,126 @@
+"""Files over http and https: a Range request goes on where the last one ended, If-Range only within the same file."""
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+import urllib3
+
+import secondlook
+from secondlook.base.errors import DataError
+from secondlook.io.net import PASSING, TemporaryError, retry_after_s, shown_url
+from secondlook.stages.fetch.addresses import url_identity
+from secondlook.stages.fetch.transfer import CHUNK_BYTES, Answer, ChangedError
+
+# Its lines hold whole addresses, with the keys in them.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+REASONS = {
+    401: "the server wants a login; put user and password into ~/.netrc",
+    403: "the server forbids it; check the address and whether you may read it",
+    404: "there is no such file; check the address",
+    410: "the file is gone; look for a new address",
+}
+FAILURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((requests.exceptions.SSLError, urllib3.exceptions.SSLError), "the certificate of the server was not accepted"),
+    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), "the proxy gave no connection"),
+    ((requests.exceptions.TooManyRedirects,), "the server sends from one address to the next"),
+    ((requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError), "the server fell silent"),
+    ((requests.exceptions.ConnectionError,), "no connection to the server"),
+)
+_sessions = threading.local()
+
+
+class HttpSource:
+    """A file behind an http or https address."""
+
+    def __init__(self, url: str, *, timeout_s: float, identity: str | None = None, label: str | None = None) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self.label = label or shown_url(url)
+        self.identity = identity or url_identity(url)
+
+    @contextmanager
+    def open(self, start: int, version: str | None) -> Iterator[Answer]:
+        """Ask for the bytes from `start`, if the file still is `version`."""
+        headers = {"Accept-Encoding": "identity"}
+        if start and version:
+            headers |= {"Range": f"bytes={start}-", "If-Range": version}
+        response = get(self._url, self.label, headers=headers, timeout_s=self._timeout_s)
+        try:
+            require_success(response, self.label)
+            yield _answer(response, self.label)
+        finally:
+            response.close()
+
+    def disagreement(self, path: Path, version: str | None) -> str | None:  # noqa: ARG002
+        """Return None: an http server knows no more of a file than its length."""
+        return None
+
+
+def get(
+    url: str, label: str, *, headers: dict[str, str], timeout_s: float, redirects: bool = True
+) -> requests.Response:
+    """Send a GET request; raises TemporaryError when no answer comes, in words that hold no key."""
+    if not hasattr(_sessions, "session"):
+        _sessions.session = requests.Session()
+        _sessions.session.headers["User-Agent"] = f"secondlook/{secondlook.__version__}"
+    session: requests.Session = _sessions.session
+    try:
+        return session.get(url, headers=headers, timeout=timeout_s, stream=True, allow_redirects=redirects)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise _in_our_words(error, label) from None
+
+
+def require_success(response: requests.Response, label: str) -> None:
+    """Raise what an unhappy status means: TemporaryError when it may pass, else DataError."""
+    status = response.status_code
+    if status in {200, 206}:
+        return
+    if status == 416:
+        raise ChangedError("the server has fewer bytes than are here")
+    if status in PASSING:
+        raise TemporaryError(f"the server answered {status}", retry_after_s(response.headers.get("Retry-After")))
+    raise DataError(f"{label}: {REASONS.get(status, 'the server refused it')} (status {status}).")
+
+
+def _answer(response: requests.Response, label: str) -> Answer:
+    headers = response.headers
+    if headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
+        raise DataError(f"{label}: the server sends the file packed on the way; fetch it by hand.")
+    start, size = _range(response)
+    return Answer(start, size, _version(headers.get("ETag"), headers.get("Last-Modified")), _chunks(response, label))
+
+
+def _range(response: requests.Response) -> tuple[int, int | None]:
+    if response.status_code == 206:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
+        if found is None:
+            raise ChangedError("the server does not say which part it sends")
+        return int(found[1]), int(found[2])
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else None
+
+
+def _version(etag: str | None, modified: str | None) -> str | None:
+    # RFC 9110, 13.1.5: If-Range takes no weak ETag
+    return etag if etag and not etag.startswith("W/") else modified
+
+
+def _chunks(response: requests.Response, label: str) -> Iterator[bytes]:
+    try:
+        yield from response.raw.stream(CHUNK_BYTES, decode_content=False)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise _in_our_words(error, label) from None
+
+
+def _in_our_words(error: Exception, label: str) -> Exception:
+    """Return an error that holds nothing of a library's message, in which the address stands with its key."""
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema | ValueError):
+        return DataError(f"{label}: the address cannot be read as a URL; check it.")
+    reasons = (reason for kinds, reason in FAILURES if isinstance(error, kinds))
+    return TemporaryError(next(reasons, "the connection broke off"))

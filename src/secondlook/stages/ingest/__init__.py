@@ -1,0 +1,259 @@
+"""Stage `ingest`: a labelled dataset in its own format becomes instance rows, every refused entry a reject row."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.base.text import tidied
+from secondlook.config.stages import IngestOptions
+from secondlook.config.task import Dataset, Selection, Task
+from secondlook.io import facts, records
+from secondlook.io.facts import Facts, Rehearsal
+from secondlook.io.inside import Inside
+from secondlook.io.outputs import EXPORT_ABOUT
+from secondlook.io.records import RefusedError
+from secondlook.stages.ingest import formats
+from secondlook.stages.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
+from secondlook.stages.ingest.objects import Checker, Row
+from secondlook.stages.ingest.sink import Refusals, Rows
+from secondlook.stages.ingest.source import Source
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rows of a dataset go; `rejects` and `reference` are left out when None.
+
+    The images without objects go to `background`; when None, beside `out` if there are any.
+    """
+
+    dataset: str
+    out: Path
+    rejects: Path | None
+    reference: Path | None
+    background: Path | None = None
+
+
+@dataclass
+class Ingested:
+    """What came of a dataset."""
+
+    taxonomy: Taxonomy
+    instances: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
+    reference: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
+    background: Rows = field(default_factory=lambda: Rows(records.BACKGROUND))
+    facts: Facts | None = None
+    refusals: Refusals = field(default_factory=Refusals)
+    without_objects: list[str] = field(default_factory=list)
+
+    def refused(self) -> int:
+        """Number of refused entries; those that the selection leaves out do not count."""
+        counts = self.refusals.counts
+        return counts.total() - counts["not_selected"]
+
+    def refused_fraction(self) -> float:
+        """Share of the selected entries that were refused."""
+        return self.refused() / max(1, self.refused() + len(self.instances) + len(self.reference))
+
+    def reasons(self) -> str:
+        """Count of each reason, as one line."""
+        return _told(self.refusals.counts) or "none"
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+
+
+def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
+    """Read the dataset and the reference sources of a task."""
+    if options.scoring is not None:
+        task = task.model_copy(update={"scoring": options.scoring})
+    result = Ingested(task.taxonomy())
+    keep = _dataset_rows(task, options, result)
+    keep_unknown = task.unknown_labels == "keep_unlabelled"
+    rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
+    opened = _open(name, task.dataset, rules, options)
+    for row in _rows(opened, result):
+        # whole images: crops of one image are too alike to stand on both sides; what has no label teaches nothing
+        drawn = records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction
+        if drawn and row["given"] is not None:
+            _trust(row, records.REFERENCE, result)
+        else:
+            keep(row)
+    rehearsal = None if task.rehearsal is None else Rehearsal(**task.rehearsal.model_dump())
+    _note_facts(opened, rehearsal, result)
+    for source in task.reference.sources:
+        for suffix, rules in source_rules(source, task, result.taxonomy):
+            for row in _rows(_open(f"{name}:{source.path}{suffix}", source, rules, options), result):
+                origin = [("licence", source.licence), ("source", source.path)]
+                whole = {**row, "attributes": sorted(dict([*row["attributes"], *origin]).items())}
+                _trust(whole, records.SOURCE, result)
+    return result
+
+
+def ingest_path(dataset: Dataset, options: IngestOptions) -> Ingested:
+    """Read a dataset without a task file: its own labels, in order of first appearance, are the classes."""
+    found = FoundNames()
+    result = Ingested(found.taxonomy())
+    opened = _open(Path(dataset.path).stem, dataset, LabelRules(found.resolve, Selection(), False), options)
+    for row in _rows(opened, result):
+        result.instances.add(_placed(row, "dataset", options.shards))
+    _note_facts(opened, None, result)
+    result.taxonomy = found.taxonomy()
+    return result
+
+
+def write(result: Ingested, options: IngestOptions, places: Places) -> None:
+    """Write the rows; raise DataError, after the rejects are safe, when too much was refused or nothing is left."""
+    made_by = {"stage": "ingest", "dataset": places.dataset, "options": options.model_dump()}
+    if places.rejects is not None:
+        table = result.refusals.rows.table()
+        records.write(places.rejects, table, records.REJECT, taxonomy=result.taxonomy, made_by=made_by)
+    _say(result)
+    _stop_if_useless(result, options.max_reject_fraction, places.rejects)
+    if places.reference is not None:
+        table = result.reference.table()
+        records.write(places.reference, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
+    if places.background is not None or len(result.background):
+        path, table = places.background or records.background_beside(places.out), result.background.table()
+        records.write(path, table, records.BACKGROUND, taxonomy=result.taxonomy, made_by=made_by)
+    if result.facts is not None:
+        made_by[facts.KEY] = result.facts.to_json()
+    records.write(places.out, result.instances.table(), records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
+
+
+def describe(result: Ingested, instances: Path) -> str:
+    """Return what was read as text: counts and sizes by class, and how often each reject reason was met."""
+    from secondlook.pages import charts
+
+    table = charts.summary(charts.load_table(instances), result.taxonomy.classes)
+    return "\n".join([table, *result.without_objects, f"rejects: {result.reasons()}"])
+
+
+def draw_charts(instances: Path, folder: Path) -> None:
+    """Write the charts of a dataset as SVG files."""
+    from secondlook.pages import charts
+
+    drawn = charts.draw_all(charts.load_table(instances), records.taxonomy_of(instances).classes)
+    charts.write(folder, drawn)
+    progress.say(f"ingest: {len(drawn)} charts in {folder}")
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A dataset on its way to rows."""
+
+    path: str
+    source: Source
+    checker: Checker
+
+
+def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions) -> _Opened:
+    kind = formats.detect(dataset)
+    source = formats.READERS[kind](dataset)
+    progress.say(f"ingest: {dataset.path} is read as {kind}")
+    times = Counter(name for _, name in source.categories)
+    shared = frozenset(name for name, count in times.items() if count > 1)
+    checker = Checker(
+        name,
+        source.images,
+        rules,
+        _inside(dataset, source),
+        check_images=dataset.check_images,
+        max_megapixels=options.max_megapixels,
+        shared_names=shared,
+    )
+    return _Opened(dataset.path, source, checker)
+
+
+def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
+    source, checker = opened.source, opened.checker
+    if source.total is not None:
+        entries = progress.track(source.entries, total=source.total, what="entries")
+    else:
+        entries = source.entries
+    for row in checker.rows(entries):
+        if isinstance(row, RefusedError):
+            result.refusals.add(row)
+        else:
+            yield row
+    if source.listed is not None:
+        bare = source.listed - len(checker.met)
+        result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
+
+
+def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> None:
+    """Take down what a dataset that was read to its end says beside its objects."""
+    missed: Counter[str] = Counter()
+    for row in opened.checker.background():
+        if isinstance(row, RefusedError):
+            missed[row.reason] += 1
+        else:
+            result.background.add(row)
+    if missed:
+        progress.say(
+            f"ingest: {missed.total()} images without objects cannot be used, no export has them: {_told(missed)}"
+        )
+    result.facts = Facts(
+        numbers=opened.source.numbers,
+        categories=tuple(opened.source.categories),
+        reference=len(result.reference),
+        background=len(result.background),
+        left_out=dict(sorted(result.refusals.counts.items())),
+        rehearsal=rehearsal,
+    )
+
+
+def _inside(dataset: Dataset, source: Source) -> Inside | None:
+    """Return what tells which images may be read, None where all may."""
+    if dataset.images_outside or source.anywhere:
+        return None
+    path = Path(dataset.path)
+    folder = path if path.is_dir() else path.parent
+    return Inside(source.images, links_anywhere=(folder / EXPORT_ABOUT).is_file())  # the images of an export are links
+
+
+def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Callable[[Row], None]:
+    truth = read_truth(Path(task.dataset.truth), result.taxonomy) if task.dataset.truth is not None else {}
+
+    def keep(row: Row) -> None:
+        row["truth"] = truth.get(tidied(row["source_id"]))
+        if task.rehearsal is not None and row["given"] is not None:
+            row["truth"] = row["given"]
+            row["given"] = rehearse(row["given"], row["instance_id"], result.taxonomy, task.rehearsal)
+        result.instances.add(_placed(row, "dataset", options.shards))
+
+    return keep
+
+
+def _trust(row: Row, split: str, result: Ingested) -> None:
+    if row["given"] is None:
+        detail = "a reference object needs a label"
+        result.refusals.add(RefusedError("unknown_class", detail, row["image_path"], row["source_id"]))
+    else:
+        result.reference.add(_placed({**row, "truth": row["given"]}, split, shards=1))
+
+
+def _placed(row: Row, split: str, shards: int) -> Row:
+    return {**row, "split": split, "shard": int(row["image_id"], 16) % shards}
+
+
+def _say(result: Ingested) -> None:
+    progress.say(
+        f"ingest: {len(result.instances)} objects in {result.instances.distinct('image_id')} images, "
+        f"{len(result.reference)} reference objects, {result.refused()} refused, rejects: {result.reasons()}"
+    )
+
+
+def _stop_if_useless(result: Ingested, limit: float, rejects: Path | None) -> None:
+    where = f"; {rejects} says which and why" if rejects else ""
+    if result.refused_fraction() > limit:
+        raise DataError(
+            f"{result.refused()} entries ({result.refused_fraction():.1%}) were refused, more than "
+            f"max_reject_fraction {limit:.1%} ({result.reasons()}){where}."
+        )
+    if not len(result.instances):
+        raise DataError(f"no object is left in the dataset (rejects: {result.reasons()}){where}.")

@@ -1,0 +1,148 @@
+"""BDD100K `det_*.json` in the scalabel format: a list of frames, or `{"frames": [...]}`.
+
+Category names come as given, old (motor, bike, rider) or new (motorcycle, bicycle). A box reaches from `x1`, `y1` to
+`x2`, `y2`. Lane marks are lines, not objects: they count as not selected. They are known by their attributes, because
+`closed: false` stands beside areas too, in the files that BDD100K's own tools write.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pycocotools import mask as coco_mask
+
+from secondlook.base.text import legible
+from secondlook.config.task import Dataset
+from secondlook.io import jsonfile
+from secondlook.io.records import RefusedError
+from secondlook.io.rle import fills
+from secondlook.pixels.images import Box
+from secondlook.stages.ingest.coco import images_folder
+from secondlook.stages.ingest.shapes import (
+    LARGEST_SIDE_PX,
+    RUN_LENGTHS,
+    checked_points,
+    corners_to_box,
+    points_to_box,
+    points_to_polygon,
+    stated_size,
+)
+from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+
+
+class _Box2d(msgspec.Struct):
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class _Poly2d(msgspec.Struct):
+    vertices: list[Any]
+
+
+class _Rle(msgspec.Struct):
+    counts: str
+    size: list[int]
+
+
+class _Size(msgspec.Struct):
+    width: int
+    height: int
+
+
+class _Label(msgspec.Struct):
+    category: str | None = None
+    id: int | str | None = None
+    attributes: dict[str, Any] | None = None
+    box2d: _Box2d | None = None
+    poly2d: list[_Poly2d] | None = None
+    rle: _Rle | None = None
+
+
+class _Frame(msgspec.Struct):
+    name: str
+    labels: list[Any] | None = None
+    size: _Size | None = None
+
+
+def read(dataset: Dataset) -> Source:
+    """Open a label file; images lie in the folder `images` of the task under the frames' names."""
+    frames = jsonfile.read_items(Path(dataset.path), "frames")
+    return Source(images_folder(dataset), _entries(frames, dataset.label_from), listed=len(frames))
+
+
+def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
+    seen: set[str] = set()
+    for position, item in enumerate(frames):
+        try:
+            frame = msgspec.convert(item, _Frame)
+        except msgspec.ValidationError as error:
+            yield RefusedError("malformed", f"no frame: {error}", source_id=f"frame {position}")
+            continue
+        if frame.name in seen:
+            yield RefusedError("duplicate_id", "the frame was listed before", frame.name, frame.name)
+            continue
+        seen.add(frame.name)
+        if not frame.labels:
+            yield Background(frame.name, _size(frame))
+        for place, label in enumerate(frame.labels or []):
+            try:
+                yield _object(msgspec.convert(label, _Label), frame, f"{frame.name}:{place}", label_from)
+            except msgspec.ValidationError as error:
+                yield RefusedError("malformed", str(error), frame.name, f"{frame.name}:{place}")
+            except RefusedError as refusal:
+                yield refusal.at(frame.name, f"{frame.name}:{place}")
+
+
+def _object(label: _Label, frame: _Frame, source_id: str, label_from: str | None) -> SourceObject:
+    box, segmentation = _shape(label)
+    attributes = to_text({**(label.attributes or {}), "id": label.id})
+    category = None if label.category is None else legible(label.category)
+    return SourceObject(
+        source_id=source_id,
+        image=frame.name,
+        box_xywh=box,
+        label=choose_label(category, attributes, label_from),
+        category=category,
+        stated_size=_size(frame),
+        segmentation=segmentation,
+        attributes=attributes,
+    )
+
+
+def _size(frame: _Frame) -> tuple[int, int] | None:
+    return stated_size(frame.size.width, frame.size.height) if frame.size else None
+
+
+def _shape(label: _Label) -> tuple[Box, Any]:
+    if label.box2d is None and _is_lane(label):
+        raise RefusedError("not_selected", "a lane mark is a line, no object")
+    polygons = [checked_points(polygon.vertices) for polygon in label.poly2d or []]
+    segmentation: Any = [points_to_polygon(points) for points in polygons] or None
+    if segmentation is None and label.rle is not None:
+        segmentation = {"counts": label.rle.counts, "size": label.rle.size}
+    if label.box2d is not None:
+        box2d = label.box2d
+        return corners_to_box(box2d.x1, box2d.y1, box2d.x2, box2d.y2), segmentation
+    if polygons:
+        return points_to_box([point for points in polygons for point in points]), segmentation
+    if label.rle is not None:
+        return _rle_to_box(label.rle), segmentation
+    raise RefusedError("bad_coordinates", "the label has neither box2d nor poly2d nor rle")
+
+
+def _is_lane(label: _Label) -> bool:
+    return label.category == "lane" or any(key.startswith("lane") for key in label.attributes or {})
+
+
+def _rle_to_box(rle: _Rle) -> Box:
+    # pycocotools divides by the height and trusts the text, so both are looked at first
+    if len(rle.size) != 2 or not all(0 < side < LARGEST_SIDE_PX for side in rle.size):
+        raise RefusedError("malformed", f"the rle has the size {rle.size}")
+    if not RUN_LENGTHS.fullmatch(rle.counts):
+        raise RefusedError("malformed", "the `counts` of the rle hold no run lengths")
+    if not fills(rle.counts, rle.size[0] * rle.size[1]):
+        raise RefusedError("malformed", "the run lengths of the rle do not fill the image")
+    x, y, w, h = coco_mask.toBbox({"size": rle.size, "counts": rle.counts.encode("ascii")})
+    return float(x), float(y), float(w), float(h)

@@ -1,0 +1,149 @@
+"""FiftyOne exports: `FiftyOneDataset` (samples.json, metadata.json, data/) and the detection and classification JSON.
+
+In a `FiftyOneDataset` the labels stand in a field of each sample: `ground_truth`, or the only field of labels, or the
+one that `label_from` names. Boxes are fractions of the image. Masks inside detections are not read.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from secondlook.base.errors import DataError
+from secondlook.base.text import legible
+from secondlook.config.task import Dataset
+from secondlook.io import jsonfile, zipped
+from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
+from secondlook.stages.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, to_text
+
+SAMPLES, LABELS = "samples.json", "labels.json"
+_LISTS = {"Detections": "detections", "Classifications": "classifications", "Polylines": "polylines"}
+_SINGLE = {"Detection", "Classification", "Polyline"}
+_OWN_KEYS = {"_id", "_cls", "label", "bounding_box", "points", "mask", "mask_path", "attributes", "closed", "filled"}
+
+
+def read(dataset: Dataset) -> Source:
+    """Open the folder of an export, or its samples.json or labels.json."""
+    path = Path(dataset.path)
+    if path.suffix.lower() == ".json":
+        root, samples = path.parent, path.name == SAMPLES
+        file = path
+    else:
+        root, samples = path, zipped.is_file(path / SAMPLES)
+        file = path / (SAMPLES if samples else LABELS)
+    if samples:
+        items = jsonfile.read_items(file, "samples")
+        field = dataset.label_from or _label_field(file, items)
+        return Source(Path(dataset.images or root), _samples(items, field), listed=len(items))
+    content = jsonfile.parse(file, jsonfile.read(file))
+    if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
+        raise DataError(f"{file}: has no mapping `labels`; it is no FiftyOne export of detections or classifications.")
+    images = Path(dataset.images or root / "data")
+    return Source(images, _labels(content, images))
+
+
+def _label_field(file: Path, items: jsonfile.Items) -> str:
+    fields: dict[str, None] = {}
+    for sample in items:
+        for key, value in sample.items() if isinstance(sample, dict) else ():
+            if isinstance(value, dict) and str(value.get("_cls")) in {*_LISTS, *_SINGLE}:
+                fields[key] = None
+    if "ground_truth" in fields or len(fields) == 1:
+        return "ground_truth" if "ground_truth" in fields else next(iter(fields))
+    raise DataError(f"{file}: its fields of labels are {', '.join(fields) or 'none'}; name one with `label_from`.")
+
+
+def _samples(items: jsonfile.Items, field: str) -> Entries:
+    listed: Counter[str] = Counter()  # an image may stand in several samples, as in exports of patches
+    for place, sample in enumerate(items):
+        if not isinstance(sample, dict) or not isinstance(sample.get("filepath"), str):
+            yield RefusedError("malformed", "the sample has no `filepath`", source_id=f"sample {place}")
+            continue
+        image = legible(sample["filepath"].replace("\\", "/"))
+        metadata = sample.get("metadata")
+        size = stated_size(metadata.get("width"), metadata.get("height")) if isinstance(metadata, dict) else None
+        labels = _listed(sample.get(field))
+        if not labels:
+            yield Background(image, size)
+        for label in labels:
+            yield _object(label, f"{image}:{listed[image]}", image, size)
+            listed[image] += 1
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, dict):
+        return []
+    key = _LISTS.get(str(value.get("_cls")))
+    labels = [value] if key is None else value.get(key)
+    return labels if isinstance(labels, list) else []
+
+
+def _labels(content: dict[str, Any], images: Path) -> Entries:
+    pictures: dict[str, str] = {}
+    for name in zipped.list_files(images):
+        pictures.setdefault(str(PurePosixPath(name).with_suffix("")), name)
+        pictures[name] = name
+    classes = content.get("classes")
+    for key, value in content["labels"].items():
+        image = pictures.get(key, legible(key))
+        labels = value if isinstance(value, list) else [] if value is None else [{"label": value}]
+        if not labels:
+            yield Background(image)
+        for position, label in enumerate(labels):
+            source_id = f"{legible(key)}:{position}"
+            number = label.get("label") if isinstance(label, dict) else None
+            if not isinstance(number, int):
+                yield _object(label, source_id, image, None)
+            elif isinstance(classes, list) and 0 <= number < len(classes):
+                yield _object({**label, "label": str(classes[number])}, source_id, image, None)
+            else:
+                yield RefusedError("unknown_class", f"the file lists no class {number}", image, source_id)
+
+
+def _object(label: Any, source_id: str, image: str, size: tuple[int, int] | None) -> SourceObject | RefusedError:
+    if not isinstance(label, dict) or not isinstance(label.get("label"), str | None):
+        return RefusedError("malformed", "the label is no object with a text `label`", image, source_id)
+    try:
+        box, polygons = _shape(label)
+    except RefusedError as refusal:
+        return refusal.at(image, source_id)
+    return SourceObject(
+        source_id=source_id,
+        image=image,
+        box_xywh=box,
+        label=label.get("label"),
+        category=label.get("label"),
+        stated_size=size,
+        segmentation=polygons,
+        attributes=to_text(dict(_attributes(label))),
+        in_fractions=True,
+    )
+
+
+def _shape(label: dict[str, Any]) -> tuple[Box | None, list[list[float]] | None]:
+    if "points" in label:
+        if not isinstance(label["points"], list) or not label["points"]:
+            raise RefusedError("malformed", "the polyline has no points")
+        shapes = [checked_points(shape) for shape in label["points"]]
+        if not (label.get("closed") or label.get("filled")):
+            raise RefusedError("not_selected", "an open line is no object")
+        return points_to_box([point for shape in shapes for point in shape]), [
+            points_to_polygon(shape) for shape in shapes
+        ]
+    if "bounding_box" not in label:
+        return None, None
+    box = label["bounding_box"]
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+        raise RefusedError("bad_coordinates", f"bounding_box {box!r} is not four numbers")
+    return (box[0], box[1], box[2], box[3]), None
+
+
+def _attributes(label: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in label.items():
+        if key not in _OWN_KEYS and isinstance(value, str | int | float | bool):
+            yield key, value
+    attributes = label.get("attributes")
+    for key, value in attributes.items() if isinstance(attributes, dict) else ():
+        yield key, value.get("value") if isinstance(value, dict) else value

@@ -1,0 +1,225 @@
+"""From objects as a dataset tells them to checked instance rows."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pycocotools import mask as coco_mask
+
+from secondlook.base import progress
+from secondlook.base.text import is_legible, legible, names_a_file
+from secondlook.base.types import MOST_MEGAPIXELS
+from secondlook.io import cocofile, records, zipped
+from secondlook.io.facts import CATEGORY_ID
+from secondlook.io.inside import Inside
+from secondlook.io.records import RefusedError
+from secondlook.io.rle import fills
+from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header
+from secondlook.stages.ingest.labels import LabelRules, select_and_resolve
+from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
+from secondlook.stages.ingest.source import Background, Entries, SourceObject
+
+Row = dict[str, Any]
+_SHORTEST_POLYGON = 6
+
+
+@dataclass
+class Checker:
+    """Checks the objects of one source; remembers the header of each image it has met.
+
+    Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
+    refused; None allows them all. `shared_names` are those that several categories bear: their objects say in an
+    attribute which one they are of.
+    """
+
+    dataset: str
+    images: Path
+    rules: LabelRules
+    inside: Inside | None
+    check_images: bool = True
+    max_megapixels: float = MOST_MEGAPIXELS
+    headers: dict[str, Header | RefusedError] = field(default_factory=dict)
+    met: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
+    said_outside: bool = False
+    bare: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    shared_names: frozenset[str] = frozenset()
+
+    def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
+        """Yield an instance row or a refusal for each of `entries`, in their order."""
+        for entry in entries:
+            if isinstance(entry, Background):
+                self.bare[entry.image] = entry.stated_size
+                continue
+            path = str(self.images / entry.image) if entry.image is not None else None
+            if entry.image is not None and entry.image not in self.met:
+                self.met.add(entry.image)
+                self._look_where(entry.image)
+            try:
+                if isinstance(entry, RefusedError):
+                    raise entry
+                yield self._row(entry)
+            except RefusedError as refusal:
+                yield refusal.at(path, entry.source_id)
+
+    def background(self) -> Iterator[Row | RefusedError]:
+        """Yield a row, or a refusal, for each image in which no entry lies, sound or not."""
+        for image, stated_size in self.bare.items():
+            if image in self.met:
+                continue
+            path = self.images / image
+            try:
+                if not is_legible(image):
+                    raise RefusedError("bad_name", "the file name is not UTF-8")
+                if not names_a_file(image):
+                    raise RefusedError("missing_image", f"`{image}` names no file")
+                self._look_where(image)
+                self._require_inside(image)
+                header = self._header(image, stated_size)
+            except RefusedError as refusal:
+                yield refusal.at(legible(str(path)), None)
+            else:
+                yield {"image_path": path.as_posix(), "width": header.width, "height": header.height}
+
+    def _row(self, entry: SourceObject) -> Row:
+        given = select_and_resolve(entry, self.rules)
+        if not names_a_file(entry.image):
+            raise RefusedError("missing_image", f"`{entry.image}` names no file")
+        self._require_inside(entry.image)
+        box = _checked_box(entry.box_xywh)
+        header = self._header(entry.image, entry.stated_size)
+        if entry.in_fractions:
+            entry = _to_px(entry, header)
+            box = entry.box_xywh
+        x, y, w, h = _clipped(box, header) if box else (0.0, 0.0, float(header.width), float(header.height))
+        return {
+            "instance_id": records.instance_id(self.dataset, entry.image, entry.source_id),
+            "image_id": records.image_id(self.dataset, entry.image),
+            "image_path": (self.images / entry.image).as_posix(),
+            "source_id": entry.source_id,
+            **{"width": header.width, "height": header.height, "x": x, "y": y, "w": w, "h": h},
+            "segmentation": _segmentation_to_rle(entry.segmentation, header),
+            "given_raw": entry.label,
+            "given": given,
+            "truth": None,
+            "attributes": self._attributes(entry),
+        }
+
+    def _look_where(self, image: str) -> None:
+        if self.inside is not None and not self.inside.holds(image):
+            self.outside.add(image)
+
+    def _require_inside(self, image: str) -> None:
+        if image not in self.outside:
+            return
+        if not self.said_outside:
+            self.said_outside = True
+            progress.say(
+                f"ingest: {legible(image)} lies outside {self.images}; such images are refused unless the dataset has "
+                "`images_outside: true`"
+            )
+        raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
+
+    def _header(self, image: str, stated_size: tuple[int, int] | None) -> Header:
+        if stated_size is not None and not self.check_images:
+            if max(stated_size) > LARGEST_SIDE_PX:
+                raise RefusedError("size_mismatch", f"the annotations say {max(stated_size)} px")
+            return Header(*stated_size)
+        found = self.headers.get(image)
+        if found is None:
+            found = self.headers[image] = _read_header(self.images / image, self.max_megapixels)
+        if isinstance(found, RefusedError):
+            raise found
+        if stated_size not in (None, (found.width, found.height)):
+            stated = "x".join(str(side) for side in stated_size or ())
+            detail = f"the annotations say {stated} px, the image has {found.width}x{found.height}"
+            raise RefusedError("size_mismatch", detail)
+        return found
+
+    def _attributes(self, entry: SourceObject) -> list[tuple[str, str]]:
+        # the category beside a label from elsewhere, such as the shape of a sign, is worth keeping
+        beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
+        own = {CATEGORY_ID: str(entry.category_id)} if entry.category in self.shared_names else {}
+        return sorted({**beside, **entry.attributes, **own}.items())
+
+
+def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:
+    try:
+        if not zipped.is_file(path):
+            return RefusedError("missing_image", "no such file")
+        return read_header(path, max_megapixels=max_megapixels)
+    except UnreadableImageError as error:
+        return RefusedError("unreadable_image", str(error))
+    except OSError as error:
+        return RefusedError("missing_image", str(error.strerror))
+
+
+def _checked_box(box: Box | None) -> Box | None:
+    if box is None:
+        return None
+    if not all(math.isfinite(value) for value in box):
+        raise RefusedError("bad_coordinates", f"bbox {list(box)} is not four finite numbers")
+    if box[2] <= 0 or box[3] <= 0:
+        raise RefusedError("empty_box", f"bbox {list(box)} has no area")
+    return box
+
+
+def _to_px(entry: SourceObject, header: Header) -> SourceObject:
+    scale = (header.width, header.height)
+    box, polygons = entry.box_xywh, entry.segmentation or []
+    return replace(
+        entry,
+        box_xywh=None if box is None else (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1]),
+        segmentation=[[value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in polygons],
+    )
+
+
+def _clipped(box: Box, header: Header) -> Box:
+    x, y, w, h = box
+    left, top = max(x, 0.0), max(y, 0.0)
+    right, bottom = min(x + w, float(header.width)), min(y + h, float(header.height))
+    if right <= left or bottom <= top:
+        raise RefusedError("box_outside", f"bbox {list(box)} lies outside the {header.width}x{header.height} image")
+    inside = (left, top, right) == (x, y, x + w) and bottom == y + h
+    return box if inside else (left, top, right - left, bottom - top)
+
+
+def _segmentation_to_rle(value: Any, header: Header) -> Row | None:
+    try:
+        shape = cocofile.decode_segmentation(value)
+        if not shape:
+            return None
+        counts = _polygon_counts(shape, header) if isinstance(shape, list) else _rle_counts(shape, header)
+    except (msgspec.DecodeError, TypeError, ValueError, KeyError) as error:
+        raise RefusedError("malformed", f"the segmentation cannot be read ({error})") from error
+    return {"size": [header.height, header.width], "counts": counts}
+
+
+def _polygon_counts(polygons: list[Any], header: Header) -> str:
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < _SHORTEST_POLYGON:
+            raise ValueError("a polygon needs at least three points")
+        if not all(abs(value) <= LARGEST_SIDE_PX for value in polygon):
+            raise RefusedError(
+                "bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN"
+            )
+    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, header.height, header.width))
+    return str(merged["counts"], "ascii")
+
+
+def _rle_counts(rle: Any, header: Header) -> str:
+    size, counts = rle["size"], rle["counts"]
+    if size != [header.height, header.width]:
+        raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the image")
+    if isinstance(counts, str) and RUN_LENGTHS.fullmatch(counts):
+        if not fills(counts, header.height * header.width):
+            raise ValueError("the run lengths do not fill the image")
+        return counts
+    if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
+        raise ValueError("`counts` holds no run lengths")
+    if sum(counts) != header.height * header.width:
+        raise ValueError("the run lengths do not fill the image")
+    return str(coco_mask.frPyObjects(rle, header.height, header.width)["counts"], "ascii")

@@ -1,0 +1,59 @@
+"""Roboflow exports, as the zip that was downloaded or unpacked: COCO, YOLO or VOC, splits train, valid and test.
+
+A zip is read in place. In a COCO export each split has its own ids, so an object is called `<split>/<annotation id>`,
+and the first category is a root that no object has.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from secondlook.base.errors import DataError
+from secondlook.config.task import Dataset
+from secondlook.io import cocofile, zipped
+from secondlook.io.facts import CategoryId
+from secondlook.io.records import RefusedError
+from secondlook.stages.ingest import coco, voc, yolo
+from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
+
+ANNOTATIONS = "_annotations.coco.json"
+
+
+def read(dataset: Dataset) -> Source:
+    """Open an export of any of the three kinds."""
+    root = Path(dataset.path)
+    names = zipped.list_files(root)
+    splits = [name.removesuffix(ANNOTATIONS) for name in names if f"/{name}".endswith(f"/{ANNOTATIONS}")]
+    if splits:
+        files = {split: cocofile.read(root / f"{split}{ANNOTATIONS}") for split in splits}
+        total = sum(len(file.annotations) for file in files.values())
+        listed = sum(len(file.images) for file in files.values())
+        categories = _categories(files, dataset.label_from)
+        entries = _entries(files, dataset.label_from)
+        return Source(Path(dataset.images or root), entries, total, listed, categories, "coco")
+    if any(name.lower().endswith(".xml") for name in names):
+        return voc.read(dataset)
+    if any(map(yolo.is_label_file, names)):
+        return yolo.read(dataset)
+    raise DataError(f"{root}: holds neither {ANNOTATIONS} nor XML nor YOLO label files; download it as one of these.")
+
+
+def _categories(files: dict[str, cocofile.CocoFile], label_from: str | None) -> list[tuple[CategoryId, str]]:
+    """Return the categories of all splits; none where two splits give one number to different names."""
+    found = list(dict.fromkeys(pair for file in files.values() for pair in coco.categories(file, label_from)))
+    return found if len({number for number, _ in found}) == len(found) else []
+
+
+def _entries(files: dict[str, cocofile.CocoFile], label_from: str | None) -> Entries:
+    for split, file in files.items():
+        yield from _with_split(split, coco.entries(file, label_from))
+
+
+def _with_split(split: str, entries: Entries) -> Entries:
+    for entry in entries:
+        if isinstance(entry, SourceObject):
+            yield replace(entry, source_id=f"{split}{entry.source_id}", image=f"{split}{entry.image}")
+        elif isinstance(entry, Background):
+            yield replace(entry, image=f"{split}{entry.image}")
+        else:
+            image = None if entry.image is None else f"{split}{entry.image}"
+            yield RefusedError(entry.reason, entry.detail, image, f"{split}{entry.source_id}")

@@ -1,0 +1,92 @@
+"""A trained classifier as a labeler: softmax over its outputs, its class names read through the task's wordings."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base.errors import DataError
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import ClassifierLabelerOptions
+from secondlook.models import inference
+from secondlook.models.checkpoints import create_timm, timm_input
+from secondlook.pixels import crops, images
+from secondlook.stages.label import foreign
+from secondlook.stages.label.ballot import Ballot
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network in evaluation mode, the names of its outputs, and what it wants to see."""
+
+    model: "torch.nn.Module"
+    outputs: list[str]
+    input_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def vote(
+    path: Path,
+    source: Path,
+    classifier: Classifier,
+    options: ClassifierLabelerOptions,
+    taxonomy: Taxonomy,
+    threads: int,
+) -> Ballot:
+    """Vote on the crops of `path` with what was loaded from `source`.
+
+    Outputs whose names mean the same class of the task add up; an unknown name is refused.
+    """
+    import torch
+
+    device = inference.pick_device(options.device)
+    to_class = output_to_class(classifier.outputs, taxonomy, source)
+    model = classifier.model.to(device).eval()
+    ids: list[str] = []
+    parts: list[torch.Tensor] = []
+
+    def resize(pixels: images.Pixels) -> images.Pixels:
+        return images.resize(pixels, classifier.input_px, "squash")
+
+    with torch.inference_mode():
+        for batch in crops.batches(path, options.batch_size, resize, threads=threads):
+            pixels = inference.to_normalised(batch.pixels, classifier.mean, classifier.std, device)
+            parts.append(torch.softmax(model(pixels).float(), dim=1))
+            ids.extend(batch.rows["instance_id"].to_pylist())
+    outputs = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, len(to_class)), np.float32)
+    return Ballot(ids, outputs @ to_class, np.zeros(len(ids), np.bool_))
+
+
+def load(source: Path, options: ClassifierLabelerOptions) -> Classifier:
+    """Return the classifier in a folder of `secondlook train` or in a .pth file."""
+    if source.is_file():
+        weights, outputs = foreign.read_pth(source, Path(options.labels) if options.labels else None)
+        model = create_timm(options.model, pretrained=False, classes=len(outputs))
+        foreign.load_weights(model, weights, source, options.model)
+        return Classifier(model, outputs, *timm_input(model))
+    try:
+        labels = json.loads((source / "labels.json").read_text(encoding="utf-8"))
+        outputs, input_px = [str(name) for name in labels["classes"]], int(labels["input_px"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{source}: is no classifier folder with a labels.json ({error}).") from error
+    model = create_timm(str(source), pretrained=True, classes=len(outputs))
+    _, mean, std = timm_input(model)
+    return Classifier(model, outputs, input_px, mean, std)
+
+
+def output_to_class(outputs: list[str], taxonomy: Taxonomy, source: Path) -> NDArray[np.float32]:
+    """Return the 0/1 matrix (outputs, classes) that adds outputs up to classes."""
+    matrix = np.zeros((len(outputs), len(taxonomy.classes)), dtype=np.float32)
+    for position, name in enumerate(outputs):
+        resolved = taxonomy.resolve(name)
+        if resolved is None:
+            raise DataError(f"{source}: its output `{name}` is no class of the task; add it as an alias of one.")
+        matrix[position, taxonomy.index(resolved)] = 1
+    return matrix

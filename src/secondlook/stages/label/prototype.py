@@ -1,0 +1,31 @@
+"""Nearest class mean with a refusal, as published for DINOv2 in arXiv 2508.02047."""
+
+from pathlib import Path
+
+import numpy as np
+
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import PrototypeOptions
+from secondlook.models import features, learned
+from secondlook.models.prototypes import Prototypes
+from secondlook.stages.label.ballot import Ballot, softmax
+
+
+def vote(embeddings: Path, source: Path, options: PrototypeOptions, taxonomy: Taxonomy) -> Ballot:
+    """Vote for the class whose prototype is nearest, with a folder of `secondlook train --kind prototype`.
+
+    s = (cosine + 1) / 2; an object whose best s lies below the threshold of its class is abstained from.
+    Probabilities are softmax(cosine / temperature) over the classes that have a prototype; they order well and are not
+    calibrated.
+    """
+    known = learned.read(source, embeddings, options, taxonomy)
+    objects = features.load(embeddings, taxonomy)
+    prototypes = Prototypes(known.tensors["vectors"], known.tensors["target"], len(taxonomy.classes))
+    if not len(objects.vectors):
+        return Ballot([], np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.bool_))
+    cosine = prototypes.cosines(objects.vectors)
+    nearest = cosine.argmax(axis=1)
+    score = (cosine[np.arange(len(nearest)), nearest] + 1) / 2
+    threshold = np.array([known.about["threshold"][name] for name in taxonomy.classes], dtype=np.float32)
+    abstains = score < threshold[nearest]
+    return Ballot(objects.instance_ids.tolist(), softmax(cosine / np.float32(options.temperature)), abstains)

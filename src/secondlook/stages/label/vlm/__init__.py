@@ -1,0 +1,210 @@
+"""Labelers that are vision-language models: pictures and a question in, votes out, batch by batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError, first_line
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import VlmOptions
+from secondlook.jobs import cache
+from secondlook.jobs.ledger import Ledger
+from secondlook.models import inference
+from secondlook.models.prompt import Question, ask, default_prompt
+from secondlook.pixels.images import Pixels, UnreadableImageError
+from secondlook.stages.label.vlm.engine import Engine, LogP, Shape
+from secondlook.stages.label.vlm.pictures import Shown, shown
+from secondlook.stages.label.vlm.votes import Row, failed, to_vote
+
+_LONGEST = 1.15  # a batch holds no picture with more than so many times the tokens of its shortest
+_AHEAD = 2  # batches that are prepared while one is answered
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A batch whose pictures are read: those that can be shown, one prepared input per question, and the rest."""
+
+    readable: list[Shown]
+    prepared: list[Any]
+    failures: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Objects (crops or instances), where the votes will stand, what is asked, and which names are offered.
+
+    Those of the classes are, where `offered` is empty.
+    """
+
+    objects: Path
+    out: Path
+    prompt: str | None = None
+    offered: tuple[str, ...] = ()
+
+
+def vote(
+    job: Job, load: Callable[[], Engine], options: VlmOptions, taxonomy: Taxonomy, *, threads: int
+) -> tuple[list[Row], str]:
+    """Return a vote row per object and the revision of the model; what a killed run had finished is not done again."""
+    questions = _questions(options, taxonomy, job)
+    if options.engine != "openai":  # nothing is computed here then, and PyTorch is a second of each job
+        inference.make_deterministic(options.seed, threads)
+    asked = shown(job.objects, options)
+    engine = load()
+    ledger = Ledger(job.out, _key(job, engine, options, questions))
+    left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
+    priors = _priors(engine, options, questions) if left else []
+    _answer_all(left, engine, questions, priors, options, taxonomy, ledger)
+    rows = [ledger.rows[one.instance_id] for one in asked]
+    require_success(rows, options)
+    return rows, engine.revision
+
+
+def load_engine(options: VlmOptions, model: str) -> Engine:
+    """Return the engine that runs or reaches the model."""
+    match options.engine:
+        case "transformers":
+            from secondlook.stages.label.vlm.transformers_engine import TransformersEngine
+
+            return TransformersEngine(options, model)
+        case "openai":
+            from secondlook.stages.label.vlm.openai_engine import OpenaiEngine
+
+            return OpenaiEngine(options)
+        case "vllm":
+            from secondlook.stages.label.vlm.vllm_engine import VllmEngine
+
+            return VllmEngine(options, model)
+
+
+def batches(asked: Sequence[Shown], engine: Engine, size: int) -> list[list[Shown]]:
+    """Return the objects in batches of like shape, the longest first, objects of one image side by side.
+
+    The batches follow from the objects alone, so a run that goes on after a kill computes the same numbers.
+    """
+    shapes: dict[tuple[int, int], Shape] = {}
+    for one in asked:
+        if (one.width, one.height) not in shapes:
+            shapes[one.width, one.height] = engine.shape_of(one.width, one.height)
+    shape_of = {one.instance_id: shapes[one.width, one.height] for one in asked}
+    order = sorted(asked, key=lambda one: (*_descending(shape_of[one.instance_id]), one.source, one.instance_id))
+    found: list[list[Shown]] = []
+    for one in order:
+        shape = shape_of[one.instance_id]
+        first = shape_of[found[-1][0].instance_id] if found else shape
+        fits = first.options == shape.options and first.tokens <= _LONGEST * shape.tokens
+        if found and fits and len(found[-1]) < size:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return found
+
+
+def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
+    return shape.options, -shape.tokens
+
+
+def _questions(options: VlmOptions, taxonomy: Taxonomy, job: Job) -> list[Question]:
+    """Return the question in every order of the options that is asked for, evenly turned."""
+    classes = len(taxonomy.classes)
+    turns = sorted({turn * classes // options.option_orders for turn in range(options.option_orders)})
+    text = job.prompt or default_prompt(options.view)
+    return [ask(text, taxonomy, options.options, turn=turn, offered=job.offered) for turn in turns]
+
+
+def _priors(engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> list[LogP]:
+    if not options.prior_correction:
+        return []
+    answers = [engine.answer(engine.prepare([None], question))[0] for question in questions]
+    return [answer.log_p for answer in answers if answer.log_p is not None]
+
+
+def _answer_all(
+    todo: Sequence[Sequence[Shown]],
+    engine: Engine,
+    questions: Sequence[Question],
+    priors: Sequence[LogP],
+    options: VlmOptions,
+    taxonomy: Taxonomy,
+    ledger: Ledger,
+) -> None:
+    started, waited = perf_counter(), 0.0
+    with ThreadPoolExecutor(1) as pool:
+        ready = _ahead(todo, engine, questions, pool)
+        for upcoming in progress.track(ready, total=len(todo), what="batches"):
+            since = perf_counter()
+            batch = upcoming.result()
+            waited += perf_counter() - since
+            rows: dict[str, Row] = {name: failed(why) for name, why in batch.failures.items()}
+            answers = zip(*(engine.answer(prepared) for prepared in batch.prepared), strict=True)
+            for one, given in zip(batch.readable, answers, strict=True):
+                rows[one.instance_id] = to_vote(given, questions, priors, options, taxonomy)
+            ledger.add({"instance_id": name, **row} for name, row in rows.items())
+    if todo:
+        share = waited / max(perf_counter() - started, 1e-9)
+        progress.say(f"label: {len(todo)} batches; the model waited for pictures {share:.0%} of the time")
+
+
+def _ahead(
+    todo: Sequence[Sequence[Shown]], engine: Engine, questions: Sequence[Question], pool: ThreadPoolExecutor
+) -> Iterator["Future[Ready]"]:
+    """Yield each batch as the promise of it, a few of them being prepared while the caller computes."""
+    waiting: list[Future[Ready]] = []
+    for batch in todo:
+        waiting.append(pool.submit(_make_ready, batch, engine, questions))
+        if len(waiting) > _AHEAD:
+            yield waiting.pop(0)
+    yield from waiting
+
+
+def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Question]) -> Ready:
+    readable: list[Shown] = []
+    pictures: list[Pixels] = []
+    failures: dict[str, str] = {}
+    for one in batch:
+        try:
+            pictures.append(one.read())
+            readable.append(one)
+        except UnreadableImageError as error:
+            failures[one.instance_id] = str(error)
+    try:
+        prepared = [engine.prepare(pictures, question) for question in questions] if pictures else []
+    except ValueError as error:  # an image processor refuses one of them
+        return _without_refused(batch, engine, questions, error)
+    return Ready(readable, prepared, failures)
+
+
+def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Question], error: ValueError) -> Ready:
+    """Return the batch without the objects that are refused when each is alone."""
+    if len(batch) == 1:
+        return Ready([], [], {batch[0].instance_id: f"the model takes no such image: {first_line(error)}"})
+    alone = [_make_ready([one], engine, questions) for one in batch]
+    refused = {name: why for ready in alone for name, why in ready.failures.items()}
+    if not refused:
+        raise error
+    rest = _make_ready([one for one in batch if one.instance_id not in refused], engine, questions)
+    return Ready(rest.readable, rest.prepared, rest.failures | refused)
+
+
+def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
+    return all(one.instance_id in ledger.rows for one in batch)
+
+
+def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> str:
+    """Return what must be the same for finished votes to be taken up again: objects, model, options, questions."""
+    asked = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "questions": repr(questions)}
+    return cache.key_of({**asked, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
+
+
+def require_success(rows: Sequence[Row], options: VlmOptions) -> None:
+    """Raise DataError when more than `max_failed_fraction` of the votes failed; rows need `status` and `answer`."""
+    bad = [row for row in rows if row["status"] == "failed"]
+    if len(bad) > options.max_failed_fraction * len(rows):
+        raise DataError(
+            f"{len(bad)} of {len(rows)} objects could not be shown or answered (the first: {bad[0]['answer']}); "
+            "mend that or raise `max_failed_fraction` of the labeler."
+        )

@@ -1,0 +1,71 @@
+"""What the engines that chat share: a picture as a message, the limits of an answer, letters out of first tokens."""
+
+import base64
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from secondlook.base.errors import UsageError
+from secondlook.config.labelers import VlmOptions
+from secondlook.models.prompt import Question
+from secondlook.pixels import images
+from secondlook.pixels.images import Pixels
+from secondlook.stages.label.vlm.engine import LogP
+
+TOP_TOKENS = 20  # the most first tokens that servers tell by default
+_SPACES = " \t\r\n\u2581\u0120"  # with the marks that SentencePiece and byte-level BPE write for a space
+
+
+def message(picture: Pixels | None, text: str) -> dict[str, Any]:
+    """Return one user turn: the picture as a data URL (PNG, lossless), where there is one, and then the text."""
+    shown = [] if picture is None else [{"type": "image_url", "image_url": {"url": _data_url(picture)}}]
+    return {"role": "user", "content": [*shown, {"type": "text", "text": text}]}
+
+
+def sampling(options: VlmOptions, question: Question) -> dict[str, Any]:
+    """Return temperature, seed and the most tokens of an answer, in the words of the OpenAI protocol and of vLLM."""
+    if options.answer == "score":
+        return {"temperature": 0.0, "max_tokens": 1}
+    if options.answer == "choose":
+        # a token holds at least one byte, so no allowed answer is cut off
+        longest = max(len(json.dumps({"label": wording})) for wording, _ in question.wordings)
+        return {"temperature": 0.0, "max_tokens": max(options.max_new_tokens, longest)}
+    if options.decoding == "paper":
+        return {"temperature": 1.0, "seed": options.seed, "max_tokens": options.max_new_tokens}
+    return {"temperature": 0.0, "max_tokens": options.max_new_tokens}
+
+
+def require_letters(question: Question) -> None:
+    """Raise UsageError for a question whose answers cannot be scored by the most likely first tokens."""
+    if question.whole:
+        raise UsageError("engines `openai` and `vllm` score letters only; set `options: letters` or `answer: choose`.")
+    if len(question.wordings) > TOP_TOKENS:
+        raise UsageError(
+            f"the task has {len(question.wordings)} classes, but only the {TOP_TOKENS} most likely tokens can be "
+            "scored; set `answer: choose` or `generate`, or take `engine: transformers`."
+        )
+
+
+def letter_log_p(tokens: Iterable[tuple[str, float]], question: Question) -> LogP:
+    """Return log P(class) (classes,) out of first tokens and their log-likelihoods; -inf for a letter not among them.
+
+    Spellings of a letter, with a space before it and without, add up.
+    """
+    position = dict(question.wordings)
+    log_p = np.full(len(question.classes), -np.inf)
+    for token, value in tokens:
+        found = position.get(token.strip(_SPACES))
+        if found is not None:
+            log_p[found] = np.logaddexp(log_p[found], value)
+    return log_p.astype(np.float32)
+
+
+def is_allowed(text: str, question: Question) -> bool:
+    """Tell whether a text is one of the allowed answers, white space around it aside."""
+    return text.strip() in {wording for wording, _ in question.wordings}
+
+
+def _data_url(picture: Pixels) -> str:
+    return "data:image/png;base64," + base64.b64encode(images.encode(picture, "png", quality=100)).decode("ascii")

@@ -1,0 +1,79 @@
+"""Stage `report`: one self-contained page on what was found, and `summary.json`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook.base import progress
+from secondlook.config.stages import ReportOptions
+from secondlook.io import facts, files, records, standing
+from secondlook.pages import render
+from secondlook.pages.charts import draw_all, load_table
+from secondlook.stages.report.crops import changed_crops, suspicious_crops
+from secondlook.stages.report.evaluation import evaluation, read_table, suspicious_by_class
+from secondlook.stages.report.merging import merging_of
+from secondlook.stages.report.summary import seconds_of, summarise
+
+COLUMNS = ["instance_id", "shard", "given", "truth", "label", "action", "reason", "confidence"]
+SUSPICIOUS = 16  # crops of labels that look wrong
+_HERE = Path(__file__).parent
+
+
+def write_report(results: Path, out: Path, summary: Path | None, options: ReportOptions) -> None:
+    """Write the page of the task whose results lie in `results`; the summary too where it is asked for.
+
+    The page holds no time and no date: the same results give the same bytes.
+    """
+    instances = results / "ingest" / "instances.parquet"
+    taxonomy = records.taxonomy_of(instances)
+    objects = load_objects(results)
+    rejects = load_rejects(results, [f"{shard:05d}" for shard in sorted(objects["shard"].unique())])
+    counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
+    known = facts.of(instances)
+    counts |= {"reference": 0 if known is None else known.reference}
+    made_by = {"labelers": {}, "options": {}, **records.made_by(results / "consensus" / "consensus.parquet")}
+    context = {
+        "task": results.name,
+        "rehearsal": facts.banner(instances),
+        "counts": counts,
+        "rejects": rejects,
+        "made_by": made_by,
+        "merging": merging_of(made_by),
+        "crops": changed_crops(results, objects, options.changed_crops),
+        "charts": draw_all(load_table(instances), taxonomy.classes),
+        **evaluation(results / "evaluate", objects, taxonomy.classes),
+        **_suspicious(results, objects, taxonomy.classes, min(SUSPICIOUS, options.changed_crops)),
+    }
+    if summary is not None:
+        seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
+        about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": render.versions()}
+        content = {**counts, **about}
+        files.write_text(summary, json.dumps(content, indent=2) + "\n")
+    files.write_text(out, render.render(_HERE, context))
+    progress.say(f"report: {out}")
+
+
+def load_objects(results: Path) -> pd.DataFrame:
+    """Return one row per object with what was given, what is true, what was decided and which label stands."""
+    places = (results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet")
+    objects: pd.DataFrame = standing.decided(*places).select(COLUMNS).to_pandas()
+    return objects
+
+
+def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
+    """Return the reject rows of ingest and of the crops of `shards` and of the reference."""
+    crops = [records.rejects_beside(results / "crop" / f"{part}.parquet") for part in (*shards, records.REFERENCE)]
+    paths = [results / "ingest" / "rejects.parquet", *(path for path in crops if path.exists())]
+    rejects: pd.DataFrame = records.read_many(paths, records.REJECT).to_pandas()
+    return rejects.fillna("")
+
+
+def _suspicious(results: Path, objects: pd.DataFrame, classes: Sequence[str], crops: int) -> dict[str, Any]:
+    table = read_table(results / "evaluate" / "label_errors.csv")
+    return {
+        "suspicious": suspicious_by_class(table, classes),
+        "suspicious_crops": suspicious_crops(results, table[table["flagged"] == 1], objects, crops),
+    }

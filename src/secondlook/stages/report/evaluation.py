@@ -1,0 +1,97 @@
+"""What the page says of the evaluation: tables read back, plots drawn, sentences put together."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook.base.errors import DataError
+from secondlook.io import tabular
+from secondlook.stages.report import plots
+
+TEXTS = dict.fromkeys(
+    ("judge", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
+) | dict.fromkeys(("instance_id", "image_path"), str)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of the evaluation; names stay text, whether a class is called `30` or `None`."""
+    try:
+        table: pd.DataFrame = tabular.read_csv(path, dtype=TEXTS, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is no table of the evaluation ({error}); run evaluate again.") from error
+    return table.fillna(dict.fromkeys(TEXTS.keys() & set(table.columns), ""))
+
+
+def read_findings(path: Path) -> dict[str, Any]:
+    """Read what the evaluation found beside its tables."""
+    try:
+        findings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is no finding of the evaluation ({error}); run evaluate again.") from error
+    return findings
+
+
+def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Return what the page needs of the folder `evaluate`."""
+    accuracy = read_table(folder / "accuracy.csv")
+    per_class = read_table(folder / "per_class.csv")
+    paired = read_table(folder / "paired.csv")
+    committee = read_table(folder / "committee.csv")
+    scored = bool((accuracy["n"] > 0).any())
+    return {
+        "scored": scored,
+        "accuracy": accuracy.to_dict("records"),
+        "per_class": per_class[per_class["judge"] == "consensus"].to_dict("records"),
+        "paired": paired[paired["n"] > 0].to_dict("records"),
+        "findings": read_findings(folder / "findings.json"),
+        "committee": committee.to_dict("records"),
+        "saved": saved_by_dropping(committee),
+        "plots": {"actions": plots.actions_by_class(objects, classes), **_plots(folder, accuracy, classes)},
+    }
+
+
+def saved_by_dropping(committee: pd.DataFrame) -> tuple[float, str] | None:
+    """Return the share of labelling seconds that the dropped labelers took, or of votes where seconds are not known.
+
+    None where nobody is dropped.
+    """
+    paid = committee[(committee["takes_part"] == 1) & (committee["labeler"] != "given")]
+    gone = paid["dropped"] == 1
+    for column, unit in (("seconds", "seconds"), ("answered", "votes")):
+        if gone.any() and paid[column].notna().all() and paid[column].sum() > 0:
+            return float(paid.loc[gone, column].sum() / paid[column].sum()), unit
+    return None
+
+
+def suspicious_by_class(table: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return, per given class that has any, how many labels look wrong and what they look like most often."""
+    rows = []
+    for name in classes:
+        given = table[table["given"] == name]
+        flagged = given[given["flagged"] == 1]
+        if len(flagged):
+            likely = flagged["suggested"].value_counts()
+            names = sorted(likely.index, key=lambda other: (-likely[other], list(classes).index(other)))[:3]
+            often = [(other, int(likely[other])) for other in names]
+            rows.append({"class": name, "n": len(given), "flagged": len(flagged), "often": often})
+    return rows
+
+
+def _plots(folder: Path, accuracy: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
+    drawn = {}
+    if (accuracy["n"] > 0).any():
+        cells = read_table(folder / "confusion.csv")
+        drawn["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
+        drawn["confusion"] = plots.confusion(cells[cells["judge"] == "consensus"], classes)
+        drawn["calibration"] = plots.calibration(read_table(folder / "calibration.csv"))
+    pairs = read_table(folder / "committee_pairs.csv")
+    if pairs["error_correlation"].notna().any():
+        labelers = read_table(folder / "committee.csv")["labeler"].tolist()
+        drawn["correlation"] = plots.correlation(pairs, labelers)
+    reliability = read_table(folder / "reliability.csv")
+    if len(reliability):
+        drawn["reliability"] = plots.reliability(reliability)
+    return drawn

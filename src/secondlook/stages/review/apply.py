@@ -1,0 +1,187 @@
+"""Decisions of people, as CSV files, become review rows; nothing that does not fit is dropped."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook.base import progress
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.io import files, records, tabular
+from secondlook.stages.review.decisions import COLUMNS, one_line
+from secondlook.stages.review.decisions import read as read_decisions
+
+UNDONE = "undone"  # the note of a decision that was taken back
+BOX = ["x", "y", "w", "h"]
+MOVED_PX = 0.5
+LEAST_IOU = 0.99
+_SHOWN_CHARS = 200  # of a broken line
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """The objects that decisions may be about."""
+
+    rows: Mapping[str, dict[str, Any]]
+    by_image: Mapping[str, list[str]]
+    taxonomy: Taxonomy
+
+
+@dataclass
+class _Read:
+    """What came of the files: the last word of each person on each object, rows that fit nothing, ids found anew."""
+
+    said: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    unmatched: list[dict[str, Any]] = field(default_factory=list)
+    found_again: int = 0
+
+
+def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> None:
+    """Write the review rows of `decisions` to `out`, with `unmatched.csv` and `conflicts.csv` beside it.
+
+    A row is matched by its instance id and its box, or, where the id is unknown, by image and box. Of one person's
+    words on an object the latest counts, so files may be given twice and in any order. A broken line, as a full disk
+    leaves it, stands in `unmatched.csv`. Raises DataError for a file that is no table of decisions.
+    """
+    dataset = _dataset(instances)
+    read = _Read()
+    for path in decisions:
+        _take_file(path, dataset, read)
+    rows = [_review(key, row) for key, row in sorted(read.said.items()) if row["note"] != UNDONE]
+    conflicts = _conflicts(rows, dataset)
+    _write_csv(records.unmatched_beside(out), read.unmatched, [*COLUMNS, "file", "line", "reason"])
+    _write_csv(records.conflicts_beside(out), conflicts, ["instance_id", "image_path", "labeler", "label"])
+    table = records.to_table(rows, records.REVIEW)
+    records.write(out, table, records.REVIEW, taxonomy=dataset.taxonomy, made_by={"stage": "review"})
+    people = len({row["labeler"] for row in rows})
+    objects = len({row["instance_id"] for row in conflicts})
+    progress.say(
+        f"review: {len(rows)} decisions by {people} people, {objects} objects on which they differ, "
+        f"{len(read.unmatched)} rows that fit no object ({records.unmatched_beside(out)}), "
+        f"{read.found_again} matched by image and box"
+    )
+
+
+def _dataset(instances: Path) -> _Dataset:
+    columns = ["instance_id", "image_path", *BOX]
+    table = records.read(instances, records.INSTANCE).select(columns)
+    rows = {row["instance_id"]: row for row in table.to_pylist()}
+    by_image: dict[str, list[str]] = {}
+    for instance_id, row in rows.items():
+        by_image.setdefault(one_line(row["image_path"]), []).append(instance_id)
+    return _Dataset(rows, by_image, records.taxonomy_of(instances))
+
+
+def _take_file(path: Path, dataset: _Dataset, read: _Read) -> None:
+    broken = []
+    for line in read_decisions(path):
+        place = {"file": path.name, "line": line.number}
+        if line.row is None:
+            broken.append(line.number)
+            read.unmatched.append({"note": line.text[:_SHOWN_CHARS], **place, "reason": "the line is broken"})
+        else:
+            _take({**line.row, **place}, dataset, read)
+    if broken:
+        progress.say(
+            f"review: {path}: line {broken[0]} is broken ({len(broken)} in all); the rest is used, decide these again"
+        )
+
+
+def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
+    instance_id, reason = _match(row, dataset)
+    label = dataset.taxonomy.resolve(row["label"]) if row["label"] else None
+    if reason is None and row["label"] and label is None:
+        reason = "its label is no class of this dataset"
+    if reason is None and not row["reviewer"].strip():
+        reason = "no reviewer is named"
+    if reason is not None:
+        read.unmatched.append({**row, "reason": reason})
+        return
+    read.found_again += instance_id != row["instance_id"]
+    key = (str(instance_id), f"human:{row['reviewer'].strip()}")
+    row = {**row, "label": label}
+    if key not in read.said or _order(read.said[key]) <= _order(row):
+        read.said[key] = row
+
+
+def _order(row: dict[str, Any]) -> tuple[str, ...]:
+    # whatever the order of the files: the time, then the content
+    return (row["decided_at"], row["note"], row["label"] or "", row["sample"], row["probability"])
+
+
+def _match(row: dict[str, Any], dataset: _Dataset) -> tuple[str | None, str | None]:
+    """Return the id of the object that a row is about, or the reason why there is none."""
+    box = _box(row)
+    known = dataset.rows.get(row["instance_id"])
+    if known is not None:
+        if box is None and not any(row[name] for name in BOX):
+            return row["instance_id"], None
+        if box is not None and all(abs(known[name] - value) <= MOVED_PX for name, value in zip(BOX, box, strict=True)):
+            return row["instance_id"], None
+        return None, "the box of this object is another one"
+    if box is None:
+        return None, "unknown object without a box"
+    near = [
+        instance_id
+        for instance_id in dataset.by_image.get(one_line(row["image_path"]), [])
+        if _iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
+    ]
+    if len(near) == 1:
+        return near[0], None
+    return None, "several objects have this box" if near else "no object of this dataset"
+
+
+def _box(row: dict[str, Any]) -> list[float] | None:
+    try:
+        return [float(row[name]) for name in BOX]
+    except ValueError:
+        return None
+
+
+def _iou(a: list[float], b: list[float]) -> float:
+    """Return the intersection over union of two boxes, xywh."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    inside = max(0.0, width) * max(0.0, height)
+    whole = a[2] * a[3] + b[2] * b[3] - inside
+    return inside / whole if whole > 0 else 0.0
+
+
+def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        probability = float(row["probability"])
+    except ValueError:
+        probability = None
+    return {
+        "instance_id": key[0],
+        "labeler": key[1],
+        "label": row["label"],
+        "sample": "random" if row["sample"] == "random" else "queue",
+        "probability": probability,
+        "note": row["note"] or None,
+        "decided_at": row["decided_at"] or None,
+    }
+
+
+def labels_said(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the labels that people gave each reviewed object, none where nobody could tell."""
+    said: dict[str, set[str]] = {}
+    for row in rows:
+        said.setdefault(row["instance_id"], set()).update([] if row["label"] is None else [row["label"]])
+    return said
+
+
+def _conflicts(rows: list[dict[str, Any]], dataset: _Dataset) -> list[dict[str, Any]]:
+    said = labels_said(rows)
+    return [
+        {**row, "image_path": dataset.rows[row["instance_id"]]["image_path"]}
+        for row in rows
+        if len(said[row["instance_id"]]) > 1
+    ]
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]], columns: list[str]) -> None:
+    ordered = sorted(rows, key=lambda row: [str(row.get(name, "")) for name in columns])
+    files.write_text(path, tabular.to_csv(pd.DataFrame(ordered, columns=columns).drop_duplicates()))

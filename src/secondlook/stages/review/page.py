@@ -1,0 +1,163 @@
+"""The review pages: one self-contained HTML file per batch, and an index of them."""
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from secondlook.base import progress
+from secondlook.config.stages import ReviewOptions
+from secondlook.io import facts, files, records
+from secondlook.pages import render
+from secondlook.pixels import images
+from secondlook.stages.review import queue
+from secondlook.stages.review.apply import UNDONE
+from secondlook.stages.review.decisions import COLUMNS
+from secondlook.stages.review.queue import Objects
+
+SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
+QUALITY = 70
+_HERE = Path(__file__).parent
+# text inside a script element: nothing in the data may end it or open a comment
+_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
+    """Write `queue.parquet`, `index.html` and a page per batch to folder `out`; pages of an earlier run go."""
+    objects = queue.load_objects(results)
+    queued = queue.make_queue(objects, results, options)
+    taxonomy = records.taxonomy_of(results / "ingest" / "instances.parquet")
+    table = pa.Table.from_pandas(queued, schema=records.QUEUE.schema, preserve_index=False)
+    made_by = {"stage": "review", "options": options.model_dump(exclude={"decisions"})}
+    records.write(out / "queue.parquet", table, records.QUEUE, taxonomy=taxonomy, made_by=made_by)
+    rehearsal, written = facts.banner(results / "ingest" / "instances.parquet"), []
+    for batch in _batches(results, objects, queued, options):
+        files.write_text(out / f"{batch['name']}.html", _render("page.html", batch, rehearsal))
+        written.append(_entry(batch))
+    for leftover in out.glob("batch-*.html"):
+        if leftover.stem not in {entry["name"] for entry in written}:
+            leftover.unlink()
+    about = {
+        "task": results.name,
+        "batches": written,
+        "objects": len(objects.table),
+        "seen": int((objects.table["state"] != "").sum()),
+        "folder": f"{options.decisions}/{results.name}/",
+    }
+    files.write_text(out / "index.html", _render("index.html", about, rehearsal))
+    progress.say(f"review: {len(queued)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}")
+
+
+def _entry(batch: dict[str, Any]) -> dict[str, Any]:
+    items = batch["items"]
+    drawn = sum(item["sample"] == "random" for item in items)
+    return {"name": batch["name"], "key": batch["key"], "objects": len(items), "drawn": drawn}
+
+
+def _batches(results: Path, objects: Objects, queued: pd.DataFrame, options: ReviewOptions) -> Iterator[dict[str, Any]]:
+    """Yield what the script of each page shows."""
+    named = records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {})
+    labelers = [name for name in named if (results / "label" / name).is_dir()]
+    position = {name: row for row, name in enumerate(objects.table["instance_id"])}
+    starts = range(0, len(queued), options.batch_size)
+    for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
+        part = queued.iloc[start : start + options.batch_size]
+        rows = objects.table.iloc[[position[name] for name in part["instance_id"]]].reset_index(drop=True)
+        shown = pd.concat([rows, part[["sample", "probability", "reason"]].reset_index(drop=True)], axis=1)
+        key = json.dumps([results.name, list(part["instance_id"]), list(objects.classes)])
+        yield {
+            "task": results.name,
+            "name": f"batch-{number:03d}",
+            "key": hashlib.blake2b(key.encode()).hexdigest()[:20],
+            "classes": list(objects.classes),
+            "columns": list(COLUMNS),
+            "undone": UNDONE,
+            "pictures": _pictures(shown, options.picture_px),
+            "items": list(_items(results, shown, labelers, objects)),
+        }
+
+
+def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Objects) -> Iterator[dict[str, Any]]:
+    crops = queue.load_crops(results, shown)
+    votes = {name: _votes(results / "label" / name, shown) for name in labelers}
+    for row in shown.to_dict("records"):
+        instance_id = str(row["instance_id"])
+        picture = crops.get(instance_id)
+        yield {
+            "id": instance_id,
+            "path": row["image_path"],
+            "box": [float(row[side]) for side in ("x", "y", "w", "h")],
+            "size": [int(row["width"]), int(row["height"])],
+            "picture": row["image_id"],
+            "crop": None if picture is None else images.data_address(picture),
+            "given": None if pd.isna(row["given"]) else row["given"],
+            "proposal": None if pd.isna(row["proposal"]) else row["proposal"],
+            "confidence": round(float(row["confidence"]), 4),
+            "reason": row["reason"],
+            "sample": row["sample"],
+            "probability": None if pd.isna(row["probability"]) else float(row["probability"]),
+            "votes": [_shown(name, votes[name].get(instance_id), objects.classes) for name in labelers],
+        }
+
+
+def _votes(folder: Path, shown: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    table = records.read_objects(folder, records.VOTE, shown["shard"].tolist(), shown["instance_id"].tolist())
+    columns = ["instance_id", "label", "probabilities", "answer", "status"]
+    return {row["instance_id"]: row for row in table.select(columns).to_pylist()}
+
+
+def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what the page shows of a vote: its most likely classes, or its bare answer, or why there is none."""
+    if vote is None:
+        return {"labeler": name, "status": "not asked", "p": []}
+    p = vote["probabilities"] or []
+    best = sorted(range(len(p)), key=lambda index: -p[index])[:SHOWN]
+    said = [[index, round(p[index], 4)] for index in best if p[index] >= LEAST_P]
+    if vote["label"] is not None and not said:
+        said = [[classes.index(vote["label"]), None]]
+    return {"labeler": name, "status": vote["status"], "p": said, "answer": vote["answer"]}
+
+
+def _pictures(shown: pd.DataFrame, longest_px: int) -> dict[str, str | None]:
+    """Return the whole pictures as data addresses, None where one cannot be read or has another size."""
+    rows = {str(row["image_id"]): row for row in shown.to_dict("records")}
+    pictures = {image_id: _picture(row, longest_px) for image_id, row in rows.items()}
+    missing = [rows[image_id]["image_path"] for image_id, picture in pictures.items() if picture is None]
+    if missing:
+        progress.say(f"review: {len(missing)} pictures cannot be read, {missing[0]} first; their objects go without")
+    return pictures
+
+
+def _picture(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
+    path = Path(row["image_path"])
+    try:
+        images.read_header(path)
+        picture = images.read_sized(path, row["width"], row["height"])
+    except images.UnreadableImageError:
+        return None
+    scale = longest_px / max(picture.shape[:2])
+    if scale < 1:
+        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return images.data_address(images.encode(picture, "jpeg", quality=QUALITY))
+
+
+def _render(template: str, data: dict[str, Any], rehearsal: str | None) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([_HERE, render.SHARED]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    parts = {name: (_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "store.js")}
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for letter, escape in _ESCAPED.items():
+        text = text.replace(letter, escape)
+    return environment.get_template(template).render(data=text, page=data, parts=parts, rehearsal=rehearsal)

@@ -1,0 +1,136 @@
+"""Who is looked at first: what a look is worth, and a random part that keeps every estimate and the promise valid."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondlook.base.errors import DataError
+from secondlook.config.stages import ReviewOptions
+from secondlook.io import records, standing
+from secondlook.pixels import crops, images, near_duplicates
+from secondlook.stages.review.apply import labels_said
+
+LEAST_RARITY, MOST_RARITY = 0.5, 2.0
+DIFFER = "people differ"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a dataset with what was decided, one row each in the order of the ids; see `standing.decided`.
+
+    `posterior` is (objects, classes). `state` says what people did: `differ`, `seen` or empty.
+    """
+
+    table: pd.DataFrame
+    posterior: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+
+def load_objects(results: Path) -> Objects:
+    """Read instances, decisions and reviews of a results folder."""
+    instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
+    classes = records.taxonomy_of(instances).classes
+    decided = standing.decided(instances, consensus)
+    table = decided.drop(["segmentation", "attributes", "truth", "posterior", "reason"]).to_pandas()
+    states = _states(results / "review" / "reviewed.parquet")
+    table["state"] = [states.get(instance_id, "") for instance_id in table["instance_id"]]
+    lists = decided["posterior"].combine_chunks()
+    if lists.null_count:
+        raise DataError(f"{consensus}: has objects without a posterior; run the consensus again.")
+    posterior = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(table), len(classes))
+    return Objects(table, posterior, classes)
+
+
+def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.DataFrame:
+    """Return the queue, a row per object in the order of `rank`, columns as in `records.QUEUE`.
+
+    benefit = rarity x p(the label that would stand without a person is wrong), with rarity = (mean class size / class
+    size) ** 0.5 between LEAST_RARITY and MOST_RARITY. What people differ on stands first; near-duplicates follow the
+    first of their kind.
+    The random part is interleaved, so that whoever stops anywhere leaves both parts worked through in order.
+    """
+    open_rows = np.flatnonzero((objects.table["state"] != "seen").to_numpy())
+    total = min(options.batch_size * options.batches, len(open_rows))
+    ids = objects.table["instance_id"].to_numpy()
+    fraction = np.array([records.review_fraction(name) for name in ids])
+    differ = (objects.table["state"] == "differ").to_numpy()
+    by_fraction = open_rows[np.argsort(fraction[open_rows], kind="stable")]
+    drawn = by_fraction[~differ[by_fraction]][: round(total * options.random_fraction)]
+    benefit = _benefit(objects)
+    rest = np.setdiff1d(open_rows, drawn)
+    rest = rest[np.lexsort((ids[rest], -benefit[rest], ~differ[rest]))][: total - len(drawn)]
+    leader = _leaders(objects, results, rest, options.near_duplicate_bits)
+    rest = rest[np.argsort(leader, kind="stable")]
+    leader = np.sort(leader)
+    group = {row: ids[row] for row in drawn} | dict(zip(rest, ids[rest][np.searchsorted(leader, leader)], strict=True))
+    order = _interleaved(drawn, rest)
+    is_drawn = np.isin(order, drawn)
+    reached = fraction[drawn].max(initial=0.0)
+    return pd.DataFrame(
+        {
+            "instance_id": ids[order],
+            "rank": np.arange(len(order), dtype=np.int32),
+            "sample": np.where(is_drawn, "random", "queue"),
+            "probability": np.where(is_drawn, min(1.0, np.nextafter(reached, 1.0)), np.nan),
+            "benefit": benefit[order],
+            "reason": _reasons(objects.table.iloc[order], is_drawn),
+            "group": [group[row] for row in order],
+        }
+    )
+
+
+def _benefit(objects: Objects) -> NDArray[np.float64]:
+    table, position = objects.table, {name: index for index, name in enumerate(objects.classes)}
+    column = table["label"].map(position).fillna(-1).astype(int).to_numpy()
+    p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)] if objects.classes else np.zeros(len(table))
+    wrong = 1 - np.where(column >= 0, p, 0.0)
+    counts = table["proposal"].value_counts()
+    size = table["proposal"].map(counts).to_numpy(dtype=np.float64)
+    rarity = np.nan_to_num(np.sqrt(counts.mean() / size), nan=1.0).clip(LEAST_RARITY, MOST_RARITY)
+    return np.asarray(wrong * rarity, dtype=np.float64)
+
+
+def _leaders(objects: Objects, results: Path, rows: NDArray[np.int64], bits: int | None) -> NDArray[np.int64]:
+    """Return for each of `rows` the position among them of the first that looks nearly the same."""
+    if bits is None or not len(rows):
+        return np.arange(len(rows))
+    chosen = objects.table.iloc[rows]
+    pictures = load_crops(results, chosen)
+    alike = np.arange(len(rows))
+    known = np.array([name in pictures for name in chosen["instance_id"]], dtype=np.bool_)
+    if known.any():
+        names = chosen["instance_id"][known]
+        hashes = np.stack([near_duplicates.perceptual_hash(images.decode_rgb(pictures[name])) for name in names])
+        alike[known] = np.flatnonzero(known)[near_duplicates.leaders(hashes, bits)]
+    return alike
+
+
+def load_crops(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
+    """Return the encoded crops of some objects by id."""
+    return crops.load(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
+
+
+def _interleaved(drawn: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.int64]:
+    place = np.concatenate([(np.arange(len(part)) + 0.5) / max(1, len(part)) for part in (drawn, rest)])
+    return np.asarray(np.concatenate([drawn, rest])[np.argsort(place, kind="stable")], dtype=np.int64)
+
+
+def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
+    contradicted = (table["given"].notna() & (table["given"] != table["proposal"])).to_numpy()
+    reasons = {
+        DIFFER: (table["state"] == "differ").to_numpy(),
+        "random part": drawn,
+        "contradicts the given label": contradicted,
+        "the committee is unsure": (table["action"] == "review").to_numpy(),
+    }
+    return np.select(list(reasons.values()), list(reasons), default="least sure of what is accepted")
+
+
+def _states(reviewed: Path) -> dict[str, str]:
+    if not reviewed.exists():
+        return {}
+    rows = records.read(reviewed, records.REVIEW).select(["instance_id", "label"]).to_pylist()
+    return {name: "differ" if len(labels) > 1 else "seen" for name, labels in labels_said(rows).items()}

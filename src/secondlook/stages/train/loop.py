@@ -1,0 +1,303 @@
+"""The training loop: Adam, weighted cross-entropy, early stopping on the validation loss."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base import progress
+from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
+from secondlook.jobs.distributed import Crew
+from secondlook.jobs.resume import Resume, put_back, tensors_of
+from secondlook.models import inference
+from secondlook.pixels import prefetch
+from secondlook.stages.train import augment
+from secondlook.stages.train.average import Average
+from secondlook.stages.train.data import Squares, class_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Rows = NDArray[np.int64]  # of the reference
+Split = tuple[Rows, Rows]  # for training and for validation
+_EVALUATED = 64  # crops at a time
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one pass; losses are means over crops, accuracies fractions, the rate that after the pass."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_balanced_accuracy: float
+    learning_rate: float
+
+
+def keep_best(
+    run: Callable[[int], Epoch],
+    weights: Callable[[], Mapping[str, "torch.Tensor"]],
+    options: ClassifierOptions | VlmTrainingOptions,
+    after_epoch: Callable[[list[Epoch]], None],
+) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
+    """Run epochs until they are done or `patience` of them brought nothing; return the best weights, on the CPU."""
+    history: list[Epoch] = []
+    best: dict[str, torch.Tensor] = {}
+    for epoch in progress.track(range(options.epochs), total=options.epochs, what="epochs"):
+        history.append(run(epoch))
+        after_epoch(history)
+        best_epoch = best_of(history).epoch
+        if best_epoch == epoch:
+            best = {name: value.detach().cpu().clone() for name, value in weights().items()}
+        elif epoch - best_epoch >= options.patience:
+            break
+    return best, history
+
+
+def say_best(history: list[Epoch], training: int, validation: int) -> None:
+    """Say which epoch was kept and how good it is; `training` and `validation` count crops."""
+    chosen = best_of(history)
+    judged_on = f"{validation} held-out crops" if validation else "themselves: no crop could be held out"
+    progress.say(
+        f"train: {training} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
+        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
+    )
+
+
+def best_of(history: list[Epoch]) -> Epoch:
+    """Return the first epoch with the least validation loss."""
+    return min(history, key=lambda epoch: epoch.validation_loss)
+
+
+@dataclass
+class Trainer:
+    """A model, its crops and how it learns. `crew` are the processes that compute each batch together."""
+
+    model: "nn.Module"
+    options: ClassifierOptions
+    device: "torch.device"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: int
+    threads: int
+    crew: Crew
+
+    def fit(
+        self,
+        crops: Squares,
+        split: Split,
+        resume: Resume,
+        after_epoch: Callable[[list[Epoch]], None] = lambda _: None,
+    ) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
+        """Train until the epochs are done or `patience` epochs brought nothing; return the best weights.
+
+        Goes on from the state that `resume` holds. `after_epoch` is called with the epochs so far, so that a curve
+        can be watched while it grows.
+        """
+        training, validation = split
+        judged_on = validation if len(validation) else training
+        learner = self.learner()
+        weight = self._class_weight(crops.target[training])
+        history, best = learner.restore(resume)
+        for epoch in range(len(history), self.options.epochs):
+            if history and epoch - best_of(history).epoch > self.options.patience:
+                break
+            train_loss = self.train_epoch(learner, crops, training, epoch, weight)
+            self.crew.agree(self.model)
+            with learner.averaged():
+                history.append(self._evaluate(crops, judged_on, epoch, train_loss, weight, self._rate(epoch + 1.0)))
+                if best_of(history).epoch == epoch:
+                    best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            if self.crew.rank == 0:
+                after_epoch(history)
+                last = epoch + 1 == self.options.epochs
+                resume.save(learner.state(best), {"history": [asdict(one) for one in history]}, last=last)
+        return best, history
+
+    def log_probabilities(self, crops: Squares, rows: Rows) -> NDArray[np.float32]:
+        """Return the log-softmax of some crops, (rows, classes), by the weights that the model bears."""
+        import torch
+
+        self.model.eval()
+        found = torch.zeros(len(rows), self.classes, device=self.device)
+        with torch.inference_mode():
+            for part in chunks(self.crew.own(np.arange(len(rows))), _EVALUATED):
+                found[torch.from_numpy(part).to(self.device)] = self._logits(self.model, crops.pixels[rows[part]])
+        return np.asarray(self.crew.total(found).log_softmax(dim=1).cpu().numpy())
+
+    def learner(self) -> "Learner":
+        """Return the model with its optimiser and its average, before the first step."""
+        import torch
+
+        optimiser = torch.optim.Adam(self.model.parameters(), lr=self.options.learning_rate)
+        average = Average(self.model, self.options.ema_decay) if self.options.ema_decay else None
+        return Learner(self.model, self.crew.share(self.model), optimiser, average)
+
+    def _class_weight(self, target: NDArray[np.int64]) -> "torch.Tensor":
+        import torch
+
+        weights = class_weights(target, self.classes) if self.options.class_weights else np.ones(self.classes)
+        return torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def train_epoch(self, learner: "Learner", crops: Squares, rows: Rows, epoch: int, weight: "torch.Tensor") -> float:
+        """Take one pass over `rows` in batches; return the mean loss over their crops."""
+        import torch
+
+        torch.manual_seed(int(np.random.SeedSequence([self.options.seed, epoch]).generate_state(1)[0]))
+        learner.shared.train()
+        total = torch.zeros((), device=self.device)
+        batches = list(self._batches(rows, epoch))
+        ready = prefetch.ordered(lambda batch: self._pixels(crops, batch), batches, threads=self.threads)
+        for number, (batch, pixels) in enumerate(zip(batches, ready, strict=True)):
+            learner.optimiser.param_groups[0]["lr"] = self._rate(epoch + number / len(batches))
+            loss = self._loss(learner.shared, crops.target, batch, pixels, weight)
+            learner.optimiser.zero_grad(set_to_none=True)
+            (loss * self.crew.size).backward()  # type: ignore[no-untyped-call]
+            learner.step()
+            total += loss.detach() * len(batch.rows)  # not read before the epoch is done: the device never waits
+        return float(self.crew.total(total)) / max(1, sum(len(batch.rows) for batch in batches))
+
+    def _batches(self, rows: Rows, epoch: int) -> Iterator["Batch"]:
+        """Yield the batches of an epoch in an order that follows from seed and epoch alone."""
+        random = np.random.default_rng([self.options.seed, epoch])
+        for number, batch in enumerate(chunks(random.permutation(rows), self.options.batch_size)):
+            # batch normalisation has no variance over one crop, which may be left over
+            if len(batch) >= 2 * self.crew.size:
+                share = float(random.beta(self.options.mixup, self.options.mixup)) if self.options.mixup else 1.0
+                partner = random.permutation(batch) if self.options.mixup else batch
+                yield Batch(batch, partner, share, (self.options.seed, epoch, number))
+
+    def _pixels(self, crops: Squares, batch: "Batch") -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Return the pixels of the own part of a batch, and of the partners that they are mixed with."""
+        place = self.crew.own(np.arange(len(batch.rows)))
+        random = np.random.default_rng([*batch.seed, self.crew.rank])
+        first = self._augmented(crops.pixels[batch.rows[place]], random)
+        mixed = batch.share < 1
+        return first, self._augmented(crops.pixels[batch.partner[place]], random) if mixed else None
+
+    def _augmented(self, pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+        return augment.light(pixels, random) if self.options.augment == "light" else np.asarray(pixels)
+
+    def _loss(
+        self,
+        model: "nn.Module",
+        target: NDArray[np.int64],
+        batch: "Batch",
+        pixels: tuple[NDArray[np.uint8], NDArray[np.uint8] | None],
+        weight: "torch.Tensor",
+    ) -> "torch.Tensor":
+        """Return this process's part of the weighted mean of the cross-entropy over the whole batch.
+
+        MixUp (arXiv 1710.09412): the loss of s * x + (1 - s) * x' is s * loss(y) + (1 - s) * loss(y').
+        """
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        first, second = pixels
+        x = self._normalised(first)
+        if second is not None:
+            x = torch.lerp(self._normalised(second), x, batch.share)
+        with self._computing():
+            logits = model(x)
+        place = self.crew.own(np.arange(len(batch.rows)))
+        loss = torch.zeros((), device=self.device)
+        for rows, share in ((batch.rows, batch.share), (batch.partner, 1 - batch.share)):
+            if share:
+                labels = torch.from_numpy(target[rows]).to(self.device)
+                ours = cross_entropy(logits.float(), labels[torch.from_numpy(place)], weight, reduction="sum")
+                loss = loss + share * ours / weight[labels].sum()
+        return loss
+
+    def _evaluate(
+        self, crops: Squares, rows: Rows, epoch: int, train_loss: float, weight: "torch.Tensor", rate: float
+    ) -> Epoch:
+        log_p = self.log_probabilities(crops, rows)
+        target = crops.target[rows]
+        weights = weight.cpu().numpy()[target]
+        loss = float((weights * -log_p[np.arange(len(rows)), target]).sum() / weights.sum())
+        return Epoch(epoch, train_loss, loss, *accuracies(log_p.argmax(axis=1), target), rate)
+
+    def _rate(self, epochs: float) -> float:
+        """Return the learning rate when so many epochs are done."""
+        if self.options.schedule == "constant":
+            return self.options.learning_rate
+        return self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs / self.options.epochs))
+
+    def _logits(self, model: "nn.Module", pixels: NDArray[np.uint8]) -> "torch.Tensor":
+        with self._computing():
+            logits: torch.Tensor = model(self._normalised(np.ascontiguousarray(pixels)))
+        return logits.float()
+
+    def _normalised(self, pixels: NDArray[np.uint8]) -> "torch.Tensor":
+        return inference.to_normalised(pixels, self.mean, self.std, self.device)
+
+    def _computing(self) -> Any:
+        return inference.autocast(self.options.precision, self.device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of a batch, (rows,), the crops that they are mixed with, their share in the mixture, and a seed."""
+
+    rows: Rows
+    partner: Rows
+    share: float
+    seed: tuple[int, ...]
+
+
+@dataclass
+class Learner:
+    """What changes while a model learns: itself, alone and shared by processes, its optimiser, and its average."""
+
+    model: "nn.Module"
+    shared: "nn.Module"
+    optimiser: Any
+    average: Average | None
+
+    def step(self) -> None:
+        """Take one step."""
+        self.optimiser.step()
+        if self.average:
+            self.average.update()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Have the model bear its averaged weights, where an average is kept, for the length of a block."""
+        return self.average.in_place() if self.average else nullcontext()
+
+    def state(self, best: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+        """Return all that an unbroken training would go on with, as tensors by name."""
+        average = self.average.weights if self.average else {}
+        return tensors_of(self.model, self.optimiser, average=average, best=best)
+
+    def restore(self, resume: Resume) -> tuple[list[Epoch], dict[str, "torch.Tensor"]]:
+        """Take up a state; return the epochs that it has done and the best weights so far."""
+        found = resume.load()
+        if found is None:
+            return [], {}
+        tensors, notes = found
+        parts = put_back(self.model, self.optimiser, tensors)
+        if self.average:
+            for name, value in parts["average"].items():
+                self.average.weights[name].copy_(value)
+        history = [Epoch(**epoch) for epoch in notes["history"]]
+        progress.say(f"train: going on after epoch {len(history)}")
+        return history, parts.get("best", {})
+
+
+def accuracies(chosen: NDArray[np.int64], target: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the share of crops (crops,) whose class was chosen, and its mean over the classes."""
+    right = chosen == target
+    recalls = [right[target == index].mean() for index in np.unique(target)]
+    return float(right.mean()), float(np.mean(recalls))
+
+
+def chunks(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield `order` in pieces of `size`, the last one shorter."""
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

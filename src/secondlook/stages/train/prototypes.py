@@ -1,0 +1,199 @@
+"""Prototypes learned from the embeddings of the reference, and what held-out crops say of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from secondlook.base import progress
+from secondlook.config.labelers import PrototypeOptions
+from secondlook.io import files, records, tabular
+from secondlook.io.outputs import learned_files
+from secondlook.jobs import cache
+from secondlook.models import features, learned, prototypes
+from secondlook.models.features import Features
+from secondlook.pages.plotting import BLUE, LINE, SOFT, svg
+from secondlook.stages.train.loop import accuracies
+from secondlook.stats.crossfit import folds
+
+NEVER = 2.0  # a score that no object reaches
+_LEAST = 10  # held-out crops that a threshold needs above it; fewer are right by luck
+_POINTS = 50  # of a coverage curve
+_ALL = "all"
+_DOUBTFUL, _TOLD = 0.5, 5  # recall on a left-out source below which a line says so, for at least so many crops
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The class nearest to each held-out crop, its score s = (cosine + 1) / 2, and whether it is right, (crops,)."""
+
+    named: NDArray[np.int64]
+    score: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+
+def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> None:
+    """Write prototypes, thresholds, a coverage curve and a table of left-out sources to folder `out`.
+
+    Raises DataError when the reference teaches nothing.
+    """
+    taxonomy = records.taxonomy_of(reference)
+    known = features.load_reference(reference, taxonomy)
+    outputs = [out / name for name in learned_files("prototype")]
+    said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
+    key = cache.key_of(said, reference, code=__name__)
+    if cache.put_back(outputs, key):
+        return
+    found = prototypes.fit(known, len(taxonomy.classes), options)
+    held_out = _hold_out(known, folds(known.image, options.seed), found.classes, options)
+    threshold = thresholds(held_out, found.classes, options)
+    curve = coverage(held_out, taxonomy.classes)
+    sources = left_out_sources(known, taxonomy.classes, options)
+    files.write_text(out / "coverage.csv", tabular.to_csv(curve))
+    files.write_text(out / "coverage.svg", _draw(curve))
+    files.write_text(out / "sources.csv", tabular.to_csv(sources))
+    judged = metrics(held_out, known.target)
+    files.write_text(out / "metrics.csv", tabular.to_csv(judged))
+    about: dict[str, Any] = {
+        "classes": list(taxonomy.classes),
+        "encoder": features.encoder_of(reference),
+        "trained_on": len(known.target),
+        "threshold": dict(zip(taxonomy.classes, threshold.tolist(), strict=True)),
+        "options": options.model_dump(exclude={"resources"}),
+    }
+    tensors: learned.Tensors = {"vectors": found.vectors, "target": found.target}
+    learned.write(out, "prototype", tensors, about)
+    cache.keep(outputs, key)
+    _say(about["threshold"], sources, judged)
+
+
+def _hold_out(known: Features, parts: list[NDArray[np.bool_]], classes: int, options: PrototypeOptions) -> HeldOut:
+    """Name each crop by the prototypes of the other parts; one whose class has no other crop can only be wrong."""
+    named = np.full(len(known.target), -1)
+    score = np.zeros(len(known.target))
+    for part in parts:
+        if part.all():
+            break  # a single image: nothing is left to learn from
+        cosine = prototypes.fit(known.take(~part), classes, options).cosines(known.vectors[part])
+        named[part] = cosine.argmax(axis=1)
+        score[part] = (cosine.max(axis=1) + 1) / 2
+    return HeldOut(named, score, named == known.target)
+
+
+def thresholds(held_out: HeldOut, classes: int, options: PrototypeOptions) -> NDArray[np.float32]:
+    """Return the least score at which each class is named, (classes,).
+
+    `held_out`: the least score such that of the held-out crops named that class with at least this score, which
+    must be a few, the share `precision` is right; NEVER where no score is good enough. A class that fewer crops are
+    named has the threshold of all classes together.
+    """
+    if options.threshold != "held_out":
+        return np.full(classes, options.threshold, dtype=np.float32)
+    answered = held_out.named >= 0
+    of_all = _least_score(held_out.score[answered], held_out.right[answered], options.precision)
+    chosen = np.full(classes, of_all, dtype=np.float32)
+    for index in range(classes):
+        here = held_out.named == index
+        if here.sum() >= _LEAST:
+            chosen[index] = _least_score(held_out.score[here], held_out.right[here], options.precision)
+    return chosen
+
+
+def _least_score(score: NDArray[np.float64], right: NDArray[np.bool_], precision: float) -> float:
+    level, above, right_above = _levels(score, right)
+    good = level[(right_above >= precision * above) & (above >= _LEAST)]
+    return float(np.nextafter(np.float32(good.min()), np.float32(0))) if len(good) else NEVER
+
+
+def _levels(
+    score: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct scores, falling, and how many crops reach each, and how many of those are right."""
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.diff(score[order], append=-np.inf))
+    return score[order][last], last + 1, np.cumsum(right[order], dtype=np.int64)[last]
+
+
+def coverage(held_out: HeldOut, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Return for falling thresholds the share of held-out crops that are answered, and how many of those are right.
+
+    Rows of a class speak of the crops that were named so; those of `all` of all crops.
+    """
+    rows = []
+    named = {_ALL: held_out.named >= 0, **{name: held_out.named == index for index, name in enumerate(classes)}}
+    for name, here in named.items():
+        if not here.any():
+            continue
+        level, above, right = _levels(held_out.score[here], held_out.right[here])
+        of = len(held_out.named) if name == _ALL else here.sum()
+        for point in np.unique(np.linspace(0, len(level) - 1, _POINTS).astype(int)):
+            share = above[point] / of, right[point] / above[point]
+            rows.append((name, level[point], *share, above[point]))
+    return pd.DataFrame(rows, columns=["class", "threshold", "coverage", "precision", "n"])
+
+
+def left_out_sources(known: Features, classes: tuple[str, ...], options: PrototypeOptions) -> pd.DataFrame:
+    """Return how the crops of each source and class fare with prototypes of the other sources alone.
+
+    A low `recall` says that this source means something else by the class, or shows it another way.
+    """
+    rows = []
+    sources = np.unique(known.source)
+    for source in sources if len(sources) > 1 else []:
+        here = known.source == source
+        others = prototypes.fit(known.take(~here), len(classes), options)
+        named = others.cosines(known.vectors[here]).argmax(axis=1)
+        target = known.target[here]
+        for index in np.intersect1d(np.unique(target), others.target):
+            answers = named[target == index]
+            wrong = np.bincount(answers[answers != index], minlength=len(classes))
+            instead = classes[int(wrong.argmax())] if wrong.any() else ""
+            rows.append(
+                (source, classes[index], len(answers), (answers == index).mean(), instead, wrong.max() / len(answers))
+            )
+    columns = ["source", "class", "crops", "recall", "named_instead", "share_instead"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def metrics(held_out: HeldOut, target: NDArray[np.int64]) -> pd.DataFrame:
+    """Return how many crops were held out, and how many of them are named right; a single image holds out none."""
+    answered = held_out.named >= 0
+    shares = accuracies(held_out.named[answered], target[answered]) if answered.any() else (None, None)
+    return pd.DataFrame([(answered.sum(), *shares)], columns=["n", "accuracy", "balanced_accuracy"])
+
+
+def _say(threshold: dict[str, float], sources: pd.DataFrame, judged: pd.DataFrame) -> None:
+    n, _, balanced = judged.to_numpy()[0]
+    told = f"balanced accuracy {balanced:.3f} on {n:.0f} held-out crops" if n else "one image, so no crop is held out"
+    progress.say(f"train: prototypes; {told}")
+    if never := [name for name, score in threshold.items() if score >= NEVER]:
+        progress.say(f"train: no score makes these classes precise enough, they are never named: {', '.join(never)}")
+    doubtful = sources[(sources["recall"] < _DOUBTFUL) & (sources["crops"] >= _TOLD)]
+    for source, name, crops, recall, instead in doubtful.iloc[:, :5].itertuples(index=False, name=None):
+        progress.say(
+            f"train: the other sources call {1 - recall:.0%} of the {crops} crops of `{name}` in "
+            f"{source or 'the dataset itself'} something else, most often `{instead}`; "
+            "does it mean the same by that name?"
+        )
+
+
+def _draw(curve: pd.DataFrame) -> str:
+    def draw(axes: Axes) -> None:
+        for name, rows in curve.groupby("class", sort=False):
+            whole = name == _ALL
+            style: dict[str, Any] = {"color": SOFT, "linewidth": 0.8, "alpha": 0.6}
+            style = {"color": BLUE, "linewidth": 2.5} if whole else style
+            axes.plot(rows["coverage"], rows["precision"], label="all classes" if whole else None, **style)
+        axes.set_xlabel("share of held-out crops answered; grey: of those named one class")
+        axes.set_ylabel("share of answers that are right")
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(min(0.5, *curve["precision"], 1) - 0.02, 1.02)
+        axes.grid(color=LINE, linewidth=0.7)
+        if len(curve):
+            axes.legend(frameon=False, loc="lower left")
+
+    return svg(draw, width=6.0, height=4.0)
