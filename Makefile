@@ -37,7 +37,7 @@ test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets wi
 	SECONDLOOK_PAPER=1 pytest tests/paper
 
 test-kills: $(VENV)/.ready-dev ## the demo killed at 16 random moments ends in the same bytes (more than five minutes)
-	SECONDLOOK_KILLS=16 pytest tests/test_workflow.py -k killed
+	SECONDLOOK_KILLS=16 pytest tests/workflow/test_workflow.py -k killed
 
 test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the efficiency report (a minute)
 	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)

@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
+from checkouts import ROOT, copy_checkout
 from make_records import Rows, read_rows
 from secondlook.cli import main
 from secondlook.pixels import images
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -194,3 +193,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rest = [item for item in items if item not in first and item not in second]
     before = max(0, len(items) // 2 - len(first))
     items[:] = [*first, *rest[:before], *second, *rest[before:]]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the tracked and new files, without results."""
+    return copy_checkout(tmp_path)

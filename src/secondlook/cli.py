@@ -9,9 +9,9 @@ import typer
 import secondlook
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io.destinations import FILE, FOLDER, as_file, as_folder, of_inputs, require_apart, require_format
-from secondlook.pipelines.retrieve import cli
-from secondlook.pipelines.scenes import cli
-from secondlook.pipelines.video import cli
+from secondlook.pipelines.retrieve import cli as retrieve
+from secondlook.pipelines.scenes import cli as scenes
+from secondlook.pipelines.video import cli as video
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -21,9 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.add_typer(cli.app, name="video")
-app.add_typer(cli.app, name="retrieve")
-app.add_typer(cli.app, name="scenes")
+app.add_typer(video.app, name="video")
+app.add_typer(retrieve.app, name="retrieve")
+app.add_typer(scenes.app, name="scenes")
 
 Options = Annotated[
     str | None,

@@ -21,12 +21,12 @@ import tiny_models
 import tiny_sam
 import tiny_vlms
 from chat_server import Content, Say, Site, says, serve
+from checkouts import copy_checkout
 from conftest import ROOT
 from paper_objects import OBJECTS
 from paper_world import PER_LABEL, paper_settings, write_world
 from secondlook.config.task import load_task, task_path
 from secondlook.io.outputs import paper_outputs
-from test_workflow import checkout
 
 pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")
 
@@ -103,7 +103,7 @@ def rehearsal_config(url: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     """The finished run."""
-    folder: Path = checkout.__wrapped__(tmp_path_factory.mktemp("rehearsal"))  # type: ignore[attr-defined]
+    folder: Path = copy_checkout(tmp_path_factory.mktemp("rehearsal"))
     write_world(folder)
     write_checkpoints(folder / "checkpoints")
     (folder / "rehearsal_paper.yaml").write_text(yaml.safe_dump(paper_settings(SHIPPED)), encoding="utf-8")

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, cluster, missing_programs
 
+from checkouts import final_files, run
 from conftest import ROOT
-from test_workflow import checkout, final_files, run
-
-__all__ = ["checkout"]
 
 QUICK = ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
 SNAKEMAKE = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]

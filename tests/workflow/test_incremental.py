@@ -10,13 +10,11 @@ import pytest
 import yaml
 
 import tiny_models
+from checkouts import copy_checkout, run
 from conftest import box, coco, picture, read_rows, write_json
 from make_records import drawn
 from secondlook.io.outputs import PROTOTYPE_FILES
 from secondlook.pixels import images
-from test_workflow import checkout, run
-
-__all__ = ["checkout"]
 
 SHARDS = 2
 CONSENSUS = "results/signs/consensus/consensus.parquet"
@@ -41,7 +39,7 @@ def dataset(folder: Path, pictures: int) -> None:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which a dataset of 12 images in 2 shards went through consensus."""
-    folder: Path = checkout.__wrapped__(tmp_path_factory.mktemp("incremental"))  # type: ignore[attr-defined]
+    folder: Path = copy_checkout(tmp_path_factory.mktemp("incremental"))
     tiny_models.tiny_timm(folder / "encoder", "test_resnet", side=32)
     dataset(folder / "data", 12)
     for name in CLASSES:

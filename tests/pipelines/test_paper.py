@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 import yaml
 
+from checkouts import copy_checkout, run
 from conftest import ROOT, Command
 from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
+from scored_as_published import EXPECTED
 from secondlook.config.task import load_task, task_path
 from secondlook.io.outputs import paper_outputs
 from secondlook.models.answer_parser import parse
 from secondlook.workflow.run import Run
-from test_protocol import EXPECTED
-from test_workflow import checkout, run
 
 PUBLISHED = ROOT / "workflow/paper/published.csv"
 # labeler: kind, family, view
@@ -217,7 +217,7 @@ def test_results_that_cannot_be_joined_are_named(secondlook: Command, tmp_path: 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, without data."""
-    folder: Path = checkout.__wrapped__(tmp_path_factory.mktemp("paper"))  # type: ignore[attr-defined]
+    folder: Path = copy_checkout(tmp_path_factory.mktemp("paper"))
     return folder
 
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from test_label import learn, refused
 
 from conftest import Command
 from make_records import read_rows, write_embeddings
 from secondlook.models.search import nearest
-from test_label import learn, refused
 
 CLASSES = ["stop", "yield", "turn"]
 Matrix = NDArray[np.float64]

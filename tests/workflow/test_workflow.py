@@ -1,6 +1,5 @@
 """The workflow as a user meets it: make and Snakemake on a copy of the checkout, killed and run again."""
 
-import hashlib
 import json
 import os
 import random
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from checkouts import LONGEST_S, copy_checkout, final_files, run
 from make_records import read_rows, write_instances
 
 STAGES = (
@@ -22,28 +21,7 @@ STAGES = (
     *("consensus", "evaluate", "review", "export", "report"),
 )
 MINI = ["SNAKEMAKE_ARGS=--configfile tests/mini.yaml"]
-LONGEST_S = 240
 KILLS = int(os.environ.get("SECONDLOOK_KILLS", "3"))
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the tracked and new files, without results; times are kept, so `make` finds the set-up done."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    copy = tmp_path / "checkout"
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
-    return copy
-
-
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S, env=environment)
 
 
 def make(folder: Path, *arguments: str) -> list[str]:
@@ -51,24 +29,6 @@ def make(folder: Path, *arguments: str) -> list[str]:
         pytest.skip("runs only in the environment that `make setup` made")
     ready = [part for stamp in (".uv", ".ready") for part in ("-o", f"{sys.prefix}/{stamp}")]
     return ["make", "--no-print-directory", "-C", str(folder), *ready, f"VENV={sys.prefix}", *arguments]
-
-
-def final_files(folder: Path) -> dict[str, str]:
-    """Return the digest of every file that a finished demo leaves; times, and what is kept by them, are left out."""
-    found = {}
-    for top in ("results/demo_signs", "data/demo_signs"):
-        for path in sorted((folder / top).rglob("*")):
-            if not path.is_file() or {"benchmark", ".kept"} & set(path.parts) or path.name == ".snakemake_timestamp":
-                continue
-            content = path.read_bytes()
-            if path.name == "summary.json":
-                content = json.dumps(json.loads(content) | {"seconds": 0}).encode()
-            elif path.name == "committee.csv":
-                content = b"\n".join(line.rsplit(b",", 2)[0] for line in content.splitlines())
-            elif path.name == "report.html":
-                content = re.sub(rb'(class="(?:n )?seconds">)[^<]*', rb"\1", content)
-            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
-    return found
 
 
 def test_dry_run_on_a_fresh_checkout_shows_the_whole_demo_without_network(checkout: Path) -> None:
@@ -144,7 +104,7 @@ def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, fini
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which `make demo` ended undisturbed."""
-    copy = checkout.__wrapped__(tmp_path_factory.mktemp("finished"))  # type: ignore[attr-defined]
+    copy = copy_checkout(tmp_path_factory.mktemp("finished"))
     done = run(make(copy, "demo", *MINI), copy)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wrong labels before" in done.stdout

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from test_review import Served
 
 from conftest import Command
 from make_records import Rows
 from make_results import Made, make_results
-from test_review import Served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import beta, binom
+from test_merge import CLASSES, run, write_reviews, write_task
 
 from conftest import Command
 from correlated import World, draw
@@ -19,7 +20,6 @@ from secondlook.stats.bounds import interval, upper
 from secondlook.stats.consensus.accept import Promise, Proposals, Sample, make_promise, needed
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
-from test_merge import CLASSES, run, write_reviews, write_task
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -592,7 +592,7 @@ def test_posteriors_are_those_of_crowd_kit(
     from crowdkit.aggregation import DawidSkene, MajorityVote, OneCoinDawidSkene
 
     for module in ("dawid_skene", "one_coin"):
-        monkeypatch.setattr(f"secondlook.stages.consensus.{module}.TOLERANCE", 0.0)
+        monkeypatch.setattr(f"secondlook.stats.consensus.{module}.TOLERANCE", 0.0)
     votes = draw(World(objects=2000, classes=5, families=families, margin=3.0), seed).votes
     table = as_frame(votes)
     plain = {"smoothing": 0.0, "family_exponent": 0.0}

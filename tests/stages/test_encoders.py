@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from test_embed import MEAN, STD, embed
 
 import tiny_models
 from conftest import Command, write_json
 from make_records import Rows, noise, write_crops, write_embeddings
 from secondlook.io import records
 from secondlook.models import checkpoints
-from test_embed import MEAN, STD, embed
 
 LOOK = {"mean": MEAN, "std": STD}
 CHECKPOINTS: dict[str, Callable[[Path], Path]] = {

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from test_train import CLASSES, PER_CLASS, SMALL, reference, train
 
 import tiny_models  # noqa: F401 - keeps the libraries from asking the network
 from conftest import Command, forget
 from make_records import drawn, read_rows, write_crops
 from secondlook.io.outputs import CLASSIFIER_FILES
-from test_train import CLASSES, PER_CLASS, SMALL, reference, train
 
 WEIGHTS = "model.safetensors"
 

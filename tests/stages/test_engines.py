@@ -731,5 +731,6 @@ def test_vllm_cannot_load(install: Install, tmp_path: Path, files: dict[str, str
 
 def test_nothing_of_vllm_is_imported_with_the_package() -> None:
     """The engine's module can be read where vLLM is not installed."""
-    code = "import secondlook.stages.label.vlm.vllm_engine, sys; sys.exit(any(m.split('.')[0] == 'vllm' for m in sys.modules))"
+    imported = "import sys, secondlook.stages.label.vlm.vllm_engine"
+    code = f"{imported}; sys.exit(any(m.split('.')[0] == 'vllm' for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,50 @@
+"""A copy of the checkout in which the workflow runs, and what it leaves there."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_S = 240
+
+
+def copy_checkout(folder: Path) -> Path:
+    """Copy the tracked and new files, without results; times are kept, so `make` finds the set-up done."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    copy = folder / "checkout"
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    return copy
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S, env=environment)
+
+
+def final_files(folder: Path) -> dict[str, str]:
+    """Return the digest of every file that a finished demo leaves; times, and what is kept by them, are left out."""
+    found = {}
+    for top in ("results/demo_signs", "data/demo_signs"):
+        for path in sorted((folder / top).rglob("*")):
+            if not path.is_file() or {"benchmark", ".kept"} & set(path.parts) or path.name == ".snakemake_timestamp":
+                continue
+            content = path.read_bytes()
+            if path.name == "summary.json":
+                content = json.dumps(json.loads(content) | {"seconds": 0}).encode()
+            elif path.name == "committee.csv":
+                content = b"\n".join(line.rsplit(b",", 2)[0] for line in content.splitlines())
+            elif path.name == "report.html":
+                content = re.sub(rb'(class="(?:n )?seconds">)[^<]*', rb"\1", content)
+            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
+    return found
