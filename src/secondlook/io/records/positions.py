@@ -11,15 +11,22 @@ from numpy.typing import NDArray
 from secondlook.base.errors import DataError
 
 
-def object_positions(path: Path, table: pa.Table, instance_ids: pa.Array) -> NDArray[np.int64]:
-    """Return where the objects that `table`, read from `path`, speaks of stand among `instance_ids`, (rows,).
+def object_positions(
+    path: Path,
+    ids: pa.Array | pa.ChunkedArray,
+    instance_ids: pa.Array,
+    *,
+    what: str = "votes on",
+    remedy: str = "label again",
+) -> NDArray[np.int64]:
+    """Return where the objects `ids`, of which the file `path` speaks, stand among `instance_ids`, (rows,).
 
-    Raises DataError for an object that is none of them.
+    Raises DataError for an object that is none of them; `what` the file does to it and the `remedy` stand there.
     """
-    found = pc.index_in(table["instance_id"], value_set=instance_ids)
+    found = pc.index_in(ids, value_set=instance_ids)
     if found.null_count:
-        stranger = table["instance_id"].filter(found.is_null())[0]
-        raise DataError(f"{path}: votes on {stranger}, which is no object of this dataset; label again.")
+        stranger = ids.filter(found.is_null())[0]
+        raise DataError(f"{path}: {what} {stranger}, which is no object of this dataset; {remedy}.")
     return np.asarray(found.to_numpy().astype(np.int64))
 
 
@@ -39,7 +46,7 @@ class Covered:
 
         Raises DataError for a file that speaks of an object that another one speaks of.
         """
-        place = object_positions(path, table, self._instance_ids)
+        place = object_positions(path, table["instance_id"], self._instance_ids)
         twice = place[self._file[place] >= 0]
         if len(twice):
             raise DataError(

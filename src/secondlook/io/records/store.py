@@ -106,9 +106,9 @@ def read_objects(
     """Read the rows of some objects from the parts in `folder`; `shards` are those of the objects, one each."""
     tables = [record.schema.empty_table().select(list(columns))]
     for shard in sorted(set(shards)):
-        here = pc.field("instance_id").isin([name for name, own in zip(instance_ids, shards, strict=True) if own == shard])
-        part = read(folder / f"{shard:05d}.parquet", record, filters=here, columns=columns)
-        tables.append(part.replace_schema_metadata(None))
+        here = [name for name, own in zip(instance_ids, shards, strict=True) if own == shard]
+        asked, path = pc.field("instance_id").isin(here), folder / f"{shard:05d}.parquet"
+        tables.append(read(path, record, filters=asked, columns=columns).replace_schema_metadata(None))
     return pa.concat_tables(tables)
 
 

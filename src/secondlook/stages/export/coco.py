@@ -53,12 +53,12 @@ class _Relabeller:
         self.seen.add(source_id)
         attributes = {**(annotation.attributes or {}), **notes(item)}
         changes: dict[str, Any] = {}
-        if item.action == "relabel" and item.proposal is not None:
+        if item.new_label is not None:
             self.relabelled += 1
             if self.attribute is not None:
-                attributes[self.attribute] = self.wording[item.proposal]
+                attributes[self.attribute] = self.wording[item.new_label]
             else:
-                changes["category_id"] = self.category_ids[item.proposal]
+                changes["category_id"] = self.category_ids[item.new_label]
         return {"attributes": attributes, **changes}
 
 
@@ -107,7 +107,7 @@ def _category_ids(
     found: dict[str, Id] = {}
     for category in sorted(content.categories, key=lambda category: -uses[category.id]):
         found.setdefault(taxonomy.resolve(category.name) or category.name, category.id)
-    needed = {item.proposal for item in objects if item.action == "relabel" and item.proposal is not None}
+    needed = {item.new_label for item in objects if item.new_label is not None}
     first = max((entry.id for entry in content.categories if isinstance(entry.id, int)), default=0) + 1
     missing = dict(zip(sorted(needed - set(found)), count(first)))
     new = [{"id": number, "name": name, "supercategory": ""} for name, number in missing.items()]
