@@ -23,15 +23,8 @@ from secondlook.stages.export.corrected import Corrected, Object
 from secondlook.stages.export.folder import write_items
 from secondlook.stages.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
 from secondlook.stages.export.numbers import number
+from secondlook.stages.export.request import Request, Source
 from secondlook.stages.export.selected import select
-
-
-@dataclass(frozen=True)
-class Source:
-    """The COCO file that a dataset came from, and the attribute that holds the label; None: the category does."""
-
-    annotations: Path
-    label_from: str | None = None
 
 
 @dataclass
@@ -62,10 +55,10 @@ class _Relabeller:
         return {"attributes": attributes, **changes}
 
 
-def write(corrected: Corrected, path: Path, source: Source | None) -> None:
-    """Write to the open path `path` a copy of `source`, or a new file where there is none."""
-    if source is not None:
-        _copy(corrected, path, source)
+def write(corrected: Corrected, path: Path, request: Request) -> None:
+    """Write to the open path `path` a copy of the source, or a new file where there is none."""
+    if request.source is not None:
+        _copy(corrected, path, request.source)
         return
     with path.open("wb") as file:
         _write_new(corrected, file)
