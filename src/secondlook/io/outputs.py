@@ -19,8 +19,6 @@ EXPORT_ABOUT = "secondlook.json"  # in an exported folder; says what made it
 REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
 # written as copies of the COCO file where the dataset came as one
 EXPORT_COPIES = tuple(name for name, kind in EXPORT_FORMATS.items() if kind.copies)
-    name for name, kind in EXPORT_FORMATS.items() if kind.copies
-)  # written as copies of the COCO file where the dataset came as one
 CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
