@@ -1,3 +1,6 @@
+EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]  # `stages.export` finds them by their names
+
+
 rule export:
     input:
         data=lambda wildcards: RUN.data.inputs(
@@ -24,7 +27,7 @@ rule export:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("stages.export"),
+        code=code("stages.export", *EXPORTERS),
         source=asked(RUN.export_arguments, "task", "format"),
         votes=asked(RUN.vote_options),
         shards=RUN.config.shards,

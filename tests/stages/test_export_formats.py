@@ -26,7 +26,7 @@ from pycocotools.coco import COCO
 
 from conftest import Command, Result, box, coco, ingest, picture
 from make_records import read_rows, write, write_decisions, write_votes
-from secondlook.config.stages import ExportFormat
+from secondlook.config.exports import ExportFormat
 from secondlook.io import records
 from secondlook.workflow.run import Run
 

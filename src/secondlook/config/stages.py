@@ -7,6 +7,7 @@ from pydantic import Field
 from secondlook.base.resources import Resources
 from secondlook.base.types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
 from secondlook.base.yamlfile import Strict
+from secondlook.config.exports import ExportFormat
 from secondlook.config.sources import FetchPlace, UnpackLimits
 
 
@@ -140,9 +141,6 @@ class ReviewOptions(Strict):
     random_fraction: Fraction = 0.5
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
     picture_px: int = Field(640, ge=64)
-
-
-ExportFormat = Literal["coco", "cvat", "labelstudio", "yolo", "voc", "fiftyone", "parquet"]
 
 
 class ExportOptions(Strict):

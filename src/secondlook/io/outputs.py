@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from secondlook.config.exports import EXPORT_FORMATS
+
 SCORING_TABLES = (
     *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
     *("scoring_per_class.csv", "scoring_confusion.csv"),
@@ -12,10 +14,11 @@ TABLES = (
     *SCORING_TABLES,
 )
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
-EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
+EXPORT_FILES = {name: kind.file for name, kind in EXPORT_FORMATS.items() if kind.file is not None}
 EXPORT_ABOUT = "secondlook.json"  # in an exported folder; says what made it
 REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
-EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
+# written as copies of the COCO file where the dataset came as one
+EXPORT_COPIES = tuple(name for name, kind in EXPORT_FORMATS.items() if kind.copies)
 CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
