@@ -2,6 +2,7 @@
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
 from secondlook.workflow.functions import asked, code, growing
 from secondlook.models.checkpoints import state_of
+from secondlook.config.labelers import KINDS as LABELERS
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (
@@ -9,7 +10,6 @@ from secondlook.io.outputs import (
     EXPORT_FILES,
     REHEARSAL,
     TABLES,
-    learned_files,
 )
 from secondlook.pipelines.retrieve.run import COMPLETED, RANKED, TRAINED, RetrieveRun
 from secondlook.pipelines.retrieve.run import TABLES as RETRIEVE_TABLES
