@@ -56,7 +56,10 @@ rule train_prototype:
     input:
         asked(RUN.learned_from, "task", "prototype"),
     output:
-        [f"{RESULTS}/train/{{prototype}}/{name}" for name in LABELERS["prototype"].leaves],
+        [
+            f"{RESULTS}/train/{{prototype}}/{name}"
+            for name in LABELERS["prototype"].leaves
+        ],
     log:
         "logs/{task}/train/{prototype}.log",
     benchmark:

@@ -178,7 +178,7 @@ def _trainings(task: _Task) -> Iterator[Kind]:
 
 def _votes(task: _Task, labeler: str) -> Kind:
     voter = task.labelers[labeler]
-    own = task.config.classifiers.get(voter.trained_name or "")
+    own = task.config.classifiers.get(voter.training(labeler) or "")
     network = task.network(own.model if own else voter.cost.network)
     minutes = _minutes_of_votes(task, voter.cost, network, on_gpu=voter.cost.on_server or bool(voter.resources.gpus))
     kind = task.by_shard("label", labeler, minutes, voter.resources, network, VOTE_BYTES)

@@ -41,7 +41,7 @@ class Labelers:
 
     def reference_vectors(self, labeler: str) -> str:
         """Return the vectors of the reference by the encoder of a labeler."""
-        return vectors_of(self.folder, str(self.encoder(labeler)), REFERENCE)
+        return f"{self.folder}/embed/{self.encoder(labeler)}/{REFERENCE}.parquet"
 
     def source(self, labeler: str) -> str:
         """Return what a labeler learned from: reference embeddings, a model trained here, or a file made elsewhere.
@@ -52,14 +52,10 @@ class Labelers:
         match spec.learns_from:
             case "reference":
                 return self.reference_vectors(labeler)
-            case "training":
-                return self._trained(labeler)
-            case "model":
-                return "/".join(filter(None, (self._trained(str(spec.trained_name)), spec.trained_part)))
-            case "file":
-                return str(spec.made_elsewhere)
-            case "nothing":
-                return ""
+            case "training" | "model":
+                return "/".join(filter(None, (self.folder, "train", spec.training(labeler), spec.trained_part)))
+            case "file" | "nothing":
+                return spec.made_elsewhere or ""
 
     def source_files(self, labeler: str) -> list[str]:
         """Return the files that stand for `source`: few, as Snakemake looks at them for each job."""
@@ -76,16 +72,7 @@ class Labelers:
         """Tell whether any of the labelers is shown cutouts."""
         return any(self[labeler].looks_at == "cutouts" for labeler in self.names)
 
-    def _trained(self, name: str) -> str:
-        return f"{self.folder}/train/{name}"
-
     def _trained_for(self, labeler: str) -> Iterator[str | None]:
-        spec, encoder = self[labeler], self.encoder(labeler)
-        yield spec.trained_name
-        yield labeler if spec.learns_from == "training" else None
+        encoder = self.encoder(labeler)
+        yield self[labeler].training(labeler)
         yield self.config.encoders[encoder].trained if encoder is not None else None
-
-
-def vectors_of(folder: str, encoder: str, part: str) -> str:
-    """Return the vectors of a shard, or of the reference, by an encoder."""
-    return f"{folder}/embed/{encoder}/{part}.parquet"

@@ -50,8 +50,8 @@ class Labeler(Strict):
     kind: str
     """Kind of labeler."""
 
-    leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training, which `learns_from: training` has
-    trained_part: ClassVar[str] = ""  # what it loads of the folder of the model that it names; empty for all of it
+    leaves: ClassVar[tuple[str, ...]] = ()  # files of a training of its own
+    trained_part: ClassVar[str] = ""  # what it loads of the folder of what is trained for it; empty for all of it
 
     @property
     @abstractmethod
@@ -82,9 +82,10 @@ class Labeler(Strict):
         """The encoder whose vectors it looks at."""
         return self.refers_to.name if self.refers_to and self.refers_to.section == "encoders" else None
 
-    @property
-    def trained_name(self) -> str | None:
-        """The model that is trained for it."""
+    def training(self, own_name: str) -> str | None:
+        """Return the name of what is trained for it: a training of its own bears its own name."""
+        if self.learns_from == "training":
+            return own_name
         return self.refers_to.name if self.refers_to and self.learns_from == "model" else None
 
     @property
