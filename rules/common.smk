@@ -3,6 +3,7 @@
 from secondlook.workflow.functions import asked, code, growing
 from secondlook.models.checkpoints import state_of
 from secondlook.config.exports import EXPORT_FORMATS
+from secondlook.config.labelers import KINDS as LABELERS
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (
@@ -10,7 +11,6 @@ from secondlook.io.outputs import (
     EXPORT_FILES,
     REHEARSAL,
     TABLES,
-    learned_files,
 )
 from secondlook.pipelines.retrieve.run import COMPLETED, RANKED, TRAINED, RetrieveRun
 from secondlook.pipelines.retrieve.run import TABLES as RETRIEVE_TABLES

@@ -12,7 +12,7 @@ from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
 from secondlook.base.types import Name
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers import ClassifierLabelerOptions, LabelerOptions, LearnedOptions, VlmOptions
+from secondlook.config.labelers import LabelerOptions
 from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
 from secondlook.config.retrieve import RetrieveOptions
 from secondlook.config.scenes import ScenesOptions
@@ -94,13 +94,10 @@ class Config(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
         for name, labeler in self.labelers.items():
-            if isinstance(labeler, ClassifierLabelerOptions):
-                _require(labeler.classifier, self.classifiers, ("labelers", name, "classifier"), "classifiers")
-            elif isinstance(labeler, VlmOptions):
-                _require(labeler.trained, self.vlms, ("labelers", name, "trained"), "vlms")
-            else:
-                _require(labeler.encoder, self.encoders, ("labelers", name, "encoder"), "encoders")
-        learned = {name for name, labeler in self.labelers.items() if isinstance(labeler, LearnedOptions)}
+            if (needed := labeler.refers_to) is not None:
+                known = getattr(self, needed.section)
+                _require(needed.name, known, ("labelers", name, needed.key), needed.section)
+        learned = {name for name, labeler in self.labelers.items() if labeler.learns_from == "training"}
         for section, names in (("vlms", set(self.vlms)), ("labelers", learned)):  # one folder under `train` each
             for name in sorted(names & (self.classifiers.keys() if section == "vlms" else _trained(self))):
                 other = "classifiers" if name in self.classifiers else "vlms"

@@ -23,19 +23,6 @@ CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
 )
-PROTOTYPE_FILES = (
-    *("prototype.safetensors", "labels.json", "metrics.csv"),
-    *("coverage.csv", "coverage.svg", "sources.csv"),
-)
-PROBE_FILES = (
-    *("probe.safetensors", "labels.json", "metrics.csv"),
-    *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
-)
-
-
-def learned_files(kind: str) -> tuple[str, ...]:
-    """Return what `secondlook train --kind prototype` or `probe` leaves."""
-    return PROTOTYPE_FILES if kind == "prototype" else PROBE_FILES
 
 
 def paper_outputs(tasks: Sequence[str]) -> list[str]:

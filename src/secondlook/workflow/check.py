@@ -5,7 +5,6 @@ from pathlib import Path
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
-from secondlook.config.labelers import VlmOptions
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
 from secondlook.pipelines.retrieve.run import RetrieveRun
@@ -59,12 +58,12 @@ def _describe_paper(run: Run) -> list[str]:
 
 
 def _notes(run: Run, task: str) -> list[str]:
-    """Return what the config says about VLMs of a task, once for those of which it says the same."""
+    """Return what the config says about labelers of a task, once for those of which it says the same."""
     said: dict[str, list[str]] = {}
-    for labeler in run.tasks[task].labelers:
-        spec = run.config_of(task).labelers[labeler]
-        if isinstance(spec, VlmOptions) and spec.note:
-            said.setdefault(spec.note, []).append(labeler)
+    labelers = run.labelers_of(task)
+    for labeler in labelers.names:
+        if remark := labelers[labeler].remark:
+            said.setdefault(remark, []).append(labeler)
     return [f"  {', '.join(labelers)}: {note}" for note, labelers in said.items()]
 
 

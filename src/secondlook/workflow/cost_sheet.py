@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook.base.resources import Resources
-from secondlook.config.labelers import ClassifierLabelerOptions, VlmOptions
+from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
 from secondlook.workflow.costs import Costs, Network, load_costs
+from secondlook.workflow.labelers import Labelers
 from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
@@ -103,8 +104,8 @@ class _Task:
         return self.run.config_of(self.name)
 
     @property
-    def labelers(self) -> list[str]:
-        return self.run.tasks[self.name].labelers
+    def labelers(self) -> Labelers:
+        return self.run.labelers_of(self.name)
 
     @property
     def objects(self) -> int:
@@ -137,11 +138,11 @@ def _kinds(task: _Task) -> Iterator[Kind]:
     """Yield the kinds of jobs of a task, in the order in which data flows."""
     yield task.at_once("ingest")
     yield task.by_shard("crop", "", task.costs.cpu_minutes("crop", task.each), _CPU_NEEDS, None, CROP_BYTES)
-    if task.run.shows_cutouts(task.name):
+    if task.labelers.show_cutouts():
         yield _cutouts(task)
     yield from _vectors(task)
     yield from _trainings(task)
-    yield from (_votes(task, labeler) for labeler in task.labelers)
+    yield from (_votes(task, labeler) for labeler in task.labelers.names)
     yield task.at_once("consensus")
     yield task.at_once("evaluate")
 
@@ -156,17 +157,16 @@ def _cutouts(task: _Task) -> Kind:
 
 
 def _vectors(task: _Task) -> Iterator[Kind]:
-    for name in dict.fromkeys(task.run.encoder_of(task.name, labeler) for labeler in task.labelers):
-        if name is not None:
-            spec = task.config.encoders[name]
-            network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
-            minutes = task.costs.minutes(network, task.each, "encoder", spec.precision, on_gpu=on_gpu)
-            yield task.by_shard("embed", name, minutes, spec.resources, network, VECTOR_BYTES)
+    for name in task.labelers.encoders():
+        spec = task.config.encoders[name]
+        network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
+        minutes = task.costs.minutes(network, task.each, "encoder", spec.precision, on_gpu=on_gpu)
+        yield task.by_shard("embed", name, minutes, spec.resources, network, VECTOR_BYTES)
 
 
 def _trainings(task: _Task) -> Iterator[Kind]:
     """Yield the training of each classifier; how long it takes is known once the reference is counted."""
-    for name in sorted(task.run.trained_for(task.name) & task.config.classifiers.keys()):
+    for name in sorted(task.labelers.trained() & task.config.classifiers.keys()):
         spec, reference = task.config.classifiers[name], task.amount.reference
         network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
         shown = _FORWARD_AND_BACK * spec.epochs * (reference or 0)
@@ -177,21 +177,21 @@ def _trainings(task: _Task) -> Iterator[Kind]:
 
 
 def _votes(task: _Task, labeler: str) -> Kind:
-    voter = task.config.labelers[labeler]
-    network, minutes, on_gpu = None, None, bool(voter.resources.gpus)
-    if isinstance(voter, VlmOptions):
-        network, on_gpu = task.network(voter.model), on_gpu or voter.engine == "openai"
-        all_tiles = voter.tiling == "published" or voter.view == "box"
-        gflop = task.costs.vlm_gflop(network, all_tiles=all_tiles) if network else None
-        minutes = task.costs.minutes(network, task.each, "vlm", voter.precision, on_gpu=on_gpu, gflop=gflop)
-    elif isinstance(voter, ClassifierLabelerOptions):
-        own = task.config.classifiers.get(voter.classifier or "")
-        network = task.network(own.model if own else voter.model)
-        minutes = task.costs.minutes(network, task.each, "classifier", "auto", on_gpu=on_gpu)
-    else:
-        minutes = task.costs.cpu_minutes("vectors", task.each)
+    voter = task.labelers[labeler]
+    own = task.config.classifiers.get(voter.training(labeler) or "")
+    network = task.network(own.model if own else voter.cost.network)
+    minutes = _minutes_of_votes(task, voter.cost, network, on_gpu=voter.cost.on_server or bool(voter.resources.gpus))
     kind = task.by_shard("label", labeler, minutes, voter.resources, network, VOTE_BYTES)
-    return replace(kind, on_server=isinstance(voter, VlmOptions) and voter.engine == "openai")
+    return replace(kind, on_server=voter.cost.on_server)
+
+
+def _minutes_of_votes(task: _Task, cost: Cost, network: Network | None, *, on_gpu: bool) -> float | None:
+    if cost.work == "vectors":
+        return task.costs.cpu_minutes(cost.work, task.each)
+    gflop = None
+    if network is not None and cost.all_tiles is not None:
+        gflop = task.costs.vlm_gflop(network, all_tiles=cost.all_tiles)
+    return task.costs.minutes(network, task.each, cost.work, cost.precision, on_gpu=on_gpu, gflop=gflop)
 
 
 def _as_measured(run: Run, task: str, kind: Kind) -> Kind:

@@ -41,7 +41,7 @@ def _names_in(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
     for name, place in config.fetch.sources.items():
         yield ("fetch", "sources", name, "to"), place.to
     for name, labeler in config.labelers.items():
-        yield ("labelers", name, "weights"), getattr(labeler, "weights", None)
+        yield ("labelers", name, "weights"), labeler.made_elsewhere
     for name, encoder in config.encoders.items():
         yield ("encoders", name, "reference_pt"), encoder.reference_pt
     for key in ("clips", "listed", "truth"):

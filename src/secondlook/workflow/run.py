@@ -11,13 +11,6 @@ from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.types import NAME, View
 from secondlook.base.yamlfile import KeyPath, load, validate
-from secondlook.config.labelers import (
-    AttributeOptions,
-    ClassifierLabelerOptions,
-    LearnedOptions,
-    VlmOptions,
-    ZeroShotOptions,
-)
 from secondlook.config.root import Config, as_options
 from secondlook.config.stages import DemoOptions, IngestOptions
 from secondlook.config.task import Task, load_task, task_path
@@ -36,12 +29,12 @@ from secondlook.pipelines.paper.run import PAPER, Paper, load_paper
 from secondlook.workflow.data import RunData
 from secondlook.workflow.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
 from secondlook.workflow.functions import Answer, answer
+from secondlook.workflow.labelers import ABOUT, REFERENCE, Labelers
 
 DEMO = "demo_signs"
-REFERENCE = "reference"
 # where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
 _SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
-_ABOUT = "labels.json"  # written last, with the digest of the weights: it changes whenever what was trained does
+_LOADED = {"labeler": "loads", "cutout": "segmenter"}  # the key that names what is loaded; `model` elsewhere
 
 
 @dataclass(frozen=True)
@@ -109,6 +102,10 @@ class Run:
         """What the tasks need on disk."""
         return RunData(self.tasks, self.config.fetch, self.config.results)
 
+    def labelers_of(self, task: str) -> Labelers:
+        """Return the labelers of a task."""
+        return Labelers(self.tasks[task].labelers, self.config_of(task), self.folder(task))
+
     @cached_property
     def configs(self) -> list[Config]:
         """The config, and that of the paper where there is one."""
@@ -132,7 +129,8 @@ class Run:
 
         `what` is the wildcard that names it, or the section `cutout`.
         """
-        return answer(lambda wildcards: state_of(_checkpoint(self._model(what, wildcards))), "wildcards")
+        key = _LOADED.get(what, "model")
+        return answer(lambda wildcards: state_of(getattr(self._model(what, wildcards), key)), "wildcards")
 
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
@@ -251,48 +249,15 @@ class Run:
 
     def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
         """Return the crops, embeddings or instances that a labeler looks at in a job."""
-        spec = self.config_of(task).labelers[labeler]
-        if isinstance(spec, VlmOptions):
-            if reads_images(spec):
-                return self.instances(task, part)
-            return [self._crops(task, spec.view, shard) for shard in self.shards_of(part)]
-        if isinstance(spec, ClassifierLabelerOptions):
-            return self.crops_of(task, part)
-        return [f"{self.folder(task)}/embed/{spec.encoder}/{shard}.parquet" for shard in self.shards_of(part)]
-
-    def source_of(self, task: str, labeler: str) -> str:
-        """Return what a labeler learned from: reference embeddings, a model trained here, or a file made elsewhere.
-
-        Empty for a model that was trained elsewhere and learns nothing here.
-        """
-        spec = self.config_of(task).labelers[labeler]
-        if isinstance(spec, VlmOptions):
-            return f"{self.folder(task)}/train/{spec.trained}/checkpoint" if spec.trained else ""
-        if isinstance(spec, ClassifierLabelerOptions):
-            return spec.weights or f"{self.folder(task)}/train/{spec.classifier}"
-        if isinstance(spec, LearnedOptions):
-            return f"{self.folder(task)}/train/{labeler}"
-        if isinstance(spec, ZeroShotOptions | AttributeOptions):
-            return ""
-        return self.reference_vectors(task, spec.encoder)
+        return self.labelers_of(task).objects(labeler, self.shards_of(part))
 
     def learned_from(self, task: str, labeler: str) -> str:
         """Return the reference vectors from which a labeler learns."""
-        return self.reference_vectors(task, str(self.encoder_of(task, labeler)))
+        return self.labelers_of(task).reference_vectors(labeler)
 
     def source_files(self, task: str, labeler: str) -> list[str]:
-        """Return the files that stand for `source_of`: few, as Snakemake looks at them for each job."""
-        spec = self.config_of(task).labelers[labeler]
-        source = self.source_of(task, labeler)
-        is_classifier = isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None
-        if is_classifier or isinstance(spec, LearnedOptions):
-            return [f"{source}/{_ABOUT}"]
-        named = spec.labels if isinstance(spec, ClassifierLabelerOptions) else None
-        return [path for path in (source, named) if path]
-
-    def reference_vectors(self, task: str, encoder: str) -> str:
-        """Return the embeddings of the reference."""
-        return f"{self.folder(task)}/embed/{encoder}/{REFERENCE}.parquet"
+        """Return the files that stand for what a labeler learned from."""
+        return self.labelers_of(task).source_files(labeler)
 
     def imported(self) -> list[str]:
         """Return the encoders whose reference vectors come from elsewhere."""
@@ -313,10 +278,11 @@ class Run:
 
     def label_arguments(self, task: str, labeler: str) -> list[str]:
         """Return what `secondlook label` is told about a labeler."""
-        spec, source = self.config_of(task).labelers[labeler], self.source_of(task, labeler)
+        labelers = self.labelers_of(task)
+        spec, source = labelers[labeler], labelers.source(labeler)
         arguments = ["--options", as_options(spec), *(["--source", source] if source else [])]
-        if isinstance(spec, VlmOptions):
-            prompt = self.prompt_of(task, spec.view)
+        if spec.asked_about is not None:
+            prompt = self.prompt_of(task, spec.asked_about)
             arguments += ["--prompt", prompt] if prompt else []
             arguments += [part for name in self.offered(task, spec.family or labeler) for part in ("--offer", name)]
         return arguments
@@ -336,7 +302,7 @@ class Run:
     def encoder_files(self, task: str, encoder: str) -> list[str]:
         """Return the file that stands for an encoder that is trained here."""
         trained = self.config_of(task).encoders[encoder].trained
-        return [f"{self.folder(task)}/train/{trained}/{_ABOUT}"] if trained else []
+        return [f"{self.folder(task)}/train/{trained}/{ABOUT}"] if trained else []
 
     def vlm_crops(self, task: str, vlm: str) -> str:
         """Return the reference crops that a VLM is trained on, as its view shows them."""
@@ -350,11 +316,6 @@ class Run:
         """Return what the task file has a VLM asked about a view, empty for the default question."""
         prompts = self.tasks[task].prompts
         return "" if prompts is None else str(getattr(prompts, view))
-
-    def encoder_of(self, task: str, labeler: str) -> str | None:
-        """Return the encoder whose vectors a labeler looks at, None when it looks at pictures."""
-        spec = self.config_of(task).labelers[labeler]
-        return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
     def cpus(self, wildcard: str) -> Answer:
         """Return the function with which a rule asks for the threads of the model that a wildcard names."""
@@ -403,29 +364,17 @@ class Run:
         """Return the constraint on nodes with GPUs, None for a job without a GPU."""
         return (needs.gpu_constraint or self.config.gpu_constraint) if needs.gpus else None
 
-    def trained_for(self, task: str) -> set[str]:
-        """Return what is trained for a task: models that vote or lend their body, labelers that learn from vectors."""
-        names = set()
-        for labeler in self.tasks[task].labelers:
-            spec = self.config_of(task).labelers[labeler]
-            own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else getattr(spec, "trained", None)
-            encoder = self.encoder_of(task, labeler)
-            learner = labeler if isinstance(spec, LearnedOptions) else None
-            names |= {own, learner, self.config_of(task).encoders[encoder].trained if encoder else None}
-        return {name for name in names if name is not None}
-
     def jobs(self, task: str) -> dict[str, int]:
         """Return the number of jobs of each stage of a task."""
-        parts, labelers = self.config.shards // self.config.shards_per_job, self.tasks[task].labelers
-        encoders = {self.encoder_of(task, labeler) for labeler in labelers} - {None}
+        parts, labelers = self.config.shards // self.config.shards_per_job, self.labelers_of(task)
         fetches = sum(not Path(marker).exists() for marker in self.data.fetch_markers(task))
         return {
             **({"fetch": fetches} if fetches else {}),
             **{"ingest": 1, "split": -(-self.config.shards // SPLIT_AT_ONCE), "crop": parts + 1},
-            **({"cutout": parts} if self.shows_cutouts(task) else {}),
-            "train": len(self.trained_for(task)),
-            "embed": len(encoders) * (parts + 1),
-            "label": len(labelers) * parts,
+            **({"cutout": parts} if labelers.show_cutouts() else {}),
+            "train": len(labelers.trained()),
+            "embed": len(labelers.encoders()) * (parts + 1),
+            "label": len(labelers.names) * parts,
             **{"consensus": 1, "evaluate": 1},
             **(
                 {"review": 1}
@@ -433,13 +382,6 @@ class Run:
                 else {"review": 2, "export": len(self.exports(task)), "report": 1}
             ),
         }
-
-    def shows_cutouts(self, task: str) -> bool:
-        """Tell whether any labeler of a task is shown cutouts."""
-        return any(
-            getattr(self.config_of(task).labelers[labeler], "view", "") == "cutout"
-            for labeler in self.tasks[task].labelers
-        )
 
     def demo_options(self) -> DemoOptions:
         """Return the demo's options with the seed of the run."""
@@ -458,17 +400,6 @@ class Run:
     def label_from(self, task: str) -> str | None:
         """Return the annotation attribute that holds the labels of a task, None for the category."""
         return self.tasks[task].dataset.label_from
-
-
-def _checkpoint(model: Any) -> str | None:
-    """Return the name, folder or file that a model is loaded from."""
-    found: str | None = getattr(model, "segmenter", None) or getattr(model, "model", None)
-    return found
-
-
-def reads_images(labeler: VlmOptions) -> bool:
-    """Tell whether a VLM is shown more than the stored crops: the whole image, or a margin around the object."""
-    return labeler.view == "box" or labeler.margin is not None
 
 
 def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError | None:

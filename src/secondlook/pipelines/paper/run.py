@@ -11,7 +11,7 @@ from pydantic import Field
 from secondlook.base.errors import UsageError
 from secondlook.base.types import Name, View
 from secondlook.base.yamlfile import Strict, merged, parse, validate
-from secondlook.config.labelers import LabelerOptions, VlmOptions
+from secondlook.config.labelers import LabelerOptions
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
 
@@ -76,9 +76,9 @@ def _in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tupl
     """Yield a labeler for each VLM and view: NAME_VIEW, relatives of each other."""
     for name, view in product(paper.vlms, paper.views):
         spec, look = config.labelers.get(name), f"{name}_{view}"
-        if not isinstance(spec, VlmOptions):
+        if spec is None or spec.asked_about is None:
             raise UsageError(f"{path}: `vlms`: `{name}` is no labeler of kind `vlm` in the config.")
         if look in config.labelers:
             raise UsageError(f"{path}: `vlms`: `{look}` stands in the config already; rename it there.")
         asked = {**spec.model_dump(exclude_unset=True), "view": view, "family": spec.family or name}
-        yield look, validate(VlmOptions, asked, source=f"{path}: `{name}` in the view `{view}`")
+        yield look, validate(type(spec), asked, source=f"{path}: `{name}` in the view `{view}`")
