@@ -84,7 +84,7 @@ def sheet(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> str:
 
 def amount_of(run: Run, task: str) -> Amount:
     """Count the objects of a task from what `ingest` left, else from its annotations where that is cheap."""
-    folder = Path(run.folder(task)) / "ingest"
+    folder = Path(run.files.folder(task)) / "ingest"
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
     objects = objects_of(run, task)
     if instances.is_file():
@@ -96,7 +96,7 @@ def amount_of(run: Run, task: str) -> Amount:
 
 def objects_of(run: Run, task: str) -> int | None:
     """Count the objects alone: of what `ingest` left its head says it."""
-    instances, dataset = Path(run.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
+    instances, dataset = Path(run.files.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
     if instances.is_file():
         return records.count(instances, records.INSTANCE)
     annotations = Path(dataset.path)
@@ -126,7 +126,7 @@ class _Task:
 
     @property
     def parts(self) -> int:
-        return self.run.config.shards // self.run.config.shards_per_job
+        return self.run.files.shards.parts
 
     @property
     def each(self) -> float:

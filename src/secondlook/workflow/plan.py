@@ -14,7 +14,12 @@ from secondlook.workflow.run import DEMO, Run
 
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000
-PIPELINES = (PAPER, "video", "retrieve", "scenes")  # rules whose jobs belong to no task, those of the paper's tasks apart
+PIPELINES = (
+    PAPER,
+    "video",
+    "retrieve",
+    "scenes",
+)  # rules whose jobs belong to no task, those of the paper's tasks apart
 _DEMO_RULE = "demo"
 
 
@@ -59,8 +64,8 @@ def _targets_of(run: Run, name: str) -> list[str]:
     if name in PIPELINES or name == _DEMO_RULE:
         return [name]
     if run.is_of_paper(name):
-        return [f"{run.folder(name)}/evaluate/{table}" for table in SCORING_TABLES]
-    return run.final_files(name)
+        return [f"{run.files.folder(name)}/evaluate/{table}" for table in SCORING_TABLES]
+    return run.files.final(name)
 
 
 def _overview(run: Run, jobs: Sequence[Job]) -> Iterator[str]:
@@ -93,7 +98,7 @@ def _plan(run: Run, name: str, jobs: int) -> list[str]:
 
 def _way_to_fewer(run: Run, jobs: Sequence[Job]) -> str:
     by_part = sum("part" in job.wildcards for job in jobs)
-    parts = run.config.shards // run.config.shards_per_job
+    parts = run.files.shards.parts
     for per_job in (10, 100, 1000):
         fewer = -(-run.config.shards // per_job)
         count = len(jobs) - by_part + by_part * fewer // parts
