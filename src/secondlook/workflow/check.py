@@ -14,7 +14,7 @@ from secondlook.workflow.run import DEMO, Run
 
 
 def check_all(config: Path) -> str:
-    """Return what the config describes; raise UsageError with one line per bad key of the config and of its task files."""
+    """Return what the config describes; raise UsageError with a line per bad key of it and of its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
     for name in parsed.tasks if parsed else []:

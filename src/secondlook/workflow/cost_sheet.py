@@ -1,7 +1,6 @@
 """The cost sheet of `secondlook plan NAME`: objects, minutes, memory and disk of each kind of job, and the sum."""
 
 import glob
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -117,10 +116,6 @@ class _Task:
         return self.run.config_of(self.name)
 
     @property
-    def labelers(self) -> list[str]:
-        return self.run.tasks[self.name].labelers
-
-    @property
     def objects(self) -> int:
         return ASSUMED if self.amount.objects is None else self.amount.objects
 
@@ -159,10 +154,11 @@ def _as_measured(kind: Kind, job: Job) -> Kind:
     """Return a kind of jobs with the mean minutes of those that ran here, where any did."""
     if job.benchmark is None:  # a rule that names what others make, and runs nothing
         return replace(kind, cost=Estimate(minutes=0.0))
-    pattern = glob.escape(job.benchmark)
+    place = Path(job.benchmark)
+    pattern = glob.escape(place.name)
     for part in filter(str.isdigit, job.wildcards.values()):
-        pattern = re.sub(rf"\.{part}\.", ".[0-9]*.", pattern)
-    seconds = [float(pd.read_csv(path, sep="\t")["s"].mean()) for path in glob.glob(pattern)]
+        pattern = pattern.replace(f".{part}.", ".[0-9]*.")
+    seconds = [float(pd.read_csv(path, sep="\t")["s"].mean()) for path in place.parent.glob(pattern)]
     if not seconds:
         return kind
     return replace(kind, cost=replace(kind.cost, minutes=sum(seconds) / len(seconds) / 60), measured=True)
@@ -269,13 +265,14 @@ def _sum(kinds: Sequence[Kind], costs: Costs) -> list[str]:
     hours = {True: 0.0, False: 0.0}
     for kind in kinds:
         hours[kind.on_gpu] += kind.jobs * (kind.cost.minutes or 0.0) / 60
+    jobs, left = sum(kind.jobs for kind in kinds), sum(kind.jobs * kind.cost.disk_bytes for kind in kinds)
+    most_mb = max((kind.needs.mem_mb for kind in kinds), default=0)
     unknown = dict.fromkeys(kind.rule for kind in kinds if kind.cost.minutes is None)
     networks = {kind.cost.network for kind in kinds} - {None}
     weights = sum(network.weights_gb for network in networks if network is not None)
     lines = [
-        f"sum: {sum(kind.jobs for kind in kinds)} jobs, {hours[True]:.1f} GPU-hours, {hours[False]:.2f} CPU-hours, "
-        f"at most {max((kind.needs.mem_mb for kind in kinds), default=0) / 1000:.0f} GB of memory in a job, "
-        f"{sum(kind.jobs * kind.cost.disk_bytes for kind in kinds) / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
+        f"sum: {jobs} jobs, {hours[True]:.1f} GPU-hours, {hours[False]:.2f} CPU-hours, at most {most_mb / 1000:.0f} GB "
+        f"of memory in a job, {left / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
         "  these are the jobs that `snakemake -n` lists: what is done does not count",
         f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
         "* is the mean of jobs that ran here",

@@ -119,11 +119,12 @@ def _defaults() -> Any:
 @contextlib.contextmanager
 def _heard_by(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
     """Have a handler hear what a logger says, and no other: nothing is printed."""
-    printing, logger.handlers = logger.handlers, [handler]
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
     try:
         yield
     finally:
-        logger.handlers = printing
+        logger.handlers, logger.propagate = before
 
 
 def _job(record: logging.LogRecord) -> Job:
