@@ -1,6 +1,6 @@
 # Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
-from secondlook.workflow.functions import asked, code, growing
+from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
 from secondlook.config.exports import EXPORT_FORMATS
 from secondlook.config.labelers import KINDS as LABELERS
@@ -17,6 +17,8 @@ from secondlook.pipelines.retrieve.run import TABLES as RETRIEVE_TABLES
 from secondlook.pipelines.scenes.run import TABLES as SCENES_TABLES
 from secondlook.pipelines.scenes.run import TEXT_LABELERS, ScenesRun
 from secondlook.pipelines.scenes.run import TRAINED as SCENES_TRAINED
+from secondlook.workflow.needs import Needs
+from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
 from secondlook.pipelines.video.run import LABELS as VIDEO_LABELS
 from secondlook.pipelines.video.run import TABLES as VIDEO_TABLES
@@ -30,34 +32,35 @@ try:
 except UsageError as error:
     raise WorkflowError(str(error)) from error
 
+FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 MISSING = RUN.data.missing()
 
 
 wildcard_constraints:
-    task=RUN.one_of(RUN.tasks),
-    encoder=RUN.one_of(RUN.names_of("encoders")),
-    imported=RUN.one_of(RUN.imported()),
-    classifier=RUN.one_of(RUN.names_of("classifiers")),
-    vlm=RUN.one_of(RUN.names_of("vlms")),
-    prototype=RUN.one_of(RUN.learned("prototype")),
-    probe=RUN.one_of(RUN.learned("probe")),
-    labeler=RUN.one_of(RUN.names_of("labelers")),
-    part=f"[0-9]{{{5 - len(RUN.tails()[0])}}}",
+    task=one_of(RUN.tasks),
+    encoder=one_of(RUN.names_of("encoders")),
+    imported=one_of(RUN.imported()),
+    classifier=one_of(RUN.names_of("classifiers")),
+    vlm=one_of(RUN.names_of("vlms")),
+    prototype=one_of(RUN.learned("prototype")),
+    probe=one_of(RUN.learned("probe")),
+    labeler=one_of(RUN.names_of("labelers")),
+    part=f"[0-9]{{{5 - len(FILES.shards.tails()[0])}}}",
     hundred="[0-9]{3}",
-    fetched=RUN.one_of(RUN.config.fetch.sources),
-    missing=RUN.one_of(MISSING),
-    place=RUN.one_of({place.to for place in RUN.config.fetch.sources.values()}),
+    fetched=one_of(RUN.config.fetch.sources),
+    missing=one_of(MISSING),
+    place=one_of({place.to for place in RUN.config.fetch.sources.values()}),
 
 
 RESULTS = f"{RUN.config.results}/{{task}}"
 FOLDER = f"{RUN.config.results}/{{wildcards.task}}"  # the same in a command
-TAILS, SPLIT_TAILS = RUN.tails(), RUN.split_tails()
+TAILS, SPLIT_TAILS = FILES.shards.tails(), FILES.shards.split_tails()
 
 
 def results_of(tasks):
     if not set(tasks) <= set(RUN.tasks):
         raise WorkflowError("the demo needs its labelers in config.yaml; restore them.")
-    return [path for task in tasks for path in RUN.final_files(task)]
+    return [path for task in tasks for path in FILES.final(task)]
 
 
 def paper_tables(wildcards):

@@ -14,11 +14,11 @@ rule paper:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
     params:
         code=code("pipelines.paper"),
-        tasks=[RUN.folder(task) for task in RUN.tasks if RUN.is_of_paper(task)],
+        tasks=[FILES.folder(task) for task in RUN.tasks if RUN.is_of_paper(task)],
         published=[part for path in RUN.published() for part in ("--published", path)],
         folder=subpath(output.summary, parent=True),
     message:

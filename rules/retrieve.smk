@@ -1,16 +1,16 @@
 # Images by texts: each recipe trains a model (or takes one as it comes), ranks validation and test, and is compared.
 OF_RETRIEVE = RETRIEVE.folder
-OF_RECIPE = RUN.asks_for(
+OF_RECIPE = NEEDS.asked_by(
     lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
 )
-OF_COMPLETION = RUN.asks_for(
+OF_COMPLETION = NEEDS.asked_by(
     lambda wildcards: RETRIEVE.completion_resources(wildcards.recipe),
     RETRIEVE.all_resources(),
 )
 
 
 wildcard_constraints:
-    recipe=RUN.one_of(RETRIEVE.recipes),
+    recipe=one_of(RETRIEVE.recipes),
     split="val|test",
 
 
@@ -27,8 +27,8 @@ if RETRIEVE.options.drawn is not None:
             "../envs/secondlook.yaml"
         threads: 1
         resources:
-            mem_mb=growing(1000),
-            runtime=growing(30),
+            mem_mb=per_attempt(1000),
+            runtime=per_attempt(30),
         params:
             code=code("pipelines.retrieve.drawn"),
             options=as_options(RETRIEVE.options.drawn),
@@ -52,8 +52,8 @@ rule retrieve_index:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.retrieve.index"),
         folder=subpath(output.rejects, parent=True),
@@ -225,8 +225,8 @@ rule retrieve_report:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
     params:
         code=code("pipelines.retrieve.report"),
         road=subpath(input[0], ancestor=2),
@@ -252,8 +252,8 @@ rule retrieve_report_ablation:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
     params:
         code=code("pipelines.retrieve.report"),
         road=subpath(input[0], ancestor=2),

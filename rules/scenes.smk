@@ -1,10 +1,10 @@
 # Labels from captions, categories and 3D points; a network learns from them, and both vote like any other labelers.
 OF_SCENES = SCENES.folder
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
-OF_TRAINING = RUN.asks_for(
+OF_TRAINING = NEEDS.asked_by(
     lambda wildcards: SCENES.network.training.resources, SCENES.all_resources()
 )
-OF_INFERENCE = RUN.asks_for(
+OF_INFERENCE = NEEDS.asked_by(
     lambda wildcards: SCENES.network.inference.resources, SCENES.all_resources()
 )
 
@@ -30,8 +30,8 @@ if SCENES.options.drawn is not None:
             "../envs/secondlook.yaml"
         threads: 1
         resources:
-            mem_mb=growing(1000),
-            runtime=growing(30),
+            mem_mb=per_attempt(1000),
+            runtime=per_attempt(30),
         params:
             code=code("pipelines.scenes.steps:draw"),
             data=subpath(output.tree, parent=True),
@@ -58,8 +58,8 @@ rule scenes_index:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(120),
     params:
         code=code("pipelines.scenes.steps:index"),
         folder=subpath(output.images, parent=True),
@@ -86,8 +86,8 @@ rule scenes_correspond:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(240),
     params:
         code=code("pipelines.scenes.steps:correspond"),
         folder=subpath(output.points, parent=True),
@@ -117,8 +117,8 @@ rule scenes_text:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.steps:label_by_text"),
         folder=subpath(output.labels, parent=True),
@@ -147,10 +147,13 @@ rule scenes_split:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
-        code=code("pipelines.scenes.steps:split_own", "pipelines.scenes.steps:split_published"),
+        code=code(
+            "pipelines.scenes.steps:split_own",
+            "pipelines.scenes.steps:split_published",
+        ),
         folder=subpath(output[0], parent=True),
         lists=SCENES.splitting(),
         options=as_options(SCENES.options.split),
@@ -179,8 +182,8 @@ rule scenes_consistency:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.checking"),
         folder=subpath(output.flags, parent=True),
@@ -275,7 +278,10 @@ rule scenes_evaluate:
     resources:
         **OF_INFERENCE,
     params:
-        code=code("pipelines.scenes.network_steps:evaluate_network", "pipelines.scenes.steps:read_truth"),
+        code=code(
+            "pipelines.scenes.network_steps:evaluate_network",
+            "pipelines.scenes.steps:read_truth",
+        ),
         folder=subpath(output[0], parent=True),
         weights=subpath(input.weights, parent=True),
         known=lambda wildcards, input: [
@@ -309,8 +315,8 @@ rule scenes_mask_consistency:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.checking"),
         folder=subpath(output[0], parent=True),
@@ -342,8 +348,8 @@ rule scenes_hand_over:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.hand_over"),
         text=subpath(input.instances, parent=True),
@@ -371,8 +377,8 @@ rule scenes_consensus:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.consensus"),
         votes=lambda wildcards, input: [
@@ -402,8 +408,8 @@ rule scenes_judge:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.evaluate"),
         folder=subpath(output[0], parent=True),
@@ -432,8 +438,8 @@ rule scenes_report:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("pipelines.scenes.report"),
         road=subpath(input[0], ancestor=2),

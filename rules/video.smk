@@ -1,7 +1,7 @@
 # Boxes from unlabeled video (MOD-UV): each round of training starts anew; only labels pass from one to the next.
 VIDEO = VideoRun(RUN.config.video, RUN.config.results)
 OF_VIDEO = VIDEO.folder
-OF_ROUND = RUN.asks_for(
+OF_ROUND = NEEDS.asked_by(
     lambda wildcards: VIDEO.resources(wildcards.round), VIDEO.all_resources()
 )
 
@@ -25,8 +25,8 @@ if VIDEO.options.scenes is not None:
             "../envs/secondlook.yaml"
         threads: 1
         resources:
-            mem_mb=growing(1000),
-            runtime=growing(30),
+            mem_mb=per_attempt(1000),
+            runtime=per_attempt(30),
         params:
             code=code("synthetic.clips"),
             options=as_options(VIDEO.options.scenes),
@@ -49,8 +49,8 @@ rule video_frames:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(120),
     params:
         code=code("pipelines.video.steps:list_frames"),
         listed=["--listed", VIDEO.options.listed] if VIDEO.options.listed else [],
@@ -78,8 +78,8 @@ rule video_motion:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(240),
     params:
         code=code("pipelines.video.steps:find_motion"),
         model=state_of(VIDEO.options.motion.depth_model),
@@ -108,8 +108,8 @@ rule video_group:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(120),
     params:
         code=code("pipelines.video.steps:group_pixels"),
         options=as_options(VIDEO.options.group),
@@ -161,7 +161,7 @@ rule video_predict:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        **{**OF_ROUND, "runtime": growing(240)},
+        **{**OF_ROUND, "runtime": per_attempt(240)},
     params:
         code=code("pipelines.video.steps:find_objects"),
         folder=subpath(input.weights, parent=True),
@@ -188,8 +188,8 @@ rule video_merge:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.video.steps:merge_rounds"),
         large=VIDEO.options.rounds.large.score,
@@ -215,8 +215,8 @@ rule video_boxes:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.video.steps:write_boxes"),
         score=VIDEO.options.rounds.final.score,
@@ -242,8 +242,8 @@ rule video_evaluate:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.video.steps:evaluate_rounds"),
         folder=subpath(output[0], parent=True),

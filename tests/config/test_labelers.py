@@ -1,4 +1,4 @@
-"""What each kind of labeler says of itself, and what the rules make of it: files it looks at, learns from, waits for."""
+"""What each kind of labeler says of itself, and the files that follow: looked at, learned from, waited for."""
 
 from typing import Any
 

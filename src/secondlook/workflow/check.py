@@ -1,4 +1,4 @@
-"""`secondlook check`: is the config sound, what would run, and what is still missing on disk?"""
+"""`secondlook check`: is the config sound, which tasks does it name, and what is still missing on disk?"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from secondlook.workflow.run import DEMO, Run
 
 
 def check_all(config: Path) -> str:
-    """Return what would run; raise UsageError with one line per bad key of the config and of its task files."""
+    """Return what the config describes; raise UsageError with a line per bad key of it and of its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
     for name in parsed.tasks if parsed else []:
@@ -34,6 +34,7 @@ def check_all(config: Path) -> str:
             *_describe_video(run.config),
             *_describe_retrieve(run.config),
             *_describe_scenes(run.config),
+            "`secondlook plan` counts the jobs and says what they cost",
         ]
     )
 
@@ -45,7 +46,6 @@ def _describe_paper(run: Run) -> list[str]:
         paper = run.of_paper()
     except UsageError as error:
         return [f"`snakemake paper` cannot run: {error}"]
-    jobs = sum(sum(paper.jobs(name).values()) for name in paper.names)
     labelers = {labeler for name in paper.names for labeler in paper.tasks[name].labelers}
     absent = {path for name in paper.names for path, _ in _missing(paper, name, paper.tasks[name])}
     data = (
@@ -53,7 +53,7 @@ def _describe_paper(run: Run) -> list[str]:
         if absent
         else "its data is there"
     )
-    summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers, {jobs} jobs; {data}"
+    summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
     return [summary, *_notes(paper, paper.names[0])]
 
 
@@ -122,7 +122,6 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
     lines = [
         f"task {name} ({run.task_files[name]}): {len(task.classes)} classes, {len(task.labelers)} labelers, "
         f"{run.config.shards} shards",
-        "  would run: " + ", ".join(f"{stage} {count}" for stage, count in run.jobs(name).items()),
     ]
     if task.rehearsal is not None:
         lines.append(f"  a rehearsal: {100 * task.rehearsal.wrong_fraction:g} % of the given labels are made wrong")
