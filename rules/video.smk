@@ -28,7 +28,7 @@ if VIDEO.options.scenes is not None:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
-            code=code("synthetic.clips"),
+            code=code("pipelines.video.drawn"),
             options=as_options(VIDEO.options.scenes),
         message:
             "video: draw clips"

@@ -33,7 +33,7 @@ def draw(
     """Draw street clips in which things move or stand, with exact masks, depth and flow."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import ClipScenes
-    from secondlook.synthetic.clips import draw_clips
+    from secondlook.pipelines.video.drawn import draw_clips
 
     draw_clips(out, truth, parse_options(ClipScenes, options))
 

@@ -70,9 +70,10 @@ def train_round(
     said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
     start = [Path(network.weights)] if network.weights else []
     key = cache.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
+    device = inference.pick_device(network.device)
     if (
         not distributed.is_inside()
-        and (count := distributed.wanted(options.processes, network.device, most=options.batch_size)) > 1
+        and (count := distributed.wanted(options.processes, device, most=options.batch_size)) > 1
     ):
         told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
         how = ["--options", json.dumps(told), "--threads", str(threads)]
