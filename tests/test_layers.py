@@ -1,10 +1,9 @@
-"""The order of the package: an import goes only downwards, and nothing grows beyond a size that a reader can take in."""
+"""The order of the package: an import goes only downwards, and no module, class or function outgrows a reader."""
 
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
 

@@ -1,7 +1,5 @@
 """The names of the files that stages leave, for rules, stages and tests."""
 
-from collections.abc import Sequence
-
 SCORING_TABLES = (
     *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
     *("scoring_per_class.csv", "scoring_confusion.csv"),
@@ -33,20 +31,3 @@ PROBE_FILES = (
 def learned_files(kind: str) -> tuple[str, ...]:
     """Return what `secondlook train --kind prototype` or `probe` leaves."""
     return PROTOTYPE_FILES if kind == "prototype" else PROBE_FILES
-
-
-def paper_outputs(tasks: Sequence[str]) -> list[str]:
-    """Return what `secondlook paper` writes about tasks, as names in its folder; the summary comes last."""
-    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
-    figures = [
-        "accuracy",
-        "scoring",
-        "quirks",
-        *(f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks),
-    ]
-    return [
-        *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
-        "table_pairs.csv",
-        *(f"figures/{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
-        *("paper.html", "summary.json"),
-    ]

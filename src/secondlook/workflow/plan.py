@@ -5,20 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
-from secondlook.pipelines.paper.run import PAPER
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
+from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
 
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000
 
 
-def plan_all(config: Path, names: Sequence[str] = ()) -> str:
+def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
     """Return objects, jobs, disk and people's time of every task of a config; of tasks by name the cost sheet.
 
-    `paper` stands for all tasks of the paper.
+    The name of a pipeline stands for all tasks that it adds.
     """
-    run = Run.load(config)
+    run = Run.load(config, pipelines)
     if names:
         return sheet(choose(run, names))
     return "\n".join(line for name in run.names for line in _plan(run, name))
@@ -26,10 +26,10 @@ def plan_all(config: Path, names: Sequence[str] = ()) -> str:
 
 def choose(run: Run, names: Sequence[str]) -> Run:
     """Return the run of certain tasks alone; raises UsageError for a name that is none."""
-    chosen = [task for name in names for task in (run.of_paper().names if name == PAPER else [name])]
+    chosen = [task for name in names for task in (run.of_pipeline(name).names if name in run.added else [name])]
     unknown = [name for name in chosen if name not in run.tasks]
     if unknown:
-        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, PAPER])}).")
+        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, *run.added])}).")
     return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 

@@ -1,8 +1,8 @@
 """What the rules ask about a run: paths, parts and options. Pure values; nothing here imports a stage."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,14 @@ from secondlook.io.outputs import (
     EXPORT_COPIES,
     EXPORT_FILES,
     REHEARSAL,
-    SCORING_TABLES,
     SPLIT_AT_ONCE,
     TABLES,
-    paper_outputs,
 )
 from secondlook.models.checkpoints import state_of
-from secondlook.pipelines.paper.run import PAPER, Paper, load_paper
 from secondlook.workflow.data import RunData
-from secondlook.workflow.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
+from secondlook.workflow.file_names import require_no_wildcards, require_no_wildcards_of_task
 from secondlook.workflow.functions import Answer, answer
+from secondlook.workflow.pipeline import Added, Pipeline
 
 DEMO = "demo_signs"
 REFERENCE = "reference"
@@ -48,19 +46,28 @@ _ABOUT = "labels.json"  # written last, with the digest of the weights: it chang
 class Run:
     """A checked config with its checked task files, by task name.
 
-    `names` are the tasks that were asked for; the demo and those of `snakemake paper` are there beside them. `paper`
-    is None without a file of the paper, and the complaint about one that is not sound.
+    `names` are the tasks that were asked for; the demo and those that pipelines add are there beside them. `added` has
+    these by the name of their pipeline, and the complaint about those that are not sound.
     """
 
     config: Config
     tasks: Mapping[str, Task]
     task_files: Mapping[str, Path]
     names: tuple[str, ...]
-    paper: Paper | UsageError | None = None
+    added: Mapping[str, Added | UsageError] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, content: Any, source: str = "config", lines: dict[KeyPath, int] | None = None) -> "Run":
-        """Check a config mapping and the task files it names; the demo is there while its labelers are."""
+    def of(
+        cls,
+        content: Any,
+        source: str = "config",
+        lines: dict[KeyPath, int] | None = None,
+        pipelines: Sequence[Pipeline] = (),
+    ) -> "Run":
+        """Check a config mapping, the task files it names, and the tasks that pipelines add.
+
+        The demo is there while its labelers are.
+        """
         config = validate(Config, content, source=source, lines=lines)
         require_no_wildcards(config, source, lines or {})
         files = {path.stem: path for path in map(task_path, config.tasks)}
@@ -69,6 +76,10 @@ class Run:
         for name, path in files.items():
             if not re.fullmatch(NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
+            if name in {pipeline.name for pipeline in pipelines}:
+                raise UsageError(
+                    f"{path}: `{name}` is the name of a pipeline and of its results folder; rename the file."
+                )
         tasks = {name: load_task(path) for name, path in files.items()}
         _require_all(files, tasks, config)
         asked = tuple(files)
@@ -77,32 +88,36 @@ class Run:
             demo = load_task(demo_file)
             if set(demo.labelers) <= set(config.labelers):
                 files[DEMO], tasks[DEMO] = demo_file, demo
-        paper = _paper_of(content, config)
-        if isinstance(paper, Paper):
-            files, tasks = {**files, **paper.task_files}, {**tasks, **paper.tasks}
-        return cls(config, tasks, files, asked, paper)
+        added = {name: more for name, more in _added_by(pipelines, content, config) if more is not None}
+        for more in added.values():
+            if isinstance(more, Added):
+                files, tasks = {**files, **more.task_files}, {**tasks, **more.tasks}
+        return cls(config, tasks, files, asked, added)
 
     @classmethod
-    def load(cls, path: Path) -> "Run":
+    def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
         """Read and check a config file with the task files that it names."""
         content, lines = load(path)
-        return cls.of(content, source=str(path), lines=lines)
+        return cls.of(content, str(path), lines, pipelines)
 
-    def of_paper(self) -> "Run":
-        """Return the run of the paper's tasks alone; raises UsageError where its file is missing or not sound."""
-        if self.paper is None:
-            raise UsageError(f"{self.config.paper}: there is no such file; it says what the paper runs.")
-        if isinstance(self.paper, UsageError):
-            raise self.paper
-        return replace(self, names=tuple(self.paper.tasks))
+    def of_pipeline(self, name: str) -> "Run":
+        """Return the run of the tasks alone that a pipeline adds; raises UsageError where they are not sound."""
+        added = self.added[name]
+        if isinstance(added, UsageError):
+            raise added
+        return replace(self, names=tuple(added.tasks))
 
     def config_of(self, task: str) -> Config:
-        """Return the config that counts for a task: that of the paper for its tasks."""
-        return self.paper.config if isinstance(self.paper, Paper) and self.is_of_paper(task) else self.config
+        """Return the config that counts for a task: that of the pipeline which added it, where one did."""
+        added = self.added_with(task)
+        return added.config if added else self.config
 
-    def is_of_paper(self, task: str) -> bool:
-        """Tell whether a task is one of `snakemake paper`."""
-        return isinstance(self.paper, Paper) and task in self.paper.tasks
+    def added_with(self, task: str) -> Added | None:
+        """Return what a pipeline added with a task, None for a task of the config."""
+        return next((more for more in self._sound() if task in more.tasks), None)
+
+    def _sound(self) -> list[Added]:
+        return [more for more in self.added.values() if isinstance(more, Added)]
 
     @cached_property
     def data(self) -> RunData:
@@ -111,8 +126,8 @@ class Run:
 
     @cached_property
     def configs(self) -> list[Config]:
-        """The config, and that of the paper where there is one."""
-        return [self.config, *([self.paper.config] if isinstance(self.paper, Paper) else [])]
+        """The config, and those of the pipelines that add tasks."""
+        return [self.config, *(more.config for more in self._sound())]
 
     def names_of(self, section: str) -> list[str]:
         """Return the names that stand under `encoders`, `classifiers`, `vlms` or `labelers` for any task."""
@@ -174,25 +189,6 @@ class Run:
         tables = [f"{folder}/evaluate/{name}" for name in TABLES]
         pages = [f"{folder}/report/report.html", f"{folder}/review/index.html"]
         return [f"{folder}/summary.json", *pages, *self.exports(task), *tables]
-
-    def paper_folder(self) -> str:
-        """Return the results folder of the paper."""
-        return f"{self.config.results}/{PAPER}"
-
-    def paper_files(self) -> list[str]:
-        """Return the tables, figures and the page of `snakemake paper`, all but the summary; none without its tasks."""
-        tasks = [task.removeprefix(f"{PAPER}/") for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.paper_folder()}/{name}" for name in paper_outputs(tasks)[:-1]] if tasks else []
-
-    def paper_tables(self) -> list[str]:
-        """Return the tables of the paper's tasks from which those files are made."""
-        names = [task for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.folder(task)}/evaluate/{name}" for task in names for name in SCORING_TABLES]
-
-    def published(self) -> list[str]:
-        """Return the file of published figures, where there is one."""
-        published = self.paper.published if isinstance(self.paper, Paper) else None
-        return [published] if published else []
 
     def exports(self, task: str) -> list[str]:
         """Return the exported datasets: a file for the formats in `EXPORT_FILES`, a folder for the others.
@@ -322,9 +318,9 @@ class Run:
         return arguments
 
     def offered(self, task: str, family: str) -> list[str]:
-        """Return the names that the published runs offered the VLMs of a family; none but for the paper's tasks."""
+        """Return the names that the published runs offered the VLMs of a family; none but for tasks of a pipeline."""
         protocol = self.tasks[task].protocol
-        return protocol.vlm.offered_to(family) if protocol is not None and self.is_of_paper(task) else []
+        return protocol.vlm.offered_to(family) if protocol is not None and self.added_with(task) else []
 
     def encoder_options(self, task: str, encoder: str) -> str:
         """Return the options of an encoder; one trained here becomes the folder of its classifier."""
@@ -429,7 +425,7 @@ class Run:
             **{"consensus": 1, "evaluate": 1},
             **(
                 {"review": 1}
-                if self.is_of_paper(task)
+                if self.added_with(task)
                 else {"review": 2, "export": len(self.exports(task)), "report": 1}
             ),
         }
@@ -448,10 +444,10 @@ class Run:
     def ingest_options(self, task: str) -> str:
         """Return the options of `secondlook ingest`, with the shards and the seed of the run.
 
-        The paper's tasks are read as they were scored.
+        Tasks that a pipeline adds are read as it scores them.
         """
-        config = self.config
-        scoring = PAPER if self.is_of_paper(task) else None
+        config, added = self.config, self.added_with(task)
+        scoring = added.scoring if added else None
         found = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
         return as_options(found)
 
@@ -471,18 +467,19 @@ def reads_images(labeler: VlmOptions) -> bool:
     return labeler.view == "box" or labeler.margin is not None
 
 
-def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError | None:
-    """Return what the paper runs; a file that is not sound stops those only who ask for the paper."""
-    path = Path(config.paper)
-    if not path.is_file():
-        return None
-    try:
-        paper = load_paper(content, path)
-        require_no_wildcard(f"{path}: `published`", paper.published)
-        _require_all(paper.task_files, paper.tasks, paper.config)
-    except UsageError as error:
-        return error
-    return paper
+def _added_by(
+    pipelines: Iterable[Pipeline], content: Mapping[str, Any], config: Config
+) -> Iterator[tuple[str, Added | UsageError | None]]:
+    """Yield what each pipeline adds; what is not sound stops those only who ask for it."""
+    for pipeline in pipelines:
+        try:
+            added = pipeline.add(content, config)
+            if added is not None:
+                _require_all(added.task_files, added.tasks, added.config)
+        except UsageError as error:
+            yield pipeline.name, error
+        else:
+            yield pipeline.name, added
 
 
 def _all_resources(config: Config, what: str) -> list[Resources]:
