@@ -27,7 +27,7 @@ ROOMS = (
 LEVELS = {room: level for level, rooms in enumerate((*ROOMS, "base")) for room in rooms.split()}
 FLOORS = ("pipelines", "stages")  # their entries know nothing of each other
 SHARED = {"cli", "commands", "registry"}  # in a floor: what lists its entries, for the command line
-OF_WORKFLOW = {"cli", "run"}  # the modules of a pipeline that may ask the workflow
+OF_WORKFLOW = {"cli", "run", "registry"}  # of the pipelines: what may ask the workflow
 MOST_LINES, MOST_METHODS, MOST_PARAMETERS = 400, 25, 8
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").parts for path in PACKAGE.rglob("*.py"))
 
