@@ -93,14 +93,13 @@ def rules() -> list[tuple[str, str]]:
 def body_of(command: str) -> str:
     """Return the code of a command."""
     pipeline, _, name = command.rpartition(" ")
-    for path in (ROOT / "src/secondlook").rglob("*.py"):
-        place = path.relative_to(ROOT / "src/secondlook").as_posix()
-        lists = (
-            place == f"pipelines/{pipeline or name}/cli.py"
-            if pipeline or name in registry.NAMES
-            else (place == "cli.py" or place.startswith("stages/commands/"))
-        )
-        if lists and (body := path.read_text().partition(f"\ndef {name.replace('-', '_')}(")[2]):
+    package = ROOT / "src/secondlook"
+    if pipeline or name in registry.NAMES:
+        files = [package / "pipelines" / (pipeline or name) / "cli.py"]
+    else:
+        files = [package / "cli.py", *(package / "stages/commands").glob("*.py")]
+    for file in files:
+        if body := file.read_text().partition(f"\ndef {name.replace('-', '_')}(")[2]:
             return body.partition("\n@app.command")[0].partition("\n\n\ndef ")[0]
     raise AssertionError(f"there is no command `{command}`")
 
