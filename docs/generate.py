@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from secondlook.base import resources
 from secondlook.cli import app
-from secondlook.config import labelers, models, retrieve, root, scenes, scenes_training, sources, stages, task, video
-from secondlook.pipelines.paper import run
+from secondlook.config import labelers, models, root, sources, stages, task
+from secondlook.pipelines.registry import pipelines
 
 HERE = Path(__file__).parent
 MODELS: list[type[BaseModel]] = [
@@ -46,43 +46,7 @@ MODELS: list[type[BaseModel]] = [
     stages.ReviewOptions,
     stages.ExportOptions,
     stages.ReportOptions,
-    run.PaperRun,
-    run.PaperSettings,
-    video.VideoOptions,
-    video.ClipScenes,
-    video.FrameOptions,
-    video.MotionOptions,
-    video.GroupOptions,
-    video.DetectorOptions,
-    video.Rounds,
-    video.RoundOptions,
-    video.MergeOptions,
-    video.TrackOptions,
-    retrieve.RetrieveOptions,
-    retrieve.DrawnTrack,
-    retrieve.Recipe,
-    retrieve.ClipSource,
-    retrieve.ScratchClip,
-    retrieve.Look,
-    retrieve.CompletionOptions,
-    retrieve.Thresholds,
-    retrieve.CaptionForm,
-    retrieve.ClipTraining,
-    retrieve.RankingOptions,
-    retrieve.RerankOptions,
-    scenes.ScenesOptions,
-    scenes.DrawnLandmarks,
-    scenes.IndexOptions,
-    scenes.TextOptions,
-    scenes.SplitOptions,
-    scenes.ConsistencyOptions,
-    scenes.HandOverOptions,
-    scenes.MinerOptions,
-    scenes.Vocabulary,
-    scenes_training.NetworkRun,
-    scenes_training.NetworkOptions,
-    scenes_training.TrainingOptions,
-    scenes_training.InferenceOptions,
+    *(model for pipeline in pipelines() for model in pipeline.models),
     task.Task,
     task.Dataset,
     task.Selection,

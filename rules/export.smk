@@ -1,4 +1,6 @@
-EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]  # `stages.export` finds them by their names
+EXPORTERS = [
+    f"stages.export.{name}" for name in EXPORT_FORMATS
+]  # `stages.export` finds them by their names
 
 
 rule export:

@@ -6,7 +6,6 @@ from typing import Any
 from secondlook.base.types import View
 from secondlook.config.root import as_options
 from secondlook.config.stages import DemoOptions, IngestOptions
-from secondlook.pipelines.paper.run import PAPER
 from secondlook.workflow.functions import RuleFunction, rule_function
 from secondlook.workflow.run import Run
 
@@ -43,10 +42,10 @@ class CommandOptions:
     def ingest(self, task: str) -> str:
         """Return the options of `secondlook ingest`, with the shards and the seed of the run.
 
-        The paper's tasks are read as they were scored.
+        Tasks that a pipeline adds are read as it scores them.
         """
-        config = self.run.config
-        scoring = PAPER if self.run.is_of_paper(task) else None
+        config, added = self.run.config, self.run.added_with(task)
+        scoring = added.scoring if added else None
         found = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
         return as_options(found)
 
@@ -70,9 +69,9 @@ class CommandOptions:
         return arguments
 
     def offered(self, task: str, family: str) -> list[str]:
-        """Return the names that the published runs offered the VLMs of a family; none but for the paper's tasks."""
+        """Return the names that the published runs offered the VLMs of a family; none but for tasks of a pipeline."""
         protocol = self.run.tasks[task].protocol
-        return protocol.vlm.offered_to(family) if protocol is not None and self.run.is_of_paper(task) else []
+        return protocol.vlm.offered_to(family) if protocol is not None and self.run.added_with(task) else []
 
     def prompt(self, task: str, view: View) -> str:
         """Return what the task file has a VLM asked about a view, empty for the default question."""

@@ -1,8 +1,8 @@
 """A run: the config with its tasks, and those of the paper, read and checked. Nothing here imports a stage."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ from secondlook.base.types import NAME
 from secondlook.base.yamlfile import KeyPath, load, validate
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.io.outputs import SCORING_TABLES, paper_outputs
 from secondlook.models.checkpoints import state_of
-from secondlook.pipelines.paper.run import PAPER, Paper, load_paper
 from secondlook.workflow.data import RunData
-from secondlook.workflow.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
+from secondlook.workflow.file_names import require_no_wildcards, require_no_wildcards_of_task
 from secondlook.workflow.files import Files
 from secondlook.workflow.functions import RuleFunction, rule_function
 from secondlook.workflow.labelers import Labelers
+from secondlook.workflow.pipeline import Added, Pipeline
 
 DEMO = "demo_signs"
 # where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
@@ -31,19 +30,28 @@ _LOADED = {"labeler": "loads", "cutout": "segmenter"}  # the key that names what
 class Run:
     """A checked config with its checked task files, by task name.
 
-    `names` are the tasks that were asked for; the demo and those of `snakemake paper` are there beside them. `paper`
-    is None without a file of the paper, and the complaint about one that is not sound.
+    `names` are the tasks that were asked for; the demo and those that pipelines add are there beside them. `added` has
+    these by the name of their pipeline, and the complaint about those that are not sound.
     """
 
     config: Config
     tasks: Mapping[str, Task]
     task_files: Mapping[str, Path]
     names: tuple[str, ...]
-    paper: Paper | UsageError | None = None
+    added: Mapping[str, Added | UsageError] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, content: Any, source: str = "config", lines: dict[KeyPath, int] | None = None) -> "Run":
-        """Check a config mapping and the task files it names; the demo is there while its labelers are."""
+    def of(
+        cls,
+        content: Any,
+        source: str = "config",
+        lines: dict[KeyPath, int] | None = None,
+        pipelines: Sequence[Pipeline] = (),
+    ) -> "Run":
+        """Check a config mapping, the task files it names, and the tasks that pipelines add.
+
+        The demo is there while its labelers are.
+        """
         config = validate(Config, content, source=source, lines=lines)
         require_no_wildcards(config, source, lines or {})
         files = {path.stem: path for path in map(task_path, config.tasks)}
@@ -52,6 +60,10 @@ class Run:
         for name, path in files.items():
             if not re.fullmatch(NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
+            if name in {pipeline.name for pipeline in pipelines}:
+                raise UsageError(
+                    f"{path}: `{name}` is the name of a pipeline and of its results folder; rename the file."
+                )
         tasks = {name: load_task(path) for name, path in files.items()}
         _require_all(files, tasks, config)
         asked = tuple(files)
@@ -60,32 +72,36 @@ class Run:
             demo = load_task(demo_file)
             if set(demo.labelers) <= set(config.labelers):
                 files[DEMO], tasks[DEMO] = demo_file, demo
-        paper = _paper_of(content, config)
-        if isinstance(paper, Paper):
-            files, tasks = {**files, **paper.task_files}, {**tasks, **paper.tasks}
-        return cls(config, tasks, files, asked, paper)
+        added = {name: more for name, more in _added_by(pipelines, content, config) if more is not None}
+        for more in added.values():
+            if isinstance(more, Added):
+                files, tasks = {**files, **more.task_files}, {**tasks, **more.tasks}
+        return cls(config, tasks, files, asked, added)
 
     @classmethod
-    def load(cls, path: Path) -> "Run":
+    def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
         """Read and check a config file with the task files that it names."""
         content, lines = load(path)
-        return cls.of(content, source=str(path), lines=lines)
+        return cls.of(content, str(path), lines, pipelines)
 
-    def of_paper(self) -> "Run":
-        """Return the run of the paper's tasks alone; raises UsageError where its file is missing or not sound."""
-        if self.paper is None:
-            raise UsageError(f"{self.config.paper}: there is no such file; it says what the paper runs.")
-        if isinstance(self.paper, UsageError):
-            raise self.paper
-        return replace(self, names=tuple(self.paper.tasks))
+    def of_pipeline(self, name: str) -> "Run":
+        """Return the run of the tasks alone that a pipeline adds; raises UsageError where they are not sound."""
+        added = self.added[name]
+        if isinstance(added, UsageError):
+            raise added
+        return replace(self, names=tuple(added.tasks))
 
     def config_of(self, task: str) -> Config:
-        """Return the config that counts for a task: that of the paper for its tasks."""
-        return self.paper.config if isinstance(self.paper, Paper) and self.is_of_paper(task) else self.config
+        """Return the config that counts for a task: that of the pipeline which added it, where one did."""
+        added = self.added_with(task)
+        return added.config if added else self.config
 
-    def is_of_paper(self, task: str) -> bool:
-        """Tell whether a task is one of `snakemake paper`."""
-        return isinstance(self.paper, Paper) and task in self.paper.tasks
+    def added_with(self, task: str) -> Added | None:
+        """Return what a pipeline added with a task, None for a task of the config."""
+        return next((more for more in self._sound() if task in more.tasks), None)
+
+    def _sound(self) -> list[Added]:
+        return [more for more in self.added.values() if isinstance(more, Added)]
 
     @cached_property
     def data(self) -> RunData:
@@ -94,8 +110,8 @@ class Run:
 
     @cached_property
     def configs(self) -> list[Config]:
-        """The config, and that of the paper where there is one."""
-        return [self.config, *([self.paper.config] if isinstance(self.paper, Paper) else [])]
+        """The config, and those of the pipelines that add tasks."""
+        return [self.config, *(more.config for more in self._sound())]
 
     @cached_property
     def files(self) -> Files:
@@ -129,25 +145,6 @@ class Run:
 
         return state
 
-    def paper_folder(self) -> str:
-        """Return the results folder of the paper."""
-        return f"{self.config.results}/{PAPER}"
-
-    def paper_files(self) -> list[str]:
-        """Return the tables, figures and the page of `snakemake paper`, all but the summary; none without its tasks."""
-        tasks = [task.removeprefix(f"{PAPER}/") for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.paper_folder()}/{name}" for name in paper_outputs(tasks)[:-1]] if tasks else []
-
-    def paper_tables(self) -> list[str]:
-        """Return the tables of the paper's tasks from which those files are made."""
-        names = [task for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.files.folder(task)}/evaluate/{name}" for task in names for name in SCORING_TABLES]
-
-    def published(self) -> list[str]:
-        """Return the file of published figures, where there is one."""
-        published = self.paper.published if isinstance(self.paper, Paper) else None
-        return [published] if published else []
-
     def labelers_of(self, task: str) -> Labelers:
         """Return the labelers of a task."""
         return Labelers(self.tasks[task].labelers, self.config_of(task), self.files.folder(task))
@@ -170,18 +167,19 @@ class Run:
         return list(dict.fromkeys(name for name, spec in found if spec.kind == kind))
 
 
-def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError | None:
-    """Return what the paper runs; a file that is not sound stops those only who ask for the paper."""
-    path = Path(config.paper)
-    if not path.is_file():
-        return None
-    try:
-        paper = load_paper(content, path)
-        require_no_wildcard(f"{path}: `published`", paper.published)
-        _require_all(paper.task_files, paper.tasks, paper.config)
-    except UsageError as error:
-        return error
-    return paper
+def _added_by(
+    pipelines: Iterable[Pipeline], content: Mapping[str, Any], config: Config
+) -> Iterator[tuple[str, Added | UsageError | None]]:
+    """Yield what each pipeline adds; what is not sound stops those only who ask for it."""
+    for pipeline in pipelines:
+        try:
+            added = pipeline.add(content, config)
+            if added is not None:
+                _require_all(added.task_files, added.tasks, added.config)
+        except UsageError as error:
+            yield pipeline.name, error
+        else:
+            yield pipeline.name, added
 
 
 def models_of(config: Config, what: str) -> Iterable[Any]:

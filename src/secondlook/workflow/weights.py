@@ -8,7 +8,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.labelers.base import Checkpoint
 from secondlook.config.models import EncoderOptions
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
-from secondlook.pipelines.retrieve.run import RetrieveRun
+from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.plan import choose
 from secondlook.workflow.run import Run
 
@@ -16,14 +16,16 @@ from secondlook.workflow.run import Run
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
 
 
-def fetch_weights(run: Run, tasks: Sequence[str] | None = None, *, recipes: bool = False) -> None:
-    """Bring every checkpoint that tasks need, those of the run when left out, and the recipes of `retrieve` if wanted.
+def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> None:
+    """Bring every checkpoint that tasks and pipelines by name need, or those of the tasks of the run without names.
 
     Raises DataError with a line for each that did not come.
     """
-    chosen = run if tasks is None else choose(run, tasks)
-    wanted = list(dict.fromkeys(one for task in chosen.names for one in checkpoints_of(run, task)))
-    wanted += list(dict.fromkeys(checkpoints_of_recipes(run))) if recipes else []
+    known = {pipeline.name: pipeline for pipeline in pipelines}
+    tasks = choose(run, [name for name in names if name not in known]).names if names else run.names
+    found = [one for task in tasks for one in checkpoints_of(run, task)]
+    found += [one for name in names if name in known for one in known[name].checkpoints(run)]
+    wanted = list(dict.fromkeys(found))
     complaints = []
     for checkpoint in wanted:
         try:
@@ -52,15 +54,6 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     if labelers.show_cutouts():
         found.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
     yield from (one for one in found if one is not None and not Path(one.name).exists())
-
-
-def checkpoints_of_recipes(run: Run) -> Iterator[Checkpoint]:
-    """Yield what the recipes of `snakemake retrieve` load from the Hub."""
-    for recipe in RetrieveRun.of(run.config.retrieve, run.config.results).recipes.values():
-        sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
-        for name in (source.model for source in sources if source.model is not None):
-            if not Path(name).exists():
-                yield Checkpoint("open_clip", name)
 
 
 def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:

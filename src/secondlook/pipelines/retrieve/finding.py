@@ -59,8 +59,9 @@ def find(
     known = records.read(instances_of(results), records.INSTANCE, columns=columns)
     path, ids = results / "embed" / encoder, pa.array(found["instance_id"], pa.string())
     own = known["instance_id"].combine_chunks()
-    place = records.object_positions(path, ids, own, what="has a vector of", remedy="embed again")
-    return pd.concat([found, known.drop("instance_id").take(place).to_pandas()], axis=1)
+    rows = records.object_positions(path, ids, own, what="has a vector of", remedy="embed again")
+    about: pd.DataFrame = known.drop("instance_id").take(rows).to_pandas()
+    return pd.concat([found, about], axis=1)
 
 
 def instances_of(results: Path) -> Path:
