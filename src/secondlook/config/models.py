@@ -81,7 +81,7 @@ class ClassifierOptions(Strict):
     input_px: int = Field(224, ge=16)
     """Side in px of the square that the model gets; larger shows more detail and is slower."""
     epochs: int = Field(50, ge=1)
-    """Most passes over the reference crops."""
+    """Maximum number of passes over the reference crops."""
     batch_size: int = Field(32, ge=2)
     """Crops in a training step, over all GPUs together."""
     learning_rate: float = Field(1e-4, gt=0)
@@ -159,7 +159,7 @@ class VlmTrainingOptions(Strict):
     view: View = "crop"
     """View that it is trained on: `crop` or `cutout`."""
     epochs: int = Field(3, ge=1)
-    """Most passes over the reference crops."""
+    """Maximum number of passes over the reference crops."""
     batch_size: int = Field(16, ge=1)
     """Crops in a training step."""
     learning_rate: float = Field(1e-4, gt=0)

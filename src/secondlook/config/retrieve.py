@@ -67,7 +67,7 @@ class ScratchClip(Strict):
     text_heads: int = Field(4, ge=1)
     """Attention heads of each layer."""
     context: int = Field(64, ge=16)
-    """Most tokens of a text."""
+    """Maximum number of tokens of a text."""
 
 
 class ClipSource(Strict):
@@ -143,7 +143,7 @@ class CaptionForm(Strict):
 
 
 class Thresholds(Strict):
-    """Least probability at which a completed slot is accepted."""
+    """Minimum probability at which a completed slot is accepted."""
 
     colour: Fraction = 0.6
     """For the colour."""
@@ -171,11 +171,11 @@ class CompletionOptions(Strict):
     accept: Literal["all", "thresholds", "calibrated"] = "calibrated"
     """`all` best values (as published), those at or above `thresholds`, or `calibrated` to reach `precision`."""
     thresholds: Thresholds = Thresholds()
-    """Least probabilities for `accept: thresholds`."""
+    """Minimum probabilities for `accept: thresholds`."""
     precision: Fraction = 0.9
     """Share of completions that must be right, measured on hidden slots, for `accept: calibrated`."""
     min_margin: Fraction = 0.0
-    """Least lead, in probability, over the best other value; larger completes fewer slots."""
+    """Minimum lead, in probability, over the best other value; larger completes fewer slots."""
     caption: CaptionForm = CaptionForm()
     """How a completed caption is written."""
     device: Device = "auto"

@@ -102,7 +102,7 @@ class IndexOptions(Strict):
     suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png")
     """Endings of image files; others become reject rows."""
     longest_name: Natural = 255
-    """Most bytes in the name of an image; longer ones become reject rows."""
+    """Maximum length of an image name, in bytes; longer ones become reject rows."""
     flat: bool = True
     """Read a category.json without the key `pictures` as a mapping of file names."""
     max_reject_fraction: Fraction = 0.05
@@ -124,11 +124,11 @@ class SplitOptions(Strict):
     unseen: tuple[str, ...] = ()
     """Ids of landmarks that are held out as a whole."""
     max_per_class: Natural = 1000
-    """Most images of each first label from the other landmarks."""
+    """Maximum number of images of each first label from the other landmarks."""
     seen_val: Fraction = 0.1
     """Share of these images that becomes validation."""
     caption_chars: Natural = 100
-    """Most characters of a caption in the written lists."""
+    """Maximum number of characters of a caption in the written lists."""
     drop_strays: bool = True
     """In published lists: leave out unseen images whose landmark is also trained on, or is not in `unseen`."""
     seed: int = 0
@@ -139,15 +139,15 @@ class MinerOptions(Strict):
     """Which words of captions and categories become concepts."""
 
     min_images: Natural = 20
-    """Least images with the word."""
+    """Minimum number of images with the word."""
     min_landmarks: Natural = 5
-    """Least landmarks with the word."""
+    """Minimum number of landmarks with the word."""
     min_lift: float = Field(1.2, ge=0)
     """How many times as often as by chance two images that share points must both have the word."""
     top: Natural = 10
     """Number of words that are taken, the most frequent first."""
     shortest: Natural = 4
-    """Least letters of a word."""
+    """Minimum number of letters of a word."""
     stop: tuple[str, ...] = tuple(_STOP_WORDS.split())
     """Words that are never concepts; words of landmark names never are either."""
 
@@ -156,13 +156,13 @@ class ConsistencyOptions(Strict):
     """When two images that share 3D points contradict each other."""
 
     min_shared: Natural = 10
-    """Least shared points of a pair that can be flagged."""
+    """Minimum number of shared points of a pair that can be flagged."""
     flag_below: Fraction = 0.5
     """A pair is flagged when its labels agree at less than this share of its points; higher flags more."""
     least_p: Fraction = 0.5
-    """Least probability of a pixel's class for the pixel to count."""
+    """Minimum probability of a pixel's class for the pixel to count."""
     min_views: Natural = 2
-    """Least images that must show a point before it gets a label."""
+    """Minimum number of images that must show a point before it gets a label."""
     permutations: Natural = 20
     """Shuffles within a landmark from which agreement by chance is measured."""
     seed: int = 0
@@ -177,7 +177,7 @@ class HandOverOptions(Strict):
     conflicts_from: Fraction | None = None
     """A text labeler abstains on an image that contradicts at least this share of its partners; null: never."""
     least_px: Natural = 64
-    """Least pixels of a mask that becomes an object."""
+    """Minimum number of pixels of a mask that becomes an object."""
 
 
 class ScenesOptions(Strict):

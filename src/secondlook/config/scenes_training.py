@@ -43,7 +43,7 @@ class NetworkOptions(Strict):
     pseudo_foreground: Fraction = 0.6
     """The same for classes."""
     pseudo_least: Fraction = 0.2
-    """Least probability of any pixel in the pseudo mask."""
+    """Minimum probability of any pixel in the pseudo mask."""
 
     @model_validator(mode="after")
     def _kind_has_backbone(self) -> "NetworkOptions":
@@ -72,7 +72,7 @@ class TrainingOptions(Strict):
     negatives: int = Field(16, ge=1)
     """Images of the batch that each pair is contrasted with."""
     max_points: int = Field(256, ge=2)
-    """Most shared points of a pair that are used."""
+    """Maximum number of shared points of a pair that are used."""
     point_grid: Literal["centres", "edges"] = "centres"
     """Where 0 and 1 are on a feature map: `edges` of the map, or `centres` of the outermost cells (as published)."""
     learning_rate: Positive = 5e-4
@@ -118,7 +118,7 @@ class InferenceOptions(Strict):
     """Classes that a mask may hold: the likeliest (`top1`), those above `threshold`, those of the labels (`gt`), or
     `all`."""
     threshold: Fraction = 0.5
-    """Least sigmoid of a class for `class_filter: threshold`."""
+    """Minimum sigmoid of a class for `class_filter: threshold`."""
     scales: list[Positive] = Field([1.0], min_length=1)
     """Scales at which each image is computed; results are averaged."""
     flip: bool = True

@@ -24,11 +24,11 @@ class UnpackLimits(Strict):
     """What an archive may unpack to; one beyond a limit is refused as a whole."""
 
     max_gb: float = Field(200.0, gt=0)
-    """Most gigabytes (10^9 bytes) that it may unpack to."""
+    """Maximum size after unpacking, in gigabytes (10^9 bytes)."""
     max_files: int = Field(2_000_000, ge=1)
-    """Most entries in it."""
+    """Maximum number of entries in it."""
     max_ratio: float = Field(100.0, ge=1)
-    """Most times its own size that it may unpack to."""
+    """Maximum size after unpacking, as a multiple of its own size."""
 
 
 class Place(Strict):

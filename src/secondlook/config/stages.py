@@ -83,7 +83,7 @@ class CropOptions(RejectLimit):
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
     """Reference crops whose hashes (256 bits) differ in at most so many bits are dropped; null keeps all."""
     cap_per_class: int | None = Field(None, ge=1)
-    """Most reference crops of a class; null sets no limit."""
+    """Maximum number of reference crops of a class; null sets no limit."""
 
 
 class CutoutOptions(RejectLimit):
@@ -129,7 +129,7 @@ class ConsensusOptions(Strict):
     method: Literal["auto", "majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool"] = "auto"
     """Method that merges the votes; `auto` measures which is best for these votes (docs/consensus.md)."""
     accept: Fraction = 0.9
-    """Least posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""
+    """Minimum posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""
     guarantee: Guarantee = Guarantee()
     """Replaces `accept` as soon as enough randomly drawn objects are reviewed."""
     use_given: bool = True
@@ -161,7 +161,7 @@ class ReviewOptions(Strict):
     batch_size: int = Field(200, ge=1, le=5000)
     """Objects on one review page."""
     batches: int = Field(5, ge=1)
-    """Most review pages that are made."""
+    """Maximum number of review pages that are made."""
     random_fraction: Fraction = 0.5
     """Share of the queue that is drawn at random; estimates and the guarantee rest on it."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
@@ -184,4 +184,4 @@ class ReportOptions(Strict):
     """What the report shows."""
 
     changed_crops: int = Field(48, ge=0)
-    """Most relabelled crops that the report shows."""
+    """Maximum number of relabelled crops that the report shows."""

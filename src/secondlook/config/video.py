@@ -38,7 +38,7 @@ class FrameOptions(Strict):
     stride: int = Field(2, ge=1)
     """Use every n-th frame; 1 uses all, which folders of single images need."""
     most: int | None = Field(None, ge=1)
-    """Most frames of a clip; null sets no limit."""
+    """Maximum number of frames of a clip; null sets no limit."""
     quality: int = Field(95, ge=1, le=100)
     """JPEG quality of frames that are taken from video files, 1 to 100."""
 
@@ -83,7 +83,7 @@ class GroupOptions(Strict):
     """`dbscan` clusters by distance from the camera (MOD-UV); `region_growing` joins pixels of similar depth and
     flow."""
     threshold: Fraction = 0.1
-    """dbscan: least probability to move of a pixel that counts."""
+    """dbscan: minimum probability to move of a pixel that counts."""
     window: int = Field(10, ge=2)
     """dbscan: side in px of the window in which two pixels can be neighbours."""
     eps: Positive = 0.03
@@ -91,11 +91,11 @@ class GroupOptions(Strict):
     relative_eps: Positive = 0.08
     """dbscan: the same as a share of the range, for depth without a unit."""
     min_samples: int = Field(100, ge=1)
-    """dbscan: neighbours that make a pixel the core of an object; region_growing: least pixels of an object."""
+    """dbscan: neighbours that make a pixel the core of an object; region_growing: minimum pixels of an object."""
     min_side_px: int = Field(5, ge=0)
     """An object is dropped when its width or height is at most one px more than this."""
     seed_threshold: Fraction = 0.15
-    """region_growing: least probability to move of a pixel that counts."""
+    """region_growing: minimum probability to move of a pixel that counts."""
     radius: int = Field(8, ge=1)
     """region_growing: largest distance in px of two pixels that are joined."""
     depth_share: Positive = 0.02
@@ -128,7 +128,7 @@ class DetectorOptions(Strict):
     roi_samples: int = Field(512, ge=8)
     """Proposals of each image that train the second stage."""
     detections: int = Field(100, ge=1)
-    """Most objects found in an image."""
+    """Maximum number of objects found in an image."""
     nms_iou: Fraction = 0.5
     """Of two boxes that overlap by more than this IoU the less certain one is dropped."""
     precision: Precision = "auto"
@@ -199,7 +199,7 @@ class TrackOptions(Strict):
     """How objects of successive frames become tracks."""
 
     iou: Fraction = 0.3
-    """Least IoU of two masks of one track."""
+    """Minimum IoU of two masks of one track."""
     gap: int = Field(1, ge=1)
     """A track ends when nothing joined it for more than this many frames."""
 
