@@ -118,7 +118,7 @@ class ClipTraining(Strict):
     clip_norm: float | None = Field(None, gt=0)
     """Largest norm of the gradient; null sets no limit."""
     crop_area: tuple[Fraction, Fraction] | None = (0.9, 1.0)
-    """A random part of the image is cut out, with a share of its area in this range; null uses all."""
+    """A random region of the image is cut out, with a share of its area in this range; null uses all."""
     grad_checkpointing: bool = False
     """Compute activations again instead of storing them: slower, needs less memory."""
     precision: Precision = "auto"
