@@ -1,4 +1,4 @@
-"""What a job asks for."""
+"""What a job requests: GPUs, CPUs, memory and time."""
 
 from typing import Annotated
 

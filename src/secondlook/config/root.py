@@ -33,7 +33,7 @@ from secondlook.config.video import VideoOptions
 
 def _no_judge(name: str) -> str:
     if name in {"given", "majority", "consensus"}:
-        raise ValueError("is the name of a judge in the tables; give the labeler another")
+        raise ValueError("is a row of every table already; give the labeler another name")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Options of the side road `scenes`. Defaults are those of WikiScenes where its lists show them (arXiv 2108.05863)."""
+"""Options of the pipeline `scenes`. Defaults are those of WikiScenes if its lists show them (arXiv 2108.05863)."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ _STOP_WORDS = (
 
 
 class Compatible(Strict):
-    """A concept that may stand on or in another, and how often the published lists say so."""
+    """A concept that can be part of another one."""
 
     label: str
     """The concept that may be part of the other one."""

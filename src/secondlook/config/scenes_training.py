@@ -1,4 +1,4 @@
-"""Settings of the network of the road `scenes`. Defaults are those of the segmentation network of WikiScenes.
+"""Settings of the network of the pipeline `scenes`. Defaults are those of the segmentation network of WikiScenes.
 
 Source: X. Wu et al., Towers of Babel (ICCV 2021), and the training configs published with it.
 """
@@ -107,7 +107,7 @@ class TrainingOptions(Strict):
     @model_validator(mode="after")
     def _scale_grows(self) -> "TrainingOptions":
         if not self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError("`scale` must be two shares of the area of a picture, the smaller one first")
+            raise ValueError("`scale` must be two shares of the area of an image, the smaller one first")
         return self
 
 

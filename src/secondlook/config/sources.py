@@ -1,4 +1,4 @@
-"""What `fetch` can bring: one model per kind of place, and what lies on disk once it is brought."""
+"""What `fetch` can download: one model per kind of source, and the files that are on disk afterwards."""
 
 import os
 import re
@@ -42,16 +42,16 @@ class Place(Strict):
     """Unpack the archive into a folder with its name."""
 
     def file_name(self, name: str) -> str:
-        """Return the name of the file that entry `name` brings."""
+        """Return the name of the file that entry `name` downloads."""
         raise NotImplementedError
 
     def brings(self, name: str) -> str:
-        """Return the file or folder that is there once entry `name` is brought."""
+        """Return the file or folder that exists once entry `name` is complete."""
         file = self.file_name(name)
         return f"{self.to}/{archive_stem(file) if self.unpack else file}"
 
     def covers(self, name: str, path: str) -> bool:
-        """Tell whether `path` is, or lies in, what entry `name` brings."""
+        """Tell whether `path` is, or is in, the result of entry `name`."""
         return is_within(path, self.brings(name))
 
 
@@ -185,11 +185,11 @@ class Objects365Place(Place):
         return "annotations.json"
 
     def brings(self, name: str) -> str:
-        """Return the annotation file; the images lie in `patch<number>` beside it."""
+        """Return the annotation file; the images are in `patch<number>` beside it."""
         return f"{self.to}/{self.file_name(name)}"
 
     def covers(self, name: str, path: str) -> bool:  # noqa: ARG002
-        """Tell whether `path` lies in the folder of the data set."""
+        """Tell whether `path` is in the folder of the dataset."""
         return is_within(path, self.to)
 
 
@@ -228,5 +228,5 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def marker_path(name: str, place: Place) -> Path:
-    """Return the file that stands when entry `name` is complete."""
+    """Return the file that exists when entry `name` is complete."""
     return Path(place.to) / f"{name}.fetched.json"

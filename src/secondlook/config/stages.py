@@ -1,4 +1,4 @@
-"""The sections of `config.yaml` that stages are given, one model each; the whole stands in `config.py`."""
+"""The sections of `config.yaml` that stages use, one model each; `root.py` has the whole file."""
 
 from typing import Literal
 
