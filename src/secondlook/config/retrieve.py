@@ -55,7 +55,7 @@ class ScratchClip(Strict):
     px: int = Field(64, ge=32, multiple_of=32)
     """Side in px of the images."""
     width: int = Field(16, ge=4, multiple_of=2)
-    """Channels of the image network's first stage."""
+    """Base number of channels of the image network; larger learns more and is slower."""
     layers: tuple[int, int, int, int] = (1, 1, 1, 1)
     """Blocks in each of the four stages of the image network."""
     dimensions: int = Field(128, ge=8)

@@ -134,7 +134,7 @@ class Counting(Strict):
     aliases: dict[str, str] = {}
     """By cleaned answer: the text that it was taken for."""
     unanswered: str = "wrong"
-    """How a missing answer counts: `wrong`, `right`, `dropped`, or as the answer of a class."""
+    """How a missing answer counts: `wrong`, `right`, `dropped`, or as a class, which is named here."""
     late_lower_case: list[str] = []
     """Families whose answers were changed to lower case only after the cleaning."""
     offered: list[str] = []
