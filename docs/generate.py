@@ -163,7 +163,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, BaseModel):
         changed = value.model_dump(mode="json", exclude_unset=True)
         return f"`{_flow(changed)}`" if changed else "the defaults there"
-    return "none" if value is None else f"`{_flow(value)}`"
+    return "`null`" if value is None else f"`{_flow(value)}`"
 
 
 def _flow(value: Any) -> str:

@@ -127,7 +127,7 @@ class ConsensusOptions(Strict):
     """How votes become one label, and when a label is accepted without a person."""
 
     method: Literal["auto", "majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool"] = "auto"
-    """Method that merges the votes; `auto` measures which is best for these votes (docs/consensus.md)."""
+    """Method that merges the votes; `auto` chooses one by votes and reviews (docs/consensus.md)."""
     accept: Fraction = 0.9
     """Minimum posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""
     guarantee: Guarantee = Guarantee()

@@ -172,7 +172,7 @@ class Task(Strict):
     select: Selection = Selection()
     """Which of its objects belong to the task."""
     classes: Annotated[dict[str, list[str]], Field(min_length=1)]
-    """Classes by name, each with the other wordings that mean it."""
+    """Classes by name, each with the other wordings that mean it; a plain list of names is accepted too."""
     unknown_labels: Literal["reject", "keep_unlabelled"] = "reject"
     """Objects whose label is no class: `reject` them, or `keep_unlabelled` and let the labelers vote."""
     reference: Reference = Reference()
