@@ -1,6 +1,6 @@
 """What the workflow asks of a pipeline: `run.py` of each says it about itself, and `cli` and Snakefile hand it in."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -55,14 +55,14 @@ def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
 class Pipeline:
     """A pipeline: its name, which is that of its command, its section of the config and its folder; and what it says.
 
-    `models` are those of its section, for docs/config.md. `of` reads the files that the section names. `describe` gives
+    `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of` reads the files that the section names. `describe` gives
     the lines of `secondlook check`, none where the config says nothing of the pipeline. `checkpoints` are those that it
     loads from the Hub. `add` gets the content of the config and what was made of it. All raise UsageError for what is
     not sound.
     """
 
     name: str
-    models: "Sequence[type[BaseModel]]"
+    settings: "Mapping[type[BaseModel], str]"
     of: Callable[["Run"], PipelineRun]
     describe: Callable[["Run"], Iterable[str]]
     checkpoints: "Callable[[Run], Iterable[Checkpoint]]" = _needs_nothing

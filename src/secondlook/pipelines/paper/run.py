@@ -10,7 +10,7 @@ from secondlook.base.yamlfile import merged, parse, validate
 from secondlook.config.root import Config
 from secondlook.config.task import load_task, task_path
 from secondlook.io.outputs import SCORING_TABLES
-from secondlook.pipelines.paper.settings import PaperRun, PaperSettings, in_every_view
+from secondlook.pipelines.paper.settings import PaperRun, in_every_view
 from secondlook.workflow.file_names import require_no_wildcard
 from secondlook.workflow.pipeline import Added, Pipeline
 from secondlook.workflow.run import Run
@@ -140,4 +140,5 @@ def _add(content: Mapping[str, Any], config: Config) -> Paper:
     return load_paper(content, Path(config.paper))
 
 
-PIPELINE = Pipeline(PAPER, (PaperRun, PaperSettings), PaperTables.of, _describe, _checkpoints, _add)
+SETTINGS = {PaperRun: "`workflow/paper/config.yaml`"}
+PIPELINE = Pipeline(PAPER, SETTINGS, PaperTables.of, _describe, _checkpoints, _add)

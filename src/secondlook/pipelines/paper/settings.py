@@ -15,29 +15,39 @@ from secondlook.config.root import Config
 
 
 class PaperSettings(Strict):
-    """Sections of `config.yaml`; what stands here goes before what stands there, key by key."""
+    """Sections of `config.yaml` that differ for the paper; they override those there, key by key."""
 
     crop: dict[str, Any] = {}
+    """Overrides `crop`."""
     cutout: dict[str, Any] = {}
+    """Overrides `cutout`."""
     encoders: dict[Name, dict[str, Any]] = {}
+    """Overrides or adds `encoders`."""
     classifiers: dict[Name, dict[str, Any]] = {}
+    """Overrides or adds `classifiers`."""
     labelers: dict[Name, dict[str, Any]] = {}
+    """Overrides or adds `labelers`."""
     consensus: dict[str, Any] = {}
+    """Overrides `consensus`."""
     evaluate: dict[str, Any] = {}
+    """Overrides `evaluate`."""
 
 
 class PaperRun(Strict):
-    """The tasks and who looks at them: each of `vlms` in each of `views`, and `labelers` that know one view only.
-
-    `published` is a CSV of figures to stand beside ours.
-    """
+    """The tasks of the paper, and the labelers that vote on them."""
 
     tasks: list[str] = Field(min_length=1)
+    """Tasks: file names under `workflow/tasks` without ending, or paths."""
     vlms: list[Name] = []
+    """Labelers of kind `vlm`; each votes once in each of `views`."""
     views: list[View] = Field(["crop", "box", "cutout"], min_length=1)
+    """Views in which each of `vlms` votes."""
     labelers: list[Name] = []
+    """Further labelers, each in its own view."""
     published: str | None = None
+    """CSV of published figures to compare with."""
     settings: PaperSettings = PaperSettings()
+    """Settings for these tasks only."""
 
 
 def in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tuple[str, LabelerOptions]]:

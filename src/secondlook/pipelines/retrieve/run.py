@@ -10,7 +10,6 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.yamlfile import merged
-from secondlook.config import retrieve as settings
 from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -213,9 +212,5 @@ def _of(run: Run) -> RetrieveRun:
     return RetrieveRun.of(run.config.retrieve, run.config.results)
 
 
-MODELS = (
-    RetrieveOptions, settings.DrawnTrack, Recipe, ClipSource, settings.ScratchClip, settings.Look,
-    settings.CompletionOptions, settings.Thresholds, settings.CaptionForm, settings.ClipTraining,
-    settings.RankingOptions, settings.RerankOptions,
-)  # fmt: skip
-PIPELINE = Pipeline(RETRIEVE, MODELS, _of, _describe, _checkpoints)
+SETTINGS = {Recipe: "`workflow/retrieve/<recipe>.yaml`"}
+PIPELINE = Pipeline(RETRIEVE, SETTINGS, _of, _describe, _checkpoints)

@@ -8,9 +8,7 @@ from pathlib import Path
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-from secondlook.config import scenes as settings
-from secondlook.config import scenes_training as training
-from secondlook.config.scenes import ScenesOptions
+from secondlook.config.scenes import MinerOptions, ScenesOptions, Vocabulary
 from secondlook.config.scenes_training import NetworkRun
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -149,9 +147,9 @@ def _of(run: Run) -> ScenesRun:
     return ScenesRun.of(run.config.scenes, run.config.results)
 
 
-MODELS = (
-    ScenesOptions, settings.DrawnLandmarks, settings.IndexOptions, settings.TextOptions, settings.SplitOptions,
-    settings.ConsistencyOptions, settings.HandOverOptions, settings.MinerOptions, settings.Vocabulary, NetworkRun,
-    training.NetworkOptions, training.TrainingOptions, training.InferenceOptions,
-)  # fmt: skip
-PIPELINE = Pipeline(SCENES, MODELS, _of, _describe)
+SETTINGS = {
+    NetworkRun: "`workflow/scenes/<network>.yaml`",
+    Vocabulary: "`workflow/scenes/vocabulary.yaml`",
+    MinerOptions: "`--options` of `secondlook scenes mine`",
+}
+PIPELINE = Pipeline(SCENES, SETTINGS, _of, _describe)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondlook.base.resources import Resources
-from secondlook.config import video as settings
 from secondlook.config.video import Training, VideoOptions
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -120,8 +119,4 @@ def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
         yield Checkpoint("transformers", motion.depth_model)
 
 
-MODELS = (
-    VideoOptions, settings.ClipScenes, settings.FrameOptions, settings.MotionOptions, settings.GroupOptions,
-    settings.DetectorOptions, settings.Rounds, settings.RoundOptions, settings.MergeOptions, settings.TrackOptions,
-)  # fmt: skip
-PIPELINE = Pipeline(VIDEO, MODELS, lambda run: VideoRun(run.config.video, run.config.results), _describe, _checkpoints)
+PIPELINE = Pipeline(VIDEO, {}, lambda run: VideoRun(run.config.video, run.config.results), _describe, _checkpoints)
