@@ -55,10 +55,10 @@ def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
 class Pipeline:
     """A pipeline: its name, which is that of its command, its section of the config and its folder; and what it says.
 
-    `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of` reads the files that the section names. `describe` gives
-    the lines of `secondlook check`, none where the config says nothing of the pipeline. `checkpoints` are those that it
-    loads from the Hub. `add` gets the content of the config and what was made of it. All raise UsageError for what is
-    not sound.
+    `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of`
+    reads the files that the section names. `describe` gives the lines of `secondlook check`, none where the config says
+    nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `add` gets the content of the config
+    and what was made of it. All raise UsageError for what is not sound.
     """
 
     name: str

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel
+
 from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import merged, parse, validate
 from secondlook.config.root import Config
@@ -140,5 +142,5 @@ def _add(content: Mapping[str, Any], config: Config) -> Paper:
     return load_paper(content, Path(config.paper))
 
 
-SETTINGS = {PaperRun: "`workflow/paper/config.yaml`"}
+SETTINGS: Mapping[type[BaseModel], str] = {PaperRun: "`workflow/paper/config.yaml`"}
 PIPELINE = Pipeline(PAPER, SETTINGS, PaperTables.of, _describe, _checkpoints, _add)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
@@ -212,5 +214,5 @@ def _of(run: Run) -> RetrieveRun:
     return RetrieveRun.of(run.config.retrieve, run.config.results)
 
 
-SETTINGS = {Recipe: "`workflow/retrieve/<recipe>.yaml`"}
+SETTINGS: Mapping[type[BaseModel], str] = {Recipe: "`workflow/retrieve/<recipe>.yaml`"}
 PIPELINE = Pipeline(RETRIEVE, SETTINGS, _of, _describe, _checkpoints)

@@ -1,9 +1,11 @@
 """What the scenes pipeline says about itself, and what its rules ask: paths, runs of the network, and options."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
@@ -147,7 +149,7 @@ def _of(run: Run) -> ScenesRun:
     return ScenesRun.of(run.config.scenes, run.config.results)
 
 
-SETTINGS = {
+SETTINGS: Mapping[type[BaseModel], str] = {
     NetworkRun: "`workflow/scenes/<network>.yaml`",
     Vocabulary: "`workflow/scenes/vocabulary.yaml`",
     MinerOptions: "`--options` of `secondlook scenes mine`",
