@@ -1,6 +1,5 @@
-EXPORTERS = [
-    f"stages.export.{name}" for name in EXPORT_FORMATS
-]  # `stages.export` finds them by their names
+# `stages.export` finds the module of a format by its name, so that no import leads there
+EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]
 
 
 rule export:

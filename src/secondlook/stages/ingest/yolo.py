@@ -14,10 +14,9 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.io import zipped
+from secondlook.io import imagefiles, zipped
 from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import NAMES_LIST, is_label_file
-from secondlook.stages.ingest.folders import SUFFIXES
 from secondlook.stages.ingest.shapes import points_to_box
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
 
@@ -99,7 +98,7 @@ def _by_stem(pictures: list[str], *, apart: bool) -> dict[str, str]:
     """Return each image by what its label file shares with it; of images of one stem the first counts."""
     found: dict[str, str] = {}
     for name in pictures:
-        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+        if imagefiles.is_image(name):
             found.setdefault(_key(f"images/{name}" if apart else name, "images"), name)
     return found
 
