@@ -1,4 +1,4 @@
-"""What each kind of labeler says of itself, and what the rules make of it: files it looks at, learns from, waits for."""
+"""What each kind of labeler says of itself, and what the rules make of it: the files to look at and to learn from."""
 
 from typing import Any
 
