@@ -9,7 +9,7 @@ from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
 from secondlook.pipelines.paper.run import PAPER
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
-from secondlook.workflow.graph import CONFIG, Job, jobs_of
+from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
 from secondlook.workflow.run import DEMO, Run
 
 REVIEW_SECONDS = 4
@@ -28,6 +28,7 @@ def plan_all(config: Path, names: Sequence[str] = ()) -> str:
 
     A name is a task, a pipeline (`paper` stands for its tasks too), or `demo`.
     """
+    require_snakefile()
     run = load_run(config)
     if not names:
         jobs = jobs_of([], config)
