@@ -67,7 +67,6 @@ def planned(said: str) -> int:
         pytest.param([], "config.yaml", id="the default target"),
         pytest.param(["demo"], "config.yaml", id="the demo"),
         pytest.param(["demo"], "tests/mini.yaml", id="the demo of the tests, on top of the config"),
-        pytest.param([], "tests/real/config.yaml", id="real images, where they are or not"),
         pytest.param(["paper"], "config.yaml", id="the paper, whose data is not here"),
         pytest.param(["video"], "config.yaml", id="video"),
         pytest.param(["retrieve"], "config.yaml", id="retrieve"),
@@ -82,6 +81,19 @@ def test_the_plan_agrees_with_snakemake_to_the_job(
     assert said.code == 0, said.err
     assert said.err == "", "Snakemake says nothing of its own"
     assert planned(said.out) == listed(fresh, names, config)
+
+
+def test_real_images_are_planned_where_they_are(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, checkout: Path, shared_data: Path
+) -> None:
+    monkeypatch.chdir(checkout)
+    config = "tests/real/config.yaml"
+    absent = secondlook("plan", "--config", config)
+    assert (absent.code, absent.out) == (1, "")
+    assert "../shared/data/gtsdb/instances_default.json: no job makes these files" in absent.err
+    (checkout.parent / "shared").mkdir()
+    (checkout.parent / "shared" / "data").symlink_to(shared_data)
+    assert planned(secondlook("plan", "--config", config).out) == listed(checkout, [], config)
 
 
 def test_the_plan_counts_what_is_left_of_a_run(
@@ -134,10 +146,10 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
     write_json(project / "signs.json", coco([], [box(number) for number in range(900)], ["stop"]))
     (project / "config.yaml").write_text(CONFIG + "shards: 3\n")
     assert secondlook("plan").out.splitlines() == [
-        "task signs: 20 jobs in 3 shards",
+        "task signs: 19 jobs in 3 shards",
         "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",
         "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
-        "all in all 21 jobs, as many as `snakemake -n` lists: what is done does not count",
+        "all in all 20 jobs, as many as `snakemake -n` lists: what is done does not count",
     ]
     done = ingest(secondlook, project / "x", coco([picture(project / "x", 1)], [box(1), box(2)], ["stop"]))
     (project / "results" / "signs" / "ingest").mkdir(parents=True)

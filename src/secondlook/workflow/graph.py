@@ -41,8 +41,7 @@ def jobs_of(targets: Sequence[str], config: Path = CONFIG) -> list[Job]:
     `targets` are rules or files; without any the default target counts. Raises UsageError in a folder without a
     Snakefile and for a config or target that Snakemake refuses, DataError where an input is missing that no job makes.
     """
-    if not Path("Snakefile").is_file():
-        raise UsageError(f"{Path.cwd()}: has no Snakefile; run this in the folder that holds it.")
+    require_snakefile()
     from snakemake.exceptions import MissingInputException, RuleException, WorkflowError
 
     collected = _Collector()
@@ -54,6 +53,12 @@ def jobs_of(targets: Sequence[str], config: Path = CONFIG) -> list[Job]:
     except (WorkflowError, RuleException) as error:
         raise UsageError(_in_one_line(error)) from error
     return collected.in_order()
+
+
+def require_snakefile() -> None:
+    """Raise UsageError in a folder in which Snakemake has nothing to read."""
+    if not Path("Snakefile").is_file():
+        raise UsageError(f"{Path.cwd()}: has no Snakefile; run this in the folder that holds it.")
 
 
 class _Collector(logging.Handler):

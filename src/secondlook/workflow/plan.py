@@ -8,7 +8,7 @@ from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
-from secondlook.workflow.graph import CONFIG, Job, jobs_of
+from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
 
@@ -22,6 +22,7 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
 
     A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
+    require_snakefile()
     run, rules = load_run(config, pipelines), {_DEMO_RULE, *(pipeline.name for pipeline in pipelines)}
     if not names:
         jobs = jobs_of([], config)
