@@ -141,4 +141,11 @@ def _add(content: Mapping[str, Any], config: Config) -> Paper:
     return load_paper(content, Path(config.paper))
 
 
-PIPELINE = Pipeline(PAPER, (PaperRun, PaperSettings), PaperTables.of, _describe, _checkpoints, _add)
+PIPELINE = Pipeline(
+    name=PAPER,
+    models=(PaperRun, PaperSettings),
+    of=PaperTables.of,
+    describe=_describe,
+    checkpoints=_checkpoints,
+    add=_add,
+)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-from secondlook.base.yamlfile import merged
+from secondlook.base.yamlfile import KeyPath, merged
 from secondlook.config import retrieve as settings
 from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
+from secondlook.config.root import Config
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
 
@@ -199,6 +200,11 @@ def _describe(run: Run) -> Iterator[str]:
     yield f"`snakemake retrieve`: {what}; {len(options.recipes)} recipes, {variants} variants"
 
 
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("data", "truth"):
+        yield (RETRIEVE, key), getattr(config.retrieve, key)
+
+
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
     from secondlook.workflow.weights import Checkpoint
 
@@ -218,4 +224,4 @@ MODELS = (
     settings.CompletionOptions, settings.Thresholds, settings.CaptionForm, settings.ClipTraining,
     settings.RankingOptions, settings.RerankOptions,
 )  # fmt: skip
-PIPELINE = Pipeline(RETRIEVE, MODELS, _of, _describe, _checkpoints)
+PIPELINE = Pipeline(name=RETRIEVE, models=MODELS, of=_of, describe=_describe, paths=_paths, checkpoints=_checkpoints)

@@ -8,8 +8,10 @@ from pathlib import Path
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
+from secondlook.base.yamlfile import KeyPath
 from secondlook.config import scenes as settings
 from secondlook.config import scenes_training as training
+from secondlook.config.root import Config
 from secondlook.config.scenes import ScenesOptions
 from secondlook.config.scenes_training import NetworkRun
 from secondlook.workflow.pipeline import Pipeline
@@ -145,6 +147,13 @@ def _describe(run: Run) -> Iterator[str]:
     yield f"`snakemake scenes`: {what}; {len(own.runs())} trainings"
 
 
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("data", "tree", "correspondences", "truth", "masks", "vocabulary"):
+        yield (SCENES, key), getattr(config.scenes, key)
+    for name, path in config.scenes.published.items():
+        yield (SCENES, "published", name), path
+
+
 def _of(run: Run) -> ScenesRun:
     return ScenesRun.of(run.config.scenes, run.config.results)
 
@@ -154,4 +163,4 @@ MODELS = (
     settings.ConsistencyOptions, settings.HandOverOptions, settings.MinerOptions, settings.Vocabulary, NetworkRun,
     training.NetworkOptions, training.TrainingOptions, training.InferenceOptions,
 )  # fmt: skip
-PIPELINE = Pipeline(SCENES, MODELS, _of, _describe)
+PIPELINE = Pipeline(name=SCENES, models=MODELS, of=_of, describe=_describe, paths=_paths)

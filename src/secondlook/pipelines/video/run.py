@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondlook.base.resources import Resources
+from secondlook.base.yamlfile import KeyPath
 from secondlook.config import video as settings
+from secondlook.config.root import Config
 from secondlook.config.video import Training, VideoOptions
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -112,6 +114,11 @@ def _describe(run: Run) -> Iterator[str]:
     yield f"`snakemake video`: {what}"
 
 
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("clips", "listed", "truth"):
+        yield (VIDEO, key), getattr(config.video, key)
+
+
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
     from secondlook.workflow.weights import Checkpoint
 
@@ -124,4 +131,11 @@ MODELS = (
     VideoOptions, settings.ClipScenes, settings.FrameOptions, settings.MotionOptions, settings.GroupOptions,
     settings.DetectorOptions, settings.Rounds, settings.RoundOptions, settings.MergeOptions, settings.TrackOptions,
 )  # fmt: skip
-PIPELINE = Pipeline(VIDEO, MODELS, lambda run: VideoRun(run.config.video, run.config.results), _describe, _checkpoints)
+PIPELINE = Pipeline(
+    name=VIDEO,
+    models=MODELS,
+    of=lambda run: VideoRun(run.config.video, run.config.results),
+    describe=_describe,
+    paths=_paths,
+    checkpoints=_checkpoints,
+)
