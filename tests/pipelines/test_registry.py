@@ -50,3 +50,10 @@ def test_the_help_loads_no_heavy_library() -> None:
     code = "import json, sys, secondlook.cli; print(json.dumps(sorted(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"torch", "pandas", "numpy", "pyarrow", "pydantic"} & set(json.loads(shown.stdout)) == set()
+
+
+@pytest.mark.parametrize("key", ["video.clips", "retrieve.data", "scenes.tree"])
+def test_braces_in_a_path_of_a_section_are_refused(key: str) -> None:
+    section, _, name = key.partition(".")
+    with pytest.raises(UsageError, match=f"`{key}`: Snakemake would take the braces"):
+        Run.of({section: {name: "data/{x}"}}, pipelines=registry.pipelines())

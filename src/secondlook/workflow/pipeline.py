@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from secondlook.base.yamlfile import KeyPath
 from secondlook.config.root import Config
 from secondlook.config.task import Task
 
@@ -47,6 +48,10 @@ def _adds_nothing(content: Mapping[str, Any], config: Config) -> Added | None:  
     return None
 
 
+def _takes_nothing(config: Config) -> Iterable[tuple[KeyPath, str | None]]:  # noqa: ARG001
+    return ()
+
+
 def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
     return ()
 
@@ -55,15 +60,23 @@ def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
 class Pipeline:
     """A pipeline: its name, which is that of its command, its section of the config and its folder; and what it says.
 
+<<<<<<< HEAD
     `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of`
     reads the files that the section names. `describe` gives the lines of `secondlook check`, none where the config says
     nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `add` gets the content of the config
     and what was made of it. All raise UsageError for what is not sound.
+=======
+    `models` are those of its section, for docs/config.md. `of` reads the files that the section names. `describe` gives
+    the lines of `secondlook check`, none where the config says nothing of the pipeline. `checkpoints` are those that it
+    loads from the Hub. `paths` are the files that rules take from its section as they stand, by their keys. `add` gets
+    the content of the config and what was made of it. All raise UsageError for what is not sound.
+>>>>>>> h-c
     """
 
     name: str
     settings: "Mapping[type[BaseModel], str]"
     of: Callable[["Run"], PipelineRun]
     describe: Callable[["Run"], Iterable[str]]
+    paths: Callable[[Config], Iterable[tuple[KeyPath, str | None]]] = _takes_nothing
     checkpoints: "Callable[[Run], Iterable[Checkpoint]]" = _needs_nothing
     add: Callable[[Mapping[str, Any], Config], Added | None] = _adds_nothing

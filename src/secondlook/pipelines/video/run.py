@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondlook.base.resources import Resources
+<<<<<<< HEAD
+=======
+from secondlook.base.yamlfile import KeyPath
+from secondlook.config import video as settings
+from secondlook.config.root import Config
+>>>>>>> h-c
 from secondlook.config.video import Training, VideoOptions
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -111,6 +117,11 @@ def _describe(run: Run) -> Iterator[str]:
     yield f"`snakemake video`: {what}"
 
 
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("clips", "listed", "truth"):
+        yield (VIDEO, key), getattr(config.video, key)
+
+
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
     from secondlook.config.labelers.base import Checkpoint
 
@@ -119,4 +130,19 @@ def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
         yield Checkpoint("transformers", motion.depth_model)
 
 
+<<<<<<< HEAD
 PIPELINE = Pipeline(VIDEO, {}, lambda run: VideoRun(run.config.video, run.config.results), _describe, _checkpoints)
+=======
+MODELS = (
+    VideoOptions, settings.ClipScenes, settings.FrameOptions, settings.MotionOptions, settings.GroupOptions,
+    settings.DetectorOptions, settings.Rounds, settings.RoundOptions, settings.MergeOptions, settings.TrackOptions,
+)  # fmt: skip
+PIPELINE = Pipeline(
+    name=VIDEO,
+    models=MODELS,
+    of=lambda run: VideoRun(run.config.video, run.config.results),
+    describe=_describe,
+    paths=_paths,
+    checkpoints=_checkpoints,
+)
+>>>>>>> h-c
