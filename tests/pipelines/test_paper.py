@@ -312,7 +312,9 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     assert total is not None
     minutes = sum(
         int(jobs) * float(each)
-        for jobs, each in re.findall(r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.MULTILINE)
+        for jobs, each in re.findall(
+            r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.MULTILINE
+        )
     )
     assert float(total[2]) == pytest.approx(minutes / 60, abs=0.1)
     larger = re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout)

@@ -60,17 +60,11 @@ def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
 class Pipeline:
     """A pipeline: its name, which is that of its command, its section of the config and its folder; and what it says.
 
-<<<<<<< HEAD
     `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of`
     reads the files that the section names. `describe` gives the lines of `secondlook check`, none where the config says
-    nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `add` gets the content of the config
-    and what was made of it. All raise UsageError for what is not sound.
-=======
-    `models` are those of its section, for docs/config.md. `of` reads the files that the section names. `describe` gives
-    the lines of `secondlook check`, none where the config says nothing of the pipeline. `checkpoints` are those that it
-    loads from the Hub. `paths` are the files that rules take from its section as they stand, by their keys. `add` gets
-    the content of the config and what was made of it. All raise UsageError for what is not sound.
->>>>>>> h-c
+    nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `paths` are the files that rules take
+    from its section as they stand, by their keys. `add` gets the content of the config and what was made of it. All
+    raise UsageError for what is not sound.
     """
 
     name: str

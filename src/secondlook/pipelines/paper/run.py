@@ -142,16 +142,7 @@ def _add(content: Mapping[str, Any], config: Config) -> Paper:
     return load_paper(content, Path(config.paper))
 
 
-<<<<<<< HEAD
 SETTINGS: Mapping[type[BaseModel], str] = {PaperRun: "`workflow/paper/config.yaml`"}
-PIPELINE = Pipeline(PAPER, SETTINGS, PaperTables.of, _describe, _checkpoints, _add)
-=======
 PIPELINE = Pipeline(
-    name=PAPER,
-    models=(PaperRun, PaperSettings),
-    of=PaperTables.of,
-    describe=_describe,
-    checkpoints=_checkpoints,
-    add=_add,
+    name=PAPER, settings=SETTINGS, of=PaperTables.of, describe=_describe, checkpoints=_checkpoints, add=_add
 )
->>>>>>> h-c

@@ -11,12 +11,7 @@ from pydantic import BaseModel
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-<<<<<<< HEAD
-from secondlook.base.yamlfile import merged
-=======
 from secondlook.base.yamlfile import KeyPath, merged
-from secondlook.config import retrieve as settings
->>>>>>> h-c
 from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
 from secondlook.config.root import Config
 from secondlook.workflow.pipeline import Pipeline
@@ -225,14 +220,7 @@ def _of(run: Run) -> RetrieveRun:
     return RetrieveRun.of(run.config.retrieve, run.config.results)
 
 
-<<<<<<< HEAD
 SETTINGS: Mapping[type[BaseModel], str] = {Recipe: "`workflow/retrieve/<recipe>.yaml`"}
-PIPELINE = Pipeline(RETRIEVE, SETTINGS, _of, _describe, _checkpoints)
-=======
-MODELS = (
-    RetrieveOptions, settings.DrawnTrack, Recipe, ClipSource, settings.ScratchClip, settings.Look,
-    settings.CompletionOptions, settings.Thresholds, settings.CaptionForm, settings.ClipTraining,
-    settings.RankingOptions, settings.RerankOptions,
-)  # fmt: skip
-PIPELINE = Pipeline(name=RETRIEVE, models=MODELS, of=_of, describe=_describe, paths=_paths, checkpoints=_checkpoints)
->>>>>>> h-c
+PIPELINE = Pipeline(
+    name=RETRIEVE, settings=SETTINGS, of=_of, describe=_describe, paths=_paths, checkpoints=_checkpoints
+)

@@ -10,15 +10,9 @@ from pydantic import BaseModel
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-<<<<<<< HEAD
-from secondlook.config.scenes import MinerOptions, ScenesOptions, Vocabulary
-=======
 from secondlook.base.yamlfile import KeyPath
-from secondlook.config import scenes as settings
-from secondlook.config import scenes_training as training
 from secondlook.config.root import Config
-from secondlook.config.scenes import ScenesOptions
->>>>>>> h-c
+from secondlook.config.scenes import MinerOptions, ScenesOptions, Vocabulary
 from secondlook.config.scenes_training import NetworkRun
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -164,18 +158,9 @@ def _of(run: Run) -> ScenesRun:
     return ScenesRun.of(run.config.scenes, run.config.results)
 
 
-<<<<<<< HEAD
 SETTINGS: Mapping[type[BaseModel], str] = {
     NetworkRun: "`workflow/scenes/<network>.yaml`",
     Vocabulary: "`workflow/scenes/vocabulary.yaml`",
     MinerOptions: "`--options` of `secondlook scenes mine`",
 }
-PIPELINE = Pipeline(SCENES, SETTINGS, _of, _describe)
-=======
-MODELS = (
-    ScenesOptions, settings.DrawnLandmarks, settings.IndexOptions, settings.TextOptions, settings.SplitOptions,
-    settings.ConsistencyOptions, settings.HandOverOptions, settings.MinerOptions, settings.Vocabulary, NetworkRun,
-    training.NetworkOptions, training.TrainingOptions, training.InferenceOptions,
-)  # fmt: skip
-PIPELINE = Pipeline(name=SCENES, models=MODELS, of=_of, describe=_describe, paths=_paths)
->>>>>>> h-c
+PIPELINE = Pipeline(name=SCENES, settings=SETTINGS, of=_of, describe=_describe, paths=_paths)

@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondlook.base.resources import Resources
-<<<<<<< HEAD
-=======
 from secondlook.base.yamlfile import KeyPath
-from secondlook.config import video as settings
 from secondlook.config.root import Config
->>>>>>> h-c
 from secondlook.config.video import Training, VideoOptions
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -130,19 +126,11 @@ def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
         yield Checkpoint("transformers", motion.depth_model)
 
 
-<<<<<<< HEAD
-PIPELINE = Pipeline(VIDEO, {}, lambda run: VideoRun(run.config.video, run.config.results), _describe, _checkpoints)
-=======
-MODELS = (
-    VideoOptions, settings.ClipScenes, settings.FrameOptions, settings.MotionOptions, settings.GroupOptions,
-    settings.DetectorOptions, settings.Rounds, settings.RoundOptions, settings.MergeOptions, settings.TrackOptions,
-)  # fmt: skip
 PIPELINE = Pipeline(
     name=VIDEO,
-    models=MODELS,
+    settings={},
     of=lambda run: VideoRun(run.config.video, run.config.results),
     describe=_describe,
     paths=_paths,
     checkpoints=_checkpoints,
 )
->>>>>>> h-c
