@@ -1,7 +1,7 @@
 rule consensus:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
-        votes=asked(RUN.votes),
+        votes=from_wildcards(FILES.votes),
         reviewed=f"{RESULTS}/review/reviewed.parquet",
     output:
         consensus=f"{RESULTS}/consensus/consensus.parquet",
@@ -14,13 +14,13 @@ rule consensus:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.consensus"),
-        votes=asked(RUN.vote_options),
+        votes=from_wildcards(OPTIONS.votes),
         shards=RUN.config.shards,
-        options=RUN.settings("consensus"),
+        options=OPTIONS.section("consensus"),
     message:
         "consensus: merge the votes on {wildcards.task}"
     shell:

@@ -1,6 +1,6 @@
 rule crop:
     input:
-        asked(RUN.instances),
+        from_wildcards(FILES.instances),
     output:
         [f"{RESULTS}/crop/{{part}}{tail}.parquet" for tail in TAILS],
     log:
@@ -11,11 +11,11 @@ rule crop:
         "../envs/secondlook.yaml"
     threads: 2
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         code=code("stages.crop"),
-        options=RUN.settings("crop"),
+        options=OPTIONS.section("crop"),
     shell:
         "secondlook crop {input} --options {params.options:q} "
         f"--out {FOLDER}/crop/ --threads {{threads}} 2> {{log}}"
@@ -34,7 +34,7 @@ use rule crop as crop_reference with:
 
 rule cutout:
     input:
-        asked(RUN.instances),
+        from_wildcards(FILES.instances),
     output:
         [f"{RESULTS}/crop/cutout/{{part}}{tail}.parquet" for tail in TAILS],
     log:
@@ -45,11 +45,11 @@ rule cutout:
         "../envs/secondlook.yaml"
     threads: 2
     resources:
-        **RUN.needs("cutout"),
+        **NEEDS.of("cutout"),
     params:
         code=code("stages.crop.cutout"),
         model=RUN.model_state("cutout"),
-        options=RUN.settings("cutout"),
+        options=OPTIONS.section("cutout"),
     shell:
         "secondlook crop {input} --view cutout --options {params.options:q} "
         f"--out {FOLDER}/crop/cutout/ --threads {{threads}} 2> {{log}}"

@@ -13,11 +13,11 @@ rule demo_draw:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=per_attempt(1000),
+        runtime=per_attempt(10),
     params:
         code=code("synthetic.signs"),
-        options=as_options(RUN.demo_options()),
+        options=as_options(OPTIONS.demo()),
     message:
         "demo: draw street scenes"
     shell:

@@ -1,7 +1,7 @@
 rule embed:
     input:
-        crops=asked(RUN.crops_of),
-        encoder=asked(RUN.encoder_files),
+        crops=from_wildcards(FILES.crops_of),
+        encoder=from_wildcards(FILES.encoder_files),
     output:
         [f"{RESULTS}/embed/{{encoder}}/{{part}}{tail}.parquet" for tail in TAILS],
     log:
@@ -10,13 +10,13 @@ rule embed:
         f"{RESULTS}/benchmark/embed.{{encoder}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.cpus("encoder")
+    threads: NEEDS.cpus("encoder")
     resources:
-        **RUN.needs("encoder"),
+        **NEEDS.of("encoder"),
     params:
         code=code("stages.embed"),
         model=RUN.model_state("encoder"),
-        options=asked(RUN.encoder_options),
+        options=from_wildcards(OPTIONS.encoder),
     shell:
         "secondlook embed {input.crops} --options {params.options:q} "
         f"--out {FOLDER}/embed/{{wildcards.encoder}}/ --threads {{threads}} 2> {{log}}"
@@ -25,7 +25,7 @@ rule embed:
 use rule embed as embed_reference with:
     input:
         crops=f"{RESULTS}/crop/reference.parquet",
-        encoder=asked(RUN.encoder_files),
+        encoder=from_wildcards(FILES.encoder_files),
     output:
         f"{RESULTS}/embed/{{encoder}}/reference.parquet",
     log:
@@ -38,7 +38,7 @@ use rule embed as embed_reference with:
 rule embed_import:
     input:
         task=lambda wildcards: RUN.task_files[wildcards.task],
-        folder=asked(RUN.reference_pt),
+        folder=from_wildcards(FILES.reference_pt),
     output:
         f"{RESULTS}/embed/{{imported}}/reference.parquet",
     log:
@@ -49,11 +49,11 @@ rule embed_import:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.embed.published:import_features"),
-        options=asked(RUN.encoder_options, "task", "imported"),
+        options=from_wildcards(OPTIONS.encoder, "task", "imported"),
     message:
         "embed: take the reference vectors of {wildcards.imported} from {input.folder}"
     shell:

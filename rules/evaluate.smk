@@ -14,16 +14,16 @@ rule evaluate:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.evaluate"),
         folder=subpath(output[0], parent=True),
-        benchmarks=lambda wildcards: f"{RUN.folder(wildcards.task)}/benchmark",
-        votes=asked(RUN.vote_options),
+        benchmarks=from_wildcards(FILES.benchmarks),
+        votes=from_wildcards(OPTIONS.votes),
         shards=RUN.config.shards,
-        protocol=asked(RUN.protocol),
-        options=RUN.settings("evaluate"),
+        protocol=from_wildcards(OPTIONS.protocol),
+        options=OPTIONS.section("evaluate"),
     message:
         "evaluate: compare every judge of {wildcards.task} with the truth, and the labelers with each other"
     shell:

@@ -5,7 +5,7 @@ EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]
 rule export:
     input:
         data=lambda wildcards: RUN.data.inputs(
-            wildcards.task, RUN.export_source(wildcards.task, wildcards.format)
+            wildcards.task, FILES.export_source(wildcards.task, wildcards.format)
         ),
         instances=f"{RESULTS}/ingest/instances.parquet",
         background=f"{RESULTS}/ingest/instances.background.parquet",
@@ -19,18 +19,18 @@ rule export:
         f"{RESULTS}/benchmark/export.{{rehearsal}}{{format}}.{{file}}.tsv"
     wildcard_constraints:
         rehearsal=f"({REHEARSAL})?",
-        format=RUN.one_of(EXPORT_FILES),
-        file=RUN.one_of(EXPORT_FILES.values()),
+        format=one_of(EXPORT_FILES),
+        file=one_of(EXPORT_FILES.values()),
     conda:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.export", *EXPORTERS),
-        source=asked(RUN.export_arguments, "task", "format"),
-        votes=asked(RUN.vote_options),
+        source=from_wildcards(OPTIONS.export, "task", "format"),
+        votes=from_wildcards(OPTIONS.votes),
         shards=RUN.config.shards,
     message:
         "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"
@@ -50,6 +50,6 @@ use rule export as export_folder with:
         f"{RESULTS}/benchmark/export.{{rehearsal}}{{format}}.tsv"
     wildcard_constraints:
         rehearsal=f"({REHEARSAL})?",
-        format=RUN.one_of(
+        format=one_of(
             name for name in RUN.config.export.formats if name not in EXPORT_FILES
         ),

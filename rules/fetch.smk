@@ -15,7 +15,7 @@ rule fetch:
         mem_mb=2000,
         runtime=1440,
     params:
-        options=asked(RUN.data.fetch_options, "fetched"),
+        options=from_wildcards(RUN.data.fetch_options, "fetched"),
     message:
         "fetch: bring {wildcards.fetched} to {wildcards.place}"
     shell:

@@ -17,12 +17,12 @@ rule ingest:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.ingest"),
         rejects=f"{RESULTS}/ingest/rejects.parquet",
-        options=asked(RUN.ingest_options),
+        options=from_wildcards(OPTIONS.ingest),
     message:
         "ingest: read the dataset of {wildcards.task}"
     shell:
@@ -44,8 +44,8 @@ rule split:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.ingest.split", "stages.ingest.stale"),
         shards=len(SPLIT_TAILS),

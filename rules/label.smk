@@ -1,7 +1,7 @@
 rule label:
     input:
-        objects=asked(RUN.objects_of),
-        source=asked(RUN.source_files),
+        objects=from_wildcards(RUN.objects_of),
+        source=from_wildcards(RUN.source_files),
     output:
         [f"{RESULTS}/label/{{labeler}}/{{part}}{tail}.parquet" for tail in TAILS],
     log:
@@ -10,13 +10,13 @@ rule label:
         f"{RESULTS}/benchmark/label.{{labeler}}.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.cpus("labeler")
+    threads: NEEDS.cpus("labeler")
     resources:
-        **RUN.needs("labeler"),
+        **NEEDS.of("labeler"),
     params:
         code=code("stages.label"),
         model=RUN.model_state("labeler"),
-        labeler=asked(RUN.label_arguments),
+        labeler=from_wildcards(OPTIONS.label),
     shell:
         "secondlook label {input.objects} {params.labeler:q} --name {wildcards.labeler} "
         f"--out {FOLDER}/label/{{wildcards.labeler}}/ --threads {{threads}} 2> {{log}}"

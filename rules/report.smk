@@ -1,11 +1,9 @@
 rule report:
     input:
         f"{RESULTS}/consensus/consensus.parquet",
-        lambda wildcards: [
-            f"{RUN.folder(wildcards.task)}/evaluate/{name}" for name in TABLES
-        ],
-        asked(RUN.crops),
-        asked(RUN.exports),
+        from_wildcards(FILES.evaluation),
+        from_wildcards(FILES.crops),
+        from_wildcards(FILES.exports),
     output:
         report=f"{RESULTS}/report/report.html",
         summary=f"{RESULTS}/summary.json",
@@ -17,12 +15,12 @@ rule report:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.report"),
         folder=subpath(output.summary, parent=True),
-        options=RUN.settings("report"),
+        options=OPTIONS.section("report"),
     message:
         "report: write the page of {wildcards.task}"
     shell:

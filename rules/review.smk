@@ -11,16 +11,12 @@ rule reviewed:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(10),
     params:
         code=code("stages.review.apply"),
-        decisions=lambda wildcards: [
-            part
-            for path in RUN.decisions(wildcards.task)
-            for part in ("--apply", path)
-        ],
-        decided=asked(RUN.decided),
+        decisions=from_wildcards(OPTIONS.decisions),
+        decided=from_wildcards(FILES.decided),
     message:
         "review: bring back what people decided on {wildcards.task}"
     shell:
@@ -32,7 +28,7 @@ rule review:
         instances=f"{RESULTS}/ingest/instances.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         reviewed=f"{RESULTS}/review/reviewed.parquet",
-        crops=asked(RUN.crops),
+        crops=from_wildcards(FILES.crops),
     output:
         queue=f"{RESULTS}/review/queue.parquet",
         index=f"{RESULTS}/review/index.html",
@@ -44,13 +40,13 @@ rule review:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.review.page"),
-        results=asked(RUN.folder),
+        results=from_wildcards(FILES.folder),
         folder=subpath(output.index, parent=True),
-        options=RUN.settings("review"),
+        options=OPTIONS.section("review"),
     message:
         "review: write the pages on which people look at the doubtful objects of {wildcards.task}"
     shell:

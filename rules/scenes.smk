@@ -1,10 +1,13 @@
 # Labels from captions, categories and 3D points; a network learns from them, and both vote like any other labelers.
+from secondlook.pipelines.scenes import run as scenes
+
+SCENES = sound(scenes.PIPELINE.of, RUN)
 OF_SCENES = SCENES.folder
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
-OF_TRAINING = RUN.asks_for(
+OF_TRAINING = NEEDS.asked_by(
     lambda wildcards: SCENES.network.training.resources, SCENES.all_resources()
 )
-OF_INFERENCE = RUN.asks_for(
+OF_INFERENCE = NEEDS.asked_by(
     lambda wildcards: SCENES.network.inference.resources, SCENES.all_resources()
 )
 
@@ -30,8 +33,8 @@ if SCENES.options.drawn is not None:
             "../envs/secondlook.yaml"
         threads: 1
         resources:
-            mem_mb=growing(1000),
-            runtime=growing(30),
+            mem_mb=per_attempt(1000),
+            runtime=per_attempt(30),
         params:
             code=code("pipelines.scenes.steps:draw"),
             data=subpath(output.tree, parent=True),
@@ -58,8 +61,8 @@ rule scenes_index:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(120),
     params:
         code=code("pipelines.scenes.steps:index"),
         folder=subpath(output.images, parent=True),
@@ -86,8 +89,8 @@ rule scenes_correspond:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(240),
     params:
         code=code("pipelines.scenes.steps:correspond"),
         folder=subpath(output.points, parent=True),
@@ -107,7 +110,7 @@ rule scenes_text:
     output:
         labels=f"{OF_SCENES}/text/labels.parquet",
         instances=f"{OF_SCENES}/text/instances.parquet",
-        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in TEXT_LABELERS],
+        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in scenes.TEXT_LABELERS],
         summary=f"{OF_SCENES}/text/summary.json",
     log:
         "logs/scenes/text.log",
@@ -117,8 +120,8 @@ rule scenes_text:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.steps:label_by_text"),
         folder=subpath(output.labels, parent=True),
@@ -147,10 +150,13 @@ rule scenes_split:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
-        code=code("pipelines.scenes.steps:split_own", "pipelines.scenes.steps:split_published"),
+        code=code(
+            "pipelines.scenes.steps:split_own",
+            "pipelines.scenes.steps:split_published",
+        ),
         folder=subpath(output[0], parent=True),
         lists=SCENES.splitting(),
         options=as_options(SCENES.options.split),
@@ -165,7 +171,7 @@ rule scenes_consistency:
     input:
         labels=f"{OF_SCENES}/text/labels.parquet",
         pairs=f"{OF_SCENES}/points/pairs.parquet",
-        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in TEXT_LABELERS],
+        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in scenes.TEXT_LABELERS],
         vocabulary=SCENES.options.vocabulary,
     output:
         conflicts=f"{OF_SCENES}/consistency/conflicts.parquet",
@@ -179,8 +185,8 @@ rule scenes_consistency:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.checking"),
         folder=subpath(output.flags, parent=True),
@@ -203,7 +209,7 @@ rule scenes_train:
         pairs=f"{OF_SCENES}/points/pairs.parquet",
         vocabulary=SCENES.options.vocabulary,
     output:
-        [f"{OF_NETWORK}/train/{name}" for name in SCENES_TRAINED],
+        [f"{OF_NETWORK}/train/{name}" for name in scenes.TRAINED],
     log:
         "logs/scenes/{variant}.{seed}/train.log",
     benchmark:
@@ -229,7 +235,7 @@ rule scenes_predict:
     input:
         images=f"{OF_SCENES}/index/images.parquet",
         splits=f"{OF_SCENES}/split/splits.parquet",
-        weights=f"{OF_NETWORK}/train/{SCENES_TRAINED[0]}",
+        weights=f"{OF_NETWORK}/train/{scenes.TRAINED[0]}",
     output:
         folder=directory(f"{OF_NETWORK}/predict"),
     log:
@@ -258,7 +264,7 @@ rule scenes_evaluate:
         splits=f"{OF_SCENES}/split/splits.parquet",
         points=f"{OF_SCENES}/points/points.parquet",
         pairs=f"{OF_SCENES}/points/pairs.parquet",
-        weights=f"{OF_NETWORK}/train/{SCENES_TRAINED[0]}",
+        weights=f"{OF_NETWORK}/train/{scenes.TRAINED[0]}",
         predicted=f"{OF_NETWORK}/predict",
         truth=SCENES.truth(),
         masks=SCENES.masks(),
@@ -275,7 +281,10 @@ rule scenes_evaluate:
     resources:
         **OF_INFERENCE,
     params:
-        code=code("pipelines.scenes.network_steps:evaluate_network", "pipelines.scenes.steps:read_truth"),
+        code=code(
+            "pipelines.scenes.network_steps:evaluate_network",
+            "pipelines.scenes.steps:read_truth",
+        ),
         folder=subpath(output[0], parent=True),
         weights=subpath(input.weights, parent=True),
         known=lambda wildcards, input: [
@@ -309,8 +318,8 @@ rule scenes_mask_consistency:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.checking"),
         folder=subpath(output[0], parent=True),
@@ -326,7 +335,7 @@ rule scenes_mask_consistency:
 rule scenes_hand_over:
     input:
         instances=f"{OF_SCENES}/text/instances.parquet",
-        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in TEXT_LABELERS],
+        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in scenes.TEXT_LABELERS],
         splits=f"{OF_SCENES}/split/splits.parquet",
         predicted=f"{SCENES.main()}/predict",
         conflicts=f"{OF_SCENES}/consistency/conflicts.parquet",
@@ -342,8 +351,8 @@ rule scenes_hand_over:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.scenes.hand_over"),
         text=subpath(input.instances, parent=True),
@@ -371,8 +380,8 @@ rule scenes_consensus:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.consensus"),
         votes=lambda wildcards, input: [
@@ -402,8 +411,8 @@ rule scenes_judge:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("stages.evaluate"),
         folder=subpath(output[0], parent=True),
@@ -423,7 +432,8 @@ rule scenes_report:
     input:
         SCENES.reported(),
     output:
-        [f"{OF_SCENES}/report/{name}" for name in SCENES_TABLES],
+        [f"{OF_SCENES}/report/{name}" for name in scenes.TABLES],
+        summary=SCENES.summary,
     log:
         "logs/scenes/report.log",
     benchmark:
@@ -432,22 +442,23 @@ rule scenes_report:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(30),
     params:
         code=code("pipelines.scenes.report"),
-        road=subpath(input[0], ancestor=2),
+        results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         runs=[f"--run {run}" for run in SCENES.runs()],
     message:
         "scenes: put text, network and consensus side by side"
     shell:
-        "secondlook scenes report {params.road} {params.runs} --out {params.folder} 2> {log}"
+        "secondlook scenes report {params.results} {params.runs} --out {params.folder} "
+        "--summary {output.summary} 2> {log}"
 
 
 rule scenes:
     input:
-        scenes_files,
+        lambda wildcards: sound(SCENES.final_files),
 
 
 localrules:

@@ -9,14 +9,14 @@ rule train:
         f"{RESULTS}/benchmark/train.{{classifier}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.cpus("classifier")
+    threads: NEEDS.cpus("classifier")
     resources:
-        **RUN.needs("classifier"),
+        **NEEDS.of("classifier"),
     params:
         code=code("stages.train"),
         model=RUN.model_state("classifier"),
         folder=subpath(output[0], parent=True),
-        options=RUN.options_of("classifier"),
+        options=OPTIONS.of_model("classifier"),
     message:
         "train: {wildcards.classifier} for {wildcards.task}"
     shell:
@@ -25,7 +25,7 @@ rule train:
 
 rule train_vlm:
     input:
-        asked(RUN.vlm_crops),
+        from_wildcards(FILES.vlm_crops),
     output:
         directory(f"{RESULTS}/train/{{vlm}}/checkpoint"),
         f"{RESULTS}/train/{{vlm}}/metrics.csv",
@@ -36,15 +36,15 @@ rule train_vlm:
         f"{RESULTS}/benchmark/train.{{vlm}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.cpus("vlm")
+    threads: NEEDS.cpus("vlm")
     resources:
-        **RUN.needs("vlm"),
+        **NEEDS.of("vlm"),
     params:
         code=code("stages.train.vlm"),
         model=RUN.model_state("vlm"),
         folder=subpath(output[0], parent=True),
-        options=RUN.options_of("vlm"),
-        prompt=asked(RUN.vlm_prompt),
+        options=OPTIONS.of_model("vlm"),
+        prompt=from_wildcards(OPTIONS.vlm_prompt),
     message:
         "train: {wildcards.vlm} for {wildcards.task}"
     shell:
@@ -54,22 +54,25 @@ rule train_vlm:
 
 rule train_prototype:
     input:
-        asked(RUN.learned_from, "task", "prototype"),
+        from_wildcards(RUN.learned_from, "task", "prototype"),
     output:
-        [f"{RESULTS}/train/{{prototype}}/{name}" for name in learned_files("prototype")],
+        [
+            f"{RESULTS}/train/{{prototype}}/{name}"
+            for name in LABELERS["prototype"].leaves
+        ],
     log:
         "logs/{task}/train/{prototype}.log",
     benchmark:
         f"{RESULTS}/benchmark/train.{{prototype}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.cpus("prototype")
+    threads: NEEDS.cpus("prototype")
     resources:
-        **RUN.needs("prototype"),
+        **NEEDS.of("prototype"),
     params:
         code=code("stages.train.prototypes"),
         folder=subpath(output[0], parent=True),
-        options=RUN.options_of("prototype"),
+        options=OPTIONS.of_model("prototype"),
     message:
         "train: {wildcards.prototype} for {wildcards.task}"
     shell:
@@ -79,22 +82,22 @@ rule train_prototype:
 
 rule train_probe:
     input:
-        asked(RUN.learned_from, "task", "probe"),
+        from_wildcards(RUN.learned_from, "task", "probe"),
     output:
-        [f"{RESULTS}/train/{{probe}}/{name}" for name in learned_files("probe")],
+        [f"{RESULTS}/train/{{probe}}/{name}" for name in LABELERS["probe"].leaves],
     log:
         "logs/{task}/train/{probe}.log",
     benchmark:
         f"{RESULTS}/benchmark/train.{{probe}}.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: RUN.cpus("probe")
+    threads: NEEDS.cpus("probe")
     resources:
-        **RUN.needs("probe"),
+        **NEEDS.of("probe"),
     params:
         code=code("stages.train.probe"),
         folder=subpath(output[0], parent=True),
-        options=RUN.options_of("probe"),
+        options=OPTIONS.of_model("probe"),
     message:
         "train: {wildcards.probe} for {wildcards.task}"
     shell:

@@ -1,7 +1,9 @@
 # Boxes from unlabeled video (MOD-UV): each round of training starts anew; only labels pass from one to the next.
-VIDEO = VideoRun(RUN.config.video, RUN.config.results)
+from secondlook.pipelines.video import run as video
+
+VIDEO = sound(video.PIPELINE.of, RUN)
 OF_VIDEO = VIDEO.folder
-OF_ROUND = RUN.asks_for(
+OF_ROUND = NEEDS.asked_by(
     lambda wildcards: VIDEO.resources(wildcards.round), VIDEO.all_resources()
 )
 
@@ -25,10 +27,10 @@ if VIDEO.options.scenes is not None:
             "../envs/secondlook.yaml"
         threads: 1
         resources:
-            mem_mb=growing(1000),
-            runtime=growing(30),
+            mem_mb=per_attempt(1000),
+            runtime=per_attempt(30),
         params:
-            code=code("synthetic.clips"),
+            code=code("pipelines.video.drawn"),
             options=as_options(VIDEO.options.scenes),
         message:
             "video: draw clips"
@@ -49,8 +51,8 @@ rule video_frames:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(120),
     params:
         code=code("pipelines.video.steps:list_frames"),
         listed=["--listed", VIDEO.options.listed] if VIDEO.options.listed else [],
@@ -78,8 +80,8 @@ rule video_motion:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(240),
     params:
         code=code("pipelines.video.steps:find_motion"),
         model=state_of(VIDEO.options.motion.depth_model),
@@ -108,8 +110,8 @@ rule video_group:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(120),
     params:
         code=code("pipelines.video.steps:group_pixels"),
         options=as_options(VIDEO.options.group),
@@ -161,7 +163,7 @@ rule video_predict:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        **{**OF_ROUND, "runtime": growing(240)},
+        **{**OF_ROUND, "runtime": per_attempt(240)},
     params:
         code=code("pipelines.video.steps:find_objects"),
         folder=subpath(input.weights, parent=True),
@@ -188,8 +190,8 @@ rule video_merge:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.video.steps:merge_rounds"),
         large=VIDEO.options.rounds.large.score,
@@ -215,8 +217,8 @@ rule video_boxes:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.video.steps:write_boxes"),
         score=VIDEO.options.rounds.final.score,
@@ -231,9 +233,10 @@ rule video_boxes:
 rule video_evaluate:
     input:
         truth=VIDEO.truth(),
-        labels=[path for name in VIDEO_LABELS for path in VIDEO.labels(name)],
+        labels=VIDEO.all_labels(),
     output:
-        [f"{OF_VIDEO}/evaluate/{name}" for name in VIDEO_TABLES],
+        VIDEO.tables(),
+        summary=VIDEO.summary,
     log:
         "logs/video/evaluate.log",
     benchmark:
@@ -242,8 +245,8 @@ rule video_evaluate:
         "../envs/secondlook.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         code=code("pipelines.video.steps:evaluate_rounds"),
         folder=subpath(output[0], parent=True),
@@ -254,12 +257,12 @@ rule video_evaluate:
         "video: compare the rounds with the truth"
     shell:
         "secondlook video evaluate {params.rounds} --truth {input.truth} {params.categories:q} "
-        "--score {params.score} --out {params.folder} 2> {log}"
+        "--score {params.score} --out {params.folder} --summary {output.summary} 2> {log}"
 
 
 rule video:
     input:
-        VIDEO.final_files(),
+        lambda wildcards: sound(VIDEO.final_files),
 
 
 localrules:

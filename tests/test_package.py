@@ -88,7 +88,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> 
 
 
 def test_installed_it_says_what_would_run_and_what_it_costs(installed: Installed, tmp_path: Path) -> None:
-    for name in ("config.yaml", "workflow"):
+    for name in ("config.yaml", "workflow", "Snakefile", "rules", "envs"):
         (tmp_path / name).symlink_to(ROOT / name)
     said = installed(["check"], ["plan"], ["plan", "demo_signs"])
     assert "demo_signs" in said

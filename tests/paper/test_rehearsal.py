@@ -5,6 +5,7 @@ Nine minutes on two cores, nearly all of them the start of PyTorch in some hundr
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from conftest import ROOT
 from paper_objects import OBJECTS
 from paper_world import PER_LABEL, paper_settings, write_world
 from secondlook.config.task import load_task, task_path
-from secondlook.io.outputs import paper_outputs
+from secondlook.pipelines.paper.run import outputs
 
 pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")
 
@@ -116,7 +117,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
 
 
 def test_it_ends_in_all_tables_figures_and_the_page(done: Rehearsal) -> None:
-    assert [name for name in paper_outputs(list(OBJECTS)) if not (done.paper / name).stat().st_size] == []
+    assert [name for name in outputs(list(OBJECTS)) if not (done.paper / name).stat().st_size] == []
     page = (done.paper / "paper.html").read_text(encoding="utf-8")
     assert all(name in page for name in [*OBJECTS, *LABELERS])
     again = done.snakemake("-n")
@@ -167,11 +168,17 @@ def test_vlms_are_offered_the_names_of_the_published_runs(done: Rehearsal) -> No
     assert {body["max_tokens"] for body in done.site.bodies} == {4}
 
 
-def test_the_cost_sheet_takes_what_the_jobs_took(done: Rehearsal) -> None:
-    merged = {**yaml.safe_load((done.folder / "config.yaml").read_text()), "shards": 1, "paper": "rehearsal_paper.yaml"}
-    (done.folder / "merged.yaml").write_text(yaml.safe_dump(merged), encoding="utf-8")
-    command = [str(Path(sys.prefix) / "bin/secondlook"), "plan", "paper", "--config", "merged.yaml"]
-    shown = subprocess.run(command, cwd=done.folder, capture_output=True, text=True)
+def test_the_cost_sheet_takes_what_the_jobs_took(done: Rehearsal, tmp_path: Path) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    command = [str(Path(sys.prefix) / "bin/secondlook"), "plan", "paper", "--config", "rehearsal.yaml"]
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("  nothing to do: all its results are there") == 4
+    for stage in ("label", "consensus", "evaluate"):
+        for place in (folder / "results/paper").glob(f"*/{stage}"):
+            shutil.rmtree(place)
+    shown = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     labels = [line for line in shown.stdout.splitlines() if line.startswith("  label ")]
     assert len(labels) == 4 * len(LABELERS)

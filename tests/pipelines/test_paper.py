@@ -16,8 +16,10 @@ from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
 from secondlook.config.task import load_task, task_path
-from secondlook.io.outputs import paper_outputs
 from secondlook.models.answer_parser import parse
+from secondlook.pipelines.paper.run import outputs
+from secondlook.pipelines.registry import pipelines
+from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import Run
 
 PUBLISHED = ROOT / "workflow/paper/published.csv"
@@ -73,7 +75,7 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     done = secondlook("paper", *folders, "--published", PUBLISHED, "--out", out)
     assert done.code == 0, done.err
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == sorted(
-        paper_outputs(list(OBJECTS))
+        [*outputs(list(OBJECTS)), "summary.json"]
     )
 
     scoring = pd.read_csv(out / "table_scoring.csv").set_index(["task", "model"])
@@ -236,11 +238,15 @@ def test_a_fresh_clone_lists_the_whole_graph_and_what_is_missing(fresh: Path, pr
     ):
         assert f"obtain: {path} is not there: " in told
     brought = set(re.findall(r"fetch: bring (\w+) to", told))
-    assert brought == {name for task in Run.load(ROOT / "config.yaml").of_paper().names for name in fetched_by(task)}
+    assert brought == {
+        name
+        for task in Run.load(ROOT / "config.yaml", pipelines()).of_pipeline("paper").names
+        for name in fetched_by(task)
+    }
 
 
 def fetched_by(task: str) -> list[str]:
-    return Run.load(ROOT / "config.yaml").tasks[task].fetch
+    return Run.load(ROOT / "config.yaml", pipelines()).tasks[task].fetch
 
 
 def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh: Path) -> None:
@@ -267,11 +273,13 @@ def test_a_mistake_in_the_paper_stops_only_those_who_ask_for_it(
 ) -> None:
     for name in ("config.yaml", "workflow"):
         (shutil.copytree if name == "workflow" else shutil.copy)(ROOT / name, tmp_path / name)
+    (tmp_path / "Snakefile").symlink_to(ROOT / "Snakefile")
     place = tmp_path / "workflow/paper/config.yaml"
     place.write_text(yaml.safe_dump({**yaml.safe_load(place.read_text()), **change}), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    check, plan, plain = secondlook("check"), secondlook("plan", "paper"), secondlook("plan")
-    assert (check.code, plan.code, plain.code) == (0, 2, 0)
+    check, plan = secondlook("check"), secondlook("plan", "paper")
+    assert (check.code, plan.code) == (0, 2)
+    assert Run.load(tmp_path / "config.yaml").names == ("demo_signs",)
     assert "workflow/" in plan.err
     assert said in plan.err
     assert said in check.out
@@ -279,7 +287,8 @@ def test_a_mistake_in_the_paper_stops_only_those_who_ask_for_it(
 
 def test_the_paper_asks_as_published_and_leaves_the_rest_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    run = Run.load(ROOT / "config.yaml")
+    run = Run.load(ROOT / "config.yaml", pipelines())
+    options = CommandOptions(run)
     task = "paper/bdd_vehicles"
     assert run.config_of(task).cutout.mask == "segmenter"
     assert (run.config.cutout.mask, run.config.encoders["dinov2_giant"].resize) == ("given", "squash")
@@ -287,9 +296,9 @@ def test_the_paper_asks_as_published_and_leaves_the_rest_as_it_is(monkeypatch: p
     assert (gemma.view, gemma.max_new_tokens, gemma.answer, gemma.decoding) == ("box", 128, "generate", "paper")
     assert (internvl.view, internvl.max_new_tokens, internvl.tiling) == ("cutout", 1024, "published")
     nine = ["car", "bus", "SUV", "truck", "bicycle", "motorcycle", "boat", "trailer", "train"]
-    assert run.offered(task, "gemma3") == nine, "defect 13"
-    assert run.offered(task, "internvl3") == ["car", "SUV", "bus", "truck", "bicycle", "motorcycle"]
-    assert run.label_arguments(task, "gemma3_4b_box").count("--offer") == len(nine)
+    assert options.offered(task, "gemma3") == nine, "defect 13"
+    assert options.offered(task, "internvl3") == ["car", "SUV", "bus", "truck", "bicycle", "motorcycle"]
+    assert options.label(task, "gemma3_4b_box").count("--offer") == len(nine)
 
 
 def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -> None:
@@ -303,9 +312,12 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     assert total is not None
     minutes = sum(
         int(jobs) * float(each)
-        for jobs, each in re.findall(r"^  \w+ +\w+ +(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.MULTILINE)
+        for jobs, each in re.findall(
+            r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.MULTILINE
+        )
     )
     assert float(total[2]) == pytest.approx(minutes / 60, abs=0.1)
     larger = re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout)
     assert float(larger[1][1]) > 3 * float(larger[0][1]), "fifteen times the parameters"
+    assert "obtain: data/objects365/annotations.json is not there: " in shown.stdout
     assert run(["secondlook", "plan", "papers"], fresh).returncode == 2

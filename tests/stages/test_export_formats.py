@@ -992,7 +992,7 @@ def test_the_workflow_knows_every_format(tmp_path: Path, monkeypatch: pytest.Mon
 
     for name in ("plain", "copied"):
         wanted = [Path("results", name, "export", kind, FILES.get(kind, "")).as_posix() for kind in FORMATS]
-        assert run.exports(name) == wanted
+        assert run.files.exports(name) == wanted
     assert [run.export_arguments("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
     copied = ["x.json", "--label-from", "k"]
     assert [run.export_arguments("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]

@@ -615,6 +615,6 @@ def test_the_workflow_puts_a_rehearsal_where_it_says_so(tmp_path: Path, monkeypa
     run = Run.of({"tasks": ["true.yaml", "tried.yaml"], "labelers": labelers, "export": {"formats": ["coco", "yolo"]}})
 
     folder = "results/tried/export/rehearsal-"
-    assert run.exports("tried") == [f"{folder}coco/annotations.json", f"{folder}yolo"]
-    assert run.exports("true") == ["results/true/export/coco/annotations.json", "results/true/export/yolo"]
+    assert run.files.exports("tried") == [f"{folder}coco/annotations.json", f"{folder}yolo"]
+    assert run.files.exports("true") == ["results/true/export/coco/annotations.json", "results/true/export/yolo"]
     assert load_task(ROOT / "workflow/tasks/demo_signs.yaml").rehearsal is None, "its truth lies apart"

@@ -1,7 +1,5 @@
 """The names of the files that stages leave, for rules, stages and tests."""
 
-from collections.abc import Sequence
-
 from secondlook.config.exports import EXPORT_FORMATS
 
 SCORING_TABLES = (
@@ -24,33 +22,3 @@ CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
 )
-PROTOTYPE_FILES = (
-    *("prototype.safetensors", "labels.json", "metrics.csv"),
-    *("coverage.csv", "coverage.svg", "sources.csv"),
-)
-PROBE_FILES = (
-    *("probe.safetensors", "labels.json", "metrics.csv"),
-    *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
-)
-
-
-def learned_files(kind: str) -> tuple[str, ...]:
-    """Return what `secondlook train --kind prototype` or `probe` leaves."""
-    return PROTOTYPE_FILES if kind == "prototype" else PROBE_FILES
-
-
-def paper_outputs(tasks: Sequence[str]) -> list[str]:
-    """Return what `secondlook paper` writes about tasks, as names in its folder; the summary comes last."""
-    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
-    figures = [
-        "accuracy",
-        "scoring",
-        "quirks",
-        *(f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks),
-    ]
-    return [
-        *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
-        "table_pairs.csv",
-        *(f"figures/{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
-        *("paper.html", "summary.json"),
-    ]

@@ -1,26 +1,30 @@
 """The cost sheet of `secondlook plan NAME`: objects, minutes, memory and disk of each kind of job, and the sum."""
 
-from collections.abc import Iterator, Sequence
+import glob
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from secondlook.base.resources import Resources
-from secondlook.config.labelers import ClassifierLabelerOptions, VlmOptions
+from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
 from secondlook.workflow.costs import Costs, Network, load_costs
+from secondlook.workflow.graph import Job
 from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
 VOTE_BYTES, ROW_BYTES, VECTOR_BYTES = 120, 300, 3072  # a vector of 1,536 in float16
 ASSUMED = 1000  # objects of a task whose data is not here
 _FORWARD_AND_BACK = 3  # a step of training costs three forward passes
-_BY_SHARD = ("crop", "embed", "label")
-_CPU_NEEDS = Resources(mem_mb=4000)
-_HEADINGS = ("stage", "model", "jobs", "objects", "GPU-min", "CPU-min", "memory GB", "weights GB", "disk MB")
-_FORM = "  {:<10} {:<24} {:>5} {:>9} {:>9} {:>9} {:>10} {:>10} {:>9}"
+_HEADINGS = (
+    *("rule", "model", "jobs", "objects", "GPU-min", "CPU-min"),
+    *("threads", "memory GB", "limit min", "weights GB", "disk MB"),
+)
+_FORM = "  {:<20} {:<24} {:>5} {:>9} {:>9} {:>9} {:>8} {:>10} {:>10} {:>11} {:>9}"
 
 
 @dataclass(frozen=True)
@@ -33,44 +37,53 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Jobs of one kind: how many, the objects and minutes of each, and the bytes that all of them leave.
+class Estimate:
+    """What one job of a kind takes: its objects, its minutes, the network that it loads, and the bytes that it leaves.
 
-    Minutes are None where nothing tells them, and `measured` where such jobs ran here. `on_server`: a GPU elsewhere.
+    Objects and minutes are None where nothing tells them. `on_server`: a GPU elsewhere computes.
     """
 
-    stage: str
-    model: str
-    jobs: int
-    objects: float
-    minutes: float | None
-    needs: Resources = _CPU_NEEDS
+    objects: float | None = None
+    minutes: float | None = None
     network: Network | None = None
     disk_bytes: float = 0.0
-    measured: bool = False
     on_server: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs of one rule that differ only in the part of the data they take; `measured` where such jobs ran here."""
+
+    rule: str
+    model: str
+    jobs: int
+    needs: Resources
+    cost: Estimate
+    measured: bool = False
 
     @property
     def on_gpu(self) -> bool:
         """Whether the minutes are those of a GPU: of the job, or of the server that it asks."""
-        return self.on_server or bool(self.needs.gpus)
+        return self.cost.on_server or bool(self.needs.gpus)
 
 
-def sheet(run: Run) -> str:
-    """Return the sheet of every task of a run, and the sum of all."""
+def sheet(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> str:
+    """Return the sheet of the jobs of each task, that of the jobs of no task, and the sum of all."""
     costs, lines, everything = load_costs(), [], []
-    for task in run.names:
-        amount = amount_of(run, task)
-        kinds = [_as_measured(run, task, kind) for kind in _kinds(_Task(run, task, amount, costs))]
+    for name in tasks:
+        task = _Task(run, name, amount_of(run, name), costs)
+        kinds = [*_kinds([job for job in jobs if job.task == name], task)]
         everything += kinds
-        lines += [_title(run, task, amount), _FORM.format(*_HEADINGS), *map(_line, kinds)]
-    jobs = sum(sum(run.jobs(task).values()) for task in run.names)
-    return "\n".join([*lines, *_sum(everything, jobs, costs)])
+        lines += [_title(task), *_table(kinds)]
+    others = [*_kinds([job for job in jobs if job.task not in tasks])]
+    if others:
+        lines += ["jobs of no task", *_table(others)]
+    return "\n".join([*lines, *_sum([*everything, *others], costs)])
 
 
 def amount_of(run: Run, task: str) -> Amount:
     """Count the objects of a task from what `ingest` left, else from its annotations where that is cheap."""
-    folder = Path(run.folder(task)) / "ingest"
+    folder = Path(run.files.folder(task)) / "ingest"
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
     objects = objects_of(run, task)
     if instances.is_file():
@@ -82,7 +95,7 @@ def amount_of(run: Run, task: str) -> Amount:
 
 def objects_of(run: Run, task: str) -> int | None:
     """Count the objects alone: of what `ingest` left its head says it."""
-    instances, dataset = Path(run.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
+    instances, dataset = Path(run.files.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
     if instances.is_file():
         return records.count(instances, records.INSTANCE)
     annotations = Path(dataset.path)
@@ -103,16 +116,12 @@ class _Task:
         return self.run.config_of(self.name)
 
     @property
-    def labelers(self) -> list[str]:
-        return self.run.tasks[self.name].labelers
-
-    @property
     def objects(self) -> int:
         return ASSUMED if self.amount.objects is None else self.amount.objects
 
     @property
     def parts(self) -> int:
-        return self.run.config.shards // self.run.config.shards_per_job
+        return self.run.files.shards.parts
 
     @property
     def each(self) -> float:
@@ -121,119 +130,149 @@ class _Task:
     def network(self, name: str | None) -> Network | None:
         return self.costs.networks.get(name or "")
 
-    def by_shard(
-        self, stage: str, model: str, minutes: float | None, needs: Resources, network: Network | None, size: int
-    ) -> Kind:
-        """Return jobs that take a part of the objects each and leave `size` bytes of each object."""
-        return Kind(stage, model, self.parts, self.each, minutes, needs, network, size * self.objects)
-
-    def at_once(self, stage: str) -> Kind:
-        """Return the one job of a stage that takes all objects and computes with no network."""
-        minutes = self.costs.cpu_minutes(stage, self.objects)
-        return Kind(stage, "", 1, self.objects, minutes, disk_bytes=ROW_BYTES * self.objects)
+    def by_shard(self, minutes: float | None, network: Network | None, size: int) -> Estimate:
+        """Return what a job costs that takes a part of the objects and leaves `size` bytes of each of them."""
+        return Estimate(self.each, minutes, network, size * self.each)
 
 
-def _kinds(task: _Task) -> Iterator[Kind]:
-    """Yield the kinds of jobs of a task, in the order in which data flows."""
-    yield task.at_once("ingest")
-    yield task.by_shard("crop", "", task.costs.cpu_minutes("crop", task.each), _CPU_NEEDS, None, CROP_BYTES)
-    if task.run.shows_cutouts(task.name):
-        yield _cutouts(task)
-    yield from _vectors(task)
-    yield from _trainings(task)
-    yield from (_votes(task, labeler) for labeler in task.labelers)
-    yield task.at_once("consensus")
-    yield task.at_once("evaluate")
+def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[Kind]:
+    """Yield the kinds of some jobs in their order; where there is no task, only past runs tell what they cost."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.rule, _model(job)), []).append(job)
+    for (rule, model), found in groups.items():
+        cost = _COSTS[rule](task, model) if task is not None and rule in _COSTS else Estimate()
+        yield _as_measured(Kind(rule, model, len(found), found[0].needs, cost), found[0])
 
 
-def _cutouts(task: _Task) -> Kind:
-    options = task.config.cutout
-    network = task.network(options.segmenter)
-    seen = (task.amount.images or task.objects) / task.parts  # an image is encoded once
-    needs = options.resources
-    minutes = task.costs.minutes(network, seen, "segmenter", options.precision, on_gpu=bool(needs.gpus))
-    return task.by_shard("crop", "cutout", minutes, needs, network, CROP_BYTES)
+def _model(job: Job) -> str:
+    """Return the wildcards that say more of a job than its task and its part of the data: parts are numbered."""
+    return "/".join(value for name, value in job.wildcards.items() if name != "task" and value and not value.isdigit())
 
 
-def _vectors(task: _Task) -> Iterator[Kind]:
-    for name in dict.fromkeys(task.run.encoder_of(task.name, labeler) for labeler in task.labelers):
-        if name is not None:
-            spec = task.config.encoders[name]
-            network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
-            minutes = task.costs.minutes(network, task.each, "encoder", spec.precision, on_gpu=on_gpu)
-            yield task.by_shard("embed", name, minutes, spec.resources, network, VECTOR_BYTES)
-
-
-def _trainings(task: _Task) -> Iterator[Kind]:
-    """Yield the training of each classifier; how long it takes is known once the reference is counted."""
-    for name in sorted(task.run.trained_for(task.name) & task.config.classifiers.keys()):
-        spec, reference = task.config.classifiers[name], task.amount.reference
-        network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
-        shown = _FORWARD_AND_BACK * spec.epochs * (reference or 0)
-        minutes = task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu)
-        minutes = None if reference is None else minutes
-        left = 4e9 * network.parameters if network else 0.0
-        yield Kind("train", name, 1, reference or 0, minutes, spec.resources, network, left)
-
-
-def _votes(task: _Task, labeler: str) -> Kind:
-    voter = task.config.labelers[labeler]
-    network, minutes, on_gpu = None, None, bool(voter.resources.gpus)
-    if isinstance(voter, VlmOptions):
-        network, on_gpu = task.network(voter.model), on_gpu or voter.engine == "openai"
-        all_tiles = voter.tiling == "published" or voter.view == "box"
-        gflop = task.costs.vlm_gflop(network, all_tiles=all_tiles) if network else None
-        minutes = task.costs.minutes(network, task.each, "vlm", voter.precision, on_gpu=on_gpu, gflop=gflop)
-    elif isinstance(voter, ClassifierLabelerOptions):
-        own = task.config.classifiers.get(voter.classifier or "")
-        network = task.network(own.model if own else voter.model)
-        minutes = task.costs.minutes(network, task.each, "classifier", "auto", on_gpu=on_gpu)
-    else:
-        minutes = task.costs.cpu_minutes("vectors", task.each)
-    kind = task.by_shard("label", labeler, minutes, voter.resources, network, VOTE_BYTES)
-    return replace(kind, on_server=isinstance(voter, VlmOptions) and voter.engine == "openai")
-
-
-def _as_measured(run: Run, task: str, kind: Kind) -> Kind:
+def _as_measured(kind: Kind, job: Job) -> Kind:
     """Return a kind of jobs with the mean minutes of those that ran here, where any did."""
-    folder, name = Path(run.folder(task)) / "benchmark", ".".join(filter(None, (kind.stage, kind.model)))
-    files = list(folder.glob(f"{name}.[0-9]*.tsv" if kind.stage in _BY_SHARD else f"{name}.tsv"))
-    if not files:
+    if job.benchmark is None:  # a rule that names what others make, and runs nothing
+        return replace(kind, cost=Estimate(minutes=0.0))
+    place = Path(job.benchmark)
+    pattern = glob.escape(place.name)
+    for part in filter(str.isdigit, job.wildcards.values()):
+        pattern = pattern.replace(f".{part}.", ".[0-9]*.")
+    seconds = [float(pd.read_csv(path, sep="\t")["s"].mean()) for path in place.parent.glob(pattern)]
+    if not seconds:
         return kind
-    seconds = [float(pd.read_csv(path, sep="\t")["s"].mean()) for path in files]
-    return replace(kind, minutes=sum(seconds) / len(seconds) / 60, measured=True)
+    return replace(kind, cost=replace(kind.cost, minutes=sum(seconds) / len(seconds) / 60), measured=True)
 
 
-def _title(run: Run, task: str, amount: Amount) -> str:
-    known = (
-        f"{amount.objects} objects"
-        if amount.objects is not None
-        else f"reckoned for {ASSUMED} objects: its data is not here"
+def _at_once(rule: str, task: _Task, _: str) -> Estimate:
+    """Return what a job costs that takes all objects and computes with no network."""
+    minutes = task.costs.cpu_minutes(rule, task.objects)
+    return Estimate(task.objects, minutes, disk_bytes=ROW_BYTES * task.objects)
+
+
+def _crops(task: _Task, objects: float | None) -> Estimate:
+    if objects is None:
+        return Estimate()
+    return Estimate(objects, task.costs.cpu_minutes("crop", objects), disk_bytes=CROP_BYTES * objects)
+
+
+def _cutouts(task: _Task, _: str) -> Estimate:
+    options = task.config.cutout
+    network, on_gpu = task.network(options.segmenter), bool(options.resources.gpus)
+    seen = (task.amount.images or task.objects) / task.parts  # an image is encoded once
+    return task.by_shard(
+        task.costs.minutes(network, seen, "segmenter", options.precision, on_gpu=on_gpu), network, CROP_BYTES
     )
-    return f"task {task}: {known}, {run.config.shards} shards; objects, minutes, memory and weights are those of a job"
+
+
+def _vectors(task: _Task, encoder: str, objects: float | None) -> Estimate:
+    spec = task.config.encoders[encoder]
+    network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
+    if objects is None:
+        return Estimate(network=network)
+    minutes = task.costs.minutes(network, objects, "encoder", spec.precision, on_gpu=on_gpu)
+    return Estimate(objects, minutes, network, VECTOR_BYTES * objects)
+
+
+def _training(task: _Task, classifier: str) -> Estimate:
+    """Return what the training of a classifier costs; how long it takes is known once the reference is counted."""
+    spec, reference = task.config.classifiers[classifier], task.amount.reference
+    network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
+    left = 4e9 * network.parameters if network else 0.0
+    if reference is None:
+        return Estimate(None, None, network, left)
+    shown = _FORWARD_AND_BACK * spec.epochs * reference
+    return Estimate(
+        reference, task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left
+    )
+
+
+def _votes(task: _Task, labeler: str) -> Estimate:
+    voter = task.config.labelers[labeler]
+    own = task.config.classifiers.get(voter.training(labeler) or "")
+    network = task.network(own.model if own else voter.cost.network)
+    minutes = _minutes_of_votes(task, voter.cost, network, on_gpu=voter.cost.on_server or bool(voter.resources.gpus))
+    return replace(task.by_shard(minutes, network, VOTE_BYTES), on_server=voter.cost.on_server)
+
+
+def _minutes_of_votes(task: _Task, cost: Cost, network: Network | None, *, on_gpu: bool) -> float | None:
+    if cost.work == "vectors":
+        return task.costs.cpu_minutes(cost.work, task.each)
+    gflop = None
+    if network is not None and cost.all_tiles is not None:
+        gflop = task.costs.vlm_gflop(network, all_tiles=cost.all_tiles)
+    return task.costs.minutes(network, task.each, cost.work, cost.precision, on_gpu=on_gpu, gflop=gflop)
+
+
+# what a job of a rule costs, for a task and the model in the wildcards of the job; other rules are known once they ran
+_COSTS: Mapping[str, Callable[[_Task, str], Estimate]] = {
+    **{rule: partial(_at_once, rule) for rule in ("ingest", "consensus", "evaluate")},
+    "crop": lambda task, _: _crops(task, task.each),
+    "crop_reference": lambda task, _: _crops(task, task.amount.reference),
+    "cutout": _cutouts,
+    "embed": lambda task, encoder: _vectors(task, encoder, task.each),
+    "embed_reference": lambda task, encoder: _vectors(task, encoder, task.amount.reference),
+    "train": _training,
+    "label": _votes,
+}
+
+
+def _title(task: _Task) -> str:
+    objects = task.amount.objects
+    known = f"{objects} objects" if objects is not None else f"reckoned for {ASSUMED} objects: its data is not here"
+    shards = task.run.config.shards
+    return f"task {task.name}: {known}, {shards} shards; objects, minutes, memory and weights are those of a job"
+
+
+def _table(kinds: Sequence[Kind]) -> list[str]:
+    return [_FORM.format(*_HEADINGS), *map(_line, kinds)] if kinds else ["  nothing to do: all its results are there"]
 
 
 def _line(kind: Kind) -> str:
-    minutes = "?" if kind.minutes is None else f"{kind.minutes:.2f}{'*' if kind.measured else ''}"
+    cost, needs = kind.cost, kind.needs
+    minutes = "?" if cost.minutes is None else f"{cost.minutes:.2f}{'*' if kind.measured else ''}"
     return _FORM.format(
-        *(kind.stage, kind.model, kind.jobs, f"{kind.objects:.0f}"),
+        *(kind.rule, kind.model, kind.jobs, "-" if cost.objects is None else f"{cost.objects:.0f}"),
         *((minutes, "-") if kind.on_gpu else ("-", minutes)),
-        f"{kind.needs.mem_mb / 1000:.0f}",
-        f"{kind.network.weights_gb:.1f}" if kind.network else "-",
-        f"{kind.disk_bytes / 1e6:.1f}",
+        *(needs.cpus, f"{needs.mem_mb / 1000:.0f}", needs.runtime),
+        f"{cost.network.weights_gb:.1f}" if cost.network else "-",
+        f"{kind.jobs * cost.disk_bytes / 1e6:.1f}",
     ).rstrip()
 
 
-def _sum(kinds: Sequence[Kind], jobs: int, costs: Costs) -> list[str]:
+def _sum(kinds: Sequence[Kind], costs: Costs) -> list[str]:
     hours = {True: 0.0, False: 0.0}
     for kind in kinds:
-        hours[kind.on_gpu] += kind.jobs * (kind.minutes or 0.0) / 60
-    unknown = sorted({kind.model for kind in kinds if kind.minutes is None})
-    weights = sum({kind.network: kind.network.weights_gb for kind in kinds if kind.network}.values())
+        hours[kind.on_gpu] += kind.jobs * (kind.cost.minutes or 0.0) / 60
+    jobs, left = sum(kind.jobs for kind in kinds), sum(kind.jobs * kind.cost.disk_bytes for kind in kinds)
+    most_mb = max((kind.needs.mem_mb for kind in kinds), default=0)
+    unknown = dict.fromkeys(kind.rule for kind in kinds if kind.cost.minutes is None)
+    networks = {kind.cost.network for kind in kinds} - {None}
+    weights = sum(network.weights_gb for network in networks if network is not None)
     lines = [
-        f"sum: {jobs} jobs, {hours[True]:.1f} GPU-hours, {hours[False]:.2f} CPU-hours, "
-        f"at most {max(kind.needs.mem_mb for kind in kinds) / 1000:.0f} GB of memory in a job, "
-        f"{sum(kind.disk_bytes for kind in kinds) / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
+        f"sum: {jobs} jobs, {hours[True]:.1f} GPU-hours, {hours[False]:.2f} CPU-hours, at most {most_mb / 1000:.0f} GB "
+        f"of memory in a job, {left / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
+        "  these are the jobs that `snakemake -n` lists: what is done does not count",
         f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
         "* is the mean of jobs that ran here",
     ]

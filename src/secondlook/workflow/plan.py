@@ -1,63 +1,105 @@
-"""`secondlook plan`: what a run costs, from what is already on disk. Nothing is guessed that can be counted."""
+"""`secondlook plan`: what would run now and what it costs. Nothing is guessed that can be counted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
-from secondlook.pipelines.paper.run import PAPER
+from secondlook.base.yamlfile import load, merged
+from secondlook.io.outputs import SCORING_TABLES
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
-from secondlook.workflow.run import Run
+from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
+from secondlook.workflow.pipeline import Pipeline
+from secondlook.workflow.run import DEMO, Run
 
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000
+_DEMO_RULE = "demo"
 
 
-def plan_all(config: Path, names: Sequence[str] = ()) -> str:
-    """Return objects, jobs, disk and people's time of every task of a config; of tasks by name the cost sheet.
+def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
+    """Return objects, jobs, disk and people's time of every task of a config; of names the cost sheet.
 
-    `paper` stands for all tasks of the paper.
+    A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
-    run = Run.load(config)
-    if names:
-        return sheet(choose(run, names))
-    return "\n".join(line for name in run.names for line in _plan(run, name))
+    require_snakefile()
+    run, rules = load_run(config, pipelines), {_DEMO_RULE, *(pipeline.name for pipeline in pipelines)}
+    if not names:
+        jobs = jobs_of([], config)
+        return "\n".join([*_overview(run, jobs), *_missing(jobs)])
+    tasks = dict.fromkeys(task for name in names for task in _tasks_of(run, name, rules))
+    jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config)
+    return "\n".join([sheet(run, [*tasks], jobs), *_missing(jobs)])
+
+
+def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
+    """Read and check a config as `snakemake --configfile CONFIG` does: on top of the one that the Snakefile reads."""
+    if config.resolve() == CONFIG.resolve() or not CONFIG.is_file():
+        return Run.load(config, pipelines)
+    content = merged(load(CONFIG)[0], load(config)[0])
+    return Run.of(content, source=f"{CONFIG} with {config}", pipelines=pipelines)
 
 
 def choose(run: Run, names: Sequence[str]) -> Run:
     """Return the run of certain tasks alone; raises UsageError for a name that is none."""
-    chosen = [task for name in names for task in (run.of_paper().names if name == PAPER else [name])]
+    chosen = [task for name in names for task in (run.of_pipeline(name).names if name in run.added else [name])]
     unknown = [name for name in chosen if name not in run.tasks]
     if unknown:
-        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, PAPER])}).")
+        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, *run.added])}).")
     return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 
-def _plan(run: Run, name: str) -> list[str]:
-    jobs = sum(run.jobs(name).values())
+def _tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
+    if name == _DEMO_RULE and DEMO in run.tasks:
+        return (DEMO,)
+    return () if name in rules and name not in run.added else choose(run, [name]).names
+
+
+def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:
+    """Return what Snakemake is asked for: a rule, or files of a task."""
+    if name in rules:
+        return [name]
+    if run.added_with(name) is not None:
+        return [f"{run.files.folder(name)}/evaluate/{table}" for table in SCORING_TABLES]
+    return run.files.final(name)
+
+
+def _overview(run: Run, jobs: Sequence[Job]) -> Iterator[str]:
+    for name in run.names:
+        yield from _plan(run, name, sum(job.task == name for job in jobs))
+    yield f"all in all {len(jobs)} jobs, as many as `snakemake -n` lists: what is done does not count"
+    if len(jobs) > MOST_JOBS:
+        yield f"more than {MOST_JOBS} jobs burden Snakemake; {_way_to_fewer(run, jobs)}"
+
+
+def _missing(jobs: Sequence[Job]) -> list[str]:
+    """Return a sentence on each thing that only a person can bring: the message of the job that waits for it."""
+    return [f"{job.message}" for job in jobs if job.rule == "obtain"]
+
+
+def _plan(run: Run, name: str, jobs: int) -> list[str]:
     lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards"]
-    if jobs > MOST_JOBS:
-        lines.append(f"  more than {MOST_JOBS} jobs burden Snakemake; {_way_to_fewer(run, name)}")
     objects = objects_of(run, name)
     if objects is None:
-        lines.append("  objects: not known before `ingest`; run again then")
-        return lines
+        return [*lines, "  objects: not known before `ingest`; run again then"]
     votes = objects * len(run.tasks[name].labelers)
     megabytes = (objects * CROP_BYTES + votes * VOTE_BYTES) / 2**20
-    lines += [
+    return [
+        *lines,
         f"  objects {objects}, votes {votes}, disk about {megabytes:.0f} MiB (crops of {CROP_BYTES // 1024} kB each)",
         f"  people: {objects * REVIEW_SECONDS / 3600:.1f} h if every object went to review, "
         f"{0.05 * objects * REVIEW_SECONDS / 3600:.1f} h at 5 % ({REVIEW_SECONDS} s each)",
     ]
-    return lines
 
 
-def _way_to_fewer(run: Run, name: str) -> str:
+def _way_to_fewer(run: Run, jobs: Sequence[Job]) -> str:
+    by_part = sum("part" in job.wildcards for job in jobs)
+    parts = run.files.shards.parts
     for per_job in (10, 100, 1000):
-        shards = -(-run.config.shards // per_job) * per_job
-        config = run.config.model_copy(update={"shards": shards, "shards_per_job": per_job})
-        jobs = sum(replace(run, config=config).jobs(name).values())
-        if per_job > run.config.shards_per_job and jobs <= MOST_JOBS:
+        fewer = -(-run.config.shards // per_job)
+        count = len(jobs) - by_part + by_part * fewer // parts
+        if per_job > run.config.shards_per_job and count <= MOST_JOBS:
+            shards = fewer * per_job
             rounded = f"`shards: {shards}` and " if shards != run.config.shards else ""
-            return f"with {rounded}`shards_per_job: {per_job}` they are {jobs}"
+            return f"with {rounded}`shards_per_job: {per_job}` they are about {count}"
     return "set fewer `shards`"

@@ -26,8 +26,11 @@ _BINS = (("none", 0.0, 1e-9), ("below a half", 1e-9, 0.5), ("a half or more", 0.
 _HERE = Path(__file__).parent
 
 
-def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
-    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text."""
+def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | None = None) -> str:
+    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text.
+
+    `place` is where the summary stands, in `out` where no other is given.
+    """
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
     judged = _judges(results / "evaluate/accuracy.csv")
     conflicts = _conflicts(results)
@@ -50,7 +53,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
         "pictures": _pictures(results, runs[0]),
     }
     files.write_text(out / "scenes.html", render.render(_HERE, context))
-    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    files.write_text(place or out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return _as_text(summary)
 
 

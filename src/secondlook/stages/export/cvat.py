@@ -25,7 +25,6 @@ from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import write_items, write_text
 from secondlook.stages.export.notes import UNLABELLED
 from secondlook.stages.export.request import Request
-from secondlook.stages.ingest.shapes import is_number
 
 # CVAT has these on every shape, as what they are; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
@@ -181,7 +180,7 @@ def _is_polygon(points: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return is_number(value) and math.isfinite(value)
+    return jsonfile.is_number(value) and math.isfinite(value)
 
 
 def _typed(name: str, value: Any) -> str | float | int | bool:

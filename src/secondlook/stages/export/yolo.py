@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
+from secondlook.io.yolofile import is_label_file
 from secondlook.stages.export.corrected import Corrected, Object, Picture
 from secondlook.stages.export.folder import free_name, link, write_text
 from secondlook.stages.export.notes import PREFIX, notes, own_attributes
 from secondlook.stages.export.numbers import Numbers, number
 from secondlook.stages.export.request import Request
-from secondlook.stages.ingest.yolo import is_label_file
 
 OBJECTS = "objects.csv"
 _DIGITS = 12

@@ -17,7 +17,7 @@ from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
 from secondlook.stages.ingest.coco import images_folder
-from secondlook.stages.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
@@ -173,7 +173,7 @@ def _value(result: Region) -> Region:
 
 def _number(shape: Region, key: str) -> float:
     value = _value(shape).get(key)
-    if value is None or not is_number(value):
+    if value is None or not jsonfile.is_number(value):
         raise RefusedError("bad_coordinates", f"`{key}` is {value!r}, no number")
     return float(value)
 

@@ -16,12 +16,11 @@ from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, zipped
 from secondlook.io.records import RefusedError
+from secondlook.io.yolofile import NAMES_LIST, is_label_file
 from secondlook.stages.ingest.shapes import points_to_box
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml")
-NAMES_LIST = "classes.txt"
-NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
 LARGEST_NAMES = 2**20  # characters
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 
@@ -42,12 +41,6 @@ def read(dataset: Dataset) -> Source:
     stems = _by_stem(pictures, apart=dataset.images is not None)
     entries = _entries(root, files, stems, classes)
     return Source(images, entries, listed=len(stems), categories=list(classes.items()), numbers="yolo")
-
-
-def is_label_file(name: str) -> bool:
-    """Tell whether `name` looks like that of a label file."""
-    base = PurePosixPath(name).name
-    return base.endswith(".txt") and base not in NO_LABELS and not base.startswith("README.")
 
 
 def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: dict[int, str]) -> Entries:

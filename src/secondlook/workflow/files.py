@@ -1,0 +1,108 @@
+"""The files of the tasks of a run. Pure values: nothing is read but the decisions of people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from secondlook.base.types import View
+from secondlook.config.root import Config
+from secondlook.config.task import Task
+from secondlook.io.files import sha256
+from secondlook.io.outputs import EXPORT_COPIES, EXPORT_FILES, REHEARSAL, TABLES
+from secondlook.workflow.labelers import ABOUT, REFERENCE
+from secondlook.workflow.shards import Shards
+
+
+@dataclass(frozen=True)
+class Files:
+    """The config and the tasks of a run, and the config that counts for each task."""
+
+    config: Config
+    tasks: Mapping[str, Task]
+    configs: Mapping[str, Config]
+
+    @cached_property
+    def shards(self) -> Shards:
+        """The shards of each task."""
+        return Shards(self.config.shards, self.config.shards_per_job)
+
+    def folder(self, task: str) -> str:
+        """Return the results folder of a task."""
+        return f"{self.config.results}/{task}"
+
+    def instances(self, task: str, part: str) -> list[str]:
+        """Return the files of instances of a job."""
+        return [f"{self.folder(task)}/ingest/shards/{shard}.parquet" for shard in self.shards.of(part)]
+
+    def crop(self, task: str, view: View, shard: str) -> str:
+        """Return the file of crops of a shard, or of the reference, as a view shows them."""
+        return f"{self.folder(task)}/crop/{'cutout/' if view == 'cutout' else ''}{shard}.parquet"
+
+    def crops(self, task: str) -> list[str]:
+        """Return the files of crops of a task, without those of the reference."""
+        return [self.crop(task, "crop", shard) for shard in self.shards.names()]
+
+    def crops_of(self, task: str, part: str) -> list[str]:
+        """Return the files of crops of a job."""
+        return [self.crop(task, "crop", shard) for shard in self.shards.of(part)]
+
+    def reference_pt(self, task: str, imported: str) -> str:
+        """Return the folder of reference vectors of an encoder; one that is nowhere where it has none for this task.
+
+        Snakemake then takes the rule that makes them.
+        """
+        return self.configs[task].encoders[imported].reference_pt or f"(no reference_pt of {imported})"
+
+    def encoder_files(self, task: str, encoder: str) -> list[str]:
+        """Return the file that stands for an encoder that is trained here."""
+        trained = self.configs[task].encoders[encoder].trained
+        return [f"{self.folder(task)}/train/{trained}/{ABOUT}"] if trained else []
+
+    def vlm_crops(self, task: str, vlm: str) -> str:
+        """Return the reference crops that a VLM is trained on, as its view shows them."""
+        return self.crop(task, self.configs[task].vlms[vlm].view, REFERENCE)
+
+    def vote_folders(self, task: str) -> list[str]:
+        """Return the folder of votes of each labeler of a task."""
+        return [f"{self.folder(task)}/label/{labeler}" for labeler in self.tasks[task].labelers]
+
+    def votes(self, task: str) -> list[str]:
+        """Return the vote files of all labelers of a task, labeler by labeler."""
+        return [f"{folder}/{shard}.parquet" for folder in self.vote_folders(task) for shard in self.shards.names()]
+
+    def decisions(self, task: str) -> list[str]:
+        """Return what people decided so far, as CSV files."""
+        return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
+
+    def decided(self, task: str) -> list[str]:
+        """Return a digest of each of these files: as inputs their names would be read for wildcards."""
+        return [sha256(path) if path.is_file() else "" for path in map(Path, self.decisions(task))]
+
+    def exports(self, task: str) -> list[str]:
+        """Return the exported datasets: a file for the formats in `EXPORT_FILES`, a folder for the others.
+
+        Those of a rehearsal hold planted errors, and their folders say so.
+        """
+        folder = f"{self.folder(task)}/export/{REHEARSAL if self.tasks[task].rehearsal is not None else ''}"
+        files = {name: f"/{file}" for name, file in EXPORT_FILES.items()}
+        return [f"{folder}{name}{files.get(name, '')}" for name in self.config.export.formats]
+
+    def export_source(self, task: str, name: str) -> list[str]:
+        """Return the COCO file of which an export is a copy; none for other formats, and where there is none."""
+        dataset = self.tasks[task].dataset
+        return [dataset.path] if name in EXPORT_COPIES and dataset.is_coco_file() else []
+
+    def benchmarks(self, task: str) -> str:
+        """Return the folder in which the times of the jobs of a task stand."""
+        return f"{self.folder(task)}/benchmark"
+
+    def evaluation(self, task: str) -> list[str]:
+        """Return the tables of a task."""
+        return [f"{self.folder(task)}/evaluate/{name}" for name in TABLES]
+
+    def final(self, task: str) -> list[str]:
+        """Return the files that a finished task has."""
+        folder = self.folder(task)
+        pages = [f"{folder}/report/report.html", f"{folder}/review/index.html"]
+        return [f"{folder}/summary.json", *pages, *self.exports(task), *self.evaluation(task)]

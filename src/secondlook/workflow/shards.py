@@ -1,0 +1,39 @@
+"""Shards of a dataset, and how the wildcards of rules name them."""
+
+from dataclasses import dataclass
+
+from secondlook.io.outputs import SPLIT_AT_ONCE
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The number of shards into which each dataset is split, and how many of them one job takes."""
+
+    count: int
+    per_job: int
+
+    @property
+    def parts(self) -> int:
+        """The number of jobs that go through all shards."""
+        return self.count // self.per_job
+
+    def names(self) -> list[str]:
+        """Return the names of the shards: five digits."""
+        return [f"{shard:05d}" for shard in range(self.count)]
+
+    def tails(self) -> list[str]:
+        """Return the last digits of the shards of a job; the digits before them are its `part`.
+
+        One job makes the shards 00120 to 00129 when there are ten a job: part 0012, tails 0 to 9. So the outputs of a
+        job follow from its wildcard, whatever their number.
+        """
+        digits = len(str(self.per_job)) - 1
+        return [f"{tail:0{digits}d}" if digits else "" for tail in range(self.per_job)]
+
+    def split_tails(self) -> list[str]:
+        """Return the last two digits of the shards of a job of `split`; those beyond the last shard have no rows."""
+        return [f"{tail:02d}" for tail in range(min(SPLIT_AT_ONCE, self.count))]
+
+    def of(self, part: str) -> list[str]:
+        """Return the shards of a job."""
+        return [f"{part}{tail}" for tail in self.tails()]
