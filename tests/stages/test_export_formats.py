@@ -29,6 +29,7 @@ from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.exports import ExportFormat
 from secondlook.io import records
 from secondlook.jobs.code_digest import code_of
+from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import Run
 
 CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]
@@ -993,9 +994,10 @@ def test_the_workflow_knows_every_format(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("plain", "copied"):
         wanted = [Path("results", name, "export", kind, FILES.get(kind, "")).as_posix() for kind in FORMATS]
         assert run.files.exports(name) == wanted
-    assert [run.export_arguments("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
+    options = CommandOptions(run)
+    assert [options.export("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
     copied = ["x.json", "--label-from", "k"]
-    assert [run.export_arguments("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]
+    assert [options.export("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]
     assert set(FORMATS) == set(get_args(ExportFormat))
 
 
