@@ -16,6 +16,7 @@ import pytest
 
 from checkouts import ROOT, copy_checkout
 from make_records import Rows, read_rows
+from secondlook.base.arrays import Pixels
 from secondlook.cli import main
 from secondlook.pixels import images
 
@@ -61,7 +62,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     times: Counter[str] = Counter()
     read = images.read_rgb
 
-    def counted(path: Path, **how: int) -> images.Pixels:
+    def counted(path: Path, **how: int) -> Pixels:
         times[path.name] += 1
         return read(path, **how)
 

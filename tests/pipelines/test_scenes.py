@@ -833,17 +833,17 @@ def normalised(p: list[float]) -> np.ndarray:
 @given(DISTRIBUTION, DISTRIBUTION)
 def test_likeness_is_symmetric_and_bounded(first: list[float], second: list[float]) -> None:
     p, q = normalised(first), normalised(second)
-    value = consistency.likeness(p, q)[0]
+    value = consistency.near_duplicates(p, q)[0]
     assert -1e-9 <= value <= 1 + 1e-9
-    assert value == pytest.approx(consistency.likeness(q, p)[0])
-    assert consistency.likeness(p, p)[0] == pytest.approx(1)
+    assert value == pytest.approx(consistency.near_duplicates(q, p)[0])
+    assert consistency.near_duplicates(p, p)[0] == pytest.approx(1)
 
 
 def test_likeness_of_known_distributions() -> None:
     p, q = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     middle = np.array([0.75, 0.25])
     js = 0.5 * (0.5 * np.log(0.5 / middle)).sum() + 0.5 * np.log(1 / 0.75)
-    assert consistency.likeness(p, q) == pytest.approx([0, 1, 1 - js / np.log(2)])
+    assert consistency.near_duplicates(p, q) == pytest.approx([0, 1, 1 - js / np.log(2)])
 
 
 def test_masks_at_points() -> None:

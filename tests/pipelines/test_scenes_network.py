@@ -330,20 +330,20 @@ def test_a_batch_has_the_points_that_both_pictures_still_show(tmp_path: Path) ->
         pytest.approx([0.2, 0.2, 0.3, 0.25]),
     ]
     whole = TrainingOptions(batch=2, scale=(1.0, 1.0), flip=0, jitter=0, crop_px=32)
-    (batch,) = samples.batches(pictures, pictures.rows("train"), whole, 0, training.Crew(), 1)
+    (batch,) = samples.batches(pictures, pictures.rows("train"), whole, 0, training.Workers(), 1)
     assert batch.pixels.shape == (4, 32, 32, 3)
     assert batch.rows.tolist() in ([0, 1, 1, 0], [1, 0, 0, 1]), "anchors, then their partners"
     assert set(batch.pair.tolist()) <= {0, 1}
     few = whole.model_copy(update={"max_points": 2, "scale": (0.2, 0.3)})
     for epoch in range(20):
-        (batch,) = samples.batches(pictures, pictures.rows("train"), few, epoch, training.Crew(), 2)
+        (batch,) = samples.batches(pictures, pictures.rows("train"), few, epoch, training.Workers(), 2)
         assert ((batch.xy >= 0) & (batch.xy <= 1)).all()
 
 
 def test_batches_do_not_depend_on_threads(world: World) -> None:
     pictures = world.tables.read(CLASSES)
     first, second = (
-        list(samples.batches(pictures, pictures.rows("train"), QUICK, 3, training.Crew(), threads))
+        list(samples.batches(pictures, pictures.rows("train"), QUICK, 3, training.Workers(), threads))
         for threads in (1, 3)
     )
     assert len(first) == len(pictures.rows("train")) // QUICK.batch, "the rest is dropped"
@@ -355,8 +355,8 @@ def test_batches_do_not_depend_on_threads(world: World) -> None:
 def test_two_processes_have_all_of_a_batch(world: World) -> None:
     pictures, odd = world.tables.read(CLASSES), QUICK.model_copy(update={"batch": 5})
     whole, *parts = (
-        next(iter(samples.batches(pictures, pictures.rows("train"), odd, 0, crew, 1)))
-        for crew in (training.Crew(), training.Crew(2, 0), training.Crew(2, 1))
+        next(iter(samples.batches(pictures, pictures.rows("train"), odd, 0, workers, 1)))
+        for workers in (training.Workers(), training.Workers(2, 0), training.Workers(2, 1))
     )
     assert [part.share for part in parts] == pytest.approx([0.6, 0.4])
     assert [*parts[0].rows[:3], *parts[1].rows[:2]] == list(whole.rows[:5])
@@ -421,7 +421,7 @@ def test_the_3d_loss_raises_matched_points_above_others(world: World) -> None:
 
     before = gap()
     for epoch in range(5):
-        for batch in samples.batches(pictures, pictures.rows(inputs.TRAIN), QUICK, epoch, training.Crew(), 1):
+        for batch in samples.batches(pictures, pictures.rows(inputs.TRAIN), QUICK, epoch, training.Workers(), 1):
             feature = net.train()(inference.to_normalised(batch.pixels, checkpoint.MEAN, checkpoint.STD, cpu)).feature
             matches = losses.Matches(torch.from_numpy(batch.pair), torch.from_numpy(batch.xy))
             optimiser.zero_grad()
@@ -474,7 +474,13 @@ def test_validation_leaves_nothing_to_chance(world: World, trained: Path) -> Non
         paths = [pictures.paths[row] for row in rows]
         found.append(
             validate.scores_of(
-                net, paths, about.training.crop_px, torch.device("cpu"), mixed=False, members=training.Crew(), threads=2
+                net,
+                paths,
+                about.training.crop_px,
+                torch.device("cpu"),
+                mixed=False,
+                members=training.Workers(),
+                threads=2,
             )
         )
     assert np.array_equal(*found)
@@ -538,10 +544,10 @@ def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
 def test_several_processes_are_started_with_the_command(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from secondlook.jobs import distributed as crew
+    from secondlook.jobs import distributed as workers
 
     started: list[Any] = []
-    monkeypatch.setattr(crew, "start", lambda *told: started.append(told))
+    monkeypatch.setattr(workers, "start", lambda *told: started.append(told))
     two = QUICK.model_copy(update={"processes": 2})
     train_network(world.tables, CLASSES, tmp_path, SMALL, two, threads=1, command=["scenes", "train"])
     assert started == [(2, ["scenes", "train"])]

@@ -15,9 +15,9 @@ from correlated import World, draw
 from make_records import write
 from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import records
-from secondlook.stages.consensus import promise_of
+from secondlook.stages.consensus import acceptance_of
 from secondlook.stats.bounds import interval, upper
-from secondlook.stats.consensus.accept import Promise, Proposals, Sample, make_promise, needed
+from secondlook.stats.consensus.accept import Acceptance, Proposals, Sample, decide_acceptance, needed
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 
@@ -58,7 +58,7 @@ def test_independent_objects(flat: float, alpha: float, accepting: float, per_cl
     broken = accepted_somewhere = 0
     for seed in range(WORLDS):
         proposals, sample, wrong = crowd(seed, 4000, 400, flat=flat)
-        accepted = make_promise(proposals, sample, guarantee, 0.9, ("a", "b", "c")).accepts(proposals)
+        accepted = decide_acceptance(proposals, sample, guarantee, 0.9, ("a", "b", "c")).accepts(proposals)
         broken += bool(accepted.any() and wrong[accepted].mean() > alpha)
         accepted_somewhere += bool(accepted.any())
     print(f"broken {broken} of {WORLDS}, accepted something in {accepted_somewhere}")
@@ -71,9 +71,9 @@ def test_correlated_families_and_images_keep_the_promise() -> None:
     broken = held = 0
     for seed in range(CORRELATED):
         drawn = draw(World(objects=800, per_image=4.0), seed)
-        gold = drawn.gold(250, seed)
+        gold = drawn.reviewed(250, seed)
         merged = merge(drawn.votes, "fitted_pool", gold, options)
-        promise = promise_of(drawn.votes, merged, gold, options, tuple(map(str, range(11))))
+        promise = acceptance_of(drawn.votes, merged, gold, options, tuple(map(str, range(11))))
         if promise.held:
             proposals = propose(drawn.votes, merged.posterior)
             accepted = promise.accepts(proposals) & ~gold.seen
@@ -94,7 +94,7 @@ def test_whole_images_count_as_one_draw() -> None:
         proposals = Proposals(np.zeros(4000, dtype=int), random.uniform(0.5, 1, 4000))
         rows = np.flatnonzero(np.isin(np.arange(4000) // 10, random.choice(400, 40, replace=False)))
         sample = Sample(proposals.label[rows], proposals.confidence[rows], wrong[rows], rows // 10)
-        accepted = make_promise(proposals, sample, guarantee, 0.9, ("a",)).accepts(proposals)
+        accepted = decide_acceptance(proposals, sample, guarantee, 0.9, ("a",)).accepts(proposals)
         broken += bool(accepted.any())
     assert broken <= MOST_BROKEN
 
@@ -103,16 +103,16 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
     proposals, sample, wrong = crowd(0, 20_000, 3000, flat=0.002)
     bad = proposals.label == 1
     wrong = wrong | (bad & (np.random.default_rng(1).random(20_000) < 0.2))
-    sample = Sample(sample.label, sample.confidence, wrong[sample.picture], sample.picture)
+    sample = Sample(sample.label, sample.confidence, wrong[sample.image], sample.image)
     classes = ("a", "b", "c")
-    promise = make_promise(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
+    promise = decide_acceptance(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
     assert promise.held
     assert promise.own == (0, 1, 2)
     assert np.isinf(promise.level[1])
     assert np.isfinite(promise.level[[0, 2]]).all()
     accepted = promise.accepts(proposals)
     assert not accepted[bad].any()
-    together = make_promise(proposals, sample, Guarantee(alpha=0.04, per_class=False), 0.9, classes)
+    together = decide_acceptance(proposals, sample, Guarantee(alpha=0.04, per_class=False), 0.9, classes)
     assert together.own == ()
     assert len(set(together.level)) == 1
 
@@ -120,14 +120,14 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
 # --- when there is none ------------------------------------------------------------------------------------------
 
 
-def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Promise:
+def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
     confidence = np.linspace(0.5, 1, 1000)
     proposals = Proposals(np.zeros(1000, dtype=int), confidence)
     rows = np.linspace(0, 999, sampled).astype(int) if sampled else np.zeros(0, dtype=int)
     is_wrong = np.zeros(sampled, dtype=bool)
     is_wrong[sampled - wrong :] = True
     sample = Sample(proposals.label[rows], confidence[rows], is_wrong, rows)
-    return make_promise(proposals, sample, Guarantee(**guarantee), 0.9, ("a",))
+    return decide_acceptance(proposals, sample, Guarantee(**guarantee), 0.9, ("a",))
 
 
 @pytest.mark.parametrize(

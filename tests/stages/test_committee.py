@@ -17,7 +17,7 @@ from correlated import World, draw
 from make_records import Rows, write, write_instances
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
-from secondlook.stages.evaluate import worth
+from secondlook.stages.evaluate import contribution
 from secondlook.stages.evaluate.calibration import EDGES, bins, cross_fitted
 from secondlook.stages.evaluate.scores import Answers, compare_all
 from secondlook.stats.crossfit import log_loss
@@ -335,7 +335,7 @@ def test_one_of_two_copies_can_go(secondlook: Command, tmp_path: Path) -> None:
     assert drop["sentence"].startswith("Drop ")
     assert "on 600 objects" in drop["sentence"]
     assert drop["loss"]["low"] <= 0
-    assert drop["loss"]["high"] <= worth.MARGIN
+    assert drop["loss"]["high"] <= contribution.MARGIN
 
 
 def test_seconds_do_not_change_the_advice(secondlook: Command, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_large_datasets_are_merged_again_on_whole_images(
     whole = task.run()
     table = whole.committee()
     assert whole.findings()["merged_again_on"] == 600
-    monkeypatch.setattr(worth, "MOST_OBJECTS", 200)
+    monkeypatch.setattr(contribution, "MOST_OBJECTS", 200)
     part = task.run()
     count = part.findings()["merged_again_on"]
     assert 120 < count < 280

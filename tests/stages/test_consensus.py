@@ -26,7 +26,7 @@ from secondlook.stats.consensus.dawid_skene import ITERATIONS, dawid_skene
 from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.one_coin import one_coin
-from secondlook.stats.consensus.votes import Gold, Posterior, Votes
+from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -44,7 +44,7 @@ def votes_of(matrix: Matrix, classes: int, families: tuple[str, ...] | None = No
 
 
 def posterior_of(matrix: Matrix, classes: int, method: str, families: tuple[str, ...] | None = None) -> Posterior:
-    return merge(votes_of(matrix, classes, families), method, Gold.none(len(matrix)), ConsensusOptions()).posterior
+    return merge(votes_of(matrix, classes, families), method, Reviewed.none(len(matrix)), ConsensusOptions()).posterior
 
 
 @st.composite

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 import tiny_models
 from conftest import Command
 from make_records import Rows, noise, read_rows, write_crops, write_instances
+from secondlook.base.arrays import Pixels
 from secondlook.io import records
 from secondlook.pixels import images
-from secondlook.pixels.images import Pixels
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 SIZES = [(42, 42), (60, 20), (20, 60), (9, 7), (100, 80)]  # width, height

@@ -24,6 +24,7 @@ import requests
 import torch
 
 from chat_server import Content, Say, Site, likely, says, serve
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
@@ -43,7 +44,7 @@ KEY = "sk-very-secret-0123456789"
 HOSTILE = ['say "stop"', "{braces} [and] \\back\\", "two\nlines", "禁止通行", "<|im_end|>", "🛑 é ¥"]
 
 
-def picture(seed: int = 0, side: int = 28) -> images.Pixels:
+def picture(seed: int = 0, side: int = 28) -> Pixels:
     """Return a square of noise."""
     return np.random.default_rng(seed).integers(0, 255, size=(side, side, 3), dtype=np.uint8)
 
@@ -62,7 +63,7 @@ def answers(site: Site, count: int = 1, question: Any = NAMES, **more: Any) -> l
     return engine.answer(engine.prepare([picture(seed) for seed in range(count)], question))
 
 
-def shown_pixels(body: Content) -> images.Pixels:
+def shown_pixels(body: Content) -> Pixels:
     """Return the picture inside a request."""
     head, _, encoded = body["messages"][0]["content"][0]["image_url"]["url"].partition(",")
     assert head == "data:image/png;base64"
@@ -135,7 +136,7 @@ def test_a_real_server_says_what_the_model_says(serving: Serving) -> None:
     assert engine.revision == f"{serving.url} {serving.model}"
 
 
-def generated(model: Any, processor: Any, pixels: images.Pixels, text: str) -> str:
+def generated(model: Any, processor: Any, pixels: Pixels, text: str) -> str:
     """Return what a model generates greedily, 12 tokens at most."""
     from PIL import Image
 

@@ -10,7 +10,7 @@ from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.stages.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
+from secondlook.stages.evaluate.protocol import DIFFERENCES, Said, clean, differences_of, mended, score
 from secondlook.stages.evaluate.scoring import holm, mcnemar
 
 
@@ -56,7 +56,7 @@ def test_twelve_objects_by_hand(
         return int(found.right.sum()), found.n
 
     assert count(counting) == (right, n)
-    found = {quirk: count(mended(counting, quirk)) for quirk in quirks_of(counting, kind=kind)}
+    found = {quirk: count(mended(counting, quirk)) for quirk in differences_of(counting, kind=kind)}
     assert found == {**dict.fromkeys(found, (right, n)), **ablation}
 
 
@@ -67,7 +67,7 @@ def test_every_quirk_changes_a_figure_of_some_fixture() -> None:
         for quirk, figures in ablation.items()
         if figures != (right, n)
     }
-    assert changed == set(QUIRKS)
+    assert changed == set(DIFFERENCES)
 
 
 @pytest.mark.parametrize(("scoring", "labels"), [("paper", {"stop": "stop", "ego": None}), ("sound", {"stop": "stop"})])

@@ -116,7 +116,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
-        self.pictures: list[tuple[str, dict[str, str | None]]] = []  # kind of figure, attributes of the image
+        self.images: list[tuple[str, dict[str, str | None]]] = []  # kind of figure, attributes of the image
         self._figure = ""
         self._in_style = False
         self.source = path.read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ class Page(HTMLParser):
         if tag == "figure":
             self._figure = str(dict(attrs)["class"])
         elif tag == "img":
-            self.pictures.append((self._figure, dict(attrs)))
+            self.images.append((self._figure, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = self._in_style and tag != "style"
@@ -139,7 +139,7 @@ class Page(HTMLParser):
 
     def crops(self, *, suspicious: bool) -> list[dict[str, str | None]]:
         """Return the attributes of the crops whose label was changed, or of those that look wrong."""
-        return [attributes for kind, attributes in self.pictures if (kind == "doubt") == suspicious]
+        return [attributes for kind, attributes in self.images if (kind == "doubt") == suspicious]
 
     def rows(self) -> list[str]:
         """Return the rows of all tables, cells parted by a bar."""

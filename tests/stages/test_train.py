@@ -13,7 +13,7 @@ from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
 from secondlook.config.models import ClassifierOptions
 from secondlook.io.outputs import CLASSIFIER_FILES
-from secondlook.stages.train.data import class_weights, split_by_picture
+from secondlook.stages.train.data import class_weights, split_by_image
 
 CLASSES = list(COLOURS)
 PER_CLASS = 12
@@ -57,7 +57,7 @@ def train(secondlook: Command, crops: Path, out: Path, **options: Any) -> Result
 def held_out(options: dict[str, Any]) -> Rows:
     """Return the reference rows that the validation holds, in the order of the file."""
     rows = sorted(reference(), key=lambda row: row["instance_id"])
-    _, validation = split_by_picture(rows, ClassifierOptions(**{**SMALL, **options}))
+    _, validation = split_by_image(rows, ClassifierOptions(**{**SMALL, **options}))
     return [rows[position] for position in validation]
 
 
@@ -160,7 +160,7 @@ SPLITS: list[Any] = [
 @pytest.mark.parametrize("pictures", SPLITS)
 def test_split(pictures: list[list[str]], seed: int) -> None:
     rows = [{"image_id": f"image {number}", "trusted": name} for number, names in enumerate(pictures) for name in names]
-    training, validation = split_by_picture(rows, ClassifierOptions(seed=seed))
+    training, validation = split_by_image(rows, ClassifierOptions(seed=seed))
     assert sorted(training + validation) == list(range(len(rows)))
     assert not {rows[row]["image_id"] for row in training} & {rows[row]["image_id"] for row in validation}
     assert {rows[row]["trusted"] for row in training} == {"red", "green"}
@@ -170,10 +170,10 @@ def test_split(pictures: list[list[str]], seed: int) -> None:
 
 def test_split_follows_the_seed_and_not_the_order() -> None:
     rows = [{"image_id": f"image {number}", "trusted": "red"} for number in range(30)]
-    chosen = [split_by_picture(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
+    chosen = [split_by_image(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
-    _, backwards = split_by_picture(rows[::-1], ClassifierOptions(seed=0))
+    _, backwards = split_by_image(rows[::-1], ClassifierOptions(seed=0))
     assert sorted(29 - row for row in backwards) == chosen[0]
 
 

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,9 +20,13 @@ _DEEPEST = 100  # levels of nesting
 
 
 class Strict(BaseModel):
-    """Base of every config model: unknown keys are refused, values never change."""
+    """Base of every config model: unknown keys are refused, values never change.
+
+    `renamed` has the old names of keys with their names today.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -197,16 +201,19 @@ def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:
 
 def _nearest(model: type[BaseModel], loc: KeyPath) -> str:
     *parents, key = loc
-    close = difflib.get_close_matches(str(key), _keys_at(model, parents), n=1)
+    models = _models_at(model, parents)
+    if new := next((found.renamed[str(key)] for found in models if str(key) in getattr(found, "renamed", {})), None):
+        return f"; it is called `{new}` now."
+    close = difflib.get_close_matches(str(key), [name for found in models for name in found.model_fields], n=1)
     return f"; did you mean `{close[0]}`?" if close else "."
 
 
-def _keys_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
+def _models_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[Any]:
     models: list[type[BaseModel]] = [model]
     for part in parents:
         fields = [found.model_fields[str(part)].annotation for found in models if str(part) in found.model_fields]
         models = [inner for field in fields for inner in _models_in(field)] or models
-    return [name for found in models for name in found.model_fields]
+    return models
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
