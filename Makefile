@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-kills test-paper test-slurm test-slurm-db lint bench docs plan lock clean
+.PHONY: help setup setup-dev demo test test-slow coverage test-kills test-paper test-slurm test-slurm-db lint bench docs plan lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,8 +25,14 @@ demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the repo
 	@$(call exclusively,snakemake demo --cores $(CORES) --rerun-incomplete --quiet host reason $(SNAKEMAKE_ARGS))
 	@secondlook summary results/demo_signs/summary.json
 
-test: $(VENV)/.ready-dev lint ## lint and run the tests
-	pytest -n auto --dist worksteal
+test: $(VENV)/.ready-dev lint ## lint and run the tests, without the slow ones
+	pytest -n auto --dist worksteal -m "not slow"
+
+test-slow: $(VENV)/.ready-dev ## the slow tests: simulations and trainings of a minute each
+	pytest -n auto --dist worksteal -m slow
+
+coverage: $(VENV)/.ready-dev ## which lines the tests run, by file and in htmlcov/
+	pytest -n auto --dist worksteal -m "not slow" --cov=secondlook --cov-report=term:skip-covered --cov-report=html
 
 test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about eight minutes)
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)

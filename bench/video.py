@@ -18,10 +18,10 @@ import common
 from full_grid import full_grid
 from secondlook.config.video import ClipScenes, FrameOptions, GroupOptions, MotionOptions
 from secondlook.pipelines.video import evaluate, frames, motion
+from secondlook.pipelines.video.drawn import draw_clips
 from secondlook.pipelines.video.group import dbscan, group, range_of
 from secondlook.pipelines.video.labels import ClipLabels, read_all
 from secondlook.pipelines.video.motion import Motion
-from secondlook.synthetic.clips import draw_clips
 
 
 def main() -> None:

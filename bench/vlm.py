@@ -18,7 +18,7 @@ import torch
 
 import common
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.config.models import ScratchVlm
 from secondlook.io import records
 from secondlook.models import inference, vlm

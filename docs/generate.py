@@ -1,5 +1,7 @@
 """Writes docs/commands.md and docs/config.md from the code, so that they cannot disagree with it."""
 
+import inspect
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,91 +9,29 @@ from typing import Any, get_args
 
 import typer
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from secondlook.base import resources
 from secondlook.cli import app
-from secondlook.config import labelers, models, retrieve, root, scenes, scenes_training, sources, stages, task, video
-from secondlook.pipelines.paper import run
+from secondlook.config.root import Config
+from secondlook.config.task import Task
+from secondlook.pipelines.registry import pipelines
 
 HERE = Path(__file__).parent
-MODELS: list[type[BaseModel]] = [
-    root.Config,
-    stages.DemoScenes,
-    stages.FetchOptions,
-    sources.UnpackLimits,
-    sources.S3Place,
-    sources.HttpPlace,
-    sources.RoboflowPlace,
-    sources.Objects365Place,
-    stages.RejectLimit,
-    stages.CropOptions,
-    stages.CutoutOptions,
-    resources.Resources,
-    models.EncoderOptions,
-    models.ClassifierOptions,
-    models.VlmTrainingOptions,
-    models.LoraOptions,
-    models.ScratchVlm,
-    labelers.PrototypeOptions,
-    labelers.NeighbourOptions,
-    labelers.ProbeOptions,
-    labelers.ZeroShotOptions,
-    labelers.AttributeOptions,
-    labelers.ClassifierLabelerOptions,
-    labelers.VlmOptions,
-    labelers.ServerOptions,
-    stages.ConsensusOptions,
-    stages.Guarantee,
-    stages.EvaluateOptions,
-    stages.ReviewOptions,
-    stages.ExportOptions,
-    stages.ReportOptions,
-    run.PaperRun,
-    run.PaperSettings,
-    video.VideoOptions,
-    video.ClipScenes,
-    video.FrameOptions,
-    video.MotionOptions,
-    video.GroupOptions,
-    video.DetectorOptions,
-    video.Rounds,
-    video.RoundOptions,
-    video.MergeOptions,
-    video.TrackOptions,
-    retrieve.RetrieveOptions,
-    retrieve.DrawnTrack,
-    retrieve.Recipe,
-    retrieve.ClipSource,
-    retrieve.ScratchClip,
-    retrieve.Look,
-    retrieve.CompletionOptions,
-    retrieve.Thresholds,
-    retrieve.CaptionForm,
-    retrieve.ClipTraining,
-    retrieve.RankingOptions,
-    retrieve.RerankOptions,
-    scenes.ScenesOptions,
-    scenes.DrawnLandmarks,
-    scenes.IndexOptions,
-    scenes.TextOptions,
-    scenes.SplitOptions,
-    scenes.ConsistencyOptions,
-    scenes.HandOverOptions,
-    scenes.MinerOptions,
-    scenes.Vocabulary,
-    scenes_training.NetworkRun,
-    scenes_training.NetworkOptions,
-    scenes_training.TrainingOptions,
-    scenes_training.InferenceOptions,
-    task.Task,
-    task.Dataset,
-    task.Selection,
-    task.Exclusion,
-    task.Reference,
-    task.Rehearsal,
-    task.Protocol,
-    task.Counting,
-]
+FILES: dict[type[BaseModel], str] = {
+    Config: "`config.yaml`",
+    Task: "`workflow/tasks/<task>.yaml`",
+    **{model: file for pipeline in pipelines() for model, file in pipeline.settings.items()},
+}
+TYPES: dict[Any, str] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "`true`, `false`",
+    list: "list",
+    dict: "mapping",
+    object: "any value",
+    Any: "any value",
+}
 
 
 def commands() -> str:
@@ -118,60 +58,126 @@ def _commands_of(group: Any, before: str) -> Iterator[tuple[str, Any]]:
             yield from _commands_of(command, f"{before} {name}")
 
 
+def models() -> dict[type[BaseModel], dict[str, list[str]]]:
+    """Return every model that a file of settings consists of, with the keys, by file, where it is used."""
+    found: dict[type[BaseModel], dict[str, list[str]]] = {}
+    for model, file in FILES.items():
+        _collect(model, file, "", found)
+    return found
+
+
+def _collect(model: type[BaseModel], file: str, path: str, found: dict[type[BaseModel], dict[str, list[str]]]) -> None:
+    paths = found.setdefault(model, {}).setdefault(file, [])
+    if path and f"`{path}`" not in paths:
+        paths.append(f"`{path}`")
+    for name, field in model.model_fields.items():
+        below = f"{path}.{name}" if path else name
+        for other, keys in _models_in(field.annotation, ""):
+            _collect(other, file, f"{below}{keys}", found)
+
+
+def _models_in(annotation: Any, keys: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """Yield the models in an annotation, with `.<name>` for each dict and `[]` for each list around them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, keys
+    head = getattr(annotation, "__name__", "")
+    around = {"dict": ".<name>", "list": "[]", "tuple": "[]"}.get(head, "")
+    for argument in get_args(annotation):
+        yield from _models_in(argument, keys + around)
+
+
 def configuration() -> str:
-    """Return every key of the config and of task files with its type and default."""
+    """Return every key of the config and of task files with its type, its default and its meaning."""
     lines = [
         "# Configuration",
         "",
-        "Written by `make docs` from the models that check the files; unknown keys are refused.",
+        "Every key of the files that you edit: its type, its default and its meaning. Unknown keys are refused. A type",
+        "that is a link has its own section below. `make docs` writes this page from the models that check the files.",
         "",
     ]
-    for model in MODELS:
+    for model, places in models().items():
         lines += [
             f"## {model.__name__}",
             "",
-            (model.__doc__ or "").strip(),
+            inspect.cleandoc(model.__doc__ or ""),
             "",
-            "| key | type | default |",
-            "|---|---|---|",
+            f"Where: {'; '.join(_place(file, paths) for file, paths in places.items())}.",
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
         ]
-        lines += [f"| `{name}` | {kind} | {default} |" for name, kind, default in _keys(model)]
+        lines += [_row(name, field) for name, field in model.model_fields.items()]
         lines.append("")
     return "\n".join(lines)
 
 
-def _keys(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
-    for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-        yield name, _kind(field.annotation), default
+def without_meaning() -> list[str]:
+    """Return the keys, as `Model.key`, whose field has no docstring."""
+    return [
+        f"{model.__name__}.{name}"
+        for model in models()
+        for name, field in model.model_fields.items()
+        if not (field.description or "").strip()
+    ]
+
+
+def _place(file: str, paths: list[str]) -> str:
+    return f"{', '.join(paths)} in {file}" if paths else file
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+    meaning = " ".join((field.description or "").split())
+    cells = " | ".join((f"`{name}`", _kind(field.annotation), default, meaning))
+    return f"| {cells} |"
 
 
 def _kind(annotation: Any) -> str:
     arguments = get_args(annotation)
     if not arguments:
-        return "null" if annotation is type(None) else f"{getattr(annotation, '__name__', annotation)}"
+        return "null" if annotation is type(None) else _name(annotation)
     if "Literal" in str(annotation).split("[", maxsplit=1)[0]:
         return ", ".join(f"`{argument}`" for argument in arguments)
     head = getattr(annotation, "__name__", "")
     inner = [_kind(argument) for argument in arguments if isinstance(argument, type) or get_args(argument)]
     if head in {"list", "dict"}:
-        return f"{head} of {' to '.join(inner)}"
+        return f"{TYPES[list if head == 'list' else dict]} of {' to '.join(inner)}"
+    if head == "tuple":
+        return f"list of {inner[0]}" if ... in arguments else f"{len(inner)} x {inner[0]}"
     return " or ".join(dict.fromkeys(inner))
+
+
+def _name(kind: Any) -> str:
+    name = TYPES.get(kind) or getattr(kind, "__name__", str(kind))
+    return f"[{name}](#{name.lower()})" if isinstance(kind, type) and issubclass(kind, BaseModel) else name
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, BaseModel):
-        return f"see {type(value).__name__}"
-    return "none" if value is None else f"`{value}`"
+        changed = value.model_dump(mode="json", exclude_unset=True)
+        return f"`{_flow(changed)}`" if changed else "the defaults there"
+    return "`null`" if value is None else f"`{_flow(value)}`"
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML writes it on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def main() -> None:
-    """Write the pages, or with `--check` say whether they are what the code says."""
+    """Write the pages, or with `--check` say whether they are what the code says and leave no key unexplained."""
     for name, text in (("commands.md", commands()), ("config.md", configuration())):
         if "--check" not in sys.argv:
             (HERE / name).write_text(text, encoding="utf-8")
         elif (HERE / name).read_text(encoding="utf-8") != text:
             sys.exit(f"docs/{name} is not what the code says; run `make docs`.")
+    if missing := without_meaning():
+        message = f"keys without a meaning; give their fields a docstring: {', '.join(missing)}."
+        sys.exit(message if "--check" in sys.argv else f"docs/config.md is written, but has {message}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 # Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
+from secondlook.config.exports import EXPORT_FORMATS
+from secondlook.config.labelers import KINDS as LABELERS
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (
@@ -9,27 +11,23 @@ from secondlook.io.outputs import (
     EXPORT_FILES,
     REHEARSAL,
     TABLES,
-    learned_files,
 )
-from secondlook.pipelines.retrieve.run import COMPLETED, RANKED, TRAINED, RetrieveRun
-from secondlook.pipelines.retrieve.run import TABLES as RETRIEVE_TABLES
-from secondlook.pipelines.scenes.run import TABLES as SCENES_TABLES
-from secondlook.pipelines.scenes.run import TEXT_LABELERS, ScenesRun
-from secondlook.pipelines.scenes.run import TRAINED as SCENES_TRAINED
+from secondlook.pipelines.registry import pipelines
 from secondlook.workflow.needs import Needs
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
-from secondlook.pipelines.video.run import LABELS as VIDEO_LABELS
-from secondlook.pipelines.video.run import TABLES as VIDEO_TABLES
-from secondlook.pipelines.video.run import VideoRun
 from snakemake.exceptions import WorkflowError
 
-try:
-    RUN = Run.of(config)
-    RETRIEVE = RetrieveRun.of(RUN.config.retrieve, RUN.config.results)
-    SCENES = ScenesRun.of(RUN.config.scenes, RUN.config.results)
-except UsageError as error:
-    raise WorkflowError(str(error)) from error
+
+def sound(made, *arguments):
+    """Return what a function makes; a mistake in the config becomes one sentence of Snakemake."""
+    try:
+        return made(*arguments)
+    except UsageError as error:
+        raise WorkflowError(str(error)) from error
+
+
+RUN = sound(lambda: Run.of(config, pipelines=pipelines()))
 
 FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 MISSING = RUN.data.missing()
@@ -60,26 +58,3 @@ def results_of(tasks):
     if not set(tasks) <= set(RUN.tasks):
         raise WorkflowError("the demo needs its labelers in config.yaml; restore them.")
     return [path for task in tasks for path in FILES.final(task)]
-
-
-def paper_tables(wildcards):
-    try:
-        return RUN.of_paper().paper_tables()
-    except UsageError as error:
-        raise WorkflowError(str(error)) from error
-
-
-def retrieve_files(wildcards):
-    if not RETRIEVE.recipes:
-        raise WorkflowError(
-            "config: `retrieve.recipes` is empty; name files of workflow/retrieve."
-        )
-    return RETRIEVE.final_files()
-
-
-def scenes_files(wildcards):
-    try:
-        SCENES.require_network()
-    except UsageError as error:
-        raise WorkflowError(str(error)) from error
-    return SCENES.final_files()

@@ -1,3 +1,7 @@
+# `stages.export` finds the module of a format by its name, so that no import leads there
+EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]
+
+
 rule export:
     input:
         data=lambda wildcards: RUN.data.inputs(
@@ -24,7 +28,7 @@ rule export:
         mem_mb=per_attempt(4000),
         runtime=per_attempt(30),
     params:
-        code=code("stages.export"),
+        code=code("stages.export", *EXPORTERS),
         source=from_wildcards(OPTIONS.export, "task", "format"),
         votes=from_wildcards(OPTIONS.votes),
         shards=RUN.config.shards,

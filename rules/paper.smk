@@ -1,11 +1,16 @@
 # The tables, figures and page of the paper (workflow/paper/config.yaml), from the tables of its tasks.
+from secondlook.pipelines.paper import run as paper
+
+PAPER = sound(paper.PIPELINE.of, RUN)
+
+
 rule paper:
     input:
-        tables=paper_tables,
-        published=RUN.published(),
+        tables=lambda wildcards: sound(PAPER.tables),
+        published=PAPER.published(),
     output:
-        RUN.paper_files(),
-        summary=f"{RUN.paper_folder()}/summary.json",
+        PAPER.files(),
+        summary=PAPER.summary,
     log:
         "logs/paper.log",
     benchmark:
@@ -17,9 +22,9 @@ rule paper:
         mem_mb=per_attempt(2000),
         runtime=per_attempt(30),
     params:
-        code=code("pipelines.paper"),
-        tasks=[FILES.folder(task) for task in RUN.tasks if RUN.is_of_paper(task)],
-        published=[part for path in RUN.published() for part in ("--published", path)],
+        code=code("pipelines.paper.report"),
+        tasks=PAPER.tasks(),
+        published=[part for path in PAPER.published() for part in ("--published", path)],
         folder=subpath(output.summary, parent=True),
     message:
         "paper: join the tables of its tasks"

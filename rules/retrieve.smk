@@ -1,4 +1,7 @@
 # Images by texts: each recipe trains a model (or takes one as it comes), ranks validation and test, and is compared.
+from secondlook.pipelines.retrieve import run as retrieve
+
+RETRIEVE = sound(retrieve.PIPELINE.of, RUN)
 OF_RETRIEVE = RETRIEVE.folder
 OF_RECIPE = NEEDS.asked_by(
     lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
@@ -70,7 +73,7 @@ rule retrieve_complete:
         index=RETRIEVE.index_files(),
         frozen=lambda wildcards: RETRIEVE.frozen_files(wildcards.recipe),
     output:
-        [f"{OF_RETRIEVE}/{{recipe}}/complete/{name}" for name in COMPLETED],
+        [f"{OF_RETRIEVE}/{{recipe}}/complete/{name}" for name in retrieve.COMPLETED],
     log:
         "logs/retrieve/{recipe}/complete.log",
     benchmark:
@@ -98,7 +101,7 @@ rule retrieve_train:
         index=RETRIEVE.index_files(),
         start=lambda wildcards: RETRIEVE.starts_from(wildcards.recipe),
     output:
-        [f"{OF_RETRIEVE}/{{recipe}}/train/{name}" for name in TRAINED],
+        [f"{OF_RETRIEVE}/{{recipe}}/train/{name}" for name in retrieve.TRAINED],
     log:
         "logs/retrieve/{recipe}/train.log",
     benchmark:
@@ -163,7 +166,7 @@ rule retrieve_rank:
         index=RETRIEVE.index_files(),
         vectors=f"{OF_RETRIEVE}/{{recipe}}/{{split}}/vectors.safetensors",
     output:
-        [f"{OF_RETRIEVE}/{{recipe}}/{{split}}/{name}" for name in RANKED],
+        [f"{OF_RETRIEVE}/{{recipe}}/{{split}}/{name}" for name in retrieve.RANKED],
     log:
         "logs/retrieve/{recipe}/{split}.rank.log",
     benchmark:
@@ -216,7 +219,8 @@ rule retrieve_report:
     input:
         RETRIEVE.reported(RETRIEVE.main()),
     output:
-        [f"{OF_RETRIEVE}/report/{name}" for name in RETRIEVE_TABLES],
+        [f"{OF_RETRIEVE}/report/{name}" for name in retrieve.TABLES],
+        summary=RETRIEVE.summary,
     log:
         "logs/retrieve/report.log",
     benchmark:
@@ -229,13 +233,14 @@ rule retrieve_report:
         runtime=per_attempt(30),
     params:
         code=code("pipelines.retrieve.report"),
-        road=subpath(input[0], ancestor=2),
+        results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=RETRIEVE.main(),
     message:
         "retrieve: compare the recipes"
     shell:
-        "secondlook retrieve report {params.road} {params.recipes} --out {params.folder} 2> {log}"
+        "secondlook retrieve report {params.results} {params.recipes} --out {params.folder} "
+        "--summary {output.summary} 2> {log}"
 
 
 # The same with the variants of the ablation beside them, each trained anew.
@@ -243,7 +248,8 @@ rule retrieve_report_ablation:
     input:
         RETRIEVE.reported(list(RETRIEVE.recipes)),
     output:
-        [f"{OF_RETRIEVE}/ablation/{name}" for name in RETRIEVE_TABLES],
+        [f"{OF_RETRIEVE}/ablation/{name}" for name in retrieve.TABLES],
+        summary=f"{OF_RETRIEVE}/ablation/summary.json",
     log:
         "logs/retrieve/ablation.log",
     benchmark:
@@ -256,23 +262,24 @@ rule retrieve_report_ablation:
         runtime=per_attempt(30),
     params:
         code=code("pipelines.retrieve.report"),
-        road=subpath(input[0], ancestor=2),
+        results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         recipes=list(RETRIEVE.recipes),
     message:
         "retrieve: compare the variants"
     shell:
-        "secondlook retrieve report {params.road} {params.recipes} --out {params.folder} 2> {log}"
+        "secondlook retrieve report {params.results} {params.recipes} --out {params.folder} "
+        "--summary {output.summary} 2> {log}"
 
 
 rule retrieve:
     input:
-        retrieve_files,
+        lambda wildcards: sound(RETRIEVE.final_files),
 
 
 rule retrieve_ablation:
     input:
-        [f"{OF_RETRIEVE}/ablation/{name}" for name in RETRIEVE_TABLES],
+        [f"{OF_RETRIEVE}/ablation/{name}" for name in retrieve.TABLES],
 
 
 localrules:

@@ -1,4 +1,7 @@
 # Labels from captions, categories and 3D points; a network learns from them, and both vote like any other labelers.
+from secondlook.pipelines.scenes import run as scenes
+
+SCENES = sound(scenes.PIPELINE.of, RUN)
 OF_SCENES = SCENES.folder
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
 OF_TRAINING = NEEDS.asked_by(
@@ -107,7 +110,7 @@ rule scenes_text:
     output:
         labels=f"{OF_SCENES}/text/labels.parquet",
         instances=f"{OF_SCENES}/text/instances.parquet",
-        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in TEXT_LABELERS],
+        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in scenes.TEXT_LABELERS],
         summary=f"{OF_SCENES}/text/summary.json",
     log:
         "logs/scenes/text.log",
@@ -168,7 +171,7 @@ rule scenes_consistency:
     input:
         labels=f"{OF_SCENES}/text/labels.parquet",
         pairs=f"{OF_SCENES}/points/pairs.parquet",
-        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in TEXT_LABELERS],
+        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in scenes.TEXT_LABELERS],
         vocabulary=SCENES.options.vocabulary,
     output:
         conflicts=f"{OF_SCENES}/consistency/conflicts.parquet",
@@ -206,7 +209,7 @@ rule scenes_train:
         pairs=f"{OF_SCENES}/points/pairs.parquet",
         vocabulary=SCENES.options.vocabulary,
     output:
-        [f"{OF_NETWORK}/train/{name}" for name in SCENES_TRAINED],
+        [f"{OF_NETWORK}/train/{name}" for name in scenes.TRAINED],
     log:
         "logs/scenes/{variant}.{seed}/train.log",
     benchmark:
@@ -232,7 +235,7 @@ rule scenes_predict:
     input:
         images=f"{OF_SCENES}/index/images.parquet",
         splits=f"{OF_SCENES}/split/splits.parquet",
-        weights=f"{OF_NETWORK}/train/{SCENES_TRAINED[0]}",
+        weights=f"{OF_NETWORK}/train/{scenes.TRAINED[0]}",
     output:
         folder=directory(f"{OF_NETWORK}/predict"),
     log:
@@ -261,7 +264,7 @@ rule scenes_evaluate:
         splits=f"{OF_SCENES}/split/splits.parquet",
         points=f"{OF_SCENES}/points/points.parquet",
         pairs=f"{OF_SCENES}/points/pairs.parquet",
-        weights=f"{OF_NETWORK}/train/{SCENES_TRAINED[0]}",
+        weights=f"{OF_NETWORK}/train/{scenes.TRAINED[0]}",
         predicted=f"{OF_NETWORK}/predict",
         truth=SCENES.truth(),
         masks=SCENES.masks(),
@@ -332,7 +335,7 @@ rule scenes_mask_consistency:
 rule scenes_hand_over:
     input:
         instances=f"{OF_SCENES}/text/instances.parquet",
-        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in TEXT_LABELERS],
+        votes=[f"{OF_SCENES}/text/{name}.parquet" for name in scenes.TEXT_LABELERS],
         splits=f"{OF_SCENES}/split/splits.parquet",
         predicted=f"{SCENES.main()}/predict",
         conflicts=f"{OF_SCENES}/consistency/conflicts.parquet",
@@ -429,7 +432,8 @@ rule scenes_report:
     input:
         SCENES.reported(),
     output:
-        [f"{OF_SCENES}/report/{name}" for name in SCENES_TABLES],
+        [f"{OF_SCENES}/report/{name}" for name in scenes.TABLES],
+        summary=SCENES.summary,
     log:
         "logs/scenes/report.log",
     benchmark:
@@ -442,18 +446,19 @@ rule scenes_report:
         runtime=per_attempt(30),
     params:
         code=code("pipelines.scenes.report"),
-        road=subpath(input[0], ancestor=2),
+        results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         runs=[f"--run {run}" for run in SCENES.runs()],
     message:
         "scenes: put text, network and consensus side by side"
     shell:
-        "secondlook scenes report {params.road} {params.runs} --out {params.folder} 2> {log}"
+        "secondlook scenes report {params.results} {params.runs} --out {params.folder} "
+        "--summary {output.summary} 2> {log}"
 
 
 rule scenes:
     input:
-        scenes_files,
+        lambda wildcards: sound(SCENES.final_files),
 
 
 localrules:

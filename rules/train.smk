@@ -56,7 +56,10 @@ rule train_prototype:
     input:
         from_wildcards(RUN.learned_from, "task", "prototype"),
     output:
-        [f"{RESULTS}/train/{{prototype}}/{name}" for name in learned_files("prototype")],
+        [
+            f"{RESULTS}/train/{{prototype}}/{name}"
+            for name in LABELERS["prototype"].leaves
+        ],
     log:
         "logs/{task}/train/{prototype}.log",
     benchmark:
@@ -81,7 +84,7 @@ rule train_probe:
     input:
         from_wildcards(RUN.learned_from, "task", "probe"),
     output:
-        [f"{RESULTS}/train/{{probe}}/{name}" for name in learned_files("probe")],
+        [f"{RESULTS}/train/{{probe}}/{name}" for name in LABELERS["probe"].leaves],
     log:
         "logs/{task}/train/{probe}.log",
     benchmark:

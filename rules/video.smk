@@ -1,5 +1,7 @@
 # Boxes from unlabeled video (MOD-UV): each round of training starts anew; only labels pass from one to the next.
-VIDEO = VideoRun(RUN.config.video, RUN.config.results)
+from secondlook.pipelines.video import run as video
+
+VIDEO = sound(video.PIPELINE.of, RUN)
 OF_VIDEO = VIDEO.folder
 OF_ROUND = NEEDS.asked_by(
     lambda wildcards: VIDEO.resources(wildcards.round), VIDEO.all_resources()
@@ -28,7 +30,7 @@ if VIDEO.options.scenes is not None:
             mem_mb=per_attempt(1000),
             runtime=per_attempt(30),
         params:
-            code=code("synthetic.clips"),
+            code=code("pipelines.video.drawn"),
             options=as_options(VIDEO.options.scenes),
         message:
             "video: draw clips"
@@ -231,9 +233,10 @@ rule video_boxes:
 rule video_evaluate:
     input:
         truth=VIDEO.truth(),
-        labels=[path for name in VIDEO_LABELS for path in VIDEO.labels(name)],
+        labels=VIDEO.all_labels(),
     output:
-        [f"{OF_VIDEO}/evaluate/{name}" for name in VIDEO_TABLES],
+        VIDEO.tables(),
+        summary=VIDEO.summary,
     log:
         "logs/video/evaluate.log",
     benchmark:
@@ -254,12 +257,12 @@ rule video_evaluate:
         "video: compare the rounds with the truth"
     shell:
         "secondlook video evaluate {params.rounds} --truth {input.truth} {params.categories:q} "
-        "--score {params.score} --out {params.folder} 2> {log}"
+        "--score {params.score} --out {params.folder} --summary {output.summary} 2> {log}"
 
 
 rule video:
     input:
-        VIDEO.final_files(),
+        lambda wildcards: sound(VIDEO.final_files),
 
 
 localrules:

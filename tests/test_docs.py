@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,13 +30,19 @@ def there(path: str) -> bool:
     return any(ROOT.glob(re.sub(r"<[^>]*>|\{[^}]*\}", "*", path.rstrip("/"))))
 
 
-def help_texts() -> str:
-    """Return the help of every command, and every key of the config, as `make docs` writes them."""
+def generator() -> Any:
+    """Return docs/generate.py as a module."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def help_texts() -> str:
+    """Return the help of every command, and every key of the config, as `make docs` writes them."""
+    module = generator()
     return str(module.commands() + module.configuration())
 
 
@@ -77,3 +84,8 @@ def test_the_tree_that_contributors_see_is_there() -> None:
         inside = "src/secondlook" if line.startswith("  ") else "."
         for path in first.split() if re.match(r"^ {0,2}\S", line) else []:
             assert there(f"{inside}/{path}"), f"{path} of the tree is not there"
+
+
+def test_every_key_of_the_config_has_a_meaning() -> None:
+    missing = generator().without_meaning()
+    assert not missing, f"give these fields a docstring that says what the key means: {', '.join(missing)}"

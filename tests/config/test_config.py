@@ -47,9 +47,7 @@ def check(
 
 CONFIGS = [
     pytest.param("acept: 1\n", "config.yaml:6: unknown key `acept`.", id="unknown key, nothing near"),
-    pytest.param(
-        "  given: {kind: neighbours, encoder: near}\n", "is the name of a judge in the tables", id="reserved name"
-    ),
+    pytest.param("  given: {kind: neighbours, encoder: near}\n", "is a row of every table already", id="reserved name"),
     pytest.param("sharts: 1\n", "config.yaml:6: unknown key `sharts`; did you mean `shards`?", id="unknown key"),
     pytest.param(
         "consensus:\n  acept: 0.9\n",

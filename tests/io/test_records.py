@@ -321,7 +321,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     script = (
-        "import os, sys; from pathlib import Path; from secondlook import files\n"
+        "import os, sys; from pathlib import Path; from secondlook.io import files\n"
         "with files.atomic_path(Path(sys.argv[1])) as path: path.write_text('half'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", script, str(target)], check=False)

@@ -12,12 +12,14 @@ import pytest
 
 import secondlook
 from conftest import ROOT
+from secondlook.pipelines import registry
 
-STAGES = ["ingest", "crop", "crop.cutout", "embed", "train", "train.vlm", "label", "consensus", "report"]
-STEPS = ["video.steps:find_motion", "video.steps:train_round", "video.steps:evaluate_rounds"]
+NAMES = ["ingest", "crop", "crop.cutout", "embed", "train", "train.vlm", "label", "consensus", "report"]
+STAGES = [f"stages.{name}" for name in NAMES]
+STEPS = [f"pipelines.video.steps:{name}" for name in ("find_motion", "train_round", "evaluate_rounds")]
 DIGESTS = """
 import json, sys
-from secondlook.code_digest import code_of
+from secondlook.jobs.code_digest import code_of
 print(json.dumps({name: code_of(f"secondlook.{name}") for name in sys.argv[1:]}))
 """
 
@@ -38,21 +40,24 @@ def unchanged() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("module", "old", "new", "changed"),
     [
-        pytest.param("pages.py", "\ndef ", "\n# a comment\ndef ", set(), id="a comment in pages changes nothing"),
-        pytest.param("label/ballot.py", '"""', '"""Really: ', set(), id="nor does a docstring"),
+        pytest.param("pages/render.py", "\ndef ", "\n# a comment\ndef ", set(), id="a comment changes nothing"),
+        pytest.param("stages/label/ballot.py", '"""', '"""Really: ', set(), id="nor does a docstring"),
         pytest.param("__init__.py", '"0.', '"9.', set(), id="nor does the version"),
         pytest.param("cli.py", "", "MORE = 1\n", set(), id="nor does the command line"),
-        pytest.param("embed/open_clip_encoder.py", "", "\n\n\n", set(), id="nor do blank lines"),
-        pytest.param("report/page.html", "", "<hr>", {"report"}, id="a template counts for its page"),
-        pytest.param("page.css", "", "b {}", {"report", STEPS[2]}, id="what pages share, for all pages"),
-        pytest.param("crop/cutout.py", "", "MORE = 1\n", {"crop.cutout"}, id="of two commands of a stage one"),
-        pytest.param("label/vlm/votes.py", "", "MORE = 1\n", {"label"}, id="a module that is imported late"),
-        pytest.param("train/vlm_loop.py", "", "MORE = 1\n", {"train.vlm"}, id="one kind of training"),
-        pytest.param("video/group.py", "", "MORE = 1\n", set(), id="a step of video for itself"),
-        pytest.param("video/train.py", "", "MORE = 1\n", {STEPS[1]}, id="a training of video"),
-        pytest.param("video/report.py", "", "MORE = 1\n", {STEPS[2]}, id="a page of video trains nothing"),
+        pytest.param("stages/commands/label.py", "", "MORE = 1\n", set(), id="nor do the commands of stages"),
+        pytest.param("pipelines/registry.py", '"scenes")', '"scenes", "more")', set(), id="nor does one more pipeline"),
+        pytest.param("stages/embed/open_clip_encoder.py", "", "\n\n\n", set(), id="nor do blank lines"),
+        pytest.param("stages/report/page.html", "", "<hr>", {"stages.report"}, id="a template counts for its page"),
+        pytest.param("pages/page.css", "", "b {}", {"stages.report", STEPS[2]}, id="what pages share, for all pages"),
+        pytest.param("stages/crop/cutout.py", "", "MORE = 1\n", {"stages.crop.cutout"}, id="one command of two"),
+        pytest.param("stages/label/vlm/votes.py", "", "MORE = 1\n", {"stages.label"}, id="a module imported late"),
+        pytest.param("stages/train/vlm_loop.py", "", "MORE = 1\n", {"stages.train.vlm"}, id="one kind of training"),
+        pytest.param("pipelines/video/group.py", "", "MORE = 1\n", set(), id="a step of video for itself"),
+        pytest.param("pipelines/video/train.py", "", "MORE = 1\n", {STEPS[1]}, id="a training of video"),
+        pytest.param("pipelines/video/report.py", "", "MORE = 1\n", {STEPS[2]}, id="a page of video trains nothing"),
         pytest.param(
-            "crops.py", "", "MORE = 1\n", {"embed", "label", "report"}, id="a shared module for those that import it"
+            "pixels/crops.py", "", "MORE = 1\n", {f"stages.{name}" for name in ("embed", "label", "report")},
+            id="a shared module for those that import it",
         ),
     ],
 )  # fmt: skip
@@ -79,10 +84,24 @@ def rules() -> list[tuple[str, str]]:
     for path in sorted((ROOT / "rules").glob("*.smk")):
         for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text())[1:]:
             if called := re.search(
-                r"secondlook ((?:(?:video|retrieve|scenes) )?[a-z-]+)", block.partition("shell:")[2]
+                rf"secondlook ((?:(?:{'|'.join(registry.NAMES)}) )?[a-z-]+)", block.partition("shell:")[2]
             ):
                 found.append((called[1], block))
     return found
+
+
+def body_of(command: str) -> str:
+    """Return the code of a command."""
+    pipeline, _, name = command.rpartition(" ")
+    package = ROOT / "src/secondlook"
+    if pipeline or name in registry.NAMES:
+        files = [package / "pipelines" / (pipeline or name) / "cli.py"]
+    else:
+        files = [package / "cli.py", *(package / "stages/commands").glob("*.py")]
+    for file in files:
+        if body := file.read_text().partition(f"\ndef {name.replace('-', '_')}(")[2]:
+            return body.partition("\n@app.command")[0].partition("\n\n\ndef ")[0]
+    raise AssertionError(f"there is no command `{command}`")
 
 
 @pytest.mark.parametrize(("command", "rule"), rules(), ids=lambda value: value.partition(":")[0])
@@ -91,13 +110,12 @@ def test_every_rule_names_the_code_of_the_command_that_it_calls(command: str, ru
         pytest.skip("data that was brought stays, whatever the code")
     named = re.search(r"code=code\(([^)]*)\)", rule)
     assert named, f"`{rule.partition(':')[0]}` lacks `code=code(...)`"
-    pipeline, _, name = command.rpartition(" ")
-    source = (ROOT / f"src/secondlook/cli{'_' * bool(pipeline)}{pipeline}.py").read_text()
-    body = source.partition(f"\ndef {name.replace('-', '_')}(")[2].partition("\n@app.command")[0]
+    body = body_of(command)
     for entry in re.findall(r'"([^"]+)"', named[1]):
         module, _, function = entry.partition(":")
         package, _, last = module.rpartition(".")
+        above, _, stage = package.rpartition(".")
         imports = (f"from secondlook.{module} import", f"from secondlook.{package} import {last}")
-        shared = (f"from secondlook import {module} as stage", f"from secondlook import {package} as stage")
-        assert any(one in body for one in (*imports, *shared)) or re.search(rf"import \w+, {last}\b", body), entry
+        shared = f"from secondlook.{above} import {stage} as stage"
+        assert any(one in body for one in (*imports, shared)) or re.search(rf"import \w+, {last}\b", body), entry
         assert f"{function}(" in body, entry

@@ -27,7 +27,7 @@ from conftest import ROOT
 from paper_objects import OBJECTS
 from paper_world import PER_LABEL, paper_settings, write_world
 from secondlook.config.task import load_task, task_path
-from secondlook.io.outputs import paper_outputs
+from secondlook.pipelines.paper.run import outputs
 
 pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")
 
@@ -117,7 +117,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
 
 
 def test_it_ends_in_all_tables_figures_and_the_page(done: Rehearsal) -> None:
-    assert [name for name in paper_outputs(list(OBJECTS)) if not (done.paper / name).stat().st_size] == []
+    assert [name for name in outputs(list(OBJECTS)) if not (done.paper / name).stat().st_size] == []
     page = (done.paper / "paper.html").read_text(encoding="utf-8")
     assert all(name in page for name in [*OBJECTS, *LABELERS])
     again = done.snakemake("-n")

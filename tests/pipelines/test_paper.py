@@ -16,8 +16,9 @@ from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
 from secondlook.config.task import load_task, task_path
-from secondlook.io.outputs import paper_outputs
 from secondlook.models.answer_parser import parse
+from secondlook.pipelines.paper.run import outputs
+from secondlook.pipelines.registry import pipelines
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import Run
 
@@ -74,7 +75,7 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     done = secondlook("paper", *folders, "--published", PUBLISHED, "--out", out)
     assert done.code == 0, done.err
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == sorted(
-        paper_outputs(list(OBJECTS))
+        [*outputs(list(OBJECTS)), "summary.json"]
     )
 
     scoring = pd.read_csv(out / "table_scoring.csv").set_index(["task", "model"])
@@ -237,11 +238,15 @@ def test_a_fresh_clone_lists_the_whole_graph_and_what_is_missing(fresh: Path, pr
     ):
         assert f"obtain: {path} is not there: " in told
     brought = set(re.findall(r"fetch: bring (\w+) to", told))
-    assert brought == {name for task in Run.load(ROOT / "config.yaml").of_paper().names for name in fetched_by(task)}
+    assert brought == {
+        name
+        for task in Run.load(ROOT / "config.yaml", pipelines()).of_pipeline("paper").names
+        for name in fetched_by(task)
+    }
 
 
 def fetched_by(task: str) -> list[str]:
-    return Run.load(ROOT / "config.yaml").tasks[task].fetch
+    return Run.load(ROOT / "config.yaml", pipelines()).tasks[task].fetch
 
 
 def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh: Path) -> None:
@@ -282,7 +287,7 @@ def test_a_mistake_in_the_paper_stops_only_those_who_ask_for_it(
 
 def test_the_paper_asks_as_published_and_leaves_the_rest_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    run = Run.load(ROOT / "config.yaml")
+    run = Run.load(ROOT / "config.yaml", pipelines())
     options = CommandOptions(run)
     task = "paper/bdd_vehicles"
     assert run.config_of(task).cutout.mask == "segmenter"

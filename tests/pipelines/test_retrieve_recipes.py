@@ -775,7 +775,7 @@ def test_snakemake_retrieve(tmp_path: Path, track: Path, tiny: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "mAP@10" in done.stdout
-    assert (tmp_path / "results/retrieve/report/summary.json").is_file()
+    assert (tmp_path / "results/retrieve/summary.json").is_file()
     assert len(json.loads((tmp_path / "results/retrieve/mine/test/submission.json").read_text())["results"]) == 28
 
 

@@ -55,7 +55,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_road_ends_in_tables_a_page_and_objects(road: Path) -> None:
     report = road / "results/scenes/report"
-    summary = json.loads((report / "summary.json").read_text())
+    summary = json.loads((road / "results/scenes/summary.json").read_text())
     assert set(summary["network"]) == {"with_3d"}
     assert set(summary["judges"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls", "majority", "consensus"}
     assert set(summary["consensus_beats"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls"}

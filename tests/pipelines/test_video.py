@@ -29,6 +29,7 @@ from secondlook.config.video import (
 )
 from secondlook.pipelines.video import detector
 from secondlook.pipelines.video import labels as records
+from secondlook.pipelines.video.drawn import draw_clips
 from secondlook.pipelines.video.flow import flow_source
 from secondlook.pipelines.video.group import cluster, dbscan, masks_of
 from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, box_of, decode, encode
@@ -38,7 +39,6 @@ from secondlook.pipelines.video.motion import read as read_motion
 from secondlook.pipelines.video.run import VideoRun
 from secondlook.pipelines.video.samples import Sample, mask_at, prepared
 from secondlook.pipelines.video.tracks import with_tracks
-from secondlook.synthetic.clips import draw_clips
 
 PUBLISHED = GroupOptions()
 NETWORK = {

@@ -26,7 +26,7 @@ import torch
 from chat_server import Content, Say, Site, likely, says, serve
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import vlm
 from secondlook.models.prompt import ask
 from secondlook.pixels import images

@@ -355,4 +355,4 @@ def test_tables_for_people_are_written_in_one_place() -> None:
 
     found = [name for name, text in sources.items() if re.search(r"(?<!tabular)\.to_csv\(", text)]
 
-    assert sorted(found) == ["consensus/plain.py", "tabular.py"]
+    assert sorted(found) == ["io/tabular.py", "stages/consensus/plain.py"]

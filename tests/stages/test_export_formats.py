@@ -26,7 +26,7 @@ from pycocotools.coco import COCO
 
 from conftest import Command, Result, box, coco, ingest, picture
 from make_records import read_rows, write, write_decisions, write_votes
-from secondlook.config.stages import ExportFormat
+from secondlook.config.exports import ExportFormat
 from secondlook.io import records
 from secondlook.workflow.run import Run
 
@@ -345,8 +345,9 @@ def test_a_killed_export_leaves_the_old_one(world: World, kind: str) -> None:
     old = contents(world.exported(kind))
     script = (
         "import os, signal, sys\n"
-        "from secondlook.export import corrected\n"
-        "from secondlook import cli, files\n"
+        "from secondlook.stages.export import corrected\n"
+        "from secondlook import cli\n"
+        "from secondlook.io import files\n"
         "flush = files.flush\n"
         "files.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cli.main()\n"

@@ -13,7 +13,7 @@ import tiny_models
 from checkouts import copy_checkout, run
 from conftest import box, coco, picture, read_rows, write_json
 from make_records import drawn
-from secondlook.io.outputs import PROTOTYPE_FILES
+from secondlook.config.labelers import PrototypeOptions
 from secondlook.pixels import images
 
 SHARDS = 2
@@ -138,7 +138,7 @@ def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
     (again / "signs.yaml").write_text(yaml.safe_dump(task | {"labelers": ["mean", "means"]}))
     snakemake(again, CONSENSUS, "--until", "split")  # the task file is newer, its dataset the same
     assert planned(again) == {
-        *(f"train/means/{name}" for name in PROTOTYPE_FILES),
+        *(f"train/means/{name}" for name in PrototypeOptions.leaves),
         *of_shards(set(parts()), "label/means"),
         *MERGED,
     }

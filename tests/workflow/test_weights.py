@@ -142,7 +142,7 @@ def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
 def test_weights_go_with_tasks_alone(secondlook: Command, arguments: list[str]) -> None:
     refused = secondlook("fetch", "--weights", *arguments)
     assert refused.code == 2
-    assert "--weights goes with names of tasks (or paper, or retrieve) and --config only" in refused.err
+    assert "--weights goes with names of tasks and pipelines, and --config only" in refused.err
 
 
 def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:

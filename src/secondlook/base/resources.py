@@ -1,4 +1,4 @@
-"""What a job asks for."""
+"""What a job requests: GPUs, CPUs, memory and time."""
 
 from typing import Annotated
 
@@ -10,16 +10,20 @@ GpuName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
 class Resources(Strict):
-    """What a job of a model asks for; `mem_mb` and `runtime` (minutes) are multiplied by the attempt.
+    """What a job of a model requests.
 
-    It changes where a job runs, never what it does: nothing is done again when it changes. `cpus` are threads: they
-    decode while a GPU computes, and compute where there is none. `gpu_model` and `gpu_constraint` are names of a
-    cluster, those of the whole run where they are left out; jobs without a GPU never ask for them.
+    These keys decide where a job runs, never what it computes: changing them runs nothing again.
     """
 
     gpus: int = Field(0, ge=0)
+    """Number of GPUs."""
     gpu_model: GpuName | None = None
+    """Kind of GPU, as the cluster names it; left out, `gpu_model` of the whole run. Ignored without GPUs."""
     gpu_constraint: str | None = None
+    """Slurm constraint (`sbatch -C`); left out, that of the whole run. Ignored without GPUs."""
     cpus: int = Field(1, ge=1)
+    """CPU threads: they decode images while a GPU computes, and compute where there is no GPU."""
     mem_mb: int = Field(4000, ge=500)
+    """Memory in MB for the first attempt; attempt n gets n times as much."""
     runtime: int = Field(60, ge=1)
+    """Time limit in minutes for the first attempt; attempt n gets n times as much."""

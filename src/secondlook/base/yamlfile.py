@@ -22,7 +22,7 @@ _DEEPEST = 100  # levels of nesting
 class Strict(BaseModel):
     """Base of every config model: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

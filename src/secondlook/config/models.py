@@ -10,30 +10,41 @@ from secondlook.base.yamlfile import Strict
 
 
 class EncoderOptions(Strict):
-    """An encoder: a Hub id, a timm name, an open_clip model, an ONNX file, or the body of a classifier trained here.
-
-    `pooling: head` is the model's own vector of an image (CLIP, SigLIP, an output of two axes); left out, it is what
-    open_clip models and ONNX files give, and `mean` elsewhere. `input_px`, `mean` and `std` (RGB values in [0, 1])
-    override those of the checkpoint; an ONNX file knows none and needs them. `output` names an output of an ONNX file.
-    `reference_pt` is a folder of features in the published layout: they are the reference instead of crops.
-    """
+    """An encoder turns crops into vectors."""
 
     kind: Literal["transformers", "timm", "open_clip", "onnx"]
+    """Library that loads it: `transformers`, `timm`, `open_clip` or `onnx`."""
     model: str | None = None
+    """Hub id, timm name, NAME/TAG of open_clip, ONNX file or local folder."""
     revision: str | None = None
+    """Hub revision."""
     trained: Name | None = None
+    """Name under `classifiers`: use its network without the head, instead of `model`."""
     pooling: Literal["mean", "cls", "patch_mean", "head"] | None = None
+    """How tokens become one vector; `head` is the model's own image vector. Default: `head` for open_clip and onnx,
+    else `mean`."""
     resize: Literal["squash", "letterbox", "center_crop"] = "squash"
+    """How a crop becomes a square: `squash` ignores the aspect, `letterbox` pads, `center_crop` cuts the ends off."""
     input_px: int | None = Field(None, ge=8)
+    """Side in px of the square that the model gets; overrides that of the checkpoint."""
     mean: tuple[float, float, float] | None = None
+    """Mean of RGB values in [0, 1] for normalisation; overrides that of the checkpoint. An ONNX file needs it."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    """Standard deviation of RGB values for normalisation, likewise."""
     output: str | None = None
+    """Name of the output of an ONNX file to use."""
     reference_pt: str | None = None
+    """Folder of reference features in the published layout; they replace the reference crops."""
     backend: Literal["torch", "openvino"] = "torch"
+    """`openvino` is faster on CPUs."""
     batch_size: int = Field(32, ge=1)
+    """Crops that are computed at once; larger is faster and needs more memory."""
     precision: Precision = "auto"
+    """Number format: `auto` is bfloat16 where the hardware computes in it, else float32."""
     device: Device = "auto"
+    """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources()
+    """What each job requests: GPUs, CPUs, memory and time."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "EncoderOptions":
@@ -58,75 +69,115 @@ class EncoderOptions(Strict):
 
 
 class ClassifierOptions(Strict):
-    """A classifier and its training; the defaults are those of arXiv 2508.02047, but for the precision.
+    """A classifier and its training; the defaults are those of arXiv 2508.02047, except for the precision.
 
-    The weights `tv_in1k` are those of torchvision's ImageNet ResNets, which the published runs started from.
-    `precision: auto` computes in bfloat16 where the hardware does, with float32 weights. `mixup` is the alpha of
-    arXiv 1710.09412 and 0 without it; `ema_decay` keeps a moving average of the weights, and judges and saves that.
-    `processes` trains on so many GPUs (null: on all that the job has); `batch_size` is that of all of them together.
-    `folds` trains so many times more, each time without one part of the images, for probabilities that never saw
-    their own crop.
+    The published runs started from torchvision's ImageNet ResNets; `tv_in1k` names these weights.
     """
 
     model: str = "resnet101.tv_in1k"
+    """timm name or local folder."""
     pretrained: bool = True
+    """Start from the model's published weights instead of random ones."""
     input_px: int = Field(224, ge=16)
+    """Side in px of the square that the model gets; larger shows more detail and is slower."""
     epochs: int = Field(50, ge=1)
+    """Maximum number of passes over the reference crops."""
     batch_size: int = Field(32, ge=2)
+    """Crops in a training step, over all GPUs together."""
     learning_rate: float = Field(1e-4, gt=0)
+    """Step size of the optimiser (Adam)."""
     schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate over the epochs: `constant`, or `cosine` down to 0."""
     class_weights: bool = True
+    """Weigh each class by N / N_class, so that rare classes count as much as common ones."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of the reference crops, split by image, that measures progress instead of teaching."""
     patience: int = Field(10, ge=1)
+    """Stop after this many epochs without a lower validation loss."""
     augment: Literal["none", "light"] = "none"
+    """Random changes of crops: `light` shifts them, changes light and blur, and covers corners; nothing is mirrored."""
     mixup: float = Field(0.0, ge=0)
+    """Alpha of MixUp (arXiv 1710.09412), which blends pairs of crops; 0.2 is usual, 0 turns it off."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which is then validated and saved; null turns it off."""
     folds: int = Field(0, ge=0, le=20)
+    """Train so many extra times, each without one part of the images, to find wrong reference labels; 0 turns it
+    off."""
     precision: Precision = "auto"
+    """Number format of the computation; weights stay float32. `auto` is bfloat16 where the hardware computes in it."""
     processes: int | None = Field(None, ge=1)
+    """GPUs to train on; null uses all that the job has."""
     seed: int = 0
+    """Seed of every random choice here."""
     device: Device = "auto"
+    """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
+    """What each job requests: GPUs, CPUs, memory and time."""
 
 
 class LoraOptions(Strict):
     """Low-rank adapters (arXiv 2106.09685) on every linear layer of the language model."""
 
     rank: int = Field(16, ge=1)
+    """Rank of the adapters; a higher rank learns more and needs more memory."""
     alpha: float = Field(32.0, gt=0)
+    """Scale of the adapters: their output is multiplied by alpha / rank."""
     dropout: float = Field(0.05, ge=0, lt=1)
+    """Share of adapter inputs that is dropped in training."""
 
 
 class ScratchVlm(Strict):
     """Sizes of a small InternVL that is built here, with a tokenizer made from the prompt and the classes."""
 
     image_px: int = Field(56, ge=14)
+    """Side of the input in px; a multiple of twice `patch_px`."""
     patch_px: int = Field(7, ge=2)
+    """Side of a patch in px; 2 x 2 patches make one token."""
     hidden: int = Field(96, ge=16)
+    """Width of both transformers."""
     vision_layers: int = Field(3, ge=1)
+    """Layers of the vision transformer."""
     text_layers: int = Field(2, ge=1)
+    """Layers of the language model."""
     heads: int = Field(4, ge=1)
+    """Attention heads in each layer."""
 
 
 class VlmTrainingOptions(Strict):
     """A VLM and how it is fine-tuned on reference crops; without `model` a small one is built here."""
 
     model: str | None = None
+    """Hub id or local folder; left out, a small VLM is built here (`scratch`)."""
     revision: str | None = None
+    """Hub revision."""
     method: Literal["lora", "full"] = "lora"
+    """`lora` trains adapters on the language model; `full` trains all weights."""
     lora: LoraOptions = LoraOptions()
+    """Sizes of the adapters."""
     scratch: ScratchVlm = ScratchVlm()
+    """Sizes of the VLM that is built here."""
     view: View = "crop"
+    """View that it is trained on: `crop` or `cutout`."""
     epochs: int = Field(3, ge=1)
+    """Maximum number of passes over the reference crops."""
     batch_size: int = Field(16, ge=1)
+    """Crops in a training step."""
     learning_rate: float = Field(1e-4, gt=0)
+    """Highest step size (AdamW): it rises over the first tenth of the steps, then falls to 0 as a cosine."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of the reference crops, split by image, that measures progress instead of teaching."""
     patience: int = Field(10, ge=1)
+    """Stop after this many epochs without a lower validation loss."""
     augment: Literal["none", "light"] = "none"
+    """Random changes of crops: `none` or `light`, as for classifiers."""
     precision: Precision = "auto"
+    """Number format: `auto` is bfloat16 where the hardware computes in it, else float32."""
     device: Device = "auto"
+    """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     seed: int = 0
+    """Seed of every random choice here."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
+    """What each job requests: GPUs, CPUs, memory and time."""
 
     @model_validator(mode="after")
     def _scratch_learns_everything(self) -> "VlmTrainingOptions":

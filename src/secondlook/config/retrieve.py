@@ -14,61 +14,71 @@ Slot = Literal["colour", "brand", "type"]
 
 
 class DrawnTrack(Strict):
-    """A small dataset that the project draws in the format of the track.
-
-    Each split has so many vehicles and so many pedestrians. `brands` of the 65 are drawn, and `people` different sets
-    of bits; pictures are about `px` px wide or high. Of the vehicle labels of train and val the share `type_only` names
-    the type alone and `brand_only` the brand, as in the track; the rest name colour and brand.
-    """
+    """A small dataset that the project draws in the format of the track."""
 
     train: Counts = (2000, 2000)
+    """Number of vehicles and of pedestrians to train on."""
     val: Counts = (300, 300)
+    """Number of vehicles and of pedestrians in the validation split."""
     test: Counts = (300, 300)
+    """Number of vehicles and of pedestrians in the test split."""
     brands: int = Field(6, ge=1, le=65)
+    """Number of brands that are drawn, of the 65 of the track."""
     people: int = Field(40, ge=1)
+    """Number of different pedestrians, each a set of attributes."""
     px: int = Field(80, ge=32)
+    """Approximate width or height of an image in px."""
     type_only: Fraction = 0.14
+    """Share of the train and val vehicle labels that names only the type."""
     brand_only: Fraction = 0.013
+    """Share that names only the brand; the rest names colour and brand."""
     seed: int = 0
+    """Seed of the drawings."""
 
 
 class Look(Strict):
-    """How a picture becomes a square.
-
-    `pad: square` puts black on both sides of the shorter side first. `resize: crop` scales the shorter side and cuts
-    the middle out, as open_clip does; `squash` ignores the aspect. `mean` and `std` (RGB values in [0, 1]) stand in for
-    those of the model.
-    """
+    """How an image becomes a square."""
 
     pad: Literal["none", "square"] = "square"
+    """`square` first adds black on both sides of the shorter side."""
     resize: Literal["crop", "squash"] = "crop"
+    """`crop` scales the shorter side and cuts out the middle, as open_clip does; `squash` ignores the aspect."""
     mean: tuple[Fraction, Fraction, Fraction] | None = None
+    """Mean of RGB values in [0, 1] for normalisation; left out, that of the model."""
     std: tuple[Positive, Positive, Positive] | None = None
+    """Standard deviation of RGB values for normalisation; left out, that of the model."""
 
 
 class ScratchClip(Strict):
-    """Sizes of a small CLIP that is built here: a residual network for pictures, a transformer for texts."""
+    """Sizes of a small CLIP that is built here: a residual network for images, a transformer for texts."""
 
     px: int = Field(64, ge=32, multiple_of=32)
+    """Side in px of the images."""
     width: int = Field(16, ge=4, multiple_of=2)
+    """Base number of channels of the image network; larger learns more and is slower."""
     layers: tuple[int, int, int, int] = (1, 1, 1, 1)
+    """Blocks in each of the four stages of the image network."""
     dimensions: int = Field(128, ge=8)
+    """Length of the vectors of images and texts."""
     text_width: int = Field(128, ge=8)
+    """Width of the text transformer."""
     text_layers: int = Field(2, ge=1)
+    """Layers of the text transformer."""
     text_heads: int = Field(4, ge=1)
+    """Attention heads of each layer."""
     context: int = Field(64, ge=16)
+    """Maximum number of tokens of a text."""
 
 
 class ClipSource(Strict):
-    """Where a CLIP model comes from.
-
-    `model` is NAME/TAG of open_clip, `hf-hub:ID` or a local folder; `trained` names another recipe; `scratch` builds a
-    small one here.
-    """
+    """Where a CLIP model comes from; exactly one key is given."""
 
     model: str | None = None
+    """NAME/TAG of open_clip, `hf-hub:ID` or a local folder."""
     trained: RecipeName | None = None
+    """Name of another recipe whose trained model is used."""
     scratch: ScratchClip | None = None
+    """Sizes of a small model that is built here."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ClipSource":
@@ -78,111 +88,149 @@ class ClipSource(Strict):
 
 
 class ClipTraining(Strict):
-    """How a CLIP model is trained on pairs of images and captions.
-
-    A step has `batch_size` pairs, computed `chunk` at a time; with `contrast: step` every pair of the step is a
-    negative of every other, whatever the number of chunks and GPUs, with `chunk` those of its chunk only. `same_text:
-    ignored` does not count pairs with the same caption as negatives. The learning rate rises over `warmup_steps`, then
-    follows the schedule over `epochs`, of which `stop_after` are run; `step` is a tenth from 80 % on. `crop_area` cuts
-    out a random part of so much of the area.
-    """
+    """How a CLIP model is trained on pairs of images and captions."""
 
     epochs: int = Field(30, ge=1)
+    """Passes over the pairs; the learning rate follows its schedule over all of them."""
     stop_after: int | None = Field(None, ge=1)
+    """Stop after so many epochs of the schedule; null runs all."""
     batch_size: int = Field(128, ge=2)
+    """Pairs in a training step, over all GPUs together."""
     chunk: int | None = Field(None, ge=2)
+    """Pairs that are computed at once; smaller needs less memory. Null: a whole step."""
     contrast: Literal["step", "chunk"] = "step"
+    """`step`: all other pairs of the step are negatives, whatever the number of chunks and GPUs; `chunk`: only
+    those of the chunk."""
     same_text: Literal["negative", "ignored"] = "ignored"
+    """Pairs with the same caption: `ignored`, or counted as a `negative` of each other."""
     learning_rate: Positive = 1e-5
+    """Highest step size of the optimiser (AdamW)."""
     weight_decay: float = Field(0.01, ge=0)
+    """Weight decay of AdamW; larger keeps weights smaller."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    """Betas of AdamW."""
     eps: Positive = 1e-6
+    """Epsilon of AdamW."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """After the warm-up: `cosine` down to 0, `step` to a tenth after 80 % of the steps, or `constant`."""
     warmup_steps: int = Field(0, ge=0)
+    """Steps over which the learning rate rises from 0."""
     clip_norm: float | None = Field(None, gt=0)
+    """Largest norm of the gradient; null sets no limit."""
     crop_area: tuple[Fraction, Fraction] | None = (0.9, 1.0)
+    """A random region of the image is cut out, with a share of its area in this range; null uses all."""
     grad_checkpointing: bool = False
+    """Compute activations again instead of storing them: slower, needs less memory."""
     precision: Precision = "auto"
+    """Number format: `auto` is bfloat16 where the hardware computes in it, else float32."""
     keep: Literal["best", "last"] = "best"
+    """Epoch that is saved: the `best` on the validation queries, or the `last`."""
     seed: int = 0
+    """Seed of the training."""
     processes: int | None = Field(None, ge=1)
+    """GPUs to train on; null uses all that the job has."""
 
 
 class CaptionForm(Strict):
-    """How a vehicle phrase is written: with the article that it came with, with a full stop, with words after it."""
+    """How a vehicle phrase is written."""
 
     article: Literal["keep", "none"] = "keep"
+    """`keep` the article of the phrase, or `none`."""
     full_stop: bool = True
+    """End with a full stop."""
     suffix: str = ""
+    """Words after the phrase."""
 
 
 class Thresholds(Strict):
-    """The least probability from which a completed slot is kept."""
+    """Minimum probability at which a completed slot is accepted."""
 
     colour: Fraction = 0.6
+    """For the colour."""
     brand: Fraction = 0.6
+    """For the brand."""
     type: Fraction = 0.8
+    """For the type."""
 
 
 class CompletionOptions(Strict):
-    """How the slots that vehicle labels do not name are filled by a frozen CLIP model.
-
-    `type_only: leave` leaves rows alone that name nothing but the type, as the released script must. `scale: one` takes
-    the softmax of bare cosines. `accept: all` keeps every best value (as published), `thresholds` those at or above
-    `thresholds`, `calibrated` those above a probability at which, on rows whose slot is known and was hidden, the share
-    `precision` is right. `caption` is how a completed caption is written.
-    """
+    """How a frozen CLIP model fills the slots that vehicle labels do not name."""
 
     source: ClipSource
+    """The CLIP model."""
     look: Look = Look(pad="none")
+    """How an image becomes a square."""
     slots: list[Slot] = Field(["type", "colour"], min_length=1)
+    """Slots to complete."""
     prefix: Literal["keep", "none"] = "keep"
+    """`keep` writes `This is a` or `A` before candidates as in the label; `none` leaves them bare."""
     type_only: Literal["complete", "leave"] = "complete"
+    """Rows that name only the type: `complete` them, or `leave` them as the released script does."""
     scale: Literal["logit", "one"] = "logit"
+    """Softmax of cosines times the model's `logit` scale, or of bare cosines (`one`)."""
     accept: Literal["all", "thresholds", "calibrated"] = "calibrated"
+    """`all` best values (as published), those at or above `thresholds`, or `calibrated` to reach `precision`."""
     thresholds: Thresholds = Thresholds()
+    """Minimum probabilities for `accept: thresholds`."""
     precision: Fraction = 0.9
+    """Share of completions that must be right, measured on hidden slots, for `accept: calibrated`."""
     min_margin: Fraction = 0.0
+    """Minimum lead, in probability, over the best other value; larger completes fewer slots."""
     caption: CaptionForm = CaptionForm()
+    """How a completed caption is written."""
     device: Device = "auto"
+    """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources()
+    """What each job requests: GPUs, CPUs, memory and time."""
 
 
 class RerankOptions(Strict):
-    """A second look at the first `top` images of a list.
-
-    `feedback` replaces the text by the mean of its `feedback_k` best images, weighted by their cosines, or by the first
-    principal component of them (`pc1`). `flip` takes the larger cosine of an image and its mirror image.
-    `reciprocal_k` adds the overlap of k-reciprocal neighbours (arXiv 1701.08398) with the share `reciprocal_share`.
-    """
+    """How the first images of a list are ranked again."""
 
     top: int = Field(50, ge=10)
+    """Number of images that are ranked again."""
     feedback: Literal["none", "mean", "pc1"] = "none"
+    """Replace the text by its best images: their weighted `mean`, or their first principal component (`pc1`)."""
     feedback_k: int = Field(10, ge=1)
+    """Number of best images for `feedback`."""
     flip: bool = False
+    """Use the larger cosine of an image and its mirror image."""
     reciprocal_k: int | None = Field(None, ge=1)
+    """Neighbours for k-reciprocal re-ranking (arXiv 1701.08398); null turns it off."""
     reciprocal_share: Fraction = 0.3
+    """Weight of the neighbours' overlap in the score, 0 to 1."""
 
 
 class RankingOptions(Strict):
-    """How queries are written and what is done with the list of images: `filter_kind` keeps cars away from people."""
+    """How queries are written, and how their images are ranked."""
 
     query: CaptionForm = CaptionForm()
+    """How a query is written."""
     filter_kind: bool = True
+    """Rank only images that look like the query's kind: vehicles or pedestrians."""
     rerank: RerankOptions = RerankOptions()
+    """How the first images are ranked again."""
 
 
 class Recipe(Strict):
-    """A file of `retrieve.recipes`: a model, how it sees, how it is trained, and how it is asked."""
+    """A file of `retrieve.recipes`: a model, how it is trained, and how it ranks."""
 
     source: ClipSource
+    """The CLIP model."""
     look: Look = Look()
+    """How an image becomes a square."""
     complete: CompletionOptions | None = None
+    """How training captions are completed; left out, they stay as they are."""
     train: ClipTraining | None = None
+    """How the model is trained; left out, it is used as it is."""
     ranking: RankingOptions = RankingOptions()
+    """How images are ranked."""
     encode_batch: int = Field(64, ge=1)
+    """Images that are encoded at once; larger is faster and needs more memory."""
     device: Device = "auto"
+    """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
+    """What each job requests: GPUs, CPUs, memory and time."""
 
     @model_validator(mode="after")
     def _something_to_train(self) -> "Recipe":
@@ -194,15 +242,17 @@ class Recipe(Strict):
 
 
 class RetrieveOptions(Strict):
-    """Finding images by texts on the track's dataset, by one or more recipes.
-
-    `data` has the layout of the track; `drawn` draws a small one there. `truth` is a label file of the test images,
-    where one is known. `ablation` trains variants of the recipe `ablated`, each a mapping of changes to it.
-    """
+    """Finding images by text on the dataset of the track, with one or more recipes."""
 
     data: str = "data/retrieve"
+    """Folder of the dataset, in the layout of the track."""
     drawn: DrawnTrack | None = None
+    """Draw a small dataset into `data`; left out, the one that is there is used."""
     truth: str | None = None
+    """Label file of the test images, for the evaluation."""
     recipes: list[str] = []
+    """Recipe files to run."""
     ablated: RecipeName | None = None
+    """Recipe that `snakemake retrieve_ablation` varies."""
     ablation: dict[RecipeName, dict[str, object]] = {}
+    """Variants by name, each a mapping of changes to the recipe `ablated`."""

@@ -12,7 +12,7 @@ from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
 from secondlook.base.types import Name
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers import ClassifierLabelerOptions, LabelerOptions, LearnedOptions, VlmOptions
+from secondlook.config.labelers import LabelerOptions
 from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
 from secondlook.config.retrieve import RetrieveOptions
 from secondlook.config.scenes import ScenesOptions
@@ -33,7 +33,7 @@ from secondlook.config.video import VideoOptions
 
 def _no_judge(name: str) -> str:
     if name in {"given", "majority", "consensus"}:
-        raise ValueError("is the name of a judge in the tables; give the labeler another")
+        raise ValueError("is a row of every table already; give the labeler another name")
     return name
 
 
@@ -50,31 +50,57 @@ class Config(Strict):
     """The whole of `config.yaml`."""
 
     preset: Literal["demo", "laptop", "cluster"] = "laptop"
+    """Sets `shards` to 2 (`demo`), 8 (`laptop`) or 256 (`cluster`), unless `shards` is given."""
     tasks: list[str] = Field(["demo_signs"], min_length=1)
+    """Tasks that `snakemake` runs: file names under `workflow/tasks` without ending, or paths."""
     results: str = "results"
+    """Folder for all results, relative to the folder in which snakemake runs."""
     shards: int = Field(1, ge=1, le=100_000)
+    """Number of parts into which a dataset is split, by image. More shards make more and shorter jobs."""
     shards_per_job: Literal[1, 10, 100, 1000] = 1
+    """Shards that one job processes; `shards` must be a multiple of it."""
     gpu_model: GpuName | None = None
+    """Kind of GPU that all GPU jobs request, as the cluster names it (`sbatch --gpus=MODEL:1`)."""
     gpu_constraint: str | None = None
+    """Slurm constraint of all GPU jobs (`sbatch -C`)."""
     seed: int = Field(0, ge=0)
+    """Seed of the demo's drawings and of the choice of reference images from the dataset."""
     demo: DemoScenes = DemoScenes()
+    """How much the demo draws."""
     fetch: FetchOptions = FetchOptions()
+    """Data that can be downloaded, and how."""
     ingest: RejectLimit = RejectLimit()
+    """Limits of `secondlook ingest`."""
     crop: CropOptions = CropOptions()
+    """How crops are cut and stored."""
     cutout: CutoutOptions = CutoutOptions()
+    """How the view `cutout` is made."""
     encoders: dict[Name, EncoderOptions] = {}
+    """Encoders by name: they turn crops into vectors."""
     classifiers: dict[Name, ClassifierOptions] = {}
+    """Classifiers by name, trained on the reference crops."""
     vlms: dict[Name, VlmTrainingOptions] = {}
+    """Vision-language models by name, fine-tuned on the reference crops."""
     labelers: dict[LabelerName, LabelerOptions] = {}
+    """Labelers by name; a task lists those that vote on it."""
     consensus: ConsensusOptions = ConsensusOptions()
+    """How votes become one label."""
     evaluate: EvaluateOptions = EvaluateOptions()
+    """How intervals are computed."""
     review: ReviewOptions = ReviewOptions()
+    """Which objects people review, and how."""
     export: ExportOptions = ExportOptions()
+    """Which formats are written."""
     report: ReportOptions = ReportOptions()
+    """What the report shows."""
     paper: str = "workflow/paper/config.yaml"
+    """File that says what `snakemake paper` runs."""
     video: VideoOptions = VideoOptions()
+    """What `snakemake video` runs."""
     retrieve: RetrieveOptions = RetrieveOptions()
+    """What `snakemake retrieve` runs."""
     scenes: ScenesOptions = ScenesOptions()
+    """What `snakemake scenes` runs."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,13 +120,10 @@ class Config(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
         for name, labeler in self.labelers.items():
-            if isinstance(labeler, ClassifierLabelerOptions):
-                _require(labeler.classifier, self.classifiers, ("labelers", name, "classifier"), "classifiers")
-            elif isinstance(labeler, VlmOptions):
-                _require(labeler.trained, self.vlms, ("labelers", name, "trained"), "vlms")
-            else:
-                _require(labeler.encoder, self.encoders, ("labelers", name, "encoder"), "encoders")
-        learned = {name for name, labeler in self.labelers.items() if isinstance(labeler, LearnedOptions)}
+            if (needed := labeler.refers_to) is not None:
+                known = getattr(self, needed.section)
+                _require(needed.name, known, ("labelers", name, needed.key), needed.section)
+        learned = {name for name, labeler in self.labelers.items() if labeler.learns_from == "training"}
         for section, names in (("vlms", set(self.vlms)), ("labelers", learned)):  # one folder under `train` each
             for name in sorted(names & (self.classifiers.keys() if section == "vlms" else _trained(self))):
                 other = "classifiers" if name in self.classifiers else "vlms"

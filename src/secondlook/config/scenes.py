@@ -1,4 +1,4 @@
-"""Options of the side road `scenes`. Defaults are those of WikiScenes where its lists show them (arXiv 2108.05863)."""
+"""Options of the pipeline `scenes`. Defaults are those of WikiScenes if its lists show them (arXiv 2108.05863)."""
 
 import re
 from pathlib import Path
@@ -20,22 +20,25 @@ _STOP_WORDS = (
 
 
 class Compatible(Strict):
-    """A concept that may stand on or in another, and how often the published lists say so."""
+    """A concept that can be part of another one."""
 
     label: str
+    """The concept that may be part of the other one."""
     parent: str
+    """The concept that it may be part of."""
     seen: int = Field(0, ge=0)
+    """How often the published lists have this pair; for information only."""
 
 
 class Vocabulary(Strict):
-    """The concepts in class order, and which of them do not contradict each other: `workflow/scenes/vocabulary.yaml`.
-
-    A word means a concept when it is the concept, or the concept with the ending `plural`.
-    """
+    """The concepts, and which of them do not contradict each other: `workflow/scenes/vocabulary.yaml`."""
 
     concepts: list[str] = Field(min_length=1, max_length=254)
+    """Concepts in class order; each is one word of the letters a to z."""
     plural: str = "s"
+    """Ending with which a word still means the concept."""
     compatible: tuple[Compatible, ...] = ()
+    """Pairs of concepts that do not contradict each other."""
 
     @model_validator(mode="after")
     def _words_are_known(self) -> "Vocabulary":
@@ -61,24 +64,30 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 class DrawnLandmarks(Strict):
-    """Landmarks that the project draws: how many, and how many `views` of each class in each.
-
-    Views are `width` px wide; `jitter_px` is the error of projected points. A share `vague` of the images lies in
-    categories whose name tells no concept. Captions have no concept, a wrong one, a foreign word for it, or a second
-    one beside it, in these shares.
-    """
+    """Landmarks that the project draws. Captions are made wrong in four ways, each in a share of the images."""
 
     landmarks: Natural = 8
+    """Number of landmarks."""
     views: Natural = 3
+    """Images of each class at each landmark."""
     width: int = Field(96, ge=48)
+    """Width of an image in px."""
     points: int = Field(40, ge=4)
+    """3D points on each side of a landmark."""
     jitter_px: float = Field(0.3, ge=0)
+    """Standard deviation in px of the error of projected points."""
     vague: Fraction = 0.4
+    """Share of the images in categories whose name has no concept."""
     no_concept: Fraction = 0.2
+    """Share of captions without a concept."""
     wrong: Fraction = 0.05
+    """Share of captions with a wrong concept."""
     foreign: Fraction = 0.05
+    """Share of captions with the concept in a foreign language."""
     two: Fraction = 0.05
+    """Share of captions with a second concept."""
     seed: int = 0
+    """Seed of the drawings."""
 
     @model_validator(mode="after")
     def _noise_leaves_something(self) -> "DrawnLandmarks":
@@ -88,117 +97,124 @@ class DrawnLandmarks(Strict):
 
 
 class IndexOptions(Strict):
-    """How a category tree is read.
-
-    Images of other `suffixes`, and those whose name has more than `longest_name` bytes, become reject rows. With
-    `flat` a category.json without `pictures` is a mapping of file names itself. The command stops when more than
-    `max_reject_fraction` of what should be read cannot be.
-    """
+    """How a category tree is read."""
 
     suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png")
+    """Endings of image files; others become reject rows."""
     longest_name: Natural = 255
+    """Maximum length of an image name, in bytes; longer ones become reject rows."""
     flat: bool = True
+    """Read a category.json without the key `pictures` as a mapping of file names."""
     max_reject_fraction: Fraction = 0.05
+    """The step stops when more than this share of what should be readable is not."""
 
 
 class TextOptions(Strict):
-    """How text becomes labels.
-
-    `caption_chars` cuts captions as the published lists do. A caption that names several concepts decides nothing with
-    `drop_ambiguous_caption`.
-    """
+    """How text becomes labels."""
 
     drop_ambiguous_caption: bool = True
+    """A caption that names several concepts gives no label; false takes the first concept."""
     caption_chars: Natural | None = None
+    """Read only so many characters of a caption, as the published lists do; null reads all."""
 
 
 class SplitOptions(Strict):
-    """How labelled images are split.
-
-    Landmarks `unseen` (their ids) are held out whole. Of the others at most `max_per_class` images of each first label
-    are taken, and a share `seen_val` of these becomes validation. In published lists `drop_strays` leaves out images of
-    the unseen list whose landmark is in training too, or is none of `unseen` where these are named.
-    """
+    """How labelled images are split."""
 
     unseen: tuple[str, ...] = ()
+    """Ids of landmarks that are held out as a whole."""
     max_per_class: Natural = 1000
+    """Maximum number of images of each first label from the other landmarks."""
     seen_val: Fraction = 0.1
+    """Share of these images that becomes validation."""
     caption_chars: Natural = 100
+    """Maximum number of characters of a caption in the written lists."""
     drop_strays: bool = True
+    """In published lists: leave out unseen images whose landmark is also trained on, or is not in `unseen`."""
     seed: int = 0
+    """Seed of which images are taken."""
 
 
 class MinerOptions(Strict):
-    """Which words become concepts.
-
-    A word needs `min_images` images and `min_landmarks` landmarks, and two images that share points must both have it
-    `min_lift` times as often as chance would; the `top` most frequent ones are taken. Words of landmark names, `stop`
-    words and those of fewer than `shortest` letters are none.
-    """
+    """Which words of captions and categories become concepts."""
 
     min_images: Natural = 20
+    """Minimum number of images with the word."""
     min_landmarks: Natural = 5
+    """Minimum number of landmarks with the word."""
     min_lift: float = Field(1.2, ge=0)
+    """How many times as often as by chance two images that share points must both have the word."""
     top: Natural = 10
+    """Number of words that are taken, the most frequent first."""
     shortest: Natural = 4
+    """Minimum number of letters of a word."""
     stop: tuple[str, ...] = tuple(_STOP_WORDS.split())
+    """Words that are never concepts; words of landmark names never are either."""
 
 
 class ConsistencyOptions(Strict):
-    """When two images that share points contradict each other.
-
-    A pair is flagged that agrees at less than `flag_below` of at least `min_shared` points. A pixel counts whose
-    largest probability is at least `least_p`. A point needs `min_views` images to be labelled. Chance is measured on
-    pairs shuffled within a landmark, `permutations` times.
-    """
+    """When two images that share 3D points contradict each other."""
 
     min_shared: Natural = 10
+    """Minimum number of shared points of a pair that can be flagged."""
     flag_below: Fraction = 0.5
+    """A pair is flagged when its labels agree at less than this share of its points; higher flags more."""
     least_p: Fraction = 0.5
+    """Minimum probability of a pixel's class for the pixel to count."""
     min_views: Natural = 2
+    """Minimum number of images that must show a point before it gets a label."""
     permutations: Natural = 20
+    """Shuffles within a landmark from which agreement by chance is measured."""
     seed: int = 0
+    """Seed of the shuffles."""
 
 
 class HandOverOptions(Strict):
-    """What goes from this road to the main one.
-
-    Votes are handed over on images of `splits`: those whose labels trained the network are none of them. With
-    `conflicts_from` a text labeler abstains on an image that contradicts so large a share of its partners. A mask of a
-    class becomes an object when it has `least_px` pixels.
-    """
+    """What this pipeline gives to the main one."""
 
     splits: tuple[Literal["train", "val_seen", "val_unseen"], ...] = ("val_seen", "val_unseen")
+    """Splits whose images get votes; labels of `train` trained the network."""
     conflicts_from: Fraction | None = None
+    """A text labeler abstains on an image that contradicts at least this share of its partners; null: never."""
     least_px: Natural = 64
+    """Minimum number of pixels of a mask that becomes an object."""
 
 
 class ScenesOptions(Strict):
-    """Labels from captions, categories and 3D points, and a network that learns from them.
-
-    `data` holds the category tree (`tree`, a folder in it) and `correspondences` (correspondence.json, a CSV, or a
-    folder of COLMAP models). `drawn` draws landmarks there, with `truth` (CSV of image_id, label) and true `masks` (a
-    folder of index masks) beside them; both are left out where nothing is known. `published` are lists of splits that
-    take the place of `split`. `network` is a file of `workflow/scenes`; it is trained for each of `seeds`, and once
-    more without the 3D loss with `compare_3d`.
-    """
+    """Labels from captions, categories and 3D points, and a network that learns from them."""
 
     data: str = "data/scenes"
+    """Folder with the dataset."""
     tree: str = "cathedrals"
+    """Folder of the category tree, in `data`."""
     correspondences: str = "correspondence.json"
+    """In `data`: correspondence.json, a CSV, or a folder of COLMAP models."""
     truth: str | None = None
+    """CSV with the columns `image_id` and `label`: true labels, for the evaluation."""
     masks: str | None = None
+    """Folder of true index masks, for the evaluation."""
     drawn: DrawnLandmarks | None = None
+    """Draw landmarks into `data`, `truth` and `masks`; left out, the dataset that is there is used."""
     vocabulary: str = "workflow/scenes/vocabulary.yaml"
+    """File with the concepts."""
     published: dict[Literal["train", "val_seen", "val_unseen"], str] = {}
+    """Published lists by split; they replace the split made here."""
     index: IndexOptions = IndexOptions()
+    """How the tree is read."""
     text: TextOptions = TextOptions()
+    """How text becomes labels."""
     split: SplitOptions = SplitOptions()
+    """How images are split."""
     consistency: ConsistencyOptions = ConsistencyOptions()
+    """When images contradict each other."""
     hand_over: HandOverOptions = HandOverOptions()
+    """What goes to the main pipeline."""
     network: str = "workflow/scenes/seg.yaml"
+    """File of `workflow/scenes` with the network and its training."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1)
+    """The network is trained once for each of these seeds."""
     compare_3d: bool = False
+    """Train each seed once more without the 3D loss."""
 
     @model_validator(mode="after")
     def _drawn_has_places(self) -> "ScenesOptions":

@@ -1,4 +1,4 @@
-"""What `fetch` can bring: one model per kind of place, and what lies on disk once it is brought."""
+"""What `fetch` can download: one model per kind of source, and the files that are on disk afterwards."""
 
 import os
 import re
@@ -21,39 +21,47 @@ FileName = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")]
 
 
 class UnpackLimits(Strict):
-    """What an archive may hold; one that holds more is refused whole."""
+    """What an archive may unpack to; one beyond a limit is refused as a whole."""
 
     max_gb: float = Field(200.0, gt=0)
+    """Maximum size after unpacking, in gigabytes (10^9 bytes)."""
     max_files: int = Field(2_000_000, ge=1)
+    """Maximum number of entries in it."""
     max_ratio: float = Field(100.0, ge=1)
+    """Maximum size after unpacking, as a multiple of its own size."""
 
 
 class Place(Strict):
-    """What every entry has: where its files go, what they must be, and whether an archive is unpacked."""
+    """What every entry has."""
 
     to: Folder
+    """Folder that the files go to."""
     sha256: Digest | None = None
+    """Checksum that the downloaded file must have."""
     unpack: bool = False
+    """Unpack the archive into a folder with its name."""
 
     def file_name(self, name: str) -> str:
-        """Return the name of the file that entry `name` brings."""
+        """Return the name of the file that entry `name` downloads."""
         raise NotImplementedError
 
     def brings(self, name: str) -> str:
-        """Return the file or folder that is there once entry `name` is brought."""
+        """Return the file or folder that exists once entry `name` is complete."""
         file = self.file_name(name)
         return f"{self.to}/{archive_stem(file) if self.unpack else file}"
 
     def covers(self, name: str, path: str) -> bool:
-        """Tell whether `path` is, or lies in, what entry `name` brings."""
+        """Tell whether `path` is, or is in, the result of entry `name`."""
         return is_within(path, self.brings(name))
 
 
 class AddressedPlace(Place):
-    """An entry with one address; `file` is the name that its file gets, when it is not the last part of the address."""
+    """An entry with one address."""
 
     url: str
+    """Address of the file; it may hold no password and no key."""
     file: FileName | None = None
+    """Name that the file gets; left out, the last part of the address."""
 
     @model_validator(mode="after")
     def _names_a_file_without_a_key(self) -> "AddressedPlace":
@@ -73,16 +81,18 @@ class AddressedPlace(Place):
 
 
 class S3Place(AddressedPlace):
-    """A file in an S3 bucket, `s3://bucket/key`; read without credentials unless `signed`.
-
-    Of some buckets the reader pays for what is read: `signed` and `requester_pays` say that you will.
-    """
+    """A file in an S3 bucket."""
 
     kind: Literal["s3"]
+    """`s3`"""
     signed: bool = False
+    """Read with your AWS credentials; without it, no credentials are used."""
     requester_pays: bool = False
+    """Agree to pay for the download, which some buckets require; needs `signed`."""
     region: str | None = None
+    """AWS region of the bucket."""
     endpoint_url: str | None = None
+    """Address of another S3-compatible server."""
 
     @model_validator(mode="after")
     def _scheme(self) -> "S3Place":
@@ -93,9 +103,10 @@ class S3Place(AddressedPlace):
 
 
 class HttpPlace(AddressedPlace):
-    """A file behind an http or https address."""
+    """A file at an http or https address."""
 
     kind: Literal["http"]
+    """`http`"""
 
     @model_validator(mode="after")
     def _scheme(self) -> "HttpPlace":
@@ -105,15 +116,22 @@ class HttpPlace(AddressedPlace):
 
 
 class RoboflowPlace(Place):
-    """A version of a Roboflow project in an export format, or the zip of it that is already here."""
+    """A version of a Roboflow project in an export format."""
 
     kind: Literal["roboflow"]
+    """`roboflow`"""
     workspace: Part
+    """Workspace of the project, as in its address."""
     project: Part
+    """Project, as in its address."""
     version: int = Field(ge=1)
+    """Number of the version."""
     format: Part = "coco"
+    """Export format, by Roboflow's name."""
     zip: str | None = None
+    """A zip of this version that you already have; it is copied instead of downloaded."""
     api: str = "https://api.roboflow.com"
+    """Address of Roboflow's API."""
 
     @field_validator("api")
     @classmethod
@@ -129,17 +147,26 @@ class RoboflowPlace(Place):
 
 
 class Objects365Place(Place):
-    """Objects365 from an address (http, https, s3) or a folder: the images of the wanted classes only."""
+    """Objects365, only the images that have an object of the wanted classes."""
 
     kind: Literal["objects365"]
+    """`objects365`"""
     base: str = Field(min_length=1)
+    """Address (http, https, s3) or folder of the dataset."""
     annotations: str = Field(min_length=1)
+    """Annotation file, relative to `base`."""
     classes: list[str] = Field(min_length=1)
+    """Classes whose images are wanted."""
     patches: str = "patch{number}.tar.gz"
+    """Archives of images, relative to `base`; `{number}` stands for their number."""
     signed: bool = False
+    """Read an S3 bucket with your AWS credentials."""
     requester_pays: bool = False
+    """Agree to pay for the download, which some buckets require; needs `signed`."""
     region: str | None = None
+    """AWS region of the bucket."""
     endpoint_url: str | None = None
+    """Address of another S3-compatible server."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Objects365Place":
@@ -158,11 +185,11 @@ class Objects365Place(Place):
         return "annotations.json"
 
     def brings(self, name: str) -> str:
-        """Return the annotation file; the images lie in `patch<number>` beside it."""
+        """Return the annotation file; the images are in `patch<number>` beside it."""
         return f"{self.to}/{self.file_name(name)}"
 
     def covers(self, name: str, path: str) -> bool:  # noqa: ARG002
-        """Tell whether `path` lies in the folder of the data set."""
+        """Tell whether `path` is in the folder of the dataset."""
         return is_within(path, self.to)
 
 
@@ -201,5 +228,5 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def marker_path(name: str, place: Place) -> Path:
-    """Return the file that stands when entry `name` is complete."""
+    """Return the file that exists when entry `name` is complete."""
     return Path(place.to) / f"{name}.fetched.json"

@@ -1,4 +1,4 @@
-"""The sections of `config.yaml` that stages are given, one model each; the whole stands in `config.py`."""
+"""The sections of `config.yaml` that stages use, one model each; `root.py` has the whole file."""
 
 from typing import Literal
 
@@ -7,151 +7,179 @@ from pydantic import Field
 from secondlook.base.resources import Resources
 from secondlook.base.types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
 from secondlook.base.yamlfile import Strict
+from secondlook.config.exports import ExportFormat
 from secondlook.config.sources import FetchPlace, UnpackLimits
 
 
 class DemoScenes(Strict):
-    """How much the demo draws, and the share of labels it makes wrong."""
+    """How much the demo draws, and how many of its labels are wrong."""
 
     scenes: int = Field(150, ge=1)
+    """Number of street scenes; each has several signs."""
     reference_per_class: int = Field(60, ge=2)
+    """Reference signs drawn for each class."""
     wrong_fraction: Fraction = 0.25
+    """Share of the labels that is made wrong."""
 
 
 class DemoOptions(DemoScenes):
     """What `secondlook demo` draws."""
 
     seed: int = Field(0, ge=0)
+    """Seed of the drawings."""
 
 
 class FetchOptions(Strict):
-    """Where data comes from, and how patiently it is fetched."""
+    """Where data comes from, and how downloads are retried."""
 
     parallel: int = Field(4, ge=1)
+    """Files that are downloaded at the same time."""
     attempts: int = Field(6, ge=1)
+    """Attempts in a row without a single byte before an entry fails."""
     backoff_s: float = Field(1.0, ge=0)
+    """Seconds before the second attempt; the wait doubles each time, up to a minute."""
     timeout_s: float = Field(60.0, gt=0)
+    """Seconds without an answer from the server that count as a failure."""
     limits: UnpackLimits = UnpackLimits()
+    """What an archive may unpack to."""
     sources: dict[Name, FetchPlace] = {}
+    """Entries by name: what to download, and where to put it."""
 
 
 class RejectLimit(Strict):
-    """The share of bad rows above which a command stops, and the size above which an image is one.
-
-    `max_megapixels` is compared with what the header of an image says, before anything is decoded.
-    """
+    """Which images and how many bad rows a command accepts."""
 
     max_reject_fraction: Fraction = 0.05
+    """The command stops when more than this share of its rows had to be rejected."""
     max_megapixels: float = Field(MOST_MEGAPIXELS, gt=0, le=1073)  # OpenCV decodes no more than 2^30 px
+    """Images with more megapixels are rejected; the header is read, nothing is decoded."""
 
 
 class IngestOptions(RejectLimit):
-    """When `secondlook ingest` stops, and into how many shards it splits a dataset.
-
-    `scoring` goes before that of the task file.
-    """
+    """The options of `secondlook ingest`."""
 
     shards: int = Field(1, ge=1)
+    """Number of shards into which the dataset is split."""
     seed: int = 0
+    """Seed of the choice of reference images from the dataset."""
     scoring: Literal["sound", "paper"] | None = None
+    """Overrides `scoring` of the task file."""
 
 
 class CropOptions(RejectLimit):
-    """How a crop is cut and stored.
-
-    `max_px` shrinks crops whose longer side exceeds it; images in which no object needs full size are then decoded at
-    a half, a quarter or an eighth. `store: reference` writes down where a crop lies instead of a copy; it is cut out
-    of its image each time it is used.
-    """
+    """How a crop is cut and stored."""
 
     store: Literal["copy", "reference"] = "copy"
+    """`copy` stores the pixels of each crop; `reference` stores only its place and cuts it out at each use."""
     margin: float = Field(0.0, ge=0)
+    """Added on each side of the box, as a multiple of that side; 0.1 makes a crop 1.2 times as wide and high."""
     upscale_px: int = Field(28, ge=0)
+    """A crop with a side of at most this many px is doubled (arXiv 2508.02047 uses 28); 0 turns this off."""
     max_px: int | None = Field(None, ge=32)
+    """Crops whose longer side exceeds this many px are shrunk to it; small values also decode images faster."""
     encoding: Literal["jpeg", "png"] = "jpeg"
+    """Image format of stored crops: `png` is lossless and larger."""
     quality: int = Field(95, ge=1, le=100)
+    """JPEG quality, 1 to 100; higher is larger and closer to the image."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
+    """Reference crops whose hashes (256 bits) differ in at most so many bits are dropped; null keeps all."""
     cap_per_class: int | None = Field(None, ge=1)
+    """Maximum number of reference crops of a class; null sets no limit."""
 
 
 class CutoutOptions(RejectLimit):
-    """How everything around an object is made black.
-
-    `mask: given` takes the polygon or mask of the dataset where there is one, else that of the segmenter.
-    """
+    """How the view `cutout` is made: everything around the object is black."""
 
     mask: Literal["given", "segmenter"] = "given"
+    """`given` uses the polygon or mask of the dataset and the segmenter where there is none; `segmenter` always
+    does."""
     segmenter: str = "facebook/sam-vit-huge"
+    """SAM checkpoint that turns boxes into masks: a Hub id or a local folder."""
     revision: str | None = None
+    """Hub revision of the segmenter."""
     upscale_px: int = Field(28, ge=0)
+    """A cutout with a side of at most this many px is doubled; 0 turns this off."""
     encoding: Literal["jpeg", "png"] = "jpeg"
+    """Image format of stored cutouts: `png` is lossless and larger."""
     quality: int = Field(95, ge=1, le=100)
+    """JPEG quality, 1 to 100; higher is larger and closer to the image."""
     precision: Precision = "auto"
+    """Number format: `auto` is bfloat16 where the hardware computes in it, else float32."""
     device: Device = "auto"
+    """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources(mem_mb=8000, runtime=120)
+    """What each job requests: GPUs, CPUs, memory and time."""
 
 
 class Guarantee(Strict):
-    """What is promised of the labels that no person checks: an error of at most `alpha`, but for a chance of `delta`.
-
-    `per_class` promises it of every class that the random part of the reviewed objects allows. Under `strict` every
-    label goes to a person until something can be promised.
-    """
+    """What is guaranteed about the labels that no person checks."""
 
     alpha: float = Field(0.02, gt=0, lt=1)
+    """Largest share of wrong labels among those that no person checks; smaller needs more reviews."""
     delta: float = Field(0.05, gt=0, lt=1)
+    """Probability that the guarantee does not hold; smaller needs more reviews."""
     per_class: bool = True
+    """Guarantee it for each class with enough randomly drawn reviewed objects, and for the other classes together."""
     strict: bool = False
+    """Until something can be guaranteed, send every label to a person instead of using `accept`."""
 
 
 class ConsensusOptions(Strict):
-    """How votes become one label, and when a label is sure enough to be accepted without a person.
-
-    `accept` is the least posterior of an accepted label while nothing can be promised; `guarantee` takes over as
-    soon as a random part of the objects is reviewed.
-    """
+    """How votes become one label, and when a label is accepted without a person."""
 
     method: Literal["auto", "majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool"] = "auto"
+    """Method that merges the votes; `auto` chooses one by votes and reviews (docs/consensus.md)."""
     accept: Fraction = 0.9
+    """Minimum posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""
     guarantee: Guarantee = Guarantee()
+    """Replaces `accept` as soon as enough randomly drawn objects are reviewed."""
     use_given: bool = True
+    """Count the dataset's own label as a vote of the labeler `given`."""
     smoothing: float = Field(0.01, ge=0)
+    """Added to every count of a confusion matrix (Dawid-Skene); larger trusts single votes less."""
     family_exponent: Fraction = 0.5
+    """Dawid-Skene: a vote from a family of n weighs n to the power of minus this; 0 ignores families."""
     pool_exponent: Fraction = 0.75
+    """Pool: the same for probabilities; at 1 a family weighs as much as one labeler."""
     seed: int = 0
+    """Seed of the cross-validation folds and of the objects on which `pool` fits its temperatures."""
 
 
 class EvaluateOptions(Strict):
     """The bootstrap behind every interval."""
 
     resamples: int = Field(1000, ge=100)
+    """Bootstrap draws behind each interval; more make the ends of the intervals steadier."""
     seed: int = 0
+    """Seed of the draws."""
 
 
 class ReviewOptions(Strict):
-    """What people look at, and how it is handed to them.
-
-    Of every batch `random_fraction` are drawn at random; they keep estimates and the guarantee valid.
-    """
+    """Which objects people review, and how they see them."""
 
     decisions: str = "data/reviews"
+    """Folder with the decisions of people: `<decisions>/<task>/*.csv` is read at the next run."""
     batch_size: int = Field(200, ge=1, le=5000)
+    """Objects on one review page."""
     batches: int = Field(5, ge=1)
+    """Maximum number of review pages that are made."""
     random_fraction: Fraction = 0.5
+    """Share of the queue that is drawn at random; estimates and the guarantee rest on it."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
+    """Crops whose hashes (256 bits) differ in at most so many bits are grouped; null compares none."""
     picture_px: int = Field(640, ge=64)
-
-
-ExportFormat = Literal["coco", "cvat", "labelstudio", "yolo", "voc", "fiftyone", "parquet"]
+    """Longer side in px of the whole image on a page."""
 
 
 class ExportOptions(Strict):
     """The formats that `secondlook export` writes."""
 
     formats: list[ExportFormat] = ["coco"]
+    """Formats to write; see docs/export.md."""
 
 
 class ReportOptions(Strict):
     """What the report shows."""
 
     changed_crops: int = Field(48, ge=0)
+    """Maximum number of relabelled crops that the report shows."""

@@ -28,22 +28,24 @@ Format = Literal[
 
 
 class Dataset(Strict):
-    """Where labelled objects lie. Paths are relative to the folder in which the command runs.
-
-    `check_images: false` trusts the sizes that the annotations state and opens no image: for millions of images on
-    a slow disk. A missing or broken image then becomes a reject of `crop` instead of `ingest`. Images that lie outside
-    their folder (by `..`, an absolute path, or a link) are refused unless `images_outside: true`. `obtain` says in a
-    sentence how to get data that nothing can fetch.
-    """
+    """Where labelled objects are. Paths are relative to the folder in which the command runs."""
 
     path: str
+    """File, folder or zip with the annotations; README.md lists what each format needs."""
     format: Format | None = None
+    """Format of the dataset; left out, it is detected."""
     images: str | None = None
+    """Folder or zip with the images; left out, the format says where they are."""
     label_from: str | None = None
+    """Annotation attribute or field that holds the label, where the category does not."""
     truth: str | None = None
+    """CSV with the columns `source_id` and `label`: true labels for the evaluation, hidden from labelers."""
     check_images: bool = True
+    """Open each image and check its size; false trusts the annotations, for millions of images on a slow disk."""
     images_outside: bool = False
+    """Accept images outside the image folder (by `..`, an absolute path or a link)."""
     obtain: str | None = None
+    """A sentence that says how to get the data, for data that cannot be downloaded automatically."""
 
     def is_coco_file(self) -> bool:
         """Tell, without opening it, whether `path` is to be read as a COCO file."""
@@ -51,22 +53,24 @@ class Dataset(Strict):
 
 
 class ReferenceSource(Dataset):
-    """A dataset whose labels are trusted. `classes` says which of its labels mean which class; the rest is left out.
-
-    Without `classes` the labels are read as those of the task. `paper` holds what the published runs took by
-    mistake; it counts only under `scoring: paper`. Licences go into the manifest of the reference crops.
-    """
+    """A dataset whose labels are the reference."""
 
     classes: dict[str, list[str]] | None = None
+    """Labels of this dataset that mean each class; other objects are left out. Left out, labels are read as the
+    task's."""
     paper: dict[str, list[str]] = {}
+    """Labels that the published runs took for a class by mistake; used only with `scoring: paper`."""
     licence: str = "not stated"
+    """Licence, for the manifest of the reference crops."""
 
 
 class Exclusion(Strict):
-    """Objects to leave out: those that match every key given, by whole values."""
+    """Objects to leave out: those that match every given key."""
 
     label: str | None = None
+    """Whole label that an object must have."""
     category: str | None = None
+    """Whole category that an object must have."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "Exclusion":
@@ -76,58 +80,69 @@ class Exclusion(Strict):
 
 
 class Selection(Strict):
-    """Which objects belong to the task; whole names, never substrings."""
+    """Which objects belong to the task, by whole names."""
 
     categories: list[str] | None = None
+    """Take only objects of these categories."""
     labels: list[str] | None = None
+    """Take only objects with these labels."""
     skip: list[Exclusion] = []
+    """Leave out objects that match any of these."""
 
 
 class Reference(Strict):
-    """Objects whose labels are trusted; classifiers and prototypes learn from them."""
+    """Objects whose labels are taken as correct; classifiers and prototypes learn from them."""
 
     own_fraction: Fraction = 0.0
+    """Share of the dataset's own images that becomes reference; nothing votes on their objects."""
     sources: list[ReferenceSource] = []
+    """Other datasets to learn from."""
 
 
 class Rehearsal(Strict):
-    """Trust the dataset's labels as truth and hand wrong ones to a share of the objects, to see what is found.
+    """Take the dataset's labels as truth and make a share of them wrong, to see what is found.
 
     Every page says so, and exports go into folders `rehearsal-FORMAT`.
     """
 
     wrong_fraction: Fraction = 0.25
+    """Share of the labels that is made wrong."""
     seed: int = 0
+    """Seed of which labels are made wrong, and how."""
 
 
 class Prompts(Strict):
-    """What a labeler that reads text is asked, by the view it is shown."""
+    """The prompt of a VLM, by the view it is shown."""
 
     crop: str
+    """Prompt for the view `crop`."""
     box: str
+    """Prompt for the view `box`."""
     cutout: str
+    """Prompt for the view `cutout`."""
 
 
 class Counting(Strict):
-    """How the published runs counted the answers of one kind of labeler.
-
-    `counts` are the classes in the denominator (all when left out), `also` raw labels that count though they are no
-    class. `strings` says to what a cleaned answer had to be equal where that is not the name of the class, `aliases`
-    which cleaned answers were taken for which string. `unanswered` is what no answer is: wrong, right, dropped, or the
-    class that it stands for. Families under `late_lower_case` were made small after the cleaning. `offered` are the
-    names that VLMs were to choose from, `offered_instead` those of certain families. `by_meaning` is no part of what
-    was published: answers are read as everywhere else.
-    """
+    """How the published runs counted the answers of one kind of labeler."""
 
     counts: list[str] | None = None
+    """Classes in the denominator; left out, all."""
     also: list[str] = []
+    """Raw labels that are no class but were counted."""
     strings: dict[str, str] = {}
+    """By class: the text that a cleaned answer had to equal, where it is not the name of the class."""
     aliases: dict[str, str] = {}
+    """By cleaned answer: the text that it was taken for."""
     unanswered: str = "wrong"
+    """How a missing answer counts: `wrong`, `right`, `dropped`, or as a class, which is named here."""
     late_lower_case: list[str] = []
+    """Families whose answers were changed to lower case only after the cleaning."""
     offered: list[str] = []
+    """Names that the prompt of the published runs offered."""
     offered_instead: dict[str, list[str]] = {}
+    """By family: the names that its prompt offered instead."""
     by_meaning: bool = False
+    """Read answers as everywhere else; the published runs did not."""
 
     def offered_to(self, family: str) -> list[str]:
         """Return the names that the VLMs of a family were to choose from; none where that is not known."""
@@ -138,25 +153,40 @@ class Protocol(Strict):
     """The published scoring of a task, by kind of labeler: see docs/paper.md."""
 
     vlm: Counting = Counting()
+    """How answers of VLMs were counted."""
     prototype: Counting = Counting()
+    """How answers of prototypes were counted."""
     classifier: Counting = Counting()
+    """How answers of classifiers were counted."""
 
 
 class Task(Strict):
-    """One task: data, not code."""
+    """One task: a dataset, its classes, and the labelers that vote."""
 
     title: str = ""
+    """Title of the task, for people who read the file; no page shows it."""
     fetch: list[str] = []
+    """Entries under `fetch.sources` that this task needs; snakemake downloads them when they are missing."""
     dataset: Dataset
+    """The dataset to correct."""
     select: Selection = Selection()
+    """Which of its objects belong to the task."""
     classes: Annotated[dict[str, list[str]], Field(min_length=1)]
+    """Classes by name, each with the other wordings that mean it; a plain list of names is accepted too."""
     unknown_labels: Literal["reject", "keep_unlabelled"] = "reject"
+    """Objects whose label is no class: `reject` them, or `keep_unlabelled` and let the labelers vote."""
     reference: Reference = Reference()
+    """Objects to learn from."""
     rehearsal: Rehearsal | None = None
+    """Make some labels wrong on purpose, to measure what is found."""
     scoring: Literal["sound", "paper"] = "sound"
+    """`paper` also reads what the published runs took by mistake; `sound` does not."""
     protocol: Protocol | None = None
+    """How the published runs counted answers; needed for their figures only."""
     prompts: Prompts | None = None
+    """Prompts for VLMs by view; left out, a default prompt."""
     labelers: list[str] = []
+    """Names of the labelers that vote."""
 
     @field_validator("classes", mode="before")
     @classmethod

@@ -13,6 +13,8 @@ from secondlook.base.errors import DataError
 from secondlook.base.text import legible_inside
 from secondlook.io import zipped
 
+_LARGEST = 2**63
+
 
 @dataclass(frozen=True)
 class Items(Collection[Any]):
@@ -72,6 +74,11 @@ def _one_sentence(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: is not valid JSON ({error}); export the file again.") from error
     except RecursionError as error:
         raise DataError(f"{path}: is nested too deeply to be an annotation file.") from error
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether `value` is a number that a float can hold."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < _LARGEST)
 
 
 def _decode(content: bytes) -> Any:

@@ -1,6 +1,6 @@
 """The names of the files that stages leave, for rules, stages and tests."""
 
-from collections.abc import Sequence
+from secondlook.config.exports import EXPORT_FORMATS
 
 SCORING_TABLES = (
     *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
@@ -12,41 +12,12 @@ TABLES = (
     *SCORING_TABLES,
 )
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
-EXPORT_FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
+EXPORT_FILES = {name: kind.file for name, kind in EXPORT_FORMATS.items() if kind.file is not None}
 EXPORT_ABOUT = "secondlook.json"  # in an exported folder; says what made it
 REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
-EXPORT_COPIES = ("coco", "cvat")  # written as copies of the COCO file where the dataset came as one
+# written as copies of the COCO file where the dataset came as one
+EXPORT_COPIES = tuple(name for name, kind in EXPORT_FORMATS.items() if kind.copies)
 CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
 )
-PROTOTYPE_FILES = (
-    *("prototype.safetensors", "labels.json", "metrics.csv"),
-    *("coverage.csv", "coverage.svg", "sources.csv"),
-)
-PROBE_FILES = (
-    *("probe.safetensors", "labels.json", "metrics.csv"),
-    *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
-)
-
-
-def learned_files(kind: str) -> tuple[str, ...]:
-    """Return what `secondlook train --kind prototype` or `probe` leaves."""
-    return PROTOTYPE_FILES if kind == "prototype" else PROBE_FILES
-
-
-def paper_outputs(tasks: Sequence[str]) -> list[str]:
-    """Return what `secondlook paper` writes about tasks, as names in its folder; the summary comes last."""
-    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
-    figures = [
-        "accuracy",
-        "scoring",
-        "quirks",
-        *(f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks),
-    ]
-    return [
-        *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
-        "table_pairs.csv",
-        *(f"figures/{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
-        *("paper.html", "summary.json"),
-    ]

@@ -4,6 +4,7 @@ The label that stands is the new one where it was accepted (`relabel`), else the
 dataset that is no class, else none. An object that is missing on one side is an error: none is ever dropped.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,27 +16,43 @@ from secondlook.io import facts, records
 # where a label comes from; what is undecided keeps the given label until a person looks
 BY_CONSENSUS, BY_PERSON, TRUSTED, UNDECIDED = "consensus", "person", "reference", "undecided"
 DECIDED = ("posterior", "confidence", "agreement", "n_votes", "action", "reason")
+COLUMNS = (*records.INSTANCE.schema.names, "proposal", *DECIDED, "label", "label_source")
+_FOLLOWS_FROM = {"label": ("given", "given_raw", "action", "proposal"), "label_source": ("action", "reason")}
 _TRUSTED_REASON = "trusted as reference"
 
 
-def decided(instances: Path, consensus: Path) -> pa.Table:
+def decided(instances: Path, consensus: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the instances of a dataset in their order, each with its decision.
 
     The columns of `records.INSTANCE`; `proposal`, which is the label of the decision, and its other columns; `label`,
-    the one that stands, and `label_source`: consensus, person or undecided.
+    the one that stands, and `label_source`: consensus, person or undecided. Only `columns` where they are named, and
+    no more is read than these follow from.
     """
-    table = records.read(instances, records.INSTANCE).replace_schema_metadata(None)
-    found = decisions_on(table["instance_id"].combine_chunks(), consensus)
-    table = table.append_column("proposal", found["label"])
-    for name in DECIDED:
-        table = table.append_column(name, found[name])
-    return _with_label(table)
+    wanted = set(COLUMNS if columns is None else columns)
+    wanted |= {name for column in wanted for name in _FOLLOWS_FROM.get(column, ())} | {"instance_id"}
+    own = [name for name in records.INSTANCE.schema.names if name in wanted]
+    table = records.read(instances, records.INSTANCE, columns=own).replace_schema_metadata(None)
+    said = {"proposal": "label", **{name: name for name in DECIDED}}
+    said = {name: source for name, source in said.items() if name in wanted}
+    found = decisions_on(table["instance_id"].combine_chunks(), consensus, list(said.values()))
+    for name, source in said.items():
+        table = table.append_column(name, found[source])
+    if "label" in wanted:
+        table = table.append_column("label", _label(table))
+    if "label_source" in wanted:
+        table = table.append_column("label_source", _label_source(table))
+    return table.select(list(COLUMNS if columns is None else columns))
 
 
-def decisions_on(instance_ids: pa.Array, consensus: Path) -> pa.Table:
-    """Return the decisions on some objects in their order; raise DataError unless they are on these and no others."""
-    table = records.read(consensus, records.DECISION).replace_schema_metadata(None)
+def decisions_on(instance_ids: pa.Array, consensus: Path, columns: Sequence[str]) -> pa.Table:
+    """Return `columns` of the decisions on some objects, in their order.
+
+    Raises DataError unless the file decides on these objects and no others.
+    """
+    table = records.read(consensus, records.DECISION, columns=["instance_id", *columns]).replace_schema_metadata(None)
     ids = table["instance_id"].combine_chunks()
+    if ids.equals(instance_ids):  # both files have the order of the ids
+        return table.select(list(columns))
     row = pc.index_in(instance_ids, value_set=ids)
     if row.null_count:
         first = instance_ids.filter(row.is_null())[0]
@@ -47,7 +64,7 @@ def decisions_on(instance_ids: pa.Array, consensus: Path) -> pa.Table:
         stranger = ids.filter(pc.invert(pc.is_in(ids, value_set=instance_ids)))
         what = f"{stranger[0]}, which is no object of this dataset" if len(stranger) else "some objects twice"
         raise DataError(f"{consensus}: decides on {what}; run the consensus on this dataset again.")
-    return table.take(row)
+    return table.select(list(columns)).take(row)
 
 
 def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa.Table:
@@ -73,13 +90,16 @@ def _own_reference(instances: Path, reference: Path | None, count: int) -> pa.Ta
     table = table.replace_schema_metadata(None)
     for name, text in {"action": TRUSTED, "reason": _TRUSTED_REASON}.items():
         table = table.append_column(name, pa.array([text] * len(table), pa.string()))
-    return _with_label(table.append_column("proposal", pa.nulls(len(table), pa.string())))
+    table = table.append_column("proposal", pa.nulls(len(table), pa.string()))
+    return table.append_column("label", _label(table)).append_column("label_source", _label_source(table))
 
 
-def _with_label(table: pa.Table) -> pa.Table:
+def _label(table: pa.Table) -> pa.ChunkedArray:
     given = pc.coalesce(table["given"], _without_blank(table["given_raw"]))
-    relabelled = pc.equal(table["action"], "relabel")
-    table = table.append_column("label", pc.if_else(relabelled, table["proposal"], given))
+    return pc.if_else(pc.equal(table["action"], "relabel"), table["proposal"], given)
+
+
+def _label_source(table: pa.Table) -> pa.ChunkedArray:
     said = [
         (pc.is_in(table["reason"], value_set=_texts(records.PERSON_KEPT, records.PERSON_CHOSE)), BY_PERSON),
         (pc.is_in(table["action"], value_set=_texts(*records.ACCEPTED)), BY_CONSENSUS),
@@ -88,7 +108,7 @@ def _with_label(table: pa.Table) -> pa.Table:
     source: pa.ChunkedArray | pa.Scalar = pa.scalar(UNDECIDED)
     for is_so, name in reversed(said):
         source = pc.if_else(is_so, pa.scalar(name), source)
-    return table.append_column("label_source", source)
+    return source
 
 
 def _without_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:

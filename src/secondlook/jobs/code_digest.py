@@ -55,7 +55,7 @@ def _read(entry: str) -> _Code:
     imported = {one for node in _statements(counted) for one in _imported(node) if _file_of(one) is not None}
     digest = hashlib.sha256()
     for node in (tree, *_statements(counted)):
-        _drop_docstring(node)
+        _drop_docstrings(node)
     for node in counted:
         digest.update(ast.dump(node).encode())
     for file in _files_beside(path) if b"__file__" in source and any(map(_asks_where, counted)) else []:
@@ -130,6 +130,15 @@ def _imported(node: ast.AST) -> Iterable[str]:
             return []
 
 
-def _drop_docstring(node: ast.AST) -> None:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-        node.body[0] = ast.Pass()
+def _drop_docstrings(node: ast.AST) -> None:
+    """Drop the docstring of a module, class or function, and those that describe the attributes of a class."""
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        node.body[:] = [one for one in node.body if not _is_text(one)]
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case _:
+            return False

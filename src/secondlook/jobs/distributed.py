@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.models import inference
 
 if TYPE_CHECKING:
     import torch
@@ -54,11 +53,11 @@ class Crew:
                 together.broadcast(value, 0)
 
 
-def wanted(processes: int | None, device: str, *, most: int) -> int:
+def wanted(processes: int | None, device: "torch.device", *, most: int) -> int:
     """Return how many processes are asked for, at most `most`: so many GPUs as the job has, when nothing is said."""
     import torch
 
-    on_gpu = inference.pick_device(device).type == "cuda"
+    on_gpu = device.type == "cuda"
     count = processes or (torch.cuda.device_count() if on_gpu else 1)
     if on_gpu and count > torch.cuda.device_count():
         raise UsageError(f"`processes: {count}` are asked for, but this job has {torch.cuda.device_count()} GPUs.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.config.labelers import LearnedOptions
+from secondlook.config.labelers.base import Labeler
 from secondlook.io import files, tensorfile
 from secondlook.models import features
 
@@ -37,7 +37,7 @@ def write(folder: Path, kind: str, tensors: Tensors, about: Mapping[str, Any]) -
     files.write_text(folder / "labels.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read(folder: Path, objects: Path, options: LearnedOptions, taxonomy: Taxonomy) -> Learned:
+def read(folder: Path, objects: Path, options: Labeler, taxonomy: Taxonomy) -> Learned:
     """Read what was learned, for use on the embeddings `objects`, whose classes are `taxonomy`.
 
     Raises DataError for a folder of another kind, of other classes or another encoder than those of `objects`, or

@@ -34,7 +34,7 @@ class Chart:
 def load_table(instances: Path) -> pd.DataFrame:
     """Return one row per object: image_id, class, category, area_px2, occluded (None where not said)."""
     columns = ["image_id", "w", "h", "given", "attributes"]
-    rows = records.read(instances, records.INSTANCE).select(columns).to_pylist()
+    rows = records.read_columns(instances, records.INSTANCE, columns)
     attributes = [dict(row["attributes"] or ()) for row in rows]
     return pd.DataFrame(
         {

@@ -60,7 +60,8 @@ def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> di
 
     An object whose crop was refused, or whose image is gone, is missing.
     """
-    table = records.read_objects(folder, records.CROP, shards, instance_ids)
+    columns = ["instance_id", "width", "height", "image", "place"]
+    table = records.read_objects(folder, records.CROP, shards, instance_ids, columns)
     if not table["image"].null_count:
         return dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
     read_image = lru_cache(_IMAGES_KEPT)(images.read_sized)

@@ -2,23 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.base import progress
 from secondlook.config.video import ClipScenes
-from secondlook.io import files, tensorfile
-from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, box_of, encode, write
-from secondlook.pixels import images
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 BACKGROUND_DEPTH = 1.0
-LEAST_VISIBLE_PX = 80
 # class: sides (width, height) of the smallest and of the largest, in px of a 480 px wide frame
 SIZES = {"car": ((56, 34), (92, 52)), "person": ((22, 52), (32, 78)), "truck": ((86, 54), (122, 74))}
 _SMALL = 0.42  # small things are so many times the smallest of their class
@@ -41,54 +35,41 @@ class Thing:
         return self.corner[0] + frame * self.velocity[0], self.corner[1] + frame * self.velocity[1]
 
 
-def draw_clips(out: Path, truth: Path, options: ClipScenes) -> None:
-    """Write clips as folders of frames below `out`, and what is true of them below `truth`.
+@dataclass(frozen=True)
+class Clip:
+    """A drawn clip: its frames, its things from far to near, and what is true of each pixel of each frame.
 
-    `<clip>.json` has every thing with class, mask and track, `moving` or not; `<clip>.safetensors` depth, flow to the
-    next frame in px, and the homographies of the camera.
+    `frames` are RGB (height, width, 3); `owners` (height, width) have the position of the thing that a pixel shows, -1
+    for the street. `depth` is (frames, height, width), `flow` in px to the next frame (frames, height, width, 2),
+    `camera` the homographies (frames, 3, 3).
     """
-    for number in progress.track(range(options.clips), total=options.clips, what="clips"):
-        draw_clip((out, truth), f"clip_{number:03d}", np.random.default_rng([options.seed, number]), options)
+
+    things: list[Thing]
+    frames: list[Pixels]
+    owners: list[NDArray[np.int64]]
+    depth: Floats
+    flow: Floats
+    camera: Floats
 
 
-def draw_clip(places: tuple[Path, Path], clip: str, chance: np.random.Generator, options: ClipScenes) -> None:
-    """Draw one clip into a folder of clips and one of truths."""
-    out, truth = places
+def draw_clip(chance: np.random.Generator, options: ClipScenes) -> Clip:
+    """Draw one clip."""
     pan = chance.uniform(-3, 3), chance.uniform(-0.6, 0.6)
     street = _street(chance, options, pan)
     things = list(_things(chance, options, pan))
-    frames, found, depths, flows = [], [], [], []
+    frames, owners, depths, flows = [], [], [], []
     for number in range(options.frames):
-        picture = _shifted(street, (pan[0] * number, pan[1] * number), options)
+        pixels = _shifted(street, (pan[0] * number, pan[1] * number), options)
         owner = np.full((options.height, options.width), -1)
         for position, thing in enumerate(things):  # the far ones first
-            _paste(picture, owner, thing, position, thing.at(number))
-        path = out / clip / f"{number:06d}.jpg"
-        files.write_bytes(path, images.encode(picture, "jpeg", quality=95))
-        frames.append(Frame(number, path.as_posix(), options.width, options.height))
-        found.append(_visible(things, owner))
+            _paste(pixels, owner, thing, position, thing.at(number))
+        frames.append(pixels)
+        owners.append(owner)
         depths.append(_of_owner(owner, [thing.depth for thing in things], BACKGROUND_DEPTH))
         flows.append(np.stack([_of_owner(owner, [t.velocity[axis] for t in things], pan[axis]) for axis in (0, 1)], -1))
-    about = {"drawn": options.model_dump()}
-    write(truth / f"{clip}.json", [ClipLabels(clip, frames, found)], about)
     camera = np.tile(np.eye(3, dtype=np.float32), (options.frames, 1, 1))
     camera[:, 0, 2], camera[:, 1, 2] = pan
-    _write_truth(truth / f"{clip}.safetensors", np.stack(depths), np.stack(flows), camera)
-
-
-def _write_truth(path: Path, depth: Floats, flow: Floats, camera: Floats) -> None:
-    half = {"depth": depth.astype(np.float16), "flow": flow.astype(np.float16)}
-    tensorfile.write(path, {**half, "camera": camera})
-
-
-def _visible(things: list[Thing], owner: NDArray[np.int64]) -> list[Found]:
-    seen = []
-    for position, thing in enumerate(things):
-        mask = owner == position
-        if mask.sum() >= LEAST_VISIBLE_PX:
-            about = {"moving": str(thing.moves).lower(), "small": str(thing.small).lower()}
-            seen.append(Found(box_of(mask), encode(mask), track=position + 1, about=about, category=thing.name))
-    return seen
+    return Clip(things, frames, owners, np.stack(depths), np.stack(flows), camera)
 
 
 def _of_owner(owner: NDArray[np.int64], values: list[float], background: float) -> Floats:
@@ -173,11 +154,11 @@ def _shifted(street: Pixels, by: tuple[float, float], options: ClipScenes) -> Pi
     return np.asarray(cv2.warpAffine(street, move, (options.width, options.height), flags=cv2.INTER_LINEAR))
 
 
-def _paste(picture: Pixels, owner: NDArray[np.int64], thing: Thing, position: int, corner: tuple[float, float]) -> None:
+def _paste(pixels: Pixels, owner: NDArray[np.int64], thing: Thing, position: int, corner: tuple[float, float]) -> None:
     """Put a thing into a frame at a place that need not be whole px, and mark the pixels that it owns."""
     height, width = owner.shape
     move: Any = np.float32([[1, 0, corner[0]], [0, 1, corner[1]]])  # type: ignore[arg-type]
     colours = cv2.warpAffine(thing.sprite[..., :3], move, (width, height), borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(thing.sprite[..., 3], move, (width, height)).astype(np.float32)[..., None] / 255
-    picture[:] = np.clip(alpha * colours + (1 - alpha) * picture + 0.5, 0, 255).astype(np.uint8)
+    pixels[:] = np.clip(alpha * colours + (1 - alpha) * pixels + 0.5, 0, 255).astype(np.uint8)
     owner[alpha[..., 0] > 0.5] = position

@@ -1,21 +1,16 @@
 """Vehicles and pedestrians as drawings in which every attribute can be seen."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 
-from secondlook.pipelines.retrieve import pedestrians as bit
-from secondlook.pipelines.retrieve.vehicles import BRANDS, COLOURS, Vehicle
 from secondlook.synthetic.sheet import Colour, Pixels, Sheet, finished, new_sheet, varied
 
-_PAINT: dict[str, Colour] = dict(
-    zip(
-        COLOURS,
-        ((28, 28, 30), (40, 80, 205), (110, 66, 32), (40, 140, 60), (128, 130, 132), (240, 130, 30), (245, 150, 190),
-         (125, 50, 160), (205, 30, 35), (242, 242, 240), (245, 215, 45)),
-        strict=True,
-    )
-)  # fmt: skip
+_PAINT: dict[str, Colour] = {
+    "black": (28, 28, 30), "blue": (40, 80, 205), "brown": (110, 66, 32), "green": (40, 140, 60),
+    "grey": (128, 130, 132), "orange": (240, 130, 30), "pink": (245, 150, 190), "purple": (125, 50, 160),
+    "red": (205, 30, 35), "white": (242, 242, 240), "yellow": (245, 215, 45),
+}  # fmt: skip
 _DARK, _GLASS, _SKIN, _WHITE = (34, 34, 38), (62, 78, 92), (224, 178, 148), (240, 240, 240)
 _SIDES = {  # body of each type in side view, nose to the left: its outline, and its windows as left, top, right, bottom
     "Bus": (((0.0, 0.30), (1.0, 0.30), (1.0, 0.72), (0.0, 0.72)), [(0.03 + 0.16 * n, 0.36, 0.15 + 0.16 * n, 0.50)
@@ -36,33 +31,32 @@ _EMBLEMS = ((230, 30, 30), (30, 60, 220), (250, 220, 40), (250, 250, 250), (20, 
 _CLOTH = ((60, 90, 170), (170, 60, 60), (70, 140, 90), (200, 180, 90), (120, 90, 150), (90, 170, 180))
 
 
-def draw_vehicle(vehicle: Vehicle, chance: np.random.Generator, px: int) -> Pixels:
-    """Draw a vehicle from its side in its colour, with the outline of its type and the emblem of its brand.
+def draw_vehicle(colour: str, kind: str, plate: int, chance: np.random.Generator, px: int) -> Pixels:
+    """Draw a vehicle from its side in its colour, with the outline of its kind and a plate of two colours.
 
-    Raises ValueError where one of the three is not known. The picture is about `px` px wide.
+    `colour` and `kind` are names that the tables above list; `plate` numbers pairs of colours from 0. The image is
+    about `px` px wide.
     """
-    if vehicle.colour is None or vehicle.brand is None or vehicle.type is None:
-        raise ValueError(f"`{vehicle.phrase}` names not all that can be seen")
     width = round(px * chance.uniform(0.9, 1.15))
     sheet = new_sheet(chance, width, round(width * chance.uniform(0.7, 0.95)), width * chance.uniform(0.8, 0.92))
-    outline, windows = _SIDES[vehicle.type]
-    paint = varied(_PAINT[vehicle.colour], chance)
+    outline, windows = _SIDES[kind]
+    paint = varied(_PAINT[colour], chance)
     sheet.disc((0.5, 0.78), 0.5, 0.04, (70, 70, 72))
     sheet.polygon(outline, paint)
     for window in windows:
         sheet.box(*window, _GLASS)
-    if vehicle.type == "Truck":
+    if kind == "Truck":
         sheet.line((0.28, 0.2), (0.28, 0.7), 0.02, _DARK)
-    wheel = 0.055 if vehicle.type == "Sedan" else 0.075
+    wheel = 0.055 if kind == "Sedan" else 0.075
     for place in (0.2, 0.8):
         sheet.disc((place, 0.73), wheel, wheel, _DARK)
         sheet.disc((place, 0.73), wheel / 2.5, wheel / 2.5, (150, 150, 152))
-    _emblem(sheet, BRANDS.index(vehicle.brand))
+    _plate(sheet, plate)
     return finished(sheet, chance)
 
 
-def _emblem(sheet: Sheet, number: int) -> None:
-    """Draw a plate of two colours on the body: 65 pairs of nine."""
+def _plate(sheet: Sheet, number: int) -> None:
+    """Draw a plate of two colours on the body: 72 pairs of nine."""
     pairs = [(one, two) for one in _EMBLEMS for two in _EMBLEMS if one != two]
     first, second = pairs[number]
     sheet.box(0.39, 0.54, 0.65, 0.69, (0, 0, 0))
@@ -70,11 +64,11 @@ def _emblem(sheet: Sheet, number: int) -> None:
     sheet.box(0.52, 0.55, 0.64, 0.68, second)
 
 
-def draw_pedestrian(bits: Sequence[int], chance: np.random.Generator, px: int) -> Pixels:
-    """Draw a pedestrian whose 21 bits can be seen; the picture is about `px` px high."""
+def draw_pedestrian(shown: Collection[str], chance: np.random.Generator, px: int) -> Pixels:
+    """Draw a pedestrian on whom the attributes `shown` can be seen; the image is about `px` px high."""
     height = round(px * chance.uniform(0.95, 1.2))
     sheet = new_sheet(chance, round(height * chance.uniform(0.48, 0.6)), height, height * chance.uniform(0.88, 0.96))
-    figure = _Figure(sheet, bits, chance)
+    figure = _Figure(sheet, shown, chance)
     figure.draw()
     return finished(sheet, chance)
 
@@ -82,19 +76,19 @@ def draw_pedestrian(bits: Sequence[int], chance: np.random.Generator, px: int) -
 class _Figure:
     """A person in the unit square, the middle of the body at x = 0.5; minors are shorter with a larger head."""
 
-    def __init__(self, sheet: Sheet, bits: Sequence[int], chance: np.random.Generator) -> None:
-        self.sheet, self.bits = sheet, bits
+    def __init__(self, sheet: Sheet, shown: Collection[str], chance: np.random.Generator) -> None:
+        self.sheet, self.shown = sheet, shown
         self.cloth, self.second = (_CLOTH[place] for place in chance.permutation(len(_CLOTH))[:2])
         self.bag = varied((120, 70, 35), chance)
-        self.short = 0.26 if bits[bit.UNDER_18] else 0.0  # how much lower a minor's head is
-        self.half = 0.075 if bits[bit.SIDE] else 0.12  # half the width of the body
+        self.short = 0.26 if "age under 18" in shown else 0.0  # how much lower a minor's head is
+        self.half = 0.075 if "side" in shown else 0.12  # half the width of the body
         self.waist = 0.56 + self.short / 2
         self.shoulder = 0.24 + self.short
-        self.legs_from = 0.76 if bits[bit.COAT] else self.waist
+        self.legs_from = 0.76 if "long coat" in shown else self.waist
 
     def draw(self) -> None:
         """Draw from back to front."""
-        if self.bits[bit.BACKPACK]:
+        if "backpack" in self.shown:
             self._pack_behind()
         self._legs()
         self._body()
@@ -103,14 +97,14 @@ class _Figure:
         self._carried()
 
     def _legs(self) -> None:
-        if self.bits[bit.SKIRT]:
+        if "skirt or dress" in self.shown:
             wide = self.half + 0.08
             self.sheet.polygon(
                 [(0.5 - self.half, self.waist - 0.02), (0.5 + self.half, self.waist - 0.02), (0.5 + wide, 0.78),
                  (0.5 - wide, 0.78)], (190, 60, 120),
             )  # fmt: skip
-        legs = _SKIN if self.bits[bit.SKIRT] else (52, 56, 78)
-        start = 0.78 if self.bits[bit.SKIRT] else self.waist
+        legs = _SKIN if "skirt or dress" in self.shown else (52, 56, 78)
+        start = 0.78 if "skirt or dress" in self.shown else self.waist
         for side in (-1, 1):
             x = 0.5 + side * self.half * 0.55
             self.sheet.box(x - 0.035, start, x + 0.035, 0.96, legs)
@@ -119,29 +113,29 @@ class _Figure:
     def _body(self) -> None:
         left, right, top, bottom = 0.5 - self.half, 0.5 + self.half, self.shoulder, self.waist
         self.sheet.box(left, top, right, bottom, self.cloth)
-        if self.bits[bit.STRIPE]:
+        if "stripe" in self.shown:
             for share in (0.15, 0.45, 0.75):
                 y = top + share * (bottom - top)
                 self.sheet.box(left, y, right, y + 0.035, _WHITE)
-        if self.bits[bit.PLAID]:
+        if "plaid" in self.shown:
             for share in (0.1, 0.4, 0.7):
                 y, x = top + share * (bottom - top), left + share * (right - left)
                 self.sheet.box(left, y, right, y + 0.02, _DARK)
                 self.sheet.box(x, top, x + 0.02, bottom, _DARK)
-        if self.bits[bit.SPLICE]:
+        if "splice" in self.shown:
             self.sheet.box(left, (top + bottom) / 2, right, bottom, self.second)
-        if self.bits[bit.LOGO]:
+        if "logo" in self.shown:
             self.sheet.disc((0.5, top + 0.12), 0.05, 0.05, _WHITE)
             self.sheet.disc((0.5, top + 0.12), 0.025, 0.025, (210, 40, 40))
-        if self.bits[bit.COAT]:
+        if "long coat" in self.shown:
             flare = self.half + 0.05
             self.sheet.polygon([(left, top + 0.02), (right, top + 0.02), (0.5 + flare, 0.8), (0.5 - flare, 0.8)],
                                (92, 76, 58))  # fmt: skip
             self.sheet.line((0.5, top + 0.02), (0.5, 0.8), 0.012, (60, 48, 36))
 
     def _arms(self) -> None:
-        sleeve = (92, 76, 58) if self.bits[bit.COAT] else self.cloth
-        lower = sleeve if self.bits[bit.LONG_SLEEVE] else _SKIN
+        sleeve = (92, 76, 58) if "long coat" in self.shown else self.cloth
+        lower = sleeve if "long sleeve" in self.shown else _SKIN
         elbow = self.shoulder + 0.13
         for side in (-1, 1):
             x = 0.5 + side * (self.half + 0.035)
@@ -150,54 +144,54 @@ class _Figure:
             self.sheet.disc((x, self.waist + 0.03), 0.03, 0.03, _SKIN)
 
     def _head(self) -> None:
-        size = 0.1 if self.bits[bit.UNDER_18] else 0.085
+        size = 0.1 if "age under 18" in self.shown else 0.085
         centre = (0.5, self.shoulder - size - 0.01)
-        hair = (205, 205, 205) if self.bits[bit.OVER_60] else (58, 40, 26)
-        if self.bits[bit.FEMALE]:
+        hair = (205, 205, 205) if "age over 60" in self.shown else (58, 40, 26)
+        if "female" in self.shown:
             self.sheet.box(0.5 - size - 0.03, centre[1] - 0.02, 0.5 + size + 0.03, self.shoulder + 0.07, hair)
         self.sheet.disc((0.5, centre[1] - 0.02), size + 0.02, size, hair)
-        if self.bits[bit.FRONT]:
+        if "front" in self.shown:
             self.sheet.disc((0.5, centre[1] + 0.02), size * 0.85, size * 0.85, _SKIN)
-        if self.bits[bit.SIDE]:
+        if "side" in self.shown:
             self.sheet.disc((0.5 - size * 0.4, centre[1] + 0.02), size * 0.65, size * 0.85, _SKIN)
             self.sheet.polygon([(0.5 - size, centre[1]), (0.5 - size - 0.04, centre[1] + 0.03),
                                 (0.5 - size, centre[1] + 0.04)], _SKIN)  # fmt: skip
-        if self.bits[bit.BACK]:
+        if "back" in self.shown:
             self.sheet.disc((0.5, centre[1] + 0.02), size * 0.9, size * 0.85, hair)
         self._on_the_head(centre, size)
 
     def _on_the_head(self, centre: tuple[float, float], size: float) -> None:
-        eyes = [] if self.bits[bit.BACK] else [-0.6] if self.bits[bit.SIDE] else [-0.4, 0.4]
+        eyes = [] if "back" in self.shown else [-0.6] if "side" in self.shown else [-0.4, 0.4]
         for place in eyes:
             at = (0.5 + place * size, centre[1] + 0.015)
             self.sheet.disc(at, 0.012, 0.012, _DARK)
-            if self.bits[bit.GLASSES]:
+            if "glasses" in self.shown:
                 self.sheet.disc(at, 0.034, 0.03, (10, 10, 12))
-        if self.bits[bit.GLASSES] and eyes:
+        if "glasses" in self.shown and eyes:
             self.sheet.line((0.5 + min(eyes) * size, centre[1] + 0.01), (0.5 + size, centre[1] + 0.01), 0.016, _DARK)
-        if self.bits[bit.HAT]:
+        if "hat" in self.shown:
             self.sheet.box(0.5 - size - 0.05, centre[1] - 0.05, 0.5 + size + 0.05, centre[1] - 0.02, (230, 120, 30))
             self.sheet.box(0.5 - size, centre[1] - 0.13, 0.5 + size, centre[1] - 0.04, (230, 120, 30))
 
     def _pack_behind(self) -> None:
-        if self.bits[bit.SIDE]:
+        if "side" in self.shown:
             self.sheet.box(0.5 + self.half, self.shoulder, 0.5 + self.half + 0.13, self.waist - 0.04, (30, 110, 60))
 
     def _carried(self) -> None:
-        bits, sheet, hand = self.bits, self.sheet, 0.5 + self.half + 0.035
-        if bits[bit.BACKPACK] and bits[bit.BACK]:
+        shown, sheet, hand = self.shown, self.sheet, 0.5 + self.half + 0.035
+        if "backpack" in shown and "back" in shown:
             sheet.box(0.5 - self.half + 0.01, self.shoulder + 0.02, 0.5 + self.half - 0.01, self.waist - 0.04,
                       (30, 110, 60))  # fmt: skip
-        if bits[bit.BACKPACK] and bits[bit.FRONT]:
+        if "backpack" in shown and "front" in shown:
             for side in (-1, 1):
                 x = 0.5 + side * self.half * 0.6
                 sheet.line((x, self.shoulder), (x, self.shoulder + 0.2), 0.035, (30, 110, 60))
-        if bits[bit.SHOULDER_BAG]:
+        if "shoulder bag" in shown:
             sheet.line((0.5 + self.half, self.shoulder), (0.5 - self.half, self.waist), 0.022, self.bag)
             sheet.box(0.5 - self.half - 0.13, self.waist - 0.03, 0.5 - self.half + 0.01, self.waist + 0.09, self.bag)
-        if bits[bit.HANDBAG]:
+        if "handbag" in shown:
             sheet.line((hand, self.waist + 0.03), (hand, self.waist + 0.1), 0.014, (200, 40, 150))
             sheet.box(hand - 0.07, self.waist + 0.09, hand + 0.08, self.waist + 0.2, (200, 40, 150))
-        if bits[bit.HOLDS]:
+        if "holds objects in front" in shown:
             sheet.box(0.5 - self.half, self.waist - 0.16, 0.5 + self.half, self.waist - 0.02, (240, 215, 150))
             sheet.line((0.5, self.waist - 0.16), (0.5, self.waist - 0.02), 0.014, (150, 110, 60))

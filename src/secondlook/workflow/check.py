@@ -1,19 +1,17 @@
 """`secondlook check`: is the config sound, which tasks does it name, and what is still missing on disk?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
-from secondlook.config.labelers import VlmOptions
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.pipelines.retrieve.run import RetrieveRun
-from secondlook.pipelines.scenes.run import ScenesRun
+from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
 
 
-def check_all(config: Path) -> str:
+def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
     """Return what the config describes; raise UsageError with a line per bad key of it and of its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
@@ -24,91 +22,24 @@ def check_all(config: Path) -> str:
             complaints.append(str(error))
     if complaints:
         raise UsageError("\n".join(complaints))
-    run = Run.load(config)
+    run = Run.load(config, pipelines)
     lines = [f"{config}: sound"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
-    return "\n".join(
-        [
-            *lines,
-            *_describe_paper(run),
-            *_describe_video(run.config),
-            *_describe_retrieve(run.config),
-            *_describe_scenes(run.config),
-            "`secondlook plan` counts the jobs and says what they cost",
-        ]
-    )
+    for pipeline in pipelines:
+        lines.extend(pipeline.describe(run))
+    lines.append("`secondlook plan` counts the jobs and says what they cost")
+    return "\n".join(lines)
 
 
-def _describe_paper(run: Run) -> list[str]:
-    if run.paper is None:
-        return []
-    try:
-        paper = run.of_paper()
-    except UsageError as error:
-        return [f"`snakemake paper` cannot run: {error}"]
-    labelers = {labeler for name in paper.names for labeler in paper.tasks[name].labelers}
-    absent = {path for name in paper.names for path, _ in _missing(paper, name, paper.tasks[name])}
-    data = (
-        f"{len(absent)} paths of its data are missing; `snakemake -n paper` names them"
-        if absent
-        else "its data is there"
-    )
-    summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
-    return [summary, *_notes(paper, paper.names[0])]
-
-
-def _notes(run: Run, task: str) -> list[str]:
-    """Return what the config says about VLMs of a task, once for those of which it says the same."""
+def notes(run: Run, task: str) -> list[str]:
+    """Return what the config says about labelers of a task, once for those of which it says the same."""
     said: dict[str, list[str]] = {}
-    for labeler in run.tasks[task].labelers:
-        spec = run.config_of(task).labelers[labeler]
-        if isinstance(spec, VlmOptions) and spec.note:
-            said.setdefault(spec.note, []).append(labeler)
+    labelers = run.labelers_of(task)
+    for labeler in labelers.names:
+        if remark := labelers[labeler].remark:
+            said.setdefault(remark, []).append(labeler)
     return [f"  {', '.join(labelers)}: {note}" for note, labelers in said.items()]
-
-
-def _describe_video(config: Config) -> list[str]:
-    video = config.video
-    if "video" not in config.model_fields_set:
-        return []
-    if video.scenes is not None:
-        return [f"`snakemake video`: draws {video.scenes.clips} clips into {video.clips}"]
-    missing = [
-        path for path in (video.clips, video.listed, video.truth) if path is not None and not Path(path).exists()
-    ]
-    what = f"missing: {', '.join(missing)}" if missing else f"clips of {video.clips}"
-    return [f"`snakemake video`: {what}"]
-
-
-def _describe_retrieve(config: Config) -> list[str]:
-    options = config.retrieve
-    if "retrieve" not in config.model_fields_set:
-        return []
-    recipes = RetrieveRun.of(options, config.results).recipes  # a recipe that is not sound is told here
-    if options.drawn is not None:
-        what = f"draws a dataset into {options.data}"
-    else:
-        missing = [path for path in (options.data, options.truth) if path is not None and not Path(path).exists()]
-        what = f"missing: {', '.join(missing)}" if missing else f"the dataset in {options.data}"
-    return [
-        f"`snakemake retrieve`: {what}; {len(options.recipes)} recipes, {len(recipes) - len(options.recipes)} variants"
-    ]
-
-
-def _describe_scenes(config: Config) -> list[str]:
-    options = config.scenes
-    if "scenes" not in config.model_fields_set:
-        return []
-    run = ScenesRun.of(options, config.results)
-    run.require_network()
-    if options.drawn is not None:
-        what = f"draws {options.drawn.landmarks} landmarks into {options.data}"
-    else:
-        needed = (run.tree(), run.correspondences(), *run.truth(), *run.masks(), *options.published.values())
-        missing = [path for path in needed if not Path(path).exists()]
-        what = f"missing: {', '.join(missing)}" if missing else f"landmarks of {run.tree()}"
-    return [f"`snakemake scenes`: {what}; {len(run.runs())} trainings"]
 
 
 def _collect(complaints: list[str], config: Path) -> Config | None:
@@ -126,14 +57,15 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
     ]
     if task.rehearsal is not None:
         lines.append(f"  a rehearsal: {100 * task.rehearsal.wrong_fraction:g} % of the given labels are made wrong")
-    lines += _notes(run, name)
+    lines += notes(run, name)
     if name != DEMO:
-        lines += [f"  missing: {path}; {hint}" for path, hint in _missing(run, name, task)]
+        lines += [f"  missing: {path}; {hint}" for path, hint in missing(run, name)]
     return lines
 
 
-def _missing(run: Run, name: str, task: Task) -> Iterator[tuple[str, str]]:
+def missing(run: Run, name: str) -> Iterator[tuple[str, str]]:
     """Yield each path of a task that is not there, with the way to get it."""
+    task = run.tasks[name]
     for dataset in (task.dataset, *task.reference.sources):
         for path in (dataset.path, dataset.truth, dataset.images):
             if path is not None and not Path(path).exists():

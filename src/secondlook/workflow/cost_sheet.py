@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook.base.resources import Resources
-from secondlook.config.labelers import ClassifierLabelerOptions, VlmOptions
+from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
 from secondlook.workflow.costs import Costs, Network, load_costs
@@ -209,20 +209,19 @@ def _training(task: _Task, classifier: str) -> Estimate:
 
 def _votes(task: _Task, labeler: str) -> Estimate:
     voter = task.config.labelers[labeler]
-    network, minutes, on_gpu = None, None, bool(voter.resources.gpus)
-    if isinstance(voter, VlmOptions):
-        network, on_gpu = task.network(voter.model), on_gpu or voter.engine == "openai"
-        all_tiles = voter.tiling == "published" or voter.view == "box"
-        gflop = task.costs.vlm_gflop(network, all_tiles=all_tiles) if network else None
-        minutes = task.costs.minutes(network, task.each, "vlm", voter.precision, on_gpu=on_gpu, gflop=gflop)
-    elif isinstance(voter, ClassifierLabelerOptions):
-        own = task.config.classifiers.get(voter.classifier or "")
-        network = task.network(own.model if own else voter.model)
-        minutes = task.costs.minutes(network, task.each, "classifier", "auto", on_gpu=on_gpu)
-    else:
-        minutes = task.costs.cpu_minutes("vectors", task.each)
-    cost = task.by_shard(minutes, network, VOTE_BYTES)
-    return replace(cost, on_server=isinstance(voter, VlmOptions) and voter.engine == "openai")
+    own = task.config.classifiers.get(voter.training(labeler) or "")
+    network = task.network(own.model if own else voter.cost.network)
+    minutes = _minutes_of_votes(task, voter.cost, network, on_gpu=voter.cost.on_server or bool(voter.resources.gpus))
+    return replace(task.by_shard(minutes, network, VOTE_BYTES), on_server=voter.cost.on_server)
+
+
+def _minutes_of_votes(task: _Task, cost: Cost, network: Network | None, *, on_gpu: bool) -> float | None:
+    if cost.work == "vectors":
+        return task.costs.cpu_minutes(cost.work, task.each)
+    gflop = None
+    if network is not None and cost.all_tiles is not None:
+        gflop = task.costs.vlm_gflop(network, all_tiles=cost.all_tiles)
+    return task.costs.minutes(network, task.each, cost.work, cost.precision, on_gpu=on_gpu, gflop=gflop)
 
 
 # what a job of a rule costs, for a task and the model in the wildcards of the job; other rules are known once they ran

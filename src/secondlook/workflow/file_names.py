@@ -1,13 +1,15 @@
 """The file names that a user gives and rules take as they stand: Snakemake would read `{x}` in them as a wildcard."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import KeyPath
 from secondlook.config.root import Config
 from secondlook.config.task import Task
+from secondlook.workflow.pipeline import Pipeline
 
 _WILDCARD = re.compile(r"\{\s*\w[^{}]*\}")
 
@@ -21,9 +23,12 @@ def require_no_wildcard(where: str, name: str | None) -> None:
         )
 
 
-def require_no_wildcards(config: Config, source: str, lines: Mapping[KeyPath, int]) -> None:
-    """Raise UsageError for such a name in a config; `lines` are those of its keys."""
-    for key, name in _names_in(config):
+def require_no_wildcards(
+    config: Config, source: str, lines: Mapping[KeyPath, int], pipelines: Iterable[Pipeline] = ()
+) -> None:
+    """Raise UsageError for such a name in a config or its sections of pipelines; `lines` are those of its keys."""
+    of_pipelines = (found for pipeline in pipelines for found in pipeline.paths(config))
+    for key, name in chain(_names_in(config), of_pipelines):
         place = f"{source}:{lines[key]}" if key in lines else source
         require_no_wildcard(f"{place}: `{'.'.join(map(str, key))}`", name)
 
@@ -41,14 +46,6 @@ def _names_in(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
     for name, place in config.fetch.sources.items():
         yield ("fetch", "sources", name, "to"), place.to
     for name, labeler in config.labelers.items():
-        yield ("labelers", name, "weights"), getattr(labeler, "weights", None)
+        yield ("labelers", name, "weights"), labeler.made_elsewhere
     for name, encoder in config.encoders.items():
         yield ("encoders", name, "reference_pt"), encoder.reference_pt
-    for key in ("clips", "listed", "truth"):
-        yield ("video", key), getattr(config.video, key)
-    for key in ("data", "truth"):
-        yield ("retrieve", key), getattr(config.retrieve, key)
-    for key in ("data", "tree", "correspondences", "truth", "masks", "vocabulary"):
-        yield ("scenes", key), getattr(config.scenes, key)
-    for name, path in config.scenes.published.items():
-        yield ("scenes", "published", name), path

@@ -10,10 +10,8 @@ from secondlook.config.root import Config
 from secondlook.config.task import Task
 from secondlook.io.files import sha256
 from secondlook.io.outputs import EXPORT_COPIES, EXPORT_FILES, REHEARSAL, TABLES
+from secondlook.workflow.labelers import ABOUT, REFERENCE
 from secondlook.workflow.shards import Shards
-
-REFERENCE = "reference"
-ABOUT_TRAINED = "labels.json"  # written last, with the digest of the weights: changes whenever what was trained does
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,6 @@ class Files:
         """Return the files of crops of a job."""
         return [self.crop(task, "crop", shard) for shard in self.shards.of(part)]
 
-    def reference_vectors(self, task: str, encoder: str) -> str:
-        """Return the embeddings of the reference."""
-        return f"{self.folder(task)}/embed/{encoder}/{REFERENCE}.parquet"
-
     def reference_pt(self, task: str, imported: str) -> str:
         """Return the folder of reference vectors of an encoder; one that is nowhere where it has none for this task.
 
@@ -63,7 +57,7 @@ class Files:
     def encoder_files(self, task: str, encoder: str) -> list[str]:
         """Return the file that stands for an encoder that is trained here."""
         trained = self.configs[task].encoders[encoder].trained
-        return [f"{self.folder(task)}/train/{trained}/{ABOUT_TRAINED}"] if trained else []
+        return [f"{self.folder(task)}/train/{trained}/{ABOUT}"] if trained else []
 
     def vlm_crops(self, task: str, vlm: str) -> str:
         """Return the reference crops that a VLM is trained on, as its view shows them."""

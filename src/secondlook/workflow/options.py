@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondlook.base.types import View
-from secondlook.config.labelers import VlmOptions
 from secondlook.config.root import as_options
 from secondlook.config.stages import DemoOptions, IngestOptions
-from secondlook.pipelines.paper.run import PAPER
 from secondlook.workflow.functions import RuleFunction, rule_function
 from secondlook.workflow.run import Run
 
@@ -44,10 +42,10 @@ class CommandOptions:
     def ingest(self, task: str) -> str:
         """Return the options of `secondlook ingest`, with the shards and the seed of the run.
 
-        The paper's tasks are read as they were scored.
+        Tasks that a pipeline adds are read as it scores them.
         """
-        config = self.run.config
-        scoring = PAPER if self.run.is_of_paper(task) else None
+        config, added = self.run.config, self.run.added_with(task)
+        scoring = added.scoring if added else None
         found = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
         return as_options(found)
 
@@ -61,18 +59,19 @@ class CommandOptions:
 
     def label(self, task: str, labeler: str) -> list[str]:
         """Return what `secondlook label` is told about a labeler."""
-        spec, source = self.run.config_of(task).labelers[labeler], self.run.source_of(task, labeler)
+        labelers = self.run.labelers_of(task)
+        spec, source = labelers[labeler], labelers.source(labeler)
         arguments = ["--options", as_options(spec), *(["--source", source] if source else [])]
-        if isinstance(spec, VlmOptions):
-            prompt = self.prompt(task, spec.view)
+        if spec.asked_about is not None:
+            prompt = self.prompt(task, spec.asked_about)
             arguments += ["--prompt", prompt] if prompt else []
             arguments += [part for name in self.offered(task, spec.family or labeler) for part in ("--offer", name)]
         return arguments
 
     def offered(self, task: str, family: str) -> list[str]:
-        """Return the names that the published runs offered the VLMs of a family; none but for the paper's tasks."""
+        """Return the names that the published runs offered the VLMs of a family; none but for tasks of a pipeline."""
         protocol = self.run.tasks[task].protocol
-        return protocol.vlm.offered_to(family) if protocol is not None and self.run.is_of_paper(task) else []
+        return protocol.vlm.offered_to(family) if protocol is not None and self.run.added_with(task) else []
 
     def prompt(self, task: str, view: View) -> str:
         """Return what the task file has a VLM asked about a view, empty for the default question."""

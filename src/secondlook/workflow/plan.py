@@ -1,70 +1,65 @@
 """`secondlook plan`: what would run now and what it costs. Nothing is guessed that can be counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
-from secondlook.pipelines.paper.run import PAPER
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
 from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
+from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
 
 REVIEW_SECONDS = 4
 MOST_JOBS = 5000
-PIPELINES = (
-    PAPER,
-    "video",
-    "retrieve",
-    "scenes",
-)  # rules whose jobs belong to no task, those of the paper's tasks apart
 _DEMO_RULE = "demo"
 
 
-def plan_all(config: Path, names: Sequence[str] = ()) -> str:
+def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
     """Return objects, jobs, disk and people's time of every task of a config; of names the cost sheet.
 
-    A name is a task, a pipeline (`paper` stands for its tasks too), or `demo`.
+    A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
     require_snakefile()
-    run = load_run(config)
+    run, rules = load_run(config, pipelines), {_DEMO_RULE, *(pipeline.name for pipeline in pipelines)}
     if not names:
         jobs = jobs_of([], config)
         return "\n".join([*_overview(run, jobs), *_missing(jobs)])
-    tasks = dict.fromkeys(task for name in names for task in _tasks_of(run, name))
-    jobs = jobs_of([target for name in names for target in _targets_of(run, name)], config)
+    tasks = dict.fromkeys(task for name in names for task in _tasks_of(run, name, rules))
+    jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config)
     return "\n".join([sheet(run, [*tasks], jobs), *_missing(jobs)])
 
 
-def load_run(config: Path) -> Run:
+def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
     """Read and check a config as `snakemake --configfile CONFIG` does: on top of the one that the Snakefile reads."""
     if config.resolve() == CONFIG.resolve() or not CONFIG.is_file():
-        return Run.load(config)
-    return Run.of(merged(load(CONFIG)[0], load(config)[0]), source=f"{CONFIG} with {config}")
+        return Run.load(config, pipelines)
+    content = merged(load(CONFIG)[0], load(config)[0])
+    return Run.of(content, source=f"{CONFIG} with {config}", pipelines=pipelines)
 
 
 def choose(run: Run, names: Sequence[str]) -> Run:
     """Return the run of certain tasks alone; raises UsageError for a name that is none."""
-    chosen = [task for name in names for task in (run.of_paper().names if name == PAPER else [name])]
+    chosen = [task for name in names for task in (run.of_pipeline(name).names if name in run.added else [name])]
     unknown = [name for name in chosen if name not in run.tasks]
     if unknown:
-        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, PAPER])}).")
+        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, *run.added])}).")
     return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 
-def _tasks_of(run: Run, name: str) -> tuple[str, ...]:
+def _tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
     if name == _DEMO_RULE and DEMO in run.tasks:
         return (DEMO,)
-    return () if name in PIPELINES and name != PAPER else choose(run, [name]).names
+    return () if name in rules and name not in run.added else choose(run, [name]).names
 
 
-def _targets_of(run: Run, name: str) -> list[str]:
-    """Return what Snakemake is asked for."""
-    if name in PIPELINES or name == _DEMO_RULE:
+def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:
+    """Return what Snakemake is asked for: a rule, or files of a task."""
+    if name in rules:
         return [name]
-    if run.is_of_paper(name):
+    if run.added_with(name) is not None:
         return [f"{run.files.folder(name)}/evaluate/{table}" for table in SCORING_TABLES]
     return run.files.final(name)
 

@@ -1,8 +1,8 @@
 """A run: the config with its tasks, and those of the paper, read and checked. Nothing here imports a stage."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,53 +10,60 @@ from typing import Any
 from secondlook.base.errors import UsageError
 from secondlook.base.types import NAME
 from secondlook.base.yamlfile import KeyPath, load, validate
-from secondlook.config.labelers import (
-    AttributeOptions,
-    ClassifierLabelerOptions,
-    LearnedOptions,
-    VlmOptions,
-    ZeroShotOptions,
-)
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.io.outputs import SCORING_TABLES, paper_outputs
 from secondlook.models.checkpoints import state_of
-from secondlook.pipelines.paper.run import PAPER, Paper, load_paper
 from secondlook.workflow.data import RunData
-from secondlook.workflow.file_names import require_no_wildcard, require_no_wildcards, require_no_wildcards_of_task
-from secondlook.workflow.files import ABOUT_TRAINED, Files
+from secondlook.workflow.file_names import require_no_wildcards, require_no_wildcards_of_task
+from secondlook.workflow.files import Files
 from secondlook.workflow.functions import RuleFunction, rule_function
+from secondlook.workflow.labelers import Labelers
+from secondlook.workflow.pipeline import Added, Pipeline
 
 DEMO = "demo_signs"
 # where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
 _SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
+_LOADED = {"labeler": "loads", "cutout": "segmenter"}  # the key that names what is loaded; `model` elsewhere
 
 
 @dataclass(frozen=True)
 class Run:
     """A checked config with its checked task files, by task name.
 
-    `names` are the tasks that were asked for; the demo and those of `snakemake paper` are there beside them. `paper`
-    is None without a file of the paper, and the complaint about one that is not sound.
+    `names` are the tasks that were asked for; the demo and those that pipelines add are there beside them. `added` has
+    these by the name of their pipeline, and the complaint about those that are not sound.
     """
 
     config: Config
     tasks: Mapping[str, Task]
     task_files: Mapping[str, Path]
     names: tuple[str, ...]
-    paper: Paper | UsageError | None = None
+    added: Mapping[str, Added | UsageError] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, content: Any, source: str = "config", lines: dict[KeyPath, int] | None = None) -> "Run":
-        """Check a config mapping and the task files it names; the demo is there while its labelers are."""
+    def of(
+        cls,
+        content: Any,
+        source: str = "config",
+        lines: dict[KeyPath, int] | None = None,
+        pipelines: Sequence[Pipeline] = (),
+    ) -> "Run":
+        """Check a config mapping, the task files it names, and the tasks that pipelines add.
+
+        The demo is there while its labelers are.
+        """
         config = validate(Config, content, source=source, lines=lines)
-        require_no_wildcards(config, source, lines or {})
+        require_no_wildcards(config, source, lines or {}, pipelines)
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
             raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")
         for name, path in files.items():
             if not re.fullmatch(NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
+            if name in {pipeline.name for pipeline in pipelines}:
+                raise UsageError(
+                    f"{path}: `{name}` is the name of a pipeline and of its results folder; rename the file."
+                )
         tasks = {name: load_task(path) for name, path in files.items()}
         _require_all(files, tasks, config)
         asked = tuple(files)
@@ -65,32 +72,36 @@ class Run:
             demo = load_task(demo_file)
             if set(demo.labelers) <= set(config.labelers):
                 files[DEMO], tasks[DEMO] = demo_file, demo
-        paper = _paper_of(content, config)
-        if isinstance(paper, Paper):
-            files, tasks = {**files, **paper.task_files}, {**tasks, **paper.tasks}
-        return cls(config, tasks, files, asked, paper)
+        added = {name: more for name, more in _added_by(pipelines, content, config) if more is not None}
+        for more in added.values():
+            if isinstance(more, Added):
+                files, tasks = {**files, **more.task_files}, {**tasks, **more.tasks}
+        return cls(config, tasks, files, asked, added)
 
     @classmethod
-    def load(cls, path: Path) -> "Run":
+    def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
         """Read and check a config file with the task files that it names."""
         content, lines = load(path)
-        return cls.of(content, source=str(path), lines=lines)
+        return cls.of(content, str(path), lines, pipelines)
 
-    def of_paper(self) -> "Run":
-        """Return the run of the paper's tasks alone; raises UsageError where its file is missing or not sound."""
-        if self.paper is None:
-            raise UsageError(f"{self.config.paper}: there is no such file; it says what the paper runs.")
-        if isinstance(self.paper, UsageError):
-            raise self.paper
-        return replace(self, names=tuple(self.paper.tasks))
+    def of_pipeline(self, name: str) -> "Run":
+        """Return the run of the tasks alone that a pipeline adds; raises UsageError where they are not sound."""
+        added = self.added[name]
+        if isinstance(added, UsageError):
+            raise added
+        return replace(self, names=tuple(added.tasks))
 
     def config_of(self, task: str) -> Config:
-        """Return the config that counts for a task: that of the paper for its tasks."""
-        return self.paper.config if isinstance(self.paper, Paper) and self.is_of_paper(task) else self.config
+        """Return the config that counts for a task: that of the pipeline which added it, where one did."""
+        added = self.added_with(task)
+        return added.config if added else self.config
 
-    def is_of_paper(self, task: str) -> bool:
-        """Tell whether a task is one of `snakemake paper`."""
-        return isinstance(self.paper, Paper) and task in self.paper.tasks
+    def added_with(self, task: str) -> Added | None:
+        """Return what a pipeline added with a task, None for a task of the config."""
+        return next((more for more in self._sound() if task in more.tasks), None)
+
+    def _sound(self) -> list[Added]:
+        return [more for more in self.added.values() if isinstance(more, Added)]
 
     @cached_property
     def data(self) -> RunData:
@@ -99,8 +110,8 @@ class Run:
 
     @cached_property
     def configs(self) -> list[Config]:
-        """The config, and that of the paper where there is one."""
-        return [self.config, *([self.paper.config] if isinstance(self.paper, Paper) else [])]
+        """The config, and those of the pipelines that add tasks."""
+        return [self.config, *(more.config for more in self._sound())]
 
     @cached_property
     def files(self) -> Files:
@@ -126,126 +137,49 @@ class Run:
 
         `what` is the wildcard that names it, or the section `cutout`.
         """
+        key = _LOADED.get(what, "model")
 
         @rule_function
         def state(wildcards: Any) -> Any:
-            return state_of(_checkpoint(self.model(what, wildcards)))
+            return state_of(getattr(self.model(what, wildcards), key))
 
         return state
 
-    def paper_folder(self) -> str:
-        """Return the results folder of the paper."""
-        return f"{self.config.results}/{PAPER}"
-
-    def paper_files(self) -> list[str]:
-        """Return the tables, figures and the page of `snakemake paper`, all but the summary; none without its tasks."""
-        tasks = [task.removeprefix(f"{PAPER}/") for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.paper_folder()}/{name}" for name in paper_outputs(tasks)[:-1]] if tasks else []
-
-    def paper_tables(self) -> list[str]:
-        """Return the tables of the paper's tasks from which those files are made."""
-        names = [task for task in self.tasks if self.is_of_paper(task)]
-        return [f"{self.files.folder(task)}/evaluate/{name}" for task in names for name in SCORING_TABLES]
-
-    def published(self) -> list[str]:
-        """Return the file of published figures, where there is one."""
-        published = self.paper.published if isinstance(self.paper, Paper) else None
-        return [published] if published else []
+    def labelers_of(self, task: str) -> Labelers:
+        """Return the labelers of a task."""
+        return Labelers(self.tasks[task].labelers, self.config_of(task), self.files.folder(task))
 
     def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
         """Return the crops, embeddings or instances that a labeler looks at in a job."""
-        spec = self.config_of(task).labelers[labeler]
-        if isinstance(spec, VlmOptions):
-            if reads_images(spec):
-                return self.files.instances(task, part)
-            return [self.files.crop(task, spec.view, shard) for shard in self.files.shards.of(part)]
-        if isinstance(spec, ClassifierLabelerOptions):
-            return self.files.crops_of(task, part)
-        folder = f"{self.files.folder(task)}/embed/{spec.encoder}"
-        return [f"{folder}/{shard}.parquet" for shard in self.files.shards.of(part)]
-
-    def source_of(self, task: str, labeler: str) -> str:
-        """Return what a labeler learned from: reference embeddings, a model trained here, or a file made elsewhere.
-
-        Empty for a model that was trained elsewhere and learns nothing here.
-        """
-        spec = self.config_of(task).labelers[labeler]
-        if isinstance(spec, VlmOptions):
-            return f"{self.files.folder(task)}/train/{spec.trained}/checkpoint" if spec.trained else ""
-        if isinstance(spec, ClassifierLabelerOptions):
-            return spec.weights or f"{self.files.folder(task)}/train/{spec.classifier}"
-        if isinstance(spec, LearnedOptions):
-            return f"{self.files.folder(task)}/train/{labeler}"
-        if isinstance(spec, ZeroShotOptions | AttributeOptions):
-            return ""
-        return self.files.reference_vectors(task, spec.encoder)
+        return self.labelers_of(task).objects(labeler, self.files.shards.of(part))
 
     def learned_from(self, task: str, labeler: str) -> str:
         """Return the reference vectors from which a labeler learns."""
-        return self.files.reference_vectors(task, str(self.encoder_of(task, labeler)))
+        return self.labelers_of(task).reference_vectors(labeler)
 
     def source_files(self, task: str, labeler: str) -> list[str]:
-        """Return the files that stand for `source_of`: few, as Snakemake looks at them for each job."""
-        spec = self.config_of(task).labelers[labeler]
-        source = self.source_of(task, labeler)
-        is_classifier = isinstance(spec, ClassifierLabelerOptions) and spec.classifier is not None
-        if is_classifier or isinstance(spec, LearnedOptions):
-            return [f"{source}/{ABOUT_TRAINED}"]
-        named = spec.labels if isinstance(spec, ClassifierLabelerOptions) else None
-        return [path for path in (source, named) if path]
+        """Return the files that stand for what a labeler learned from."""
+        return self.labelers_of(task).source_files(labeler)
 
     def learned(self, kind: str) -> list[str]:
         """Return the labelers of a kind that learn from the embeddings of the reference before they vote."""
         found = [(name, spec) for config in self.configs for name, spec in config.labelers.items()]
         return list(dict.fromkeys(name for name, spec in found if spec.kind == kind))
 
-    def encoder_of(self, task: str, labeler: str) -> str | None:
-        """Return the encoder whose vectors a labeler looks at, None when it looks at pictures."""
-        spec = self.config_of(task).labelers[labeler]
-        return None if isinstance(spec, ClassifierLabelerOptions | VlmOptions) else spec.encoder
 
-    def trained_for(self, task: str) -> set[str]:
-        """Return what is trained for a task: models that vote or lend their body, labelers that learn from vectors."""
-        names = set()
-        for labeler in self.tasks[task].labelers:
-            spec = self.config_of(task).labelers[labeler]
-            own = spec.classifier if isinstance(spec, ClassifierLabelerOptions) else getattr(spec, "trained", None)
-            encoder = self.encoder_of(task, labeler)
-            learner = labeler if isinstance(spec, LearnedOptions) else None
-            names |= {own, learner, self.config_of(task).encoders[encoder].trained if encoder else None}
-        return {name for name in names if name is not None}
-
-    def shows_cutouts(self, task: str) -> bool:
-        """Tell whether any labeler of a task is shown cutouts."""
-        return any(
-            getattr(self.config_of(task).labelers[labeler], "view", "") == "cutout"
-            for labeler in self.tasks[task].labelers
-        )
-
-
-def _checkpoint(model: Any) -> str | None:
-    """Return the name, folder or file that a model is loaded from."""
-    found: str | None = getattr(model, "segmenter", None) or getattr(model, "model", None)
-    return found
-
-
-def reads_images(labeler: VlmOptions) -> bool:
-    """Tell whether a VLM is shown more than the stored crops: the whole image, or a margin around the object."""
-    return labeler.view == "box" or labeler.margin is not None
-
-
-def _paper_of(content: Mapping[str, Any], config: Config) -> Paper | UsageError | None:
-    """Return what the paper runs; a file that is not sound stops those only who ask for the paper."""
-    path = Path(config.paper)
-    if not path.is_file():
-        return None
-    try:
-        paper = load_paper(content, path)
-        require_no_wildcard(f"{path}: `published`", paper.published)
-        _require_all(paper.task_files, paper.tasks, paper.config)
-    except UsageError as error:
-        return error
-    return paper
+def _added_by(
+    pipelines: Iterable[Pipeline], content: Mapping[str, Any], config: Config
+) -> Iterator[tuple[str, Added | UsageError | None]]:
+    """Yield what each pipeline adds; what is not sound stops those only who ask for it."""
+    for pipeline in pipelines:
+        try:
+            added = pipeline.add(content, config)
+            if added is not None:
+                _require_all(added.task_files, added.tasks, added.config)
+        except UsageError as error:
+            yield pipeline.name, error
+        else:
+            yield pipeline.name, added
 
 
 def models_of(config: Config, what: str) -> Iterable[Any]:

@@ -1,16 +1,14 @@
 """Checkpoints of the Hub that a run needs, brought into the cache of this machine before a job asks for them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.base import Checkpoint
 from secondlook.config.models import EncoderOptions
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
-from secondlook.pipelines.retrieve.run import RetrieveRun
+from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.plan import choose
 from secondlook.workflow.run import Run
 
@@ -18,23 +16,16 @@ from secondlook.workflow.run import Run
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint by Hub id or by its name in the library (transformers, timm or open_clip) that loads it."""
-
-    library: str
-    name: str
-    revision: str | None = None
-
-
-def fetch_weights(run: Run, tasks: Sequence[str] | None = None, *, recipes: bool = False) -> None:
-    """Bring every checkpoint that tasks need, those of the run when left out, and the recipes of `retrieve` if wanted.
+def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> None:
+    """Bring every checkpoint that tasks and pipelines by name need, or those of the tasks of the run without names.
 
     Raises DataError with a line for each that did not come.
     """
-    chosen = run if tasks is None else choose(run, tasks)
-    wanted = list(dict.fromkeys(one for task in chosen.names for one in checkpoints_of(run, task)))
-    wanted += list(dict.fromkeys(checkpoints_of_recipes(run))) if recipes else []
+    known = {pipeline.name: pipeline for pipeline in pipelines}
+    tasks = choose(run, [name for name in names if name not in known]).names if names else run.names
+    found = [one for task in tasks for one in checkpoints_of(run, task)]
+    found += [one for name in names if name in known for one in known[name].checkpoints(run)]
+    wanted = list(dict.fromkeys(found))
     complaints = []
     for checkpoint in wanted:
         try:
@@ -50,41 +41,25 @@ def fetch_weights(run: Run, tasks: Sequence[str] | None = None, *, recipes: bool
 
 def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     """Yield what the jobs of a task load from the Hub: nothing that lies in a folder, or behind a server."""
-    config, names = run.config_of(task), run.tasks[task].labelers
-    encoders = [name for name in (run.encoder_of(task, name) for name in names) if name is not None]
-    trained = run.trained_for(task)
+    config, labelers = run.config_of(task), run.labelers_of(task)
+    trained = labelers.trained()
     found = [
-        *(_of_encoder(config.encoders[name]) for name in encoders),
-        *(_of_vlm(config.labelers[name]) for name in names),
+        *(_of_encoder(config.encoders[name]) for name in labelers.encoders()),
+        *(labelers[name].checkpoint for name in labelers.names),
         *(Checkpoint("timm", spec.model) for name, spec in config.classifiers.items()
           if name in trained and spec.pretrained),
         *(Checkpoint("transformers", spec.model, spec.revision) for name, spec in config.vlms.items()
           if name in trained and spec.model is not None),
     ]  # fmt: skip
-    if run.shows_cutouts(task):
+    if labelers.show_cutouts():
         found.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
     yield from (one for one in found if one is not None and not Path(one.name).exists())
-
-
-def checkpoints_of_recipes(run: Run) -> Iterator[Checkpoint]:
-    """Yield what the recipes of `snakemake retrieve` load from the Hub."""
-    for recipe in RetrieveRun.of(run.config.retrieve, run.config.results).recipes.values():
-        sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
-        for name in (source.model for source in sources if source.model is not None):
-            if not Path(name).exists():
-                yield Checkpoint("open_clip", name)
 
 
 def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:
     if encoder.model is None or encoder.kind == "onnx":
         return None
     return Checkpoint(encoder.kind, encoder.model, encoder.revision)
-
-
-def _of_vlm(labeler: Any) -> Checkpoint | None:
-    if not isinstance(labeler, VlmOptions) or labeler.model is None or labeler.engine == "openai":
-        return None
-    return Checkpoint("transformers", labeler.model, labeler.revision)
 
 
 def _bring_snapshot(checkpoint: Checkpoint) -> None:

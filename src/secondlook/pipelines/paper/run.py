@@ -1,65 +1,44 @@
-"""`workflow/paper/config.yaml`: who looks at which tasks in `snakemake paper`, and what is set for these alone."""
+"""What the paper says about itself, and what its rule asks: the tables of its tasks, and what is made of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel
 
 from secondlook.base.errors import UsageError
-from secondlook.base.types import Name, View
-from secondlook.base.yamlfile import Strict, merged, parse, validate
-from secondlook.config.labelers import LabelerOptions, VlmOptions
+from secondlook.base.yamlfile import merged, parse, validate
 from secondlook.config.root import Config
-from secondlook.config.task import Task, load_task, task_path
+from secondlook.config.task import load_task, task_path
+from secondlook.io.outputs import SCORING_TABLES
+from secondlook.pipelines.paper.settings import PaperRun, in_every_view
+from secondlook.workflow.file_names import require_no_wildcard
+from secondlook.workflow.pipeline import Added, Pipeline
+from secondlook.workflow.run import Run
 
-PAPER = "paper"  # its tasks are paper/<task>, and so are their folders under `results`
+if TYPE_CHECKING:
+    from secondlook.config.labelers.base import Checkpoint
 
-
-class PaperSettings(Strict):
-    """Sections of `config.yaml`; what stands here goes before what stands there, key by key."""
-
-    crop: dict[str, Any] = {}
-    cutout: dict[str, Any] = {}
-    encoders: dict[Name, dict[str, Any]] = {}
-    classifiers: dict[Name, dict[str, Any]] = {}
-    labelers: dict[Name, dict[str, Any]] = {}
-    consensus: dict[str, Any] = {}
-    evaluate: dict[str, Any] = {}
-
-
-class PaperRun(Strict):
-    """The tasks and who looks at them: each of `vlms` in each of `views`, and `labelers` that know one view only.
-
-    `published` is a CSV of figures to stand beside ours.
-    """
-
-    tasks: list[str] = Field(min_length=1)
-    vlms: list[Name] = []
-    views: list[View] = Field(["crop", "box", "cutout"], min_length=1)
-    labelers: list[Name] = []
-    published: str | None = None
-    settings: PaperSettings = PaperSettings()
+PAPER: Literal["paper"] = "paper"  # its tasks are paper/<task>, and so are their folders under `results`
 
 
 @dataclass(frozen=True)
-class Paper:
-    """What `snakemake paper` runs: tasks by the name of their results folder, and the config that counts for them."""
+class Paper(Added):
+    """The tasks of `snakemake paper`, and the file of published figures."""
 
-    config: Config
-    tasks: Mapping[str, Task]
-    task_files: Mapping[str, Path]
-    published: str | None
+    published: str | None = None
 
 
 def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
     """Read what the paper runs, on top of the content of a config; raises UsageError with the place of each mistake."""
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; it says what the paper runs.")
     paper = parse(PaperRun, path)
+    require_no_wildcard(f"{path}: `published`", paper.published)
     settled = merged(content, paper.settings.model_dump(exclude_unset=True))
     config = validate(Config, settled, source=f"{path}: `settings`")
-    looks = dict(_in_every_view(paper, config, path))
+    looks = dict(in_every_view(paper, config, path))
     for name in paper.labelers:
         if name not in config.labelers:
             raise UsageError(f"{path}: `labelers`: `{name}` stands neither in the config nor under `settings`.")
@@ -69,16 +48,101 @@ def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
         raise UsageError(f"{path}: `tasks`: two tasks bear the same name; rename one file.")
     labelers = [*looks, *paper.labelers]
     tasks = {name: load_task(file).model_copy(update={"labelers": labelers}) for name, file in files.items()}
-    return Paper(config, tasks, files, paper.published)
+    return Paper(config, tasks, files, scoring=PAPER, published=paper.published)
 
 
-def _in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tuple[str, LabelerOptions]]:
-    """Yield a labeler for each VLM and view: NAME_VIEW, relatives of each other."""
-    for name, view in product(paper.vlms, paper.views):
-        spec, look = config.labelers.get(name), f"{name}_{view}"
-        if not isinstance(spec, VlmOptions):
-            raise UsageError(f"{path}: `vlms`: `{name}` is no labeler of kind `vlm` in the config.")
-        if look in config.labelers:
-            raise UsageError(f"{path}: `vlms`: `{look}` stands in the config already; rename it there.")
-        asked = {**spec.model_dump(exclude_unset=True), "view": view, "family": spec.family or name}
-        yield look, validate(VlmOptions, asked, source=f"{path}: `{name}` in the view `{view}`")
+@dataclass(frozen=True)
+class PaperTables:
+    """The paper of a run; `paper` is None where its file is missing or not sound."""
+
+    run: Run
+    paper: Paper | None
+
+    @classmethod
+    def of(cls, run: Run) -> "PaperTables":
+        """Return the paper that a run has added its tasks of."""
+        added = run.added.get(PAPER)
+        return cls(run, added if isinstance(added, Paper) else None)
+
+    @property
+    def folder(self) -> str:
+        """The results folder of the paper."""
+        return self.run.files.folder(PAPER)
+
+    @property
+    def summary(self) -> str:
+        """The best of each task by both scores, for scripts."""
+        return f"{self.folder}/summary.json"
+
+    def tasks(self) -> list[str]:
+        """Return the results folders of its tasks."""
+        return [self.run.files.folder(task) for task in self.paper.tasks] if self.paper else []
+
+    def tables(self) -> list[str]:
+        """Return the tables of its tasks from which it is made; raises UsageError where it cannot be made."""
+        tasks = self.run.of_pipeline(PAPER).names
+        return [f"{self.run.files.folder(task)}/evaluate/{name}" for task in tasks for name in SCORING_TABLES]
+
+    def published(self) -> list[str]:
+        """Return the file of published figures, where there is one."""
+        return [self.paper.published] if self.paper and self.paper.published else []
+
+    def files(self) -> list[str]:
+        """Return its tables, figures and page; none without its tasks."""
+        return [f"{self.folder}/{name}" for name in outputs([Path(task).name for task in self.tasks()])]
+
+    def final_files(self) -> list[str]:
+        """Return what it ends in."""
+        return [*self.files(), self.summary]
+
+
+def outputs(tasks: Sequence[str]) -> list[str]:
+    """Return what `secondlook paper` writes about tasks beside its summary, as names in its folder."""
+    if not tasks:
+        return []
+    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
+    of_tasks = [f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks]
+    figures = ["accuracy", "scoring", "quirks", *of_tasks]
+    return [
+        *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
+        "table_pairs.csv",
+        *(f"figures/{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
+        "paper.html",
+    ]
+
+
+def _describe(run: Run) -> list[str]:
+    from secondlook.workflow.check import missing, notes
+
+    if not Path(run.config.paper).is_file():
+        return []
+    try:
+        paper = run.of_pipeline(PAPER)
+    except UsageError as error:
+        return [f"`snakemake paper` cannot run: {error}"]
+    labelers = {labeler for name in paper.names for labeler in paper.tasks[name].labelers}
+    absent = {path for name in paper.names for path, _ in missing(paper, name)}
+    data = (
+        f"{len(absent)} paths of its data are missing; `snakemake -n paper` names them"
+        if absent
+        else "its data is there"
+    )
+    summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
+    return [summary, *notes(paper, paper.names[0])]
+
+
+def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
+    from secondlook.workflow.weights import checkpoints_of
+
+    for task in run.of_pipeline(PAPER).names:
+        yield from checkpoints_of(run, task)
+
+
+def _add(content: Mapping[str, Any], config: Config) -> Paper:
+    return load_paper(content, Path(config.paper))
+
+
+SETTINGS: Mapping[type[BaseModel], str] = {PaperRun: "`workflow/paper/config.yaml`"}
+PIPELINE = Pipeline(
+    name=PAPER, settings=SETTINGS, of=PaperTables.of, describe=_describe, checkpoints=_checkpoints, add=_add
+)

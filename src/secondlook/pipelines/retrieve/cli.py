@@ -9,6 +9,7 @@ from secondlook.base.errors import UsageError
 from secondlook.io.destinations import FILE, FOLDER, require_apart
 
 app = typer.Typer(
+    name="retrieve",
     help="Images by words, and the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -144,14 +145,17 @@ def ablate(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="Results folder of the road, with a folder for each recipe.")],
+    results: Annotated[Path, typer.Argument(help="Results folder of the pipeline, with a folder for each recipe.")],
     recipes: Annotated[list[str], typer.Argument(help="Names of recipes.")],
     out: OutFolder,
+    summary: Annotated[
+        Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
+    ] = None,
 ) -> None:
     """Put the recipes side by side: tables, page, summary.json; print the scores."""
     from secondlook.pipelines.retrieve.report import write_report
 
-    typer.echo(write_report(results, recipes, out))
+    typer.echo(write_report(results, recipes, out, summary))
 
 
 def _require_split(split: str) -> None:

@@ -72,10 +72,22 @@ def _draw_vehicles(out: Path, split: str, chance: np.random.Generator, options: 
         named = vehicle if split == "test" else _named(vehicle, chance, options)
         letters = "".join(chance.choice(list(string.ascii_lowercase), 10))
         name = f"vehicle_{number:07d}.jpg" if split == "test" else f"{letters}.jpg"
-        _write(out, split, name, draw_vehicle(vehicle, chance, options.px))
+        _write(out, split, name, _vehicle(vehicle, chance, options.px))
         long = split == "test" or bool(chance.integers(2))
         rows.append(_Drawn(name, vehicle.phrase, named.phrase, captioned(named.phrase, long=long)))
     return rows
+
+
+def _vehicle(vehicle: Vehicle, chance: np.random.Generator, px: int) -> images.Pixels:
+    """Draw a vehicle; raises ValueError where its colour, brand or type is not known."""
+    if vehicle.colour is None or vehicle.brand is None or vehicle.type is None:
+        raise ValueError(f"`{vehicle.phrase}` names not all that can be seen")
+    return draw_vehicle(vehicle.colour, vehicle.type, BRANDS.index(vehicle.brand), chance, px)
+
+
+def _pedestrian(bits: Sequence[int], chance: np.random.Generator, px: int) -> images.Pixels:
+    shown = {meaning for meaning, bit in zip(pedestrians.MEANINGS, bits, strict=True) if bit}
+    return draw_pedestrian(shown, chance, px)
 
 
 def _named(vehicle: Vehicle, chance: np.random.Generator, options: DrawnTrack) -> Vehicle:
@@ -96,7 +108,7 @@ def _draw_people(
     for number in progress.track(range(count), total=count, what=f"pedestrians of {split}"):
         bits = personas[int(chance.integers(len(personas)))]
         name, key = f"{first + number:06d}.jpg", ",".join(map(str, bits))
-        _write(out, split, name, draw_pedestrian(bits, chance, options.px))
+        _write(out, split, name, _pedestrian(bits, chance, options.px))
         rows.append(_Drawn(name, key, key, pedestrians.caption_of(bits, chance)))
     return rows
 

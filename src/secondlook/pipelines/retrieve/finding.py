@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
@@ -55,8 +56,12 @@ def find(
         }
     )
     columns = ["instance_id", "shard", "image_path", "given"]
-    known = records.read_columns(instances_of(results), records.INSTANCE, columns)
-    return found.merge(pd.DataFrame(known), on="instance_id", how="left", validate="m:1")
+    known = records.read(instances_of(results), records.INSTANCE, columns=columns)
+    path, ids = results / "embed" / encoder, pa.array(found["instance_id"], pa.string())
+    own = known["instance_id"].combine_chunks()
+    rows = records.object_positions(path, ids, own, what="has a vector of", remedy="embed again")
+    about: pd.DataFrame = known.drop("instance_id").take(rows).to_pandas()
+    return pd.concat([found, about], axis=1)
 
 
 def instances_of(results: Path) -> Path:

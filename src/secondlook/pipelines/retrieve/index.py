@@ -8,10 +8,9 @@ import pandas as pd
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.io import files, parquetfile, tabular
+from secondlook.io import files, imagefiles, parquetfile, tabular
 from secondlook.pipelines.retrieve.track import Kind, Refusal, Row, read_labels, read_queries
 
-PICTURES = {".jpg", ".jpeg", ".png"}
 SPLITS = ("train", "val", "test")
 
 
@@ -68,7 +67,7 @@ def images_in(folder: Path) -> list[str]:
     """Return the names of the images in a folder, sorted."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; a split has its images there (docs/retrieve.md).")
-    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    return [path.name for path in imagefiles.frames_in(folder)]
 
 
 def labelled(labels: Path, there: Sequence[str], folder: Path) -> tuple[list[Row], list[Refusal]]:

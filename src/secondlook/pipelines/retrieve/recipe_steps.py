@@ -76,16 +76,17 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
     options = recipe.train
     if options is None:
         raise UsageError("this recipe has no section `train`.")
+    asked = inference.pick_device(recipe.device)
     if (
         not distributed.is_inside()
-        and (count := distributed.wanted(options.processes, recipe.device, most=options.batch_size)) > 1
+        and (count := distributed.wanted(options.processes, asked, most=options.batch_size)) > 1
     ):
         told = ["--options", json.dumps(recipe.model_dump(mode="json")), "--threads", str(threads)]
         told += ["--completed", str(completed)] if completed else []
         distributed.start(count, ["retrieve", "train", str(index), "--out", str(out), *told])
         return
     inference.make_deterministic(options.seed, threads)
-    members, device = distributed.join(inference.pick_device(recipe.device))
+    members, device = distributed.join(asked)
     clip = clips.load(recipe.source, recipe.look, device, options.seed)
     paths, texts = pairs_of(index, completed, recipe)
     if len(paths) < 2:

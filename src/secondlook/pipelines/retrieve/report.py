@@ -24,10 +24,11 @@ _COLOURS = (BLUE, AMBER, GREEN, SOFT)
 _HERE = Path(__file__).parent
 
 
-def write_report(results: Path, recipes: Sequence[str], out: Path) -> str:
+def write_report(results: Path, recipes: Sequence[str], out: Path, place: Path | None = None) -> str:
     """Write `scores.csv`, `completion.csv`, `ablation.csv`, `retrieve.html` and `summary.json`; return the scores.
 
-    `results` has a folder for each recipe and the tables of `index`.
+    `results` has a folder for each recipe and the tables of `index`. `place` is where the summary stands: in `out`
+    where no other is given.
     """
     if not recipes:
         raise DataError(f"{results}: there is no recipe to report; name some under `retrieve.recipes`.")
@@ -50,7 +51,7 @@ def write_report(results: Path, recipes: Sequence[str], out: Path) -> str:
         "doubts": [one for recipe in recipes for one in _doubts(results, recipe)],
     }
     files.write_text(out / "retrieve.html", render.render(_HERE, context, "report.html"))
-    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    files.write_text(place or out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return _as_text(summary)
 
 

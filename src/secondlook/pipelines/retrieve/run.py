@@ -1,23 +1,31 @@
-"""What the rules of the retrieval road ask: recipes, paths and options."""
+"""What the retrieval pipeline says about itself, and what its rules ask: recipes, paths and options."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-from secondlook.base.yamlfile import merged
+from secondlook.base.yamlfile import KeyPath, merged
 from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
+from secondlook.config.root import Config
+from secondlook.workflow.pipeline import Pipeline
+from secondlook.workflow.run import Run
+
+if TYPE_CHECKING:
+    from secondlook.config.labelers.base import Checkpoint
 
 RETRIEVE = "retrieve"
 INDEX = tuple(f"{split}_{name}.parquet" for split in ("train", "val", "test") for name in ("images", "queries"))
 COMPLETED = ("completed.parquet", "accuracy.csv", "doubts.csv")
 TRAINED = ("open_clip_config.json", "open_clip_model.safetensors", "metrics.csv")
 RANKED = ("topk.parquet", "submission.json", "score.csv")
-TABLES = ("scores.csv", "ablation.csv", "completion.csv", "retrieve.html", "summary.json")
+TABLES = ("scores.csv", "ablation.csv", "completion.csv", "retrieve.html")
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,13 @@ class RetrieveRun:
 
     @property
     def folder(self) -> str:
-        """The results folder of the road."""
+        """The results folder of the pipeline."""
         return f"{self.results}/{RETRIEVE}"
+
+    @property
+    def summary(self) -> str:
+        """The scores of the recipes, for scripts."""
+        return f"{self.folder}/summary.json"
 
     @property
     def index(self) -> str:
@@ -159,10 +172,11 @@ class RetrieveRun:
         return found
 
     def final_files(self) -> list[str]:
-        """Return what the road ends in."""
-        folder = f"{self.folder}/report"
+        """Return what the pipeline ends in; raises UsageError where no recipe is named."""
+        if not self.recipes:
+            raise UsageError("config: `retrieve.recipes` is empty; name files of workflow/retrieve.")
         hand_in = [f"{self.folder}/{name}/test/submission.json" for name in self.main()]
-        return [*(f"{folder}/{name}" for name in TABLES), *hand_in]
+        return [self.summary, *(f"{self.folder}/report/{name}" for name in TABLES), *hand_in]
 
 
 def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -> None:
@@ -171,3 +185,42 @@ def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -
         if trained not in recipes or recipes[trained].train is None:
             have = ", ".join(name for name, one in recipes.items() if one.train) or "none"
             raise UsageError(f"{path}: `trained: {trained}` is no recipe that trains a model (there: {have}).")
+
+
+def _describe(run: Run) -> Iterator[str]:
+    options = run.config.retrieve
+    if RETRIEVE not in run.config.model_fields_set:
+        return
+    recipes = _of(run).recipes  # a recipe that is not sound is told here
+    if options.drawn is not None:
+        what = f"draws a dataset into {options.data}"
+    else:
+        missing = [path for path in (options.data, options.truth) if path is not None and not Path(path).exists()]
+        what = f"missing: {', '.join(missing)}" if missing else f"the dataset in {options.data}"
+    variants = len(recipes) - len(options.recipes)
+    yield f"`snakemake retrieve`: {what}; {len(options.recipes)} recipes, {variants} variants"
+
+
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("data", "truth"):
+        yield (RETRIEVE, key), getattr(config.retrieve, key)
+
+
+def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
+    from secondlook.config.labelers.base import Checkpoint
+
+    for recipe in _of(run).recipes.values():
+        sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
+        for name in (source.model for source in sources if source.model is not None):
+            if not Path(name).exists():
+                yield Checkpoint("open_clip", name)
+
+
+def _of(run: Run) -> RetrieveRun:
+    return RetrieveRun.of(run.config.retrieve, run.config.results)
+
+
+SETTINGS: Mapping[type[BaseModel], str] = {Recipe: "`workflow/retrieve/<recipe>.yaml`"}
+PIPELINE = Pipeline(
+    name=RETRIEVE, settings=SETTINGS, of=_of, describe=_describe, paths=_paths, checkpoints=_checkpoints
+)

@@ -1,1 +1,1 @@
-"""Side road `scenes`: labels from category trees, captions and 3D points (WikiScenes, ICCV 2021)."""
+"""Pipeline `scenes`: labels from category trees, captions and 3D points (WikiScenes, ICCV 2021)."""

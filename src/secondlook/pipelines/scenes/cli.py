@@ -1,4 +1,4 @@
-"""`secondlook scenes STEP`: the steps of the scenes road, one command each."""
+"""`secondlook scenes STEP`: the steps of the scenes pipeline, one command each."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.io.destinations import FOLDER
+from secondlook.io.destinations import FILE, FOLDER
 
 app = typer.Typer(
+    name="scenes",
     help="Labels from category trees, captions and shared 3D points (WikiScenes): docs/scenes.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -247,14 +248,17 @@ def hand_over(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="Results folder of the road.")],
+    results: Annotated[Path, typer.Argument(help="Results folder of the pipeline.")],
     out: OutFolder,
     runs: Annotated[list[str], typer.Option("--run", metavar="VARIANT/SEED", help="A network; the main one first.")],
+    summary: Annotated[
+        Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
+    ] = None,
 ) -> None:
     """Put text, network and consensus side by side: tables, page, summary.json; print the main figures."""
     from secondlook.pipelines.scenes.report import write_report
 
-    typer.echo(write_report(results, runs, out))
+    typer.echo(write_report(results, runs, out, summary))
 
 
 def _named(given: list[str]) -> dict[str, Path]:

@@ -59,7 +59,8 @@ def train_network(
         raise UsageError("a training needs the table of labels and splits.")
     if options.loss_3d > 0 and (tables.points is None or tables.pairs is None):
         raise UsageError("the 3D loss needs the tables of points and of pairs; give both, or set `loss_3d: 0`.")
-    count = 1 if distributed.is_inside() else distributed.wanted(options.processes, options.device, most=options.batch)
+    device = inference.pick_device(options.device)
+    count = 1 if distributed.is_inside() else distributed.wanted(options.processes, device, most=options.batch)
     if count > 1 and command:
         distributed.start(count, command)
         return

@@ -26,8 +26,11 @@ _BINS = (("none", 0.0, 1e-9), ("below a half", 1e-9, 0.5), ("a half or more", 0.
 _HERE = Path(__file__).parent
 
 
-def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
-    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text."""
+def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | None = None) -> str:
+    """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text.
+
+    `place` is where the summary stands, in `out` where no other is given.
+    """
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
     judged = _judges(results / "evaluate/accuracy.csv")
     conflicts = _conflicts(results)
@@ -50,7 +53,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path) -> str:
         "pictures": _pictures(results, runs[0]),
     }
     files.write_text(out / "scenes.html", render.render(_HERE, context))
-    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    files.write_text(place or out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return _as_text(summary)
 
 
@@ -103,9 +106,16 @@ def _conflicts(results: Path) -> pd.DataFrame:
     """Return how often the text's labels are right, by how many of an image's partners contradict them."""
     labels = tables.read(results / "text/labels.parquet", tables.LABELS)
     rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
-    objects = records.read(results / "text/instances.parquet", records.INSTANCE)
-    truth = dict(zip(objects["source_id"].to_pylist(), objects["truth"].to_pylist(), strict=True))
-    known = labels.assign(truth=labels["image_id"].map(truth), rate=labels["image_id"].map(rates))
+    instances = results / "text/instances.parquet"
+    objects = records.read(instances, records.INSTANCE, columns=["source_id", "truth"])
+    place = records.object_positions(
+        results / "text/labels.parquet",
+        pa.array(labels["image_id"], pa.string()),
+        objects["source_id"].combine_chunks(),
+        what="labels",
+        remedy="label the images again",
+    )
+    known = labels.assign(truth=objects["truth"].take(place).to_pandas(), rate=labels["image_id"].map(rates))
     known = known[known["primary"].notna() & known["truth"].notna() & known["rate"].notna()]
     found = []
     for name, start, end in _BINS:
@@ -122,10 +132,10 @@ def _queue(results: Path) -> pd.DataFrame:
 
     Those whose consensus is to be reviewed come first, then those that most of their partners contradict.
     """
-    decided = _handed_over(results).drop("label").rename_columns({"proposal": "label"})
     rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
-    columns = ["source_id", "image_path", "action", "label", "confidence"]
-    found = decided.select(columns).to_pandas()
+    decided = _handed_over(results, ["source_id", "image_path", "action", "proposal", "confidence"])
+    found = decided.to_pandas().rename(columns={"proposal": "label"})
+    columns = list(found)
     found["conflicts"] = found["source_id"].map(rates)
     found["settled"] = found["action"] != "review"
     order = ["settled", "conflicts", "confidence", "source_id"]
@@ -134,9 +144,9 @@ def _queue(results: Path) -> pd.DataFrame:
     return queue
 
 
-def _handed_over(results: Path) -> pa.Table:
+def _handed_over(results: Path, columns: Sequence[str]) -> pa.Table:
     """Return the images that were handed over, each with what the consensus says of it; see `standing.decided`."""
-    return standing.decided(results / "hand_over/instances.parquet", results / "consensus/consensus.parquet")
+    return standing.decided(results / "hand_over/instances.parquet", results / "consensus/consensus.parquet", columns)
 
 
 def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
@@ -154,7 +164,7 @@ def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
     if not masks.is_dir():
         return []
     classes = records.taxonomy_of(results / "hand_over/instances.parquet").classes
-    rows = _handed_over(results).to_pylist()
+    rows = _handed_over(results, ["source_id", "image_path", "width", "height", "truth", "proposal"]).to_pylist()
     chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
     return [
         {"address": _drawn(row, masks, len(classes)), "truth": row["truth"], "said": row["proposal"]}

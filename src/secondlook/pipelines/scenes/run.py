@@ -1,20 +1,27 @@
-"""What the rules of the scenes road ask: paths, runs of the network, and options."""
+"""What the scenes pipeline says about itself, and what its rules ask: paths, runs of the network, and options."""
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-from secondlook.config.scenes import ScenesOptions
+from secondlook.base.yamlfile import KeyPath
+from secondlook.config.root import Config
+from secondlook.config.scenes import MinerOptions, ScenesOptions, Vocabulary
 from secondlook.config.scenes_training import NetworkRun
+from secondlook.workflow.pipeline import Pipeline
+from secondlook.workflow.run import Run
 
 SCENES = "scenes"
 WITH_3D, WITHOUT_3D = "with_3d", "without_3d"
 TEXT_LABELERS = ("text_leaf", "text_caption", "text_ancestor")
 NETWORK = "net_cls"
-TABLES = ("runs.csv", "labelers.csv", "conflicts.csv", "queue.csv", "scenes.html", "summary.json")
+TABLES = ("runs.csv", "labelers.csv", "conflicts.csv", "queue.csv", "scenes.html")
 TRAINED = ("config.json", "best.safetensors", "last.safetensors", "metrics.csv")
 
 
@@ -33,14 +40,19 @@ class ScenesRun:
         return cls(options, yamlfile.parse(NetworkRun, path) if path.is_file() else NetworkRun(), results)
 
     def require_network(self) -> None:
-        """Raise UsageError where the network's file is missing: other roads run without it."""
+        """Raise UsageError where the network's file is missing: other pipelines run without it."""
         if not Path(self.options.network).is_file():
             raise UsageError(f"{self.options.network}: there is no such file; `scenes.network` of the config names it.")
 
     @property
     def folder(self) -> str:
-        """The results folder of the road."""
+        """The results folder of the pipeline."""
         return f"{self.results}/{SCENES}"
+
+    @property
+    def summary(self) -> str:
+        """How good text, network and consensus are, for scripts."""
+        return f"{self.folder}/summary.json"
 
     def tree(self) -> str:
         """Return the folder of the category tree."""
@@ -114,6 +126,41 @@ class ScenesRun:
         return [*found, f"{self.folder}/evaluate/accuracy.csv", f"{self.folder}/consensus/consensus.parquet"]
 
     def final_files(self) -> list[str]:
-        """Return what the road ends in."""
+        """Return what the pipeline ends in; raises UsageError where the network's file is missing."""
+        self.require_network()
         objects = [f"{self.folder}/hand_over/objects.json"] if self.gives_masks else []
-        return [*(f"{self.folder}/report/{name}" for name in TABLES), *objects]
+        return [self.summary, *(f"{self.folder}/report/{name}" for name in TABLES), *objects]
+
+
+def _describe(run: Run) -> Iterator[str]:
+    options = run.config.scenes
+    if SCENES not in run.config.model_fields_set:
+        return
+    own = _of(run)
+    own.require_network()
+    if options.drawn is not None:
+        what = f"draws {options.drawn.landmarks} landmarks into {options.data}"
+    else:
+        needed = (own.tree(), own.correspondences(), *own.truth(), *own.masks(), *options.published.values())
+        missing = [path for path in needed if not Path(path).exists()]
+        what = f"missing: {', '.join(missing)}" if missing else f"landmarks of {own.tree()}"
+    yield f"`snakemake scenes`: {what}; {len(own.runs())} trainings"
+
+
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("data", "tree", "correspondences", "truth", "masks", "vocabulary"):
+        yield (SCENES, key), getattr(config.scenes, key)
+    for name, path in config.scenes.published.items():
+        yield (SCENES, "published", name), path
+
+
+def _of(run: Run) -> ScenesRun:
+    return ScenesRun.of(run.config.scenes, run.config.results)
+
+
+SETTINGS: Mapping[type[BaseModel], str] = {
+    NetworkRun: "`workflow/scenes/<network>.yaml`",
+    Vocabulary: "`workflow/scenes/vocabulary.yaml`",
+    MinerOptions: "`--options` of `secondlook scenes mine`",
+}
+PIPELINE = Pipeline(name=SCENES, settings=SETTINGS, of=_of, describe=_describe, paths=_paths)

@@ -1,4 +1,4 @@
-"""`secondlook video STEP`: the steps of the video road, one command each."""
+"""`secondlook video STEP`: the steps of the video pipeline, one command each."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from secondlook.base.errors import UsageError
 from secondlook.io.destinations import FILE, FOLDER, require_ending
 
 app = typer.Typer(
+    name="video",
     help="Boxes of things that can move, from clips without labels: docs/video.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -33,7 +34,7 @@ def draw(
     """Draw street clips in which things move or stand, with exact masks, depth and flow."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import ClipScenes
-    from secondlook.synthetic.clips import draw_clips
+    from secondlook.pipelines.video.drawn import draw_clips
 
     draw_clips(out, truth, parse_options(ClipScenes, options))
 
@@ -177,6 +178,9 @@ def evaluate(
         float,
         typer.Option(min=0, max=1, help="Boxes of the last round of a higher score count in recall and precision."),
     ] = 0.5,
+    summary: Annotated[
+        Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
+    ] = None,
 ) -> None:
     """Compare the labels of each round with the truth, and print recall; AP is that of all boxes of the last round."""
     from secondlook.pipelines.video import steps
@@ -187,4 +191,4 @@ def evaluate(
         if not sign or not name or not path:
             raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
         found.setdefault(name, []).append(Path(path))
-    typer.echo(steps.evaluate_rounds(found, truth, out, category or None, score=score))
+    typer.echo(steps.evaluate_rounds(found, truth, out, category or None, score=score, summary=summary))

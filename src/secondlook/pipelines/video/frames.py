@@ -10,14 +10,14 @@ import cv2
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import FrameOptions
-from secondlook.io import files, zipped
+from secondlook.io import files, imagefiles, zipped
+from secondlook.io.imagefiles import FRAMES
 from secondlook.io.inside import Inside
 from secondlook.pipelines.video.labels import ClipLabels, Frame
 from secondlook.pixels import images
 from secondlook.pixels.images import UnreadableImageError
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-PICTURES = (".jpg", ".jpeg", ".png")
 Reject = dict[str, str]
 
 
@@ -63,11 +63,11 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
         return {}
     written = _inside(folder, besides)
     names = [name for name in map(PurePosixPath, zipped.list_files(folder)) if not _is_hidden(name, written)]
-    still = {name.parent for name in names if name.suffix.lower() in PICTURES}
+    still = {name.parent for name in names if imagefiles.is_image(name, FRAMES)}
     films = [name for name in names if name.suffix.lower() in VIDEOS]
     empty = {name for name in _folders(folder) if not _is_hidden(name, written)}
     empty -= {parent for name in (*still, *films) for parent in (name, *name.parents)}
-    _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in PICTURES + VIDEOS])
+    _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in FRAMES + VIDEOS])
     deep = sorted(str(folder / name) for name in still if len(name.parts) > 1)
     if deep:
         progress.say(f"video: {len(deep)} folders inside other folders are clips too, the first: {deep[0]}")
@@ -93,7 +93,7 @@ def _is_hidden(name: PurePosixPath, written: PurePosixPath | None) -> bool:
 def _say_others(folder: Path, suffixes: Sequence[str]) -> None:
     if suffixes:
         kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in sorted(Counter(suffixes).items()))
-        known = " ".join(PICTURES + VIDEOS)
+        known = " ".join(FRAMES + VIDEOS)
         progress.say(f"video: {len(suffixes)} files in {folder} are left out ({kinds}); frames and videos are {known}")
 
 
@@ -170,7 +170,7 @@ def _in_folder(source: Path, tally: Tally) -> list[tuple[int, Path]]:
     """Return the images of a folder as people count, numbered as their names are, or else from 0."""
     if not source.is_dir():
         raise DataError(f"{source}: there is no such clip.")
-    found = (path for path in source.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
+    found = (path for path in imagefiles.frames_in(source) if path.name[0] != ".")
     paths = sorted(found, key=lambda path: text.natural(path.name))
     numbers = text.numbers_in([path.stem for path in paths])
     if numbers is not None and (gaps := text.gaps_in(numbers)):

@@ -1,4 +1,4 @@
-"""The objects of a clip, frame by frame, as a COCO file: what every step of this road hands to the next."""
+"""The objects of a clip, frame by frame, as a COCO file: what every step of this pipeline hands to the next."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,16 +1,26 @@
-"""What the rules of the video road ask: paths, parts and options."""
+"""What the video pipeline says about itself, and what its rules ask: paths, parts and options."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondlook.base.resources import Resources
+from secondlook.base.yamlfile import KeyPath
+from secondlook.config.root import Config
 from secondlook.config.video import Training, VideoOptions
+from secondlook.workflow.pipeline import Pipeline
+from secondlook.workflow.run import Run
+
+if TYPE_CHECKING:
+    from secondlook.config.labelers.base import Checkpoint
 
 VIDEO = "video"
 FROM = {"mobile": "moving", "large": "mobile", "small": "mobile", "final": "merged"}  # whose labels a round learns from
 LABELS = ("moving", "mobile", "merged", "final")  # L0, L1, L2 and the product
 KEPT_FROM = {"large": 0.5, "small": 0.5, "final": 0.05}  # scores in files; thresholds then change without a GPU
-TABLES = ("rounds.csv", "ap.csv", "video.html", "summary.json")
+TABLES = ("rounds.csv", "ap.csv", "video.html")
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,13 @@ class VideoRun:
 
     @property
     def folder(self) -> str:
-        """The results folder of the road."""
+        """The results folder of the pipeline."""
         return f"{self.results}/{VIDEO}"
+
+    @property
+    def summary(self) -> str:
+        """Recall and precision of the rounds, for scripts."""
+        return f"{self.folder}/summary.json"
 
     def parts(self) -> list[str]:
         """Return the names of the parts into which the clips are split."""
@@ -65,9 +80,16 @@ class VideoRun:
         return [self.options.truth] if self.options.truth is not None else []
 
     def final_files(self) -> list[str]:
-        """Return what the road ends in; tables and page only where a truth is given."""
-        tables = [f"{self.folder}/evaluate/{name}" for name in TABLES] if self.options.truth else []
-        return [f"{self.folder}/boxes.json", *tables]
+        """Return what the pipeline ends in; tables, page and summary only where a truth is given."""
+        return [f"{self.folder}/boxes.json", *([*self.tables(), self.summary] if self.options.truth else [])]
+
+    def tables(self) -> list[str]:
+        """Return the tables and the page that compare the rounds with the truth."""
+        return [f"{self.folder}/evaluate/{name}" for name in TABLES]
+
+    def all_labels(self) -> list[str]:
+        """Return the files of labels of all rounds."""
+        return [path for name in LABELS for path in self.labels(name)]
 
     def rounds(self) -> list[str]:
         """Return the labels of all rounds as options of a command."""
@@ -76,3 +98,39 @@ class VideoRun:
     def categories(self) -> list[str]:
         """Return the classes of the truth that count as options of a command."""
         return [part for name in self.options.mobile_categories or () for part in ("--category", name)]
+
+
+def _describe(run: Run) -> Iterator[str]:
+    options = run.config.video
+    if VIDEO not in run.config.model_fields_set:
+        return
+    if options.scenes is not None:
+        yield f"`snakemake video`: draws {options.scenes.clips} clips into {options.clips}"
+        return
+    needed = [path for path in (options.clips, options.listed, options.truth) if path is not None]
+    missing = [path for path in needed if not Path(path).exists()]
+    what = f"missing: {', '.join(missing)}" if missing else f"clips of {options.clips}"
+    yield f"`snakemake video`: {what}"
+
+
+def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
+    for key in ("clips", "listed", "truth"):
+        yield (VIDEO, key), getattr(config.video, key)
+
+
+def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
+    from secondlook.config.labelers.base import Checkpoint
+
+    motion = run.config.video.motion
+    if motion.depth == "model" and not Path(motion.depth_model).exists():
+        yield Checkpoint("transformers", motion.depth_model)
+
+
+PIPELINE = Pipeline(
+    name=VIDEO,
+    settings={},
+    of=lambda run: VideoRun(run.config.video, run.config.results),
+    describe=_describe,
+    paths=_paths,
+    checkpoints=_checkpoints,
+)

@@ -70,9 +70,10 @@ def train_round(
     said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
     start = [Path(network.weights)] if network.weights else []
     key = cache.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
+    device = inference.pick_device(network.device)
     if (
         not distributed.is_inside()
-        and (count := distributed.wanted(options.processes, network.device, most=options.batch_size)) > 1
+        and (count := distributed.wanted(options.processes, device, most=options.batch_size)) > 1
     ):
         told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
         how = ["--options", json.dumps(told), "--threads", str(threads)]
@@ -115,10 +116,17 @@ def write_boxes(sources: Sequence[Path], out: Path, options: TrackOptions, *, sc
 
 
 def evaluate_rounds(
-    rounds: Mapping[str, Sequence[Path]], truth: Path, out: Path, categories: Sequence[str] | None, *, score: float
+    rounds: Mapping[str, Sequence[Path]],
+    truth: Path,
+    out: Path,
+    categories: Sequence[str] | None,
+    *,
+    score: float,
+    summary: Path | None = None,
 ) -> str:
-    """Write `rounds.csv`, `ap.csv`, the page and the summary to folder `out`; return recall per round as text.
+    """Write `rounds.csv`, `ap.csv` and the page to folder `out`, and the summary; return recall per round as text.
 
+    The summary stands in `out` too where no other place is given.
     Objects of the last round count in recall and precision, and are shown, above `score`; AP is that of all of them.
     """
     known = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
@@ -131,14 +139,14 @@ def evaluate_rounds(
     files.write_text(out / "ap.csv", tabular.to_csv(precision))
     write_page(out / "video.html", by_round, precision, found[last])
     recall = by_round.pivot_table(index="round", columns="kind", values="recall", sort=False)
-    summary = {
+    figures = {
         "frames": sum(len(one.frames) for one in found[last]),
         "boxes": sum(len(row) for one in found[last] for row in one.found),
         "recall": {str(name): _known(row) for name, row in recall.iterrows()},
         "precision": _known(by_round.groupby("round", sort=False)["precision"].first()),
         "ap": {row["of"]: _known(pd.Series({name: row[name] for name in evaluate.STATS})) for row in _rows(precision)},
     }
-    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    files.write_text(summary or out / "summary.json", json.dumps(figures, indent=2) + "\n")
     return _as_text(by_round)
 
 

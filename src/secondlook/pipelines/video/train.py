@@ -29,10 +29,14 @@ FILES = ("weights.safetensors", "metrics.csv")
 
 @dataclass(frozen=True)
 class Learner:
-    """A model with its optimiser."""
+    """A model with its optimiser, and the settings, device and seed with which it learns."""
 
     model: Any
     optimiser: "torch.optim.Optimizer"
+    options: RoundOptions
+    network: DetectorOptions
+    device: "torch.device"
+    seed: int
 
 
 def train(
@@ -57,7 +61,7 @@ def train(
         )
     inference.make_deterministic(seed, threads)
     members, device = distributed.join(inference.pick_device(network.device))
-    learner = _learner(options, network, device)
+    learner = _learner(options, network, device, seed)
     resume, history = Resume(out, key), []
     if (state := resume.load()) is not None:
         put_back(learner.model, learner.optimiser, state[0])
@@ -65,7 +69,7 @@ def train(
         progress.say(f"video: the training goes on after epoch {len(history)}")
     shared = members.share(learner.model)
     for epoch in range(len(history), options.epochs):
-        history.append(_epoch(shared, learner, samples, options, network, device, members, (seed, epoch)))
+        history.append(_train_epoch(learner, shared, samples, members, epoch))
         if members.rank == 0:
             resume.save(
                 tensors_of(learner.model, learner.optimiser), {"history": history}, last=epoch + 1 == options.epochs
@@ -78,59 +82,64 @@ def train(
     distributed.leave(members)
 
 
-def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.device") -> Learner:
+def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.device", seed: int) -> Learner:
     import torch
 
     model = detector.build(network).to(device)
     optimiser = torch.optim.Adam((one for one in model.parameters() if one.requires_grad), lr=options.learning_rate)
-    return Learner(model, optimiser)
+    return Learner(model, optimiser, options, network, device, seed)
 
 
-def _epoch(
-    model: Any,
-    learner: Learner,
-    samples: Sequence[Sample],
-    options: RoundOptions,
-    network: DetectorOptions,
-    device: "torch.device",
-    members: Crew,
-    numbers: tuple[int, int],
+def _train_epoch(
+    learner: Learner, shared: Any, samples: Sequence[Sample], members: Crew, epoch: int
 ) -> dict[str, float]:
     """Train on frames drawn without replacement, as far as there are so many; return the mean of each loss.
 
-    What is drawn follows from the seed and the epoch, so a training that goes on draws the same.
+    `shared` is the model as its processes share it. What is drawn follows from the seed and the epoch, so a training
+    that goes on draws the same.
     """
     import torch
 
-    seed, epoch = numbers
-    chance = np.random.default_rng([seed, epoch])
+    options = learner.options
+    chance = np.random.default_rng([learner.seed, epoch])
     torch.manual_seed(int(chance.integers(0, 2**31)) + members.rank)
     order = chance.choice(len(samples), options.frames_per_epoch, replace=len(samples) < options.frames_per_epoch)
     whole = len(order) - len(order) % options.batch_size if members.size > 1 else len(order)  # all have a part of each
     starts = range(0, whole, options.batch_size)
-    mixed = device.type == "cuda" and inference.pick_precision(network.precision, device) == torch.bfloat16
     for part in learner.optimiser.param_groups:
         part["lr"] = options.learning_rate * 0.5 ** (epoch // options.halve_every)
     sums, since = dict.fromkeys(LOSSES, 0.0), perf_counter()
-    model.train()
+    shared.train()
     for start in progress.track(starts, total=len(starts), what="batches"):
         rows = members.own(order[start : start + options.batch_size])
-        chances = [np.random.default_rng([seed, epoch, start, place]) for place in range(len(rows))]
+        chances = [np.random.default_rng([learner.seed, epoch, start, place]) for place in range(len(rows))]
         batch = [prepared(samples[row], options, one) for row, one in zip(rows, chances, strict=True)]
-        pictures = [picture.to(device) for picture, _ in batch]
-        targets = [{name: value.to(device) for name, value in target.items()} for _, target in batch]
-        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-            losses = model(pictures, targets)
-        total = sum(losses.values())
-        if not torch.isfinite(total):
-            raise DataError(f"the loss is {float(total)} in epoch {epoch + 1}; lower `learning_rate` of this round.")
-        learner.optimiser.zero_grad()
-        total.backward()
-        learner.optimiser.step()
+        losses = _train_batch(learner, shared, batch, epoch)
         for name in LOSSES:
             sums[name] += float(losses[name].detach())
     progress.say(f"video: {len(order) / (perf_counter() - since):.1f} frames/s")
     return {name: value / len(starts) for name, value in sums.items()}
+
+
+def _train_batch(
+    learner: Learner, shared: Any, batch: Sequence[tuple["torch.Tensor", dict[str, "torch.Tensor"]]], epoch: int
+) -> dict[str, "torch.Tensor"]:
+    """Take one step on a batch of images with their targets; return its losses, and raise DataError for an odd one."""
+    import torch
+
+    device = learner.device
+    mixed = device.type == "cuda" and inference.pick_precision(learner.network.precision, device) == torch.bfloat16
+    images = [image.to(device) for image, _ in batch]
+    targets = [{name: value.to(device) for name, value in target.items()} for _, target in batch]
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        losses: dict[str, torch.Tensor] = shared(images, targets)
+    total = sum(losses.values())
+    if not torch.isfinite(total):  # type: ignore[arg-type]
+        raise DataError(f"the loss is {float(total)} in epoch {epoch + 1}; lower `learning_rate` of this round.")
+    learner.optimiser.zero_grad()
+    total.backward()  # type: ignore[union-attr]
+    learner.optimiser.step()
+    return losses
 
 
 def _write_metrics(out: Path, history: Sequence[dict[str, float]]) -> None:

@@ -45,7 +45,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     judges = load_judges(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
-    scoring = scoring_tables(places.instances, places.votes, protocol, options)
+    scoring = scoring_tables(places, committee, protocol, options)
     written = {
         **_scores(objects, judges, classes, options, rehearsal),
         "calibration.csv": tabular.to_csv(_calibration(places, objects, committee, options)),

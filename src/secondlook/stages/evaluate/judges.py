@@ -15,6 +15,7 @@ from secondlook.io import records, standing
 from secondlook.stages.evaluate.remerge import GIVEN, Committee
 from secondlook.stages.evaluate.scores import Answers
 
+_COLUMNS = ["instance_id", "image_id", "image_path", "given", "truth"]
 TRUTH, BY_PEOPLE = "truth", "by people, random part"
 
 
@@ -90,7 +91,7 @@ class Judge:
 def load_objects(instances: Path, committee: Committee) -> Objects:
     """Read the objects; where the dataset has no truth, what people agreed on in the random part is the truth."""
     classes = records.taxonomy_of(instances).classes
-    table = records.read(instances, records.INSTANCE)
+    table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
     truth, against, gold = records.class_positions(table["truth"], classes), TRUTH, committee.gold
     if not (truth >= 0).any():
         truth, against = np.where(gold.sampled, gold.label, -1), BY_PEOPLE
@@ -116,7 +117,7 @@ def load_judges(places: Places, objects: Objects, committee: Committee) -> list[
             judges.append(Judge(name, committee.votes.families[index], said[index], everyone))
     if places.reviewed is not None and objects.against == TRUTH:
         judges += _people(places.reviewed, objects, classes)
-    majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus))
+    majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus), ["label"])
     judges.append(Judge("majority", "", records.class_positions(majority["label"], classes), everyone))
     label, accepted, _ = consensus_of(places.consensus, objects, committee, classes)
     judges.append(Judge("consensus", "", label, everyone))
@@ -140,7 +141,7 @@ def consensus_of(
     What a person decided says nothing about the committee: there stands what it proposed before, by a fit that did
     not know, and whether that would have been accepted.
     """
-    table = standing.decisions_on(objects.instance_ids, consensus)
+    table = standing.decisions_on(objects.instance_ids, consensus, ["label", "action", "confidence"])
     label = records.class_positions(table["label"], classes)
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
@@ -161,11 +162,11 @@ def _levels(made_by: dict[str, Any], classes: Sequence[str], accept: float) -> N
 
 
 def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Judge]:
-    table = records.read(reviewed, records.REVIEW)
+    table = records.read(reviewed, records.REVIEW, columns=["instance_id", "labeler", "label"])
     judges = []
     for name in pc.unique(table["labeler"]).to_pylist():
         mine = table.filter(pc.equal(table["labeler"], name))
-        rows = pc.index_in(mine["instance_id"], value_set=objects.instance_ids).to_numpy().astype(np.int64)
+        rows = records.object_positions(reviewed, mine["instance_id"], objects.instance_ids)
         answer, asked = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
         answer[rows], asked[rows] = records.class_positions(mine["label"], classes), True
         judges.append(Judge(name, "human", answer, asked))

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
@@ -16,8 +16,10 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
 from secondlook.io import records
-from secondlook.stages.evaluate.judges import Sample
+from secondlook.stages.evaluate import judges
+from secondlook.stages.evaluate.judges import Places, Sample
 from secondlook.stages.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
+from secondlook.stages.evaluate.remerge import Committee
 from secondlook.stages.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.stages.evaluate.tables import NO_ANSWER, figure
 from secondlook.stats.intervals import Draws
@@ -60,7 +62,7 @@ class Labeler:
 class Labelled:
     """The objects of a dataset with its own labels, which are the truth here where no other is known."""
 
-    ids: Sequence[str]
+    ids: pa.Array
     raw: Sequence[str | None]
     truth: Sequence[str | None]
     position: NDArray[np.int64]
@@ -68,7 +70,7 @@ class Labelled:
 
 
 def tables(
-    instances: Path, votes: Sequence[Path], protocol: Protocol | None, options: EvaluateOptions
+    places: Places, committee: Committee, protocol: Protocol | None, options: EvaluateOptions
 ) -> dict[str, pd.DataFrame]:
     """Return both scores of each labeler, its published score with each quirk mended alone, and families in pairs.
 
@@ -76,9 +78,9 @@ def tables(
     """
     if protocol is None:
         return {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
-    taxonomy = records.taxonomy_of(instances)
-    objects = _read_objects(instances, taxonomy)
-    labelers = list(_read_labelers(votes, objects, taxonomy))
+    taxonomy = records.taxonomy_of(places.instances)
+    objects = _read_objects(places.instances, committee, taxonomy)
+    labelers = list(_labelers(places, committee, objects, taxonomy.classes))
     known = Sample.of(np.flatnonzero(objects.position >= 0), objects.picture)
     draws = Draws(known.pictures, options.resamples, options.seed)
     truth = objects.position[known.rows]
@@ -95,34 +97,37 @@ def tables(
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
-def _read_objects(instances: Path, taxonomy: Taxonomy) -> Labelled:
-    table = records.read(instances, records.INSTANCE)
+def _read_objects(instances: Path, committee: Committee, taxonomy: Taxonomy) -> Labelled:
+    table = records.read(instances, records.INSTANCE, columns=["instance_id", "given_raw", "given", "truth"])
     column = "truth" if table["truth"].null_count < len(table) else "given"
-    picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     position = records.class_positions(table[column], taxonomy.classes)
-    names = table[column].to_pylist()
-    return Labelled(table["instance_id"].to_pylist(), table["given_raw"].to_pylist(), names, position, picture)
+    ids, raw, names = table["instance_id"].combine_chunks(), table["given_raw"].to_pylist(), table[column].to_pylist()
+    return Labelled(ids, raw, names, position, committee.gold.picture)
 
 
-def _read_labelers(votes: Sequence[Path], objects: Labelled, taxonomy: Taxonomy) -> Iterator[Labeler]:
-    parts: dict[str, list[pa.Table]] = {}
-    about: dict[str, Mapping[str, Any]] = {}
-    for path in votes:
-        made_by = records.made_by(path)
-        about[made_by["labeler"]] = made_by
-        parts.setdefault(made_by["labeler"], []).append(records.read(path, records.VOTE).replace_schema_metadata(None))
-    for name, tables_of in parts.items():
-        rows = pa.concat_tables(tables_of).select(["instance_id", "label", "answer"]).to_pylist()
-        said = {row["instance_id"]: row for row in rows}
-        nothing = {"label": None, "answer": None}
-        label = [said.get(one, nothing)["label"] for one in objects.ids]
-        text = [said.get(one, nothing)["answer"] for one in objects.ids]
-        kind = about[name].get("options", {}).get("kind", "classifier")
-        answer = records.class_positions(pa.chunked_array([pa.array(label, pa.string())]), taxonomy.classes)
-        family, view = about[name].get("family", name), about[name].get("options", {}).get("view", "")
-        yield Labeler(
-            name, family, kind, view if kind == "vlm" else "", Said(objects.truth, objects.raw, label, text), answer
-        )
+def _labelers(places: Places, committee: Committee, objects: Labelled, classes: Sequence[str]) -> Iterator[Labeler]:
+    """Yield the labelers with the votes of the committee; only what a VLM wrote stands nowhere but in its files."""
+    files: dict[str, list[Path]] = {}
+    for path in places.votes:
+        files.setdefault(records.made_by(path)["labeler"], []).append(path)
+    names = np.array([*classes, None], dtype=object)  # the last one for -1: no answer
+    said = dict(zip(committee.votes.labelers, judges.answers(committee), strict=True))
+    for name, own in files.items():
+        made_by = records.made_by(own[-1])
+        options = made_by.get("options", {})
+        kind, view = options.get("kind", "classifier"), options.get("view", "")
+        is_vlm = kind == "vlm"
+        text = _read_texts(own, objects.ids) if is_vlm else [None] * len(objects.ids)
+        heard = Said(objects.truth, objects.raw, names[said[name]].tolist(), text)
+        yield Labeler(name, made_by.get("family", name), kind, view if is_vlm else "", heard, said[name])
+
+
+def _read_texts(paths: Sequence[Path], instance_ids: pa.Array) -> list[str | None]:
+    parts = [records.read(path, records.VOTE, columns=["instance_id", "answer"]) for path in paths]
+    table = pa.concat_tables([part.replace_schema_metadata(None) for part in parts])
+    row = pc.index_in(instance_ids, value_set=table["instance_id"].combine_chunks())
+    found: list[str | None] = table["answer"].take(row).to_pylist()
+    return found
 
 
 def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:

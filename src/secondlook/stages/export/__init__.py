@@ -6,60 +6,22 @@ planted errors and goes into folders that say so.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import secondlook
 from secondlook.base import progress
 from secondlook.base.errors import UsageError
+from secondlook.config.exports import EXPORT_FORMATS, Format
 from secondlook.io import facts, files, records, standing
 from secondlook.io.outputs import REHEARSAL
-from secondlook.stages.export import coco, cvat, fiftyone, labelstudio, parquet, voc, yolo
-from secondlook.stages.export.coco import Source
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import replaced_folder, require_ours
 from secondlook.stages.export.join import Inputs, load
+from secondlook.stages.export.request import Request, Source
 
 __all__ = ["Inputs", "Request", "Source", "export"]
-_AS_UNLABELLED = "stand as `unlabelled`"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be written where; `source` is the COCO file that the dataset came from, for formats that copy it."""
-
-    format: str
-    out: Path
-    source: Source | None = None
-    image_prefix: str | None = None
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How a format is written to an open path, and what becomes of objects without a label in it."""
-
-    write: Callable[[Corrected, Path, Request], None]
-    is_folder: bool
-    unlabelled: str
-    copies: bool = False
-    masks: bool = True
-
-
-_FORMATS = {
-    "coco": _Format(lambda data, path, ask: coco.write(data, path, ask.source), False, _AS_UNLABELLED, copies=True),
-    "cvat": _Format(lambda data, path, ask: cvat.write(data, path, ask.source), True, _AS_UNLABELLED, copies=True),
-    "labelstudio": _Format(
-        lambda data, path, ask: labelstudio.write(data, path, ask.image_prefix),
-        True,
-        "are boxes without a label",
-        masks=False,
-    ),
-    "yolo": _Format(lambda data, path, ask: yolo.write(data, path, ask.out), True, "are left out", masks=False),
-    "voc": _Format(lambda data, path, _: voc.write(data, path), True, _AS_UNLABELLED, masks=False),
-    "fiftyone": _Format(lambda data, path, ask: fiftyone.write(data, path, ask.out), True, "have none there either"),
-    "parquet": _Format(lambda data, path, _: parquet.write(data, path), False, "have none there either"),
-}
 
 
 def export(inputs: Inputs, request: Request) -> None:
@@ -68,16 +30,17 @@ def export(inputs: Inputs, request: Request) -> None:
     Raises UsageError for options that the format does not know, DataError for files that do not fit together.
     """
     kind = _checked(inputs, request)
-    if kind.is_folder:
+    write: Callable[[Corrected, Path, Request], None] = import_module(f"{__name__}.{request.format}").write
+    if kind.file is None:
         require_ours(request.out)
     data = load(inputs)
     _warn(data, request, kind)
-    if kind.is_folder:
+    if kind.file is None:
         with replaced_folder(request.out, _made_by(data, request)) as folder:
-            kind.write(data, folder, request)
+            write(data, folder, request)
     else:
         with files.atomic_path(request.out) as temporary:
-            kind.write(data, temporary, request)
+            write(data, temporary, request)
     where = "" if request.source else f"; images are named relative to {data.root}"
     counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
     if data.count(standing.TRUSTED):
@@ -85,17 +48,18 @@ def export(inputs: Inputs, request: Request) -> None:
     progress.say(f"export: {len(data)} objects as {request.format} in {request.out}, {counts}{where}")
 
 
-def _checked(inputs: Inputs, request: Request) -> _Format:
-    kind = _FORMATS.get(request.format)
+def _checked(inputs: Inputs, request: Request) -> Format:
+    kind = EXPORT_FORMATS.get(request.format)
     if kind is None:
-        raise UsageError(f"--format: `{request.format}` is none of {', '.join(_FORMATS)}.")
+        raise UsageError(f"--format: `{request.format}` is none of {', '.join(EXPORT_FORMATS)}.")
     if request.source is not None and not kind.copies:
-        copying = " and ".join(name for name, known in _FORMATS.items() if known.copies)
+        copying = " and ".join(name for name, known in EXPORT_FORMATS.items() if known.copies)
         raise UsageError(f"an annotation file goes with the formats {copying} only; leave it out.")
     if request.source is not None and inputs.images is not None:
         raise UsageError("--images goes without an annotation file, in which images keep their names.")
-    if request.image_prefix is not None and request.format != "labelstudio":
-        raise UsageError("--image-prefix goes with --format labelstudio only.")
+    if request.image_prefix is not None and not kind.image_prefix:
+        prefixed = " or ".join(name for name, known in EXPORT_FORMATS.items() if known.image_prefix)
+        raise UsageError(f"--image-prefix goes with --format {prefixed} only.")
     _require_apart(inputs, request)
     _require_rehearsal_place(inputs, request)
     return kind
@@ -121,7 +85,7 @@ def _require_apart(inputs: Inputs, request: Request) -> None:
         raise UsageError(f"--out: {request.out} is read by this export; name another place.")
 
 
-def _warn(data: Corrected, request: Request, kind: _Format) -> None:
+def _warn(data: Corrected, request: Request, kind: Format) -> None:
     if data.facts is None:
         progress.say(f"export: {request.format} has the instances only, which do not say what else their dataset holds")
     elif data.facts.left_out and request.source is None:

@@ -23,15 +23,8 @@ from secondlook.stages.export.corrected import Corrected, Object
 from secondlook.stages.export.folder import write_items
 from secondlook.stages.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
 from secondlook.stages.export.numbers import number
+from secondlook.stages.export.request import Request, Source
 from secondlook.stages.export.selected import select
-
-
-@dataclass(frozen=True)
-class Source:
-    """The COCO file that a dataset came from, and the attribute that holds the label; None: the category does."""
-
-    annotations: Path
-    label_from: str | None = None
 
 
 @dataclass
@@ -53,19 +46,19 @@ class _Relabeller:
         self.seen.add(source_id)
         attributes = {**(annotation.attributes or {}), **notes(item)}
         changes: dict[str, Any] = {}
-        if item.action == "relabel" and item.proposal is not None:
+        if item.new_label is not None:
             self.relabelled += 1
             if self.attribute is not None:
-                attributes[self.attribute] = self.wording[item.proposal]
+                attributes[self.attribute] = self.wording[item.new_label]
             else:
-                changes["category_id"] = self.category_ids[item.proposal]
+                changes["category_id"] = self.category_ids[item.new_label]
         return {"attributes": attributes, **changes}
 
 
-def write(corrected: Corrected, path: Path, source: Source | None) -> None:
-    """Write to the open path `path` a copy of `source`, or a new file where there is none."""
-    if source is not None:
-        _copy(corrected, path, source)
+def write(corrected: Corrected, path: Path, request: Request) -> None:
+    """Write to the open path `path` a copy of the source, or a new file where there is none."""
+    if request.source is not None:
+        _copy(corrected, path, request.source)
         return
     with path.open("wb") as file:
         _write_new(corrected, file)
@@ -107,7 +100,7 @@ def _category_ids(
     found: dict[str, Id] = {}
     for category in sorted(content.categories, key=lambda category: -uses[category.id]):
         found.setdefault(taxonomy.resolve(category.name) or category.name, category.id)
-    needed = {item.proposal for item in objects if item.action == "relabel" and item.proposal is not None}
+    needed = {item.new_label for item in objects if item.new_label is not None}
     first = max((entry.id for entry in content.categories if isinstance(entry.id, int)), default=0) + 1
     missing = dict(zip(sorted(needed - set(found)), count(first)))
     new = [{"id": number, "name": name, "supercategory": ""} for name, number in missing.items()]

@@ -65,6 +65,11 @@ class Object:
     votes: tuple[Vote, ...]
     attributes: dict[str, str]
 
+    @property
+    def new_label(self) -> str | None:
+        """The label that stands where it replaces the given one, None where the given one stays."""
+        return self.label if self.action == "relabel" else None
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -21,11 +21,10 @@ from secondlook.base.text import legible, names_a_file
 from secondlook.io import cocofile, jsonfile
 from secondlook.io.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
 from secondlook.stages.export import coco
-from secondlook.stages.export.coco import Source
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import write_items, write_text
 from secondlook.stages.export.notes import UNLABELLED
-from secondlook.stages.ingest.shapes import is_number
+from secondlook.stages.export.request import Request
 
 # CVAT has these on every shape, as what they are; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
@@ -33,10 +32,10 @@ Size = tuple[int, int]
 ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
 
 
-def write(corrected: Corrected, folder: Path, source: Source | None) -> None:
+def write(corrected: Corrected, folder: Path, request: Request) -> None:
     """Write the COCO file and the labels into the open folder `folder`."""
     plain, path = folder / _PLAIN, folder / ANNOTATIONS
-    coco.write(corrected, plain, source)
+    coco.write(corrected, plain, request)
     _make_importable(plain, path, corrected)
     plain.unlink()
     write_text(folder / LABELS, json.dumps(_labels(path), indent=1, ensure_ascii=False) + "\n")
@@ -181,7 +180,7 @@ def _is_polygon(points: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return is_number(value) and math.isfinite(value)
+    return jsonfile.is_number(value) and math.isfinite(value)
 
 
 def _typed(name: str, value: Any) -> str | float | int | bool:

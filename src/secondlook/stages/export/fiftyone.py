@@ -21,13 +21,14 @@ from secondlook.pixels import images
 from secondlook.stages.export.corrected import Corrected, Object, Picture
 from secondlook.stages.export.folder import link, write_items, write_text
 from secondlook.stages.export.notes import CROWD, is_crowd, notes, own_attributes, rounded
+from secondlook.stages.export.request import Request
 
 SAMPLES, METADATA, DATA, FIELD = "samples.json", "metadata.json", "data", "ground_truth"
 _DIGITS = 12
 
 
-def write(corrected: Corrected, folder: Path, place: Path) -> None:
-    """Write the dataset into the open folder `folder`, which will stand at `place`."""
+def write(corrected: Corrected, folder: Path, request: Request) -> None:
+    """Write the dataset into the open folder `folder`, which will stand where it is asked for."""
     with (folder / SAMPLES).open("wb") as file:
         file.write(b'{"samples": ')
         write_items(file, map(_sample, corrected.pictures()))
@@ -36,7 +37,7 @@ def write(corrected: Corrected, folder: Path, place: Path) -> None:
     metadata = {"media_type": "image", "info": {}, "default_classes": classes, "classes": {FIELD: classes}}
     write_text(folder / METADATA, msgspec.json.format(msgspec.json.encode(metadata), indent=1).decode() + "\n")
     if corrected.archive() is None:
-        link(folder, DATA, corrected.root, place=place)
+        link(folder, DATA, corrected.root, place=request.out)
 
 
 def _sample(picture: Picture) -> dict[str, Any]:

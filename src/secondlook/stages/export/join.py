@@ -80,12 +80,9 @@ def _in_order(table: pa.Table) -> pa.Table:
 
 
 def _queued(table: pa.Table, queue: Path) -> pa.Table:
-    queued = records.read(queue, records.QUEUE).sort_by("rank")
-    row = pc.index_in(queued["instance_id"], value_set=table["instance_id"].combine_chunks())
-    if row.null_count:
-        stranger = queued["instance_id"].filter(row.is_null())[0]
-        raise DataError(f"{queue}: queues {stranger}, which is no object of this dataset; run review again.")
-    table = table.take(row)
+    queued = records.read(queue, records.QUEUE, columns=["instance_id", *QUEUE_COLUMNS]).sort_by("rank")
+    ids, own = queued["instance_id"], table["instance_id"].combine_chunks()
+    table = table.take(records.object_positions(queue, ids, own, what="queues", remedy="run review again"))
     for name, column in QUEUE_COLUMNS.items():
         table = table.append_column(column, queued[name])
     return table

@@ -16,6 +16,7 @@ from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox, from_text
 from secondlook.stages.export.corrected import Corrected, Object, Picture
 from secondlook.stages.export.folder import write_items, write_text
 from secondlook.stages.export.notes import DIGITS, known_notes, own_attributes
+from secondlook.stages.export.request import Request
 from secondlook.stages.export.xmltext import holdable
 
 TASKS, CONFIG = "tasks.json", "config.xml"
@@ -24,13 +25,14 @@ _PERCENT_DIGITS = 12
 _QUOTED = ("http://", "https://", "/")
 
 
-def write(corrected: Corrected, folder: Path, image_prefix: str | None) -> None:
-    """Write tasks and config into the open folder `folder`; an image's address is `image_prefix` and its name.
+def write(corrected: Corrected, folder: Path, request: Request) -> None:
+    """Write tasks and config into the open folder `folder`; an image's address is the asked prefix and its name.
 
     Without a prefix images are those of Label Studio's local storage.
     """
+    prefix = LOCAL_FILES if request.image_prefix is None else request.image_prefix
     with (folder / TASKS).open("wb") as file:
-        write_items(file, _tasks(corrected, LOCAL_FILES if image_prefix is None else image_prefix))
+        write_items(file, _tasks(corrected, prefix))
         file.write(b"\n")
     write_text(folder / CONFIG, _config(corrected))
 

@@ -25,7 +25,7 @@ class Numbers:
 
     def of(self, item: Object) -> int:
         """Return the number of the label that stands; the object must have one."""
-        own = None if item.action == "relabel" else self.own(item)
+        own = self.own(item) if item.new_label is None else None
         return self.new[str(item.label)] if own is None else own
 
     def own(self, item: Object) -> int | None:

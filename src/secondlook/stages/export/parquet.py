@@ -12,11 +12,12 @@ from pathlib import Path
 import secondlook
 from secondlook.io import parquetfile, records
 from secondlook.stages.export.corrected import Corrected
+from secondlook.stages.export.request import Request
 
 RECORD = "export"
 
 
-def write(corrected: Corrected, path: Path) -> None:
+def write(corrected: Corrected, path: Path, _: Request) -> None:
     """Write to the open path `path`; the classes stand in its metadata."""
     made_by = {**corrected.made_by, "secondlook": secondlook.__version__, "stage": "export"}
     made_by["description"] = corrected.description

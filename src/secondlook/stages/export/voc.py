@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 from secondlook.stages.export.corrected import Corrected, Object, Picture
 from secondlook.stages.export.folder import free_name, write_text
 from secondlook.stages.export.notes import UNLABELLED, known_notes, own_attributes
+from secondlook.stages.export.request import Request
 from secondlook.stages.export.xmltext import holdable
 
 FOLDER = "Annotations"
@@ -18,7 +19,7 @@ _STANDARD = {"pose": "Unspecified", "truncated": "0", "difficult": "0"}
 _DIGITS = 12
 
 
-def write(corrected: Corrected, folder: Path) -> None:
+def write(corrected: Corrected, folder: Path, _: Request) -> None:
     """Write the files into the open folder `folder`."""
     taken: set[str] = set()
     (folder / FOLDER).mkdir()

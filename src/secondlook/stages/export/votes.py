@@ -20,7 +20,7 @@ def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
     parts: dict[str, list[pa.Table]] = {}
     covered: dict[str, records.Covered] = {}
     for path in paths:
-        table = records.read(path, records.VOTE).select(_COLUMNS).replace_schema_metadata(None)
+        table = records.read(path, records.VOTE, columns=_COLUMNS).replace_schema_metadata(None)
         for labeler in table["labeler"].unique().to_pylist():
             own = table.filter(pc.equal(table["labeler"], labeler))
             covered.setdefault(labeler, records.Covered(instance_ids)).add(path, own)

@@ -16,11 +16,12 @@ from typing import Any
 
 import yaml
 
+from secondlook.io.yolofile import is_label_file
 from secondlook.stages.export.corrected import Corrected, Object, Picture
 from secondlook.stages.export.folder import free_name, link, write_text
 from secondlook.stages.export.notes import PREFIX, notes, own_attributes
 from secondlook.stages.export.numbers import Numbers, number
-from secondlook.stages.ingest.yolo import is_label_file
+from secondlook.stages.export.request import Request
 
 OBJECTS = "objects.csv"
 _DIGITS = 12
@@ -40,10 +41,10 @@ def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent)
 
 
-def write(corrected: Corrected, folder: Path, place: Path) -> None:
-    """Write the dataset into the open folder `folder`, which will stand at `place`."""
+def write(corrected: Corrected, folder: Path, request: Request) -> None:
+    """Write the dataset into the open folder `folder`, which will stand where it is asked for."""
     numbers = number(corrected, "yolo", first=0)
-    _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, place))
+    _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, request.out))
     content = {"train": "images", "val": "images", "names": dict(sorted(numbers.names.items()))}
     write_text(folder / "data.yaml", _COMMENT + yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
 

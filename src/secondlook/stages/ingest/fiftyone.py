@@ -15,7 +15,7 @@ from secondlook.config.task import Dataset
 from secondlook.io import jsonfile, zipped
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
-from secondlook.stages.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, to_text
 
 SAMPLES, LABELS = "samples.json", "labels.json"
@@ -135,7 +135,7 @@ def _shape(label: dict[str, Any]) -> tuple[Box | None, list[list[float]] | None]
     if "bounding_box" not in label:
         return None, None
     box = label["bounding_box"]
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(jsonfile.is_number, box)):
         raise RefusedError("bad_coordinates", f"bounding_box {box!r} is not four numbers")
     return (box[0], box[1], box[2], box[3]), None
 

@@ -1,15 +1,13 @@
 """Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be a zip."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.io import zipped
+from secondlook.io import imagefiles, zipped
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.source import Entries, Source, SourceObject
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
 def read(dataset: Dataset) -> Source:
@@ -18,7 +16,7 @@ def read(dataset: Dataset) -> Source:
     if not zipped.is_zip(root) and not any(entry.is_dir() for entry in (root.iterdir() if root.is_dir() else ())):
         raise DataError(f"{root}: holds no class folders; expected {root}/<class>/<image>.")
     names = [name for name in zipped.list_files(root) if "/" in name]
-    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    pictures = list(filter(imagefiles.is_image, names))
     return Source(root, _entries(root, pictures), len(pictures), len(pictures))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
 from secondlook.io import zipped
+from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest import (
     bdd100k,
     coco,
@@ -71,7 +72,7 @@ def _of_files(root: Path, names: list[str]) -> str:
         return "mapillary"
     if fiftyone.SAMPLES in names or (fiftyone.LABELS in names and _of_json(root / fiftyone.LABELS) == "fiftyone"):
         return "fiftyone"
-    if {*yolo.NAMES_FILES} & bases or any("/labels/" in f"/{name}" and yolo.is_label_file(name) for name in names):
+    if {*yolo.NAMES_FILES} & bases or any("/labels/" in f"/{name}" and is_label_file(name) for name in names):
         return "yolo"
     if any(name.lower().endswith(".xml") for name in names):
         return "voc"

@@ -12,13 +12,12 @@ from urllib.parse import unquote
 
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile
+from secondlook.io import imagefiles, jsonfile
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
 from secondlook.stages.ingest.coco import images_folder
-from secondlook.stages.ingest.folders import SUFFIXES
-from secondlook.stages.ingest.shapes import checked_points, is_number, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
@@ -59,7 +58,7 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
 def _picture(data: Any) -> str | None:
     """Return the name of a task's image: the first text under `data` that ends like one, else the first address."""
     texts = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
-    names = [name for name in map(_name, texts) if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    names = list(filter(imagefiles.is_image, map(_name, texts)))
     return next(iter(names), next((_name(text) for text in texts if "/" in text), None))
 
 
@@ -174,7 +173,7 @@ def _value(result: Region) -> Region:
 
 def _number(shape: Region, key: str) -> float:
     value = _value(shape).get(key)
-    if value is None or not is_number(value):
+    if value is None or not jsonfile.is_number(value):
         raise RefusedError("bad_coordinates", f"`{key}` is {value!r}, no number")
     return float(value)
 

@@ -12,6 +12,7 @@ from secondlook.config.task import Dataset
 from secondlook.io import cocofile, zipped
 from secondlook.io.facts import CategoryId
 from secondlook.io.records import RefusedError
+from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest import coco, voc, yolo
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
 
@@ -32,7 +33,7 @@ def read(dataset: Dataset) -> Source:
         return Source(Path(dataset.images or root), entries, total, listed, categories, "coco")
     if any(name.lower().endswith(".xml") for name in names):
         return voc.read(dataset)
-    if any(map(yolo.is_label_file, names)):
+    if any(map(is_label_file, names)):
         return yolo.read(dataset)
     raise DataError(f"{root}: holds neither {ANNOTATIONS} nor XML nor YOLO label files; download it as one of these.")
 

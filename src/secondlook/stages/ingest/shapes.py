@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from secondlook.io.jsonfile import is_number
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 
@@ -44,8 +45,3 @@ def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
     if all(type(side) is int and 0 < side < _LARGEST for side in (width, height)):
         return width, height
     return None
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether `value` is a number that a float can hold."""
-    return isinstance(value, float) or (type(value) is int and abs(value) < _LARGEST)

@@ -12,10 +12,10 @@ from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.io import zipped
+from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import xmlfile
-from secondlook.stages.ingest.folders import SUFFIXES
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 
 PICTURE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")

@@ -14,15 +14,13 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.io import zipped
+from secondlook.io import imagefiles, zipped
 from secondlook.io.records import RefusedError
-from secondlook.stages.ingest.folders import SUFFIXES
+from secondlook.io.yolofile import NAMES_LIST, is_label_file
 from secondlook.stages.ingest.shapes import points_to_box
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml")
-NAMES_LIST = "classes.txt"
-NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
 LARGEST_NAMES = 2**20  # characters
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 
@@ -43,12 +41,6 @@ def read(dataset: Dataset) -> Source:
     stems = _by_stem(pictures, apart=dataset.images is not None)
     entries = _entries(root, files, stems, classes)
     return Source(images, entries, listed=len(stems), categories=list(classes.items()), numbers="yolo")
-
-
-def is_label_file(name: str) -> bool:
-    """Tell whether `name` looks like that of a label file."""
-    base = PurePosixPath(name).name
-    return base.endswith(".txt") and base not in NO_LABELS and not base.startswith("README.")
 
 
 def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: dict[int, str]) -> Entries:
@@ -106,7 +98,7 @@ def _by_stem(pictures: list[str], *, apart: bool) -> dict[str, str]:
     """Return each image by what its label file shares with it; of images of one stem the first counts."""
     found: dict[str, str] = {}
     for name in pictures:
-        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+        if imagefiles.is_image(name):
             found.setdefault(_key(f"images/{name}" if apart else name, "images"), name)
     return found
 

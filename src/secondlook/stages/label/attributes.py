@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +12,26 @@ from secondlook.config.labelers import AttributeOptions
 from secondlook.io import records
 from secondlook.models import features, inference, text_encoder
 from secondlook.stages.label.ballot import Ballot, softmax
+from secondlook.stages.label.voter import Job
 
 
-def vote(embeddings: Path, options: AttributeOptions, taxonomy: Taxonomy) -> Ballot:
+def vote(job: Job, options: AttributeOptions) -> Ballot:
     """Vote by softmax(cosine / temperature) over all combinations of attributes, summed over those with a value.
 
     The vector of a combination is the unit mean of the unit vectors of its templates. The probabilities of the values
     of a class are added; an object is abstained from when what belongs to no class is likelier than every class, or
     when the best class leads by less than `min_margin`.
     """
-    objects = features.load(embeddings, taxonomy)
+    inference.make_deterministic(0, job.threads)
+    taxonomy = job.taxonomy
+    objects = features.load(job.objects, taxonomy)
     if not len(objects.vectors):
         return Ballot([], np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.bool_))
     class_of = classes_of_values(options, taxonomy)
     choices = [dict(zip(options.attributes, values, strict=True)) for values in product(*options.attributes.values())]
     device = inference.pick_device(options.device)
     told = [template.format(**choice) for choice in choices for template in options.templates]
-    vectors = text_encoder.encode(records.made_by(embeddings), told, device)
+    vectors = text_encoder.encode(records.made_by(job.objects), told, device)
     means = features.to_unit(vectors.reshape(len(choices), len(options.templates), -1).mean(axis=1))
     cosine = features.to_unit(objects.vectors) @ means.T
     shares = softmax((cosine / options.temperature).astype(np.float32))

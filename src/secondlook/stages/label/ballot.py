@@ -1,11 +1,22 @@
-"""What a labeler hands back: probabilities and abstentions of a batch of objects, turned into vote rows."""
+"""What a labeler hands back: votes as rows; most kinds give probabilities and abstentions of the objects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Votes(Protocol):
+    """The votes of a labeler on the objects of one file."""
+
+    @property
+    def made_by(self) -> Mapping[str, Any]:
+        """What the vote itself told of who votes, for the metadata."""
+
+    def rows(self, labeler: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield a vote row per object."""
 
 
 @dataclass(frozen=True)
@@ -16,22 +27,26 @@ class Ballot:
     probabilities: NDArray[np.float32]
     abstains: NDArray[np.bool_]
 
+    @property
+    def made_by(self) -> Mapping[str, Any]:
+        """Nothing: all is known before the vote."""
+        return {}
 
-def to_rows(ballot: Ballot, labeler: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield a vote row per object; ties go to the class that stands first in the task."""
-    for instance_id, probabilities, abstains in zip(
-        ballot.instance_ids, ballot.probabilities, ballot.abstains, strict=True
-    ):
-        best = int(probabilities.argmax())
-        yield {
-            "instance_id": instance_id,
-            "labeler": labeler,
-            "label": None if abstains else classes[best],
-            "probabilities": None if abstains else probabilities.tolist(),
-            "confidence": None if abstains else float(probabilities[best]),
-            "answer": None,
-            "status": "abstained" if abstains else "answered",
-        }
+    def rows(self, labeler: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield a vote row per object; ties go to the class that stands first in the task."""
+        for instance_id, probabilities, abstains in zip(
+            self.instance_ids, self.probabilities, self.abstains, strict=True
+        ):
+            best = int(probabilities.argmax())
+            yield {
+                "instance_id": instance_id,
+                "labeler": labeler,
+                "label": None if abstains else classes[best],
+                "probabilities": None if abstains else probabilities.tolist(),
+                "confidence": None if abstains else float(probabilities[best]),
+                "answer": None,
+                "status": "abstained" if abstains else "answered",
+            }
 
 
 def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from secondlook.models.checkpoints import create_timm, timm_input
 from secondlook.pixels import crops, images
 from secondlook.stages.label import foreign
 from secondlook.stages.label.ballot import Ballot
+from secondlook.stages.label.voter import Job, Voter
 
 if TYPE_CHECKING:
     import torch
@@ -32,22 +33,17 @@ class Classifier:
     std: tuple[float, ...]
 
 
-def vote(
-    path: Path,
-    source: Path,
-    classifier: Classifier,
-    options: ClassifierLabelerOptions,
-    taxonomy: Taxonomy,
-    threads: int,
-) -> Ballot:
-    """Vote on the crops of `path` with what was loaded from `source`.
+def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
+    """Vote on crops by the softmax of the network.
 
     Outputs whose names mean the same class of the task add up; an unknown name is refused.
     """
     import torch
 
+    inference.make_deterministic(0, job.threads)
+    source, classifier = job.voter.learned_from, job.network()
     device = inference.pick_device(options.device)
-    to_class = output_to_class(classifier.outputs, taxonomy, source)
+    to_class = output_to_class(classifier.outputs, job.taxonomy, source)
     model = classifier.model.to(device).eval()
     ids: list[str] = []
     parts: list[torch.Tensor] = []
@@ -56,7 +52,7 @@ def vote(
         return images.resize(pixels, classifier.input_px, "squash")
 
     with torch.inference_mode():
-        for batch in crops.batches(path, options.batch_size, resize, threads=threads):
+        for batch in crops.batches(job.objects, options.batch_size, resize, threads=job.threads):
             pixels = inference.to_normalised(batch.pixels, classifier.mean, classifier.std, device)
             parts.append(torch.softmax(model(pixels).float(), dim=1))
             ids.extend(batch.rows["instance_id"].to_pylist())
@@ -64,8 +60,9 @@ def vote(
     return Ballot(ids, outputs @ to_class, np.zeros(len(ids), np.bool_))
 
 
-def load(source: Path, options: ClassifierLabelerOptions) -> Classifier:
+def load(voter: Voter, options: ClassifierLabelerOptions) -> Classifier:
     """Return the classifier in a folder of `secondlook train` or in a .pth file."""
+    source = voter.learned_from
     if source.is_file():
         weights, outputs = foreign.read_pth(source, Path(options.labels) if options.labels else None)
         model = create_timm(options.model, pretrained=False, classes=len(outputs))

@@ -1,25 +1,25 @@
 """Vote of the nearest reference objects, found exactly."""
 
-from pathlib import Path
-
 import numpy as np
 
-from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import NeighbourOptions
 from secondlook.models import features, inference
 from secondlook.models.search import nearest
 from secondlook.stages.label.ballot import Ballot, softmax
+from secondlook.stages.label.voter import Job
 
 
-def vote(embeddings: Path, reference: Path, options: NeighbourOptions, taxonomy: Taxonomy) -> Ballot:
+def vote(job: Job, options: NeighbourOptions) -> Ballot:
     """Vote by the `k` reference objects of highest cosine.
 
     The probability of a class is the sum of its neighbours' weights softmax(cosine / temperature), mixed with one
     k-th of the uniform distribution so that no class is impossible because k is small.
     """
+    inference.make_deterministic(0, job.threads)
+    reference, taxonomy = job.voter.learned_from, job.taxonomy
     known = features.load_reference(reference, taxonomy)
-    features.require_same_encoder(embeddings, features.encoder_of(reference), reference)
-    objects = features.load(embeddings, taxonomy)
+    features.require_same_encoder(job.objects, features.encoder_of(reference), reference)
+    objects = features.load(job.objects, taxonomy)
     classes = len(taxonomy.classes)
     if not len(objects.vectors):
         return Ballot([], np.zeros((0, classes), np.float32), np.zeros(0, np.bool_))

@@ -1,25 +1,24 @@
 """Nearest class mean with a refusal, as published for DINOv2 in arXiv 2508.02047."""
 
-from pathlib import Path
-
 import numpy as np
 
-from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import PrototypeOptions
 from secondlook.models import features, learned
 from secondlook.models.prototypes import Prototypes
 from secondlook.stages.label.ballot import Ballot, softmax
+from secondlook.stages.label.voter import Job
 
 
-def vote(embeddings: Path, source: Path, options: PrototypeOptions, taxonomy: Taxonomy) -> Ballot:
+def vote(job: Job, options: PrototypeOptions) -> Ballot:
     """Vote for the class whose prototype is nearest, with a folder of `secondlook train --kind prototype`.
 
     s = (cosine + 1) / 2; an object whose best s lies below the threshold of its class is abstained from.
     Probabilities are softmax(cosine / temperature) over the classes that have a prototype; they order well and are not
     calibrated.
     """
-    known = learned.read(source, embeddings, options, taxonomy)
-    objects = features.load(embeddings, taxonomy)
+    taxonomy = job.taxonomy
+    known = learned.read(job.voter.learned_from, job.objects, options, taxonomy)
+    objects = features.load(job.objects, taxonomy)
     prototypes = Prototypes(known.tensors["vectors"], known.tensors["target"], len(taxonomy.classes))
     if not len(objects.vectors):
         return Ballot([], np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.bool_))

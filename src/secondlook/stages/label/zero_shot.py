@@ -1,30 +1,30 @@
 """CLIP without training: the class whose name, put into sentences, is nearest to the picture (arXiv 2103.00020)."""
 
-from pathlib import Path
-
 import numpy as np
 
-from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ZeroShotOptions
 from secondlook.io import records
 from secondlook.models import features, inference, text_encoder
 from secondlook.stages.label.ballot import Ballot, softmax
+from secondlook.stages.label.voter import Job
 
 
-def vote(embeddings: Path, options: ZeroShotOptions, taxonomy: Taxonomy) -> Ballot:
+def vote(job: Job, options: ZeroShotOptions) -> Ballot:
     """Vote by softmax(cosine / temperature) between an object and each class.
 
     The vector of a class is the unit mean of the unit vectors of every template with its name; with `aliases` those of
     its other wordings count too. An object whose best class leads by less than `min_margin` of probability is abstained
     from. Probabilities order well and are not calibrated.
     """
-    objects = features.load(embeddings, taxonomy)
+    inference.make_deterministic(0, job.threads)
+    taxonomy = job.taxonomy
+    objects = features.load(job.objects, taxonomy)
     if not len(objects.vectors):
         return Ballot([], np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.bool_))
     device = inference.pick_device(options.device)
     names = [(name, *(aliases if options.aliases else ())) for name, aliases in taxonomy.aliases.items()]
     told = [[template.format(wording) for wording in of_class for template in options.templates] for of_class in names]
-    vectors = text_encoder.encode(records.made_by(embeddings), [one for part in told for one in part], device)
+    vectors = text_encoder.encode(records.made_by(job.objects), [one for part in told for one in part], device)
     ends = np.cumsum([len(part) for part in told])
     classes = features.to_unit(np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])]))
     cosine = features.to_unit(objects.vectors) @ classes.T

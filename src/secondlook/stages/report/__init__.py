@@ -59,7 +59,7 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
 def load_objects(results: Path) -> pd.DataFrame:
     """Return one row per object with what was given, what is true, what was decided and which label stands."""
     places = (results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet")
-    objects: pd.DataFrame = standing.decided(*places).select(COLUMNS).to_pandas()
+    objects: pd.DataFrame = standing.decided(*places, COLUMNS).to_pandas()
     return objects
 
 

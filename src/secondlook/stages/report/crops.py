@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from secondlook.io import records
 from secondlook.pixels import crops, images
@@ -46,7 +47,7 @@ def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[Chan
 
 def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame, limit: int) -> list[SuspiciousCrop]:
     """Return the first `limit` objects whose given label looks wrong; those without a crop are left out."""
-    chosen = flagged.head(limit).merge(objects[["instance_id", "shard"]], on="instance_id", how="left", validate="1:1")
+    chosen = _with_shards(results / "evaluate" / "label_errors.csv", flagged.head(limit), objects)
     pictures = _pictures(results, chosen)
     return [
         SuspiciousCrop(
@@ -58,6 +59,13 @@ def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame
         for row in chosen.to_dict("records")
         if str(row["instance_id"]) in pictures
     ]
+
+
+def _with_shards(path: Path, rows: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of the file `path` with the shard of their object; raise DataError for one that is no object."""
+    ids, known = (pa.array(table["instance_id"], pa.string()) for table in (rows, objects))
+    place = records.object_positions(path, ids, known, what="doubts the label of", remedy="run evaluate again")
+    return rows.assign(shard=objects["shard"].to_numpy()[place])
 
 
 def _pictures(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:

@@ -66,8 +66,7 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
 
 def _dataset(instances: Path) -> _Dataset:
     columns = ["instance_id", "image_path", *BOX]
-    table = records.read(instances, records.INSTANCE).select(columns)
-    rows = {row["instance_id"]: row for row in table.to_pylist()}
+    rows = {row["instance_id"]: row for row in records.read_columns(instances, records.INSTANCE, columns)}
     by_image: dict[str, list[str]] = {}
     for instance_id, row in rows.items():
         by_image.setdefault(one_line(row["image_path"]), []).append(instance_id)

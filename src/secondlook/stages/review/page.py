@@ -108,9 +108,9 @@ def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Obj
 
 
 def _votes(folder: Path, shown: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    table = records.read_objects(folder, records.VOTE, shown["shard"].tolist(), shown["instance_id"].tolist())
     columns = ["instance_id", "label", "probabilities", "answer", "status"]
-    return {row["instance_id"]: row for row in table.select(columns).to_pylist()}
+    table = records.read_objects(folder, records.VOTE, shown["shard"].tolist(), shown["instance_id"].tolist(), columns)
+    return {row["instance_id"]: row for row in table.to_pylist()}
 
 
 def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> dict[str, Any]:

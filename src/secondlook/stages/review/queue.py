@@ -15,6 +15,10 @@ from secondlook.stages.review.apply import labels_said
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
 DIFFER = "people differ"
+_COLUMNS = [
+    *("instance_id", "image_id", "image_path", "shard", "width", "height", "x", "y", "w", "h"),
+    *("given", "proposal", "confidence", "action", "label"),
+]
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ def load_objects(results: Path) -> Objects:
     """Read instances, decisions and reviews of a results folder."""
     instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
     classes = records.taxonomy_of(instances).classes
-    decided = standing.decided(instances, consensus)
-    table = decided.drop(["segmentation", "attributes", "truth", "posterior", "reason"]).to_pandas()
+    decided = standing.decided(instances, consensus, [*_COLUMNS, "posterior"])
+    table = decided.select(_COLUMNS).to_pandas()
     states = _states(results / "review" / "reviewed.parquet")
     table["state"] = [states.get(instance_id, "") for instance_id in table["instance_id"]]
     lists = decided["posterior"].combine_chunks()
@@ -132,5 +136,5 @@ def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
 def _states(reviewed: Path) -> dict[str, str]:
     if not reviewed.exists():
         return {}
-    rows = records.read(reviewed, records.REVIEW).select(["instance_id", "label"]).to_pylist()
+    rows = records.read_columns(reviewed, records.REVIEW, ["instance_id", "label"])
     return {name: "differ" if len(labels) > 1 else "seen" for name, labels in labels_said(rows).items()}

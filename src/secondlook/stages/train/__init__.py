@@ -49,7 +49,8 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     if not crew.is_inside():
         if cache.put_back(outputs, key):
             return
-        if (count := crew.wanted(options.processes, options.device, most=options.batch_size // 2)) > 1:
+        device = inference.pick_device(options.device)
+        if (count := crew.wanted(options.processes, device, most=options.batch_size // 2)) > 1:
             arguments = ["--out", str(out), "--options", options.model_dump_json(), "--threads", str(threads)]
             crew.start(count, ["train", str(crops), *arguments])
             return

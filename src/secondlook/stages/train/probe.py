@@ -14,7 +14,6 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers import ProbeOptions
 from secondlook.io import files, records, tabular
-from secondlook.io.outputs import learned_files
 from secondlook.jobs import cache
 from secondlook.models import features, learned
 from secondlook.models.features import Features
@@ -50,7 +49,7 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
     known = features.load_reference(reference, taxonomy)
     if len(np.unique(known.target)) < 2:
         raise DataError(f"{reference}: holds reference crops of one class; a probe needs two.")
-    outputs = [out / name for name in learned_files("probe")]
+    outputs = [out / name for name in options.leaves]
     said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
     key = cache.key_of(said, reference, code=__name__)
     if cache.put_back(outputs, key):

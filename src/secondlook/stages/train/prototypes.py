@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.config.labelers import PrototypeOptions
 from secondlook.io import files, records, tabular
-from secondlook.io.outputs import learned_files
 from secondlook.jobs import cache
 from secondlook.models import features, learned, prototypes
 from secondlook.models.features import Features
@@ -43,7 +42,7 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     """
     taxonomy = records.taxonomy_of(reference)
     known = features.load_reference(reference, taxonomy)
-    outputs = [out / name for name in learned_files("prototype")]
+    outputs = [out / name for name in options.leaves]
     said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
     key = cache.key_of(said, reference, code=__name__)
     if cache.put_back(outputs, key):

@@ -15,6 +15,8 @@ from secondlook.base.errors import DataError
 from secondlook.io import records
 from secondlook.stats.consensus.votes import Gold, Votes
 
+_VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities"]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -44,7 +46,7 @@ class _Ballots:
 def read_asked(instances: Path) -> Asked:
     """Read the objects of a dataset."""
     classes = records.taxonomy_of(instances).classes
-    table = records.read(instances, records.INSTANCE).select(["instance_id", "given", "image_id"])
+    table = records.read(instances, records.INSTANCE, columns=["instance_id", "given", "image_id"])
     picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     ids = table["instance_id"].combine_chunks()
     return Asked(ids, records.class_positions(table["given"], classes), picture.astype(np.int64), classes)
@@ -56,7 +58,7 @@ def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes
     ballots: list[tuple[int, _Ballots]] = []
     covered: dict[int, records.Covered] = {}
     for path in paths:
-        table = records.read(path, records.VOTE)
+        table = records.read(path, records.VOTE, columns=_VOTE_COLUMNS)
         labeler = _labeler(path, records.made_by(path), table, families)
         covered.setdefault(labeler, records.Covered(asked.instance_ids)).add(path, table)
         _require_same_classes(path, table, asked)
@@ -82,8 +84,9 @@ def read_gold(asked: Asked, reviewed: Path | None) -> Gold:
     label, seen = np.full(len(asked), -1), np.zeros(len(asked), dtype=np.bool_)
     if reviewed is None:
         return Gold(label, seen, seen, asked.picture)
-    table = records.read(reviewed, records.REVIEW)
-    row, said = records.object_positions(reviewed, table, asked.instance_ids), _classes(reviewed, table, asked)
+    table = records.read(reviewed, records.REVIEW, columns=["instance_id", "label", "sample", "probability"])
+    row = records.object_positions(reviewed, table["instance_id"], asked.instance_ids)
+    said = _classes(reviewed, table, asked)
     seen[row] = True
     told = said >= 0
     label[row[told]] = said[told]
@@ -104,8 +107,10 @@ def _sampled(asked: Asked, table: pa.Table, row: NDArray[np.int64]) -> NDArray[n
 
 
 def _ballots(path: Path, table: pa.Table, asked: Asked) -> _Ballots:
-    objects, classes = records.object_positions(path, table, asked.instance_ids), _classes(path, table, asked)
-    return _Ballots(objects, classes, _log_p(path, table["probabilities"].combine_chunks(), len(asked.classes)))
+    objects = records.object_positions(path, table["instance_id"], asked.instance_ids)
+    return _Ballots(
+        objects, _classes(path, table, asked), _log_p(path, table["probabilities"].combine_chunks(), len(asked.classes))
+    )
 
 
 def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | None:

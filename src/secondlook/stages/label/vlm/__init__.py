@@ -1,6 +1,6 @@
 """Labelers that are vision-language models: pictures and a question in, votes out, batch by batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,17 @@ from typing import Any
 from secondlook.base import progress
 from secondlook.base.errors import DataError, first_line
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
+from secondlook.io import records
 from secondlook.jobs import cache
 from secondlook.jobs.ledger import Ledger
-from secondlook.models import inference
+from secondlook.models import checkpoints, inference
 from secondlook.models.prompt import Question, ask, default_prompt
 from secondlook.pixels.images import Pixels, UnreadableImageError
 from secondlook.stages.label.vlm.engine import Engine, LogP, Shape
 from secondlook.stages.label.vlm.pictures import Shown, shown
 from secondlook.stages.label.vlm.votes import Row, failed, to_vote
+from secondlook.stages.label.voter import Job, Voter
 
 _LONGEST = 1.15  # a batch holds no picture with more than so many times the tokens of its shortest
 _AHEAD = 2  # batches that are prepared while one is answered
@@ -34,38 +36,60 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Job:
-    """Objects (crops or instances), where the votes will stand, what is asked, and which names are offered.
+class Answers:
+    """A vote per object, and the revision of the model."""
 
-    Those of the classes are, where `offered` is empty.
-    """
+    votes: Sequence[Row]
+    revision: str
 
-    objects: Path
-    out: Path
-    prompt: str | None = None
-    offered: tuple[str, ...] = ()
+    @property
+    def made_by(self) -> Mapping[str, Any]:
+        """The revision, which a server tells no earlier."""
+        return {"revision": self.revision}
+
+    def rows(self, labeler: str, classes: Sequence[str]) -> Iterator[Row]:  # noqa: ARG002  # the votes name them
+        """Yield a vote row per object."""
+        return ({"labeler": labeler, **vote} for vote in self.votes)
 
 
-def vote(
-    job: Job, load: Callable[[], Engine], options: VlmOptions, taxonomy: Taxonomy, *, threads: int
-) -> tuple[list[Row], str]:
-    """Return a vote row per object and the revision of the model; what a killed run had finished is not done again."""
-    questions = _questions(options, taxonomy, job)
+def vote(job: Job, options: VlmOptions) -> Answers:
+    """Return a vote per object; what a killed run had finished is not done again."""
+    questions = _questions(options, job)
     if options.engine != "openai":  # nothing is computed here then, and PyTorch is a second of each job
-        inference.make_deterministic(options.seed, threads)
+        inference.make_deterministic(options.seed, job.threads)
     asked = shown(job.objects, options)
-    engine = load()
+    engine: Engine = job.network()
     ledger = Ledger(job.out, _key(job, engine, options, questions))
     left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
     priors = _priors(engine, options, questions) if left else []
-    _answer_all(left, engine, questions, priors, options, taxonomy, ledger)
+    _answer_all(left, engine, questions, priors, options, job.taxonomy, ledger)
     rows = [ledger.rows[one.instance_id] for one in asked]
     require_success(rows, options)
-    return rows, engine.revision
+    return Answers(rows, engine.revision)
 
 
-def load_engine(options: VlmOptions, model: str) -> Engine:
+def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:
+    """Return what a model is asked, its revision where that is known before it is loaded, and the names it is offered.
+
+    The revision of a model behind a server is never known by then.
+    """
+    known = None if options.engine == "openai" else checkpoints.known_revision(_model(voter, options), options.revision)
+    asked: dict[str, Any] = {"prompt": voter.prompt, "revision": known}
+    return {**asked, "offered": voter.offered} if voter.offered else asked
+
+
+def check(out: Path, options: VlmOptions) -> None:
+    """Raise DataError when too many of the votes in a file failed."""
+    require_success(records.read_columns(out, records.VOTE, ["status", "answer"]), options)
+
+
+def _model(voter: Voter, options: VlmOptions) -> str:
+    return options.model or str(voter.learned_from)
+
+
+def load(voter: Voter, options: VlmOptions) -> Engine:
     """Return the engine that runs or reaches the model."""
+    model = _model(voter, options)
     match options.engine:
         case "transformers":
             from secondlook.stages.label.vlm.transformers_engine import TransformersEngine
@@ -108,12 +132,13 @@ def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
     return shape.options, -shape.tokens
 
 
-def _questions(options: VlmOptions, taxonomy: Taxonomy, job: Job) -> list[Question]:
+def _questions(options: VlmOptions, job: Job) -> list[Question]:
     """Return the question in every order of the options that is asked for, evenly turned."""
+    voter, taxonomy = job.voter, job.taxonomy
     classes = len(taxonomy.classes)
     turns = sorted({turn * classes // options.option_orders for turn in range(options.option_orders)})
-    text = job.prompt or default_prompt(options.view)
-    return [ask(text, taxonomy, options.options, turn=turn, offered=job.offered) for turn in turns]
+    text = voter.prompt or default_prompt(options.view)
+    return [ask(text, taxonomy, options.options, turn=turn, offered=voter.offered) for turn in turns]
 
 
 def _priors(engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> list[LogP]:

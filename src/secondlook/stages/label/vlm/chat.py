@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from secondlook.base.errors import UsageError
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models.prompt import Question
 from secondlook.pixels import images
 from secondlook.pixels.images import Pixels

@@ -8,7 +8,7 @@ from typing import Any
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models.prompt import Question
 from secondlook.pixels.images import Pixels
 from secondlook.stages.label.vlm import chat

@@ -12,7 +12,7 @@ import requests
 import urllib3
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.config.labelers import ServerOptions
+from secondlook.config.labelers.vlm import ServerOptions
 from secondlook.io.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, PASSING, TemporaryError, retry_after_s, shown_url
 from secondlook.models.prompt import one_line
 

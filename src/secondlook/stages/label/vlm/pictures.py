@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.io import records
 from secondlook.pixels import crops, images
 from secondlook.pixels.images import Box, Pixels
@@ -33,7 +33,7 @@ def shown(objects: Path, options: VlmOptions) -> list[Shown]:
     Crops are shown as they are. Instances are needed for the view `box` and for a margin around crops.
     """
     if records.kind_of(objects) == records.CROP.name:
-        if options.view == "box" or options.margin is not None:
+        if options.looks_at == "images":
             raise UsageError(f"{objects}: the view `box` and `margin` need instances.parquet instead of crops.")
         return _stored(objects)
     if options.view == "cutout":

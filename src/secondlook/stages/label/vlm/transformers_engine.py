@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secondlook.base import progress
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import chat_template, trie_scoring, vlm
 from secondlook.models.prompt import Question
 from secondlook.models.resolution import image_options, keeps_its_tiles

@@ -8,7 +8,7 @@ from typing import Any
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError, first_line
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import chat_template
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.models.prompt import Question

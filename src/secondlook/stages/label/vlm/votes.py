@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.config.labelers import VlmOptions
+from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models.answer_parser import parse
 from secondlook.models.prompt import Question
 from secondlook.stages.label.vlm.engine import Answer, LogP

@@ -1,0 +1,151 @@
+"""What every labeler says of itself, so that nobody has to ask of which kind it is."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from secondlook.base.types import Device, Name, Precision, View
+from secondlook.base.yamlfile import Strict
+
+Sight = Literal["crops", "cutouts", "images", "vectors"]
+Lesson = Literal["nothing", "reference", "training", "model", "file"]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model of another section of the config, and the key by which a labeler names it."""
+
+    section: Literal["encoders", "classifiers", "vlms"]
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint by Hub id or by its name in the library (transformers, timm or open_clip) that loads it."""
+
+    library: str
+    name: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a vote costs: its work by the name that `costs.yaml` has for it, and the network that does it.
+
+    `all_tiles` tells whether a VLM sees all tiles of a picture or one; None for networks that know no tiles.
+    `on_server`: a GPU elsewhere computes.
+    """
+
+    work: Literal["vectors", "classifier", "vlm"]
+    network: str | None = None
+    precision: Precision = "auto"
+    all_tiles: bool | None = None
+    on_server: bool = False
+
+
+class Labeler(Strict):
+    """Base of the options of every kind of labeler; a kind overrides what it answers otherwise."""
+
+    kind: str
+    """Kind of labeler."""
+
+    leaves: ClassVar[tuple[str, ...]] = ()  # files of a training of its own
+    trained_part: ClassVar[str] = ""  # what it loads of the folder of what is trained for it; empty for all of it
+
+    @property
+    @abstractmethod
+    def looks_at(self) -> Sight:
+        """What a job is given of the objects: crops, cutouts, vectors, or images with the instances in them."""
+
+    @property
+    @abstractmethod
+    def cost(self) -> Cost:
+        """What a vote costs."""
+
+    @property
+    def learns_from(self) -> Lesson:
+        """What it has learned from before it votes.
+
+        `nothing`: its checkpoint is enough. `reference`: it votes by the vectors of the reference. `training`: it has
+        a training of its own on them. `model`: the model that it names is trained here. `file`: `made_elsewhere`.
+        """
+        return "nothing"
+
+    @property
+    def refers_to(self) -> Named | None:
+        """The model of another section of the config that it needs."""
+        return None
+
+    @property
+    def encoder_name(self) -> str | None:
+        """The encoder whose vectors it looks at."""
+        return self.refers_to.name if self.refers_to and self.refers_to.section == "encoders" else None
+
+    def training(self, own_name: str) -> str | None:
+        """Return the name of what is trained for it: a training of its own bears its own name."""
+        if self.learns_from == "training":
+            return own_name
+        return self.refers_to.name if self.refers_to and self.learns_from == "model" else None
+
+    @property
+    def made_elsewhere(self) -> str | None:
+        """The file or folder of a model that was trained elsewhere."""
+        return None
+
+    @property
+    def beside(self) -> str | None:
+        """A file that it reads beside the model: the names of the outputs."""
+        return None
+
+    @property
+    def loads(self) -> str | None:
+        """What its network is loaded from, or the name of the architecture: a folder of that name counts as input."""
+        return None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint that its jobs take from the Hub, or from a folder of that name."""
+        return None
+
+    @property
+    def asked_about(self) -> View | None:
+        """The view about which it is asked a question in words; None where it is asked none."""
+        return None
+
+    @property
+    def reads_aliases(self) -> bool:
+        """Whether its votes change with the other wordings of the classes."""
+        return False
+
+    @property
+    def auto_precision_on(self) -> Device | None:
+        """The device that says what `precision: auto` means; None where nothing depends on that."""
+        return None
+
+    @property
+    def remark(self) -> str | None:
+        """What `secondlook check` says about it."""
+        return None
+
+
+class VectorLabeler(Labeler):
+    """Base of labelers that look at the vectors of an encoder."""
+
+    encoder: Name
+    """Name under `encoders`: the encoder whose vectors it looks at."""
+
+    @property
+    def looks_at(self) -> Sight:
+        """Return vectors."""
+        return "vectors"
+
+    @property
+    def cost(self) -> Cost:
+        """Return the cost of arithmetic on vectors."""
+        return Cost("vectors")
+
+    @property
+    def refers_to(self) -> Named:
+        """Return the encoder."""
+        return Named("encoders", "encoder", self.encoder)

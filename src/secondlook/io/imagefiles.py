@@ -1,0 +1,17 @@
+"""Which files are images, by the ends of their names, and those of a folder."""
+
+from collections.abc import Collection
+from pathlib import Path, PurePath, PurePosixPath
+
+FRAMES = (".jpg", ".jpeg", ".png")  # what cameras and published systems write
+SUFFIXES = (*FRAMES, ".bmp", ".webp", ".ppm", ".tif", ".tiff")  # what datasets come as
+
+
+def is_image(name: str | PurePath, suffixes: Collection[str] = SUFFIXES) -> bool:
+    """Tell whether a file is an image, as the end of its name says."""
+    return PurePosixPath(name).suffix.lower() in suffixes
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """Return the frames that lie in a folder itself, sorted by name."""
+    return sorted(path for path in folder.iterdir() if is_image(path, FRAMES))

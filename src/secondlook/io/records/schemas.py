@@ -1,0 +1,186 @@
+"""The rows that stages hand each other: what they are called, their Arrow schemas, and the words in their columns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
+PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
+REFERENCE = "reference"  # the split of the dataset's own trusted objects, and the part that holds all trusted ones
+SOURCE = "source"  # the split of trusted objects from elsewhere
+TRUSTED = (REFERENCE, SOURCE)
+RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+_SIDES = ("left", "top", "right", "bottom", "width", "height")
+PLACE = pa.struct([("path", pa.string()), *((side, pa.int32()) for side in _SIDES)])
+
+RejectReason = Literal[
+    "missing_image",
+    "unreadable_image",
+    "size_mismatch",
+    "bad_name",
+    "unknown_image",
+    "duplicate_id",
+    "bad_coordinates",
+    "empty_box",
+    "box_outside",
+    "unknown_class",
+    "malformed",
+    "not_selected",
+    "no_mask",
+]
+
+# `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`
+VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed"]
+
+# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems worth while
+ReviewSample = Literal["random", "queue"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A kind of row: its name and its Arrow schema."""
+
+    name: str
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class RefusedError(Exception):
+    """Why one entry is left out; becomes a reject row."""
+
+    reason: RejectReason
+    detail: str
+    image: str | None = None
+    source_id: str | None = None
+
+    def at(self, image: str | None, source_id: str | None) -> "RefusedError":
+        """Return the same refusal with the place where it happened."""
+        return RefusedError(self.reason, self.detail, image, source_id)
+
+
+INSTANCE = Record(
+    "instance",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("image_path", pa.string(), nullable=False),
+            pa.field("source_id", pa.string(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            *(pa.field(name, pa.float32(), nullable=False) for name in ("x", "y", "w", "h")),
+            pa.field("segmentation", RLE),
+            pa.field("given_raw", pa.string()),
+            pa.field("given", pa.string()),
+            pa.field("truth", pa.string()),
+            pa.field("attributes", pa.map_(pa.string(), pa.string())),
+            pa.field("split", pa.string()),
+            pa.field("shard", pa.int32(), nullable=False),
+        ]
+    ),
+)
+BACKGROUND = Record(  # images in which the dataset knows no object
+    "background",
+    pa.schema(
+        [
+            pa.field("image_path", pa.string(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+        ]
+    ),
+)
+REJECT = Record(
+    "reject",
+    pa.schema(
+        [
+            pa.field("image_path", pa.string()),
+            pa.field("source_id", pa.string()),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("detail", pa.string()),
+        ]
+    ),
+)
+CROP = Record(
+    "crop",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("trusted", pa.string()),  # the class of a reference object; null for the objects of the dataset
+            pa.field("source", pa.string()),  # where a reference object comes from
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("image", pa.binary()),  # JPEG or PNG; null where only the place is kept
+            pa.field("place", PLACE),  # px; right and bottom exclusive, width and height of the whole image
+        ]
+    ),
+)
+VOTE = Record(
+    "vote",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("labeler", pa.string(), nullable=False),
+            pa.field("label", pa.string()),
+            pa.field("probabilities", pa.list_(pa.float32())),
+            pa.field("log_p", pa.list_(pa.float32())),  # of each class, where a VLM scored its wordings
+            pa.field("mass", pa.float32()),  # the probability that the answer is any of the classes at all
+            pa.field("confidence", pa.float32()),
+            pa.field("answer", pa.string()),
+            pa.field("status", pa.string(), nullable=False),  # one of VoteStatus
+        ]
+    ),
+)
+DECISION = Record(
+    "decision",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("given", pa.string()),
+            pa.field("label", pa.string()),
+            pa.field("posterior", pa.list_(pa.float32())),
+            pa.field("confidence", pa.float32(), nullable=False),
+            pa.field("agreement", pa.float32(), nullable=False),
+            pa.field("n_votes", pa.int32(), nullable=False),
+            pa.field("action", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+        ]
+    ),
+)
+
+REVIEW = Record(
+    "review",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("labeler", pa.string(), nullable=False),  # `human:<name>`
+            pa.field("label", pa.string()),  # null: could not tell
+            pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
+            pa.field("probability", pa.float64()),  # the random part are all with a smaller `review_fraction`
+            pa.field("note", pa.string()),
+            pa.field("decided_at", pa.string()),
+        ]
+    ),
+)
+QUEUE = Record(
+    "queue",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("rank", pa.int32(), nullable=False),  # from 0, the order in which people should look
+            pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
+            pa.field("probability", pa.float64()),  # as in `review`; null for the queue
+            pa.field("benefit", pa.float32(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),  # near-duplicates share the id of the first of them
+        ]
+    ),
+)
+
+
+def embedding(dimensions: int) -> Record:
+    """Return the record of `dimensions`-long float16 feature vectors."""
+    about = [CROP.schema.field(name) for name in ("instance_id", "image_id", "trusted", "source")]
+    vector = pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False)
+    return Record("embedding", pa.schema([*about, vector]))

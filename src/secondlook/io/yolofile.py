@@ -1,0 +1,12 @@
+"""The text files of YOLO datasets: which hold labels, and which say something else."""
+
+from pathlib import PurePosixPath
+
+NAMES_LIST = "classes.txt"
+_NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
+
+
+def is_label_file(name: str) -> bool:
+    """Tell whether `name` looks like that of a label file."""
+    base = PurePosixPath(name).name
+    return base.endswith(".txt") and base not in _NO_LABELS and not base.startswith("README.")

@@ -1,0 +1,110 @@
+"""The tables, figures and page of the paper, from the tables of `evaluate` of its tasks."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.io import files
+from secondlook.pages import render
+from secondlook.pipelines.paper import figures
+from secondlook.pipelines.paper.figures import Figures
+from secondlook.pipelines.paper.published import load_published, with_published
+from secondlook.pipelines.paper.read import Found, read_tasks, rehearsed
+from secondlook.pipelines.paper.tables import (
+    Table,
+    accuracy_table,
+    pairs_table,
+    quirks_table,
+    recall_table,
+    scoring_table,
+)
+
+_HERE = Path(__file__).parent
+
+
+def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> None:
+    """Write tables (CSV, Markdown, LaTeX), figures (SVG, PDF), `paper.html` and `summary.json` to folder `out`.
+
+    `tasks` are results folders whose `evaluate` has the scoring tables; their names are those of the tasks. Without a
+    file of published figures those columns are blank.
+    """
+    names = [folder.name for folder in tasks]
+    if len(set(names)) < len(names):
+        raise DataError(f"two of the results folders bear the same name ({', '.join(names)}); give each task once.")
+    found, known = read_tasks(tasks), load_published(published)
+    found = replace(found, scoring=with_published(found.scoring, known))
+    tables = {
+        "accuracy": accuracy_table(found, known),
+        "scoring": scoring_table(found, known),
+        "quirks": quirks_table(found),
+        **{name: recall_table(found, name) for name in names},
+    }
+    pairs = pairs_table(found)
+    drawn = _draw(found, names)
+    written = {f"table_{name}.{kind}": text for name, table in tables.items() for kind, text in table.texts().items()}
+    for name, text in {**written, "table_pairs.csv": pairs.csv}.items():
+        files.write_text(out / name, text)
+    for name, figure in drawn.items():
+        files.write_text(out / "figures" / f"{name}.svg", figure.svg)
+        files.write_bytes(out / "figures" / f"{name}.pdf", figure.pdf)
+    headlines = _headlines(found)
+    planted = rehearsed(tasks)
+    about = {"headlines": headlines, "rehearsal": _about_rehearsals(planted) if planted else None}
+    page = {**about, **_page(found, known, tables, pairs, drawn)}
+    files.write_text(out / "paper.html", render.render(_HERE, page))
+    summary = {"tasks": headlines, "published_figures": len(known), "rehearsal": bool(planted)}
+    summary |= {"versions": render.versions()}
+    files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    progress.say(f"paper: {out / 'paper.html'}")
+
+
+def _about_rehearsals(names: Sequence[str]) -> str:
+    return (
+        f"In {', '.join(names)} the labels of the dataset are taken as truth, and a share of the given labels was made "
+        "wrong on purpose."
+    )
+
+
+def _draw(found: Found, names: Sequence[str]) -> Figures:
+    return {
+        "accuracy": figures.accuracy(found.scoring),
+        "scoring": figures.scoring(found.scoring),
+        "quirks": figures.quirks(found.quirks),
+        **{f"recall_{name}": figures.recall(found.per_class, name) for name in names},
+        **{f"confusion_{name}": figures.confusion(found, name) for name in names},
+    }
+
+
+def _headlines(found: Found) -> dict[str, Any]:
+    """Return, by task, how many objects and labelers there are, and the best by each of the two scores."""
+    headlines = {}
+    for task, rows in found.scoring.groupby("task", sort=False):
+        first = [rows.sort_values(column, ascending=False, kind="stable").iloc[0] for column in ("accuracy", "paper")]
+        sound, paper = first
+        headlines[str(task)] = {
+            "objects": int(rows["n"].max()),
+            "labelers": len(rows),
+            "best_sound": {"labeler": sound["labeler"], "accuracy": round(float(sound["accuracy"]), 6)},
+            "best_as_published": {"labeler": paper["labeler"], "accuracy": round(float(paper["paper"]), 6)},
+        }
+    return headlines
+
+
+def _page(found: Found, known: pd.DataFrame, tables: dict[str, Table], pairs: Table, drawn: Figures) -> dict[str, Any]:
+    tasks = list(found.scoring["task"].unique())
+    return {
+        "tasks": tasks,
+        "classes": found.classes(),
+        "labelers": found.scoring["labeler"].nunique(),
+        "families": list(found.scoring["family"].unique()),
+        "tables": tables,
+        "pairs": pairs,
+        "figures": {name: figure.svg for name, figure in drawn.items()},
+        "published": known.fillna("").to_dict("records"),
+    }

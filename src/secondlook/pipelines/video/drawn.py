@@ -1,0 +1,50 @@
+"""Drawn clips as files: folders of frames, and what is true of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from secondlook.base import progress
+from secondlook.config.video import ClipScenes
+from secondlook.io import files, tensorfile
+from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, box_of, encode, write
+from secondlook.pixels import images
+from secondlook.synthetic.clips import Clip, draw_clip
+
+LEAST_VISIBLE_PX = 80
+
+
+def draw_clips(out: Path, truth: Path, options: ClipScenes) -> None:
+    """Write clips as folders of frames below `out`, and what is true of them below `truth`.
+
+    `<clip>.json` has every thing with class, mask and track, `moving` or not; `<clip>.safetensors` depth, flow to the
+    next frame in px, and the homographies of the camera.
+    """
+    for number in progress.track(range(options.clips), total=options.clips, what="clips"):
+        clip = draw_clip(np.random.default_rng([options.seed, number]), options)
+        _write_clip((out, truth), f"clip_{number:03d}", clip, options)
+
+
+def _write_clip(places: tuple[Path, Path], name: str, clip: Clip, options: ClipScenes) -> None:
+    """Write one clip into a folder of clips and one of truths."""
+    out, truth = places
+    frames = []
+    for number, pixels in enumerate(clip.frames):
+        path = out / name / f"{number:06d}.jpg"
+        files.write_bytes(path, images.encode(pixels, "jpeg", quality=95))
+        frames.append(Frame(number, path.as_posix(), options.width, options.height))
+    found = [_visible(clip, number) for number in range(len(frames))]
+    write(truth / f"{name}.json", [ClipLabels(name, frames, found)], {"drawn": options.model_dump()})
+    half = {"depth": clip.depth.astype(np.float16), "flow": clip.flow.astype(np.float16)}
+    tensorfile.write(truth / f"{name}.safetensors", {**half, "camera": clip.camera})
+
+
+def _visible(clip: Clip, number: int) -> list[Found]:
+    """Return the things of which enough can be seen in a frame."""
+    seen = []
+    for position, thing in enumerate(clip.things):
+        mask = clip.owners[number] == position
+        if mask.sum() >= LEAST_VISIBLE_PX:
+            about = {"moving": str(thing.moves).lower(), "small": str(thing.small).lower()}
+            seen.append(Found(box_of(mask), encode(mask), track=position + 1, about=about, category=thing.name))
+    return seen

@@ -1,0 +1,38 @@
+"""`secondlook consensus`: votes become one label with a probability, and a decision."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import require_format
+from secondlook.stages.commands.options import Options, OutFile, Shards
+
+
+def consensus(
+    votes: Annotated[list[Path], typer.Option(help="Vote files or folders, or one CSV of item, worker, label.")],
+    out: OutFile,
+    shards: Shards = None,
+    instances: Annotated[Path | None, typer.Option(help="instances.parquet; not needed for a CSV.")] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="What people said: reviewed.parquet; with a CSV of votes one of item, label."),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="auto or a method; see docs/consensus.md.")] = None,
+    options: Options = None,
+) -> None:
+    """Merge the votes into one label with a probability, and decide: keep, relabel or review."""
+    from secondlook.config import root as config
+    from secondlook.config import stages
+    from secondlook.io import records
+    from secondlook.stages import consensus as stage
+
+    settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
+    if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
+        stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings)
+    elif instances is None:
+        raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label stands alone.")
+    else:
+        places = stage.Places(instances, records.part_files(votes, shards), reviewed, require_format(out, ".parquet"))
+        stage.merge_votes(places, settings)

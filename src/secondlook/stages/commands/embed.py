@@ -1,0 +1,51 @@
+"""`secondlook embed`: crops become feature vectors."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import of_inputs
+from secondlook.stages.commands.options import OUT_OF_SHARDS, Options, Threads
+
+
+def embed(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Crops of shards; with --export-pt embeddings of the reference.")
+    ] = None,
+    out: Annotated[str | None, OUT_OF_SHARDS] = None,
+    import_pt: Annotated[
+        Path | None, typer.Option("--import-pt", help="Read features of the published layout from this folder instead.")
+    ] = None,
+    export_pt: Annotated[
+        Path | None, typer.Option("--export-pt", help="Write features in the published layout into this folder.")
+    ] = None,
+    task: Annotated[Path | None, typer.Option(help="With --import-pt: the task file that names the classes.")] = None,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Turn crops into feature vectors with an encoder; or bring in, or hand out, features as .pt files."""
+    from secondlook.config.models import EncoderOptions
+    from secondlook.config.root import parse_options
+
+    settings = parse_options(EncoderOptions, options, kind="timm") if export_pt is None else None
+    if import_pt is not None and settings is not None:
+        from secondlook.stages.embed.published import import_features
+
+        if paths or out is None or task is None:
+            raise UsageError("bring features in with --import-pt FOLDER --task FILE --out FILE and --options.")
+        [(_, target)] = of_inputs([Path(f"{import_pt.name}.parquet")], out)
+        import_features(import_pt, task, target, settings)
+    elif export_pt is not None:
+        from secondlook.stages.embed.published import export_features
+
+        if paths is None or len(paths) != 1 or out is not None or import_pt is not None or options is not None:
+            raise UsageError("hand features out with EMBEDDINGS --export-pt FOLDER and nothing else.")
+        export_features(paths[0], export_pt)
+    elif not paths or out is None or task is not None or settings is None:
+        raise UsageError("give a file of crops and --out FILE.")
+    else:
+        from secondlook.stages.embed import embed_crops
+
+        embed_crops(of_inputs(paths, out), settings, threads=threads)

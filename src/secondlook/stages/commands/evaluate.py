@@ -1,0 +1,35 @@
+"""`secondlook evaluate`: labelers beside the truth and beside each other."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.io.destinations import FOLDER
+from secondlook.stages.commands.options import Consensus, Instances, Options, Shards
+
+
+def evaluate(
+    instances: Instances,
+    votes: Annotated[list[Path], typer.Option(help="Vote files or folders of all labelers.")],
+    consensus: Consensus,
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the tables.")],
+    shards: Shards = None,
+    reviewed: Annotated[Path | None, typer.Option(help="What people said: reviewed.parquet of `review`.")] = None,
+    benchmarks: Annotated[Path | None, typer.Option(help="Folder of Snakemake's benchmark files: seconds.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="YAML", help="Published scoring, as `protocol` of a task file: docs/paper.md.")
+    ] = None,
+    options: Options = None,
+) -> None:
+    """Compare every judge with the truth, where there is one, and the labelers with each other."""
+    from secondlook.config import root as config
+    from secondlook.config import stages
+    from secondlook.config.task import Protocol
+    from secondlook.io import records
+    from secondlook.stages import evaluate as stage
+
+    settings = config.parse_options(stages.EvaluateOptions, options)
+    published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
+    places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks)
+    stage.evaluate(places, out, settings, published)

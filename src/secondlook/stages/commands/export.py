@@ -1,0 +1,50 @@
+"""`secondlook export`: the corrected dataset, in the format that is asked for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import as_file
+from secondlook.stages.commands.options import Consensus, Instances, Shards
+
+
+def export(
+    instances: Instances,
+    consensus: Consensus,
+    out: Annotated[str, typer.Option("--out", metavar="PATH", help="File (coco, parquet) or folder to write.")],
+    annotations: Annotated[
+        Path | None, typer.Argument(help="COCO file that the dataset came from; coco and cvat copy it.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="coco, cvat, labelstudio, yolo, voc, fiftyone or parquet; docs/export.md.")
+    ] = "coco",
+    votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to carry along.")] = None,
+    shards: Shards = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="reference.parquet of ingest; beside the instances when left out.")
+    ] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Images without objects, of ingest; beside the instances when left out.")
+    ] = None,
+    queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
+    image_prefix: Annotated[str | None, typer.Option(help="labelstudio: what goes before an image's name.")] = None,
+) -> None:
+    """Write the corrected dataset, all of it or what people should look at.
+
+    What comes of a rehearsal goes into a folder `rehearsal-FORMAT` only.
+    """
+    from secondlook.io import records
+    from secondlook.io.outputs import EXPORT_FILES
+    from secondlook.stages import export as stage
+
+    if label_from and annotations is None:
+        raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
+    source = stage.Source(annotations, label_from or None) if annotations is not None else None
+    ballots = records.part_files(votes or [], shards)
+    inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)
+    place = as_file(out) if format_ in EXPORT_FILES else Path(out)
+    stage.export(inputs, stage.Request(format_, place, source, image_prefix))

@@ -1,0 +1,74 @@
+"""`secondlook ingest` and `secondlook split`: a dataset becomes instance rows, and these shards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import FILE, FOLDER, require_apart
+from secondlook.stages.commands.options import Options, OutFile
+
+
+def ingest(
+    path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; left out with --task.")] = None,
+    out: OutFile = Path("instances.parquet"),
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    images_outside: Annotated[
+        bool, typer.Option("--images-outside", help="Take images that lie outside that folder too.")
+    ] = False,
+    rejects: Annotated[Path | None, typer.Option(**FILE, help="Where to write a row for each refused entry.")] = None,
+    reference: Annotated[Path | None, typer.Option(**FILE, help="Where to write the reference objects.")] = None,
+    background: Annotated[
+        Path | None, typer.Option(**FILE, help="Where to write the images without objects; beside --out when left out.")
+    ] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
+    task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Print counts, sizes and rejects by class.")] = False,
+    charts: Annotated[Path | None, typer.Option(**FOLDER, help="Folder for charts of the dataset (SVG).")] = None,
+    options: Options = None,
+) -> None:
+    """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
+    from secondlook.base.yamlfile import validate
+    from secondlook.config import root as config
+    from secondlook.config import stages
+    from secondlook.config.task import Dataset, load_task
+    from secondlook.stages import ingest as stage
+
+    settings = config.parse_options(stages.IngestOptions, options)
+    require_apart([out, rejects, reference])
+    if (path is None) == (task is None):
+        raise UsageError("give either an annotation file or folder, or --task FILE.")
+    if task is not None:
+        name, result = task.stem, stage.ingest_task(task.stem, load_task(task), settings)
+    else:
+        name = Path(str(path)).stem
+        named = {"path": str(path), "format": format_, "label_from": label_from}
+        content = {**named, "images": str(images) if images else None, "images_outside": images_outside}
+        result = stage.ingest_path(validate(Dataset, content, source="ingest"), settings)
+    stage.write(result, settings, stage.Places(name, out, rejects, reference, background))
+    if summary:
+        typer.echo(stage.describe(result, out))
+    if charts is not None:
+        stage.draw_charts(out, charts)
+
+
+def split(
+    instances: Annotated[Path, typer.Argument(help="instances.parquet of the dataset.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for a file per shard: 00000.parquet and so on.")],
+    first: Annotated[int, typer.Option(min=0, help="The first shard to write.")] = 0,
+    count: Annotated[int | None, typer.Option(min=1, help="How many shards to write; all when left out.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Results folder of the task: what shards left in it that are no more is removed."),
+    ] = None,
+    per_job: Annotated[int, typer.Option(min=1, help="With --results: `shards_per_job` of the config.")] = 1,
+) -> None:
+    """Write the instances of each shard to a file of its own."""
+    from secondlook.stages.ingest import split as step
+    from secondlook.stages.ingest.stale import remove_stale
+
+    step.split_instances(instances, out, first=first, count=count)
+    if results is not None:
+        remove_stale(results, step.shards_of(instances), per_job)

@@ -1,0 +1,33 @@
+"""`secondlook label`: one labeler votes on shards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.io.destinations import of_inputs
+from secondlook.stages.commands.options import OutOfShards, Threads
+
+
+def label(
+    objects: Annotated[list[Path], typer.Argument(help="Crops, embeddings or instances, as the labeler needs.")],
+    out: OutOfShards,
+    options: Annotated[str, typer.Option("--options", metavar="YAML", help="The labeler, as under `labelers`.")],
+    source: Annotated[
+        Path | None, typer.Option(help="What it learned from: reference embeddings, a classifier, a VLM trained here.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the labeler; its kind when left out.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What a VLM is asked; a plain question when left out.")] = None,
+    offer: Annotated[
+        list[str] | None, typer.Option(help="Name to list for a VLM, instead of the classes; may be repeated.")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Let one labeler vote on shards."""
+    from secondlook.config.labelers import LabelerChoice
+    from secondlook.config.root import parse_options
+    from secondlook.stages import label as stage
+
+    settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
+    voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
+    stage.label_shards(voter, of_inputs(objects, out), threads=threads)

@@ -1,0 +1,41 @@
+"""`secondlook review`: pages for people, and their decisions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import as_file, as_folder, require_format
+from secondlook.stages.commands.options import Options
+
+
+def review(
+    results: Annotated[
+        Path | None, typer.Argument(help="Results folder of a task, e.g. results/demo_signs; left out with --apply.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="Folder of the pages; with --apply the file.")
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Offer the pages on loopback; decisions are kept.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0 takes a free one.")] = 8765,
+    apply: Annotated[list[Path] | None, typer.Option(help="decisions.csv to bring back; may be repeated.")] = None,
+    instances: Annotated[Path | None, typer.Option(help="With --apply: instances.parquet of the dataset.")] = None,
+    options: Options = None,
+) -> None:
+    """Write the pages on which people look at the doubtful objects, and bring their decisions back."""
+    from secondlook.config import root as config
+    from secondlook.config import stages
+    from secondlook.stages import review as stage
+
+    settings = config.parse_options(stages.ReviewOptions, options)
+    if apply or instances is not None:
+        if results is not None or serve or instances is None or out is None:
+            raise UsageError("bring decisions back with --apply FILE --instances FILE --out FILE and nothing else.")
+        stage.apply_decisions(apply or [], instances, require_format(as_file(out), ".parquet"))
+    elif results is None:
+        raise UsageError("give the results folder of a task, or decisions to --apply.")
+    elif serve:
+        stage.serve(results, as_folder(out or results / "review"), settings, port=port)
+    else:
+        stage.write_pages(results, as_folder(out or results / "review"), settings)

@@ -1,0 +1,50 @@
+"""`secondlook train`: what labelers learn from the reference."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondlook.base.errors import UsageError
+from secondlook.io.destinations import FOLDER
+from secondlook.stages.commands.options import Options, Threads
+
+_BARE = {"encoder": "encoder"}  # its name matters in a config; a command is given the vectors themselves
+
+
+def train(
+    path: Annotated[Path, typer.Argument(help="Crops of the reference; their embeddings for prototype and probe.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for what is learned.")],
+    kind: Annotated[str, typer.Option(help="classifier, vlm, prototype or probe.")] = "classifier",
+    prompt: Annotated[str | None, typer.Option(help="What the VLM is asked; a plain question when left out.")] = None,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Train a classifier, a linear probe or prototypes, or fine-tune a VLM, on the reference."""
+    from secondlook.config import labelers, models
+    from secondlook.config.root import parse_options
+
+    if prompt is not None and kind != "vlm":
+        raise UsageError("--prompt goes with --kind vlm; nothing else is asked anything.")
+    match kind:
+        case "classifier":
+            from secondlook.stages.train import train_classifier
+
+            train_classifier(path, out, parse_options(models.ClassifierOptions, options), threads=threads)
+        case "vlm":
+            from secondlook.stages.train.vlm import train_vlm
+
+            fine_tuning = parse_options(models.VlmTrainingOptions, options)
+            train_vlm(path, out, fine_tuning, prompt or None, threads=threads)
+        case "prototype":
+            from secondlook.stages.train.prototypes import train_prototypes
+
+            means = parse_options(labelers.PrototypeOptions, options, **_BARE, kind=kind)
+            train_prototypes(path, out, means)
+        case "probe":
+            from secondlook.stages.train.probe import train_probe
+
+            settings = parse_options(labelers.ProbeOptions, options, **_BARE, kind=kind)
+            train_probe(path, out, settings, threads=threads)
+        case _:
+            raise UsageError(f"--kind: `{kind}` is none of classifier, vlm, prototype and probe.")

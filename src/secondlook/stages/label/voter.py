@@ -1,0 +1,51 @@
+"""Who votes, and on what: what a labeler of any kind is handed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secondlook.base.errors import UsageError
+from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import LabelerOptions
+
+
+@dataclass(frozen=True)
+class Voter:
+    """A labeler by name.
+
+    `source` is what it learned from: the embeddings of the reference, or the folder of something trained here.
+    `prompt` is what a VLM is asked, `offered` the names it is to choose from where they are not those of the classes.
+    """
+
+    name: str
+    options: LabelerOptions
+    source: Path | None = None
+    prompt: str | None = None
+    offered: tuple[str, ...] = ()
+
+    @property
+    def learned_from(self) -> Path:
+        """The source; raises UsageError where there must be one and is none."""
+        if self.source is None:
+            raise UsageError("this labeler needs --source: what it learned from.")
+        return self.source
+
+    def names_read(self, taxonomy: Taxonomy) -> Any:
+        """Return the names that have a say in the votes: the classes, for some labelers with all their wordings."""
+        return taxonomy.aliases if self.options.reads_aliases else taxonomy.classes
+
+
+@dataclass(frozen=True)
+class Job:
+    """The objects of one file (crops, embeddings or instances, as the voter needs), and where their votes will stand.
+
+    `network` gives what the kind of labeler loads; the files of a voter share it.
+    """
+
+    voter: Voter
+    objects: Path
+    out: Path
+    taxonomy: Taxonomy
+    network: Callable[[], Any]
+    threads: int = 1

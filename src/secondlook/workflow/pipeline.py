@@ -1,0 +1,76 @@
+"""What the workflow asks of a pipeline: `run.py` of each says it about itself, and `cli` and Snakefile hand it in."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from secondlook.base.yamlfile import KeyPath
+from secondlook.config.root import Config
+from secondlook.config.task import Task
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from secondlook.config.labelers.base import Checkpoint
+    from secondlook.workflow.run import Run
+
+
+class PipelineRun(Protocol):
+    """A pipeline with the config of a run: what its rules ask, beside much of their own."""
+
+    @property
+    def folder(self) -> str:
+        """Its results folder: `results/<name>`."""
+
+    @property
+    def summary(self) -> str:
+        """Its figures, for scripts: `summary.json` in that folder."""
+
+    def final_files(self) -> list[str]:
+        """Return what it ends in; raises UsageError where the config lacks something."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """Tasks that a pipeline adds to a run, by the name of their results folder, and the config that counts for them.
+
+    Their datasets are read under the `scoring` that it says, and VLMs are offered the names of their published scoring.
+    """
+
+    config: Config
+    tasks: Mapping[str, Task]
+    task_files: Mapping[str, Path]
+    scoring: Literal["sound", "paper"] | None = None
+
+
+def _adds_nothing(content: Mapping[str, Any], config: Config) -> Added | None:  # noqa: ARG001
+    return None
+
+
+def _takes_nothing(config: Config) -> Iterable[tuple[KeyPath, str | None]]:  # noqa: ARG001
+    return ()
+
+
+def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
+    return ()
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline: its name, which is that of its command, its section of the config and its folder; and what it says.
+
+    `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of`
+    reads the files that the section names. `describe` gives the lines of `secondlook check`, none where the config says
+    nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `paths` are the files that rules take
+    from its section as they stand, by their keys. `add` gets the content of the config and what was made of it. All
+    raise UsageError for what is not sound.
+    """
+
+    name: str
+    settings: "Mapping[type[BaseModel], str]"
+    of: Callable[["Run"], PipelineRun]
+    describe: Callable[["Run"], Iterable[str]]
+    paths: Callable[[Config], Iterable[tuple[KeyPath, str | None]]] = _takes_nothing
+    checkpoints: "Callable[[Run], Iterable[Checkpoint]]" = _needs_nothing
+    add: Callable[[Mapping[str, Any], Config], Added | None] = _adds_nothing

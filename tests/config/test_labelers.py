@@ -1,0 +1,156 @@
+"""What each kind of labeler says of itself, and the files that follow: looked at, learned from, waited for."""
+
+from typing import Any
+
+import pytest
+
+from secondlook.config.labelers import KINDS, LabelerChoice, LabelerOptions, base
+from secondlook.config.labelers.base import Checkpoint, Cost
+from secondlook.config.labelers.vlm import ServerOptions
+from secondlook.config.root import Config
+from secondlook.stages.label.kinds import kind_of
+from secondlook.workflow.labelers import Labelers
+
+VECTORS = {"encoder": "dino"}
+ATTRIBUTES = {**VECTORS, "attribute": "a", "attributes": {"a": ["stop"]}, "templates": ["{a}"]}
+VLM = {"kind": "vlm", "model": "Org/vlm", "revision": "abc"}
+
+# options -> looks at, learns from, the model it names
+NATURES: list[Any] = [
+    pytest.param({"kind": "prototype", **VECTORS}, "vectors", "training", "encoders.dino", id="prototype"),
+    pytest.param({"kind": "probe", **VECTORS}, "vectors", "training", "encoders.dino", id="probe"),
+    pytest.param({"kind": "neighbours", **VECTORS}, "vectors", "reference", "encoders.dino", id="neighbours"),
+    pytest.param({"kind": "clip_zeroshot", **VECTORS}, "vectors", "nothing", "encoders.dino", id="zero shot"),
+    pytest.param({"kind": "attribute_completion", **ATTRIBUTES}, "vectors", "nothing", "encoders.dino", id="attribute"),
+    pytest.param({"kind": "classifier", "classifier": "c"}, "crops", "model", "classifiers.c", id="classifier"),
+    pytest.param({"kind": "classifier", "weights": "w.pth"}, "crops", "file", None, id="classifier from elsewhere"),
+    pytest.param(VLM, "crops", "nothing", None, id="VLM"),
+    pytest.param({**VLM, "view": "cutout"}, "cutouts", "nothing", None, id="VLM that is shown cutouts"),
+    pytest.param({**VLM, "view": "box"}, "images", "nothing", None, id="a box is drawn into the image"),
+    pytest.param({**VLM, "margin": 0.5}, "images", "nothing", None, id="a margin is no part of a stored crop"),
+    pytest.param({"kind": "vlm", "trained": "v"}, "crops", "model", "vlms.v", id="VLM that is trained here"),
+]
+
+
+def labeler(options: dict[str, Any]) -> LabelerOptions:
+    return LabelerChoice.model_validate({"labeler": options}).labeler
+
+
+@pytest.mark.parametrize(("options", "looks_at", "learns_from", "refers_to"), NATURES)
+def test_what_a_labeler_says_of_itself(
+    options: dict[str, Any], looks_at: str, learns_from: str, refers_to: str | None
+) -> None:
+    found = labeler(options)
+    assert (found.looks_at, found.learns_from) == (looks_at, learns_from)
+    named = found.refers_to
+    assert (named and f"{named.section}.{named.name}") == refers_to
+    assert named is None or options[named.key] == named.name
+    assert bool(found.leaves) == (learns_from == "training"), "files are left by a training of its own, and only then"
+
+
+# options -> whether its votes change with the wordings of the classes
+WORDINGS: list[Any] = [
+    pytest.param({"kind": "prototype", **VECTORS}, False, id="it never reads a name"),
+    pytest.param({"kind": "clip_zeroshot", **VECTORS}, False, id="the names alone"),
+    pytest.param({"kind": "clip_zeroshot", **VECTORS, "aliases": True}, True, id="wordings count like the names"),
+    pytest.param({"kind": "attribute_completion", **ATTRIBUTES}, True, id="values are wordings"),
+    pytest.param({"kind": "classifier", "classifier": "c"}, False, id="outputs of a training here are the classes"),
+    pytest.param({"kind": "classifier", "weights": "w.pth"}, True, id="outputs of others are wordings"),
+    pytest.param(VLM, True, id="answers are wordings"),
+]
+
+
+@pytest.mark.parametrize(("options", "reads_aliases"), WORDINGS)
+def test_who_reads_the_wordings_of_classes(options: dict[str, Any], reads_aliases: bool) -> None:
+    assert labeler(options).reads_aliases == reads_aliases
+
+
+# options -> checkpoint, cost
+LOADED: list[Any] = [
+    pytest.param({"kind": "neighbours", **VECTORS}, None, Cost("vectors"), id="no network"),
+    pytest.param(
+        {"kind": "classifier", "weights": "w", "model": "resnet18"}, None, Cost("classifier", "resnet18"),
+        id="of the name of an architecture nothing is fetched",
+    ),
+    pytest.param(
+        VLM, Checkpoint("transformers", "Org/vlm", "abc"), Cost("vlm", "Org/vlm", all_tiles=False), id="VLM"
+    ),
+    pytest.param(
+        {**VLM, "engine": "openai", "answer": "choose", "tiling": "published"},
+        None, Cost("vlm", "Org/vlm", all_tiles=True, on_server=True), id="a server has its own checkpoint",
+    ),
+    pytest.param({"kind": "vlm", "trained": "v"}, None, Cost("vlm", all_tiles=False), id="trained here"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "checkpoint", "cost"), LOADED)
+def test_what_it_loads_and_costs(options: dict[str, Any], checkpoint: Checkpoint | None, cost: Cost) -> None:
+    found = labeler(options)
+    assert (found.checkpoint, found.cost) == (checkpoint, cost)
+
+
+@pytest.mark.parametrize(
+    ("options", "device"),
+    [
+        pytest.param({**VLM, "device": "cpu"}, "cpu", id="transformers, auto"),
+        pytest.param({**VLM, "precision": "float32"}, None, id="said in the config"),
+        pytest.param({**VLM, "engine": "vllm", "answer": "choose"}, None, id="the engine chooses"),
+        pytest.param({"kind": "classifier", "classifier": "c"}, None, id="always float32"),
+    ],
+)
+def test_whose_precision_depends_on_the_machine(options: dict[str, Any], device: str | None) -> None:
+    assert labeler(options).auto_precision_on == device
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_listed_where_labelers_vote_and_every_option_is_described(kind: str) -> None:
+    assert kind_of(kind).vote.__module__.startswith("secondlook.stages.label.")
+    fields = {**KINDS[kind].model_fields, **ServerOptions.model_fields}
+    assert [name for name, field in fields.items() if not field.description] == []
+    assert issubclass(KINDS[kind], base.Labeler)
+
+
+# labeler -> what it looks at in shard 7, what it learned from, the files that stand for that, and what is trained
+CONFIG = {
+    "encoders": {"dino": {"kind": "timm", "model": "m"}, "body": {"kind": "timm", "trained": "c"}},
+    "classifiers": {"c": {}},
+    "vlms": {"v": {"method": "full"}},
+}
+PATHS: list[Any] = [
+    pytest.param(
+        {"kind": "prototype", "encoder": "body"}, "embed/body/7.parquet", "r/train/a", ["r/train/a/labels.json"],
+        {"a", "c"}, id="a training of its own, and the body of a classifier",
+    ),
+    pytest.param(
+        {"kind": "neighbours", **VECTORS}, "embed/dino/7.parquet", "r/embed/dino/reference.parquet",
+        ["r/embed/dino/reference.parquet"], set(), id="the vectors of the reference",
+    ),
+    pytest.param({"kind": "clip_zeroshot", **VECTORS}, "embed/dino/7.parquet", "", [], set(), id="nothing"),
+    pytest.param(
+        {"kind": "classifier", "classifier": "c"}, "crop/7.parquet", "r/train/c", ["r/train/c/labels.json"], {"c"},
+        id="a classifier trained here",
+    ),
+    pytest.param(
+        {"kind": "classifier", "weights": "w.pth"}, "crop/7.parquet", "w.pth", ["w.pth"], set(), id="a file",
+    ),
+    pytest.param(
+        {"kind": "classifier", "weights": "w.pth", "labels": "l.pkl"}, "crop/7.parquet", "w.pth", ["w.pth", "l.pkl"],
+        set(), id="a file and the names of its outputs",
+    ),
+    pytest.param(
+        {"kind": "vlm", "trained": "v", "view": "cutout"}, "crop/cutout/7.parquet", "r/train/v/checkpoint",
+        ["r/train/v/checkpoint"], {"v"}, id="a VLM trained here",
+    ),
+    pytest.param({**VLM, "view": "box"}, "ingest/shards/7.parquet", "", [], set(), id="a VLM that is shown images"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "objects", "source", "files", "trained"), PATHS)
+def test_the_files_of_a_labeler(
+    options: dict[str, Any], objects: str, source: str, files: list[str], trained: set[str]
+) -> None:
+    labelers = Labelers(["a"], Config.model_validate({**CONFIG, "labelers": {"a": options}}), "r")
+    assert labelers.objects("a", ["7"]) == [f"r/{objects}"]
+    assert (labelers.source("a"), labelers.source_files("a"), labelers.trained()) == (source, files, trained)
+    assert labelers.show_cutouts() == ("cutout" in objects)
+    assert labelers.encoders() == [name for name in [labelers.encoder("a")] if name]
