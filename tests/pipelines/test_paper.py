@@ -311,13 +311,11 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     total = re.search(r"sum: (\d+) jobs, ([\d.]+) GPU-hours, .* GB of results, ([\d.]+) GB of weights", shown.stdout)
     assert total is not None
     minutes = sum(
-        int(jobs) * float(each)
-        for jobs, each in re.findall(
-            r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.MULTILINE
-        )
+        int(jobs) * float(took)
+        for jobs, took in re.findall(r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.M)
     )
     assert float(total[2]) == pytest.approx(minutes / 60, abs=0.1)
-    larger = re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout)
-    assert float(larger[1][1]) > 3 * float(larger[0][1]), "fifteen times the parameters"
+    each = dict(re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout))
+    assert float(each["14"]) > 3 * float(each["1"]), "fifteen times the parameters"
     assert "obtain: data/objects365/annotations.json is not there: " in shown.stdout
     assert run(["secondlook", "plan", "papers"], fresh).returncode == 2
