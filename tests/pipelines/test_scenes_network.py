@@ -516,8 +516,8 @@ def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
     script = tmp_path / "train_two.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from secondlook.scenes.network_steps import Tables, train_network\n"
-        "from secondlook.scenes_training_options import NetworkOptions, TrainingOptions\n"
+        "from secondlook.pipelines.scenes.network_steps import Tables, train_network\n"
+        "from secondlook.config.scenes_training import NetworkOptions, TrainingOptions\n"
         f"tables = Tables(*map(Path, {[str(path) for path in world.tables.given]!r}))\n"
         f"network = NetworkOptions.model_validate_json({SMALL.model_dump_json()!r})\n"
         f"options = TrainingOptions.model_validate_json({told.model_dump_json()!r})\n"

@@ -51,7 +51,7 @@ def train_network(
     threads: int,
     command: Sequence[str] = (),
 ) -> None:
-    """Train the network; write what `secondlook.scenes.train.FILES` names to folder `out`.
+    """Train the network; write what `FILES` of `train.py` names to folder `out`.
 
     `command` are the arguments with which `secondlook` comes to this step: each of several processes runs it.
     """
