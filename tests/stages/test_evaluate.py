@@ -334,9 +334,10 @@ def test_a_class_that_is_a_formula_is_text_in_every_table(
 
 
 CELLS = st.text(max_size=6) | st.text("=+-@'\t 1a＝", max_size=5)  # noqa: RUF001
+CELLS = CELLS.filter(lambda text: "\r" not in text)  # CSV of one kind of line end does not quote the other
 
 
-@given(st.lists(CELLS.filter(lambda text: "\r" not in text), min_size=1, max_size=5), CELLS)
+@given(st.lists(CELLS, min_size=1, max_size=5), CELLS)
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_table_comes_back_as_it_was(tmp_path: Path, cells: list[str], name: str) -> None:
     table = pd.DataFrame({f"{name}.": cells, "n": range(len(cells))})

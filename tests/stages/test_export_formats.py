@@ -24,10 +24,11 @@ import yaml
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from conftest import Command, Result, box, coco, ingest, picture
+from conftest import ROOT, Command, Result, box, coco, ingest, picture
 from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.exports import ExportFormat
 from secondlook.io import records
+from secondlook.jobs.code_digest import code_of
 from secondlook.workflow.run import Run
 
 CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]
@@ -362,6 +363,13 @@ def test_a_killed_export_leaves_the_old_one(world: World, kind: str) -> None:
     assert contents(world.place(kind)) == old
     assert contents(world.exported(kind)) == old
     assert not list(world.folder.rglob(".*.tmp"))
+
+
+def test_the_code_of_every_format_counts_though_only_its_name_leads_there() -> None:
+    rule = (ROOT / "rules/export.smk").read_text()
+    assert 'EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]' in rule
+    assert 'code=code("stages.export", *EXPORTERS)' in rule
+    assert {code_of(f"secondlook.stages.export.{kind}") for kind in FORMATS}
 
 
 @pytest.mark.parametrize(

@@ -510,6 +510,17 @@ def test_an_object_on_one_side_only_is_an_error_and_never_dropped(
     assert result.err.splitlines()[-1].startswith("secondlook: ")
 
 
+def test_a_doubtful_label_of_a_stranger_is_an_error(secondlook: Command, plain: Path) -> None:
+    path = plain / "evaluate" / "label_errors.csv"
+    table = read_table(path)
+    path.write_text(path.read_text().replace(table.loc[table["flagged"] == 1, "instance_id"].iloc[0], "stranger"))
+
+    result = report(secondlook, plain)
+
+    assert result.code == 1
+    assert "doubts the label of stranger, which is no object of this dataset; run evaluate again." in result.err
+
+
 def run_through(secondlook: Command, folder: Path, **task: Any) -> Path:
     """Ingest 60 boxes in 20 images, have one labeler vote, and write every page; return the results folder."""
     images = [picture(folder, number, seed=number) for number in range(20)]

@@ -4,7 +4,7 @@ A new format is a line here and the module of its name in `secondlook.stages.exp
 request)`; the config, the rules, the plan and the command learn of it here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -40,3 +40,8 @@ if TYPE_CHECKING:
     ExportFormat = str
 else:
     ExportFormat = Literal[tuple(EXPORT_FORMATS)]
+
+
+def names_of(holds: Callable[[Format], object]) -> list[str]:
+    """Return the names of the formats of which something holds."""
+    return [name for name, kind in EXPORT_FORMATS.items() if holds(kind)]

@@ -115,7 +115,7 @@ def _votes(paths: Sequence[Path], known: _Known, vocabulary: Vocabulary) -> list
     number = {name: position for position, name in enumerate(vocabulary.concepts)}
     found = []
     for path in paths:
-        table = records.read(path, records.VOTE).to_pandas()
+        table = records.read(path, records.VOTE, columns=["instance_id", "label"]).to_pandas()
         rows = consistency.positions(table["instance_id"].tolist(), row_of)
         if (rows == NOTHING).any():
             raise DataError(f"{path}: votes on images that the labels do not have; label again.")

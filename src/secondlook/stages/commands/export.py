@@ -6,19 +6,25 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.config.exports import EXPORT_FORMATS, names_of
 from secondlook.io.destinations import as_file
 from secondlook.stages.commands.options import Consensus, Instances, Shards
+
+*_OTHERS, _LAST = EXPORT_FORMATS
+_FILES = ", ".join(names_of(lambda kind: kind.file))
+_COPIES = " and ".join(names_of(lambda kind: kind.copies))
+_PREFIXED = ", ".join(names_of(lambda kind: kind.image_prefix))
 
 
 def export(
     instances: Instances,
     consensus: Consensus,
-    out: Annotated[str, typer.Option("--out", metavar="PATH", help="File (coco, parquet) or folder to write.")],
+    out: Annotated[str, typer.Option("--out", metavar="PATH", help=f"File ({_FILES}) or folder to write.")],
     annotations: Annotated[
-        Path | None, typer.Argument(help="COCO file that the dataset came from; coco and cvat copy it.")
+        Path | None, typer.Argument(help=f"COCO file that the dataset came from; {_COPIES} copy it.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="coco, cvat, labelstudio, yolo, voc, fiftyone or parquet; docs/export.md.")
+        str, typer.Option("--format", help=f"{', '.join(_OTHERS)} or {_LAST}; docs/export.md.")
     ] = "coco",
     votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to carry along.")] = None,
     shards: Shards = None,
@@ -31,7 +37,7 @@ def export(
     queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
     label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
-    image_prefix: Annotated[str | None, typer.Option(help="labelstudio: what goes before an image's name.")] = None,
+    image_prefix: Annotated[str | None, typer.Option(help=f"{_PREFIXED}: what goes before an image's name.")] = None,
 ) -> None:
     """Write the corrected dataset, all of it or what people should look at.
 

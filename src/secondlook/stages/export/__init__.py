@@ -13,7 +13,7 @@ from typing import Any
 import secondlook
 from secondlook.base import progress
 from secondlook.base.errors import UsageError
-from secondlook.config.exports import EXPORT_FORMATS, Format
+from secondlook.config.exports import EXPORT_FORMATS, Format, names_of
 from secondlook.io import facts, files, records, standing
 from secondlook.io.outputs import REHEARSAL
 from secondlook.stages.export.corrected import Corrected
@@ -53,12 +53,12 @@ def _checked(inputs: Inputs, request: Request) -> Format:
     if kind is None:
         raise UsageError(f"--format: `{request.format}` is none of {', '.join(EXPORT_FORMATS)}.")
     if request.source is not None and not kind.copies:
-        copying = " and ".join(name for name, known in EXPORT_FORMATS.items() if known.copies)
+        copying = " and ".join(names_of(lambda known: known.copies))
         raise UsageError(f"an annotation file goes with the formats {copying} only; leave it out.")
     if request.source is not None and inputs.images is not None:
         raise UsageError("--images goes without an annotation file, in which images keep their names.")
     if request.image_prefix is not None and not kind.image_prefix:
-        prefixed = " or ".join(name for name, known in EXPORT_FORMATS.items() if known.image_prefix)
+        prefixed = " or ".join(names_of(lambda known: known.image_prefix))
         raise UsageError(f"--image-prefix goes with --format {prefixed} only.")
     _require_apart(inputs, request)
     _require_rehearsal_place(inputs, request)

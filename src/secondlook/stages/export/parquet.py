@@ -11,10 +11,9 @@ from pathlib import Path
 
 import secondlook
 from secondlook.io import parquetfile, records
+from secondlook.io.outputs import EXPORT_RECORD
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.request import Request
-
-RECORD = "export"
 
 
 def write(corrected: Corrected, path: Path, _: Request) -> None:
@@ -22,7 +21,7 @@ def write(corrected: Corrected, path: Path, _: Request) -> None:
     made_by = {**corrected.made_by, "secondlook": secondlook.__version__, "stage": "export"}
     made_by["description"] = corrected.description
     metadata = {
-        "secondlook.record": RECORD,
+        "secondlook.record": EXPORT_RECORD,
         "secondlook.classes": json.dumps(corrected.classes, ensure_ascii=False),
         records.BACKGROUND_KEY: json.dumps(corrected.background.to_pylist(), ensure_ascii=False),
         "secondlook.made_by": json.dumps(made_by, sort_keys=True),

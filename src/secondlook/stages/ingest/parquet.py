@@ -12,15 +12,14 @@ from typing import Any
 
 from secondlook.config.task import Dataset
 from secondlook.io import facts, parquetfile, records
+from secondlook.io.outputs import EXPORT_RECORD
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
-
-_EXPORT = "export"  # what `secondlook export --format parquet` calls its rows
 
 
 def read(dataset: Dataset) -> Source:
     """Open a file of instance rows."""
     path = Path(dataset.path)
-    exported = records.kind_of(path) == _EXPORT
+    exported = records.kind_of(path) == EXPORT_RECORD
     total = parquetfile.count(path) if exported else records.count(path, records.INSTANCE)
     entries = chain(_entries(path, dataset.label_from, exported=exported), _background(path, exported=exported))
     return Source(Path(dataset.images or ""), entries, total, anywhere=dataset.images is None)
