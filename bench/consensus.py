@@ -106,7 +106,7 @@ def _answers(objects: int) -> pa.Table:
 
 def _relatives(asked: argparse.Namespace) -> None:
     print(f"relatives (5 + 2 + 3): {asked.worlds} worlds of {asked.relatives} objects; alpha {ALPHA:.0%}, delta 5 %")
-    print("| method | reviews | accuracy | calibration error | promised in | accepted then | wrong then |")
+    print("| method | reviews | accuracy | calibration error | guaranteed in | accepted then | wrong then |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     worlds = [draw(World(objects=asked.relatives), seed) for seed in range(asked.worlds)]
     for method in ("majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool", "auto"):
@@ -127,7 +127,7 @@ def _row(method: str, reviews: int, figures: list[tuple[float, float, float, flo
 
 
 def _figures(drawn: Drawn, method: str, reviews: int, seed: int) -> tuple[float, float, float, float]:
-    """Return accuracy, calibration error, and share and error of what is accepted under a promise."""
+    """Return accuracy, calibration error, and share and error of what is accepted under a guarantee."""
     options, reviewed = ConsensusOptions(guarantee=Guarantee(alpha=ALPHA, strict=True)), drawn.reviewed(reviews, seed)
     merged = merge(drawn.votes, method, reviewed, options)
     best, confidence = merged.posterior.argmax(axis=1), merged.posterior.max(axis=1)

@@ -33,7 +33,7 @@ class World:
     bias: float = 1.1
     difficulty: float = 0.55
     image_share: float = 0.5
-    heat: float = 0.35  # how far the confidences of labelers stray from honest ones, as a log-normal sigma
+    heat: float = 0.35  # how far the confidences of labelers stray from calibrated ones, as a log-normal sigma
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,11 @@ def write_crops(path: Path, count: int) -> Path:
         width, height = random.integers(40, 160, size=2)
         coarse = random.integers(0, 255, size=(8, 8, 3), dtype=np.uint8)
         pixels = np.asarray(cv2.resize(coarse, (int(width), int(height))), dtype=np.uint8)
-        about = {"instance_id": f"{number:04d}", "image_id": str(number // 2), "trusted": ("a", "b")[number % 2]}
+        about = {
+            "instance_id": f"{number:04d}",
+            "image_id": str(number // 2),
+            "reference_label": ("a", "b")[number % 2],
+        }
         size = {"width": int(width), "height": int(height)}
         rows.append({**about, **size, "image": images.encode(pixels, "jpeg", quality=95)})
     table = records.to_table(rows, records.CROP)

@@ -113,7 +113,7 @@ def _say_waiting(model: Path, crops: list[Pixels], asked: argparse.Namespace) ->
     """Run the command on the crops; its log says which share of the time the model waited."""
     rows = [
         {
-            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "trusted": None},
+            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "reference_label": None},
             **{"width": crop.shape[1], "height": crop.shape[0]},
             "image": images.encode(crop, "jpeg", quality=95),
         }

@@ -53,7 +53,7 @@ def secondlook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 def forget(out: Path) -> None:
     """Have the next command compute `out` again, although the same was made there before."""
-    shutil.rmtree(out.parent / ".kept", ignore_errors=True)
+    shutil.rmtree(out.parent / ".cache", ignore_errors=True)
 
 
 @pytest.fixture

@@ -397,7 +397,7 @@ def test_a_loss_that_is_no_number_stops(secondlook: Command, index: Path, tiny: 
 def test_an_image_that_is_broken_is_named(secondlook: Command, track: Path, tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(track, tmp_path / "track")
     broken = next((tmp_path / "track/train/train_images").iterdir())
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     assert secondlook("retrieve", "index", tmp_path / "track", "--out", tmp_path / "i").code == 0
     told = json.dumps(recipe_of(tiny))
     done = secondlook("retrieve", "train", tmp_path / "i", "--out", tmp_path / "m", "--options", told)
@@ -779,7 +779,7 @@ def test_snakemake_retrieve(tmp_path: Path, track: Path, tiny: Path) -> None:
     assert len(json.loads((tmp_path / "results/retrieve/mine/test/submission.json").read_text())["results"]) == 28
 
 
-# --- labelers of the main road ------------------------------------------------------------------------------------
+# --- labelers of the main pipeline ------------------------------------------------------------------------------------
 
 
 def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_path: Path) -> None:

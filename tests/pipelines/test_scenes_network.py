@@ -1,4 +1,4 @@
-"""The network of the road `scenes`: reference numbers, pairs and points, training, masks, scores and their figures."""
+"""The network of the pipeline `scenes`: reference numbers, pairs and points, training, masks and scores."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(world: World, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What it says of all pictures."""
+    """What it says of all images."""
     out = tmp_path_factory.mktemp("predicted")
     predict(world.tables, trained, out, PLAIN.model_copy(update={"overlays": 2, "soft_masks": True}), threads=1)
     return out
@@ -105,7 +105,7 @@ def test_scores_of_masks() -> None:
     [
         pytest.param([1, 2], 10, (7.082990, 3.052644, 2.914515, 2.949849), id="two dilations"),
         pytest.param([1], 1, (7.128557, 2.869493, 2.860776, 3.141174), id="one step"),
-        pytest.param([1, 2, 4, 8, 12, 24], 10, (6.991466, 3.320825, 2.914278, 2.773431), id="wider than the picture"),
+        pytest.param([1, 2, 4, 8, 12, 24], 10, (6.991466, 3.320825, 2.914278, 2.773431), id="wider than the image"),
     ],
 )
 def test_pamr(dilations: list[int], iterations: int, sums: tuple[float, ...]) -> None:
@@ -289,7 +289,7 @@ def test_colours_change_and_stay_colours() -> None:
 
 
 def made(folder: Path, labels: list[tuple[str, str]], pairs: list[tuple[str, str]], **points: list[Any]) -> Tables:
-    """Write tables of pictures `(id, split)`, pairs, and points `id=[(point, x, y), ...]`."""
+    """Write tables of images `(id, split)`, pairs, and points `id=[(point, x, y), ...]`."""
     folder.mkdir(exist_ok=True)
     for number, (name, _) in enumerate(labels):
         write_picture(folder / f"{name}.png", width=60, height=50, seed=number)
@@ -679,20 +679,20 @@ def test_names_of_masks() -> None:
 def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp_path: Path) -> None:
     tables = made(tmp_path / "in", [("a", "val_seen"), ("b", "val_seen")], [], a=[("p", 0.5, 0.5)], b=[("p", 0.5, 0.5)])
     stale = write_mask(tmp_path / "out/masks" / infer.mask_name("b"), [[1, 1]])
-    (tmp_path / "in/b.png").write_bytes(b"no picture")
+    (tmp_path / "in/b.png").write_bytes(b"no image")
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["b"]
-    assert not stale.exists(), "a mask of an earlier run speaks for no picture that cannot be read"
+    assert not stale.exists(), "a mask of an earlier run speaks for no image that cannot be read"
     assert pd.read_parquet(tmp_path / "out/point_scores.parquet")["image_id"].tolist() == ["a"]
     write_picture(tmp_path / "in/b.png", width=50, height=60)
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert "decodes to 50x60 px" in pd.read_csv(tmp_path / "out/rejects.csv").set_index("image_id").loc["b", "detail"]
     with pytest.raises(DataError, match="has no scores of b"):
         evaluate_network(tables, Judged(tmp_path / "out"), tmp_path / "figures", CLASSES)
-    (tmp_path / "in/a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="none of 2 pictures can be read"):
+    (tmp_path / "in/a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of 2 images can be read"):
         predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
-    with pytest.raises(UsageError, match="no picture of `train`"):
+    with pytest.raises(UsageError, match="no image of `train`"):
         predict(tables, trained, tmp_path / "out", PLAIN.model_copy(update={"splits": ["train"]}), threads=1)
     with pytest.raises(DataError, match="does not say what the weights are of"):
         predict(tables, tmp_path, tmp_path / "out", PLAIN, threads=1)
@@ -750,8 +750,8 @@ def test_means_of_iou_are_over_classes_that_are_there(tmp_path: Path) -> None:
         pytest.param(None, "no such mask", id="missing"),
         pytest.param([[0, 1]], "is not as large as", id="another size"),
         pytest.param([[0, 9], [0, 0]], "has the index 9", id="no class"),
-        pytest.param(np.zeros((2, 2, 3)), "mode RGB", id="a colour picture"),
-        pytest.param(b"PNG", "is no picture that can be read", id="damaged"),
+        pytest.param(np.zeros((2, 2, 3)), "mode RGB", id="a colour image"),
+        pytest.param(b"PNG", "is no image that can be read", id="damaged"),
     ],
 )
 def test_masks_that_do_not_fit_are_errors(tmp_path: Path, found: Any, complaint: str) -> None:
@@ -790,7 +790,7 @@ def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: 
     text = evaluate_network(world.tables, Judged(predicted, world.truth), tmp_path, CLASSES)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["scores"]["val_unseen"]["images"] == 12
-    assert summary["masks"]["pictures"] == 21, "pictures of the training are left out"
+    assert summary["masks"]["pictures"] == 21, "images of the training are left out"
     assert "published" not in text + json.dumps(summary), "the original has no other denominator than ours"
     by_class = pd.read_csv(tmp_path / "scores.csv")
     assert set(by_class["split"]) == {"val_seen", "val_unseen"}

@@ -1,4 +1,4 @@
-"""The promise about accepted labels: what it costs, when it is made, and that it holds."""
+"""The guarantee about accepted labels: what it costs, when it is made, and that it holds."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def crowd(
     return Proposals(label, confidence), Sample(label[rows], confidence[rows], wrong[rows], rows), wrong
 
 
-# --- the promise holds -------------------------------------------------------------------------------------------
+# --- the guarantee holds -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_correlated_families_and_images_keep_the_promise() -> None:
             accepted = promise.accepts(proposals) & ~gold.seen
             held += 1
             broken += bool(accepted.any() and (proposals.label != drawn.truth)[accepted].mean() > 0.08)
-    print(f"promised in {held} of {CORRELATED} worlds, broken in {broken}")
+    print(f"guaranteed in {held} of {CORRELATED} worlds, broken in {broken}")
     assert broken <= binom.ppf(0.999, CORRELATED, 0.05)
-    assert held > CORRELATED / 4, "a promise that is never made is never broken"
+    assert held > CORRELATED / 4, "a guarantee that is never made is never broken"
 
 
 def test_whole_images_count_as_one_draw() -> None:
@@ -133,10 +133,10 @@ def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
 @pytest.mark.parametrize(
     ("sampled", "wrong", "guarantee", "held", "said"),
     [
-        pytest.param(0, 0, {}, False, "no object of the random part has been reviewed", id="no sample"),
+        pytest.param(0, 0, {}, False, "no object of the random sample has been reviewed", id="no sample"),
         pytest.param(100, 0, {}, False, "0 of the 20 sampled labels", id="too few, none wrong"),
         pytest.param(149, 0, {}, True, "Promised: an error of at most 2 % with a chance of 95 %", id="just enough"),
-        pytest.param(148, 0, {}, False, "Nothing is promised", id="one too few"),
+        pytest.param(148, 0, {}, False, "Nothing is guaranteed", id="one too few"),
         pytest.param(299, 0, {"alpha": 0.01}, True, "at most 1 %", id="just enough for one percent"),
         pytest.param(400, 30, {}, False, "30 of the 80 sampled labels", id="the surest are wrong"),
         pytest.param(0, 0, {"strict": True}, False, "every label goes to a person", id="strict, no sample"),
@@ -179,7 +179,7 @@ def test_reviews_of_the_queue_promise_nothing(secondlook: Command, tmp_path: Pat
         rows = run(
             secondlook, [*arguments, "--reviewed", write_reviews(tmp_path, said, sample)], guarantee={"alpha": 0.1}
         )
-        promise = records.made_by(out)["promise"]
+        promise = records.made_by(out)["guarantee"]
         assert promise["held"] is (sample == "random")
         assert promise["n"] == (500 if sample == "random" else 0)
         actions[sample] = [row["action"] for row in rows.values()]
@@ -192,7 +192,7 @@ def test_an_accepted_label_has_the_posterior_that_its_class_needs(secondlook: Co
     arguments, drawn = write_task(tmp_path, objects=1500)
     said = {f"o{row:04d}": [("ann", CLASSES[drawn.truth[row]])] for row in range(0, 1500, 3)}
     rows = run(secondlook, [*arguments, "--reviewed", write_reviews(tmp_path, said)], guarantee={"alpha": 0.1})
-    levels = records.made_by(tmp_path / "consensus.parquet")["promise"]["thresholds"]
+    levels = records.made_by(tmp_path / "consensus.parquet")["guarantee"]["thresholds"]
     unseen = [row for name, row in rows.items() if name not in said and row["n_votes"] > 1]
     accepted = [row for row in unseen if row["action"] in records.ACCEPTED]
     assert 0 < len(accepted) < len(unseen)
@@ -221,7 +221,7 @@ def test_the_random_part_holds_what_the_queue_had_before_and_what_was_passed_ove
         table = records.to_table([*queued, *told[passed_over:]], records.REVIEW)
         write(path, table, records.REVIEW, CLASSES, {"stage": "review"})
         run(secondlook, [*arguments, "--reviewed", path], guarantee={"alpha": 0.1})
-        promise = records.made_by(tmp_path / "consensus.parquet")["promise"]
+        promise = records.made_by(tmp_path / "consensus.parquet")["guarantee"]
         assert promise["n"] == 300, "the whole part, however each object was reached"
-        assert ("40 objects of the random part were passed over" in promise["sentence"]) == bool(passed_over)
+        assert ("40 objects of the random sample were passed over" in promise["sentence"]) == bool(passed_over)
         assert promise["held"] is (not passed_over)

@@ -157,7 +157,9 @@ def test_dawid_skene_recovers_the_confusion_and_beats_majority() -> None:
     assert by_dawid_skene > by_majority + 0.05
     assert by_dawid_skene > 0.9
     sure = fit.posterior.max(axis=1)
-    assert float(sure.mean()) == pytest.approx(by_dawid_skene, abs=0.02), "independent labelers: posteriors are honest"
+    assert float(sure.mean()) == pytest.approx(by_dawid_skene, abs=0.02), (
+        "independent labelers: posteriors are calibrated"
+    )
 
 
 def test_relatives_are_trusted_less_than_strangers() -> None:

@@ -323,8 +323,8 @@ def test_reviews_teach_and_are_named_in_the_metadata(secondlook: Command, tmp_pa
     assert about["chosen"] in {"temperature_pool", "fitted_pool"}
     assert about["chosen"] in about["why"]
     assert [one["method"] for one in about["candidates"]][:3] == ["majority", "dawid_skene", "pool"]
-    assert about["reviewed"] == about["promise"]["n"] == 400
-    assert about["promise"]["held"]
+    assert about["reviewed"] == about["guarantee"]["n"] == 400
+    assert about["guarantee"]["held"]
     assert records.made_by(tmp_path / "majority.parquet")["reviewed"] == 0
     first = (tmp_path / "consensus.parquet").read_bytes()
     run(secondlook, [*arguments, "--reviewed", reviewed], guarantee={"alpha": 0.1})

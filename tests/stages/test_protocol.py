@@ -1,4 +1,4 @@
-"""The published scoring on objects whose figures are worked out by hand, and what is left when a quirk is mended."""
+"""The published scoring on objects worked out by hand, and what is left when a difference is mended."""
 
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     # sound: all ten objects of a class; five right, two without an answer
     assert (scoring["n"], scoring["coverage"], scoring["accuracy"]) == (10, 0.8, 0.5)
     assert scoring["selective_accuracy"] == 0.625
-    quirks = pd.read_csv(tmp_path / "tables/scoring_quirks.csv")
+    quirks = pd.read_csv(tmp_path / "tables/scoring_differences.csv")
     assert quirks["defect"].tolist() == [4, 6, 7]
     assert quirks["n_mended"].tolist() == [7, 11, 8]
     assert (quirks["mended"] * quirks["n_mended"]).round().tolist() == [5, 8, 7]

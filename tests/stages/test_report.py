@@ -296,7 +296,7 @@ PROMISE = {
             "accuracy_high": 1.0,
         },
     ],
-    "promise": {
+    "guarantee": {
         **{"held": True, "alpha": 0.02, "delta": 0.05, "n": 240, "sentence": "Promised: <u>little</u>."},
         "thresholds": {A: 0.9123, B: None},
         "needed": [{"alpha": 0.01, "reviews": 12345}, {"alpha": 0.05, "reviews": None}],
@@ -319,7 +319,7 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     text = " ".join(page.text.split())
     for said in (
         "merged by fitted_pool (asked for: auto): fitted_pool has the least log-loss <i>here</i>.",
-        "Promised: <u>little</u>. It rests on 240 reviewed objects of the random part.",
+        "Promised: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
         "with a chance of 95 %",
         "It is fitted to reviewed objects",
     ):
@@ -334,7 +334,7 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     assert set(rows) <= set(page.rows())
 
 
-@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "promise": {}, "candidates": []}])
+@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "guarantee": {}, "candidates": []}])
 def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
     with_metadata(plain, made_by)
     result = report(secondlook, plain)
@@ -392,7 +392,9 @@ def test_what_people_said_stands_for_the_truth(secondlook: Command, tmp_path: Pa
     assert report(secondlook, folder).code == 0
     page = Page(folder / "report" / "report.html")
     text = " ".join(page.text.split())
-    assert "The dataset names no truth; 3 objects that people agreed on stand for it (by people, random part)." in text
+    assert (
+        "The dataset names no truth; 3 objects that people agreed on stand for it (by people, random sample)." in text
+    )
     assert "wrong labels before" not in text, "that would be a claim about all objects"
     assert "✓" not in text
 
