@@ -347,7 +347,7 @@ def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: 
 def test_page_shows_the_committee(plain: Path) -> None:
     page = Page(plain / "report" / "report.html")
     text = " ".join(page.text.split())
-    assert "Who votes, and what each is worth" in text
+    assert "Who votes, and what each contributes" in text
     assert "Nobody knows whether a labeler can be dropped: it takes 300 objects with a known class" in text
     assert "7 are there" in text
     rows = [row for row in page.rows() if row.startswith("small small | 100.0 % 9 | ")]
