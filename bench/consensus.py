@@ -21,7 +21,7 @@ import pyarrow.csv as pa_csv
 import common
 from correlated import Drawn, World, draw
 from secondlook.config.stages import ConsensusOptions, Guarantee
-from secondlook.stages.consensus import promise_of
+from secondlook.stages.consensus import acceptance_of
 from secondlook.stats.consensus import dawid_skene as ds
 from secondlook.stats.consensus import one_coin as oc
 from secondlook.stats.consensus.decide import propose
@@ -106,7 +106,7 @@ def _answers(objects: int) -> pa.Table:
 
 def _relatives(asked: argparse.Namespace) -> None:
     print(f"relatives (5 + 2 + 3): {asked.worlds} worlds of {asked.relatives} objects; alpha {ALPHA:.0%}, delta 5 %")
-    print("| method | reviews | accuracy | calibration error | promised in | accepted then | wrong then |")
+    print("| method | reviews | accuracy | calibration error | guaranteed in | accepted then | wrong then |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     worlds = [draw(World(objects=asked.relatives), seed) for seed in range(asked.worlds)]
     for method in ("majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool", "auto"):
@@ -127,15 +127,15 @@ def _row(method: str, reviews: int, figures: list[tuple[float, float, float, flo
 
 
 def _figures(drawn: Drawn, method: str, reviews: int, seed: int) -> tuple[float, float, float, float]:
-    """Return accuracy, calibration error, and share and error of what is accepted under a promise."""
-    options, gold = ConsensusOptions(guarantee=Guarantee(alpha=ALPHA, strict=True)), drawn.gold(reviews, seed)
-    merged = merge(drawn.votes, method, gold, options)
+    """Return accuracy, calibration error, and share and error of what is accepted under a guarantee."""
+    options, reviewed = ConsensusOptions(guarantee=Guarantee(alpha=ALPHA, strict=True)), drawn.reviewed(reviews, seed)
+    merged = merge(drawn.votes, method, reviewed, options)
     best, confidence = merged.posterior.argmax(axis=1), merged.posterior.max(axis=1)
     right = best == drawn.truth
     bins = np.minimum((confidence * 15).astype(int), 14)
     error = sum(abs(right[bins == one].sum() - confidence[bins == one].sum()) for one in range(15)) / len(right)
-    promise = promise_of(drawn.votes, merged, gold, options, tuple(map(str, range(drawn.votes.classes))))
-    accepted = promise.accepts(propose(drawn.votes, merged.posterior)) & ~gold.seen
+    acceptance = acceptance_of(drawn.votes, merged, reviewed, options, tuple(map(str, range(drawn.votes.classes))))
+    accepted = acceptance.accepts(propose(drawn.votes, merged.posterior)) & ~reviewed.seen
     wrong = float(1 - right[accepted].mean()) if accepted.any() else 0.0
     return float(right.mean()), float(error), float(accepted.mean()), wrong
 

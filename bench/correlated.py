@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from secondlook.stats.consensus.votes import Gold, Votes
+from secondlook.stats.consensus.votes import Reviewed, Votes
 
 FAMILIES = ("vlm",) * 5 + ("clip",) * 2 + ("resnet",) * 3
 
@@ -33,7 +33,7 @@ class World:
     bias: float = 1.1
     difficulty: float = 0.55
     image_share: float = 0.5
-    heat: float = 0.35  # how far the confidences of labelers stray from honest ones, as a log-normal sigma
+    heat: float = 0.35  # how far the confidences of labelers stray from calibrated ones, as a log-normal sigma
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,24 @@ class Drawn:
 
     votes: Votes
     truth: NDArray[np.int64]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
 
-    def gold(self, reviews: int, seed: int = 0) -> Gold:
+    def reviewed(self, reviews: int, seed: int = 0) -> Reviewed:
         """Return the reviews of `reviews` objects drawn at random."""
         random = np.random.default_rng([seed, 7])
         looked_at = random.choice(len(self.truth), size=min(reviews, len(self.truth)), replace=False)
         label, sampled = np.full(len(self.truth), -1), np.zeros(len(self.truth), dtype=np.bool_)
         label[looked_at], sampled[looked_at] = self.truth[looked_at], True
-        return Gold(label, sampled, sampled, self.picture)
+        return Reviewed(label, sampled, sampled, self.image)
 
 
 def draw(world: World, seed: int = 0) -> Drawn:
     """Draw the votes of a world."""
     random = np.random.default_rng(seed)
-    picture = np.sort(random.integers(0, max(1, round(world.objects / world.per_image)), world.objects))
+    image = np.sort(random.integers(0, max(1, round(world.objects / world.per_image)), world.objects))
     prior = 1.0 / np.arange(1, world.classes + 1) ** 0.8
     truth = random.choice(world.classes, size=world.objects, p=prior / prior.sum())
-    hardness = _hardness(world, picture, random)
+    hardness = _hardness(world, image, random)
     names = sorted(set(world.families))
     by_family = {name: random.normal(size=(world.objects, world.classes)) for name in names}
     columns = []
@@ -74,7 +74,7 @@ def draw(world: World, seed: int = 0) -> Drawn:
     where, who, what, log_p = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     labelers = tuple(f"{family}{index}" for index, family in enumerate(world.families))
     shape = {"objects": world.objects, "labelers": labelers, "families": world.families, "classes": world.classes}
-    return Drawn(Votes(where, who, what, **shape, log_p=log_p), truth, picture)
+    return Drawn(Votes(where, who, what, **shape, log_p=log_p), truth, image)
 
 
 def _margins(world: World) -> list[float]:
@@ -86,8 +86,8 @@ def _margins(world: World) -> list[float]:
     return [world.margin * float(next(steps[name])) for name in world.families]
 
 
-def _hardness(world: World, picture: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64]:
-    by_image = random.normal(size=picture.max(initial=0) + 1)[picture]
-    own = random.normal(size=len(picture))
+def _hardness(world: World, image: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64]:
+    by_image = random.normal(size=image.max(initial=0) + 1)[image]
+    own = random.normal(size=len(image))
     mixed = np.sqrt(world.image_share) * by_image + np.sqrt(1 - world.image_share) * own
     return np.exp(world.difficulty * mixed)

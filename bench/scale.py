@@ -112,24 +112,24 @@ def draw(folder: Path, objects: int) -> None:
 def _draw_image(folder: Path, number: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(number)
     coarse = random.integers(60, 180, size=(24, 32, 3), dtype=np.uint8)
-    picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     rows = []
     for sign in range(PER_IMAGE):
         radius = int(random.integers(10, 40))
         x, y = int(random.integers(radius, WIDTH - radius)), int(random.integers(radius, HEIGHT - radius))
         kind = int(random.integers(len(CLASSES)))
-        _sign(picture, x, y, radius, kind, random)
+        _sign(image, x, y, radius, kind, random)
         said = kind if random.uniform() > 0.1 else int(random.integers(len(CLASSES)))
         box = [x - radius, y - radius, 2 * radius, 2 * radius]
         rows.append({"id": number * PER_IMAGE + sign, "image_id": number, "category_id": said + 1, "bbox": box})
-    cv2.imwrite(str(folder / "images" / f"{number:06d}.jpg"), picture[..., ::-1])
+    cv2.imwrite(str(folder / "images" / f"{number:06d}.jpg"), image[..., ::-1])
     return rows
 
 
-def _sign(picture: np.ndarray, x: int, y: int, radius: int, kind: int, random: np.random.Generator) -> None:
+def _sign(image: np.ndarray, x: int, y: int, radius: int, kind: int, random: np.random.Generator) -> None:
     colour = [int(np.clip(value + random.normal(0, 15), 0, 255)) for value in COLOURS[kind]]
-    cv2.circle(picture, (x, y), radius, colour, -1)
-    cv2.line(picture, (x - radius // 2, y), (x + radius // 2, y), (255, 255, 255), max(1, radius // (2 + kind)))
+    cv2.circle(image, (x, y), radius, colour, -1)
+    cv2.line(image, (x - radius // 2, y), (x + radius // 2, y), (255, 255, 255), max(1, radius // (2 + kind)))
 
 
 def read_benchmarks(folder: Path) -> pd.DataFrame:

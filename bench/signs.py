@@ -1,6 +1,6 @@
 """Prototype, neighbours, linear probe and a ResNet from nothing on real traffic signs, with 95 % intervals.
 
-Reads the pictures and the MobileNetV2 of ../shared/data where they are, and says so where they are not. The reference
+Reads the images and the MobileNetV2 of ../shared/data where they are, and says so where they are not. The reference
 are the grey sign crops of Belgian streets (BelgiumTSC, 28 px, in folders), the objects the signs of German streets
 (GTSDB); no image of one is in the other. Intervals: bootstrap over images. `--epochs` is that of the ResNet; `--cap`
 limits the reference crops of each class, `--images` the German images.
@@ -125,7 +125,9 @@ def table(folder: Path, votes: dict[str, Path]) -> None:
     """Print balanced accuracy with its interval."""
     instances = records.read(folder / "instances.parquet", records.INSTANCE).to_pandas().set_index("instance_id")
     counts = instances["truth"].value_counts()
-    reference = records.read(folder / "reference.crops.parquet", records.CROP).to_pandas()["trusted"].value_counts()
+    reference = (
+        records.read(folder / "reference.crops.parquet", records.CROP).to_pandas()["reference_label"].value_counts()
+    )
     print("class: German objects, Belgian reference crops")
     for name in CLASSES:
         print(f"  {name:<14}{counts.get(name, 0):>5}{reference.get(name, 0):>7}")

@@ -177,24 +177,24 @@ def crop_rows(folder: Path, count: int, rounds: int) -> list[Row]:
 def _draw(folder: Path, count: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
-    for picture in range(count):
-        path = folder / f"{picture:03d}.jpg"
+    for image in range(count):
+        path = folder / f"{image:03d}.jpg"
         coarse = random.integers(0, 255, size=(96, 128, 3), dtype=np.uint8)
         street = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(path), street, [cv2.IMWRITE_JPEG_QUALITY, 88])
         for box in range(BOXES):
             side = float(np.clip(random.lognormal(np.log(88), 0.6), 12, 600))
             place = {"x": random.uniform(0, WIDTH - side), "y": random.uniform(0, HEIGHT - side), "w": side, "h": side}
-            name = f"{picture:03d}-{box:02d}"
-            about = {"instance_id": name, "image_id": str(picture), "image_path": str(path), "source_id": name}
+            name = f"{image:03d}-{box:02d}"
+            about = {"instance_id": name, "image_id": str(image), "image_path": str(path), "source_id": name}
             size = {"width": WIDTH, "height": HEIGHT}
             rows.append({**about, **place, **size, "truth": None, "split": "dataset", "attributes": None})
     return rows
 
 
 def _reopen_and_cut(row: dict[str, Any]) -> bytes:
-    picture = images.read_rgb(Path(str(row["image_path"])))
-    cut = images.crop(picture, (row["x"], row["y"], row["w"], row["h"]))
+    image = images.read_rgb(Path(str(row["image_path"])))
+    cut = images.crop(image, (row["x"], row["y"], row["w"], row["h"]))
     return images.encode(images.upscale_small(cut, 28), "jpeg", quality=95)
 
 
@@ -206,7 +206,11 @@ def write_crops(path: Path, count: int) -> Path:
         width, height = random.integers(40, 160, size=2)
         coarse = random.integers(0, 255, size=(8, 8, 3), dtype=np.uint8)
         pixels = np.asarray(cv2.resize(coarse, (int(width), int(height))), dtype=np.uint8)
-        about = {"instance_id": f"{number:04d}", "image_id": str(number // 2), "trusted": ("a", "b")[number % 2]}
+        about = {
+            "instance_id": f"{number:04d}",
+            "image_id": str(number // 2),
+            "reference_label": ("a", "b")[number % 2],
+        }
         size = {"width": int(width), "height": int(height)}
         rows.append({**about, **size, "image": images.encode(pixels, "jpeg", quality=95)})
     table = records.to_table(rows, records.CROP)
@@ -375,8 +379,8 @@ class _Files(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        picture = Image.open(io.BytesIO(self.rows[index]["image"])).convert("RGB").resize((224, 224))
-        x = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+        image = Image.open(io.BytesIO(self.rows[index]["image"])).convert("RGB").resize((224, 224))
+        x = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
         return (x - self.mean) / self.std, index % 2
 
 

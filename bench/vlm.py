@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 import common
+from secondlook.base.arrays import Pixels
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.config.models import ScratchVlm
 from secondlook.io import records
 from secondlook.models import inference, vlm
-from secondlook.models.prompt import Question, ask
+from secondlook.models.prompt import Prompt, ask
 from secondlook.pixels import images
-from secondlook.pixels.images import Pixels
 from secondlook.stages.label.vlm.transformers_engine import TransformersEngine
 from secondlook.stages.train.scratch import build
 
@@ -40,21 +40,21 @@ def main() -> None:
     """Time both ways on the same crops, then what limits ours and what the corrections are worth."""
     asked = _arguments()
     inference.make_deterministic(0, THREADS)
-    question = ask("Which kind of traffic sign is this?", Taxonomy.of_names(SIGNS), "names")
+    prompt = ask("Which kind of traffic sign is this?", Taxonomy.of_names(SIGNS), "names")
     crops = _crops(asked.crops)
     with TemporaryDirectory() as folder:
-        _write_model(Path(folder), question, asked)
+        _write_model(Path(folder), prompt, asked)
         options = VlmOptions(kind="vlm", model=folder, precision=asked.precision, batch_size=asked.batch)
         engine = TransformersEngine(options, folder)
         loaded = vlm.load(folder, revision=None, precision=asked.precision, device="auto")
-        engine.answer(engine.prepare(crops[:1], question))  # the first batch also checks the tree against full passes
+        engine.answer(engine.prepare(crops[:1], prompt))  # the first batch also checks the tree against full passes
         print(f"{loaded.device}, {loaded.model.dtype}, {loaded.model.num_parameters() / 1e6:.0f} M parameters")
-        score = partial(_scored, crops, engine, question, asked.batch)
-        rate = partial(_compare, score, len(crops), loaded, question)
+        score = partial(_scored, crops, engine, prompt, asked.batch)
+        rate = partial(_compare, score, len(crops), loaded, prompt)
         results = [
             rate(crops[: asked.loop], asked.short, asked.rounds),
             rate(crops[: asked.loop_full], asked.full, 1),
-            _against_bound(crops[: asked.batch], engine, loaded, question, asked.rounds),
+            _against_bound(crops[: asked.batch], engine, loaded, prompt, asked.rounds),
         ]
         _say_waiting(Path(folder), crops, asked)
     _corrections(asked.demo)
@@ -65,7 +65,7 @@ def _compare(
     score: Callable[[], None],
     scored: int,
     loaded: vlm.Vlm,
-    question: Question,
+    prompt: Prompt,
     some: list[Pixels],
     tokens: int,
     rounds: int,
@@ -74,17 +74,17 @@ def _compare(
     ratios, ours, published = [], [], []
     for _ in range(rounds):
         ours.append(scored / _seconds(score))
-        published.append(len(some) / _seconds(lambda: _published(some, loaded, question, tokens)))
+        published.append(len(some) / _seconds(lambda: _published(some, loaded, prompt, tokens)))
         ratios.append(ours[-1] / published[-1])
     print(f"scored {median(ours):.2f} objects/s, published loop of {tokens} tokens {median(published):.3f} objects/s")
     return f"result: vlm-{tokens} {median(ratios):.1f} scores in batches against the published loop of {tokens} tokens"
 
 
 def _against_bound(
-    crops: list[Pixels], engine: TransformersEngine, loaded: vlm.Vlm, question: Question, rounds: int
+    crops: list[Pixels], engine: TransformersEngine, loaded: vlm.Vlm, prompt: Prompt, rounds: int
 ) -> str:
     """Compare a batch with (visual + text tokens) x 2 x parameters at the rate of a large matrix product."""
-    prepared = engine.prepare(crops, question)
+    prepared = engine.prepare(crops, prompt)
     tokens = prepared.inputs["input_ids"].numel()
     parameters = loaded.model.num_parameters()
     ratios = []
@@ -113,7 +113,7 @@ def _say_waiting(model: Path, crops: list[Pixels], asked: argparse.Namespace) ->
     """Run the command on the crops; its log says which share of the time the model waited."""
     rows = [
         {
-            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "trusted": None},
+            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "reference_label": None},
             **{"width": crop.shape[1], "height": crop.shape[0]},
             "image": images.encode(crop, "jpeg", quality=95),
         }
@@ -159,28 +159,28 @@ def _corrections(demo: Path) -> None:
         print(f"corrections: {name}: accuracy {right.mean():.3f}, log-loss {-np.log(p).mean():.3f}, n {len(votes)}")
 
 
-def _scored(crops: list[Pixels], engine: TransformersEngine, question: Question, batch: int) -> None:
+def _scored(crops: list[Pixels], engine: TransformersEngine, prompt: Prompt, batch: int) -> None:
     for start in range(0, len(crops), batch):
-        engine.answer(engine.prepare(crops[start : start + batch], question))
+        engine.answer(engine.prepare(crops[start : start + batch], prompt))
 
 
-def _published(crops: list[Pixels], loaded: vlm.Vlm, question: Question, tokens: int) -> None:
+def _published(crops: list[Pixels], loaded: vlm.Vlm, prompt: Prompt, tokens: int) -> None:
     how = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": True}
     with torch.inference_mode():
         for crop in crops:
             tiles = {"crop_to_patches": True, "max_patches": 12}
-            inputs = vlm.encode(loaded.processor, [crop], question.text, tiles)
+            inputs = vlm.encode(loaded.processor, [crop], prompt.text, tiles)
             moved = {name: value.to(loaded.device) for name, value in inputs.items()}
             moved["pixel_values"] = moved["pixel_values"].to(loaded.model.dtype)
             loaded.model.generate(**moved, **how, pad_token_id=loaded.processor.tokenizer.pad_token_id)
 
 
-def _write_model(folder: Path, question: Question, asked: argparse.Namespace) -> None:
+def _write_model(folder: Path, prompt: Prompt, asked: argparse.Namespace) -> None:
     layers = asked.layers
     sizes = ScratchVlm(
         image_px=448, patch_px=14, hidden=asked.hidden, vision_layers=layers, text_layers=layers, heads=asked.heads
     )
-    model, processor = build(sizes, question, 0)
+    model, processor = build(sizes, prompt, 0)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 

@@ -25,7 +25,7 @@ rule evaluate:
         protocol=from_wildcards(OPTIONS.protocol),
         options=OPTIONS.section("evaluate"),
     message:
-        "evaluate: compare every judge of {wildcards.task} with the truth, and the labelers with each other"
+        "evaluate: compare every labeler and method of {wildcards.task} with the truth, and the labelers with each other"
     shell:
         "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
         "--consensus {input.consensus} --reviewed {input.reviewed} --benchmarks {params.benchmarks} "

@@ -294,7 +294,7 @@ rule scenes_evaluate:
             for part in (name, path)
         ],
     message:
-        "scenes: judge the network {wildcards.variant}, seed {wildcards.seed}"
+        "scenes: evaluate the network {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "secondlook scenes evaluate {input.images} --splits {input.splits} --points {input.points} "
         "--pairs {input.pairs} --weights {params.weights} --predicted {input.predicted} {params.known:q} "
@@ -395,7 +395,7 @@ rule scenes_consensus:
         "--options {params.options:q} 2> {log}"
 
 
-rule scenes_judge:
+rule scenes_evaluate_consensus:
     input:
         instances=f"{OF_SCENES}/hand_over/instances.parquet",
         votes=SCENES.votes(),
@@ -404,9 +404,9 @@ rule scenes_judge:
     output:
         [f"{OF_SCENES}/evaluate/{name}" for name in TABLES],
     log:
-        "logs/scenes/judge.log",
+        "logs/scenes/evaluate.log",
     benchmark:
-        f"{OF_SCENES}/benchmark/judge.tsv"
+        f"{OF_SCENES}/benchmark/evaluate_consensus.tsv"
     conda:
         "../envs/secondlook.yaml"
     threads: 1

@@ -37,7 +37,7 @@ def final_files(folder: Path) -> dict[str, str]:
     found = {}
     for top in ("results/demo_signs", "data/demo_signs"):
         for path in sorted((folder / top).rglob("*")):
-            if not path.is_file() or {"benchmark", ".kept"} & set(path.parts) or path.name == ".snakemake_timestamp":
+            if not path.is_file() or {"benchmark", ".cache"} & set(path.parts) or path.name == ".snakemake_timestamp":
                 continue
             content = path.read_bytes()
             if path.name == "summary.json":

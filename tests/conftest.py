@@ -16,6 +16,7 @@ import pytest
 
 from checkouts import ROOT, copy_checkout
 from make_records import Rows, read_rows
+from secondlook.base.arrays import Pixels
 from secondlook.cli import main
 from secondlook.pixels import images
 
@@ -52,7 +53,7 @@ def secondlook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 def forget(out: Path) -> None:
     """Have the next command compute `out` again, although the same was made there before."""
-    shutil.rmtree(out.parent / ".kept", ignore_errors=True)
+    shutil.rmtree(out.parent / ".cache", ignore_errors=True)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     times: Counter[str] = Counter()
     read = images.read_rgb
 
-    def counted(path: Path, **how: int) -> images.Pixels:
+    def counted(path: Path, **how: int) -> Pixels:
         times[path.name] += 1
         return read(path, **how)
 

@@ -82,7 +82,7 @@ def write_crops(path: Path, rows: Rows, classes: Any) -> Path:
             {
                 "instance_id": row["instance_id"],
                 "image_id": row.get("image_id", row["instance_id"]),
-                "trusted": row.get("trusted"),
+                "reference_label": row.get("reference_label"),
                 "source": row.get("source"),
                 "width": pixels.shape[1],
                 "height": pixels.shape[0],

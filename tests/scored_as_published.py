@@ -1,6 +1,6 @@
 """What twelve objects worked out by hand score under each published protocol."""
 
-# (task, kind, family): right and counted as published, then with each quirk mended
+# (task, kind, family): right and counted as published, then with each difference mended
 EXPECTED = {
     # of 11 (ten classes and the ego vehicle): Car, SUV, bus, Truck., train, trailer, boat
     ("mapillary_vehicles", "vlm", "internvl3"): (7, 11, {

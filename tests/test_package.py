@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from test_paper import evaluated
+from test_report import PLAIN, A, B, write_results
+from test_scenes_road import NETWORK
 
 import tiny_models
 from conftest import ROOT, Command
 from make_results import make_results
-from test_paper import evaluated
-from test_report import PLAIN, A, B, write_results
-from test_scenes_road import NETWORK
 
 Installed = Callable[..., str]
 VOCABULARY = ROOT / "workflow/scenes/vocabulary.yaml"

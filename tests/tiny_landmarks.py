@@ -18,7 +18,7 @@ _COLOURS = ((210, 60, 50), (50, 170, 80), (60, 80, 210))
 
 @dataclass(frozen=True)
 class World:
-    """Where the tables, the pictures and the true masks are."""
+    """Where the tables, the images and the true masks are."""
 
     folder: Path
 

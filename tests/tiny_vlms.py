@@ -44,7 +44,7 @@ EYES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "initializer
 
 
 def tiny_internvl(folder: Path) -> Path:
-    """Write an InternVL: 28 px pictures of four tokens, tiled by its processor unless told otherwise."""
+    """Write an InternVL: 28 px images of four tokens, tiled by its processor unless told otherwise."""
     import transformers
 
     named = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
@@ -64,7 +64,7 @@ def tiny_internvl(folder: Path) -> Path:
 
 
 def tiny_gemma3(folder: Path) -> Path:
-    """Write a Gemma 3: two layers that look back 64 tokens, one that looks back at all; 56 px pictures, four tokens."""
+    """Write a Gemma 3: two layers that look back 64 tokens, one that looks back at all; 56 px images, four tokens."""
     import transformers
 
     named = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}

@@ -119,7 +119,7 @@ def summary(
 
 
 def check(config: ConfigFile = Path("config.yaml")) -> None:
-    """Check the config and its task files, and say what would run."""
+    """Check the config and its task files, and say what data is missing."""
     from secondlook.workflow.check import check_all
 
     typer.echo(check_all(config, registry.pipelines()))
@@ -131,7 +131,7 @@ def plan(
     ] = None,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Say what a run costs: objects, jobs, votes, disk and people's time."""
+    """Say what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk and people's time."""
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))

@@ -70,7 +70,7 @@ def offered(body: Content) -> list[str]:
 
 
 def one_of_them(body: Content) -> Say:
-    """Answer with one of the names listed, another for another picture."""
+    """Answer with one of the names listed, another for another image."""
     names = offered(body)
     return says(names[len(str(body["messages"][0]["content"][0])) % len(names)].upper())
 

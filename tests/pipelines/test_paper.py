@@ -108,8 +108,8 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     heading = (out / "table_mapillary_pedestrians.md").read_text().splitlines()[0]
     assert "individual (4) | bicyclist (2) | motorcyclist (2) | other rider (2)" in heading
 
-    quirks = pd.read_csv(out / "table_quirks.csv")
-    ego = quirks[(quirks["task"] == "mapillary_vehicles") & (quirks["model"] == "internvl3_9b")].set_index("quirk")
+    quirks = pd.read_csv(out / "table_differences.csv")
+    ego = quirks[(quirks["task"] == "mapillary_vehicles") & (quirks["model"] == "internvl3_9b")].set_index("difference")
     assert ego.loc["extra_objects", "change"] == pytest.approx(7 / 10 - 7 / 11, abs=1e-5)
     assert ego.loc["whole_answer", "change"] == pytest.approx(2 / 11, abs=1e-5)
 
@@ -311,13 +311,11 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     total = re.search(r"sum: (\d+) jobs, ([\d.]+) GPU-hours, .* GB of results, ([\d.]+) GB of weights", shown.stdout)
     assert total is not None
     minutes = sum(
-        int(jobs) * float(each)
-        for jobs, each in re.findall(
-            r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.MULTILINE
-        )
+        int(jobs) * float(took)
+        for jobs, took in re.findall(r"^  \w+ +(?:[a-z]\w+ +)?(\d+) +\d+ +([\d.]+) +- ", shown.stdout, flags=re.M)
     )
     assert float(total[2]) == pytest.approx(minutes / 60, abs=0.1)
-    larger = re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout)
-    assert float(larger[1][1]) > 3 * float(larger[0][1]), "fifteen times the parameters"
+    each = dict(re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout))
+    assert float(each["14"]) > 3 * float(each["1"]), "fifteen times the parameters"
     assert "obtain: data/objects365/annotations.json is not there: " in shown.stdout
     assert run(["secondlook", "plan", "papers"], fresh).returncode == 2

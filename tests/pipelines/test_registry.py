@@ -9,6 +9,7 @@ import pytest
 
 from conftest import ROOT, Command, write_json
 from secondlook.base.errors import UsageError
+from secondlook.base.yamlfile import load
 from secondlook.config.root import Config
 from secondlook.pipelines import registry
 from secondlook.workflow.run import Run
@@ -57,3 +58,14 @@ def test_braces_in_a_path_of_a_section_are_refused(key: str) -> None:
     section, _, name = key.partition(".")
     with pytest.raises(UsageError, match=f"`{key}`: Snakemake would take the braces"):
         Run.of({section: {name: "data/{x}"}}, pipelines=registry.pipelines())
+
+
+def test_weights_of_a_pipeline_are_those_that_its_section_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    content = load(ROOT / "config.yaml")[0]
+    motion = {"source": "flow", "depth": "model", "depth_model": "someone/depth"}
+    run = Run.of({**content, "video": {**content["video"], "motion": motion}}, pipelines=registry.pipelines())
+    asked = {pipeline.name: [one.name for one in pipeline.checkpoints(run)] for pipeline in registry.pipelines()}
+    assert asked["video"] == ["someone/depth"]
+    assert asked["scenes"] == []
+    assert "OpenGVLab/InternVL3-1B-hf" in asked["paper"]

@@ -28,27 +28,27 @@ from secondlook.config.retrieve import (
     ClipSource,
     ClipTraining,
     CompletionOptions,
-    Look,
     RankingOptions,
     Recipe,
     RerankOptions,
     RetrieveOptions,
+    Transform,
 )
 from secondlook.config.root import Config
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 from secondlook.models import search
 from secondlook.models.features import to_unit
 from secondlook.pipelines.retrieve import complete, recipe_steps
 from secondlook.pipelines.retrieve.clip import Gallery
 from secondlook.pipelines.retrieve.complete import Labelled, candidates
 from secondlook.pipelines.retrieve.contrast import backward_by_chunk, backward_by_step, info_nce, same_text
-from secondlook.pipelines.retrieve.looks import chance_square, padded, square_of
 from secondlook.pipelines.retrieve.pedestrians import known_bits
 from secondlook.pipelines.retrieve.phrases import candidate, written
 from secondlook.pipelines.retrieve.ranking import Queries, rank
 from secondlook.pipelines.retrieve.rerank import Candidates, reranked
 from secondlook.pipelines.retrieve.run import RetrieveRun
 from secondlook.pipelines.retrieve.train import Learner
+from secondlook.pipelines.retrieve.transforms import chance_square, padded, square_of
 from secondlook.pipelines.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehicle, parse_vehicle
 
 SMALL = {"train": [24, 24], "val": [14, 14], "test": [14, 14], "brands": 2, "people": 3, "px": 40, "type_only": 0.4}
@@ -183,15 +183,15 @@ def test_padding_is_black_and_exactly_square(height: int, width: int) -> None:
 def test_looks_show_what_they_say() -> None:
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[:, :20, 0] = 255  # red on the left quarter
-    cropped = square_of(picture, 32, Look(pad="none"))
+    cropped = square_of(picture, 32, Transform(pad="none"))
     assert cropped[..., 0].max() == 0, "the crop loses the ends of long objects"
-    assert square_of(picture, 32, Look(pad="none", resize="squash"))[:, :7, 0].min() == 255
-    whole = square_of(picture, 32, Look())
+    assert square_of(picture, 32, Transform(pad="none", resize="squash"))[:, :7, 0].min() == 255
+    whole = square_of(picture, 32, Transform())
     assert (whole[:7].max(), whole[9:23, :7, 0].min()) == (0, 255)
-    chance = [chance_square(picture, 32, Look(), (0.5, 0.9), np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    chance = [chance_square(picture, 32, Transform(), (0.5, 0.9), np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert (chance[0] == chance[1]).all()
     assert (chance[0] != chance[2]).any()
-    assert (chance_square(picture, 32, Look(), None, np.random.default_rng(0)) == whole).all()
+    assert (chance_square(picture, 32, Transform(), None, np.random.default_rng(0)) == whole).all()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def towers_of(seed: int = 0) -> tuple[Any, Any, Any]:
     return torch.nn.Linear(6, 4), torch.nn.Linear(5, 4), torch.nn.Parameter(torch.tensor(1.2))
 
 
-def gradients(chunk: int, contrast: str, crew: Crew | None = None) -> tuple[float, list[torch.Tensor]]:
+def gradients(chunk: int, contrast: str, crew: Workers | None = None) -> tuple[float, list[torch.Tensor]]:
     image, text, scale = towers_of()
     torch.manual_seed(1)
     pixels, words = torch.randn(12, 6), torch.randn(12, 5)
@@ -238,7 +238,7 @@ def gradients(chunk: int, contrast: str, crew: Crew | None = None) -> tuple[floa
     if contrast == "chunk":
         found = backward_by_chunk(towers, chunks, 12, loss)
     else:
-        found = backward_by_step(towers, chunks, rows, crew or Crew(), loss)
+        found = backward_by_step(towers, chunks, rows, crew or Workers(), loss)
     return float(found), [one.grad.clone() for one in (*image.parameters(), *text.parameters(), scale)]
 
 
@@ -367,7 +367,7 @@ def test_learning_rates(options: dict[str, Any], step: int, expected: float) -> 
 
     told = ClipTraining(epochs=10, batch_size=2, learning_rate=1.0, **options)
     recipe: Any = None
-    learner = Half(recipe, recipe, told, [Path()] * 20, ["x"] * 20, Crew(), 1)
+    learner = Half(recipe, recipe, told, [Path()] * 20, ["x"] * 20, Workers(), 1)
     assert learner.rate(step) == pytest.approx(expected, abs=1e-9)
 
 
@@ -380,7 +380,7 @@ def test_the_published_recipe_of_a3r_warms_up_over_two_epochs() -> None:
             """No model is needed for it."""
 
     nothing: Any = None
-    learner = Half(nothing, recipe, recipe.train, [Path()] * 126_117, ["x"] * 126_117, Crew(), 1)
+    learner = Half(nothing, recipe, recipe.train, [Path()] * 126_117, ["x"] * 126_117, Workers(), 1)
     assert learner.steps == 5044
     assert learner.rate(5 * 5044 - 1) == pytest.approx(3.89e-7, abs=0.01e-7), "as its log says of epoch 5"
 
@@ -397,7 +397,7 @@ def test_a_loss_that_is_no_number_stops(secondlook: Command, index: Path, tiny: 
 def test_an_image_that_is_broken_is_named(secondlook: Command, track: Path, tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(track, tmp_path / "track")
     broken = next((tmp_path / "track/train/train_images").iterdir())
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     assert secondlook("retrieve", "index", tmp_path / "track", "--out", tmp_path / "i").code == 0
     told = json.dumps(recipe_of(tiny))
     done = secondlook("retrieve", "train", tmp_path / "i", "--out", tmp_path / "m", "--options", told)
@@ -779,7 +779,7 @@ def test_snakemake_retrieve(tmp_path: Path, track: Path, tiny: Path) -> None:
     assert len(json.loads((tmp_path / "results/retrieve/mine/test/submission.json").read_text())["results"]) == 28
 
 
-# --- labelers of the main road ------------------------------------------------------------------------------------
+# --- labelers of the main pipeline ------------------------------------------------------------------------------------
 
 
 def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_path: Path) -> None:

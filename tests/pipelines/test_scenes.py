@@ -86,7 +86,7 @@ def picture(caption: str = "", url: str = "") -> dict[str, Any]:
 
 
 def write_node(folder: Path, pairs: dict[str, str], pictures: dict[str, Any], *, flat: bool = False) -> None:
-    """Write a category with its pictures, each as an image of noise."""
+    """Write a category with its images, each as an image of noise."""
     content = pictures if flat else {"max_index": len(pairs), "pairs": pairs, "pictures": pictures}
     write_json(folder / "category.json", content)
     for name in pictures:
@@ -94,7 +94,7 @@ def write_node(folder: Path, pairs: dict[str, str], pictures: dict[str, Any], *,
 
 
 def small_tree(root: Path, *, flat: bool = False) -> Path:
-    """Write one landmark with two levels and two pictures."""
+    """Write one landmark with two levels and two images."""
     write_node(root, {"minster_of_varn": "0"}, {})
     write_node(root / "0", {"Exterior_of_the_minster": "0"}, {})
     write_node(root / "0/0", {"West facade": "0"}, {"a.jpg": picture("A tower", "https://example.org/a")})
@@ -129,7 +129,7 @@ def test_a_flat_category_file_is_read_alike(tmp_path: Path) -> None:
             row.pop("path")
     assert found[0] == found[1]
     strict = tree.read_tree(flat, IndexOptions(flat=False))
-    assert [one.reason for one in strict.refused] == ["unknown_image"], "its pictures are told of nowhere"
+    assert [one.reason for one in strict.refused] == ["unknown_image"], "its images are told of nowhere"
 
 
 def test_landmarks_come_in_numeric_order(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_sub_categories_and_their_reasons(
 def test_a_broken_category_file_is_named(tmp_path: Path, secondlook: Command) -> None:
     root = small_tree(tmp_path / "tree")
     broken = root / "0/0/0/category.json"
-    broken.write_text('{"pictures":\n {"b.png": }}')
+    broken.write_text('{"images":\n {"b.png": }}')
     run(secondlook, "index", root, "--out", tmp_path / "out", "--options", "{max_reject_fraction: 0.9}")
     rejects = {row["reason"]: row for row in read_rows(tmp_path / "out/rejects.parquet")}
     assert rejects["malformed"]["source_id"] == "0/0/0"
@@ -637,7 +637,7 @@ GOOD = "WikiScenes/cathedrals/4/1/13/pictures/a,b.jpg:['nave', 'chapel']:A capti
         pytest.param(GOOD.replace("a,b", "a:b"), "malformed", id="a colon in the name"),
         pytest.param("", "malformed", id="an empty line"),
         pytest.param(GOOD.replace("WikiScenes/", ""), "bad_name", id="another root"),
-        pytest.param(GOOD.replace("/pictures", ""), "bad_name", id="no folder of pictures"),
+        pytest.param(GOOD.replace("/pictures", ""), "bad_name", id="no folder of images"),
         pytest.param(GOOD.replace("['nave', 'chapel']", "nave"), "malformed", id="labels are no list"),
         pytest.param(GOOD.replace("['nave', 'chapel']", "[]"), "malformed", id="no label"),
         pytest.param(GOOD.replace("['nave', 'chapel']", "[1]"), "malformed", id="a number"),
@@ -833,17 +833,17 @@ def normalised(p: list[float]) -> np.ndarray:
 @given(DISTRIBUTION, DISTRIBUTION)
 def test_likeness_is_symmetric_and_bounded(first: list[float], second: list[float]) -> None:
     p, q = normalised(first), normalised(second)
-    value = consistency.likeness(p, q)[0]
+    value = consistency.near_duplicates(p, q)[0]
     assert -1e-9 <= value <= 1 + 1e-9
-    assert value == pytest.approx(consistency.likeness(q, p)[0])
-    assert consistency.likeness(p, p)[0] == pytest.approx(1)
+    assert value == pytest.approx(consistency.near_duplicates(q, p)[0])
+    assert consistency.near_duplicates(p, p)[0] == pytest.approx(1)
 
 
 def test_likeness_of_known_distributions() -> None:
     p, q = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     middle = np.array([0.75, 0.25])
     js = 0.5 * (0.5 * np.log(0.5 / middle)).sum() + 0.5 * np.log(1 / 0.75)
-    assert consistency.likeness(p, q) == pytest.approx([0, 1, 1 - js / np.log(2)])
+    assert consistency.near_duplicates(p, q) == pytest.approx([0, 1, 1 - js / np.log(2)])
 
 
 def test_masks_at_points() -> None:

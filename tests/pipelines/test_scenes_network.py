@@ -1,4 +1,4 @@
-"""The network of the road `scenes`: reference numbers, pairs and points, training, masks, scores and their figures."""
+"""The network of the pipeline `scenes`: reference numbers, pairs and points, training, masks and scores."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(world: World, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What it says of all pictures."""
+    """What it says of all images."""
     out = tmp_path_factory.mktemp("predicted")
     predict(world.tables, trained, out, PLAIN.model_copy(update={"overlays": 2, "soft_masks": True}), threads=1)
     return out
@@ -105,7 +105,7 @@ def test_scores_of_masks() -> None:
     [
         pytest.param([1, 2], 10, (7.082990, 3.052644, 2.914515, 2.949849), id="two dilations"),
         pytest.param([1], 1, (7.128557, 2.869493, 2.860776, 3.141174), id="one step"),
-        pytest.param([1, 2, 4, 8, 12, 24], 10, (6.991466, 3.320825, 2.914278, 2.773431), id="wider than the picture"),
+        pytest.param([1, 2, 4, 8, 12, 24], 10, (6.991466, 3.320825, 2.914278, 2.773431), id="wider than the image"),
     ],
 )
 def test_pamr(dilations: list[int], iterations: int, sums: tuple[float, ...]) -> None:
@@ -289,7 +289,7 @@ def test_colours_change_and_stay_colours() -> None:
 
 
 def made(folder: Path, labels: list[tuple[str, str]], pairs: list[tuple[str, str]], **points: list[Any]) -> Tables:
-    """Write tables of pictures `(id, split)`, pairs, and points `id=[(point, x, y), ...]`."""
+    """Write tables of images `(id, split)`, pairs, and points `id=[(point, x, y), ...]`."""
     folder.mkdir(exist_ok=True)
     for number, (name, _) in enumerate(labels):
         write_picture(folder / f"{name}.png", width=60, height=50, seed=number)
@@ -330,20 +330,20 @@ def test_a_batch_has_the_points_that_both_pictures_still_show(tmp_path: Path) ->
         pytest.approx([0.2, 0.2, 0.3, 0.25]),
     ]
     whole = TrainingOptions(batch=2, scale=(1.0, 1.0), flip=0, jitter=0, crop_px=32)
-    (batch,) = samples.batches(pictures, pictures.rows("train"), whole, 0, training.Crew(), 1)
+    (batch,) = samples.batches(pictures, pictures.rows("train"), whole, 0, training.Workers(), 1)
     assert batch.pixels.shape == (4, 32, 32, 3)
     assert batch.rows.tolist() in ([0, 1, 1, 0], [1, 0, 0, 1]), "anchors, then their partners"
     assert set(batch.pair.tolist()) <= {0, 1}
     few = whole.model_copy(update={"max_points": 2, "scale": (0.2, 0.3)})
     for epoch in range(20):
-        (batch,) = samples.batches(pictures, pictures.rows("train"), few, epoch, training.Crew(), 2)
+        (batch,) = samples.batches(pictures, pictures.rows("train"), few, epoch, training.Workers(), 2)
         assert ((batch.xy >= 0) & (batch.xy <= 1)).all()
 
 
 def test_batches_do_not_depend_on_threads(world: World) -> None:
     pictures = world.tables.read(CLASSES)
     first, second = (
-        list(samples.batches(pictures, pictures.rows("train"), QUICK, 3, training.Crew(), threads))
+        list(samples.batches(pictures, pictures.rows("train"), QUICK, 3, training.Workers(), threads))
         for threads in (1, 3)
     )
     assert len(first) == len(pictures.rows("train")) // QUICK.batch, "the rest is dropped"
@@ -355,8 +355,8 @@ def test_batches_do_not_depend_on_threads(world: World) -> None:
 def test_two_processes_have_all_of_a_batch(world: World) -> None:
     pictures, odd = world.tables.read(CLASSES), QUICK.model_copy(update={"batch": 5})
     whole, *parts = (
-        next(iter(samples.batches(pictures, pictures.rows("train"), odd, 0, crew, 1)))
-        for crew in (training.Crew(), training.Crew(2, 0), training.Crew(2, 1))
+        next(iter(samples.batches(pictures, pictures.rows("train"), odd, 0, workers, 1)))
+        for workers in (training.Workers(), training.Workers(2, 0), training.Workers(2, 1))
     )
     assert [part.share for part in parts] == pytest.approx([0.6, 0.4])
     assert [*parts[0].rows[:3], *parts[1].rows[:2]] == list(whole.rows[:5])
@@ -421,7 +421,7 @@ def test_the_3d_loss_raises_matched_points_above_others(world: World) -> None:
 
     before = gap()
     for epoch in range(5):
-        for batch in samples.batches(pictures, pictures.rows(inputs.TRAIN), QUICK, epoch, training.Crew(), 1):
+        for batch in samples.batches(pictures, pictures.rows(inputs.TRAIN), QUICK, epoch, training.Workers(), 1):
             feature = net.train()(inference.to_normalised(batch.pixels, checkpoint.MEAN, checkpoint.STD, cpu)).feature
             matches = losses.Matches(torch.from_numpy(batch.pair), torch.from_numpy(batch.xy))
             optimiser.zero_grad()
@@ -474,7 +474,13 @@ def test_validation_leaves_nothing_to_chance(world: World, trained: Path) -> Non
         paths = [pictures.paths[row] for row in rows]
         found.append(
             validate.scores_of(
-                net, paths, about.training.crop_px, torch.device("cpu"), mixed=False, members=training.Crew(), threads=2
+                net,
+                paths,
+                about.training.crop_px,
+                torch.device("cpu"),
+                mixed=False,
+                members=training.Workers(),
+                threads=2,
             )
         )
     assert np.array_equal(*found)
@@ -510,8 +516,8 @@ def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
     script = tmp_path / "train_two.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from secondlook.scenes.network_steps import Tables, train_network\n"
-        "from secondlook.scenes_training_options import NetworkOptions, TrainingOptions\n"
+        "from secondlook.pipelines.scenes.network_steps import Tables, train_network\n"
+        "from secondlook.config.scenes_training import NetworkOptions, TrainingOptions\n"
         f"tables = Tables(*map(Path, {[str(path) for path in world.tables.given]!r}))\n"
         f"network = NetworkOptions.model_validate_json({SMALL.model_dump_json()!r})\n"
         f"options = TrainingOptions.model_validate_json({told.model_dump_json()!r})\n"
@@ -538,10 +544,10 @@ def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
 def test_several_processes_are_started_with_the_command(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from secondlook.jobs import distributed as crew
+    from secondlook.jobs import distributed as workers
 
     started: list[Any] = []
-    monkeypatch.setattr(crew, "start", lambda *told: started.append(told))
+    monkeypatch.setattr(workers, "start", lambda *told: started.append(told))
     two = QUICK.model_copy(update={"processes": 2})
     train_network(world.tables, CLASSES, tmp_path, SMALL, two, threads=1, command=["scenes", "train"])
     assert started == [(2, ["scenes", "train"])]
@@ -673,20 +679,20 @@ def test_names_of_masks() -> None:
 def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp_path: Path) -> None:
     tables = made(tmp_path / "in", [("a", "val_seen"), ("b", "val_seen")], [], a=[("p", 0.5, 0.5)], b=[("p", 0.5, 0.5)])
     stale = write_mask(tmp_path / "out/masks" / infer.mask_name("b"), [[1, 1]])
-    (tmp_path / "in/b.png").write_bytes(b"no picture")
+    (tmp_path / "in/b.png").write_bytes(b"no image")
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["b"]
-    assert not stale.exists(), "a mask of an earlier run speaks for no picture that cannot be read"
+    assert not stale.exists(), "a mask of an earlier run speaks for no image that cannot be read"
     assert pd.read_parquet(tmp_path / "out/point_scores.parquet")["image_id"].tolist() == ["a"]
     write_picture(tmp_path / "in/b.png", width=50, height=60)
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert "decodes to 50x60 px" in pd.read_csv(tmp_path / "out/rejects.csv").set_index("image_id").loc["b", "detail"]
     with pytest.raises(DataError, match="has no scores of b"):
         evaluate_network(tables, Judged(tmp_path / "out"), tmp_path / "figures", CLASSES)
-    (tmp_path / "in/a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="none of 2 pictures can be read"):
+    (tmp_path / "in/a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of 2 images can be read"):
         predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
-    with pytest.raises(UsageError, match="no picture of `train`"):
+    with pytest.raises(UsageError, match="no image of `train`"):
         predict(tables, trained, tmp_path / "out", PLAIN.model_copy(update={"splits": ["train"]}), threads=1)
     with pytest.raises(DataError, match="does not say what the weights are of"):
         predict(tables, tmp_path, tmp_path / "out", PLAIN, threads=1)
@@ -744,8 +750,8 @@ def test_means_of_iou_are_over_classes_that_are_there(tmp_path: Path) -> None:
         pytest.param(None, "no such mask", id="missing"),
         pytest.param([[0, 1]], "is not as large as", id="another size"),
         pytest.param([[0, 9], [0, 0]], "has the index 9", id="no class"),
-        pytest.param(np.zeros((2, 2, 3)), "mode RGB", id="a colour picture"),
-        pytest.param(b"PNG", "is no picture that can be read", id="damaged"),
+        pytest.param(np.zeros((2, 2, 3)), "mode RGB", id="a colour image"),
+        pytest.param(b"PNG", "is no image that can be read", id="damaged"),
     ],
 )
 def test_masks_that_do_not_fit_are_errors(tmp_path: Path, found: Any, complaint: str) -> None:
@@ -784,7 +790,7 @@ def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: 
     text = evaluate_network(world.tables, Judged(predicted, world.truth), tmp_path, CLASSES)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["scores"]["val_unseen"]["images"] == 12
-    assert summary["masks"]["pictures"] == 21, "pictures of the training are left out"
+    assert summary["masks"]["pictures"] == 21, "images of the training are left out"
     assert "published" not in text + json.dumps(summary), "the original has no other denominator than ours"
     by_class = pd.read_csv(tmp_path / "scores.csv")
     assert set(by_class["split"]) == {"val_seen", "val_unseen"}

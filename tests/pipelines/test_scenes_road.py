@@ -57,10 +57,10 @@ def test_the_road_ends_in_tables_a_page_and_objects(road: Path) -> None:
     report = road / "results/scenes/report"
     summary = json.loads((road / "results/scenes/summary.json").read_text())
     assert set(summary["network"]) == {"with_3d"}
-    assert set(summary["judges"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls", "majority", "consensus"}
+    assert set(summary["methods"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls", "majority", "consensus"}
     assert set(summary["consensus_beats"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls"}
     images = len(pd.read_parquet(road / "results/scenes/hand_over/instances.parquet"))
-    assert {row["n"] for row in summary["judges"].values()} == {images}
+    assert {row["n"] for row in summary["methods"].values()} == {images}
     page = (report / "scenes.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 8
     queue = pd.read_csv(report / "queue.csv")

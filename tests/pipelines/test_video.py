@@ -379,7 +379,7 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
     clips = tmp_path / "clips"
     clip_folder(clips / "one", 1)
     clip_folder(clips / "broken", 3)
-    (clips / "broken/000001.jpg").write_bytes(b"no picture")
+    (clips / "broken/000001.jpg").write_bytes(b"no image")
     clip_folder(clips / "wide", 2, width=96, height=40)
     (clips / "empty").mkdir()
     (clips / "film.mp4").write_bytes(b"no film")

@@ -1,4 +1,4 @@
-"""The promise about accepted labels: what it costs, when it is made, and that it holds."""
+"""The guarantee about accepted labels: what it costs, when it is made, and that it holds."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,9 @@ from correlated import World, draw
 from make_records import write
 from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import records
-from secondlook.stages.consensus import promise_of
+from secondlook.stages.consensus import acceptance_of
 from secondlook.stats.bounds import interval, upper
-from secondlook.stats.consensus.accept import Promise, Proposals, Sample, make_promise, needed
+from secondlook.stats.consensus.accept import Acceptance, Proposals, Sample, decide_acceptance, needed
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 
@@ -40,7 +40,7 @@ def crowd(
     return Proposals(label, confidence), Sample(label[rows], confidence[rows], wrong[rows], rows), wrong
 
 
-# --- the promise holds -------------------------------------------------------------------------------------------
+# --- the guarantee holds -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_independent_objects(flat: float, alpha: float, accepting: float, per_cl
     broken = accepted_somewhere = 0
     for seed in range(WORLDS):
         proposals, sample, wrong = crowd(seed, 4000, 400, flat=flat)
-        accepted = make_promise(proposals, sample, guarantee, 0.9, ("a", "b", "c")).accepts(proposals)
+        accepted = decide_acceptance(proposals, sample, guarantee, 0.9, ("a", "b", "c")).accepts(proposals)
         broken += bool(accepted.any() and wrong[accepted].mean() > alpha)
         accepted_somewhere += bool(accepted.any())
     print(f"broken {broken} of {WORLDS}, accepted something in {accepted_somewhere}")
@@ -71,17 +71,17 @@ def test_correlated_families_and_images_keep_the_promise() -> None:
     broken = held = 0
     for seed in range(CORRELATED):
         drawn = draw(World(objects=800, per_image=4.0), seed)
-        gold = drawn.gold(250, seed)
+        gold = drawn.reviewed(250, seed)
         merged = merge(drawn.votes, "fitted_pool", gold, options)
-        promise = promise_of(drawn.votes, merged, gold, options, tuple(map(str, range(11))))
+        promise = acceptance_of(drawn.votes, merged, gold, options, tuple(map(str, range(11))))
         if promise.held:
             proposals = propose(drawn.votes, merged.posterior)
             accepted = promise.accepts(proposals) & ~gold.seen
             held += 1
             broken += bool(accepted.any() and (proposals.label != drawn.truth)[accepted].mean() > 0.08)
-    print(f"promised in {held} of {CORRELATED} worlds, broken in {broken}")
+    print(f"guaranteed in {held} of {CORRELATED} worlds, broken in {broken}")
     assert broken <= binom.ppf(0.999, CORRELATED, 0.05)
-    assert held > CORRELATED / 4, "a promise that is never made is never broken"
+    assert held > CORRELATED / 4, "a guarantee that is never made is never broken"
 
 
 def test_whole_images_count_as_one_draw() -> None:
@@ -94,7 +94,7 @@ def test_whole_images_count_as_one_draw() -> None:
         proposals = Proposals(np.zeros(4000, dtype=int), random.uniform(0.5, 1, 4000))
         rows = np.flatnonzero(np.isin(np.arange(4000) // 10, random.choice(400, 40, replace=False)))
         sample = Sample(proposals.label[rows], proposals.confidence[rows], wrong[rows], rows // 10)
-        accepted = make_promise(proposals, sample, guarantee, 0.9, ("a",)).accepts(proposals)
+        accepted = decide_acceptance(proposals, sample, guarantee, 0.9, ("a",)).accepts(proposals)
         broken += bool(accepted.any())
     assert broken <= MOST_BROKEN
 
@@ -103,16 +103,16 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
     proposals, sample, wrong = crowd(0, 20_000, 3000, flat=0.002)
     bad = proposals.label == 1
     wrong = wrong | (bad & (np.random.default_rng(1).random(20_000) < 0.2))
-    sample = Sample(sample.label, sample.confidence, wrong[sample.picture], sample.picture)
+    sample = Sample(sample.label, sample.confidence, wrong[sample.image], sample.image)
     classes = ("a", "b", "c")
-    promise = make_promise(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
+    promise = decide_acceptance(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
     assert promise.held
     assert promise.own == (0, 1, 2)
     assert np.isinf(promise.level[1])
     assert np.isfinite(promise.level[[0, 2]]).all()
     accepted = promise.accepts(proposals)
     assert not accepted[bad].any()
-    together = make_promise(proposals, sample, Guarantee(alpha=0.04, per_class=False), 0.9, classes)
+    together = decide_acceptance(proposals, sample, Guarantee(alpha=0.04, per_class=False), 0.9, classes)
     assert together.own == ()
     assert len(set(together.level)) == 1
 
@@ -120,23 +120,23 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
 # --- when there is none ------------------------------------------------------------------------------------------
 
 
-def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Promise:
+def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
     confidence = np.linspace(0.5, 1, 1000)
     proposals = Proposals(np.zeros(1000, dtype=int), confidence)
     rows = np.linspace(0, 999, sampled).astype(int) if sampled else np.zeros(0, dtype=int)
     is_wrong = np.zeros(sampled, dtype=bool)
     is_wrong[sampled - wrong :] = True
     sample = Sample(proposals.label[rows], confidence[rows], is_wrong, rows)
-    return make_promise(proposals, sample, Guarantee(**guarantee), 0.9, ("a",))
+    return decide_acceptance(proposals, sample, Guarantee(**guarantee), 0.9, ("a",))
 
 
 @pytest.mark.parametrize(
     ("sampled", "wrong", "guarantee", "held", "said"),
     [
-        pytest.param(0, 0, {}, False, "no object of the random part has been reviewed", id="no sample"),
+        pytest.param(0, 0, {}, False, "no object of the random sample has been reviewed", id="no sample"),
         pytest.param(100, 0, {}, False, "0 of the 20 sampled labels", id="too few, none wrong"),
         pytest.param(149, 0, {}, True, "Promised: an error of at most 2 % with a chance of 95 %", id="just enough"),
-        pytest.param(148, 0, {}, False, "Nothing is promised", id="one too few"),
+        pytest.param(148, 0, {}, False, "Nothing is guaranteed", id="one too few"),
         pytest.param(299, 0, {"alpha": 0.01}, True, "at most 1 %", id="just enough for one percent"),
         pytest.param(400, 30, {}, False, "30 of the 80 sampled labels", id="the surest are wrong"),
         pytest.param(0, 0, {"strict": True}, False, "every label goes to a person", id="strict, no sample"),
@@ -179,7 +179,7 @@ def test_reviews_of_the_queue_promise_nothing(secondlook: Command, tmp_path: Pat
         rows = run(
             secondlook, [*arguments, "--reviewed", write_reviews(tmp_path, said, sample)], guarantee={"alpha": 0.1}
         )
-        promise = records.made_by(out)["promise"]
+        promise = records.made_by(out)["guarantee"]
         assert promise["held"] is (sample == "random")
         assert promise["n"] == (500 if sample == "random" else 0)
         actions[sample] = [row["action"] for row in rows.values()]
@@ -192,7 +192,7 @@ def test_an_accepted_label_has_the_posterior_that_its_class_needs(secondlook: Co
     arguments, drawn = write_task(tmp_path, objects=1500)
     said = {f"o{row:04d}": [("ann", CLASSES[drawn.truth[row]])] for row in range(0, 1500, 3)}
     rows = run(secondlook, [*arguments, "--reviewed", write_reviews(tmp_path, said)], guarantee={"alpha": 0.1})
-    levels = records.made_by(tmp_path / "consensus.parquet")["promise"]["thresholds"]
+    levels = records.made_by(tmp_path / "consensus.parquet")["guarantee"]["thresholds"]
     unseen = [row for name, row in rows.items() if name not in said and row["n_votes"] > 1]
     accepted = [row for row in unseen if row["action"] in records.ACCEPTED]
     assert 0 < len(accepted) < len(unseen)
@@ -221,7 +221,7 @@ def test_the_random_part_holds_what_the_queue_had_before_and_what_was_passed_ove
         table = records.to_table([*queued, *told[passed_over:]], records.REVIEW)
         write(path, table, records.REVIEW, CLASSES, {"stage": "review"})
         run(secondlook, [*arguments, "--reviewed", path], guarantee={"alpha": 0.1})
-        promise = records.made_by(tmp_path / "consensus.parquet")["promise"]
+        promise = records.made_by(tmp_path / "consensus.parquet")["guarantee"]
         assert promise["n"] == 300, "the whole part, however each object was reached"
-        assert ("40 objects of the random part were passed over" in promise["sentence"]) == bool(passed_over)
+        assert ("40 objects of the random sample were passed over" in promise["sentence"]) == bool(passed_over)
         assert promise["held"] is (not passed_over)

@@ -17,7 +17,7 @@ from correlated import World, draw
 from make_records import Rows, write, write_instances
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
-from secondlook.stages.evaluate import worth
+from secondlook.stages.evaluate import contribution
 from secondlook.stages.evaluate.calibration import EDGES, bins, cross_fitted
 from secondlook.stages.evaluate.scores import Answers, compare_all
 from secondlook.stats.crossfit import log_loss
@@ -335,7 +335,7 @@ def test_one_of_two_copies_can_go(secondlook: Command, tmp_path: Path) -> None:
     assert drop["sentence"].startswith("Drop ")
     assert "on 600 objects" in drop["sentence"]
     assert drop["loss"]["low"] <= 0
-    assert drop["loss"]["high"] <= worth.MARGIN
+    assert drop["loss"]["high"] <= contribution.MARGIN
 
 
 def test_seconds_do_not_change_the_advice(secondlook: Command, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_large_datasets_are_merged_again_on_whole_images(
     whole = task.run()
     table = whole.committee()
     assert whole.findings()["merged_again_on"] == 600
-    monkeypatch.setattr(worth, "MOST_OBJECTS", 200)
+    monkeypatch.setattr(contribution, "MOST_OBJECTS", 200)
     part = task.run()
     count = part.findings()["merged_again_on"]
     assert 120 < count < 280
@@ -383,7 +383,7 @@ def test_large_datasets_are_merged_again_on_whole_images(
     assert not sampled["accuracy_lost"].equals(table["accuracy_lost"])
 
 
-# --- honest probabilities ----------------------------------------------------------------------------------------
+# --- calibrated probabilities ----------------------------------------------------------------------------------------
 
 
 def test_one_temperature_makes_a_hot_labeler_honest(secondlook: Command, tmp_path: Path) -> None:
@@ -533,15 +533,15 @@ def test_what_people_say_at_random_stands_for_the_truth(secondlook: Command, tmp
     task = write_task(tmp_path, secondlook, none, noisy(truth, 0.5, random), voters)
     write_reviews(task, {index: int(truth[index]) if index % 10 else -1 for index in range(0, 200, 2)})
     found = task.run(method="dawid_skene", reviewed=True)
-    accuracy = found.table("accuracy").set_index("judge")
-    assert set(accuracy["against"]) == {"by people, random part"}
+    accuracy = found.table("accuracy").set_index("method")
+    assert set(accuracy["against"]) == {"by people, random sample"}
     assert accuracy.loc["v0", "n"] == 80, "a hundred looked at, twenty could not be told"
     rows = np.array([index for index in range(0, 200, 2) if index % 10])
     right = (voters["v0"].answer == truth)[rows].mean()
     assert accuracy.loc["v0", "accuracy"] == pytest.approx(right, abs=1e-5)
     assert accuracy.loc["consensus", "accuracy"] < 1, "it is not judged by the answers of the people themselves"
     assert not any(name.startswith("human:") for name in accuracy.index)
-    assert "by people, random part" in (found.folder / "accuracy.md").read_text(encoding="utf-8")
+    assert "by people, random sample" in (found.folder / "accuracy.md").read_text(encoding="utf-8")
     assert found.findings()["with_truth"] == 80
 
 
@@ -563,11 +563,11 @@ def test_people_are_judged_where_the_truth_is_known(secondlook: Command, tmp_pat
     task = write_task(tmp_path, secondlook, truth, noisy(truth, 0.5, random), voters)
     said = {index: int(truth[index]) if index % 4 else -1 for index in range(100)}
     write_reviews(task, said, name="human:ann")
-    accuracy = task.run(reviewed=True).table("accuracy").set_index("judge")
+    accuracy = task.run(reviewed=True).table("accuracy").set_index("method")
     ann = accuracy.loc["human:ann"]
     assert (ann["family"], ann["n"], ann["coverage"], ann["selective_accuracy"]) == ("human", 100, 0.75, 1)
     assert set(accuracy["against"]) == {"truth"}
-    alone = task.run().table("accuracy").set_index("judge")
+    alone = task.run().table("accuracy").set_index("method")
     columns = ["n", "accuracy", "accuracy_low", "accuracy_high"]
     assert accuracy.loc["consensus", columns].equals(alone.loc["consensus", columns]), (
         "what people say is not its merit"
@@ -588,7 +588,7 @@ def test_a_fit_is_judged_on_images_that_it_did_not_see(secondlook: Command, tmp_
     task = write_task(tmp_path, secondlook, np.full(900, -1), np.full(900, -1), voters)
     write_reviews(task, {index: int(drawn.truth[index]) for index in range(0, 900, 3)})
     found = task.run(method="fitted_pool", reviewed=True)
-    accuracy = found.table("accuracy").set_index("judge")
+    accuracy = found.table("accuracy").set_index("method")
     made_by = records.made_by(tmp_path / "consensus.parquet")
     assert made_by["chosen"] == "fitted_pool"
     assert found.findings()["method"] == "fitted_pool"
@@ -614,7 +614,7 @@ def test_reviews_that_the_consensus_learned_from_are_asked_for(secondlook: Comma
 
 
 def test_paired_intervals_hold_the_difference_about_nineteen_times_in_twenty() -> None:
-    """Two judges share the difficulty of images (beta); the second is right ten points less often."""
+    """Two methods share the difficulty of images (beta); the second is right ten points less often."""
     random = np.random.default_rng(0)
     held, widths, alone = 0, [], []
     runs = 250

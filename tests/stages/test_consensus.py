@@ -26,7 +26,7 @@ from secondlook.stats.consensus.dawid_skene import ITERATIONS, dawid_skene
 from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.one_coin import one_coin
-from secondlook.stats.consensus.votes import Gold, Posterior, Votes
+from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -44,7 +44,7 @@ def votes_of(matrix: Matrix, classes: int, families: tuple[str, ...] | None = No
 
 
 def posterior_of(matrix: Matrix, classes: int, method: str, families: tuple[str, ...] | None = None) -> Posterior:
-    return merge(votes_of(matrix, classes, families), method, Gold.none(len(matrix)), ConsensusOptions()).posterior
+    return merge(votes_of(matrix, classes, families), method, Reviewed.none(len(matrix)), ConsensusOptions()).posterior
 
 
 @st.composite
@@ -157,7 +157,9 @@ def test_dawid_skene_recovers_the_confusion_and_beats_majority() -> None:
     assert by_dawid_skene > by_majority + 0.05
     assert by_dawid_skene > 0.9
     sure = fit.posterior.max(axis=1)
-    assert float(sure.mean()) == pytest.approx(by_dawid_skene, abs=0.02), "independent labelers: posteriors are honest"
+    assert float(sure.mean()) == pytest.approx(by_dawid_skene, abs=0.02), (
+        "independent labelers: posteriors are calibrated"
+    )
 
 
 def test_relatives_are_trusted_less_than_strangers() -> None:

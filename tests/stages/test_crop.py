@@ -307,7 +307,7 @@ def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_pat
     trusted = {}
     for name, path in (("objects", done.out), ("reference", done.reference)):
         secondlook("crop", path, "--out", tmp_path / f"crops/{name}.parquet")
-        trusted[name] = [row["trusted"] for row in read_rows(tmp_path / f"crops/{name}.parquet")]
+        trusted[name] = [row["reference_label"] for row in read_rows(tmp_path / f"crops/{name}.parquet")]
 
     assert trusted == {"objects": [None], "reference": ["stop"]}
 
@@ -538,4 +538,4 @@ def test_what_was_cut_before_is_put_back_and_nothing_else_is(
     assert crop()[0] == 2, "what was kept is forgotten when something else is made"
     picture(tmp_path, 0, seed=9)
     assert crop()[0] == 2, "an image has changed"
-    assert [path.name.split(".")[0] for path in sorted((tmp_path / ".kept").iterdir())] == ["crops", "crops"]
+    assert [path.name.split(".")[0] for path in sorted((tmp_path / ".cache").iterdir())] == ["crops", "crops"]

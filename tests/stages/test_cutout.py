@@ -419,7 +419,8 @@ def test_only_reference_cutouts_carry_a_trusted_label_and_none_is_left_out(
     options = f"segmenter: {sam}, precision: float32"
 
     trusted = [
-        [row["trusted"] for row in cut(secondlook, path, options).rows.values()] for path in (done.out, done.reference)
+        [row["reference_label"] for row in cut(secondlook, path, options).rows.values()]
+        for path in (done.out, done.reference)
     ]
 
     assert trusted == [[None], ["stop", "stop"]]

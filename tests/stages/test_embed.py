@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 import tiny_models
 from conftest import Command
 from make_records import Rows, noise, read_rows, write_crops, write_instances
+from secondlook.base.arrays import Pixels
 from secondlook.io import records
 from secondlook.pixels import images
-from secondlook.pixels.images import Pixels
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 SIZES = [(42, 42), (60, 20), (20, 60), (9, 7), (100, 80)]  # width, height
@@ -50,7 +50,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def crops(tmp_path: Path) -> Path:
     """Five crops of unlike sizes, written in no order; one is a reference object."""
     rows: Rows = [
-        {"instance_id": f"o{index}", "pixels": noise(index, *size), "trusted": "stop" if index == 2 else None}
+        {"instance_id": f"o{index}", "pixels": noise(index, *size), "reference_label": "stop" if index == 2 else None}
         for index, size in reversed(list(enumerate(SIZES)))
     ]
     return write_crops(tmp_path / "crops.parquet", rows, ["stop", "yield"])
@@ -139,7 +139,7 @@ def test_batches_do_not_change_vectors_and_rows_keep_their_objects(
     np.testing.assert_allclose(by_two, one_by_one, rtol=2e-3, atol=2e-4)
     rows = read_rows(tmp_path / "two.parquet")
     assert [row["instance_id"] for row in rows] == [f"o{index}" for index in range(len(SIZES))]
-    assert [row["trusted"] for row in rows] == [None, None, "stop", None, None]
+    assert [row["reference_label"] for row in rows] == [None, None, "stop", None, None]
     for index, size in enumerate(SIZES):
         alone = write_crops(
             tmp_path / "alone.parquet", [{"instance_id": "x", "pixels": noise(index, *size)}], ["stop", "yield"]

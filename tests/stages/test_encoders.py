@@ -56,7 +56,7 @@ def options_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[s
 def crops(tmp_path: Path) -> Path:
     """Five crops of unlike sizes."""
     rows: Rows = [
-        {"instance_id": f"o{index}", "pixels": noise(index, *size), "trusted": "stop", "source": "a"}
+        {"instance_id": f"o{index}", "pixels": noise(index, *size), "reference_label": "stop", "source": "a"}
         for index, size in enumerate([(42, 42), (60, 20), (20, 60), (9, 7), (100, 80)])
     ]
     return write_crops(tmp_path / "crops.parquet", rows, ["stop", "yield"])
@@ -398,7 +398,7 @@ def test_published_features_come_back_as_they_went(secondlook: Command, tmp_path
     back = pq.read_table(out)
     found = {
         (name, tuple(vector))
-        for name, vector in zip(back["trusted"].to_pylist(), back["vector"].to_pylist(), strict=True)
+        for name, vector in zip(back["reference_label"].to_pylist(), back["vector"].to_pylist(), strict=True)
     }
     assert found == {(trusted[row], tuple(vectors[row])) for row in vectors}
     assert records.made_by(out)["revision"].startswith("imported:")
@@ -429,7 +429,7 @@ def test_folders_are_read_through_the_sources_of_the_task_and_strangers_are_name
     result = secondlook("embed", "--import-pt", tmp_path / "pt", *arguments)
     assert result.code == 0, result.err
     rows = pq.read_table(out).to_pylist()
-    assert {(row["trusted"], row["source"]) for row in rows} == {
+    assert {(row["reference_label"], row["source"]) for row in rows} == {
         ("stop", "setA"),
         ("no parking", "setB"),
         ("turn", "setB"),
@@ -477,7 +477,7 @@ def test_the_reported_features_are_read(secondlook: Command, tmp_path: Path, sha
     arguments = ("--task", case / "t.yaml", "--out", tmp_path / "out.parquet", "--options", json.dumps(MODEL))
     result = secondlook("embed", "--import-pt", case / "pt", *arguments)
     assert result.code == 0, result.err
-    assert set(pq.read_table(tmp_path / "out.parquet")["trusted"].to_pylist()) == {"stop", "yield"}
+    assert set(pq.read_table(tmp_path / "out.parquet")["reference_label"].to_pylist()) == {"stop", "yield"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Engines that answer elsewhere: `transformers serve` for real, a server that misbehaves, and a vLLM that is not there.
 
-The pictures shown to the real server are squares of the tile size: others are tiled by the processor's defaults there.
+The images shown to the real server are squares of the tile size: others are tiled by the processor's defaults there.
 """
 
 import base64
@@ -24,6 +24,7 @@ import requests
 import torch
 
 from chat_server import Content, Say, Site, likely, says, serve
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
@@ -43,7 +44,7 @@ KEY = "sk-very-secret-0123456789"
 HOSTILE = ['say "stop"', "{braces} [and] \\back\\", "two\nlines", "禁止通行", "<|im_end|>", "🛑 é ¥"]
 
 
-def picture(seed: int = 0, side: int = 28) -> images.Pixels:
+def picture(seed: int = 0, side: int = 28) -> Pixels:
     """Return a square of noise."""
     return np.random.default_rng(seed).integers(0, 255, size=(side, side, 3), dtype=np.uint8)
 
@@ -57,20 +58,20 @@ def options(url: str = "http://127.0.0.1:9/v1", *, server: dict[str, Any] | None
 
 
 def answers(site: Site, count: int = 1, question: Any = NAMES, **more: Any) -> list[Answer]:
-    """Return what an engine answers about `count` pictures."""
+    """Return what an engine answers about `count` images."""
     engine = OpenaiEngine(options(site.url, **more))
     return engine.answer(engine.prepare([picture(seed) for seed in range(count)], question))
 
 
-def shown_pixels(body: Content) -> images.Pixels:
-    """Return the picture inside a request."""
+def shown_pixels(body: Content) -> Pixels:
+    """Return the image inside a request."""
     head, _, encoded = body["messages"][0]["content"][0]["image_url"]["url"].partition(",")
     assert head == "data:image/png;base64"
     return images.decode_rgb(base64.b64decode(encoded))
 
 
 def number(body: Content) -> int:
-    """Return which of the pictures of `answers` a request shows."""
+    """Return which of the images of `answers` a request shows."""
     return next(seed for seed in range(100) if np.array_equal(picture(seed), shown_pixels(body)))
 
 
@@ -131,11 +132,11 @@ def test_a_real_server_says_what_the_model_says(serving: Serving) -> None:
     said = engine.answer(engine.prepare(pictures, NAMES))
     expected = [generated(model, processor, each, NAMES.text) for each in pictures]
     assert [answer.text for answer in said] == expected
-    assert len(set(expected)) > 1, "the model must look at the picture, or the test sees nothing"
+    assert len(set(expected)) > 1, "the model must look at the image, or the test sees nothing"
     assert engine.revision == f"{serving.url} {serving.model}"
 
 
-def generated(model: Any, processor: Any, pixels: images.Pixels, text: str) -> str:
+def generated(model: Any, processor: Any, pixels: Pixels, text: str) -> str:
     """Return what a model generates greedily, 12 tokens at most."""
     from PIL import Image
 
@@ -157,14 +158,14 @@ def test_a_real_server_that_ignores_the_schema_is_told_of(serving: Serving, caps
 
 
 @pytest.mark.parametrize(
-    ("more", "question", "expected"),
+    ("more", "prompt", "expected"),
     [
         pytest.param({"answer": "choose"}, NAMES, "structured_outputs", id="an unknown field is refused with its name"),
         pytest.param({"answer": "generate", "model": "other"}, NAMES, "pinned", id="another model is refused"),
     ],
 )
 def test_a_real_server_refuses(serving: Serving, more: dict[str, Any], question: Any, expected: str) -> None:
-    """A refusal is the error of its picture, in the server's words."""
+    """A refusal is the error of its image, in the server's words."""
     engine = OpenaiEngine(options(serving.url, **{"model": str(serving.model), **more}))
     (said,) = engine.answer(engine.prepare([picture()], question))
     assert expected in (said.error or "")
@@ -200,7 +201,7 @@ CHOICE = {"structured_outputs": {"choice": [wording for wording, _ in NAMES.word
     ],
 )
 def test_request(more: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A request holds the model, the limits of the answer, the picture without loss, and the question."""
+    """A request holds the model, the limits of the answer, the image without loss, and the question."""
     with serve(lambda _: says("stop")) as site:
         answers(site, **more)
     (body,) = site.bodies
@@ -326,7 +327,7 @@ def test_score_needs_likelihoods(reply: Say) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("prompt", "message"),
     [
         pytest.param(NAMES, "score letters only", id="names"),
         pytest.param(
@@ -358,11 +359,11 @@ def test_one_picture_fails(monkeypatch: pytest.MonkeyPatch, reply: Say, expected
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def answer(body: Content) -> Say:
-        return reply if number(body) == 1 else says(f"picture {number(body)}")
+        return reply if number(body) == 1 else says(f"image {number(body)}")
 
     with serve(answer) as site:
         said = answers(site, 3, server={"attempts": 3})
-    assert [each.text for each in said] == ["picture 0", None, "picture 2"]
+    assert [each.text for each in said] == ["image 0", None, "image 2"]
     assert (said[1].error or "").endswith(expected)
     assert said[0].error is None
 
@@ -483,7 +484,7 @@ def test_proxies_do_not_stand_before_loopback(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(("parallel", "pictures"), [(1, 3), (4, 12)])
 def test_requests_run_side_by_side(parallel: int, pictures: int) -> None:
-    """As many as `parallel` are on their way at once, never more, and the answers keep the order of the pictures."""
+    """As many as `parallel` are on their way at once, never more, and the answers keep the order of the images."""
 
     def answer(body: Content) -> Say:
         seen = number(body)
@@ -588,7 +589,7 @@ def text(words: str, **more: Any) -> Any:
     ],
 )
 def test_vllm_says(install: Install, internvl: str, more: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Answers keep the order of the pictures, and vLLM is told the same as a server."""
+    """Answers keep the order of the images, and vLLM is told the same as a server."""
     order = iter(["stop", "halt"])
     fake = install(lambda *_: text(next(order)))
     engine = VllmEngine(options(engine="vllm", **more), internvl)
@@ -618,7 +619,7 @@ def test_vllm_is_told_how_to_tile(
     largest: tuple[bool, int],
     told: tuple[bool, int],
 ) -> None:
-    """It makes room for the largest picture and is told of each batch how finely to look, as `transformers` does."""
+    """It makes room for the largest image and is told of each batch how finely to look, as `transformers` does."""
     fake = install(lambda *_: text("stop"))
     engine = VllmEngine(options(engine="vllm", tiling=tiling, max_tiles=most), internvl)
     engine.answer(engine.prepare([picture(side=side)], NAMES))
@@ -692,7 +693,7 @@ def test_vllm_that_does_not_constrain_is_told_of_once(
 
 
 def test_vllm_refuses_one_picture(install: Install, internvl: str) -> None:
-    """A batch that is refused is asked picture by picture, and only the one at fault gets an error."""
+    """A batch that is refused is asked image by image, and only the one at fault gets an error."""
 
     def say(conversation: list[Any], _: dict[str, Any]) -> Any:
         if number({"messages": conversation}) == 1:

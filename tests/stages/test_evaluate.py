@@ -1,4 +1,4 @@
-"""Evaluate: every figure against scikit-learn, intervals against simulated judges, and the tables as files."""
+"""Evaluate: every figure against scikit-learn, intervals against simulated methods, and the tables as files."""
 
 import csv
 import re
@@ -80,7 +80,7 @@ def random_task(objects: int = 150, seed: int = 0) -> tuple[Rows, dict[str, dict
 
 
 def answers_of(rows: Rows, labelers: dict[str, dict[str, str | None]]) -> dict[str, tuple[list[str], list[str]]]:
-    """Return truth and answers, "" for none, of every judge on the objects that it is scored on."""
+    """Return truth and answers, "" for none, of every method on the objects that it is scored on."""
     known = [row for row in rows if row["truth"]]
     accepted = [row for row in known if row["action"] in {"keep", "relabel"}]
     columns = {
@@ -101,7 +101,7 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
 
     rows, labelers = random_task()
     evaluate(secondlook, write_task(tmp_path, rows, labelers))
-    accuracy = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv", keep_default_na=False).set_index("judge")
+    accuracy = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv", keep_default_na=False).set_index("method")
     per_class = pd.read_csv(tmp_path / "evaluate" / "per_class.csv")
     confusion = pd.read_csv(tmp_path / "evaluate" / "confusion.csv")
     judges = answers_of(rows, labelers)
@@ -123,7 +123,7 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
         for figure in FIGURES:
             assert found[f"{figure}_low"] <= found[figure] <= found[f"{figure}_high"]
         precision, recall, f1, n = precision_recall_fscore_support(truth, answer, labels=present, zero_division=0)
-        ours = per_class[per_class["judge"] == name]
+        ours = per_class[per_class["method"] == name]
         assert ours["class"].tolist() == present
         for figure, expected in (("precision", precision), ("recall", recall), ("f1", f1), ("n", n)):
             np.testing.assert_allclose(ours[figure], expected, atol=1e-5)
@@ -131,7 +131,7 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
                 assert (ours[f"{figure}_low"] <= ours[figure] + 1e-6).all()
                 assert (ours[figure] <= ours[f"{figure}_high"] + 1e-6).all()
         cells = pd.Series(list(zip(truth, answer, strict=True))).value_counts()
-        mine = confusion[confusion["judge"] == name]
+        mine = confusion[confusion["method"] == name]
         assert len(mine) == len(cells)
         for row in mine.itertuples():
             assert cells[(row.truth, "" if row.answer == "(no answer)" else row.answer)] == row.count
@@ -139,7 +139,7 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
 
 def test_differences_are_those_of_the_accuracies(secondlook: Command, tmp_path: Path) -> None:
     evaluate(secondlook, write_task(tmp_path, *random_task()))
-    accuracy = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv").set_index("judge")
+    accuracy = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv").set_index("method")
     paired = pd.read_csv(tmp_path / "evaluate" / "paired.csv")
     assert paired["b"].tolist() == ["given", "sharp", "shy", "majority"]
     assert set(paired["a"]) == {"consensus"}
@@ -187,7 +187,7 @@ def test_tables_for_papers_hold_the_same_figures(secondlook: Command, tmp_path: 
     labelers = {"50% & more_or_less": labelers["sharp"]}
     evaluate(secondlook, write_task(tmp_path, rows, labelers))
     folder = tmp_path / "evaluate"
-    table = pd.read_csv(folder / "accuracy.csv").set_index("judge")
+    table = pd.read_csv(folder / "accuracy.csv").set_index("method")
     row = table.loc["consensus"]
     figures = f"{row.accuracy:.3f} ({row.accuracy_low:.3f} to {row.accuracy_high:.3f})"
     markdown = (folder / "accuracy.md").read_text(encoding="utf-8")
@@ -219,7 +219,7 @@ def test_without_truth_there_are_headings_and_no_scores(secondlook: Command, tmp
     folder = tmp_path / "evaluate"
     assert sorted(path.name for path in folder.iterdir()) == FILES
     accuracy = pd.read_csv(folder / "accuracy.csv")
-    assert accuracy["judge"].tolist() == ["given", "a", "majority", "consensus", "consensus, accepted"]
+    assert accuracy["method"].tolist() == ["given", "a", "majority", "consensus", "consensus, accepted"]
     assert (accuracy["n"] == 0).all()
     assert accuracy[[*FIGURES, "coverage"]].isna().all(axis=None)
     for name in ("per_class.csv", "confusion.csv", "calibration.csv", "reliability.csv"):
@@ -231,7 +231,7 @@ def test_without_truth_there_are_headings_and_no_scores(secondlook: Command, tmp
 def test_nothing_accepted_has_no_accuracy_but_a_row(secondlook: Command, tmp_path: Path) -> None:
     rows, labelers = random_task(30)
     evaluate(secondlook, write_task(tmp_path, [{**row, "action": "review"} for row in rows], labelers))
-    table = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv").set_index("judge")
+    table = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv").set_index("method")
     assert table.loc["consensus, accepted", "n"] == 0
     assert np.isnan(table.loc["consensus, accepted", "accuracy"])
 

@@ -1083,7 +1083,7 @@ def read_in(secondlook: Command, folder: Path, dataset: Mapping[str, Any], **tas
 
 
 def with_reference(secondlook: Command, folder: Path, *, sources: bool = False) -> Dataset:
-    """Read 12 images of two objects each, about half of which are trusted as reference."""
+    """Read 12 images of two objects each, about half of which are part of the reference."""
     images = [picture(folder, number, f"{number}.jpg", seed=number) for number in range(12)]
     annotations = [
         {"id": 10 * image + place, "image_id": image, "category_id": 1 + place, "bbox": [5 + place, 6, 10, 12]}
@@ -1188,7 +1188,7 @@ def test_what_has_no_label_is_no_reference_and_is_asked_about(secondlook: Comman
     ("break_it", "message"),
     [
         pytest.param(
-            lambda folder: (folder / "reference.parquet").unlink(), "are trusted as reference", id="no reference"
+            lambda folder: (folder / "reference.parquet").unlink(), "are part of the reference", id="no reference"
         ),
         pytest.param(
             lambda folder: shutil.copy(folder / "instances.parquet", folder / "reference.parquet"),

@@ -15,7 +15,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.merge import FITTED, UNSUPERVISED, Merged, merge
-from secondlook.stats.consensus.votes import Gold, Votes
+from secondlook.stats.consensus.votes import Reviewed, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -24,7 +24,7 @@ METHODS = ["auto", *UNSUPERVISED, *FITTED]
 
 
 def merged(drawn: Drawn, method: str, reviews: int = 0, seed: int = 0, **options: Any) -> Merged:
-    return merge(drawn.votes, method, drawn.gold(reviews, seed), ConsensusOptions(**options))
+    return merge(drawn.votes, method, drawn.reviewed(reviews, seed), ConsensusOptions(**options))
 
 
 def accuracy(drawn: Drawn, found: Merged) -> float:
@@ -80,7 +80,7 @@ def test_a_repeated_labeler_adds_nothing_to_the_fitted_pool() -> None:
         classes=votes.classes,
         log_p=np.concatenate([votes.log_p, votes.log_p[last]]),
     )
-    gold, options = drawn.gold(300), ConsensusOptions()
+    gold, options = drawn.reviewed(300), ConsensusOptions()
     alone = merge(votes, "fitted_pool", gold, options).posterior
     copied = merge(twice, "fitted_pool", gold, options).posterior
     assert float(np.abs(alone - copied).mean()) < 0.01
@@ -90,16 +90,16 @@ def test_a_repeated_labeler_adds_nothing_to_the_fitted_pool() -> None:
 @pytest.mark.parametrize("method", list(FITTED))
 def test_reviewed_objects_are_judged_by_a_fit_that_did_not_see_their_image(method: str) -> None:
     drawn = draw(World(objects=2000), 0)
-    gold = drawn.gold(200)
+    gold = drawn.reviewed(200)
     found = merge(drawn.votes, method, gold, ConsensusOptions())
     known = gold.known
     others = np.setdiff1d(np.arange(2000), known)
     np.testing.assert_array_equal(found.held_out[others], found.posterior[others])
     assert (found.held_out[known] != found.posterior[known]).any(axis=1).all()
     label = gold.label.copy()
-    first = gold.picture == gold.picture[known[0]]
+    first = gold.image == gold.image[known[0]]
     label[first & (label >= 0)] = (label[first & (label >= 0)] + 1) % drawn.votes.classes
-    lied = merge(drawn.votes, method, Gold(label, gold.seen, gold.sampled, gold.picture), ConsensusOptions())
+    lied = merge(drawn.votes, method, Reviewed(label, gold.seen, gold.sampled, gold.image), ConsensusOptions())
     np.testing.assert_array_equal(lied.held_out[known[0]], found.held_out[known[0]])
     assert (lied.posterior[known[0]] != found.posterior[known[0]]).any()
 
@@ -129,7 +129,7 @@ def hard(votes: Votes) -> Votes:
 def test_auto_chooses_by_reviews_and_says_why(reviews: int, with_p: bool, expected: set[str], candidates: int) -> None:
     drawn = draw(World(objects=3000), 0)
     votes = drawn.votes if with_p else hard(drawn.votes)
-    found = merge(votes, "auto", drawn.gold(reviews), ConsensusOptions())
+    found = merge(votes, "auto", drawn.reviewed(reviews), ConsensusOptions())
     assert found.method in expected
     assert len(found.candidates) == candidates
     assert found.method in found.why or not candidates
@@ -195,7 +195,7 @@ ODD = {
 def test_odd_labelers_do_little_harm(kind: str, method: str) -> None:
     drawn = draw(World(objects=2500), 0)
     answers, log_p = ODD[kind]
-    gold, options = drawn.gold(200), ConsensusOptions()
+    gold, options = drawn.reviewed(200), ConsensusOptions()
     before = merge(drawn.votes, method, gold, options).posterior
     after = merge(with_labeler(drawn, answers, log_p), method, gold, options).posterior
     assert np.isfinite(after).all()
@@ -214,7 +214,7 @@ def test_a_class_that_nobody_votes_for_is_never_chosen() -> None:
         log_p=np.concatenate([votes.log_p, np.full((len(votes.log_p), 1), -np.inf, dtype=np.float32)], axis=1),
     )
     for method in METHODS:
-        posterior = merge(wider, method, drawn.gold(150), ConsensusOptions()).posterior
+        posterior = merge(wider, method, drawn.reviewed(150), ConsensusOptions()).posterior
         assert (posterior.argmax(axis=1) < votes.classes).all(), method
         assert np.isfinite(posterior).all()
 
@@ -230,7 +230,7 @@ def write_task(folder: Path, seed: int = 0, objects: int = 400) -> tuple[list[An
     ids = [f"o{row:04d}" for row in range(objects)]
     given = np.where(np.arange(objects) % 4 == 3, (drawn.truth + 1) % 3, drawn.truth)
     rows = [
-        {"instance_id": name, "image_id": f"i{drawn.picture[row]}", "given": CLASSES[given[row]]}
+        {"instance_id": name, "image_id": f"i{drawn.image[row]}", "given": CLASSES[given[row]]}
         for row, name in enumerate(ids)
     ]
     arguments: list[Any] = ["consensus", "--instances", write_instances(folder / "instances.parquet", rows, CLASSES)]
@@ -323,8 +323,8 @@ def test_reviews_teach_and_are_named_in_the_metadata(secondlook: Command, tmp_pa
     assert about["chosen"] in {"temperature_pool", "fitted_pool"}
     assert about["chosen"] in about["why"]
     assert [one["method"] for one in about["candidates"]][:3] == ["majority", "dawid_skene", "pool"]
-    assert about["reviewed"] == about["promise"]["n"] == 400
-    assert about["promise"]["held"]
+    assert about["reviewed"] == about["guarantee"]["n"] == 400
+    assert about["guarantee"]["held"]
     assert records.made_by(tmp_path / "majority.parquet")["reviewed"] == 0
     first = (tmp_path / "consensus.parquet").read_bytes()
     run(secondlook, [*arguments, "--reviewed", reviewed], guarantee={"alpha": 0.1})

@@ -1,4 +1,4 @@
-"""The published scoring on objects whose figures are worked out by hand, and what is left when a quirk is mended."""
+"""The published scoring on objects worked out by hand, and what is left when a difference is mended."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.stages.evaluate.protocol import QUIRKS, Said, clean, mended, quirks_of, score
+from secondlook.stages.evaluate.protocol import DIFFERENCES, Said, clean, differences_of, mended, score
 from secondlook.stages.evaluate.scoring import holm, mcnemar
 
 
@@ -56,7 +56,7 @@ def test_twelve_objects_by_hand(
         return int(found.right.sum()), found.n
 
     assert count(counting) == (right, n)
-    found = {quirk: count(mended(counting, quirk)) for quirk in quirks_of(counting, kind=kind)}
+    found = {quirk: count(mended(counting, quirk)) for quirk in differences_of(counting, kind=kind)}
     assert found == {**dict.fromkeys(found, (right, n)), **ablation}
 
 
@@ -67,7 +67,7 @@ def test_every_quirk_changes_a_figure_of_some_fixture() -> None:
         for quirk, figures in ablation.items()
         if figures != (right, n)
     }
-    assert changed == set(QUIRKS)
+    assert changed == set(DIFFERENCES)
 
 
 @pytest.mark.parametrize(("scoring", "labels"), [("paper", {"stop": "stop", "ego": None}), ("sound", {"stop": "stop"})])
@@ -106,7 +106,7 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     # sound: all ten objects of a class; five right, two without an answer
     assert (scoring["n"], scoring["coverage"], scoring["accuracy"]) == (10, 0.8, 0.5)
     assert scoring["selective_accuracy"] == 0.625
-    quirks = pd.read_csv(tmp_path / "tables/scoring_quirks.csv")
+    quirks = pd.read_csv(tmp_path / "tables/scoring_differences.csv")
     assert quirks["defect"].tolist() == [4, 6, 7]
     assert quirks["n_mended"].tolist() == [7, 11, 8]
     assert (quirks["mended"] * quirks["n_mended"]).round().tolist() == [5, 8, 7]

@@ -71,7 +71,7 @@ def test_a_cap_keeps_the_same_crops_whatever_another_class_holds(secondlook: Com
     def kept(crops: list[tuple[str, str, int, int]]) -> set[str]:
         out = tmp_path / "crops.parquet"
         secondlook("crop", reference(tmp_path, crops), "--out", out, "--options", "{cap_per_class: 2}")
-        return {row["instance_id"] for row in read_rows(out) if row["trusted"] == "stop"}
+        return {row["instance_id"] for row in read_rows(out) if row["reference_label"] == "stop"}
 
     stops = [(f"s{number}", "stop", number, 60) for number in range(8)]
     assert kept(stops) == kept([*stops, ("y", "yield", 99, 60)])

@@ -116,7 +116,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
-        self.pictures: list[tuple[str, dict[str, str | None]]] = []  # kind of figure, attributes of the image
+        self.images: list[tuple[str, dict[str, str | None]]] = []  # kind of figure, attributes of the image
         self._figure = ""
         self._in_style = False
         self.source = path.read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ class Page(HTMLParser):
         if tag == "figure":
             self._figure = str(dict(attrs)["class"])
         elif tag == "img":
-            self.pictures.append((self._figure, dict(attrs)))
+            self.images.append((self._figure, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = self._in_style and tag != "style"
@@ -139,7 +139,7 @@ class Page(HTMLParser):
 
     def crops(self, *, suspicious: bool) -> list[dict[str, str | None]]:
         """Return the attributes of the crops whose label was changed, or of those that look wrong."""
-        return [attributes for kind, attributes in self.pictures if (kind == "doubt") == suspicious]
+        return [attributes for kind, attributes in self.images if (kind == "doubt") == suspicious]
 
     def rows(self) -> list[str]:
         """Return the rows of all tables, cells parted by a bar."""
@@ -296,7 +296,7 @@ PROMISE = {
             "accuracy_high": 1.0,
         },
     ],
-    "promise": {
+    "guarantee": {
         **{"held": True, "alpha": 0.02, "delta": 0.05, "n": 240, "sentence": "Promised: <u>little</u>."},
         "thresholds": {A: 0.9123, B: None},
         "needed": [{"alpha": 0.01, "reviews": 12345}, {"alpha": 0.05, "reviews": None}],
@@ -319,7 +319,7 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     text = " ".join(page.text.split())
     for said in (
         "merged by fitted_pool (asked for: auto): fitted_pool has the least log-loss <i>here</i>.",
-        "Promised: <u>little</u>. It rests on 240 reviewed objects of the random part.",
+        "Promised: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
         "with a chance of 95 %",
         "It is fitted to reviewed objects",
     ):
@@ -334,7 +334,7 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     assert set(rows) <= set(page.rows())
 
 
-@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "promise": {}, "candidates": []}])
+@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "guarantee": {}, "candidates": []}])
 def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
     with_metadata(plain, made_by)
     result = report(secondlook, plain)
@@ -347,7 +347,7 @@ def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: 
 def test_page_shows_the_committee(plain: Path) -> None:
     page = Page(plain / "report" / "report.html")
     text = " ".join(page.text.split())
-    assert "Who votes, and what each is worth" in text
+    assert "Who votes, and what each contributes" in text
     assert "Nobody knows whether a labeler can be dropped: it takes 300 objects with a known class" in text
     assert "7 are there" in text
     rows = [row for row in page.rows() if row.startswith("small small | 100.0 % 9 | ")]
@@ -392,7 +392,9 @@ def test_what_people_said_stands_for_the_truth(secondlook: Command, tmp_path: Pa
     assert report(secondlook, folder).code == 0
     page = Page(folder / "report" / "report.html")
     text = " ".join(page.text.split())
-    assert "The dataset names no truth; 3 objects that people agreed on stand for it (by people, random part)." in text
+    assert (
+        "The dataset names no truth; 3 objects that people agreed on stand for it (by people, random sample)." in text
+    )
     assert "wrong labels before" not in text, "that would be a claim about all objects"
     assert "✓" not in text
 

@@ -136,11 +136,11 @@ def test_pages_are_repeatable_and_old_ones_go(secondlook: Command, tmp_path: Pat
 def test_what_is_missing_is_said(secondlook: Command, tmp_path: Path) -> None:
     made = make_results(tmp_path, [{"image_path": str(tmp_path / "gone.jpg")}], pictures=False)
     result = secondlook("review", made.results)
-    assert result.code == 0, "a page without a picture is better than none"
+    assert result.code == 0, "a page without an image is better than none"
     assert "gone.jpg" in result.err
     other = make_results(tmp_path / "other", [{"image_path": str(tmp_path / "turned.png")}], pictures=False)
     write_picture(tmp_path / "turned.png", width=48, height=64)
-    assert "1 pictures cannot be read" in secondlook("review", other.results).err, "its box would stand elsewhere"
+    assert "1 images cannot be read" in secondlook("review", other.results).err, "its box would stand elsewhere"
     (made.results / "consensus" / "consensus.parquet").unlink()
     result = secondlook("review", made.results)
     assert (result.code, result.err.count("\n")) == (1, 1)

@@ -13,7 +13,7 @@ from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
 from secondlook.config.models import ClassifierOptions
 from secondlook.io.outputs import CLASSIFIER_FILES
-from secondlook.stages.train.data import class_weights, split_by_picture
+from secondlook.stages.train.data import class_weights, split_by_image
 
 CLASSES = list(COLOURS)
 PER_CLASS = 12
@@ -35,7 +35,7 @@ def reference(classes: list[str] = CLASSES, per_class: int = PER_CLASS) -> Rows:
         {
             "instance_id": f"{name}{index:02d}",
             "image_id": f"image {name} {index // 2}",
-            "trusted": name,
+            "reference_label": name,
             "pixels": drawn(name, index),
         }
         for name in classes
@@ -57,14 +57,14 @@ def train(secondlook: Command, crops: Path, out: Path, **options: Any) -> Result
 def held_out(options: dict[str, Any]) -> Rows:
     """Return the reference rows that the validation holds, in the order of the file."""
     rows = sorted(reference(), key=lambda row: row["instance_id"])
-    _, validation = split_by_picture(rows, ClassifierOptions(**{**SMALL, **options}))
+    _, validation = split_by_image(rows, ClassifierOptions(**{**SMALL, **options}))
     return [rows[position] for position in validation]
 
 
 def test_it_learns_and_leaves_a_folder_that_votes_and_encodes(secondlook: Command, tmp_path: Path, crops: Path) -> None:
     out = tmp_path / "classifier"
     result = train(secondlook, crops, out)
-    assert sorted(path.name for path in out.iterdir() if path.name != ".kept") == FILES
+    assert sorted(path.name for path in out.iterdir() if path.name != ".cache") == FILES
     metrics = pd.read_csv(out / "metrics.csv")
     assert metrics["epoch"].tolist() == list(range(len(metrics)))
     assert metrics["validation_accuracy"].max() >= 0.9, "chance is a third"
@@ -133,7 +133,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_rest(
     voted = secondlook("label", objects, "--source", out, "--out", tmp_path / "votes.parquet", "--options", labeler)
     assert voted.code == 0, voted.err
     votes = read_rows(tmp_path / "votes.parquet")
-    truth = np.array([CLASSES.index(row["trusted"]) for row in rows])
+    truth = np.array([CLASSES.index(row["reference_label"]) for row in rows])
     p = np.array([row["probabilities"] for row in votes])
     accuracy = float((p.argmax(axis=1) == truth).mean())
     assert accuracy == pytest.approx(metrics["validation_accuracy"][best], abs=1e-5)
@@ -159,21 +159,25 @@ SPLITS: list[Any] = [
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("pictures", SPLITS)
 def test_split(pictures: list[list[str]], seed: int) -> None:
-    rows = [{"image_id": f"image {number}", "trusted": name} for number, names in enumerate(pictures) for name in names]
-    training, validation = split_by_picture(rows, ClassifierOptions(seed=seed))
+    rows = [
+        {"image_id": f"image {number}", "reference_label": name}
+        for number, names in enumerate(pictures)
+        for name in names
+    ]
+    training, validation = split_by_image(rows, ClassifierOptions(seed=seed))
     assert sorted(training + validation) == list(range(len(rows)))
     assert not {rows[row]["image_id"] for row in training} & {rows[row]["image_id"] for row in validation}
-    assert {rows[row]["trusted"] for row in training} == {"red", "green"}
+    assert {rows[row]["reference_label"] for row in training} == {"red", "green"}
     if len(pictures) >= 20:
         assert len(validation) == pytest.approx(0.2 * len(rows), abs=1)
 
 
 def test_split_follows_the_seed_and_not_the_order() -> None:
-    rows = [{"image_id": f"image {number}", "trusted": "red"} for number in range(30)]
-    chosen = [split_by_picture(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
+    rows = [{"image_id": f"image {number}", "reference_label": "red"} for number in range(30)]
+    chosen = [split_by_image(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
-    _, backwards = split_by_picture(rows[::-1], ClassifierOptions(seed=0))
+    _, backwards = split_by_image(rows[::-1], ClassifierOptions(seed=0))
     assert sorted(29 - row for row in backwards) == chosen[0]
 
 
@@ -238,7 +242,7 @@ def test_every_batch_size_learns_something(secondlook: Command, tmp_path: Path, 
         pytest.param(reference(["red"]), "1 classes, at least 2 of 3", id="one class only"),
         pytest.param([], "0 classes", id="no crops"),
         pytest.param(
-            [{"instance_id": "o", "pixels": drawn("red", 0)}], "without a trusted class", id="objects of the dataset"
+            [{"instance_id": "o", "pixels": drawn("red", 0)}], "without a reference label", id="objects of the dataset"
         ),
     ],
 )

@@ -39,7 +39,7 @@ def reference(per_class: int = 12) -> Rows:
         {
             "instance_id": f"{name}{index:02d}",
             "image_id": f"image {name} {index // 2}",
-            "trusted": name,
+            "reference_label": name,
             "pixels": drawn(name, index, size=20 + 4 * (index % 3))[: 20 + index % 5],
         }
         for name in CLASSES
@@ -64,7 +64,7 @@ def train(secondlook: Command, crops: Path, out: Path, prompt: str | None = PROM
 def content(folder: Path) -> dict[str, bytes]:
     """Return every file beneath a folder."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {str(name): (folder / name).read_bytes() for name in names if ".kept" not in name.parts}
+    return {str(name): (folder / name).read_bytes() for name in names if ".cache" not in name.parts}
 
 
 def test_one_built_here_learns_and_its_checkpoint_votes(secondlook: Command, tmp_path: Path, crops: Path) -> None:
@@ -76,7 +76,7 @@ def test_one_built_here_learns_and_its_checkpoint_votes(secondlook: Command, tmp
     assert metrics["validation_loss"].iloc[-1] < metrics["validation_loss"].iloc[0]
     labels = json.loads((out / "labels.json").read_text(encoding="utf-8"))
     assert labels["classes"] == CLASSES
-    assert labels["question"] == "Which colour?\n- red\n- green\n- blue"
+    assert labels["prompt"] == "Which colour?\n- red\n- green\n- blue"
     assert f"{labels['trained_on']} crops" in result.err
     assert said_of(out / "checkpoint") == CLASSES
 
@@ -163,11 +163,11 @@ def test_a_second_training_replaces_the_first(secondlook: Command, tmp_path: Pat
     assert "old.txt" not in content(out / "checkpoint")
     assert sorted(path.name for path in out.glob("[!.]*")) == ["checkpoint", "labels.json", "metrics.csv"]
     labels = json.loads((out / "labels.json").read_text(encoding="utf-8"))
-    assert labels["question"].startswith("What does this image show?"), "the default of the view"
+    assert labels["prompt"].startswith("What does this image show?"), "the default of the view"
 
 
 def test_a_class_without_crops_is_said(secondlook: Command, tmp_path: Path) -> None:
-    rows = [row for row in reference(4) if row["trusted"] != "green"]
+    rows = [row for row in reference(4) if row["reference_label"] != "green"]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
     result = train(secondlook, crops, tmp_path / "vlm", epochs=1)
     assert "no reference crops of green" in result.err
@@ -198,7 +198,7 @@ def test_refusals(secondlook: Command, tmp_path: Path, crops: Path, arguments: l
 
 @pytest.mark.parametrize("classes", [["red"], []])
 def test_reference_that_teaches_nothing_is_refused(secondlook: Command, tmp_path: Path, classes: list[str]) -> None:
-    rows = [row for row in reference(4) if row["trusted"] in classes]
+    rows = [row for row in reference(4) if row["reference_label"] in classes]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
     result = secondlook("train", crops, "--kind", "vlm", "--out", tmp_path / "out", "--options", json.dumps(SMALL))
     assert result.code == 1
@@ -216,7 +216,8 @@ def test_a_line_of_pixels_is_learned_from_like_any_crop(secondlook: Command, tmp
 
 def test_classes_that_a_tokenizer_cannot_write_are_refused(secondlook: Command, tmp_path: Path) -> None:
     rows: Rows = [
-        {**row, "trusted": {"green": "停止", "blue": "禁止"}.get(row["trusted"], "red")} for row in reference(4)
+        {**row, "reference_label": {"green": "停止", "blue": "禁止"}.get(row["reference_label"], "red")}
+        for row in reference(4)
     ]
     crops = write_crops(tmp_path / "reference.parquet", rows, ["red", "停止", "禁止"])
     options = json.dumps({**ADAPT, "model": str(unable_to_spell(tiny_gemma3(tmp_path / "base")))})

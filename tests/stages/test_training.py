@@ -1,4 +1,4 @@
-"""How a training goes on after a kill, is shared by processes, varies its crops, and judges its own reference."""
+"""How a training goes on after a kill, is shared by processes, varies its crops, and methods its own reference."""
 
 import json
 import os
@@ -160,7 +160,7 @@ def test_confusion_and_curve(secondlook: Command, tmp_path: Path, crops: Path) -
 
 def test_left_out_folds_find_planted_errors_of_the_reference(secondlook: Command, tmp_path: Path) -> None:
     rows = reference(per_class=PER_CLASS)
-    said = {"trusted": "red", "source": "b"}
+    said = {"reference_label": "red", "source": "b"}
     names = [f"x{number}" for number in range(3)]
     wrong = [{"instance_id": x, "image_id": x, "pixels": drawn("blue", 70 + n), **said} for n, x in enumerate(names)]
     crops = write_crops(tmp_path / "reference.parquet", [*rows, *wrong], CLASSES)

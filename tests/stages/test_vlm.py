@@ -900,7 +900,7 @@ def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_r
     before = read_rows(out)
     assert "nothing is computed again" in secondlook(*arguments).err
     ledger = tmp_path / ".votes.parquet.ledger"
-    shutil.rmtree(tmp_path / ".kept")
+    shutil.rmtree(tmp_path / ".cache")
     with monkeypatch.context() as full:  # what is done stays in the ledger, as after a kill
         full.setattr(records, "write", refuse_to_write)
         assert secondlook(*arguments).code == 1

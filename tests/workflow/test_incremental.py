@@ -23,7 +23,7 @@ CLASSES = ["red", "green", "blue"]
 
 
 def dataset(folder: Path, pictures: int) -> None:
-    """Write a COCO file of `pictures` images with two boxes each; images that are there stay as they are."""
+    """Write a COCO file of `images` images with two boxes each; images that are there stay as they are."""
     listed = []
     for number in range(pictures):
         name = f"{number}.jpg"
@@ -263,7 +263,7 @@ def test_ten_shards_in_a_job_and_a_killed_job_goes_on(done: Path, tmp_path: Path
     assert labels_of(votes) == split_otherwise, "the votes do not depend on the split"
 
     # Snakemake removes all ten outputs of a job that died; the nine that it had finished are put back
-    next((votes / ".kept").glob("00007.*")).unlink()
+    next((votes / ".cache").glob("00007.*")).unlink()
     for path in (folder / CONSENSUS, *votes.glob("*.parquet")):
         path.unlink()
     snakemake(folder, CONSENSUS)

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,12 +17,17 @@ KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 MOST_REPEATED = 10_000  # values that aliases may add to those that a file writes out
 _DEEPEST = 100  # levels of nesting
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml takes a tenth of the time
 
 
 class Strict(BaseModel):
-    """Base of every config model: unknown keys are refused, values never change."""
+    """Base of every config model: unknown keys are refused, values never change.
+
+    `renamed` has the old names of keys with their names today.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -33,10 +38,10 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         text = path.read_text(encoding="utf-8")
         deque(_events(text), maxlen=0)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
         if node is not None:
             _refuse_bombs(path, node)
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe one
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -77,7 +82,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
     The parser takes seconds for a thousand levels.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise RecursionError
@@ -197,16 +202,19 @@ def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:
 
 def _nearest(model: type[BaseModel], loc: KeyPath) -> str:
     *parents, key = loc
-    close = difflib.get_close_matches(str(key), _keys_at(model, parents), n=1)
+    models = _models_at(model, parents)
+    if new := next((found.renamed[str(key)] for found in models if str(key) in getattr(found, "renamed", {})), None):
+        return f"; it is called `{new}` now."
+    close = difflib.get_close_matches(str(key), [name for found in models for name in found.model_fields], n=1)
     return f"; did you mean `{close[0]}`?" if close else "."
 
 
-def _keys_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
+def _models_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[Any]:
     models: list[type[BaseModel]] = [model]
     for part in parents:
         fields = [found.model_fields[str(part)].annotation for found in models if str(part) in found.model_fields]
         models = [inner for field in fields for inner in _models_in(field)] or models
-    return [name for found in models for name in found.model_fields]
+    return models
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

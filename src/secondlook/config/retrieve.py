@@ -1,6 +1,7 @@
 """The section `retrieve` of `config.yaml`, and the files of recipes that it names."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,7 +37,7 @@ class DrawnTrack(Strict):
     """Seed of the drawings."""
 
 
-class Look(Strict):
+class Transform(Strict):
     """How an image becomes a square."""
 
     pad: Literal["none", "square"] = "square"
@@ -156,9 +157,11 @@ class Thresholds(Strict):
 class CompletionOptions(Strict):
     """How a frozen CLIP model fills the slots that vehicle labels do not name."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"look": "transform"}
+
     source: ClipSource
     """The CLIP model."""
-    look: Look = Look(pad="none")
+    transform: Transform = Transform(pad="none")
     """How an image becomes a square."""
     slots: list[Slot] = Field(["type", "colour"], min_length=1)
     """Slots to complete."""
@@ -215,9 +218,11 @@ class RankingOptions(Strict):
 class Recipe(Strict):
     """A file of `retrieve.recipes`: a model, how it is trained, and how it ranks."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"look": "transform"}
+
     source: ClipSource
     """The CLIP model."""
-    look: Look = Look()
+    transform: Transform = Transform()
     """How an image becomes a square."""
     complete: CompletionOptions | None = None
     """How training captions are completed; left out, they stay as they are."""

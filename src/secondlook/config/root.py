@@ -31,13 +31,13 @@ from secondlook.config.stages import (
 from secondlook.config.video import VideoOptions
 
 
-def _no_judge(name: str) -> str:
+def _no_method(name: str) -> str:
     if name in {"given", "majority", "consensus"}:
         raise ValueError("is a row of every table already; give the labeler another name")
     return name
 
 
-LabelerName = Annotated[Name, AfterValidator(_no_judge)]
+LabelerName = Annotated[Name, AfterValidator(_no_method)]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"shards": 2},

@@ -1,6 +1,7 @@
 """The sections of `config.yaml` that stages use, one model each; `root.py` has the whole file."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -157,6 +158,8 @@ class EvaluateOptions(Strict):
 class ReviewOptions(Strict):
     """Which objects people review, and how they see them."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"picture_px": "image_px"}
+
     decisions: str = "data/reviews"
     """Folder with the decisions of people: `<decisions>/<task>/*.csv` is read at the next run."""
     batch_size: int = Field(200, ge=1, le=5000)
@@ -167,7 +170,7 @@ class ReviewOptions(Strict):
     """Share of the queue that is drawn at random; estimates and the guarantee rest on it."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
     """Crops whose hashes (256 bits) differ in at most so many bits are grouped; null compares none."""
-    picture_px: int = Field(640, ge=64)
+    image_px: int = Field(640, ge=64)
     """Longer side in px of the whole image on a page."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from secondlook.base.errors import UsageError
 
-FORMATS = frozenset({".csv", ".json", ".parquet"})  # endings that promise what is in a file
+FORMATS = frozenset({".csv", ".json", ".parquet"})  # endings that guarantee what is in a file
 
 
 def as_file(given: str | Path) -> Path:

@@ -3,7 +3,7 @@
 from secondlook.config.exports import EXPORT_FORMATS, names_of
 
 SCORING_TABLES = (
-    *("scoring.csv", "scoring_quirks.csv", "scoring_pairs.csv"),
+    *("scoring.csv", "scoring_differences.csv", "scoring_pairs.csv"),
     *("scoring_per_class.csv", "scoring_confusion.csv"),
 )
 TABLES = (

@@ -18,7 +18,7 @@ BY_CONSENSUS, BY_PERSON, TRUSTED, UNDECIDED = "consensus", "person", "reference"
 DECIDED = ("posterior", "confidence", "agreement", "n_votes", "action", "reason")
 COLUMNS = (*records.INSTANCE.schema.names, "proposal", *DECIDED, "label", "label_source")
 _FOLLOWS_FROM = {"label": ("given", "given_raw", "action", "proposal"), "label_source": ("action", "reason")}
-_TRUSTED_REASON = "trusted as reference"
+_TRUSTED_REASON = "part of the reference"
 
 
 def decided(instances: Path, consensus: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -68,7 +68,7 @@ def decisions_on(instance_ids: pa.Array, consensus: Path, columns: Sequence[str]
 
 
 def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa.Table:
-    """Return all objects of a dataset: those of `decided`, then its own ones that are trusted as reference.
+    """Return all objects of a dataset: those of `decided`, then its own ones that are part of the reference.
 
     `reference` is the file that `ingest` wrote, beside the instances when None. What nobody decides on a trusted object
     is null; its action and its `label_source` are `reference`.
@@ -81,7 +81,7 @@ def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa
 
 def _own_reference(instances: Path, reference: Path | None, count: int) -> pa.Table:
     path = reference or records.reference_beside(instances)
-    what = f"{count} objects of {instances} are trusted as reference"
+    what = f"{count} objects of {instances} are part of the reference"
     if not path.exists():
         raise DataError(f"{path}: no such file, but {what}; give what ingest wrote with --reference.")
     table = records.read(path, records.INSTANCE, filters=pc.field("split") == records.REFERENCE)

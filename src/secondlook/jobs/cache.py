@@ -1,7 +1,7 @@
 """Cached outputs: what a job made is put back when the same code would make the same of the same input.
 
 Snakemake removes the outputs of a job before it runs it again, also when only a time or the size of a batch changed.
-A second name of each file (a hard link, which takes no space) survives in the folder `.kept` beside it.
+A second name of each file (a hard link, which takes no space) survives in the folder `.cache` beside it.
 """
 
 import hashlib
@@ -94,14 +94,14 @@ def put_back(outputs: Sequence[Path], key: str, about: About | None = None) -> b
     if not all(path.exists() for path in cached):
         return False
     if not all(parquetfile.is_whole(path) for path in cached if ".parquet." in path.name):
-        progress.say(f"kept: what is cached of {outputs[0]} is damaged; it is made again")
+        progress.say(f"cache: what is there of {outputs[0]} is damaged; it is made again")
         return False
     for path, output in zip(cached, outputs, strict=True):
         _link(path, output)
         os.utime(output)
         if about is not None and output.suffix == ".parquet" and records.restate(output, about):
             _link(output, path)
-    progress.say(f"kept: {outputs[0]} is what it was before; nothing is computed again")
+    progress.say(f"cache: {outputs[0]} is what it was before; nothing is computed again")
     return True
 
 
@@ -113,7 +113,7 @@ def keep(outputs: Sequence[Path], key: str) -> None:
             cached.parent.mkdir(exist_ok=True)
             _link(output, cached)
         except OSError as error:
-            progress.say(f"kept: {output} cannot have a second name on this disk ({error.strerror}); it is not kept")
+            progress.say(f"cache: {output} cannot have a second name on this disk ({error.strerror}); it is not cached")
             return
         for older in cached.parent.glob(f"{output.name}.*"):
             if older != cached and older.name.rpartition(".")[0] == output.name:
@@ -121,7 +121,7 @@ def keep(outputs: Sequence[Path], key: str) -> None:
 
 
 def _cached(output: Path, key: str) -> Path:
-    return output.parent / ".kept" / f"{output.name}.{key}"
+    return output.parent / ".cache" / f"{output.name}.{key}"
 
 
 def _link(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Crew:
+class Workers:
     """The processes of a training: how many they are, and which one this is."""
 
     size: int = 1
@@ -77,10 +77,10 @@ def start(count: int, command: Sequence[str]) -> None:
         raise DataError(f"one of {count} training processes ended with an error; its message stands above.")
 
 
-def join(device: "torch.device") -> tuple[Crew, "torch.device"]:
+def join(device: "torch.device") -> tuple[Workers, "torch.device"]:
     """Return the processes that torchrun started, and the GPU of this one; alone where it started none."""
     if not is_inside():
-        return Crew(), device
+        return Workers(), device
     import torch
     import torch.distributed as together
 
@@ -90,12 +90,12 @@ def join(device: "torch.device") -> tuple[Crew, "torch.device"]:
         torch.cuda.set_device(own)
     how: dict[str, Any] = {"device_id": own} if own.type == "cuda" else {}
     together.init_process_group("nccl" if own.type == "cuda" else "gloo", **how)
-    return Crew(size, rank), own
+    return Workers(size, rank), own
 
 
-def leave(crew: Crew) -> None:
+def leave(workers: Workers) -> None:
     """End what `join` began."""
-    if crew.size > 1:
+    if workers.size > 1:
         import torch.distributed as together
 
         together.destroy_process_group()

@@ -49,7 +49,7 @@ def load(path: Path, taxonomy: Taxonomy) -> Features:
         raise DataError(f"{path}: its embedding rows have the columns of another version; make the file again.")
     column = table["vector"].combine_chunks()
     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
-    target = records.class_positions(table["trusted"], taxonomy.classes)
+    target = records.class_positions(table["reference_label"], taxonomy.classes)
     image = np.unique(np.array(table["image_id"].to_pylist(), dtype=np.str_), return_inverse=True)[1]
     source = np.array([name or "" for name in table["source"].to_pylist()], dtype=np.str_)
     ids = np.array(table["instance_id"].to_pylist(), dtype=np.str_)

@@ -13,7 +13,7 @@ _Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True)
-class Question:
+class Prompt:
     """`text` is the whole prompt. `wordings` are the allowed answers with the position of the class each means.
 
     `whole` tells that an answer ends after its wording; a letter is known by its first token.
@@ -32,7 +32,7 @@ def ask(
     *,
     turn: int = 0,
     offered: Sequence[str] = (),
-) -> Question:
+) -> Prompt:
     """Return the question of a prompt about the classes of a task, listed one a line from class `turn` on.
 
     `names`: allowed are the name and every alias of a class, as written and with a capital first letter; `offered` are
@@ -50,10 +50,10 @@ def ask(
             raise UsageError(f"`options: letters` goes up to {len(LETTERS)} classes, the task has {len(classes)}.")
         lines = [f"{letter}. {name}" for letter, name in zip(LETTERS, names, strict=False)]
         text = "\n".join([prompt.strip(), *lines, "Answer with the letter only."])
-        return Question(text, classes, tuple(zip(LETTERS, order, strict=False)), whole=False)
+        return Prompt(text, classes, tuple(zip(LETTERS, order, strict=False)), whole=False)
     names = [one_line(name) for name in _turned(offered, turn)] or names
     text = "\n".join([prompt.strip(), *(f"- {name}" for name in names)])
-    return Question(text, classes, tuple(_wordings(taxonomy)), whole=True)
+    return Prompt(text, classes, tuple(_wordings(taxonomy)), whole=True)
 
 
 def default_prompt(view: str) -> str:

@@ -1,4 +1,4 @@
-"""How finely a picture is looked at, told in the words of each kind of image processor."""
+"""How finely an image is looked at, told in the words of each kind of image processor."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ _TILE_PX = 448  # the side of a tile in px where a processor names none
 
 
 def image_options(processor: Any, width: int, height: int, tiling: Tiling, most: int) -> dict[str, Any]:
-    """Return what the processor is told about a picture of that size in px.
+    """Return what the processor is told about an image of that size in px.
 
     Processors that cut tiles get the most that are allowed; those that take any size get a cap of as many pixels;
     those with one fixed size look once, as published for Gemma-3. Under `published`, processors other than InternVL's
@@ -27,9 +27,9 @@ def image_options(processor: Any, width: int, height: int, tiling: Tiling, most:
 
 
 def tile_limit(width: int, height: int, side_px: int, tiling: Tiling, most: int) -> int:
-    """Return the most tiles that a picture of that size in px may become, its thumbnail not counted.
+    """Return the most tiles that an image of that size in px may become, its thumbnail not counted.
 
-    `published` (InternVL, as arXiv 2508.02047 ran it) always allows `most`: a picture of 40x30 px is blown up to 4x3
+    `published` (InternVL, as arXiv 2508.02047 ran it) always allows `most`: an image of 40x30 px is blown up to 4x3
     tiles, since its grid follows from the aspect alone. `fit` allows as many as the pixels fill.
     """
     if tiling == "published":

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats64
+
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 ROOT = -1
 
 
@@ -64,14 +65,14 @@ class Trie:
         # edges are sorted as sequences, so those of one answer stand in the order of its steps
         return self.edge_token[self.steps[number]].tolist(), int(self.position[number])
 
-    def class_log_p(self, edge_log_p: Floats) -> Floats:
+    def class_log_p(self, edge_log_p: Floats64) -> Floats64:
         """Return log P(class) (..., classes): the answers of a class add up; -inf for a class without one.
 
         `edge_log_p` (..., edges) is log P(token | prompt and the steps before it).
         """
         return self._add_up(self._answer_log_p(edge_log_p))
 
-    def choose(self, edge_log_p: Floats) -> tuple[int, Floats]:
+    def choose(self, edge_log_p: Floats64) -> tuple[int, Floats64]:
         """Decode greedily among the answers; return the answer and log P(class) (classes,) of that way of choosing.
 
         `edge_log_p` (edges,). At every node only the tokens that lead to an answer count and share probability 1.
@@ -88,10 +89,10 @@ class Trie:
         (answer,) = np.flatnonzero((self.steps == taken).all(axis=1))
         return int(answer), self._add_up(self._answer_log_p(local))
 
-    def _answer_log_p(self, edge_log_p: Floats) -> Floats:
+    def _answer_log_p(self, edge_log_p: Floats64) -> Floats64:
         return np.asarray(np.where(self.steps, edge_log_p[..., None, :], 0.0).sum(axis=-1))
 
-    def _add_up(self, answer_log_p: Floats) -> Floats:
+    def _add_up(self, answer_log_p: Floats64) -> Floats64:
         found = np.full((*answer_log_p.shape[:-1], self.classes), -np.inf)
         for position in np.unique(self.position):
             found[..., position] = np.logaddexp.reduce(answer_log_p[..., self.position == position], axis=-1)

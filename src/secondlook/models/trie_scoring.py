@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondlook.models.trie import ROOT, Floats, Trie
+from secondlook.base.arrays import Floats64
+from secondlook.models.trie import ROOT, Trie
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +19,8 @@ Inputs = dict[str, Any]
 _TOKEN_KINDS = ("token_type_ids", "mm_token_type_ids")
 
 
-def edge_log_p(model: Any, inputs: Inputs, trie: Trie) -> Floats:
-    """Return log P(token | picture, prompt, steps before) of every edge of the tree, (pictures, edges)."""
+def edge_log_p(model: Any, inputs: Inputs, trie: Trie) -> Floats64:
+    """Return log P(token | image, prompt, steps before) of every edge of the tree, (images, edges)."""
     import torch
 
     prompt = model(**inputs, use_cache=True, logits_to_keep=1)
@@ -34,7 +35,7 @@ def edge_log_p(model: Any, inputs: Inputs, trie: Trie) -> Floats:
     return np.asarray(found.numpy())
 
 
-def naive(model: Any, inputs: Inputs, trie: Trie) -> Floats:
+def naive(model: Any, inputs: Inputs, trie: Trie) -> Floats64:
     """Return the same as `edge_log_p` by a full forward pass per answer."""
     import torch
 
@@ -50,8 +51,8 @@ def naive(model: Any, inputs: Inputs, trie: Trie) -> Floats:
 def _tree_pass(model: Any, inputs: Inputs, trie: Trie, cache: Any) -> "torch.Tensor":
     import torch
 
-    pictures, device = inputs["input_ids"].shape[0], inputs["input_ids"].device
-    tokens = torch.from_numpy(trie.tokens).to(device).expand(pictures, -1)
+    images, device = inputs["input_ids"].shape[0], inputs["input_ids"].device
+    tokens = torch.from_numpy(trie.tokens).to(device).expand(images, -1)
     passed = model(
         input_ids=tokens,
         attention_mask=_masks(model, inputs["attention_mask"], trie),
@@ -64,9 +65,9 @@ def _tree_pass(model: Any, inputs: Inputs, trie: Trie, cache: Any) -> "torch.Ten
 
 
 def _positions(model: Any, attention_mask: "torch.Tensor", trie: Trie) -> "torch.Tensor":
-    """Return the position of every node, (pictures, nodes), or (3, pictures, nodes) for multimodal rotary positions.
+    """Return the position of every node, (images, nodes), or (3, images, nodes) for multimodal rotary positions.
 
-    Plain rotary models count the padding. Multimodal ones count valid tokens and shift them by what their pictures
+    Plain rotary models count the padding. Multimodal ones count valid tokens and shift them by what their images
     took less than one position per token (`rope_deltas`).
     """
     import torch
@@ -81,7 +82,7 @@ def _positions(model: Any, attention_mask: "torch.Tensor", trie: Trie) -> "torch
 
 
 def _masks(model: Any, attention_mask: "torch.Tensor", trie: Trie) -> Any:
-    """Return the additive mask (pictures, 1, nodes, prompt + nodes), one per kind of layer where there are several."""
+    """Return the additive mask (images, 1, nodes, prompt + nodes), one per kind of layer where there are several."""
     import torch
 
     text = model.config.get_text_config()
@@ -132,12 +133,12 @@ def _extended(inputs: Inputs, tokens: "torch.Tensor") -> Inputs:
 
 
 def _log_p(logits: "torch.Tensor", nodes: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tensor":
-    """Return log P of `tokens` (edges,) after `nodes` (edges,), (pictures, edges); one picture at a time for memory."""
+    """Return log P of `tokens` (edges,) after `nodes` (edges,), (images, edges); one image at a time for memory."""
     import torch
 
     nodes, tokens = nodes.to(logits.device), tokens.to(logits.device)
     rows = []
-    for of_picture in logits:
-        scores = of_picture.float()
+    for of_image in logits:
+        scores = of_image.float()
         rows.append((scores[nodes, tokens] - scores.logsumexp(dim=-1)[nodes]).cpu())
     return torch.stack(rows).double()

@@ -1,4 +1,4 @@
-"""Vision-language models as stages share them: loading, a picture and a question as model inputs, answers as tokens."""
+"""Vision-language models as stages share them: loading, an image and a question as model inputs, answers as tokens."""
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.types import Precision
 from secondlook.models import chat_template, inference
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
-from secondlook.models.prompt import Question
-from secondlook.pixels.images import Pixels
+from secondlook.models.prompt import Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -71,22 +71,22 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
     return Vlm(model.eval(), processor, where, revision_of(name, getattr(model.config, "_commit_hash", None)))
 
 
-def conversations(pictures: Sequence[Pixels | None], text: str) -> list[list[chat_template.Turn]]:
-    """Return one user turn per picture: the picture, where there is one, and then the text."""
+def conversations(images: Sequence[Pixels | None], text: str) -> list[list[chat_template.Turn]]:
+    """Return one user turn per image: the image, where there is one, and then the text."""
     from PIL import Image
 
-    shown = (None if picture is None else Image.fromarray(picture) for picture in pictures)
+    shown = (None if one is None else Image.fromarray(one) for one in images)
     return [[chat_template.user_turn(text, image)] for image in shown]
 
 
 def encode(
-    processor: Any, pictures: Sequence[Pixels | None], text: str, image_options: Mapping[str, Any], *, cut: int = 0
+    processor: Any, images: Sequence[Pixels | None], text: str, image_options: Mapping[str, Any], *, cut: int = 0
 ) -> dict[str, "torch.Tensor"]:
     """Return model inputs on the CPU, padded on the left, up to where the answer begins, `cut` tokens before the end.
 
     Control tokens that stand in the text, in a class name for instance, are broken up, so that they control nothing.
     """
-    fitting = [None if picture is None else _fitting(processor, picture) for picture in pictures]
+    fitting = [None if one is None else _fitting(processor, one) for one in images]
     with _TOKENIZING:
         inputs = processor.apply_chat_template(
             conversations(fitting, chat_template.harmless(text, chat_template.control_tokens(processor))),
@@ -118,12 +118,12 @@ def decode(processor: Any, answers: Any) -> list[str]:
     return texts
 
 
-def answer_tokens(processor: Any, question: Question) -> list[tuple[list[int], int]]:
+def answer_tokens(processor: Any, prompt: Prompt) -> list[tuple[list[int], int]]:
     """Return the tokens of every allowed answer and its class; see `answers`."""
-    return answers(processor, question).tokens
+    return answers(processor, prompt).tokens
 
 
-def answers(processor: Any, question: Question) -> Answers:
+def answers(processor: Any, prompt: Prompt) -> Answers:
     """Return every allowed answer as tokens, end of turn included where answers are whole.
 
     They are those that follow the prompt in the whole conversation as the template writes it. Spellings of a class
@@ -133,17 +133,17 @@ def answers(processor: Any, question: Question) -> Answers:
     found: dict[tuple[int, ...], int] = {}
     with _TOKENIZING:
         unknown = processor.tokenizer.unk_token_id
-        spoken, cut = _spoken(processor, [wording for wording, _ in question.wordings])
-    for (wording, position), (tokens, end) in zip(question.wordings, spoken, strict=True):
+        spoken, cut = _spoken(processor, [wording for wording, _ in prompt.wordings])
+    for (wording, position), (tokens, end) in zip(prompt.wordings, spoken, strict=True):
         if not tokens or unknown in tokens:
             continue
-        other = found.setdefault((*tokens, *end) if question.whole else (*tokens,), position)
+        other = found.setdefault((*tokens, *end) if prompt.whole else (*tokens,), position)
         if other != position:
             raise DataError(
-                f"{_name(processor)}: its tokenizer writes `{wording}` of class `{question.classes[position]}` and a "
-                f"wording of `{question.classes[other]}` alike; word one of them differently."
+                f"{_name(processor)}: its tokenizer writes `{wording}` of class `{prompt.classes[position]}` and a "
+                f"wording of `{prompt.classes[other]}` alike; word one of them differently."
             )
-    _require_all_classes(processor, question, found.values())
+    _require_all_classes(processor, prompt, found.values())
     return Answers([(list(tokens), position) for tokens, position in found.items()], cut)
 
 
@@ -216,8 +216,8 @@ def _end_of_text(processor: Any) -> int:
     return int(end)
 
 
-def _require_all_classes(processor: Any, question: Question, found: Collection[int]) -> None:
-    lost = [f"`{name}`" for position, name in enumerate(question.classes) if position not in found]
+def _require_all_classes(processor: Any, prompt: Prompt, found: Collection[int]) -> None:
+    lost = [f"`{name}`" for position, name in enumerate(prompt.classes) if position not in found]
     if lost:
         raise DataError(
             f"{_name(processor)}: its tokenizer cannot write {', '.join(lost)}, so no answer could mean that; give an "

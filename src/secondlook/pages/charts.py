@@ -106,8 +106,8 @@ def _by(objects: pd.DataFrame, group: str, order: Sequence[str]) -> list[Chart]:
     if len(said):
         share = said.groupby(group)["occluded"].mean().reindex(names)
         caption = f"Share of the {len(said)} objects that say whether they are occluded."
-        picture = _bars(names, share.astype(float), AMBER, "share occluded")
-        charts.append(Chart(f"occlusion_per_{group}", f"Occlusion per {group}", caption, picture))
+        image = _bars(names, share.astype(float), AMBER, "share occluded")
+        charts.append(Chart(f"occlusion_per_{group}", f"Occlusion per {group}", caption, image))
     return charts
 
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.io import parquetfile, records
 from secondlook.pixels import images, prefetch
-from secondlook.pixels.images import Pixels, UnreadableImageError
+from secondlook.pixels.images import UnreadableImageError
 
 Row = Mapping[str, Any]
 Resize = Callable[[Pixels], Pixels]
@@ -42,7 +43,7 @@ def batches(path: Path, batch_size: int, resize: Resize, *, threads: int = 1) ->
     pieces = _by_image(parquetfile.read(path)) if _are_places(path) else _by_row(path)
 
     def decode(piece: pa.Table) -> CropBatch:
-        pixels = [resize(picture) for picture in _decoded(piece)]
+        pixels = [resize(whole) for whole in _decoded(piece)]
         return CropBatch(piece.drop_columns(["image", "place"]), np.stack(pixels))
 
     yield from _rebatched(prefetch.ordered(decode, pieces, threads=threads), batch_size)
@@ -68,11 +69,11 @@ def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> di
     found, lost = {}, []
     for row in sorted(table.to_pylist(), key=_image_of):
         try:
-            picture = _cut(read_image(*_image_of(row)), row)
+            whole = _cut(read_image(*_image_of(row)), row)
         except UnreadableImageError as error:
             lost.append(f"{_image_of(row)[0]}: {error}")
             continue
-        found[row["instance_id"]] = images.encode(picture, "jpeg", quality=_QUALITY)
+        found[row["instance_id"]] = images.encode(whole, "jpeg", quality=_QUALITY)
     if lost:
         progress.say(f"crops: {len(lost)} cannot be cut out of their images again, the first of {lost[0]}")
     return found
@@ -101,13 +102,13 @@ def _decoded(piece: pa.Table) -> list[Pixels]:
         return [images.decode_rgb(row["image"]) for row in rows]
     image = _image_of(rows[0])
     try:
-        picture = images.read_sized(*image)
+        whole = images.read_sized(*image)
     except UnreadableImageError as error:
         raise DataError(
             f"{image[0]}: {error}; crops with `store: reference` need their images to stay, while `store: copy` leaves "
             "such an object out."
         ) from error
-    return [_cut(picture, row) for row in rows]
+    return [_cut(whole, row) for row in rows]
 
 
 def _image_of(row: Row) -> tuple[Path, int, int]:
@@ -116,9 +117,9 @@ def _image_of(row: Row) -> tuple[Path, int, int]:
     return Path(place["path"]), place["width"], place["height"]
 
 
-def _cut(picture: Pixels, row: Row) -> Pixels:
+def _cut(whole: Pixels, row: Row) -> Pixels:
     place = row["place"]
-    cut = picture[place["top"] : place["bottom"], place["left"] : place["right"]]
+    cut = whole[place["top"] : place["bottom"], place["left"] : place["right"]]
     return images.scale(cut, row["width"], row["height"])
 
 

@@ -13,14 +13,12 @@ from typing import Any, BinaryIO, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from secondlook.base.arrays import Mask, Pixels
 from secondlook.base.types import MOST_MEGAPIXELS
 from secondlook.io import zipped
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
 
@@ -144,10 +142,10 @@ def data_address(encoded: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
-def thumbnail_address(picture: Pixels, limit_px: int, *, quality: int = 85) -> str:
-    """Return a picture, shrunk so that its longer side is at most `limit_px`, as an address that a page carries."""
-    width, height = size_within(picture.shape[1], picture.shape[0], limit_px)
-    return data_address(encode(scale(picture, width, height), "jpeg", quality=quality))
+def thumbnail_address(image: Pixels, limit_px: int, *, quality: int = 85) -> str:
+    """Return an image, shrunk so that its longer side is at most `limit_px`, as an address that a page carries."""
+    width, height = size_within(image.shape[1], image.shape[0], limit_px)
+    return data_address(encode(scale(image, width, height), "jpeg", quality=quality))
 
 
 def crop(image: Pixels, box_xywh: Box, *, margin: float = 0.0) -> Pixels:
@@ -180,9 +178,9 @@ def draw_box(image: Pixels, box_xywh: Box) -> Pixels:
     return marked
 
 
-def black_outside(picture: Pixels, mask: Mask) -> Pixels:
-    """Return a copy of the picture that is black wherever `mask`, bool (height, width), is false."""
-    return np.where(mask[..., None], picture, np.uint8(0))
+def black_outside(image: Pixels, mask: Mask) -> Pixels:
+    """Return a copy of the image that is black wherever `mask`, bool (height, width), is false."""
+    return np.where(mask[..., None], image, np.uint8(0))
 
 
 def upscale_small(image: Pixels, limit_px: int) -> Pixels:

@@ -1,10 +1,10 @@
-"""Which pictures are nearly the same: a perceptual hash of 256 bits, compared bit by bit."""
+"""Which images are nearly the same: a perceptual hash of 256 bits, compared bit by bit."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.pixels.images import Pixels
+from secondlook.base.arrays import Pixels
 
 HASH_SIDE = 16
 BLOCK = 4096

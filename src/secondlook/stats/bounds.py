@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv
 
 
-def effective_size(picture: NDArray[np.int64]) -> float:
+def effective_size(image: NDArray[np.int64]) -> float:
     """Return n^2 / (sum over images of n_j^2): the number of images when all have equally many objects."""
-    counts = np.unique(picture, return_counts=True)[1]
+    counts = np.unique(image, return_counts=True)[1]
     return float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
 
 

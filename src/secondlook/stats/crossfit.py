@@ -7,11 +7,11 @@ FOLDS = 5
 LEAST_P = 1e-6  # a softmax that says zero means less than this, not never
 
 
-def folds(picture: NDArray[np.int64], seed: int, at_most: int = FOLDS) -> list[NDArray[np.bool_]]:
+def folds(image: NDArray[np.int64], seed: int, at_most: int = FOLDS) -> list[NDArray[np.bool_]]:
     """Return masks of the objects of each fold, (objects,) each; all objects of an image stand in one fold."""
-    pictures, position = np.unique(picture, return_inverse=True)
-    count = min(at_most, len(pictures))
-    fold = np.random.default_rng(seed).permutation(len(pictures)) % max(1, count)
+    images, position = np.unique(image, return_inverse=True)
+    count = min(at_most, len(images))
+    fold = np.random.default_rng(seed).permutation(len(images)) % max(1, count)
     return [fold[position] == number for number in range(count)]
 
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from secondlook.base.arrays import Floats64
+
 BLOCK = 64  # resamples at once
 CELLS = 4_000_000  # numbers at once: fewer resamples where there are many images or cells
 LOW, HIGH = 2.5, 97.5
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Estimate:
 class Estimates:
     """Several figures with their intervals, (figures,) each."""
 
-    value: Floats
-    low: Floats
-    high: Floats
+    value: Floats64
+    low: Floats64
+    high: Floats64
 
     def __getitem__(self, index: int) -> Estimate:
         return Estimate(float(self.value[index]), float(self.low[index]), float(self.high[index]))
@@ -57,7 +57,7 @@ class Statistic:
     """
 
     sums: Any
-    figures: Callable[[Floats], Floats]
+    figures: Callable[[Floats64], Floats64]
     support: NDArray[np.int64] | None = None
 
 
@@ -65,14 +65,14 @@ class Statistic:
 class Draws:
     """Bootstrap draws of images: as many as there are, with replacement, in each resample."""
 
-    pictures: int
+    images: int
     resamples: int
     seed: int
 
-    def drawn(self, statistics: Sequence[Statistic]) -> list[Floats]:
+    def drawn(self, statistics: Sequence[Statistic]) -> list[Floats64]:
         """Return the figures of each statistic in every resample, (resamples, figures) each."""
         widest = max((one.sums.shape[1] for one in statistics), default=1)
-        rows = max(1, min(BLOCK, CELLS // max(1, self.pictures, widest)))
+        rows = max(1, min(BLOCK, CELLS // max(1, self.images, widest)))
         blocks = [[one.figures(np.asarray(counts @ one.sums)) for one in statistics] for counts in self._counts(rows)]
         return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
@@ -83,26 +83,26 @@ class Draws:
             for one, drawn in zip(statistics, self.drawn(statistics), strict=True)
         ]
 
-    def _counts(self, rows: int) -> Iterator[Floats]:
+    def _counts(self, rows: int) -> Iterator[Floats64]:
         """Yield how often each image is drawn, (rows, images); the draws do not depend on `rows`."""
         random = np.random.default_rng(self.seed)
         for start in range(0, self.resamples, rows):
             size = min(rows, self.resamples - start)
-            if self.pictures == 0:
+            if self.images == 0:
                 yield np.zeros((size, 0))
                 continue
-            chosen = random.integers(0, self.pictures, (size, self.pictures))
-            chosen += np.arange(size)[:, None] * self.pictures
-            counts = np.bincount(chosen.ravel(), minlength=size * self.pictures)
-            yield counts.reshape(size, self.pictures).astype(np.float64)
+            chosen = random.integers(0, self.images, (size, self.images))
+            chosen += np.arange(size)[:, None] * self.images
+            counts = np.bincount(chosen.ravel(), minlength=size * self.images)
+            yield counts.reshape(size, self.images).astype(np.float64)
 
 
-def total(statistic: Statistic) -> Floats:
+def total(statistic: Statistic) -> Floats64:
     """Return the figures of the data as they are, (figures,)."""
     return statistic.figures(np.asarray(statistic.sums.sum(axis=0), dtype=np.float64))
 
 
-def estimates(value: Floats, drawn: Floats, support: NDArray[np.int64] | None = None) -> Estimates:
+def estimates(value: Floats64, drawn: Floats64, support: NDArray[np.int64] | None = None) -> Estimates:
     """Return figures (figures,) with the interval of what was drawn (resamples, figures); nan draws do not count."""
     low, high = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
     told = np.flatnonzero(np.isfinite(drawn).any(axis=0))
@@ -114,28 +114,28 @@ def estimates(value: Floats, drawn: Floats, support: NDArray[np.int64] | None = 
     return Estimates(value, low, high)
 
 
-def by_picture(columns: Floats, picture: NDArray[np.int64], pictures: int) -> Floats:
+def by_image(columns: Floats64, image: NDArray[np.int64], images: int) -> Floats64:
     """Sum columns (objects, cells) over the objects of each image, (images, cells)."""
-    rows = np.arange(len(picture))
-    indicator = sparse.csr_array((np.ones(len(picture)), (picture, rows)), shape=(pictures, len(picture)))
+    rows = np.arange(len(image))
+    indicator = sparse.csr_array((np.ones(len(image)), (image, rows)), shape=(images, len(image)))
     return np.asarray(indicator @ columns)
 
 
-def shares(columns: Floats, picture: NDArray[np.int64], pictures: int) -> Statistic:
+def shares(columns: Floats64, image: NDArray[np.int64], images: int) -> Statistic:
     """Return the statistic of ratios: the columns are pairs, part and whole, all of the parts first."""
     half = columns.shape[1] // 2
-    sums = by_picture(columns, picture, pictures)
+    sums = by_image(columns, image, images)
     support = (sums[:, half:] > 0).sum(axis=0)
     return Statistic(sums, lambda cells: ratio(cells[..., :half], cells[..., half:]), support)
 
 
-def means(columns: Floats, picture: NDArray[np.int64], pictures: int) -> Statistic:
+def means(columns: Floats64, image: NDArray[np.int64], images: int) -> Statistic:
     """Return the statistic of the means of columns (objects, figures) that need not be shares."""
-    sums = by_picture(np.hstack([columns, np.ones((len(columns), 1))]), picture, pictures)
+    sums = by_image(np.hstack([columns, np.ones((len(columns), 1))]), image, images)
     return Statistic(sums, lambda cells: ratio(cells[..., :-1], np.repeat(cells[..., -1:], columns.shape[1], axis=-1)))
 
 
-def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats64:
     """Return part / whole, nan where the whole is 0."""
     top, bottom = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     found = np.full(bottom.shape, np.nan)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from secondlook.base.arrays import Floats64
 
 ROUNDING = 1e-6  # probabilities that are this close are equal
 NEVER = 2.0  # the threshold of a class that is given nowhere
@@ -26,8 +26,8 @@ class Suspicion:
 
     suggested: NDArray[np.int64]
     flagged: NDArray[np.bool_]
-    quality: Floats
-    threshold: Floats
+    quality: Floats64
+    threshold: Floats64
     n: NDArray[np.int64]
 
     def order(self) -> NDArray[np.int64]:
@@ -35,7 +35,7 @@ class Suspicion:
         return np.lexsort((self.quality, ~self.flagged))
 
 
-def suspect(posterior: Floats, given: NDArray[np.int64]) -> Suspicion:
+def suspect(posterior: Floats64, given: NDArray[np.int64]) -> Suspicion:
     """Judge the given labels (objects,) by probabilities (objects, classes) that do not know them.
 
     t_c = mean of p_ic over the objects given c. Of the classes with p_ic >= t_c the suggestion is the only one, or

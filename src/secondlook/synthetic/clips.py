@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats32, Pixels
 from secondlook.config.video import ClipScenes
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 BACKGROUND_DEPTH = 1.0
 # class: sides (width, height) of the smallest and of the largest, in px of a 480 px wide frame
 SIZES = {"car": ((56, 34), (92, 52)), "person": ((22, 52), (32, 78)), "truck": ((86, 54), (122, 74))}
@@ -47,9 +46,9 @@ class Clip:
     things: list[Thing]
     frames: list[Pixels]
     owners: list[NDArray[np.int64]]
-    depth: Floats
-    flow: Floats
-    camera: Floats
+    depth: Floats32
+    flow: Floats32
+    camera: Floats32
 
 
 def draw_clip(chance: np.random.Generator, options: ClipScenes) -> Clip:
@@ -72,7 +71,7 @@ def draw_clip(chance: np.random.Generator, options: ClipScenes) -> Clip:
     return Clip(things, frames, owners, np.stack(depths), np.stack(flows), camera)
 
 
-def _of_owner(owner: NDArray[np.int64], values: list[float], background: float) -> Floats:
+def _of_owner(owner: NDArray[np.int64], values: list[float], background: float) -> Floats32:
     return np.array([*values, background], dtype=np.float32)[owner]
 
 
@@ -138,7 +137,7 @@ def _street(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, 
     return np.asarray(np.clip(street + fine, 0, 255), dtype=np.uint8)
 
 
-def _noise(chance: np.random.Generator, width: int, height: int, grain_px: int) -> Floats:
+def _noise(chance: np.random.Generator, width: int, height: int, grain_px: int) -> Floats32:
     coarse = chance.normal(size=(max(2, height // grain_px), max(2, width // grain_px))).astype(np.float32)
     noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(noise if noise.shape == (height, width) else noise.reshape(height, width), dtype=np.float32)

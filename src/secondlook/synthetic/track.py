@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from secondlook.synthetic.sheet import Colour, Pixels, Sheet, finished, new_sheet, varied
+from secondlook.base.arrays import Pixels
+from secondlook.synthetic.canvas import Canvas, Colour, finished, new_canvas, varied
 
 _PAINT: dict[str, Colour] = {
     "black": (28, 28, 30), "blue": (40, 80, 205), "brown": (110, 66, 32), "green": (40, 140, 60),
@@ -38,46 +39,46 @@ def draw_vehicle(colour: str, kind: str, plate: int, chance: np.random.Generator
     about `px` px wide.
     """
     width = round(px * chance.uniform(0.9, 1.15))
-    sheet = new_sheet(chance, width, round(width * chance.uniform(0.7, 0.95)), width * chance.uniform(0.8, 0.92))
+    canvas = new_canvas(chance, width, round(width * chance.uniform(0.7, 0.95)), width * chance.uniform(0.8, 0.92))
     outline, windows = _SIDES[kind]
     paint = varied(_PAINT[colour], chance)
-    sheet.disc((0.5, 0.78), 0.5, 0.04, (70, 70, 72))
-    sheet.polygon(outline, paint)
+    canvas.disc((0.5, 0.78), 0.5, 0.04, (70, 70, 72))
+    canvas.polygon(outline, paint)
     for window in windows:
-        sheet.box(*window, _GLASS)
+        canvas.box(*window, _GLASS)
     if kind == "Truck":
-        sheet.line((0.28, 0.2), (0.28, 0.7), 0.02, _DARK)
+        canvas.line((0.28, 0.2), (0.28, 0.7), 0.02, _DARK)
     wheel = 0.055 if kind == "Sedan" else 0.075
     for place in (0.2, 0.8):
-        sheet.disc((place, 0.73), wheel, wheel, _DARK)
-        sheet.disc((place, 0.73), wheel / 2.5, wheel / 2.5, (150, 150, 152))
-    _plate(sheet, plate)
-    return finished(sheet, chance)
+        canvas.disc((place, 0.73), wheel, wheel, _DARK)
+        canvas.disc((place, 0.73), wheel / 2.5, wheel / 2.5, (150, 150, 152))
+    _plate(canvas, plate)
+    return finished(canvas, chance)
 
 
-def _plate(sheet: Sheet, number: int) -> None:
+def _plate(canvas: Canvas, number: int) -> None:
     """Draw a plate of two colours on the body: 72 pairs of nine."""
     pairs = [(one, two) for one in _EMBLEMS for two in _EMBLEMS if one != two]
     first, second = pairs[number]
-    sheet.box(0.39, 0.54, 0.65, 0.69, (0, 0, 0))
-    sheet.box(0.40, 0.55, 0.52, 0.68, first)
-    sheet.box(0.52, 0.55, 0.64, 0.68, second)
+    canvas.box(0.39, 0.54, 0.65, 0.69, (0, 0, 0))
+    canvas.box(0.40, 0.55, 0.52, 0.68, first)
+    canvas.box(0.52, 0.55, 0.64, 0.68, second)
 
 
 def draw_pedestrian(shown: Collection[str], chance: np.random.Generator, px: int) -> Pixels:
     """Draw a pedestrian on whom the attributes `shown` can be seen; the image is about `px` px high."""
     height = round(px * chance.uniform(0.95, 1.2))
-    sheet = new_sheet(chance, round(height * chance.uniform(0.48, 0.6)), height, height * chance.uniform(0.88, 0.96))
-    figure = _Figure(sheet, shown, chance)
+    canvas = new_canvas(chance, round(height * chance.uniform(0.48, 0.6)), height, height * chance.uniform(0.88, 0.96))
+    figure = _Figure(canvas, shown, chance)
     figure.draw()
-    return finished(sheet, chance)
+    return finished(canvas, chance)
 
 
 class _Figure:
     """A person in the unit square, the middle of the body at x = 0.5; minors are shorter with a larger head."""
 
-    def __init__(self, sheet: Sheet, shown: Collection[str], chance: np.random.Generator) -> None:
-        self.sheet, self.shown = sheet, shown
+    def __init__(self, canvas: Canvas, shown: Collection[str], chance: np.random.Generator) -> None:
+        self.canvas, self.shown = canvas, shown
         self.cloth, self.second = (_CLOTH[place] for place in chance.permutation(len(_CLOTH))[:2])
         self.bag = varied((120, 70, 35), chance)
         self.short = 0.26 if "age under 18" in shown else 0.0  # how much lower a minor's head is
@@ -99,7 +100,7 @@ class _Figure:
     def _legs(self) -> None:
         if "skirt or dress" in self.shown:
             wide = self.half + 0.08
-            self.sheet.polygon(
+            self.canvas.polygon(
                 [(0.5 - self.half, self.waist - 0.02), (0.5 + self.half, self.waist - 0.02), (0.5 + wide, 0.78),
                  (0.5 - wide, 0.78)], (190, 60, 120),
             )  # fmt: skip
@@ -107,31 +108,31 @@ class _Figure:
         start = 0.78 if "skirt or dress" in self.shown else self.waist
         for side in (-1, 1):
             x = 0.5 + side * self.half * 0.55
-            self.sheet.box(x - 0.035, start, x + 0.035, 0.96, legs)
-            self.sheet.box(x - 0.045, 0.95, x + 0.045, 0.99, _DARK)
+            self.canvas.box(x - 0.035, start, x + 0.035, 0.96, legs)
+            self.canvas.box(x - 0.045, 0.95, x + 0.045, 0.99, _DARK)
 
     def _body(self) -> None:
         left, right, top, bottom = 0.5 - self.half, 0.5 + self.half, self.shoulder, self.waist
-        self.sheet.box(left, top, right, bottom, self.cloth)
+        self.canvas.box(left, top, right, bottom, self.cloth)
         if "stripe" in self.shown:
             for share in (0.15, 0.45, 0.75):
                 y = top + share * (bottom - top)
-                self.sheet.box(left, y, right, y + 0.035, _WHITE)
+                self.canvas.box(left, y, right, y + 0.035, _WHITE)
         if "plaid" in self.shown:
             for share in (0.1, 0.4, 0.7):
                 y, x = top + share * (bottom - top), left + share * (right - left)
-                self.sheet.box(left, y, right, y + 0.02, _DARK)
-                self.sheet.box(x, top, x + 0.02, bottom, _DARK)
+                self.canvas.box(left, y, right, y + 0.02, _DARK)
+                self.canvas.box(x, top, x + 0.02, bottom, _DARK)
         if "splice" in self.shown:
-            self.sheet.box(left, (top + bottom) / 2, right, bottom, self.second)
+            self.canvas.box(left, (top + bottom) / 2, right, bottom, self.second)
         if "logo" in self.shown:
-            self.sheet.disc((0.5, top + 0.12), 0.05, 0.05, _WHITE)
-            self.sheet.disc((0.5, top + 0.12), 0.025, 0.025, (210, 40, 40))
+            self.canvas.disc((0.5, top + 0.12), 0.05, 0.05, _WHITE)
+            self.canvas.disc((0.5, top + 0.12), 0.025, 0.025, (210, 40, 40))
         if "long coat" in self.shown:
             flare = self.half + 0.05
-            self.sheet.polygon([(left, top + 0.02), (right, top + 0.02), (0.5 + flare, 0.8), (0.5 - flare, 0.8)],
+            self.canvas.polygon([(left, top + 0.02), (right, top + 0.02), (0.5 + flare, 0.8), (0.5 - flare, 0.8)],
                                (92, 76, 58))  # fmt: skip
-            self.sheet.line((0.5, top + 0.02), (0.5, 0.8), 0.012, (60, 48, 36))
+            self.canvas.line((0.5, top + 0.02), (0.5, 0.8), 0.012, (60, 48, 36))
 
     def _arms(self) -> None:
         sleeve = (92, 76, 58) if "long coat" in self.shown else self.cloth
@@ -139,59 +140,59 @@ class _Figure:
         elbow = self.shoulder + 0.13
         for side in (-1, 1):
             x = 0.5 + side * (self.half + 0.035)
-            self.sheet.box(x - 0.032, self.shoulder, x + 0.032, elbow, sleeve)
-            self.sheet.box(x - 0.028, elbow, x + 0.028, self.waist + 0.02, lower)
-            self.sheet.disc((x, self.waist + 0.03), 0.03, 0.03, _SKIN)
+            self.canvas.box(x - 0.032, self.shoulder, x + 0.032, elbow, sleeve)
+            self.canvas.box(x - 0.028, elbow, x + 0.028, self.waist + 0.02, lower)
+            self.canvas.disc((x, self.waist + 0.03), 0.03, 0.03, _SKIN)
 
     def _head(self) -> None:
         size = 0.1 if "age under 18" in self.shown else 0.085
         centre = (0.5, self.shoulder - size - 0.01)
         hair = (205, 205, 205) if "age over 60" in self.shown else (58, 40, 26)
         if "female" in self.shown:
-            self.sheet.box(0.5 - size - 0.03, centre[1] - 0.02, 0.5 + size + 0.03, self.shoulder + 0.07, hair)
-        self.sheet.disc((0.5, centre[1] - 0.02), size + 0.02, size, hair)
+            self.canvas.box(0.5 - size - 0.03, centre[1] - 0.02, 0.5 + size + 0.03, self.shoulder + 0.07, hair)
+        self.canvas.disc((0.5, centre[1] - 0.02), size + 0.02, size, hair)
         if "front" in self.shown:
-            self.sheet.disc((0.5, centre[1] + 0.02), size * 0.85, size * 0.85, _SKIN)
+            self.canvas.disc((0.5, centre[1] + 0.02), size * 0.85, size * 0.85, _SKIN)
         if "side" in self.shown:
-            self.sheet.disc((0.5 - size * 0.4, centre[1] + 0.02), size * 0.65, size * 0.85, _SKIN)
-            self.sheet.polygon([(0.5 - size, centre[1]), (0.5 - size - 0.04, centre[1] + 0.03),
+            self.canvas.disc((0.5 - size * 0.4, centre[1] + 0.02), size * 0.65, size * 0.85, _SKIN)
+            self.canvas.polygon([(0.5 - size, centre[1]), (0.5 - size - 0.04, centre[1] + 0.03),
                                 (0.5 - size, centre[1] + 0.04)], _SKIN)  # fmt: skip
         if "back" in self.shown:
-            self.sheet.disc((0.5, centre[1] + 0.02), size * 0.9, size * 0.85, hair)
+            self.canvas.disc((0.5, centre[1] + 0.02), size * 0.9, size * 0.85, hair)
         self._on_the_head(centre, size)
 
     def _on_the_head(self, centre: tuple[float, float], size: float) -> None:
         eyes = [] if "back" in self.shown else [-0.6] if "side" in self.shown else [-0.4, 0.4]
         for place in eyes:
             at = (0.5 + place * size, centre[1] + 0.015)
-            self.sheet.disc(at, 0.012, 0.012, _DARK)
+            self.canvas.disc(at, 0.012, 0.012, _DARK)
             if "glasses" in self.shown:
-                self.sheet.disc(at, 0.034, 0.03, (10, 10, 12))
+                self.canvas.disc(at, 0.034, 0.03, (10, 10, 12))
         if "glasses" in self.shown and eyes:
-            self.sheet.line((0.5 + min(eyes) * size, centre[1] + 0.01), (0.5 + size, centre[1] + 0.01), 0.016, _DARK)
+            self.canvas.line((0.5 + min(eyes) * size, centre[1] + 0.01), (0.5 + size, centre[1] + 0.01), 0.016, _DARK)
         if "hat" in self.shown:
-            self.sheet.box(0.5 - size - 0.05, centre[1] - 0.05, 0.5 + size + 0.05, centre[1] - 0.02, (230, 120, 30))
-            self.sheet.box(0.5 - size, centre[1] - 0.13, 0.5 + size, centre[1] - 0.04, (230, 120, 30))
+            self.canvas.box(0.5 - size - 0.05, centre[1] - 0.05, 0.5 + size + 0.05, centre[1] - 0.02, (230, 120, 30))
+            self.canvas.box(0.5 - size, centre[1] - 0.13, 0.5 + size, centre[1] - 0.04, (230, 120, 30))
 
     def _pack_behind(self) -> None:
         if "side" in self.shown:
-            self.sheet.box(0.5 + self.half, self.shoulder, 0.5 + self.half + 0.13, self.waist - 0.04, (30, 110, 60))
+            self.canvas.box(0.5 + self.half, self.shoulder, 0.5 + self.half + 0.13, self.waist - 0.04, (30, 110, 60))
 
     def _carried(self) -> None:
-        shown, sheet, hand = self.shown, self.sheet, 0.5 + self.half + 0.035
+        shown, canvas, hand = self.shown, self.canvas, 0.5 + self.half + 0.035
         if "backpack" in shown and "back" in shown:
-            sheet.box(0.5 - self.half + 0.01, self.shoulder + 0.02, 0.5 + self.half - 0.01, self.waist - 0.04,
+            canvas.box(0.5 - self.half + 0.01, self.shoulder + 0.02, 0.5 + self.half - 0.01, self.waist - 0.04,
                       (30, 110, 60))  # fmt: skip
         if "backpack" in shown and "front" in shown:
             for side in (-1, 1):
                 x = 0.5 + side * self.half * 0.6
-                sheet.line((x, self.shoulder), (x, self.shoulder + 0.2), 0.035, (30, 110, 60))
+                canvas.line((x, self.shoulder), (x, self.shoulder + 0.2), 0.035, (30, 110, 60))
         if "shoulder bag" in shown:
-            sheet.line((0.5 + self.half, self.shoulder), (0.5 - self.half, self.waist), 0.022, self.bag)
-            sheet.box(0.5 - self.half - 0.13, self.waist - 0.03, 0.5 - self.half + 0.01, self.waist + 0.09, self.bag)
+            canvas.line((0.5 + self.half, self.shoulder), (0.5 - self.half, self.waist), 0.022, self.bag)
+            canvas.box(0.5 - self.half - 0.13, self.waist - 0.03, 0.5 - self.half + 0.01, self.waist + 0.09, self.bag)
         if "handbag" in shown:
-            sheet.line((hand, self.waist + 0.03), (hand, self.waist + 0.1), 0.014, (200, 40, 150))
-            sheet.box(hand - 0.07, self.waist + 0.09, hand + 0.08, self.waist + 0.2, (200, 40, 150))
+            canvas.line((hand, self.waist + 0.03), (hand, self.waist + 0.1), 0.014, (200, 40, 150))
+            canvas.box(hand - 0.07, self.waist + 0.09, hand + 0.08, self.waist + 0.2, (200, 40, 150))
         if "holds objects in front" in shown:
-            sheet.box(0.5 - self.half, self.waist - 0.16, 0.5 + self.half, self.waist - 0.02, (240, 215, 150))
-            sheet.line((0.5, self.waist - 0.16), (0.5, self.waist - 0.02), 0.014, (150, 110, 60))
+            canvas.box(0.5 - self.half, self.waist - 0.16, 0.5 + self.half, self.waist - 0.02, (240, 215, 150))
+            canvas.line((0.5, self.waist - 0.16), (0.5, self.waist - 0.02), 0.014, (150, 110, 60))

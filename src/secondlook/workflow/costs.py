@@ -13,9 +13,9 @@ Work = Literal["encoder", "classifier", "train", "vlm", "segmenter"]
 
 
 class Network(Strict):
-    """A network: billions of `parameters`, and GFLOP of a forward pass over one picture.
+    """A network: billions of `parameters`, and GFLOP of a forward pass over one image.
 
-    A VLM sees up to `tiles` pictures of an object and reads `tokens` for each of them.
+    A VLM sees up to `tiles` images of an object and reads `tokens` for each of them.
     """
 
     parameters: float = Field(gt=0)
@@ -55,7 +55,7 @@ class Costs(Strict):
     def minutes(
         self,
         network: Network | None,
-        pictures: float,
+        images: float,
         work: Work,
         precision: Precision,
         *,
@@ -64,13 +64,13 @@ class Costs(Strict):
     ) -> float | None:
         """Return the minutes of a job: its operations at the speed that is reached, and its weights read once.
 
-        `gflop` is that of one picture, where it is not one pass of the network. None without a network.
+        `gflop` is that of one image, where it is not one pass of the network. None without a network.
         """
         if network is None:
             return None
         device = self.gpu if on_gpu else self.cpu
         tflops = device.tflops["float32" if precision == "float32" else "bfloat16"]
-        operations = pictures * (gflop or network.gflop) * self.times_the_network[work]
+        operations = images * (gflop or network.gflop) * self.times_the_network[work]
         return (operations / (1000 * tflops * device.reached) + network.weights_gb / device.read_gb_per_s) / 60
 
     def vlm_gflop(self, network: Network, *, all_tiles: bool) -> float:

@@ -29,8 +29,8 @@ class RunData:
     def paths(self, task: str) -> list[str]:
         """Return all that a task needs on disk: what `ingest` reads, and the images."""
         spec = self.tasks[task]
-        pictures = [dataset.images for dataset in [spec.dataset, *spec.reference.sources] if dataset.images]
-        return [*self.annotation_files(task), *pictures]
+        images = [dataset.images for dataset in [spec.dataset, *spec.reference.sources] if dataset.images]
+        return [*self.annotation_files(task), *images]
 
     def fetch_markers(self, task: str) -> list[str]:
         """Return the markers that `ingest` waits for: of what was fetched, and of what is missing and can be fetched.

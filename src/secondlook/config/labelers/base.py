@@ -33,7 +33,7 @@ class Checkpoint:
 class Cost:
     """What a vote costs: its work by the name that `costs.yaml` has for it, and the network that does it.
 
-    `all_tiles` tells whether a VLM sees all tiles of a picture or one; None for networks that know no tiles.
+    `all_tiles` tells whether a VLM sees all tiles of an image or one; None for networks that know no tiles.
     `on_server`: a GPU elsewhere computes.
     """
 

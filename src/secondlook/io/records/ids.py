@@ -14,7 +14,7 @@ def instance_id(dataset: str, image: str, source_id: str) -> str:
 
 
 def review_fraction(instance_id: str) -> float:
-    """Return the place of an object in the order in which the random part of the reviews grows, in [0, 1).
+    """Return the place of an object in the order in which the random sample of the reviews grows, in [0, 1).
 
     The objects below any bound are a random sample of the dataset, and stay one when the bound rises.
     """

@@ -107,7 +107,9 @@ CROP = Record(
         [
             pa.field("instance_id", pa.string(), nullable=False),
             pa.field("image_id", pa.string(), nullable=False),
-            pa.field("trusted", pa.string()),  # the class of a reference object; null for the objects of the dataset
+            pa.field(
+                "reference_label", pa.string()
+            ),  # the class of a reference object; null for the objects of the dataset
             pa.field("source", pa.string()),  # where a reference object comes from
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
@@ -157,7 +159,7 @@ REVIEW = Record(
             pa.field("labeler", pa.string(), nullable=False),  # `human:<name>`
             pa.field("label", pa.string()),  # null: could not tell
             pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
-            pa.field("probability", pa.float64()),  # the random part are all with a smaller `review_fraction`
+            pa.field("probability", pa.float64()),  # the random sample are all with a smaller `review_fraction`
             pa.field("note", pa.string()),
             pa.field("decided_at", pa.string()),
         ]
@@ -181,6 +183,6 @@ QUEUE = Record(
 
 def embedding(dimensions: int) -> Record:
     """Return the record of `dimensions`-long float16 feature vectors."""
-    about = [CROP.schema.field(name) for name in ("instance_id", "image_id", "trusted", "source")]
+    about = [CROP.schema.field(name) for name in ("instance_id", "image_id", "reference_label", "source")]
     vector = pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False)
     return Record("embedding", pa.schema([*about, vector]))

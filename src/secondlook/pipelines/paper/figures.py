@@ -1,4 +1,4 @@
-"""The figures of the paper: accuracy, the two ways to score, what each quirk does, recall and confusions by class."""
+"""The figures of the paper: accuracy, both ways to score, what each difference does, recall and confusions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -49,11 +49,11 @@ def scoring(table: pd.DataFrame) -> Drawing:
     return _panels(table, panel, "accuracy", marks)
 
 
-def quirks(table: pd.DataFrame) -> Drawing:
+def differences(table: pd.DataFrame) -> Drawing:
     """Draw by how many points each published score moves when one defect is mended; a dot is a labeler on a task."""
     change = 100 * (table["mended"] - table["paper"])
-    names = list(table[["defect", "quirk"]].drop_duplicates().sort_values("defect")["quirk"])
-    defects = dict(zip(table["quirk"], table["defect"], strict=True))
+    names = list(table[["defect", "difference"]].drop_duplicates().sort_values("defect")["difference"])
+    defects = dict(zip(table["difference"], table["defect"], strict=True))
     tasks = list(table["task"].unique())
     colours = dict(zip(tasks, _FAMILY_COLOURS, strict=False))
 
@@ -62,7 +62,7 @@ def quirks(table: pd.DataFrame) -> Drawing:
         axes.axvline(0, color=LINE, linewidth=1.2)
         for position, name in enumerate(names):
             for row, task in enumerate(tasks):
-                here = change[(table["quirk"] == name) & (table["task"] == task)].dropna()
+                here = change[(table["difference"] == name) & (table["task"] == task)].dropna()
                 place = len(names) - 1 - position + 0.24 - 0.16 * row
                 axes.scatter(here, np.full(len(here), place), color=colours.get(task, SOFT), s=18, alpha=0.75)
         axes.set_yticks(range(len(names))[::-1], [f"{defects[name]} {name}" for name in names])

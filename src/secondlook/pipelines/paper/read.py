@@ -10,7 +10,7 @@ import pandas as pd
 from secondlook.base.errors import DataError
 from secondlook.io import tabular
 
-_NAMES = {"scoring": "scoring", "quirks": "scoring_quirks", "pairs": "scoring_pairs"}
+_NAMES = {"scoring": "scoring", "differences": "scoring_differences", "pairs": "scoring_pairs"}
 _NAMES |= {"per_class": "scoring_per_class", "confusion": "scoring_confusion"}
 
 
@@ -19,7 +19,7 @@ class Found:
     """The scoring tables of all tasks with the columns `task` and, but for `pairs`, `model` before their own."""
 
     scoring: pd.DataFrame
-    quirks: pd.DataFrame
+    differences: pd.DataFrame
     pairs: pd.DataFrame
     per_class: pd.DataFrame
     confusion: pd.DataFrame

@@ -19,8 +19,8 @@ from secondlook.pipelines.paper.read import Found, read_tasks, rehearsed
 from secondlook.pipelines.paper.tables import (
     Table,
     accuracy_table,
+    differences_table,
     pairs_table,
-    quirks_table,
     recall_table,
     scoring_table,
 )
@@ -42,7 +42,7 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
     tables = {
         "accuracy": accuracy_table(found, known),
         "scoring": scoring_table(found, known),
-        "quirks": quirks_table(found),
+        "differences": differences_table(found),
         **{name: recall_table(found, name) for name in names},
     }
     pairs = pairs_table(found)
@@ -75,7 +75,7 @@ def _draw(found: Found, names: Sequence[str]) -> Figures:
     return {
         "accuracy": figures.accuracy(found.scoring),
         "scoring": figures.scoring(found.scoring),
-        "quirks": figures.quirks(found.quirks),
+        "differences": figures.differences(found.differences),
         **{f"recall_{name}": figures.recall(found.per_class, name) for name in names},
         **{f"confusion_{name}": figures.confusion(found, name) for name in names},
     }

@@ -100,9 +100,9 @@ def outputs(tasks: Sequence[str]) -> list[str]:
     """Return what `secondlook paper` writes about tasks beside its summary, as names in its folder."""
     if not tasks:
         return []
-    tables = ["table_accuracy", "table_scoring", "table_quirks", *(f"table_{task}" for task in tasks)]
+    tables = ["table_accuracy", "table_scoring", "table_differences", *(f"table_{task}" for task in tasks)]
     of_tasks = [f"{kind}_{task}" for kind in ("recall", "confusion") for task in tasks]
-    figures = ["accuracy", "scoring", "quirks", *of_tasks]
+    figures = ["accuracy", "scoring", "differences", *of_tasks]
     return [
         *(f"{table}.{kind}" for table in tables for kind in ("csv", "md", "tex")),
         "table_pairs.csv",

@@ -71,19 +71,31 @@ def scoring_table(found: Found, known: pd.DataFrame) -> Table:
     return Table(tabular.to_csv(whole[columns]), headings, rows, 3, notes)
 
 
-def quirks_table(found: Found) -> Table:
-    """Return what each figure would be with one quirk of the published scoring mended, quirk by quirk."""
-    whole = found.quirks.assign(change=found.quirks["mended"] - found.quirks["paper"])
+def differences_table(found: Found) -> Table:
+    """Return what each figure would be with one difference of the published scoring mended, a row each."""
+    whole = found.differences.assign(change=found.differences["mended"] - found.differences["paper"])
     rows = [
         [
             *(str(row[name]) for name in ("task", "model", "view")),
-            *(f"{row['defect']} {row['quirk']}", _figure(row["paper"]), str(row["n_paper"])),
+            *(f"{row['defect']} {row['difference']}", _figure(row["paper"]), str(row["n_paper"])),
             *(_figure(row["mended"]), str(row["n_mended"]), _points(row["change"])),
         ]
         for row in whole.to_dict("records")
     ]
     headings = ["task", "model", "view", "defect", "as published", "n", "mended", "n", "points"]
-    columns = ["task", "model", "family", "kind", "view", "defect", "quirk", "n_paper", "paper", "n_mended", "mended"]
+    columns = [
+        "task",
+        "model",
+        "family",
+        "kind",
+        "view",
+        "defect",
+        "difference",
+        "n_paper",
+        "paper",
+        "n_mended",
+        "mended",
+    ]
     csv = tabular.to_csv(whole[[*columns, "change", "what"]])
     return Table(csv, headings, rows, 4, ["One defect mended at a time, on the same votes."])
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, UsageError
-from secondlook.config.retrieve import ClipSource, Look, ScratchClip
+from secondlook.config.retrieve import ClipSource, ScratchClip, Transform
 from secondlook.io import files, tensorfile
 from secondlook.models import inference
 from secondlook.models.checkpoints import create_open_clip, open_clip_source
 from secondlook.models.features import to_unit
-from secondlook.pipelines.retrieve.looks import square_of
+from secondlook.pipelines.retrieve.transforms import square_of
 from secondlook.pixels import images, prefetch
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Clip:
 
     @property
     def px(self) -> int:
-        """The side of its pictures."""
+        """The side of its images."""
         side = self.model.visual.image_size
         return int(side[0] if isinstance(side, tuple | list) else side)
 
@@ -65,14 +66,14 @@ class Clip:
         return to_unit(vectors)[[place[text] for text in texts]]
 
     def of_images(
-        self, paths: Sequence[Path], look: Look, batch: int, *, threads: int = 1, mirrored: bool = False
+        self, paths: Sequence[Path], transform: Transform, batch: int, *, threads: int = 1, mirrored: bool = False
     ) -> Vectors:
         """Return unit vectors of image files, of their mirror images where `mirrored`."""
         import torch
 
-        def prepared(path: Path) -> images.Pixels:
-            picture = square_of(read(path), self.px, look)
-            return picture[:, ::-1] if mirrored else picture
+        def prepared(path: Path) -> Pixels:
+            image = square_of(read(path), self.px, transform)
+            return image[:, ::-1] if mirrored else image
 
         starts = range(0, len(paths), batch)
         squares = prefetch.ordered(prepared, paths, threads=threads)
@@ -86,11 +87,11 @@ class Clip:
 
     def normalised(self, pixels: NDArray[np.uint8]) -> "torch.Tensor":
         """Return uint8 (n, px, px, 3) as the model takes it, (n, 3, px, px)."""
-        look = self.about["preprocess_cfg"]
-        return inference.to_normalised(pixels, tuple(look["mean"]), tuple(look["std"]), self.device)
+        transform = self.about["preprocess_cfg"]
+        return inference.to_normalised(pixels, tuple(transform["mean"]), tuple(transform["std"]), self.device)
 
 
-def read(path: Path) -> images.Pixels:
+def read(path: Path) -> Pixels:
     """Decode an image; raise DataError where it cannot be."""
     try:
         return images.read_rgb(path)
@@ -98,13 +99,13 @@ def read(path: Path) -> images.Pixels:
         raise DataError(f"{path}: {error}; take its row out of the label file, or bring the image anew.") from error
 
 
-def load(source: ClipSource, look: Look, device: "torch.device", seed: int = 0) -> Clip:
-    """Return the model that `source` names, float32, for pictures of that look.
+def load(source: ClipSource, transform: Transform, device: "torch.device", seed: int = 0) -> Clip:
+    """Return the model that `source` names, float32, for images of that look.
 
     Raises UsageError for a source that is `trained`: it must have become the folder of that recipe before.
     """
     clip = _loaded(source, device, seed)
-    for name, value in (("mean", look.mean), ("std", look.std)):
+    for name, value in (("mean", transform.mean), ("std", transform.std)):
         if value is not None:
             clip.about["preprocess_cfg"] = {**clip.about["preprocess_cfg"], name: list(value)}
     return clip
@@ -126,8 +127,8 @@ def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
         about = json.loads((folder / ABOUT).read_bytes())
     else:
         visual = model.visual
-        look = {"mean": list(visual.image_mean), "std": list(visual.image_std)}
-        about = {"model_cfg": open_clip.get_model_config(open_clip_source(name)), "preprocess_cfg": look}
+        transform = {"mean": list(visual.image_mean), "std": list(visual.image_std)}
+        about = {"model_cfg": open_clip.get_model_config(open_clip_source(name)), "preprocess_cfg": transform}
     return Clip(model, open_clip.get_tokenizer(open_clip_source(name)), about, device)
 
 

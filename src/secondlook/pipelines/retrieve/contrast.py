@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ def backward_by_chunk(
 
 
 def backward_by_step(
-    towers: Towers, chunks: Sequence[Rows], step: Rows, crew: Crew, loss: Callable[..., "torch.Tensor"]
+    towers: Towers, chunks: Sequence[Rows], step: Rows, workers: Workers, loss: Callable[..., "torch.Tensor"]
 ) -> "torch.Tensor":
     """Add the gradients of a step in which every pair is a negative of every other; return its loss.
 
@@ -68,7 +68,7 @@ def backward_by_step(
     """
     import torch
 
-    alone = len(chunks) == 1 and crew.size == 1
+    alone = len(chunks) == 1 and workers.size == 1
     if alone:
         found = loss(*towers(chunks[0]), step)
         found.backward()  # type: ignore[no-untyped-call]
@@ -76,23 +76,23 @@ def backward_by_step(
     with torch.no_grad():
         parts = [towers(rows) for rows in chunks]
     own = [torch.cat(tower).requires_grad_() for tower in zip(*parts, strict=True)]
-    found = loss(*(_all_of(vectors, step, crew) for vectors in own), step) / crew.size
+    found = loss(*(_all_of(vectors, step, workers) for vectors in own), step) / workers.size
     found.backward()  # type: ignore[no-untyped-call]
-    gradients = [torch.zeros_like(one) if one.grad is None else one.grad * crew.size for one in own]
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad * workers.size for one in own]
     start = 0
     for rows in chunks:
         part = slice(start, start + len(rows))
         torch.autograd.backward(towers(rows), [gradient[part] for gradient in gradients])
         start += len(rows)
-    return found.detach() * crew.size
+    return found.detach() * workers.size
 
 
-def _all_of(own: "torch.Tensor", step: Rows, crew: Crew) -> "torch.Tensor":
+def _all_of(own: "torch.Tensor", step: Rows, workers: Workers) -> "torch.Tensor":
     """Return the vectors of a step, (pairs, dimensions), of which those of this process have a gradient."""
     import torch
 
-    first = sum(len(part) for part in np.array_split(step, crew.size)[: crew.rank])
+    first = sum(len(part) for part in np.array_split(step, workers.size)[: workers.rank])
     others = torch.zeros(len(step), own.shape[1], device=own.device, dtype=own.dtype)
     others[first : first + len(own)] = own.detach()
-    others = crew.total(others)
+    others = workers.total(others)
     return torch.cat([others[:first], own, others[first + len(own) :]])

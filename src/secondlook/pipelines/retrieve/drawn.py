@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.config.retrieve import DrawnTrack
 from secondlook.io import files
 from secondlook.pipelines.retrieve import pedestrians
@@ -78,14 +79,14 @@ def _draw_vehicles(out: Path, split: str, chance: np.random.Generator, options: 
     return rows
 
 
-def _vehicle(vehicle: Vehicle, chance: np.random.Generator, px: int) -> images.Pixels:
+def _vehicle(vehicle: Vehicle, chance: np.random.Generator, px: int) -> Pixels:
     """Draw a vehicle; raises ValueError where its colour, brand or type is not known."""
     if vehicle.colour is None or vehicle.brand is None or vehicle.type is None:
         raise ValueError(f"`{vehicle.phrase}` names not all that can be seen")
     return draw_vehicle(vehicle.colour, vehicle.type, BRANDS.index(vehicle.brand), chance, px)
 
 
-def _pedestrian(bits: Sequence[int], chance: np.random.Generator, px: int) -> images.Pixels:
+def _pedestrian(bits: Sequence[int], chance: np.random.Generator, px: int) -> Pixels:
     shown = {meaning for meaning, bit in zip(pedestrians.MEANINGS, bits, strict=True) if bit}
     return draw_pedestrian(shown, chance, px)
 
@@ -113,8 +114,8 @@ def _draw_people(
     return rows
 
 
-def _write(out: Path, split: str, name: str, picture: images.Pixels) -> None:
-    files.write_bytes(out / split / f"{split}_images" / name, images.encode(picture, "jpeg", quality=92))
+def _write(out: Path, split: str, name: str, image: Pixels) -> None:
+    files.write_bytes(out / split / f"{split}_images" / name, images.encode(image, "jpeg", quality=92))
 
 
 def _personas(chance: np.random.Generator, count: int) -> list[tuple[int, ...]]:

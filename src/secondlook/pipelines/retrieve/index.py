@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """An image of a split and, where its label is known, what it shows."""
 
     image: str
@@ -51,13 +51,13 @@ def index_track(root: Path, out: Path, truth: Path | None) -> str:
         there = images_in(folder)
         labels = truth if split == "test" else root / split / f"{split}_label.txt"
         rows, refused[split] = labelled(labels, there, folder) if labels is not None else ([], [])
-        pictures, queries = _tables(root, split, rows, there, folder)
-        for name, kind, table in (("images", Picture, pictures), ("queries", Asked, queries)):
+        images, queries = _tables(root, split, rows, there, folder)
+        for name, kind, table in (("images", Image, images), ("queries", Asked, queries)):
             columns = [one.name for one in fields(kind)]
             frame = pd.DataFrame([asdict(one) for one in table], columns=columns)
             parquetfile.write_frame(out / f"{split}_{name}.parquet", frame)
-        said.append(f"{split}: {len(pictures)} images, {len(queries)} queries, {len(refused[split])} rows refused")
-        if unused := len(set(there) - {one.image for one in pictures}):
+        said.append(f"{split}: {len(images)} images, {len(queries)} queries, {len(refused[split])} rows refused")
+        if unused := len(set(there) - {one.image for one in images}):
             said[-1] += f", {unused} images left out that no sound row names"
     _write_rejects(out / "rejects.csv", refused)
     return "\n".join(said)
@@ -84,18 +84,18 @@ def labelled(labels: Path, there: Sequence[str], folder: Path) -> tuple[list[Row
 
 def _tables(
     root: Path, split: str, rows: Sequence[Row], there: Sequence[str], folder: Path
-) -> tuple[list[Picture], list[Asked]]:
+) -> tuple[list[Image], list[Asked]]:
     if split == "test":
         by_name = {row.image: row for row in rows}
-        return [_picture(name, folder, by_name.get(name)) for name in there], _test_queries(root, rows)
-    return [_picture(row.image, folder, row) for row in rows], [
+        return [_image(name, folder, by_name.get(name)) for name in there], _test_queries(root, rows)
+    return [_image(row.image, folder, row) for row in rows], [
         Asked(row.line, row.kind, row.form, row.key, row.text) for row in rows
     ]
 
 
-def _picture(name: str, folder: Path, row: Row | None) -> Picture:
+def _image(name: str, folder: Path, row: Row | None) -> Image:
     about = (row.kind, row.form, row.key, row.text) if row else ()
-    return Picture(name, (folder / name).as_posix(), *about)
+    return Image(name, (folder / name).as_posix(), *about)
 
 
 def _test_queries(root: Path, rows: Sequence[Row]) -> list[Asked]:

@@ -40,8 +40,8 @@ def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, 
         Labelled(image, parse_vehicle(key), text)
         for image, key, text in vehicles[["image", "key", "text"]].itertuples(index=False)
     ]
-    clip = clips.load(options.source, options.look, inference.pick_device(options.device))
-    vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.look, batch, threads=threads)
+    clip = clips.load(options.source, options.transform, inference.pick_device(options.device))
+    vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.transform, batch, threads=threads)
     found = completion.complete(rows, vectors, clip, options)
     parquetfile.write_frame(out / "completed.parquet", found.rows)
     files.write_text(out / "accuracy.csv", tabular.to_csv(found.accuracy))
@@ -87,13 +87,13 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
         return
     inference.make_deterministic(options.seed, threads)
     members, device = distributed.join(asked)
-    clip = clips.load(recipe.source, recipe.look, device, options.seed)
+    clip = clips.load(recipe.source, recipe.transform, device, options.seed)
     paths, texts = pairs_of(index, completed, recipe)
     if len(paths) < 2:
         raise DataError(f"{index}: its training split has {len(paths)} images; nothing can be learned from them.")
     learner = Learner(clip, recipe, options, paths, texts, members, threads)
     progress.say(f"retrieve: {len(paths)} pairs, {len(set(texts))} captions, {learner.steps} steps an epoch")
-    train(learner, out, _key_of(index, completed, recipe, threads), _judge(index, recipe, threads))
+    train(learner, out, _key_of(index, completed, recipe, threads), _method(index, recipe, threads))
 
 
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
@@ -125,19 +125,19 @@ class _Contest:
         return score_queries(self.queries, self.images, names)
 
 
-def _judge(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
+def _method(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
     """Return the function that scores a model on the validation split, without re-ranking."""
     contest = _Contest.of(index, "val")
     options = RankingOptions(query=recipe.ranking.query, filter_kind=recipe.ranking.filter_kind)
     paths, names = [Path(path) for path in contest.images["path"]], contest.images["image"].tolist()
 
-    def judge(clip: Clip) -> dict[str, float]:
-        gallery = Gallery(names, clip.of_images(paths, recipe.look, recipe.encode_batch, threads=threads))
+    def method(clip: Clip) -> dict[str, float]:
+        gallery = Gallery(names, clip.of_images(paths, recipe.transform, recipe.encode_batch, threads=threads))
         found, _ = rank(contest.asked(clip, options.query), gallery, options)
         mean = contest.scores(gallery.named(found)).iloc[0]
         return {name: float(mean[name]) for name in ("official", "clean", "per_min")}
 
-    return judge
+    return method
 
 
 def encode(index: Path, split: str, out: Path, recipe: Recipe, *, mirrored: bool, threads: int) -> None:
@@ -145,9 +145,9 @@ def encode(index: Path, split: str, out: Path, recipe: Recipe, *, mirrored: bool
     inference.make_deterministic(0, threads)
     table = read_table(index, split, "images")
     paths = [Path(path) for path in table["path"]]
-    clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
+    clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
     found = [
-        clip.of_images(paths, recipe.look, recipe.encode_batch, threads=threads, mirrored=turned)
+        clip.of_images(paths, recipe.transform, recipe.encode_batch, threads=threads, mirrored=turned)
         for turned in ((False, True) if mirrored else (False,))
     ]
     Gallery(table["image"].tolist(), *found).write(out)
@@ -162,7 +162,7 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
     if not contest.texts:
         raise DataError(f"{index}: the split {split} has no queries.")
-    clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
+    clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
     found = rank(contest.asked(clip, recipe.ranking.query), gallery, recipe.ranking)
     names = gallery.named(found[0])
     parquetfile.write_frame(out / "topk.parquet", as_table(contest.queries["line"].tolist(), gallery.names, found))
@@ -203,7 +203,7 @@ def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *,
     """Write what each switch of the ranking brings on a split, one switch at a time, to `out` (CSV)."""
     inference.make_deterministic(0, threads)
     contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
-    clip = clips.load(recipe.source, recipe.look, inference.pick_device(recipe.device))
+    clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
     asked_as = cache(partial(contest.asked, clip))  # most switches leave the texts as they are
     rows = []
     for switch, position, options in variants(recipe.ranking):

@@ -18,7 +18,7 @@ from secondlook.pipelines.retrieve.index import read_table
 from secondlook.pipelines.retrieve.scores import chance_level
 from secondlook.pixels import images
 
-SHOWN, SHOWN_PX = 6, 120  # queries on the page, and the side of their pictures
+SHOWN, SHOWN_PX = 6, 120  # queries on the page, and the side of their images
 DOUBTED = 12  # labels that look wrong, for each recipe
 _COLOURS = (BLUE, AMBER, GREEN, SOFT)
 _HERE = Path(__file__).parent

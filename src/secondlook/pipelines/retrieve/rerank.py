@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats32
 from secondlook.config.retrieve import RerankOptions
 from secondlook.models.features import to_unit
 
-Floats = NDArray[np.float32]
 _EXPANSION = 2 / 3  # share of a neighbour's own neighbours that must be ours, arXiv 1701.08398
 
 
@@ -16,9 +16,9 @@ _EXPANSION = 2 / 3  # share of a neighbour's own neighbours that must be ours, a
 class Candidates:
     """The first images of one list: cosines with the text (n,), vectors (n, dimensions), those of mirror images."""
 
-    cosine: Floats
-    vectors: Floats
-    mirrored: Floats | None = None
+    cosine: Floats32
+    vectors: Floats32
+    mirrored: Floats32 | None = None
 
 
 def changes(options: RerankOptions) -> bool:
@@ -26,7 +26,7 @@ def changes(options: RerankOptions) -> bool:
     return options.feedback != "none" or options.flip or options.reciprocal_k is not None
 
 
-def reranked(text: Floats, found: Candidates, options: RerankOptions) -> Floats:
+def reranked(text: Floats32, found: Candidates, options: RerankOptions) -> Floats32:
     """Return new scores of the candidates, (n,), for a text vector (dimensions,)."""
     query = text if options.feedback == "none" else _adapted(found, options)
     scores = found.vectors @ query
@@ -38,7 +38,7 @@ def reranked(text: Floats, found: Candidates, options: RerankOptions) -> Floats:
     return np.asarray(scores, dtype=np.float32)
 
 
-def _adapted(found: Candidates, options: RerankOptions) -> Floats:
+def _adapted(found: Candidates, options: RerankOptions) -> Floats32:
     """Return a query in the space of images: the weighted mean, or first principal component, of the best ones.
 
     Weights are cosines scaled to [0, 1] among them. The component is that of the (dimensions, k) matrix of weighted
@@ -59,7 +59,7 @@ def _adapted(found: Candidates, options: RerankOptions) -> Floats:
     return np.asarray(to_unit((sign * component)[None].astype(np.float32))[0])
 
 
-def _neighbour_overlap(scores: Floats, found: Candidates, options: RerankOptions) -> Floats:
+def _neighbour_overlap(scores: Floats32, found: Candidates, options: RerankOptions) -> Floats32:
     """Return how alike the k-reciprocal neighbours of the query and of each candidate are, (n,), in [0, 1].
 
     Both stand as weighted memberships over query and candidates; the Jaccard index is the sum of the smaller weights
@@ -77,7 +77,7 @@ def _neighbour_overlap(scores: Floats, found: Candidates, options: RerankOptions
     return np.asarray(smaller / np.maximum(larger, 1e-12), dtype=np.float32)
 
 
-def _memberships(similarity: Floats, k: int) -> Floats:
+def _memberships(similarity: Floats32, k: int) -> Floats32:
     """Return the weights of k-reciprocal neighbours, (n, n): exp(cosine - 1) where two are among each other's k."""
     mutual, half = (_mutual(similarity, size) for size in (k, max(1, k // 2)))
     expanded = mutual.copy()
@@ -89,7 +89,7 @@ def _memberships(similarity: Floats, k: int) -> Floats:
     return np.where(expanded, np.exp(similarity - 1), 0).astype(np.float32)
 
 
-def _mutual(similarity: Floats, k: int) -> NDArray[np.bool_]:
+def _mutual(similarity: Floats32, k: int) -> NDArray[np.bool_]:
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : k + 1]  # everything is its own nearest
     among = np.zeros(similarity.shape, dtype=np.bool_)
     np.put_along_axis(among, nearest, True, axis=1)

@@ -15,14 +15,14 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.retrieve import ClipTraining, Recipe
 from secondlook.io import files, tabular
-from secondlook.jobs import distributed as crew
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs import distributed as workers
+from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
 from secondlook.models import inference
 from secondlook.pipelines.retrieve import clip as clips
 from secondlook.pipelines.retrieve.clip import Clip
 from secondlook.pipelines.retrieve.contrast import Rows, backward_by_chunk, backward_by_step, info_nce, same_text
-from secondlook.pipelines.retrieve.looks import chance_square
+from secondlook.pipelines.retrieve.transforms import chance_square
 from secondlook.pixels import prefetch
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Learner:
     options: ClipTraining
     paths: Sequence[Path]
     texts: Sequence[str]
-    crew: Crew
+    workers: Workers
     threads: int
     optimiser: Any = field(init=False)
 
@@ -94,23 +94,23 @@ class Learner:
             if not math.isfinite(loss):
                 raise DataError(f"the loss is {loss} in epoch {epoch + 1}; lower `learning_rate` of the recipe.")
             total += loss
-        self.crew.agree(self.clip.model)
+        self.workers.agree(self.clip.model)
         return total / len(batches), sum(map(len, batches)) / (perf_counter() - since)
 
     def _starts(self) -> range:
         return range(0, self.steps * self.options.batch_size, self.options.batch_size)
 
     def _squares(self, rows: Rows, epoch: int) -> NDArray[np.uint8]:
-        """Return the pictures of our own part of a step, (rows, px, px, 3)."""
-        return np.stack([self._square(int(row), epoch) for row in self.crew.own(rows)])
+        """Return the images of our own part of a step, (rows, px, px, 3)."""
+        return np.stack([self._square(int(row), epoch) for row in self.workers.own(rows)])
 
     def _square(self, row: int, epoch: int) -> NDArray[np.uint8]:
         chance = np.random.default_rng([self.options.seed, epoch, row])
-        picture = clips.read(self.paths[row])
-        return chance_square(picture, self.clip.px, self.recipe.look, self.options.crop_area, chance)
+        image = clips.read(self.paths[row])
+        return chance_square(image, self.clip.px, self.recipe.transform, self.options.crop_area, chance)
 
     def _step(self, rows: Rows, squares: NDArray[np.uint8], step: int) -> float:
-        own = self.crew.own(rows)
+        own = self.workers.own(rows)
         place = {int(row): number for number, row in enumerate(own)}
         self.optimiser.zero_grad(set_to_none=True)
         for group in self.optimiser.param_groups:
@@ -121,9 +121,9 @@ class Learner:
             return self._vectors(squares[[place[int(row)] for row in part]], [self.texts[row] for row in part])
 
         if self.options.contrast == "chunk":
-            loss = self.crew.total(backward_by_chunk(towers, chunks, len(rows), self._loss))
+            loss = self.workers.total(backward_by_chunk(towers, chunks, len(rows), self._loss))
         else:
-            loss = backward_by_step(towers, chunks, rows, self.crew, self._loss)
+            loss = backward_by_step(towers, chunks, rows, self.workers, self._loss)
         self._update()
         return float(loss)
 
@@ -149,7 +149,7 @@ class Learner:
         weights = [weight for group in self.optimiser.param_groups for weight in group["params"]]
         for weight in weights:
             if weight.grad is not None:
-                self.crew.total(weight.grad)
+                self.workers.total(weight.grad)
         if self.options.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(weights, self.options.clip_norm)
         self.optimiser.step()
@@ -171,7 +171,7 @@ class Learner:
                 return options.learning_rate
 
 
-def train(learner: Learner, out: Path, key: str, judge: Callable[[Clip], dict[str, float]]) -> None:
+def train(learner: Learner, out: Path, key: str, method: Callable[[Clip], dict[str, float]]) -> None:
     """Train as the recipe says; write the model that is kept and `metrics.csv` to folder `out`.
 
     `judge` scores the model after each epoch; the best one by its `clean` is kept, or the last. A killed training goes
@@ -185,21 +185,21 @@ def train(learner: Learner, out: Path, key: str, judge: Callable[[Clip], dict[st
         history = [Epoch(**epoch) for epoch in state[1]["history"]]
         progress.say(f"retrieve: the training goes on after epoch {len(history) - 1}")
     if not history:
-        history.append(Epoch(0, math.nan, **judge(learner.clip), learning_rate=0.0, pairs_per_s=0.0))
+        history.append(Epoch(0, math.nan, **method(learner.clip), learning_rate=0.0, pairs_per_s=0.0))
     last = min(options.epochs, options.stop_after or options.epochs)
     for epoch in range(len(history) - 1, last):
         loss, speed = learner.epoch(epoch)
-        scores = judge(learner.clip)
+        scores = method(learner.clip)
         rate = learner.rate((epoch + 1) * learner.steps - 1)
         history.append(Epoch(epoch + 1, loss, **scores, learning_rate=rate, pairs_per_s=speed))
         if options.keep == "last" or max(history[1:], key=lambda one: one.clean).epoch == epoch + 1:
             best = {name: value.detach().cpu().clone() for name, value in learner.clip.model.state_dict().items()}
-        if learner.crew.rank == 0:
+        if learner.workers.rank == 0:
             _note(out, resume, learner, history, best, last=epoch + 1 == last)
-    if learner.crew.rank == 0:
+    if learner.workers.rank == 0:
         clips.save(learner.clip, best, out)
         forget(out)
-    crew.leave(learner.crew)
+    workers.leave(learner.workers)
 
 
 def _note(

@@ -26,8 +26,8 @@ class Backbone(nn.Module):
     low_channels: int
     high_channels: int
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (low, high) of normalised pictures (n, 3, h, w)."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (low, high) of normalised images (n, 3, h, w)."""
         raise NotImplementedError
 
 
@@ -81,15 +81,15 @@ class ResNet50(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the outputs of the first and of the last stage."""
         first, *rest = (getattr(self, f"layer{number}") for number in range(1, len(_RESNET_STAGES) + 1))
-        low = first(self.maxpool(self.relu(self.bn1(self.conv1(pictures)))))
+        low = first(self.maxpool(self.relu(self.bn1(self.conv1(images)))))
         return low, nn.Sequential(*rest)(low)
 
 
 class Small(Backbone):
-    """Four stages of two convolutions at strides 4, 8, 16 and 16, for CPUs and small pictures."""
+    """Four stages of two convolutions at strides 4, 8, 16 and 16, for CPUs and small images."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -100,9 +100,9 @@ class Small(Backbone):
             self._stage(width, 2 * width, 2), self._stage(2 * width, 2 * width, 2), self._stage(2 * width, 2 * width, 1)
         )
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the outputs of the first and of the last stage."""
-        low = self.low(self.stem(pictures))
+        low = self.low(self.stem(images))
         return low, self.high(low)
 
     @staticmethod
@@ -121,9 +121,9 @@ class MobileNet(Backbone):
         super().__init__()
         self.features = mobilenet_v2(weights=None).features
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the expanded features of the fifth block and the last ones."""
-        found = self.features[:_MOBILENET_LOW](pictures)
+        found = self.features[:_MOBILENET_LOW](images)
         expand, *rest = self.features[_MOBILENET_LOW].conv
         low = expand(found)
         return low, self.features[_MOBILENET_LOW + 1 :](nn.Sequential(*rest)(low))

@@ -12,17 +12,18 @@ import numpy as np
 import pandas as pd
 
 from secondlook.base import progress
+from secondlook.base.arrays import Floats64, Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes import ConsistencyOptions, Vocabulary
 from secondlook.io import files, records
 from secondlook.pipelines.scenes import consistency, tables
-from secondlook.pipelines.scenes.consistency import NOTHING, Floats, Ints
+from secondlook.pipelines.scenes.consistency import NOTHING, Ints
 from secondlook.pipelines.scenes.text import instance_id
 from secondlook.pipelines.scenes.tree import mask_name
 from secondlook.pixels import images
 
 BACKGROUND = "background"
-Fit = Callable[[tuple[Ints, Ints]], Floats]
+Fit = Callable[[tuple[Ints, Ints]], Floats64]
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,12 @@ def _check_masks(
     return agreement, about
 
 
-def _observe(points: Path, masks: Path, known: _Known, classes: int) -> tuple[pd.DataFrame, Floats]:
+def _observe(points: Path, masks: Path, known: _Known, classes: int) -> tuple[pd.DataFrame, Floats64]:
     """Return points as images with masks show them, and what the masks say there; ignored px are left out."""
     table = tables.read_points(points)
     table = table[table["image_id"].isin(known.labels["image_id"])]
     found: list[pd.DataFrame] = []
-    said: list[Floats] = []
+    said: list[Floats64] = []
     missing = 0
     for name, part in table.groupby("image_id", sort=True, observed=True):
         p = _sample(masks / mask_name(str(name)), part[["x", "y"]].to_numpy(dtype=np.float64), classes)
@@ -174,7 +175,7 @@ def _observe(points: Path, masks: Path, known: _Known, classes: int) -> tuple[pd
     return pd.concat(found, ignore_index=True), np.concatenate(said)
 
 
-def _sample(path: Path, xy: Floats, classes: int) -> Floats | None:
+def _sample(path: Path, xy: Floats64, classes: int) -> Floats64 | None:
     """Return distributions (points, classes) of a mask at points, NaN where ignored; None where there is no mask."""
     soft = path.with_suffix(".npz")
     if soft.is_file():
@@ -196,7 +197,7 @@ def _sample(path: Path, xy: Floats, classes: int) -> Floats | None:
     return certain
 
 
-def _read_index(path: Path) -> images.Pixels:
+def _read_index(path: Path) -> Pixels:
     from PIL import Image
 
     try:
@@ -211,7 +212,12 @@ def _read_index(path: Path) -> images.Pixels:
 
 
 def _write_points(
-    observations: pd.DataFrame, p: Floats, known: _Known, out: Path, vocabulary: Vocabulary, options: ConsistencyOptions
+    observations: pd.DataFrame,
+    p: Floats64,
+    known: _Known,
+    out: Path,
+    vocabulary: Vocabulary,
+    options: ConsistencyOptions,
 ) -> None:
     point, names = pd.factorize(observations["point_id"], sort=True)
     views, posterior = consistency.point_posteriors(point.astype(np.int64), p, len(names))

@@ -1,4 +1,4 @@
-"""Do pictures of one point agree? Agreement over pairs of images that share points, for labels and for masks.
+"""Do images of one point agree? Agreement over pairs of images that share points, for labels and for masks.
 
 Everything here is about images, points and classes of any collection: photographs of a place, frames of a video,
 crops under a known homography. An *observation* is a point as one image shows it.
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 NOTHING = -1  # the class of an observation or image that has none
@@ -23,7 +23,7 @@ _PAIRS_AT_ONCE = 20_000
 # --- masks at points ----------------------------------------------------------------------------------------------
 
 
-def classes_at(mask: NDArray[np.uint8], xy: Floats, ignored: int = 255) -> Ints:
+def classes_at(mask: NDArray[np.uint8], xy: Floats64, ignored: int = 255) -> Ints:
     """Return the class of an index mask (height, width) at points (n, 2) given as fractions; NOTHING where ignored."""
     height, width = mask.shape
     column = np.clip((xy[:, 0] * width).astype(np.int64), 0, width - 1)
@@ -32,7 +32,7 @@ def classes_at(mask: NDArray[np.uint8], xy: Floats, ignored: int = 255) -> Ints:
     return np.where(found == ignored, NOTHING, found)
 
 
-def distributions_at(p: NDArray[np.floating], xy: Floats) -> Floats:
+def distributions_at(p: NDArray[np.floating], xy: Floats64) -> Floats64:
     """Return the distributions (n, classes) of soft masks (classes, height, width) at points (n, 2), bilinearly.
 
     Fractions run from edge to edge of the image, so that the centre of the first of `width` pixels is at 0.5 / width.
@@ -49,18 +49,18 @@ def distributions_at(p: NDArray[np.floating], xy: Floats) -> Floats:
     return np.asarray(mixed / np.maximum(mixed.sum(axis=1, keepdims=True), _LEAST))
 
 
-def confident(p: Floats, least_p: float) -> Ints:
+def confident(p: Floats64, least_p: float) -> Ints:
     """Return the most probable class of each distribution (n, classes), NOTHING where it has less than `least_p`."""
     return np.where(p.max(axis=1, initial=0.0) >= least_p, p.argmax(axis=1), NOTHING)
 
 
-def likeness(p: Floats, q: Floats) -> Floats:
+def near_duplicates(p: Floats64, q: Floats64) -> Floats64:
     """Return 1 - JS(p, q) / ln 2 of distributions (n, classes): 1 where equal, 0 where they share no class."""
     middle = (p + q) / 2
     return np.asarray(1 - (_divergence(p, middle) + _divergence(q, middle)) / (2 * np.log(2)))
 
 
-def _divergence(p: Floats, q: Floats) -> Floats:
+def _divergence(p: Floats64, q: Floats64) -> Floats64:
     ratio = np.divide(p, q, out=np.ones_like(p), where=(p > 0) & (q > 0))
     return np.asarray((p * np.log(np.where(p > 0, ratio, 1.0))).sum(axis=1))
 
@@ -91,7 +91,7 @@ def meetings(observations: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def point_agreement(met: pd.DataFrame, classes: Ints, p: Floats | None, pairs: int) -> pd.DataFrame:
+def point_agreement(met: pd.DataFrame, classes: Ints, p: Floats64 | None, pairs: int) -> pd.DataFrame:
     """Return per pair: the `points` at which both images have a class, the share that agree (`hard`), and `soft`.
 
     `classes` (observations,) and, where there are distributions, `p` (observations, classes) are those of all
@@ -102,12 +102,12 @@ def point_agreement(met: pd.DataFrame, classes: Ints, p: Floats | None, pairs: i
     pair = met["pair"].to_numpy()[counts]
     first, second = first[counts], second[counts]
     points = np.bincount(pair, minlength=pairs)
-    soft = np.full(pairs, np.nan) if p is None else _mean_of(pair, likeness(p[first], p[second]), points)
+    soft = np.full(pairs, np.nan) if p is None else _mean_of(pair, near_duplicates(p[first], p[second]), points)
     hard = _mean_of(pair, (classes[first] == classes[second]).astype(np.float64), points)
     return pd.DataFrame({"points": points, "hard": hard, "soft": soft})
 
 
-def _mean_of(pair: Ints, values: Floats, points: Ints) -> Floats:
+def _mean_of(pair: Ints, values: Floats64, points: Ints) -> Floats64:
     total = np.bincount(pair, weights=values, minlength=len(points))
     return np.asarray(np.divide(total, points, out=np.full(len(points), np.nan), where=points > 0))
 
@@ -147,7 +147,7 @@ def compatible(primary: Ints, members: Flags, ends: tuple[Ints, Ints], matrix: F
     return np.where(known, fit.astype(np.float64), np.nan)
 
 
-def conflict_rates(images: int, ends: tuple[Ints, Ints], fit: Floats) -> pd.DataFrame:
+def conflict_rates(images: int, ends: tuple[Ints, Ints], fit: Floats64) -> pd.DataFrame:
     """Return per image its `partners` with a label, its `conflicts`, and their share (`rate`, NaN without partner)."""
     known = ~np.isnan(fit)
     both = np.concatenate([ends[0][known], ends[1][known]])
@@ -170,21 +170,21 @@ def shuffled(groups: Ints, chance: np.random.Generator) -> Ints:
     return result
 
 
-def same(values: Ints, ends: tuple[Ints, Ints]) -> Floats:
+def same(values: Ints, ends: tuple[Ints, Ints]) -> Floats64:
     """Return 1 for pairs of equal `values`, 0 for others, NaN where one is NOTHING; `ends` are positions in them."""
     first, second = (values[end] for end in ends)
     known = (first != NOTHING) & (second != NOTHING)
     return np.where(known, (first == second).astype(np.float64), np.nan)
 
 
-def share(fit: Floats) -> tuple[float, int]:
+def share(fit: Floats64) -> tuple[float, int]:
     """Return the share of ones, and the number of pairs that are not NaN; the share of none is NaN."""
     known = fit[~np.isnan(fit)]
     return (float(known.mean()) if len(known) else float("nan")), len(known)
 
 
 def by_chance(
-    groups: Ints, ends: tuple[Ints, Ints], fit: Callable[[tuple[Ints, Ints]], Floats], *, draws: int, seed: int
+    groups: Ints, ends: tuple[Ints, Ints], fit: Callable[[tuple[Ints, Ints]], Floats64], *, draws: int, seed: int
 ) -> float:
     """Return the share of pairs that fit when second ends are shuffled within groups: the baseline of real pairs.
 
@@ -204,7 +204,7 @@ def by_chance(
 # --- labels of points ---------------------------------------------------------------------------------------------
 
 
-def point_posteriors(points: Ints, p: Floats, number: int) -> tuple[Ints, Floats]:
+def point_posteriors(points: Ints, p: Floats64, number: int) -> tuple[Ints, Floats64]:
     """Return per point the number of its views and exp(mean log p over them), normalised: (points, classes).
 
     `points` (observations,) numbers the point of each observation, `p` (observations, classes) has their
@@ -218,13 +218,13 @@ def point_posteriors(points: Ints, p: Floats, number: int) -> tuple[Ints, Floats
     return views, posterior / posterior.sum(axis=1, keepdims=True)
 
 
-def entropy(p: Floats) -> Floats:
+def entropy(p: Floats64) -> Floats64:
     """Return the entropy of distributions (n, classes) over that of the uniform one: 0 is certain, 1 knows nothing."""
     logs = np.log(np.maximum(p, np.finfo(np.float64).tiny))
     return np.asarray(-(p * logs).sum(axis=1) / np.log(max(2, p.shape[1])))
 
 
-def image_evidence(images: Ints, points: Ints, posterior: Floats, number: int) -> tuple[Ints, Floats]:
+def image_evidence(images: Ints, points: Ints, posterior: Floats64, number: int) -> tuple[Ints, Floats64]:
     """Return per image how many points it shows, and their mean distribution (images, classes), NaN without points.
 
     Labels of points, found in all views, thus come back to each image. Points lie where matching finds them, so that

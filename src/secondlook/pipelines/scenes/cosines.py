@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats32
 from secondlook.models import inference
 from secondlook.pipelines.scenes import samples, windows
 from secondlook.pipelines.scenes.checkpoint import MEAN, STD
-from secondlook.pipelines.scenes.inputs import Pictures
+from secondlook.pipelines.scenes.inputs import ImageTable
 from secondlook.pixels import prefetch
 
 if TYPE_CHECKING:
     import torch
 
     from secondlook.pipelines.scenes.network import Network
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Cosines:
 
 @dataclass(frozen=True)
 class Looker:
-    """A network that looks at the middle squares of pictures, `side_px` wide; `grid` as it was trained."""
+    """A network that looks at the middle squares of images, `side_px` wide; `grid` as it was trained."""
 
     network: "Network"
     side_px: int
@@ -40,18 +39,18 @@ class Looker:
     grid: Literal["centres", "edges"] = "centres"
 
 
-def of_pairs(looker: Looker, pictures: Pictures, split: str, *, most: int = 200, threads: int = 1) -> Cosines:
+def of_pairs(looker: Looker, image_table: ImageTable, split: str, *, most: int = 200, threads: int = 1) -> Cosines:
     """Return the cosines of the pairs of a split, at most `most` of them, drawn without chance.
 
     A point does not match one of another pair or, where there is one pair only, another point of it. Points outside the
     squares do not count; without two, cosines are NaN.
     """
     chance = np.random.default_rng(0)
-    pairs = pictures.partners[pictures.split[pictures.partners[:, 0]] == split]
+    pairs = image_table.partners[image_table.split[image_table.partners[:, 0]] == split]
     if len(pairs) > most:
         pairs = pairs[np.sort(chance.choice(len(pairs), most, replace=False))]
     looker.network.eval()
-    ready = prefetch.ordered(lambda pair: _shown(pictures, pair, looker.side_px), list(pairs), threads=threads)
+    ready = prefetch.ordered(lambda pair: _shown(image_table, pair, looker.side_px), list(pairs), threads=threads)
     found = [_features(looker, pixels, xy) for pixels, xy in ready]
     owner = np.repeat(np.arange(len(found)), [len(one) for one, _ in found])
     if len(owner) < 2:
@@ -62,12 +61,12 @@ def of_pairs(looker: Looker, pictures: Pictures, split: str, *, most: int = 200,
     return Cosines(len(pairs), len(owner), *means)
 
 
-def _shown(pictures: Pictures, pair: NDArray[np.int64], side_px: int) -> tuple[NDArray[np.uint8], Floats]:
+def _shown(image_table: ImageTable, pair: NDArray[np.int64], side_px: int) -> tuple[NDArray[np.uint8], Floats32]:
     """Return both squares, (2, s, s, 3), and the points that both show, (k, 4)."""
-    xy = pictures.common(int(pair[0]), int(pair[1]))
+    xy = image_table.common(int(pair[0]), int(pair[1]))
     pixels, inside = [], np.ones(len(xy), np.bool_)
     for number, row in enumerate(pair):
-        square, window, size = samples.centred(pictures.paths[row], side_px, pictures.sizes[row])
+        square, window, size = samples.centred(image_table.paths[row], side_px, image_table.sizes[row])
         columns = slice(2 * number, 2 * number + 2)
         xy[:, columns], kept = windows.points_in(xy[:, columns], window, size)
         pixels.append(square)
@@ -75,8 +74,8 @@ def _shown(pictures: Pictures, pair: NDArray[np.int64], side_px: int) -> tuple[N
     return np.stack(pixels), xy[inside]
 
 
-def _features(looker: Looker, pixels: NDArray[np.uint8], xy: Floats) -> tuple[Floats, Floats]:
-    """Return features of the length 1 in the first and in the second picture, (points, d) each."""
+def _features(looker: Looker, pixels: NDArray[np.uint8], xy: Floats32) -> tuple[Floats32, Floats32]:
+    """Return features of the length 1 in the first and in the second image, (points, d) each."""
     import torch
 
     from secondlook.pipelines.scenes import losses

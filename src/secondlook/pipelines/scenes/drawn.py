@@ -1,4 +1,4 @@
-"""Landmarks that the project draws: pictures, a category tree with captions, shared points, and what is true of them.
+"""Landmarks that the project draws: images, a category tree with captions, shared points, and what is true of them.
 
 Noise is planted at stated rates and written down, so that what text, masks and points say can be measured exactly.
 """
@@ -52,10 +52,10 @@ _VAGUE = "Details of {x}"
 
 @dataclass
 class Category:
-    """A node of the tree that is being drawn: sub-categories by name, and the entries of its pictures."""
+    """A node of the tree that is being drawn: sub-categories by name, and the entries of its images."""
 
     children: dict[str, "Category"] = field(default_factory=dict)
-    pictures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def below(self, names: tuple[str, ...]) -> "tuple[Category, tuple[str, ...]]":
         """Return the category at the end of `names`, made where it is not there yet, and its folders."""
@@ -112,7 +112,7 @@ def _draw_landmark(places: tuple[Path, Path], number: int, drawn: Drawn, options
             planted, caption = _caption(concept, about, chance, options)
             node, sub = landmark.below(tuple(name.format(**about) for name in names))
             name = f"{building.replace(' ', '_')}_{number}_{len(drawn.truth):05d}.jpg"
-            node.pictures[name] = {"caption": caption, "url": f"https://example.org/{name}", "properties": []}
+            node.images[name] = {"caption": caption, "url": f"https://example.org/{name}", "properties": []}
             image_id = "/".join([*folders, *sub, PICTURES, name])
             _write_view(places, image_id, view)
             seen, xy = landmarks.project(points[side], view, options.jitter_px, chance)
@@ -161,7 +161,7 @@ def _write_view(places: tuple[Path, Path], image_id: str, view: landmarks.View) 
 
 def _write_category(folder: Path, category: Category) -> None:
     pairs = {name.replace(" ", "_"): str(position) for position, name in enumerate(category.children)}
-    content = {"max_index": len(pairs), "pairs": pairs, "pictures": category.pictures}
+    content = {"max_index": len(pairs), "pairs": pairs, "pictures": category.images}
     files.write_text(folder / CATEGORY, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     for position, child in enumerate(category.children.values()):
         _write_category(folder / str(position), child)

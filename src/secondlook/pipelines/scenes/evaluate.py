@@ -45,12 +45,12 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             require_size(*image.size)
             if image.mode not in {"L", "P", "1"}:
-                raise DataError(f"{path}: is a picture of mode {image.mode}, not a mask of class indices.")
+                raise DataError(f"{path}: is an image of mode {image.mode}, not a mask of class indices.")
             return np.asarray(image, dtype=np.uint8)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such mask; predict it, or leave its truth out.") from error
     except (UnidentifiedImageError, OSError, UnreadableImageError) as error:
-        raise DataError(f"{path}: is no picture that can be read ({error}); make it again.") from error
+        raise DataError(f"{path}: is no image that can be read ({error}); make it again.") from error
 
 
 def mask_table(counts: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
@@ -140,7 +140,7 @@ def matching(truth: Path, found: Path, *, without: Collection[str] = ()) -> list
     """
     pairs = [Compared(path, found / path.name) for path in sorted(truth.glob("*.png")) if path.name not in without]
     if not pairs:
-        raise DataError(f"{truth}: holds no mask (*.png) of a picture that was not trained on; give true masks.")
+        raise DataError(f"{truth}: holds no mask (*.png) of an image that was not trained on; give true masks.")
     return pairs
 
 
@@ -148,7 +148,7 @@ def _counted(pair: Compared, classes: int) -> NDArray[np.int64]:
     true, found = read_mask(pair.true), read_mask(pair.found)
     if true.shape != found.shape:
         sizes = " and ".join(f"{mask.shape[1]} x {mask.shape[0]} px" for mask in (found, true))
-        raise DataError(f"{pair.found}: is not as large as {pair.true} ({sizes}); predict it on the same picture.")
+        raise DataError(f"{pair.found}: is not as large as {pair.true} ({sizes}); predict it on the same image.")
     counted = true != IGNORED
     for path, mask in ((pair.true, true[counted]), (pair.found, found)):
         if mask.size and mask.max() >= classes:

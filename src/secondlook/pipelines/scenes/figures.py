@@ -11,36 +11,36 @@ from secondlook.base.errors import DataError
 from secondlook.io import parquetfile
 from secondlook.models import inference
 from secondlook.pipelines.scenes import checkpoint, cosines, evaluate
-from secondlook.pipelines.scenes.inputs import SEEN, UNSEEN, Pictures
+from secondlook.pipelines.scenes.inputs import SEEN, UNSEEN, ImageTable
 from secondlook.stats.bootstrap import interval_of_mean
 
 
 def of_scores(
-    pictures: Pictures, path: Path, classes: Sequence[str]
+    images: ImageTable, path: Path, classes: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[str, dict[str, float | None]]]:
     """Return AP and recall by split and class, and the means by split with the interval of the accuracy.
 
-    Raises DataError for a validation picture without scores, and where no validation picture has a label.
+    Raises DataError for a validation image without scores, and where no validation image has a label.
     """
     found, tables, figures = read_scores(path, classes), [], {}
     for split in (SEEN, UNSEEN):
-        rows = pictures.rows(split)
-        rows = rows[pictures.primary[rows] >= 0]
+        rows = images.rows(split)
+        rows = rows[images.primary[rows] >= 0]
         if not len(rows):
             continue
-        absent = [pictures.ids[row] for row in rows if pictures.ids[row] not in found.index]
+        absent = [images.ids[row] for row in rows if images.ids[row] not in found.index]
         if absent:
             raise DataError(
                 f"{path}: has no scores of {absent[0]} and {len(absent) - 1} more; predict the whole split."
             )
-        scores = found.loc[[pictures.ids[row] for row in rows]].to_numpy()
-        primary = pictures.primary[rows]
-        table, means = evaluate.score_tables(scores, primary, pictures.labels[rows], classes)
-        low, high = interval_of_mean(scores.argmax(axis=1) == primary, pictures.landmark[rows])
+        scores = found.loc[[images.ids[row] for row in rows]].to_numpy()
+        primary = images.primary[rows]
+        table, means = evaluate.score_tables(scores, primary, images.labels[rows], classes)
+        low, high = interval_of_mean(scores.argmax(axis=1) == primary, images.landmark[rows])
         tables.append(table.assign(split=split)[["split", *table.columns]])
         figures[split] = evaluate.rounded({**means, "accuracy_low": low, "accuracy_high": high})
     if not tables:
-        raise DataError("no picture of a validation split has a label; nothing can be judged.")
+        raise DataError("no image of a validation split has a label; nothing can be judged.")
     return pd.concat(tables, ignore_index=True), figures
 
 
@@ -56,14 +56,14 @@ def read_scores(path: Path, classes: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: holds no scores of these classes ({error}); predict again.") from error
 
 
-def of_cosines(pictures: Pictures, weights: Path, threads: int) -> dict[str, dict[str, float | None]]:
+def of_cosines(images: ImageTable, weights: Path, threads: int) -> dict[str, dict[str, float | None]]:
     """Return the cosines of matched points, and of others, by validation split."""
     device = inference.pick_device("auto")
     network, about = checkpoint.load(weights, "best", device)
     looker = cosines.Looker(network, about.training.crop_px, device, about.training.point_grid)
-    splits = [split for split in (SEEN, UNSEEN) if len(pictures.rows(split))]
+    splits = [split for split in (SEEN, UNSEEN) if len(images.rows(split))]
     return {
-        split: evaluate.rounded(asdict(cosines.of_pairs(looker, pictures, split, threads=threads))) for split in splits
+        split: evaluate.rounded(asdict(cosines.of_pairs(looker, images, split, threads=threads))) for split in splits
     }
 
 
@@ -77,7 +77,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
     if "masks" in summary:
         masks = summary["masks"]
         mean = "-" if masks["mean_iou"] is None else f"{masks['mean_iou']:.3f}"
-        lines.append(f"masks: mean IoU {mean} over {masks['pictures']} pictures and {masks['classes']:.0f} classes")
+        lines.append(f"masks: mean IoU {mean} over {masks['images']} images and {masks['classes']:.0f} classes")
     for split, one in summary.get("cosines", {}).items():
         if one["matched"] is not None:
             lines.append(f"{split}: cosine of matched points {one['matched']:.3f}, of others {one['random']:.3f}")

@@ -1,4 +1,4 @@
-"""From this road to the main one: votes on images for `consensus`, masks as objects for `ingest`."""
+"""From this pipeline to the main one: votes on images for `consensus`, masks as objects for `ingest`."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a trained network says of a whole picture: scores, masks, and the classes of its points."""
+"""What a trained network says of a whole image: scores, masks, and the classes of its points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats32, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import InferenceOptions
 from secondlook.models import inference
@@ -14,26 +15,23 @@ from secondlook.pipelines.scenes import refine, windows
 from secondlook.pipelines.scenes.checkpoint import MEAN, STD, About
 from secondlook.pipelines.scenes.tree import mask_name
 from secondlook.pixels import images
-from secondlook.pixels.images import Pixels
 
 if TYPE_CHECKING:
     import torch
 
     from secondlook.pipelines.scenes.network import Network
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Said:
-    """What a network says of a picture of h x w px.
+    """What a network says of an image of h x w px.
 
-    `probabilities` (classes,) are those of the picture; `shares` (1 + classes, h, w), background first, those of its
+    `probabilities` (classes,) are those of the image; `shares` (1 + classes, h, w), background first, those of its
     pixels, before classes are left out; `mask` (h, w) class indices. The last two are None where a network gives none.
     """
 
-    probabilities: Floats
-    shares: Floats | None
+    probabilities: Floats32
+    shares: Floats32 | None
     mask: NDArray[np.uint8] | None
 
 
@@ -46,9 +44,9 @@ class Reader:
     options: InferenceOptions
     device: "torch.device"
 
-    def read(self, picture: Pixels, labels: NDArray[np.bool_] | None = None) -> Said:
-        """Return what the network says of a picture; `labels` (classes,) are its own, for the filter `gt`."""
-        views = self._views(picture)
+    def read(self, image: Pixels, labels: NDArray[np.bool_] | None = None) -> Said:
+        """Return what the network says of an image; `labels` (classes,) are its own, for the filter `gt`."""
+        views = self._views(image)
         scores = np.stack([view for view, _ in views])
         log_p = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
         probabilities = np.exp(log_p).mean(axis=0).astype(np.float32)
@@ -56,38 +54,38 @@ class Reader:
         if not shares:
             return Said(probabilities, None, None)
         mean = np.asarray(np.mean(shares, axis=0, dtype=np.float32))
-        return Said(probabilities, mean, self._mask(mean, picture, allowed(scores, self.options, labels)))
+        return Said(probabilities, mean, self._mask(mean, image, allowed(scores, self.options, labels)))
 
-    def _mask(self, shares: Floats, picture: Pixels, classes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    def _mask(self, shares: Floats32, image: Pixels, classes: NDArray[np.bool_]) -> NDArray[np.uint8]:
         kept = shares * np.concatenate([[True], classes])[:, None, None].astype(np.float32)
         kept[0] **= self.options.background_power
         if self.options.refine == "pamr":
-            kept = refine.by_pamr(kept, picture, self.about.network, self.device)
+            kept = refine.by_pamr(kept, image, self.about.network, self.device)
         elif self.options.refine == "crf":
-            kept = refine.by_crf(kept, picture)
+            kept = refine.by_crf(kept, image)
         return np.asarray(kept.argmax(axis=0), dtype=np.uint8)
 
-    def _views(self, picture: Pixels) -> list[tuple[Floats, Floats | None]]:
-        """Return scores (classes,) and shares at the size of the picture, of all scales, mirrored ones too."""
+    def _views(self, image: Pixels) -> list[tuple[Floats32, Floats32 | None]]:
+        """Return scores (classes,) and shares at the size of the image, of all scales, mirrored ones too."""
         found = []
         for scale in self.options.scales:
-            scaled = self._scaled(picture, scale)
+            scaled = self._scaled(image, scale)
             for mirrored in (False, True) if self.options.flip else (False,):
                 view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
-                found.append(self._look(view, picture.shape[:2], mirrored=mirrored))
+                found.append(self._look(view, image.shape[:2], mirrored=mirrored))
         return found
 
-    def _scaled(self, picture: Pixels, scale: float) -> Pixels:
-        """Return what the network is shown: the whole picture, or its middle square where only scores are wanted."""
-        height, width = picture.shape[:2]
+    def _scaled(self, image: Pixels, scale: float) -> Pixels:
+        """Return what the network is shown: the whole image, or its middle square where only scores are wanted."""
+        height, width = image.shape[:2]
         if self.about.network.kind == "cls":
             window = windows.centre_window(width, height)
-            return windows.cut(picture, window, round(self.about.training.crop_px * scale))
+            return windows.cut(image, window, round(self.about.training.crop_px * scale))
         width, height = images.size_within(width, height, self.options.longest_px)
-        return images.scale(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+        return images.scale(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
-    def _look(self, view: Pixels, size: tuple[int, int], *, mirrored: bool) -> tuple[Floats, Floats | None]:
-        """Return scores and shares of one view; masks grow to the view (corners aligned), then to the picture."""
+    def _look(self, view: Pixels, size: tuple[int, int], *, mirrored: bool) -> tuple[Floats32, Floats32 | None]:
+        """Return scores and shares of one view; masks grow to the view (corners aligned), then to the image."""
         import torch
         from torch.nn.functional import interpolate
 
@@ -104,10 +102,10 @@ class Reader:
             return scores, shares[0].cpu().numpy()
 
 
-def allowed(scores: Floats, options: InferenceOptions, labels: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+def allowed(scores: Floats32, options: InferenceOptions, labels: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """Return which classes a mask may hold, (classes,), from the scores of all views (views, classes).
 
-    A class has the greatest sigmoid of its views. Raises DataError for the filter `gt` and a picture without labels.
+    A class has the greatest sigmoid of its views. Raises DataError for the filter `gt` and an image without labels.
     """
     best = 1 / (1 + np.exp(-scores.max(axis=0)))
     if options.class_filter == "top1":
@@ -117,7 +115,7 @@ def allowed(scores: Floats, options: InferenceOptions, labels: NDArray[np.bool_]
     if options.class_filter == "all":
         return np.ones(len(best), np.bool_)
     if labels is None or not labels.any():
-        raise DataError("`class_filter: gt` needs the labels of each picture; give the table of labels, or use `top1`.")
+        raise DataError("`class_filter: gt` needs the labels of each image; give the table of labels, or use `top1`.")
     return labels
 
 
@@ -127,5 +125,5 @@ def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:
     for image_id in image_ids:
         other = taken.setdefault(mask_name(image_id), image_id)
         if other != image_id:
-            raise DataError(f"the masks of {other} and {image_id} would have one name; rename one of the pictures.")
+            raise DataError(f"the masks of {other} and {image_id} would have one name; rename one of the images.")
     return {image_id: name for name, image_id in taken.items()}

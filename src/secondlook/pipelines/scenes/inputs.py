@@ -1,4 +1,4 @@
-"""What the network reads: pictures with labels and splits, pairs that share points, and the points."""
+"""What the network reads: images with labels and splits, pairs that share points, and the points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ from secondlook.io import parquetfile
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]
 Size = tuple[int, int]
-_FAR = 1.0  # from the middle of a picture, as a fraction: no point of it, but px or nothing
+_FAR = 1.0  # from the middle of an image, as a fraction: no point of it, but px or nothing
 
 
 @dataclass(frozen=True)
 class Points:
-    """The points of pictures: those of picture i are rows `start[i]` to `start[i + 1]`, by rising `code`.
+    """The points of images: those of image i are rows `start[i]` to `start[i + 1]`, by rising `code`.
 
     `code` (points,) is the place of a point's id in `ids`, `xy` (points, 2) fractions of width and height.
     """
@@ -32,19 +32,19 @@ class Points:
     xy: NDArray[np.float32]
     ids: pa.Array
 
-    def of(self, picture: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return codes (k,) and places (k, 2) of the points of a picture."""
-        rows = slice(self.start[picture], self.start[picture + 1])
+    def of(self, image: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return codes (k,) and places (k, 2) of the points of an image."""
+        rows = slice(self.start[image], self.start[image + 1])
         return self.code[rows], self.xy[rows]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures in the order of their ids, `sizes` as width and height in px where they are known.
+class ImageTable:
+    """Images in the order of their ids, `sizes` as width and height in px where they are known.
 
-    `primary` (pictures,) is the place of the first label among the classes, -1 without one; `labels`
-    (pictures, classes) is true for all of them; `partners` (pairs, 2) are pictures of one split that share points, each
-    pair once and no picture with itself.
+    `primary` (images,) is the place of the first label among the classes, -1 without one; `labels`
+    (images, classes) is true for all of them; `partners` (pairs, 2) are images of one split that share points, each
+    pair once and no image with itself.
     """
 
     ids: tuple[str, ...]
@@ -58,32 +58,32 @@ class Pictures:
     sizes: tuple[Size | None, ...]
 
     def rows(self, split: str) -> Rows:
-        """Return the pictures of a split."""
+        """Return the images of a split."""
         return np.flatnonzero(self.split == split)
 
     def common(self, first: int, second: int) -> NDArray[np.float32]:
-        """Return the points that two pictures share, (k, 4): x and y in the first, then in the second."""
+        """Return the points that two images share, (k, 4): x and y in the first, then in the second."""
         (one, xy_one), (two, xy_two) = self.points.of(first), self.points.of(second)
         _, here, there = np.intersect1d(one, two, assume_unique=True, return_indices=True)
         return np.concatenate([xy_one[here], xy_two[there]], axis=1)
 
     @cached_property
     def partners_of(self) -> tuple[Rows, ...]:
-        """The partners of each picture."""
+        """The partners of each image."""
         both = np.concatenate([self.partners, self.partners[:, ::-1]])
         both = both[np.lexsort((both[:, 1], both[:, 0]))]
         return tuple(np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, len(self.ids)))))
 
 
-def judged_by(pictures: Pictures, known: Mapping[str, str], classes: Sequence[str]) -> Pictures:
-    """Return the pictures with their true class, where it is known by id, instead of their labels."""
-    primary, labels = pictures.primary.copy(), pictures.labels.copy()
+def judged_by(images: ImageTable, known: Mapping[str, str], classes: Sequence[str]) -> ImageTable:
+    """Return the images with their true class, where it is known by id, instead of their labels."""
+    primary, labels = images.primary.copy(), images.labels.copy()
     place = {name: number for number, name in enumerate(classes)}
-    for row, image_id in enumerate(pictures.ids):
+    for row, image_id in enumerate(images.ids):
         if image_id in known:
             primary[row] = place[known[image_id]]
             labels[row] = np.arange(len(classes)) == primary[row]
-    return replace(pictures, primary=primary, labels=labels)
+    return replace(images, primary=primary, labels=labels)
 
 
 def read(
@@ -93,10 +93,10 @@ def read(
     *,
     points: Path | None = None,
     pairs: Path | None = None,
-) -> Pictures:
-    """Read the tables; pictures that `labels` does not hold have neither label nor split.
+) -> ImageTable:
+    """Read the tables; images that `labels` does not hold have neither label nor split.
 
-    Raises DataError for a table without its columns, for a label that is no class, and for one without its picture.
+    Raises DataError for a table without its columns, for a label that is no class, and for one without its image.
     """
     about = {
         row["image_id"]: row
@@ -119,7 +119,7 @@ def read(
     shared = np.zeros((0, 2), np.int64) if pairs is None else _pairs(pairs, ids, split)
     paths = tuple(Path(about[name]["path"]) for name in ids)
     sizes = tuple((about[name]["width"], about[name]["height"]) if "width" in about[name] else None for name in ids)
-    return Pictures(ids, paths, landmark, split, primary, known, shared, _points(points, ids), sizes)
+    return ImageTable(ids, paths, landmark, split, primary, known, shared, _points(points, ids), sizes)
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:
@@ -134,7 +134,7 @@ def _place(label: str, classes: Sequence[str], image_id: str, path: Path | None)
 
 
 def _pairs(path: Path, ids: Sequence[str], split: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Return pairs within a split, (pairs, 2), the earlier picture first."""
+    """Return pairs within a split, (pairs, 2), the earlier image first."""
     table = _columns(path, ("image_a", "image_b"))
     both = np.stack([_positions(table[name], ids) for name in ("image_a", "image_b")], axis=1)
     both = np.sort(both[(both >= 0).all(axis=1) & (both[:, 0] != both[:, 1])], axis=1)
@@ -147,18 +147,18 @@ def _points(path: Path | None, ids: Sequence[str]) -> Points:
         start, code = np.zeros(len(ids) + 1, np.int64), np.zeros(0, np.int64)
         return Points(start, code, np.zeros((0, 2), np.float32), pa.array([], pa.string()))
     table = _columns(path, ("image_id", "point_id", "x", "y"), coded=("image_id", "point_id"))
-    picture = _positions(table["image_id"], ids)
+    image = _positions(table["image_id"], ids)
     whole = _coded(table["point_id"])
     code = whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     xy = np.stack([table[name].to_numpy().astype(np.float32) for name in ("x", "y")], axis=1)
     if not (np.abs(xy - 0.5) < _FAR).all():
-        raise DataError(f"{path}: a point has no place in its picture; x and y are fractions of width and height.")
-    order = np.lexsort((code, picture))
-    order = order[picture[order] >= 0]
+        raise DataError(f"{path}: a point has no place in its image; x and y are fractions of width and height.")
+    order = np.lexsort((code, image))
+    order = order[image[order] >= 0]
     again = np.zeros(len(order), np.bool_)
-    again[1:] = (np.diff(picture[order]) == 0) & (np.diff(code[order]) == 0)
+    again[1:] = (np.diff(image[order]) == 0) & (np.diff(code[order]) == 0)
     order = order[~again]
-    start = np.searchsorted(picture[order], np.arange(len(ids) + 1))
+    start = np.searchsorted(image[order], np.arange(len(ids) + 1))
     return Points(start.astype(np.int64), code[order], xy[order], whole.dictionary)
 
 

@@ -37,7 +37,7 @@ def pseudo_mask(shares: Tensor, present: Tensor, background: float, foreground: 
 
     `shares` are probabilities (n, 1 + classes, h, w), `present` (n, classes) is true for the classes of the label; all
     others are left out. A class claims a pixel when its share there is above `least`, and above a part (`background` or
-    `foreground`) of its greatest share in the picture.
+    `foreground`) of its greatest share in the image.
     """
     everywhere = torch.ones_like(present[:, :1])
     shares = shares * torch.cat([everywhere, present], dim=1)[:, :, None, None]
@@ -51,7 +51,7 @@ def balanced_mask_loss(logits: Tensor, truth: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy against a pseudo mask (n, h, w), classes weighed by how rare they are: a scalar.
 
     A pixel of class c weighs (N - N_c) / (1 + N), N labelled pixels of which N_c are of the class; the mean is over
-    all pixels. A picture counts, in the mean over the batch, when its pseudo mask has one class more than the number of
+    all pixels. An image counts, in the mean over the batch, when its pseudo mask has one class more than the number of
     its labels, `labels` (n,): all of them, and background. Logits are brought to the size of the mask.
     """
     if logits.shape[-2:] != truth.shape[-2:]:
@@ -68,7 +68,7 @@ def balanced_mask_loss(logits: Tensor, truth: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Matches:
-    """Points that both pictures of a pair show: `pair` (points,) says which pair, `xy` (points, 4) where.
+    """Points that both images of a pair show: `pair` (points,) says which pair, `xy` (points, 4) where.
 
     x and y in the anchor, then in the partner, are fractions of width and height.
     """
@@ -116,11 +116,11 @@ def unit(vectors: Tensor) -> Tensor:
     return vectors / (length + _LEAST_NORM)
 
 
-def sampled(features: Tensor, picture: Tensor, xy: Tensor, grid: Literal["centres", "edges"]) -> Tensor:
-    """Return features (points, d) at places `xy` (points, 2) of the pictures (points,), bilinear, as float32.
+def sampled(features: Tensor, image: Tensor, xy: Tensor, grid: Literal["centres", "edges"]) -> Tensor:
+    """Return features (points, d) at places `xy` (points, 2) of the images (points,), bilinear, as float32.
 
     Places are fractions of width and height: 0 and 1 are the centres of the outermost cells with `centres` (what
-    `grid_sample` calls align_corners), and the edges of the picture with `edges`.
+    `grid_sample` calls align_corners), and the edges of the image with `edges`.
     """
     depth, height, width = features.shape[1:]
     size = torch.tensor([width, height], device=xy.device)
@@ -133,6 +133,6 @@ def sampled(features: Tensor, picture: Tensor, xy: Tensor, grid: Literal["centre
     found = torch.zeros(len(xy), depth, device=features.device)
     for x, x_share in ((low[:, 0], 1 - share[:, 0]), (high[:, 0], share[:, 0])):
         for y, y_share in ((low[:, 1], 1 - share[:, 1]), (high[:, 1], share[:, 1])):
-            cell = flat[(picture * height + y) * width + x].float()
+            cell = flat[(image * height + y) * width + x].float()
             found = found + (x_share * y_share)[:, None] * cell
     return found

@@ -18,7 +18,7 @@ _SKIP_OF = (3, 16)  # channels of the skip connection, as a part of the width: 4
 
 
 class Seen(NamedTuple):
-    """What a network makes of n pictures.
+    """What a network makes of n images.
 
     `scores` (n, classes) are logits, `feature` (n, d, h, w) is what the 3D loss compares, `logits`
     (n, 1 + classes, h, w) those of masks, background first; None where the network gives no masks.
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
 
 class Aspp(nn.Module):
-    """Atrous pyramid (Chen et al., ECCV 2018): 1 x 1, 3 x 3 at three dilations, and the mean of the picture."""
+    """Atrous pyramid (Chen et al., ECCV 2018): 1 x 1, 3 x 3 at three dilations, and the mean of the image."""
 
     def __init__(self, into: int, width: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Aspp(nn.Module):
 
 
 class Gci(nn.Module):
-    """Global cue injection: deep features, at their maxima over the picture, scale and shift shallow ones."""
+    """Global cue injection: deep features, at their maxima over the image, scale and shift shallow ones."""
 
     def __init__(self, low: int, width: int) -> None:
         super().__init__()
@@ -93,9 +93,9 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(width, classes, 1)
         nn.init.kaiming_normal_(self.head.weight)
 
-    def forward(self, pictures: Tensor) -> Seen:
-        """Return what is seen in normalised pictures (n, 3, h, w); logits are at stride 4."""
-        low, high = self.backbone(pictures)
+    def forward(self, images: Tensor) -> Seen:
+        """Return what is seen in normalised images (n, 3, h, w); logits are at stride 4."""
+        low, high = self.backbone(images)
         wide = interpolate(self.aspp(high), low.shape[-2:], mode="bilinear", align_corners=True)
         deep = self.fuse(torch.cat([self.skip(low), wide], dim=1))
         if self.gci is not None:
@@ -110,7 +110,7 @@ class Segmenter(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Scores alone: a backbone, the mean over the picture, and a linear head."""
+    """Scores alone: a backbone, the mean over the image, and a linear head."""
 
     def __init__(self, body: Backbone, classes: int, *, feature: str, dropout: float) -> None:
         super().__init__()
@@ -119,9 +119,9 @@ class Classifier(nn.Module):
         self.head = nn.Linear(body.high_channels, classes)
         self.feature = feature
 
-    def forward(self, pictures: Tensor) -> Seen:
-        """Return scores of normalised pictures (n, 3, h, w), and their features."""
-        low, high = self.backbone(pictures)
+    def forward(self, images: Tensor) -> Seen:
+        """Return scores of normalised images (n, 3, h, w), and their features."""
+        low, high = self.backbone(images)
         scores = self.head(self.dropout(high.mean(dim=(2, 3)))).float()
         return Seen(scores, low if self.feature == "low" else high, None)
 

@@ -51,9 +51,9 @@ def _mask_loss(logits: "torch.Tensor", batch: Batch, target: "torch.Tensor", abo
     from secondlook.pipelines.scenes import losses, pamr
 
     with torch.no_grad():
-        pictures = torch.from_numpy(batch.pixels).to(logits.device).permute(0, 3, 1, 2).float().div(255)
-        refined = pamr.refine(logits.softmax(dim=1), pictures, about.pamr_dilations, about.pamr_iterations)
-        wide = interpolate(refined, pictures.shape[-2:], mode="bilinear", align_corners=True)
+        images = torch.from_numpy(batch.pixels).to(logits.device).permute(0, 3, 1, 2).float().div(255)
+        refined = pamr.refine(logits.softmax(dim=1), images, about.pamr_dilations, about.pamr_iterations)
+        wide = interpolate(refined, images.shape[-2:], mode="bilinear", align_corners=True)
         present = one_hot(target, logits.shape[1] - 1).bool()
         truth = losses.pseudo_mask(wide, present, about.pseudo_background, about.pseudo_foreground, about.pseudo_least)
     return losses.balanced_mask_loss(logits, truth, present.sum(dim=1))

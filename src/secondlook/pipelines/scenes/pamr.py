@@ -1,4 +1,4 @@
-"""PAMR: masks that follow the colours of their picture (N. Araslanov and S. Roth, CVPR 2020), with `torch` at import.
+"""PAMR: masks that follow the colours of their image (N. Araslanov and S. Roth, CVPR 2020), with `torch` at import.
 
 Nothing but the functions that compute imports this module.
 """
@@ -13,27 +13,27 @@ _NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (
 _SHARPNESS, _LEAST = 0.1, 1e-8
 
 
-def refine(masks: Tensor, pictures: Tensor, dilations: Sequence[int], iterations: int) -> Tensor:
+def refine(masks: Tensor, images: Tensor, dilations: Sequence[int], iterations: int) -> Tensor:
     """Return masks (n, classes, h, w) after so many local means, whose weights follow from colours.
 
-    `pictures`, (n, 3, any, any) in [0, 1], are brought to the size of the masks. Pixel p weighs its neighbour q, eight
+    `images`, (n, 3, any, any) in [0, 1], are brought to the size of the masks. Pixel p weighs its neighbour q, eight
     for each dilation, by the softmax over q of the mean over colours of -|I_p - I_q| / (1e-8 + 0.1 s_p); s_p is the
     sample standard deviation of I over all 3 x 3 windows around p. Borders are repeated outwards.
     """
     with torch.no_grad(), torch.autocast(masks.device.type, enabled=False):
-        masks, pictures = masks.float(), pictures.float()
-        if pictures.shape[-2:] != masks.shape[-2:]:
-            pictures = interpolate(pictures, masks.shape[-2:], mode="bilinear", align_corners=True)
-        weights = _affinity(pictures, dilations)
+        masks, images = masks.float(), images.float()
+        if images.shape[-2:] != masks.shape[-2:]:
+            images = interpolate(images, masks.shape[-2:], mode="bilinear", align_corners=True)
+        weights = _affinity(images, dilations)
         for _ in range(iterations):
             masks = (weights[:, None] * _around(masks, dilations)).sum(dim=2)
         return masks
 
 
-def _affinity(pictures: Tensor, dilations: Sequence[int]) -> Tensor:
+def _affinity(images: Tensor, dilations: Sequence[int]) -> Tensor:
     """Return the weight of each neighbour of each pixel, (n, neighbours, h, w)."""
-    around = _around(pictures, dilations)
-    own = pictures[:, :, None]
+    around = _around(images, dilations)
+    own = images[:, :, None]
     window = torch.cat([around, own.expand(-1, -1, len(dilations), -1, -1)], dim=2)
     spread = window.std(dim=2, keepdim=True)
     distance = (around - own).abs() / (_LEAST + _SHARPNESS * spread)

@@ -1,4 +1,4 @@
-"""The files of predictions while they grow: masks, scores, classes of points, pictures drawn over, and rejects."""
+"""The files of predictions while they grow: masks, scores, classes of points, images drawn over, and rejects."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import UsageError
 from secondlook.config.scenes_training import InferenceOptions
 from secondlook.io import files, parquetfile, tabular
@@ -20,7 +21,7 @@ from secondlook.pipelines.scenes import consistency, refine, tables
 from secondlook.pipelines.scenes.checkpoint import About
 from secondlook.pipelines.scenes.evaluate import BACKGROUND
 from secondlook.pipelines.scenes.infer import Reader, Said, mask_names
-from secondlook.pipelines.scenes.inputs import Pictures
+from secondlook.pipelines.scenes.inputs import ImageTable
 from secondlook.pipelines.scenes.samples import decoded
 from secondlook.pixels import images
 
@@ -36,7 +37,7 @@ class Predictions:
 
     out: Path
     classes: Sequence[str]
-    pictures: Pictures
+    images: ImageTable
     options: InferenceOptions
     points: Any = None
     scores: list[dict[str, Any]] = field(default_factory=list)
@@ -45,23 +46,23 @@ class Predictions:
     _drawn: int = 0
 
     def __post_init__(self) -> None:
-        self._names: Mapping[str, str] = mask_names(self.pictures.ids)
+        self._names: Mapping[str, str] = mask_names(self.images.ids)
 
     def take(self, reader: Reader, row: int) -> None:
-        """Read a picture and write what is said of it."""
-        path, image_id = self.pictures.paths[row], self.pictures.ids[row]
+        """Read an image and write what is said of it."""
+        path, image_id = self.images.paths[row], self.images.ids[row]
         try:
-            picture = decoded(path, self.pictures.sizes[row])
+            image = decoded(path, self.images.sizes[row])
         except (images.UnreadableImageError, OSError) as error:
             self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
             mask = self.out / MASKS / self._names[image_id]
             for older in (mask, mask.with_suffix(".npz")):
                 older.unlink(missing_ok=True)  # of a run in which it could be read
             return
-        said = reader.read(picture, self.pictures.labels[row])
+        said = reader.read(image, self.images.labels[row])
         self.scores.append({"image_id": image_id, **dict(zip(self.classes, said.probabilities, strict=True))})
         if said.mask is not None:
-            self._write_mask(image_id, said.mask, picture)
+            self._write_mask(image_id, said.mask, image)
         if said.shares is not None and self.options.soft_masks:
             _write_soft((self.out / MASKS / self._names[image_id]).with_suffix(".npz"), said.shares)
         if self.points is not None:
@@ -83,23 +84,23 @@ class Predictions:
         columns = ["image_id", "path", "detail"]
         files.write_text(self.out / REJECTS, tabular.to_csv(pd.DataFrame(self.rejects, columns=columns)))
 
-    def _write_mask(self, image_id: str, mask: NDArray[np.uint8], picture: images.Pixels) -> None:
+    def _write_mask(self, image_id: str, mask: NDArray[np.uint8], image: Pixels) -> None:
         name = self._names[image_id]
         files.write_bytes(self.out / MASKS / name, bytes(cv2.imencode(".png", mask)[1]))
         if self._drawn < self.options.overlays:
             self._drawn += 1
-            drawn = images.encode(refine.overlay(picture, mask, len(self.classes)), "jpeg", quality=_OVERLAY_QUALITY)
+            drawn = images.encode(refine.overlay(image, mask, len(self.classes)), "jpeg", quality=_OVERLAY_QUALITY)
             files.write_bytes(self.out / OVERLAYS / f"{name.removesuffix('.png')}.jpg", drawn)
 
     def _take_points(self, row: int, said: Said) -> None:
         assert said.shares is not None  # noqa: S101 - a network without masks has no file of points
-        code, xy = self.pictures.points.of(row)
+        code, xy = self.images.points.of(row)
         found = consistency.distributions_at(said.shares, xy.astype(np.float64))
         values = pa.array(found.ravel(), pa.float32())
         starts = pa.array(np.arange(len(code) + 1) * found.shape[1], pa.int32())
         columns = [
-            pa.array([self.pictures.ids[row]] * len(code), pa.string()),
-            self.pictures.points.ids.take(pa.array(code)).cast(pa.string()),
+            pa.array([self.images.ids[row]] * len(code), pa.string()),
+            self.images.points.ids.take(pa.array(code)).cast(pa.string()),
             pa.ListArray.from_arrays(starts, values),
         ]
         self._waiting.append(pa.table(columns, schema=self.points.schema))

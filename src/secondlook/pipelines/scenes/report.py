@@ -14,14 +14,14 @@ from secondlook.io import files, jsonfile, records, standing, tabular
 from secondlook.pages import render
 from secondlook.pipelines.scenes import evaluate, refine, tables
 from secondlook.pipelines.scenes.predictions import MASKS
-from secondlook.pipelines.scenes.samples import read_picture
+from secondlook.pipelines.scenes.samples import read_image
 from secondlook.pipelines.scenes.tree import mask_name
 from secondlook.pixels import images
 from secondlook.stats.bootstrap import interval_of_mean
 
 FIGURES = ("map", "accuracy", "mean_iou", "matched", "random", "agreement", "agreement_by_chance")
-JUDGES = ("consensus", "majority", "net_cls", "text_leaf", "text_caption", "text_ancestor")
-SHOWN, SHOWN_PX = 8, 220  # pictures on the page, and their longer side
+METHODS = ("consensus", "majority", "net_cls", "text_leaf", "text_caption", "text_ancestor")
+SHOWN, SHOWN_PX = 8, 220  # images on the page, and their longer side
 _BINS = (("none", 0.0, 1e-9), ("below a half", 1e-9, 0.5), ("a half or more", 0.5, 1.1))  # of an image's partners
 _HERE = Path(__file__).parent
 
@@ -32,7 +32,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | No
     `place` is where the summary stands, in `out` where no other is given.
     """
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
-    judged = _judges(results / "evaluate/accuracy.csv")
+    judged = _methods(results / "evaluate/accuracy.csv")
     conflicts = _conflicts(results)
     named = {"runs.csv": by_run, "labelers.csv": judged, "conflicts.csv": conflicts, "queue.csv": _queue(results)}
     for name, table in named.items():
@@ -41,7 +41,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | No
         "text": _json(results / "text/summary.json"),
         "labels_at_pairs": _json(results / "consistency/agreement.json"),
         "network": _by_variant(by_run),
-        "judges": {row["judge"]: _known(row, ["judge"]) for row in tabular.to_rows(judged)},
+        "methods": {row["method"]: _known(row, ["method"]) for row in tabular.to_rows(judged)},
         "conflicts": tabular.to_rows(conflicts),
         "consensus_beats": _beaten(judged),
     }
@@ -50,7 +50,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | No
         "runs": tabular.to_rows(by_run),
         "judged": tabular.to_rows(judged),
         "figures": [name for name in FIGURES if name in by_run],
-        "pictures": _pictures(results, runs[0]),
+        "images": _images(results, runs[0]),
     }
     files.write_text(out / "scenes.html", render.render(_HERE, context))
     files.write_text(place or out / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -94,12 +94,12 @@ def _by_variant(by_run: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _judges(path: Path) -> pd.DataFrame:
+def _methods(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; judge the consensus before the report.")
     table = tabular.read_csv(path)
-    columns = ["judge", "n", "coverage", "accuracy", "accuracy_low", "accuracy_high"]
-    return table[table["judge"].isin(JUDGES)].reindex(columns=columns).reset_index(drop=True)
+    columns = ["method", "n", "coverage", "accuracy", "accuracy_low", "accuracy_high"]
+    return table[table["method"].isin(METHODS)].reindex(columns=columns).reset_index(drop=True)
 
 
 def _conflicts(results: Path) -> pd.DataFrame:
@@ -151,14 +151,14 @@ def _handed_over(results: Path, columns: Sequence[str]) -> pa.Table:
 
 def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
     """Return whether the consensus is right more often than each labeler, on all images."""
-    right = judged.set_index("judge")["accuracy"]
+    right = judged.set_index("method")["accuracy"]
     if "consensus" not in right or right.isna().all():
         return {}
     others = [name for name in right.index if name not in {"consensus", "majority"}]
     return {str(name): bool(right["consensus"] > right[name]) for name in others}
 
 
-def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
+def _images(results: Path, run: str) -> list[dict[str, Any]]:
     """Return some validation images with the mask of the main network drawn over them, and what is said of each."""
     masks = results / "network" / run / "predict" / MASKS
     if not masks.is_dir():
@@ -174,9 +174,9 @@ def _pictures(results: Path, run: str) -> list[dict[str, Any]]:
 
 
 def _drawn(row: Mapping[str, Any], masks: Path, classes: int) -> str:
-    picture = read_picture(Path(row["image_path"]), (row["width"], row["height"]))
-    drawn = refine.overlay(picture, evaluate.read_mask(masks / mask_name(row["source_id"])), classes)
-    return images.thumbnail_address(np.concatenate([picture, drawn], axis=1), 2 * SHOWN_PX)
+    image = read_image(Path(row["image_path"]), (row["width"], row["height"]))
+    drawn = refine.overlay(image, evaluate.read_mask(masks / mask_name(row["source_id"])), classes)
+    return images.thumbnail_address(np.concatenate([image, drawn], axis=1), 2 * SHOWN_PX)
 
 
 def _known(row: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
@@ -192,10 +192,10 @@ def _as_text(summary: Mapping[str, Any]) -> str:
         if row.get("checked"):
             share = f"{row['right'] / row['checked']:.3f} right"
             lines.append(f"{labeler:<17}{row['answered']:>5} of {summary['text']['images']} images answered, {share}")
-    lines.append(f"{'judge':<14}{'images':>8}{'answers':>9}{'right':>8}")
-    for judge, row in summary["judges"].items():
+    lines.append(f"{'method':<14}{'images':>8}{'answers':>9}{'right':>8}")
+    for method, row in summary["methods"].items():
         shares = [_share(row.get(name)) for name in ("coverage", "accuracy")]
-        lines.append(f"{judge:<14}{row['n']:>8}{shares[0]:>9}{shares[1]:>8}")
+        lines.append(f"{method:<14}{row['n']:>8}{shares[0]:>9}{shares[1]:>8}")
     for row in summary["conflicts"]:
         share = _share(row["right"])
         lines.append(f"labels of text, partners that contradict: {row['conflicts']}: {share} of {row['images']} right")

@@ -1,4 +1,4 @@
-"""What the network learns from: pairs of pictures, cut by chance, and the points that both still show."""
+"""What the network learns from: pairs of images, cut by chance, and the points that both still show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats32, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import TrainingOptions
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 from secondlook.pipelines.scenes import windows
-from secondlook.pipelines.scenes.inputs import Pictures, Rows, Size
+from secondlook.pipelines.scenes.inputs import ImageTable, Rows, Size
 from secondlook.pixels import images, prefetch
-from secondlook.pixels.images import Pixels, UnreadableImageError
-
-Floats = NDArray[np.float32]
+from secondlook.pixels.images import UnreadableImageError
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Pair:
 
     rows: tuple[int, int]
     pixels: Pixels
-    xy: Floats
+    xy: Floats32
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,16 @@ class Batch:
     rows: Rows
     pixels: Pixels
     pair: NDArray[np.int64]
-    xy: Floats
+    xy: Floats32
     share: float
 
 
-def partner_of(pictures: Pictures, anchor: int, pool: Rows, chance: np.random.Generator) -> tuple[int, bool]:
-    """Return a picture that shares points with the anchor, or any other of the pool where none does; and which it is.
+def partner_of(image_table: ImageTable, anchor: int, pool: Rows, chance: np.random.Generator) -> tuple[int, bool]:
+    """Return an image that shares points with the anchor, or any other of the pool where none does; and which it is.
 
     An anchor is never its own partner (the published training drew it as one of its partners).
     """
-    partners = pictures.partners_of[anchor]
+    partners = image_table.partners_of[anchor]
     if len(partners):
         return int(chance.choice(partners)), True
     others = pool[pool != anchor]
@@ -55,11 +54,11 @@ def partner_of(pictures: Pictures, anchor: int, pool: Rows, chance: np.random.Ge
 
 
 def batches(
-    pictures: Pictures, pool: Rows, options: TrainingOptions, epoch: int, members: Crew, threads: int
+    image_table: ImageTable, pool: Rows, options: TrainingOptions, epoch: int, members: Workers, threads: int
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch, the part of this process; each picture is an anchor once, a rest is dropped.
+    """Yield the batches of an epoch, the part of this process; each image is an anchor once, a rest is dropped.
 
-    What is drawn follows from seed, epoch and place alone. Raises DataError for a picture that cannot be read.
+    What is drawn follows from seed, epoch and place alone. Raises DataError for an image that cannot be read.
     """
     order = np.random.default_rng([options.seed, epoch]).permutation(pool)
     whole = len(order) - len(order) % options.batch
@@ -68,7 +67,7 @@ def batches(
 
     def work(place: int) -> Pair:
         chance = np.random.default_rng([options.seed, epoch, place])
-        return _pair(pictures, int(order[place]), pool, options, chance)
+        return _pair(image_table, int(order[place]), pool, options, chance)
 
     ready = prefetch.ordered(work, places, threads=threads)
     for own in starts:
@@ -76,34 +75,36 @@ def batches(
 
 
 def decoded(path: Path, size: Size | None) -> Pixels:
-    """Return the pixels of a picture; raises UnreadableImageError, also for another size than `size`, where known."""
+    """Return the pixels of an image; raises UnreadableImageError, also for another size than `size`, where known."""
     return images.read_rgb(path) if size is None else images.read_sized(path, *size)
 
 
-def read_picture(path: Path, size: Size | None = None) -> Pixels:
-    """Return the pixels of a picture; raises DataError where they cannot be read, or are not of `size`."""
+def read_image(path: Path, size: Size | None = None) -> Pixels:
+    """Return the pixels of an image; raises DataError where they cannot be read, or are not of `size`."""
     try:
         return decoded(path, size)
     except (UnreadableImageError, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); index the pictures again, which leaves it out.") from error
+        raise DataError(f"{path}: cannot be read ({error}); index the images again, which leaves it out.") from error
 
 
 def centred(path: Path, side_px: int, size: Size | None = None) -> tuple[Pixels, windows.Window, Size]:
-    """Return the middle square of a picture, uint8 (s, s, 3), its window, and the size of the picture: no chance."""
-    picture = read_picture(path, size)
-    height, width = picture.shape[:2]
+    """Return the middle square of an image, uint8 (s, s, 3), its window, and the size of the image: no chance."""
+    image = read_image(path, size)
+    height, width = image.shape[:2]
     window = windows.centre_window(width, height)
-    return windows.cut(picture, window, side_px), window, (width, height)
+    return windows.cut(image, window, side_px), window, (width, height)
 
 
-def _pair(pictures: Pictures, anchor: int, pool: Rows, options: TrainingOptions, chance: np.random.Generator) -> Pair:
-    partner, shares = partner_of(pictures, anchor, pool, chance)
-    xy = pictures.common(anchor, partner) if shares else np.zeros((0, 4), np.float32)
+def _pair(
+    image_table: ImageTable, anchor: int, pool: Rows, options: TrainingOptions, chance: np.random.Generator
+) -> Pair:
+    partner, shares = partner_of(image_table, anchor, pool, chance)
+    xy = image_table.common(anchor, partner) if shares else np.zeros((0, 4), np.float32)
     pixels, inside = [], np.ones(len(xy), np.bool_)
     for number, row in enumerate((anchor, partner)):
         columns = slice(2 * number, 2 * number + 2)
-        picture = read_picture(pictures.paths[row], pictures.sizes[row])
-        cut, xy[:, columns], kept = _changed(picture, xy[:, columns], options, chance)
+        image = read_image(image_table.paths[row], image_table.sizes[row])
+        cut, xy[:, columns], kept = _changed(image, xy[:, columns], options, chance)
         pixels.append(cut)
         inside &= kept
     xy = xy[inside]
@@ -113,12 +114,12 @@ def _pair(pictures: Pictures, anchor: int, pool: Rows, options: TrainingOptions,
 
 
 def _changed(
-    picture: Pixels, xy: Floats, options: TrainingOptions, chance: np.random.Generator
-) -> tuple[Pixels, Floats, NDArray[np.bool_]]:
-    """Return a picture cut, mirrored and coloured by chance, its points there, and which of them it still shows."""
-    height, width = picture.shape[:2]
+    image: Pixels, xy: Floats32, options: TrainingOptions, chance: np.random.Generator
+) -> tuple[Pixels, Floats32, NDArray[np.bool_]]:
+    """Return an image cut, mirrored and coloured by chance, its points there, and which of them it still shows."""
+    height, width = image.shape[:2]
     window = windows.random_window(width, height, options.scale, options.flip, chance)
-    cut = windows.cut(picture, window, options.crop_px)
+    cut = windows.cut(image, window, options.crop_px)
     if chance.random() < options.jitter:
         cut = windows.jittered(cut, chance)
     return cut, *windows.points_in(xy, window, (width, height))

@@ -35,7 +35,7 @@ class Line:
 
     @property
     def level_ids(self) -> tuple[str, ...]:
-        """The folders between landmark and `pictures`."""
+        """The folders between landmark and `images`."""
         return tuple(self.image_id.split("/")[1:-2])
 
     @property

@@ -1,4 +1,4 @@
-"""The steps of the road as commands run them: files in, files out."""
+"""The steps of the pipeline as commands run them: files in, files out."""
 
 import json
 from collections import Counter

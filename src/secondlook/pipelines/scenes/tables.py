@@ -1,4 +1,4 @@
-"""The tables that the steps of this road hand each other: Arrow schemas, read and written as Parquet."""
+"""The tables that the steps of this pipeline hand each other: Arrow schemas, read and written as Parquet."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -14,12 +14,12 @@ from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.io import files, tabular, tensorfile
 from secondlook.jobs import distributed
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
 from secondlook.models import inference
 from secondlook.pipelines.scenes import checkpoint, samples, validate
 from secondlook.pipelines.scenes.checkpoint import MEAN, STD, About
-from secondlook.pipelines.scenes.inputs import SEEN, TRAIN, UNSEEN, Pictures
+from secondlook.pipelines.scenes.inputs import SEEN, TRAIN, UNSEEN, ImageTable
 from secondlook.pipelines.scenes.objective import LOSSES, losses_of
 from secondlook.pipelines.scenes.samples import Batch
 
@@ -44,7 +44,7 @@ class Learner:
     about: NetworkOptions
     options: TrainingOptions
     device: "torch.device"
-    members: Crew
+    members: Workers
     threads: int
 
     @property
@@ -56,7 +56,7 @@ class Learner:
 
 
 def train(
-    pictures: Pictures,
+    image_table: ImageTable,
     classes: Sequence[str],
     out: Path,
     about: NetworkOptions,
@@ -67,22 +67,22 @@ def train(
 ) -> None:
     """Train on the pairs of the split `train`; write `FILES` to folder `out`.
 
-    `best.safetensors` are the weights of the epoch with the highest mAP on validation pictures of seen landmarks, of
+    `best.safetensors` are the weights of the epoch with the highest mAP on validation images of seen landmarks, of
     unseen ones where there are no others, and of several epochs that with the least loss there; without validation they
     are the last ones. Nothing older is kept. A killed training goes on after an epoch and ends in the same figures;
-    `key` says what it is a training of. Raises DataError when pictures cannot be trained on, UsageError when there are
+    `key` says what it is a training of. Raises DataError when images cannot be trained on, UsageError when there are
     fewer than a batch needs.
     """
-    pool = _require(pictures, options)
+    pool = _require(image_table, options)
     inference.make_deterministic(options.seed, threads)
     members, device = distributed.join(inference.pick_device(options.device))
     learner = _learner(about, options, len(classes), members, device, threads)
     resume = Resume(out, key)
     history = _take_up(learner, resume)
     for epoch in range(len(history), options.epochs):
-        history.append({"epoch": epoch, **_epoch(learner, pictures, pool, epoch)})
+        history.append({"epoch": epoch, **_epoch(learner, image_table, pool, epoch)})
         members.agree(learner.network)
-        history[-1] |= _validated(learner, pictures)
+        history[-1] |= _validated(learner, image_table)
         history[-1]["best"] = float(_is_best(history))
         if members.rank == 0:
             _write_epoch(learner, out, history)
@@ -104,18 +104,23 @@ def rate_of(options: TrainingOptions, epoch: int) -> float:
     return float(0.1 ** sum(milestone <= epoch for milestone in options.milestones))
 
 
-def _require(pictures: Pictures, options: TrainingOptions) -> Any:
-    pool = pictures.rows(TRAIN)
+def _require(image_table: ImageTable, options: TrainingOptions) -> Any:
+    pool = image_table.rows(TRAIN)
     if len(pool) < max(2, options.batch):
-        raise UsageError(f"{len(pool)} pictures to train on are fewer than a batch needs; lower `batch`.")
-    unlabelled = pool[pictures.primary[pool] < 0]
+        raise UsageError(f"{len(pool)} images to train on are fewer than a batch needs; lower `batch`.")
+    unlabelled = pool[image_table.primary[pool] < 0]
     if len(unlabelled):
-        raise DataError(f"{pictures.ids[unlabelled[0]]}: is in the split `{TRAIN}` without a label; leave it out.")
+        raise DataError(f"{image_table.ids[unlabelled[0]]}: is in the split `{TRAIN}` without a label; leave it out.")
     return pool
 
 
 def _learner(
-    about: NetworkOptions, options: TrainingOptions, classes: int, members: Crew, device: "torch.device", threads: int
+    about: NetworkOptions,
+    options: TrainingOptions,
+    classes: int,
+    members: Workers,
+    device: "torch.device",
+    threads: int,
 ) -> Learner:
     import torch
 
@@ -126,7 +131,7 @@ def _learner(
     return Learner(built, members.share(built), torch.optim.Adam(groups), about, options, device, members, threads)
 
 
-def _epoch(learner: Learner, pictures: Pictures, pool: Any, epoch: int) -> dict[str, float]:
+def _epoch(learner: Learner, image_table: ImageTable, pool: Any, epoch: int) -> dict[str, float]:
     """Take one pass over the pairs; return the mean of each loss, and the part of the rates that was left."""
     import torch
 
@@ -137,24 +142,24 @@ def _epoch(learner: Learner, pictures: Pictures, pool: Any, epoch: int) -> dict[
     for group in learner.optimiser.param_groups:
         group["lr"] = group["rate"] * rate
     total, count, since = torch.zeros(len(LOSSES), device=learner.device), len(pool) // options.batch, perf_counter()
-    ready = samples.batches(pictures, pool, options, epoch, members, learner.threads)
+    ready = samples.batches(image_table, pool, options, epoch, members, learner.threads)
     learner.shared.train()
     for batch in progress.track(ready, total=count, what="batches"):
-        found = _step(learner, pictures, batch, epoch)
+        found = _step(learner, image_table, batch, epoch)
         total += torch.stack([found[name].detach() for name in LOSSES]) * batch.share
     means = (members.total(total) / count).tolist()
     if not np.isfinite(means).all():
         raise DataError(f"the loss is {means[0]} in epoch {epoch}; lower the learning rates.")
-    progress.say(f"scenes: epoch {epoch}, loss {means[0]:.4f}, {_speed(count, options, since):.1f} pictures/s")
+    progress.say(f"scenes: epoch {epoch}, loss {means[0]:.4f}, {_speed(count, options, since):.1f} images/s")
     return {**dict(zip(LOSSES, means, strict=True)), "rate": rate}
 
 
-def _step(learner: Learner, pictures: Pictures, batch: Batch, epoch: int) -> dict[str, "torch.Tensor"]:
+def _step(learner: Learner, image_table: ImageTable, batch: Batch, epoch: int) -> dict[str, "torch.Tensor"]:
     """Take one step on the mean loss of the whole batch, of which this process has a part."""
     import torch
 
     pixels = inference.to_normalised(batch.pixels, MEAN, STD, learner.device)
-    target = torch.from_numpy(pictures.primary[batch.rows]).to(learner.device)
+    target = torch.from_numpy(image_table.primary[batch.rows]).to(learner.device)
     with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.mixed):
         seen = learner.shared(pixels)
     found = losses_of(seen, batch, target, learner.about, learner.options, epoch=epoch)
@@ -168,21 +173,21 @@ def _speed(count: int, options: TrainingOptions, since: float) -> float:
     return 2 * count * options.batch / (perf_counter() - since)
 
 
-def _validated(learner: Learner, pictures: Pictures) -> dict[str, float]:
-    """Return mAP and loss on pictures of seen and of unseen landmarks; NaN where there are none."""
+def _validated(learner: Learner, image_table: ImageTable) -> dict[str, float]:
+    """Return mAP and loss on images of seen and of unseen landmarks; NaN where there are none."""
     found: dict[str, float] = {}
     for split in _VALIDATED:
-        rows = pictures.rows(split)
+        rows = image_table.rows(split)
         looked = validate.scores_of(
             learner.network,
-            [pictures.paths[row] for row in rows],
+            [image_table.paths[row] for row in rows],
             learner.options.crop_px,
             learner.device,
             mixed=learner.mixed,
             members=learner.members,
             threads=learner.threads,
         )
-        precision, loss = validate.figures(looked, pictures.primary[rows])
+        precision, loss = validate.figures(looked, image_table.primary[rows])
         found |= {f"{split}_map": precision, f"{split}_loss": loss}
     return found
 

@@ -1,4 +1,4 @@
-"""A recursive tree of categories, `<landmark>/<sub>/.../{category.json, pictures/}`, becomes images and nodes."""
+"""A recursive tree of categories, `<landmark>/<sub>/.../{category.json, images/}`, becomes images and nodes."""
 
 import hashlib
 import unicodedata
@@ -67,7 +67,7 @@ def mask_name(image_id: str) -> str:
 
 
 def read_tree(root: Path, options: IndexOptions, *, threads: int = 1) -> Tree:
-    """Read the tree below `root`, landmarks in numeric order; every picture is opened as far as its size.
+    """Read the tree below `root`, landmarks in numeric order; every image is opened as far as its size.
 
     Raises DataError when the root has no category.json or a broken one; deeper down that is a refusal.
     """
@@ -93,7 +93,7 @@ def _walk(node: Node, options: IndexOptions, found: Tree, listed: list[Row]) -> 
         category = _read_category(node, options)
     except DataError as error:
         found.refused.append(RefusedError("malformed", str(error), str(node.folder / CATEGORY), node.node_id))
-    here = list(_pictures(node, category.get(PICTURES, {}), options, found))
+    here = list(_images(node, category.get(PICTURES, {}), options, found))
     listed += here
     about = {"node_id": node.node_id, "parent_id": "/".join(node.ids[:-1]) or None, "name": node.names[-1]}
     found.nodes.append({**about, "landmark": node.ids[0], "images": len(here)})
@@ -102,7 +102,7 @@ def _walk(node: Node, options: IndexOptions, found: Tree, listed: list[Row]) -> 
 
 
 def _read_category(node: Node, options: IndexOptions) -> dict[str, Any]:
-    """Return a category.json as {`pairs`, `pictures`}; in a flat one everything is a picture."""
+    """Return a category.json as {`pairs`, `images`}; in a flat one everything is an image."""
     path = node.folder / CATEGORY
     content = jsonfile.parse(path, jsonfile.read(path))
     if not isinstance(content, dict):
@@ -135,8 +135,8 @@ def _refuse_folder(node: Node, sub: str, why: str, found: Tree) -> None:
     found.refused.append(RefusedError("malformed", why, str(node.folder / sub), "/".join((*node.ids, sub))))
 
 
-def _pictures(node: Node, told: Mapping[str, Any], options: IndexOptions, found: Tree) -> Iterator[Row]:
-    """Yield a row for each picture that is told of and lies on the disk, sorted by name; the others are refused."""
+def _images(node: Node, told: Mapping[str, Any], options: IndexOptions, found: Tree) -> Iterator[Row]:
+    """Yield a row for each image that is told of and lies on the disk, sorted by name; the others are refused."""
     on_disk = {file_name(text.legible(path.name)): path for path in _entries(node.folder / PICTURES)}
     met: set[str] = set()
     for name, about in sorted(told.items(), key=lambda item: file_name(item[0])):
@@ -145,7 +145,7 @@ def _pictures(node: Node, told: Mapping[str, Any], options: IndexOptions, found:
             if file_name(name) in met:
                 raise RefusedError("duplicate_id", "another name differs only in blanks or in its Unicode form")
             met.add(file_name(name))
-            path = _picture(file_name(name), on_disk, options)
+            path = _image(file_name(name), on_disk, options)
             yield {**_about(about), **_place(node), "image_id": image_id, "path": path.as_posix()}
         except RefusedError as refusal:
             found.refused.append(refusal.at(str(node.folder / PICTURES / name), image_id))
@@ -154,7 +154,7 @@ def _pictures(node: Node, told: Mapping[str, Any], options: IndexOptions, found:
         found.refused.append(why.at(text.legible(str(on_disk[name])), f"{node.node_id}/{PICTURES}/{name}"))
 
 
-def _picture(name: str, on_disk: Mapping[str, Path], options: IndexOptions) -> Path:
+def _image(name: str, on_disk: Mapping[str, Path], options: IndexOptions) -> Path:
     if PurePosixPath(name).suffix.lower() not in options.suffixes:
         raise RefusedError("not_selected", f"its suffix is none of {', '.join(options.suffixes)}")
     if "/" in name or (length := len(name.encode())) > options.longest_name:
@@ -168,7 +168,7 @@ def _picture(name: str, on_disk: Mapping[str, Path], options: IndexOptions) -> P
 
 
 def _about(about: Any) -> Row:
-    """Return caption and address of a picture; both are empty where there are none."""
+    """Return caption and address of an image; both are empty where there are none."""
     known = about if isinstance(about, dict) else {"caption": None}
     row = {key: known.get(key) or "" for key in ("caption", "url")}
     if not isinstance(about, dict | None) or not all(isinstance(value, str) for value in row.values()):

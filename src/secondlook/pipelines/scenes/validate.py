@@ -1,4 +1,4 @@
-"""Scores of the middle squares of pictures, without chance, and what validation reads off them."""
+"""Scores of the middle squares of images, without chance, and what validation reads off them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 from secondlook.models import inference
 from secondlook.pipelines.scenes import samples
 from secondlook.pipelines.scenes.checkpoint import MEAN, STD
@@ -29,10 +29,10 @@ def scores_of(
     device: "torch.device",
     *,
     mixed: bool,
-    members: Crew,
+    members: Workers,
     threads: int,
 ) -> NDArray[np.float32]:
-    """Return the logits of the middle squares of pictures, (pictures, classes), by all processes together."""
+    """Return the logits of the middle squares of images, (images, classes), by all processes together."""
     import torch
 
     own, parts = members.own(np.arange(len(paths))), []
@@ -47,7 +47,7 @@ def scores_of(
 def looks(
     network: "Network", paths: Sequence[Path], side_px: int, device: "torch.device", *, mixed: bool, threads: int
 ) -> Iterator["Seen"]:
-    """Yield what the network sees in the middle squares of pictures, some at a time, in their order."""
+    """Yield what the network sees in the middle squares of images, some at a time, in their order."""
     import torch
 
     network.eval()

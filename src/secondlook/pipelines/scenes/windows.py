@@ -1,4 +1,4 @@
-"""Pictures cut, mirrored and coloured by chance, and the points in them that follow."""
+"""Images cut, mirrored and coloured by chance, and the points in them that follow."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.pixels.images import Pixels, stretch
+from secondlook.base.arrays import Floats32, Pixels
+from secondlook.pixels.images import stretch
 
-Floats = NDArray[np.float32]
 _RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
 _LIGHT, _HUE = 0.3, 0.1  # of brightness, contrast and saturation; of hue, as a part of the circle
@@ -16,7 +16,7 @@ _LIGHT, _HUE = 0.3, 0.1  # of brightness, contrast and saturation; of hue, as a 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a picture in px, and whether it is mirrored."""
+    """A part of an image in px, and whether it is mirrored."""
 
     left: int
     top: int
@@ -42,17 +42,17 @@ def centre_window(width: int, height: int) -> Window:
     return Window((width - side) // 2, (height - side) // 2, side, side)
 
 
-def cut(picture: Pixels, window: Window, side_px: int) -> Pixels:
-    """Return the window of a picture as a square: areas are averaged where it shrinks, else cubic."""
-    part = picture[window.top : window.top + window.height, window.left : window.left + window.width]
+def cut(image: Pixels, window: Window, side_px: int) -> Pixels:
+    """Return the window of an image as a square: areas are averaged where it shrinks, else cubic."""
+    part = image[window.top : window.top + window.height, window.left : window.left + window.width]
     square = stretch(part, side_px, side_px)
     return np.ascontiguousarray(square[:, ::-1] if window.mirrored else square, dtype=np.uint8)
 
 
-def points_in(xy: Floats, window: Window, size: tuple[int, int]) -> tuple[Floats, NDArray[np.bool_]]:
+def points_in(xy: Floats32, window: Window, size: tuple[int, int]) -> tuple[Floats32, NDArray[np.bool_]]:
     """Return points (n, 2) as fractions of the window, and which of them lie inside it.
 
-    They come as fractions of a picture of `size`, width and height in px. None is moved to the edge.
+    They come as fractions of an image of `size`, width and height in px. None is moved to the edge.
     """
     moved = xy * np.array(size, np.float32) - np.array([window.left, window.top], np.float32)
     moved = (moved / np.array([window.width, window.height], np.float32)).astype(np.float32)
@@ -61,9 +61,9 @@ def points_in(xy: Floats, window: Window, size: tuple[int, int]) -> tuple[Floats
     return moved, np.asarray(((moved >= 0) & (moved <= 1)).all(axis=1))
 
 
-def jittered(picture: Pixels, chance: np.random.Generator) -> Pixels:
-    """Return a picture with another brightness, contrast, saturation and hue, changed in an order drawn too."""
-    changed = picture.astype(np.float32)
+def jittered(image: Pixels, chance: np.random.Generator) -> Pixels:
+    """Return an image with another brightness, contrast, saturation and hue, changed in an order drawn too."""
+    changed = image.astype(np.float32)
     for number in chance.permutation(4):
         by = float(chance.uniform(1 - _LIGHT, 1 + _LIGHT))
         if number == 0:
@@ -97,16 +97,16 @@ def _middle(width: int, height: int) -> tuple[int, int, int, int]:
     return (width - wide) // 2, (height - high) // 2, wide, high
 
 
-def _grey(picture: Floats) -> Floats:
-    return np.asarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
+def _grey(image: Floats32) -> Floats32:
+    return np.asarray(image @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
-def _mixed(picture: Floats, other: Floats | np.floating, share: float) -> Floats:
-    return np.asarray(picture * np.float32(share) + other * np.float32(1 - share), dtype=np.float32)
+def _mixed(image: Floats32, other: Floats32 | np.floating, share: float) -> Floats32:
+    return np.asarray(image * np.float32(share) + other * np.float32(1 - share), dtype=np.float32)
 
 
-def _turned(picture: Floats, by: float) -> Floats:
-    """Return the picture with its hue turned by a part of the circle."""
-    tones = cv2.cvtColor(picture / 255, cv2.COLOR_RGB2HSV)
+def _turned(image: Floats32, by: float) -> Floats32:
+    """Return the image with its hue turned by a part of the circle."""
+    tones = cv2.cvtColor(image / 255, cv2.COLOR_RGB2HSV)
     tones[..., 0] = (tones[..., 0] + 360 * by) % 360
     return np.asarray(cv2.cvtColor(tones, cv2.COLOR_HSV2RGB) * 255, dtype=np.float32)

@@ -6,15 +6,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats32, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.video import MotionOptions
 from secondlook.models import inference
-from secondlook.pixels.images import Pixels
 
-Floats = NDArray[np.float32]
-Flow = Callable[[Pixels, Pixels], Floats]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second
+Flow = Callable[[Pixels, Pixels], Floats32]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second
 _STRIDE = 8  # RAFT takes sides that are multiples of it
 
 
@@ -26,8 +24,8 @@ def flow_source(options: MotionOptions) -> Flow:
 def _dis() -> Flow:
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def flow(first: Pixels, second: Pixels) -> Floats:
-        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    def flow(first: Pixels, second: Pixels) -> Floats32:
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
         return np.asarray(dis.calc(*grey, None), dtype=np.float32)
 
     return flow
@@ -53,9 +51,9 @@ def _raft(options: MotionOptions) -> Flow:
         ) from error
     model = model.eval().to(device)
 
-    def flow(first: Pixels, second: Pixels) -> Floats:
+    def flow(first: Pixels, second: Pixels) -> Floats32:
         height, width = first.shape[:2]
-        padded = [_padded(picture) for picture in (first, second)]
+        padded = [_padded(image) for image in (first, second)]
         pair = [torch.from_numpy(one).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(device) for one in padded]
         with torch.inference_mode():
             found = model(*pair)[-1][0]
@@ -64,6 +62,6 @@ def _raft(options: MotionOptions) -> Flow:
     return flow
 
 
-def _padded(picture: Pixels) -> Pixels:
-    below, beside = (-side % _STRIDE for side in picture.shape[:2])
-    return np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE), dtype=np.uint8)
+def _padded(image: Pixels) -> Pixels:
+    below, beside = (-side % _STRIDE for side in image.shape[:2])
+    return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE), dtype=np.uint8)

@@ -147,7 +147,7 @@ def _of_video(source: Path, folder: Path, options: FrameOptions, tally: Tally) -
         raise DataError(f"{source}: cannot be opened as a video.")
     number, taken, named = 0, 0, int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     while options.most is None or taken < options.most:
-        done, picture = video.read()
+        done, image = video.read()
         if not done:
             if 0 < number < named:
                 why = f"its header names {named} frames, {number} of which can be decoded"
@@ -156,8 +156,8 @@ def _of_video(source: Path, folder: Path, options: FrameOptions, tally: Tally) -
             break
         if number % options.stride == 0:
             path = folder / f"{number:06d}.jpg"
-            files.write_bytes(path, images.encode(picture[..., ::-1], "jpeg", quality=options.quality))
-            yield Frame(number, path.as_posix(), picture.shape[1], picture.shape[0])
+            files.write_bytes(path, images.encode(image[..., ::-1], "jpeg", quality=options.quality))
+            yield Frame(number, path.as_posix(), image.shape[1], image.shape[0])
             taken += 1
         number += 1
     video.release()

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from secondlook.base.arrays import Floats32, Mask
 from secondlook.config.video import GroupOptions
-from secondlook.pipelines.video.labels import Found, Mask, box_of, encode
+from secondlook.pipelines.video.labels import Found, box_of, encode
 from secondlook.pipelines.video.motion import DepthUnit, Motion
 
-Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 ROUND = "moving"
 
@@ -37,14 +37,14 @@ def cluster(motion: Motion, number: int, options: GroupOptions) -> Ints:
     return dbscan(motion.motion_prob[number] > options.threshold, ranges, options, motion.depth_unit)
 
 
-def range_of(depth: Floats, inv_k: Floats) -> Floats:
+def range_of(depth: Floats32, inv_k: Floats32) -> Floats32:
     """Return the distance of each pixel from the camera, |depth * inv_K (column, row, 1)|, (h, w)."""
     rows, columns = np.indices(depth.shape, dtype=np.float32)
     rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ inv_k.T
     return np.asarray(depth * np.linalg.norm(rays, axis=-1), dtype=np.float32)
 
 
-def dbscan(moving: Mask, ranges: Floats, options: GroupOptions, unit: DepthUnit = "dynamo") -> Ints:
+def dbscan(moving: Mask, ranges: Floats32, options: GroupOptions, unit: DepthUnit = "dynamo") -> Ints:
     """Return the clusters (h, w) of the moving pixels, -1 elsewhere, on an index of these pixels alone.
 
     The window reaches from -window // 2 to window // 2 - 1 in rows and columns, so a neighbour need not be one the
@@ -58,7 +58,7 @@ def dbscan(moving: Mask, ranges: Floats, options: GroupOptions, unit: DepthUnit 
     return clusters
 
 
-def _neighbours(moving: Mask, ranges: Floats, options: GroupOptions, *, relative: bool) -> Ints:
+def _neighbours(moving: Mask, ranges: Floats32, options: GroupOptions, *, relative: bool) -> Ints:
     """Return the neighbours of each moving pixel, (pixels, window ** 2), -1 where there is none."""
     window, eps = options.window, options.relative_eps if relative else options.eps
     height, width = moving.shape

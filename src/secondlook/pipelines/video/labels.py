@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 import secondlook
+from secondlook.base.arrays import Mask
 from secondlook.base.errors import DataError
 from secondlook.io import files, jsonfile
 
-Mask = NDArray[np.bool_]
 Rle = dict[str, Any]
 Box = tuple[float, float, float, float]
 

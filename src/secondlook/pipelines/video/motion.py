@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base import progress
+from secondlook.base.arrays import Floats32, Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import MotionOptions
 from secondlook.io import tensorfile
@@ -29,7 +30,6 @@ from secondlook.pipelines.video.labels import read as read_labels
 from secondlook.pipelines.video.samples import read_frame
 from secondlook.pixels import images
 
-Floats = NDArray[np.float32]
 DepthUnit = Literal["metric", "relative", "dynamo"]
 _FOCAL = 1.2  # of the width, where nothing tells: the range of a pixel then hardly depends on it
 
@@ -38,11 +38,11 @@ _FOCAL = 1.2  # of the width, where nothing tells: the range of a pixel then har
 class Motion:
     """What is known of the pixels of a clip; see the head of this file for shapes."""
 
-    motion_prob: Floats
-    depth: Floats
-    inv_K: Floats  # noqa: N815 - its name everywhere
+    motion_prob: Floats32
+    depth: Floats32
+    inv_K: Floats32  # noqa: N815 - its name everywhere
     depth_unit: DepthUnit
-    flow: Floats | None = None
+    flow: Floats32 | None = None
 
 
 def compute(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Motion:
@@ -52,17 +52,17 @@ def compute(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> M
             raise UsageError("Dynamo-Depth gives motion and depth together: set `source: dynamo` and `depth: dynamo`.")
         return _of_dynamo(labels, options)
     known = _truth(labels, options, truth) if "truth" in {options.source, options.depth} else None
-    pictures = [images.scale(read_frame(frame), options.width, options.height) for frame in labels.frames]
-    depth, unit = _depth(pictures, options, known)
+    frames = [images.scale(read_frame(frame), options.width, options.height) for frame in labels.frames]
+    depth, unit = _depth(frames, options, known)
     if known is not None and options.source == "truth":
         probability, flow = known.motion_prob, known.flow
     else:
-        probability, flow = from_flow(pictures, flow_source(options), options)
+        probability, flow = from_flow(frames, flow_source(options), options)
     intrinsics = np.linalg.inv(_camera(options)).astype(np.float32)
-    return Motion(probability, depth, np.tile(intrinsics, (len(pictures), 1, 1)), unit, flow)
+    return Motion(probability, depth, np.tile(intrinsics, (len(frames), 1, 1)), unit, flow)
 
 
-def from_flow(pictures: Sequence[images.Pixels], flow_of: Flow, options: MotionOptions) -> tuple[Floats, Floats]:
+def from_flow(frames: Sequence[Pixels], flow_of: Flow, options: MotionOptions) -> tuple[Floats32, Floats32]:
     """Return motion (frames, h, w) and flow to the next frame (frames, h, w, 2), by what a homography leaves of it.
 
     Of the flows to both neighbours the smaller rest counts. A pixel that is hidden in a neighbour, where the flow there
@@ -71,15 +71,15 @@ def from_flow(pictures: Sequence[images.Pixels], flow_of: Flow, options: MotionO
     """
 
     @lru_cache(maxsize=4)  # each frame asks for the four flows between it and its neighbours, the next for two of them
-    def between(first: int, second: int) -> Floats:
-        return flow_of(pictures[first], pictures[second])
+    def between(first: int, second: int) -> Floats32:
+        return flow_of(frames[first], frames[second])
 
-    shape = (len(pictures), options.height, options.width)
+    shape = (len(frames), options.height, options.width)
     probability, flow = np.zeros(shape, np.float32), np.zeros((*shape, 2), np.float32)
-    for number in range(len(pictures)):
+    for number in range(len(frames)):
         left = []
         for other in (number - 1, number + 1):
-            if 0 <= other < len(pictures):
+            if 0 <= other < len(frames):
                 found, back = between(number, other), between(other, number)
                 rest = np.linalg.norm(found - _of_camera(found, options.ransac_px), axis=-1)
                 left.append(np.where(_is_hidden(found, back), np.inf, rest))
@@ -93,7 +93,7 @@ def from_flow(pictures: Sequence[images.Pixels], flow_of: Flow, options: MotionO
     return probability, flow
 
 
-def _is_hidden(there: Floats, back: Floats) -> NDArray[np.bool_]:
+def _is_hidden(there: Floats32, back: Floats32) -> NDArray[np.bool_]:
     """Tell which pixels (h, w) are hidden in the other frame (N. Sundaram et al., ECCV 2010).
 
     |there + back| ** 2 > 0.01 (|there| ** 2 + |back| ** 2) + 0.5, in px, where `back` is read at the other end.
@@ -106,7 +106,7 @@ def _is_hidden(there: Floats, back: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.square(there + landed).sum(axis=-1) > 0.01 * lengths + 0.5)
 
 
-def _of_camera(flow: Floats, ransac_px: float) -> Floats:
+def _of_camera(flow: Floats32, ransac_px: float) -> Floats32:
     """Return the flow (h, w, 2) that a still scene in one plane would have: that of the homography most pixels obey."""
     height, width = flow.shape[:2]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
@@ -118,27 +118,27 @@ def _of_camera(flow: Floats, ransac_px: float) -> Floats:
     return np.asarray(moved - grid, dtype=np.float32)
 
 
-def _camera(options: MotionOptions) -> Floats:
+def _camera(options: MotionOptions) -> Floats32:
     focal = _FOCAL * options.width
     return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]], dtype=np.float32)
 
 
-def _depth(pictures: Sequence[images.Pixels], options: MotionOptions, known: Motion | None) -> tuple[Floats, DepthUnit]:
+def _depth(frames: Sequence[Pixels], options: MotionOptions, known: Motion | None) -> tuple[Floats32, DepthUnit]:
     if options.depth == "truth" and known is not None:
         return known.depth, known.depth_unit
     if options.depth == "model":
-        return _of_model(pictures, options), "relative"
-    return np.ones((len(pictures), options.height, options.width), np.float32), "relative"
+        return _of_model(frames, options), "relative"
+    return np.ones((len(frames), options.height, options.width), np.float32), "relative"
 
 
-def _of_model(pictures: Sequence[images.Pixels], options: MotionOptions) -> Floats:
+def _of_model(frames: Sequence[Pixels], options: MotionOptions) -> Floats32:
     """Return the depth that a model of transformers sees; it tells how near a pixel is, up to a scale."""
     import torch
 
     processor, model = _depth_model(options.depth_model, options.device)
     found = []
-    for picture in pictures:
-        inputs = processor(images=picture, return_tensors="pt").to(model.device)
+    for image in frames:
+        inputs = processor(images=image, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             near = model(**inputs).predicted_depth.float()[0].cpu().numpy()
         near = cv2.resize(near, (options.width, options.height), interpolation=cv2.INTER_LINEAR)
@@ -182,7 +182,7 @@ def _truth(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Mo
     return Motion(moving, depth, np.tile(np.eye(3, dtype=np.float32), (len(numbers), 1, 1)), "metric", flow)
 
 
-def _scaled(values: NDArray[Any], options: MotionOptions) -> Floats:
+def _scaled(values: NDArray[Any], options: MotionOptions) -> Floats32:
     size = (options.width, options.height)
     return np.asarray(cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_NEAREST), dtype=np.float32)
 
@@ -211,7 +211,7 @@ def _npz_of(folder: Path, clip: str, frame: Frame) -> Path:
     return found
 
 
-def _read_npz(path: Path) -> tuple[Floats, Floats, Floats]:
+def _read_npz(path: Path) -> tuple[Floats32, Floats32, Floats32]:
     try:
         with np.load(path, allow_pickle=False) as content:
             moving, depth, inv_k = (content[name].astype(np.float32) for name in ("mot_mask", "depth", "inv_K"))

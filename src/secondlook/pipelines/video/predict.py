@@ -22,9 +22,9 @@ def predict(
     model.roi_heads.score_thresh = score  # before the suppression of what overlaps, as published
     found = []
     for frame in progress.track(frames, total=len(frames), what="frames"):
-        picture = to_tensor(read_frame(frame)).to(device)
+        image = to_tensor(read_frame(frame)).to(device)
         with torch.inference_mode():
-            said = model([picture])[0]
+            said = model([image])[0]
         boxes, scores = said["boxes"].float().cpu().numpy(), said["scores"].float().cpu().numpy()
         masks = (said["masks"][:, 0] > MASK_FROM).cpu().numpy()
         found.append(

@@ -1,4 +1,4 @@
-"""The page of the road: recall and precision per round, AP of the last, and frames with what was found in them."""
+"""The page of the pipeline: recall and precision per round, AP of the last, and frames with what was found in them."""
 
 import base64
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def write_page(out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last:
         "kinds": [kind for kind in KINDS if kind in set(by_round["kind"])],
         "precision": precision.to_dict("records"),
         "chart": _chart(by_round) if len(by_round) else "",
-        "pictures": _pictures(last),
+        "images": _images(last),
     }
     files.write_text(out, render.render(_HERE, context))
 
@@ -53,7 +53,7 @@ def _chart(by_round: pd.DataFrame) -> str:
     return svg(draw, width=7.6, height=3.2)
 
 
-def _pictures(last: Sequence[ClipLabels]) -> list[dict[str, Any]]:
+def _images(last: Sequence[ClipLabels]) -> list[dict[str, Any]]:
     """Return some frames, the middle one of a few clips, with the objects of the last round drawn over them."""
     shown = []
     for labels in last[:: max(1, len(last) // SHOWN)][:SHOWN]:
@@ -70,12 +70,12 @@ def _pictures(last: Sequence[ClipLabels]) -> list[dict[str, Any]]:
 
 
 def _drawn(frame: Frame, objects: Sequence[Found]) -> bytes:
-    picture = images.read_rgb(Path(frame.path)).copy()
+    image = images.read_rgb(Path(frame.path)).copy()
     for number, one in enumerate(objects):
         hue = np.uint8([[[(number * 37) % 180, 200, 255]]])  # type: ignore[arg-type]
         colour = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0]
         mask = mask_at(one, frame.width, frame.height).astype(np.bool_)
-        picture[mask] = (0.55 * picture[mask] + 0.45 * colour).astype(np.uint8)
-        picture = images.draw_box(picture, one.box_xywh)
+        image[mask] = (0.55 * image[mask] + 0.45 * colour).astype(np.uint8)
+        image = images.draw_box(image, one.box_xywh)
     width, height = images.size_within(frame.width, frame.height, SHOWN_PX)
-    return images.encode(images.scale(picture, width, height), "jpeg", quality=80)
+    return images.encode(images.scale(image, width, height), "jpeg", quality=80)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.video import RoundOptions
 from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, decode
@@ -43,19 +44,19 @@ def prepared(
     sample: Sample, options: RoundOptions, chance: np.random.Generator
 ) -> tuple["torch.Tensor", dict[str, "torch.Tensor"]]:
     """Return a frame (3, h, w) in [0, 1] and its targets: boxes (n, 4) as corners, labels (n,), masks (n, h, w)."""
-    picture = read_frame(sample.frame)
-    height, width = picture.shape[:2]
+    image = read_frame(sample.frame)
+    height, width = image.shape[:2]
     masks = np.zeros((len(sample.found), height, width), np.uint8)
     for number, one in enumerate(sample.found):
         masks[number] = mask_at(one, width, height)
     boxes = np.array([one.box_xywh for one in sample.found], dtype=np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     if chance.random() < options.flip:
-        picture, masks = picture[:, ::-1], masks[:, :, ::-1]
+        image, masks = image[:, ::-1], masks[:, :, ::-1]
         boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
     if options.jitter is not None:
-        picture, masks, boxes = _shrunk(picture, masks, boxes, float(chance.uniform(*options.jitter)), chance)
-    return _tensors(picture, masks, boxes)
+        image, masks, boxes = _shrunk(image, masks, boxes, float(chance.uniform(*options.jitter)), chance)
+    return _tensors(image, masks, boxes)
 
 
 def masks_at(found: Sequence[Found], width: int, height: int) -> NDArray[np.bool_]:
@@ -74,7 +75,7 @@ def mask_at(one: Found, width: int, height: int) -> NDArray[np.uint8]:
     return mask
 
 
-def read_frame(frame: Frame) -> images.Pixels:
+def read_frame(frame: Frame) -> Pixels:
     """Return the pixels of a frame; raises DataError where its image can no longer be read, or has another size."""
     try:
         return images.read_sized(Path(frame.path), frame.width, frame.height)
@@ -83,15 +84,15 @@ def read_frame(frame: Frame) -> images.Pixels:
 
 
 def _shrunk(
-    picture: images.Pixels, masks: NDArray[np.uint8], boxes: NDArray[np.float32], by: float, chance: np.random.Generator
-) -> tuple[images.Pixels, NDArray[np.uint8], NDArray[np.float32]]:
+    image: Pixels, masks: NDArray[np.uint8], boxes: NDArray[np.float32], by: float, chance: np.random.Generator
+) -> tuple[Pixels, NDArray[np.uint8], NDArray[np.float32]]:
     """Return all of it smaller, somewhere on grey of the old size; a factor above 1 is cut to the old size."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     small_w, small_h = (max(1, round(side * min(by, 1.0))) for side in (width, height))
-    canvas = np.full_like(picture, GREY)
+    canvas = np.full_like(image, GREY)
     left, top = int(chance.integers(0, width - small_w + 1)), int(chance.integers(0, height - small_h + 1))
     place = (slice(top, top + small_h), slice(left, left + small_w))
-    canvas[place] = cv2.resize(np.ascontiguousarray(picture), (small_w, small_h), interpolation=cv2.INTER_AREA)
+    canvas[place] = cv2.resize(np.ascontiguousarray(image), (small_w, small_h), interpolation=cv2.INTER_AREA)
     moved = np.zeros_like(masks)
     for number, mask in enumerate(masks):
         moved[number][place] = cv2.resize(
@@ -102,7 +103,7 @@ def _shrunk(
 
 
 def _tensors(
-    picture: images.Pixels, masks: NDArray[np.uint8], boxes: NDArray[np.float32]
+    image: Pixels, masks: NDArray[np.uint8], boxes: NDArray[np.float32]
 ) -> tuple["torch.Tensor", dict[str, "torch.Tensor"]]:
     import torch
 
@@ -112,11 +113,11 @@ def _tensors(
         "labels": torch.ones(int(keep.sum()), dtype=torch.int64),
         "masks": torch.from_numpy(np.ascontiguousarray(masks[keep])),
     }
-    return to_tensor(picture), target
+    return to_tensor(image), target
 
 
-def to_tensor(picture: images.Pixels) -> "torch.Tensor":
+def to_tensor(image: Pixels) -> "torch.Tensor":
     """Return pixels (h, w, 3) as a tensor (3, h, w) in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float().div(255)
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().div(255)

@@ -13,7 +13,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.video import DetectorOptions, RoundOptions
 from secondlook.io import files, tensorfile
 from secondlook.jobs import distributed
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
 from secondlook.models import inference
 from secondlook.pipelines.video import detector
@@ -91,7 +91,7 @@ def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.dev
 
 
 def _train_epoch(
-    learner: Learner, shared: Any, samples: Sequence[Sample], members: Crew, epoch: int
+    learner: Learner, shared: Any, samples: Sequence[Sample], members: Workers, epoch: int
 ) -> dict[str, float]:
     """Train on frames drawn without replacement, as far as there are so many; return the mean of each loss.
 

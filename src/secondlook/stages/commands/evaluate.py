@@ -22,7 +22,7 @@ def evaluate(
     ] = None,
     options: Options = None,
 ) -> None:
-    """Compare every judge with the truth, where there is one, and the labelers with each other."""
+    """Compare every method with the truth, where there is one, and the labelers with each other."""
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Protocol

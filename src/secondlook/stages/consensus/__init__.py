@@ -15,11 +15,11 @@ from secondlook.io import records
 from secondlook.io.destinations import require_apart
 from secondlook.jobs import cache
 from secondlook.stages.consensus import plain
-from secondlook.stats.consensus.accept import Promise, Sample, make_promise, needed
+from secondlook.stats.consensus.accept import Acceptance, Sample, decide_acceptance, needed
 from secondlook.stats.consensus.decide import Verdict, decisions, propose
 from secondlook.stats.consensus.merge import Merged, merge
-from secondlook.stats.consensus.read import read_asked, read_gold, read_votes
-from secondlook.stats.consensus.votes import Gold, Votes
+from secondlook.stats.consensus.read import read_asked, read_reviewed, read_votes
+from secondlook.stats.consensus.votes import Reviewed, Votes
 
 
 @dataclass(frozen=True)
@@ -35,48 +35,48 @@ class Places:
 def merge_votes(places: Places, options: ConsensusOptions) -> None:
     """Write the decisions of `options.method` to `places.out`, and those of plain majority beside it.
 
-    Majority hears no person and promises nothing: it is what everything else is compared with.
+    Majority hears no person and guarantees nothing: it is what everything else is compared with.
     """
     require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
     asked = read_asked(places.instances)
     votes = read_votes(asked, places.votes, use_given=options.use_given)
-    nobody = Gold.none(len(asked))
-    plainly = Promise(np.full(votes.classes, options.accept), False, "")
+    nobody = Reviewed.none(len(asked))
+    plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
     by_majority = merge(votes, "majority", nobody, options)
     verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
     read = {"votes": cache.content_of(*places.votes)}  # other votes are another file, also where nothing else changes
     about = {**_about(verdict, by_majority, options, asked.classes), **read}
     _write(places, records.majority_beside(places.out), decisions(asked, verdict), {**about, "method": "majority"})
-    gold = read_gold(asked, places.reviewed)
-    merged = merge(votes, options.method, gold, options)
-    promise = promise_of(votes, merged, gold, options, asked.classes)
-    verdict = Verdict(votes, merged.held_out, promise, gold)
+    reviewed = read_reviewed(asked, places.reviewed)
+    merged = merge(votes, options.method, reviewed, options)
+    acceptance = acceptance_of(votes, merged, reviewed, options, asked.classes)
+    verdict = Verdict(votes, merged.held_out, acceptance, reviewed)
     decided = decisions(asked, verdict)
     about = {**_about(verdict, merged, options, asked.classes), **read}
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
     progress.say(f"consensus: {merged.why}")
-    progress.say(f"consensus: {promise.sentence}")
+    progress.say(f"consensus: {acceptance.sentence}")
 
 
-def promise_of(
-    votes: Votes, merged: Merged, gold: Gold, options: ConsensusOptions, classes: tuple[str, ...]
-) -> Promise:
-    """Return what can be promised of the labels that no person checks.
+def acceptance_of(
+    votes: Votes, merged: Merged, reviewed: Reviewed, options: ConsensusOptions, classes: tuple[str, ...]
+) -> Acceptance:
+    """Return what can be guaranteed of the labels that no person checks.
 
     A sampled object counts as wrong when people passed it over, differ or could not tell.
     """
     held_out = propose(votes, merged.held_out)
-    drawn = np.flatnonzero(gold.sampled)
-    wrong = held_out.label[drawn] != gold.label[drawn]
-    sample = Sample(held_out.label[drawn], held_out.confidence[drawn], wrong, gold.picture[drawn])
-    promise = make_promise(propose(votes, merged.posterior), sample, options.guarantee, options.accept, classes)
-    passed_over = int((gold.sampled & ~gold.seen).sum())
+    drawn = np.flatnonzero(reviewed.sampled)
+    wrong = held_out.label[drawn] != reviewed.label[drawn]
+    sample = Sample(held_out.label[drawn], held_out.confidence[drawn], wrong, reviewed.image[drawn])
+    acceptance = decide_acceptance(propose(votes, merged.posterior), sample, options.guarantee, options.accept, classes)
+    passed_over = int((reviewed.sampled & ~reviewed.seen).sum())
     if not passed_over:
-        return promise
-    sentence = f"{promise.sentence} {passed_over} objects of the random part were passed over and count as wrong."
-    return replace(promise, sentence=sentence)
+        return acceptance
+    sentence = f"{acceptance.sentence} {passed_over} objects of the random sample were passed over and count as wrong."
+    return replace(acceptance, sentence=sentence)
 
 
 def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions) -> None:
@@ -85,7 +85,7 @@ def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: Consensu
     `reviewed` is a CSV of item and label: what is known to be right, for the methods that learn from it.
     """
     ballots, items, labels = plain.read_votes(votes)
-    merged = merge(ballots, options.method, plain.read_gold(reviewed, items, labels), options)
+    merged = merge(ballots, options.method, plain.read_reviewed(reviewed, items, labels), options)
     plain.write_labels(out, ballots, merged.posterior, items, labels)
     progress.say(f"consensus: {len(ballots.class_index)} votes on {len(items)} items; {merged.why}")
 
@@ -104,21 +104,26 @@ def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, classes:
         "chosen": merged.method,
         "why": merged.why,
         "candidates": [asdict(candidate) for candidate in merged.candidates],
-        "promise": _about_promise(verdict, options, classes),
-        "reviewed": int(verdict.gold.seen.sum()),
+        "guarantee": _about_acceptance(verdict, options, classes),
+        "reviewed": int(verdict.reviewed.seen.sum()),
     }
 
 
-def _about_promise(verdict: Verdict, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
-    promise, guarantee = verdict.promise, options.guarantee
-    accepted = promise.accepts(verdict.proposals)
+def _about_acceptance(verdict: Verdict, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
+    acceptance, guarantee = verdict.acceptance, options.guarantee
+    accepted = acceptance.accepts(verdict.proposals)
     fraction = float(accepted.mean()) if len(accepted) else 0.0
-    levels = [None if np.isinf(level) else float(level) for level in promise.level]
+    levels = [None if np.isinf(level) else float(level) for level in acceptance.level]
     return {
-        **{"held": promise.held, "alpha": guarantee.alpha, "delta": guarantee.delta, "sentence": promise.sentence},
-        "n": int(verdict.gold.sampled.sum()),
+        **{
+            "held": acceptance.held,
+            "alpha": guarantee.alpha,
+            "delta": guarantee.delta,
+            "sentence": acceptance.sentence,
+        },
+        "n": int(verdict.reviewed.sampled.sum()),
         "accepted_fraction": fraction,
         "thresholds": dict(zip(classes, levels, strict=True)),
-        "own": [classes[position] for position in promise.own],
+        "own": [classes[position] for position in acceptance.own],
         "needed": needed(fraction, guarantee.delta),
     }

@@ -8,7 +8,7 @@ import pandas as pd
 
 from secondlook.base.errors import DataError
 from secondlook.io import csvfile, files
-from secondlook.stats.consensus.votes import Gold, Posterior, Votes
+from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 VOTES = csvfile.Columns(("item", "worker", "label"), filled=("item", "worker"))
 RIGHT = csvfile.Columns(("item", "label"), filled=("item",))
@@ -35,15 +35,15 @@ def read_votes(path: Path) -> tuple[Votes, list[str], list[str]]:
     return votes, item.texts, labels
 
 
-def read_gold(path: Path | None, items: list[str], labels: list[str]) -> Gold:
+def read_reviewed(path: Path | None, items: list[str], labels: list[str]) -> Reviewed:
     """Return what a CSV of item and label says is right; every item is its own image.
 
     An empty label, and two that differ, say nothing; an item or a label that nobody voted on is refused.
     """
-    gold = Gold.none(len(items))
+    reviewed = Reviewed.none(len(items))
     if path is None:
-        return gold
-    label = gold.label.copy()
+        return reviewed
+    label = reviewed.label.copy()
     position = {item: index for index, item in enumerate(items)}
     code = {name: index for index, name in enumerate(labels)}
     told: dict[int, set[int]] = {}
@@ -55,7 +55,7 @@ def read_gold(path: Path | None, items: list[str], labels: list[str]) -> Gold:
             told.setdefault(position[item], set()).add(code[name])
     for index, said in told.items():
         label[index] = said.pop() if len(said) == 1 else -1
-    return replace(gold, label=label, seen=label >= 0)
+    return replace(reviewed, label=label, seen=label >= 0)
 
 
 def write_labels(path: Path, votes: Votes, posterior: Posterior, items: list[str], labels: list[str]) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import CropOptions, CutoutOptions, RejectLimit
 from secondlook.io import files, records, tabular
 from secondlook.jobs import cache
 from secondlook.pixels import images, prefetch
-from secondlook.pixels.images import Pixels, UnreadableImageError, WrongSizeError
+from secondlook.pixels.images import UnreadableImageError, WrongSizeError
 from secondlook.stages.crop.reference import curate
 
 Row = dict[str, Any]
@@ -84,8 +85,8 @@ def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[
     def read_reduced(group: list[Row]) -> Pixels:
         return read_image(group, options.max_megapixels, reduced=reduction(group, options))
 
-    def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
-        return [_cut(picture, row, options) for row in group]
+    def cut_image(image: Pixels, group: list[Row]) -> list[Row]:
+        return [_cut(image, row, options) for row in group]
 
     return cut_images(rows, cut_image, read_reduced, threads=threads)
 
@@ -101,9 +102,9 @@ def reduction(rows: list[Row], options: CropOptions) -> int:
     return max(by for by in (1, 2, 4, 8) if by == 1 or least >= by * options.max_px)
 
 
-def _shrunk(picture: Pixels, row: Row) -> tuple[float, float]:
+def _shrunk(image: Pixels, row: Row) -> tuple[float, float]:
     """Return by how much an image was shrunk while it was decoded, across and down; 1, 1 when it was not."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     across, down = width / row["width"], height / row["height"]
     return (across, down) if max(across, down) < 0.75 else (1, 1)
 
@@ -112,14 +113,14 @@ def _bounds(row: Row, options: CropOptions) -> tuple[int, int, int, int]:
     return images.crop_bounds(row["width"], row["height"], box_of(row), margin=options.margin)
 
 
-def _cut(picture: Pixels, row: Row, options: CropOptions) -> Row:
+def _cut(image: Pixels, row: Row, options: CropOptions) -> Row:
     """Cut a crop out of an image that may have been decoded smaller than it is."""
-    if _shrunk(picture, row) == (1, 1):
-        pixels = images.crop(picture, box_of(row), margin=options.margin)
+    if _shrunk(image, row) == (1, 1):
+        pixels = images.crop(image, box_of(row), margin=options.margin)
         return to_crop(row, images.scale(pixels, *_stored_size(pixels.shape[1], pixels.shape[0], options)), options)
     left, top, right, bottom = _bounds(row, options)
-    across, down = _shrunk(picture, row)
-    pixels = images.crop(picture, (left * across, top * down, (right - left) * across, (bottom - top) * down))
+    across, down = _shrunk(image, row)
+    pixels = images.crop(image, (left * across, top * down, (right - left) * across, (bottom - top) * down))
     return to_crop(row, images.scale(pixels, *_stored_size(right - left, bottom - top, options)), options)
 
 
@@ -193,12 +194,12 @@ def cut_images(rows: list[Row], cut_image: CutImage, read_image: ReadImage, *, t
 
     def decode_and_cut(group: list[Row]) -> list[Row]:
         try:
-            picture = read_image(group)
+            image = read_image(group)
         except WrongSizeError as error:
             return [to_reject(row, "size_mismatch", str(error)) for row in group]
         except UnreadableImageError as error:
             return [to_reject(row, "unreadable_image", str(error)) for row in group]
-        return cut_image(picture, group)
+        return cut_image(image, group)
 
     cuts = prefetch.ordered(decode_and_cut, by_image, threads=threads)
     for group in progress.track(cuts, total=len(by_image), what="images"):
@@ -226,7 +227,7 @@ def _about(row: Row) -> Row:
     return {
         "instance_id": row["instance_id"],
         "image_id": row["image_id"],
-        "trusted": row["truth"] if trusted else None,
+        "reference_label": row["truth"] if trusted else None,
         "source": dict(row["attributes"] or ()).get("source") if trusted else None,
     }
 

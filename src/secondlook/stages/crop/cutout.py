@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from secondlook.base.arrays import Mask, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.stages import CutoutOptions
 from secondlook.io import records, rle
@@ -16,7 +17,7 @@ from secondlook.jobs import cache as kept
 from secondlook.models import inference
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.pixels import images
-from secondlook.pixels.images import Box, Mask, Pixels
+from secondlook.pixels.images import Box
 from secondlook.stages.crop import COLUMNS, Place, Row, box_of, cut_images, read_image, to_crop, to_reject
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def _cut_out_shard(
     def read_whole(group: list[Row]) -> Pixels:
         return read_image(group, options.max_megapixels)
 
-    def cut_image(picture: Pixels, group: list[Row]) -> list[Row]:
-        return _cut_out(picture, group, options, segmenter)
+    def cut_image(image: Pixels, group: list[Row]) -> list[Row]:
+        return _cut_out(image, group, options, segmenter)
 
     cutouts = place.split(cut_images(rows, cut_image, read_whole, threads=threads))
     place.require_few(len(rows), options, _LOST)
@@ -79,29 +80,29 @@ def _needs_segmenter(row: Row, options: CutoutOptions) -> bool:
     return options.mask == "segmenter" or row["segmentation"] is None
 
 
-def _cut_out(picture: Pixels, rows: list[Row], options: CutoutOptions, segment: Segment | None) -> list[Row]:
+def _cut_out(image: Pixels, rows: list[Row], options: CutoutOptions, segment: Segment | None) -> list[Row]:
     boxes = [box_of(row) for row in rows if _needs_segmenter(row, options)]
-    segmented = iter(segment(picture, boxes) if segment and boxes else ())
+    segmented = iter(segment(image, boxes) if segment and boxes else ())
     done = []
     for row in rows:
         try:
-            mask = next(segmented) if _needs_segmenter(row, options) else _given_mask(row, picture)
-            done.append(_cut(picture, mask, row, options))
+            mask = next(segmented) if _needs_segmenter(row, options) else _given_mask(row, image)
+            done.append(_cut(image, mask, row, options))
         except _RefusedError as error:
             done.append(to_reject(row, error.reason, str(error)))
     return done
 
 
-def _cut(picture: Pixels, mask: Mask, row: Row, options: CutoutOptions) -> Row:
+def _cut(image: Pixels, mask: Mask, row: Row, options: CutoutOptions) -> Row:
     if not mask.any():
         raise _RefusedError("no_mask", "the mask has no pixel inside the box")
-    pixels = images.black_outside(images.crop(picture, box_of(row)), mask)
+    pixels = images.black_outside(images.crop(image, box_of(row)), mask)
     return to_crop(row, images.upscale_small(pixels, options.upscale_px), options)
 
 
-def _given_mask(row: Row, picture: Pixels) -> Mask:
+def _given_mask(row: Row, image: Pixels) -> Mask:
     """Return the mask of the dataset, cut to the box."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     given: dict[str, Any] = row["segmentation"]
     if list(given["size"]) != [height, width]:
         of_mask, of_image = "x".join(map(str, given["size"][::-1])), f"{width}x{height}"
@@ -141,13 +142,13 @@ class Segmenter:
         self.computes_in = str(dtype)
         self.revision = revision_of(name, getattr(model.config, "_commit_hash", None))
 
-    def __call__(self, picture: Pixels, boxes_xywh: Sequence[Box]) -> list[Mask]:
+    def __call__(self, image: Pixels, boxes_xywh: Sequence[Box]) -> list[Mask]:
         """Return the mask of each box, cut to it; the image is embedded once."""
         import torch
 
         corners = [[float(x), float(y), float(x + w), float(y + h)] for x, y, w, h in boxes_xywh]
         how = {"return_tensors": "pt", "input_data_format": "channels_last"}
-        inputs = self._processor(images=picture, input_boxes=[corners], **how)
+        inputs = self._processor(images=image, input_boxes=[corners], **how)
         with self._lock, torch.inference_mode():
             masks = self._full_masks(inputs)
             return [_cut_mask(mask, box) for mask, box in zip(masks, boxes_xywh, strict=True)]

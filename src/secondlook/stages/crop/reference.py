@@ -35,7 +35,7 @@ def curate(
     table = pd.DataFrame(
         {
             "instance_id": [crop["instance_id"] for crop in crops],
-            "class": [crop["trusted"] for crop in crops],
+            "class": [crop["reference_label"] for crop in crops],
             "source": [origins[crop["instance_id"]][0] for crop in crops],
             "licence": [origins[crop["instance_id"]][1] for crop in crops],
             "fate": "kept",

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import EncoderOptions
@@ -51,7 +52,7 @@ def encode(
 
     how = encoder.preprocessing
 
-    def resize(pixels: images.Pixels) -> images.Pixels:
+    def resize(pixels: Pixels) -> Pixels:
         return images.resize(pixels, how.input_px, options.resize)
 
     total = -(-records.count(path, records.CROP) // options.batch_size)

@@ -55,7 +55,7 @@ def import_features(folder: Path, task_file: Path, out: Path, options: EncoderOp
 def export_features(embeddings: Path, folder: Path) -> None:
     """Write the vectors of each class of the reference as a .pt file, float32, below `folder`.
 
-    Raises DataError when no object has a trusted class, and for a class that cannot name a folder.
+    Raises DataError when no object has a reference label, and for a class that cannot name a folder.
     """
     import torch
 
@@ -120,5 +120,10 @@ def _to_array(content: Any) -> NDArray[Any] | None:
 def _rows(path: Path, name: str, count: int) -> pa.Table:
     ids = [records.instance_id("pt", str(path), str(row)) for row in range(count)]
     source = path.parts[0] if len(path.parts) > 2 else ""
-    columns = {"instance_id": ids, "image_id": ids, "trusted": [name] * count, "source": [source or None] * count}
+    columns = {
+        "instance_id": ids,
+        "image_id": ids,
+        "reference_label": [name] * count,
+        "source": [source or None] * count,
+    }
     return pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()})

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: every judge against the truth, and the committee of labelers seen from inside."""
+"""Stage `evaluate`: every method against the truth, and the committee of labelers seen from inside."""
 
 import json
 import math
@@ -16,13 +16,13 @@ from secondlook.io import facts, files, records, tabular
 from secondlook.stages.evaluate import tables
 from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.stages.evaluate.diagnosis import diagnose
-from secondlook.stages.evaluate.judges import (
+from secondlook.stages.evaluate.methods import (
     BY_PEOPLE,
-    Judge,
+    Method,
     Objects,
     Places,
     consensus_of,
-    load_judges,
+    load_methods,
     load_objects,
 )
 from secondlook.stages.evaluate.remerge import GIVEN, Committee, load_committee
@@ -42,12 +42,12 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
     asked, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
     objects = load_objects(places.instances, committee)
-    judges = load_judges(places, objects, committee)
+    methods = load_methods(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
     scoring = scoring_tables(places, committee, protocol, options)
     written = {
-        **_scores(objects, judges, classes, options, rehearsal),
+        **_scores(objects, methods, classes, options, rehearsal),
         "calibration.csv": tabular.to_csv(_calibration(places, objects, committee, options)),
         "committee.csv": tabular.to_csv(diagnosis.labelers),
         "committee_pairs.csv": tabular.to_csv(diagnosis.pairs),
@@ -60,20 +60,20 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         files.write_text(out / name, text)
     source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
     progress.say(
-        f"evaluate: {len(objects.known.rows)} of {len(asked)} objects with truth{source}, {len(judges)} judges"
+        f"evaluate: {len(objects.known.rows)} of {len(asked)} objects with truth{source}, {len(methods)} methods"
     )
     if diagnosis.findings["drop"] is not None:
         progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 
 
 def _scores(
-    objects: Objects, judges: list[Judge], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
+    objects: Objects, methods: list[Method], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
 ) -> dict[str, str]:
-    draws = Draws(objects.known.pictures, options.resamples, options.seed)
-    found = score_all([judge.on(objects) for judge in judges], len(classes), draws)
-    scored = list(zip(judges, found, strict=True))
-    *others, ours, _ = judges
-    pairs = [(ours.on(objects, judge.asked), judge.on(objects)) for judge in others]
+    draws = Draws(objects.known.images, options.resamples, options.seed)
+    found = score_all([method.on(objects) for method in methods], len(classes), draws)
+    scored = list(zip(methods, found, strict=True))
+    *others, ours, _ = methods
+    pairs = [(ours.on(objects, method.asked), method.on(objects)) for method in others]
     differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
@@ -91,8 +91,8 @@ def _calibration(places: Places, objects: Objects, committee: Committee, options
     classes = records.taxonomy_of(places.instances).classes
     label, _, confidence = consensus_of(places.consensus, objects, committee, classes)
     right = label[known.rows] == objects.truth[known.rows]
-    draws = Draws(known.pictures, options.resamples, options.seed)
-    return tables.calibration_table(bins(confidence[known.rows], right, known.picture, POSTERIOR_EDGES, draws))
+    draws = Draws(known.images, options.resamples, options.seed)
+    return tables.calibration_table(bins(confidence[known.rows], right, known.image, POSTERIOR_EDGES, draws))
 
 
 def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How honest probabilities are, as they come and after one temperature.
+"""How calibrated probabilities are, as they come and after one temperature.
 
 Expected calibration error and temperature scaling: C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of
 Modern Neural Networks", ICML 2017, with their 15 bins of equal width.
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from secondlook.base.arrays import Floats64
 from secondlook.stats.crossfit import FOLDS, LEAST_P, folds
-from secondlook.stats.intervals import Draws, Estimates, Floats, shares
+from secondlook.stats.intervals import Draws, Estimates, shares
 
 EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
@@ -25,10 +26,10 @@ ENOUGH = 5000  # one number needs no more
 class Bins:
     """Bins of confidence that hold something: their edges, n, mean confidence and share right, (bins,) each."""
 
-    low: Floats
-    high: Floats
+    low: Floats64
+    high: Floats64
     n: NDArray[np.int64]
-    confidence: Floats
+    confidence: Floats64
     right: Estimates
 
     def error(self) -> float:
@@ -42,28 +43,30 @@ class Bins:
 class Rescaled:
     """Log-probabilities (objects, classes) at temperatures fitted on the other folds, and the one fitted on all."""
 
-    log_p: Floats
+    log_p: Floats64
     temperature: float
 
 
-def bins(confidence: Floats, right: NDArray[np.bool_], picture: NDArray[np.int64], edges: Floats, draws: Draws) -> Bins:
+def bins(
+    confidence: Floats64, right: NDArray[np.bool_], image: NDArray[np.int64], edges: Floats64, draws: Draws
+) -> Bins:
     """Sort objects (objects,) into bins by confidence."""
     # records hold float32: 0.9 must not fall below the edge 0.9
     position = np.digitize(confidence.astype(np.float32), edges[1:-1].astype(np.float32))
     n = np.bincount(position, minlength=len(edges) - 1)
     held = np.flatnonzero(n)
     inside = (position[:, None] == held).astype(np.float64)
-    found = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), picture, draws.pictures)])[0]
+    found = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), image, draws.images)])[0]
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
     return Bins(edges[held], edges[held + 1], n[held], mean, found)
 
 
-def cross_fitted(log_p: Floats, truth: NDArray[np.int64], picture: NDArray[np.int64], seed: int) -> Rescaled | None:
+def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], image: NDArray[np.int64], seed: int) -> Rescaled | None:
     """Return log softmax(log_p / T) with T fitted on the objects of other images; None where too few are there.
 
-    `log_p` is (objects, classes), `truth` and `picture` (objects,). T minimises -sum log softmax(log_p / T)[truth].
+    `log_p` is (objects, classes), `truth` and `image` (objects,). T minimises -sum log softmax(log_p / T)[truth].
     """
-    apart = folds(picture, seed)
+    apart = folds(image, seed)
     if len(truth) < FEWEST or len(apart) < FOLDS:
         return None
     floored = np.maximum(log_p, np.log(LEAST_P))
@@ -74,7 +77,7 @@ def cross_fitted(log_p: Floats, truth: NDArray[np.int64], picture: NDArray[np.in
     return Rescaled(rescaled, fit_temperature(floored, truth))
 
 
-def fit_temperature(log_p: Floats, truth: NDArray[np.int64]) -> float:
+def fit_temperature(log_p: Floats64, truth: NDArray[np.int64]) -> float:
     """Return the temperature with the least log-loss on (at most ENOUGH of) the objects."""
     log_p, truth = log_p[:ENOUGH], truth[:ENOUGH]
     rows = np.arange(len(truth))

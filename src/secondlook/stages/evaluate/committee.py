@@ -5,21 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.calibration import EDGES, Bins, Rescaled, bins, cross_fitted
-from secondlook.stages.evaluate.judges import Objects, Sample, answers
+from secondlook.stages.evaluate.methods import Objects, Sample, answers
 from secondlook.stages.evaluate.remerge import Committee
-from secondlook.stats.intervals import (
-    Draws,
-    Estimate,
-    Estimates,
-    Floats,
-    Statistic,
-    by_picture,
-    estimates,
-    ratio,
-    shares,
-    total,
-)
+from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, by_image, estimates, ratio, shares, total
 
 
 @dataclass(frozen=True)
@@ -49,7 +39,7 @@ class Pairs:
     known: NDArray[np.int64]
     correlation: Estimates
 
-    def matrix(self, labelers: int) -> Floats:
+    def matrix(self, labelers: int) -> Floats64:
         """Return the correlations, (labelers, labelers), with ones on the diagonal."""
         return _square(self.correlation.value, self.first, self.second, labelers)
 
@@ -74,7 +64,7 @@ def attendance(said: NDArray[np.int64], classes: int, everything: Sample, draws:
         most = others.max(axis=1, initial=0)
         columns[rows, labeler] = others[np.arange(len(rows)), answer[rows]] < most
         columns[rows, len(said) + labeler] = most > 0
-    statistic = shares(columns, everything.picture, everything.pictures)
+    statistic = shares(columns, everything.image, everything.images)
     compared = columns[:, len(said) :].sum(axis=0).astype(np.int64)
     return Attendance((said >= 0).sum(axis=1), compared, draws.estimates([statistic])[0])
 
@@ -90,7 +80,7 @@ def pairs(said: NDArray[np.int64], objects: Objects, everywhere: Draws, where_kn
         same = both & (said[one][:, None] == others)
         n[first == one] = both.sum(axis=0)
         columns = np.hstack([same, both]).astype(np.float64)
-        agreement += everywhere.estimates([shares(columns, everything.picture, everything.pictures)])
+        agreement += everywhere.estimates([shares(columns, everything.image, everything.images)])
     known, drawn, value = _error_pairs(said, objects, where_known)
     return Pairs(first, second, n, _joined(agreement), known, estimates(value, drawn))
 
@@ -112,33 +102,33 @@ def effective_number(
         return 0, Estimate(np.nan, np.nan, np.nan)
     _, drawn, value = _error_pairs(said[heard], objects, draws)
 
-    def worth(correlation: Floats) -> Floats:
+    def contribution(correlation: Floats64) -> Floats64:
         together = count + 2 * np.nan_to_num(correlation).sum(axis=-1, keepdims=True)
         return np.asarray(count**2 / np.maximum(count, together))
 
-    return count, estimates(worth(value), worth(drawn))[0]
+    return count, estimates(contribution(value), contribution(drawn))[0]
 
 
 def honesty(committee: Committee, labeler: int, objects: Objects, draws: Draws) -> Honesty | None:
-    """Return how honest the probabilities of a labeler are; None where it gives none on objects with truth."""
+    """Return how calibrated the probabilities of a labeler are; None where it gives none on objects with truth."""
     votes, known = committee.votes, objects.known
     place = np.full(votes.objects, -1)
-    place[known.rows] = known.picture
+    place[known.rows] = known.image
     rows = np.flatnonzero((votes.labeler_index == labeler) & votes.has_p() & (place[votes.object_index] >= 0))
     if votes.log_p is None or not len(rows):
         return None
-    truth, picture = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
+    truth, image = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
     answer, log_p = votes.class_index[rows], votes.log_p[rows].astype(np.float64)
 
-    def binned(log_p: Floats) -> Bins:
-        return bins(np.exp(log_p[np.arange(len(rows)), answer]), answer == truth, picture, EDGES, draws)
+    def binned(log_p: Floats64) -> Bins:
+        return bins(np.exp(log_p[np.arange(len(rows)), answer]), answer == truth, image, EDGES, draws)
 
-    rescaled: Rescaled | None = cross_fitted(log_p, truth, picture, draws.seed)
+    rescaled: Rescaled | None = cross_fitted(log_p, truth, image, draws.seed)
     after = None if rescaled is None else binned(rescaled.log_p)
     return Honesty(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
 
 
-def mean_confidence(committee: Committee) -> Floats:
+def mean_confidence(committee: Committee) -> Floats64:
     """Return the mean probability that each labeler gave its own answers, (labelers,); nan where it gives none."""
     votes = committee.votes
     voiced = np.flatnonzero(votes.has_p())
@@ -152,11 +142,11 @@ def own_accuracy(committee: Committee, objects: Objects, draws: Draws) -> tuple[
     known = objects.known
     said = answers(committee)[:, known.rows].T
     columns = np.hstack([said == objects.truth[known.rows, None], said >= 0]).astype(np.float64)
-    found = draws.estimates([shares(columns, known.picture, known.pictures)])[0]
+    found = draws.estimates([shares(columns, known.image, known.images)])[0]
     return (said >= 0).sum(axis=0), found
 
 
-def means_by_kinship(found: Pairs, families: tuple[str, ...]) -> tuple[Floats, Floats]:
+def means_by_kinship(found: Pairs, families: tuple[str, ...]) -> tuple[Floats64, Floats64]:
     """Return the mean correlation of errors of each labeler with its relatives and with strangers, (labelers,) each."""
     matrix = found.matrix(len(families))
     kin = np.array(families)[:, None] == np.array(families)[None]
@@ -169,7 +159,9 @@ def means_by_kinship(found: Pairs, families: tuple[str, ...]) -> tuple[Floats, F
     )
 
 
-def _error_pairs(said: NDArray[np.int64], objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _error_pairs(
+    said: NDArray[np.int64], objects: Objects, draws: Draws
+) -> tuple[NDArray[np.int64], Floats64, Floats64]:
     """Return of every two labelers the common n, the drawn correlations (resamples, pairs) and those of the data."""
     known = objects.known
     heard = (said[:, known.rows] >= 0).T
@@ -179,14 +171,14 @@ def _error_pairs(said: NDArray[np.int64], objects: Objects, draws: Draws) -> tup
         both = heard[:, one, None] & heard[:, one + 1 :]
         mine, theirs = both & wrong[:, one, None], both & wrong[:, one + 1 :]
         columns = np.hstack([both, mine, theirs, mine & theirs]).astype(np.float64)
-        statistic = Statistic(by_picture(columns, known.picture, known.pictures), _correlation)
+        statistic = Statistic(by_image(columns, known.image, known.images), _correlation)
         n.append(both.sum(axis=0))
         drawn += draws.drawn([statistic])
         value.append(total(statistic))
     return np.concatenate(n).astype(np.int64), np.hstack(drawn), np.concatenate(value)
 
 
-def _correlation(sums: Floats) -> Floats:
+def _correlation(sums: Floats64) -> Floats64:
     """Return Pearson's correlation of two 0/1 variables from (..., n, sum a, sum b, sum ab), nan where one is fixed."""
     n, mine, theirs, joint = np.split(sums, 4, axis=-1)
     spread = (n * mine - mine**2) * (n * theirs - theirs**2)
@@ -200,7 +192,7 @@ def _counts(said: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return np.bincount(flat, minlength=objects * classes).reshape(objects, classes)
 
 
-def _square(values: Floats, first: NDArray[np.int64], second: NDArray[np.int64], size: int) -> Floats:
+def _square(values: Floats64, first: NDArray[np.int64], second: NDArray[np.int64], size: int) -> Floats64:
     matrix = np.eye(size)
     matrix[first, second] = matrix[second, first] = values
     return matrix

@@ -10,8 +10,8 @@ import pandas as pd
 from secondlook.config.stages import EvaluateOptions
 from secondlook.io import records
 from secondlook.stages.evaluate import committee as inside
-from secondlook.stages.evaluate import tables, worth
-from secondlook.stages.evaluate.judges import Objects, Places, answers
+from secondlook.stages.evaluate import contribution, tables
+from secondlook.stages.evaluate.methods import Objects, Places, answers
 from secondlook.stages.evaluate.remerge import Committee
 from secondlook.stats.intervals import Draws, Estimate
 
@@ -32,7 +32,7 @@ class Diagnosis:
 class Members:
     """What is known of each labeler, by name."""
 
-    worth: Mapping[str, worth.Worth]
+    contribution: Mapping[str, contribution.Contribution]
     seconds: Mapping[str, float | None]
     asked: Mapping[str, int]
 
@@ -40,23 +40,23 @@ class Members:
 def diagnose(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> Diagnosis:
     """Look at the committee from inside, and merge again without each of its members."""
     votes, said = committee.votes, answers(committee)
-    everywhere = Draws(objects.everything.pictures, options.resamples, options.seed)
-    known = Draws(objects.known.pictures, options.resamples, options.seed)
-    honest = [inside.honesty(committee, index, objects, known) for index in range(len(votes.labelers))]
+    everywhere = Draws(objects.everything.images, options.resamples, options.seed)
+    known = Draws(objects.known.images, options.resamples, options.seed)
+    calibrated = [inside.honesty(committee, index, objects, known) for index in range(len(votes.labelers))]
     pairs = inside.pairs(said, objects, everywhere, known)
     members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
     count, effective = inside.effective_number(said, objects, members, known)
-    trial = worth.trial_of(committee, objects, options.resamples, options.seed)
-    worths = worth.leave_one_out(trial)
-    seconds = {name: worth.seconds_of(places.benchmarks, name) for name in votes.labelers}
-    dropped = worth.drop(trial, worths)
+    trial = contribution.trial_of(committee, objects, options.resamples, options.seed)
+    worths = contribution.leave_one_out(trial)
+    seconds = {name: contribution.seconds_of(places.benchmarks, name) for name in votes.labelers}
+    dropped = contribution.drop(trial, worths)
     columns = {
         **_attendance(said, objects, committee, everywhere),
         **_accuracy(committee, objects, known),
-        **_honesty(honest, inside.mean_confidence(committee)),
+        **_honesty(calibrated, inside.mean_confidence(committee)),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
-        **_worth(votes.labelers, Members(worths, seconds, _asked(places))),
+        **_contribution(votes.labelers, Members(worths, seconds, _asked(places))),
     }
     findings = {
         "against": objects.against,
@@ -71,7 +71,7 @@ def diagnose(places: Places, objects: Objects, committee: Committee, options: Ev
     return Diagnosis(
         pd.DataFrame(columns),
         tables.pairs_table(pairs, votes.labelers, votes.families),
-        tables.reliability_table(list(zip(votes.labelers, honest, strict=True))),
+        tables.reliability_table(list(zip(votes.labelers, calibrated, strict=True))),
         findings,
     )
 
@@ -108,10 +108,10 @@ def _kinship(pairs: inside.Pairs, families: tuple[str, ...]) -> dict[str, Any]:
     return {"error_correlation_family": relatives, "error_correlation_others": strangers}
 
 
-def _worth(labelers: tuple[str, ...], members: Members) -> dict[str, Any]:
+def _contribution(labelers: tuple[str, ...], members: Members) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {}
     for name in labelers:
-        found = members.worth.get(name, worth.Worth(UNKNOWN, UNKNOWN, UNKNOWN))
+        found = members.contribution.get(name, contribution.Contribution(UNKNOWN, UNKNOWN, UNKNOWN))
         row = {
             **tables.figure("accuracy_lost", found.accuracy),
             **tables.figure("log_loss_lost", found.log_loss),

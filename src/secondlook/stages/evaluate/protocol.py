@@ -1,8 +1,8 @@
-"""The published way to score (arXiv 2508.02047), quirk by quirk, beside one denominator for everybody.
+"""The published way to score (arXiv 2508.02047), difference by difference, beside one denominator for everybody.
 
 What the published runs counted differs from task to task and from one kind of labeler to another; a task file says it
-under `protocol`. Each quirk has the number of the defect that it mirrors, and can be mended alone: the same votes then
-tell what the published figure would have been.
+under `protocol`. Each difference has the number of the defect that it mirrors, and can be mended alone: the same votes
+then tell what the published figure would have been.
 """
 
 import re
@@ -21,20 +21,20 @@ _DELETED = ("category", "json", "\n", " ", "object", "categorie")
 
 
 @dataclass(frozen=True)
-class Quirk:
+class Difference:
     """A defect of the published scoring: its number in the list of docs/paper.md, and what it does."""
 
     number: int
     sentence: str
 
 
-QUIRKS = {
-    "unanswered_is_right": Quirk(4, "Objects that got no answer count as right, whatever they are."),
-    "unanswered_is_dropped": Quirk(5, "Objects that got no answer leave the denominator."),
-    "own_denominator": Quirk(6, "Only the classes that this kind of labeler can name are counted."),
-    "extra_objects": Quirk(7, "Objects whose label is no class of the task are counted."),
-    "unmatchable_name": Quirk(8, "Answers lose their hyphens and labels keep them, so that they never agree."),
-    "whole_answer": Quirk(10, "The cleaned answer must be the name of the class, letter by letter."),
+DIFFERENCES = {
+    "unanswered_is_right": Difference(4, "Objects that got no answer count as right, whatever they are."),
+    "unanswered_is_dropped": Difference(5, "Objects that got no answer leave the denominator."),
+    "own_denominator": Difference(6, "Only the classes that this kind of labeler can name are counted."),
+    "extra_objects": Difference(7, "Objects whose label is no class of the task are counted."),
+    "unmatchable_name": Difference(8, "Answers lose their hyphens and labels keep them, so that they never agree."),
+    "whole_answer": Difference(10, "The cleaned answer must be the name of the class, letter by letter."),
 }
 
 
@@ -89,12 +89,12 @@ def score(said: Said, counting: Counting, taxonomy: Taxonomy, *, kind: str, fami
     else:
         is_right = _by_label
     objects = zip(said.truth, said.raw, said.label, said.text, strict=True)
-    found = [_judge(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
+    found = [_method(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
     counted = np.array([outcome is not None for outcome in found], dtype=np.bool_)
     return Scored(counted, np.array([outcome is True for outcome in found], dtype=np.bool_))
 
 
-def _judge(
+def _method(
     counting: Counting,
     is_right: Callable[[str, str], bool],
     truth: str | None,
@@ -109,7 +109,7 @@ def _judge(
     if answer is None and counting.unanswered not in {"wrong", "right", "dropped"}:
         answer = counting.unanswered  # the name of a class
     if truth is None:
-        return _judge_extra(raw in counting.also, answer, counting, by_text=by_text)
+        return _method_extra(raw in counting.also, answer, counting, by_text=by_text)
     if answer is None and counting.unanswered in {"right", "dropped"}:
         return True if counting.unanswered == "right" else None
     if counting.counts is not None and truth not in counting.counts:
@@ -117,7 +117,7 @@ def _judge(
     return answer is not None and is_right(answer, truth)
 
 
-def _judge_extra(counts: bool, answer: str | None, counting: Counting, *, by_text: bool) -> bool | None:
+def _method_extra(counts: bool, answer: str | None, counting: Counting, *, by_text: bool) -> bool | None:
     """Judge an object of no class: VLMs are always wrong on it, others counted it only where no answer was right."""
     if counts and by_text:
         return False
@@ -139,8 +139,8 @@ def _vlm(counting: Counting, taxonomy: Taxonomy, *, late_lower_case: bool) -> Ca
     return is_right
 
 
-def quirks_of(counting: Counting, *, kind: str) -> list[str]:
-    """Return the quirks that a way of counting has, in the order of their numbers."""
+def differences_of(counting: Counting, *, kind: str) -> list[str]:
+    """Return the differences that a way of counting has, in the order of their numbers."""
     strings = counting.strings.values()
     has = {
         "unanswered_is_right": counting.unanswered == "right",
@@ -150,13 +150,13 @@ def quirks_of(counting: Counting, *, kind: str) -> list[str]:
         "unmatchable_name": kind == "vlm" and any(clean(string) != string for string in strings),
         "whole_answer": kind == "vlm" and not counting.by_meaning,
     }
-    return [name for name in QUIRKS if has[name]]
+    return [name for name in DIFFERENCES if has[name]]
 
 
-def mended(counting: Counting, quirk: str) -> Counting:
-    """Return a way of counting without one of its quirks."""
+def mended(counting: Counting, difference: str) -> Counting:
+    """Return a way of counting without one of its differences."""
     changes: Mapping[str, Any]
-    match quirk:
+    match difference:
         case "unanswered_is_right" | "unanswered_is_dropped":
             changes = {"unanswered": "wrong"}
         case "own_denominator":

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import FITTED, UNSUPERVISED, merge
-from secondlook.stats.consensus.read import Asked, read_asked, read_gold, read_votes
-from secondlook.stats.consensus.votes import Gold, Votes
-from secondlook.stats.intervals import Floats
+from secondlook.stats.consensus.read import Asked, read_asked, read_reviewed, read_votes
+from secondlook.stats.consensus.votes import Reviewed, Votes
 
 GIVEN = "given"
 
@@ -32,9 +32,9 @@ class Outcome:
     Reviewed objects are judged by a fit that saw no object of their image.
     """
 
-    posterior: Floats
+    posterior: Floats64
     label: NDArray[np.int64]
-    confidence: Floats
+    confidence: Floats64
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Committee:
     """The votes of everybody, `given` included, and how the consensus was made of them."""
 
     votes: Votes
-    gold: Gold
+    reviewed: Reviewed
     method: str
     options: ConsensusOptions
 
@@ -62,7 +62,7 @@ class Committee:
         votes = self.votes
         for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
             votes = votes.without(name)
-        posterior = merge(votes, self.method, self.gold, self.options).held_out
+        posterior = merge(votes, self.method, self.reviewed, self.options).held_out
         proposals = propose(votes, posterior)
         label = np.where(votes.per_object() > 0, proposals.label, -1)
         return Outcome(posterior, label, proposals.confidence)
@@ -72,10 +72,10 @@ class Committee:
         place = np.full(self.votes.objects, -1)
         place[rows] = np.arange(len(rows))
         kept = self.votes.where(place[self.votes.object_index] >= 0)
-        gold = self.gold
+        reviewed = self.reviewed
         return Committee(
             replace(kept, object_index=place[kept.object_index], objects=len(rows)),
-            Gold(gold.label[rows], gold.seen[rows], gold.sampled[rows], gold.picture[rows]),
+            Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.image[rows]),
             self.method,
             self.options,
         )
@@ -90,7 +90,7 @@ def load_committee(
         raise DataError(f"{consensus}: learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too.")
     asked = read_asked(instances)
     method, options = how_it_was_made(made_by)
-    return asked, Committee(read_votes(asked, votes, use_given=True), read_gold(asked, reviewed), method, options)
+    return asked, Committee(read_votes(asked, votes, use_given=True), read_reviewed(asked, reviewed), method, options)
 
 
 def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secondlook.stats.intervals import Draws, Estimate, Estimates, Floats, Statistic, ratio
+from secondlook.base.arrays import Floats64
+from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, ratio
 
 OVERALL = ("accuracy", "selective_accuracy", "macro_f1", "balanced_accuracy")
 BY_CLASS = ("recall", "precision", "f1")
@@ -20,11 +21,11 @@ BY_CLASS = ("recall", "precision", "f1")
 
 @dataclass(frozen=True)
 class Answers:
-    """What one judge said of objects with truth: `truth`, `answer` (-1: none) and `picture`, (objects,) each."""
+    """What one judge said of objects with truth: `truth`, `answer` (-1: none) and `image`, (objects,) each."""
 
     truth: NDArray[np.int64]
     answer: NDArray[np.int64]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,43 +46,43 @@ class Scores:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the first of two judges did on `n` objects that both were asked about."""
+    """How much better the first of two methods did on `n` objects that both were asked about."""
 
     n: int
     accuracy: Estimate
     macro_f1: Estimate
 
 
-def score_all(judges: Sequence[Answers], classes: int, draws: Draws) -> list[Scores]:
-    """Score several judges in one pass over the draws."""
-    sums = [_confusions(said, classes, draws.pictures) for said in judges]
+def score_all(methods: Sequence[Answers], classes: int, draws: Draws) -> list[Scores]:
+    """Score several methods in one pass over the draws."""
+    sums = [_confusions(said, classes, draws.images) for said in methods]
     found = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
-    return [_scores(said, one, figures, classes) for said, one, figures in zip(judges, sums, found, strict=True)]
+    return [_scores(said, one, figures, classes) for said, one, figures in zip(methods, sums, found, strict=True)]
 
 
 def compare_all(pairs: Sequence[tuple[Answers, Answers]], classes: int, draws: Draws) -> list[Difference]:
-    """Compare pairs of judges, each on the same objects, in one pass over the draws."""
-    found = draws.estimates([_difference(pair, classes, draws.pictures) for pair in pairs])
+    """Compare pairs of methods, each on the same objects, in one pass over the draws."""
+    found = draws.estimates([_difference(pair, classes, draws.images) for pair in pairs])
     return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, found, strict=True)]
 
 
-def _difference(pair: tuple[Answers, Answers], classes: int, pictures: int) -> Statistic:
+def _difference(pair: tuple[Answers, Answers], classes: int, images: int) -> Statistic:
     """Return accuracy and macro-F1 of the first judge minus those of the second."""
-    sums = [_confusions(said, classes, pictures) for said in pair]
+    sums = [_confusions(said, classes, images) for said in pair]
     first, second = (_figures_of(one, classes) for one in sums)
 
-    def difference(cells: Floats) -> Floats:
+    def difference(cells: Floats64) -> Floats64:
         one, other = np.split(cells, 2, axis=-1)
         return (first(one) - second(other))[..., [0, 2]]
 
     return Statistic(sparse.hstack(sums, format="csr"), difference)
 
 
-def _confusions(said: Answers, classes: int, pictures: int) -> Any:
+def _confusions(said: Answers, classes: int, images: int) -> Any:
     """Return the confusion counts of each image, sparse (images, classes x (classes + 1))."""
     cell = said.truth * (classes + 1) + np.where(said.answer < 0, classes, said.answer)
-    shape = (pictures, classes * (classes + 1))
-    return sparse.csr_array((np.ones(len(cell)), (said.picture, cell)), shape=shape)
+    shape = (images, classes * (classes + 1))
+    return sparse.csr_array((np.ones(len(cell)), (said.image, cell)), shape=shape)
 
 
 def _support(sums: Any, classes: int) -> NDArray[np.int64]:
@@ -99,14 +100,14 @@ def _support(sums: Any, classes: int) -> NDArray[np.int64]:
     return np.concatenate([overall, by_truth, by_answer, by_truth]).astype(np.int64)
 
 
-def _figures_of(sums: Any, classes: int) -> Callable[[Floats], Floats]:
+def _figures_of(sums: Any, classes: int) -> Callable[[Floats64], Floats64]:
     """Return what gives the figures of OVERALL, then those of BY_CLASS class by class, (..., 4 + 3 classes).
 
     `sums` are the confusion counts of all images; it takes those of any of them, (..., classes x (classes + 1)).
     """
     whole = _whole(sums, classes)
 
-    def figures(cells: Floats) -> Floats:
+    def figures(cells: Floats64) -> Floats64:
         confusion = cells.reshape(*cells.shape[:-1], classes, classes + 1)
         means = [macro(figure, confusion, whole) for figure in (class_f1, recall)]
         overall = np.stack([accuracy(confusion), selective_accuracy(confusion), *means], axis=-1)
@@ -137,17 +138,17 @@ def _scores(said: Answers, sums: Any, found: Estimates, classes: int) -> Scores:
     )
 
 
-def accuracy(confusion: NDArray[Any]) -> Floats:
+def accuracy(confusion: NDArray[Any]) -> Floats64:
     """Return right / all for each (..., classes, classes + 1)."""
     return ratio(_right(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
-def selective_accuracy(confusion: NDArray[Any]) -> Floats:
+def selective_accuracy(confusion: NDArray[Any]) -> Floats64:
     """Return right / answered."""
     return ratio(_right(confusion).sum(axis=-1), confusion[..., :-1].sum(axis=(-2, -1)))
 
 
-def macro(figure: Callable[[NDArray[Any]], Floats], confusion: NDArray[Any], whole: NDArray[Any]) -> Floats:
+def macro(figure: Callable[[NDArray[Any]], Floats64], confusion: NDArray[Any], whole: NDArray[Any]) -> Floats64:
     """Return the mean of a figure over the classes in the truth of `whole`, nan for a matrix without any object.
 
     Where a matrix (..., classes, classes + 1) has no figure of a class, that of `whole` stands in.
@@ -159,20 +160,20 @@ def macro(figure: Callable[[NDArray[Any]], Floats], confusion: NDArray[Any], who
     return ratio(np.where(objects > 0, filled.sum(axis=-1), 0), np.where(objects > 0, present.sum(), 0))
 
 
-def class_f1(confusion: NDArray[Any]) -> Floats:
+def class_f1(confusion: NDArray[Any]) -> Floats64:
     """Return F1 per class, 2 TP / (2 TP + FP + FN), nan for a class neither true nor answered."""
     return ratio(2 * _right(confusion), confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2))
 
 
-def recall(confusion: NDArray[Any]) -> Floats:
+def recall(confusion: NDArray[Any]) -> Floats64:
     """Return right / true per class."""
     return ratio(_right(confusion), confusion.sum(axis=-1))
 
 
-def precision(confusion: NDArray[Any]) -> Floats:
+def precision(confusion: NDArray[Any]) -> Floats64:
     """Return right / answered per class."""
     return ratio(_right(confusion), confusion[..., :-1].sum(axis=-2))
 
 
-def _right(confusion: NDArray[Any]) -> Floats:
+def _right(confusion: NDArray[Any]) -> Floats64:
     return np.diagonal(confusion[..., :-1], axis1=-2, axis2=-1).astype(np.float64)

@@ -16,9 +16,9 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
 from secondlook.io import records
-from secondlook.stages.evaluate import judges
-from secondlook.stages.evaluate.judges import Places, Sample
-from secondlook.stages.evaluate.protocol import QUIRKS, Said, Scored, mended, quirks_of, score
+from secondlook.stages.evaluate import methods
+from secondlook.stages.evaluate.methods import Places, Sample
+from secondlook.stages.evaluate.protocol import DIFFERENCES, Said, Scored, differences_of, mended, score
 from secondlook.stages.evaluate.remerge import Committee
 from secondlook.stages.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.stages.evaluate.tables import NO_ANSWER, figure
@@ -32,11 +32,11 @@ PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", 
          *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
 PER_CLASS = [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)]
 CONFUSION = [*_ABOUT, "truth", "answer", "count"]
-QUIRKS_TABLE = [*_ABOUT, "defect", "quirk", "n_paper", "paper", "n_mended", "mended", "what"]
+DIFFERENCES_TABLE = [*_ABOUT, "defect", "difference", "n_paper", "paper", "n_mended", "mended", "what"]
 
 COLUMNS = {
     "scoring.csv": SCORING,
-    "scoring_quirks.csv": QUIRKS_TABLE,
+    "scoring_differences.csv": DIFFERENCES_TABLE,
     "scoring_pairs.csv": PAIRS,
     "scoring_per_class.csv": PER_CLASS,
     "scoring_confusion.csv": CONFUSION,
@@ -66,13 +66,13 @@ class Labelled:
     raw: Sequence[str | None]
     truth: Sequence[str | None]
     position: NDArray[np.int64]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
 
 
 def tables(
     places: Places, committee: Committee, protocol: Protocol | None, options: EvaluateOptions
 ) -> dict[str, pd.DataFrame]:
-    """Return both scores of each labeler, its published score with each quirk mended alone, and families in pairs.
+    """Return both scores of each labeler, its published score with each difference mended alone, and families in pairs.
 
     The sound score comes with figures by class and confusion counts. All are empty for a task without a protocol.
     """
@@ -81,15 +81,15 @@ def tables(
     taxonomy = records.taxonomy_of(places.instances)
     objects = _read_objects(places.instances, committee, taxonomy)
     labelers = list(_labelers(places, committee, objects, taxonomy.classes))
-    known = Sample.of(np.flatnonzero(objects.position >= 0), objects.picture)
-    draws = Draws(known.pictures, options.resamples, options.seed)
+    known = Sample.of(np.flatnonzero(objects.position >= 0), objects.image)
+    draws = Draws(known.images, options.resamples, options.seed)
     truth = objects.position[known.rows]
-    answers = {one.name: Answers(truth, one.answer[known.rows], known.picture) for one in labelers}
+    answers = {one.name: Answers(truth, one.answer[known.rows], known.image) for one in labelers}
     found = score_all(list(answers.values()), len(taxonomy.classes), draws)
     scored = list(zip(labelers, found, strict=True))
     rows: dict[str, Iterable[dict[str, object]]] = {
         "scoring.csv": _beside(scored, protocol, taxonomy),
-        "scoring_quirks.csv": _mend(labelers, protocol, taxonomy),
+        "scoring_differences.csv": _mend(labelers, protocol, taxonomy),
         "scoring_pairs.csv": _pairs(labelers, answers, taxonomy, draws),
         "scoring_per_class.csv": _by_class(scored, taxonomy.classes),
         "scoring_confusion.csv": _confusion(scored, taxonomy.classes),
@@ -102,7 +102,7 @@ def _read_objects(instances: Path, committee: Committee, taxonomy: Taxonomy) -> 
     column = "truth" if table["truth"].null_count < len(table) else "given"
     position = records.class_positions(table[column], taxonomy.classes)
     ids, raw, names = table["instance_id"].combine_chunks(), table["given_raw"].to_pylist(), table[column].to_pylist()
-    return Labelled(ids, raw, names, position, committee.gold.picture)
+    return Labelled(ids, raw, names, position, committee.reviewed.image)
 
 
 def _labelers(places: Places, committee: Committee, objects: Labelled, classes: Sequence[str]) -> Iterator[Labeler]:
@@ -111,7 +111,7 @@ def _labelers(places: Places, committee: Committee, objects: Labelled, classes: 
     for path in places.votes:
         files.setdefault(records.made_by(path)["labeler"], []).append(path)
     names = np.array([*classes, None], dtype=object)  # the last one for -1: no answer
-    said = dict(zip(committee.votes.labelers, judges.answers(committee), strict=True))
+    said = dict(zip(committee.votes.labelers, methods.answers(committee), strict=True))
     for name, own in files.items():
         made_by = records.made_by(own[-1])
         options = made_by.get("options", {})
@@ -212,12 +212,12 @@ def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -
     for labeler in labelers:
         counting = _counting_of(labeler, protocol)
         paper = _score(labeler, counting, taxonomy)
-        for name in quirks_of(counting, kind=labeler.kind):
+        for name in differences_of(counting, kind=labeler.kind):
             without = _score(labeler, mended(counting, name), taxonomy)
             yield {
-                **{**_about(labeler), "defect": QUIRKS[name].number, "quirk": name},
+                **{**_about(labeler), "defect": DIFFERENCES[name].number, "difference": name},
                 **{"n_paper": paper.n, "paper": paper.accuracy, "n_mended": without.n, "mended": without.accuracy},
-                "what": QUIRKS[name].sentence,
+                "what": DIFFERENCES[name].sentence,
             }
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from secondlook.io import tabular
 from secondlook.stages.evaluate.calibration import Bins
 from secondlook.stages.evaluate.committee import Honesty, Pairs
-from secondlook.stages.evaluate.judges import TRUTH, Judge
+from secondlook.stages.evaluate.methods import TRUTH, Method
 from secondlook.stages.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
 from secondlook.stats.intervals import Estimate, Estimates
 from secondlook.stats.label_errors import Suspicion
@@ -22,11 +22,11 @@ def figure(name: str, estimate: Estimate | Estimates) -> dict[str, object]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def accuracy_table(scored: Sequence[tuple[Judge, Scores]], against: str) -> pd.DataFrame:
+def accuracy_table(scored: Sequence[tuple[Method, Scores]], against: str) -> pd.DataFrame:
     """Return one row per judge with n, coverage and every figure with its interval."""
     rows = []
-    for judge, scores in scored:
-        row: dict[str, object] = {"judge": judge.name, "family": judge.family, "against": against, "n": scores.n}
+    for method, scores in scored:
+        row: dict[str, object] = {"method": method.name, "family": method.family, "against": against, "n": scores.n}
         row["coverage"] = scores.answered / scores.n if scores.n else float("nan")
         for name in OVERALL:
             row |= figure(name, getattr(scores, name))
@@ -34,11 +34,11 @@ def accuracy_table(scored: Sequence[tuple[Judge, Scores]], against: str) -> pd.D
     return pd.DataFrame(rows)
 
 
-def per_class_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[str]) -> pd.DataFrame:
+def per_class_table(scored: Sequence[tuple[Method, Scores]], classes: Sequence[str]) -> pd.DataFrame:
     """Return recall, precision and F1 of each judge on each class that occurs in the truth."""
     parts = []
-    for judge, scores in scored:
-        columns: dict[str, object] = {"judge": judge.name, "class": list(classes), "n": scores.confusion.sum(axis=1)}
+    for method, scores in scored:
+        columns: dict[str, object] = {"method": method.name, "class": list(classes), "n": scores.confusion.sum(axis=1)}
         for name in BY_CLASS:
             columns |= figure(name, getattr(scores, name))
         parts.append(pd.DataFrame(columns))
@@ -46,24 +46,24 @@ def per_class_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[st
     return table[table["n"] > 0].reset_index(drop=True)
 
 
-def confusion_table(scored: Sequence[tuple[Judge, Scores]], classes: Sequence[str]) -> pd.DataFrame:
-    """Return the non-zero cells of every judge's confusion matrix, one row each."""
+def confusion_table(scored: Sequence[tuple[Method, Scores]], classes: Sequence[str]) -> pd.DataFrame:
+    """Return the non-zero cells of every method's confusion matrix, one row each."""
     names = [*classes, NO_ANSWER]
     rows = [
-        (judge.name, classes[truth], names[answer], int(scores.confusion[truth, answer]))
-        for judge, scores in scored
+        (method.name, classes[truth], names[answer], int(scores.confusion[truth, answer]))
+        for method, scores in scored
         for truth, answer in np.argwhere(scores.confusion > 0)
     ]
-    return pd.DataFrame(rows, columns=["judge", "truth", "answer", "count"])
+    return pd.DataFrame(rows, columns=["method", "truth", "answer", "count"])
 
 
-def paired_table(first: str, others: Sequence[tuple[Judge, Difference]], against: str) -> pd.DataFrame:
+def paired_table(first: str, others: Sequence[tuple[Method, Difference]], against: str) -> pd.DataFrame:
     """Return how much better judge `first` is than each other one, in accuracy and in macro-F1."""
     rows = [
-        {"a": first, "b": judge.name, "against": against, "n": found.n}
+        {"a": first, "b": method.name, "against": against, "n": found.n}
         | figure("accuracy_difference", found.accuracy)
         | figure("macro_f1_difference", found.macro_f1)
-        for judge, found in others
+        for method, found in others
     ]
     return pd.DataFrame(rows)
 
@@ -124,7 +124,7 @@ def label_errors_table(found: Suspicion, names: pd.DataFrame, classes: Sequence[
 
 def to_markdown(table: pd.DataFrame, rehearsal: str | None = None) -> str:
     """Return the accuracy table as Markdown; `rehearsal` is what it says of planted errors."""
-    headings = ["judge", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
+    headings = ["method", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
     text = tabular.to_markdown(headings, _cells(table, "{:.3f} ({:.3f} to {:.3f})"))
     notes = [f"Against: {against}." for against in _against(table)] + (
         [f"**Rehearsal.** {rehearsal}"] if rehearsal else []
@@ -136,7 +136,7 @@ def to_latex(table: pd.DataFrame, rehearsal: str | None = None) -> str:
     """Return the accuracy table as a LaTeX tabular (booktabs); `rehearsal` is what it says of planted errors."""
     comments = [f"% against: {against}\n" for against in _against(table)]
     comments += [f"% rehearsal: {rehearsal}\n"] if rehearsal else []
-    headings = ["judge", "$n$", "coverage", "accuracy", "macro-F1"]
+    headings = ["method", "$n$", "coverage", "accuracy", "macro-F1"]
     return "".join(comments) + tabular.to_latex(headings, _cells(table, "{:.3f} [{:.3f}, {:.3f}]"))
 
 
@@ -147,7 +147,7 @@ def _against(table: pd.DataFrame) -> list[str]:
 def _cells(table: pd.DataFrame, form: str) -> list[list[str]]:
     return [
         [
-            str(row["judge"]),
+            str(row["method"]),
             str(row["n"]),
             _known(row, "{:.3f}", "coverage"),
             *(_known(row, form, name, f"{name}_low", f"{name}_high") for name in ("accuracy", "macro_f1")),

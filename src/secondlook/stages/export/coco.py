@@ -127,10 +127,10 @@ def _write_new(corrected: Corrected, file: BinaryIO) -> None:
 
 
 def _images(corrected: Corrected, image_ids: dict[str, int]) -> Iterator[dict[str, Any]]:
-    for picture in corrected.pictures():
-        image_ids[picture.name] = len(image_ids) + 1
-        size = {"width": picture.width, "height": picture.height}
-        yield {"id": image_ids[picture.name], "file_name": picture.name, **size}
+    for image in corrected.images():
+        image_ids[image.name] = len(image_ids) + 1
+        size = {"width": image.width, "height": image.height}
+        yield {"id": image_ids[image.name], "file_name": image.name, **size}
 
 
 def _annotations(

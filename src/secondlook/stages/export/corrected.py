@@ -72,7 +72,7 @@ class Object:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """An image, by its name relative to the folder of the images, with its objects in the order of the export."""
 
     name: str
@@ -128,7 +128,7 @@ class Corrected:
         """Yield the objects in the order of the export, a batch in memory at a time."""
         yield from _objects(self.table, self.labelers)
 
-    def pictures(self) -> Iterator[Picture]:
+    def images(self) -> Iterator[Image]:
         """Yield the images in the order of their first object, then those that have none."""
         number = self.table["image"].combine_chunks().dictionary_encode().indices
         place = pa.array(np.arange(len(self)))
@@ -138,13 +138,13 @@ class Corrected:
         found: list[Object] = []
         for item in _objects(self.table.take(order), self.labelers):
             if found and found[0].image != item.image:
-                yield _picture(found)
+                yield _image(found)
                 found = []
             found.append(item)
         if found:
-            yield _picture(found)
+            yield _image(found)
         for row in self.background.sort_by("image").to_pylist():
-            yield Picture(row["image"], row["width"], row["height"], ())
+            yield Image(row["image"], row["width"], row["height"], ())
 
     def archive(self) -> Path | None:
         """Return the zip in which the images lie, None where they are files."""
@@ -187,6 +187,6 @@ def _short(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _picture(objects: list[Object]) -> Picture:
+def _image(objects: list[Object]) -> Image:
     first = objects[0]
-    return Picture(first.image, first.width, first.height, tuple(objects))
+    return Image(first.image, first.width, first.height, tuple(objects))

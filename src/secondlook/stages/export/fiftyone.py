@@ -18,7 +18,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from secondlook.pixels import images
-from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import link, write_items, write_text
 from secondlook.stages.export.notes import CROWD, is_crowd, notes, own_attributes, rounded
 from secondlook.stages.export.request import Request
@@ -31,7 +31,7 @@ def write(corrected: Corrected, folder: Path, request: Request) -> None:
     """Write the dataset into the open folder `folder`, which will stand where it is asked for."""
     with (folder / SAMPLES).open("wb") as file:
         file.write(b'{"samples": ')
-        write_items(file, map(_sample, corrected.pictures()))
+        write_items(file, map(_sample, corrected.images()))
         file.write(b"}\n")
     classes = list(corrected.classes)
     metadata = {"media_type": "image", "info": {}, "default_classes": classes, "classes": {FIELD: classes}}
@@ -40,13 +40,13 @@ def write(corrected: Corrected, folder: Path, request: Request) -> None:
         link(folder, DATA, corrected.root, place=request.out)
 
 
-def _sample(picture: Picture) -> dict[str, Any]:
+def _sample(image: Image) -> dict[str, Any]:
     return {
-        "_id": _object_id(picture.name),
-        "filepath": f"{DATA}/{picture.name}",
+        "_id": _object_id(image.name),
+        "filepath": f"{DATA}/{image.name}",
         "tags": [],
-        "metadata": {"_cls": "ImageMetadata", "width": picture.width, "height": picture.height},
-        FIELD: {"_cls": "Detections", "detections": list(map(_detection, picture.objects))},
+        "metadata": {"_cls": "ImageMetadata", "width": image.width, "height": image.height},
+        FIELD: {"_cls": "Detections", "detections": list(map(_detection, image.objects))},
     }
 
 

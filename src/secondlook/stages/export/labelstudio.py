@@ -13,7 +13,7 @@ from xml.sax.saxutils import quoteattr
 
 import secondlook
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox, from_text
-from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import write_items, write_text
 from secondlook.stages.export.notes import DIGITS, known_notes, own_attributes
 from secondlook.stages.export.request import Request
@@ -45,16 +45,16 @@ def model_version(corrected: Corrected) -> str:
 
 def _tasks(corrected: Corrected, image_prefix: str) -> Iterator[dict[str, Any]]:
     version = model_version(corrected)
-    for picture in corrected.pictures():
-        ranks = [item.queued.rank for item in picture.objects if item.queued is not None]
-        scores = [item.score for item in picture.objects if item.score is not None]
+    for image in corrected.images():
+        ranks = [item.queued.rank for item in image.objects if item.queued is not None]
+        scores = [item.score for item in image.objects if item.score is not None]
         yield {
-            "data": {"image": _address(picture.name, image_prefix), **({"rank": min(ranks)} if ranks else {})},
+            "data": {"image": _address(image.name, image_prefix), **({"rank": min(ranks)} if ranks else {})},
             "predictions": [
                 {
                     "model_version": version,
                     **({"score": round(min(scores), DIGITS)} if scores else {}),
-                    "result": [_region(item, picture) for item in picture.objects],
+                    "result": [_region(item, image) for item in image.objects],
                 }
             ],
         }
@@ -65,25 +65,25 @@ def _address(name: str, prefix: str) -> str:
     return prefix + (quote(name) if prefix.startswith(_QUOTED) or not prefix else name)
 
 
-def _region(item: Object, picture: Picture) -> dict[str, Any]:
+def _region(item: Object, image: Image) -> dict[str, Any]:
     own = own_attributes(item)
     rotated = _rotated(item)
     if rotated is not None:
         del own[ATTRIBUTE]
     x, y, w, h = item.box_xywh if rotated is None else (rotated.x, rotated.y, rotated.w, rotated.h)
     percent = {
-        "x": 100 * x / picture.width,
-        "y": 100 * y / picture.height,
-        "width": 100 * w / picture.width,
-        "height": 100 * h / picture.height,
+        "x": 100 * x / image.width,
+        "y": 100 * y / image.height,
+        "width": 100 * w / image.width,
+        "height": 100 * h / image.height,
     }
     return {
         "id": item.instance_id,
         "from_name": "label",
         "to_name": "image",
         "type": "rectanglelabels",
-        "original_width": picture.width,
-        "original_height": picture.height,
+        "original_width": image.width,
+        "original_height": image.height,
         "image_rotation": 0,
         "value": {
             **{name: round(value, _PERCENT_DIGITS) for name, value in percent.items()},

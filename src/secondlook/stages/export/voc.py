@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape
 
-from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import free_name, write_text
 from secondlook.stages.export.notes import UNLABELLED, known_notes, own_attributes
 from secondlook.stages.export.request import Request
@@ -23,25 +23,25 @@ def write(corrected: Corrected, folder: Path, _: Request) -> None:
     """Write the files into the open folder `folder`."""
     taken: set[str] = set()
     (folder / FOLDER).mkdir()
-    for picture in corrected.pictures():
-        path = PurePosixPath(picture.name)
+    for image in corrected.images():
+        path = PurePosixPath(image.name)
         # images that differ in the ending only keep it in the name
-        stem = free_name(str(path.with_suffix("")), picture.name, taken)
-        write_text(folder / FOLDER / f"{stem}.xml", "".join(f"{line}\n" for line in _annotation(picture)))
+        stem = free_name(str(path.with_suffix("")), image.name, taken)
+        write_text(folder / FOLDER / f"{stem}.xml", "".join(f"{line}\n" for line in _annotation(image)))
 
 
-def _annotation(picture: Picture) -> Iterator[str]:
-    path = PurePosixPath(picture.name)
+def _annotation(image: Image) -> Iterator[str]:
+    path = PurePosixPath(image.name)
     yield "<annotation>"
     yield _element("folder", "" if str(path.parent) == "." else str(path.parent), 2)
     yield _element("filename", path.name, 2)
     yield "  <source>\n    <database>Second Look</database>\n  </source>"
     yield "  <size>"
-    for side, value in {"width": picture.width, "height": picture.height, "depth": 3}.items():
+    for side, value in {"width": image.width, "height": image.height, "depth": 3}.items():
         yield _element(side, str(value), 4)
     yield "  </size>"
     yield "  <segmented>0</segmented>"
-    for item in picture.objects:
+    for item in image.objects:
         yield from _object(item)
     yield "</annotation>"
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from secondlook.io.yolofile import is_label_file
-from secondlook.stages.export.corrected import Corrected, Object, Picture
+from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import free_name, link, write_text
 from secondlook.stages.export.notes import PREFIX, notes, own_attributes
 from secondlook.stages.export.numbers import Numbers, number
@@ -53,15 +53,15 @@ def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: P
     """Write label files and links, and yield what is said of each object."""
     taken: set[str] = set()
     archive = corrected.archive()
-    for picture in corrected.pictures():
-        lines = {item.instance_id: _line(item, numbers) for item in picture.objects if item.label is not None}
-        stem, suffix = _free_stem(picture, taken) if lines or not picture.objects else ("", "")
+    for image in corrected.images():
+        lines = {item.instance_id: _line(item, numbers) for item in image.objects if item.label is not None}
+        stem, suffix = _free_stem(image, taken) if lines or not image.objects else ("", "")
         if stem:
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines.values()))
         if stem and archive is None:
-            link(folder, f"images/{stem}{suffix}", corrected.root / picture.name, place=place)
+            link(folder, f"images/{stem}{suffix}", corrected.root / image.name, place=place)
         places = {name: line for line, name in enumerate(lines, start=1)}
-        for item in picture.objects:
+        for item in image.objects:
             yield _row(item, f"{stem}.txt" if item.instance_id in places else "", places.get(item.instance_id))
 
 
@@ -88,9 +88,9 @@ def _line(item: Object, numbers: Numbers) -> str:
     return " ".join([str(numbers.of(item)), *(f"{value:.{_DIGITS}g}" for value in fractions)]) + "\n"
 
 
-def _free_stem(picture: Picture, taken: set[str]) -> tuple[str, str]:
+def _free_stem(image: Image, taken: set[str]) -> tuple[str, str]:
     """Return a name without ending and the ending; images that differ in the ending only keep it in the name."""
-    path = PurePosixPath(picture.name)
+    path = PurePosixPath(image.name)
     parents = [_visible(part) for part in path.parts[:-1]]
     wished, other = ("/".join([*parents, _own_stem(name)]) for name in (path.stem, path.name))
     return free_name(wished, other, taken), path.suffix

@@ -76,7 +76,7 @@ def source(place: Objects365Place, file: str, line: Line) -> Source:
 
 def bring_patches(place: Objects365Place, ledger: Ledger, limits: UnpackLimits, line: Line) -> None:
     """Fetch and unpack every patch that holds wanted images, several at once."""
-    wanted = wanted_pictures(ledger.folder / place.file_name(""), place.classes)
+    wanted = wanted_images(ledger.folder / place.file_name(""), place.classes)
     line.say(f"fetch: {sum(map(len, wanted.values()))} wanted images in {len(wanted)} patches")
     with ThreadPoolExecutor(place_threads(line, wanted)) as pool:
         patches = [pool.submit(_bring_patch, place, ledger, folder, wanted[folder], limits, line) for folder in wanted]
@@ -93,7 +93,7 @@ def place_threads(line: Line, wanted: dict[str, set[str]]) -> int:
     return max(1, min(line.parallel, len(wanted)))
 
 
-def wanted_pictures(annotations: Path, classes: list[str]) -> dict[str, set[str]]:
+def wanted_images(annotations: Path, classes: list[str]) -> dict[str, set[str]]:
     """Return the names of the images with an object of the wanted classes, by the folder in which they stand.
 
     Reads the file piece by piece: memory follows the number of wanted images, not the size of the file.

@@ -81,13 +81,13 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _labels(content: dict[str, Any], images: Path) -> Entries:
-    pictures: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for name in zipped.list_files(images):
-        pictures.setdefault(str(PurePosixPath(name).with_suffix("")), name)
-        pictures[name] = name
+        by_key.setdefault(str(PurePosixPath(name).with_suffix("")), name)
+        by_key[name] = name
     classes = content.get("classes")
     for key, value in content["labels"].items():
-        image = pictures.get(key, legible(key))
+        image = by_key.get(key, legible(key))
         labels = value if isinstance(value, list) else [] if value is None else [{"label": value}]
         if not labels:
             yield Background(image)

@@ -16,12 +16,12 @@ def read(dataset: Dataset) -> Source:
     if not zipped.is_zip(root) and not any(entry.is_dir() for entry in (root.iterdir() if root.is_dir() else ())):
         raise DataError(f"{root}: holds no class folders; expected {root}/<class>/<image>.")
     names = [name for name in zipped.list_files(root) if "/" in name]
-    pictures = list(filter(imagefiles.is_image, names))
-    return Source(root, _entries(root, pictures), len(pictures), len(pictures))
+    images = list(filter(imagefiles.is_image, names))
+    return Source(root, _entries(root, images), len(images), len(images))
 
 
-def _entries(root: Path, pictures: list[str]) -> Entries:
-    for name in pictures:
+def _entries(root: Path, images: list[str]) -> Entries:
+    for name in images:
         if is_legible(name):
             yield SourceObject(source_id=name, image=name, box_xywh=None, label=name.split("/", maxsplit=1)[0])
         else:

@@ -34,7 +34,7 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
     seen: set[str] = set()
     for place, task in enumerate(tasks):
         number = task.get("id", f"#{place}") if isinstance(task, dict) else f"#{place}"
-        image = _picture(task.get("data")) if isinstance(task, dict) else None
+        image = _image(task.get("data")) if isinstance(task, dict) else None
         if image is None:
             detail = "the task has no address of an image under `data`; export as JSON, not as JSON-MIN"
             yield RefusedError("malformed", detail, source_id=f"task {number}")
@@ -55,7 +55,7 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
                 yield refusal.at(image, source_id)
 
 
-def _picture(data: Any) -> str | None:
+def _image(data: Any) -> str | None:
     """Return the name of a task's image: the first text under `data` that ends like one, else the first address."""
     texts = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
     names = list(filter(imagefiles.is_image, map(_name, texts)))

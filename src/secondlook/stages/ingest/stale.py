@@ -33,7 +33,7 @@ def remove_stale(results: Path, shards: int, shards_per_job: int) -> None:
 
 
 def _from(shard: int, folder: Path) -> Iterator[Path]:
-    for path in (*folder.glob("*"), *folder.glob(".*"), *folder.glob(".kept/*")):
+    for path in (*folder.glob("*"), *folder.glob(".*"), *folder.glob(".cache/*")):
         if (found := _SHARD.fullmatch(path.name)) and int(found[1]) >= shard:
             yield path
 

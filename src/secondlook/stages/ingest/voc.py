@@ -18,7 +18,7 @@ from secondlook.pixels.images import Box
 from secondlook.stages.ingest import xmlfile
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 
-PICTURE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
+IMAGE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
 _TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folders are those of the XML files
 
 
@@ -34,7 +34,7 @@ def read(dataset: Dataset) -> Source:
     return Source(images, _entries(root, files, there, dataset.label_from), listed=len(files))
 
 
-def _entries(root: Path, files: list[str], pictures: set[str], label_from: str | None) -> Entries:
+def _entries(root: Path, files: list[str], images: set[str], label_from: str | None) -> Entries:
     described: dict[str, str] = {}
     for name in files:
         if not is_legible(name):
@@ -45,7 +45,7 @@ def _entries(root: Path, files: list[str], pictures: set[str], label_from: str |
         except (OSError, ValueError) as error:
             yield RefusedError("malformed", f"the XML cannot be read ({error})", source_id=name)
             continue
-        image = _find_picture(name, _text(tree, "filename"), pictures)
+        image = _find_image(name, _text(tree, "filename"), images)
         if (other := described.setdefault(image, name)) != name:
             yield RefusedError("duplicate_id", f"{other} describes the same image", image, name)
             continue
@@ -99,7 +99,7 @@ def _attributes(item: Element) -> Iterator[tuple[str, str]]:
         yield _text(attribute, "name") or "", _text(attribute, "value") or ""
 
 
-def _find_picture(xml: str, stated: str | None, pictures: set[str]) -> str:
+def _find_image(xml: str, stated: str | None, images: set[str]) -> str:
     """Return the image of an XML file: the stated name where it lies, else an image of the same stem.
 
     It is looked for beside the file and in folders of images near it, then in the same folders elsewhere:
@@ -112,10 +112,10 @@ def _find_picture(xml: str, stated: str | None, pictures: set[str]) -> str:
     names += [stem + suffix for suffix in sorted(SUFFIXES)] + [stem + suffix.upper() for suffix in sorted(SUFFIXES)]
     below = [folder.parts[start:] for start in range(len(folder.parts) + 1)]
     for name in names:
-        beside = [_joined(folder, place, name) for place in PICTURE_FOLDERS]
+        beside = [_joined(folder, place, name) for place in IMAGE_FOLDERS]
         alike = ["/".join([*top, *parts, name]) for parts in below for top in _TOPS]
         for candidate in (*beside, *alike):
-            if candidate in pictures:
+            if candidate in images:
                 return candidate
     return _joined(folder, "", names[0])
 

@@ -37,20 +37,20 @@ def read(dataset: Dataset) -> Source:
         raise DataError(f"{root}: holds no label files; expected {root}/labels/<name>.txt.")
     classes = _class_names(root, path.name if root != path else _names_file(names))
     images = Path(dataset.images or root)
-    pictures = zipped.list_files(images) if dataset.images else names
-    stems = _by_stem(pictures, apart=dataset.images is not None)
+    listed = zipped.list_files(images) if dataset.images else names
+    stems = _by_stem(listed, apart=dataset.images is not None)
     entries = _entries(root, files, stems, classes)
     return Source(images, entries, listed=len(stems), categories=list(classes.items()), numbers="yolo")
 
 
-def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: dict[int, str]) -> Entries:
-    bare = dict.fromkeys(pictures.values())
+def _entries(root: Path, files: list[str], listed: dict[str, str], classes: dict[int, str]) -> Entries:
+    bare = dict.fromkeys(listed.values())
     for name in files:
         if not is_legible(name):
-            bare.pop(pictures.get(_key(name, "labels"), ""), None)
+            bare.pop(listed.get(_key(name, "labels"), ""), None)
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
             continue
-        image = pictures.get(
+        image = listed.get(
             _key(name, "labels"), str(PurePosixPath(name.replace("labels/", "images/")).with_suffix(".jpg"))
         )
         try:
@@ -62,7 +62,7 @@ def _entries(root: Path, files: list[str], pictures: dict[str, str], classes: di
             if line.strip():
                 bare.pop(image, None)
                 yield _object(line, f"{name}:{number}", image, classes)
-    used = {PurePosixPath(image).parent for image in pictures.values() if image not in bare}
+    used = {PurePosixPath(image).parent for image in listed.values() if image not in bare}
     yield from (Background(image) for image in bare if _is_listed(PurePosixPath(image), used))
 
 
@@ -94,10 +94,10 @@ def _object(line: str, source_id: str, image: str, classes: dict[int, str]) -> S
     )
 
 
-def _by_stem(pictures: list[str], *, apart: bool) -> dict[str, str]:
+def _by_stem(listed: list[str], *, apart: bool) -> dict[str, str]:
     """Return each image by what its label file shares with it; of images of one stem the first counts."""
     found: dict[str, str] = {}
-    for name in pictures:
+    for name in listed:
         if imagefiles.is_image(name):
             found.setdefault(_key(f"images/{name}" if apart else name, "images"), name)
     return found

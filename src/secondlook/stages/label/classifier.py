@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ClassifierLabelerOptions
@@ -48,7 +49,7 @@ def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
     ids: list[str] = []
     parts: list[torch.Tensor] = []
 
-    def resize(pixels: images.Pixels) -> images.Pixels:
+    def resize(pixels: Pixels) -> Pixels:
         return images.resize(pixels, classifier.input_px, "squash")
 
     with torch.inference_mode():

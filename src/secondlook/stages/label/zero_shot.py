@@ -1,4 +1,4 @@
-"""CLIP without training: the class whose name, put into sentences, is nearest to the picture (arXiv 2103.00020)."""
+"""CLIP without training: the class whose name, put into sentences, is nearest to the image (arXiv 2103.00020)."""
 
 import numpy as np
 

@@ -40,24 +40,24 @@ def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[Chan
     ordered = changed.sort_values(["confidence", "instance_id"], ascending=[False, True])
     shown = min(len(ordered), limit)
     chosen = pd.concat([ordered.head(shown - shown // 2), ordered.tail(shown // 2)])
-    pictures = _pictures(results, chosen)
-    rows = [row for row in chosen.to_dict("records") if row["instance_id"] in pictures]
-    return [_shown(row, pictures[str(row["instance_id"])]) for row in rows]
+    encoded = _images(results, chosen)
+    rows = [row for row in chosen.to_dict("records") if row["instance_id"] in encoded]
+    return [_shown(row, encoded[str(row["instance_id"])]) for row in rows]
 
 
 def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame, limit: int) -> list[SuspiciousCrop]:
     """Return the first `limit` objects whose given label looks wrong; those without a crop are left out."""
     chosen = _with_shards(results / "evaluate" / "label_errors.csv", flagged.head(limit), objects)
-    pictures = _pictures(results, chosen)
+    encoded = _images(results, chosen)
     return [
         SuspiciousCrop(
-            images.data_address(pictures[str(row["instance_id"])]),
+            images.data_address(encoded[str(row["instance_id"])]),
             str(row["given"]),
             str(row["suggested"]),
             str(row["image_path"]),
         )
         for row in chosen.to_dict("records")
-        if str(row["instance_id"]) in pictures
+        if str(row["instance_id"]) in encoded
     ]
 
 
@@ -68,14 +68,14 @@ def _with_shards(path: Path, rows: pd.DataFrame, objects: pd.DataFrame) -> pd.Da
     return rows.assign(shard=objects["shard"].to_numpy()[place])
 
 
-def _pictures(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
+def _images(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
     return crops.load(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
 
 
-def _shown(row: dict[object, object], picture: bytes) -> ChangedCrop:
+def _shown(row: dict[object, object], image: bytes) -> ChangedCrop:
     truth, given = row["truth"], row["given"]
     return ChangedCrop(
-        address=images.data_address(picture),
+        address=images.data_address(image),
         given=None if pd.isna(given) else str(given),  # type: ignore[call-overload]
         label=str(row["label"]),
         confidence=None if row["reason"] == records.PERSON_CHOSE else float(str(row["confidence"])),

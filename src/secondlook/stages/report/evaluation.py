@@ -12,7 +12,7 @@ from secondlook.io import tabular
 from secondlook.stages.report import plots
 
 TEXTS = dict.fromkeys(
-    ("judge", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
+    ("method", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
 ) | dict.fromkeys(("instance_id", "image_path"), str)
 
 
@@ -44,7 +44,7 @@ def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> d
     return {
         "scored": scored,
         "accuracy": accuracy.to_dict("records"),
-        "per_class": per_class[per_class["judge"] == "consensus"].to_dict("records"),
+        "per_class": per_class[per_class["method"] == "consensus"].to_dict("records"),
         "paired": paired[paired["n"] > 0].to_dict("records"),
         "findings": read_findings(folder / "findings.json"),
         "committee": committee.to_dict("records"),
@@ -85,7 +85,7 @@ def _plots(folder: Path, accuracy: pd.DataFrame, classes: Sequence[str]) -> dict
     if (accuracy["n"] > 0).any():
         cells = read_table(folder / "confusion.csv")
         drawn["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
-        drawn["confusion"] = plots.confusion(cells[cells["judge"] == "consensus"], classes)
+        drawn["confusion"] = plots.confusion(cells[cells["method"] == "consensus"], classes)
         drawn["calibration"] = plots.calibration(read_table(folder / "calibration.csv"))
     pairs = read_table(folder / "committee_pairs.csv")
     if pairs["error_correlation"].notna().any():

@@ -1,4 +1,4 @@
-"""What the consensus says of itself: the method and why, the candidates, the promise and its price."""
+"""What the consensus says of itself: the method and why, the candidates, the guarantee and its price."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Merging:
     why: str
     candidates: list[dict[str, Any]]
     held: bool
-    promise: str
+    guarantee: str
     sampled: int
     delta: float | None
     needed: list[dict[str, Any]]
@@ -30,7 +30,7 @@ class Merging:
 
 def merging_of(made_by: Mapping[str, Any]) -> Merging:
     """Read the metadata of a consensus."""
-    promise = made_by.get("promise", {})
+    acceptance = made_by.get("guarantee", {})
     accept = made_by.get("options", {}).get("accept")
     level = "" if accept is None else f"A label is accepted without a person when its posterior is at least {accept:g}."
     method = str(made_by.get("method", "majority"))
@@ -39,10 +39,10 @@ def merging_of(made_by: Mapping[str, Any]) -> Merging:
         chosen=str(made_by.get("chosen", method)),
         why=str(made_by.get("why", "")),
         candidates=list(made_by.get("candidates", [])),
-        held=bool(promise.get("held", False)),
-        promise=str(promise.get("sentence", level)),
-        sampled=int(promise.get("n", 0)),
-        delta=promise.get("delta"),
-        needed=list(promise.get("needed", [])),
-        levels=dict(promise.get("thresholds", {})),
+        held=bool(acceptance.get("held", False)),
+        guarantee=str(acceptance.get("sentence", level)),
+        sampled=int(acceptance.get("n", 0)),
+        delta=acceptance.get("delta"),
+        needed=list(acceptance.get("needed", [])),
+        levels=dict(acceptance.get("thresholds", {})),
     )

@@ -19,10 +19,10 @@ def accuracies(table: pd.DataFrame) -> str:
 
     def draw(axes: Axes) -> None:
         rows = np.arange(len(table))[::-1]
-        colours = [AMBER if name == "given" else BLUE if "consensus" in name else SOFT for name in table["judge"]]
+        colours = [AMBER if name == "given" else BLUE if "consensus" in name else SOFT for name in table["method"]]
         axes.hlines(rows, table["accuracy_low"], table["accuracy_high"], color=colours, linewidth=3, alpha=0.45)
         axes.scatter(table["accuracy"], rows, color=colours, s=44, zorder=3)
-        axes.set_yticks(rows, table["judge"])
+        axes.set_yticks(rows, table["method"])
         axes.set_xlim(min(0.5, float(table["accuracy_low"].min()) - 0.03), 1.01)
         axes.set_xlabel("accuracy, 95 % interval by image")
         axes.grid(axis="x", color=LINE, linewidth=0.7)

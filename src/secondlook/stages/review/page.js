@@ -49,13 +49,13 @@
   const nothing = (text) => element("p", { class: "none" }, text);
 
   const drawWhole = (item) => {
-    const address = data.pictures[item.picture];
-    if (!address) return find("whole").replaceChildren(nothing("The picture cannot be read."));
+    const address = data.images[item.image];
+    if (!address) return find("whole").replaceChildren(nothing("The image cannot be read."));
     const [x, y, w, h] = item.box, [width, height] = item.size;
     const share = (part, whole) => `${(100 * part) / whole}%`;
     const mark = element("i");
     Object.assign(mark.style, { left: share(x, width), top: share(y, height), width: share(w, width), height: share(h, height) });
-    find("whole").replaceChildren(element("img", { src: address, alt: "the whole picture" }), mark);
+    find("whole").replaceChildren(element("img", { src: address, alt: "the whole image" }), mark);
   };
 
   const drawClasses = (item) => {
@@ -104,8 +104,8 @@
     find("strip").replaceChildren(...shown.map((index, offset) => {
       const item = data.items[index], place = first + offset;
       const classes = [place === open.at && "now", state.said[item.id] && "done"].filter(Boolean).join(" ");
-      const picture = item.crop ? element("img", { src: item.crop, alt: "" }) : element("span", {}, "?");
-      return element("button", { class: classes, tabindex: "-1", title: item.proposal || "", onclick: () => move(place - open.at) }, picture);
+      const image = item.crop ? element("img", { src: item.crop, alt: "" }) : element("span", {}, "?");
+      return element("button", { class: classes, tabindex: "-1", title: item.proposal || "", onclick: () => move(place - open.at) }, image);
     }));
   };
 

@@ -79,7 +79,7 @@ def _batches(results: Path, objects: Objects, queued: pd.DataFrame, options: Rev
             "classes": list(objects.classes),
             "columns": list(COLUMNS),
             "undone": UNDONE,
-            "pictures": _pictures(shown, options.picture_px),
+            "images": _images(shown, options.image_px),
             "items": list(_items(results, shown, labelers, objects)),
         }
 
@@ -89,14 +89,14 @@ def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Obj
     votes = {name: _votes(results / "label" / name, shown) for name in labelers}
     for row in shown.to_dict("records"):
         instance_id = str(row["instance_id"])
-        picture = crops.get(instance_id)
+        image = crops.get(instance_id)
         yield {
             "id": instance_id,
             "path": row["image_path"],
             "box": [float(row[side]) for side in ("x", "y", "w", "h")],
             "size": [int(row["width"]), int(row["height"])],
-            "picture": row["image_id"],
-            "crop": None if picture is None else images.data_address(picture),
+            "image": row["image_id"],
+            "crop": None if image is None else images.data_address(image),
             "given": None if pd.isna(row["given"]) else row["given"],
             "proposal": None if pd.isna(row["proposal"]) else row["proposal"],
             "confidence": round(float(row["confidence"]), 4),
@@ -125,28 +125,28 @@ def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> 
     return {"labeler": name, "status": vote["status"], "p": said, "answer": vote["answer"]}
 
 
-def _pictures(shown: pd.DataFrame, longest_px: int) -> dict[str, str | None]:
-    """Return the whole pictures as data addresses, None where one cannot be read or has another size."""
+def _images(shown: pd.DataFrame, longest_px: int) -> dict[str, str | None]:
+    """Return the whole images as data addresses, None where one cannot be read or has another size."""
     rows = {str(row["image_id"]): row for row in shown.to_dict("records")}
-    pictures = {image_id: _picture(row, longest_px) for image_id, row in rows.items()}
-    missing = [rows[image_id]["image_path"] for image_id, picture in pictures.items() if picture is None]
+    addresses = {image_id: _image(row, longest_px) for image_id, row in rows.items()}
+    missing = [rows[image_id]["image_path"] for image_id, image in addresses.items() if image is None]
     if missing:
-        progress.say(f"review: {len(missing)} pictures cannot be read, {missing[0]} first; their objects go without")
-    return pictures
+        progress.say(f"review: {len(missing)} images cannot be read, {missing[0]} first; their objects go without")
+    return addresses
 
 
-def _picture(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
+def _image(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
     path = Path(row["image_path"])
     try:
         images.read_header(path)
-        picture = images.read_sized(path, row["width"], row["height"])
+        image = images.read_sized(path, row["width"], row["height"])
     except images.UnreadableImageError:
         return None
-    scale = longest_px / max(picture.shape[:2])
+    scale = longest_px / max(image.shape[:2])
     if scale < 1:
-        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return images.data_address(images.encode(picture, "jpeg", quality=QUALITY))
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return images.data_address(images.encode(image, "jpeg", quality=QUALITY))
 
 
 def _render(template: str, data: dict[str, Any], rehearsal: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Who is looked at first: what a look is worth, and a random part that keeps every estimate and the promise valid."""
+"""Which objects people review first, and the random sample that keeps every estimate and the guarantee valid."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.Da
     benefit = rarity x p(the label that would stand without a person is wrong), with rarity = (mean class size / class
     size) ** 0.5 between LEAST_RARITY and MOST_RARITY. What people differ on stands first; near-duplicates follow the
     first of their kind.
-    The random part is interleaved, so that whoever stops anywhere leaves both parts worked through in order.
+    The random sample is interleaved, so that whoever stops anywhere leaves both parts worked through in order.
     """
     open_rows = np.flatnonzero((objects.table["state"] != "seen").to_numpy())
     total = min(options.batch_size * options.batches, len(open_rows))
@@ -102,12 +102,12 @@ def _leaders(objects: Objects, results: Path, rows: NDArray[np.int64], bits: int
     if bits is None or not len(rows):
         return np.arange(len(rows))
     chosen = objects.table.iloc[rows]
-    pictures = load_crops(results, chosen)
+    encoded = load_crops(results, chosen)
     alike = np.arange(len(rows))
-    known = np.array([name in pictures for name in chosen["instance_id"]], dtype=np.bool_)
+    known = np.array([name in encoded for name in chosen["instance_id"]], dtype=np.bool_)
     if known.any():
         names = chosen["instance_id"][known]
-        hashes = np.stack([near_duplicates.perceptual_hash(images.decode_rgb(pictures[name])) for name in names])
+        hashes = np.stack([near_duplicates.perceptual_hash(images.decode_rgb(encoded[name])) for name in names])
         alike[known] = np.flatnonzero(known)[near_duplicates.leaders(hashes, bits)]
     return alike
 
@@ -126,7 +126,7 @@ def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
     contradicted = (table["given"].notna() & (table["given"] != table["proposal"])).to_numpy()
     reasons = {
         DIFFER: (table["state"] == "differ").to_numpy(),
-        "random part": drawn,
+        "random sample": drawn,
         "contradicts the given label": contradicted,
         "the committee is unsure": (table["action"] == "review").to_numpy(),
     }

@@ -16,13 +16,13 @@ from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.io import files, records, tabular, tensorfile
 from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.jobs import cache
-from secondlook.jobs import distributed as crew
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs import distributed as workers
+from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget
 from secondlook.models import inference
 from secondlook.models.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.stages.train import curves
-from secondlook.stages.train.data import Squares, decode_all, load_reference, missing_classes, split_by_picture
+from secondlook.stages.train.data import Squares, decode_all, load_reference, missing_classes, split_by_image
 from secondlook.stages.train.loop import Epoch, Split, Trainer, say_best
 from secondlook.stages.train.out_of_sample import label_errors_csv, out_of_sample_csv
 from secondlook.stats.crossfit import folds
@@ -46,20 +46,20 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     said |= {"classes": taxonomy.classes, "revision": revision_of_timm(options.model)}
     said |= {"computes_in": inference.numbers_of(options.precision, options.device)}
     key = cache.key_of(said, crops, code=__name__)
-    if not crew.is_inside():
+    if not workers.is_inside():
         if cache.put_back(outputs, key):
             return
         device = inference.pick_device(options.device)
-        if (count := crew.wanted(options.processes, device, most=options.batch_size // 2)) > 1:
+        if (count := workers.wanted(options.processes, device, most=options.batch_size // 2)) > 1:
             arguments = ["--out", str(out), "--options", options.model_dump_json(), "--threads", str(threads)]
-            crew.start(count, ["train", str(crops), *arguments])
+            workers.start(count, ["train", str(crops), *arguments])
             return
     course = Course.of(rows, taxonomy, options, threads)
     course.learn(out, key)
-    if course.crew.rank == 0:
+    if course.workers.rank == 0:
         cache.keep(outputs, key)
         forget(out)
-    crew.leave(course.crew)
+    workers.leave(course.workers)
 
 
 @dataclass
@@ -71,14 +71,14 @@ class Course:
     taxonomy: Taxonomy
     options: ClassifierOptions
     threads: int
-    crew: Crew
+    workers: Workers
     device: "torch.device"
 
     @classmethod
     def of(cls, rows: list[Row], taxonomy: Taxonomy, options: ClassifierOptions, threads: int) -> "Course":
         """Decode the crops and find the device."""
         inference.make_deterministic(options.seed, threads)
-        members, device = crew.join(inference.pick_device(options.device))
+        members, device = workers.join(inference.pick_device(options.device))
         if members.rank == 0 and (missing := missing_classes(rows, taxonomy)):
             progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
         crops = decode_all(rows, options.input_px, taxonomy, threads=threads)
@@ -96,11 +96,11 @@ class Course:
         trainer.model.load_state_dict(best)
         judged_on = split[1] if len(split[1]) else split[0]
         named = trainer.log_probabilities(self.crops, judged_on).argmax(axis=1)
-        if self.crew.rank == 0:
+        if self.workers.rank == 0:
             self._write(out, trainer, best, history, named, judged_on, split)
         if self.options.folds:
             self._leave_out_folds(out, key)
-        if self.crew.rank == 0:
+        if self.workers.rank == 0:
             say_best(history, len(split[0]), len(split[1]))
 
     def _write(
@@ -136,15 +136,15 @@ class Course:
             best, _ = trainer.fit(self.crops, self._split(np.flatnonzero(~part)), resume)
             trainer.model.load_state_dict(best)
             probabilities[part] = np.exp(trainer.log_probabilities(self.crops, np.flatnonzero(part)))
-        if self.crew.rank == 0:
-            about = pd.DataFrame(self.rows, columns=["instance_id", "source", "trusted"])
+        if self.workers.rank == 0:
+            about = pd.DataFrame(self.rows, columns=["instance_id", "source", "reference_label"])
             classes = self.taxonomy.classes
             files.write_text(out / _OF_FOLDS[0], out_of_sample_csv(about, probabilities, classes))
             files.write_text(out / _OF_FOLDS[1], label_errors_csv(about, probabilities, classes))
 
     def _split(self, chosen: NDArray[np.int64]) -> Split:
         """Return which of the rows `chosen` are for training and which for validation."""
-        training, validation = split_by_picture([self.rows[row] for row in chosen], self.options)
+        training, validation = split_by_image([self.rows[row] for row in chosen], self.options)
         return chosen[training], chosen[np.array(validation, dtype=np.int64)]
 
     def trainer(self) -> Trainer:
@@ -157,7 +157,7 @@ class Course:
         fits_input(model, options.input_px)
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         _, mean, std = timm_input(model)
-        return Trainer(model, options, self.device, mean, std, classes, self.threads, self.crew)
+        return Trainer(model, options, self.device, mean, std, classes, self.threads, self.workers)
 
 
 def fits_input(model: Any, input_px: int) -> None:

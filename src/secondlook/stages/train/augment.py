@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 def light(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     """Return a changed copy of a batch, uint8 (n, s, s, 3)."""
-    return np.stack([_change(picture, random) for picture in pixels])
+    return np.stack([_change(image, random) for image in pixels])
 
 
-def _change(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    moved = _blur(_move(picture, random), random)
+def _change(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    moved = _blur(_move(image, random), random)
     gain = random.uniform(0.5, 1.4) * random.uniform(0.9, 1.1, size=3)
     changed = np.asarray((moved - 127.0) * random.uniform(0.5, 1.2) + 127 * gain, dtype=np.float32)
     changed += random.normal(0, random.uniform(0, 12), size=changed.shape).astype(np.float32)
@@ -22,25 +22,25 @@ def _change(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[
     return np.clip(changed, 0, 255).astype(np.uint8)
 
 
-def _move(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    side = picture.shape[0]
+def _move(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    side = image.shape[0]
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), random.uniform(-12, 12), random.uniform(0.85, 1.2))
     turn[:, 2] += random.uniform(-0.08, 0.08, size=2) * side
-    moved = cv2.warpAffine(picture, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(image, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.uint8)
 
 
-def _blur(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    side = picture.shape[0]
+def _blur(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    side = image.shape[0]
     small = max(6, int(side * random.uniform(0.2, 1.0)))
-    shrunk = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(shrunk, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _cover(picture: NDArray[np.float32], random: np.random.Generator) -> None:
+def _cover(image: NDArray[np.float32], random: np.random.Generator) -> None:
     if random.uniform() < 0.5:
         return
-    side = picture.shape[0]
+    side = image.shape[0]
     height, width = (random.uniform(0.1, 0.45, size=2) * side).astype(int)
     top, left = random.integers(0, side - height), random.integers(0, side - width)
-    picture[top : top + height, left : left + width] = random.uniform(0, 255, size=3)
+    image[top : top + height, left : left + width] = random.uniform(0, 255, size=3)

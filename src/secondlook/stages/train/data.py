@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
@@ -38,25 +39,25 @@ def decode_all(rows: list[dict[str, Any]], side_px: int, taxonomy: Taxonomy, *, 
     The file lies in the folder for temporary files (TMPDIR) and takes 150 kB for a crop of 224 px.
     """
 
-    def square(row: dict[str, Any]) -> images.Pixels:
+    def square(row: dict[str, Any]) -> Pixels:
         return images.resize(images.decode_rgb(row["image"]), side_px, "squash")
 
     shape = (len(rows), side_px, side_px, 3)
     with tempfile.TemporaryFile() as file:
         file.truncate(int(np.prod(shape)))
         pixels = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
-    for place, picture in enumerate(prefetch.ordered(square, rows, threads=threads)):
-        pixels[place] = picture
-    target = np.array([taxonomy.index(row["trusted"]) for row in rows], dtype=np.int64)
+    for place, image in enumerate(prefetch.ordered(square, rows, threads=threads)):
+        pixels[place] = image
+    target = np.array([taxonomy.index(row["reference_label"]) for row in rows], dtype=np.int64)
     return Squares(pixels, target)
 
 
 def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
     """Return the rows of a file of reference crops; raise DataError when it cannot teach anything."""
     rows: list[dict[str, Any]] = records.read(path, records.CROP).to_pylist()
-    classes = {row["trusted"] for row in rows}
+    classes = {row["reference_label"] for row in rows}
     if None in classes:
-        raise DataError(f"{path}: holds crops without a trusted class; give the crops of the reference.")
+        raise DataError(f"{path}: holds crops without a reference label; give the crops of the reference.")
     if len(classes) < 2:
         raise DataError(
             f"{path}: holds reference crops of {len(classes)} classes, at least 2 of {len(taxonomy.classes)} are "
@@ -67,31 +68,31 @@ def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
 
 def missing_classes(rows: list[dict[str, Any]], taxonomy: Taxonomy) -> str:
     """Return the classes that no row teaches, separated by commas."""
-    present = {row["trusted"] for row in rows}
+    present = {row["reference_label"] for row in rows}
     return ", ".join(name for name in taxonomy.classes if name not in present)
 
 
-def split_by_picture(
+def split_by_image(
     rows: list[dict[str, Any]], options: ClassifierOptions | VlmTrainingOptions
 ) -> tuple[list[int], list[int]]:
     """Return training and validation rows; an image is on one side only, every class keeps a training crop.
 
     The order of images follows from their ids and the seed, so the split is the same on every machine.
     """
-    by_picture: dict[str, list[int]] = {}
+    by_image: dict[str, list[int]] = {}
     for position, row in enumerate(rows):
-        by_picture.setdefault(row["image_id"], []).append(position)
+        by_image.setdefault(row["image_id"], []).append(position)
     seed = str(options.seed)
-    pictures = sorted(by_picture, key=lambda image_id: records.content_fraction("validation", seed, image_id))
-    left = Counter(row["trusted"] for row in rows)
+    image_ids = sorted(by_image, key=lambda image_id: records.content_fraction("validation", seed, image_id))
+    left = Counter(row["reference_label"] for row in rows)
     validation: list[int] = []
-    for picture in pictures:
+    for image in image_ids:
         if len(validation) >= options.validation_fraction * len(rows):
             break
-        here = Counter(rows[position]["trusted"] for position in by_picture[picture])
+        here = Counter(rows[position]["reference_label"] for position in by_image[image])
         if all(left[name] > count for name, count in here.items()):
             left -= here
-            validation.extend(by_picture[picture])
+            validation.extend(by_image[image])
     held_out = set(validation)
     return [position for position in range(len(rows)) if position not in held_out], sorted(held_out)
 
@@ -99,7 +100,7 @@ def split_by_picture(
 def take(rows: list[dict[str, Any]], positions: list[int], taxonomy: Taxonomy) -> Crops:
     """Return the chosen rows as `Crops`."""
     chosen = [rows[position] for position in positions]
-    target = np.array([taxonomy.index(row["trusted"]) for row in chosen], dtype=np.int64)
+    target = np.array([taxonomy.index(row["reference_label"]) for row in chosen], dtype=np.int64)
     return Crops([row["image"] for row in chosen], target)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
-from secondlook.jobs.distributed import Crew
+from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, put_back, tensors_of
 from secondlook.models import inference
 from secondlook.pixels import prefetch
@@ -86,7 +86,7 @@ class Trainer:
     std: tuple[float, ...]
     classes: int
     threads: int
-    crew: Crew
+    workers: Workers
 
     def fit(
         self,
@@ -109,12 +109,12 @@ class Trainer:
             if history and epoch - best_of(history).epoch > self.options.patience:
                 break
             train_loss = self.train_epoch(learner, crops, training, epoch, weight)
-            self.crew.agree(self.model)
+            self.workers.agree(self.model)
             with learner.averaged():
                 history.append(self._evaluate(crops, judged_on, epoch, train_loss, weight, self._rate(epoch + 1.0)))
                 if best_of(history).epoch == epoch:
                     best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
-            if self.crew.rank == 0:
+            if self.workers.rank == 0:
                 after_epoch(history)
                 last = epoch + 1 == self.options.epochs
                 resume.save(learner.state(best), {"history": [asdict(one) for one in history]}, last=last)
@@ -127,9 +127,9 @@ class Trainer:
         self.model.eval()
         found = torch.zeros(len(rows), self.classes, device=self.device)
         with torch.inference_mode():
-            for part in chunks(self.crew.own(np.arange(len(rows))), _EVALUATED):
+            for part in chunks(self.workers.own(np.arange(len(rows))), _EVALUATED):
                 found[torch.from_numpy(part).to(self.device)] = self._logits(self.model, crops.pixels[rows[part]])
-        return np.asarray(self.crew.total(found).log_softmax(dim=1).cpu().numpy())
+        return np.asarray(self.workers.total(found).log_softmax(dim=1).cpu().numpy())
 
     def learner(self) -> "Learner":
         """Return the model with its optimiser and its average, before the first step."""
@@ -137,7 +137,7 @@ class Trainer:
 
         optimiser = torch.optim.Adam(self.model.parameters(), lr=self.options.learning_rate)
         average = Average(self.model, self.options.ema_decay) if self.options.ema_decay else None
-        return Learner(self.model, self.crew.share(self.model), optimiser, average)
+        return Learner(self.model, self.workers.share(self.model), optimiser, average)
 
     def _class_weight(self, target: NDArray[np.int64]) -> "torch.Tensor":
         import torch
@@ -158,25 +158,25 @@ class Trainer:
             learner.optimiser.param_groups[0]["lr"] = self._rate(epoch + number / len(batches))
             loss = self._loss(learner.shared, crops.target, batch, pixels, weight)
             learner.optimiser.zero_grad(set_to_none=True)
-            (loss * self.crew.size).backward()  # type: ignore[no-untyped-call]
+            (loss * self.workers.size).backward()  # type: ignore[no-untyped-call]
             learner.step()
             total += loss.detach() * len(batch.rows)  # not read before the epoch is done: the device never waits
-        return float(self.crew.total(total)) / max(1, sum(len(batch.rows) for batch in batches))
+        return float(self.workers.total(total)) / max(1, sum(len(batch.rows) for batch in batches))
 
     def _batches(self, rows: Rows, epoch: int) -> Iterator["Batch"]:
         """Yield the batches of an epoch in an order that follows from seed and epoch alone."""
         random = np.random.default_rng([self.options.seed, epoch])
         for number, batch in enumerate(chunks(random.permutation(rows), self.options.batch_size)):
             # batch normalisation has no variance over one crop, which may be left over
-            if len(batch) >= 2 * self.crew.size:
+            if len(batch) >= 2 * self.workers.size:
                 share = float(random.beta(self.options.mixup, self.options.mixup)) if self.options.mixup else 1.0
                 partner = random.permutation(batch) if self.options.mixup else batch
                 yield Batch(batch, partner, share, (self.options.seed, epoch, number))
 
     def _pixels(self, crops: Squares, batch: "Batch") -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Return the pixels of the own part of a batch, and of the partners that they are mixed with."""
-        place = self.crew.own(np.arange(len(batch.rows)))
-        random = np.random.default_rng([*batch.seed, self.crew.rank])
+        place = self.workers.own(np.arange(len(batch.rows)))
+        random = np.random.default_rng([*batch.seed, self.workers.rank])
         first = self._augmented(crops.pixels[batch.rows[place]], random)
         mixed = batch.share < 1
         return first, self._augmented(crops.pixels[batch.partner[place]], random) if mixed else None
@@ -205,7 +205,7 @@ class Trainer:
             x = torch.lerp(self._normalised(second), x, batch.share)
         with self._computing():
             logits = model(x)
-        place = self.crew.own(np.arange(len(batch.rows)))
+        place = self.workers.own(np.arange(len(batch.rows)))
         loss = torch.zeros((), device=self.device)
         for rows, share in ((batch.rows, batch.share), (batch.partner, 1 - batch.share)):
             if share:

@@ -14,12 +14,12 @@ from secondlook.stats.label_errors import suspect
 def out_of_sample_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
     """Return a line per crop: its id, its trusted class, and the probability of each class, (crops, classes)."""
     told = pd.DataFrame(probabilities, columns=[f"p: {name}" for name in classes], index=about.index)
-    return tabular.to_csv(pd.concat([about[["instance_id", "trusted"]], told], axis=1))
+    return tabular.to_csv(pd.concat([about[["instance_id", "reference_label"]], told], axis=1))
 
 
 def label_errors_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
     """Return the trusted labels, those that look wrong first, and say how many do; see `label_errors.suspect`."""
-    given = pd.Categorical(about["trusted"], categories=list(classes)).codes.astype(np.int64)
+    given = pd.Categorical(about["reference_label"], categories=list(classes)).codes.astype(np.int64)
     found = suspect(probabilities, given)
     ranked = about.assign(
         suggested=[classes[index] for index in found.suggested], quality=found.quality, flagged=found.flagged

@@ -88,7 +88,7 @@ def _write_tables(
     files.write_text(out / "metrics.csv", tabular.to_csv(pd.DataFrame([metrics])))
     files.write_text(out / "calibration.csv", calibration_csv(probabilities, known.target))
     trusted = [classes[index] for index in known.target]
-    about = pd.DataFrame({"instance_id": known.instance_ids, "source": known.source, "trusted": trusted})
+    about = pd.DataFrame({"instance_id": known.instance_ids, "source": known.source, "reference_label": trusted})
     files.write_text(out / "out_of_sample.csv", out_of_sample_csv(about, probabilities, classes))
     files.write_text(out / "label_errors.csv", label_errors_csv(about, probabilities, classes))
     progress.say(

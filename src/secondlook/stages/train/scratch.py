@@ -5,7 +5,7 @@ from typing import Any
 
 from secondlook.base.errors import UsageError
 from secondlook.config.models import ScratchVlm
-from secondlook.models.prompt import Question
+from secondlook.models.prompt import Prompt
 
 _NAMED = {
     "start_image_token": "<img>",
@@ -26,16 +26,16 @@ _TEMPLATE = (
 )
 
 
-def build(options: ScratchVlm, question: Question, seed: int) -> tuple[Any, Any]:
+def build(options: ScratchVlm, prompt: Prompt, seed: int) -> tuple[Any, Any]:
     """Return a model with random weights and its processor, such as AutoModelForImageTextToText can load again.
 
-    A picture becomes `image_px` px each way and (image_px / patch_px / 2)^2 tokens.
+    An image becomes `image_px` px each way and (image_px / patch_px / 2)^2 tokens.
     """
     import torch
     from transformers import InternVLForConditionalGeneration
 
     _require_even_grid(options)
-    tokenizer = _tokenizer(question)
+    tokenizer = _tokenizer(prompt)
     torch.manual_seed(seed)
     model = InternVLForConditionalGeneration(_config(options, tokenizer))
     return model, _processor(options, tokenizer)
@@ -90,7 +90,7 @@ def _processor(options: ScratchVlm, tokenizer: Any) -> Any:
     )
 
 
-def _tokenizer(question: Question) -> Any:
+def _tokenizer(prompt: Prompt) -> Any:
     """Return a byte-level tokenizer that knows the words of the question and can spell any other."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
@@ -104,8 +104,8 @@ def _tokenizer(question: Question) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    answers = [wording for wording, _ in question.wordings]
-    learner.train_from_iterator([question.text, *answers, "system", "user", "assistant"], trainer)
+    answers = [wording for wording, _ in prompt.wordings]
+    learner.train_from_iterator([prompt.text, *answers, "system", "user", "assistant"], trainer)
     learned = json.loads(learner.to_str())["model"]
     return Qwen2Tokenizer(
         vocab=learned["vocab"],

@@ -11,9 +11,9 @@ from secondlook.io import files, records
 from secondlook.jobs import cache
 from secondlook.models import inference, vlm
 from secondlook.models.checkpoints import known_revision
-from secondlook.models.prompt import Question, ask, default_prompt
+from secondlook.models.prompt import Prompt, ask, default_prompt
 from secondlook.stages.train import labels_json, metrics_csv
-from secondlook.stages.train.data import load_reference, missing_classes, split_by_picture, take
+from secondlook.stages.train.data import load_reference, missing_classes, split_by_image, take
 from secondlook.stages.train.loop import say_best
 from secondlook.stages.train.scratch import build
 from secondlook.stages.train.vlm_loop import VlmTrainer
@@ -41,33 +41,33 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     """
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
-    question = ask(prompt or default_prompt(options.view), taxonomy, "names")
+    full_prompt = ask(prompt or default_prompt(options.view), taxonomy, "names")
     outputs = [out / name for name in (CHECKPOINT, "labels.json", "metrics.csv")]
-    if cache.put_back(outputs, _key(crops, options, question, threads)):
+    if cache.put_back(outputs, _key(crops, options, full_prompt, threads)):
         return
     if missing := missing_classes(rows, taxonomy):
         progress.say(f"train: no reference crops of {missing}; this VLM is not taught to name them")
     inference.make_deterministic(options.seed, threads)
-    learner = _learner(options, question)
-    training, validation = split_by_picture(rows, options)
-    trainer = VlmTrainer(learner.model, learner.processor, learner.device, learner.dtype, question, options)
+    learner = _learner(options, full_prompt)
+    training, validation = split_by_image(rows, options)
+    trainer = VlmTrainer(learner.model, learner.processor, learner.device, learner.dtype, full_prompt, options)
     best, history = trainer.fit(
         take(rows, training, taxonomy),
         take(rows, validation, taxonomy),
         after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
     )
-    about = {"classes": list(question.classes), "question": question.text}
+    about = {"classes": list(full_prompt.classes), "prompt": full_prompt.text}
     files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
-    cache.keep(outputs, _key(crops, options, question, threads))  # the commit of a Hub id is known by now
+    cache.keep(outputs, _key(crops, options, full_prompt, threads))  # the commit of a Hub id is known by now
     say_best(history, len(training), len(validation))
 
 
-def _key(crops: Path, options: VlmTrainingOptions, question: Question, threads: int) -> str:
+def _key(crops: Path, options: VlmTrainingOptions, full_prompt: Prompt, threads: int) -> str:
     """Return the key of a training; it reads the names of classes, and all wordings for a tokenizer from scratch."""
     said = {
         "training": options.model_dump(exclude={"device", "resources"}),
-        "question": [question.text, question.classes, question.wordings if options.model is None else ()],
+        "prompt": [full_prompt.text, full_prompt.classes, full_prompt.wordings if options.model is None else ()],
         "threads": threads,
         "revision": known_revision(options.model, options.revision) if options.model else None,
         "computes_in": inference.numbers_of(options.precision, options.device),
@@ -75,13 +75,13 @@ def _key(crops: Path, options: VlmTrainingOptions, question: Question, threads: 
     return cache.key_of(said, crops, code=__name__)
 
 
-def _learner(options: VlmTrainingOptions, question: Question) -> Learner:
+def _learner(options: VlmTrainingOptions, full_prompt: Prompt) -> Learner:
     """Build or load the model; full fine-tuning keeps its weights in float32, whatever it computes in."""
     import torch
 
     device = inference.pick_device(options.device)
     if options.model is None:
-        model, processor = build(options.scratch, question, options.seed)
+        model, processor = build(options.scratch, full_prompt, options.seed)
         from_scratch = "float32" if options.precision == "auto" and device.type == "cpu" else options.precision
         return Learner(model.to(device), processor, device, inference.pick_precision(from_scratch, device))
     stored = "float32" if options.method == "full" else options.precision

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.config.models import VlmTrainingOptions
 from secondlook.models import trie_scoring, vlm
-from secondlook.models.prompt import Question
+from secondlook.models.prompt import Prompt
 from secondlook.models.resolution import image_options
 from secondlook.models.trie import Trie
 from secondlook.pixels import images
-from secondlook.pixels.images import Pixels
 from secondlook.stages.train import augment
 from secondlook.stages.train.data import Crops
 from secondlook.stages.train.loop import Epoch, accuracies, chunks, keep_best
@@ -35,18 +35,18 @@ _NO_ANSWER = -100
 class VlmTrainer:
     """A model, its processor and the question whose answers, the class names, it learns.
 
-    The loss of a crop is -log P(name, end of turn | picture, question): the very tokens that scoring looks at.
+    The loss of a crop is -log P(name, end of turn | image, question): the very tokens that scoring looks at.
     """
 
     model: Any
     processor: Any
     device: "torch.device"
     dtype: "torch.dtype"
-    question: Question
+    prompt: Prompt
     options: VlmTrainingOptions
 
     def __post_init__(self) -> None:
-        names = vlm.answers(self.processor, _names_only(self.question))
+        names = vlm.answers(self.processor, _names_only(self.prompt))
         self._names, self._cut = [tokens for tokens, _ in names.tokens], names.cut
         self._trie = Trie.of([(tokens, index) for index, tokens in enumerate(self._names)], len(self._names))
         self._images = image_options(self.processor, 1, 1, "fit", 1)
@@ -88,7 +88,7 @@ class VlmTrainer:
         return total / len(crops.target)
 
     def _loss(self, inputs: Tensors, answers: Sequence[Sequence[int]]) -> "torch.Tensor":
-        """Return the sum over pictures of -log P(answer)."""
+        """Return the sum over images of -log P(answer)."""
         import torch
 
         answer = padded(answers, self.device)
@@ -114,10 +114,10 @@ class VlmTrainer:
         return Epoch(epoch, train_loss, float(loss), *accuracies(log_p.argmax(axis=1), crops.target), rate)
 
     def _inputs(self, crops: Crops, rows: NDArray[np.int64], random: np.random.Generator | None) -> Tensors:
-        pictures = [images.decode_rgb(crops.encoded[row]) for row in rows]
+        decoded = [images.decode_rgb(crops.encoded[row]) for row in rows]
         if random is not None and self.options.augment == "light":
-            pictures = [changed(picture, random) for picture in pictures]
-        inputs = vlm.encode(self.processor, pictures, self.question.text, self._images, cut=self._cut)
+            decoded = [changed(one, random) for one in decoded]
+        inputs = vlm.encode(self.processor, decoded, self.prompt.text, self._images, cut=self._cut)
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         kind = self.model.dtype
         return {name: value.to(kind) if value.is_floating_point() else value for name, value in moved.items()}
@@ -135,22 +135,22 @@ def rate_at(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - _WARMUP) / (1 - _WARMUP)))
 
 
-def name_tokens(processor: Any, question: Question) -> list[list[int]]:
+def name_tokens(processor: Any, prompt: Prompt) -> list[list[int]]:
     """Return the tokens of each class name as it is listed, end of turn included."""
-    return [tokens for tokens, _ in vlm.answer_tokens(processor, _names_only(question))]
+    return [tokens for tokens, _ in vlm.answer_tokens(processor, _names_only(prompt))]
 
 
-def _names_only(question: Question) -> Question:
+def _names_only(prompt: Prompt) -> Prompt:
     names: dict[int, str] = {}
-    for wording, position in question.wordings:
+    for wording, position in prompt.wordings:
         names.setdefault(position, wording)
-    return replace(question, wordings=tuple((names[position], position) for position in sorted(names)))
+    return replace(prompt, wordings=tuple((names[position], position) for position in sorted(names)))
 
 
-def changed(picture: Pixels, random: np.random.Generator) -> Pixels:
-    """Return a picture of the same size with light augmentation, made on a square."""
-    height, width = picture.shape[:2]
-    square = images.resize(picture, max(height, width), "squash")
+def changed(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Return an image of the same size with light augmentation, made on a square."""
+    height, width = image.shape[:2]
+    square = images.resize(image, max(height, width), "squash")
     altered = augment.light(square[None], random)[0]
     return np.asarray(cv2.resize(altered, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
@@ -165,7 +165,7 @@ def padded(answers: Sequence[Sequence[int]], device: "torch.device") -> "torch.T
 
 
 def with_answers(inputs: Tensors, answer: "torch.Tensor") -> Tensors:
-    """Return model inputs that go on with `answer` (pictures, tokens), in which -100 is nothing."""
+    """Return model inputs that go on with `answer` (images, tokens), in which -100 is nothing."""
     import torch
 
     said = answer != _NO_ANSWER

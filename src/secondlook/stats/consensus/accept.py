@@ -1,4 +1,4 @@
-"""Which labels need no person: a threshold with a promise about the error of what lies above it.
+"""Which labels need no person: a threshold with a guarantee about the error of what lies above it.
 
 Fixed-sequence testing as in A. N. Angelopoulos, S. Bates, E. J. Candes, M. I. Jordan and L. Lei, "Learn then Test:
 Calibrating Predictive Algorithms to Achieve Risk Control" (arXiv 2110.01052), with the exact binomial tail. Objects of
@@ -31,43 +31,43 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Sample:
-    """The random part of the reviewed objects, (n,) each: held-out proposals, whether they are wrong, and the image."""
+    """The random sample of the reviewed objects, (n,) each: held-out proposals, are they wrong, and the image."""
 
     label: NDArray[np.int64]
     confidence: NDArray[np.float64]
     wrong: NDArray[np.bool_]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
 
     def of(self, chosen: NDArray[np.bool_]) -> "Sample":
         """Return a part of the sample."""
-        return Sample(self.label[chosen], self.confidence[chosen], self.wrong[chosen], self.picture[chosen])
+        return Sample(self.label[chosen], self.confidence[chosen], self.wrong[chosen], self.image[chosen])
 
 
 @dataclass(frozen=True)
-class Promise:
-    """The least posterior at which a label of each class is accepted, (classes,), and what is promised of it."""
+class Acceptance:
+    """The least posterior at which a label of each class is accepted, (classes,), and what is guaranteed of it."""
 
     level: NDArray[np.float64]
     held: bool
     sentence: str
-    own: tuple[int, ...] = ()  # the classes that have a promise of their own
+    own: tuple[int, ...] = ()  # the classes that have a guarantee of their own
 
     def accepts(self, proposals: Proposals) -> NDArray[np.bool_]:
         """Tell which objects need no person, (objects,)."""
         return proposals.confidence >= self.level[proposals.label]
 
 
-def make_promise(
+def decide_acceptance(
     proposals: Proposals, sample: Sample, guarantee: Guarantee, accept: float, classes: tuple[str, ...]
-) -> Promise:
+) -> Acceptance:
     """Choose the levels from the sample.
 
     Each class with enough sampled objects is tested alone, the others together, at an equal part of delta. Where no
-    promise can be made, `accept` stands for all levels, or under `strict` nothing is accepted.
+    guarantee can be made, `accept` stands for all levels, or under `strict` nothing is accepted.
     """
     wanted = f"an error of at most {_percent(guarantee.alpha)} with a chance of {_percent(1 - guarantee.delta)}"
     if not len(sample.wrong):
-        return _unpromised("no object of the random part has been reviewed", guarantee, accept, classes)
+        return _without_guarantee("no object of the random sample has been reviewed", guarantee, accept, classes)
     own = _own_classes(sample, guarantee, len(classes)) if guarantee.per_class else []
     rest = [position for position in range(len(classes)) if position not in own]
     groups = [*([position] for position in own), *([rest] if rest else [])]
@@ -78,23 +78,23 @@ def make_promise(
     if np.isinf(level).all():
         above = sample.confidence >= accept
         wrong, n = int(sample.wrong[above].sum()), int(above.sum())
-        most = upper(effective_size(sample.picture[above]), wrong / max(1, n), guarantee.delta)
+        most = upper(effective_size(sample.image[above]), wrong / max(1, n), guarantee.delta)
         found = (
             f"{wrong} of the {n} sampled labels with a posterior of at least {accept:g} are wrong, "
             f"which means {_percent(most)} of all of these or less"
         )
-        return _unpromised(f"no level allows {wanted} yet; {found}", guarantee, accept, classes)
-    return Promise(level, True, f"Promised: {wanted} among the labels that no person checks.", tuple(own))
+        return _without_guarantee(f"no level allows {wanted} yet; {found}", guarantee, accept, classes)
+    return Acceptance(level, True, f"Promised: {wanted} among the labels that no person checks.", tuple(own))
 
 
-def _unpromised(why: str, guarantee: Guarantee, accept: float, classes: tuple[str, ...]) -> Promise:
+def _without_guarantee(why: str, guarantee: Guarantee, accept: float, classes: tuple[str, ...]) -> Acceptance:
     level = NOTHING if guarantee.strict else accept
     what = (
         "every label goes to a person"
         if guarantee.strict
         else f"labels with a posterior of {accept:g} or more are accepted"
     )
-    return Promise(np.full(len(classes), level), False, f"Nothing is promised: {why}. Meanwhile {what}.")
+    return Acceptance(np.full(len(classes), level), False, f"Nothing is guaranteed: {why}. Meanwhile {what}.")
 
 
 def needed(accepted_fraction: float, delta: float) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def needed(accepted_fraction: float, delta: float) -> list[dict[str, Any]]:
 
 def _own_classes(sample: Sample, guarantee: Guarantee, classes: int) -> list[int]:
     # looks at how many objects a class has, never at which of them are wrong: the choice costs nothing
-    size = np.array([effective_size(sample.picture[sample.label == position]) for position in range(classes)])
+    size = np.array([effective_size(sample.image[sample.label == position]) for position in range(classes)])
     order = np.argsort(-size, kind="stable")
     for count in range(classes, 0, -1):
         fewest = size[order[count - 1]]
@@ -129,11 +129,11 @@ def _level(proposals: Proposals, sample: Sample, alpha: float, delta: float) -> 
     if not len(seen):
         return NOTHING
     certified = NOTHING
-    allowed = _bearable(effective_size(sample.picture) / 2, alpha, delta)
+    allowed = _bearable(effective_size(sample.image) / 2, alpha, delta)
     levels = np.unique(np.quantile(seen, np.linspace(0, 1, LEVELS)))[::-1]
     for level in levels:
         above = sample.confidence >= level
-        n = effective_size(sample.picture[above])
+        n = effective_size(sample.image[above])
         if tail(n, allowed, alpha) > delta and level > levels[-1]:
             continue
         if tail(n, int(sample.wrong[above].sum()) * n / max(1, above.sum()), alpha) > delta:

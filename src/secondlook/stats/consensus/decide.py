@@ -8,9 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.io import records
-from secondlook.stats.consensus.accept import UNSEEN, Promise, Proposals
+from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.read import Asked
-from secondlook.stats.consensus.votes import Gold, Posterior, Votes
+from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 # (reason, action) by number, the later ones overrule the earlier
 OUTCOMES = (
@@ -31,8 +31,8 @@ class Verdict:
 
     votes: Votes
     posterior: Posterior
-    promise: Promise
-    gold: Gold
+    acceptance: Acceptance
+    reviewed: Reviewed
 
     @cached_property
     def proposals(self) -> Proposals:
@@ -53,14 +53,14 @@ def propose(votes: Votes, posterior: Posterior) -> Proposals:
 def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
     """Return a decision row per object.
 
-    `keep` and `relabel` need what the promise asks of the posterior; everything else is `review`, with the best class
+    `keep` and `relabel` need what the guarantee asks of the posterior; everything else is `review`, with the best class
     as a proposal. What a person said stands, with confidence 1; its posterior is still that of the committee.
     """
-    votes, gold = verdict.votes, verdict.gold
+    votes, reviewed = verdict.votes, verdict.reviewed
     proposals = verdict.proposals
     outcome = _outcomes(asked, verdict)
     by_person = outcome >= len(OUTCOMES) - 2
-    label = np.where(by_person, gold.label, np.where(votes.per_object() > 0, proposals.label, -1))
+    label = np.where(by_person, reviewed.label, np.where(votes.per_object() > 0, proposals.label, -1))
     rows = np.arange(len(label))
     said = votes.counts()[rows, np.maximum(label, 0)] if votes.classes else np.zeros(len(label))
     committee = verdict.posterior.max(axis=1, initial=0.0)
@@ -79,15 +79,15 @@ def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
 
 
 def _outcomes(asked: Asked, verdict: Verdict) -> NDArray[np.int64]:
-    given, gold, proposals = asked.given, verdict.gold, verdict.proposals
+    given, reviewed, proposals = asked.given, verdict.reviewed, verdict.proposals
     outcome = np.zeros(len(given), dtype=np.int64)
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2
-    outcome[~verdict.promise.accepts(proposals)] = 3
+    outcome[~verdict.acceptance.accepts(proposals)] = 3
     outcome[verdict.votes.per_object_besides("given") == 0] = 4
-    outcome[gold.seen] = 5
-    outcome[gold.label >= 0] = 6
-    outcome[(gold.label >= 0) & (gold.label == given)] = 7
+    outcome[reviewed.seen] = 5
+    outcome[reviewed.label >= 0] = 6
+    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 7
     return outcome
 
 

@@ -17,7 +17,7 @@ from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.one_coin import one_coin
 from secondlook.stats.consensus.pool import pool
 from secondlook.stats.consensus.temperature_pool import LogLinear, fit_temperatures
-from secondlook.stats.consensus.votes import Gold, Posterior, Votes, normalised
+from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes, normalised
 from secondlook.stats.crossfit import folds, log_loss
 
 FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects from which a method holds (docs/consensus.md)
@@ -104,34 +104,34 @@ FITTED: dict[str, Callable[[Committee, NDArray[np.float64], NDArray[np.int64]], 
 }
 
 
-def merge(votes: Votes, method: str, gold: Gold, options: ConsensusOptions) -> Merged:
+def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions) -> Merged:
     """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
 
     Raises DataError when a method that learns from reviewed objects has too few of them.
     """
     committee = Committee(votes, options)
     if method == "auto":
-        return _choose(committee, gold)
-    if method in FITTED and not _can_fit(method, gold):
+        return _choose(committee, reviewed)
+    if method in FITTED and not _can_fit(method, reviewed):
         raise DataError(
-            f"{method} learns from at least {FEWEST[method]} reviewed objects in two images, {len(gold.known)} are "
+            f"{method} learns from at least {FEWEST[method]} reviewed objects in two images, {len(reviewed.known)} are "
             f"there; review more, or use `method: auto`."
         )
-    return _merge(committee, method, gold, f"{method} was asked for")
+    return _merge(committee, method, reviewed, f"{method} was asked for")
 
 
-def _choose(committee: Committee, gold: Gold) -> Merged:
-    reviewed = len(gold.known)
-    if reviewed < FEWEST_TO_CHOOSE:
+def _choose(committee: Committee, reviewed: Reviewed) -> Merged:
+    count = len(reviewed.known)
+    if count < FEWEST_TO_CHOOSE:
         method, why = _without_reviews(committee)
-        return _merge(committee, method, gold, why)
-    names = ["majority", "dawid_skene", "pool", *(name for name in FITTED if _can_fit(name, gold))]
-    tried = [_merge(committee, name, gold, "") for name in names]
-    candidates = tuple(_candidate(merged, gold) for merged in tried)
+        return _merge(committee, method, reviewed, why)
+    names = ["majority", "dawid_skene", "pool", *(name for name in FITTED if _can_fit(name, reviewed))]
+    tried = [_merge(committee, name, reviewed, "") for name in names]
+    candidates = tuple(_candidate(merged, reviewed) for merged in tried)
     good = [index for index, one in enumerate(candidates) if one.accuracy >= candidates[0].accuracy]
     best = min(good, key=lambda index: candidates[index].log_loss)
     why = (
-        f"{names[best]} has the least cross-validated log-loss ({candidates[best].log_loss:.3f}) on {reviewed} "
+        f"{names[best]} has the least cross-validated log-loss ({candidates[best].log_loss:.3f}) on {count} "
         f"reviewed objects among the methods that are right there at least as often as majority"
     )
     return Merged(tried[best].posterior, tried[best].held_out, names[best], why, candidates)
@@ -145,28 +145,28 @@ def _without_reviews(committee: Committee) -> tuple[str, str]:
     return "dawid_skene", f"{few}, and most votes come without probabilities"
 
 
-def _can_fit(method: str, gold: Gold) -> bool:
-    return len(gold.known) >= FEWEST[method] and len(np.unique(gold.picture[gold.known])) > 1
+def _can_fit(method: str, reviewed: Reviewed) -> bool:
+    return len(reviewed.known) >= FEWEST[method] and len(np.unique(reviewed.image[reviewed.known])) > 1
 
 
-def _merge(committee: Committee, method: str, gold: Gold, why: str) -> Merged:
+def _merge(committee: Committee, method: str, reviewed: Reviewed, why: str) -> Merged:
     if method in UNSUPERVISED:
         posterior = UNSUPERVISED[method](committee)
         return Merged(posterior, posterior, method, why)
-    known = gold.known
-    label = gold.label[known]
+    known = reviewed.known
+    label = reviewed.label[known]
     x = by_labeler(committee.votes, committee.rows, known)
     posterior = committee.apply(FITTED[method](committee, x, label))
     held_out = posterior.copy()
-    for fold in folds(gold.picture[known], committee.options.seed):
+    for fold in folds(reviewed.image[known], committee.options.seed):
         fitted = FITTED[method](committee, x[~fold], label[~fold])
         held_out[known[fold]] = normalised(np.einsum("gkc,k->gc", x[fold], fitted.weight) + fitted.bias)
     return Merged(posterior, held_out, method, why)
 
 
-def _candidate(merged: Merged, gold: Gold) -> Candidate:
-    known = gold.known
-    label, posterior = gold.label[known], merged.held_out[known]
+def _candidate(merged: Merged, reviewed: Reviewed) -> Candidate:
+    known = reviewed.known
+    label, posterior = reviewed.label[known], merged.held_out[known]
     right = float((posterior.argmax(axis=1) == label).mean())
-    bounds = interval(effective_size(gold.picture[known]), right)
+    bounds = interval(effective_size(reviewed.image[known]), right)
     return Candidate(merged.method, float(log_loss(posterior, label).mean()), right, *bounds, n=len(known))

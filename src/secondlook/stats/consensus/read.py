@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import records
-from secondlook.stats.consensus.votes import Gold, Votes
+from secondlook.stats.consensus.votes import Reviewed, Votes
 
 _VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities"]
 
@@ -22,12 +22,12 @@ _VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities"]
 class Asked:
     """The objects decided on, in the order of the posterior's rows.
 
-    `given` holds positions in the class list, -1 where nothing is given; `picture` numbers the images.
+    `given` holds positions in the class list, -1 where nothing is given; `image` numbers the images.
     """
 
     instance_ids: pa.Array
     given: NDArray[np.int64]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -47,9 +47,9 @@ def read_asked(instances: Path) -> Asked:
     """Read the objects of a dataset."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=["instance_id", "given", "image_id"])
-    picture = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    image = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     ids = table["instance_id"].combine_chunks()
-    return Asked(ids, records.class_positions(table["given"], classes), picture.astype(np.int64), classes)
+    return Asked(ids, records.class_positions(table["given"], classes), image.astype(np.int64), classes)
 
 
 def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes:
@@ -79,11 +79,11 @@ def _require_same_classes(path: Path, table: pa.Table, asked: Asked) -> None:
         raise DataError(f"{path}: holds probabilities of other classes, or in another order; label again.")
 
 
-def read_gold(asked: Asked, reviewed: Path | None) -> Gold:
+def read_reviewed(asked: Asked, reviewed: Path | None) -> Reviewed:
     """Read what people said; nothing where `reviewed` is None."""
     label, seen = np.full(len(asked), -1), np.zeros(len(asked), dtype=np.bool_)
     if reviewed is None:
-        return Gold(label, seen, seen, asked.picture)
+        return Reviewed(label, seen, seen, asked.image)
     table = records.read(reviewed, records.REVIEW, columns=["instance_id", "label", "sample", "probability"])
     row = records.object_positions(reviewed, table["instance_id"], asked.instance_ids)
     said = _classes(reviewed, table, asked)
@@ -91,7 +91,7 @@ def read_gold(asked: Asked, reviewed: Path | None) -> Gold:
     told = said >= 0
     label[row[told]] = said[told]
     label[row[told & (label[row] != said)]] = -1  # the last of two that differ stands above; neither counts
-    return Gold(label, seen, _sampled(asked, table, row), asked.picture)
+    return Reviewed(label, seen, _sampled(asked, table, row), asked.image)
 
 
 def _sampled(asked: Asked, table: pa.Table, row: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -100,7 +100,7 @@ def _sampled(asked: Asked, table: pa.Table, row: NDArray[np.int64]) -> NDArray[n
     ours = random & table["probability"].is_valid().to_numpy()
     sampled[row[random & ~ours]] = True  # a sample that somebody drew elsewhere is taken at their word
     if ours.any():
-        # what was queued before the random part reached it belongs to it, and so does what was passed over
+        # what was queued before the random sample reached it belongs to it, and so does what was passed over
         fraction = np.array([records.review_fraction(instance_id) for instance_id in asked.instance_ids.to_pylist()])
         sampled |= fraction <= fraction[row[ours]].max()
     return sampled

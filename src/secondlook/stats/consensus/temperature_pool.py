@@ -1,4 +1,4 @@
-"""Temperature pool: each labeler made honest by one temperature, then multiplied with one exponent.
+"""Temperature pool: each labeler made calibrated by one temperature, then multiplied with one exponent.
 
 Temperatures: C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 With two numbers that matter per labeler it holds from about 50 reviewed objects on.

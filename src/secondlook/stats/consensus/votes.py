@@ -67,22 +67,22 @@ class Votes:
 
 
 @dataclass(frozen=True)
-class Gold:
-    """What people said of the objects; all but `picture` are about people only.
+class Reviewed:
+    """What people said of the objects; all but `image` are about people only.
 
     `label` is the class on which those who could tell agree, (objects,), -1 where there is none. `seen` marks the
-    objects that anybody looked at. `sampled` marks those of the random part, as far as it was worked through: whatever
-    came of them, whether they were passed over, and though they stood in the queue too. `picture` numbers the image
-    of each object.
+    objects that anybody looked at. `sampled` marks those of the random sample, as far as it was worked through:
+    whatever came of them, also those that were passed over or are in the queue too. `image` numbers the image of each
+    object.
     """
 
     label: NDArray[np.int64]
     seen: NDArray[np.bool_]
     sampled: NDArray[np.bool_]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
 
     @classmethod
-    def none(cls, objects: int) -> "Gold":
+    def none(cls, objects: int) -> "Reviewed":
         """Return the reviews of a dataset that nobody has looked at; every object its own image."""
         nothing = np.zeros(objects, dtype=np.bool_)
         return cls(np.full(objects, -1), nothing, nothing, np.arange(objects))

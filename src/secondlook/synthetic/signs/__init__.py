@@ -14,7 +14,7 @@ MARKER = "instances_default.json"
 
 @dataclass(frozen=True)
 class DemoCounts:
-    """What was drawn: pictures, signs in them, signs with a wrong label, reference crops."""
+    """What was drawn: images, signs in them, signs with a wrong label, reference crops."""
 
     images: int
     objects: int
@@ -46,7 +46,7 @@ def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
 
 
 def _retire(marker: Path, text: str) -> None:
-    """Remove the marker of an earlier, different demo, so that it never stands beside new pictures."""
+    """Remove the marker of an earlier, different demo, so that it never stands beside new images."""
     if marker.exists() and marker.read_bytes() != text.encode():
         marker.unlink(missing_ok=True)
 

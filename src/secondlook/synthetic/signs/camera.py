@@ -1,11 +1,12 @@
-"""How a scene is seen: the weather, a pinhole camera, and the picture painted through it."""
+"""How a scene is seen: the weather, a pinhole camera, and the image painted through it."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from secondlook.synthetic.signs.canvas import Color, Pixels, Points, points
+from secondlook.base.arrays import Pixels
+from secondlook.synthetic.signs.canvas import Color, Points, points
 
 WIDTH_PX, HEIGHT_PX = 960, 540
 _SHIFT = 4
@@ -33,7 +34,7 @@ WEATHERS = (
 
 @dataclass(frozen=True)
 class Camera:
-    """A level pinhole camera: X to the right, Y up from the road, Z ahead, all in metres."""
+    """A level pinhole camera: X to the right, Y up from the pipeline, Z ahead, all in metres."""
 
     focal_px: float
     horizon_px: float
@@ -41,22 +42,22 @@ class Camera:
     height_m: float
 
     def see(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Where the point falls in the picture."""
+        """Where the point falls in the image."""
         return self.vanish_px + self.focal_px * x / z, self.horizon_px + self.focal_px * (self.height_m - y) / z
 
 
 @dataclass(frozen=True)
 class Street:
-    """A picture under work with its camera and weather."""
+    """An image under work with its camera and weather."""
 
-    picture: Pixels
+    image: Pixels
     camera: Camera
     weather: Weather
 
     def paint(self, corners: Points, color: Color, z: float) -> None:
-        """Fill a polygon in the picture; things `z` metres away fade into the haze."""
+        """Fill a polygon in the image; things `z` metres away fade into the haze."""
         fixed = np.round(np.clip(corners, -4000, 4000) * 2**_SHIFT).astype(np.int32)
-        cv2.fillPoly(self.picture, [fixed], self._hazy(color, z), cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(self.image, [fixed], self._hazy(color, z), cv2.LINE_AA, _SHIFT)
 
     def board(self, xyz: tuple[tuple[float, float, float], ...], color: Color) -> None:
         """Fill a polygon of points in metres."""

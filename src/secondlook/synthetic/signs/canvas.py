@@ -1,4 +1,4 @@
-"""A square picture with alpha on which signs are drawn in unit coordinates: x right, y down, -1 to 1."""
+"""A square image with alpha on which signs are drawn in unit coordinates: x right, y down, -1 to 1."""
 
 import math
 
@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
+
 Color = tuple[int, int, int]  # blue, green, red, 0 to 255
 Points = NDArray[np.float64]  # (n, 2), x and y
-Pixels = NDArray[np.uint8]  # (height, width, 3), BGR
 
 SIDE_PX = 256
 UNIT_PX = 120.0

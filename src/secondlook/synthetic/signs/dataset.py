@@ -1,4 +1,4 @@
-"""The demo as files: pictures, the CVAT-style COCO file with its planted errors, the truth, the reference crops."""
+"""The demo as files: images, the CVAT-style COCO file with its planted errors, the truth, the reference crops."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ _CONFUSABLE = {
 
 @dataclass(frozen=True)
 class PlacedObject:
-    """A sign, the number of its picture (from 1) and the label it is given, right or wrong."""
+    """A sign, the number of its image (from 1) and the label it is given, right or wrong."""
 
     image: int
     truth: SceneObject

@@ -1,4 +1,4 @@
-"""Letters, digits and two fonts' worth of handwriting: strokes of our own, so no font file decides the picture."""
+"""Letters, digits and two fonts' worth of handwriting: strokes of our own, so no font file decides the image."""
 
 from dataclasses import dataclass
 

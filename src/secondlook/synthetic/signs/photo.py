@@ -8,7 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from secondlook.synthetic.signs.canvas import SIDE_PX, UNIT_PX, Canvas, Pixels, Points, points
+from secondlook.base.arrays import Pixels
+from secondlook.synthetic.signs.canvas import SIDE_PX, UNIT_PX, Canvas, Points, points
 
 _EYE_DISTANCE = 4.5  # of the viewer, in half widths of the sign
 _OVERSAMPLING = 2
@@ -16,7 +17,7 @@ _OVERSAMPLING = 2
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a sign stands in the picture and how it is turned; a face on sign is `size_px` wide."""
+    """Where a sign stands in the image and how it is turned; a face on sign is `size_px` wide."""
 
     center_xy: tuple[float, float]
     size_px: float
@@ -37,7 +38,7 @@ class Lens:
 
 
 def project(shape: Points, pose: Pose) -> Points:
-    """Unit coordinates of the face as picture coordinates, in which pixel i spans i to i + 1."""
+    """Unit coordinates of the face as image coordinates, in which pixel i spans i to i + 1."""
     roll, yaw, pitch = (math.radians(angle) for angle in (pose.roll_deg, pose.yaw_deg, pose.pitch_deg))
     x = shape[:, 0] * math.cos(roll) - shape[:, 1] * math.sin(roll)
     y = shape[:, 0] * math.sin(roll) + shape[:, 1] * math.cos(roll)
@@ -47,27 +48,27 @@ def project(shape: Points, pose: Pose) -> Points:
     return np.asarray(np.array(pose.center_xy) + flat * pose.size_px / 2)
 
 
-def photograph(picture: Pixels, canvas: Canvas, pose: Pose, lens: Lens) -> None:
-    """Lay the face over `picture` as the lens sees it; what falls outside the picture is lost."""
+def photograph(image: Pixels, canvas: Canvas, pose: Pose, lens: Lens) -> None:
+    """Lay the face over `image` as the lens sees it; what falls outside the image is lost."""
     quad = project(points((-1, -1), (1, -1), (1, 1), (-1, 1)), pose)
     pad = 3 + 3 * lens.defocus_px + lens.motion_px + 0.12 * pose.size_px
     left, top = (int(value) for value in np.floor(quad.min(axis=0) - pad))
     right, bottom = (int(value) for value in np.ceil(quad.max(axis=0) + pad))
     patch = _warped(canvas, quad - (left, top), width_px=right - left, height_px=bottom - top)
     patch[..., :3] = patch[..., :3] * lens.gain * (1 - lens.haze / 255) + lens.haze * patch[..., 3:]
-    _blend(picture, _blurred(patch, lens), left=left, top=top)
+    _blend(image, _blurred(patch, lens), left=left, top=top)
 
 
-def sensor(picture: Pixels | NDArray[np.float32], rng: Generator, *, noise: float) -> Pixels:
-    """The picture, rounded, with grainy noise; `noise` is its standard deviation in grey levels."""
-    grain = rng.standard_normal((*picture.shape[:2], 1), dtype=np.float32)
-    tint = rng.standard_normal(picture.shape, dtype=np.float32)
-    return np.clip(picture + noise * (0.8 * grain + 0.6 * tint), 0, 255).round().astype(np.uint8)
+def sensor(image: Pixels | NDArray[np.float32], rng: Generator, *, noise: float) -> Pixels:
+    """The image, rounded, with grainy noise; `noise` is its standard deviation in grey levels."""
+    grain = rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
+    tint = rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image + noise * (0.8 * grain + 0.6 * tint), 0, 255).round().astype(np.uint8)
 
 
-def jpeg(picture: Pixels, quality: int) -> bytes:
-    """The picture as JPEG bytes; `quality` from 1 to 100."""
-    done, encoded = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
+def jpeg(image: Pixels, quality: int) -> bytes:
+    """The image as JPEG bytes; `quality` from 1 to 100."""
+    done, encoded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
     if not done:
         raise RuntimeError("OpenCV could not encode a JPEG.")
     return bytes(encoded.tobytes())
@@ -106,13 +107,13 @@ def _streak(lens: Lens) -> NDArray[np.float32]:
     return np.asarray(kernel / kernel.sum())
 
 
-def _blend(picture: Pixels, patch: NDArray[np.float32], *, left: int, top: int) -> None:
-    height, width = picture.shape[:2]
+def _blend(image: Pixels, patch: NDArray[np.float32], *, left: int, top: int) -> None:
+    height, width = image.shape[:2]
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + patch.shape[1], width), min(top + patch.shape[0], height)
     if x0 >= x1 or y0 >= y1:
         return
     part = patch[y0 - top : y1 - top, x0 - left : x1 - left]
-    under = picture[y0:y1, x0:x1]
+    under = image[y0:y1, x0:x1]
     mixed = under * (1 - part[..., 3:]) + part[..., :3]
-    picture[y0:y1, x0:x1] = np.clip(mixed, 0, 255).round().astype(np.uint8)
+    image[y0:y1, x0:x1] = np.clip(mixed, 0, 255).round().astype(np.uint8)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from secondlook.synthetic.signs.canvas import Pixels
+from secondlook.base.arrays import Pixels
 from secondlook.synthetic.signs.photo import Lens, Pose, jpeg, photograph, project, sensor
 from secondlook.synthetic.signs.signs import draw_sign
 from secondlook.synthetic.signs.style import reference_style
@@ -24,10 +24,10 @@ def draw_reference(label: str, rng: Generator) -> bytes:
     width, height = (int(side) for side in np.clip(high - low + margins[:2] + margins[2:], *_SIDE_PX))
     middle = (width / 2 - (low[0] + high[0]) / 2, height / 2 - (low[1] + high[1]) / 2)
     shift = (margins[:2] - margins[2:]) / 4
-    picture = _background(rng, width, height)
+    image = _background(rng, width, height)
     there = Pose((middle[0] + shift[0], middle[1] + shift[1]), size_px, pose.roll_deg, pose.yaw_deg, pose.pitch_deg)
-    photograph(picture, sign.canvas, there, _lens(rng, size_px))
-    return jpeg(sensor(picture, rng, noise=float(rng.uniform(0, 3))), _JPEG_QUALITY)
+    photograph(image, sign.canvas, there, _lens(rng, size_px))
+    return jpeg(sensor(image, rng, noise=float(rng.uniform(0, 3))), _JPEG_QUALITY)
 
 
 def _lens(rng: Generator, size_px: float) -> Lens:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
 from secondlook.synthetic.signs.camera import HEIGHT_PX, WIDTH_PX, Street
-from secondlook.synthetic.signs.canvas import Pixels, points
+from secondlook.synthetic.signs.canvas import points
 from secondlook.synthetic.signs.occluders import Box, hide
 from secondlook.synthetic.signs.photo import Lens, Pose, jpeg, photograph, project, sensor
 from secondlook.synthetic.signs.signs import Sign, draw_sign
@@ -37,7 +38,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A finished picture as JPEG bytes, and its signs."""
+    """A finished image as JPEG bytes, and its signs."""
 
     jpeg: bytes
     objects: tuple[SceneObject, ...]
@@ -58,22 +59,22 @@ def draw_scene(rng: Generator) -> Scene:
     placed = _place_signs(street, rng, count=int(rng.integers(3, 7)))
     for item in sorted(placed, key=lambda item: -item.distance_m):
         _post(street, item)
-        photograph(street.picture, item.sign.canvas, item.pose, _lens(street, item, rng))
+        photograph(street.image, item.sign.canvas, item.pose, _lens(street, item, rng))
     traffic(street, rng)
     boxes = [item.box for item in placed]
     hidden = (rng.random(len(boxes)) < _HIDDEN_FRACTION).tolist()
     for place in np.flatnonzero(hidden).tolist():
         hide(street, rng, boxes, place)
-    picture = sensor(_exposed(street, rng), rng, noise=street.weather.noise)
+    image = sensor(_exposed(street, rng), rng, noise=street.weather.noise)
     objects = (
         SceneObject(item.sign.label, item.sign.shape, _xywh(item.box), occluded)
         for item, occluded in zip(placed, hidden, strict=True)
     )
-    return Scene(jpeg(picture, _JPEG_QUALITY), tuple(objects))
+    return Scene(jpeg(image, _JPEG_QUALITY), tuple(objects))
 
 
 def _place_signs(street: Street, rng: Generator, *, count: int) -> list[_Placed]:
-    """Signs on posts beside the road, now and then two on one post; no face touches another or its post."""
+    """Signs on posts beside the pipeline, now and then two on one post; no face touches another or its post."""
     placed: list[_Placed] = []
     for attempt in range(_ATTEMPTS * count):
         if len(placed) == count:
@@ -164,13 +165,13 @@ def _lens(street: Street, item: _Placed, rng: Generator) -> Lens:
 
 
 def _exposed(street: Street, rng: Generator) -> NDArray[np.float32]:
-    """The picture in its light: colour cast of weather and camera, contrast, darker corners."""
+    """The image in its light: colour cast of weather and camera, contrast, darker corners."""
     x = np.linspace(-1, 1, WIDTH_PX, dtype=np.float32)[None, :, None]
     y = np.linspace(-1, 1, HEIGHT_PX, dtype=np.float32)[:, None, None]
     corners = 1 - float(rng.uniform(0.03, 0.14)) * (x**2 + y**2)
     gain = np.array(street.weather.gain) + rng.normal(0, 0.025, 3)
     contrast, middle = float(rng.uniform(0.88, 1.08)), 118.0
-    flat: Pixels = street.picture
+    flat: Pixels = street.image
     return np.asarray((middle + contrast * (flat * gain.astype(np.float32) - middle)) * corners, dtype=np.float32)
 
 

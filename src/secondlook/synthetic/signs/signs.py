@@ -139,8 +139,8 @@ def _warning(canvas: Canvas, style: Style, rng: Generator) -> None:
     if rng.random() < 0.5:
         write(canvas, "!", color=style.black, font=style.font, height=0.5, y=0.0)
         return
-    road = points((-0.08, 0.24), (0.1, 0.1), (-0.1, -0.04), (0.04, -0.22)) * (_side(rng), 1)
-    canvas.stroke(road, style.black, width=0.1 * style.pen)
+    pipeline = points((-0.08, 0.24), (0.1, 0.1), (-0.1, -0.04), (0.04, -0.22)) * (_side(rng), 1)
+    canvas.stroke(pipeline, style.black, width=0.1 * style.pen)
 
 
 def _information(canvas: Canvas, style: Style, rng: Generator) -> None:

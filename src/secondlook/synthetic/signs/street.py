@@ -7,8 +7,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Pixels
 from secondlook.synthetic.signs.camera import HEIGHT_PX, WEATHERS, WIDTH_PX, Camera, Street, Weather, shade
-from secondlook.synthetic.signs.canvas import Color, Pixels, rectangle
+from secondlook.synthetic.signs.canvas import Color, rectangle
 
 _FAR_M = 400.0
 _KERB_M = 3.6
@@ -37,7 +38,7 @@ def empty_street(rng: Generator) -> Street:
     weather = WEATHERS[int(rng.choice(len(WEATHERS), p=(0.36, 0.24, 0.16, 0.12, 0.12)))]
     street = Street(_sky(weather, rng), camera, weather)
     _skyline(street, rng)
-    _road(street, rng)
+    _pipeline(street, rng)
     for side in (-1, 1):
         _houses(street, rng, side)
     _trees(street, rng)
@@ -74,7 +75,7 @@ def _skyline(street: Street, rng: Generator) -> None:
         x += width * float(rng.uniform(0.7, 1.2))
 
 
-def _road(street: Street, rng: Generator) -> None:
+def _pipeline(street: Street, rng: Generator) -> None:
     tone = int(rng.integers(78, 112))
     street.lane((-300, 300), (1, _FAR_M), (tone + 58, tone + 62, tone + 64))
     verge = (70, 128, 96) if rng.random() < 0.5 else (tone + 44, tone + 52, tone + 58)
@@ -95,7 +96,7 @@ def _road(street: Street, rng: Generator) -> None:
 def _roughen(street: Street, rng: Generator) -> None:
     """Patches and streaks, so that the ground is not one flat colour."""
     top = int(street.camera.horizon_px) + 1
-    ground = street.picture[top:]
+    ground = street.image[top:]
     coarse = rng.standard_normal((24, 40), dtype=np.float32)
     patches: NDArray[np.float32] = np.asarray(
         cv2.resize(coarse, (WIDTH_PX, ground.shape[0]), interpolation=cv2.INTER_CUBIC)

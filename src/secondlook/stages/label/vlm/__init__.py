@@ -1,4 +1,4 @@
-"""Labelers that are vision-language models: pictures and a question in, votes out, batch by batch."""
+"""Labelers that are vision-language models: images and a question in, votes out, batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, first_line
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
@@ -15,20 +16,20 @@ from secondlook.io import records
 from secondlook.jobs import cache
 from secondlook.jobs.ledger import Ledger
 from secondlook.models import checkpoints, inference
-from secondlook.models.prompt import Question, ask, default_prompt
-from secondlook.pixels.images import Pixels, UnreadableImageError
+from secondlook.models.prompt import Prompt, ask, default_prompt
+from secondlook.pixels.images import UnreadableImageError
 from secondlook.stages.label.vlm.engine import Engine, LogP, Shape
-from secondlook.stages.label.vlm.pictures import Shown, shown
+from secondlook.stages.label.vlm.views import Shown, shown
 from secondlook.stages.label.vlm.votes import Row, failed, to_vote
 from secondlook.stages.label.voter import Job, Voter
 
-_LONGEST = 1.15  # a batch holds no picture with more than so many times the tokens of its shortest
+_LONGEST = 1.15  # a batch holds no image with more than so many times the tokens of its shortest
 _AHEAD = 2  # batches that are prepared while one is answered
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A batch whose pictures are read: those that can be shown, one prepared input per question, and the rest."""
+    """A batch whose images are read: those that can be shown, one prepared input per question, and the rest."""
 
     readable: list[Shown]
     prepared: list[Any]
@@ -132,7 +133,7 @@ def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
     return shape.options, -shape.tokens
 
 
-def _questions(options: VlmOptions, job: Job) -> list[Question]:
+def _questions(options: VlmOptions, job: Job) -> list[Prompt]:
     """Return the question in every order of the options that is asked for, evenly turned."""
     voter, taxonomy = job.voter, job.taxonomy
     classes = len(taxonomy.classes)
@@ -141,17 +142,17 @@ def _questions(options: VlmOptions, job: Job) -> list[Question]:
     return [ask(text, taxonomy, options.options, turn=turn, offered=voter.offered) for turn in turns]
 
 
-def _priors(engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> list[LogP]:
+def _priors(engine: Engine, options: VlmOptions, questions: Sequence[Prompt]) -> list[LogP]:
     if not options.prior_correction:
         return []
-    answers = [engine.answer(engine.prepare([None], question))[0] for question in questions]
+    answers = [engine.answer(engine.prepare([None], prompt))[0] for prompt in questions]
     return [answer.log_p for answer in answers if answer.log_p is not None]
 
 
 def _answer_all(
     todo: Sequence[Sequence[Shown]],
     engine: Engine,
-    questions: Sequence[Question],
+    questions: Sequence[Prompt],
     priors: Sequence[LogP],
     options: VlmOptions,
     taxonomy: Taxonomy,
@@ -171,13 +172,13 @@ def _answer_all(
             ledger.add({"instance_id": name, **row} for name, row in rows.items())
     if todo:
         share = waited / max(perf_counter() - started, 1e-9)
-        progress.say(f"label: {len(todo)} batches; the model waited for pictures {share:.0%} of the time")
+        progress.say(f"label: {len(todo)} batches; the model waited for images {share:.0%} of the time")
 
 
 def _ahead(
-    todo: Sequence[Sequence[Shown]], engine: Engine, questions: Sequence[Question], pool: ThreadPoolExecutor
+    todo: Sequence[Sequence[Shown]], engine: Engine, questions: Sequence[Prompt], pool: ThreadPoolExecutor
 ) -> Iterator["Future[Ready]"]:
-    """Yield each batch as the promise of it, a few of them being prepared while the caller computes."""
+    """Yield each batch as the guarantee of it, a few of them being prepared while the caller computes."""
     waiting: list[Future[Ready]] = []
     for batch in todo:
         waiting.append(pool.submit(_make_ready, batch, engine, questions))
@@ -186,24 +187,24 @@ def _ahead(
     yield from waiting
 
 
-def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Question]) -> Ready:
+def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prompt]) -> Ready:
     readable: list[Shown] = []
-    pictures: list[Pixels] = []
+    images: list[Pixels] = []
     failures: dict[str, str] = {}
     for one in batch:
         try:
-            pictures.append(one.read())
+            images.append(one.read())
             readable.append(one)
         except UnreadableImageError as error:
             failures[one.instance_id] = str(error)
     try:
-        prepared = [engine.prepare(pictures, question) for question in questions] if pictures else []
+        prepared = [engine.prepare(images, prompt) for prompt in questions] if images else []
     except ValueError as error:  # an image processor refuses one of them
         return _without_refused(batch, engine, questions, error)
     return Ready(readable, prepared, failures)
 
 
-def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Question], error: ValueError) -> Ready:
+def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prompt], error: ValueError) -> Ready:
     """Return the batch without the objects that are refused when each is alone."""
     if len(batch) == 1:
         return Ready([], [], {batch[0].instance_id: f"the model takes no such image: {first_line(error)}"})
@@ -219,9 +220,9 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
     return all(one.instance_id in ledger.rows for one in batch)
 
 
-def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Question]) -> str:
+def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Prompt]) -> str:
     """Return what must be the same for finished votes to be taken up again: objects, model, options, questions."""
-    asked = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "questions": repr(questions)}
+    asked = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(questions)}
     return cache.key_of({**asked, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
 
 

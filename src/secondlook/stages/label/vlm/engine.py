@@ -1,4 +1,4 @@
-"""What an engine is: it takes pictures and a question and gives an answer each."""
+"""What an engine is: it takes images and a question and gives an answer each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.models.prompt import Question
-from secondlook.pixels.images import Pixels
+from secondlook.base.arrays import Pixels
+from secondlook.models.prompt import Prompt
 
 LogP = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one picture; an engine fills what its way to answer can know.
+    """What was said of one image; an engine fills what its way to answer can know.
 
     `log_p` (classes,) is the log-likelihood of each class, summed over its wordings; the sum of its exponentials is
     the in-set mass. `probabilities` (classes,) sum to 1. `error` says why there is no answer.
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """What a picture becomes: pictures of equal `options` can share a batch; `tokens` says how long it gets."""
+    """What an image becomes: images of equal `options` can share a batch; `tokens` says how long it gets."""
 
     options: tuple[tuple[str, str], ...] = ()
     tokens: int = 1
@@ -42,13 +42,13 @@ class Engine(Protocol):
     """What tells this model from another in the metadata of its votes: a commit, a digest, or a name."""
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what a picture of that size in px becomes; pictures are batched by it."""
+        """Return what an image of that size in px becomes; images are batched by it."""
 
-    def prepare(self, pictures: Sequence[Pixels | None], question: Question) -> Any:
+    def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Any:
         """Return a batch ready for `answer`; runs in another thread while the engine answers the batch before.
 
-        None stands for no picture at all: only the question is put, as `prior_correction` needs it.
+        None stands for no image at all: only the question is put, as `prior_correction` needs it.
         """
 
     def answer(self, prepared: Any) -> list[Answer]:
-        """Answer a prepared batch, one answer per picture in their order."""
+        """Answer a prepared batch, one answer per image in their order."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.labelers.vlm import VlmOptions
-from secondlook.models.prompt import Question
-from secondlook.pixels.images import Pixels
+from secondlook.models.prompt import Prompt
 from secondlook.stages.label.vlm import chat
 from secondlook.stages.label.vlm.engine import Answer, Engine, Shape
 from secondlook.stages.label.vlm.openai_wire import Reply, Wire
@@ -18,16 +18,16 @@ from secondlook.stages.label.vlm.openai_wire import Reply, Wire
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question and the bodies of its requests, one per picture."""
+    """A question and the bodies of its requests, one per image."""
 
-    question: Question
+    prompt: Prompt
     bodies: list[bytes]
 
 
 class OpenaiEngine(Engine):
-    """Asks a server about each picture in a request of its own, several at a time; the server makes the batches.
+    """Asks a server about each image in a request of its own, several at a time; the server makes the batches.
 
-    Into how many tiles a picture is cut is the server's business.
+    Into how many tiles an image is cut is the server's business.
     """
 
     def __init__(self, options: VlmOptions) -> None:
@@ -40,26 +40,26 @@ class OpenaiEngine(Engine):
         self.revision = f"{self._wire.address} {self._model}"
 
     def shape_of(self, width: int, height: int) -> Shape:  # noqa: ARG002
-        """Return one shape for all: each picture is a request."""
+        """Return one shape for all: each image is a request."""
         return Shape()
 
-    def prepare(self, pictures: Sequence[Pixels | None], question: Question) -> Prepared:
+    def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Prepared:
         """Write the requests; raises UsageError for answers that a server cannot score."""
         if self._options.answer == "score":
-            chat.require_letters(question)
-        common = {"model": self._model, **chat.sampling(self._options, question), **self._extras(question)}
-        bodies = [{**common, "messages": [chat.message(picture, question.text)]} for picture in pictures]
-        return Prepared(question, [json.dumps(body).encode("ascii") for body in bodies])
+            chat.require_letters(prompt)
+        common = {"model": self._model, **chat.sampling(self._options, prompt), **self._extras(prompt)}
+        bodies = [{**common, "messages": [chat.message(image, prompt.text)]} for image in images]
+        return Prepared(prompt, [json.dumps(body).encode("ascii") for body in bodies])
 
     def answer(self, prepared: Prepared) -> list[Answer]:
         """Send the requests and read what comes back; raises DataError when the server is of no use."""
         replies = self._send(prepared.bodies)
-        answers = [self._read(reply, prepared.question) for reply in replies]
+        answers = [self._read(reply, prepared.prompt) for reply in replies]
         self._answered |= any(reply.content is not None for reply in replies)
         if not self._answered and replies and all(reply.broken for reply in replies):
             raise DataError(f"{self._wire.address}: {replies[0].error}")
         if self._options.answer == "choose":
-            self._warn_of_free_answers(answers, prepared.question)
+            self._warn_of_free_answers(answers, prepared.prompt)
         return answers
 
     def _send(self, bodies: Sequence[bytes]) -> list[Reply]:
@@ -73,13 +73,13 @@ class OpenaiEngine(Engine):
             self._pool.shutdown(wait=False, cancel_futures=True)
             raise
 
-    def _extras(self, question: Question) -> dict[str, Any]:
+    def _extras(self, prompt: Prompt) -> dict[str, Any]:
         """Return what the server is told beyond the limits of the answer."""
         if self._options.answer == "score":
             return {"logprobs": True, "top_logprobs": chat.TOP_TOKENS}
         if self._options.answer == "generate":
             return {}
-        wordings = [wording for wording, _ in question.wordings]
+        wordings = [wording for wording, _ in prompt.wordings]
         if self._options.server.structured == "choice":
             return {"structured_outputs": {"choice": wordings}}
         schema = {
@@ -91,7 +91,7 @@ class OpenaiEngine(Engine):
         wrapped = {"name": "label", "schema": schema, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
 
-    def _read(self, reply: Reply, question: Question) -> Answer:
+    def _read(self, reply: Reply, prompt: Prompt) -> Answer:
         if reply.content is None:
             return Answer(error=reply.error)
         choice = _first_choice(reply.content)
@@ -99,9 +99,9 @@ class OpenaiEngine(Engine):
             return Answer(error="the server's answer holds no choice.")
         text = _text(choice)
         if self._options.answer == "score":
-            return Answer(log_p=chat.letter_log_p(self._first_tokens(choice), question), text=text)
+            return Answer(log_p=chat.letter_log_p(self._first_tokens(choice), prompt), text=text)
         if self._options.answer == "choose" and self._options.server.structured == "json_schema":
-            return Answer(text=_unwrap(text, question))
+            return Answer(text=_unwrap(text, prompt))
         return Answer(text=text)
 
     def _first_tokens(self, choice: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -117,9 +117,9 @@ class OpenaiEngine(Engine):
             )
         return tokens
 
-    def _warn_of_free_answers(self, answers: Sequence[Answer], question: Question) -> None:
+    def _warn_of_free_answers(self, answers: Sequence[Answer], prompt: Prompt) -> None:
         texts = [answer.text for answer in answers if answer.text is not None]
-        if self._warned or all(chat.is_allowed(text, question) for text in texts):
+        if self._warned or all(chat.is_allowed(text, prompt) for text in texts):
             return
         self._warned = True
         progress.say(
@@ -140,11 +140,11 @@ def _text(choice: Mapping[str, Any]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _unwrap(text: str, question: Question) -> str:
+def _unwrap(text: str, prompt: Prompt) -> str:
     """Return the label inside `{"label": ...}`; a text of another form stays as it is."""
     try:
         content = json.loads(text)
     except ValueError:
         return text
     label = content.get("label") if isinstance(content, dict) else None
-    return label if isinstance(label, str) and chat.is_allowed(label, question) else text
+    return label if isinstance(label, str) and chat.is_allowed(label, prompt) else text

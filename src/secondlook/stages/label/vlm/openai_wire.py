@@ -60,7 +60,7 @@ class Wire:
         """Send one request until it is answered.
 
         Raises DataError when the server cannot be reached in all attempts, wants another key, or has no such model;
-        only a picture that the server refuses or falls over gives a Reply with `error`.
+        only an image that the server refuses or falls over gives a Reply with `error`.
         """
         failures = 0
         while True:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import chat_template, trie_scoring, vlm
-from secondlook.models.prompt import Question
+from secondlook.models.prompt import Prompt
 from secondlook.models.resolution import image_options, keeps_its_tiles
 from secondlook.models.trie import Trie
-from secondlook.pixels.images import Pixels
 from secondlook.stages.label.vlm.engine import Answer, Shape
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ _TOLERANCE = {"float32": 0.05, "bfloat16": 1.0}  # of a log-likelihood between t
 
 @dataclass(frozen=True)
 class Prepared:
-    """Pictures of one shape, a question, and both as model inputs on the CPU."""
+    """Images of one shape, a question, and both as model inputs on the CPU."""
 
-    pictures: Sequence[Pixels | None]
-    question: Question
+    images: Sequence[Pixels | None]
+    prompt: Prompt
     inputs: dict[str, "torch.Tensor"]
 
 
@@ -41,15 +41,15 @@ class TransformersEngine:
             progress.say(f"label: {name} cuts images into tiles of its own; `tiling` and `max_tiles` change nothing")
         if options.answer != "generate":
             chat_template.require_answers_at_once(self._vlm.processor)
-        self._known: dict[Question, vlm.Answers] = {}
-        self._tries: dict[Question, Trie] = {}
+        self._known: dict[Prompt, vlm.Answers] = {}
+        self._tries: dict[Prompt, Trie] = {}
         self._scores = trie_scoring.edge_log_p
         self._checked = False
         self._largest = options.batch_size
         self.revision = self._vlm.revision
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what a picture of that size in px becomes; `prepare` sees to one that the processor refuses."""
+        """Return what an image of that size in px becomes; `prepare` sees to one that the processor refuses."""
         options = self._image_options(width, height)
         try:
             tokens = vlm.image_tokens(self._vlm.processor, width, height, options)
@@ -57,38 +57,38 @@ class TransformersEngine:
             tokens = 1
         return Shape(tuple((key, str(value)) for key, value in options.items()), tokens)
 
-    def prepare(self, pictures: Sequence[Pixels | None], question: Question) -> Prepared:
-        """Return pictures of like shape and the question as model inputs."""
-        first = pictures[0]
+    def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Prepared:
+        """Return images of like shape and the question as model inputs."""
+        first = images[0]
         options = {} if first is None else self._image_options(first.shape[1], first.shape[0])
-        cut = 0 if self._options.answer == "generate" else self._answers(question).cut
-        inputs = vlm.encode(self._vlm.processor, pictures, question.text, options, cut=cut)
-        return Prepared(pictures, question, inputs)
+        cut = 0 if self._options.answer == "generate" else self._answers(prompt).cut
+        inputs = vlm.encode(self._vlm.processor, images, prompt.text, options, cut=cut)
+        return Prepared(images, prompt, inputs)
 
     def answer(self, prepared: Prepared) -> list[Answer]:
         """Answer a batch; where it does not fit into the memory of a GPU, its halves, and no larger batch after it."""
         import torch
 
-        pictures = prepared.pictures
-        if len(pictures) > self._largest:
-            halves = pictures[: len(pictures) // 2], pictures[len(pictures) // 2 :]
-            return [answer for half in halves for answer in self.answer(self.prepare(half, prepared.question))]
+        images = prepared.images
+        if len(images) > self._largest:
+            halves = images[: len(images) // 2], images[len(images) // 2 :]
+            return [answer for half in halves for answer in self.answer(self.prepare(half, prepared.prompt))]
         try:
             with torch.inference_mode():
                 return self._answer(prepared)
         except torch.OutOfMemoryError:
-            if len(pictures) == 1:
+            if len(images) == 1:
                 raise
-            self._largest = len(pictures) // 2
+            self._largest = len(images) // 2
         torch.cuda.empty_cache()
-        progress.say(f"label: {len(pictures)} pictures do not fit into memory; going on with {self._largest}")
+        progress.say(f"label: {len(images)} images do not fit into memory; going on with {self._largest}")
         return self.answer(prepared)
 
     def _answer(self, prepared: Prepared) -> list[Answer]:
         inputs = self._to_device(prepared.inputs)
         if self._options.answer == "generate":
             return [Answer(text=text) for text in self._generate(inputs)]
-        trie = self._trie(prepared.question)
+        trie = self._trie(prepared.prompt)
         if not self._checked:
             self._check(inputs, trie)
         scores = self._scores(self._vlm.model, inputs, trie)
@@ -132,15 +132,15 @@ class TransformersEngine:
     def _image_options(self, width: int, height: int) -> dict[str, Any]:
         return image_options(self._vlm.processor, width, height, self._options.tiling, self._options.max_tiles)
 
-    def _answers(self, question: Question) -> vlm.Answers:
-        if question not in self._known:
-            self._known[question] = vlm.answers(self._vlm.processor, question)
-        return self._known[question]
+    def _answers(self, prompt: Prompt) -> vlm.Answers:
+        if prompt not in self._known:
+            self._known[prompt] = vlm.answers(self._vlm.processor, prompt)
+        return self._known[prompt]
 
-    def _trie(self, question: Question) -> Trie:
-        if question not in self._tries:
-            self._tries[question] = Trie.of(self._answers(question).tokens, len(question.classes))
-        return self._tries[question]
+    def _trie(self, prompt: Prompt) -> Trie:
+        if prompt not in self._tries:
+            self._tries[prompt] = Trie.of(self._answers(prompt).tokens, len(prompt.classes))
+        return self._tries[prompt]
 
     def _to_device(self, inputs: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
         model = self._vlm.model

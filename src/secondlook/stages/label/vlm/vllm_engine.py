@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.base import progress
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, first_line
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import chat_template
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
-from secondlook.models.prompt import Question
+from secondlook.models.prompt import Prompt
 from secondlook.models.resolution import image_options
-from secondlook.pixels.images import Pixels
 from secondlook.stages.label.vlm import chat
 from secondlook.stages.label.vlm.engine import Answer, Engine, Shape
 
@@ -23,15 +23,15 @@ _AS_LONG_AS_FITS = -1
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question, one conversation per picture, and what the image processor is told about all of them."""
+    """A question, one conversation per image, and what the image processor is told about all of them."""
 
-    question: Question
+    prompt: Prompt
     conversations: list[list[dict[str, Any]]]
     image_options: dict[str, Any] | None
 
 
 class VllmEngine(Engine):
-    """The offline class of vLLM; pictures come as messages, so that the chat template of the model applies."""
+    """The offline class of vLLM; images come as messages, so that the chat template of the model applies."""
 
     def __init__(self, options: VlmOptions, model: str) -> None:
         try:
@@ -55,25 +55,25 @@ class VllmEngine(Engine):
         self.revision = _revision(self._llm, model)
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what the image processor is told about a picture of that size in px; vLLM minds the lengths."""
+        """Return what the image processor is told about an image of that size in px; vLLM minds the lengths."""
         return Shape(tuple((key, str(value)) for key, value in self._image_options(width, height).items()))
 
-    def prepare(self, pictures: Sequence[Pixels | None], question: Question) -> Prepared:
-        """Return pictures of like shape as conversations; raises UsageError for answers that cannot be scored."""
+    def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Prepared:
+        """Return images of like shape as conversations; raises UsageError for answers that cannot be scored."""
         if self._options.answer == "score":
-            chat.require_letters(question)
-        text = chat_template.harmless(question.text, chat_template.control_tokens(self._processor))
-        conversations = [[chat.message(picture, text)] for picture in pictures]
-        first = next((picture for picture in pictures if picture is not None), None)
+            chat.require_letters(prompt)
+        text = chat_template.harmless(prompt.text, chat_template.control_tokens(self._processor))
+        conversations = [[chat.message(image, text)] for image in images]
+        first = next((image for image in images if image is not None), None)
         told = {} if first is None else self._image_options(first.shape[1], first.shape[0])
-        return Prepared(question, conversations, told or None)
+        return Prepared(prompt, conversations, told or None)
 
     def answer(self, prepared: Prepared) -> list[Answer]:
-        """Answer a batch; a picture that vLLM refuses gets an `error`."""
-        outputs = self._chat(prepared.conversations, prepared.image_options, self._sampling(prepared.question))
-        answers = [self._read(output, prepared.question) for output in outputs]
+        """Answer a batch; an image that vLLM refuses gets an `error`."""
+        outputs = self._chat(prepared.conversations, prepared.image_options, self._sampling(prepared.prompt))
+        answers = [self._read(output, prepared.prompt) for output in outputs]
         if self._options.answer == "choose":
-            self._warn_of_free_answers(answers, prepared.question)
+            self._warn_of_free_answers(answers, prepared.prompt)
         return answers
 
     def _llm_options(self, model: str) -> dict[str, Any]:
@@ -94,14 +94,14 @@ class VllmEngine(Engine):
     def _image_options(self, width: int, height: int) -> dict[str, Any]:
         return image_options(self._processor, width, height, self._options.tiling, self._options.max_tiles)
 
-    def _sampling(self, question: Question) -> Any:
+    def _sampling(self, prompt: Prompt) -> Any:
         extras: dict[str, Any] = {}
         if self._options.answer == "score":
             extras["logprobs"] = chat.TOP_TOKENS
         elif self._options.answer == "choose":
-            wordings = [wording for wording, _ in question.wordings]
+            wordings = [wording for wording, _ in prompt.wordings]
             extras["structured_outputs"] = self._parameters.StructuredOutputsParams(choice=wordings)
-        return self._vllm.SamplingParams(**chat.sampling(self._options, question), **extras)
+        return self._vllm.SamplingParams(**chat.sampling(self._options, prompt), **extras)
 
     def _chat(self, conversations: list[list[dict[str, Any]]], image_options: Any, sampling: Any) -> list[Any]:
         """Return the outputs; when a batch is refused, each conversation alone, and the error of those that fail."""
@@ -114,18 +114,18 @@ class VllmEngine(Engine):
                 return [error]
         return [self._chat([each], image_options, sampling)[0] for each in conversations]
 
-    def _read(self, output: Any, question: Question) -> Answer:
+    def _read(self, output: Any, prompt: Prompt) -> Answer:
         if isinstance(output, ValueError):
             return Answer(error=f"vLLM refused it: {first_line(output)}")
         said = output.outputs[0]
         if self._options.answer != "score":
             return Answer(text=chat_template.opened_thought(self._processor) + said.text)
         tokens = [(entry.decoded_token or "", entry.logprob) for entry in said.logprobs[0].values()]
-        return Answer(log_p=chat.letter_log_p(tokens, question), text=said.text)
+        return Answer(log_p=chat.letter_log_p(tokens, prompt), text=said.text)
 
-    def _warn_of_free_answers(self, answers: Sequence[Answer], question: Question) -> None:
+    def _warn_of_free_answers(self, answers: Sequence[Answer], prompt: Prompt) -> None:
         texts = [answer.text for answer in answers if answer.text is not None]
-        if self._warned or all(chat.is_allowed(text, question) for text in texts):
+        if self._warned or all(chat.is_allowed(text, prompt) for text in texts):
             return
         self._warned = True
         progress.say("label: this vLLM does not keep to the allowed answers; they are read as free text")

@@ -8,16 +8,16 @@ import numpy as np
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models.answer_parser import parse
-from secondlook.models.prompt import Question
+from secondlook.models.prompt import Prompt
 from secondlook.stages.label.vlm.engine import Answer, LogP
 
 Row = dict[str, Any]
-_LEAST_PRIOR = -100.0  # log-likelihood: a class that is never said without a picture is not favoured beyond this
+_LEAST_PRIOR = -100.0  # log-likelihood: a class that is never said without an image is not favoured beyond this
 
 
 def to_vote(
     answers: Sequence[Answer],
-    questions: Sequence[Question],
+    questions: Sequence[Prompt],
     priors: Sequence[LogP],
     options: VlmOptions,
     taxonomy: Taxonomy,
@@ -25,7 +25,7 @@ def to_vote(
     """Return label, probabilities, log_p, mass, confidence, answer and status of one object.
 
     `answers` has one per question, which differ in the order of the options;
-    `priors` are the scores of the same questions without a picture, or nothing.
+    `priors` are the scores of the same questions without an image, or nothing.
     """
     errors = [answer.error for answer in answers if answer.error is not None]
     if errors:
@@ -65,10 +65,10 @@ def _scored(log_ps: Sequence[LogP], priors: Sequence[LogP], options: VlmOptions,
     }
 
 
-def _said(answers: Sequence[Answer], questions: Sequence[Question], taxonomy: Taxonomy) -> Row:
+def _said(answers: Sequence[Answer], questions: Sequence[Prompt], taxonomy: Taxonomy) -> Row:
     """Take the class that most orders said, in a tie the first; probabilities where all orders have them."""
     texts = [answer.text or "" for answer in answers]
-    said = [_class_of(text, question, taxonomy) for text, question in zip(texts, questions, strict=True)]
+    said = [_class_of(text, prompt, taxonomy) for text, prompt in zip(texts, questions, strict=True)]
     counts = np.bincount([position for position in said if position >= 0], minlength=len(taxonomy.classes))
     row: Row = {"answer": " | ".join(texts)}
     if not counts.any():
@@ -82,9 +82,9 @@ def _said(answers: Sequence[Answer], questions: Sequence[Question], taxonomy: Ta
     return row
 
 
-def _class_of(text: str, question: Question, taxonomy: Taxonomy) -> int:
+def _class_of(text: str, prompt: Prompt, taxonomy: Taxonomy) -> int:
     """Return the position of the class that a text means, -1 for none; a lettered question also takes letters."""
-    letters = {} if question.whole else {letter: question.classes[position] for letter, position in question.wordings}
+    letters = {} if prompt.whole else {letter: prompt.classes[position] for letter, position in prompt.wordings}
     return taxonomy.index(parse(text, taxonomy, letters))
 
 

@@ -1,17 +1,18 @@
-"""Pictures as squares for CLIP: padded or not, cropped or squashed, with or without chance."""
+"""Images as squares for CLIP: padded or not, cropped or squashed, with or without chance."""
 
 import math
 
 import numpy as np
 
-from secondlook.config.retrieve import Look
-from secondlook.pixels.images import Pixels, stretch
+from secondlook.base.arrays import Pixels
+from secondlook.config.retrieve import Transform
+from secondlook.pixels.images import stretch
 
 
-def square_of(picture: Pixels, px: int, look: Look) -> Pixels:
-    """Return a picture, (height, width, 3), as (px, px, 3), without chance."""
-    whole = padded(picture) if look.pad == "square" else picture
-    if look.resize == "squash":
+def square_of(image: Pixels, px: int, transform: Transform) -> Pixels:
+    """Return an image, (height, width, 3), as (px, px, 3), without chance."""
+    whole = padded(image) if transform.pad == "square" else image
+    if transform.resize == "squash":
         return stretch(whole, px, px)
     height, width = whole.shape[:2]
     scale = px / min(height, width)
@@ -21,12 +22,12 @@ def square_of(picture: Pixels, px: int, look: Look) -> Pixels:
 
 
 def chance_square(
-    picture: Pixels, px: int, look: Look, area: tuple[float, float] | None, chance: np.random.Generator
+    image: Pixels, px: int, transform: Transform, area: tuple[float, float] | None, chance: np.random.Generator
 ) -> Pixels:
     """Return a square for training: a part of between `area` of the area, sides 3:4 to 4:3, scaled to (px, px, 3)."""
     if area is None:
-        return square_of(picture, px, look)
-    whole = padded(picture) if look.pad == "square" else picture
+        return square_of(image, px, transform)
+    whole = padded(image) if transform.pad == "square" else image
     height, width = whole.shape[:2]
     share = chance.uniform(*area) * height * width
     aspect = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -36,11 +37,11 @@ def chance_square(
     return stretch(whole[top : top + h, left : left + w], px, px)
 
 
-def padded(picture: Pixels) -> Pixels:
-    """Return a picture with black on both sides of its shorter side, exactly square; an odd px goes right or below."""
-    height, width = picture.shape[:2]
+def padded(image: Pixels) -> Pixels:
+    """Return an image with black on both sides of its shorter side, exactly square; an odd px goes right or below."""
+    height, width = image.shape[:2]
     side = max(height, width)
     canvas = np.zeros((side, side, 3), dtype=np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
-    canvas[top : top + height, left : left + width] = picture
+    canvas[top : top + height, left : left + width] = image
     return canvas

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.io import records
-from secondlook.stages.evaluate.judges import BY_PEOPLE, Objects, Sample
+from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
 from secondlook.stages.evaluate.remerge import GIVEN, Committee, Outcome
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
@@ -40,23 +40,21 @@ class Trial:
         right = (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
         surprise = log_loss(other.posterior[rows], self.truth) - log_loss(whole.posterior[rows], self.truth)
         columns = np.stack([right, surprise], axis=1)
-        found = self._estimates(means(columns, self.scored.picture, self.scored.pictures))
+        found = self._estimates(means(columns, self.scored.image, self.scored.images))
         return found[0], found[1]
 
     def changed(self, other: Outcome) -> Estimate:
         """Return the share of all labels that are others without them."""
         moved = (other.label != self.committee.whole.label).astype(np.float64)[:, None]
         everything = self.everything
-        return self._estimates(
-            shares(np.hstack([moved, np.ones_like(moved)]), everything.picture, everything.pictures)
-        )[0]
+        return self._estimates(shares(np.hstack([moved, np.ones_like(moved)]), everything.image, everything.images))[0]
 
     def _estimates(self, statistic: Statistic) -> Estimates:
         return Draws(len(statistic.sums), self.resamples, self.seed).estimates([statistic])[0]
 
 
 @dataclass(frozen=True)
-class Worth:
+class Contribution:
     """What is lost without one labeler: accuracy and log-loss (nan without truth), and labels that change."""
 
     accuracy: Estimate
@@ -100,34 +98,34 @@ def trial_of(committee: Committee, objects: Objects, resamples: int, seed: int) 
     """
     rows, drawn = np.arange(len(objects.truth)), np.ones(len(objects.truth), dtype=np.bool_)
     if len(rows) > MOST_OBJECTS:
-        images, picture = np.unique(objects.image_ids, return_inverse=True)
+        images, image = np.unique(objects.image_ids, return_inverse=True)
         fraction = np.array([records.content_fraction("leave one out", str(name)) for name in images])
-        drawn = (fraction < MOST_OBJECTS / len(rows))[picture]
-        reviewed = np.isin(objects.picture, objects.picture[committee.gold.seen])
+        drawn = (fraction < MOST_OBJECTS / len(rows))[image]
+        reviewed = np.isin(objects.image, objects.image[committee.reviewed.seen])
         rows = np.flatnonzero(drawn | reviewed)
         committee = committee.on(rows)
     scored = (objects.truth[rows] >= 0) & (drawn[rows] | (objects.against == BY_PEOPLE))
-    picture = objects.picture[rows]
+    image = objects.image[rows]
     return Trial(
         committee,
-        Sample.of(np.arange(len(rows)), picture),
-        Sample.of(np.flatnonzero(scored), picture),
+        Sample.of(np.arange(len(rows)), image),
+        Sample.of(np.flatnonzero(scored), image),
         objects.truth[rows[scored]],
         resamples,
         seed,
     )
 
 
-def leave_one_out(trial: Trial) -> dict[str, Worth]:
+def leave_one_out(trial: Trial) -> dict[str, Contribution]:
     """Return what each member is worth."""
     found = {}
     for name in trial.committee.members:
         other = trial.committee.without(name)
-        found[name] = Worth(*trial.loss(other), trial.changed(other))
+        found[name] = Contribution(*trial.loss(other), trial.changed(other))
     return found
 
 
-def drop(trial: Trial, worths: Mapping[str, Worth]) -> Dropped | None:
+def drop(trial: Trial, worths: Mapping[str, Contribution]) -> Dropped | None:
     """Drop one labeler after the other, the least worth first, while it costs no accuracy; None without truth.
 
     It costs none when the 95 % interval of the loss, all those dropped together against everybody, holds 0 (or

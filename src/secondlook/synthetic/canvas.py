@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from secondlook.base.arrays import Pixels
+
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 _FINER = 3  # times as many px each way while it is drawn
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Canvas:
     """RGB pixels that shapes are drawn into; places are shares of the unit square, which has `side` px and an offset.
 
     `mirrored` turns everything left to right.
@@ -48,19 +48,19 @@ class Sheet:
         return round(self.left + x * self.side), round(self.top + point[1] * self.side)
 
 
-def new_sheet(chance: np.random.Generator, width: int, height: int, side: float) -> Sheet:
+def new_canvas(chance: np.random.Generator, width: int, height: int, side: float) -> Canvas:
     """Return a sheet of `width` x `height` px with a grey ground, in whose middle a square of `side` px is drawn."""
     coarse = chance.normal(size=(4, 4, 1)).astype(np.float32) * 22 + chance.uniform(90, 190) + chance.normal(size=3) * 6
     size = (width * _FINER, height * _FINER)
     ground = np.clip(cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC), 0, 255)
     left, top = ((whole - side) / 2 + chance.uniform(-0.03, 0.03) * whole for whole in (width, height))
-    return Sheet(ground.astype(np.uint8), left * _FINER, top * _FINER, side * _FINER, bool(chance.integers(2)))
+    return Canvas(ground.astype(np.uint8), left * _FINER, top * _FINER, side * _FINER, bool(chance.integers(2)))
 
 
-def finished(sheet: Sheet, chance: np.random.Generator) -> Pixels:
-    """Return the picture in its own size, with a light of its own and the noise of a sensor."""
-    height, width = sheet.pixels.shape[0] // _FINER, sheet.pixels.shape[1] // _FINER
-    small = cv2.resize(sheet.pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+def finished(canvas: Canvas, chance: np.random.Generator) -> Pixels:
+    """Return the image in its own size, with a light of its own and the noise of a sensor."""
+    height, width = canvas.pixels.shape[0] // _FINER, canvas.pixels.shape[1] // _FINER
+    small = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     noisy = small * chance.uniform(0.9, 1.1) + chance.uniform(-8, 8) + chance.normal(size=small.shape) * 4
     return np.asarray(np.clip(noisy, 0, 255), dtype=np.uint8)
 

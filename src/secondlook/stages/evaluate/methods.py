@@ -16,7 +16,7 @@ from secondlook.stages.evaluate.remerge import GIVEN, Committee
 from secondlook.stages.evaluate.scores import Answers
 
 _COLUMNS = ["instance_id", "image_id", "image_path", "given", "truth"]
-TRUTH, BY_PEOPLE = "truth", "by people, random part"
+TRUTH, BY_PEOPLE = "truth", "by people, random sample"
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Sample:
     """Some objects: their positions `rows` and the number of the image of each, (n,), counted from 0."""
 
     rows: NDArray[np.int64]
-    picture: NDArray[np.int64]
-    pictures: int
+    image: NDArray[np.int64]
+    images: int
 
     @classmethod
-    def of(cls, rows: NDArray[np.int64], picture: NDArray[np.int64]) -> "Sample":
-        """Number the images of some objects; `picture` is (objects,)."""
-        found, position = np.unique(picture[rows], return_inverse=True)
+    def of(cls, rows: NDArray[np.int64], image: NDArray[np.int64]) -> "Sample":
+        """Number the images of some objects; `image` is (objects,)."""
+        found, position = np.unique(image[rows], return_inverse=True)
         return cls(rows, position.astype(np.int64), len(found))
 
 
 @dataclass(frozen=True)
 class Objects:
-    """All objects: `given` and `truth` are class positions, -1 where unknown, `picture` numbers images, (objects,).
+    """All objects: `given` and `truth` are class positions, -1 where unknown, `image` numbers images, (objects,).
 
     `against` says what the truth is: TRUTH, BY_PEOPLE, or empty where there is none.
     """
@@ -57,22 +57,22 @@ class Objects:
     image_paths: NDArray[np.object_]
     given: NDArray[np.int64]
     truth: NDArray[np.int64]
-    picture: NDArray[np.int64]
+    image: NDArray[np.int64]
     against: str
 
     @cached_property
     def known(self) -> Sample:
         """The objects whose truth is known."""
-        return Sample.of(np.flatnonzero(self.truth >= 0), self.picture)
+        return Sample.of(np.flatnonzero(self.truth >= 0), self.image)
 
     @cached_property
     def everything(self) -> Sample:
         """All of them."""
-        return Sample.of(np.arange(len(self.truth)), self.picture)
+        return Sample.of(np.arange(len(self.truth)), self.image)
 
 
 @dataclass(frozen=True)
-class Judge:
+class Method:
     """A name, its family, and its answers (objects,), -1 where it gave none; `asked` masks the objects scored."""
 
     name: str
@@ -85,44 +85,44 @@ class Judge:
         known = objects.known
         chosen = self.asked[known.rows] if among is None else (self.asked & among)[known.rows]
         rows = known.rows[chosen]
-        return Answers(objects.truth[rows], self.answer[rows], known.picture[chosen])
+        return Answers(objects.truth[rows], self.answer[rows], known.image[chosen])
 
 
 def load_objects(instances: Path, committee: Committee) -> Objects:
-    """Read the objects; where the dataset has no truth, what people agreed on in the random part is the truth."""
+    """Read the objects; where the dataset has no truth, what people agreed on in the random sample is the truth."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
-    truth, against, gold = records.class_positions(table["truth"], classes), TRUTH, committee.gold
+    truth, against, reviewed = records.class_positions(table["truth"], classes), TRUTH, committee.reviewed
     if not (truth >= 0).any():
-        truth, against = np.where(gold.sampled, gold.label, -1), BY_PEOPLE
+        truth, against = np.where(reviewed.sampled, reviewed.label, -1), BY_PEOPLE
     return Objects(
         table["instance_id"].combine_chunks(),
         _texts(table["image_id"]),
         _texts(table["image_path"]),
         records.class_positions(table["given"], classes),
         truth,
-        gold.picture,
+        reviewed.image,
         against if (truth >= 0).any() else "",
     )
 
 
-def load_judges(places: Places, objects: Objects, committee: Committee) -> list[Judge]:
+def load_methods(places: Places, objects: Objects, committee: Committee) -> list[Method]:
     """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
     everyone = np.ones(len(objects.truth), dtype=np.bool_)
     said = answers(committee)
     classes = records.taxonomy_of(places.instances).classes
-    judges = [Judge(GIVEN, GIVEN, objects.given, everyone)]
+    methods = [Method(GIVEN, GIVEN, objects.given, everyone)]
     for index, name in enumerate(committee.votes.labelers):
         if name != GIVEN:
-            judges.append(Judge(name, committee.votes.families[index], said[index], everyone))
+            methods.append(Method(name, committee.votes.families[index], said[index], everyone))
     if places.reviewed is not None and objects.against == TRUTH:
-        judges += _people(places.reviewed, objects, classes)
+        methods += _people(places.reviewed, objects, classes)
     majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus), ["label"])
-    judges.append(Judge("majority", "", records.class_positions(majority["label"], classes), everyone))
+    methods.append(Method("majority", "", records.class_positions(majority["label"], classes), everyone))
     label, accepted, _ = consensus_of(places.consensus, objects, committee, classes)
-    judges.append(Judge("consensus", "", label, everyone))
-    judges.append(Judge("consensus, accepted", "", label, accepted))
-    return judges
+    methods.append(Method("consensus", "", label, everyone))
+    methods.append(Method("consensus, accepted", "", label, accepted))
+    return methods
 
 
 def answers(committee: Committee) -> NDArray[np.int64]:
@@ -145,7 +145,7 @@ def consensus_of(
     label = records.class_positions(table["label"], classes)
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
-    seen = committee.gold.seen
+    seen = committee.reviewed.seen
     if seen.any():
         level = _levels(records.made_by(consensus), classes, committee.options.accept)
         proposed = committee.whole
@@ -156,21 +156,21 @@ def consensus_of(
 
 def _levels(made_by: dict[str, Any], classes: Sequence[str], accept: float) -> NDArray[np.float64]:
     """Return the least posterior at which a label of each class is accepted, (classes,)."""
-    levels = made_by.get("promise", {}).get("thresholds", {})
+    levels = made_by.get("guarantee", {}).get("thresholds", {})
     found = [levels.get(name, accept) for name in classes]
     return np.array([np.inf if level is None else level for level in found], dtype=np.float64)
 
 
-def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Judge]:
+def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Method]:
     table = records.read(reviewed, records.REVIEW, columns=["instance_id", "labeler", "label"])
-    judges = []
+    methods = []
     for name in pc.unique(table["labeler"]).to_pylist():
         mine = table.filter(pc.equal(table["labeler"], name))
         rows = records.object_positions(reviewed, mine["instance_id"], objects.instance_ids)
         answer, asked = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
         answer[rows], asked[rows] = records.class_positions(mine["label"], classes), True
-        judges.append(Judge(name, "human", answer, asked))
-    return judges
+        methods.append(Method(name, "human", answer, asked))
+    return methods
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:

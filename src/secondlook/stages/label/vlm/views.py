@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+from secondlook.base.arrays import Pixels
 from secondlook.base.errors import UsageError
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.io import records
 from secondlook.pixels import crops, images
-from secondlook.pixels.images import Box, Pixels
+from secondlook.pixels.images import Box
 
 _IMAGES_KEPT = 8  # decoded images in memory: batches may mix the objects of neighbouring images
 _IMAGE_COLUMNS = ["instance_id", "image_path", "width", "height", "x", "y", "w", "h"]
@@ -62,7 +63,7 @@ def _from_images(instances: Path, options: VlmOptions) -> list[Shown]:
 
 
 def _view(read: Callable[[], Pixels], box: Box, margin: float, *, marked: bool) -> Pixels:
-    picture = read()
+    image = read()
     if marked:
-        picture = images.draw_box(picture, box)
-    return images.crop(picture, box, margin=margin)
+        image = images.draw_box(image, box)
+    return images.crop(image, box, margin=margin)

@@ -1,0 +1,9 @@
+"""Names of the arrays that modules share."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats32 = NDArray[np.float32]
+Floats64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]  # (height, width)
+Pixels = NDArray[np.uint8]  # (height, width, channels); RGB where nothing else is said
