@@ -46,7 +46,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")] = Path("data/demo_signs"),
     options: Options = None,
 ) -> None:
-    """Draw street scenes with planted label errors, their hidden truth, and reference crops."""
+    """Draw street scenes with wrong labels, their hidden truth, and reference crops."""
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.synthetic.signs import draw_demo
@@ -61,24 +61,26 @@ def demo(
 
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Entries under `fetch.sources` of the config.")] = None,
-    url: Annotated[str | None, typer.Option(help="One address (https, http, s3) instead of NAMES.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="One address (https, http, s3) to download, instead of NAMES.")
+    ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="With --url: file to write; or a folder (there, or NAME/)."),
+        typer.Option(metavar="PATH", help="With --url: file to write, or a folder (an existing one, or NAME/)."),
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="With --url: what the file must be.")] = None,
-    unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive beside it.")] = False,
+    sha256: Annotated[str | None, typer.Option(help="With --url: the checksum that the file must have.")] = None,
+    unpack: Annotated[bool, typer.Option("--unpack", help="With --url: unpack the archive next to it.")] = False,
     weights: Annotated[
         bool,
         typer.Option(
             "--weights",
-            help="Every checkpoint that the tasks name by Hub id, or those of NAMES: tasks and pipelines.",
+            help="Download every checkpoint that the tasks name by Hub id, or those of NAMES: tasks, pipelines.",
         ),
     ] = False,
     config: ConfigFile = Path("config.yaml"),
     options: Options = None,
 ) -> None:
-    """Bring data from S3, http(s), Roboflow or Objects365, or weights from the Hub; never fetches twice."""
+    """Download data from S3, http(s), Roboflow or Objects365, or weights from the Hub; nothing is downloaded twice."""
     from secondlook.config import root as settings
     from secondlook.config import stages
     from secondlook.stages import fetch as stage
@@ -111,7 +113,7 @@ def _fetch_weights(config: Path, names: Sequence[str]) -> None:
 def summary(
     files: Annotated[list[Path], typer.Argument(help="summary.json of one or more tasks.")],
 ) -> None:
-    """Print what a finished run found, in five lines."""
+    """Print the main figures of a finished run."""
     from secondlook.stages.report.summary import as_text
 
     for file in files:
@@ -119,7 +121,7 @@ def summary(
 
 
 def check(config: ConfigFile = Path("config.yaml")) -> None:
-    """Check the config and its task files, and say what data is missing."""
+    """Check the config and its task files, and print which data is missing."""
     from secondlook.workflow.check import check_all
 
     typer.echo(check_all(config, registry.pipelines()))
@@ -131,7 +133,7 @@ def plan(
     ] = None,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Say what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk and people's time."""
+    """Print what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk and people's time."""
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))
@@ -139,7 +141,9 @@ def plan(
 
 def new_task(
     annotations: Annotated[Path, typer.Argument(help="A COCO annotation file.")],
-    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Task file; printed when left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", **FILE, help="Task file to write; by default it is printed.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
 ) -> None:

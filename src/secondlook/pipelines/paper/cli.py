@@ -15,10 +15,10 @@ def paper(
     tasks: Annotated[list[Path], typer.Argument(help="Results folders of tasks: results/paper/TASK ...")],
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for tables, figures and paper.html.")],
     published: Annotated[
-        Path | None, typer.Option(help="CSV of published figures to stand beside; see docs/paper.md.")
+        Path | None, typer.Option(help="CSV of published figures to compare with; see docs/paper.md.")
     ] = None,
 ) -> None:
-    """Write the paper: the published scoring and a sound one side by side, for several tasks."""
+    """Write tables, figures and a page that compare the published scoring with a sound one, for several tasks."""
     from secondlook.pipelines.paper.report import write_paper
 
     write_paper(tasks, published, out)

@@ -10,7 +10,7 @@ from secondlook.io.destinations import FILE, FOLDER, require_apart
 
 app = typer.Typer(
     name="retrieve",
-    help="Images by words, and the traffic retrieval track of CVPR 2023: docs/retrieve.md.",
+    help="Images by text, and the traffic retrieval track of CVPR 2023; see docs/retrieve.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -20,10 +20,10 @@ _RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retriev
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Folder that the step `train` wrote; the recipe's own model when left out.")
+    Path | None, typer.Option(help="Folder that the step `train` wrote; by default the model of the recipe.")
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
-VectorFile = Annotated[Path, typer.Option("--vectors", help="What the step `encode` wrote.")]
+VectorFile = Annotated[Path, typer.Option("--vectors", help="Output of the step `encode`.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
 OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
@@ -33,10 +33,13 @@ OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to writ
 def draw(
     out: OutFolder,
     options: Annotated[
-        str | None, typer.Option("--options", metavar="YAML", help="How much is drawn, as a mapping; docs/config.md.")
+        str | None,
+        typer.Option(
+            "--options", metavar="YAML", help="How much to draw, as a YAML or JSON mapping; see docs/config.md."
+        ),
     ] = None,
 ) -> None:
-    """Draw a small dataset in the format of the track: vehicles and pedestrians, labels, queries, and what is true."""
+    """Draw a small dataset in the format of the track: vehicles, pedestrians, labels, queries, and the truth."""
     from secondlook.config.retrieve import DrawnTrack
     from secondlook.config.root import parse_options
     from secondlook.pipelines.retrieve.drawn import draw_track
@@ -46,11 +49,11 @@ def draw(
 
 @app.command()
 def index(
-    root: Annotated[Path, typer.Argument(help="The dataset: train/, val/ and test/ as the track has them.")],
+    root: Annotated[Path, typer.Argument(help="The dataset: train/, val/ and test/ in the layout of the track.")],
     out: OutFolder,
-    truth: Annotated[Path | None, typer.Option(help="Label file of the test images, where one is known.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Label file of the test images, if there is one.")] = None,
 ) -> None:
-    """Read labels and queries into tables; each refused row stands in rejects.csv with its reason."""
+    """Read labels and queries into tables; rejected rows go to rejects.csv with a reason."""
     from secondlook.pipelines.retrieve.index import index_track
 
     typer.echo(index_track(root, out, truth), err=True)
@@ -63,10 +66,10 @@ def complete(
     options: Annotated[
         str, typer.Option("--options", metavar="YAML", help="The section `complete` of a recipe as a mapping.")
     ],
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Images that are computed at once.")] = 64,
     threads: Threads = 1,
 ) -> None:
-    """Fill in what the vehicle labels of the training split do not name, by a frozen CLIP; print how good it is."""
+    """Complete the vehicle labels of the training split with a frozen CLIP, and print how accurate that is."""
     from secondlook.config.retrieve import CompletionOptions
     from secondlook.config.root import parse_options
     from secondlook.pipelines.retrieve import recipe_steps
@@ -83,7 +86,7 @@ def train(
     completed: Annotated[Path | None, typer.Option(help="completed.parquet of the step `complete`.")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Train the model of a recipe; a killed training goes on after its last epoch."""
+    """Train the model of a recipe; a killed training continues after its last epoch."""
     from secondlook.config.retrieve import Recipe
     from secondlook.config.root import parse_options
     from secondlook.pipelines.retrieve import recipe_steps
@@ -98,7 +101,7 @@ def encode(
     split: Split,
     options: RecipeText,
     weights: Weights = None,
-    mirrored: Annotated[bool, typer.Option("--mirrored", help="Also the mirror image of each image.")] = False,
+    mirrored: Annotated[bool, typer.Option("--mirrored", help="Also encode the mirror image of each image.")] = False,
     threads: Threads = 1,
 ) -> None:
     """Turn the images of a split into vectors."""
@@ -119,7 +122,7 @@ def rank(
     weights: Weights = None,
     threads: Threads = 1,
 ) -> None:
-    """Find the ten best images for each query of a split: table, submission, and score where the truth is known."""
+    """Find the ten best images for each query of a split; write table, submission and, if the truth is known, score."""
     from secondlook.pipelines.retrieve import recipe_steps
 
     _require_split(split)
@@ -136,7 +139,7 @@ def ablate(
     weights: Weights = None,
     threads: Threads = 1,
 ) -> None:
-    """Turn each switch of the ranking by itself and print what it brings."""
+    """Change each ranking option alone and print its effect."""
     from secondlook.pipelines.retrieve import recipe_steps
 
     _require_split(split)
@@ -152,7 +155,7 @@ def report(
         Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
     ] = None,
 ) -> None:
-    """Put the recipes side by side: tables, page, summary.json; print the scores."""
+    """Compare the recipes: write tables, page and summary.json; print the scores."""
     from secondlook.pipelines.retrieve.report import write_report
 
     typer.echo(write_report(results, recipes, out, summary))
@@ -174,10 +177,10 @@ def _recipe(options: str, weights: Path | None) -> Any:
 @app.command()
 def check(
     labels: Annotated[Path, typer.Argument(help="Label file of the track: image$attributes$text.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images: each row needs its own.")] = None,
-    rejects: Annotated[Path | None, typer.Option(**FILE, help="CSV to write, a row for each refused line.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images; each row must have one.")] = None,
+    rejects: Annotated[Path | None, typer.Option(**FILE, help="CSV to write, with a row per rejected line.")] = None,
 ) -> None:
-    """Read a label file and say what it holds; each refused row has its reason."""
+    """Read a label file and print what it contains; each rejected row has a reason."""
     from secondlook.pipelines.retrieve import steps
 
     typer.echo(steps.check_labels(labels, images, rejects))
@@ -185,11 +188,11 @@ def check(
 
 @app.command()
 def validate(
-    submission: Annotated[Path, typer.Argument(help="The file to hand in.")],
-    texts: Annotated[Path, typer.Option(help="File of query texts, one a line.")],
-    gallery: Annotated[Path, typer.Option(help="Folder of the gallery's images, or a file of their names.")],
+    submission: Annotated[Path, typer.Argument(help="The submission file.")],
+    texts: Annotated[Path, typer.Option(help="File of query texts, one per line.")],
+    gallery: Annotated[Path, typer.Option(help="Folder of the gallery images, or a file with their names.")],
 ) -> None:
-    """Check a submission: order and texts of the queries, ten distinct images of the gallery each."""
+    """Check a submission: order and texts of the queries, and ten distinct gallery images for each."""
     from secondlook.pipelines.retrieve import steps
 
     typer.echo(steps.validate(submission, texts, gallery))
@@ -199,9 +202,9 @@ def validate(
 def score(
     submission: Annotated[Path, typer.Argument(help="A submission whose queries are the rows of the label file.")],
     labels: Annotated[Path, typer.Option(help="Label file of the split.")],
-    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Where to write the table (CSV).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="File for the table (CSV).")] = None,
 ) -> None:
-    """Score a submission on a labelled split: mAP@10 as the organisers compute it, and other forms beside it."""
+    """Score a submission on a labelled split: mAP@10 as the organisers compute it, and in other forms."""
     from secondlook.pipelines.retrieve import steps
 
     typer.echo(steps.score(submission, labels, out))
@@ -210,15 +213,17 @@ def score(
 @app.command()
 def search(
     results: Annotated[Path, typer.Argument(help="Results folder of a task, e.g. results/demo_signs.")],
-    text: Annotated[list[str], typer.Option(help="What to look for; may be repeated.")],
+    text: Annotated[list[str], typer.Option(help="Text to search for; may be repeated.")],
     encoder: Annotated[str, typer.Option(help="Encoder of the config that compares images with texts (CLIP, SigLIP).")],
-    k: Annotated[int, typer.Option(min=1, help="How many crops for each text.")] = 50,
-    sheet: Annotated[Path | None, typer.Option(**FILE, help="Where to write a page of the crops (HTML).")] = None,
-    out: Annotated[Path | None, typer.Option("--out", **FILE, help="Where to write the table (CSV).")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Number of crops for each text.")] = 50,
+    sheet: Annotated[Path | None, typer.Option(**FILE, help="File for a page of the crops (HTML).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", **FILE, help="File for the table (CSV).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    backend: Annotated[str, typer.Option(help="torch, or faiss where it is installed; both find the same.")] = "torch",
+    backend: Annotated[
+        str, typer.Option(help="torch, or faiss if it is installed; both find the same crops.")
+    ] = "torch",
 ) -> None:
-    """Find the crops of a task that fit words best."""
+    """Find the crops of a task that match a text best."""
     from secondlook.io import files, tabular
     from secondlook.pipelines.retrieve import finding
 

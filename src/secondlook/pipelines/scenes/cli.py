@@ -10,18 +10,22 @@ from secondlook.io.destinations import FILE, FOLDER
 
 app = typer.Typer(
     name="scenes",
-    help="Labels from category trees, captions and shared 3D points (WikiScenes): docs/scenes.md.",
+    help="Labels from category trees, captions and shared 3D points (WikiScenes); see docs/scenes.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 Options = Annotated[
     str | None,
-    typer.Option("--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; docs/config.md."),
+    typer.Option(
+        "--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; see docs/config.md."
+    ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 Images = Annotated[Path, typer.Argument(help="images.parquet of the step `index`.")]
-Words = Annotated[Path, typer.Option("--vocabulary", help="The concepts in class order, and which fit each other.")]
+Words = Annotated[
+    Path, typer.Option("--vocabulary", help="File with the concepts in class order, and which of them are compatible.")
+]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 Splits = Annotated[Path, typer.Option(help="splits.parquet of the step `split`.")]
 SplitsOrNone = Annotated[Path | None, typer.Option("--splits", help="splits.parquet of the step `split`.")]
@@ -33,10 +37,10 @@ VOCABULARY = Path("workflow/scenes/vocabulary.yaml")
 @app.command()
 def draw(
     out: OutFolder,
-    truth: Annotated[Path, typer.Option(help="Folder for what is true of the images.")],
+    truth: Annotated[Path, typer.Option(help="Folder for the truth of the images.")],
     options: Options = None,
 ) -> None:
-    """Draw landmarks with categories, captions of planted noise, shared points and exact masks."""
+    """Draw landmarks with categories, captions (some wrong), shared points and exact masks."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes import DrawnLandmarks
     from secondlook.pipelines.scenes import steps
@@ -51,7 +55,7 @@ def index(
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Read a tree of categories: a row for each image and each category, and for each refused one why."""
+    """Read a tree of categories: a row per image and per category, and a reason for each rejected one."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes import IndexOptions
     from secondlook.pipelines.scenes import steps
@@ -63,12 +67,12 @@ def index(
 def correspond(
     source: Annotated[Path, typer.Argument(help="correspondence.json, a CSV, or a folder of COLMAP models.")],
     out: OutFolder,
-    images: Annotated[Path | None, typer.Option(help="images.parquet: only these images count.")] = None,
-    min_shared: Annotated[int, typer.Option(min=1, help="A pair of images shares at least so many points.")] = 10,
+    images: Annotated[Path | None, typer.Option(help="images.parquet: use only these images.")] = None,
+    min_shared: Annotated[int, typer.Option(min=1, help="Minimum number of points that a pair shares.")] = 10,
     splits: Annotated[Path | None, typer.Option(help="splits.parquet, for --split.")] = None,
-    split: Annotated[str | None, typer.Option(help="Pairs only among the images of this split.")] = None,
+    split: Annotated[str | None, typer.Option(help="List only pairs of images of this split.")] = None,
 ) -> None:
-    """Read which points images share, and list the pairs that share enough."""
+    """Read the points that images share, and list the pairs that share enough."""
     from secondlook.pipelines.scenes import steps
 
     if (splits is None) != (split is None):
@@ -82,10 +86,10 @@ def text(
     images: Images,
     out: OutFolder,
     vocabulary: Words = VOCABULARY,
-    truth: Annotated[Path | None, typer.Option(help="What is true, as a CSV of image_id, label.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Truth, as a CSV of image_id, label.")] = None,
     options: Options = None,
 ) -> None:
-    """Label images by category names and captions: votes of three labelers, and the rule that joins them."""
+    """Label images by category names and captions: votes of three labelers, and labels of the rule that joins them."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes import TextOptions, read_vocabulary
     from secondlook.pipelines.scenes import steps
@@ -98,11 +102,13 @@ def text(
 def mine(
     images: Images,
     out: OutFolder,
-    nodes: Annotated[Path | None, typer.Option(help="nodes.parquet: words of landmark names are no concepts.")] = None,
-    pairs: Annotated[Path | None, typer.Option(help="pairs.parquet: images of one place share concepts.")] = None,
+    nodes: Annotated[Path | None, typer.Option(help="nodes.parquet: excludes words of landmark names.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="pairs.parquet: pairs of images of one place should share concepts.")
+    ] = None,
     options: Options = None,
 ) -> None:
-    """Find the words of a collection that could be its concepts, and print a vocabulary of them."""
+    """Find words of a collection that could be concepts, and print them as a vocabulary."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes import MinerOptions
     from secondlook.pipelines.scenes import steps
@@ -113,10 +119,12 @@ def mine(
 @app.command()
 def split(
     out: OutFolder,
-    labels: Annotated[Path | None, typer.Option(help="labels.parquet of the step `text`, to be split.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="labels.parquet of the step `text`, to split.")] = None,
     published: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPLIT=FILE", help="A published list of train, val_seen or val_unseen; instead."),
+        typer.Option(
+            metavar="SPLIT=FILE", help="A published list of train, val_seen or val_unseen, to use instead of --labels."
+        ),
     ] = None,
     vocabulary: Words = VOCABULARY,
     options: Options = None,
@@ -146,7 +154,7 @@ def consistency(
     vocabulary: Words = VOCABULARY,
     options: Options = None,
 ) -> None:
-    """Check whether images that share points agree in labels and masks, and print how much more than by chance."""
+    """Check whether images that share points agree in labels and masks, and how much more often than by chance."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes import ConsistencyOptions, read_vocabulary
     from secondlook.pipelines.scenes import checking
@@ -194,7 +202,7 @@ def predict(
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Write what a network says of images: scores, masks, and the classes of points."""
+    """Apply a network to images: scores, masks, and the classes of points."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes_training import InferenceOptions
     from secondlook.pipelines.scenes import network_steps
@@ -209,7 +217,7 @@ def evaluate(
     out: OutFolder,
     splits: Splits,
     predicted: Annotated[Path, typer.Option(help="Folder that the step `predict` wrote.")],
-    truth: Annotated[Path | None, typer.Option(help="What is true, as a CSV of image_id, label.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Truth, as a CSV of image_id, label.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of true index masks.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder of `train`, for the cosines of shared points.")] = None,
     points: Points = None,
@@ -217,7 +225,7 @@ def evaluate(
     vocabulary: Words = VOCABULARY,
     threads: Threads = 1,
 ) -> None:
-    """Judge scores and masks of a network on images that it was not trained on, and print the main figures."""
+    """Evaluate scores and masks of a network on images that it was not trained on, and print the main figures."""
     from secondlook.config.scenes import read_vocabulary
     from secondlook.pipelines.scenes import network_steps, steps
 
@@ -236,7 +244,7 @@ def hand_over(
     conflicts: Annotated[Path, typer.Option(help="conflicts.parquet of the step `consistency`.")],
     options: Options = None,
 ) -> None:
-    """Hand votes on images to `consensus`, and masks as objects to `ingest`."""
+    """Write votes on images for `consensus`, and masks as objects for `ingest`."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes import HandOverOptions
     from secondlook.pipelines.scenes import hand_over as step
@@ -250,12 +258,14 @@ def hand_over(
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of the pipeline.")],
     out: OutFolder,
-    runs: Annotated[list[str], typer.Option("--run", metavar="VARIANT/SEED", help="A network; the main one first.")],
+    runs: Annotated[
+        list[str], typer.Option("--run", metavar="VARIANT/SEED", help="A network; give the main one first.")
+    ],
     summary: Annotated[
         Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
     ] = None,
 ) -> None:
-    """Put text, network and consensus side by side: tables, page, summary.json; print the main figures."""
+    """Compare text, network and consensus: write tables, page and summary.json; print the main figures."""
     from secondlook.pipelines.scenes.report import write_report
 
     typer.echo(write_report(results, runs, out, summary))

@@ -17,21 +17,23 @@ app = typer.Typer(
 
 Options = Annotated[
     str | None,
-    typer.Option("--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; docs/config.md."),
+    typer.Option(
+        "--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; see docs/config.md."
+    ),
 ]
 OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write (.json, COCO).")]
 OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
-Frames = Annotated[Path, typer.Argument(help="What the step `frames` wrote.")]
+Frames = Annotated[Path, typer.Argument(help="Output of the step `frames`.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 
 
 @app.command()
 def draw(
     out: OutFolder,
-    truth: Annotated[Path, typer.Option(help="Folder for what is true of the clips.")],
+    truth: Annotated[Path, typer.Option(help="Folder for the truth of the clips.")],
     options: Options = None,
 ) -> None:
-    """Draw street clips in which things move or stand, with exact masks, depth and flow."""
+    """Draw street clips with moving and standing objects, with exact masks, depth and flow."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import ClipScenes
     from secondlook.pipelines.video.drawn import draw_clips
@@ -43,12 +45,12 @@ def draw(
 def frames(
     clips: Annotated[Path, typer.Argument(help="Folder of video files, frames, and folders of both at any depth.")],
     out: OutFile,
-    listed: Annotated[Path | None, typer.Option(help="File of the lines `clip frame`: only these frames.")] = None,
+    listed: Annotated[Path | None, typer.Option(help="File with lines `clip frame`: use only these frames.")] = None,
     part: Annotated[int, typer.Option(min=0, help="Which part of the clips, from 0.")] = 0,
     parts: Annotated[int, typer.Option(min=1, help="Into how many parts the clips are split.")] = 1,
     options: Options = None,
 ) -> None:
-    """List the frames of clips; those of video files are written out as images."""
+    """List the frames of clips; frames of video files are written as images."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import FrameOptions
     from secondlook.pipelines.video import steps
@@ -67,11 +69,11 @@ def motion(
     source: Frames,
     out: OutFolder,
     truth: Annotated[
-        Path | None, typer.Option(help="Folder of truths of drawn clips, for `truth` as a source.")
+        Path | None, typer.Option(help="Folder with the truth of drawn clips, for the source `truth`.")
     ] = None,
     options: Options = None,
 ) -> None:
-    """Tell of each pixel how probably it moves by itself, and its depth."""
+    """Compute for each pixel the probability that it moves by itself, and its depth."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import MotionOptions
     from secondlook.pipelines.video import steps
@@ -101,7 +103,7 @@ def train(
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Train the detector of one round; a killed training goes on after its last epoch."""
+    """Train the detector of one round; a killed training continues after its last epoch."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import Training
     from secondlook.pipelines.video import steps
@@ -115,9 +117,9 @@ def predict(
     source: Frames,
     out: OutFile,
     weights: Annotated[Path, typer.Option(help="Folder that the step `train` wrote.")],
-    name: Annotated[str, typer.Option(help="Name of the round; its boxes bear it.")] = "final",
+    name: Annotated[str, typer.Option(help="Name of the round, which is stored with its boxes.")] = "final",
     score: Annotated[
-        float, typer.Option(min=0, max=1, help="Boxes of a higher score are kept; take 0.05 to judge them by AP.")
+        float, typer.Option(min=0, max=1, help="Only boxes above this score are written; use 0.05 to compute AP.")
     ] = 0.5,
     options: Options = None,
     threads: Threads = 1,
@@ -133,14 +135,14 @@ def predict(
 
 @app.command()
 def merge(
-    large: Annotated[Path, typer.Argument(help="What the detector of large things found.")],
-    small: Annotated[Path, typer.Argument(help="What the detector of small things found in the same frames.")],
+    large: Annotated[Path, typer.Argument(help="Boxes of the detector for large objects.")],
+    small: Annotated[Path, typer.Argument(help="Boxes of the detector for small objects, in the same frames.")],
     out: OutFile,
-    large_score: Annotated[float, typer.Option(min=0, max=1, help="Large boxes of a higher score count.")] = 0.9,
-    small_score: Annotated[float, typer.Option(min=0, max=1, help="Small boxes of a higher score count.")] = 0.8,
+    large_score: Annotated[float, typer.Option(min=0, max=1, help="Use only large boxes above this score.")] = 0.9,
+    small_score: Annotated[float, typer.Option(min=0, max=1, help="Use only small boxes above this score.")] = 0.8,
     options: Options = None,
 ) -> None:
-    """Merge what two detectors found (L2)."""
+    """Merge the boxes of two detectors (L2)."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import MergeOptions
     from secondlook.pipelines.video import steps
@@ -151,12 +153,12 @@ def merge(
 
 @app.command()
 def boxes(
-    labels: Annotated[list[Path], typer.Argument(help="What the last detector found, of all clips.")],
+    labels: Annotated[list[Path], typer.Argument(help="Boxes of the last detector, of all clips.")],
     out: OutFile,
-    score: Annotated[float, typer.Option(min=0, max=1, help="Boxes of a higher score are handed over.")] = 0.5,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Only boxes above this score are written.")] = 0.5,
     options: Options = None,
 ) -> None:
-    """Give the boxes of clips their tracks and write one COCO file, which `ingest` reads."""
+    """Add tracks to the boxes of all clips and write one COCO file, which `ingest` reads."""
     from secondlook.config.root import parse_options
     from secondlook.config.video import TrackOptions
     from secondlook.pipelines.video import steps
@@ -167,22 +169,20 @@ def boxes(
 @app.command()
 def evaluate(
     out: OutFolder,
-    truth: Annotated[Path, typer.Option(help="Folder of COCO files of what is true, one per clip.")],
+    truth: Annotated[Path, typer.Option(help="Folder with the truth: one COCO file per clip.")],
     rounds: Annotated[
-        list[str], typer.Option("--round", metavar="NAME=FILE", help="Labels of a round; the last round comes last.")
+        list[str], typer.Option("--round", metavar="NAME=FILE", help="Labels of a round; give the last round last.")
     ],
-    category: Annotated[
-        list[str] | None, typer.Option(help="Class of the truth that counts; all when left out.")
-    ] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Class of the truth that counts; by default all.")] = None,
     score: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Boxes of the last round of a higher score count in recall and precision."),
+        typer.Option(min=0, max=1, help="Boxes of the last round above this score count for recall and precision."),
     ] = 0.5,
     summary: Annotated[
         Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
     ] = None,
 ) -> None:
-    """Compare the labels of each round with the truth, and print recall; AP is that of all boxes of the last round."""
+    """Compare the labels of each round with the truth, and print recall; AP uses all boxes of the last round."""
     from secondlook.pipelines.video import steps
 
     found: dict[str, list[Path]] = {}

@@ -14,12 +14,14 @@ def consensus(
     votes: Annotated[list[Path], typer.Option(help="Vote files or folders, or one CSV of item, worker, label.")],
     out: OutFile,
     shards: Shards = None,
-    instances: Annotated[Path | None, typer.Option(help="instances.parquet; not needed for a CSV.")] = None,
+    instances: Annotated[
+        Path | None, typer.Option(help="instances.parquet of the dataset; not needed for a CSV of votes.")
+    ] = None,
     reviewed: Annotated[
         Path | None,
-        typer.Option(help="What people said: reviewed.parquet; with a CSV of votes one of item, label."),
+        typer.Option(help="Decisions of people: reviewed.parquet; with a CSV of votes, a CSV of item, label."),
     ] = None,
-    method: Annotated[str | None, typer.Option(help="auto or a method; see docs/consensus.md.")] = None,
+    method: Annotated[str | None, typer.Option(help="auto, or the name of a method; see docs/consensus.md.")] = None,
     options: Options = None,
 ) -> None:
     """Merge the votes into one label with a probability, and decide: keep, relabel or review."""

@@ -11,9 +11,11 @@ from secondlook.stages.commands.options import Options, OutOfShards, Threads
 
 
 def crop(
-    instances: Annotated[list[Path], typer.Argument(help="Instances of shards or of all, or those of the reference.")],
+    instances: Annotated[
+        list[Path], typer.Argument(help="Instances of shards, of the whole dataset, or of the reference.")
+    ],
     out: OutOfShards,
-    view: Annotated[str, typer.Option(help="crop, or cutout: all outside the object's mask is black.")] = "crop",
+    view: Annotated[str, typer.Option(help="crop, or cutout: everything outside the object's mask is black.")] = "crop",
     options: Options = None,
     threads: Threads = 1,
 ) -> None:

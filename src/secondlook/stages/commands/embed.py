@@ -12,20 +12,21 @@ from secondlook.stages.commands.options import OUT_OF_SHARDS, Options, Threads
 
 def embed(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Crops of shards; with --export-pt embeddings of the reference.")
+        list[Path] | None, typer.Argument(help="Crops of shards; with --export-pt, embeddings of the reference.")
     ] = None,
     out: Annotated[str | None, OUT_OF_SHARDS] = None,
     import_pt: Annotated[
-        Path | None, typer.Option("--import-pt", help="Read features of the published layout from this folder instead.")
+        Path | None,
+        typer.Option("--import-pt", help="Import features in the published layout from this folder instead."),
     ] = None,
     export_pt: Annotated[
-        Path | None, typer.Option("--export-pt", help="Write features in the published layout into this folder.")
+        Path | None, typer.Option("--export-pt", help="Export features in the published layout to this folder.")
     ] = None,
-    task: Annotated[Path | None, typer.Option(help="With --import-pt: the task file that names the classes.")] = None,
+    task: Annotated[Path | None, typer.Option(help="With --import-pt: the task file with the classes.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Turn crops into feature vectors with an encoder; or bring in, or hand out, features as .pt files."""
+    """Turn crops into feature vectors with an encoder, or import and export features as .pt files."""
     from secondlook.config.models import EncoderOptions
     from secondlook.config.root import parse_options
 

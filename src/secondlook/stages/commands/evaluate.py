@@ -15,14 +15,17 @@ def evaluate(
     consensus: Consensus,
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the tables.")],
     shards: Shards = None,
-    reviewed: Annotated[Path | None, typer.Option(help="What people said: reviewed.parquet of `review`.")] = None,
-    benchmarks: Annotated[Path | None, typer.Option(help="Folder of Snakemake's benchmark files: seconds.")] = None,
+    reviewed: Annotated[Path | None, typer.Option(help="Decisions of people: reviewed.parquet of `review`.")] = None,
+    benchmarks: Annotated[
+        Path | None, typer.Option(help="Folder of Snakemake's benchmark files, for the seconds of each labeler.")
+    ] = None,
     protocol: Annotated[
-        str | None, typer.Option(metavar="YAML", help="Published scoring, as `protocol` of a task file: docs/paper.md.")
+        str | None,
+        typer.Option(metavar="YAML", help="Published scoring, like `protocol` of a task file; see docs/paper.md."),
     ] = None,
     options: Options = None,
 ) -> None:
-    """Compare every method with the truth, where there is one, and the labelers with each other."""
+    """Compare every labeler and method with the truth, if there is one, and the labelers with each other."""
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Protocol

@@ -26,22 +26,27 @@ def export(
     format_: Annotated[
         str, typer.Option("--format", help=f"{', '.join(_OTHERS)} or {_LAST}; docs/export.md.")
     ] = "coco",
-    votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to carry along.")] = None,
+    votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to include.")] = None,
     shards: Shards = None,
     reference: Annotated[
-        Path | None, typer.Option(help="reference.parquet of ingest; beside the instances when left out.")
+        Path | None, typer.Option(help="reference.parquet of `ingest`; by default the one beside the instances.")
     ] = None,
     background: Annotated[
-        Path | None, typer.Option(help="Images without objects, of ingest; beside the instances when left out.")
+        Path | None,
+        typer.Option(help="Images without objects, from `ingest`; by default the file beside the instances."),
     ] = None,
-    queue: Annotated[Path | None, typer.Option(help="queue.parquet of review: only these, in their order.")] = None,
+    queue: Annotated[
+        Path | None, typer.Option(help="queue.parquet of `review`: export only these objects, in this order.")
+    ] = None,
     label_from: Annotated[str | None, typer.Option(help="With ANNOTATIONS: attribute that holds the label.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the images; found out when left out.")] = None,
-    image_prefix: Annotated[str | None, typer.Option(help=f"{_PREFIXED}: what goes before an image's name.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images; by default the deepest one that contains them all.")
+    ] = None,
+    image_prefix: Annotated[str | None, typer.Option(help=f"{_PREFIXED}: prefix of image names.")] = None,
 ) -> None:
-    """Write the corrected dataset, all of it or what people should look at.
+    """Write the corrected dataset, or only the review queue.
 
-    What comes of a rehearsal goes into a folder `rehearsal-FORMAT` only.
+    A rehearsal is exported only into a folder `rehearsal-FORMAT`.
     """
     from secondlook.io import records
     from secondlook.io.outputs import EXPORT_FILES

@@ -11,25 +11,28 @@ from secondlook.stages.commands.options import Options, OutFile
 
 
 def ingest(
-    path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; left out with --task.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="Annotation file or folder; omit it with --task.")] = None,
     out: OutFile = Path("instances.parquet"),
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     images_outside: Annotated[
-        bool, typer.Option("--images-outside", help="Take images that lie outside that folder too.")
+        bool, typer.Option("--images-outside", help="Also accept images outside that folder.")
     ] = False,
-    rejects: Annotated[Path | None, typer.Option(**FILE, help="Where to write a row for each refused entry.")] = None,
-    reference: Annotated[Path | None, typer.Option(**FILE, help="Where to write the reference objects.")] = None,
+    rejects: Annotated[Path | None, typer.Option(**FILE, help="File for a row per rejected entry.")] = None,
+    reference: Annotated[Path | None, typer.Option(**FILE, help="File for the reference objects.")] = None,
     background: Annotated[
-        Path | None, typer.Option(**FILE, help="Where to write the images without objects; beside --out when left out.")
+        Path | None, typer.Option(**FILE, help="File for the images without objects; by default beside --out.")
     ] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="Found out when left out: docs/config.md.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="Format of the dataset; by default it is detected. See docs/config.md."),
+    ] = None,
     label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
     task: Annotated[Path | None, typer.Option(help="Task file: dataset, selection, classes, reference.")] = None,
     summary: Annotated[bool, typer.Option("--summary", help="Print counts, sizes and rejects by class.")] = False,
     charts: Annotated[Path | None, typer.Option(**FOLDER, help="Folder for charts of the dataset (SVG).")] = None,
     options: Options = None,
 ) -> None:
-    """Read a labelled dataset into instance rows; every refused entry becomes a reject row."""
+    """Read a labelled dataset into instance rows; every rejected entry becomes a reject row."""
     from secondlook.base.yamlfile import validate
     from secondlook.config import root as config
     from secondlook.config import stages
@@ -58,14 +61,14 @@ def split(
     instances: Annotated[Path, typer.Argument(help="instances.parquet of the dataset.")],
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for a file per shard: 00000.parquet and so on.")],
     first: Annotated[int, typer.Option(min=0, help="The first shard to write.")] = 0,
-    count: Annotated[int | None, typer.Option(min=1, help="How many shards to write; all when left out.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="How many shards to write; by default all.")] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Results folder of the task: what shards left in it that are no more is removed."),
+        typer.Option(help="Results folder of the task: outputs of shards that no longer exist are removed from it."),
     ] = None,
     per_job: Annotated[int, typer.Option(min=1, help="With --results: `shards_per_job` of the config.")] = 1,
 ) -> None:
-    """Write the instances of each shard to a file of its own."""
+    """Write the instances of each shard to a separate file."""
     from secondlook.stages.ingest import split as step
     from secondlook.stages.ingest.stale import remove_stale
 

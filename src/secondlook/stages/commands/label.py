@@ -12,14 +12,19 @@ from secondlook.stages.commands.options import OutOfShards, Threads
 def label(
     objects: Annotated[list[Path], typer.Argument(help="Crops, embeddings or instances, as the labeler needs.")],
     out: OutOfShards,
-    options: Annotated[str, typer.Option("--options", metavar="YAML", help="The labeler, as under `labelers`.")],
+    options: Annotated[
+        str,
+        typer.Option("--options", metavar="YAML", help="Options of the labeler, as under `labelers` of the config."),
+    ],
     source: Annotated[
-        Path | None, typer.Option(help="What it learned from: reference embeddings, a classifier, a VLM trained here.")
+        Path | None,
+        typer.Option(help="What the labeler learned from: reference embeddings, or a classifier or VLM trained here."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the labeler; its kind when left out.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What a VLM is asked; a plain question when left out.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the labeler; by default its kind.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt for a VLM; by default a plain question.")] = None,
     offer: Annotated[
-        list[str] | None, typer.Option(help="Name to list for a VLM, instead of the classes; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Name that the prompt offers a VLM, instead of the classes; may be repeated."),
     ] = None,
     threads: Threads = 1,
 ) -> None:

@@ -18,9 +18,9 @@ OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
 OUT_OF_SHARDS = typer.Option(
     "--out",
     metavar="PATH",
-    help="File to write (.parquet); or a folder (there already, or NAME/), in which each output has its input's name.",
+    help="File to write (.parquet), or a folder (an existing one, or NAME/) in which each output has the name of its input.",
 )
 OutOfShards = Annotated[str, OUT_OF_SHARDS]  # text: a Path forgets a slash at the end
 Instances = Annotated[Path, typer.Option("--instances", help="instances.parquet of the dataset.")]
 Consensus = Annotated[Path, typer.Option("--consensus", help="consensus.parquet of the dataset.")]
-Shards = Annotated[int | None, typer.Option(min=1, help="How many shards of each folder count; all when left out.")]
+Shards = Annotated[int | None, typer.Option(min=1, help="How many shards of each folder to read; by default all.")]

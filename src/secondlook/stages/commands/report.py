@@ -12,7 +12,7 @@ from secondlook.stages.commands.options import Options, OutFile
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of a task, e.g. results/demo_signs.")],
     out: OutFile = Path("report.html"),
-    summary: Annotated[Path | None, typer.Option(**FILE, help="Where to write summary.json.")] = None,
+    summary: Annotated[Path | None, typer.Option(**FILE, help="File for the summary (summary.json).")] = None,
     options: Options = None,
 ) -> None:
     """Write the report page and the summary of a task."""

@@ -12,18 +12,20 @@ from secondlook.stages.commands.options import Options
 
 def review(
     results: Annotated[
-        Path | None, typer.Argument(help="Results folder of a task, e.g. results/demo_signs; left out with --apply.")
+        Path | None, typer.Argument(help="Results folder of a task, e.g. results/demo_signs; omit it with --apply.")
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", metavar="PATH", help="Folder of the pages; with --apply the file.")
+        str | None, typer.Option("--out", metavar="PATH", help="Folder for the pages; with --apply, the file to write.")
     ] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Offer the pages on loopback; decisions are kept.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0 takes a free one.")] = 8765,
-    apply: Annotated[list[Path] | None, typer.Option(help="decisions.csv to bring back; may be repeated.")] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the pages on this machine and write decisions at once.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve: the port; 0 uses a free one.")] = 8765,
+    apply: Annotated[list[Path] | None, typer.Option(help="decisions.csv to read; may be repeated.")] = None,
     instances: Annotated[Path | None, typer.Option(help="With --apply: instances.parquet of the dataset.")] = None,
     options: Options = None,
 ) -> None:
-    """Write the pages on which people look at the doubtful objects, and bring their decisions back."""
+    """Write the review pages for people, or read their decisions back with --apply."""
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.stages import review as stage

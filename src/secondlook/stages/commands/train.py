@@ -13,10 +13,10 @@ _BARE = {"encoder": "encoder"}  # its name matters in a config; a command is giv
 
 
 def train(
-    path: Annotated[Path, typer.Argument(help="Crops of the reference; their embeddings for prototype and probe.")],
-    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for what is learned.")],
+    path: Annotated[Path, typer.Argument(help="Crops of the reference; for prototype and probe, their embeddings.")],
+    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the trained model.")],
     kind: Annotated[str, typer.Option(help="classifier, vlm, prototype or probe.")] = "classifier",
-    prompt: Annotated[str | None, typer.Option(help="What the VLM is asked; a plain question when left out.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt for the VLM; by default a plain question.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
