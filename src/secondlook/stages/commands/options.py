@@ -18,7 +18,7 @@ OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
 OUT_OF_SHARDS = typer.Option(
     "--out",
     metavar="PATH",
-    help="File to write (.parquet), or a folder (an existing one, or NAME/) where each output has the name of its input.",
+    help="File to write (.parquet), or a folder (an existing one, or NAME/) where outputs have the names of inputs.",
 )
 OutOfShards = Annotated[str, OUT_OF_SHARDS]  # text: a Path forgets a slash at the end
 Instances = Annotated[Path, typer.Option("--instances", help="instances.parquet of the dataset.")]
