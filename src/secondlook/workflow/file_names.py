@@ -9,7 +9,6 @@ from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import KeyPath
 from secondlook.config.root import Config
 from secondlook.config.task import Task
-from secondlook.workflow.pipeline import Pipeline
 
 _WILDCARD = re.compile(r"\{\s*\w[^{}]*\}")
 
@@ -24,11 +23,10 @@ def require_no_wildcard(where: str, name: str | None) -> None:
 
 
 def require_no_wildcards(
-    config: Config, source: str, lines: Mapping[KeyPath, int], pipelines: Iterable[Pipeline] = ()
+    config: Config, source: str, lines: Mapping[KeyPath, int], others: Iterable[tuple[KeyPath, str | None]] = ()
 ) -> None:
-    """Raise UsageError for such a name in a config or its sections of pipelines; `lines` are those of its keys."""
-    of_pipelines = (found for pipeline in pipelines for found in pipeline.paths(config))
-    for key, name in chain(_names_in(config), of_pipelines):
+    """Raise UsageError for such a name in a config, or among `others` in it; `lines` are those of its keys."""
+    for key, name in chain(_names_in(config), others):
         place = f"{source}:{lines[key]}" if key in lines else source
         require_no_wildcard(f"{place}: `{'.'.join(map(str, key))}`", name)
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from secondlook.config.labelers.base import Checkpoint
-    from secondlook.workflow.run import Run
 
 
 class PipelineRun(Protocol):
@@ -52,7 +51,7 @@ def _takes_nothing(config: Config) -> Iterable[tuple[KeyPath, str | None]]:  # n
     return ()
 
 
-def _needs_nothing(run: "Run") -> "Iterable[Checkpoint]":  # noqa: ARG001
+def _needs_nothing(run: Any) -> "Iterable[Checkpoint]":  # noqa: ARG001
     return ()
 
 
@@ -64,13 +63,13 @@ class Pipeline:
     reads the files that the section names. `describe` gives the lines of `secondlook check`, none where the config says
     nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `paths` are the files that rules take
     from its section as they stand, by their keys. `add` gets the content of the config and what was made of it. All
-    raise UsageError for what is not sound.
+    raise UsageError for what is not sound. The first three get a `Run`, which is built on this module.
     """
 
     name: str
     settings: "Mapping[type[BaseModel], str]"
-    of: Callable[["Run"], PipelineRun]
-    describe: Callable[["Run"], Iterable[str]]
+    of: Callable[[Any], PipelineRun]
+    describe: Callable[[Any], Iterable[str]]
     paths: Callable[[Config], Iterable[tuple[KeyPath, str | None]]] = _takes_nothing
-    checkpoints: "Callable[[Run], Iterable[Checkpoint]]" = _needs_nothing
+    checkpoints: "Callable[[Any], Iterable[Checkpoint]]" = _needs_nothing
     add: Callable[[Mapping[str, Any], Config], Added | None] = _adds_nothing

@@ -53,7 +53,8 @@ class Run:
         The demo is there while its labelers are.
         """
         config = validate(Config, content, source=source, lines=lines)
-        require_no_wildcards(config, source, lines or {}, pipelines)
+        taken = [entry for pipeline in pipelines for entry in pipeline.paths(config)]
+        require_no_wildcards(config, source, lines or {}, taken)
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
             raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")

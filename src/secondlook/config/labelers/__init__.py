@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Fraction, Name
 from secondlook.base.yamlfile import Strict
 from secondlook.config.labelers.base import Cost, Labeler, Lesson, Named, Sight, VectorLabeler
@@ -18,8 +17,6 @@ class PrototypeOptions(VectorLabeler):
 
     kind: Literal["prototype"]
     """`prototype`: the nearest mean of reference vectors."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     weigh: Literal["crops", "sources"] = "crops"
     """What counts alike in the mean of a class: every crop (as published), or every source."""
     per_class: int = Field(1, ge=1)
@@ -32,8 +29,6 @@ class PrototypeOptions(VectorLabeler):
     """Probabilities are the softmax of cosine / temperature."""
     seed: int = 0
     """Seed of the k-means centres and of which crops are held out."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     leaves: ClassVar[tuple[str, ...]] = (
         *("prototype.safetensors", "labels.json", "metrics.csv"),
@@ -51,16 +46,12 @@ class NeighbourOptions(VectorLabeler):
 
     kind: Literal["neighbours"]
     """`neighbours`: the nearest reference crops vote."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     k: int = Field(15, ge=1)
     """Reference crops that vote."""
     temperature: float = Field(0.05, gt=0)
     """A neighbour weighs exp(cosine / temperature)."""
     device: Device = "auto"
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     @property
     def learns_from(self) -> Lesson:
@@ -76,16 +67,12 @@ class ProbeOptions(VectorLabeler):
 
     kind: Literal["probe"]
     """`probe`: logistic regression on reference vectors."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     inverse_penalties: list[PositiveFloat] = Field([1.0, 10.0, 100.0], min_length=1)
     """Values of scikit-learn's C to choose from by cross-validation over images."""
     class_weights: bool = True
     """Weigh each class by N / N_class, so that rare classes count as much as common ones."""
     seed: int = 0
     """Seed of the folds of the cross-validation."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     leaves: ClassVar[tuple[str, ...]] = (
         *("probe.safetensors", "labels.json", "metrics.csv"),
@@ -103,8 +90,6 @@ class ZeroShotOptions(VectorLabeler):
 
     kind: Literal["clip_zeroshot"]
     """`clip_zeroshot`: the class whose name is nearest to the crop."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     templates: list[Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]] = Field(
         ["a photo of a {}.", "a cropped photo of a {}.", "a {} on a road."], min_length=1
     )
@@ -117,8 +102,6 @@ class ZeroShotOptions(VectorLabeler):
     """Abstain where the best class leads by less probability than this."""
     device: Device = "auto"
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     @property
     def reads_aliases(self) -> bool:
@@ -140,16 +123,12 @@ class AttributeOptions(VectorLabeler):
     classes: dict[str, list[str]] | None = None
     """Values of `attribute` that each class has; left out, they are wordings of the classes. Others lead to
     abstention."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     temperature: float = Field(0.01, gt=0)
     """Probabilities are the softmax of cosine / temperature over all combinations of values."""
     min_margin: Fraction = 0.0
     """Abstain where the best class leads by less probability than this."""
     device: Device = "auto"
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     @model_validator(mode="after")
     def _templates_name_attributes(self) -> "AttributeOptions":
@@ -181,14 +160,10 @@ class ClassifierLabelerOptions(Labeler):
     """Architecture of a .pth file: a timm name."""
     labels: str | None = None
     """`label_mapping.pkl` beside a .pth file that does not name its classes."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     batch_size: int = Field(64, ge=1)
     """Crops that are computed at once; larger is faster and needs more memory."""
     device: Device = "auto"
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ClassifierLabelerOptions":

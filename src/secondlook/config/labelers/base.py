@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
 
@@ -49,6 +50,10 @@ class Labeler(Strict):
 
     kind: str
     """Kind of labeler."""
+    family: str | None = None
+    """Labelers whose errors go together have the same family; default: the name of the labeler."""
+    resources: Resources = Resources()
+    """What each job requests: GPUs, CPUs, memory and time."""
 
     leaves: ClassVar[tuple[str, ...]] = ()  # files of a training of its own
     trained_part: ClassVar[str] = ""  # what it loads of the folder of what is trained for it; empty for all of it

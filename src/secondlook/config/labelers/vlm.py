@@ -4,7 +4,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Fraction, Name, Precision, View
 from secondlook.base.yamlfile import Strict
 from secondlook.config.labelers.base import Checkpoint, Cost, Labeler, Lesson, Named, Sight
@@ -40,8 +39,6 @@ class VlmOptions(Labeler):
     """Hub revision; pin a commit for a paper."""
     trained: Name | None = None
     """Name under `vlms`: use the VLM that is fine-tuned here, instead of `model`."""
-    family: str | None = None
-    """Labelers whose errors go together have the same family; default: the name of the labeler."""
     view: View = "crop"
     """What it is shown: `crop`, `box` (the whole image with the object in a red box) or `cutout` (all else black)."""
     margin: float | None = Field(None, ge=0)
@@ -81,8 +78,6 @@ class VlmOptions(Labeler):
     """Seed of sampled answers."""
     note: str | None = None
     """What to know before a run; `secondlook check` prints it."""
-    resources: Resources = Resources()
-    """What each job requests: GPUs, CPUs, memory and time."""
 
     trained_part: ClassVar[str] = "checkpoint"
 
