@@ -84,8 +84,8 @@ def _stamp(image: Path) -> tuple[str, int, int]:
     return str(image), found.st_size, found.st_mtime_ns
 
 
-def put_back(outputs: Sequence[Path], key: str, about: About | None = None) -> bool:
-    """Put back what is cached of `outputs` under `key`; return False, and change nothing, when any of it is missing.
+def restore(outputs: Sequence[Path], key: str, about: About | None = None) -> bool:
+    """Restore what is cached of `outputs` under `key`; return False, and change nothing, when any of it is missing.
 
     `about` is what the metadata of rows are to say now: the wordings of classes may be others than they were. What is
     damaged counts as missing: a second name shares the bytes of the first, and what the disk did to them.
@@ -105,7 +105,7 @@ def put_back(outputs: Sequence[Path], key: str, about: About | None = None) -> b
     return True
 
 
-def keep(outputs: Sequence[Path], key: str) -> None:
+def store(outputs: Sequence[Path], key: str) -> None:
     """Cache `outputs`, files or folders that have just been written, under `key`, and forget what was cached before."""
     for output in outputs:
         cached = _cached(output, key)

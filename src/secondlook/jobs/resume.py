@@ -77,7 +77,7 @@ def tensors_of(model: "nn.Module", optimiser: "torch.optim.Optimizer", **others:
     return {f"{part}/{name}": value for part, of in parts.items() for name, value in of.items()}
 
 
-def put_back(
+def restore(
     model: "nn.Module", optimiser: "torch.optim.Optimizer", tensors: Tensors
 ) -> dict[str, dict[str, "torch.Tensor"]]:
     """Give a model and its optimiser what `tensors_of` returned of them; return the `others` by name."""
