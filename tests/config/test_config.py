@@ -93,9 +93,9 @@ CONFIGS = [
     pytest.param(
         "  'a b': {kind: prototype, encoder: body}\n", "config.yaml:6: `labelers.a b`: ", id="name with a space"
     ),
-    pytest.param("seed: 1\nseed: 2\n", "config.yaml:7: `seed` stands here and on line 6; keep one.", id="repeated key"),
+    pytest.param("seed: 1\nseed: 2\n", "config.yaml:7: `seed` is also on line 6; keep one.", id="repeated key"),
     pytest.param(
-        "crop:\n  margin: 1\n  margin: 2\n", "config.yaml:8: `margin` stands here and on line 7", id="repeated inside"
+        "crop:\n  margin: 1\n  margin: 2\n", "config.yaml:8: `margin` is also on line 7", id="repeated inside"
     ),
     pytest.param("crop: {margin: 1\n", "config.yaml:7: is not valid YAML: ", id="open bracket"),
     pytest.param("crop:\n\tmargin: 1\n", "config.yaml:7: is not valid YAML: ", id="a tab"),
@@ -115,7 +115,9 @@ CONFIGS = [
             ("  far: {kind: classifier, weights: '{x}.pth', labels: l.pkl}\n", 6, "labelers.far.weights", "{x}.pth"),
         ]
     ],
-    pytest.param("crop: &a {margin: *a}\n", "config.yaml:6: has an alias of itself inside", id="an alias of itself"),
+    pytest.param(
+        "crop: &a {margin: *a}\n", "config.yaml:6: this value contains an alias of itself", id="an alias of itself"
+    ),
     pytest.param(f"results: {'[' * 200}{']' * 200}\n", "config.yaml: is nested too deeply", id="nested 200 times"),
     pytest.param(f"results: {'[' * 5000}{']' * 5000}\n", "config.yaml: is nested too deeply", id="nested 5000 times"),
 ]
@@ -157,7 +159,7 @@ TASKS = [
     pytest.param(TASK.replace("path", "format"), "`dataset.path` is missing", id="no path"),
     pytest.param(
         TASK.replace("yield: []", "yield: [Stop-Sign]"),
-        "signs.yaml:3: `classes`: `Stop-Sign` stands for both `stop` and `yield`; keep it under one.",
+        "signs.yaml:3: `classes`: `Stop-Sign` means both `stop` and `yield`; keep it under one.",
         id="alias under two classes",
     ),
     pytest.param(
@@ -167,7 +169,7 @@ TASKS = [
     ),
     pytest.param(TASK.replace("yield: []", "'-': []"), "class `-` has no letter", id="class that no word means"),
     pytest.param(
-        TASK.replace("yield: []", "STOP: []"), "`STOP` stands for both `stop` and `STOP`", id="class in two spellings"
+        TASK.replace("yield: []", "STOP: []"), "`STOP` means both `stop` and `STOP`", id="class in two spellings"
     ),
     pytest.param(TASK.replace("[stop sign]", "stop sign"), "signs.yaml:4: `classes.stop`: ", id="alias, no list"),
     pytest.param(TASK.split("classes", maxsplit=1)[0] + "classes: {}\n", "signs.yaml:3: `classes`: ", id="no class"),
@@ -185,7 +187,7 @@ TASKS = [
     pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
     pytest.param("- a\n- b\n", "signs.yaml: holds no keys", id="a list"),
     pytest.param(BOMB + TASK, "signs.yaml: its aliases repeat more than 10000 values", id="aliases of aliases"),
-    pytest.param("dataset: &a {path: *a}\n", "signs.yaml:1: has an alias of itself inside", id="an alias of itself"),
+    pytest.param("dataset: &a {path: *a}\n", "signs.yaml:1: this value contains an alias of itself", id="itself"),
     pytest.param("", "signs.yaml: `dataset` is missing.", id="empty"),
     pytest.param(
         TASK.replace("signs.json", "'{x}.json'"), "signs.yaml: `path`: Snakemake would take the braces in `{x}.json`",
@@ -417,7 +419,7 @@ def test_a_taxonomy_comes_back_from_json_in_its_order(taxonomy: Taxonomy) -> Non
 
 
 def test_a_wording_of_two_classes_is_refused() -> None:
-    with pytest.raises(UsageError, match="`Give-Way` stands for both `yield` and `stop`"):
+    with pytest.raises(UsageError, match="`Give-Way` means both `yield` and `stop`"):
         Taxonomy({"yield": ("give way",), "stop": ("Give-Way",)})
 
 

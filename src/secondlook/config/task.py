@@ -201,7 +201,7 @@ class Task(Strict):
     @classmethod
     def _no_shared_wording(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
         try:
-            _taxonomy(classes).require_told_apart()
+            _taxonomy(classes).require_distinct()
         except UsageError as error:
             raise ValueError(str(error).rstrip(".")) from error
         return classes
