@@ -81,12 +81,12 @@ CONFIGS = [
     pytest.param("  far: {kind: oracle}\n", "config.yaml:6: `labelers.far`: ", id="unknown kind of labeler"),
     pytest.param(
         "  far: {kind: prototype, encoder: boddy}\n",
-        "config.yaml:6: `labelers.far.encoder`: `boddy` does not stand under `encoders` (there: body).",
+        "config.yaml:6: `labelers.far.encoder`: `boddy` is not under `encoders` (entries: body).",
         id="encoder that is not there",
     ),
     pytest.param(
         "  far:\n    kind: classifier\n    classifier: net\n",
-        "config.yaml:8: `labelers.far.classifier`: `net` does not stand under `classifiers` (there: none).",
+        "config.yaml:8: `labelers.far.classifier`: `net` is not under `classifiers` (entries: none).",
         id="classifier that is not there",
     ),
     pytest.param("  far: {kind: classifier}\n", "give either `classifier`", id="classifier without source"),
@@ -181,7 +181,7 @@ TASKS = [
     ),
     pytest.param(
         TASK.replace("near", "nera"),
-        "signs.yaml: `labelers`: `nera` does not stand in the config (there: near).",
+        "signs.yaml: `labelers`: `nera` is not in the config (labelers: near).",
         id="labeler that is not there",
     ),
     pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
@@ -243,10 +243,10 @@ def test_a_sound_config_says_what_it_describes_and_what_is_missing(
 
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
-        "config.yaml: sound",
+        "config.yaml: valid",
         "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
-        "  missing: signs.json; place the data there, or correct the path in signs.yaml",
-        "`secondlook plan` counts the jobs and says what they cost",
+        "  missing: signs.json; put the data there, or correct the path in signs.yaml",
+        "`secondlook plan` counts the jobs and estimates their cost",
     ]
 
 
@@ -274,7 +274,7 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
     result = secondlook("check")
 
     assert result.code == 0, result.err
-    assert result.out.startswith("config.yaml: sound\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
+    assert result.out.startswith("config.yaml: valid\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
     shipped = load_config(ROOT / "config.yaml").model_dump()
     default = Config().model_dump()
     shipped["fetch"]["sources"] = default["fetch"]["sources"]
@@ -315,7 +315,7 @@ def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, t
     drafted = yaml.safe_load(result.out)
     assert drafted["classes"] == {"Sign": ["signs"], "Bus": ["buses"]}
     assert "label_from" not in drafted["dataset"]
-    assert "the class may stand in an attribute; this file has kind (6 values)" in result.out
+    assert "when the class is in an attribute; this file has kind (6 values)" in result.out
     assert "# 12 objects" in result.out
 
 
@@ -357,7 +357,7 @@ def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:
     result = secondlook("new-task", signs(tmp_path), "--out", out)
 
     assert (result.code, out.read_text()) == (2, "mine")
-    assert result.err == f"secondlook: {out}: is already there; give another --out or remove it.\n"
+    assert result.err == f"secondlook: {out}: already exists; give another --out or remove it.\n"
 
 
 @pytest.mark.parametrize(

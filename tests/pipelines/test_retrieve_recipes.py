@@ -831,7 +831,7 @@ def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_pa
     for change, said in (
         ({"classes": {"pink": ["red"]}}, "there is no class `pink`"),
         ({"classes": {"red": ["pink"]}}, "there is no value `pink`"),
-        ({"attribute": "brand"}, "does not stand under `attributes`"),
+        ({"attribute": "brand"}, "is not under `attributes`"),
         ({"templates": ["a {colour}"]}, "must name each attribute"),
         ({"classes": None, "attribute": "type"}, "name them under `classes`"),
     ):

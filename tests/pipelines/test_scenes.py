@@ -532,7 +532,7 @@ def test_a_truth_that_is_none(indexed: Path, tmp_path: Path, secondlook: Command
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param("concepts: [nave, nave]", "a concept stands twice", id="twice"),
+        pytest.param("concepts: [nave, nave]", "a concept is listed twice", id="twice"),
         pytest.param("concepts: [west front]", "must be one word", id="two words"),
         pytest.param("concepts: [Nave]", "must be one word", id="capitals"),
         pytest.param("concepts: []", "concepts", id="none"),

@@ -1141,8 +1141,8 @@ def ingest_inputs() -> list[str]:
 @pytest.mark.usefixtures("project")
 def test_check_says_what_will_bring_the_data(secondlook: Command) -> None:
     said = secondlook("check").out
-    assert "missing: data/signs/labels.json; `secondlook fetch labels` brings it" in said
-    assert "missing: data/signs/images; `secondlook fetch images` brings it" in said
+    assert "missing: data/signs/labels.json; `secondlook fetch labels` downloads it" in said
+    assert "missing: data/signs/images; `secondlook fetch images` downloads it" in said
     assert "fetch 2, ingest 1" in said
     assert secondlook("fetch", "images", "labels").code == 0
     said = secondlook("check").out
@@ -1169,7 +1169,7 @@ def test_a_task_that_names_no_entry_is_refused(secondlook: Command, project: Pat
     write_json(project / "signs.yaml", {**task, "fetch": ["image"]})
     refused = secondlook("check")
     assert refused.code == 2
-    assert "signs.yaml: `fetch`: `image` does not stand under `fetch.sources` (there: images, labels)" in refused.err
+    assert "signs.yaml: `fetch`: `image` is not under `fetch.sources` (entries: images, labels)" in refused.err
 
 
 def test_snakemake_fetches_once_and_plans_without_asking(project: Path, site: Site) -> None:

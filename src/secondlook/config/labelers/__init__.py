@@ -154,7 +154,7 @@ class AttributeOptions(VectorLabeler):
     @model_validator(mode="after")
     def _templates_name_attributes(self) -> "AttributeOptions":
         if self.attribute not in self.attributes:
-            raise ValueError(f"`attribute: {self.attribute}` does not stand under `attributes`")
+            raise ValueError(f"`attribute: {self.attribute}` is not under `attributes`")
         for template in self.templates:
             named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
             if named != set(self.attributes):
