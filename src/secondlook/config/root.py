@@ -121,8 +121,8 @@ class Config(Strict):
     def _names_exist(self) -> "Config":
         for name, labeler in self.labelers.items():
             if (needed := labeler.refers_to) is not None:
-                known = getattr(self, needed.section)
-                _require(needed.name, known, ("labelers", name, needed.key), needed.section)
+                entries = getattr(self, needed.section)
+                _require(needed.name, entries, ("labelers", name, needed.key), needed.section)
         learned = {name for name, labeler in self.labelers.items() if labeler.learns_from == "training"}
         for section, names in (("vlms", set(self.vlms)), ("labelers", learned)):  # one folder under `train` each
             for name in sorted(names & (self.classifiers.keys() if section == "vlms" else _trained(self))):
@@ -161,8 +161,8 @@ def parse_options(
     return yamlfile.validate(model, {**defaults, **content}, source=option)
 
 
-def _require(name: str | None, known: dict[str, Any], where: yamlfile.KeyPath, section: str) -> None:
-    if name is not None and name not in known:
-        have = ", ".join(known) or "none"
+def _require(name: str | None, entries: dict[str, Any], where: yamlfile.KeyPath, section: str) -> None:
+    if name is not None and name not in entries:
+        have = ", ".join(entries) or "none"
         message = f"`{name}` is not under `{section}` (entries: {have})"
         raise PydanticCustomError("missing_name", message, {"loc": where})

@@ -54,7 +54,7 @@ class Vocabulary(Strict):
         return self
 
     def words(self) -> dict[str, str]:
-        """Return the concept that each known word means."""
+        """Return the concept that each word means."""
         return {word: name for name in self.concepts for word in (name, name + self.plural)}
 
 
