@@ -1,4 +1,4 @@
-"""What is known of a dataset besides its objects, in the metadata of their file.
+"""Facts about a dataset besides its objects, in the metadata of their file.
 
 The shards of a dataset do not hold it: they stay the same while other shards grow.
 """

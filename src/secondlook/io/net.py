@@ -10,7 +10,7 @@ LONGEST_WAIT_S = 3600.0
 
 
 class TemporaryError(Exception):
-    """The server or the connection failed in a way that may pass; `wait_s` is what the server asked for."""
+    """The server or the connection failed in a way that may pass; `wait_s` is the wait that the server requests."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)

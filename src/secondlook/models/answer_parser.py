@@ -104,10 +104,10 @@ class _Reader:
     def only(self, text: str) -> str | None:
         """Return the class of a text in one part."""
         text = _NEXT_ITEM.sub("\n", text) if _TWO_ITEMS.search(text) else text
-        beside = _without_list(text)
-        names = set() if _TAKES_BACK.search(text) else self._first(_openings(beside))
-        names |= self._first(_closings(beside))
-        if beside != text:
+        rest = _without_list(text)
+        names = set() if _TAKES_BACK.search(text) else self._first(_openings(rest))
+        names |= self._first(_closings(rest))
+        if rest != text:
             return _single(names | self._first(_closings(text))) if names else None
         return _single(names or self._lettered(text) or self._mentioned(text))
 
@@ -230,23 +230,23 @@ def _json_parts(text: str) -> tuple[list[tuple[str, str]], str]:
     """
     decoder = json.JSONDecoder(object_pairs_hook=tuple)
     parts: list[tuple[str, str]] = []
-    beside: list[str] = []
+    rest: list[str] = []
     start, brace = 0, text.find("{")
-    while brace >= 0 and len(beside) < _MOST_BRACES:
+    while brace >= 0 and len(rest) < _MOST_BRACES:
         try:
             content, end = decoder.raw_decode(text, brace)
         except (ValueError, RecursionError):
             if _BROKEN_JSON.match(text, brace):
                 pairs = ((key, one or other) for key, one, other in _PAIR.findall(text, brace))
-                return [*parts, *pairs], "".join([*beside, text[start:brace]])
-            beside.append(text[start : brace + 1])
+                return [*parts, *pairs], "".join([*rest, text[start:brace]])
+            rest.append(text[start : brace + 1])
             start = brace + 1
         else:
             parts.extend(_walk(content, ""))
-            beside.append(text[start:brace])
+            rest.append(text[start:brace])
             start = end
         brace = text.find("{", start)
-    return parts, "".join([*beside, text[start:]])
+    return parts, "".join([*rest, text[start:]])
 
 
 def _walk(content: Any, key: str) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ def image_options(processor: Any, width: int, height: int, tiling: Tiling, most:
 def tile_limit(width: int, height: int, side_px: int, tiling: Tiling, most: int) -> int:
     """Return the most tiles that an image of that size in px may become, its thumbnail not counted.
 
-    `published` (InternVL, as arXiv 2508.02047 ran it) always allows `most`: an image of 40x30 px is blown up to 4x3
+    `published` (InternVL, as arXiv 2508.02047 ran it) always allows `most`: an image of 40x30 px is enlarged to 4x3
     tiles, since its grid follows from the aspect alone. `fit` allows as many as the pixels fill.
     """
     if tiling == "published":

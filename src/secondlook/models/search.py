@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 OBJECTS, GALLERY = 1024, 8192  # vectors of a block; its cosines are 32 MB
-_STEPS = 2**22  # cosines are told apart to 1 / _STEPS; what is closer is the rounding of float32 sums
+_STEPS = 2**22  # cosines are distinguished to 1 / _STEPS; smaller differences are rounding of float32 sums
 _PLACES = 2**29  # vectors that a gallery may hold
 _SPARE = 6  # cosines beyond the last that are always compared
 _SLACK = 32  # places beyond the last that faiss returns
@@ -40,7 +40,7 @@ def nearest(
 def nearest_by_faiss(
     objects: NDArray[np.float32], gallery: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return what `nearest` returns, found by faiss (an optional package).
+    """Return the same as `nearest`, by faiss (an optional package).
 
     faiss leaves the order of equal cosines open, so a few more than `k` are fetched and sorted here; where even more
     are equal at the end of a list, the choice among them may differ.

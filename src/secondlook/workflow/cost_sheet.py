@@ -88,8 +88,8 @@ def amount_of(run: Run, task: str) -> Amount:
     objects = objects_of(run, task)
     if instances.is_file():
         images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
-        trusted = records.count(reference, records.INSTANCE) if reference.is_file() else None
-        return Amount(objects, len(images), trusted)
+        references = records.count(reference, records.INSTANCE) if reference.is_file() else None
+        return Amount(objects, len(images), references)
     return Amount(objects)
 
 
