@@ -237,7 +237,7 @@ def test_a_fresh_clone_lists_the_whole_graph_and_what_is_missing(fresh: Path, pr
         "data/objects365/annotations.json",
     ):
         assert f"obtain: {path} is missing: " in told
-    brought = set(re.findall(r"fetch: bring (\w+) to", told))
+    brought = set(re.findall(r"fetch: download (\w+) to", told))
     assert brought == {
         name
         for task in Run.load(ROOT / "config.yaml", pipelines()).of_pipeline("paper").names

@@ -1195,7 +1195,7 @@ def test_snakemake_fetches_once_and_plans_without_asking(project: Path, site: Si
     content = json.loads((project / "config.yaml").read_text())
     content["fetch"]["attempts"] = 9
     write_json(project / "config.yaml", content)
-    assert "fetch: bring labels" in snakemake("--cores", "1", MARKERS[1])
+    assert "fetch: download labels" in snakemake("--cores", "1", MARKERS[1])
     assert len(site.asked) == 1
 
 

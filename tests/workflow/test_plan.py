@@ -187,7 +187,7 @@ def test_the_plan_warns_of_too_many_jobs(
     monkeypatch.setattr(planning, "MOST_JOBS", most)
     write_json(project / "signs.json", coco([], [box(1)], ["stop"]))
     (project / "config.yaml").write_text(f"{CONFIG}shards: {shards}\nshards_per_job: {per_job}\n")
-    told = [line for line in secondlook("plan").out.splitlines() if "burden Snakemake" in line]
+    told = [line for line in secondlook("plan").out.splitlines() if "slow Snakemake down" in line]
     assert len(told) == (said is not None)
     assert all(line.startswith(f"more than {most} jobs slow Snakemake down; {said}") for line in told)
     for line in told:
