@@ -48,7 +48,7 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 
 def numbers_in(names: Sequence[str]) -> list[int] | None:
-    """Return the number in each name, None where the names differ in more than one number.
+    """Return the number in each name, None unless one number alone distinguishes them.
 
     `cam1_08`, `cam1_09`, `cam1_10` are 8, 9 and 10; a lone name has the last number in it.
     """

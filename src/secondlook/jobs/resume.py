@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Tensors = Mapping[str, "torch.Tensor"]
-_SHARE = 20  # writing may take one part in 20 of the time
+_SHARE = 20  # writing takes at most 1/20 of the time
 
 
 @dataclass

@@ -77,10 +77,10 @@ def parse(text: str, taxonomy: Taxonomy, letters: Mapping[str, str] | None = Non
     """Return the class that a text names, None when it names none, several, or says what the object is not.
 
     `letters` maps letters to classes, where the prompt wants letters. Thoughts are left out, also one that is cut off.
-    Tried in this order: the label among the parts of an answer (JSON, or lines such as "Label: car"); the
-    first line, its first sentence, the last line, its last sentence and what follows their last colons, each without
-    quotes, full stops and phrases such as "it is a"; at last the only class that a text without a denial names. Lists
-    of several items are guesses or reasons: they confirm or contradict the rest of the answer, and name nothing alone.
+    Tried in this order: the label among the parts of an answer (JSON, or lines such as "Label: car"); the first line,
+    its first sentence, the last line, its last sentence and what follows their last colons, each without quotes, full
+    stops and phrases such as "it is a"; at last the only class that a text without a denial names. Lists of several
+    items are guesses or reasons: they confirm or contradict the rest of the answer, and name nothing alone.
     """
     reader = _Reader(taxonomy, letters or {})
     parts, rest = _parts(_FENCE.sub("", _without_thoughts(text).strip()).removesuffix("```").strip())

@@ -15,12 +15,8 @@ from secondlook.io import files, tensorfile
 from secondlook.models import features
 
 Tensors = Mapping[str, NDArray[Any]]
-_VOTING = {
-    "family",
-    "encoder",
-    "temperature",
-    "resources",
-}  # options of the vote, or names; the rest shapes what is learned
+# options of the vote, or names; the rest shapes what is learned
+_VOTING = {"family", "encoder", "temperature", "resources"}
 
 
 @dataclass(frozen=True)
