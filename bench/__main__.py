@@ -1,6 +1,6 @@
 """Runs benches: `python bench [--toy] [NAME ...]`, as `make bench` and `make bench TOY=1` do.
 
-Ends with an error where a bench fails, or where its last lines are neither results nor say that it was skipped.
+Ends with an error where a bench fails, or where its last lines are neither results nor a skip.
 """
 
 import argparse
@@ -16,26 +16,26 @@ RESULT = re.compile(r"result: \S+ -?\d+(\.\d+)? \S.*")  # result: <name> <ratio>
 
 
 def main() -> None:
-    """Run the benches that are named, or all; print what they print, and last what is wrong."""
+    """Run the named benches, or all; print their output, and the errors last."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="benches, without .py; all when left out")
+    parser.add_argument("names", nargs="*", help="benches, without .py; default: all")
     parser.add_argument("--toy", action="store_true", help="toy sizes, two at a time: do the benches still run?")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where the benches lie")
-    asked = parser.parse_args()
-    scripts = [asked.folder / f"{name}.py" for name in asked.names or benches(asked.folder)]
-    with ThreadPoolExecutor(2 if asked.toy else 1) as pool:
-        wrong = [fault for fault in pool.map(partial(run, toy=asked.toy), scripts) if fault]
+    parser.add_argument("--folder", type=Path, default=HERE, help="folder of the benches")
+    args = parser.parse_args()
+    scripts = [args.folder / f"{name}.py" for name in args.names or benches(args.folder)]
+    with ThreadPoolExecutor(2 if args.toy else 1) as pool:
+        wrong = [fault for fault in pool.map(partial(run, toy=args.toy), scripts) if fault]
     if wrong:
         sys.exit("\n".join(wrong))
 
 
 def benches(folder: Path) -> list[str]:
-    """Return the names of the files that are run, not only imported."""
+    """Return the names of the files that are benches, not helpers."""
     return [path.stem for path in sorted(folder.glob("[!_]*.py")) if "\n    main()" in path.read_text(encoding="utf-8")]
 
 
 def run(script: Path, *, toy: bool) -> str:
-    """Run a bench and return what is wrong with it, in one line; empty where nothing is."""
+    """Run a bench and return its error in one line, empty without one."""
     command = [sys.executable, "-u", script, *(["--toy"] if toy else [])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     lines = [f"--- {script.stem}"]
@@ -49,7 +49,7 @@ def run(script: Path, *, toy: bool) -> str:
 
 
 def fault_of(name: str, lines: list[str]) -> str:
-    """Return what is wrong with the last lines of a bench that ended well."""
+    """Return the error in the last lines of a bench that ended without failure."""
     if lines and lines[-1].startswith("skipped: "):
         return ""
     first = next((number for number, line in enumerate(lines) if line.startswith("result: ")), len(lines))

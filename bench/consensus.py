@@ -1,6 +1,6 @@
-"""Consensus: a million votes beside crowd-kit, ten million in bounded memory, and what reviews buy among relatives.
+"""Consensus: a million votes against crowd-kit, ten million in bounded memory, and the use of reviews with relatives.
 
-CPU seconds of one thread, turn by turn in one run; medians of the ratios. Both sides take the same number of EM steps.
+CPU seconds of one thread, taking turns in one run; medians of the ratios. Both sides take the same number of EM steps.
 """
 
 import argparse
@@ -35,22 +35,22 @@ ALPHA = 0.05
 
 def main() -> None:
     """Print the table of relatives, the memory of ten million votes, and the ratios."""
-    asked = _arguments()
-    _relatives(asked)
-    _ten_million(asked.large)
-    _beside_crowd_kit(asked)
+    args = _arguments()
+    _relatives(args)
+    _ten_million(args.large)
+    _against_crowd_kit(args)
 
 
-def _beside_crowd_kit(asked: argparse.Namespace) -> None:
+def _against_crowd_kit(args: argparse.Namespace) -> None:
     from crowdkit.aggregation import DawidSkene, MajorityVote, OneCoinDawidSkene
 
-    votes = draw(World(objects=asked.objects, abstain=0.2), 0).votes
+    votes = draw(World(objects=args.objects, abstain=0.2), 0).votes
     table = pd.DataFrame({"task": votes.object_index, "worker": votes.labeler_index, "label": votes.class_index})
     print(f"{len(table)} votes on {votes.objects} objects by {len(votes.labelers)} labelers, {votes.classes} classes")
-    ds.ITERATIONS = oc.ITERATIONS = asked.steps
+    ds.ITERATIONS = oc.ITERATIONS = args.steps
     ds.TOLERANCE = oc.TOLERANCE = 0.0
     plain = {"smoothing": 0.0, "family_exponent": 0.0}
-    steps = {"n_iter": asked.steps, "tol": -1.0}
+    steps = {"n_iter": args.steps, "tol": -1.0}
     pairs: dict[str, tuple[Callable[[], Posterior], Callable[[], pd.DataFrame]]] = {
         "majority": (lambda: majority(votes), lambda: MajorityVote().fit_predict_proba(table)),
         "dawid-skene": (
@@ -62,7 +62,7 @@ def _beside_crowd_kit(asked: argparse.Namespace) -> None:
     results = []
     for name, (ours, theirs) in pairs.items():
         ratios = []
-        for _ in range(asked.rounds):
+        for _ in range(args.rounds):
             own_s, posterior = _cpu_seconds(ours)
             other_s, frame = _cpu_seconds(theirs)
             ratios.append(other_s / own_s)
@@ -98,17 +98,17 @@ def _answers(objects: int) -> pa.Table:
     random = np.random.default_rng(0)
     truth = random.integers(0, 11, objects)
     right = random.random((10, objects)) < np.linspace(0.55, 0.8, 10)[:, None]
-    said = np.where(right, truth, random.integers(0, 11, (10, objects))).ravel()
+    answers = np.where(right, truth, random.integers(0, 11, (10, objects))).ravel()
     return pa.table(
-        {"item": np.tile(np.arange(objects), 10), "worker": np.repeat(np.arange(10), objects), "label": said}
+        {"item": np.tile(np.arange(objects), 10), "worker": np.repeat(np.arange(10), objects), "label": answers}
     )
 
 
-def _relatives(asked: argparse.Namespace) -> None:
-    print(f"relatives (5 + 2 + 3): {asked.worlds} worlds of {asked.relatives} objects; alpha {ALPHA:.0%}, delta 5 %")
+def _relatives(args: argparse.Namespace) -> None:
+    print(f"relatives (5 + 2 + 3): {args.worlds} worlds of {args.relatives} objects; alpha {ALPHA:.0%}, delta 5 %")
     print("| method | reviews | accuracy | calibration error | guaranteed in | accepted then | wrong then |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    worlds = [draw(World(objects=asked.relatives), seed) for seed in range(asked.worlds)]
+    worlds = [draw(World(objects=args.relatives), seed) for seed in range(args.worlds)]
     for method in ("majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool", "auto"):
         for reviews in REVIEWS:
             if method in FITTED and reviews < 50:
@@ -127,7 +127,7 @@ def _row(method: str, reviews: int, figures: list[tuple[float, float, float, flo
 
 
 def _figures(drawn: Drawn, method: str, reviews: int, seed: int) -> tuple[float, float, float, float]:
-    """Return accuracy, calibration error, and share and error of what is accepted under a guarantee."""
+    """Return accuracy, calibration error, and the share and error of labels accepted under a guarantee."""
     options, reviewed = ConsensusOptions(guarantee=Guarantee(alpha=ALPHA, strict=True)), drawn.reviewed(reviews, seed)
     merged = merge(drawn.votes, method, reviewed, options)
     best, confidence = merged.posterior.argmax(axis=1), merged.posterior.max(axis=1)

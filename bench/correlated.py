@@ -1,4 +1,4 @@
-"""Votes of labelers that are relatives, with known truth: what the consensus methods are measured on.
+"""Votes of related labelers with known truth, to measure the consensus methods.
 
 Every labeler turns one score per class into probabilities. The score of the true class is higher by the labeler's
 margin; noise comes from the labeler itself, from its family (relatives err together) and in strength from the object,
@@ -19,7 +19,7 @@ FAMILIES = ("vlm",) * 5 + ("clip",) * 2 + ("resnet",) * 3
 
 @dataclass(frozen=True)
 class World:
-    """How votes come about: `shared` is the noise of a family, `own` that of a labeler, in units of the margin."""
+    """How votes are drawn: `shared` is the noise of a family, `own` that of a labeler, in units of the margin."""
 
     objects: int = 40_000
     classes: int = 11
@@ -33,7 +33,7 @@ class World:
     bias: float = 1.1
     difficulty: float = 0.55
     image_share: float = 0.5
-    heat: float = 0.35  # how far the confidences of labelers stray from calibrated ones, as a log-normal sigma
+    heat: float = 0.35  # how far the confidences of labelers are from calibrated ones, as a log-normal sigma
 
 
 @dataclass(frozen=True)

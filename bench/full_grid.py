@@ -26,5 +26,5 @@ def full_grid(moving: NDArray[np.bool_], ranges: NDArray[np.float32], options: G
     order = np.lexsort((second, length, first))
     pointer = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=height * width))])
     matrix = sparse.csr_matrix((length[order], second[order], pointer), shape=(height * width,) * 2)
-    _, found = density_clusters(matrix, eps=options.eps, min_samples=options.min_samples, metric="precomputed")
-    return np.asarray(found, dtype=np.int64).reshape(height, width)
+    _, cluster = density_clusters(matrix, eps=options.eps, min_samples=options.min_samples, metric="precomputed")
+    return np.asarray(cluster, dtype=np.int64).reshape(height, width)

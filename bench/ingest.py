@@ -1,7 +1,7 @@
-"""Ingest: an annotation file of Objects365's size through the command line, its seconds and its greatest memory.
+"""Ingest: an annotation file of Objects365's size through the command line: seconds and peak memory.
 
-The file is made on the spot: about 300 MB, the editions' own key names, 365 categories, no images
-(`check_images: false`). Beside it stands `json.load` of the same file, which every simple reader does first.
+The file is generated: about 300 MB, the key names of the editions, 365 categories, no images
+(`check_images: false`). It is compared with `json.load` of the same file, which every simple reader does first.
 """
 
 import argparse
@@ -23,14 +23,14 @@ LOAD = "import json, sys; json.load(open(sys.argv[1]))"
 
 
 def main() -> None:
-    """Make the file, ingest it and load it in processes of their own, print the figures."""
+    """Make the file, ingest it and load it in separate processes, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=120_000)
-    asked = common.arguments(parser, images=500)
+    args = common.arguments(parser, images=500)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         annotations = folder / "objects365.json"
-        count = _write(annotations, asked.images)
+        count = _write(annotations, args.images)
         megabytes = annotations.stat().st_size / 1e6
         task = folder / "objects.yaml"
         task.write_text(json.dumps(_task(annotations)))
@@ -38,7 +38,7 @@ def main() -> None:
         command = [sys.executable, "-m", "secondlook", "ingest", "--task", str(task), *out]
         seconds, memory_mb = _measure(command)
         loaded_seconds, loaded_mb = _measure([sys.executable, "-c", LOAD, str(annotations)])
-    print(f"{megabytes:.0f} MB, {asked.images} images, {count} objects")
+    print(f"{megabytes:.0f} MB, {args.images} images, {count} objects")
     print(f"secondlook ingest: {seconds:.1f} s, {memory_mb:.0f} MB at most")
     print(f"json.load alone:   {loaded_seconds:.1f} s, {loaded_mb:.0f} MB at most")
     assert memory_mb < LIMIT_MB, f"needs more than {LIMIT_MB} MB"
@@ -85,7 +85,7 @@ def _task(annotations: Path) -> dict[str, object]:
 
 
 def _measure(command: list[str]) -> tuple[float, float]:
-    """Return wall seconds and the greatest resident memory in MB of a command."""
+    """Return wall seconds and the peak resident memory in MB of a command."""
     watched = [sys.executable, "-c", _WATCH, *command]
     start = perf_counter()
     done = common.run(watched)

@@ -1,4 +1,4 @@
-"""What Snakemake pays to plan and to schedule a run of many jobs: our workflow beside two others with as many jobs.
+"""The cost for Snakemake of planning and scheduling many jobs: our workflow against two others with as many jobs.
 
 The `bare` one has three rules per shard and a merge, with a log, threads and resources, and no functions; `textbook` is
 the same by the conventions of published workflows: with a benchmark, an environment, parameters, and resources that
@@ -69,24 +69,24 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    """Print the cost of each workflow at each size, and the ratio of what a job adds."""
+    """Print the cost of each workflow at each size, and the ratio of the costs per job."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 2000])
     parser.add_argument("--schedule", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
-    asked = common.arguments(parser, jobs=[60], schedule=12, repeats=1)
-    sizes = [STAGES, *asked.jobs]  # the first is what an almost empty plan costs
+    args = common.arguments(parser, jobs=[60], schedule=12, repeats=1)
+    sizes = [STAGES, *args.jobs]  # the first gives the cost of an almost empty plan
     with tempfile.TemporaryDirectory() as temporary:
         planned: dict[str, list[Cost]] = {name: [] for name in WORKFLOWS}
         for size in sizes:
-            for name, cost in measure(Path(temporary), size, asked.repeats, plan).items():
+            for name, cost in measure(Path(temporary), size, args.repeats, plan).items():
                 planned[name].append(cost)
                 shown = f"{cost.wall_s:.1f} s, {cost.cpu_s:.1f} CPU s, {cost.peak_mb:.0f} MB"
                 print(f"{name}, {size} jobs: planned in {shown}")
-        scheduled = measure(Path(temporary), asked.schedule, 1, schedule)
+        scheduled = measure(Path(temporary), args.schedule, 1, schedule)
     added = {name: per_job(costs, sizes) for name, costs in planned.items()}
     for name, cost in scheduled.items():
-        spent = (cost.cpu_s - planned[name][0].cpu_s) * 1000 / asked.schedule
+        spent = (cost.cpu_s - planned[name][0].cpu_s) * 1000 / args.schedule
         time, memory = added[name]
         print(f"{name}: a job adds {time:.2f} CPU ms and {memory:.1f} kB to a plan, {spent:.1f} CPU ms to a run")
         added[name] = (*added[name], spent)
@@ -97,13 +97,13 @@ def main() -> None:
 
 def measure(folder: Path, size: int, repeats: int, command: Callable[[Path, list[str]], Cost]) -> dict[str, Cost]:
     """Return the medians of `repeats` rounds in which the workflows take turns."""
-    found: dict[str, list[Cost]] = {name: [] for name in WORKFLOWS}
+    costs_of: dict[str, list[Cost]] = {name: [] for name in WORKFLOWS}
     for round_ in range(repeats):
         for name, write in WORKFLOWS.items():
             place = folder / f"{command.__name__}-{name}-{size}-{round_}"
             place.mkdir()
-            found[name].append(command(place, write(place, size)))
-    return {name: Cost(*map(median, zip(*costs, strict=True))) for name, costs in found.items()}
+            costs_of[name].append(command(place, write(place, size)))
+    return {name: Cost(*map(median, zip(*costs, strict=True))) for name, costs in costs_of.items()}
 
 
 def per_job(costs: list[Cost], sizes: list[int]) -> tuple[float, ...]:
@@ -124,7 +124,7 @@ def write_bare(folder: Path, jobs: int, rule: str = BARE_RULE) -> list[str]:
 
 
 def write_textbook(folder: Path, jobs: int) -> list[str]:
-    """Write the same by the conventions; return the command that runs it."""
+    """Write the same by published conventions; return the command that runs it."""
     return write_bare(folder, jobs, TEXTBOOK_RULE)
 
 
@@ -159,7 +159,7 @@ def plan(folder: Path, command: list[str]) -> Cost:
 
 
 def schedule(folder: Path, command: list[str]) -> Cost:
-    """Let every job be scheduled, run and recorded, a hundred at once, with outputs that are there and only touched."""
+    """Schedule, run and record every job, a hundred at once; the jobs only touch their outputs."""
     listed = common.run([*command, "--summary", "--cores", "1"], cwd=folder, env=environment())
     for line in listed.stdout.splitlines()[1:]:
         output = folder / line.split("\t")[0]
@@ -169,7 +169,7 @@ def schedule(folder: Path, command: list[str]) -> Cost:
 
 
 def run(command: list[str], folder: Path) -> Cost:
-    """Run a command to its end and return what it cost."""
+    """Run a command to its end and return its cost."""
     started = perf_counter()
     with (folder / "out.txt").open("w") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=out)
@@ -181,7 +181,7 @@ def run(command: list[str], folder: Path) -> Cost:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which Snakemake is found."""
+    """Return an environment with Snakemake on its PATH."""
     return {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
 
 

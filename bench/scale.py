@@ -1,7 +1,7 @@
 """A generated dataset from ingest to consensus on two cores: minutes and peak memory of each stage.
 
 `--objects 100000` is the size that docs/log.md reports; `make bench` runs a small one. Shards have the same number of
-objects whatever the size, so what grows with the dataset shows in the peak memory of a quarter beside the whole.
+objects at every size, so memory that grows with the dataset shows when a quarter is compared with the whole.
 """
 
 import argparse
@@ -32,23 +32,23 @@ def main() -> None:
     """Run a quarter of the size and the whole, print both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=5000)
-    parser.add_argument("--folder", type=Path, help="Where to work; a temporary folder when left out.")
-    parser.add_argument("--quarter", action=argparse.BooleanOptionalAction, default=True, help="run a quarter before")
-    asked = common.arguments(parser, objects=100, quarter=False)
+    parser.add_argument("--folder", type=Path, help="Where to work; default: a temporary folder.")
+    parser.add_argument("--quarter", action=argparse.BooleanOptionalAction, default=True, help="first run a quarter")
+    args = common.arguments(parser, objects=100, quarter=False)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.folder or Path(temporary)
-        sizes = [asked.objects // 4] * asked.quarter + [asked.objects]
+        folder = args.folder or Path(temporary)
+        sizes = [args.objects // 4] * args.quarter + [args.objects]
         tables = [run(folder / str(count), count) for count in sizes]
     small, whole = tables[0], tables[-1]
-    shards = max(1, asked.objects // PER_SHARD)
-    print(f"{asked.objects} objects in {asked.objects // PER_IMAGE} images, {shards} shards, 2 cores")
+    shards = max(1, args.objects // PER_SHARD)
+    print(f"{args.objects} objects in {args.objects // PER_IMAGE} images, {shards} shards, 2 cores")
     whole["MB of a quarter"] = small["MB"]
     print(whole.round(2).to_string())
     minutes = whole.attrs["minutes"]
     print(f"together {whole['minutes'].sum():.1f} minutes of jobs, {minutes:.1f} minutes of wall clock")
     growth = (whole["MB"] / small["MB"]).dropna()
     print(f"result: scale-memory {growth.max():.2f} peak of `{growth.idxmax()}` against a quarter of the objects")
-    print(f"result: scale-rate {asked.objects / minutes / 60:.0f} objects per second from ingest to consensus")
+    print(f"result: scale-rate {args.objects / minutes / 60:.0f} objects per second from ingest to consensus")
 
 
 def run(folder: Path, objects: int) -> pd.DataFrame:
@@ -119,9 +119,9 @@ def _draw_image(folder: Path, number: int) -> list[dict[str, Any]]:
         x, y = int(random.integers(radius, WIDTH - radius)), int(random.integers(radius, HEIGHT - radius))
         kind = int(random.integers(len(CLASSES)))
         _sign(image, x, y, radius, kind, random)
-        said = kind if random.uniform() > 0.1 else int(random.integers(len(CLASSES)))
+        label = kind if random.uniform() > 0.1 else int(random.integers(len(CLASSES)))
         box = [x - radius, y - radius, 2 * radius, 2 * radius]
-        rows.append({"id": number * PER_IMAGE + sign, "image_id": number, "category_id": said + 1, "bbox": box})
+        rows.append({"id": number * PER_IMAGE + sign, "image_id": number, "category_id": label + 1, "bbox": box})
     cv2.imwrite(str(folder / "images" / f"{number:06d}.jpg"), image[..., ::-1])
     return rows
 
@@ -134,11 +134,11 @@ def _sign(image: np.ndarray, x: int, y: int, radius: int, kind: int, random: np.
 
 def read_benchmarks(folder: Path) -> pd.DataFrame:
     """Return jobs, minutes and the largest peak of resident memory in MB, by stage."""
-    found = defaultdict(list)
+    rows_of = defaultdict(list)
     for path in folder.glob("*.tsv"):
-        found[path.name.partition(".")[0]].append(pd.read_csv(path, sep="\t").iloc[0])
+        rows_of[path.name.partition(".")[0]].append(pd.read_csv(path, sep="\t").iloc[0])
     rows = {}
-    for stage, jobs in found.items():
+    for stage, jobs in rows_of.items():
         minutes, peak = sum(job["s"] for job in jobs) / 60, max(job["max_rss"] for job in jobs)
         rows[stage] = {"jobs": len(jobs), "minutes": minutes, "MB": peak}
     order = ["ingest", "crop", "train", "embed", "label", "reviewed", "consensus"]

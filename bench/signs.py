@@ -1,7 +1,7 @@
-"""Prototype, neighbours, linear probe and a ResNet from nothing on real traffic signs, with 95 % intervals.
+"""Prototype, neighbours, linear probe and a ResNet from scratch on real traffic signs, with 95 % intervals.
 
-Reads the images and the MobileNetV2 of ../shared/data where they are, and says so where they are not. The reference
-are the grey sign crops of Belgian streets (BelgiumTSC, 28 px, in folders), the objects the signs of German streets
+Reads the images and the MobileNetV2 of ../shared/data where they exist, and else skips. The reference
+is the grey sign crops of Belgian streets (BelgiumTSC, 28 px, in folders), the objects the signs of German streets
 (GTSDB); no image of one is in the other. Intervals: bootstrap over images. `--epochs` is that of the ResNet; `--cap`
 limits the reference crops of each class, `--images` the German images.
 """
@@ -20,7 +20,7 @@ import common
 from secondlook.io import records
 
 SHARED = common.ROOT.parent / "shared" / "data"
-# a class of both sets: folders of the Belgian crops
+# classes in both datasets: folders of the Belgian crops
 CLASSES = {
     "stop": ["stop"],
     "yield": ["giveway"],
@@ -37,19 +37,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--cap", type=int)
-    parser.add_argument("--images", type=int, help="German images; all when left out")
-    asked = common.arguments(parser, epochs=1, cap=8, images=60)
+    parser.add_argument("--images", type=int, help="German images; default: all")
+    args = common.arguments(parser, epochs=1, cap=8, images=60)
     if not SHARED.is_dir():
         common.skip(f"signs needs the real images in {SHARED}, which are not part of the project")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, asked.images, asked.cap)
-        votes = label(folder, asked.epochs)
+        prepare(folder, args.images, args.cap)
+        votes = label(folder, args.epochs)
         table(folder, votes)
 
 
 def prepare(folder: Path, images: int | None, cap: int | None) -> None:
-    """Ingest and crop the German signs, those of the first `images`, and the Belgian reference."""
+    """Ingest and crop the German signs of the first `images`, and the Belgian reference."""
     document = json.loads((SHARED / "gtsdb/instances_default.json").read_text())
     document["images"] = document["images"][:images]
     kept = {image["id"] for image in document["images"]}
@@ -58,13 +58,13 @@ def prepare(folder: Path, images: int | None, cap: int | None) -> None:
     wordings = {name: [name if name == "do not enter" else f"{name} signs"] for name in CLASSES}
     dataset = {"path": str(folder / "german.json"), "images": str(SHARED / "gtsdb/images")}
     sources = [
-        {"path": str(shape), "format": "folders", "classes": found}
+        {"path": str(shape), "format": "folders", "classes": folders}
         for shape in sorted((SHARED / "sign_crops_grey28").iterdir())
-        if shape.is_dir() and (found := {n: f for n, f in CLASSES.items() if (shape / f[0]).is_dir()})
+        if shape.is_dir() and (folders := {n: f for n, f in CLASSES.items() if (shape / f[0]).is_dir()})
     ]
     task = {
         "dataset": {**dataset, "label_from": "Type of Signs"},
-        "select": {"labels": [wording for said in wordings.values() for wording in said]},
+        "select": {"labels": [wording for words in wordings.values() for wording in words]},
         "classes": wordings,
         "reference": {"sources": sources},
         "rehearsal": {"wrong_fraction": 0},
@@ -78,7 +78,7 @@ def prepare(folder: Path, images: int | None, cap: int | None) -> None:
 
 
 def label(folder: Path, epochs: int) -> dict[str, Path]:
-    """Train what learns, let each labeler vote, and return the files of votes."""
+    """Train the labelers that learn, let all vote, and return the files of votes."""
     model = str(next((SHARED / "weights/mobilenet_v2").glob("*.onnx")))
     for part in ("instances", "reference"):
         how = ["--options", json.dumps({**ENCODER, "model": model}), "--threads", 2]
@@ -91,8 +91,8 @@ def label(folder: Path, epochs: int) -> dict[str, Path]:
         ("probe", "probe", {}),
     ]:
         out = folder / name
-        said = json.dumps({"kind": kind, "encoder": "e", **options})
-        run("train", vectors, "--kind", kind, "--out", out, "--options", said, "--threads", 2)
+        settings = json.dumps({"kind": kind, "encoder": "e", **options})
+        run("train", vectors, "--kind", kind, "--out", out, "--options", settings, "--threads", 2)
         learned[name] = ({"kind": kind, **options}, out)
     net = {"model": "resnet50", "pretrained": False, "input_px": 64, "epochs": epochs, "learning_rate": 5e-4}
     net |= {"augment": "light", "schedule": "cosine", "patience": epochs}
@@ -110,7 +110,7 @@ def label(folder: Path, epochs: int) -> dict[str, Path]:
     for name, (options, source) in learned.items():
         votes[name] = vote(folder, name, objects, source, {"kind": name, "encoder": "e", **options})
     crops, classifier = folder / "instances.crops.parquet", {"kind": "classifier", "classifier": "resnet"}
-    votes["ResNet-50 from nothing"] = vote(folder, "resnet", crops, folder / "resnet", classifier)
+    votes["ResNet-50 from scratch"] = vote(folder, "resnet", crops, folder / "resnet", classifier)
     return votes
 
 
@@ -134,9 +134,9 @@ def table(folder: Path, votes: dict[str, Path]) -> None:
     print(f"{len(instances)} objects in {instances['image_id'].nunique()} images; balanced accuracy, 95 % by image")
     results = []
     for name, path in votes.items():
-        said = records.read(path, records.VOTE).to_pandas().set_index("instance_id")["label"].reindex(instances.index)
+        labels = records.read(path, records.VOTE).to_pandas().set_index("instance_id")["label"].reindex(instances.index)
         right = pd.DataFrame(
-            {"image": instances["image_id"], "class": instances["truth"], "right": said == instances["truth"]}
+            {"image": instances["image_id"], "class": instances["truth"], "right": labels == instances["truth"]}
         )
         low, value, high = balanced(right)
         print(f"  {name:<26}{value:.3f}  [{low:.3f}, {high:.3f}]")
@@ -152,8 +152,8 @@ def balanced(right: pd.DataFrame) -> tuple[float, float, float]:
     random = np.random.default_rng(0)
     draws = random.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=DRAWS)
     with np.errstate(invalid="ignore"):
-        found = np.nanmean((draws @ hits) / (draws @ of), axis=1)
-    low, high = np.quantile(found, [0.025, 0.975])
+        recall = np.nanmean((draws @ hits) / (draws @ of), axis=1)
+    low, high = np.quantile(recall, [0.025, 0.975])
     return float(low), float(np.mean(hits.sum(axis=0) / of.sum(axis=0))), float(high)
 
 

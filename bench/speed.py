@@ -1,7 +1,7 @@
-"""Crop, embed, train and search beside what others do and beside what the hardware allows.
+"""Crop, embed, train and search against other implementations and against the bound of the hardware.
 
 A row of the table: our rate; that of the reference (the loop of the published scripts, or what a peer would write);
-ours over the reference; the bound (the part of the work that nobody can leave out, alone, on data in memory); ours over
+ours over the reference; the bound (only the unavoidable part of the work, on data in memory); ours over
 the bound. All ways take turns in one run, figures are medians of ratios. On a GPU, `--device cuda` measures the
 networks of the published runs in full size: DINOv2-giant and ResNet-101.
 """
@@ -42,7 +42,7 @@ Way = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Machine:
-    """What races run on, and for how many rounds."""
+    """The device and threads of the races, and the number of rounds."""
 
     device: torch.device
     threads: int
@@ -51,21 +51,21 @@ class Machine:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: how many pieces each way worked on per second, round by round."""
+    """One line of the table: pieces per second of each way, round by round."""
 
     stage: str
     unit: str
     ours: list[float]
     reference: list[float]
     bound: list[float]
-    beside: str
+    comparison: str
 
     def text(self) -> str:
         """Return the line."""
         rate, other, limit = median(self.ours), median(self.reference), median(self.bound)
         return (
             f"{self.stage:<34}{rate:>10.1f}{other:>11.1f}{self.gain():>8.2f}{limit:>10.1f}{self.share():>8.2f}  "
-            f"{self.unit}; {self.beside}"
+            f"{self.unit}; {self.comparison}"
         )
 
     def gain(self) -> float:
@@ -77,15 +77,15 @@ class Row:
         return median(a / b for a, b in zip(self.ours, self.bound, strict=True))
 
 
-def race(stage: str, unit: str, pieces: int, ways: Sequence[Way], beside: str, on: Machine) -> Row:
+def race(stage: str, unit: str, pieces: int, ways: Sequence[Way], comparison: str, on: Machine) -> Row:
     """Let our way, the reference and the bound take turns; each works on `pieces`."""
     rates: list[list[float]] = [[], [], []]
     for way in ways:
-        way()  # what is built once is built
+        way()  # builds what is built once
     for _ in range(on.rounds):
         for rate, way in zip(rates, ways, strict=True):
             rate.append(pieces / _seconds(way, on.device))
-    return Row(stage, unit, *rates, beside)
+    return Row(stage, unit, *rates, comparison)
 
 
 def _seconds(way: Way, device: torch.device) -> float:
@@ -108,29 +108,29 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stages", nargs="*", default=["crop", "embed", "train", "search"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=12, help="of 2048x1536 px, that are cut")
-    parser.add_argument("--crops", type=int, help="that networks see: 96, or 512 on a GPU")
-    parser.add_argument("--gallery", type=int, default=40_000, help="vectors that are searched")
-    asked = common.arguments(parser, threads=1, rounds=1, images=1, crops=4, gallery=2000)
-    device = torch.device(asked.device)
-    on = Machine(device, asked.threads, asked.rounds)
-    inference.make_deterministic(0, asked.threads)
+    parser.add_argument("--images", type=int, default=12, help="images of 2048x1536 px to cut")
+    parser.add_argument("--crops", type=int, help="crops for networks; default: 96, or 512 on a GPU")
+    parser.add_argument("--gallery", type=int, default=40_000, help="vectors to search")
+    args = common.arguments(parser, threads=1, rounds=1, images=1, crops=4, gallery=2000)
+    device = torch.device(args.device)
+    on = Machine(device, args.threads, args.rounds)
+    inference.make_deterministic(0, args.threads)
     torch.use_deterministic_algorithms(False)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{asked.threads} CPU threads"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{args.threads} CPU threads"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        rows += crop_rows(Path(folder), asked.images, asked.rounds) if "crop" in asked.stages else []
-        count = asked.crops or (512 if device.type == "cuda" else 96)
+        rows += crop_rows(Path(folder), args.images, args.rounds) if "crop" in args.stages else []
+        count = args.crops or (512 if device.type == "cuda" else 96)
         crops = write_crops(Path(folder) / "crops.parquet", count)
-        rows += embed_rows(Path(folder), crops, on) if "embed" in asked.stages else []
-        rows += train_rows(crops, on) if "train" in asked.stages else []
-    rows += search_rows(on, asked.gallery) if "search" in asked.stages else []
+        rows += embed_rows(Path(folder), crops, on) if "embed" in args.stages else []
+        rows += train_rows(crops, on) if "train" in args.stages else []
+    rows += search_rows(on, args.gallery) if "search" in args.stages else []
     print(f"{name}; per second: ours, reference, ours/reference, bound, ours/bound")
     for row in rows:
         print(row.text())
     for row in rows:
         name = re.sub(r"\W+", "-", row.stage)
-        print(f"result: {name} {row.gain():.2f} {row.beside.partition(';')[0]}")
+        print(f"result: {name} {row.gain():.2f} {row.comparison.partition(';')[0]}")
         print(f"result: {name}-of-bound {row.share():.2f} against the bound")
 
 
@@ -147,7 +147,7 @@ def crop_rows(folder: Path, count: int, rounds: int) -> list[Row]:
         return lambda: list(cut_all(rows, CropOptions(**options), threads=threads))
 
     def decode() -> None:
-        # in a thread too, as memory that the main thread frees goes back to the system and has to be asked for again
+        # in a thread too: the main thread returns freed memory to the system and has to allocate it again
         for _ in prefetch.ordered(lambda path: images.read_rgb(Path(path)).shape, paths, threads=1):
             pass
 
@@ -242,23 +242,23 @@ def embed_rows(folder: Path, crops: Path, on: Machine) -> list[Row]:
     for backend in ("torch",) if large else ("torch", "openvino"):
         options = exact.model_copy(update={"precision": "auto", "backend": backend})
         against = _forward_way(crops, exact, device)
-        beside = "against PyTorch in float32 on pixels in memory"
-        rows.append(_embed(f"embed ResNet {backend}", crops, options, against, beside, on))
+        comparison = "against PyTorch in float32 on pixels in memory"
+        rows.append(_embed(f"embed ResNet {backend}", crops, options, against, comparison, on))
     return rows
 
 
-def _embed(stage: str, crops: Path, options: EncoderOptions, reference: Way, beside: str, on: Machine) -> Row:
+def _embed(stage: str, crops: Path, options: EncoderOptions, reference: Way, comparison: str, on: Machine) -> Row:
     encoder = embed.load_encoder(options, on.device)
     ways = [
         lambda: embed.encode(crops, encoder, options, on.device, threads=on.threads),
         reference,
         _forward(encoder, options, records.count(crops, records.CROP), on.device),
     ]
-    return race(stage, "crops", records.count(crops, records.CROP), ways, beside, on)
+    return race(stage, "crops", records.count(crops, records.CROP), ways, comparison, on)
 
 
 def _forward(encoder: Any, options: EncoderOptions, count: int, device: torch.device) -> Way:
-    """Return the network alone on normalised batches that lie on the device."""
+    """Return the network alone on normalised batches on the device."""
     side = encoder.preprocessing.input_px
     batch = torch.randn(options.batch_size, 3, side, side, device=device).to(memory_format=torch.channels_last)
 
@@ -323,7 +323,7 @@ def _timm_folder(folder: Path, name: str) -> Path:
 
 
 def train_rows(crops: Path, on: Machine) -> list[Row]:
-    """Measure one epoch of a ResNet beside the published loop and beside forward, backward and step alone."""
+    """Measure one epoch of a ResNet against the published loop and against forward, backward and step alone."""
     device = on.device
     large = device.type == "cuda"
     name = "resnet101" if large else "resnet50"
@@ -344,8 +344,8 @@ def train_rows(crops: Path, on: Machine) -> list[Row]:
 
     bound = _steps(course, options, device, len(rows))
     published = _published_epoch(rows, course, options, device)
-    beside = "against a DataLoader of JPEG files in float32, as published"
-    return [race(f"train {name}", "crops", len(rows), [ours, published, bound], beside, on)]
+    comparison = "against a DataLoader of JPEG files in float32, as published"
+    return [race(f"train {name}", "crops", len(rows), [ours, published, bound], comparison, on)]
 
 
 def _steps(course: Course, options: ClassifierOptions, device: torch.device, count: int) -> Way:
@@ -410,16 +410,16 @@ def _published_epoch(
 
 
 def search_rows(on: Machine, count: int) -> list[Row]:
-    """Measure the 10 nearest of a gallery beside a sort per query and beside the matrix product alone."""
+    """Measure the 10 nearest of a gallery against a sort per query and against the matrix product alone."""
     device, random = on.device, np.random.default_rng(0)
     gallery = to_unit(random.normal(size=(count, 1536)).astype(np.float32))
     objects = to_unit(random.normal(size=(1024, 1536)).astype(np.float32))
     on_device = torch.from_numpy(gallery).to(device), torch.from_numpy(objects).to(device)
 
     def product() -> None:
-        known, asked = on_device
-        for start in range(0, len(known), 8192):
-            asked @ known[start : start + 8192].T
+        vectors, queries = on_device
+        for start in range(0, len(vectors), 8192):
+            queries @ vectors[start : start + 8192].T
 
     def one_query_at_a_time() -> None:
         for query in objects[:32]:
@@ -431,8 +431,8 @@ def search_rows(on: Machine, count: int) -> list[Row]:
         *("against the matrix product alone", on),
     )
     alone = [32 / _seconds(one_query_at_a_time, device) for _ in range(on.rounds)]
-    beside = "against one query at a time with a sort; bound: the matrix product alone"
-    return [Row("search", "queries", slow.ours, alone, slow.bound, beside)]
+    comparison = "against one query at a time with a sort; bound: the matrix product alone"
+    return [Row("search", "queries", slow.ours, alone, slow.bound, comparison)]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""First labels (L0) of drawn clips: how good they are, and how fast beside the full grid of scikit-learn.
+"""First labels (L0) of drawn clips: their quality, and their speed against the full grid of scikit-learn.
 
 Recall and precision at a mask IoU of 0.5 with motion from flow, at both thresholds and with motion from the truth. The
-full grid is the definition: a sparse matrix of all pixels of a 480x320 frame. `--rounds` runs `snakemake video` as the
-checkout has it and prints recall and precision of each round.
+full grid follows the definition: a sparse matrix of all pixels of a 480x320 frame. `--rounds` runs `snakemake video`
+of the checkout and prints recall and precision of each round.
 """
 
 import argparse
@@ -25,31 +25,31 @@ from secondlook.pipelines.video.motion import Motion
 
 
 def main() -> None:
-    """Draw clips, group what moves, and print figures."""
+    """Draw clips, group moving pixels, and print figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--timed", type=int, default=12, help="frames that both ways cluster")
     parser.add_argument("--rounds", action="store_true", help="run all rounds too (about seven minutes)")
-    asked = common.arguments(parser, clips=2, timed=2)
-    standing = [_rounds()] if asked.rounds else []
+    args = common.arguments(parser, clips=2, timed=2)
+    standing = [_rounds()] if args.rounds else []
     with tempfile.TemporaryDirectory() as folder:
         clips, truth = Path(folder) / "clips", Path(folder) / "truth"
-        draw_clips(clips, truth, ClipScenes(clips=asked.clips))
+        draw_clips(clips, truth, ClipScenes(clips=args.clips))
         listed, _ = frames.extract(frames.clips_in(clips, None), Path(folder) / "frames", FrameOptions(stride=1))
-        known = read_all(sorted(truth.glob("*.json")))
+        reference = read_all(sorted(truth.glob("*.json")))
         print("motion   threshold  recall moving  precision  standing found")
         for source, threshold in (("truth", 0.1), ("flow", 0.1), ("flow", 0.5)):
             options = MotionOptions(source=source, depth="truth")
             moved = [motion.compute(one, options, truth) for one in listed]
-            print(f"{source:<9}{threshold:<11}" + _figures(listed, moved, GroupOptions(threshold=threshold), known))
-        ratio, ours = _race(moved, asked.timed)
-    print(f"a 480x320 frame: {ours:.3f} s in one thread, median of {asked.timed} frames")
+            print(f"{source:<9}{threshold:<11}" + _figures(listed, moved, GroupOptions(threshold=threshold), reference))
+        ratio, ours = _race(moved, args.timed)
+    print(f"a 480x320 frame: {ours:.3f} s in one thread, median of {args.timed} frames")
     print("\n".join(standing), end="\n" if standing else "")
     print(f"result: l0 {ratio:.1f} clustering of a frame against the full grid of scikit-learn")
 
 
 def _rounds() -> str:
-    """Run `snakemake video` on the clips of config.yaml, print what each round found, and return the result."""
+    """Run `snakemake video` on the clips of config.yaml, print the results of each round, and return the result."""
     snakemake = str(Path(sys.executable).parent / "snakemake")
     common.run([snakemake, "video", "--cores", "all", "--quiet", "all"], cwd=common.ROOT)
     table = pd.read_csv(common.ROOT / "results/video/evaluate/rounds.csv")
@@ -59,12 +59,12 @@ def _rounds() -> str:
     return f"result: standing {last:.3f} recall of standing things in the final round, {first:.3f} in the first labels"
 
 
-def _figures(listed: list[ClipLabels], moved: list[Motion], options: GroupOptions, known: list[ClipLabels]) -> str:
-    found = [
+def _figures(listed: list[ClipLabels], moved: list[Motion], options: GroupOptions, reference: list[ClipLabels]) -> str:
+    labels = [
         ClipLabels(one.clip, one.frames, group(seen, options, (1.0, 1.0)))
         for one, seen in zip(listed, moved, strict=True)
     ]
-    table = evaluate.of_rounds({"moving": found}, known).set_index("kind")
+    table = evaluate.of_rounds({"moving": labels}, reference).set_index("kind")
     moving, standing = table.loc["moving"], table.loc["standing"]
     cells = f"{moving['found']}/{moving['n']} = {moving['recall']:.3f}", f"{moving['precision']:.3f}"
     return f"{cells[0]:<17}{cells[1]:<11}{standing['found']}/{standing['n']}"
@@ -81,7 +81,7 @@ def _race(moved: list[Motion], count: int) -> tuple[float, float]:
         between = perf_counter()
         slow = full_grid(moving, range_of(one.depth[number], one.inv_K[number]), options)
         ended = perf_counter()
-        assert (fast == slow).all(), "both must say the same"
+        assert (fast == slow).all(), "both must agree"
         ours.append(between - started)
         theirs.append(ended - between)
     return median(theirs) / median(ours), median(ours)

@@ -1,6 +1,6 @@
 """VLM labelers: scores in batches of one tile, against the published loop (12 tiles, one object at a time, free text).
 
-Same random weights (InternVL layout, 448 px tiles of 256 tokens), same crops, turn by turn in one run; medians of the
+Same random weights (InternVL layout, 448 px tiles of 256 tokens), same crops, taking turns in one run; medians of the
 ratios. Sizes on the command line: `--hidden 896 --layers 24` is about InternVL3-1B; a GPU is used if there is one.
 """
 
@@ -37,27 +37,27 @@ DEMO_PROMPT = "Which sign is this?"
 
 
 def main() -> None:
-    """Time both ways on the same crops, then what limits ours and what the corrections are worth."""
-    asked = _arguments()
+    """Time both ways on the same crops, then the bound of ours and the effect of the corrections."""
+    args = _arguments()
     inference.make_deterministic(0, THREADS)
     prompt = ask("Which kind of traffic sign is this?", Taxonomy.of_names(SIGNS), "names")
-    crops = _crops(asked.crops)
+    crops = _crops(args.crops)
     with TemporaryDirectory() as folder:
-        _write_model(Path(folder), prompt, asked)
-        options = VlmOptions(kind="vlm", model=folder, precision=asked.precision, batch_size=asked.batch)
+        _write_model(Path(folder), prompt, args)
+        options = VlmOptions(kind="vlm", model=folder, precision=args.precision, batch_size=args.batch)
         engine = TransformersEngine(options, folder)
-        loaded = vlm.load(folder, revision=None, precision=asked.precision, device="auto")
+        loaded = vlm.load(folder, revision=None, precision=args.precision, device="auto")
         engine.answer(engine.prepare(crops[:1], prompt))  # the first batch also checks the tree against full passes
         print(f"{loaded.device}, {loaded.model.dtype}, {loaded.model.num_parameters() / 1e6:.0f} M parameters")
-        score = partial(_scored, crops, engine, prompt, asked.batch)
+        score = partial(_scored, crops, engine, prompt, args.batch)
         rate = partial(_compare, score, len(crops), loaded, prompt)
         results = [
-            rate(crops[: asked.loop], asked.short, asked.rounds),
-            rate(crops[: asked.loop_full], asked.full, 1),
-            _against_bound(crops[: asked.batch], engine, loaded, prompt, asked.rounds),
+            rate(crops[: args.loop], args.short, args.rounds),
+            rate(crops[: args.loop_full], args.full, 1),
+            _against_bound(crops[: args.batch], engine, loaded, prompt, args.rounds),
         ]
-        _say_waiting(Path(folder), crops, asked)
-    _corrections(asked.demo)
+        _say_waiting(Path(folder), crops, args)
+    _corrections(args.demo)
     print("\n".join(results))
 
 
@@ -109,8 +109,8 @@ def _matrix_rate(loaded: vlm.Vlm, side: int = 1536) -> float:
     return 2 * side**3 / min(_seconds(product) for _ in range(5))
 
 
-def _say_waiting(model: Path, crops: list[Pixels], asked: argparse.Namespace) -> None:
-    """Run the command on the crops; its log says which share of the time the model waited."""
+def _say_waiting(model: Path, crops: list[Pixels], args: argparse.Namespace) -> None:
+    """Run the command on the crops; its log has the share of the time that the model waited."""
     rows = [
         {
             **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "reference_label": None},
@@ -122,22 +122,22 @@ def _say_waiting(model: Path, crops: list[Pixels], asked: argparse.Namespace) ->
     path, out = model / "crops.parquet", model / "votes.parquet"
     table = records.to_table(rows, records.CROP)
     records.write(path, table, records.CROP, taxonomy=Taxonomy.of_names(SIGNS), made_by={"stage": "crop"})
-    options = f"{{kind: vlm, model: {model}, precision: {asked.precision}, batch_size: {asked.batch}}}"
+    options = f"{{kind: vlm, model: {model}, precision: {args.precision}, batch_size: {args.batch}}}"
     print(_label(path, out, options))
 
 
 def _label(crops: Path, out: Path, options: str, *more: str) -> str:
-    """Run `secondlook label` and return the line of its log that speaks of waiting."""
+    """Run `secondlook label` and return the line of its log about waiting."""
     command = [sys.executable, "-m", "secondlook", "label", str(crops), "--out", str(out), "--options", options, *more]
     done = common.run([*command, "--threads", str(THREADS)])
     return next((line for line in done.stderr.splitlines() if "waited" in line), "")
 
 
 def _corrections(demo: Path) -> None:
-    """Print what prior correction and averaging over option orders are worth to the demo's VLM."""
+    """Print the effect of prior correction and averaging over option orders on the demo's VLM."""
     checkpoint = demo / "train" / "demo_vlm" / "checkpoint"
     if not checkpoint.exists():
-        print(f"corrections: skipped, as {checkpoint} is not there; `make demo` makes it")
+        print(f"corrections: skipped, as {checkpoint} is missing; `make demo` makes it")
         return
     instances = demo / "ingest" / "instances.parquet"
     truth = records.read(instances, records.INSTANCE).to_pandas().set_index("instance_id")["truth"]
@@ -153,9 +153,9 @@ def _corrections(demo: Path) -> None:
             out = Path(folder) / "votes.parquet"
             _label(demo / "crop" / "00000.parquet", out, options, "--source", str(checkpoint), "--prompt", DEMO_PROMPT)
             votes = records.read(out, records.VOTE).to_pandas().set_index("instance_id")
-        known = truth.reindex(votes.index)
-        right = votes["label"] == known
-        p = [max(row[classes.index(name)], 1e-6) for row, name in zip(votes["probabilities"], known, strict=True)]
+        labels = truth.reindex(votes.index)
+        right = votes["label"] == labels
+        p = [max(row[classes.index(name)], 1e-6) for row, name in zip(votes["probabilities"], labels, strict=True)]
         print(f"corrections: {name}: accuracy {right.mean():.3f}, log-loss {-np.log(p).mean():.3f}, n {len(votes)}")
 
 
@@ -175,10 +175,10 @@ def _published(crops: list[Pixels], loaded: vlm.Vlm, prompt: Prompt, tokens: int
             loaded.model.generate(**moved, **how, pad_token_id=loaded.processor.tokenizer.pad_token_id)
 
 
-def _write_model(folder: Path, prompt: Prompt, asked: argparse.Namespace) -> None:
-    layers = asked.layers
+def _write_model(folder: Path, prompt: Prompt, args: argparse.Namespace) -> None:
+    layers = args.layers
     sizes = ScratchVlm(
-        image_px=448, patch_px=14, hidden=asked.hidden, vision_layers=layers, text_layers=layers, heads=asked.heads
+        image_px=448, patch_px=14, hidden=args.hidden, vision_layers=layers, text_layers=layers, heads=args.heads
     )
     model, processor = build(sizes, prompt, 0)
     model.save_pretrained(folder)

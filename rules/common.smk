@@ -1,5 +1,5 @@
-# Reads the config once and turns it into paths and options; the checks live in `secondlook check`.
-# Rules that run once per shard have no `message` and few functions: Snakemake works them out for each job of a plan.
+# Reads the config once and turns it into paths and options; `secondlook check` has the checks.
+# Rules that run once per shard have no `message` and few functions: Snakemake evaluates them for each job of a plan.
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
 from secondlook.config.exports import EXPORT_FORMATS
@@ -19,15 +19,15 @@ from secondlook.workflow.run import DEMO, Run
 from snakemake.exceptions import WorkflowError
 
 
-def sound(made, *arguments):
-    """Return what a function makes; a mistake in the config becomes one sentence of Snakemake."""
+def checked(made, *arguments):
+    """Return the result of a function; an error in the config becomes one message of Snakemake."""
     try:
         return made(*arguments)
     except UsageError as error:
         raise WorkflowError(str(error)) from error
 
 
-RUN = sound(lambda: Run.of(config, pipelines=pipelines()))
+RUN = checked(lambda: Run.of(config, pipelines=pipelines()))
 
 FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 MISSING = RUN.data.missing()

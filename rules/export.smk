@@ -1,4 +1,4 @@
-# `stages.export` finds the module of a format by its name, so that no import leads there
+# `stages.export` loads the module of a format by its name, so no import leads to it
 EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]
 
 

@@ -1,5 +1,5 @@
-# Runs where snakemake runs: nodes of a cluster often see no network. `--resources download=2` keeps to two at a time.
-# `update` leaves a marker where it is: what is complete is not fetched again because an option changed.
+# Runs where snakemake runs: nodes of a cluster often have no network. `--resources download=2` runs two at a time.
+# `update` keeps the marker: complete data is not fetched again because an option changed.
 rule fetch:
     output:
         update("{place}/{fetched}.fetched.json"),
@@ -17,12 +17,12 @@ rule fetch:
     params:
         options=from_wildcards(RUN.data.fetch_options, "fetched"),
     message:
-        "fetch: bring {wildcards.fetched} to {wildcards.place}"
+        "fetch: download {wildcards.fetched} to {wildcards.place}"
     shell:
         "secondlook fetch {wildcards.fetched:q} --options {params.options:q} 2> {log:q}"
 
 
-# What only a person can bring. The output is a name for it and never comes: nobody's data is ever in the way.
+# Data that only a person can get. The output is a name for it that never exists, so it never overwrites data.
 rule obtain:
     output:
         f"{RUN.config.results}/missing/{{missing}}",

@@ -1,4 +1,4 @@
-# The rejects are no declared output: Snakemake removes those of a failed job, and they say why it failed.
+# The rejects are not a declared output: Snakemake removes outputs of a failed job, and the rejects say why it failed.
 rule ingest:
     input:
         task=lambda wildcards: RUN.task_files[wildcards.task],
@@ -51,7 +51,7 @@ rule split:
         shards=len(SPLIT_TAILS),
         per_job=RUN.config.shards_per_job,
     message:
-        "split: a file for each shard of {wildcards.task} from {wildcards.hundred}00 on"
+        "split: write a file for each shard of {wildcards.task} from {wildcards.hundred}00 on"
     shell:
         "secondlook split {input} --first {wildcards.hundred}00 --count {params.shards} --per-job {params.per_job} "
         f"--results {FOLDER} --out {FOLDER}/ingest/shards 2> {{log}}"

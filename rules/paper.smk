@@ -1,12 +1,12 @@
 # The tables, figures and page of the paper (workflow/paper/config.yaml), from the tables of its tasks.
 from secondlook.pipelines.paper import run as paper
 
-PAPER = sound(paper.PIPELINE.of, RUN)
+PAPER = checked(paper.PIPELINE.of, RUN)
 
 
 rule paper:
     input:
-        tables=lambda wildcards: sound(PAPER.tables),
+        tables=lambda wildcards: checked(PAPER.tables),
         published=PAPER.published(),
     output:
         PAPER.files(),

@@ -1,7 +1,7 @@
-# Images by texts: each recipe trains a model (or takes one as it comes), ranks validation and test, and is compared.
+# Images by texts: each recipe trains a model (or uses one as it is), ranks validation and test, and is compared.
 from secondlook.pipelines.retrieve import run as retrieve
 
-RETRIEVE = sound(retrieve.PIPELINE.of, RUN)
+RETRIEVE = checked(retrieve.PIPELINE.of, RUN)
 OF_RETRIEVE = RETRIEVE.folder
 OF_RECIPE = NEEDS.asked_by(
     lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
@@ -67,7 +67,7 @@ rule retrieve_index:
         "secondlook retrieve index {input} --out {params.folder} {params.truth:q} 2> {log}"
 
 
-# What it prints is the log's first lines: how good the completion is, slot by slot.
+# Its output begins the log: the accuracy of the completion, slot by slot.
 rule retrieve_complete:
     input:
         index=RETRIEVE.index_files(),
@@ -214,7 +214,7 @@ rule retrieve_ablate:
         "--options {params.options:q} --threads {threads} > {log} 2>&1"
 
 
-# What it prints is meant for the terminal: the recipes side by side.
+# Its output is for the terminal: the recipes side by side.
 rule retrieve_report:
     input:
         RETRIEVE.reported(RETRIEVE.main()),
@@ -243,7 +243,7 @@ rule retrieve_report:
         "--summary {output.summary} 2> {log}"
 
 
-# The same with the variants of the ablation beside them, each trained anew.
+# The same with the variants of the ablation, each trained anew.
 rule retrieve_report_ablation:
     input:
         RETRIEVE.reported(list(RETRIEVE.recipes)),
@@ -274,7 +274,7 @@ rule retrieve_report_ablation:
 
 rule retrieve:
     input:
-        lambda wildcards: sound(RETRIEVE.final_files),
+        lambda wildcards: checked(RETRIEVE.final_files),
 
 
 rule retrieve_ablation:

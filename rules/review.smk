@@ -18,7 +18,7 @@ rule reviewed:
         decisions=from_wildcards(OPTIONS.decisions),
         decided=from_wildcards(FILES.decided),
     message:
-        "review: bring back what people decided on {wildcards.task}"
+        "review: read the decisions of people on {wildcards.task}"
     shell:
         "secondlook review {params.decisions:q} --instances {input.instances} --out {output} 2> {log}"
 
@@ -48,6 +48,6 @@ rule review:
         folder=subpath(output.index, parent=True),
         options=OPTIONS.section("review"),
     message:
-        "review: write the pages on which people look at the doubtful objects of {wildcards.task}"
+        "review: write the pages with the doubtful objects of {wildcards.task}"
     shell:
         "secondlook review {params.results} --out {params.folder} --options {params.options:q} 2> {log}"

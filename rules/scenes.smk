@@ -1,7 +1,7 @@
 # Labels from captions, categories and 3D points; a network learns from them, and both vote like any other labelers.
 from secondlook.pipelines.scenes import run as scenes
 
-SCENES = sound(scenes.PIPELINE.of, RUN)
+SCENES = checked(scenes.PIPELINE.of, RUN)
 OF_SCENES = SCENES.folder
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
 OF_TRAINING = NEEDS.asked_by(
@@ -195,7 +195,7 @@ rule scenes_consistency:
         ],
         options=as_options(SCENES.options.consistency),
     message:
-        "scenes: do labels agree where images share points"
+        "scenes: compare labels where images share points"
     shell:
         "secondlook scenes consistency {input.labels} --pairs {input.pairs} {params.votes:q} "
         "--vocabulary {input.vocabulary} --out {params.folder} --options {params.options:q} > {log} 2>&1"
@@ -252,7 +252,7 @@ rule scenes_predict:
         weights=subpath(input.weights, parent=True),
         options=SCENES.inference(),
     message:
-        "scenes: what the network {wildcards.variant}, seed {wildcards.seed}, sees"
+        "scenes: predict by the network {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "secondlook scenes predict {input.images} --splits {input.splits} --weights {params.weights} "
         "--out {output.folder} --options {params.options:q} --threads {threads} 2> {log}"
@@ -287,7 +287,7 @@ rule scenes_evaluate:
         ),
         folder=subpath(output[0], parent=True),
         weights=subpath(input.weights, parent=True),
-        known=lambda wildcards, input: [
+        truth=lambda wildcards, input: [
             part
             for name, paths in (("--truth", input.truth), ("--masks", input.masks))
             for path in paths
@@ -297,7 +297,7 @@ rule scenes_evaluate:
         "scenes: evaluate the network {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "secondlook scenes evaluate {input.images} --splits {input.splits} --points {input.points} "
-        "--pairs {input.pairs} --weights {params.weights} --predicted {input.predicted} {params.known:q} "
+        "--pairs {input.pairs} --weights {params.weights} --predicted {input.predicted} {params.truth:q} "
         "--vocabulary {input.vocabulary} --out {params.folder} --threads {threads} > {log} 2>&1"
 
 
@@ -325,7 +325,7 @@ rule scenes_mask_consistency:
         folder=subpath(output[0], parent=True),
         options=as_options(SCENES.options.consistency),
     message:
-        "scenes: do masks of {wildcards.variant}, seed {wildcards.seed}, agree at points"
+        "scenes: compare masks of {wildcards.variant}, seed {wildcards.seed}, at shared points"
     shell:
         "secondlook scenes consistency {input.labels} --pairs {input.pairs} --points {input.points} "
         "--masks {input.predicted}/masks --vocabulary {input.vocabulary} --out {params.folder} "
@@ -359,7 +359,7 @@ rule scenes_hand_over:
         folder=subpath(output.instances, parent=True),
         options=as_options(SCENES.options.hand_over),
     message:
-        "scenes: hand over votes and masks"
+        "scenes: pass votes and masks on"
     shell:
         "secondlook scenes hand-over {params.text} --splits {input.splits} --predicted {input.predicted} "
         "--conflicts {input.conflicts} --out {params.folder} --options {params.options:q} 2> {log}"
@@ -427,7 +427,7 @@ rule scenes_evaluate_consensus:
         "--out {params.folder} --options {params.options:q} 2> {log}"
 
 
-# What it prints is meant for the terminal: text, network with and without the 3D loss, and their consensus.
+# Its output is for the terminal: text, network with and without the 3D loss, and their consensus.
 rule scenes_report:
     input:
         SCENES.reported(),
@@ -458,7 +458,7 @@ rule scenes_report:
 
 rule scenes:
     input:
-        lambda wildcards: sound(SCENES.final_files),
+        lambda wildcards: checked(SCENES.final_files),
 
 
 localrules:

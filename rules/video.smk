@@ -1,7 +1,7 @@
 # Boxes from unlabeled video (MOD-UV): each round of training starts anew; only labels pass from one to the next.
 from secondlook.pipelines.video import run as video
 
-VIDEO = sound(video.PIPELINE.of, RUN)
+VIDEO = checked(video.PIPELINE.of, RUN)
 OF_VIDEO = VIDEO.folder
 OF_ROUND = NEEDS.asked_by(
     lambda wildcards: VIDEO.resources(wildcards.round), VIDEO.all_resources()
@@ -91,7 +91,7 @@ rule video_motion:
         ],
         options=as_options(VIDEO.options.motion),
     message:
-        "video: what moves in part {wildcards.clips}"
+        "video: compute motion in part {wildcards.clips}"
     shell:
         "secondlook video motion {input.frames} --out {output} {params.truth:q} --options {params.options:q} 2> {log}"
 
@@ -116,7 +116,7 @@ rule video_group:
         code=code("pipelines.video.steps:group_pixels"),
         options=as_options(VIDEO.options.group),
     message:
-        "video: group what moves in part {wildcards.clips} (L0)"
+        "video: group moving pixels in part {wildcards.clips} (L0)"
     shell:
         "secondlook video group {input.frames} --motion {input.motion} --out {output} "
         "--options {params.options:q} 2> {log}"
@@ -170,7 +170,7 @@ rule video_predict:
         score=lambda wildcards: VIDEO.score(wildcards.round),
         options=as_options(VIDEO.options.detector),
     message:
-        "video: what the round {wildcards.round} sees in part {wildcards.clips}"
+        "video: predict by the round {wildcards.round} in part {wildcards.clips}"
     shell:
         "secondlook video predict {input.frames} --weights {params.folder} --name {wildcards.round} "
         "--score {params.score} --out {output} --options {params.options:q} --threads {threads} 2> {log}"
@@ -229,7 +229,7 @@ rule video_boxes:
         "secondlook video boxes {input} --score {params.score} --out {output} --options {params.options:q} 2> {log}"
 
 
-# What it prints is meant for the terminal: recall per round.
+# Its output is for the terminal: recall per round.
 rule video_evaluate:
     input:
         truth=VIDEO.truth(),
@@ -262,7 +262,7 @@ rule video_evaluate:
 
 rule video:
     input:
-        lambda wildcards: sound(VIDEO.final_files),
+        lambda wildcards: checked(VIDEO.final_files),
 
 
 localrules:

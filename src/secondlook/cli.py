@@ -1,4 +1,4 @@
-"""The command line: demo, the stages in the order data flows, the pipelines, and what asks about a whole run."""
+"""The command line: demo, the stages in the order data flows, the pipelines, and what concerns a whole run."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -106,8 +106,8 @@ def _fetch_weights(config: Path, names: Sequence[str]) -> None:
     from secondlook.workflow.run import Run
     from secondlook.workflow.weights import fetch_weights
 
-    known = registry.pipelines()
-    fetch_weights(Run.load(config, known), names, known)
+    pipelines = registry.pipelines()
+    fetch_weights(Run.load(config, pipelines), names, pipelines)
 
 
 def summary(

@@ -81,21 +81,21 @@ CONFIGS = [
     pytest.param("  far: {kind: oracle}\n", "config.yaml:6: `labelers.far`: ", id="unknown kind of labeler"),
     pytest.param(
         "  far: {kind: prototype, encoder: boddy}\n",
-        "config.yaml:6: `labelers.far.encoder`: `boddy` does not stand under `encoders` (there: body).",
+        "config.yaml:6: `labelers.far.encoder`: `boddy` is not under `encoders` (entries: body).",
         id="encoder that is not there",
     ),
     pytest.param(
         "  far:\n    kind: classifier\n    classifier: net\n",
-        "config.yaml:8: `labelers.far.classifier`: `net` does not stand under `classifiers` (there: none).",
+        "config.yaml:8: `labelers.far.classifier`: `net` is not under `classifiers` (entries: none).",
         id="classifier that is not there",
     ),
     pytest.param("  far: {kind: classifier}\n", "give either `classifier`", id="classifier without source"),
     pytest.param(
         "  'a b': {kind: prototype, encoder: body}\n", "config.yaml:6: `labelers.a b`: ", id="name with a space"
     ),
-    pytest.param("seed: 1\nseed: 2\n", "config.yaml:7: `seed` stands here and on line 6; keep one.", id="repeated key"),
+    pytest.param("seed: 1\nseed: 2\n", "config.yaml:7: `seed` is also on line 6; keep one.", id="repeated key"),
     pytest.param(
-        "crop:\n  margin: 1\n  margin: 2\n", "config.yaml:8: `margin` stands here and on line 7", id="repeated inside"
+        "crop:\n  margin: 1\n  margin: 2\n", "config.yaml:8: `margin` is also on line 7", id="repeated inside"
     ),
     pytest.param("crop: {margin: 1\n", "config.yaml:7: is not valid YAML: ", id="open bracket"),
     pytest.param("crop:\n\tmargin: 1\n", "config.yaml:7: is not valid YAML: ", id="a tab"),
@@ -115,7 +115,9 @@ CONFIGS = [
             ("  far: {kind: classifier, weights: '{x}.pth', labels: l.pkl}\n", 6, "labelers.far.weights", "{x}.pth"),
         ]
     ],
-    pytest.param("crop: &a {margin: *a}\n", "config.yaml:6: has an alias of itself inside", id="an alias of itself"),
+    pytest.param(
+        "crop: &a {margin: *a}\n", "config.yaml:6: this value contains an alias of itself", id="an alias of itself"
+    ),
     pytest.param(f"results: {'[' * 200}{']' * 200}\n", "config.yaml: is nested too deeply", id="nested 200 times"),
     pytest.param(f"results: {'[' * 5000}{']' * 5000}\n", "config.yaml: is nested too deeply", id="nested 5000 times"),
 ]
@@ -157,7 +159,7 @@ TASKS = [
     pytest.param(TASK.replace("path", "format"), "`dataset.path` is missing", id="no path"),
     pytest.param(
         TASK.replace("yield: []", "yield: [Stop-Sign]"),
-        "signs.yaml:3: `classes`: `Stop-Sign` stands for both `stop` and `yield`; keep it under one.",
+        "signs.yaml:3: `classes`: `Stop-Sign` means both `stop` and `yield`; keep it under one.",
         id="alias under two classes",
     ),
     pytest.param(
@@ -167,7 +169,7 @@ TASKS = [
     ),
     pytest.param(TASK.replace("yield: []", "'-': []"), "class `-` has no letter", id="class that no word means"),
     pytest.param(
-        TASK.replace("yield: []", "STOP: []"), "`STOP` stands for both `stop` and `STOP`", id="class in two spellings"
+        TASK.replace("yield: []", "STOP: []"), "`STOP` means both `stop` and `STOP`", id="class in two spellings"
     ),
     pytest.param(TASK.replace("[stop sign]", "stop sign"), "signs.yaml:4: `classes.stop`: ", id="alias, no list"),
     pytest.param(TASK.split("classes", maxsplit=1)[0] + "classes: {}\n", "signs.yaml:3: `classes`: ", id="no class"),
@@ -179,13 +181,13 @@ TASKS = [
     ),
     pytest.param(
         TASK.replace("near", "nera"),
-        "signs.yaml: `labelers`: `nera` does not stand in the config (there: near).",
+        "signs.yaml: `labelers`: `nera` is not in the config (labelers: near).",
         id="labeler that is not there",
     ),
     pytest.param(TASK.replace("[near]", "[]"), "signs.yaml: `labelers` is empty", id="nobody votes"),
     pytest.param("- a\n- b\n", "signs.yaml: holds no keys", id="a list"),
     pytest.param(BOMB + TASK, "signs.yaml: its aliases repeat more than 10000 values", id="aliases of aliases"),
-    pytest.param("dataset: &a {path: *a}\n", "signs.yaml:1: has an alias of itself inside", id="an alias of itself"),
+    pytest.param("dataset: &a {path: *a}\n", "signs.yaml:1: this value contains an alias of itself", id="itself"),
     pytest.param("", "signs.yaml: `dataset` is missing.", id="empty"),
     pytest.param(
         TASK.replace("signs.json", "'{x}.json'"), "signs.yaml: `path`: Snakemake would take the braces in `{x}.json`",
@@ -241,10 +243,10 @@ def test_a_sound_config_says_what_it_describes_and_what_is_missing(
 
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
-        "config.yaml: sound",
+        "config.yaml: valid",
         "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
-        "  missing: signs.json; place the data there, or correct the path in signs.yaml",
-        "`secondlook plan` counts the jobs and says what they cost",
+        "  missing: signs.json; put the data there, or correct the path in signs.yaml",
+        "`secondlook plan` counts the jobs and estimates their cost",
     ]
 
 
@@ -272,7 +274,7 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
     result = secondlook("check")
 
     assert result.code == 0, result.err
-    assert result.out.startswith("config.yaml: sound\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
+    assert result.out.startswith("config.yaml: valid\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
     shipped = load_config(ROOT / "config.yaml").model_dump()
     default = Config().model_dump()
     shipped["fetch"]["sources"] = default["fetch"]["sources"]
@@ -313,7 +315,7 @@ def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, t
     drafted = yaml.safe_load(result.out)
     assert drafted["classes"] == {"Sign": ["signs"], "Bus": ["buses"]}
     assert "label_from" not in drafted["dataset"]
-    assert "the class may stand in an attribute; this file has kind (6 values)" in result.out
+    assert "when the class is in an attribute; this file has kind (6 values)" in result.out
     assert "# 12 objects" in result.out
 
 
@@ -355,7 +357,7 @@ def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:
     result = secondlook("new-task", signs(tmp_path), "--out", out)
 
     assert (result.code, out.read_text()) == (2, "mine")
-    assert result.err == f"secondlook: {out}: is already there; give another --out or remove it.\n"
+    assert result.err == f"secondlook: {out}: already exists; give another --out or remove it.\n"
 
 
 @pytest.mark.parametrize(
@@ -417,7 +419,7 @@ def test_a_taxonomy_comes_back_from_json_in_its_order(taxonomy: Taxonomy) -> Non
 
 
 def test_a_wording_of_two_classes_is_refused() -> None:
-    with pytest.raises(UsageError, match="`Give-Way` stands for both `yield` and `stop`"):
+    with pytest.raises(UsageError, match="`Give-Way` means both `yield` and `stop`"):
         Taxonomy({"yield": ("give way",), "stop": ("Give-Way",)})
 
 

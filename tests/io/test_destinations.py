@@ -84,9 +84,7 @@ def test_all_commands_on_shards_tell_files_from_folders(
     assert (refused.code, refused.err) == (2, f"secondlook: --out: {tmp_path / 'new'} {EITHER}.\n")
 
 
-CSV, ROWS, JSON = (
-    f"what is written here needs a name that ends in `{suffix}`" for suffix in (".csv", ".parquet", ".json")
-)
+CSV, ROWS, JSON = (f"the name of the file to write must end in `{suffix}`" for suffix in (".csv", ".parquet", ".json"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Objects joined with decisions: the label that stands, and no more is read than it follows from."""
+"""Objects joined with decisions: the label that results, and only what it follows from is read."""
 
 from collections.abc import Sequence
 from pathlib import Path

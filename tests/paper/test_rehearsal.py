@@ -174,7 +174,7 @@ def test_the_cost_sheet_takes_what_the_jobs_took(done: Rehearsal, tmp_path: Path
     command = [str(Path(sys.prefix) / "bin/secondlook"), "plan", "paper", "--config", "rehearsal.yaml"]
     finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.count("  nothing to do: all its results are there") == 4
+    assert finished.stdout.count("  nothing to do: all its results exist") == 4
     for stage in ("label", "consensus", "evaluate"):
         for place in (folder / "results/paper").glob(f"*/{stage}"):
             shutil.rmtree(place)

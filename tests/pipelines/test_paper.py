@@ -236,8 +236,8 @@ def test_a_fresh_clone_lists_the_whole_graph_and_what_is_missing(fresh: Path, pr
         "data/bdd100k/images/100k/val",
         "data/objects365/annotations.json",
     ):
-        assert f"obtain: {path} is not there: " in told
-    brought = set(re.findall(r"fetch: bring (\w+) to", told))
+        assert f"obtain: {path} is missing: " in told
+    brought = set(re.findall(r"fetch: download (\w+) to", told))
     assert brought == {
         name
         for task in Run.load(ROOT / "config.yaml", pipelines()).of_pipeline("paper").names
@@ -252,7 +252,7 @@ def fetched_by(task: str) -> list[str]:
 def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh: Path) -> None:
     stopped = run(["snakemake", "--cores", "1", "results/missing/data_mapillary_vistas_validation"], fresh)
     assert stopped.returncode != 0
-    assert "data/mapillary_vistas/validation is not there: register at mapillary.com" in stopped.stdout + stopped.stderr
+    assert "data/mapillary_vistas/validation is missing: register at mapillary.com" in stopped.stdout + stopped.stderr
     assert not (fresh / "data/mapillary_vistas").exists()
 
 
@@ -307,7 +307,7 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     lines = shown.stdout.splitlines()
     assert sum(line.startswith("task paper/") for line in lines) == 4
     assert sum(line.startswith("  label ") for line in lines) == 4 * 24
-    assert all("its data is not here" in line for line in lines if line.startswith("task "))
+    assert all("its data is missing" in line for line in lines if line.startswith("task "))
     total = re.search(r"sum: (\d+) jobs, ([\d.]+) GPU-hours, .* GB of results, ([\d.]+) GB of weights", shown.stdout)
     assert total is not None
     minutes = sum(
@@ -317,5 +317,5 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     assert float(total[2]) == pytest.approx(minutes / 60, abs=0.1)
     each = dict(re.findall(r"label +internvl3_(1|14)b_crop +\d+ +\d+ +([\d.]+)", shown.stdout))
     assert float(each["14"]) > 3 * float(each["1"]), "fifteen times the parameters"
-    assert "obtain: data/objects365/annotations.json is not there: " in shown.stdout
+    assert "obtain: data/objects365/annotations.json is missing: " in shown.stdout
     assert run(["secondlook", "plan", "papers"], fresh).returncode == 2

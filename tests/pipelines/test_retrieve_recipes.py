@@ -221,7 +221,7 @@ def towers_of(seed: int = 0) -> tuple[Any, Any, Any]:
     return torch.nn.Linear(6, 4), torch.nn.Linear(5, 4), torch.nn.Parameter(torch.tensor(1.2))
 
 
-def gradients(chunk: int, contrast: str, crew: Workers | None = None) -> tuple[float, list[torch.Tensor]]:
+def gradients(chunk: int, contrast: str, workers: Workers | None = None) -> tuple[float, list[torch.Tensor]]:
     image, text, scale = towers_of()
     torch.manual_seed(1)
     pixels, words = torch.randn(12, 6), torch.randn(12, 5)
@@ -238,7 +238,7 @@ def gradients(chunk: int, contrast: str, crew: Workers | None = None) -> tuple[f
     if contrast == "chunk":
         found = backward_by_chunk(towers, chunks, 12, loss)
     else:
-        found = backward_by_step(towers, chunks, rows, crew or Workers(), loss)
+        found = backward_by_step(towers, chunks, rows, workers or Workers(), loss)
     return float(found), [one.grad.clone() for one in (*image.parameters(), *text.parameters(), scale)]
 
 
@@ -831,7 +831,7 @@ def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_pa
     for change, said in (
         ({"classes": {"pink": ["red"]}}, "there is no class `pink`"),
         ({"classes": {"red": ["pink"]}}, "there is no value `pink`"),
-        ({"attribute": "brand"}, "does not stand under `attributes`"),
+        ({"attribute": "brand"}, "is not under `attributes`"),
         ({"templates": ["a {colour}"]}, "must name each attribute"),
         ({"classes": None, "attribute": "type"}, "name them under `classes`"),
     ):

@@ -517,7 +517,7 @@ def test_a_truth_that_is_none(indexed: Path, tmp_path: Path, secondlook: Command
     images, truth = indexed / "index/images.parquet", tmp_path / "truth.csv"
     for content, said in (
         ("image_id,label\na,cupola\n", "truth.csv:2: `cupola` is no concept"),
-        ("id\n1\n", "no CSV of image_id"),
+        ("id\n1\n", "not a CSV of image_id"),
         ("image_id,label\na,tower\na,nave\n", "truth.csv:3: `a` stands above as `tower`"),
         ('image_id,label\na,"tower\n', "truth.csv:2: the quote that opens here"),
     ):
@@ -532,7 +532,7 @@ def test_a_truth_that_is_none(indexed: Path, tmp_path: Path, secondlook: Command
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param("concepts: [nave, nave]", "a concept stands twice", id="twice"),
+        pytest.param("concepts: [nave, nave]", "a concept is listed twice", id="twice"),
         pytest.param("concepts: [west front]", "must be one word", id="two words"),
         pytest.param("concepts: [Nave]", "must be one word", id="capitals"),
         pytest.param("concepts: []", "concepts", id="none"),

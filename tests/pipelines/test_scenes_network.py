@@ -544,10 +544,10 @@ def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
 def test_several_processes_are_started_with_the_command(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from secondlook.jobs import distributed as workers
+    from secondlook.jobs import distributed
 
     started: list[Any] = []
-    monkeypatch.setattr(workers, "start", lambda *told: started.append(told))
+    monkeypatch.setattr(distributed, "start", lambda *told: started.append(told))
     two = QUICK.model_copy(update={"processes": 2})
     train_network(world.tables, CLASSES, tmp_path, SMALL, two, threads=1, command=["scenes", "train"])
     assert started == [(2, ["scenes", "train"])]

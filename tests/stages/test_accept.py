@@ -135,7 +135,7 @@ def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
     [
         pytest.param(0, 0, {}, False, "no object of the random sample has been reviewed", id="no sample"),
         pytest.param(100, 0, {}, False, "0 of the 20 sampled labels", id="too few, none wrong"),
-        pytest.param(149, 0, {}, True, "Promised: an error of at most 2 % with a chance of 95 %", id="just enough"),
+        pytest.param(149, 0, {}, True, "Guaranteed: an error of at most 2 % with a chance of 95 %", id="just enough"),
         pytest.param(148, 0, {}, False, "Nothing is guaranteed", id="one too few"),
         pytest.param(299, 0, {"alpha": 0.01}, True, "at most 1 %", id="just enough for one percent"),
         pytest.param(400, 30, {}, False, "30 of the 80 sampled labels", id="the surest are wrong"),

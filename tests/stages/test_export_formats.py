@@ -242,10 +242,10 @@ def contents(out: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        pytest.param("coco", "1 objects have no label; they stand as `unlabelled`", id="coco"),
+        pytest.param("coco", "1 objects have no label; they are written as `unlabelled`", id="coco"),
         pytest.param("yolo", "1 objects have no label; they are left out", id="yolo"),
         pytest.param("labelstudio", "1 objects have no label; they are boxes without a label", id="labelstudio"),
-        pytest.param("parquet", "1 objects have no label; they have none there either", id="parquet"),
+        pytest.param("parquet", "1 objects have no label; they are written without one", id="parquet"),
     ],
 )
 def test_objects_without_a_label_are_counted(world: World, kind: str, message: str) -> None:

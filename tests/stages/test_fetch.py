@@ -1141,13 +1141,12 @@ def ingest_inputs() -> list[str]:
 @pytest.mark.usefixtures("project")
 def test_check_says_what_will_bring_the_data(secondlook: Command) -> None:
     said = secondlook("check").out
-    assert "missing: data/signs/labels.json; `secondlook fetch labels` brings it" in said
-    assert "missing: data/signs/images; `secondlook fetch images` brings it" in said
-    assert "fetch 2, ingest 1" in said
+    assert "missing: data/signs/labels.json; `secondlook fetch labels` downloads it" in said
+    assert "missing: data/signs/images; `secondlook fetch images` downloads it" in said
     assert secondlook("fetch", "images", "labels").code == 0
     said = secondlook("check").out
     assert "missing" not in said
-    assert "fetch" not in said
+    assert "secondlook fetch" not in said
 
 
 @pytest.mark.usefixtures("project")
@@ -1169,7 +1168,7 @@ def test_a_task_that_names_no_entry_is_refused(secondlook: Command, project: Pat
     write_json(project / "signs.yaml", {**task, "fetch": ["image"]})
     refused = secondlook("check")
     assert refused.code == 2
-    assert "signs.yaml: `fetch`: `image` does not stand under `fetch.sources` (there: images, labels)" in refused.err
+    assert "signs.yaml: `fetch`: `image` is not under `fetch.sources` (entries: images, labels)" in refused.err
 
 
 def test_snakemake_fetches_once_and_plans_without_asking(project: Path, site: Site) -> None:
@@ -1195,7 +1194,7 @@ def test_snakemake_fetches_once_and_plans_without_asking(project: Path, site: Si
     content = json.loads((project / "config.yaml").read_text())
     content["fetch"]["attempts"] = 9
     write_json(project / "config.yaml", content)
-    assert "fetch: bring labels" in snakemake("--cores", "1", MARKERS[1])
+    assert "fetch: download labels" in snakemake("--cores", "1", MARKERS[1])
     assert len(site.asked) == 1
 
 

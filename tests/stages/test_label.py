@@ -208,7 +208,7 @@ def test_a_source_that_was_not_trained_names_the_way_out(secondlook: Command, tm
     other = learn(secondlook, reference, kind="probe" if kind == "prototype" else "prototype")
     for source in (reference, tmp_path / "absent", other):
         sentence = refused(secondlook, objects, source, kind=kind, encoder="e")
-        assert f"is no folder of `secondlook train --kind {kind}`" in sentence
+        assert f"is not a folder of `secondlook train --kind {kind}`" in sentence
         assert str(source) in sentence
 
 

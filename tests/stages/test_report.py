@@ -297,7 +297,7 @@ PROMISE = {
         },
     ],
     "guarantee": {
-        **{"held": True, "alpha": 0.02, "delta": 0.05, "n": 240, "sentence": "Promised: <u>little</u>."},
+        **{"held": True, "alpha": 0.02, "delta": 0.05, "n": 240, "sentence": "Guaranteed: <u>little</u>."},
         "thresholds": {A: 0.9123, B: None},
         "needed": [{"alpha": 0.01, "reviews": 12345}, {"alpha": 0.05, "reviews": None}],
     },
@@ -319,7 +319,7 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     text = " ".join(page.text.split())
     for said in (
         "merged by fitted_pool (asked for: auto): fitted_pool has the least log-loss <i>here</i>.",
-        "Promised: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
+        "Guaranteed: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
         "with a chance of 95 %",
         "It is fitted to reviewed objects",
     ):
@@ -340,7 +340,7 @@ def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: 
     result = report(secondlook, plain)
     assert result.code == 0, result.err
     text = Page(plain / "report" / "report.html").text
-    assert "Promised" not in text
+    assert "Guaranteed" not in text
     assert "What reviews buy" not in text
 
 

@@ -518,7 +518,7 @@ def test_an_answer_ends_as_the_template_ends_it(
     [
         pytest.param(TEXT_ONLY, "fails on it", id="adds a list to a text"),
         pytest.param(
-            "{% for m in messages %}{{ m['content'] }}{% endfor %}", "as it stands", id="writes the list itself"
+            "{% for m in messages %}{{ m['content'] }}{% endfor %}", "changes the question", id="writes the list itself"
         ),
         pytest.param("{{ messages[0]['content'][-1]['text'] }}", "no place for the image", id="leaves out the image"),
         pytest.param("{% if %}", "fails on it", id="is no template"),

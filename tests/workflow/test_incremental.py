@@ -119,14 +119,14 @@ def test_new_images_in_one_run_compute_only_what_is_new(again: Path) -> None:
     snakemake(again, CONSENSUS)
 
     logs = again / "logs/signs"
-    put_back = {
+    restored = {
         str(path.relative_to(logs).with_suffix(""))
         for path in logs.rglob("*.log")
         if "nothing is computed again" in path.read_text()
     }
     untouched = {f"{kind}/{part}" for kind in ("crop", "embed/small") for part in ("reference", *parts())}
     untouched |= {f"label/mean/{part}" for part in parts()}
-    assert len(untouched - put_back) == 3, "only the crops, vectors and votes of one shard are computed"
+    assert len(untouched - restored) == 3, "only the crops, vectors and votes of one shard are computed"
 
 
 def parts() -> list[str]:

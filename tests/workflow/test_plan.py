@@ -56,7 +56,7 @@ def listed(folder: Path, targets: list[str], config: str) -> int:
 
 def planned(said: str) -> int:
     """Return how many jobs a plan counts."""
-    found = re.search(r"^(?:sum: |all in all )(\d+) jobs", said, flags=re.MULTILINE)
+    found = re.search(r"^(?:sum: |in all )(\d+) jobs", said, flags=re.MULTILINE)
     assert found is not None, said
     return int(found[1])
 
@@ -149,7 +149,7 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
         "task signs: 19 jobs in 3 shards",
         "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",
         "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
-        "all in all 20 jobs, as many as `snakemake -n` lists: what is done does not count",
+        "in all 20 jobs, as many as `snakemake -n` lists: finished jobs do not count",
     ]
     done = ingest(secondlook, project / "x", coco([picture(project / "x", 1)], [box(1), box(2)], ["stop"]))
     (project / "results" / "signs" / "ingest").mkdir(parents=True)
@@ -161,8 +161,8 @@ def test_the_plan_says_what_only_a_person_can_bring(secondlook: Command, project
     (project / "signs.yaml").write_text(TASK.replace("signs.json", "signs.json\n  obtain: ask Ann for it"))
     for said in (secondlook("plan"), secondlook("plan", "signs")):
         assert said.code == 0, said.err
-        assert said.out.splitlines()[-1] == "obtain: signs.json is not there: ask Ann for it"
-    assert "  objects: not known before `ingest`; run again then" in secondlook("plan").out
+        assert said.out.splitlines()[-1] == "obtain: signs.json is missing: ask Ann for it"
+    assert "  objects: unknown before `ingest`; run this again after it" in secondlook("plan").out
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_the_plan_warns_of_too_many_jobs(
     monkeypatch.setattr(planning, "MOST_JOBS", most)
     write_json(project / "signs.json", coco([], [box(1)], ["stop"]))
     (project / "config.yaml").write_text(f"{CONFIG}shards: {shards}\nshards_per_job: {per_job}\n")
-    told = [line for line in secondlook("plan").out.splitlines() if "burden Snakemake" in line]
+    told = [line for line in secondlook("plan").out.splitlines() if "slow Snakemake down" in line]
     assert len(told) == (said is not None)
-    assert all(line.startswith(f"more than {most} jobs burden Snakemake; {said}") for line in told)
+    assert all(line.startswith(f"more than {most} jobs slow Snakemake down; {said}") for line in told)
     for line in told:
         advice = dict(re.findall(r"`(shards\w*): (\d+)`", line))
         if advice:
@@ -205,7 +205,7 @@ def test_the_plan_names_mistakes_with_their_line(secondlook: Command, project: P
     assert "config.yaml:6: unknown key `sharts`" in result.err
     (project / "config.yaml").write_text(CONFIG)
     unknown = secondlook("plan", "sings")
-    assert (unknown.code, "`sings` is no task of the config" in unknown.err) == (2, True)
+    assert (unknown.code, "`sings` is not a task of the config" in unknown.err) == (2, True)
 
 
 def test_what_snakemake_refuses_is_said_in_one_line(project: Path) -> None:

@@ -29,7 +29,7 @@ def test_all_four_are_sound_without_data_and_say_how_to_get_it(
     for name, classes in TASKS.items():
         assert f"task {name} (workflow/tasks/{name}.yaml): {classes} classes" in result.out
     missing = [line for line in result.out.splitlines() if line.startswith("  missing: ")]
-    assert "data/mapillary_signs/images; `secondlook fetch mapillary_signs_images` brings it" in result.out
+    assert "data/mapillary_signs/images; `secondlook fetch mapillary_signs_images` downloads it" in result.out
     assert all(any(way in line for way in ("secondlook fetch", "register at", "set up")) for line in missing)
 
 

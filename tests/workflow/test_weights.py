@@ -111,7 +111,7 @@ def test_what_was_fetched_is_enough_without_a_network(tmp_path: Path, hub: Hub) 
 
     fetched = command(folder, hub, "fetch", "--weights")
     assert fetched.returncode == 0, fetched.stderr
-    assert "2 checkpoints there, 0 failed" in fetched.stderr
+    assert "2 checkpoints ready, 0 failed" in fetched.stderr
     assert not any(path.endswith((".bin", ".onnx")) for path in hub.asked), "nothing of other libraries is brought"
     hub.repositories.clear()
 
@@ -134,7 +134,7 @@ def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
     folder = project(tmp_path / "project", ("transformers", str(tmp_path / "hub" / "dinov2")))
     fetched = command(folder, hub, "fetch", "--weights")
     assert fetched.returncode == 0
-    assert "0 checkpoints there, 0 failed" in fetched.stderr
+    assert "0 checkpoints ready, 0 failed" in fetched.stderr
     assert hub.asked == []
 
 
@@ -149,7 +149,7 @@ def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeyp
     monkeypatch.chdir(ROOT)
     refused = secondlook("fetch", "--weights", "nothing")
     assert refused.code == 2
-    assert "`nothing` is no task of the config (there: demo_signs, paper)" in refused.err
+    assert "`nothing` is not a task of the config (tasks: demo_signs, paper)" in refused.err
 
 
 def test_models_of_recipes_are_fetched_by_name(tmp_path: Path, hub: Hub) -> None:

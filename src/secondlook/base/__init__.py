@@ -1,1 +1,1 @@
-"""What everything stands on: errors, names of classes, YAML, progress, and the types of options."""
+"""What every other package uses: errors, names of classes, YAML, progress, and the types of options."""

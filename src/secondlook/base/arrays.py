@@ -1,4 +1,4 @@
-"""Names of the arrays that modules share."""
+"""Names of the array types that modules share."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,4 +6,4 @@ from numpy.typing import NDArray
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]  # (height, width)
-Pixels = NDArray[np.uint8]  # (height, width, channels); RGB where nothing else is said
+Pixels = NDArray[np.uint8]  # (height, width, channels); RGB unless noted

@@ -12,6 +12,6 @@ class UsageError(Exception):
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what a library says, without the end where it is long, or the name of the error."""
+    """Return the first line of what a library says, cut where it is long, or the name of the error."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]} ..."

@@ -21,9 +21,9 @@ def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=what, unit="", leave=False)
         return
-    said = monotonic()
+    last = monotonic()
     for count, item in enumerate(items, start=1):
         yield item
-        if monotonic() - said > SECONDS_BETWEEN_LINES:
-            said = monotonic()
+        if monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = monotonic()
             say(f"{what}: {count} of {total}")

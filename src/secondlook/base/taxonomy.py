@@ -23,7 +23,7 @@ class Taxonomy:
             for wording in (name, *wordings):
                 other = owner.setdefault(normalise(wording), name)
                 if other != name:
-                    raise UsageError(f"`{wording}` stands for both `{other}` and `{name}`; keep it under one.")
+                    raise UsageError(f"`{wording}` means both `{other}` and `{name}`; keep it under one.")
         object.__setattr__(self, "_owner", owner)
 
     @property
@@ -37,19 +37,19 @@ class Taxonomy:
         return owner.get(normalise(wording))
 
     def fold(self, text: str) -> str:
-        """Return a text as words are compared: without marks, apart from signs that tell classes apart (C, C++, C#)."""
+        """Return a text as wordings are compared: without punctuation, except signs that matter (C, C++, C#)."""
         return _words(text, self._signs)
 
     @cached_property
     def folded(self) -> Mapping[str, str]:
-        """The class of every wording, which is as words are compared; the longest first."""
-        found: dict[str, str] = {}
+        """The class of every folded wording, the longest wording first."""
+        owners: dict[str, str] = {}
         for name, wording in self._wordings():
-            found.setdefault(self.fold(wording), name)
-        return {words: found[words] for words in sorted(found, key=lambda words: (-len(words), words)) if words}
+            owners.setdefault(self.fold(wording), name)
+        return {words: owners[words] for words in sorted(owners, key=lambda words: (-len(words), words)) if words}
 
-    def require_told_apart(self) -> None:
-        """Raise UsageError for two classes that no answer in words tells apart, or a class that no words mean."""
+    def require_distinct(self) -> None:
+        """Raise UsageError for two classes that no answer in words can distinguish, or a class that no words mean."""
         for name, wordings in self.aliases.items():
             if not any(map(normalise, (name, *wordings))):
                 raise UsageError(f"class `{name}` has no letter and no digit, so nothing means it; give it an alias.")
@@ -65,13 +65,13 @@ class Taxonomy:
 
     @cached_property
     def _signs(self) -> frozenset[str]:
-        """What stands in wordings that would be no words, or those of several classes, without their marks."""
+        """The signs in wordings that without them would be empty, or mean several classes."""
         owners: dict[str, set[str]] = {}
         for name, wording in self._wordings():
             owners.setdefault(_words(wording), set()).add(name)
         contested = {words for words, names in owners.items() if len(names) > 1} | {""}
-        told_apart = (wording for _, wording in self._wordings() if _words(wording) in contested)
-        return frozenset("".join(map(normalise, told_apart))) - _PUNCTUATION
+        ambiguous = (wording for _, wording in self._wordings() if _words(wording) in contested)
+        return frozenset("".join(map(normalise, ambiguous))) - _PUNCTUATION
 
     def index(self, name: str | None) -> int:
         """Return the position of a class, -1 for None or a name that is no class."""

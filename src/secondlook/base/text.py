@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 _DIGITS = re.compile(r"([0-9]+)")
-_NO_WIDTH = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))  # byte order mark, and spaces that nobody sees
-_SHOWN = 5  # gaps that a sentence names
+_NO_WIDTH = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))  # byte order mark, and invisible spaces
+_SHOWN = 5  # gaps that a message names
 
 
 def legible(text: str) -> str:
@@ -17,7 +17,7 @@ def legible(text: str) -> str:
 
 
 def legible_inside(value: Any) -> Any:
-    """Return what a JSON parser gave with every text in it made legible."""
+    """Return parsed JSON with every text in it made legible."""
     if isinstance(value, str):
         return legible(value)
     if isinstance(value, list):
@@ -38,7 +38,7 @@ def is_legible(text: str) -> bool:
 
 
 def tidied(text: str) -> str:
-    """Return `text` as one writes it to mean the same: NFC, without white space at its ends or signs of no width."""
+    """Return `text` in its normal form: NFC, without white space at its ends or characters of no width."""
     return text.strip() if text.isascii() else unicodedata.normalize("NFC", text.translate(_NO_WIDTH)).strip()
 
 
@@ -48,7 +48,7 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 
 def numbers_in(names: Sequence[str]) -> list[int] | None:
-    """Return the number in each name, None where names are not told apart by one number alone.
+    """Return the number in each name, None unless one number alone distinguishes them.
 
     `cam1_08`, `cam1_09`, `cam1_10` are 8, 9 and 10; a lone name has the last number in it.
     """
@@ -61,7 +61,7 @@ def numbers_in(names: Sequence[str]) -> list[int] | None:
 
 
 def gaps_in(numbers: Sequence[int]) -> str:
-    """Say which numbers are missing in a rising row: `3 to 12 without 4 to 6, 9`; empty where none is."""
+    """Say which numbers are missing in a rising sequence: `3 to 12 without 4 to 6, 9`; empty where none is."""
     gaps = [(low + 1, high - 1) for low, high in pairwise(numbers) if high - low > 1]
     if not gaps:
         return ""

@@ -1,4 +1,4 @@
-"""YAML files read into pydantic models; every complaint names the file, the line and the nearest known key."""
+"""YAML files read into pydantic models; every error names the file, the line and the nearest known key."""
 
 import difflib
 import math
@@ -23,7 +23,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml takes
 class Strict(BaseModel):
     """Base of every config model: unknown keys are refused, values never change.
 
-    `renamed` has the old names of keys with their names today.
+    `renamed` maps the old names of keys to their names today.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -31,9 +31,9 @@ class Strict(BaseModel):
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Read a YAML mapping; return it with the line (from 1) on which each key path stands.
+    """Read a YAML mapping; return it with the line (from 1) of each key path.
 
-    Aliases are allowed, unless they say a value inside itself or more than `MOST_REPEATED` values again.
+    Aliases are allowed, unless a value contains itself or they repeat more than `MOST_REPEATED` values.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -64,11 +64,11 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 def plain(text: str) -> Any:
-    """Return what YAML of others holds; raise ValueError for what is no YAML, has an alias or is nested too deeply."""
+    """Return the content of YAML; raise ValueError where it is invalid, has an alias or is nested too deeply."""
     try:
         for event in _events(text):
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError(f"`*{event.anchor}` is an alias; write out what it stands for")
+                raise ValueError(f"`*{event.anchor}` is an alias; write out its value")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
@@ -77,7 +77,7 @@ def plain(text: str) -> Any:
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    """Yield the events of a YAML text; raise RecursionError where it is nested deeper than any that is meant.
+    """Yield the events of a YAML text; raise RecursionError where it is nested too deeply.
 
     The parser takes seconds for a thousand levels.
     """
@@ -90,7 +90,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 
 def quoted(text: str) -> str:
-    """Return `text` as YAML takes it for text and nothing else, on one line."""
+    """Return `text` quoted so that YAML reads it as text, on one line."""
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
 
 
@@ -100,7 +100,7 @@ def listed(texts: Sequence[str]) -> str:
 
 
 def in_comment(text: str) -> str:
-    """Return `text` as it may stand in a comment of a YAML file: quoted where it would end one."""
+    """Return `text` for a comment of a YAML file: quoted where it would end the comment."""
     return text if text.isprintable() else quoted(text)
 
 
@@ -111,7 +111,7 @@ def parse(model: type[Model], path: Path) -> Model:
 
 
 def validate(model: type[Model], content: Any, *, source: str, lines: dict[KeyPath, int] | None = None) -> Model:
-    """Check `content` against `model`; `source` and `lines` make the complaints findable."""
+    """Check `content` against `model`; errors name `source` and the line in `lines`."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -120,12 +120,12 @@ def validate(model: type[Model], content: Any, *, source: str, lines: dict[KeyPa
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which those of `above` take the place of those of `below`, key by key and level by level."""
-    found = dict(below)
+    """Return the settings of `below` overridden by those of `above`, key by key and level by level."""
+    result = dict(below)
     for key, value in above.items():
-        old = found.get(key)
-        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return found
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
 
 
 def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
@@ -140,20 +140,20 @@ def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _refuse_bombs(path: Path, node: yaml.Node) -> None:
-    known: dict[int, int] = {}
-    if _count(path, node, known) > len(known) + MOST_REPEATED:
-        raise UsageError(f"{path}: its aliases repeat more than {MOST_REPEATED} values; write out what they stand for.")
+    counts: dict[int, int] = {}
+    if _count(path, node, counts) > len(counts) + MOST_REPEATED:
+        raise UsageError(f"{path}: its aliases repeat more than {MOST_REPEATED} values; write out the values.")
 
 
-def _count(path: Path, node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of values in a node with its aliases written out; those of `known` nodes stand there."""
-    if id(node) not in known:
-        known[id(node)] = 0  # until its own are counted
-        known[id(node)] = 1 + sum(_count(path, inner, known) for inner in _inside(node))
-    elif not known[id(node)]:
+def _count(path: Path, node: yaml.Node, counts: dict[int, int]) -> int:
+    """Return the number of values in a node with its aliases written out; `counts` holds those of nodes seen before."""
+    if id(node) not in counts:
+        counts[id(node)] = 0  # until its own are counted
+        counts[id(node)] = 1 + sum(_count(path, inner, counts) for inner in _inside(node))
+    elif not counts[id(node)]:
         line = node.start_mark.line + 1
-        raise UsageError(f"{path}:{line}: has an alias of itself inside; write out what it stands for.")
-    return known[id(node)]
+        raise UsageError(f"{path}:{line}: this value contains an alias of itself; write out what the alias means.")
+    return counts[id(node)]
 
 
 def _inside(node: yaml.Node) -> list[yaml.Node]:
@@ -168,7 +168,7 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise UsageError(f"{path}:{line}: `{key.value}` stands here and on line {seen[key.value]}; keep one.")
+                raise UsageError(f"{path}:{line}: `{key.value}` is also on line {seen[key.value]}; keep one.")
             seen[key.value] = line
             _refuse_repeated_keys(path, value)
     elif isinstance(node, yaml.SequenceNode):
@@ -203,16 +203,18 @@ def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:
 def _nearest(model: type[BaseModel], loc: KeyPath) -> str:
     *parents, key = loc
     models = _models_at(model, parents)
-    if new := next((found.renamed[str(key)] for found in models if str(key) in getattr(found, "renamed", {})), None):
+    if new := next((one.renamed[str(key)] for one in models if str(key) in getattr(one, "renamed", {})), None):
         return f"; it is called `{new}` now."
-    close = difflib.get_close_matches(str(key), [name for found in models for name in found.model_fields], n=1)
+    close = difflib.get_close_matches(str(key), [name for one in models for name in one.model_fields], n=1)
     return f"; did you mean `{close[0]}`?" if close else "."
 
 
 def _models_at(model: type[BaseModel], parents: Sequence[str | int]) -> list[Any]:
     models: list[type[BaseModel]] = [model]
     for part in parents:
-        fields = [found.model_fields[str(part)].annotation for found in models if str(part) in found.model_fields]
+        fields = [
+            candidate.model_fields[str(part)].annotation for candidate in models if str(part) in candidate.model_fields
+        ]
         models = [inner for field in fields for inner in _models_in(field)] or models
     return models
 

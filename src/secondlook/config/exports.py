@@ -1,22 +1,22 @@
-"""The table of export formats: what is known of each before anything is written.
+"""The table of export formats: what other parts need to know of each.
 
 A new format is a line here and the module of its name in `secondlook.stages.export`, which has `write(corrected, path,
-request)`; the config, the rules, the plan and the command learn of it here.
+request)`; the config, the rules, the plan and the command read this table.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-_AS_UNLABELLED, _WITHOUT = "stand as `unlabelled`", "have none there either"
+_AS_UNLABELLED, _WITHOUT = "are written as `unlabelled`", "are written without one"
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: what becomes of objects without a label in it, and its one file; None where it is a folder.
+    """A format: how it writes objects without a label, and its one file; None where it is a folder.
 
-    `copies`: of a dataset that came as a COCO file it is written as a copy of that. `masks`: it holds them.
-    `image_prefix`: what goes before the names of images may be named.
+    `copies`: for a dataset from a COCO file it is a copy of that file. `masks`: it holds masks. `image_prefix`: the
+    prefix of the names of images can be set.
     """
 
     unlabelled: str
@@ -43,5 +43,5 @@ else:
 
 
 def names_of(holds: Callable[[Format], object]) -> list[str]:
-    """Return the names of the formats of which something holds."""
+    """Return the names of the formats that meet a condition."""
     return [name for name, kind in EXPORT_FORMATS.items() if holds(kind)]

@@ -121,13 +121,13 @@ class Config(Strict):
     def _names_exist(self) -> "Config":
         for name, labeler in self.labelers.items():
             if (needed := labeler.refers_to) is not None:
-                known = getattr(self, needed.section)
-                _require(needed.name, known, ("labelers", name, needed.key), needed.section)
+                entries = getattr(self, needed.section)
+                _require(needed.name, entries, ("labelers", name, needed.key), needed.section)
         learned = {name for name, labeler in self.labelers.items() if labeler.learns_from == "training"}
         for section, names in (("vlms", set(self.vlms)), ("labelers", learned)):  # one folder under `train` each
             for name in sorted(names & (self.classifiers.keys() if section == "vlms" else _trained(self))):
                 other = "classifiers" if name in self.classifiers else "vlms"
-                message = f"`{name}` stands under `{other}` too; give one of them another name"
+                message = f"`{name}` is also under `{other}`; give one of them another name"
                 raise PydanticCustomError("shared_name", message, {"loc": (section, name)})
         for name, encoder in self.encoders.items():
             _require(encoder.trained, self.classifiers, ("encoders", name, "trained"), "classifiers")
@@ -144,7 +144,7 @@ def load_config(path: Path) -> Config:
 
 
 def as_options(model: BaseModel) -> str:
-    """Return settings as the JSON that `--options` takes; it stands in `params`, so a change reruns its rule."""
+    """Return settings as the JSON that `--options` takes; it is in `params`, so a change reruns its rule."""
     return json.dumps(model.model_dump(exclude={"resources"}), sort_keys=True)
 
 
@@ -161,8 +161,8 @@ def parse_options(
     return yamlfile.validate(model, {**defaults, **content}, source=option)
 
 
-def _require(name: str | None, known: dict[str, Any], where: yamlfile.KeyPath, section: str) -> None:
-    if name is not None and name not in known:
-        have = ", ".join(known) or "none"
-        message = f"`{name}` does not stand under `{section}` (there: {have})"
+def _require(name: str | None, entries: dict[str, Any], where: yamlfile.KeyPath, section: str) -> None:
+    if name is not None and name not in entries:
+        have = ", ".join(entries) or "none"
+        message = f"`{name}` is not under `{section}` (entries: {have})"
         raise PydanticCustomError("missing_name", message, {"loc": where})

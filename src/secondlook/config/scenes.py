@@ -46,15 +46,15 @@ class Vocabulary(Strict):
             if not _WORD.fullmatch(name):
                 raise ValueError(f"`{name}` must be one word of the letters a to z")
         if len(set(self.concepts)) < len(self.concepts):
-            raise ValueError("a concept stands twice")
+            raise ValueError("a concept is listed twice")
         for pair in self.compatible:
             for name in (pair.label, pair.parent):
                 if name not in self.concepts:
-                    raise ValueError(f"`{name}` stands under `compatible` but is no concept")
+                    raise ValueError(f"`{name}` is under `compatible` but is not a concept")
         return self
 
     def words(self) -> dict[str, str]:
-        """Return the concept that each known word means."""
+        """Return the concept that each word means."""
         return {word: name for name in self.concepts for word in (name, name + self.plural)}
 
 

@@ -185,7 +185,7 @@ class Objects365Place(Place):
         return "annotations.json"
 
     def brings(self, name: str) -> str:
-        """Return the annotation file; the images are in `patch<number>` beside it."""
+        """Return the annotation file; the images are in `patch<number>` next to it."""
         return f"{self.to}/{self.file_name(name)}"
 
     def covers(self, name: str, path: str) -> bool:  # noqa: ARG002
@@ -223,7 +223,7 @@ def url_file_name(url: str) -> str:
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Tell whether `path` is `folder` or lies in it, by their names."""
+    """Tell whether `path` is `folder` or in it, by their names."""
     return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder))
 
 

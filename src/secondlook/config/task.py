@@ -48,7 +48,7 @@ class Dataset(Strict):
     """A sentence that says how to get the data, for data that cannot be downloaded automatically."""
 
     def is_coco_file(self) -> bool:
-        """Tell, without opening it, whether `path` is to be read as a COCO file."""
+        """Tell, without opening it, whether `path` is a COCO file."""
         return self.format in {"coco", "objects365", None} and self.path.endswith(".json")
 
 
@@ -145,7 +145,7 @@ class Counting(Strict):
     """Read answers as everywhere else; the published runs did not."""
 
     def offered_to(self, family: str) -> list[str]:
-        """Return the names that the VLMs of a family were to choose from; none where that is not known."""
+        """Return the names that the VLMs of a family had to choose from; none where unknown."""
         return self.offered_instead.get(family, self.offered)
 
 
@@ -201,7 +201,7 @@ class Task(Strict):
     @classmethod
     def _no_shared_wording(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
         try:
-            _taxonomy(classes).require_told_apart()
+            _taxonomy(classes).require_distinct()
         except UsageError as error:
             raise ValueError(str(error).rstrip(".")) from error
         return classes
@@ -224,7 +224,7 @@ class Task(Strict):
         return self
 
     def also_counted(self) -> list[str]:
-        """Return the labels that are no class and that the published runs counted; none but under `scoring: paper`."""
+        """Return the labels that are no class and that the published runs counted; only under `scoring: paper`."""
         if self.protocol is None or self.scoring != "paper":
             return []
         return sorted({label for _, counting in self.protocol for label in counting.also})

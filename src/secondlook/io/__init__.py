@@ -1,1 +1,1 @@
-"""Files: the records that stages hand each other, and the formats in which they and others are written."""
+"""Files: the records that stages exchange, and the formats in which they and other data are written."""

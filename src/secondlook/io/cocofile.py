@@ -1,4 +1,4 @@
-"""COCO annotation files as they come: typed and fast when sound, item by item when something in them is broken."""
+"""COCO annotation files as they come: typed and fast when valid, item by item when something in them is broken."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class CocoCategory(msgspec.Struct):
 
 
 class CocoAnnotation(msgspec.Struct):
-    """An object. `bbox` is xywh in px; `segmentation` is kept as it stands until `decode_segmentation`."""
+    """An object. `bbox` is xywh in px; `segmentation` stays as it is until `decode_segmentation`."""
 
     id: Id
     image_id: Id
@@ -68,7 +68,7 @@ class Malformed:
 class CocoFile:
     """The parts of a COCO file; entries keep the order of the file.
 
-    Bytes that are not UTF-8 stand as escapes, save in file names: there surrogates carry them.
+    Bytes that are not UTF-8 become escapes, except in file names, where surrogates hold them.
     """
 
     images: list[CocoImage]
@@ -78,7 +78,7 @@ class CocoFile:
 
 @dataclass(frozen=True)
 class _LazyAnnotations(Collection["CocoAnnotation | Malformed"]):
-    """Annotations that are decoded one by one as they are asked for; until then they stay text."""
+    """Annotations that are decoded one by one as they are needed; until then they stay text."""
 
     raw: list[msgspec.Raw]
 
@@ -111,7 +111,7 @@ Edit = Callable[[CocoAnnotation], Mapping[str, Any]]
 
 
 def read(path: Path) -> CocoFile:
-    """Read a COCO file; raise DataError when it is no JSON or lacks `images` or `annotations`."""
+    """Read a COCO file; raise DataError when it is not JSON or lacks `images` or `annotations`."""
     content = jsonfile.read(path)
     try:
         fast = msgspec.json.decode(content, type=_FastFile)
@@ -123,8 +123,8 @@ def read(path: Path) -> CocoFile:
 def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str, Any]]) -> None:
     """Write a copy of `source` to the open path `target`.
 
-    `edit` returns the keys to change in an annotation; all other keys, other parts of the file and the order of
-    everything pass through as they are. `categories` are appended to those of the file.
+    `edit` returns the keys to change in an annotation; all other keys, other parts of the file and all orders
+    stay as they are. `categories` are appended to those of the file.
     """
     content = jsonfile.read(source)
     try:
@@ -150,7 +150,7 @@ def _loads(path: Path, content: bytes) -> dict[str, Any]:
     if not isinstance(parts.get("annotations"), list):
         raise DataError(f"{path}: has no list `annotations`; it is not a COCO annotation file.")
     if not isinstance(parts.get("categories") or [], list):
-        raise DataError(f"{path}: its `categories` are no list; it is not a COCO annotation file.")
+        raise DataError(f"{path}: its `categories` are not a list; it is not a COCO annotation file.")
     return parts
 
 
@@ -179,8 +179,8 @@ def _rewrite_fast(content: bytes, edit: Edit, categories: list[dict[str, Any]]) 
     annotations = msgspec.json.decode(parts["annotations"], type=list[msgspec.Raw])
     heads = [msgspec.json.decode(raw, type=_FastAnnotation) for raw in annotations]
     if categories:
-        known = msgspec.json.decode(parts.get("categories", b"[]"), type=list[msgspec.Raw])
-        parts["categories"] = msgspec.Raw(msgspec.json.encode([*known, *categories]))
+        old = msgspec.json.decode(parts.get("categories", b"[]"), type=list[msgspec.Raw])
+        parts["categories"] = msgspec.Raw(msgspec.json.encode([*old, *categories]))
     return _encode_parts(parts, (_edited(raw, edit(head)) for raw, head in zip(annotations, heads, strict=True)))
 
 
@@ -210,7 +210,7 @@ def _rewrite_item_by_item(path: Path, content: bytes, edit: Edit, categories: li
             annotation.update(edit(head))
     if categories:
         parts["categories"] = [*(parts.get("categories") or []), *categories]
-    # a lone surrogate that stands for no byte was an escape in the source and becomes one again
+    # a lone surrogate that represents no byte was an escape in the source and becomes one again
     text = re.sub(
         "[\ud800-\udc7f\udd00-\udfff]", lambda lone: f"\\u{ord(lone[0]):04x}", json.dumps(parts, ensure_ascii=False)
     )

@@ -1,4 +1,4 @@
-"""CSV files that people hand in: cells are tidied, and what is not plainly a table is refused with its line."""
+"""CSV files from people: cells are tidied, and what is not a clear table is refused with its line."""
 
 import csv
 from array import array
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, tidied
 
-_SHOWN = 10  # lines that a complaint names
+_SHOWN = 10  # lines that a message names
 _BLOCK = 1 << 20
 
 
@@ -25,7 +25,7 @@ _BLOCK = 1 << 20
 class Columns:
     """Which columns are read, by name: all of `needed`, and those of `optional` that are there (else empty).
 
-    Cells of `filled` may not be empty; only those of `free` may run over several lines.
+    Cells of `filled` may not be empty; only those of `free` may span several lines.
     """
 
     needed: Sequence[str]
@@ -36,7 +36,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Coded:
-    """A column whose texts repeat: `code` (rows,) are positions in `texts`, in the order of their first appearance."""
+    """A column with repeated texts: `code` (rows,) are positions in `texts`, in the order of first appearance."""
 
     code: NDArray[np.int64]
     texts: list[str]
@@ -94,7 +94,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _places(path: Path, heading: Sequence[str], columns: Columns) -> dict[str, int]:
-    """Return where each column stands, those left out that are optional and not there."""
+    """Return the position of each column, without optional ones that the file lacks."""
     names, wanted = [tidied(name) for name in heading], (*columns.needed, *columns.optional)
     if not names:
         raise DataError(f"{path}: is not a CSV table (it is empty); it needs the columns {', '.join(wanted)}.")
@@ -106,7 +106,7 @@ def _places(path: Path, heading: Sequence[str], columns: Columns) -> dict[str, i
             )
     missing = next((name for name in columns.needed if name not in names), None)
     if missing is not None:
-        raise DataError(f"{path}: has no column `{missing}`, so it is no CSV of {', '.join(columns.needed)}.")
+        raise DataError(f"{path}: has no column `{missing}`, so it is not a CSV of {', '.join(columns.needed)}.")
     return {name: names.index(name) for name in wanted if name in names}
 
 
@@ -167,7 +167,7 @@ def _faulty_quote(path: Path, first: int) -> int:
                 elif char in ",\r\n":
                     state, size = "start", 0
                 elif char == '"' and state != "plain":
-                    opened = line if state == "start" else opened  # after another quote it stands for one
+                    opened = line if state == "start" else opened  # after another quote it means one
                     state = "quoted"
                 elif state == "closed":
                     return opened
@@ -179,7 +179,7 @@ def _faulty_quote(path: Path, first: int) -> int:
 
 
 def _by_arrow(path: Path, columns: Columns) -> dict[str, Coded] | None:
-    """Return the needed columns, fast; None where anything is odd, for `rows` to say what it is.
+    """Return the needed columns, fast; None where anything is wrong, so that `rows` says what.
 
     Arrow takes a quote that is never closed for one that closes at the end, hence the pass before it.
     """
@@ -195,9 +195,9 @@ def _by_arrow(path: Path, columns: Columns) -> dict[str, Coded] | None:
         table = pa_csv.read_csv(path, convert_options=how, parse_options=pa_csv.ParseOptions(newlines_in_values=quoted))
     except (OSError, csv.Error, pa.ArrowInvalid, pa.ArrowKeyError):
         return None
-    found = {name: _of_arrow(table[title], may_break=name in columns.free) for name, title in raw.items()}
-    whole = {name: column for name, column in found.items() if column is not None}
-    odd = len(whole) < len(found) or any("" in whole[name].texts for name in columns.filled)
+    read = {name: _of_arrow(table[title], may_break=name in columns.free) for name, title in raw.items()}
+    whole = {name: column for name, column in read.items() if column is not None}
+    odd = len(whole) < len(read) or any("" in whole[name].texts for name in columns.filled)
     return None if odd else whole
 
 
@@ -229,6 +229,6 @@ def _by_row(path: Path, columns: Columns) -> dict[str, Coded]:
     texts: dict[str, dict[str, int]] = {name: {} for name in columns.needed}
     codes = {name: array("q") for name in columns.needed}
     for _, row in rows(path, columns):
-        for name, known in texts.items():
-            codes[name].append(known.setdefault(row[name], len(known)))
-    return {name: Coded(np.array(codes[name], dtype=np.int64), list(known)) for name, known in texts.items()}
+        for name, positions in texts.items():
+            codes[name].append(positions.setdefault(row[name], len(positions)))
+    return {name: Coded(np.array(codes[name], dtype=np.int64), list(positions)) for name, positions in texts.items()}

@@ -1,4 +1,4 @@
-"""Where a command writes. Whether a name means a file or a folder is settled before any work is done, or refused."""
+"""Where a command writes. Whether a name means a file or a folder is decided before any work, or it is refused."""
 
 import os
 from collections.abc import Sequence
@@ -35,15 +35,16 @@ def _require_name(given: str | Path) -> None:
 
 
 def means_folder(given: str | Path) -> bool:
-    """Whether `given` is an existing folder or ends in a slash, which a Path forgets: hand it over as text."""
+    """Whether `given` is an existing folder or ends in a slash, which a Path forgets: pass it as text."""
     return str(given).endswith((os.sep, os.altsep or os.sep)) or Path(given).is_dir()
 
 
 def of_inputs(inputs: Sequence[Path], out: str) -> list[tuple[Path, Path]]:
     """Return each input with the file that its output goes to: `out`, or one of the input's name in folder `out`.
 
-    What exists as a folder, ends in a slash or takes the outputs of several inputs is a folder; what ends in `.parquet`
-    is a file. Raises UsageError for what could be either, and where an output would replace an input or another output.
+    `out` is a folder where it exists as one, ends in a slash or takes the outputs of several inputs; it is a file where
+    it ends in `.parquet`. Raises UsageError for a name that could be either, and where an output would replace an input
+    or another output.
     """
     _require_name(out)
     path = Path(out)
@@ -81,7 +82,7 @@ def require_format(path: Path, suffix: str) -> Path:
 def require_ending(path: Path, suffix: str) -> None:
     """Raise UsageError unless the name of the file to write ends in `suffix`."""
     if path.suffix.lower() != suffix:
-        raise UsageError(f"{path}: what is written here needs a name that ends in `{suffix}`.")
+        raise UsageError(f"{path}: the name of the file to write must end in `{suffix}`.")
 
 
 # what makes an option of the command line the name of a file to write, or of a folder

@@ -1,6 +1,6 @@
-"""What a dataset says beside its objects; it stands in the metadata of their file.
+"""Facts about a dataset besides its objects, in the metadata of their file.
 
-The shards of a dataset do not bear it: they stay the same while it grows elsewhere.
+The shards of a dataset do not hold it: they stay the same while other shards grow.
 """
 
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from secondlook.base.errors import DataError
 from secondlook.io import records
 
 KEY = "facts"  # among what made the instances
-CATEGORY_ID = "secondlook_category_id"  # the attribute of an object whose category has a name that several bear
+CATEGORY_ID = "secondlook_category_id"  # the attribute of an object whose category shares its name with others
 CategoryId = int | str
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A share of the labels was made wrong on purpose, and the dataset's own labels stand as truth."""
+    """A share of the labels was made wrong on purpose, and the dataset's own labels serve as truth."""
 
     wrong_fraction: float
     seed: int
 
     @property
     def sentence(self) -> str:
-        """What every page of a rehearsal says."""
+        """The sentence on every page of a rehearsal."""
         return (
             f"The labels of the dataset are taken as truth, and {100 * self.wrong_fraction:g} % of the given labels "
             "were made wrong on purpose. The errors found here are planted; they are not those of the dataset."
@@ -36,7 +36,7 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Facts:
-    """The kind of numbers that a dataset has for its labels, and what it holds beside the objects that are judged.
+    """The kind of numbers that a dataset has for its labels, and what it holds besides the objects to check.
 
     `numbers` is coco, yolo, or empty where labels have none; `categories` are (id, name) in the order of the dataset,
     none where the label is not the category. `reference` counts the dataset's own objects that are trusted,
@@ -56,7 +56,7 @@ class Facts:
 
 
 def of(instances: Path) -> Facts | None:
-    """Return the facts of a dataset; None for instances that nobody read from one, or an older version wrote."""
+    """Return the facts of a dataset; None for instances that come from no dataset or from an older version."""
     content = records.made_by(instances).get(KEY)
     if content is None:
         return None
@@ -66,28 +66,28 @@ def of(instances: Path) -> Facts | None:
 
 
 def background(instances: Path, place: Path | None = None) -> pa.Table:
-    """Return the images of a dataset without objects, rows of `records.BACKGROUND`; `place` is beside the instances.
+    """Return the images of a dataset without objects, rows of `records.BACKGROUND`; `place` is next to the instances.
 
-    Raises DataError where it does not hold those that the instances speak of.
+    Raises DataError where their number is not that in the facts.
     """
-    known, path = of(instances), place or records.background_beside(instances)
-    if known is None or not known.background:
+    dataset, path = of(instances), place or records.background_beside(instances)
+    if dataset is None or not dataset.background:
         return records.BACKGROUND.schema.empty_table()
     table = records.read(path, records.BACKGROUND).replace_schema_metadata(None)
-    if len(table) != known.background:
+    if len(table) != dataset.background:
         raise DataError(
-            f"{path}: holds {len(table)} images, but {instances} speaks of {known.background}; ingest again."
+            f"{path}: holds {len(table)} images, but {instances} counts {dataset.background}; ingest again."
         )
     return table
 
 
 def rehearsal_of(instances: Path) -> Rehearsal | None:
-    """Return what was planted in the labels of a dataset, None where nothing was."""
-    found = of(instances)
-    return None if found is None else found.rehearsal
+    """Return how the labels of a dataset were made wrong, None where they were not."""
+    dataset = of(instances)
+    return None if dataset is None else dataset.rehearsal
 
 
 def banner(instances: Path) -> str | None:
-    """Return the sentence for every page that is made of a rehearsal, None for a dataset as it is."""
+    """Return the sentence for every page of a rehearsal, None for a dataset as it is."""
     rehearsal = rehearsal_of(instances)
     return None if rehearsal is None else rehearsal.sentence

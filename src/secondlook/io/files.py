@@ -21,10 +21,10 @@ _ABANDONED_AFTER_S = 3600.0
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; rename it onto `target` when the block ends well.
+    """Yield a temporary path next to `target`; rename it onto `target` when the block ends well.
 
     Two processes may write the same target at once: names are unique, the last rename wins.
-    Raises DataError when the disk refuses (full, read-only); `target` is then as it was.
+    Raises DataError when the disk refuses (full, read-only); `target` is then unchanged.
     """
     temporary: Path | None = None
     try:
@@ -39,7 +39,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
         flush(target.parent)
     except OSError as error:
-        # pyarrow puts words of its own around those of the system
+        # pyarrow wraps the message of the system
         why = os.strerror(error.errno) if error.errno else str(error)
         raise DataError(f"{target}: cannot be written ({why}).") from error
     finally:
@@ -59,10 +59,10 @@ def write_text(target: Path, text: str) -> None:
 
 
 def append(path: Path, lines: bytes) -> None:
-    """Add whole lines to a file, on the disk before this returns.
+    """Add whole lines to a file; they are on the disk when this returns.
 
-    A last line without its end, as a kill leaves it, is ended first, so that nothing is glued to it. A write that fails
-    is taken back. Raises OSError.
+    A last line that a kill cut off is ended first, so that nothing is joined to it. A write that fails is undone.
+    Raises OSError.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
@@ -77,7 +77,7 @@ def append(path: Path, lines: bytes) -> None:
 def _write_or_take_back(handle: int, content: bytes, before: int) -> None:
     written = 0
     try:
-        while written < len(content):  # a nearly full disk takes a part before it refuses the rest
+        while written < len(content):  # a nearly full disk writes a part before it refuses the rest
             written += os.write(handle, content[written:])
         os.fsync(handle)
     except OSError:
@@ -153,7 +153,7 @@ def _sweep(folder: Path, name: str) -> None:
 
 
 def _is_abandoned(leftover: Path) -> bool:
-    """Whether the process that made `leftover` is dead; of another machine's, whether it is an hour old."""
+    """Tell whether the process that made `leftover` is dead; for one of another machine, whether it is an hour old."""
     host, process, *_ = leftover.name.removesuffix(".tmp").rpartition(".")[2].split("-")
     if host == _host() and process.isdecimal():
         return not _is_alive(int(process))

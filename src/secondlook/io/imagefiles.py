@@ -1,4 +1,4 @@
-"""Which files are images, by the ends of their names, and those of a folder."""
+"""Which files are images, by the suffixes of their names, and those of a folder."""
 
 from collections.abc import Collection
 from pathlib import Path, PurePath, PurePosixPath
@@ -8,10 +8,10 @@ SUFFIXES = (*FRAMES, ".bmp", ".webp", ".ppm", ".tif", ".tiff")  # what datasets 
 
 
 def is_image(name: str | PurePath, suffixes: Collection[str] = SUFFIXES) -> bool:
-    """Tell whether a file is an image, as the end of its name says."""
+    """Tell whether a file is an image, by the suffix of its name."""
     return PurePosixPath(name).suffix.lower() in suffixes
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """Return the frames that lie in a folder itself, sorted by name."""
+    """Return the frames directly in a folder, sorted by name."""
     return sorted(path for path in folder.iterdir() if is_image(path, FRAMES))

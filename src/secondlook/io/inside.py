@@ -9,9 +9,9 @@ _ODD = {"", ".", ".."}
 
 
 class Inside:
-    """Tells which names lead to a place inside a folder or zip, also by links, unless these may lead anywhere.
+    """Tells which names lead to a place inside a folder or zip, links included, unless links may lead anywhere.
 
-    Folders are looked at once each, files only where they are links: millions of names cost little.
+    Each folder is looked at once, files only where they are links: millions of names cost little.
     """
 
     def __init__(self, root: Path, *, links_anywhere: bool = False) -> None:
@@ -20,7 +20,7 @@ class Inside:
         self._links: dict[str, frozenset[str] | None] = {}
 
     def holds(self, name: str) -> bool:
-        """Tell whether `name`, relative to the folder or absolute, stays inside; as Windows reads it too."""
+        """Tell whether `name`, relative to the folder or absolute, stays inside, also when Windows reads it."""
         if "\0" in name:  # no file anywhere
             return True
         if _leads_out_on_windows(name):
@@ -33,7 +33,7 @@ class Inside:
         return is_plain or self._is_within(self._place_of(name))
 
     def _links_in(self, folder: str) -> frozenset[str] | None:
-        """Return the names of the links in a folder; None where each name has to be looked at."""
+        """Return the names of the links in a folder; None where each name must be checked."""
         real = self._place_of(folder)
         if not self._is_within(real):
             return None

@@ -1,4 +1,4 @@
-"""Large JSON files item by item: an item is decoded when its turn comes, and one broken item costs one entry."""
+"""Large JSON files item by item: each item is decoded when it is needed, and a broken item costs one entry."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -18,7 +18,7 @@ _LARGEST = 2**63
 
 @dataclass(frozen=True)
 class Items(Collection[Any]):
-    """The items of a list in a JSON file, as text until they are asked for."""
+    """The items of a list in a JSON file, as text until they are needed."""
 
     raw: list[Any]
 
@@ -28,17 +28,17 @@ class Items(Collection[Any]):
     def __iter__(self) -> Iterator[Any]:
         for item in self.raw:
             try:
-                found = _decode(bytes(item)) if isinstance(item, msgspec.Raw) else item
+                value = _decode(bytes(item)) if isinstance(item, msgspec.Raw) else item
             except ValueError:  # a number of thousands of digits
-                found = None
-            yield found
+                value = None
+            yield value
 
     def __contains__(self, item: object) -> bool:
         return any(item == own for own in self)
 
 
 def read_items(path: Path, key: str) -> Items:
-    """Return the items of the JSON list in `path`, or of the list that stands under `key` there."""
+    """Return the items of the JSON list in `path`, or of the list under `key` in it."""
     content = read(path)
     try:
         parts = msgspec.json.decode(content, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
@@ -59,7 +59,7 @@ def parse(path: Path, content: bytes) -> Any:
 
 
 def parse_patiently(path: Path, content: bytes) -> Any:
-    """Return the content of a JSON file with NaN and bytes that are not UTF-8 in it, which surrogates carry."""
+    """Return the content of a JSON file that may hold NaN and, as surrogates, bytes that are not UTF-8."""
     with _one_sentence(path):
         return _loads(content)
 

@@ -1,4 +1,4 @@
-"""Servers as stages share them: which failures may pass, how long to wait, and addresses without their secrets."""
+"""What stages share about servers: which failures may pass, how long to wait, and addresses without secrets."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,7 +10,7 @@ LONGEST_WAIT_S = 3600.0
 
 
 class TemporaryError(Exception):
-    """The server or the line failed in a way that may pass; `wait_s` is what the server asked for."""
+    """The server or the connection failed in a way that may pass; `wait_s` is the wait that the server requests."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""The names of the files that stages leave, for rules, stages and tests."""
+"""The names of the files that stages write, for rules, stages and tests."""
 
 from secondlook.config.exports import EXPORT_FORMATS, names_of
 

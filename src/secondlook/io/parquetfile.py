@@ -1,7 +1,7 @@
 """Parquet files that notice damage: the one place where they are written and read.
 
-Pages carry the checksums of the format. Those do not cover the footer, so that its own checksum stands before it, in
-the room after the last page which readers skip: `_MARK`, then CRC-32 as 4 bytes, little-endian.
+Pages carry the checksums of the format. Those do not cover the footer, so its own checksum precedes it, in the
+gap after the last page that readers skip: `_MARK`, then CRC-32 as 4 bytes, little-endian.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def write(
 def write_open(
     path: Path, table: pa.Table, *, compression: str | Mapping[str, str] = "zstd", row_group_size: int | None = None
 ) -> None:
-    """Write `table` as `write` does, to a path that is a temporary one already."""
+    """Write `table` as `write` does, to a path that is already temporary."""
     pq.write_table(table, path, compression=compression, row_group_size=row_group_size, write_page_checksum=True)
     _seal(path)
 
@@ -81,20 +81,20 @@ def read(
 
 def batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file, at most `rows` at once; raise DataError where it is damaged."""
-    found, expected = 0, count(path)
+    actual, expected = 0, count(path)
     with damage_named(path):
         opened = pq.ParquetFile(path, page_checksum_verification=True)
     with opened:
         coming = opened.iter_batches(rows, columns=columns)
         while (batch := _next(path, coming)) is not None:
-            found += batch.num_rows
+            actual += batch.num_rows
             yield batch
     with damage_named(path):
-        _require_rows(found, expected)
+        _require_rows(actual, expected)
 
 
 def is_whole(path: Path) -> bool:
-    """Read all of a file and tell whether it is as it was written."""
+    """Read all of a file and tell whether it is undamaged."""
     try:
         for _ in batches(path, _ROWS_AT_ONCE):
             pass
@@ -114,7 +114,7 @@ def count(path: Path) -> int:
 
 
 def pages_digest(path: Path) -> bytes:
-    """Return a digest of the pages of a file, which follow from its rows; metadata stand behind them, in the footer."""
+    """Return a digest of the pages of a file, which follow from its rows; metadata are in the footer, after them."""
     digest = hashlib.sha256()
     with damage_named(path), path.open("rb") as file:
         start, footer = _split(file)
@@ -133,7 +133,7 @@ def _footer(path: Path) -> pq.FileMetaData:
         with path.open("rb") as file:
             _check_footer(file)
             footer = pq.read_metadata(file)
-            footer.schema.to_arrow_schema()  # what is damaged here is told here
+            footer.schema.to_arrow_schema()  # raises where the schema is damaged
             return footer
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
@@ -151,7 +151,7 @@ def _next(path: Path, coming: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Raise DataError with the name of the file where what stands in it cannot be read."""
+    """Raise DataError with the name of the file where its content cannot be read."""
     try:
         yield
     except _DAMAGE as error:
@@ -159,10 +159,10 @@ def damage_named(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: is damaged ({why}); make it again.") from error
 
 
-def _require_rows(found: int, expected: int) -> None:
-    # a page whose header is damaged is skipped without a word
-    if found != expected:
-        raise OSError(f"{found - expected:+d} rows")
+def _require_rows(actual: int, expected: int) -> None:
+    # a page whose header is damaged is skipped silently
+    if actual != expected:
+        raise OSError(f"{actual - expected:+d} rows")
 
 
 def _seal(path: Path) -> None:
@@ -174,18 +174,18 @@ def _seal(path: Path) -> None:
 
 
 def _check_footer(file: BinaryIO) -> None:
-    """Raise OSError where a footer is not what its checksum says; files of other programs have none."""
+    """Raise OSError where a footer does not match its checksum; files of other programs have none."""
     start, footer = _split(file)
     own = _checksum(footer)
     file.seek(max(0, start - len(own)))
-    found = file.read(min(start, len(own)))
+    stored = file.read(min(start, len(own)))
     file.seek(0)
-    if found.startswith(_MARK) and found != own:
+    if stored.startswith(_MARK) and stored != own:
         raise OSError("the footer is damaged")
 
 
 def _split(file: BinaryIO) -> tuple[int, bytes]:
-    """Return where the footer of a file starts, and all from there on; OSError where it holds none."""
+    """Return where the footer of a file starts, and all from there on; raise OSError where there is none."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TAIL_BYTES))
     start = size - _TAIL_BYTES - int.from_bytes(file.read(4), "little")

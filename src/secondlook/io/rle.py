@@ -4,8 +4,8 @@
 def fills(counts: str, pixels: int) -> bool:
     """Tell whether the run lengths of a COCO RLE add up to `pixels`.
 
-    pycocotools returns uninitialised memory for what they leave out, and reads on behind a cut text.
-    A length is the sum of five-bit digits, the lowest first; from the fourth on it is told from the last but one.
+    pycocotools returns uninitialised memory for what they leave out, and reads past the end of a cut text.
+    A length is the sum of five-bit digits, the lowest first; from the fourth on it is relative to the last but one.
     """
     runs: list[int] = []
     value = shift = 0

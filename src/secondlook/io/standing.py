@@ -1,7 +1,7 @@
-"""Objects with what was decided on them, joined in one place, and the label that stands.
+"""Objects joined with the decisions on them, and the label that results.
 
-The label that stands is the new one where it was accepted (`relabel`), else the given class, else the wording of the
-dataset that is no class, else none. An object that is missing on one side is an error: none is ever dropped.
+That label is the new one where it was accepted (`relabel`), else the given class, else the wording of the dataset
+that is no class, else none. An object that is missing on one side is an error: none is ever dropped.
 """
 
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ def decided(instances: Path, consensus: Path, columns: Sequence[str] | None = No
     """Return the instances of a dataset in their order, each with its decision.
 
     The columns of `records.INSTANCE`; `proposal`, which is the label of the decision, and its other columns; `label`,
-    the one that stands, and `label_source`: consensus, person or undecided. Only `columns` where they are named, and
-    no more is read than these follow from.
+    the resulting one, and `label_source`: consensus, person or undecided. Only `columns` where they are named; only
+    what these follow from is read.
     """
     wanted = set(COLUMNS if columns is None else columns)
     wanted |= {name for column in wanted for name in _FOLLOWS_FROM.get(column, ())} | {"instance_id"}
     own = [name for name in records.INSTANCE.schema.names if name in wanted]
     table = records.read(instances, records.INSTANCE, columns=own).replace_schema_metadata(None)
-    said = {"proposal": "label", **{name: name for name in DECIDED}}
-    said = {name: source for name, source in said.items() if name in wanted}
-    found = decisions_on(table["instance_id"].combine_chunks(), consensus, list(said.values()))
-    for name, source in said.items():
-        table = table.append_column(name, found[source])
+    sources = {"proposal": "label", **{name: name for name in DECIDED}}
+    sources = {name: source for name, source in sources.items() if name in wanted}
+    decisions = decisions_on(table["instance_id"].combine_chunks(), consensus, list(sources.values()))
+    for name, source in sources.items():
+        table = table.append_column(name, decisions[source])
     if "label" in wanted:
         table = table.append_column("label", _label(table))
     if "label_source" in wanted:
@@ -61,22 +61,22 @@ def decisions_on(instance_ids: pa.Array, consensus: Path, columns: Sequence[str]
             "run the consensus on this dataset again."
         )
     if len(ids) > len(instance_ids):
-        stranger = ids.filter(pc.invert(pc.is_in(ids, value_set=instance_ids)))
-        what = f"{stranger[0]}, which is no object of this dataset" if len(stranger) else "some objects twice"
+        unknown = ids.filter(pc.invert(pc.is_in(ids, value_set=instance_ids)))
+        what = f"{unknown[0]}, which is no object of this dataset" if len(unknown) else "some objects twice"
         raise DataError(f"{consensus}: decides on {what}; run the consensus on this dataset again.")
     return table.select(list(columns)).take(row)
 
 
 def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa.Table:
-    """Return all objects of a dataset: those of `decided`, then its own ones that are part of the reference.
+    """Return all objects of a dataset: those of `decided`, then those that are part of the reference.
 
-    `reference` is the file that `ingest` wrote, beside the instances when None. What nobody decides on a trusted object
-    is null; its action and its `label_source` are `reference`.
+    `reference` is the file that `ingest` wrote, next to the instances when None. Columns without a value for such an
+    object are null; its action and its `label_source` are `reference`.
     """
-    table, known = decided(instances, consensus), facts.of(instances)
-    if known is None or not known.reference:
+    table, dataset = decided(instances, consensus), facts.of(instances)
+    if dataset is None or not dataset.reference:
         return table
-    return pa.concat_tables([table, _own_reference(instances, reference, known.reference)], promote_options="default")
+    return pa.concat_tables([table, _own_reference(instances, reference, dataset.reference)], promote_options="default")
 
 
 def _own_reference(instances: Path, reference: Path | None, count: int) -> pa.Table:
@@ -100,13 +100,13 @@ def _label(table: pa.Table) -> pa.ChunkedArray:
 
 
 def _label_source(table: pa.Table) -> pa.ChunkedArray:
-    said = [
+    rules = [
         (pc.is_in(table["reason"], value_set=_texts(records.PERSON_KEPT, records.PERSON_CHOSE)), BY_PERSON),
         (pc.is_in(table["action"], value_set=_texts(*records.ACCEPTED)), BY_CONSENSUS),
         (pc.equal(table["action"], TRUSTED), TRUSTED),
     ]
     source: pa.ChunkedArray | pa.Scalar = pa.scalar(UNDECIDED)
-    for is_so, name in reversed(said):
+    for is_so, name in reversed(rules):
         source = pc.if_else(is_so, pa.scalar(name), source)
     return source
 

@@ -13,28 +13,28 @@ _LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN
 _ESCAPED = str.maketrans(_LATEX)
 
 
-# Spreadsheets run what begins like this, whatever stands in it.
+# Spreadsheets run cells that begin like this, whatever follows.
 _FORMULA = re.compile(r"'*\s*[=+@＝＋－＠-]")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
 
 
 def to_csv(table: pd.DataFrame, *, digits: int = 6) -> str:
-    """Return a table as CSV; blank where nothing is known, formulas as `harmless` text."""
+    """Return a table as CSV; blank where there is no value, formulas as `harmless` text."""
     return _with_texts(table, harmless).to_csv(index=False, float_format=f"%.{digits}g")
 
 
 def read_csv(path: Path, **how: Any) -> pd.DataFrame:
-    """Read what `to_csv` wrote, each text as it was; `how` and errors are those of pandas."""
+    """Read what `to_csv` wrote, with the original texts; `how` and errors are those of pandas."""
     return _with_texts(pd.read_csv(path, **how), verbatim)
 
 
 def harmless(text: str) -> str:
-    """Return a text that begins like a formula with an apostrophe before it, which spreadsheets take for text."""
+    """Put an apostrophe before a text that begins like a formula, so that spreadsheets read it as text."""
     return f"'{text}" if len(text) > 1 and _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def verbatim(text: str) -> str:
-    """Return the text that `harmless` was given."""
+    """Undo `harmless`."""
     return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text
 
 
@@ -49,7 +49,7 @@ def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFra
 
 
 def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table row by row, for pages and JSON; None where nothing is known."""
+    """Return a table row by row, for pages and JSON; None where there is no value."""
     return [{str(name): known(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 

@@ -1,4 +1,4 @@
-"""Tensors as safetensors files: the one writer, for arrays of numpy and tensors of torch alike."""
+"""Tensors as safetensors files: the one writer, for arrays of numpy and for tensors of torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def write(
     path: Path, tensors: Mapping[str, "NDArray[Any] | torch.Tensor"], notes: Mapping[str, str] | None = None
 ) -> None:
-    """Write arrays of numpy, or tensors of torch, atomically; one file holds one of both kinds.
+    """Write arrays of numpy or tensors of torch atomically; a file holds only one of the two.
 
     Values keep their places whatever the layout in memory: slices, transposed and Fortran-ordered arrays, tensors that
-    share memory or lie on a GPU. `notes` is text for the header; the library writes several in any order, so give one.
+    share memory or are on a GPU. `notes` is text for the header; the library writes several in any order, so give one.
     """
-    # the library copies memory as it lies, and refuses tensors of torch that share it
+    # the library copies memory as it is, and refuses tensors of torch that share it
     content: bytes
     if all(isinstance(value, np.ndarray) for value in tensors.values()):
         from safetensors.numpy import save
@@ -37,5 +37,5 @@ def write(
 def _own_memory(tensor: Any) -> "torch.Tensor":
     import torch
 
-    found: torch.Tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return found
+    copy: torch.Tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return copy

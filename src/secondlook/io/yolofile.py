@@ -1,4 +1,4 @@
-"""The text files of YOLO datasets: which hold labels, and which say something else."""
+"""The text files of YOLO datasets: which hold labels, and which hold something else."""
 
 from pathlib import PurePosixPath
 

@@ -1,6 +1,6 @@
-"""Files in a folder or inside a zip, addressed alike: `data/export.zip/train/a.jpg` is a path like any other.
+"""Files in a folder or inside a zip, addressed in the same way: `data/export.zip/train/a.jpg` is a path like any other.
 
-Nothing is unpacked: a member is read whole into memory, so its name can reach no place on the disk.
+Nothing is unpacked: a member is read whole into memory, so its name cannot lead to a place on the disk.
 """
 
 import io
@@ -23,7 +23,7 @@ MOST_RATIO = 100
 def open_binary(path: Path) -> BinaryIO:
     """Open a file for reading; raise OSError when it is not there, broken or a bomb.
 
-    A bomb has more than 2 GiB unpacked, or a hundred times as much as packed.
+    A bomb has more than 2 GiB unpacked, or a hundred times its packed size.
     """
     archive = archive_of(path)
     return path.open("rb") if archive is None else io.BytesIO(_read_member(archive, member_name(archive, path)))
@@ -62,7 +62,7 @@ def is_zip(path: Path) -> bool:
 
 
 def archive_of(path: Path) -> Path | None:
-    """Return the zip in which `path` lies, None for a path on the disk."""
+    """Return the zip that `path` is in, None for a path on the disk."""
     if ".zip/" not in path.as_posix().lower():
         return None
     return next((parent for parent in path.parents if is_zip(parent)), None)
@@ -74,14 +74,14 @@ def member_name(archive: Path, path: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    # data often lies behind links; a folder that was visited before is a circle
+    # data is often behind links; a folder that was visited before closes a loop
     visited: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
-        found = Path(folder).stat()
-        if (found.st_dev, found.st_ino) in visited:
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        visited.add((found.st_dev, found.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         yield from (Path(folder, name) for name in names)
 
 

@@ -1,1 +1,1 @@
-"""What jobs share: the cache, what survives a kill, and training in several processes."""
+"""What jobs share: the cache, progress that survives a kill, and training in several processes."""

@@ -1,7 +1,7 @@
-"""Cached outputs: what a job made is put back when the same code would make the same of the same input.
+"""Cached outputs: the output of a job is restored when the same code would make the same from the same input.
 
 Snakemake removes the outputs of a job before it runs it again, also when only a time or the size of a batch changed.
-A second name of each file (a hard link, which takes no space) survives in the folder `.cache` beside it.
+A second name of each file (a hard link, which takes no space) survives in the folder `.cache` next to it.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from secondlook.io import files, parquetfile, records, zipped
 from secondlook.io.records import About
 from secondlook.jobs.code_digest import code_of
 
-# they change where, how fast or how strictly something is computed, not what
+# these change where, how fast or how strictly something is computed, not what
 PACE = frozenset({"batch_size", "device", "reference_pt", "resources"})
 LIMITS = frozenset({"max_reject_fraction", "max_failed_fraction"})
 
 
 def key_of(made_by: Mapping[str, Any], *inputs: Path, code: str) -> str:
-    """Return what must be the same for an output to be the same: what makes it, and the content of what it is made of.
+    """Return the key of an output: a digest of what makes it, and of the content of its inputs.
 
-    `code` is the module that makes it: its code counts, with all of the package that it imports. `made_by` stands in
-    the metadata of the output too. A folder counts as the files in it, hidden ones left out; an input that is missing
-    counts as such: whoever needs it says so. Of rows that Second Look wrote, the rows count and what made them, not the
+    `code` is the module that makes it: its code counts, with all of the package that it imports. `made_by` is also in
+    the metadata of the output. A folder counts as the files in it, without hidden ones; a missing input counts as
+    such: the stage that needs it raises. Of rows that Second Look wrote, the rows count and what made them, not the
     wordings of classes: a stage that reads wordings names them in `made_by`.
-    Images are not read for this: the sizes and times of those that rows of objects name count.
+    Images are not read for this: the sizes and times of the images of the objects count.
     """
     digest = hashlib.sha256(json.dumps([code_of(code), _meaning(made_by)], sort_keys=True).encode())
     digest.update(content_of(*inputs).encode())
@@ -59,12 +59,12 @@ def _rows_of(path: Path) -> bytes:
     kind = records.kind_of(path)
     if not kind:
         return bytes.fromhex(files.sha256(path))
-    said = json.dumps([_meaning(records.made_by(path)), _stamps(path, kind)], sort_keys=True)
-    return records.rows_digest(path) + said.encode()
+    content = json.dumps([_meaning(records.made_by(path)), _stamps(path, kind)], sort_keys=True)
+    return records.rows_digest(path) + content.encode()
 
 
 def _stamps(path: Path, kind: str) -> list[tuple[str, int, int]]:
-    """Return name, size and time of the images that have to be read for the rows of a file."""
+    """Return name, size and time of the images that the rows of a file need."""
     match kind:
         case records.INSTANCE.name:
             column = records.read(path, records.INSTANCE, columns=["image_path"])["image_path"]
@@ -78,42 +78,42 @@ def _stamps(path: Path, kind: str) -> list[tuple[str, int, int]]:
 
 def _stamp(image: Path) -> tuple[str, int, int]:
     try:
-        found = image.stat()
+        status = image.stat()
     except OSError:
         return str(image), -1, -1
-    return str(image), found.st_size, found.st_mtime_ns
+    return str(image), status.st_size, status.st_mtime_ns
 
 
-def put_back(outputs: Sequence[Path], key: str, about: About | None = None) -> bool:
-    """Put back what is cached of `outputs` under `key`; return False, and change nothing, when any of it is missing.
+def restore(outputs: Sequence[Path], key: str, about: About | None = None) -> bool:
+    """Restore what is cached of `outputs` under `key`; return False, and change nothing, when any of it is missing.
 
-    `about` is what the metadata of rows are to say now: the wordings of classes may be others than they were. What is
-    damaged counts as missing: a second name shares the bytes of the first, and what the disk did to them.
+    `about` is the metadata that rows get now: the wordings of classes may have changed. A damaged file counts as
+    missing: both names of a file share its bytes, and so any damage.
     """
     cached = [_cached(path, key) for path in outputs]
     if not all(path.exists() for path in cached):
         return False
     if not all(parquetfile.is_whole(path) for path in cached if ".parquet." in path.name):
-        progress.say(f"cache: what is there of {outputs[0]} is damaged; it is made again")
+        progress.say(f"cache: the cached copy of {outputs[0]} is damaged; it is made again")
         return False
     for path, output in zip(cached, outputs, strict=True):
         _link(path, output)
         os.utime(output)
         if about is not None and output.suffix == ".parquet" and records.restate(output, about):
             _link(output, path)
-    progress.say(f"cache: {outputs[0]} is what it was before; nothing is computed again")
+    progress.say(f"cache: {outputs[0]} is unchanged; nothing is computed again")
     return True
 
 
-def keep(outputs: Sequence[Path], key: str) -> None:
-    """Cache `outputs`, files or folders that have just been written, under `key`, and forget what was cached before."""
+def store(outputs: Sequence[Path], key: str) -> None:
+    """Cache `outputs`, files or folders that have just been written, under `key`, and remove what was cached before."""
     for output in outputs:
         cached = _cached(output, key)
         try:
             cached.parent.mkdir(exist_ok=True)
             _link(output, cached)
         except OSError as error:
-            progress.say(f"cache: {output} cannot have a second name on this disk ({error.strerror}); it is not cached")
+            progress.say(f"cache: {output} cannot be hard-linked on this disk ({error.strerror}); it is not cached")
             return
         for older in cached.parent.glob(f"{output.name}.*"):
             if older != cached and older.name.rpartition(".")[0] == output.name:
@@ -125,7 +125,7 @@ def _cached(output: Path, key: str) -> Path:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file, or all files of a folder, a second name; what stands at `target` is replaced."""
+    """Give a file, or all files of a folder, a second name; `target` is replaced."""
     with files.temporary_folder(target.parent, target.name) as folder:
         if source.is_dir():
             shutil.copytree(source, folder / "link", copy_function=os.link)

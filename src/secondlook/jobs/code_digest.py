@@ -27,20 +27,20 @@ def code_of(*entries: str) -> str:
 
     Of an entry `module:function` the function counts and what it uses of its module; of all others the whole module.
     Imports inside functions count, those for type checkers alone do not. Comments and docstrings change nothing, nor
-    does the version of the package. The files beside a module that asks where it lies (`__file__`: templates and the
-    like) belong to it. Other libraries are left out.
+    does the version of the package. The files next to a module that uses `__file__` (templates and the like)
+    belong to it. Other libraries are left out.
     Raises ValueError for an entry that is not in this package.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     left = [*entries]
     while left:
         name = left.pop()
-        if name in found or name == _PACKAGE:
+        if name in digests or name == _PACKAGE:
             continue
         code = _read(name)
-        found[name] = code.digest
+        digests[name] = code.digest
         left.extend(code.imports)
-    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:16]
 
 
 @cache
@@ -48,7 +48,7 @@ def _read(entry: str) -> _Code:
     module, _, function = entry.partition(":")
     path = _file_of(module)
     if path is None:
-        raise ValueError(f"{module} is no module of {_PACKAGE}")
+        raise ValueError(f"{module} is not a module of {_PACKAGE}")
     source = path.read_bytes()
     tree = ast.parse(source)
     counted = [*_used_by(function, tree, entry)] if function else tree.body
@@ -120,7 +120,7 @@ def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
 
 
 def _imported(node: ast.AST) -> Iterable[str]:
-    """Return the names that an import may bring; which of them are modules, the files tell."""
+    """Return the names that an import may load; the files tell which of them are modules."""
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names]

@@ -1,4 +1,4 @@
-"""Training on several GPUs: one process each, started by torchrun; every batch is shared out among them."""
+"""Training on several GPUs: one process each, started by torchrun; each batch is divided among them."""
 
 import os
 import subprocess
@@ -54,13 +54,13 @@ class Workers:
 
 
 def wanted(processes: int | None, device: "torch.device", *, most: int) -> int:
-    """Return how many processes are asked for, at most `most`: so many GPUs as the job has, when nothing is said."""
+    """Return the number of processes, at most `most`: by default the number of GPUs of the job."""
     import torch
 
     on_gpu = device.type == "cuda"
     count = processes or (torch.cuda.device_count() if on_gpu else 1)
     if on_gpu and count > torch.cuda.device_count():
-        raise UsageError(f"`processes: {count}` are asked for, but this job has {torch.cuda.device_count()} GPUs.")
+        raise UsageError(f"`processes: {count}` needs as many GPUs, but this job has {torch.cuda.device_count()}.")
     return min(count, most)
 
 
@@ -74,11 +74,11 @@ def start(count: int, command: Sequence[str]) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     ended = subprocess.run([*launcher, "-m", "secondlook", *command], check=False)
     if ended.returncode:
-        raise DataError(f"one of {count} training processes ended with an error; its message stands above.")
+        raise DataError(f"one of {count} training processes ended with an error; its message is above.")
 
 
 def join(device: "torch.device") -> tuple[Workers, "torch.device"]:
-    """Return the processes that torchrun started, and the GPU of this one; alone where it started none."""
+    """Return the processes that torchrun started, one if it started none, and the device of this one."""
     if not is_inside():
         return Workers(), device
     import torch

@@ -1,4 +1,4 @@
-"""What a long job has finished, line by line beside its output, so that a killed job goes on where it stopped."""
+"""The finished rows of a long job, line by line next to its output, so that a killed job goes on where it stopped."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from secondlook.io import files
 class Ledger:
     """Rows by instance id in append-only files of JSON lines, one file per process.
 
-    `key` says what made the rows: only those of an equal key are taken up again. Two processes may work on the same
-    output at once. `forget` removes the ledger once the output stands.
+    `key` says what made the rows: only those of an equal key are reused. Two processes may work on the same
+    output at once. `forget` removes the ledger once the output is written.
     """
 
     def __init__(self, out: Path, key: str) -> None:
@@ -35,12 +35,12 @@ class Ledger:
         try:
             files.append(self._own, "".join(json.dumps(row) + "\n" for row in new).encode())
         except OSError as error:
-            raise DataError(f"{self._folder}: cannot be written ({error.strerror}); what is done stays.") from error
+            raise DataError(f"{self._folder}: cannot be written ({error.strerror}); finished rows stay.") from error
         self.rows |= {row["instance_id"]: row for row in new}
 
 
 def forget(out: Path) -> None:
-    """Remove the ledger of an output that stands; a process that still works on the same output is not disturbed."""
+    """Remove the ledger of a finished output; a process that still works on the same output is not disturbed."""
     shutil.rmtree(_folder(out), ignore_errors=True)
 
 

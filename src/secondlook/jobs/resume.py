@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 Tensors = Mapping[str, "torch.Tensor"]
-_SHARE = 20  # of the time may go into writing: one part in so many
+_SHARE = 20  # writing takes at most 1/20 of the time
 
 
 @dataclass
 class Resume:
-    """A file of tensors in a hidden folder beside the output; `key` says what the training is of.
+    """A file of tensors in a hidden folder next to the output; `key` identifies the training.
 
-    What another key wrote is not taken up. It is written after the first epoch and after the last, and in between as
-    often as it takes no more than a twentieth of the time. `forget` removes it once the output stands.
+    A state with another key is not used. States are written after the first epoch and the last, and in between as often
+    as that takes at most a twentieth of the time. `forget` removes them once the output is written.
     """
 
     out: Path
@@ -36,7 +36,7 @@ class Resume:
     _took: float = field(default=0.0, init=False)
 
     def load(self) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]] | None:
-        """Return the tensors and the notes of the last state, None where there is none to go on from."""
+        """Return the tensors and the notes of the last state, None where there is none."""
         from safetensors import SafetensorError, safe_open
 
         if not self._path.is_file():
@@ -45,14 +45,14 @@ class Resume:
             with safe_open(self._path, framework="pt") as file:
                 notes: dict[str, Any] = json.loads(file.metadata()["notes"])
                 if notes["key"] != self.key:
-                    progress.say(f"train: {self._path} belongs to another training; it is not taken up")
+                    progress.say(f"train: {self._path} belongs to another training; it is not used")
                     return None
                 return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118 - it is no dict
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self._path}: is damaged ({error}); remove it and train again.") from error
 
     def save(self, tensors: Tensors, notes: Mapping[str, Any], *, last: bool) -> None:
-        """Write a state, unless the last one is too young for that."""
+        """Write a state, unless the last one is too recent."""
         if not last and monotonic() - self._done < _SHARE * self._took:
             return
         started = monotonic()
@@ -66,7 +66,7 @@ class Resume:
 
 
 def forget(out: Path) -> None:
-    """Remove the states of trainings whose output stands."""
+    """Remove the states of trainings whose output is written."""
     shutil.rmtree(out / ".resume", ignore_errors=True)
 
 
@@ -77,7 +77,7 @@ def tensors_of(model: "nn.Module", optimiser: "torch.optim.Optimizer", **others:
     return {f"{part}/{name}": value for part, of in parts.items() for name, value in of.items()}
 
 
-def put_back(
+def restore(
     model: "nn.Module", optimiser: "torch.optim.Optimizer", tensors: Tensors
 ) -> dict[str, dict[str, "torch.Tensor"]]:
     """Give a model and its optimiser what `tensors_of` returned of them; return the `others` by name."""

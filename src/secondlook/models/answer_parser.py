@@ -38,7 +38,7 @@ _CALLED_WRONG = re.compile(rf"(?:(?:is|was) )?{_WRONG}\b")
 _CONTRAST = re.compile(r"(.{1,80}?)\W{1,5}not (.{1,80})", re.IGNORECASE)
 _TAKES_BACK = re.compile(r"\b(?:wait|actually|correction|sorry|on second thought)\b", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?])\s+")
-# keys of an answer in several parts: those beside the label never count, the others from the surest to the rest
+# keys of an answer in several parts: those other than the label never count, the others from the surest to the rest
 _EXPLAINS = r"\b(?:reason|rationale|explanation|thought|thinking|analysis|evidence|comment|note)"
 _OTHER = re.compile(
     r"\b(?:alternative|confidence|other|second|runner|previous|not|instead|also|nearby|adjacent|surround|neighbou?r"
@@ -76,11 +76,11 @@ _LETTER_INSIDE = re.compile(  # an "A" before a word is an article
 def parse(text: str, taxonomy: Taxonomy, letters: Mapping[str, str] | None = None) -> str | None:
     """Return the class that a text names, None when it names none, several, or says what the object is not.
 
-    `letters` are those that stand for classes, where letters were asked for. Thoughts are left out, also one that is
-    cut off. Tried in this order: the label among the parts of an answer (JSON, or lines such as "Label: car"); the
-    first line, its first sentence, the last line, its last sentence and what follows their last colons, each without
-    quotes, full stops and phrases such as "it is a"; at last the only class that a text without a denial names. Lists
-    of several items are guesses or reasons: they confirm or contradict what stands beside them, and name nothing alone.
+    `letters` maps letters to classes, where the prompt wants letters. Thoughts are left out, also one that is cut off.
+    Tried in this order: the label among the parts of an answer (JSON, or lines such as "Label: car"); the first line,
+    its first sentence, the last line, its last sentence and what follows their last colons, each without quotes, full
+    stops and phrases such as "it is a"; at last the only class that a text without a denial names. Lists of several
+    items are guesses or reasons: they confirm or contradict the rest of the answer, and name nothing alone.
     """
     reader = _Reader(taxonomy, letters or {})
     parts, rest = _parts(_FENCE.sub("", _without_thoughts(text).strip()).removesuffix("```").strip())
@@ -89,7 +89,7 @@ def parse(text: str, taxonomy: Taxonomy, letters: Mapping[str, str] | None = Non
 
 @dataclass(frozen=True)
 class _Reader:
-    """Names of classes, and letters that stand for them, in texts."""
+    """Names of classes, and letters that mean them, in texts."""
 
     taxonomy: Taxonomy
     letters: Mapping[str, str]
@@ -104,18 +104,18 @@ class _Reader:
     def only(self, text: str) -> str | None:
         """Return the class of a text in one part."""
         text = _NEXT_ITEM.sub("\n", text) if _TWO_ITEMS.search(text) else text
-        beside = _without_list(text)
-        found = set() if _TAKES_BACK.search(text) else self._first(_openings(beside))
-        found |= self._first(_closings(beside))
-        if beside != text:
-            return _single(found | self._first(_closings(text))) if found else None
-        return _single(found or self._lettered(text) or self._mentioned(text))
+        rest = _without_list(text)
+        names = set() if _TAKES_BACK.search(text) else self._first(_openings(rest))
+        names |= self._first(_closings(rest))
+        if rest != text:
+            return _single(names | self._first(_closings(text))) if names else None
+        return _single(names or self._lettered(text) or self._mentioned(text))
 
     def _first(self, candidates: Iterator[str]) -> set[str]:
-        return next((found for candidate in candidates if (found := self._named(candidate))), set())
+        return next((names for candidate in candidates if (names := self._named(candidate))), set())
 
     def _named(self, text: str) -> set[str]:
-        """Return what a text without anything around it names: a letter and the wording after it may contradict."""
+        """Return the classes that a bare text names: a letter and the wording after it may contradict."""
         letter = _LETTER.match(text) if self.letters else None
         if letter and (meant := self.letters.get(letter[1].upper())):
             after = letter[2] or letter[3] or ""
@@ -130,15 +130,15 @@ class _Reader:
         return self.taxonomy.resolve(text) or self.taxonomy.folded.get(bare)
 
     def _fold(self, text: str) -> str:
-        """Return a text as words are compared, "< 5" as "<5"."""
+        """Return a text as wordings are compared, "< 5" as "<5"."""
         return _SIGN_APART.sub(r"\1", self.taxonomy.fold(text))
 
     def _lettered(self, text: str) -> set[str]:
-        """Return the classes of the letters that a text without a denial speaks of."""
+        """Return the classes of the letters in a text; none after a denial."""
         if not self.letters or _DENIES.search(self._fold(text)):
             return set()
-        said = (letter for pair in _LETTER_INSIDE.findall(text) for letter in pair)
-        return {self.letters[letter] for letter in said if letter in self.letters}
+        letters = (letter for pair in _LETTER_INSIDE.findall(text) for letter in pair)
+        return {self.letters[letter] for letter in letters if letter in self.letters}
 
     def _of_others(self, line: str) -> bool:
         """Tell whether a line such as "Background: truck" is not on the object; "Car (confidence: 0.9)" is."""
@@ -149,22 +149,22 @@ class _Reader:
         )
 
     def _mentioned(self, text: str) -> set[str]:
-        """Return the classes whose wordings stand in a text as whole words, the longest first; none after a denial."""
+        """Return the classes whose wordings are in a text as whole words, the longest first; none after a denial."""
         rest = f" {self._fold(' '.join(line for line in text.splitlines() if not self._of_others(line)))} "
-        found = set()
+        names = set()
         for wording, name in self.taxonomy.folded.items():
             if f" {wording} " in rest:
-                found.add(name)
+                names.add(name)
                 rest = rest.replace(f" {wording} ", " | ")
-        return set() if _DENIES.search(rest) else found
+        return set() if _DENIES.search(rest) else names
 
 
-def _single(found: set[str]) -> str | None:
-    return found.pop() if len(found) == 1 else None
+def _single(names: set[str]) -> str | None:
+    return names.pop() if len(names) == 1 else None
 
 
 def _without_thoughts(text: str) -> str:
-    """Return what stands after the last thought, or before one that never ends."""
+    """Return the text after the last thought, or before one that never ends."""
     marks = list(_THOUGHT.finditer(text))
     if not marks:
         return text
@@ -172,7 +172,7 @@ def _without_thoughts(text: str) -> str:
 
 
 def _without_list(text: str) -> str:
-    """Return a text without the items of its list: two or more, one alone is no list."""
+    """Return a text without the items of its list: two or more; one alone is not a list."""
     lines = text.splitlines()
     kept = [line for line in lines if not _ITEM.match(line)]
     return "\n".join(kept) if len(lines) - len(kept) > 1 else text
@@ -206,47 +206,47 @@ def _statement(sentence: str) -> str:
 
 
 def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
-    """Return the keys and values in the JSON of a text, or else on its lines, and the text beside the JSON."""
-    found, rest = _json_parts(text)
-    told = [(normalise(key), value) for key, value in found]
-    if not told:
-        told = [(normalise(key), value) for key, value in _LINE.findall(rest)]
-    rejected = any(_rejects(key, value) for key, value in told)
-    told = told if found else [(key, value) for key, value in told if _TELLS[0].search(key)]
-    kept = [(key, value) for key, value in told if not _BESIDE.search(key) and not _DENIES.search(key)]
+    """Return the keys and values in the JSON of a text, or else on its lines, and the rest of the text."""
+    in_json, rest = _json_parts(text)
+    parts = [(normalise(key), value) for key, value in in_json]
+    if not parts:
+        parts = [(normalise(key), value) for key, value in _LINE.findall(rest)]
+    rejected = any(_rejects(key, value) for key, value in parts)
+    parts = parts if in_json else [(key, value) for key, value in parts if _TELLS[0].search(key)]
+    kept = [(key, value) for key, value in parts if not _BESIDE.search(key) and not _DENIES.search(key)]
     return [(key, "") for key, _ in kept] if rejected else kept, "" if rejected else rest
 
 
 def _rejects(key: str, value: str) -> bool:
-    """Tell whether a part of an answer says that the label beside it is wrong."""
+    """Tell whether a part of an answer says that the label in it is wrong."""
     denied = _UPHOLDS.search(key) and normalise(value) in ("false", "no", "0")
     return bool(denied or (_REJECTS.search(key) and normalise(value) in ("true", "yes", "1")))
 
 
 def _json_parts(text: str) -> tuple[list[tuple[str, str]], str]:
-    """Return the keys and values of all JSON in a text, and the text beside it.
+    """Return the keys and values of all JSON in a text, and the rest of the text.
 
-    JSON that is cut off or in single quotes is read as far as it goes; what follows its beginning is no text.
+    JSON that is cut off or in single quotes is read as far as it goes; what follows its beginning is not text.
     """
     decoder = json.JSONDecoder(object_pairs_hook=tuple)
-    found: list[tuple[str, str]] = []
-    beside: list[str] = []
+    parts: list[tuple[str, str]] = []
+    rest: list[str] = []
     start, brace = 0, text.find("{")
-    while brace >= 0 and len(beside) < _MOST_BRACES:
+    while brace >= 0 and len(rest) < _MOST_BRACES:
         try:
             content, end = decoder.raw_decode(text, brace)
         except (ValueError, RecursionError):
             if _BROKEN_JSON.match(text, brace):
                 pairs = ((key, one or other) for key, one, other in _PAIR.findall(text, brace))
-                return [*found, *pairs], "".join([*beside, text[start:brace]])
-            beside.append(text[start : brace + 1])
+                return [*parts, *pairs], "".join([*rest, text[start:brace]])
+            rest.append(text[start : brace + 1])
             start = brace + 1
         else:
-            found.extend(_walk(content, ""))
-            beside.append(text[start:brace])
+            parts.extend(_walk(content, ""))
+            rest.append(text[start:brace])
             start = end
         brace = text.find("{", start)
-    return found, "".join([*beside, text[start:]])
+    return parts, "".join([*rest, text[start:]])
 
 
 def _walk(content: Any, key: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Chat templates of VLMs: whether one can be asked about an image, where an answer begins and how a turn ends."""
+"""Chat templates of VLMs: whether one can put a question about an image, where an answer begins and how a turn ends."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def require_usable(processor: Any, name: str) -> None:
     """Raise DataError for a model whose template cannot put a question about an image."""
     if getattr(processor, "chat_template", None) is None:
         raise DataError(
-            f"{name}: has no chat template, so it cannot be asked anything; take an instruction-tuned model."
+            f"{name}: has no chat template, so it cannot answer questions; take an instruction-tuned model."
         )
     try:
         blind, seeing = (
@@ -59,13 +59,13 @@ def require_usable(processor: Any, name: str) -> None:
     except Exception as error:  # a template is a program that may fail in any way
         raise DataError(_unusable(name, f"fails on it ({first_line(error)})")) from error
     if blind.count(_ASKED) != 1 or "'type'" in blind:
-        raise DataError(_unusable(name, "does not write the question as it stands"))
+        raise DataError(_unusable(name, "changes the question"))
     if blind == seeing or seeing.count(_ASKED) != 1 or "image.png" in seeing:
         raise DataError(_unusable(name, "leaves no place for the image"))
 
 
 def frame(processor: Any) -> Frame:
-    """Return what the template of a processor writes around an answer, thinking switched off where that is needed."""
+    """Return what the template of a processor writes around an answer, with thinking switched off where needed."""
     plain = _framed(processor, {})
     if plain.begins_with_the_answer:
         return plain
@@ -76,12 +76,12 @@ def frame(processor: Any) -> Frame:
 
 def require_answers_at_once(processor: Any) -> None:
     """Raise DataError for a template under which the model does not go on with the answer."""
-    found = frame(processor)
-    if not found.begins_with_the_answer:
+    own = frame(processor)
+    if not own.begins_with_the_answer:
         raise DataError(
-            f"{processor.tokenizer.name_or_path}: its chat template ends a prompt in {found.prompt[-40:]!r} but writes "
-            f"{found.before[-40:]!r} before an answer, so answers cannot be scored, chosen or trained; set "
-            "`answer: generate`, or take a model that answers at once."
+            f"{processor.tokenizer.name_or_path}: its chat template ends a prompt in {own.prompt[-40:]!r} but writes "
+            f"{own.before[-40:]!r} before an answer, so answers cannot be scored, chosen or trained; set "
+            "`answer: generate`, or take a model that answers immediately."
         )
 
 
@@ -91,9 +91,9 @@ def options(processor: Any) -> Options:
 
 
 def opened_thought(processor: Any) -> str:
-    """Return the tag of a thought that the template opens for the model and does not close; mostly none."""
-    found = _THINKING.search(frame(processor).prompt)
-    return found.group().strip() if found else ""
+    """Return the tag of a thought that the template opens for the model and does not close; usually empty."""
+    match = _THINKING.search(frame(processor).prompt)
+    return match.group().strip() if match else ""
 
 
 def control_tokens(processor: Any) -> list[str]:
@@ -105,10 +105,12 @@ def control_tokens(processor: Any) -> list[str]:
     tokenizer = processor.tokenizer
     template = str(processor.chat_template)
     added = tokenizer.added_tokens_decoder.values()
-    found = {str(token) for token in added if token.special or (_TAG.fullmatch(str(token)) and str(token) in template)}
-    found.update(tokenizer.all_special_tokens)
-    found.update(value for name, value in vars(processor).items() if name.endswith("_token") and isinstance(value, str))
-    return sorted((token for token in found if len(token) > 1), key=lambda token: (-len(token), token))
+    tokens = {str(token) for token in added if token.special or (_TAG.fullmatch(str(token)) and str(token) in template)}
+    tokens.update(tokenizer.all_special_tokens)
+    tokens.update(
+        value for name, value in vars(processor).items() if name.endswith("_token") and isinstance(value, str)
+    )
+    return sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token))
 
 
 def harmless(text: str, control: Sequence[str]) -> str:
@@ -124,7 +126,7 @@ def _framed(processor: Any, how: Options) -> Frame:
     prompt = processor.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True, **how)
     try:
         whole = processor.apply_chat_template(turns, tokenize=False, **how)
-    except Exception:  # it takes no answer in this form, so none can be found in what it writes
+    except Exception:  # it takes no answer in this form
         whole = ""
     before, _, after = whole.rpartition(_ANSWERED)
     return Frame(prompt, before, after, how)

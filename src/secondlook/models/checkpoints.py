@@ -1,4 +1,4 @@
-"""Checkpoints by name, Hub id or local folder: how they are found, and how they are told apart."""
+"""Checkpoints by name, Hub id or local folder: loading them, and telling them apart."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-_LARGE = 20_000_000  # bytes of a file that is not read only to see whether it changed
+_LARGE = 20_000_000  # bytes from which a file is not read to see whether it changed
 
 
 def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
-    """Return a timm model with a head of `classes` outputs (0: no head); raise DataError with the way out."""
+    """Return a timm model with a head of `classes` outputs (0: no head); raise DataError with a remedy."""
     import timm
 
     source = f"local-dir:{name}" if Path(name).is_dir() else name
@@ -46,14 +46,14 @@ def open_clip_source(name: str) -> str:
 
 
 def create_open_clip(name: str, input_px: int | None) -> Any:
-    """Return an open_clip model with its weights, for images of `input_px` where that is not what it was made for."""
+    """Return an open_clip model with its weights, for images of `input_px` where that is not its own size."""
     import open_clip
 
     source = open_clip_source(name)
     tag = "" if ":" in source else name.partition("/")[2]
     if not tag and ":" not in source:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(source)[:5])
-        raise UsageError(f"{name}: name the weights too, as NAME/TAG (tags: {tags or 'none, the model is not known'}).")
+        raise UsageError(f"{name}: name the weights too, as NAME/TAG (tags: {tags or 'none, the model is unknown'}).")
     try:
         return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
     except load_errors() as error:
@@ -61,22 +61,22 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
 
 
 def missing_package(name: str, extra: str = "encoders") -> UsageError:
-    """Return what to say when an optional library is not there."""
+    """Return the error for a missing optional library."""
     return UsageError(f"{name} is not installed; run `pip install 'secondlook[{extra}]'`.")
 
 
 def folder_arguments(name: str) -> dict[str, Any]:
-    """Return what shapes the architecture of a local timm checkpoint beside its name; nothing for other names."""
+    """Return the options of the architecture of a local timm checkpoint; empty for other names."""
     about = Path(name) / "config.json"
-    found: dict[str, Any] = json.loads(about.read_bytes()).get("model_args", {}) if about.is_file() else {}
-    return found
+    options: dict[str, Any] = json.loads(about.read_bytes()).get("model_args", {}) if about.is_file() else {}
+    return options
 
 
 def revision_of(name: str, commit: str | None = None) -> str:
-    """Return what tells a checkpoint from others: the digest of a local folder or file, else a commit, else its name.
+    """Return the revision of a checkpoint: the digest of a local folder or file, else a commit, else its name.
 
-    `commit` is that of a Hub id. It never stands for a folder, not even one inside the cache of the Hub, whose path
-    names a commit whatever was done to its files.
+    `commit` is that of a Hub id. A folder always gets a digest, even one inside the cache of the Hub: its path names a
+    commit even if its files were changed.
     """
     if Path(name).exists():
         return f"sha256:{_content_of(Path(name))[:16]}"
@@ -84,7 +84,7 @@ def revision_of(name: str, commit: str | None = None) -> str:
 
 
 def revision_of_timm(name: str) -> str:
-    """Return what tells the weights of a timm model from others; those of the Hub by their commit on this machine."""
+    """Return the revision of the weights of a timm model; for those of the Hub, their commit on this machine."""
     import timm
 
     _, _, hub_id = name.partition(":")  # `hf-hub:ID`
@@ -94,19 +94,19 @@ def revision_of_timm(name: str) -> str:
 
 
 def revision_of_open_clip(name: str) -> str:
-    """Return what tells the weights of an open_clip model from others, as `revision_of_timm` does."""
+    """Return the revision of the weights of an open_clip model, as `revision_of_timm` does."""
     import open_clip
 
     model, _, tag = name.partition("/")
-    told: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}
-    hub_id = name.removeprefix("hf-hub:") if ":" in name else told.get("hf_hub", "").strip("/")
+    settings: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}
+    hub_id = name.removeprefix("hf-hub:") if ":" in name else settings.get("hf_hub", "").strip("/")
     return revision_of(name, known_revision(hub_id) if hub_id else None)
 
 
 def known_revision(name: str, revision: str | None = None) -> str | None:
-    """Return what tells a checkpoint from others without loading it: a digest, or the commit of a Hub id.
+    """Return the revision of a checkpoint without loading it: a digest, or the commit of a Hub id.
 
-    None for a Hub id that is not in the cache of this machine yet, and for what is neither an id nor here.
+    None for a Hub id that is not in the cache of this machine yet, and for a name that is no id and not on this disk.
     """
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import HFValidationError
@@ -124,9 +124,9 @@ def known_revision(name: str, revision: str | None = None) -> str | None:
 
 @cache
 def state_of(name: str | None) -> str:
-    """Return what a local checkpoint looks like, quickly: the content of small files, sizes and times of large ones.
+    """Return a quick digest of a local checkpoint: the content of small files, sizes and times of large ones.
 
-    It changes whenever `revision_of` does. Empty for what is no file or folder.
+    It changes whenever `revision_of` does. Empty where there is no file or folder.
     """
     path = Path(name or "")
     if not name or not path.exists():
@@ -137,15 +137,15 @@ def state_of(name: str | None) -> str:
 
 
 def _look(file: Path) -> tuple[str, str | tuple[int, int]]:
-    found = file.stat()
-    large = found.st_size > _LARGE
-    return file.as_posix(), (found.st_size, found.st_mtime_ns) if large else _digest_of(file)
+    status = file.stat()
+    large = status.st_size > _LARGE
+    return file.as_posix(), (status.st_size, status.st_mtime_ns) if large else _digest_of(file)
 
 
 def _content_of(path: Path) -> str:
     """Return the digest of every file of a local checkpoint: weights, configs, tokenizer, templates and all.
 
-    That of adapters covers the base that they sit on, that of an ONNX file the weights beside it.
+    For adapters it covers their base, for an ONNX file the weights next to it.
     """
     digest = hashlib.sha256()
     for file in (*files.inside(path), *_beside(path)):
@@ -156,8 +156,8 @@ def _content_of(path: Path) -> str:
 
 
 def _digest_of(file: Path) -> str:
-    found = file.stat()
-    return _digest(file.resolve(), found.st_size, found.st_mtime_ns)
+    status = file.stat()
+    return _digest(file.resolve(), status.st_size, status.st_mtime_ns)
 
 
 @cache
@@ -178,7 +178,7 @@ def _name_in(file: Path, folder: Path) -> bytes:
 
 
 def _base_of(folder: Path) -> tuple[str, str | None] | None:
-    """Return the checkpoint, and its revision, that the adapters in a folder sit on; None where there are none."""
+    """Return the base, and its revision, of the adapters in a folder; None where there are none."""
     try:
         about = json.loads((folder / "adapter_config.json").read_bytes())
         return str(about["base_model_name_or_path"]), about.get("revision")
@@ -187,7 +187,7 @@ def _base_of(folder: Path) -> tuple[str, str | None] | None:
 
 
 def load_errors() -> tuple[type[Exception], ...]:
-    """Return what the libraries raise for a checkpoint that is missing, foreign or damaged."""
+    """Return the errors that the libraries raise for a checkpoint that is missing, foreign or damaged."""
     from safetensors import SafetensorError
 
     return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
@@ -204,7 +204,7 @@ def fetch_hint(name: str, error: Exception) -> str:
 
 
 def _instead_of_foreign_code(name: str) -> str | None:
-    """Return what to take for a checkpoint whose architecture is no class of transformers; None for any other."""
+    """Return a replacement for a checkpoint whose architecture transformers lacks; None for any other."""
     about = _config(name)
     published = Path(name).name if Path(name).name.startswith("InternVL") else "InternVL3-8B"
     by_name = not about and name == f"OpenGVLab/{published}" and not name.lower().endswith("-hf")
@@ -219,12 +219,12 @@ def _instead_of_foreign_code(name: str) -> str | None:
 
 
 def _config(name: str) -> dict[str, Any]:
-    """Return config.json of a folder, or of a Hub id in the cache of this machine; nothing where there is none."""
+    """Return config.json of a folder, or of a Hub id in the cache of this machine; empty where there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
         file = Path(name) / "config.json" if Path(name).is_dir() else try_to_load_from_cache(name, "config.json")
-        found = json.loads(Path(file).read_bytes()) if isinstance(file, str | Path) else {}
-    except (OSError, ValueError):  # no file, no JSON, or a name that is no Hub id
+        content = json.loads(Path(file).read_bytes()) if isinstance(file, str | Path) else {}
+    except (OSError, ValueError):  # no file, no JSON, or not a Hub id
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

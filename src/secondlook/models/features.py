@@ -13,7 +13,7 @@ from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.io import parquetfile, records
 
-IMPORTED = "imported:"  # how the revision of vectors begins whose weights nobody told us
+IMPORTED = "imported:"  # how the revision of vectors with unknown weights begins
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Features:
     """`vectors` (objects, dimensions) float32; `target` (objects,) positions in the taxonomy, -1 where unknown.
 
     `image` (objects,) numbers the images; `source` (objects,) names where a reference object comes from, empty where
-    that is not known.
+    unknown.
     """
 
     instance_ids: NDArray[np.str_]
@@ -57,23 +57,23 @@ def load(path: Path, taxonomy: Taxonomy) -> Features:
 
 
 def load_reference(path: Path, taxonomy: Taxonomy) -> Features:
-    """Read the embeddings of the reference; raise DataError when they teach nothing."""
-    found = load(path, taxonomy)
-    if not (found.target >= 0).any():
+    """Read the embeddings of the reference; raise DataError when it has no objects."""
+    reference = load(path, taxonomy)
+    if not (reference.target >= 0).any():
         raise DataError(f"{path}: holds no reference objects; name sources or `own_fraction` in the task file.")
-    return found.take(found.target >= 0)
+    return reference.take(reference.target >= 0)
 
 
 def encoder_of(path: Path) -> dict[str, Any]:
-    """Return what made the vectors of a file what they are."""
+    """Return the encoder of the vectors of a file, as their metadata give it."""
     made_by = records.made_by(path)
     return {key: made_by.get(key) for key in ("options", "revision")}
 
 
 def require_same_encoder(objects: Path, encoder: dict[str, Any], learned_from: Path) -> None:
-    """Raise DataError unless the vectors of `objects` were made like those that `learned_from` comes from.
+    """Raise DataError unless the vectors of `objects` come from the same `encoder` as those of `learned_from`.
 
-    Of imported vectors nobody knows the weights; they pass, and it is said, when all else is equal.
+    The weights of imported vectors are unknown; they pass with a message when all else is equal.
     """
     own = encoder_of(objects)
     if own == encoder or not records.count(objects, records.embedding(1)):
@@ -81,7 +81,7 @@ def require_same_encoder(objects: Path, encoder: dict[str, Any], learned_from: P
     imported = str(encoder.get("revision")).startswith(IMPORTED)
     if not imported or own["options"] != encoder.get("options"):
         raise DataError(f"{objects} and {learned_from} were made by different encoders; embed both again.")
-    progress.say(f"label: {learned_from} holds imported vectors; nobody can tell whether the same weights made them")
+    progress.say(f"label: {learned_from} holds imported vectors; whether the same weights made them is unknown")
 
 
 def to_unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,36 +13,36 @@ if TYPE_CHECKING:
     import torch
 
 
-def pick_device(asked: str) -> "torch.device":
+def pick_device(name: str) -> "torch.device":
     """Return the device that `auto`, `cpu` or `cuda` means on this machine."""
     import torch
 
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device `cuda` is asked for, but there is none here; use `auto` or `cpu`.")
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(asked)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("this machine has no device `cuda`; use `auto` or `cpu`.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
-def pick_precision(asked: str, device: "torch.device") -> "torch.dtype":
+def pick_precision(name: str, device: "torch.device") -> "torch.dtype":
     """Return the type of the weights: `auto` is bfloat16 where the hardware computes in it, float32 elsewhere."""
     import torch
 
-    if asked == "auto":
-        asked = "bfloat16" if device.type == "cuda" or _cpu_computes_bfloat16() else "float32"
-    return torch.bfloat16 if asked == "bfloat16" else torch.float32
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" or _cpu_computes_bfloat16() else "float32"
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
 def numbers_of(precision: str, device: str) -> str:
-    """Return the name of the type that a precision means on the device that is asked for, for keys of caches."""
+    """Return the name of the type that a precision means on a device, for keys of the cache."""
     return str(pick_precision(precision, pick_device(device)))
 
 
-def autocast(asked: str, device: "torch.device") -> "torch.autocast":
-    """Return what has networks compute in bfloat16, for the length of a block, where `pick_precision` says so."""
+def autocast(name: str, device: "torch.device") -> "torch.autocast":
+    """Return the context in which networks compute in bfloat16, where `pick_precision` says so."""
     import torch
 
-    return torch.autocast(device.type, torch.bfloat16, enabled=pick_precision(asked, device) == torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=pick_precision(name, device) == torch.bfloat16)
 
 
 def _cpu_computes_bfloat16() -> bool:

@@ -15,7 +15,8 @@ from secondlook.io import files, tensorfile
 from secondlook.models import features
 
 Tensors = Mapping[str, NDArray[Any]]
-_VOTING = {"family", "encoder", "temperature", "resources"}  # options of the vote, or names; the rest is learned with
+# options of the vote, or names; the rest shapes what is learned
+_VOTING = {"family", "encoder", "temperature", "resources"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Learned:
 def write(folder: Path, kind: str, tensors: Tensors, about: Mapping[str, Any]) -> None:
     """Write `<kind>.safetensors`, and `labels.json` last: a folder that has it is whole.
 
-    The digest of the tensors stands in it, so that it speaks for the whole folder.
+    It holds the digest of the tensors, so that it identifies the whole folder.
     """
     weights = folder / f"{kind}.safetensors"
     tensorfile.write(weights, tensors)
@@ -41,7 +42,7 @@ def read(folder: Path, objects: Path, options: Labeler, taxonomy: Taxonomy) -> L
     """Read what was learned, for use on the embeddings `objects`, whose classes are `taxonomy`.
 
     Raises DataError for a folder of another kind, of other classes or another encoder than those of `objects`, or
-    one that was learned with other options than are asked for.
+    one that was trained with other options.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -55,14 +56,14 @@ def read(folder: Path, objects: Path, options: Labeler, taxonomy: Taxonomy) -> L
         encoder, learned_with, classes = dict(about["encoder"]), dict(about["options"]), list(about["classes"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(
-            f"{folder}: is no folder of `secondlook train --kind {kind}` ({error}); "
+            f"{folder}: is not a folder of `secondlook train --kind {kind}` ({error}); "
             "train it on the embeddings of the reference."
         ) from error
     if classes != list(taxonomy.classes):
         raise DataError(f"{folder}: was trained for other classes than those of {objects}; train it again.")
-    asked = options.model_dump(include=options.model_fields_set - _VOTING)
-    if differing := [name for name, value in asked.items() if learned_with.get(name) != value]:
-        said = ", ".join(f"{name}: {learned_with.get(name)}" for name in differing)
-        raise DataError(f"{folder}: was trained with `{said}`; train it again, or ask for that.")
+    wanted = options.model_dump(include=options.model_fields_set - _VOTING)
+    if differing := [name for name, value in wanted.items() if learned_with.get(name) != value]:
+        old = ", ".join(f"{name}: {learned_with.get(name)}" for name in differing)
+        raise DataError(f"{folder}: was trained with `{old}`; train it again, or set these options.")
     features.require_same_encoder(objects, encoder, folder)
     return Learned(tensors, about)

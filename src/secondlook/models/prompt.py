@@ -1,4 +1,4 @@
-"""What a VLM is asked: the prompt of the task, the classes as it lists them, and every answer that means one."""
+"""The question to a VLM: the prompt of the task, the classes it lists, and every answer that means one of them."""
 
 import string
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _Listed = TypeVar("_Listed")
 class Prompt:
     """`text` is the whole prompt. `wordings` are the allowed answers with the position of the class each means.
 
-    `whole` tells that an answer ends after its wording; a letter is known by its first token.
+    `whole`: an answer ends after its wording; a letter is recognised by its first token.
     """
 
     text: str
@@ -36,16 +36,16 @@ def ask(
     """Return the question of a prompt about the classes of a task, listed one a line from class `turn` on.
 
     `names`: allowed are the name and every alias of a class, as written and with a capital first letter; `offered` are
-    listed instead of the names of the classes. `letters`: the classes are listed as A, B, C and a letter is asked for;
-    there are at most 26. Raises UsageError for classes that an answer in words would not tell apart.
+    listed instead of the names of the classes. `letters`: the classes are listed as A, B, C and the answer is a letter;
+    there are at most 26. Raises UsageError for classes that an answer in words cannot distinguish.
     """
-    taxonomy.require_told_apart()
+    taxonomy.require_distinct()
     classes = taxonomy.classes
     order = _turned(range(len(classes)), turn)
     names = [one_line(classes[position]) for position in order]
     if options == "letters":
         if offered:
-            raise UsageError("--offer goes with `options: names`; letters stand for the classes of the task.")
+            raise UsageError("--offer goes with `options: names`; letters mean the classes of the task.")
         if len(classes) > len(LETTERS):
             raise UsageError(f"`options: letters` goes up to {len(LETTERS)} classes, the task has {len(classes)}.")
         lines = [f"{letter}. {name}" for letter, name in zip(LETTERS, names, strict=False)]
@@ -57,7 +57,7 @@ def ask(
 
 
 def default_prompt(view: str) -> str:
-    """Return what is asked when the task file says nothing."""
+    """Return the question for a task file without a prompt."""
     where = {
         "crop": "What does this image show?",
         "box": "What stands in the red box?",
@@ -77,11 +77,11 @@ def _turned(listed: Sequence[_Listed], turn: int) -> list[_Listed]:
 
 
 def _wordings(taxonomy: Taxonomy) -> Sequence[tuple[str, int]]:
-    found: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for position, (name, aliases) in enumerate(taxonomy.aliases.items()):
         for wording in map(one_line, (name, *aliases)):
             for spelling in (wording, wording[:1].upper() + wording[1:]):
                 # a capital may be the letter of another class: that of "\u0131" is "I"
                 if normalise(spelling) and taxonomy.resolve(spelling) == name:
-                    found.setdefault(spelling, position)
-    return list(found.items())
+                    positions.setdefault(spelling, position)
+    return list(positions.items())

@@ -26,15 +26,15 @@ class Prototypes:
         return best
 
 
-def fit(known: Features, classes: int, options: PrototypeOptions) -> Prototypes:
-    """Return the prototypes of the classes that `known` has objects of.
+def fit(reference: Features, classes: int, options: PrototypeOptions) -> Prototypes:
+    """Return the prototypes of the classes that `reference` has objects of.
 
     One per class is the mean of its raw vectors, as published (arXiv 2508.02047), or with `weigh: sources` the mean
     of the means of its sources; several are k-means centres.
     """
     vectors, target = [], []
-    for index in np.unique(known.target):
-        here = known.take(known.target == index)
+    for index in np.unique(reference.target):
+        here = reference.take(reference.target == index)
         centres = _centres(here, options)
         vectors.append(centres)
         target.append(np.full(len(centres), index))

@@ -1,4 +1,4 @@
-"""How finely an image is looked at, told in the words of each kind of image processor."""
+"""The resolution at which a VLM sees an image, as options of each kind of image processor."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ _TILE_PX = 448  # the side of a tile in px where a processor names none
 
 
 def image_options(processor: Any, width: int, height: int, tiling: Tiling, most: int) -> dict[str, Any]:
-    """Return what the processor is told about an image of that size in px.
+    """Return the options of the processor for an image of that size in px.
 
     Processors that cut tiles get the most that are allowed; those that take any size get a cap of as many pixels;
     those with one fixed size look once, as published for Gemma-3. Under `published`, processors other than InternVL's
@@ -29,7 +29,7 @@ def image_options(processor: Any, width: int, height: int, tiling: Tiling, most:
 def tile_limit(width: int, height: int, side_px: int, tiling: Tiling, most: int) -> int:
     """Return the most tiles that an image of that size in px may become, its thumbnail not counted.
 
-    `published` (InternVL, as arXiv 2508.02047 ran it) always allows `most`: an image of 40x30 px is blown up to 4x3
+    `published` (InternVL, as arXiv 2508.02047 ran it) always allows `most`: an image of 40x30 px is enlarged to 4x3
     tiles, since its grid follows from the aspect alone. `fit` allows as many as the pixels fill.
     """
     if tiling == "published":
@@ -52,9 +52,9 @@ def _split_options(images: Any, width: int, height: int, most: int) -> dict[str,
     side_px = int(images.max_image_size["longest_edge"])
     limit = tile_limit(width, height, side_px, "fit", most)
     for tiles in range(limit, 1, -1):
-        told = {"do_image_splitting": True, "size": {"longest_edge": tiles * side_px}}
-        if images.get_number_of_image_patches(height, width, told)[0] <= limit + 1:
-            return told
+        options = {"do_image_splitting": True, "size": {"longest_edge": tiles * side_px}}
+        if images.get_number_of_image_patches(height, width, options)[0] <= limit + 1:
+            return options
     return {"do_image_splitting": False, "size": {"longest_edge": side_px}}
 
 

@@ -1,4 +1,4 @@
-"""Exact search for the nearest vectors, block by block: beside the vectors memory is that of one block."""
+"""Exact search for the nearest vectors, block by block: memory is that of the vectors and one block."""
 
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import torch
 
 OBJECTS, GALLERY = 1024, 8192  # vectors of a block; its cosines are 32 MB
-_STEPS = 2**22  # cosines are told apart to 1 / _STEPS; what is closer is the rounding of float32 sums
+_STEPS = 2**22  # cosines are distinguished to 1 / _STEPS; smaller differences are rounding of float32 sums
 _PLACES = 2**29  # vectors that a gallery may hold
-_SPARE = 6  # cosines beyond the last that are looked at in any case
-_SLACK = 32  # places beyond the last that faiss is asked for
+_SPARE = 6  # cosines beyond the last that are always compared
+_SLACK = 32  # places beyond the last that faiss returns
 
 
 def nearest(
@@ -22,28 +22,28 @@ def nearest(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the cosines of the `k` nearest gallery vectors, (objects, k), falling, and their positions, (objects, k).
 
-    Both hold unit vectors, (n, dimensions). Equal cosines stand in the order of the gallery: cosine and position are
+    Both hold unit vectors, (n, dimensions). Equal cosines keep the order of the gallery: cosine and position are
     packed into one whole number, so that the largest are found in one pass.
     """
     import torch
 
-    known = torch.from_numpy(gallery).to(device)
+    vectors = torch.from_numpy(gallery).to(device)
     k = min(k, len(gallery))
     best = np.empty((len(objects), k), dtype=np.int64)
     with torch.inference_mode():
         for start in range(0, len(objects), OBJECTS):
-            asked = torch.from_numpy(objects[start : start + OBJECTS]).to(device)
-            best[start : start + len(asked)] = _best_keys(asked, known, k).cpu().numpy()
+            block = torch.from_numpy(objects[start : start + OBJECTS]).to(device)
+            best[start : start + len(block)] = _best_keys(block, vectors, k).cpu().numpy()
     return _unpacked(best)
 
 
 def nearest_by_faiss(
     objects: NDArray[np.float32], gallery: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return what `nearest` returns, found by faiss (an optional package).
+    """Return the same as `nearest`, by faiss (an optional package).
 
-    faiss leaves the order of equal cosines open, so a few more than `k` are asked for and put in order here; where
-    more than so many are equal at the end of a list, others of them may stand there.
+    faiss leaves the order of equal cosines open, so a few more than `k` are fetched and sorted here; where even more
+    are equal at the end of a list, the choice among them may differ.
     """
     try:
         import faiss
@@ -61,12 +61,12 @@ def _unpacked(best: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.
     return (rounded / _STEPS).astype(np.float32), rounded * _PLACES - best
 
 
-def _best_keys(asked: "torch.Tensor", known: "torch.Tensor", k: int) -> "torch.Tensor":
+def _best_keys(objects: "torch.Tensor", gallery: "torch.Tensor", k: int) -> "torch.Tensor":
     import torch
 
-    best = torch.empty((len(asked), 0), dtype=torch.int64, device=asked.device)
-    for start in range(0, len(known), GALLERY):
-        cosine = asked @ known[start : start + GALLERY].T
+    best = torch.empty((len(objects), 0), dtype=torch.int64, device=objects.device)
+    for start in range(0, len(gallery), GALLERY):
+        cosine = objects @ gallery[start : start + GALLERY].T
         best = torch.cat([best, _keys_of_block(cosine, start, k)], dim=1).sort(dim=1, descending=True).values[:, :k]
     return best
 
@@ -74,8 +74,8 @@ def _best_keys(asked: "torch.Tensor", known: "torch.Tensor", k: int) -> "torch.T
 def _keys_of_block(cosine: "torch.Tensor", start: int, k: int) -> "torch.Tensor":
     """Return the largest keys of a block of cosines (objects, gallery), (objects, up to k).
 
-    The largest cosines and a few more are taken as they are; where the last of these still equals the k-th, more of
-    them could follow, and the keys of the whole row are compared.
+    The largest cosines and a few more are taken as they are; where the last of these still equals the k-th, more may
+    follow, and the keys of the whole row are compared.
     """
     import torch
 

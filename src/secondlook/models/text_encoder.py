@@ -20,9 +20,9 @@ BATCH = 256
 
 
 def encode(made_by: Mapping[str, Any], texts: Sequence[str], device: "torch.device") -> Vectors:
-    """Return unit vectors of texts; `made_by` is what the metadata of embeddings say.
+    """Return unit vectors of texts; `made_by` is that of the metadata of embeddings.
 
-    Raises UsageError for encoders that know no words, and for vectors that are not those of images beside texts;
+    Raises UsageError for encoders without a text side, and for vectors that cannot be compared with texts;
     DataError where the files of a local model are no longer those that made the embeddings.
     """
     encoder: Mapping[str, Any] = made_by.get("options") or {}
@@ -57,11 +57,11 @@ def _transformers(name: str, revision: str | None, device: "torch.device") -> An
     longest = int(model.config.text_config.max_position_embeddings)
 
     def of_batch(texts: list[str]) -> Vectors:
-        # SigLIP was trained on texts filled up to their full length; to CLIP it makes no difference
-        told = tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
+        # SigLIP was trained on texts padded to their full length; for CLIP it makes no difference
+        inputs = tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
         with torch.inference_mode():
-            found = model.get_text_features(**told.to(device))
-        vectors = getattr(found, "pooler_output", found)
+            features = model.get_text_features(**inputs.to(device))
+        vectors = getattr(features, "pooler_output", features)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     return of_batch
@@ -77,7 +77,7 @@ def _open_clip(name: str, device: "torch.device") -> Any:
 
     def of_batch(texts: list[str]) -> Vectors:
         with torch.inference_mode():
-            found = model.encode_text(tokenizer(texts).to(device))
-        return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
+            vectors = model.encode_text(tokenizer(texts).to(device))
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     return of_batch

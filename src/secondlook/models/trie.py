@@ -14,7 +14,7 @@ ROOT = -1
 
 @dataclass(frozen=True)
 class Trie:
-    """Answers as token sequences, merged where they begin alike.
+    """Answers as token sequences, merged where they share their beginning.
 
     Nodes are the beginnings after which another token follows; the root, the end of the prompt, is `ROOT`. `tokens`,
     `depth` (from 1) and `sees` (nodes, nodes; itself and its ancestors) describe them in an order in which
@@ -62,7 +62,7 @@ class Trie:
 
     def answer(self, number: int) -> tuple[list[int], int]:
         """Return the tokens and the class of an answer, as they were given."""
-        # edges are sorted as sequences, so those of one answer stand in the order of its steps
+        # edges are sorted as sequences, so those of one answer are in the order of its steps
         return self.edge_token[self.steps[number]].tolist(), int(self.position[number])
 
     def class_log_p(self, edge_log_p: Floats64) -> Floats64:
@@ -93,10 +93,10 @@ class Trie:
         return np.asarray(np.where(self.steps, edge_log_p[..., None, :], 0.0).sum(axis=-1))
 
     def _add_up(self, answer_log_p: Floats64) -> Floats64:
-        found = np.full((*answer_log_p.shape[:-1], self.classes), -np.inf)
+        class_log_p = np.full((*answer_log_p.shape[:-1], self.classes), -np.inf)
         for position in np.unique(self.position):
-            found[..., position] = np.logaddexp.reduce(answer_log_p[..., self.position == position], axis=-1)
-        return found
+            class_log_p[..., position] = np.logaddexp.reduce(answer_log_p[..., self.position == position], axis=-1)
+        return class_log_p
 
 
 def _ints(values: object) -> Ints:

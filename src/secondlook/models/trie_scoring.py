@@ -1,7 +1,7 @@
 """Log-likelihoods of all answers: one pass over the prompt, then one over the tree of answers with a tree mask.
 
 Every node of the tree attends to the prompt and to its own ancestors, so shared beginnings are computed once and no
-cache is copied. `naive` computes the same with a full pass per answer; it is the referee.
+cache is copied. `naive` computes the same with a full pass per answer, as a check.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 Inputs = dict[str, Any]
-# what a processor says of each token besides the token: nothing special is to be said of the tokens of an answer
+# what a processor returns for each token besides its id; the tokens of an answer need none of it
 _TOKEN_KINDS = ("token_type_ids", "mm_token_type_ids")
 
 
@@ -25,27 +25,27 @@ def edge_log_p(model: Any, inputs: Inputs, trie: Trie) -> Floats64:
 
     prompt = model(**inputs, use_cache=True, logits_to_keep=1)
     root = torch.from_numpy(trie.edge_from == ROOT)
-    found = torch.zeros(len(inputs["input_ids"]), len(trie.edge_from), dtype=torch.float64)
+    log_p = torch.zeros(len(inputs["input_ids"]), len(trie.edge_from), dtype=torch.float64)
     tokens = torch.from_numpy(trie.edge_token)
-    found[:, root] = _log_p(prompt.logits, torch.zeros(int(root.sum()), dtype=torch.int64), tokens[root])
+    log_p[:, root] = _log_p(prompt.logits, torch.zeros(int(root.sum()), dtype=torch.int64), tokens[root])
     if len(trie.tokens):
         logits = _tree_pass(model, inputs, trie, prompt.past_key_values)
         nodes = torch.from_numpy(trie.edge_from[trie.edge_from != ROOT])
-        found[:, ~root] = _log_p(logits, nodes, tokens[~root])
-    return np.asarray(found.numpy())
+        log_p[:, ~root] = _log_p(logits, nodes, tokens[~root])
+    return np.asarray(log_p.numpy())
 
 
 def naive(model: Any, inputs: Inputs, trie: Trie) -> Floats64:
     """Return the same as `edge_log_p` by a full forward pass per answer."""
     import torch
 
-    found = np.zeros((len(inputs["input_ids"]), len(trie.edge_from)))
+    log_p = np.zeros((len(inputs["input_ids"]), len(trie.edge_from)))
     for steps in trie.steps:
         edges = np.flatnonzero(steps)
         tokens = torch.from_numpy(trie.edge_token[edges])
         logits = model(**_extended(inputs, tokens)).logits[:, -len(edges) - 1 : -1]
-        found[:, edges] = _log_p(logits, torch.arange(len(edges)), tokens).numpy()
-    return found
+        log_p[:, edges] = _log_p(logits, torch.arange(len(edges)), tokens).numpy()
+    return log_p
 
 
 def _tree_pass(model: Any, inputs: Inputs, trie: Trie, cache: Any) -> "torch.Tensor":

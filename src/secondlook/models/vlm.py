@@ -1,4 +1,4 @@
-"""Vision-language models as stages share them: loading, an image and a question as model inputs, answers as tokens."""
+"""What stages share about vision-language models: loading, an image and a question as inputs, answers as tokens."""
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _LONGEST_RATIO = 200  # of the sides of an image
 _LONGEST_CUT = 4  # tokens
-_TOKENIZING = RLock()  # a fast tokenizer keeps the options of its last call, and batches are made ready in a thread
+_TOKENIZING = RLock()  # a fast tokenizer keeps the options of its last call, and batches are prepared in a thread
 
 
 @dataclass(frozen=True)
 class Vlm:
-    """A model in evaluation mode on its device, its processor, and what tells it from others."""
+    """A model in evaluation mode on its device, its processor, and its revision."""
 
     model: Any
     processor: Any
@@ -37,8 +37,8 @@ class Vlm:
 class Answers:
     """Tokens of answers with the position of the class that each means.
 
-    `cut` of the last tokens of a prompt (a line break or a space, mostly none) are written as one token with the
-    beginning of an answer in a whole conversation; they belong to the answers then and go from the prompt.
+    `cut` of the last tokens of a prompt (a line break or a space, usually none) are written as one token with the
+    beginning of an answer in a whole conversation; they then move from the prompt to the answers.
     """
 
     tokens: list[tuple[list[int], int]]
@@ -53,7 +53,7 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
     from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # it knows no difference between a terminal and a log
+    logging.disable_progress_bar()  # it does not distinguish a terminal from a log
     where = inference.pick_device(device)
     how = {"revision": revision, "trust_remote_code": False}
     try:
@@ -84,7 +84,7 @@ def encode(
 ) -> dict[str, "torch.Tensor"]:
     """Return model inputs on the CPU, padded on the left, up to where the answer begins, `cut` tokens before the end.
 
-    Control tokens that stand in the text, in a class name for instance, are broken up, so that they control nothing.
+    Control tokens in the text, for instance in a class name, are broken up, so that they control nothing.
     """
     fitting = [None if one is None else _fitting(processor, one) for one in images]
     with _TOKENIZING:
@@ -102,7 +102,7 @@ def encode(
 
 
 def image_tokens(processor: Any, width: int, height: int, image_options: Mapping[str, Any]) -> int:
-    """Return how many tokens an image of that size in px becomes; 1 where the processor cannot tell."""
+    """Return the number of tokens of an image of that size in px; 1 where the processor cannot tell."""
     count = getattr(processor, "_get_num_multimodal_tokens", None)
     if count is None:
         return 1
@@ -127,24 +127,24 @@ def answers(processor: Any, prompt: Prompt) -> Answers:
     """Return every allowed answer as tokens, end of turn included where answers are whole.
 
     They are those that follow the prompt in the whole conversation as the template writes it. Spellings of a class
-    that the tokenizer does not tell apart count once, and those that it cannot write do not count. Raises DataError
-    where the template does not begin with the answer, and for classes that the tokenizer cannot write or tell apart.
+    that the tokenizer does not distinguish count once, and those that it cannot write do not count. Raises DataError
+    where the template does not begin with the answer, and for classes that the tokenizer cannot write or distinguish.
     """
-    found: dict[tuple[int, ...], int] = {}
+    position_of: dict[tuple[int, ...], int] = {}
     with _TOKENIZING:
         unknown = processor.tokenizer.unk_token_id
         spoken, cut = _spoken(processor, [wording for wording, _ in prompt.wordings])
     for (wording, position), (tokens, end) in zip(prompt.wordings, spoken, strict=True):
         if not tokens or unknown in tokens:
             continue
-        other = found.setdefault((*tokens, *end) if prompt.whole else (*tokens,), position)
+        other = position_of.setdefault((*tokens, *end) if prompt.whole else (*tokens,), position)
         if other != position:
             raise DataError(
                 f"{_name(processor)}: its tokenizer writes `{wording}` of class `{prompt.classes[position]}` and a "
-                f"wording of `{prompt.classes[other]}` alike; word one of them differently."
+                f"wording of `{prompt.classes[other]}` in the same way; word one of them differently."
             )
-    _require_all_classes(processor, prompt, found.values())
-    return Answers([(list(tokens), position) for tokens, position in found.items()], cut)
+    _require_all_classes(processor, prompt, position_of.values())
+    return Answers([(list(tokens), position) for tokens, position in position_of.items()], cut)
 
 
 def end_of_turn(processor: Any) -> int:
@@ -159,19 +159,19 @@ def _spoken(processor: Any, wordings: Sequence[str]) -> tuple[list[tuple[list[in
     """Return the tokens of each answer and those that end it, in the whole conversation, and the cut before them."""
     chat_template.require_answers_at_once(processor)
     frame, control = chat_template.frame(processor), chat_template.control_tokens(processor)
-    said = [chat_template.harmless(wording, control) for wording in wordings]
-    turns = [chat_template.conversation(answer) for answer in said]
+    texts = [chat_template.harmless(wording, control) for wording in wordings]
+    turns = [chat_template.conversation(answer) for answer in texts]
     written = processor.apply_chat_template(turns, tokenize=False, **frame.options)
     (prompt,) = _ids(processor, [frame.prompt])
-    begun, whole = _ids(processor, [frame.before + answer for answer in said]), _ids(processor, written)
+    begun, whole = _ids(processor, [frame.before + answer for answer in texts]), _ids(processor, written)
     start = min((_shared(prompt, tokens) for tokens in begun), default=len(prompt))
     for index, wording in enumerate(wordings):
-        verbatim = written[index] == frame.before + said[index] + frame.after
+        verbatim = written[index] == frame.before + texts[index] + frame.after
         if not verbatim or whole[index][: len(begun[index])] != begun[index] or start < len(prompt) - _LONGEST_CUT:
             raise DataError(
                 f"{_name(processor)}: the answer `{wording}` has other tokens in the whole conversation that the chat "
                 "template writes than after a prompt, so it cannot be scored, chosen or trained; set "
-                "`answer: generate`, or mend the template."
+                "`answer: generate`, or fix the template."
             )
     ids = _control_ids(processor)
     rest = [tokens[len(before) :] for tokens, before in zip(whole, begun, strict=True)]
@@ -182,12 +182,12 @@ def _spoken(processor: Any, wordings: Sequence[str]) -> tuple[list[tuple[list[in
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many tokens two sequences have in common from their beginning."""
+    """Return the number of tokens that two sequences share at their beginning."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _ids(processor: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Return the tokens of texts that begin alike, with the special ones that the processor adds to such a prompt."""
+    """Return the tokens of texts with one beginning, and the special ones that the processor adds to such a prompt."""
     bos = processor.tokenizer.bos_token
     begun = bos is not None and texts[0].startswith(bos)
     ids: list[list[int]] = processor.tokenizer(list(texts), add_special_tokens=not begun)["input_ids"]
@@ -196,8 +196,8 @@ def _ids(processor: Any, texts: Sequence[str]) -> list[list[int]]:
 
 def _control_ids(processor: Any) -> set[int]:
     tokenizer = processor.tokenizer
-    found = set(tokenizer.convert_tokens_to_ids(chat_template.control_tokens(processor)))
-    return found - ({tokenizer.unk_token_id} - {tokenizer.eos_token_id})
+    ids = set(tokenizer.convert_tokens_to_ids(chat_template.control_tokens(processor)))
+    return ids - ({tokenizer.unk_token_id} - {tokenizer.eos_token_id})
 
 
 def _to_control(tokens: Sequence[int], control: Container[int]) -> list[int]:
@@ -216,8 +216,8 @@ def _end_of_text(processor: Any) -> int:
     return int(end)
 
 
-def _require_all_classes(processor: Any, prompt: Prompt, found: Collection[int]) -> None:
-    lost = [f"`{name}`" for position, name in enumerate(prompt.classes) if position not in found]
+def _require_all_classes(processor: Any, prompt: Prompt, positions: Collection[int]) -> None:
+    lost = [f"`{name}`" for position, name in enumerate(prompt.classes) if position not in positions]
     if lost:
         raise DataError(
             f"{_name(processor)}: its tokenizer cannot write {', '.join(lost)}, so no answer could mean that; give an "
@@ -237,7 +237,7 @@ def _fitting(processor: Any, image: Pixels) -> Pixels:
 
 
 def _within_ratio(processor: Any, height: int, width: int) -> tuple[int, int]:
-    """Return the size in px at which an image is not too long for processors that take any size (Qwen-VL and kin)."""
+    """Return the size in px at which an image is not too long for processors that take any size (as Qwen-VL)."""
     if not hasattr(processor.image_processor, "merge_size"):
         return height, width
     return max(height, -(-width // _LONGEST_RATIO)), max(width, -(-height // _LONGEST_RATIO))

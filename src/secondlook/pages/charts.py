@@ -1,7 +1,7 @@
 """Charts of a dataset: how many objects, in how many images, how large, how crowded, how often occluded.
 
 Sizes are those of boxes in px² of the original image; "images" are images with at least one such object; occlusion
-is the share of the objects that say `occluded`, left out where no object says anything of it.
+is the share of the objects with `occluded` set, left out where no object has that attribute.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Chart:
 
 
 def load_table(instances: Path) -> pd.DataFrame:
-    """Return one row per object: image_id, class, category, area_px2, occluded (None where not said)."""
+    """Return one row per object: image_id, class, category, area_px2, occluded (None where unknown)."""
     columns = ["image_id", "w", "h", "given", "attributes"]
     rows = records.read_columns(instances, records.INSTANCE, columns)
     attributes = [dict(row["attributes"] or ()) for row in rows]
@@ -40,9 +40,9 @@ def load_table(instances: Path) -> pd.DataFrame:
         {
             "image_id": [row["image_id"] for row in rows],
             "class": [row["given"] or NONE for row in rows],
-            "category": [found.get(CATEGORY) for found in attributes],
+            "category": [row.get(CATEGORY) for row in attributes],
             "area_px2": [row["w"] * row["h"] for row in rows],
-            "occluded": [_said_yes(found.get("occluded")) for found in attributes],
+            "occluded": [_is_yes(row.get("occluded")) for row in attributes],
         }
     )
 
@@ -61,12 +61,12 @@ def summary(objects: pd.DataFrame, classes: Sequence[str]) -> str:
     """Return counts, images, median size and occlusion by class, and a histogram of sizes, as text."""
     lines = [f"{'class':<24}{'objects':>9}{'images':>9}{'median px²':>12}{'occluded':>10}"]
     for name in [*classes, NONE]:
-        found = objects[objects["class"] == name]
-        if len(found):
-            occluded = found["occluded"].dropna()
+        rows = objects[objects["class"] == name]
+        if len(rows):
+            occluded = rows["occluded"].dropna()
             share = f"{occluded.astype(float).mean():.1%}" if len(occluded) else "-"
             lines.append(
-                f"{name:<24}{len(found):>9}{found['image_id'].nunique():>9}{found['area_px2'].median():>12.0f}{share:>10}"
+                f"{name:<24}{len(rows):>9}{rows['image_id'].nunique():>9}{rows['area_px2'].median():>12.0f}{share:>10}"
             )
     side = np.sqrt(objects["area_px2"].to_numpy(dtype=float))
     edges = [0, 16, 32, 64, 128, 256, np.inf]
@@ -102,10 +102,10 @@ def _by(objects: pd.DataFrame, group: str, order: Sequence[str]) -> list[Chart]:
             _ranges(names, grouped["area_px2"].quantile(np.array([0.25, 0.5, 0.75])).unstack().reindex(names)),
         ),
     ]
-    said = objects.dropna(subset=["occluded"])
-    if len(said):
-        share = said.groupby(group)["occluded"].mean().reindex(names)
-        caption = f"Share of the {len(said)} objects that say whether they are occluded."
+    answered = objects.dropna(subset=["occluded"])
+    if len(answered):
+        share = answered.groupby(group)["occluded"].mean().reindex(names)
+        caption = f"Share of the {len(answered)} objects that say whether they are occluded."
         image = _bars(names, share.astype(float), AMBER, "share occluded")
         charts.append(Chart(f"occlusion_per_{group}", f"Occlusion per {group}", caption, image))
     return charts
@@ -172,5 +172,5 @@ def _log_px2(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _said_yes(text: str | None) -> bool | None:
+def _is_yes(text: str | None) -> bool | None:
     return None if text is None else text.strip().lower() in _YES

@@ -1,4 +1,4 @@
-"""What every plot of the house shares: colours, style, and SVG whose bytes follow from the figures alone."""
+"""What all plots share: colours, style, and SVG whose bytes follow from the figures alone."""
 
 import io
 from collections.abc import Callable

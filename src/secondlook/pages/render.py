@@ -1,4 +1,4 @@
-"""What the pages of the house share: their style, the forms of their figures, and what they were made by."""
+"""What all pages share: their style, the format of their figures, and the versions that made them."""
 
 import importlib.metadata
 import math
@@ -12,14 +12,14 @@ import jinja2
 import secondlook
 
 PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "scipy", "snakemake", "timm", "torch", "transformers")
-SURE = 0.999  # more digits would claim more than a posterior knows
-SHARED = Path(__file__).parent  # of the parts that several pages have
+SURE = 0.999  # more digits would claim more than a posterior can say
+SHARED = Path(__file__).parent  # the folder of parts that several pages use
 
 
 def render(folder: Path, context: Mapping[str, Any], page: str = "page.html") -> str:
     """Return a page of a stage's folder; everything that comes from data is escaped.
 
-    `rehearsal` in the context is what the page says of planted errors, None or left out where there are none.
+    `rehearsal` in the context is the sentence about planted errors, None or left out where there are none.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, SHARED]),
@@ -37,7 +37,7 @@ def render(folder: Path, context: Mapping[str, Any], page: str = "page.html") ->
 
 
 def known(value: float | None) -> bool:
-    """Tell whether a figure is there."""
+    """Tell whether there is a figure."""
     return value is not None and not math.isnan(value)
 
 
@@ -48,7 +48,7 @@ def points(share: float) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of what made the results."""
-    found = {"secondlook": secondlook.__version__, "python": platform.python_version()}
+    result = {"secondlook": secondlook.__version__, "python": platform.python_version()}
     for name in PACKAGES:
-        found[name] = importlib.metadata.version(name)
-    return found
+        result[name] = importlib.metadata.version(name)
+    return result

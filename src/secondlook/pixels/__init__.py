@@ -1,1 +1,1 @@
-"""Images and crops: how they are read, cut, compared and decoded ahead of their use."""
+"""Images and crops: how they are read, cut, compared and prefetched."""

@@ -1,4 +1,4 @@
-"""Crops as stages read them: decoded copies, or pieces cut again out of the images where only their places are kept."""
+"""Crops as stages read them: decoded copies, or pieces cut out of the images where only their places are stored."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from secondlook.pixels.images import UnreadableImageError
 Row = Mapping[str, Any]
 Resize = Callable[[Pixels], Pixels]
 _PIECE = 16  # crops that one thread decodes at a time
-_IMAGES_KEPT = 4  # decoded images in memory while single crops are cut again
+_IMAGES_KEPT = 4  # decoded images in memory while single crops are cut
 _QUALITY = 95  # of crops that are encoded only to be shown
 
 
@@ -36,7 +36,7 @@ class CropBatch:
 def batches(path: Path, batch_size: int, resize: Resize, *, threads: int = 1) -> Iterator[CropBatch]:
     """Yield the crops of a file, made equal by `resize`; threads decode the next ones while the caller computes.
 
-    Copies come in the order of the file, crops that are cut again image by image, each decoded once.
+    Copies come in the order of the file; crops to cut come image by image, each image decoded once.
     Raises DataError where an image can no longer be read.
     """
     records.check(path, records.CROP)
@@ -57,7 +57,7 @@ def read(row: Row) -> Pixels:
 
 
 def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the encoded crops of some objects by id, as `records.read_objects` finds them.
+    """Return the encoded crops of some objects by id; `folder` and `shards` are as in `records.read_objects`.
 
     An object whose crop was refused, or whose image is gone, is missing.
     """
@@ -66,17 +66,17 @@ def load(folder: Path, shards: Sequence[int], instance_ids: Sequence[str]) -> di
     if not table["image"].null_count:
         return dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
     read_image = lru_cache(_IMAGES_KEPT)(images.read_sized)
-    found, lost = {}, []
+    crops, lost = {}, []
     for row in sorted(table.to_pylist(), key=_image_of):
         try:
             whole = _cut(read_image(*_image_of(row)), row)
         except UnreadableImageError as error:
             lost.append(f"{_image_of(row)[0]}: {error}")
             continue
-        found[row["instance_id"]] = images.encode(whole, "jpeg", quality=_QUALITY)
+        crops[row["instance_id"]] = images.encode(whole, "jpeg", quality=_QUALITY)
     if lost:
-        progress.say(f"crops: {len(lost)} cannot be cut out of their images again, the first of {lost[0]}")
-    return found
+        progress.say(f"crops: {len(lost)} cannot be cut out of their images, the first of {lost[0]}")
+    return crops
 
 
 def _are_places(path: Path) -> bool:
@@ -90,9 +90,9 @@ def _by_row(path: Path) -> Iterator[pa.Table]:
 
 
 def _by_image(table: pa.Table) -> Iterator[pa.Table]:
-    found = [_image_of(row) for row in table.select(["place"]).to_pylist()]
-    order = sorted(range(len(found)), key=found.__getitem__)
-    for _, rows in groupby(order, found.__getitem__):
+    places = [_image_of(row) for row in table.select(["place"]).to_pylist()]
+    order = sorted(range(len(places)), key=places.__getitem__)
+    for _, rows in groupby(order, places.__getitem__):
         yield table.take(list(rows))
 
 

@@ -22,7 +22,7 @@ from secondlook.io import zipped
 Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
 
-Image.MAX_IMAGE_PIXELS = None  # sizes are looked at here, before anything is decoded
+Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before anything is decoded
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = {5, 6, 7, 8}
 _SAME_SIZE_TURNS = {2, 3, 4}  # a decoder that ignores them gives pixels of the right size in the wrong places
@@ -32,11 +32,11 @@ _RED, _BOX_PX = (255, 0, 0), 5  # the mark of arXiv 2508.02047
 
 
 class UnreadableImageError(Exception):
-    """The file is no whole image; the message says why."""
+    """The file is not a whole image; the message says why."""
 
 
 class WrongSizeError(UnreadableImageError):
-    """The pixels have another size than the image is known by; boxes would show something else."""
+    """The pixels have another size than that of the image; boxes would show something else."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
             orientation = image.getexif().get(_EXIF_ORIENTATION)
             turned = orientation in _QUARTER_TURNS
             if image.format == "AVIF" and orientation in _SAME_SIZE_TURNS:
-                raise ValueError("the decoder does not mirror or turn an AVIF as it asks for; save it upright")
+                raise ValueError("the decoder ignores the rotation in an AVIF; save it upright")
             _require_end_marker(file, image.format)
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("UnidentifiedImageError: no kind of image that is known") from error
+        raise UnreadableImageError("UnidentifiedImageError: not a known kind of image") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return Header(height, width) if turned else Header(width, height)
 
 
 def require_size(width: int, height: int, max_megapixels: float | None = None) -> None:
-    """Raise UnreadableImageError for an image that is not to be decoded; None is a limit that no key raises."""
+    """Raise UnreadableImageError for an image that is too large; None is a limit that no key raises."""
     most = MOST_MEGAPIXELS if max_megapixels is None else max_megapixels
     if width * height > most * 1e6:
         way_out = "" if max_megapixels is None else "; raise `max_megapixels` if it is meant to be read"
@@ -78,7 +78,7 @@ def require_size(width: int, height: int, max_megapixels: float | None = None) -
 def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = None) -> Pixels:
     """Decode an image to RGB uint8, grey, 16-bit and alphan images too.
 
-    With `reduced` 2, 4 or 8 it comes smaller by that much, which a JPEG is decoded to in less time.
+    With `reduced` 2, 4 or 8 it is smaller by that factor, which decodes a JPEG in less time.
     """
     how = cv2.IMREAD_COLOR_RGB if reduced == 1 else _REDUCED[reduced]
     try:
@@ -103,14 +103,14 @@ def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = Non
 def read_sized(path: Path, width: int, height: int, *, reduced: int = 1, max_megapixels: float | None = None) -> Pixels:
     """Decode an image whose objects were placed at a size of `width` x `height` px, `reduced` as `read_rgb` does.
 
-    Raises WrongSizeError where the pixels have another size: the image was replaced since, or a tag in it turns it that
-    the decoder does not know.
+    Raises WrongSizeError where the pixels have another size: the image was replaced since, or has a rotation tag
+    that the decoder ignores.
     """
     pixels = read_rgb(path, reduced=reduced, max_megapixels=max_megapixels)
     sides = zip(pixels.shape[:2], (height, width), strict=True)
     if not all(whole // reduced <= side <= -(-whole // reduced) for side, whole in sides):
-        found = f"{pixels.shape[1]}x{pixels.shape[0]} px" + (f" at 1/{reduced} of its size" if reduced > 1 else "")
-        raise WrongSizeError(f"the image decodes to {found}, but its objects were placed in {width}x{height} px")
+        size = f"{pixels.shape[1]}x{pixels.shape[0]} px" + (f" at 1/{reduced} of its size" if reduced > 1 else "")
+        raise WrongSizeError(f"the image decodes to {size}, but its objects were placed in {width}x{height} px")
     return pixels
 
 
@@ -137,13 +137,13 @@ def encode(image: Pixels, encoding: Encoding, *, quality: int) -> bytes:
 
 
 def data_address(encoded: bytes) -> str:
-    """Return an encoded JPEG or PNG as an address that a page carries in itself."""
+    """Return an encoded JPEG or PNG as a data URL for a page."""
     kind = "png" if encoded.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
 def thumbnail_address(image: Pixels, limit_px: int, *, quality: int = 85) -> str:
-    """Return an image, shrunk so that its longer side is at most `limit_px`, as an address that a page carries."""
+    """Return an image, shrunk so that its longer side is at most `limit_px`, as a data URL for a page."""
     width, height = size_within(image.shape[1], image.shape[0], limit_px)
     return data_address(encode(scale(image, width, height), "jpeg", quality=quality))
 
@@ -193,7 +193,7 @@ def upscale_small(image: Pixels, limit_px: int) -> Pixels:
 
 
 def size_within(width: int, height: int, limit_px: int | None) -> tuple[int, int]:
-    """Return width and height in px, shrunk alike so that the longer side is at most `limit_px`."""
+    """Return width and height in px, shrunk so that the longer side is at most `limit_px`."""
     longer = max(width, height)
     if limit_px is None or longer <= limit_px:
         return width, height
@@ -246,7 +246,7 @@ def stretch(image: Pixels, width: int, height: int) -> Pixels:
 
 
 def _require_end_marker(file: BinaryIO, kind: str | None) -> None:
-    # decoders fill the missing part of a cut file with grey and say nothing, so the end is looked for here
+    # decoders silently fill the missing part of a cut file with grey, so the end is checked here
     marker = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(kind or "")
     if marker is None:
         return
@@ -258,7 +258,7 @@ def _require_end_marker(file: BinaryIO, kind: str | None) -> None:
 
 
 def _decode_whole(file: BinaryIO) -> None:
-    # phones hang long trailers behind the image; only a full decode tells them from a cut file
+    # phones append long trailers to the image; only a full decode tells them from a cut file
     try:
         with Image.open(file) as image:
             image.load()

@@ -31,7 +31,7 @@ def near_duplicates(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.bool_]:
 
 
 def leaders(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
-    """Return for each hash (n, 4) the position of the first leader within `bits` bits; a leader has its own."""
+    """Return for each hash (n, 4) the position of the first leader within `bits` bits; a leader has itself."""
     leader = np.arange(len(hashes))
     first = np.flatnonzero(~near_duplicates(hashes, bits))
     for row in np.setdiff1d(leader, first):

@@ -1,4 +1,4 @@
-"""Work that is done ahead in threads, and handed over in order."""
+"""Work done ahead in threads, with results in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

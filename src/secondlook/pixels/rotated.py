@@ -1,4 +1,4 @@
-"""Rectangles that are turned, as Label Studio draws them; the instance rows carry one as an attribute."""
+"""Rotated rectangles, as Label Studio draws them; instance rows hold one as an attribute."""
 
 import math
 from dataclasses import astuple, dataclass
@@ -10,7 +10,7 @@ ATTRIBUTE = "rotated_box"
 
 @dataclass(frozen=True)
 class RotatedBox:
-    """A rectangle in px, turned clockwise about its top left corner (`x`, `y`)."""
+    """A rectangle in px, rotated clockwise about its top left corner (`x`, `y`)."""
 
     x: float
     y: float
@@ -19,7 +19,7 @@ class RotatedBox:
     angle_deg: float
 
     def corners(self) -> list[list[float]]:
-        """Return the four corners (x, y), the one that it is turned about first."""
+        """Return the four corners (x, y), the one that it is rotated about first."""
         sine, cosine = math.sin(math.radians(self.angle_deg)), math.cos(math.radians(self.angle_deg))
         offsets = ((0.0, 0.0), (self.w, 0.0), (self.w, self.h), (0.0, self.h))
         return [
@@ -27,7 +27,7 @@ class RotatedBox:
         ]
 
     def fills(self, box: Box, size: tuple[int, int], *, tolerance_px: float = 0.1) -> bool:
-        """Tell whether `box` is the smallest one around it inside an image of `size`."""
+        """Tell whether `box` is its bounding box, clipped to an image of `size`."""
         xs, ys = zip(*self.corners(), strict=True)
         own = (max(min(xs), 0), max(min(ys), 0), min(max(xs), size[0]), min(max(ys), size[1]))
         sides = (box[0], box[1], box[0] + box[2], box[1] + box[3])
@@ -39,7 +39,7 @@ class RotatedBox:
 
 
 def from_text(text: str) -> RotatedBox | None:
-    """Return what `to_text` wrote, None for a text that is something else."""
+    """Read what `to_text` wrote; None for other text."""
     try:
         values = [float(part) for part in text.split()]
     except ValueError:

@@ -1,4 +1,4 @@
-"""The interval of a mean by a bootstrap over groups: what shares an image, a landmark or a key shares its fate."""
+"""The interval of a mean by a bootstrap over groups: values of one image, landmark or key are drawn together."""
 
 import numpy as np
 from numpy.typing import NDArray

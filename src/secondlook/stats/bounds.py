@@ -1,9 +1,9 @@
-"""Exact binomial bounds for objects that stand in images together.
+"""Exact binomial bounds for objects that share images.
 
 Objects of one image count as one draw where they repeat each other: n shrinks to the effective sample size, as in
 E. L. Korn and B. I. Graubard, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts
 Estimated from Survey Data", Survey Methodology 24 (1998), with full correlation inside an image assumed. The incomplete
-beta function takes the place of the binomial sum, so that n need not be whole.
+beta function takes the place of the binomial sum, so that n need not be an integer.
 """
 
 import numpy as np

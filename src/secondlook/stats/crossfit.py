@@ -1,14 +1,14 @@
-"""What held-out figures share: folds that keep images whole, and the log-loss of probabilities."""
+"""What held-out figures use: folds that keep images whole, and the log-loss of probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 FOLDS = 5
-LEAST_P = 1e-6  # a softmax that says zero means less than this, not never
+LEAST_P = 1e-6  # a zero from a softmax means less than this, not never
 
 
 def folds(image: NDArray[np.int64], seed: int, at_most: int = FOLDS) -> list[NDArray[np.bool_]]:
-    """Return masks of the objects of each fold, (objects,) each; all objects of an image stand in one fold."""
+    """Return masks of the objects of each fold, (objects,) each; all objects of an image are in one fold."""
     images, position = np.unique(image, return_inverse=True)
     count = min(at_most, len(images))
     fold = np.random.default_rng(seed).permutation(len(images)) % max(1, count)

@@ -5,7 +5,7 @@ Objects of one image share their difficulty, so images are drawn, not objects (A
 products: draw counts (resamples, images) times sums (images, cells). Equal seeds give equal draws, so the interval
 of a difference is paired.
 
-Where every image says the same (all right, or none) the bootstrap sees no spread. A share of 0 or 1 then gets the
+Where every image is the same (all right, or none) the bootstrap sees no spread. A share of 0 or 1 then gets the
 exact bound (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934) of as many draws as there are images behind it.
 """
 
@@ -26,7 +26,7 @@ LOW, HIGH = 2.5, 97.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; nan where nothing can be said."""
+    """A figure with its 95 % interval; nan where it is undefined."""
 
     value: float
     low: float
@@ -98,16 +98,16 @@ class Draws:
 
 
 def total(statistic: Statistic) -> Floats64:
-    """Return the figures of the data as they are, (figures,)."""
+    """Return the figures of the data without resampling, (figures,)."""
     return statistic.figures(np.asarray(statistic.sums.sum(axis=0), dtype=np.float64))
 
 
 def estimates(value: Floats64, drawn: Floats64, support: NDArray[np.int64] | None = None) -> Estimates:
-    """Return figures (figures,) with the interval of what was drawn (resamples, figures); nan draws do not count."""
+    """Return figures (figures,) with the interval of the draws (resamples, figures); nan draws do not count."""
     low, high = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
-    told = np.flatnonzero(np.isfinite(drawn).any(axis=0))
-    if len(told):
-        low[told], high[told] = np.nanpercentile(drawn[:, told], [LOW, HIGH], axis=0)
+    defined = np.flatnonzero(np.isfinite(drawn).any(axis=0))
+    if len(defined):
+        low[defined], high[defined] = np.nanpercentile(drawn[:, defined], [LOW, HIGH], axis=0)
     if support is not None:
         unseen = 1 - (LOW / 100) ** (1 / np.maximum(support, 1))
         low, high = np.where(value == 1, 1 - unseen, low), np.where(value == 0, unseen, high)
@@ -138,6 +138,6 @@ def means(columns: Floats64, image: NDArray[np.int64], images: int) -> Statistic
 def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats64:
     """Return part / whole, nan where the whole is 0."""
     top, bottom = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
-    found = np.full(bottom.shape, np.nan)
-    np.divide(top, bottom, out=found, where=bottom > 0)
-    return found
+    result = np.full(bottom.shape, np.nan)
+    np.divide(top, bottom, out=result, where=bottom > 0)
+    return result

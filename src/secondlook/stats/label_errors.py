@@ -1,8 +1,8 @@
 """Given labels that look wrong: confident learning.
 
 C. G. Northcutt, L. Jiang and I. L. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70
-(2021), sections 3.1 and 3.2: an object counts for a class when its probability reaches what is usual among the
-objects given that class. The flags are those of cleanlab's `filter_by="confident_learning"`.
+(2021), sections 3.1 and 3.2: an object counts for a class when its probability reaches the mean of the objects
+given that class. The flags are those of cleanlab's `filter_by="confident_learning"`.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from secondlook.base.arrays import Floats64
 
 ROUNDING = 1e-6  # probabilities that are this close are equal
-NEVER = 2.0  # the threshold of a class that is given nowhere
+NEVER = 2.0  # the threshold of a class that no object is given
 LEAST = 2 * ROUNDING
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What speaks against the given label of each object, (objects,); `threshold` and `n` are (classes,).
+    """The evidence against the given label of each object, (objects,); `threshold` and `n` are (classes,).
 
     `quality` is the normalised margin (p_given - max of the others + 1) / 2: near 0 the label looks wrong.
     """
@@ -36,7 +36,7 @@ class Suspicion:
 
 
 def suspect(posterior: Floats64, given: NDArray[np.int64]) -> Suspicion:
-    """Judge the given labels (objects,) by probabilities (objects, classes) that do not know them.
+    """Check the given labels (objects,) by probabilities (objects, classes) that were made without them.
 
     t_c = mean of p_ic over the objects given c. Of the classes with p_ic >= t_c the suggestion is the only one, or
     the most probable class when there are several; the object is flagged when it is not the given class, unless no

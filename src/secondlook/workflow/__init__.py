@@ -1,1 +1,1 @@
-"""What the rules and `check`, `plan` and `new-task` ask about a run."""
+"""What the rules and `check`, `plan` and `new-task` need of a run."""

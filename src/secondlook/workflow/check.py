@@ -1,4 +1,4 @@
-"""`secondlook check`: is the config sound, which tasks does it name, and what is still missing on disk?"""
+"""`secondlook check`: is the config valid, which tasks does it name, and what is still missing on disk?"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from secondlook.workflow.run import DEMO, Run
 
 
 def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
-    """Return what the config describes; raise UsageError with a line per bad key of it and of its task files."""
+    """Return a description of the config; raise UsageError with a line per bad key in it and in its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
     for name in parsed.tasks if parsed else []:
@@ -23,23 +23,23 @@ def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
     if complaints:
         raise UsageError("\n".join(complaints))
     run = Run.load(config, pipelines)
-    lines = [f"{config}: sound"]
+    lines = [f"{config}: valid"]
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
     for pipeline in pipelines:
         lines.extend(pipeline.describe(run))
-    lines.append("`secondlook plan` counts the jobs and says what they cost")
+    lines.append("`secondlook plan` counts the jobs and estimates their cost")
     return "\n".join(lines)
 
 
 def notes(run: Run, task: str) -> list[str]:
-    """Return what the config says about labelers of a task, once for those of which it says the same."""
-    said: dict[str, list[str]] = {}
+    """Return the remarks on the labelers of a task, each remark once."""
+    labelers_of: dict[str, list[str]] = {}
     labelers = run.labelers_of(task)
     for labeler in labelers.names:
         if remark := labelers[labeler].remark:
-            said.setdefault(remark, []).append(labeler)
-    return [f"  {', '.join(labelers)}: {note}" for note, labelers in said.items()]
+            labelers_of.setdefault(remark, []).append(labeler)
+    return [f"  {', '.join(labelers)}: {note}" for note, labelers in labelers_of.items()]
 
 
 def _collect(complaints: list[str], config: Path) -> Config | None:
@@ -64,11 +64,11 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
 
 
 def missing(run: Run, name: str) -> Iterator[tuple[str, str]]:
-    """Yield each path of a task that is not there, with the way to get it."""
+    """Yield each missing path of a task, with the way to get it."""
     task = run.tasks[name]
     for dataset in (task.dataset, *task.reference.sources):
         for path in (dataset.path, dataset.truth, dataset.images):
             if path is not None and not Path(path).exists():
                 fetched = [entry for entry in task.fetch if path in run.data.brought(entry, name)]
-                bring = f"`secondlook fetch {' '.join(fetched)}` brings it" if fetched else dataset.obtain
-                yield path, bring or f"place the data there, or correct the path in {run.task_files[name]}"
+                bring = f"`secondlook fetch {' '.join(fetched)}` downloads it" if fetched else dataset.obtain
+                yield path, bring or f"put the data there, or correct the path in {run.task_files[name]}"

@@ -18,8 +18,8 @@ from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
 VOTE_BYTES, ROW_BYTES, VECTOR_BYTES = 120, 300, 3072  # a vector of 1,536 in float16
-ASSUMED = 1000  # objects of a task whose data is not here
-_FORWARD_AND_BACK = 3  # a step of training costs three forward passes
+ASSUMED = 1000  # objects of a task whose data is missing
+_FORWARD_AND_BACK = 3  # a training step costs three forward passes
 _HEADINGS = (
     *("rule", "model", "jobs", "objects", "GPU-min", "CPU-min"),
     *("threads", "memory GB", "limit min", "weights GB", "disk MB"),
@@ -29,7 +29,7 @@ _FORM = "  {:<20} {:<24} {:>5} {:>9} {:>9} {:>9} {:>8} {:>10} {:>10} {:>11} {:>9
 
 @dataclass(frozen=True)
 class Amount:
-    """How many objects, images and reference objects a task has; None where that is not known."""
+    """How many objects, images and reference objects a task has; None where unknown."""
 
     objects: int | None
     images: int | None = None
@@ -38,9 +38,9 @@ class Amount:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one job of a kind takes: its objects, its minutes, the network that it loads, and the bytes that it leaves.
+    """What one job of a kind needs: its objects, its minutes, the network that it loads, and the bytes that it writes.
 
-    Objects and minutes are None where nothing tells them. `on_server`: a GPU elsewhere computes.
+    Objects and minutes are None where unknown. `on_server`: a GPU elsewhere computes.
     """
 
     objects: float | None = None
@@ -52,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Kind:
-    """Jobs of one rule that differ only in the part of the data they take; `measured` where such jobs ran here."""
+    """Jobs of one rule that differ only in their part of the data; `measured` where such jobs ran here."""
 
     rule: str
     model: str
@@ -63,12 +63,12 @@ class Kind:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the minutes are those of a GPU: of the job, or of the server that it asks."""
+        """Whether the minutes are those of a GPU: of the job, or of the server that it queries."""
         return self.cost.on_server or bool(self.needs.gpus)
 
 
 def sheet(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> str:
-    """Return the sheet of the jobs of each task, that of the jobs of no task, and the sum of all."""
+    """Return the sheet of the jobs of each task, of the jobs of no task, and the sum of all."""
     costs, lines, everything = load_costs(), [], []
     for name in tasks:
         task = _Task(run, name, amount_of(run, name), costs)
@@ -82,19 +82,19 @@ def sheet(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> str:
 
 
 def amount_of(run: Run, task: str) -> Amount:
-    """Count the objects of a task from what `ingest` left, else from its annotations where that is cheap."""
+    """Count the objects of a task from the output of `ingest`, else from its annotations where that is cheap."""
     folder = Path(run.files.folder(task)) / "ingest"
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
     objects = objects_of(run, task)
     if instances.is_file():
         images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
-        trusted = records.count(reference, records.INSTANCE) if reference.is_file() else None
-        return Amount(objects, len(images), trusted)
+        references = records.count(reference, records.INSTANCE) if reference.is_file() else None
+        return Amount(objects, len(images), references)
     return Amount(objects)
 
 
 def objects_of(run: Run, task: str) -> int | None:
-    """Count the objects alone: of what `ingest` left its head says it."""
+    """Count the objects alone, from the head of the output of `ingest` where there is one."""
     instances, dataset = Path(run.files.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
     if instances.is_file():
         return records.count(instances, records.INSTANCE)
@@ -104,7 +104,7 @@ def objects_of(run: Run, task: str) -> int | None:
 
 @dataclass(frozen=True)
 class _Task:
-    """A task of a run, and with what its jobs are reckoned."""
+    """A task of a run, with the figures for the costs of its jobs."""
 
     run: Run
     name: str
@@ -131,28 +131,28 @@ class _Task:
         return self.costs.networks.get(name or "")
 
     def by_shard(self, minutes: float | None, network: Network | None, size: int) -> Estimate:
-        """Return what a job costs that takes a part of the objects and leaves `size` bytes of each of them."""
+        """Return the cost of a job on a part of the objects that writes `size` bytes for each."""
         return Estimate(self.each, minutes, network, size * self.each)
 
 
 def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[Kind]:
-    """Yield the kinds of some jobs in their order; where there is no task, only past runs tell what they cost."""
+    """Yield the kinds of some jobs in their order; without a task only past runs give their costs."""
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.rule, _model(job)), []).append(job)
-    for (rule, model), found in groups.items():
+    for (rule, model), group in groups.items():
         cost = _COSTS[rule](task, model) if task is not None and rule in _COSTS else Estimate()
-        yield _as_measured(Kind(rule, model, len(found), found[0].needs, cost), found[0])
+        yield _as_measured(Kind(rule, model, len(group), group[0].needs, cost), group[0])
 
 
 def _model(job: Job) -> str:
-    """Return the wildcards that say more of a job than its task and its part of the data: parts are numbered."""
+    """Return the wildcards of a job other than its task and its part of the data: parts are numbered."""
     return "/".join(value for name, value in job.wildcards.items() if name != "task" and value and not value.isdigit())
 
 
 def _as_measured(kind: Kind, job: Job) -> Kind:
-    """Return a kind of jobs with the mean minutes of those that ran here, where any did."""
-    if job.benchmark is None:  # a rule that names what others make, and runs nothing
+    """Return a kind of jobs with the mean minutes of those that ran here, if any."""
+    if job.benchmark is None:  # a rule that only collects files, and runs nothing
         return replace(kind, cost=Estimate(minutes=0.0))
     place = Path(job.benchmark)
     pattern = glob.escape(place.name)
@@ -165,7 +165,7 @@ def _as_measured(kind: Kind, job: Job) -> Kind:
 
 
 def _at_once(rule: str, task: _Task, _: str) -> Estimate:
-    """Return what a job costs that takes all objects and computes with no network."""
+    """Return the cost of a job on all objects without a network."""
     minutes = task.costs.cpu_minutes(rule, task.objects)
     return Estimate(task.objects, minutes, disk_bytes=ROW_BYTES * task.objects)
 
@@ -195,7 +195,7 @@ def _vectors(task: _Task, encoder: str, objects: float | None) -> Estimate:
 
 
 def _training(task: _Task, classifier: str) -> Estimate:
-    """Return what the training of a classifier costs; how long it takes is known once the reference is counted."""
+    """Return the cost of the training of a classifier; its minutes are known once the reference is counted."""
     spec, reference = task.config.classifiers[classifier], task.amount.reference
     network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
     left = 4e9 * network.parameters if network else 0.0
@@ -224,7 +224,7 @@ def _minutes_of_votes(task: _Task, cost: Cost, network: Network | None, *, on_gp
     return task.costs.minutes(network, task.each, cost.work, cost.precision, on_gpu=on_gpu, gflop=gflop)
 
 
-# what a job of a rule costs, for a task and the model in the wildcards of the job; other rules are known once they ran
+# the cost of a job of a rule, for a task and the model in the wildcards of the job; others are known once they ran
 _COSTS: Mapping[str, Callable[[_Task, str], Estimate]] = {
     **{rule: partial(_at_once, rule) for rule in ("ingest", "consensus", "evaluate")},
     "crop": lambda task, _: _crops(task, task.each),
@@ -239,13 +239,13 @@ _COSTS: Mapping[str, Callable[[_Task, str], Estimate]] = {
 
 def _title(task: _Task) -> str:
     objects = task.amount.objects
-    known = f"{objects} objects" if objects is not None else f"reckoned for {ASSUMED} objects: its data is not here"
+    count = f"{objects} objects" if objects is not None else f"estimated for {ASSUMED} objects: its data is missing"
     shards = task.run.config.shards
-    return f"task {task.name}: {known}, {shards} shards; objects, minutes, memory and weights are those of a job"
+    return f"task {task.name}: {count}, {shards} shards; objects, minutes, memory and weights are those of a job"
 
 
 def _table(kinds: Sequence[Kind]) -> list[str]:
-    return [_FORM.format(*_HEADINGS), *map(_line, kinds)] if kinds else ["  nothing to do: all its results are there"]
+    return [_FORM.format(*_HEADINGS), *map(_line, kinds)] if kinds else ["  nothing to do: all its results exist"]
 
 
 def _line(kind: Kind) -> str:
@@ -272,10 +272,10 @@ def _sum(kinds: Sequence[Kind], costs: Costs) -> list[str]:
     lines = [
         f"sum: {jobs} jobs, {hours[True]:.1f} GPU-hours, {hours[False]:.2f} CPU-hours, at most {most_mb / 1000:.0f} GB "
         f"of memory in a job, {left / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
-        "  these are the jobs that `snakemake -n` lists: what is done does not count",
+        "  these are the jobs that `snakemake -n` lists: finished jobs do not count",
         f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
         "* is the mean of jobs that ran here",
     ]
     if unknown:
-        lines.append(f"  not in the sum (?), because nothing tells how long they take yet: {', '.join(unknown)}")
+        lines.append(f"  not in the sum (?), because their minutes are still unknown: {', '.join(unknown)}")
     return lines

@@ -1,4 +1,4 @@
-"""`costs.yaml` beside this file: what stages and networks cost, and how long a job takes by these figures."""
+"""`costs.yaml` next to this file: the costs of stages and networks, and the minutes of a job by these figures."""
 
 from pathlib import Path
 from typing import Literal
@@ -25,12 +25,12 @@ class Network(Strict):
 
     @property
     def weights_gb(self) -> float:
-        """How much a job loads, in bfloat16."""
+        """The bytes that a job loads, in bfloat16."""
         return 2 * self.parameters
 
 
 class Device(Strict):
-    """What computes: TFLOP/s by precision, the share of them that is `reached`, and how fast weights come to it."""
+    """A device: TFLOP/s by precision, the share of them that is `reached`, and the speed of loading weights."""
 
     name: str
     tflops: dict[Literal["bfloat16", "float32"], float]
@@ -39,7 +39,7 @@ class Device(Strict):
 
 
 class Costs(Strict):
-    """All figures: of our stages, of what computes, and of networks by name."""
+    """All figures: of our stages, of devices, and of networks by name."""
 
     cpu_ms_per_object: dict[str, float]
     times_the_network: dict[Work, float]
@@ -49,7 +49,7 @@ class Costs(Strict):
     networks: dict[str, Network]
 
     def cpu_minutes(self, stage: str, objects: float) -> float:
-        """Return the minutes of a stage that computes with no network."""
+        """Return the minutes of a stage without a network."""
         return self.cpu_ms_per_object[stage] * objects / 60_000
 
     def minutes(
@@ -62,9 +62,9 @@ class Costs(Strict):
         on_gpu: bool,
         gflop: float | None = None,
     ) -> float | None:
-        """Return the minutes of a job: its operations at the speed that is reached, and its weights read once.
+        """Return the minutes of a job: its operations at the reached speed, and its weights read once.
 
-        `gflop` is that of one image, where it is not one pass of the network. None without a network.
+        `gflop` is that of one image, where that is not one pass of the network. None without a network.
         """
         if network is None:
             return None
@@ -80,5 +80,5 @@ class Costs(Strict):
 
 
 def load_costs(path: Path = COSTS_FILE) -> Costs:
-    """Read the figures; raises UsageError where they are not there."""
+    """Read the figures; raises UsageError where the file is missing."""
     return parse(Costs, path)

@@ -1,4 +1,4 @@
-"""The file names that a user gives and rules take as they stand: Snakemake would read `{x}` in them as a wildcard."""
+"""The file names that a user gives and rules use unchanged: Snakemake would read `{x}` in them as a wildcard."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _WILDCARD = re.compile(r"\{\s*\w[^{}]*\}")
 
 
 def require_no_wildcard(where: str, name: str | None) -> None:
-    """Raise UsageError for a name that Snakemake would not take for what it is; `where` says who gives it."""
+    """Raise UsageError for a name that Snakemake would misread; `where` says where it was given."""
     if name is not None and _WILDCARD.search(name):
         raise UsageError(
             f"{where}: Snakemake would take the braces in `{name}` for a wildcard; rename it, or reach it by a link "
@@ -32,7 +32,7 @@ def require_no_wildcards(
 
 
 def require_no_wildcards_of_task(path: Path, task: Task) -> None:
-    """Raise UsageError for such a name in a task file, or for that of the file itself."""
+    """Raise UsageError for such a name in a task file, or of the file itself."""
     require_no_wildcard("`tasks`", str(path))
     for dataset in [task.dataset, *task.reference.sources]:
         for key, name in (("path", dataset.path), ("truth", dataset.truth)):

@@ -1,4 +1,4 @@
-"""The files of the tasks of a run. Pure values: nothing is read but the decisions of people."""
+"""The files of the tasks of a run. Pure values: only the decisions of people are read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ class Files:
         return [self.crop(task, "crop", shard) for shard in self.shards.of(part)]
 
     def reference_pt(self, task: str, imported: str) -> str:
-        """Return the folder of reference vectors of an encoder; one that is nowhere where it has none for this task.
+        """Return the folder of reference vectors of an encoder; an impossible path where it has none for this task.
 
-        Snakemake then takes the rule that makes them.
+        Snakemake then uses the rule that makes them.
         """
         return self.configs[task].encoders[imported].reference_pt or f"(no reference_pt of {imported})"
 
     def encoder_files(self, task: str, encoder: str) -> list[str]:
-        """Return the file that stands for an encoder that is trained here."""
+        """Return the file that represents an encoder that is trained here."""
         trained = self.configs[task].encoders[encoder].trained
         return [f"{self.folder(task)}/train/{trained}/{ABOUT}"] if trained else []
 
@@ -72,7 +72,7 @@ class Files:
         return [f"{folder}/{shard}.parquet" for folder in self.vote_folders(task) for shard in self.shards.names()]
 
     def decisions(self, task: str) -> list[str]:
-        """Return what people decided so far, as CSV files."""
+        """Return the decisions of people so far, as CSV files."""
         return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
 
     def decided(self, task: str) -> list[str]:
@@ -89,12 +89,12 @@ class Files:
         return [f"{folder}{name}{files.get(name, '')}" for name in self.config.export.formats]
 
     def export_source(self, task: str, name: str) -> list[str]:
-        """Return the COCO file of which an export is a copy; none for other formats, and where there is none."""
+        """Return the COCO file that an export copies; empty for other formats, and where there is none."""
         dataset = self.tasks[task].dataset
         return [dataset.path] if name in EXPORT_COPIES and dataset.is_coco_file() else []
 
     def benchmarks(self, task: str) -> str:
-        """Return the folder in which the times of the jobs of a task stand."""
+        """Return the folder with the times of the jobs of a task."""
         return f"{self.folder(task)}/benchmark"
 
     def evaluation(self, task: str) -> list[str]:

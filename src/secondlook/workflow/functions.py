@@ -1,4 +1,4 @@
-"""Functions as rules hand them to Snakemake, which calls them for each job."""
+"""Functions that rules give to Snakemake, which calls them for each job."""
 
 import inspect
 import re
@@ -12,15 +12,15 @@ RuleFunction = Callable[..., Any]
 
 
 def rule_function(function: RuleFunction) -> RuleFunction:
-    """Work out the signature of a function once, where it is defined: Snakemake looks at it for each job and value."""
+    """Compute the signature of a function once, where it is defined: Snakemake reads it for each job and value."""
     function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return function
 
 
 def from_wildcards(method: Callable[..., Any], *wildcards: str) -> RuleFunction:
-    """Return the function with which a rule calls a method, with the wildcards that its parameters name.
+    """Return the function by which a rule calls a method, with the wildcards that its parameters name.
 
-    `wildcards` are those to take instead. A value that is the same for all parts of a task is worked out once.
+    `wildcards` are those to use instead. A value that is the same for all parts of a task is computed once.
     """
     names = wildcards or tuple(inspect.signature(method).parameters)
     value_of = method if "part" in names else cache(method)
@@ -33,7 +33,7 @@ def from_wildcards(method: Callable[..., Any], *wildcards: str) -> RuleFunction:
 
 
 def code(*entries: str) -> RuleFunction:
-    """Return the function with which a rule asks for the code of a stage, so that a change of it runs the rule again.
+    """Return the function by which a rule gets the digest of the code of a stage, so that a change runs the rule again.
 
     An entry is a module of this package, or `module:function`, without the name of the package.
     """
@@ -46,7 +46,7 @@ def code(*entries: str) -> RuleFunction:
 
 
 def per_attempt(amount: int) -> RuleFunction:
-    """Return the function with which a rule asks for `amount` of memory or time, multiplied by the attempt."""
+    """Return the function by which a rule requests `amount` of memory or time, multiplied by the attempt."""
 
     @rule_function
     def grown(_: Any, attempt: int) -> int:
@@ -56,5 +56,5 @@ def per_attempt(amount: int) -> RuleFunction:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return a wildcard constraint that matches any of `names` and nothing else."""
+    """Return a wildcard constraint that matches only `names`."""
     return "|".join(re.escape(name) for name in names) or "(?!)"

@@ -11,16 +11,16 @@ from typing import Any
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.resources import Resources
 
-CONFIG = Path("config.yaml")  # the file that the Snakefile reads; any other one is read on top of it
-_ENOUGH_CORES = 10_000  # Snakemake cuts the threads of a job down to the cores that it is given
+CONFIG = Path("config.yaml")  # the file that the Snakefile reads; any other file overrides it
+_ENOUGH_CORES = 10_000  # Snakemake limits the threads of a job to the cores that it gets
 
 
 @dataclass(frozen=True)
 class Job:
     """A job that would run now.
 
-    `needs` is what its first attempt asks for, `benchmark` the file in which its time will stand, and `message` the
-    sentence that its rule prints; both are None where the rule has none.
+    `needs` is what its first attempt requests, `benchmark` the file for its time, and `message` the sentence that its
+    rule prints; both are None where the rule has none.
     """
 
     rule: str
@@ -38,7 +38,7 @@ class Job:
 def jobs_of(targets: Sequence[str], config: Path = CONFIG) -> list[Job]:
     """Return the jobs that `snakemake -n TARGETS --configfile CONFIG --rerun-incomplete` lists, in the order of data.
 
-    `targets` are rules or files; without any the default target counts. Raises UsageError in a folder without a
+    `targets` are rules or files; without any, the default target. Raises UsageError in a folder without a
     Snakefile and for a config or target that Snakemake refuses, DataError where an input is missing that no job makes.
     """
     require_snakefile()
@@ -48,21 +48,21 @@ def jobs_of(targets: Sequence[str], config: Path = CONFIG) -> list[Job]:
     try:
         _dry_run(targets, config, collected)
     except MissingInputException as error:
-        said = _in_one_line(error)
-        raise DataError(f"{said}: no job makes these files; `secondlook check` says what is missing.") from error
+        files = _in_one_line(error)
+        raise DataError(f"{files}: no job makes these files; `secondlook check` says what is missing.") from error
     except (WorkflowError, RuleException) as error:
         raise UsageError(_in_one_line(error)) from error
     return collected.in_order()
 
 
 def require_snakefile() -> None:
-    """Raise UsageError in a folder in which Snakemake has nothing to read."""
+    """Raise UsageError in a folder without a Snakefile."""
     if not Path("Snakefile").is_file():
         raise UsageError(f"{Path.cwd()}: has no Snakefile; run this in the folder that holds it.")
 
 
 class _Collector(logging.Handler):
-    """Collects the events in which Snakemake tells loggers of the jobs of a run."""
+    """Collects the log events of Snakemake about the jobs of a run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def _dry_run(targets: Sequence[str], config: Path, collected: logging.Handler) -
         rerun_triggers=args.rerun_triggers,
         max_checksum_file_size=args.max_checksum_file_size,
     )
-    with SnakemakeApi(OutputSettings(dryrun=True)) as api, _heard_by(logger, collected):
+    with SnakemakeApi(OutputSettings(dryrun=True)) as api, _captured_by(logger, collected):
         files = [] if config.resolve() == CONFIG.resolve() else [config.resolve()]
         workflow = api.workflow(resources, config_settings=ConfigSettings(configfiles=files))
         graph = workflow.dag(settings)
@@ -114,16 +114,16 @@ def _dry_run(targets: Sequence[str], config: Path, collected: logging.Handler) -
 
 
 def _defaults() -> Any:
-    """Return the options that `snakemake -n` has here: those of the profiles count, as they decide what runs again."""
+    """Return the options that `snakemake -n` has here: with those of the profiles, which decide what runs again."""
     from snakemake.cli import parse_args
 
-    with contextlib.redirect_stderr(io.StringIO()):  # it says which profiles it reads
+    with contextlib.redirect_stderr(io.StringIO()):  # it prints the profiles that it reads
         return parse_args(["--dry-run"])[1]
 
 
 @contextlib.contextmanager
-def _heard_by(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
-    """Have a handler hear what a logger says, and no other: nothing is printed."""
+def _captured_by(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+    """Send the messages of a logger to one handler only: nothing is printed."""
     before = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [handler], False
     try:
@@ -133,12 +133,15 @@ def _heard_by(logger: logging.Logger, handler: logging.Handler) -> Iterator[None
 
 
 def _job(record: logging.LogRecord) -> Job:
-    told = record.__dict__
-    asked = told["resources"]
+    content = record.__dict__
+    resources = content["resources"]
     needs = Resources.model_construct(
-        gpus=asked.get("gpu", 0), cpus=told["threads"], mem_mb=asked.get("mem_mb", 0), runtime=asked.get("runtime", 0)
+        gpus=resources.get("gpu", 0),
+        cpus=content["threads"],
+        mem_mb=resources.get("mem_mb", 0),
+        runtime=resources.get("runtime", 0),
     )
-    return Job(told["rule_name"], dict(told["wildcards"]), needs, told["benchmark"], told["rule_msg"])
+    return Job(content["rule_name"], dict(content["wildcards"]), needs, content["benchmark"], content["rule_msg"])
 
 
 def _in_one_line(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""What the rules ask about the labelers of a task: what they look at, what they learn from, what is trained for them.
+"""What the rules need of the labelers of a task: what they look at, what they learn from, what is trained for them.
 
-Each answer follows from what the options of a labeler say of it; nothing here knows one kind from another.
+Everything follows from the options of a labeler; nothing here depends on its kind.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ class Labelers:
         return [f"{self.folder}/{place}/{shard}.parquet" for shard in shards]
 
     def encoder(self, labeler: str) -> str | None:
-        """Return the encoder whose vectors a labeler looks at, None when it looks at images."""
+        """Return the encoder of the vectors that a labeler looks at, None when it looks at images."""
         return self[labeler].encoder_name
 
     def encoders(self) -> list[str]:
@@ -58,18 +58,18 @@ class Labelers:
                 return spec.made_elsewhere or ""
 
     def source_files(self, labeler: str) -> list[str]:
-        """Return the files that stand for `source`: few, as Snakemake looks at them for each job."""
+        """Return the files that represent `source`: few, as Snakemake checks them for each job."""
         spec, source = self[labeler], self.source(labeler)
         if spec.learns_from in {"training", "model"}:
             return [source if spec.trained_part else f"{source}/{ABOUT}"]
         return [path for path in (source, spec.beside) if path]
 
     def trained(self) -> set[str]:
-        """Return what is trained: models that vote or lend their body, labelers that learn from vectors."""
+        """Return what is trained: models that vote or serve as encoders, labelers that learn from vectors."""
         return {name for labeler in self.names for name in self._trained_for(labeler) if name is not None}
 
     def show_cutouts(self) -> bool:
-        """Tell whether any of the labelers is shown cutouts."""
+        """Tell whether any of the labelers looks at cutouts."""
         return any(self[labeler].looks_at == "cutouts" for labeler in self.names)
 
     def _trained_for(self, labeler: str) -> Iterator[str | None]:

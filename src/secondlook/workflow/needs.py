@@ -1,4 +1,4 @@
-"""What jobs ask a cluster for: threads, memory, minutes and GPUs."""
+"""What jobs request from a cluster: threads, memory, minutes and GPUs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Needs:
     run: Run
 
     def cpus(self, wildcard: str) -> RuleFunction:
-        """Return the function with which a rule asks for the threads of the model that a wildcard names."""
+        """Return the function by which a rule requests the threads of the model that a wildcard names."""
 
         @rule_function
         def cpus(wildcards: Any) -> int:
@@ -25,7 +25,7 @@ class Needs:
         return cpus
 
     def of(self, what: str) -> dict[str, RuleFunction]:
-        """Return the resources of a rule, each as the function that asks for it: those of the model in a wildcard.
+        """Return the resources of a rule, each as a function: those of the model in a wildcard.
 
         `what` is that wildcard, or the section `cutout`.
         """
@@ -33,9 +33,9 @@ class Needs:
         return self.asked_by(lambda wildcards: self._of_model(what, wildcards), all_needs)
 
     def asked_by(self, needed: Callable[[Any], Resources], all_needs: Sequence[Resources]) -> dict[str, RuleFunction]:
-        """Return the resources of a rule whose jobs need what `needed` says of their wildcards.
+        """Return the resources of a rule whose jobs need what `needed` returns for their wildcards.
 
-        Kinds of GPUs are asked for where any of `all_needs` does: Snakemake works out each resource of each job.
+        Kinds of GPUs are requested where any of `all_needs` has one: Snakemake computes each resource of each job.
         """
         unused = {
             "gpu": not any(need.gpus for need in all_needs),
@@ -74,7 +74,7 @@ class Needs:
         }
 
     def gpu_model(self, needs: Resources) -> str | None:
-        """Return the model of GPU that a job with these needs asks for, None for one without a GPU."""
+        """Return the model of GPU that a job with these needs requests, None for one without a GPU."""
         return (needs.gpu_model or self.run.config.gpu_model) if needs.gpus else None
 
     def gpu_constraint(self, needs: Resources) -> str | None:

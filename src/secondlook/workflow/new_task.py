@@ -1,4 +1,4 @@
-"""`secondlook new-task`: a commented draft of a task file, from what a COCO file holds."""
+"""`secondlook new-task`: a commented draft of a task file, from a COCO file."""
 
 from collections import Counter
 from pathlib import Path
@@ -35,19 +35,19 @@ def draft(annotations: Path, images: Path | None, label_from: str | None) -> str
 
 
 def write_new(out: Path, text: str) -> None:
-    """Write a task file that is not there yet."""
+    """Write a new task file."""
     if out.exists():
-        raise UsageError(f"{out}: is already there; give another --out or remove it.")
+        raise UsageError(f"{out}: already exists; give another --out or remove it.")
     files.write_text(out, text)
 
 
 def _label_counts(coco: CocoFile, label_from: str | None) -> Counter[str]:
     names = {category.id: category.name for category in coco.categories}
-    sound = [entry for entry in coco.annotations if isinstance(entry, CocoAnnotation)]
+    entries = [entry for entry in coco.annotations if isinstance(entry, CocoAnnotation)]
     if label_from is None:
-        return Counter(names[entry.category_id] for entry in sound if entry.category_id in names)
-    found = ((entry.attributes or {}).get(label_from) for entry in sound)
-    return Counter(str(value) for value in found if value is not None)
+        return Counter(names[entry.category_id] for entry in entries if entry.category_id in names)
+    values = ((entry.attributes or {}).get(label_from) for entry in entries)
+    return Counter(str(value) for value in values if value is not None)
 
 
 def _attributes(coco: CocoFile) -> dict[str, int]:
@@ -58,7 +58,7 @@ def _attributes(coco: CocoFile) -> dict[str, int]:
             for key, value in (entry.attributes or {}).items():
                 if isinstance(value, str):
                     values.setdefault(key, set()).add(value)
-    return {key: len(found) for key, found in values.items() if 1 < len(found) <= MOST_VALUES}
+    return {key: len(own) for key, own in values.items() if 1 < len(own) <= MOST_VALUES}
 
 
 def _label_lines(coco: CocoFile, label_from: str | None) -> str:
@@ -66,9 +66,9 @@ def _label_lines(coco: CocoFile, label_from: str | None) -> str:
         return f"  label_from: {quoted(label_from)}"
     others = _attributes(coco)
     if not others:
-        return "  # label_from: NAME   # when the class stands in an annotation attribute"
+        return "  # label_from: NAME   # when the class is in an annotation attribute"
     listed = ", ".join(f"{in_comment(key)} ({count} values)" for key, count in others.items())
-    return f"  # label_from: NAME   # the class may stand in an attribute; this file has {listed}"
+    return f"  # label_from: NAME   # when the class is in an attribute; this file has {listed}"
 
 
 def _no_labels(coco: CocoFile, label_from: str | None) -> str:
@@ -113,16 +113,16 @@ _TAIL = [
     "# What to do with labels that are no class: reject (a row with a reason) or keep_unlabelled.",
     "unknown_labels: reject",
     "",
-    "# Objects whose labels are trusted: classifiers and prototypes learn from them.",
+    "# Objects with true labels: classifiers and prototypes learn from them.",
     "reference:",
     "  own_fraction: 0.3                 # this share of the dataset's own images",
     "  # sources:",
     "  #   - {format: folders, path: data/reference}   # data/reference/<class>/<image>",
     "",
-    "# To measure what would be found: trust the labels as truth and make a share of them wrong. Every page then",
-    "# says so, and exports lie under export/rehearsal-FORMAT.",
+    "# To measure how many errors are found: take the labels as truth and make a share of them wrong. Every page then",
+    "# says so, and exports go to export/rehearsal-FORMAT.",
     "# rehearsal: {wrong_fraction: 0.25, seed: 0}",
     "",
-    "# Who votes; each name stands under `labelers` in config.yaml.",
+    "# The labelers that vote; each is an entry under `labelers` in config.yaml.",
     "labelers: [dinov2_prototype, dinov2_neighbours, resnet50]",
 ]

@@ -17,7 +17,7 @@ class CommandOptions:
     run: Run
 
     def section(self, name: str) -> RuleFunction:
-        """Return the function with which a rule asks for a section of the config."""
+        """Return the function by which a rule gets a section of the config."""
         texts = {task: as_options(getattr(self.run.config_of(task), name)) for task in self.run.tasks}
 
         @rule_function
@@ -27,7 +27,7 @@ class CommandOptions:
         return options
 
     def of_model(self, wildcard: str) -> RuleFunction:
-        """Return the function with which a rule asks for the options of the model that a wildcard names."""
+        """Return the function by which a rule gets the options of the model that a wildcard names."""
 
         @rule_function
         def options(wildcards: Any) -> str:
@@ -42,12 +42,12 @@ class CommandOptions:
     def ingest(self, task: str) -> str:
         """Return the options of `secondlook ingest`, with the shards and the seed of the run.
 
-        Tasks that a pipeline adds are read as it scores them.
+        Tasks that a pipeline adds are read under its scoring.
         """
         config, added = self.run.config, self.run.added_with(task)
         scoring = added.scoring if added else None
-        found = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
-        return as_options(found)
+        options = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
+        return as_options(options)
 
     def encoder(self, task: str, encoder: str) -> str:
         """Return the options of an encoder; one trained here becomes the folder of its classifier."""
@@ -58,7 +58,7 @@ class CommandOptions:
         return as_options(spec)
 
     def label(self, task: str, labeler: str) -> list[str]:
-        """Return what `secondlook label` is told about a labeler."""
+        """Return the options of `secondlook label` for a labeler."""
         labelers = self.run.labelers_of(task)
         spec, source = labelers[labeler], labelers.source(labeler)
         arguments = ["--options", as_options(spec), *(["--source", source] if source else [])]
@@ -69,17 +69,17 @@ class CommandOptions:
         return arguments
 
     def offered(self, task: str, family: str) -> list[str]:
-        """Return the names that the published runs offered the VLMs of a family; none but for tasks of a pipeline."""
+        """Return the names that the published runs offered the VLMs of a family; only for tasks of a pipeline."""
         protocol = self.run.tasks[task].protocol
         return protocol.vlm.offered_to(family) if protocol is not None and self.run.added_with(task) else []
 
     def prompt(self, task: str, view: View) -> str:
-        """Return what the task file has a VLM asked about a view, empty for the default question."""
+        """Return the prompt of the task file for a view, empty for the default one."""
         prompts = self.run.tasks[task].prompts
         return "" if prompts is None else str(getattr(prompts, view))
 
     def vlm_prompt(self, task: str, vlm: str) -> str:
-        """Return what a VLM is asked while it is trained."""
+        """Return the prompt of a VLM while it is trained."""
         return self.prompt(task, self.run.config_of(task).vlms[vlm].view)
 
     def votes(self, task: str) -> list[str]:
@@ -92,10 +92,10 @@ class CommandOptions:
         return [] if protocol is None else ["--protocol", as_options(protocol)]
 
     def decisions(self, task: str) -> list[str]:
-        """Return the files of what people decided on a task."""
+        """Return the files of the decisions of people on a task."""
         return [part for path in self.run.files.decisions(task) for part in ("--apply", path)]
 
     def export(self, task: str, name: str) -> list[str]:
-        """Return what `secondlook export` is told about the file that it copies."""
+        """Return the options of `secondlook export` for the file that it copies."""
         source, label_from = self.run.files.export_source(task, name), self.run.tasks[task].dataset.label_from
         return [*source, "--label-from", label_from] if source and label_from else source

@@ -1,4 +1,4 @@
-"""What the workflow asks of a pipeline: `run.py` of each says it about itself, and `cli` and Snakefile hand it in."""
+"""What the workflow needs of a pipeline: `run.py` of each defines it, and `cli` and Snakefile pass it in."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PipelineRun(Protocol):
-    """A pipeline with the config of a run: what its rules ask, beside much of their own."""
+    """A pipeline with the config of a run; its own rules use more of it."""
 
     @property
     def folder(self) -> str:
@@ -27,14 +27,14 @@ class PipelineRun(Protocol):
         """Its figures, for scripts: `summary.json` in that folder."""
 
     def final_files(self) -> list[str]:
-        """Return what it ends in; raises UsageError where the config lacks something."""
+        """Return its final files; raises UsageError where the config lacks something."""
 
 
 @dataclass(frozen=True)
 class Added:
-    """Tasks that a pipeline adds to a run, by the name of their results folder, and the config that counts for them.
+    """Tasks that a pipeline adds to a run, by the name of their results folder, and their config.
 
-    Their datasets are read under the `scoring` that it says, and VLMs are offered the names of their published scoring.
+    Their datasets are read under its `scoring`, and VLMs are offered the names of their published scoring.
     """
 
     config: Config
@@ -57,13 +57,13 @@ def _needs_nothing(run: Any) -> "Iterable[Checkpoint]":  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline: its name, which is that of its command, its section of the config and its folder; and what it says.
+    """A pipeline: its name, which is that of its command, its section of the config and its folder; and its functions.
 
-    `settings` are the models of its files beside the config, with the names of these files, for docs/config.md. `of`
-    reads the files that the section names. `describe` gives the lines of `secondlook check`, none where the config says
-    nothing of the pipeline. `checkpoints` are those that it loads from the Hub. `paths` are the files that rules take
-    from its section as they stand, by their keys. `add` gets the content of the config and what was made of it. All
-    raise UsageError for what is not sound. The first three get a `Run`, which is built on this module.
+    `settings` are the models of its files next to the config, with the names of these files, for docs/config.md. `of`
+    reads the files that the section names. `describe` returns the lines of `secondlook check`, none where the config
+    has no such section. `checkpoints` are those that it loads from the Hub. `paths` are the files in its section that
+    rules use unchanged, by their keys. `add` gets the content of the config and the checked config. All raise
+    UsageError for invalid settings. `of`, `describe` and `checkpoints` get a `Run`, which is built on this module.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`secondlook plan`: what would run now and what it costs. Nothing is guessed that can be counted."""
+"""`secondlook plan`: what would run now and what it costs. What can be counted is not estimated."""
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
@@ -18,7 +18,7 @@ _DEMO_RULE = "demo"
 
 
 def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
-    """Return objects, jobs, disk and people's time of every task of a config; of names the cost sheet.
+    """Return objects, jobs, disk and people's time of every task of a config; for names, the cost sheet.
 
     A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
@@ -33,7 +33,7 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
 
 
 def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
-    """Read and check a config as `snakemake --configfile CONFIG` does: on top of the one that the Snakefile reads."""
+    """Read and check a config as `snakemake --configfile CONFIG` does: over the one that the Snakefile reads."""
     if config.resolve() == CONFIG.resolve() or not CONFIG.is_file():
         return Run.load(config, pipelines)
     content = merged(load(CONFIG)[0], load(config)[0])
@@ -41,11 +41,11 @@ def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
 
 
 def choose(run: Run, names: Sequence[str]) -> Run:
-    """Return the run of certain tasks alone; raises UsageError for a name that is none."""
+    """Return the run of certain tasks alone; raises UsageError for a name that is not a task."""
     chosen = [task for name in names for task in (run.of_pipeline(name).names if name in run.added else [name])]
     unknown = [name for name in chosen if name not in run.tasks]
     if unknown:
-        raise UsageError(f"`{unknown[0]}` is no task of the config (there: {', '.join([*run.names, *run.added])}).")
+        raise UsageError(f"`{unknown[0]}` is not a task of the config (tasks: {', '.join([*run.names, *run.added])}).")
     return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 
@@ -56,7 +56,7 @@ def _tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
 
 
 def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:
-    """Return what Snakemake is asked for: a rule, or files of a task."""
+    """Return the targets for Snakemake: a rule, or files of a task."""
     if name in rules:
         return [name]
     if run.added_with(name) is not None:
@@ -67,13 +67,13 @@ def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:
 def _overview(run: Run, jobs: Sequence[Job]) -> Iterator[str]:
     for name in run.names:
         yield from _plan(run, name, sum(job.task == name for job in jobs))
-    yield f"all in all {len(jobs)} jobs, as many as `snakemake -n` lists: what is done does not count"
+    yield f"in all {len(jobs)} jobs, as many as `snakemake -n` lists: finished jobs do not count"
     if len(jobs) > MOST_JOBS:
-        yield f"more than {MOST_JOBS} jobs burden Snakemake; {_way_to_fewer(run, jobs)}"
+        yield f"more than {MOST_JOBS} jobs slow Snakemake down; {_way_to_fewer(run, jobs)}"
 
 
 def _missing(jobs: Sequence[Job]) -> list[str]:
-    """Return a sentence on each thing that only a person can bring: the message of the job that waits for it."""
+    """Return a sentence on each missing path that only a person can get: the message of the job that waits for it."""
     return [f"{job.message}" for job in jobs if job.rule == "obtain"]
 
 
@@ -81,7 +81,7 @@ def _plan(run: Run, name: str, jobs: int) -> list[str]:
     lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards"]
     objects = objects_of(run, name)
     if objects is None:
-        return [*lines, "  objects: not known before `ingest`; run again then"]
+        return [*lines, "  objects: unknown before `ingest`; run this again after it"]
     votes = objects * len(run.tasks[name].labelers)
     megabytes = (objects * CROP_BYTES + votes * VOTE_BYTES) / 2**20
     return [

@@ -21,17 +21,17 @@ from secondlook.workflow.labelers import Labelers
 from secondlook.workflow.pipeline import Added, Pipeline
 
 DEMO = "demo_signs"
-# where the models of a wildcard stand; `labeler` and those that learn, `prototype` and `probe`, are labelers
+# the section with the models of a wildcard; `labeler` and those that learn, `prototype` and `probe`, are labelers
 _SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
-_LOADED = {"labeler": "loads", "cutout": "segmenter"}  # the key that names what is loaded; `model` elsewhere
+_LOADED = {"labeler": "loads", "cutout": "segmenter"}  # the key that names what to load; `model` elsewhere
 
 
 @dataclass(frozen=True)
 class Run:
     """A checked config with its checked task files, by task name.
 
-    `names` are the tasks that were asked for; the demo and those that pipelines add are there beside them. `added` has
-    these by the name of their pipeline, and the complaint about those that are not sound.
+    `names` are the tasks of the config; `tasks` also has the demo and those that pipelines add. `added` has the latter
+    by the name of their pipeline, and the error where they are invalid.
     """
 
     config: Config
@@ -50,14 +50,14 @@ class Run:
     ) -> "Run":
         """Check a config mapping, the task files it names, and the tasks that pipelines add.
 
-        The demo is there while its labelers are.
+        The demo is included where the config has its labelers.
         """
         config = validate(Config, content, source=source, lines=lines)
         taken = [entry for pipeline in pipelines for entry in pipeline.paths(config)]
         require_no_wildcards(config, source, lines or {}, taken)
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
-            raise UsageError(f"{source}: `tasks`: two tasks bear the same name; rename one file.")
+            raise UsageError(f"{source}: `tasks`: two tasks have the same name; rename one file.")
         for name, path in files.items():
             if not re.fullmatch(NAME, name):
                 raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
@@ -67,7 +67,7 @@ class Run:
                 )
         tasks = {name: load_task(path) for name, path in files.items()}
         _require_all(files, tasks, config)
-        asked = tuple(files)
+        names = tuple(files)
         demo_file = task_path(DEMO)
         if DEMO not in files and demo_file.is_file():
             demo = load_task(demo_file)
@@ -77,7 +77,7 @@ class Run:
         for more in added.values():
             if isinstance(more, Added):
                 files, tasks = {**files, **more.task_files}, {**tasks, **more.tasks}
-        return cls(config, tasks, files, asked, added)
+        return cls(config, tasks, files, names, added)
 
     @classmethod
     def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
@@ -86,22 +86,22 @@ class Run:
         return cls.of(content, str(path), lines, pipelines)
 
     def of_pipeline(self, name: str) -> "Run":
-        """Return the run of the tasks alone that a pipeline adds; raises UsageError where they are not sound."""
+        """Return the run of only the tasks that a pipeline adds; raises UsageError where they are invalid."""
         added = self.added[name]
         if isinstance(added, UsageError):
             raise added
         return replace(self, names=tuple(added.tasks))
 
     def config_of(self, task: str) -> Config:
-        """Return the config that counts for a task: that of the pipeline which added it, where one did."""
+        """Return the config of a task: that of the pipeline which added it, where one did."""
         added = self.added_with(task)
         return added.config if added else self.config
 
     def added_with(self, task: str) -> Added | None:
-        """Return what a pipeline added with a task, None for a task of the config."""
-        return next((more for more in self._sound() if task in more.tasks), None)
+        """Return what a pipeline added together with a task, None for a task of the config."""
+        return next((more for more in self._valid() if task in more.tasks), None)
 
-    def _sound(self) -> list[Added]:
+    def _valid(self) -> list[Added]:
         return [more for more in self.added.values() if isinstance(more, Added)]
 
     @cached_property
@@ -112,7 +112,7 @@ class Run:
     @cached_property
     def configs(self) -> list[Config]:
         """The config, and those of the pipelines that add tasks."""
-        return [self.config, *(more.config for more in self._sound())]
+        return [self.config, *(more.config for more in self._valid())]
 
     @cached_property
     def files(self) -> Files:
@@ -120,13 +120,13 @@ class Run:
         return Files(self.config, self.tasks, {task: self.config_of(task) for task in self.tasks})
 
     def names_of(self, section: str) -> list[str]:
-        """Return the names that stand under `encoders`, `classifiers`, `vlms` or `labelers` for any task."""
+        """Return the names under `encoders`, `classifiers`, `vlms` or `labelers` for any task."""
         return list(dict.fromkeys(name for config in self.configs for name in getattr(config, section)))
 
     def imported(self) -> list[str]:
         """Return the encoders whose reference vectors come from elsewhere."""
-        found = [(name, spec) for config in self.configs for name, spec in config.encoders.items()]
-        return list(dict.fromkeys(name for name, spec in found if spec.reference_pt is not None))
+        encoders = [(name, spec) for config in self.configs for name, spec in config.encoders.items()]
+        return list(dict.fromkeys(name for name, spec in encoders if spec.reference_pt is not None))
 
     def model(self, what: str, wildcards: Any) -> Any:
         """Return the options of the model that the wildcard `what` names, or those of the section `cutout`."""
@@ -134,7 +134,7 @@ class Run:
         return section if what == "cutout" else section[getattr(wildcards, what)]
 
     def model_state(self, what: str) -> RuleFunction:
-        """Return the function with which a rule asks what the files of a local model look like now.
+        """Return the function by which a rule gets the state of the files of a local model.
 
         `what` is the wildcard that names it, or the section `cutout`.
         """
@@ -159,19 +159,19 @@ class Run:
         return self.labelers_of(task).reference_vectors(labeler)
 
     def source_files(self, task: str, labeler: str) -> list[str]:
-        """Return the files that stand for what a labeler learned from."""
+        """Return the files that represent what a labeler learned from."""
         return self.labelers_of(task).source_files(labeler)
 
     def learned(self, kind: str) -> list[str]:
         """Return the labelers of a kind that learn from the embeddings of the reference before they vote."""
-        found = [(name, spec) for config in self.configs for name, spec in config.labelers.items()]
-        return list(dict.fromkeys(name for name, spec in found if spec.kind == kind))
+        labelers = [(name, spec) for config in self.configs for name, spec in config.labelers.items()]
+        return list(dict.fromkeys(name for name, spec in labelers if spec.kind == kind))
 
 
 def _added_by(
     pipelines: Iterable[Pipeline], content: Mapping[str, Any], config: Config
 ) -> Iterator[tuple[str, Added | UsageError | None]]:
-    """Yield what each pipeline adds; what is not sound stops those only who ask for it."""
+    """Yield what each pipeline adds, or its error: an error stops only the commands that need the pipeline."""
     for pipeline in pipelines:
         try:
             added = pipeline.add(content, config)
@@ -199,7 +199,7 @@ def _require_labelers(path: Path, task: Task, config: Config) -> None:
     for name in task.labelers:
         if name not in config.labelers:
             have = ", ".join(config.labelers) or "none"
-            raise UsageError(f"{path}: `labelers`: `{name}` does not stand in the config (there: {have}).")
+            raise UsageError(f"{path}: `labelers`: `{name}` is not in the config (labelers: {have}).")
     if not task.labelers:
         raise UsageError(f"{path}: `labelers` is empty; name at least one of those in the config.")
 
@@ -208,4 +208,4 @@ def _require_sources(path: Path, task: Task, config: Config) -> None:
     for name in task.fetch:
         if name not in config.fetch.sources:
             have = ", ".join(config.fetch.sources) or "none"
-            raise UsageError(f"{path}: `fetch`: `{name}` does not stand under `fetch.sources` (there: {have}).")
+            raise UsageError(f"{path}: `fetch`: `{name}` is not under `fetch.sources` (entries: {have}).")

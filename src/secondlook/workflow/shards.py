@@ -14,7 +14,7 @@ class Shards:
 
     @property
     def parts(self) -> int:
-        """The number of jobs that go through all shards."""
+        """The number of jobs for all shards."""
         return self.count // self.per_job
 
     def names(self) -> list[str]:
@@ -31,7 +31,7 @@ class Shards:
         return [f"{tail:0{digits}d}" if digits else "" for tail in range(self.per_job)]
 
     def split_tails(self) -> list[str]:
-        """Return the last two digits of the shards of a job of `split`; those beyond the last shard have no rows."""
+        """Return the last two digits of the shards of a job of `split`; those after the last shard have no rows."""
         return [f"{tail:02d}" for tail in range(min(SPLIT_AT_ONCE, self.count))]
 
     def of(self, part: str) -> list[str]:

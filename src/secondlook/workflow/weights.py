@@ -1,4 +1,4 @@
-"""Checkpoints of the Hub that a run needs, brought into the cache of this machine before a job asks for them."""
+"""Checkpoints of the Hub that a run needs, downloaded into the cache of this machine before a job needs them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,38 +12,38 @@ from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.plan import choose
 from secondlook.workflow.run import Run
 
-# the same weights in the formats of other libraries, which nothing here reads
+# the same weights in the formats of other libraries, which are not used here
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
 
 
 def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> None:
-    """Bring every checkpoint that tasks and pipelines by name need, or those of the tasks of the run without names.
+    """Download every checkpoint that tasks and pipelines by name need; without names, those of the tasks of the run.
 
-    Raises DataError with a line for each that did not come.
+    Raises DataError with a line for each that failed.
     """
-    known = {pipeline.name: pipeline for pipeline in pipelines}
-    tasks = choose(run, [name for name in names if name not in known]).names if names else run.names
-    found = [one for task in tasks for one in checkpoints_of(run, task)]
-    found += [one for name in names if name in known for one in known[name].checkpoints(run)]
-    wanted = list(dict.fromkeys(found))
+    by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    tasks = choose(run, [name for name in names if name not in by_name]).names if names else run.names
+    checkpoints = [one for task in tasks for one in checkpoints_of(run, task)]
+    checkpoints += [one for name in names if name in by_name for one in by_name[name].checkpoints(run)]
+    wanted = list(dict.fromkeys(checkpoints))
     complaints = []
     for checkpoint in wanted:
         try:
-            _BRING[checkpoint.library](checkpoint)
+            _DOWNLOAD[checkpoint.library](checkpoint)
         except DataError as error:
             complaints.append(str(error))
         else:
             progress.say(f"fetch: {checkpoint.name} is in the cache")
-    progress.say(f"fetch: {len(wanted) - len(complaints)} checkpoints there, {len(complaints)} failed")
+    progress.say(f"fetch: {len(wanted) - len(complaints)} checkpoints ready, {len(complaints)} failed")
     if complaints:
         raise DataError("\n".join(complaints))
 
 
 def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
-    """Yield what the jobs of a task load from the Hub: nothing that lies in a folder, or behind a server."""
+    """Yield what the jobs of a task load from the Hub: nothing that is in a folder, or behind a server."""
     config, labelers = run.config_of(task), run.labelers_of(task)
     trained = labelers.trained()
-    found = [
+    checkpoints = [
         *(_of_encoder(config.encoders[name]) for name in labelers.encoders()),
         *(labelers[name].checkpoint for name in labelers.names),
         *(Checkpoint("timm", spec.model) for name, spec in config.classifiers.items()
@@ -52,8 +52,8 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
           if name in trained and spec.model is not None),
     ]  # fmt: skip
     if labelers.show_cutouts():
-        found.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
-    yield from (one for one in found if one is not None and not Path(one.name).exists())
+        checkpoints.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
+    yield from (one for one in checkpoints if one is not None and not Path(one.name).exists())
 
 
 def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:
@@ -62,7 +62,7 @@ def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:
     return Checkpoint(encoder.kind, encoder.model, encoder.revision)
 
 
-def _bring_snapshot(checkpoint: Checkpoint) -> None:
+def _download_snapshot(checkpoint: Checkpoint) -> None:
     """Download the files without loading them: a login node need not hold a model of 14 billion weights."""
     from huggingface_hub import list_repo_files, snapshot_download
 
@@ -76,16 +76,16 @@ def _bring_snapshot(checkpoint: Checkpoint) -> None:
         raise DataError(fetch_hint(name, error)) from error
 
 
-def _bring_timm(checkpoint: Checkpoint) -> None:
+def _download_timm(checkpoint: Checkpoint) -> None:
     create_timm(checkpoint.name, pretrained=True, classes=0)
 
 
-def _bring_open_clip(checkpoint: Checkpoint) -> None:
+def _download_open_clip(checkpoint: Checkpoint) -> None:
     create_open_clip(checkpoint.name, None)
 
 
-_BRING: dict[str, Callable[[Checkpoint], None]] = {
-    "transformers": _bring_snapshot,
-    "timm": _bring_timm,
-    "open_clip": _bring_open_clip,
+_DOWNLOAD: dict[str, Callable[[Checkpoint], None]] = {
+    "transformers": _download_snapshot,
+    "timm": _download_timm,
+    "open_clip": _download_open_clip,
 }

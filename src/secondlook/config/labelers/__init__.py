@@ -1,4 +1,4 @@
-"""Labelers of `config.yaml`: one model for each kind, and the one list of them."""
+"""Labelers of `config.yaml`: one model for each kind, and the list of all kinds."""
 
 import string
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class PrototypeOptions(VectorLabeler):
 
     @property
     def learns_from(self) -> Lesson:
-        """Return a training of its own."""
+        """Return that it has its own training."""
         return "training"
 
 
@@ -81,7 +81,7 @@ class ProbeOptions(VectorLabeler):
 
     @property
     def learns_from(self) -> Lesson:
-        """Return a training of its own."""
+        """Return that it has its own training."""
         return "training"
 
 
@@ -133,7 +133,7 @@ class AttributeOptions(VectorLabeler):
     @model_validator(mode="after")
     def _templates_name_attributes(self) -> "AttributeOptions":
         if self.attribute not in self.attributes:
-            raise ValueError(f"`attribute: {self.attribute}` does not stand under `attributes`")
+            raise ValueError(f"`attribute: {self.attribute}` is not under `attributes`")
         for template in self.templates:
             named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
             if named != set(self.attributes):
@@ -178,7 +178,7 @@ class ClassifierLabelerOptions(Labeler):
 
     @property
     def cost(self) -> Cost:
-        """Return the cost of the architecture of a file; that of a classifier trained here stands with it."""
+        """Return the cost of the architecture of a file; the options of a classifier trained here have its cost."""
         return Cost("classifier", self.model)
 
     @property
@@ -208,7 +208,7 @@ class ClassifierLabelerOptions(Labeler):
 
     @property
     def reads_aliases(self) -> bool:
-        """Outputs of others bear wordings of the classes; those of a training here bear their names."""
+        """Outputs of foreign models are wordings of the classes; those of models trained here are class names."""
         return self.classifier is None
 
 

@@ -1,4 +1,4 @@
-"""What every labeler says of itself, so that nobody has to ask of which kind it is."""
+"""The properties of every labeler, so that no code depends on its kind."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a vote costs: its work by the name that `costs.yaml` has for it, and the network that does it.
+    """The cost of a vote: the name of its work in `costs.yaml`, and its network.
 
-    `all_tiles` tells whether a VLM sees all tiles of an image or one; None for networks that know no tiles.
+    `all_tiles` tells whether a VLM sees all tiles of an image or one; None for networks without tiles.
     `on_server`: a GPU elsewhere computes.
     """
 
@@ -46,7 +46,7 @@ class Cost:
 
 
 class Labeler(Strict):
-    """Base of the options of every kind of labeler; a kind overrides what it answers otherwise."""
+    """Base of the options of every kind of labeler; a kind overrides what differs."""
 
     kind: str
     """Kind of labeler."""
@@ -55,25 +55,25 @@ class Labeler(Strict):
     resources: Resources = Resources()
     """What each job requests: GPUs, CPUs, memory and time."""
 
-    leaves: ClassVar[tuple[str, ...]] = ()  # files of a training of its own
-    trained_part: ClassVar[str] = ""  # what it loads of the folder of what is trained for it; empty for all of it
+    leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training
+    trained_part: ClassVar[str] = ""  # the file that it loads of its training; empty for the whole folder
 
     @property
     @abstractmethod
     def looks_at(self) -> Sight:
-        """What a job is given of the objects: crops, cutouts, vectors, or images with the instances in them."""
+        """The input of a job: crops, cutouts, vectors, or images with the instances in them."""
 
     @property
     @abstractmethod
     def cost(self) -> Cost:
-        """What a vote costs."""
+        """The cost of a vote."""
 
     @property
     def learns_from(self) -> Lesson:
-        """What it has learned from before it votes.
+        """What it learns from before it votes.
 
         `nothing`: its checkpoint is enough. `reference`: it votes by the vectors of the reference. `training`: it has
-        a training of its own on them. `model`: the model that it names is trained here. `file`: `made_elsewhere`.
+        its own training on them. `model`: the model that it names is trained here. `file`: `made_elsewhere`.
         """
         return "nothing"
 
@@ -88,7 +88,7 @@ class Labeler(Strict):
         return self.refers_to.name if self.refers_to and self.refers_to.section == "encoders" else None
 
     def training(self, own_name: str) -> str | None:
-        """Return the name of what is trained for it: a training of its own bears its own name."""
+        """Return the name of the model that is trained for it: its own name for its own training."""
         if self.learns_from == "training":
             return own_name
         return self.refers_to.name if self.refers_to and self.learns_from == "model" else None
@@ -100,22 +100,22 @@ class Labeler(Strict):
 
     @property
     def beside(self) -> str | None:
-        """A file that it reads beside the model: the names of the outputs."""
+        """A file that it reads in addition to the model: the names of the outputs."""
         return None
 
     @property
     def loads(self) -> str | None:
-        """What its network is loaded from, or the name of the architecture: a folder of that name counts as input."""
+        """The source of its network, or the name of the architecture: a folder of that name counts as input."""
         return None
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint that its jobs take from the Hub, or from a folder of that name."""
+        """The checkpoint that its jobs load from the Hub, or from a folder of that name."""
         return None
 
     @property
     def asked_about(self) -> View | None:
-        """The view about which it is asked a question in words; None where it is asked none."""
+        """The view about which it gets a question in words; None without a question."""
         return None
 
     @property
@@ -125,12 +125,12 @@ class Labeler(Strict):
 
     @property
     def auto_precision_on(self) -> Device | None:
-        """The device that says what `precision: auto` means; None where nothing depends on that."""
+        """The device that decides what `precision: auto` means; None where nothing depends on it."""
         return None
 
     @property
     def remark(self) -> str | None:
-        """What `secondlook check` says about it."""
+        """The remark of `secondlook check` about it."""
         return None
 
 

@@ -97,7 +97,7 @@ class VlmOptions(Labeler):
 
     @property
     def looks_at(self) -> Sight:
-        """Return images where it is shown more than the stored crops: the whole image, or a margin."""
+        """Return images where it needs more than the stored crops: the whole image, or a margin."""
         if self.view == "box" or self.margin is not None:
             return "images"
         return "cutouts" if self.view == "cutout" else "crops"

@@ -1,4 +1,4 @@
-"""What stages hand each other: the kinds of rows (`schemas`), their files (`store`), ids and positions."""
+"""What stages exchange: the kinds of rows (`schemas`), their files (`store`), ids and positions."""
 
 from secondlook.io.records.ids import content_fraction, image_id, instance_id, review_fraction
 from secondlook.io.records.positions import Covered, class_positions, object_positions

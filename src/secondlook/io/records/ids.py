@@ -1,10 +1,10 @@
-"""Ids and numbers that follow from names alone: the same on every machine, wherever the data lies."""
+"""Ids and numbers that follow from names alone: the same on every machine, wherever the data is."""
 
 import hashlib
 
 
 def image_id(dataset: str, image: str) -> str:
-    """Return the stable 80-bit id of an image: it depends on names, never on where the data lies."""
+    """Return the stable 80-bit id of an image: it depends on names, never on where the data is."""
     return _digest(dataset, image)
 
 
@@ -14,7 +14,7 @@ def instance_id(dataset: str, image: str, source_id: str) -> str:
 
 
 def review_fraction(instance_id: str) -> float:
-    """Return the place of an object in the order in which the random sample of the reviews grows, in [0, 1).
+    """Return the place, in [0, 1), of an object in the order in which the random sample of the reviews grows.
 
     The objects below any bound are a random sample of the dataset, and stay one when the bound rises.
     """

@@ -1,4 +1,4 @@
-"""Where the rows of a file stand among the objects of a dataset, and its names among the classes."""
+"""Positions of the rows of a file among the objects of a dataset, and of its names among the classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +19,21 @@ def object_positions(
     what: str = "votes on",
     remedy: str = "label again",
 ) -> NDArray[np.int64]:
-    """Return where the objects `ids`, of which the file `path` speaks, stand among `instance_ids`, (rows,).
+    """Return the positions of the objects `ids` in the file `path` among `instance_ids`, (rows,).
 
-    Raises DataError for an object that is none of them; `what` the file does to it and the `remedy` stand there.
+    Raises DataError for an object that is none of them; the message says `what` the file does to it and the `remedy`.
     """
-    found = pc.index_in(ids, value_set=instance_ids)
-    if found.null_count:
-        stranger = ids.filter(found.is_null())[0]
-        raise DataError(f"{path}: {what} {stranger}, which is no object of this dataset; {remedy}.")
-    return np.asarray(found.to_numpy().astype(np.int64))
+    rows = pc.index_in(ids, value_set=instance_ids)
+    if rows.null_count:
+        unknown = ids.filter(rows.is_null())[0]
+        raise DataError(f"{path}: {what} {unknown}, which is no object of this dataset; {remedy}.")
+    return np.asarray(rows.to_numpy().astype(np.int64))
 
 
 class Covered:
     """Which objects of a dataset have rows in the files of a labeler so far.
 
-    After the number of shards has changed, a folder may hold files of both splits, which speak of an object twice.
+    After the number of shards has changed, a folder may hold files of both splits, which list an object twice.
     """
 
     def __init__(self, instance_ids: pa.Array) -> None:
@@ -42,15 +42,15 @@ class Covered:
         self._paths: list[Path] = []
 
     def add(self, path: Path, table: pa.Table) -> NDArray[np.int64]:
-        """Return where the objects of a file stand among all, (rows,), as `object_positions` does.
+        """Return the positions of the objects of a file among all, (rows,), as `object_positions` does.
 
-        Raises DataError for a file that speaks of an object that another one speaks of.
+        Raises DataError for a file with an object that another file has.
         """
         place = object_positions(path, table["instance_id"], self._instance_ids)
         twice = place[self._file[place] >= 0]
         if len(twice):
             raise DataError(
-                f"{path}: speaks of {self._instance_ids[int(twice[0])]}, as {self._paths[self._file[twice[0]]]} does: "
+                f"{path}: has {self._instance_ids[int(twice[0])]}, as {self._paths[self._file[twice[0]]]} does: "
                 "they come from different numbers of shards, or one is a copy. Remove the files of the older split, or "
                 "say with --shards how many files of each folder count."
             )
@@ -59,11 +59,11 @@ class Covered:
         return place
 
     def missing(self) -> int:
-        """Return how many objects no file speaks of."""
+        """Return the number of objects that no file has."""
         return int((self._file < 0).sum())
 
 
 def class_positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the positions of class names in the class list, (rows,), -1 for null and for what is no class."""
-    found = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
-    return np.asarray(pc.fill_null(found, -1).to_numpy().astype(np.int64))
+    """Return the positions of class names in the class list, (rows,), -1 for null and for other names."""
+    positions = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(positions, -1).to_numpy().astype(np.int64))

@@ -1,4 +1,4 @@
-"""The rows that stages hand each other: what they are called, their Arrow schemas, and the words in their columns."""
+"""The rows that stages exchange: their names, their Arrow schemas, and the words in their columns."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,8 +7,8 @@ import pyarrow as pa
 
 ACCEPTED = ("keep", "relabel")  # the actions that no person checks; the third is `review`
 PERSON_KEPT, PERSON_CHOSE = "a person kept the given label", "a person chose the label"  # reasons of decisions
-REFERENCE = "reference"  # the split of the dataset's own trusted objects, and the part that holds all trusted ones
-SOURCE = "source"  # the split of trusted objects from elsewhere
+REFERENCE = "reference"  # the split of the dataset's own reference objects, and the part that holds all of them
+SOURCE = "source"  # the split of reference objects from elsewhere
 TRUSTED = (REFERENCE, SOURCE)
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 _SIDES = ("left", "top", "right", "bottom", "width", "height")
@@ -33,7 +33,7 @@ RejectReason = Literal[
 # `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`
 VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed"]
 
-# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems worth while
+# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems useful
 ReviewSample = Literal["random", "queue"]
 
 
@@ -80,7 +80,7 @@ INSTANCE = Record(
         ]
     ),
 )
-BACKGROUND = Record(  # images in which the dataset knows no object
+BACKGROUND = Record(  # images without objects
     "background",
     pa.schema(
         [
@@ -113,7 +113,7 @@ CROP = Record(
             pa.field("source", pa.string()),  # where a reference object comes from
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
-            pa.field("image", pa.binary()),  # JPEG or PNG; null where only the place is kept
+            pa.field("image", pa.binary()),  # JPEG or PNG; null where only the place is stored
             pa.field("place", PLACE),  # px; right and bottom exclusive, width and height of the whole image
         ]
     ),
@@ -159,7 +159,7 @@ REVIEW = Record(
             pa.field("labeler", pa.string(), nullable=False),  # `human:<name>`
             pa.field("label", pa.string()),  # null: could not tell
             pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
-            pa.field("probability", pa.float64()),  # the random sample are all with a smaller `review_fraction`
+            pa.field("probability", pa.float64()),  # the random sample is all objects with a smaller `review_fraction`
             pa.field("note", pa.string()),
             pa.field("decided_at", pa.string()),
         ]

@@ -22,7 +22,7 @@ BACKGROUND_KEY = b"secondlook.background"  # where a flat table of objects names
 
 @dataclass(frozen=True)
 class About:
-    """What the metadata of a file say of its rows: the classes they speak of, and what made them."""
+    """The metadata of the rows of a file: the classes they are about, and what made them."""
 
     taxonomy: Taxonomy
     made_by: Mapping[str, Any]
@@ -44,7 +44,7 @@ def to_table(rows: Iterable[Mapping[str, Any]], record: Record) -> pa.Table:
 def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, made_by: Mapping[str, Any]) -> None:
     """Write `table` atomically; equal rows, taxonomy and `made_by` give equal bytes.
 
-    `made_by` says what made the rows (stage, options, model revision) and stands in the Parquet metadata.
+    `made_by` says what made the rows (stage, options, model revision) and is written to the Parquet metadata.
     """
     table = table.select(record.schema.names).cast(record.schema)
     keys = [name for name in ("instance_id", "labeler") if name in record.schema.names]
@@ -62,7 +62,7 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
 
 
 def restate(path: Path, about: About) -> bool:
-    """Give the rows of a file the metadata `about`; return False, and change nothing, where they have these."""
+    """Give a file of rows the metadata `about`; return False, and change nothing, where it has them."""
     schema = parquetfile.schema(path)
     record = Record(kind_of(path), schema.remove_metadata())
     if schema.metadata == {name.encode(): text.encode() for name, text in about.metadata(record).items()}:
@@ -73,7 +73,7 @@ def restate(path: Path, about: About) -> bool:
 
 
 def rows_digest(path: Path) -> bytes:
-    """Return a digest of the rows and columns of a file that `write` made, whatever its metadata say of them."""
+    """Return a digest of the rows and columns of a file that `write` made; its metadata do not count."""
     return hashlib.sha256(
         repr(parquetfile.schema(path).remove_metadata()).encode() + parquetfile.pages_digest(path)
     ).digest()
@@ -82,7 +82,7 @@ def rows_digest(path: Path) -> bytes:
 def read(path: Path, record: Record, *, filters: Any = None, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a file of `record`; raise DataError when it is missing, broken or of another kind.
 
-    Of a large file name the `columns` that are needed: the others are then neither read nor unpacked.
+    For a large file name the `columns` that are needed: the others are then neither read nor unpacked.
     """
     check(path, record)
     return parquetfile.read(path, filters=filters, columns=columns)
@@ -107,8 +107,8 @@ def read_objects(
     tables = [record.schema.empty_table().select(list(columns))]
     for shard in sorted(set(shards)):
         here = [name for name, own in zip(instance_ids, shards, strict=True) if own == shard]
-        asked, path = pc.field("instance_id").isin(here), folder / f"{shard:05d}.parquet"
-        tables.append(read(path, record, filters=asked, columns=columns).replace_schema_metadata(None))
+        chosen, path = pc.field("instance_id").isin(here), folder / f"{shard:05d}.parquet"
+        tables.append(read(path, record, filters=chosen, columns=columns).replace_schema_metadata(None))
     return pa.concat_tables(tables)
 
 
@@ -120,23 +120,23 @@ def read_columns(path: Path, record: Record, columns: Sequence[str]) -> list[dic
 
 def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
     """Return the files among `paths`, each folder replaced by its first `shards` part files (by all when None)."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
         elif shards is not None:
-            found.extend(path / f"{shard:05d}.parquet" for shard in range(shards))
+            files.extend(path / f"{shard:05d}.parquet" for shard in range(shards))
         else:
-            found.extend(sorted(path.glob("[0-9]*.parquet")))
-    return found
+            files.extend(sorted(path.glob("[0-9]*.parquet")))
+    return files
 
 
 def check(path: Path, record: Record) -> None:
     """Raise DataError unless `path` is a whole file of `record`."""
     schema = parquetfile.schema(path)
-    found = kind_of(path)
-    if found != record.name:
-        kind = f"{found} rows" if found else "rows that Second Look did not write"
+    name = kind_of(path)
+    if name != record.name:
+        kind = f"{name} rows" if name else "rows that Second Look did not write"
         raise DataError(f"{path}: holds {kind}, but {record.name} rows are needed here; give another file.")
     if record.name != "embedding" and not schema.remove_metadata().equals(record.schema):
         raise DataError(f"{path}: its {record.name} rows have the columns of another version; make the file again.")
@@ -144,12 +144,12 @@ def check(path: Path, record: Record) -> None:
 
 def kind_of(path: Path) -> str:
     """Return the name of the record that the rows of `path` are, empty where Second Look did not write them."""
-    return _said(path, "record").decode(errors="replace")
+    return _metadata(path, "record").decode(errors="replace")
 
 
 def taxonomy_of(path: Path) -> Taxonomy:
-    """Return the taxonomy that the rows of `path` speak of."""
-    text = _said(path, "taxonomy")
+    """Return the taxonomy of the rows of `path`."""
+    text = _metadata(path, "taxonomy")
     if not text:
         raise DataError(f"{path}: was not written by Second Look; it names no classes.")
     with parquetfile.damage_named(path):
@@ -157,48 +157,48 @@ def taxonomy_of(path: Path) -> Taxonomy:
 
 
 def majority_beside(consensus: Path) -> Path:
-    """Return where the decisions of plain majority stand, beside those of the chosen method."""
+    """Return the file of the decisions of plain majority, next to those of the chosen method."""
     return consensus.with_name("majority.parquet")
 
 
 def unmatched_beside(reviewed: Path) -> Path:
-    """Return where the decisions of people stand that fit no object of the dataset."""
+    """Return the file of the decisions of people that match no object of the dataset."""
     return reviewed.with_name("unmatched.csv")
 
 
 def conflicts_beside(reviewed: Path) -> Path:
-    """Return where the objects stand on which people differ."""
+    """Return the file of the objects on which people differ."""
     return reviewed.with_name("conflicts.csv")
 
 
 def background_beside(instances: Path) -> Path:
-    """Return where the images of a dataset stand that have no object, beside its instances."""
+    """Return the file of the images of a dataset that have no object, next to its instances."""
     return instances.with_suffix(".background.parquet")
 
 
 def reference_beside(instances: Path) -> Path:
-    """Return where the reference objects stand that were read with some instances, unless another place was named."""
+    """Return the file of the reference objects read with some instances, unless another place was named."""
     return instances.with_name(f"{REFERENCE}.parquet")
 
 
 def rejects_beside(crops: Path) -> Path:
-    """Return where the reject rows of a file of crops stand."""
+    """Return the file of the reject rows of a file of crops."""
     return crops.with_suffix(".rejects.parquet")
 
 
 def manifest_beside(crops: Path) -> Path:
-    """Return where the manifest of a file of reference crops stands: sources, licences, counts."""
+    """Return the file of the manifest of some reference crops: sources, licences, counts."""
     return crops.with_suffix(".sources.csv")
 
 
 def made_by(path: Path) -> dict[str, Any]:
     """Return what made the rows of `path`."""
     with parquetfile.damage_named(path):
-        result: dict[str, Any] = json.loads(_said(path, "made_by") or b"{}")
+        result: dict[str, Any] = json.loads(_metadata(path, "made_by") or b"{}")
         return result
 
 
-def _said(path: Path, what: str) -> bytes:
-    """Return what Second Look says in the metadata of a file, empty where it did not write the file."""
-    found: bytes = (parquetfile.schema(path).metadata or {}).get(f"secondlook.{what}".encode(), b"")
-    return found
+def _metadata(path: Path, what: str) -> bytes:
+    """Return an entry of Second Look in the metadata of a file, empty where it did not write the file."""
+    content: bytes = (parquetfile.schema(path).metadata or {}).get(f"secondlook.{what}".encode(), b"")
+    return content

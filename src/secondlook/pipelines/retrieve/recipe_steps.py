@@ -1,9 +1,10 @@
 """The steps of a recipe as commands run them: complete, train, encode, rank, ablate."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,7 @@ from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import merged
 from secondlook.config.retrieve import CaptionForm, CompletionOptions, RankingOptions, Recipe
 from secondlook.io import files, parquetfile, tabular
-from secondlook.jobs import cache as kept
-from secondlook.jobs import distributed
+from secondlook.jobs import cache, distributed
 from secondlook.models import inference
 from secondlook.models.checkpoints import revision_of
 from secondlook.pipelines.retrieve import clip as clips
@@ -100,7 +100,7 @@ def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -
     said = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
     said |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
     tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
-    return kept.key_of(said, *tables, *([completed] if completed else []), code=__name__)
+    return cache.key_of(said, *tables, *([completed] if completed else []), code=__name__)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *,
     inference.make_deterministic(0, threads)
     contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
-    asked_as = cache(partial(contest.asked, clip))  # most switches leave the texts as they are
+    asked_as = functools.cache(partial(contest.asked, clip))  # most switches leave the texts as they are
     rows = []
     for switch, position, options in variants(recipe.ranking):
         found, _ = rank(asked_as(options.query), gallery, options)

@@ -15,9 +15,9 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.retrieve import ClipTraining, Recipe
 from secondlook.io import files, tabular
-from secondlook.jobs import distributed as workers
+from secondlook.jobs import distributed
 from secondlook.jobs.distributed import Workers
-from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.jobs.resume import Resume, forget, restore, tensors_of
 from secondlook.models import inference
 from secondlook.pipelines.retrieve import clip as clips
 from secondlook.pipelines.retrieve.clip import Clip
@@ -181,7 +181,7 @@ def train(learner: Learner, out: Path, key: str, method: Callable[[Clip], dict[s
     history: list[Epoch] = []
     best: dict[str, torch.Tensor] = {}
     if (state := resume.load()) is not None:
-        best = put_back(learner.clip.model, learner.optimiser, state[0]).get("best", {})
+        best = restore(learner.clip.model, learner.optimiser, state[0]).get("best", {})
         history = [Epoch(**epoch) for epoch in state[1]["history"]]
         progress.say(f"retrieve: the training goes on after epoch {len(history) - 1}")
     if not history:
@@ -199,7 +199,7 @@ def train(learner: Learner, out: Path, key: str, method: Callable[[Clip], dict[s
     if learner.workers.rank == 0:
         clips.save(learner.clip, best, out)
         forget(out)
-    workers.leave(learner.workers)
+    distributed.leave(learner.workers)
 
 
 def _note(

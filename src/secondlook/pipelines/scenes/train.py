@@ -15,7 +15,7 @@ from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.io import files, tabular, tensorfile
 from secondlook.jobs import distributed
 from secondlook.jobs.distributed import Workers
-from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.jobs.resume import Resume, forget, restore, tensors_of
 from secondlook.models import inference
 from secondlook.pipelines.scenes import checkpoint, samples, validate
 from secondlook.pipelines.scenes.checkpoint import MEAN, STD, About
@@ -218,7 +218,7 @@ def _take_up(learner: Learner, resume: Resume) -> History:
     found = resume.load()
     if found is None:
         return []
-    put_back(learner.network, learner.optimiser, found[0])
+    restore(learner.network, learner.optimiser, found[0])
     history: History = found[1]["history"]
     progress.say(f"scenes: the training goes on after epoch {len(history) - 1}")
     return history

@@ -14,7 +14,7 @@ from secondlook.config.video import DetectorOptions, RoundOptions
 from secondlook.io import files, tensorfile
 from secondlook.jobs import distributed
 from secondlook.jobs.distributed import Workers
-from secondlook.jobs.resume import Resume, forget, put_back, tensors_of
+from secondlook.jobs.resume import Resume, forget, restore, tensors_of
 from secondlook.models import inference
 from secondlook.pipelines.video import detector
 from secondlook.pipelines.video.labels import ClipLabels
@@ -64,7 +64,7 @@ def train(
     learner = _learner(options, network, device, seed)
     resume, history = Resume(out, key), []
     if (state := resume.load()) is not None:
-        put_back(learner.model, learner.optimiser, state[0])
+        restore(learner.model, learner.optimiser, state[0])
         history = state[1]["history"]
         progress.say(f"video: the training goes on after epoch {len(history)}")
     shared = members.share(learner.model)

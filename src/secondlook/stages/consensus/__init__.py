@@ -18,7 +18,7 @@ from secondlook.stages.consensus import plain
 from secondlook.stats.consensus.accept import Acceptance, Sample, decide_acceptance, needed
 from secondlook.stats.consensus.decide import Verdict, decisions, propose
 from secondlook.stats.consensus.merge import Merged, merge
-from secondlook.stats.consensus.read import read_asked, read_reviewed, read_votes
+from secondlook.stats.consensus.read import read_dataset, read_reviewed, read_votes
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
 
@@ -38,7 +38,7 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     Majority hears no person and guarantees nothing: it is what everything else is compared with.
     """
     require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
-    asked = read_asked(places.instances)
+    asked = read_dataset(places.instances)
     votes = read_votes(asked, places.votes, use_given=options.use_given)
     nobody = Reviewed.none(len(asked))
     plainly = Acceptance(np.full(votes.classes, options.accept), False, "")

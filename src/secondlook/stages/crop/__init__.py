@@ -47,7 +47,7 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     key = cache.key_of(made_by, instances, code=__name__)
     is_reference = bool(rows) and rows[0]["split"] in records.TRUSTED
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
-    if cache.put_back(outputs, key, place.about):
+    if cache.restore(outputs, key, place.about):
         place.require_few(len(rows), options, _UNREADABLE)
         return
     if is_reference:
@@ -57,7 +57,7 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     if is_reference:
         crops = _curate(rows, crops, options, records.manifest_beside(out))
     place.write(crops)
-    cache.keep(outputs, key)
+    cache.store(outputs, key)
 
 
 def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: Path) -> list[Row]:

@@ -1,7 +1,7 @@
 """View `cutout`: objects cut out with everything outside their masks black; each image is decoded once."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from secondlook.base.arrays import Mask, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.stages import CutoutOptions
 from secondlook.io import records, rle
-from secondlook.jobs import cache as kept
+from secondlook.jobs import cache
 from secondlook.models import inference
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.pixels import images
@@ -36,7 +36,7 @@ def cut_out_shards(shards: Sequence[tuple[Path, Path]], options: CutoutOptions, 
     Objects without a mask and those of images that cannot be decoded become reject rows beside the cutouts; raises
     DataError when they are more than `max_reject_fraction`, and when the segmenter is needed and cannot be loaded.
     """
-    load = cache(lambda: Segmenter(options, inference.pick_device(options.device)))
+    load = functools.cache(lambda: Segmenter(options, inference.pick_device(options.device)))
     for instances, out in shards:
         _cut_out_shard(instances, out, options, load, threads)
 
@@ -53,8 +53,8 @@ def _cut_out_shard(
     made_by = {"stage": "crop", "view": "cutout", "options": options.model_dump(), "revision": revision}
     place = Place(out, records.taxonomy_of(instances), made_by)
     outputs = [out, records.rejects_beside(out)]
-    key = kept.key_of({**made_by, "computes_in": computes_in}, instances, code=__name__)
-    if kept.put_back(outputs, key, place.about):
+    key = cache.key_of({**made_by, "computes_in": computes_in}, instances, code=__name__)
+    if cache.restore(outputs, key, place.about):
         place.require_few(len(rows), options, _LOST)
         return
 
@@ -67,7 +67,7 @@ def _cut_out_shard(
     cutouts = place.split(cut_images(rows, cut_image, read_whole, threads=threads))
     place.require_few(len(rows), options, _LOST)
     place.write(cutouts)
-    kept.keep(outputs, key)
+    cache.store(outputs, key)
 
 
 class _RefusedError(Exception):

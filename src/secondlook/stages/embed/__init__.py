@@ -33,11 +33,11 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
     made_by, computes_in = about(options, encoder.revision), inference.numbers_of(options.precision, options.device)
     for path, out in shards:
         key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
-        if cache.put_back([out], key, records.About(records.taxonomy_of(path), made_by)):
+        if cache.restore([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue
         rows, vectors = encode(path, encoder, options, device, threads=threads)
         write(out, rows, vectors, records.taxonomy_of(path), made_by)
-        cache.keep([out], key)
+        cache.store([out], key)
         progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
 
 

@@ -19,7 +19,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import FITTED, UNSUPERVISED, merge
-from secondlook.stats.consensus.read import Asked, read_asked, read_reviewed, read_votes
+from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
 GIVEN = "given"
@@ -83,12 +83,12 @@ class Committee:
 
 def load_committee(
     instances: Path, votes: Sequence[Path], consensus: Path, reviewed: Path | None
-) -> tuple[Asked, Committee]:
+) -> tuple[Dataset, Committee]:
     """Read the votes and reviews that `consensus` was made of; raise DataError when the reviews are missing."""
     made_by = records.made_by(consensus)
     if reviewed is None and made_by.get("reviewed"):
         raise DataError(f"{consensus}: learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too.")
-    asked = read_asked(instances)
+    asked = read_dataset(instances)
     method, options = how_it_was_made(made_by)
     return asked, Committee(read_votes(asked, votes, use_given=True), read_reviewed(asked, reviewed), method, options)
 

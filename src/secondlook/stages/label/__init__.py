@@ -1,14 +1,14 @@
 """Stage `label`: one labeler votes on shards, one after the other."""
 
+import functools
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from secondlook.base import progress
 from secondlook.io import records
-from secondlook.jobs import cache as kept
-from secondlook.jobs import ledger
+from secondlook.jobs import cache, ledger
 from secondlook.models import inference
 from secondlook.stages.label.kinds import Kind, kind_of
 from secondlook.stages.label.voter import Job, Voter
@@ -23,7 +23,7 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
     are put back.
     """
     kind = kind_of(voter.options.kind)
-    network = cache(partial(kind.load, voter, voter.options))
+    network = functools.cache(partial(kind.load, voter, voter.options))
     for objects, out in shards:
         _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), network, threads), kind)
 
@@ -34,23 +34,23 @@ def _label_shard(job: Job, kind: Kind) -> None:
         "stage": "label",
         "labeler": voter.name,
         "family": options.family or voter.name,
-        "options": options.model_dump(exclude=set(kept.PACE)),
+        "options": options.model_dump(exclude=set(cache.PACE)),
         **kind.made_by(voter, options),
     }
-    if _put_back(job, kind, records.About(job.taxonomy, made_by)):
+    if _restore(job, kind, records.About(job.taxonomy, made_by)):
         return
     votes = kind.vote(job, options)
     made_by |= votes.made_by
     rows = list(votes.rows(voter.name, job.taxonomy.classes))
     records.write(out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=job.taxonomy, made_by=made_by)
-    kept.keep([out], _key(job, records.About(job.taxonomy, made_by)))
+    cache.store([out], _key(job, records.About(job.taxonomy, made_by)))
     ledger.forget(out)
     answered = sum(row["status"] == "answered" for row in rows)
     progress.say(f"label: {voter.name} answered {answered} of {len(rows)} objects")
 
 
-def _put_back(job: Job, kind: Kind, about: records.About) -> bool:
-    if about.made_by.get("revision", "") is None or not kept.put_back([job.out], _key(job, about), about):
+def _restore(job: Job, kind: Kind, about: records.About) -> bool:
+    if about.made_by.get("revision", "") is None or not cache.restore([job.out], _key(job, about), about):
         return False
     kind.check(job.out, job.voter.options)
     return True
@@ -60,7 +60,7 @@ def _key(job: Job, about: records.About) -> str:
     voter, beside = job.voter, job.voter.options.beside
     learned_from = [path for path in (voter.source, Path(beside) if beside else None) if path is not None]
     said = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
-    return kept.key_of(said, job.objects, *learned_from, code=__name__)
+    return cache.key_of(said, job.objects, *learned_from, code=__name__)
 
 
 def _computes_in(voter: Voter) -> str | None:

@@ -15,8 +15,7 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.io import files, records, tabular, tensorfile
 from secondlook.io.outputs import CLASSIFIER_FILES
-from secondlook.jobs import cache
-from secondlook.jobs import distributed as workers
+from secondlook.jobs import cache, distributed
 from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget
 from secondlook.models import inference
@@ -46,20 +45,20 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     said |= {"classes": taxonomy.classes, "revision": revision_of_timm(options.model)}
     said |= {"computes_in": inference.numbers_of(options.precision, options.device)}
     key = cache.key_of(said, crops, code=__name__)
-    if not workers.is_inside():
-        if cache.put_back(outputs, key):
+    if not distributed.is_inside():
+        if cache.restore(outputs, key):
             return
         device = inference.pick_device(options.device)
-        if (count := workers.wanted(options.processes, device, most=options.batch_size // 2)) > 1:
+        if (count := distributed.wanted(options.processes, device, most=options.batch_size // 2)) > 1:
             arguments = ["--out", str(out), "--options", options.model_dump_json(), "--threads", str(threads)]
-            workers.start(count, ["train", str(crops), *arguments])
+            distributed.start(count, ["train", str(crops), *arguments])
             return
     course = Course.of(rows, taxonomy, options, threads)
     course.learn(out, key)
     if course.workers.rank == 0:
-        cache.keep(outputs, key)
+        cache.store(outputs, key)
         forget(out)
-    workers.leave(course.workers)
+    distributed.leave(course.workers)
 
 
 @dataclass
@@ -78,7 +77,7 @@ class Course:
     def of(cls, rows: list[Row], taxonomy: Taxonomy, options: ClassifierOptions, threads: int) -> "Course":
         """Decode the crops and find the device."""
         inference.make_deterministic(options.seed, threads)
-        members, device = workers.join(inference.pick_device(options.device))
+        members, device = distributed.join(inference.pick_device(options.device))
         if members.rank == 0 and (missing := missing_classes(rows, taxonomy)):
             progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
         crops = decode_all(rows, options.input_px, taxonomy, threads=threads)

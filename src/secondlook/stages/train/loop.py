@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
 from secondlook.jobs.distributed import Workers
-from secondlook.jobs.resume import Resume, put_back, tensors_of
+from secondlook.jobs.resume import Resume, restore, tensors_of
 from secondlook.models import inference
 from secondlook.pixels import prefetch
 from secondlook.stages.train import augment
@@ -77,7 +77,7 @@ def best_of(history: list[Epoch]) -> Epoch:
 
 @dataclass
 class Trainer:
-    """A model, its crops and how it learns. `crew` are the processes that compute each batch together."""
+    """A model, its crops and how it learns. `workers` are the processes that compute each batch together."""
 
     model: "nn.Module"
     options: ClassifierOptions
@@ -281,7 +281,7 @@ class Learner:
         if found is None:
             return [], {}
         tensors, notes = found
-        parts = put_back(self.model, self.optimiser, tensors)
+        parts = restore(self.model, self.optimiser, tensors)
         if self.average:
             for name, value in parts["average"].items():
                 self.average.weights[name].copy_(value)

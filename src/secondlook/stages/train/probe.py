@@ -52,7 +52,7 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
     outputs = [out / name for name in options.leaves]
     said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
     key = cache.key_of(said, reference, code=__name__)
-    if cache.put_back(outputs, key):
+    if cache.restore(outputs, key):
         return
     with threadpool_limits(threads):
         inverse_penalty, unseen = _choose(known, len(taxonomy.classes), options)
@@ -69,7 +69,7 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
     }
     tensors = {"weight": probe.weight.astype(np.float32), "bias": probe.bias.astype(np.float32)}
     learned.write(out, "probe", tensors, about)
-    cache.keep(outputs, key)
+    cache.store(outputs, key)
 
 
 def _write_tables(

@@ -45,7 +45,7 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     outputs = [out / name for name in options.leaves]
     said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
     key = cache.key_of(said, reference, code=__name__)
-    if cache.put_back(outputs, key):
+    if cache.restore(outputs, key):
         return
     found = prototypes.fit(known, len(taxonomy.classes), options)
     held_out = _hold_out(known, folds(known.image, options.seed), found.classes, options)
@@ -66,7 +66,7 @@ def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> N
     }
     tensors: learned.Tensors = {"vectors": found.vectors, "target": found.target}
     learned.write(out, "prototype", tensors, about)
-    cache.keep(outputs, key)
+    cache.store(outputs, key)
     _say(about["threshold"], sources, judged)
 
 

@@ -43,7 +43,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     rows = load_reference(crops, taxonomy)
     full_prompt = ask(prompt or default_prompt(options.view), taxonomy, "names")
     outputs = [out / name for name in (CHECKPOINT, "labels.json", "metrics.csv")]
-    if cache.put_back(outputs, _key(crops, options, full_prompt, threads)):
+    if cache.restore(outputs, _key(crops, options, full_prompt, threads)):
         return
     if missing := missing_classes(rows, taxonomy):
         progress.say(f"train: no reference crops of {missing}; this VLM is not taught to name them")
@@ -59,7 +59,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     about = {"classes": list(full_prompt.classes), "prompt": full_prompt.text}
     files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
-    cache.keep(outputs, _key(crops, options, full_prompt, threads))  # the commit of a Hub id is known by now
+    cache.store(outputs, _key(crops, options, full_prompt, threads))  # the commit of a Hub id is known by now
     say_best(history, len(training), len(validation))
 
 

@@ -1,4 +1,4 @@
-"""Which labels need no person: a threshold with a guarantee about the error of what lies above it.
+"""Which labels need no person: a threshold with a guarantee about the error of the labels above it.
 
 Fixed-sequence testing as in A. N. Angelopoulos, S. Bates, E. J. Candes, M. I. Jordan and L. Lei, "Learn then Test:
 Calibrating Predictive Algorithms to Achieve Risk Control" (arXiv 2110.01052), with the exact binomial tail. Objects of
@@ -17,7 +17,7 @@ from secondlook.stats.bounds import effective_size, tail, upper
 
 LEVELS = 500  # thresholds tried: quantiles of the confidence of all objects
 ALPHAS = (0.01, 0.02, 0.05, 0.10)
-NOTHING = np.inf  # the level above which nothing lies
+NOTHING = np.inf  # the level that nothing exceeds
 UNSEEN = -1.0  # below every level
 
 
@@ -31,7 +31,7 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Sample:
-    """The random sample of the reviewed objects, (n,) each: held-out proposals, are they wrong, and the image."""
+    """The random sample of the reviewed objects, (n,) each: held-out proposals, whether they err, and the image."""
 
     label: NDArray[np.int64]
     confidence: NDArray[np.float64]
@@ -45,7 +45,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """The least posterior at which a label of each class is accepted, (classes,), and what is guaranteed of it."""
+    """The least posterior at which a label of each class is accepted, (classes,), and what is guaranteed for it."""
 
     level: NDArray[np.float64]
     held: bool
@@ -63,7 +63,7 @@ def decide_acceptance(
     """Choose the levels from the sample.
 
     Each class with enough sampled objects is tested alone, the others together, at an equal part of delta. Where no
-    guarantee can be made, `accept` stands for all levels, or under `strict` nothing is accepted.
+    guarantee can be made, `accept` is the level of all classes, or under `strict` nothing is accepted.
     """
     wanted = f"an error of at most {_percent(guarantee.alpha)} with a chance of {_percent(1 - guarantee.delta)}"
     if not len(sample.wrong):
@@ -79,12 +79,12 @@ def decide_acceptance(
         above = sample.confidence >= accept
         wrong, n = int(sample.wrong[above].sum()), int(above.sum())
         most = upper(effective_size(sample.image[above]), wrong / max(1, n), guarantee.delta)
-        found = (
+        measured = (
             f"{wrong} of the {n} sampled labels with a posterior of at least {accept:g} are wrong, "
             f"which means {_percent(most)} of all of these or less"
         )
-        return _without_guarantee(f"no level allows {wanted} yet; {found}", guarantee, accept, classes)
-    return Acceptance(level, True, f"Promised: {wanted} among the labels that no person checks.", tuple(own))
+        return _without_guarantee(f"no level allows {wanted} yet; {measured}", guarantee, accept, classes)
+    return Acceptance(level, True, f"Guaranteed: {wanted} among the labels that no person checks.", tuple(own))
 
 
 def _without_guarantee(why: str, guarantee: Guarantee, accept: float, classes: tuple[str, ...]) -> Acceptance:
@@ -98,7 +98,7 @@ def _without_guarantee(why: str, guarantee: Guarantee, accept: float, classes: t
 
 
 def needed(accepted_fraction: float, delta: float) -> list[dict[str, Any]]:
-    """Return how many random reviews buy which alpha when none of those accepted turns out to be wrong."""
+    """Return the random reviews that each alpha needs when none of those accepted is wrong."""
     bills = []
     for alpha in ALPHAS:
         clean = math.ceil(math.log(delta) / math.log1p(-alpha))
@@ -108,7 +108,7 @@ def needed(accepted_fraction: float, delta: float) -> list[dict[str, Any]]:
 
 
 def _own_classes(sample: Sample, guarantee: Guarantee, classes: int) -> list[int]:
-    # looks at how many objects a class has, never at which of them are wrong: the choice costs nothing
+    # uses the number of objects of a class, never which of them are wrong: the choice costs nothing
     size = np.array([effective_size(sample.image[sample.label == position]) for position in range(classes)])
     order = np.argsort(-size, kind="stable")
     for count in range(classes, 0, -1):
@@ -122,8 +122,8 @@ def _own_classes(sample: Sample, guarantee: Guarantee, classes: int) -> list[int
 def _level(proposals: Proposals, sample: Sample, alpha: float, delta: float) -> float:
     """Return the lowest level that is certified, testing from the highest down until a test fails.
 
-    A test is made where the sample above the level has just grown enough to bear one more error; the first bears as
-    many as half of the sample can. All this is known before any error is looked at.
+    A test is made where the sample above the level has just grown enough to allow one more error; the first test allows
+    as many as half of the sample does. All of this is fixed before any error is looked at.
     """
     seen = proposals.confidence[proposals.confidence > UNSEEN]
     if not len(seen):

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
-from secondlook.stats.consensus.read import Asked
+from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
-# (reason, action) by number, the later ones overrule the earlier
+# (reason, action) by number, later ones override earlier ones
 OUTCOMES = (
     ("the committee contradicts the given label", "relabel"),
     ("no label was given", "relabel"),
@@ -27,7 +27,7 @@ OUTCOMES = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """Everything a decision rests on."""
+    """Everything that a decision uses."""
 
     votes: Votes
     posterior: Posterior
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def propose(votes: Votes, posterior: Posterior) -> Proposals:
-    """Return the best class of each object, ties to the class that stands first in the task.
+    """Return the best class of each object, ties to the first class of the task.
 
     The confidence is UNSEEN where no labeler but the given label answered: nobody took a second look.
     """
@@ -50,27 +50,27 @@ def propose(votes: Votes, posterior: Posterior) -> Proposals:
     return Proposals(best, np.where(votes.per_object_besides("given") > 0, confidence, UNSEEN))
 
 
-def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
+def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
     """Return a decision row per object.
 
     `keep` and `relabel` need what the guarantee asks of the posterior; everything else is `review`, with the best class
-    as a proposal. What a person said stands, with confidence 1; its posterior is still that of the committee.
+    as a proposal. The label of a person decides, with confidence 1; its posterior is still that of the committee.
     """
     votes, reviewed = verdict.votes, verdict.reviewed
     proposals = verdict.proposals
-    outcome = _outcomes(asked, verdict)
+    outcome = _outcomes(dataset, verdict)
     by_person = outcome >= len(OUTCOMES) - 2
     label = np.where(by_person, reviewed.label, np.where(votes.per_object() > 0, proposals.label, -1))
     rows = np.arange(len(label))
-    said = votes.counts()[rows, np.maximum(label, 0)] if votes.classes else np.zeros(len(label))
+    agreeing = votes.counts()[rows, np.maximum(label, 0)] if votes.classes else np.zeros(len(label))
     committee = verdict.posterior.max(axis=1, initial=0.0)
     columns = [
-        asked.instance_ids,
-        _names(asked.given, asked.classes),
-        _names(label, asked.classes),
+        dataset.instance_ids,
+        _names(dataset.given, dataset.classes),
+        _names(label, dataset.classes),
         _lists(verdict.posterior),
         pa.array(np.where(by_person, 1.0, committee), pa.float32()),
-        pa.array(said / np.maximum(1, votes.per_object()), pa.float32()),
+        pa.array(agreeing / np.maximum(1, votes.per_object()), pa.float32()),
         pa.array(votes.per_object(), pa.int32()),
         _names(outcome, [action for _, action in OUTCOMES]),
         _names(outcome, [reason for reason, _ in OUTCOMES]),
@@ -78,8 +78,8 @@ def decisions(asked: Asked, verdict: Verdict) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=records.DECISION.schema)
 
 
-def _outcomes(asked: Asked, verdict: Verdict) -> NDArray[np.int64]:
-    given, reviewed, proposals = asked.given, verdict.reviewed, verdict.proposals
+def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
+    given, reviewed, proposals = dataset.given, verdict.reviewed, verdict.proposals
     outcome = np.zeros(len(given), dtype=np.int64)
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2

@@ -13,7 +13,7 @@ def evidence(votes: Votes, fit: DawidSkene) -> NDArray[np.float32]:
     """Return log p of each class by each answer, float32 (answers, classes), each row with mean 0.
 
     A labeler that gives probabilities has them floored at LEAST_P; one that only names its answer a has
-    log P(a | c), the confusion of `fit`, so that both kinds stand in one sum. A row of zeros would say nothing,
+    log P(a | c), the confusion of `fit`, so that both kinds add up in one sum. A row of zeros would say nothing,
     as an abstention does.
     """
     by_answer = np.log(fit.confusion).transpose(0, 2, 1).astype(np.float32)  # (labelers, answer, truth)

@@ -1,4 +1,4 @@
-"""Relatives: labelers whose errors go together count for less than strangers."""
+"""Relatives: labelers whose errors correlate count for less than independent ones."""
 
 from collections import Counter
 

@@ -2,7 +2,7 @@
 
 The log-linear opinion pool (C. Genest and J. V. Zidek, "Combining Probability Distributions: A Critique and an
 Annotated Bibliography", Statistical Science 1, 1986) with weights by maximum likelihood, which is convex. Relatives
-that repeat each other end with small or negative weights: that is the discount they deserve.
+that repeat each other end with small or negative weights: this discounts them.
 """
 
 import numpy as np
@@ -33,5 +33,5 @@ def fit_pool(x: NDArray[np.float64], label: NDArray[np.int64], start: LogLinear,
         gradient = np.concatenate([np.einsum("gkc,gc->k", x, wrong), wrong.sum(axis=0)]) + ridge * moved
         return float(0.5 * ridge * moved @ moved - log_p[rows, label].sum()), gradient
 
-    found = minimize(loss, first, jac=True, method="L-BFGS-B").x
-    return LogLinear(found[:labelers], found[labelers:])
+    fitted = minimize(loss, first, jac=True, method="L-BFGS-B").x
+    return LogLinear(fitted[:labelers], fitted[labelers:])

@@ -20,13 +20,13 @@ from secondlook.stats.consensus.temperature_pool import LogLinear, fit_temperatu
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes, normalised
 from secondlook.stats.crossfit import folds, log_loss
 
-FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects from which a method holds (docs/consensus.md)
+FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects that a method needs (docs/consensus.md)
 FEWEST_TO_CHOOSE = 20
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """How a method did on `n` reviewed objects: mean -log p of what people said, and the share it got right."""
+    """How a method did on `n` reviewed objects: mean -log p of the labels of people, and the share it got right."""
 
     method: str
     log_loss: float
@@ -41,7 +41,7 @@ class Merged:
     """A posterior (objects, classes) and what made it.
 
     `held_out` (objects, classes) is the same, but the row of every reviewed object comes from a fit that saw no
-    object of its image; it is what may be compared with the reviews.
+    object of its image; compare this with the reviews.
     """
 
     posterior: Posterior
@@ -53,7 +53,7 @@ class Merged:
 
 @dataclass(frozen=True)
 class Committee:
-    """The votes with what several methods need of them, worked out once."""
+    """The votes, and what several methods compute from them, once."""
 
     votes: Votes
     options: ConsensusOptions
@@ -117,7 +117,7 @@ def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptio
             f"{method} learns from at least {FEWEST[method]} reviewed objects in two images, {len(reviewed.known)} are "
             f"there; review more, or use `method: auto`."
         )
-    return _merge(committee, method, reviewed, f"{method} was asked for")
+    return _merge(committee, method, reviewed, f"the options set {method}")
 
 
 def _choose(committee: Committee, reviewed: Reviewed) -> Merged:
@@ -153,20 +153,20 @@ def _merge(committee: Committee, method: str, reviewed: Reviewed, why: str) -> M
     if method in UNSUPERVISED:
         posterior = UNSUPERVISED[method](committee)
         return Merged(posterior, posterior, method, why)
-    known = reviewed.known
-    label = reviewed.label[known]
-    x = by_labeler(committee.votes, committee.rows, known)
+    reviewed_rows = reviewed.known
+    label = reviewed.label[reviewed_rows]
+    x = by_labeler(committee.votes, committee.rows, reviewed_rows)
     posterior = committee.apply(FITTED[method](committee, x, label))
     held_out = posterior.copy()
-    for fold in folds(reviewed.image[known], committee.options.seed):
+    for fold in folds(reviewed.image[reviewed_rows], committee.options.seed):
         fitted = FITTED[method](committee, x[~fold], label[~fold])
-        held_out[known[fold]] = normalised(np.einsum("gkc,k->gc", x[fold], fitted.weight) + fitted.bias)
+        held_out[reviewed_rows[fold]] = normalised(np.einsum("gkc,k->gc", x[fold], fitted.weight) + fitted.bias)
     return Merged(posterior, held_out, method, why)
 
 
 def _candidate(merged: Merged, reviewed: Reviewed) -> Candidate:
-    known = reviewed.known
-    label, posterior = reviewed.label[known], merged.held_out[known]
+    rows = reviewed.known
+    label, posterior = reviewed.label[rows], merged.held_out[rows]
     right = float((posterior.argmax(axis=1) == label).mean())
-    bounds = interval(effective_size(reviewed.image[known]), right)
-    return Candidate(merged.method, float(log_loss(posterior, label).mean()), right, *bounds, n=len(known))
+    bounds = interval(effective_size(reviewed.image[rows]), right)
+    return Candidate(merged.method, float(log_loss(posterior, label).mean()), right, *bounds, n=len(rows))

@@ -33,8 +33,8 @@ def one_coin(votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 
         prior = posterior.sum(axis=0, where=answered[:, None]) + smoothing + np.finfo(float).tiny
         right = _right(votes, posterior.ravel()[cell], voiced, smoothing)
         gain = weight * np.log(right * max(1, votes.classes - 1) / (1 - right))
-        said = np.bincount(cell, gain[votes.labeler_index], minlength=posterior.size).reshape(posterior.shape)
-        updated = normalised(np.log(prior / prior.sum()) + said)
+        evidence = np.bincount(cell, gain[votes.labeler_index], minlength=posterior.size).reshape(posterior.shape)
+        updated = normalised(np.log(prior / prior.sum()) + evidence)
         moved = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
         if moved < TOLERANCE:

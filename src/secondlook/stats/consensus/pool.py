@@ -1,4 +1,4 @@
-"""Product of experts: the class probabilities of all labelers multiplied, each cooled to what the others say of it.
+"""Product of experts: the class probabilities of all labelers multiplied, each with a temperature fitted to the others.
 
 G. E. Hinton, "Training Products of Experts by Minimizing Contrastive Divergence", Neural Computation 14 (2002), for
 the product; temperatures and family exponents are ours. It needs no reviewed object.
@@ -13,7 +13,7 @@ from secondlook.stats.consensus.families import exponents
 from secondlook.stats.consensus.temperature_pool import coldness
 from secondlook.stats.consensus.votes import Posterior, Votes, normalised
 
-SAMPLE = 2000  # objects that a temperature is fitted on: one number per labeler needs no more
+SAMPLE = 2000  # objects to fit a temperature on: one number per labeler needs no more
 
 
 def pool(
@@ -23,8 +23,8 @@ def pool(
 
     `rows` is the evidence of the answers, (answers, classes). e_k = (members of the family of k that answered
     anything) ** -exponent. T_k minimises the cross-entropy between the posterior of Dawid-Skene, `fit`, and the
-    probabilities of k at that temperature: a labeler that is sure of what the committee does not believe is cooled
-    until it says nothing.
+    probabilities of k at that temperature: a labeler that is sure of what the committee contradicts
+    is flattened until it says nothing.
     """
     log_prior = np.log(fit.prior)
     count = min(SAMPLE, votes.objects)

@@ -19,8 +19,8 @@ _VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities"]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The objects decided on, in the order of the posterior's rows.
+class Dataset:
+    """The objects to decide on, in the order of the posterior's rows.
 
     `given` holds positions in the class list, -1 where nothing is given; `image` numbers the images.
     """
@@ -43,16 +43,16 @@ class _Ballots:
     log_p: NDArray[np.float32] | None
 
 
-def read_asked(instances: Path) -> Asked:
+def read_dataset(instances: Path) -> Dataset:
     """Read the objects of a dataset."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=["instance_id", "given", "image_id"])
     image = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     ids = table["instance_id"].combine_chunks()
-    return Asked(ids, records.class_positions(table["given"], classes), image.astype(np.int64), classes)
+    return Dataset(ids, records.class_positions(table["given"], classes), image.astype(np.int64), classes)
 
 
-def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes:
+def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> Votes:
     """Read vote files; the given label takes part as the labeler `given` unless switched off."""
     families: dict[str, str] = {}
     ballots: list[tuple[int, _Ballots]] = []
@@ -60,57 +60,56 @@ def read_votes(asked: Asked, paths: Sequence[Path], *, use_given: bool) -> Votes
     for path in paths:
         table = records.read(path, records.VOTE, columns=_VOTE_COLUMNS)
         labeler = _labeler(path, records.made_by(path), table, families)
-        covered.setdefault(labeler, records.Covered(asked.instance_ids)).add(path, table)
-        _require_same_classes(path, table, asked)
-        ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), asked)))
+        covered.setdefault(labeler, records.Covered(dataset.instance_ids)).add(path, table)
+        _require_same_classes(path, table, dataset)
+        ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), dataset)))
     for labeler, name in enumerate(families):
         if missing := covered[labeler].missing():
-            progress.say(f"consensus: the files of {name} have no row for {missing} of {len(asked)} objects")
+            progress.say(f"consensus: the files of {name} have no row for {missing} of {len(dataset)} objects")
     if use_given:
         families["given"] = "given"
-        rows = np.flatnonzero(asked.given >= 0)
-        ballots.append((len(families) - 1, _Ballots(rows, asked.given[rows], None)))
-    return _joined(ballots, families, asked)
+        rows = np.flatnonzero(dataset.given >= 0)
+        ballots.append((len(families) - 1, _Ballots(rows, dataset.given[rows], None)))
+    return _joined(ballots, families, dataset)
 
 
-def _require_same_classes(path: Path, table: pa.Table, asked: Asked) -> None:
+def _require_same_classes(path: Path, table: pa.Table, dataset: Dataset) -> None:
     """Raise DataError for probabilities of other classes, or of the same in another order."""
-    if table["probabilities"].null_count < len(table) and records.taxonomy_of(path).classes != asked.classes:
+    if table["probabilities"].null_count < len(table) and records.taxonomy_of(path).classes != dataset.classes:
         raise DataError(f"{path}: holds probabilities of other classes, or in another order; label again.")
 
 
-def read_reviewed(asked: Asked, reviewed: Path | None) -> Reviewed:
-    """Read what people said; nothing where `reviewed` is None."""
-    label, seen = np.full(len(asked), -1), np.zeros(len(asked), dtype=np.bool_)
+def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
+    """Read the labels of people; none where `reviewed` is None."""
+    label, seen = np.full(len(dataset), -1), np.zeros(len(dataset), dtype=np.bool_)
     if reviewed is None:
-        return Reviewed(label, seen, seen, asked.image)
+        return Reviewed(label, seen, seen, dataset.image)
     table = records.read(reviewed, records.REVIEW, columns=["instance_id", "label", "sample", "probability"])
-    row = records.object_positions(reviewed, table["instance_id"], asked.instance_ids)
-    said = _classes(reviewed, table, asked)
+    row = records.object_positions(reviewed, table["instance_id"], dataset.instance_ids)
+    label_of_row = _classes(reviewed, table, dataset)
     seen[row] = True
-    told = said >= 0
-    label[row[told]] = said[told]
-    label[row[told & (label[row] != said)]] = -1  # the last of two that differ stands above; neither counts
-    return Reviewed(label, seen, _sampled(asked, table, row), asked.image)
+    labelled = label_of_row >= 0
+    label[row[labelled]] = label_of_row[labelled]
+    label[row[labelled & (label[row] != label_of_row)]] = -1  # two that differ: neither counts
+    return Reviewed(label, seen, _sampled(dataset, table, row), dataset.image)
 
 
-def _sampled(asked: Asked, table: pa.Table, row: NDArray[np.int64]) -> NDArray[np.bool_]:
-    sampled = np.zeros(len(asked), dtype=np.bool_)
+def _sampled(dataset: Dataset, table: pa.Table, row: NDArray[np.int64]) -> NDArray[np.bool_]:
+    sampled = np.zeros(len(dataset), dtype=np.bool_)
     random = pc.equal(table["sample"], "random").to_numpy()
     ours = random & table["probability"].is_valid().to_numpy()
-    sampled[row[random & ~ours]] = True  # a sample that somebody drew elsewhere is taken at their word
+    sampled[row[random & ~ours]] = True  # a sample drawn elsewhere is trusted
     if ours.any():
-        # what was queued before the random sample reached it belongs to it, and so does what was passed over
-        fraction = np.array([records.review_fraction(instance_id) for instance_id in asked.instance_ids.to_pylist()])
+        # objects that were queued before the random sample reached them belong to it, and so do skipped ones
+        fraction = np.array([records.review_fraction(instance_id) for instance_id in dataset.instance_ids.to_pylist()])
         sampled |= fraction <= fraction[row[ours]].max()
     return sampled
 
 
-def _ballots(path: Path, table: pa.Table, asked: Asked) -> _Ballots:
-    objects = records.object_positions(path, table["instance_id"], asked.instance_ids)
-    return _Ballots(
-        objects, _classes(path, table, asked), _log_p(path, table["probabilities"].combine_chunks(), len(asked.classes))
-    )
+def _ballots(path: Path, table: pa.Table, dataset: Dataset) -> _Ballots:
+    index = records.object_positions(path, table["instance_id"], dataset.instance_ids)
+    log_p = _log_p(path, table["probabilities"].combine_chunks(), len(dataset.classes))
+    return _Ballots(index, _classes(path, table, dataset), log_p)
 
 
 def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | None:
@@ -125,14 +124,14 @@ def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | N
         return np.log(p, out=p)
 
 
-def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], asked: Asked) -> Votes:
+def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], dataset: Dataset) -> Votes:
     none = np.zeros(0, dtype=np.int64)
     objects = [ballot.object_index for _, ballot in ballots]
     labelers = [np.full(len(ballot.object_index), labeler) for labeler, ballot in ballots]
     answers = [ballot.class_index for _, ballot in ballots]
     log_p = None
     if any(ballot.log_p is not None for _, ballot in ballots):
-        log_p = np.full((sum(map(len, objects)), len(asked.classes)), np.nan, dtype=np.float32)
+        log_p = np.full((sum(map(len, objects)), len(dataset.classes)), np.nan, dtype=np.float32)
         start = 0
         for _, ballot in ballots:
             stop = start + len(ballot.object_index)
@@ -143,21 +142,21 @@ def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], a
         np.concatenate([none, *objects]),
         np.concatenate([none, *labelers]),
         np.concatenate([none, *answers]),
-        objects=len(asked),
+        objects=len(dataset),
         labelers=tuple(families),
         families=tuple(families.values()),
-        classes=len(asked.classes),
+        classes=len(dataset.classes),
         log_p=log_p,
     )
 
 
-def _classes(path: Path, table: pa.Table, asked: Asked) -> NDArray[np.int64]:
-    found = records.class_positions(table["label"], asked.classes)
-    unknown = (found < 0) & table["label"].is_valid().to_numpy()
+def _classes(path: Path, table: pa.Table, dataset: Dataset) -> NDArray[np.int64]:
+    positions = records.class_positions(table["label"], dataset.classes)
+    unknown = (positions < 0) & table["label"].is_valid().to_numpy()
     if unknown.any():
         answer = table["label"][int(unknown.argmax())]
         raise DataError(f"{path}: answers `{answer}`, which is no class of this dataset; label again.")
-    return found
+    return positions
 
 
 def _labeler(path: Path, made_by: dict[str, Any], table: pa.Table, families: dict[str, str]) -> int:

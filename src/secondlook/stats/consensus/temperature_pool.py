@@ -1,7 +1,7 @@
 """Temperature pool: each labeler made calibrated by one temperature, then multiplied with one exponent.
 
 Temperatures: C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
-With two numbers that matter per labeler it holds from about 50 reviewed objects on.
+With about two effective parameters per labeler it works from about 50 reviewed objects on.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 HOTTEST, COLDEST = np.log(1 / 1000), np.log(20)  # bounds of log(1 / temperature)
-PULL = 0.5  # ridge on log(1 / temperature): a labeler heard once keeps its own probabilities
+PULL = 0.5  # ridge on log(1 / temperature): a labeler with one answer keeps its own probabilities
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ def coldness(
     x: NDArray[np.float64], target: NDArray[np.float64], log_prior: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return 1 / T_k of each labeler, (labelers,), against the class probabilities `target` (objects, classes)."""
-    said = np.asarray(x.any(axis=2))
+    has = np.asarray(x.any(axis=2))
     return np.array(
-        [_coldness(x[said[:, k], k], target[said[:, k]], log_prior) for k in range(x.shape[1])], dtype=np.float64
+        [_coldness(x[has[:, k], k], target[has[:, k]], log_prior) for k in range(x.shape[1])], dtype=np.float64
     )
 
 
@@ -53,5 +53,5 @@ def _coldness(x: NDArray[np.float64], target: NDArray[np.float64], log_prior: ND
         log_p = log_softmax(np.exp(log_cold) * x + log_prior, axis=1)
         return float(PULL * log_cold**2 - (target * log_p).sum())
 
-    found = minimize_scalar(loss, bounds=(HOTTEST, COLDEST), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    best = minimize_scalar(loss, bounds=(HOTTEST, COLDEST), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x))

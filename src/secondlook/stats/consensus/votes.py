@@ -1,4 +1,4 @@
-"""Votes and reviews as arrays: one entry per answer, abstentions simply absent."""
+"""Votes and reviews as arrays: one entry per answer, without abstentions."""
 
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ class Votes:
         return np.bincount(self.object_index, minlength=self.objects)
 
     def per_object_besides(self, labeler: str) -> NDArray[np.int64]:
-        """Return the number of answers of each object by everybody but one, who need not be here, (objects,)."""
+        """Return the number of answers of each object by all labelers but one, which need not be here, (objects,)."""
         others = self.per_object()
         if labeler in self.labelers:
             own = self.labeler_index == self.labelers.index(labeler)
@@ -62,18 +62,17 @@ class Votes:
         )
 
     def without(self, labeler: str) -> "Votes":
-        """Return the votes of everybody else."""
+        """Return the votes of all other labelers."""
         return self.where(self.labeler_index != self.labelers.index(labeler))
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What people said of the objects; all but `image` are about people only.
+    """The labels of people; all fields but `image` are about people only.
 
     `label` is the class on which those who could tell agree, (objects,), -1 where there is none. `seen` marks the
-    objects that anybody looked at. `sampled` marks those of the random sample, as far as it was worked through:
-    whatever came of them, also those that were passed over or are in the queue too. `image` numbers the image of each
-    object.
+    objects that anybody looked at. `sampled` marks those of the random sample, as far as it was reviewed, whatever the
+    result: also those that were skipped or are in the queue too. `image` numbers the image of each object.
     """
 
     label: NDArray[np.int64]
@@ -83,13 +82,13 @@ class Reviewed:
 
     @classmethod
     def none(cls, objects: int) -> "Reviewed":
-        """Return the reviews of a dataset that nobody has looked at; every object its own image."""
+        """Return the reviews of a dataset without any; every object its own image."""
         nothing = np.zeros(objects, dtype=np.bool_)
         return cls(np.full(objects, -1), nothing, nothing, np.arange(objects))
 
     @property
     def known(self) -> NDArray[np.int64]:
-        """Positions of the objects whose class people know."""
+        """Positions of the objects with a label from people."""
         return np.flatnonzero(self.label >= 0)
 
 
