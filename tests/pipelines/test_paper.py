@@ -261,7 +261,7 @@ def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh
     [
         pytest.param({"vlms": ["internvl4_1b"]}, "`internvl4_1b` is no labeler of kind `vlm`", id="unknown VLM"),
         pytest.param({"vlms": ["resnet50"]}, "`resnet50` is no labeler of kind `vlm`", id="no VLM"),
-        pytest.param({"labelers": ["resnet18"]}, "`labelers`: `resnet18` stands neither", id="unknown labeler"),
+        pytest.param({"labelers": ["resnet18"]}, "`labelers`: `resnet18` is neither", id="unknown labeler"),
         pytest.param({"views": ["side"]}, "config.yaml:", id="unknown view"),
         pytest.param({"settings": {"crops": {}}}, "did you mean `crop`?", id="unknown section"),
         pytest.param({"settings": {"crop": {"qualty": 9}}}, "unknown key `crop.qualty`", id="unknown key in a section"),
