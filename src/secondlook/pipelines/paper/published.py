@@ -25,7 +25,7 @@ def load_published(path: Path | None) -> pd.DataFrame:
     bad = np.flatnonzero(~value.between(0, 1) | (table["source"] == "") | (table["metric"] != "accuracy"))
     if len(bad):
         raise DataError(
-            f"{path}:{lines[bad[0]]}: must have the `metric` `accuracy`, a `value` from 0 to 1, and a `source`."
+            f"{path}:{lines[bad[0]]}: needs the `metric` `accuracy`, a `value` from 0 to 1, and a `source`."
         )
     twice = np.flatnonzero(table.duplicated(["task", "model", "view"]))
     if len(twice):
