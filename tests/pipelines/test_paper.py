@@ -163,7 +163,7 @@ def test_the_same_tables_give_the_same_bytes_and_latex_is_whole(secondlook: Comm
         assert all(line.count(" & ") == columns - 1 for line in lines if line.endswith(r"\\")), path
         assert not re.search(r"(?<!\\)[_%#]", "\n".join(lines)), path
     assert "published" in (tmp_path / "first/table_accuracy.md").read_text()
-    assert "None was given." in (tmp_path / "first/paper.html").read_text(encoding="utf-8")
+    assert "None were given." in (tmp_path / "first/paper.html").read_text(encoding="utf-8")
 
 
 PLAIN = "task,model,view,metric,value,source,certainty\n"

@@ -93,19 +93,19 @@ def load_gallery(folder: Path) -> Gallery:
     return Gallery(every[order], features.to_unit(np.concatenate(vectors)[order]), made_by)
 
 
-def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:
+def write_sheet(out: Path, results: Path, matches: pd.DataFrame) -> None:
     """Write the matching crops as one page, text by text."""
-    encoded = crops.load(results / "crop", found["shard"].tolist(), found["instance_id"].tolist())
+    encoded = crops.load(results / "crop", matches["shard"].tolist(), matches["instance_id"].tolist())
     rows = [
         {
             **row,
             "address": _address(encoded[row["instance_id"]]),
             "given": "" if pd.isna(row["given"]) else row["given"],
         }
-        for row in found.to_dict("records")
+        for row in matches.to_dict("records")
         if row["instance_id"] in encoded
     ]
-    by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(found["text"])}
+    by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(matches["text"])}
     context = {"task": results.name, "texts": by_text, "rehearsal": facts.banner(instances_of(results))}
     files.write_text(out, render.render(_HERE, context))
 
@@ -114,7 +114,7 @@ def _address(encoded: bytes) -> str:
     return images.thumbnail_address(images.decode_rgb(encoded), SHEET_PX)
 
 
-def as_text(found: pd.DataFrame) -> str:
+def as_text(matches: pd.DataFrame) -> str:
     """Return the table as text for a terminal."""
     columns = ["text", "rank", "score", "given", "instance_id", "image_path"]
-    return str(found[columns].fillna("").to_string(index=False, float_format="%.4f"))
+    return str(matches[columns].fillna("").to_string(index=False, float_format="%.4f"))

@@ -74,5 +74,5 @@ def parse_vehicle(phrase: str) -> Vehicle:
 
 
 def _brand_at(words: Sequence[str]) -> str | None:
-    found = next((brand for brand in _BY_LENGTH if tuple(words[: len(brand)]) == brand), None)
-    return " ".join(found) if found else None
+    match = next((brand for brand in _BY_LENGTH if tuple(words[: len(brand)]) == brand), None)
+    return " ".join(match) if match else None

@@ -122,9 +122,9 @@ class MobileNet(Backbone):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the expanded features of the fifth block and the last ones."""
-        found = self.features[:_MOBILENET_LOW](images)
+        first = self.features[:_MOBILENET_LOW](images)
         expand, *rest = self.features[_MOBILENET_LOW].conv
-        low = expand(found)
+        low = expand(first)
         return low, self.features[_MOBILENET_LOW + 1 :](nn.Sequential(*rest)(low))
 
 

@@ -57,8 +57,8 @@ def from_leaf(text: Text, words: Mapping[str, str]) -> str | None:
 
 def from_caption(text: Text, words: Mapping[str, str], options: TextOptions) -> str | None:
     """Return the first concept in the caption; none of several if ambiguous captions are dropped."""
-    found = concepts(text.caption[: options.caption_chars], words)
-    return None if not found or (options.drop_ambiguous_caption and len(found) > 1) else found[0]
+    named = concepts(text.caption[: options.caption_chars], words)
+    return None if not named or (options.drop_ambiguous_caption and len(named) > 1) else named[0]
 
 
 def from_ancestor(text: Text, words: Mapping[str, str]) -> str | None:
@@ -105,8 +105,8 @@ def _answer(labeler: str, text: Text, words: Mapping[str, str], options: TextOpt
         return from_caption(text, words, options), text.caption
     if labeler == "text_ancestor":
         return from_ancestor(text, words), ", ".join(text.levels[:-1])
-    found = joint(text, words, options)
-    return next(iter(found.labels), None), ", ".join(found.labels) or found.reason or ""
+    result = joint(text, words, options)
+    return next(iter(result.labels), None), ", ".join(result.labels) or result.reason or ""
 
 
 def instance_id(image_id: str) -> str:

@@ -56,8 +56,8 @@ def _raft(options: MotionOptions) -> Flow:
         padded = [_padded(image) for image in (first, second)]
         pair = [torch.from_numpy(one).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(device) for one in padded]
         with torch.inference_mode():
-            found = model(*pair)[-1][0]
-        return np.asarray(found.permute(1, 2, 0).cpu().numpy()[:height, :width], dtype=np.float32)
+            pixels = model(*pair)[-1][0]
+        return np.asarray(pixels.permute(1, 2, 0).cpu().numpy()[:height, :width], dtype=np.float32)
 
     return flow
 

@@ -170,8 +170,8 @@ def _in_folder(source: Path, tally: Tally) -> list[tuple[int, Path]]:
     """Return the images of a folder in natural order, numbered as in their names, or else from 0."""
     if not source.is_dir():
         raise DataError(f"{source}: there is no such clip.")
-    found = (path for path in imagefiles.frames_in(source) if path.name[0] != ".")
-    paths = sorted(found, key=lambda path: text.natural(path.name))
+    visible = (path for path in imagefiles.frames_in(source) if path.name[0] != ".")
+    paths = sorted(visible, key=lambda path: text.natural(path.name))
     numbers = text.numbers_in([path.stem for path in paths])
     if numbers is not None and (gaps := text.gaps_in(numbers)):
         tally.gaps.append(f"{source} has {gaps}")

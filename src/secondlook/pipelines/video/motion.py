@@ -207,10 +207,10 @@ def _npz_of(folder: Path, clip: str, frame: Frame) -> Path:
     name, parts = f"{frame.number:06d}.npz", Path(frame.path).parent.parts
     named = (parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip)
     places = [folder.joinpath(*one, name) for one in [(clip,), *named]]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
         raise DataError(f"{' or '.join(map(str, dict.fromkeys(places)))}: no such file; correct `folder` of `motion`.")
-    return found
+    return path
 
 
 def _read_npz(path: Path) -> tuple[Floats32, Floats32, Floats32]:

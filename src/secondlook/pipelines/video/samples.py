@@ -59,10 +59,10 @@ def prepared(
     return _tensors(image, masks, boxes)
 
 
-def masks_at(found: Sequence[Found], width: int, height: int) -> NDArray[np.bool_]:
+def masks_at(objects: Sequence[Found], width: int, height: int) -> NDArray[np.bool_]:
     """Return the masks of objects at the size of their image, flat: (objects, height * width)."""
-    masks = np.zeros((len(found), height * width), dtype=np.bool_)
-    for place, one in enumerate(found):
+    masks = np.zeros((len(objects), height * width), dtype=np.bool_)
+    for place, one in enumerate(objects):
         masks[place] = mask_at(one, width, height).ravel()
     return masks
 
