@@ -180,7 +180,7 @@ SURVEILLANCE = " image taken by traffic surveillance cameras"  # what A3R append
 
 
 def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions]]:
-    """Yield the recipe's own ranking and then each one with a single switch changed: switch, position, options."""
+    """Yield the recipe's ranking, then one variant for each position of a switch: switch, position, options."""
     yield "as in the recipe", "", options
     switches: dict[str, dict[str, dict[str, object]]] = {
         "query.article": {name: {"query": {"article": name}} for name in ("keep", "none")},

@@ -1,4 +1,4 @@
-"""Vehicle phrases of the track: colour, brand and type, training labels name some of them, queries all."""
+"""Vehicle phrases of the track: colour, brand and type; training labels name some, queries all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
