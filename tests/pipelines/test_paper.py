@@ -163,7 +163,7 @@ def test_the_same_tables_give_the_same_bytes_and_latex_is_whole(secondlook: Comm
         assert all(line.count(" & ") == columns - 1 for line in lines if line.endswith(r"\\")), path
         assert not re.search(r"(?<!\\)[_%#]", "\n".join(lines)), path
     assert "published" in (tmp_path / "first/table_accuracy.md").read_text()
-    assert "None was given." in (tmp_path / "first/paper.html").read_text(encoding="utf-8")
+    assert "None were given." in (tmp_path / "first/paper.html").read_text(encoding="utf-8")
 
 
 PLAIN = "task,model,view,metric,value,source,certainty\n"
@@ -173,17 +173,19 @@ PLAIN = "task,model,view,metric,value,source,certainty\n"
     ("published", "said"),
     [
         pytest.param("task,model\na,b\n", "has no column `view`", id="column missing"),
-        pytest.param(f"{PLAIN}t,m,,accuracy,high,here,first hand\n", ".csv:2: needs a `metric`", id="no number"),
-        pytest.param(f"{PLAIN}t,m,,accuracy,48.4,here,first hand\n", ".csv:2: needs a `metric`", id="percentage"),
+        pytest.param(f"{PLAIN}t,m,,accuracy,high,here,first hand\n", ".csv:2: needs the `metric`", id="no number"),
+        pytest.param(f"{PLAIN}t,m,,accuracy,48.4,here,first hand\n", ".csv:2: needs the `metric`", id="percentage"),
         pytest.param(f"{PLAIN}t,m,,accuracy,0.4,,first hand\n", "and a `source`", id="no source"),
-        pytest.param(f"{PLAIN}t,m,,macro_f1,0.4,here,first hand\n", "`metric` that is `accuracy`", id="other metric"),
+        pytest.param(f"{PLAIN}t,m,,macro_f1,0.4,here,first hand\n", "`metric` `accuracy`", id="other metric"),
         pytest.param(
             f"{PLAIN}t,m,,accuracy,0.4,here,first hand\nt,m,,accuracy,0.5,there,first hand\n",
-            ".csv:3: this task, model and view stand above already",
+            ".csv:3: an earlier line has this task, model and view",
             id="twice",
         ),
         pytest.param(
-            f"{PLAIN}\n\nt,m,,accuracy,2,here,first hand\n", ".csv:4: needs a `metric`", id="the line after blank ones"
+            f"{PLAIN}\n\nt,m,,accuracy,2,here,first hand\n",
+            ".csv:4: needs the `metric`",
+            id="the line after blank ones",
         ),
         pytest.param(f'{PLAIN}t,m,,accuracy,0.4,"here,first hand\n', ".csv:2: the quote", id="a quote left open"),
         pytest.param(f"{PLAIN}t,m,,accuracy,0.4,here,there,first hand\n", ".csv:2: has 8 cells", id="a cell too many"),
@@ -203,14 +205,14 @@ def test_a_bad_file_of_published_figures_is_refused(
 def test_results_that_cannot_be_joined_are_named(secondlook: Command, tmp_path: Path) -> None:
     folder = evaluated(secondlook, tmp_path, "bdd_vehicles")
     twice = secondlook("paper", folder, folder, "--out", tmp_path / "paper")
-    assert (twice.code, "bear the same name" in twice.err) == (1, True)
+    assert (twice.code, "have the same name" in twice.err) == (1, True)
     absent = secondlook("paper", tmp_path / "nothing", "--out", tmp_path / "paper")
     assert absent.code == 1
     assert f"{tmp_path}/nothing/evaluate/scoring.csv: cannot be read" in absent.err
     heading = (folder / "evaluate/scoring.csv").read_text().splitlines()[0]
     (folder / "evaluate/scoring.csv").write_text(heading + "\n")
     empty = secondlook("paper", folder, "--out", tmp_path / "paper")
-    assert (empty.code, "needs a `protocol`" in empty.err) == (1, True)
+    assert (empty.code, "add a `protocol`" in empty.err) == (1, True)
 
 
 # --- what snakemake paper runs ------------------------------------------------------------------------------------
@@ -259,9 +261,9 @@ def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        pytest.param({"vlms": ["internvl4_1b"]}, "`internvl4_1b` is no labeler of kind `vlm`", id="unknown VLM"),
-        pytest.param({"vlms": ["resnet50"]}, "`resnet50` is no labeler of kind `vlm`", id="no VLM"),
-        pytest.param({"labelers": ["resnet18"]}, "`labelers`: `resnet18` stands neither", id="unknown labeler"),
+        pytest.param({"vlms": ["internvl4_1b"]}, "`internvl4_1b` is not a labeler of kind `vlm`", id="unknown VLM"),
+        pytest.param({"vlms": ["resnet50"]}, "`resnet50` is not a labeler of kind `vlm`", id="no VLM"),
+        pytest.param({"labelers": ["resnet18"]}, "`labelers`: `resnet18` is neither", id="unknown labeler"),
         pytest.param({"views": ["side"]}, "config.yaml:", id="unknown view"),
         pytest.param({"settings": {"crops": {}}}, "did you mean `crop`?", id="unknown section"),
         pytest.param({"settings": {"crop": {"qualty": 9}}}, "unknown key `crop.qualty`", id="unknown key in a section"),

@@ -241,7 +241,7 @@ NAMES = [f"vehicle_{number:07d}.jpg" for number in range(12)]
             [(TEXTS[0], [*NAMES[:9], NAMES[0]]), (TEXTS[1], NAMES[:10])], "vehicle_0000000.jpg twice", id="a name twice"
         ),
         pytest.param(
-            [(TEXTS[0], NAMES[:10]), (TEXTS[1], [*NAMES[:9], "x.jpg"])], "line 2 .*x.jpg is no image", id="a stranger"
+            [(TEXTS[0], NAMES[:10]), (TEXTS[1], [*NAMES[:9], "x.jpg"])], "line 2 .*x.jpg is not an image", id="another"
         ),
     ],
 )

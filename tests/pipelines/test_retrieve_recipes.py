@@ -711,7 +711,7 @@ def test_what_is_not_there_is_said(secondlook: Command, index: Path, tiny: Path,
     assert (done.code, "give `source: {model: FOLDER}`" in done.err) == (2, True)
     vectors.write_bytes(b"broken")
     done = secondlook("retrieve", "rank", index, "--out", tmp_path / "r", "--vectors", vectors, *asked)
-    assert (done.code, "make it again" in done.err) == (1, True)
+    assert (done.code, "run `encode` again" in done.err) == (1, True)
     done = secondlook("retrieve", "encode", index, "--out", vectors, "--split", "tset", "--options", told)
     assert (done.code, "must be train, val or test" in done.err) == (2, True)
 
@@ -748,7 +748,7 @@ def test_a_recipe_that_only_asks_another_waits_for_its_training(tmp_path: Path) 
     ("recipe", "said"),
     [
         ({"source": {}}, "give one of `model`"),
-        ({"source": {"trained": "nowhere"}, "train": {}}, "`trained: nowhere` is no recipe that trains"),
+        ({"source": {"trained": "nowhere"}, "train": {}}, "`trained: nowhere` is not a recipe that trains"),
         ({"source": {"scratch": {}}}, "knows nothing before `train`"),
         ({"source": {"model": "x"}, "complete": {"source": {"model": "x"}}}, "completed captions are for training"),
         ({"source": {"model": "x"}, "trian": {}}, "trian"),

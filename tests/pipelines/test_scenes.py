@@ -189,7 +189,7 @@ def test_pictures_and_their_reasons(
         pytest.param({"x": "0"}, ["0"], [], id="all is well"),
         pytest.param({"x": 0}, ["0"], [], id="a number instead of a text"),
         pytest.param({"x": "0", "y": "1"}, ["0"], ["the category `y` has no folder"], id="name without folder"),
-        pytest.param({"x": "0"}, ["0", "1"], ["no category.json names this folder"], id="folder without name"),
+        pytest.param({"x": "0"}, ["0", "1"], ["no category.json lists this folder"], id="folder without name"),
         pytest.param({"x": "0", "y": "0"}, ["0"], ["`y` has the folder of `x`"], id="two names of one folder"),
         pytest.param({"x": "../0"}, [], ["the category `x` has no folder"], id="a folder elsewhere"),
     ],
@@ -316,8 +316,8 @@ def test_ids_with_blanks_and_other_unicode_forms_meet_the_index(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        pytest.param("points.json", '{"a": {"1": [0, 0]}', "no JSON object of images", id="cut off"),
-        pytest.param("points.json", "[1, 2]", "no JSON object of images", id="a list"),
+        pytest.param("points.json", '{"a": {"1": [0, 0]}', "is not a JSON object of images", id="cut off"),
+        pytest.param("points.json", "[1, 2]", "is not a JSON object of images", id="a list"),
         pytest.param("points.csv", "image_id,x,y\na,0,0\n", "image_id, point_id, x, y", id="a column is missing"),
         pytest.param("points.csv", "image_id,point_id,x,y\na,1,here,0\n", "image_id, point_id, x, y", id="no number"),
         pytest.param(
@@ -516,9 +516,9 @@ def test_consensus_reads_the_votes(indexed: Path, secondlook: Command) -> None:
 def test_a_truth_that_is_none(indexed: Path, tmp_path: Path, secondlook: Command) -> None:
     images, truth = indexed / "index/images.parquet", tmp_path / "truth.csv"
     for content, said in (
-        ("image_id,label\na,cupola\n", "truth.csv:2: `cupola` is no concept"),
+        ("image_id,label\na,cupola\n", "truth.csv:2: `cupola` is not a concept"),
         ("id\n1\n", "not a CSV of image_id"),
-        ("image_id,label\na,tower\na,nave\n", "truth.csv:3: `a` stands above as `tower`"),
+        ("image_id,label\na,tower\na,nave\n", "truth.csv:3: `a` is already `tower` above"),
         ('image_id,label\na,"tower\n', "truth.csv:2: the quote that opens here"),
     ):
         truth.write_text(content)
@@ -798,7 +798,7 @@ def test_drawn_landmarks_are_split_by_command(indexed: Path, drawn: Path, tmp_pa
     [
         pytest.param(["split"], 2, "either --labels or --published", id="nothing to split"),
         pytest.param(["split", "--published", "train"], 2, "must be SPLIT=FILE", id="no file"),
-        pytest.param(["split", "--published", "test=x.txt"], 2, "`test` is no split", id="no such split"),
+        pytest.param(["split", "--published", "test=x.txt"], 2, "`test` is not a split", id="no such split"),
         pytest.param(["split", "--published", "train=x.txt"], 1, "x.txt: cannot be read", id="no such file"),
         pytest.param(["correspond", "x.json", "--split", "train"], 2, "belong together", id="a split of nothing"),
         pytest.param(["correspond", "x.json"], 1, "x.json: cannot be read", id="no points"),
@@ -833,17 +833,17 @@ def normalised(p: list[float]) -> np.ndarray:
 @given(DISTRIBUTION, DISTRIBUTION)
 def test_likeness_is_symmetric_and_bounded(first: list[float], second: list[float]) -> None:
     p, q = normalised(first), normalised(second)
-    value = consistency.near_duplicates(p, q)[0]
+    value = consistency.similarity(p, q)[0]
     assert -1e-9 <= value <= 1 + 1e-9
-    assert value == pytest.approx(consistency.near_duplicates(q, p)[0])
-    assert consistency.near_duplicates(p, p)[0] == pytest.approx(1)
+    assert value == pytest.approx(consistency.similarity(q, p)[0])
+    assert consistency.similarity(p, p)[0] == pytest.approx(1)
 
 
 def test_likeness_of_known_distributions() -> None:
     p, q = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     middle = np.array([0.75, 0.25])
     js = 0.5 * (0.5 * np.log(0.5 / middle)).sum() + 0.5 * np.log(1 / 0.75)
-    assert consistency.near_duplicates(p, q) == pytest.approx([0, 1, 1 - js / np.log(2)])
+    assert consistency.similarity(p, q) == pytest.approx([0, 1, 1 - js / np.log(2)])
 
 
 def test_masks_at_points() -> None:
@@ -916,7 +916,7 @@ def test_labels_fit(first: list[str], second: list[str], fits: bool | None) -> N
     primary = np.array([CLASSES.index(labels[0]) if labels else NOTHING for labels in (first, second)])
     found = consistency.compatible(primary, members, (np.array([0]), np.array([1])), matrix)[0]
     assert (None if np.isnan(found) else bool(found)) == fits
-    with pytest.raises(DataError, match="no class"):
+    with pytest.raises(DataError, match="not a class"):
         consistency.compatibility(CLASSES, [("nave", "apse")])
 
 
@@ -1052,8 +1052,8 @@ def test_soft_masks_and_ignored_pixels(indexed: Path, drawn: Path, tmp_path: Pat
     ("content", "said"),
     [
         pytest.param({}, "has no mask of an image with points", id="none"),
-        pytest.param({".png": np.full((4, 4), 11, np.uint8)}, "holds the class 11", id="a class too many"),
-        pytest.param({".png": np.zeros((4, 4, 3), np.uint8)}, "no index mask", id="colours"),
+        pytest.param({".png": np.full((4, 4), 11, np.uint8)}, "has the class 11", id="a class too many"),
+        pytest.param({".png": np.zeros((4, 4, 3), np.uint8)}, "is not an index mask", id="colours"),
         pytest.param({".npz": np.zeros((3, 4, 4))}, r"must be (11, height, width)", id="too few classes"),
         pytest.param({".txt": None}, "cannot be read", id="no image"),
     ],

@@ -34,7 +34,7 @@ from secondlook.pipelines.scenes import (
     windows,
 )
 from secondlook.pipelines.scenes import train as training
-from secondlook.pipelines.scenes.network_steps import Judged, Tables, evaluate_network, predict, train_network
+from secondlook.pipelines.scenes.network_steps import Evaluated, Tables, evaluate_network, predict, train_network
 from secondlook.pixels import images
 from secondlook.stats.bootstrap import interval_of_mean
 from tiny_landmarks import CLASSES, World, draw_world
@@ -182,7 +182,7 @@ def test_its_backbone_takes_weights_of_torchvision(tmp_path: Path) -> None:
     torch.save({name: value for name, value in plain.items() if "layer3" not in name}, tmp_path / "cut.pth")
     with pytest.raises(DataError, match=r"cut\.pth: does not fit the backbone"):
         network.build(NetworkOptions(weights=str(tmp_path / "cut.pth")), 10)
-    with pytest.raises(DataError, match="is no file of weights"):
+    with pytest.raises(DataError, match="is not a readable file of weights"):
         network.build(NetworkOptions(weights=str(tmp_path / "none.pth")), 10)
 
 
@@ -415,7 +415,7 @@ def test_the_3d_loss_raises_matched_points_above_others(world: World) -> None:
     optimiser, steps = torch.optim.Adam(net.parameters(), lr=3e-3), 0
 
     def gap() -> float:
-        found = cosines.of_pairs(cosines.Looker(net, 48, cpu), pictures, inputs.UNSEEN)
+        found = cosines.of_pairs(cosines.Embedder(net, 48, cpu), pictures, inputs.UNSEEN)
         assert (found.pairs, found.points > 100) == (18, True)
         return found.matched - found.random
 
@@ -437,7 +437,7 @@ def test_without_the_3d_loss_there_is_none(world: World, predicted: Path, tmp_pa
     without = QUICK.model_copy(update={"loss_3d": 0.0, "epochs": 1, "crop_px": 32})
     train_network(Tables(*world.tables.given[:2]), CLASSES, tmp_path / "net", SMALL, without, threads=1)
     assert pd.read_csv(tmp_path / "net/metrics.csv")["loss_3d"].tolist() == [0]
-    text = evaluate_network(world.tables, Judged(predicted, weights=tmp_path / "net"), tmp_path / "out", CLASSES)
+    text = evaluate_network(world.tables, Evaluated(predicted, weights=tmp_path / "net"), tmp_path / "out", CLASSES)
     assert "val_unseen: cosine of matched points" in text
     found = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))["cosines"]
     assert found["val_seen"] == {"pairs": 0, "points": 0, "matched": None, "random": None}
@@ -459,7 +459,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         train_network(world.tables, CLASSES, tmp_path, SMALL, QUICK, threads=1)
     monkeypatch.setattr(training, "_epoch", whole)
     train_network(world.tables, CLASSES, tmp_path, SMALL, QUICK, threads=1)
-    assert "goes on after epoch" in capsys.readouterr().err
+    assert "continues after epoch" in capsys.readouterr().err
     for name in training.FILES:
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes(), name
 
@@ -507,7 +507,7 @@ def test_training_in_bfloat16_and_as_a_classifier(world: World, tmp_path: Path) 
     assert len(scores) == 9
     assert scores[list(CLASSES)].sum(axis=1).to_numpy() == pytest.approx(np.ones(9), abs=1e-5)
     assert not (tmp_path / "said/masks").exists(), "a classifier has no masks"
-    with pytest.raises(UsageError, match="says nothing of points"):
+    with pytest.raises(UsageError, match="predicts no points"):
         predict(world.tables, tmp_path / "cls", tmp_path / "said", PLAIN, threads=1)
 
 
@@ -562,7 +562,7 @@ def test_what_cannot_be_trained_on(world: World, tmp_path: Path) -> None:
     refused(Tables(given.images), UsageError, "needs the table of labels")
     refused(Tables(given.images, given.labels), UsageError, "set `loss_3d: 0`")
     refused(given, UsageError, "fewer than a batch needs", batch=500)
-    refused(given, DataError, "`window` of .* is no class", classes=["nave"])
+    refused(given, DataError, "`window` of .* is not a class", classes=["nave"])
     refused(Tables(given.labels, *given.given[1:]), DataError, r"labels\.parquet: has no column `path`")
     refused(Tables(tmp_path / "none.parquet", *given.given[1:]), DataError, "no such file")
     refused(given, DataError, "the loss is .* lower the learning rates", learning_rate=1e30, new_learning_rate=1e30)
@@ -571,9 +571,9 @@ def test_what_cannot_be_trained_on(world: World, tmp_path: Path) -> None:
     refused(gone, DataError, r"b\.png: cannot be read", batch=2)
     table = pq.read_table(gone.labels).to_pylist()
     pq.write_table(pa.Table.from_pylist([*table, {**table[0], "image_id": "c"}]), gone.labels)
-    refused(gone, DataError, "`c` is no image of", batch=2)
+    refused(gone, DataError, "`c` is not an image of", batch=2)
     in_px = made(tmp_path / "px", [("a", "train"), ("b", "train")], [("a", "b")], a=[("p", 30.0, 20.0)])
-    refused(in_px, DataError, "are fractions of width and height", batch=2)
+    refused(in_px, DataError, "must be fractions of width and height", batch=2)
     pq.write_table(pa.Table.from_pylist([{**table[0], "labels": ["window"]}, {**table[1], "labels": []}]), gone.labels)
     refused(gone, DataError, "without a label", batch=2)
 
@@ -672,7 +672,7 @@ def test_names_of_masks() -> None:
     long = [infer.mask_name("4/pictures/" + "é" * 120 + end) for end in ("a.jpg", "b.jpg")]
     assert long[0] != long[1]
     assert all(len(name.encode()) < 190 for name in long)
-    with pytest.raises(DataError, match="would have one name"):
+    with pytest.raises(DataError, match="would have the same name"):
         infer.mask_names(["a/b.jpg", "a__b.jpg"])
 
 
@@ -688,13 +688,13 @@ def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert "decodes to 50x60 px" in pd.read_csv(tmp_path / "out/rejects.csv").set_index("image_id").loc["b", "detail"]
     with pytest.raises(DataError, match="has no scores of b"):
-        evaluate_network(tables, Judged(tmp_path / "out"), tmp_path / "figures", CLASSES)
+        evaluate_network(tables, Evaluated(tmp_path / "out"), tmp_path / "figures", CLASSES)
     (tmp_path / "in/a.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="none of 2 images can be read"):
+    with pytest.raises(DataError, match="none of the 2 images can be read"):
         predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     with pytest.raises(UsageError, match="no image of `train`"):
         predict(tables, trained, tmp_path / "out", PLAIN.model_copy(update={"splits": ["train"]}), threads=1)
-    with pytest.raises(DataError, match="does not say what the weights are of"):
+    with pytest.raises(DataError, match="does not describe the weights"):
         predict(tables, tmp_path, tmp_path / "out", PLAIN, threads=1)
 
 
@@ -748,10 +748,10 @@ def test_means_of_iou_are_over_classes_that_are_there(tmp_path: Path) -> None:
     ("found", "complaint"),
     [
         pytest.param(None, "no such mask", id="missing"),
-        pytest.param([[0, 1]], "is not as large as", id="another size"),
+        pytest.param([[0, 1]], "differs in size from", id="another size"),
         pytest.param([[0, 9], [0, 0]], "has the index 9", id="no class"),
         pytest.param(np.zeros((2, 2, 3)), "mode RGB", id="a colour image"),
-        pytest.param(b"PNG", "is no image that can be read", id="damaged"),
+        pytest.param(b"PNG", "is not a readable image", id="damaged"),
     ],
 )
 def test_masks_that_do_not_fit_are_errors(tmp_path: Path, found: Any, complaint: str) -> None:
@@ -787,7 +787,7 @@ def test_the_interval_is_over_landmarks() -> None:
 
 
 def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: Path) -> None:
-    text = evaluate_network(world.tables, Judged(predicted, world.truth), tmp_path, CLASSES)
+    text = evaluate_network(world.tables, Evaluated(predicted, world.truth), tmp_path, CLASSES)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["scores"]["val_unseen"]["images"] == 12
     assert summary["masks"]["pictures"] == 21, "images of the training are left out"
@@ -798,6 +798,6 @@ def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: 
     pictures = world.tables.read(CLASSES)
     (predicted / "masks" / infer.mask_name(pictures.ids[pictures.rows(inputs.SEEN)[0]])).rename(tmp_path / "away.png")
     with pytest.raises(DataError, match="no such mask"):
-        evaluate_network(world.tables, Judged(predicted, world.truth), tmp_path, CLASSES)
+        evaluate_network(world.tables, Evaluated(predicted, world.truth), tmp_path, CLASSES)
     with pytest.raises(DataError, match="no such file"):
-        evaluate_network(world.tables, Judged(tmp_path), tmp_path, CLASSES)
+        evaluate_network(world.tables, Evaluated(tmp_path), tmp_path, CLASSES)

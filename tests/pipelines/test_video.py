@@ -313,7 +313,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told).code != 0
     monkeypatch.setattr(module, "_epoch", shared)
     again = secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told)
-    assert "goes on after epoch 1" in again.err
+    assert "continues after epoch 1" in again.err
     for name in ("metrics.csv", "weights.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -402,7 +402,7 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
     records.write(tmp_path / "still.json", [nothing], {})
     refused = secondlook("video", "train", tmp_path / "still.json", "--out", tmp_path / "train",
                          "--options", json.dumps({"round": ROUND, "network": NETWORK}))  # fmt: skip
-    assert (refused.code, "none of 1 frames has an object to learn from" in refused.err) == (1, True)
+    assert (refused.code, "none of the 1 frames has an object to learn from" in refused.err) == (1, True)
     shutil.rmtree(clips)
     clips.mkdir()
     absent = secondlook("video", "frames", clips, "--out", frames, *EVERY)
@@ -443,7 +443,7 @@ def test_frames_of_a_film_and_of_a_list(secondlook: Command, tmp_path: Path) -> 
     for name in ("../private", str(tmp_path / "private"), "..\\private"):
         (tmp_path / "files.txt").write_text(f"train/segment-1 4\n{name} 1\n", encoding="utf-8")
         refused = secondlook("video", "frames", tmp_path / "waymo", *listed)
-        assert (refused.code, f"the clip `{name}` lies outside" in refused.err) == (1, True)
+        assert (refused.code, f"the clip `{name}` is outside" in refused.err) == (1, True)
 
 
 def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> None:
@@ -466,7 +466,7 @@ def test_npz_of_dynamo_depth_are_read(secondlook: Command, tmp_path: Path) -> No
     assert decode(one.mask).shape == (48, 64)
     (tmp_path / "npz/a/000000.npz").write_bytes(b"no npz")
     refused = secondlook("video", "motion", tmp_path / "frames.json", *motion)
-    assert (refused.code, "is no npz of Dynamo-Depth" in refused.err) == (1, True)
+    assert (refused.code, "is not an npz of Dynamo-Depth" in refused.err) == (1, True)
 
 
 INTRINSICS = [[517.848, 0, 238.095], [0, 517.848, 163.467], [0, 0, 1]]  # of Dynamo-Depth for a map of 480 x 320 px
@@ -513,8 +513,8 @@ def test_motion_of_dynamo_depth_keeps_every_number(secondlook: Command, tmp_path
         pytest.param({"mot_mask": (4, 6), "depth": (4, 6), "inv_K": (2, 2)}, "inv_K (2, 2)", id="small intrinsics"),
         pytest.param({"mot_mask": (1, 4, 6), "depth": (4, 6), "inv_K": (4, 4)}, "(1, 4, 6)", id="a third axis"),
         pytest.param({"mot_mask": (4, 6), "depth": (4, 5), "inv_K": (3, 3)}, "of different sizes", id="two sizes"),
-        pytest.param("cut", "is no npz of Dynamo-Depth", id="cut off"),
-        pytest.param("npy", "is no npz of Dynamo-Depth", id="one array"),
+        pytest.param("cut", "is not an npz of Dynamo-Depth", id="cut off"),
+        pytest.param("npy", "is not an npz of Dynamo-Depth", id="one array"),
     ],
 )
 def test_an_odd_npz_is_refused_with_its_name(secondlook: Command, tmp_path: Path, content: Any, why: str) -> None:
@@ -585,8 +585,8 @@ def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tm
         found[options] = {one.clip: [frame.number for frame in one.frames] for one in records.read(out)}, done.err
     assert found["{stride: 1}"][0] == {"a": [1, 2], "a_deep_er": [5, 6, 7], "clips": [0, 1, 2]}
     assert "1 files in" in found["{stride: 1}"][1], "the notes"
-    assert "1 folders inside other folders are clips too" in found["{stride: 1}"][1]
-    assert "are left out, as" not in found["{stride: 1}"][1]
+    assert "1 folders inside other folders are also clips" in found["{stride: 1}"][1]
+    assert "are left out because" not in found["{stride: 1}"][1]
     assert found["{}"][0] == {"a": [1], "a_deep_er": [5, 7], "clips": [0, 2]}
     assert "video: 3 of 8 frames are left out" in found["{}"][1]
     assert "video: 5 of 8 frames are left out" in found["{stride: 1, most: 1}"][1]
@@ -614,7 +614,7 @@ def test_the_missing_end_of_a_film_is_a_row(secondlook: Command, tmp_path: Path)
     (clip,) = records.read(tmp_path / "frames.json")
     (reject,) = pd.read_csv(tmp_path / "frames.rejects.csv").to_dict("records")
     assert 0 < len(clip.frames) < 20
-    assert reject["detail"] == f"its header names 20 frames, {len(clip.frames)} of which can be decoded"
+    assert reject["detail"] == f"its header says 20 frames, but only {len(clip.frames)} can be decoded"
 
 
 # --- networks that are loaded --------------------------------------------------------------------------------------
@@ -635,7 +635,7 @@ def test_flow_of_raft_comes_from_a_file_of_weights(tmp_path: Path) -> None:
     options = MotionOptions(source="raft", raft_weights=str(tmp_path / "raft.pth"), device="cpu")
     flow = flow_source(options)(*(picture[:124] for picture in two_frames()))
     assert (flow.shape, flow.dtype, bool(np.isfinite(flow).all())) == ((124, 192, 2), np.float32, True)
-    with pytest.raises(DataError, match="its weights cannot be had"):
+    with pytest.raises(DataError, match="its weights cannot be loaded"):
         flow_source(options.model_copy(update={"raft_weights": str(tmp_path / "none.pth")}))
 
 

@@ -1,1 +1,1 @@
-"""Pipelines beside the main one, each in a folder of its own."""
+"""Pipelines in addition to the main one, each in its own folder."""

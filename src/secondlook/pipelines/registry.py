@@ -1,4 +1,4 @@
-"""The pipelines: the one place where all of them are listed. Their modules are loaded when somebody asks."""
+"""The pipelines: the one place where all of them are listed. Their modules are loaded on demand."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -19,5 +19,5 @@ def commands() -> "Iterator[typer.Typer]":
 
 
 def pipelines() -> "tuple[Pipeline, ...]":
-    """Return what each pipeline says about itself: `PIPELINE` of its `run.py`."""
+    """Return the description of each pipeline: `PIPELINE` of its `run.py`."""
     return tuple(import_module(f"secondlook.pipelines.{name}.run").PIPELINE for name in NAMES)

@@ -1,1 +1,1 @@
-"""Data that the project draws: street signs, clips, landmarks, and the vehicles and people of the track."""
+"""Drawn data: street signs, clips, landmarks, and the vehicles and pedestrians of the track."""

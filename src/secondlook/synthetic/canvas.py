@@ -1,4 +1,4 @@
-"""A sheet to draw on: coordinates from 0 to 1, drawn large and made small, so that edges are smooth."""
+"""A canvas with coordinates from 0 to 1, drawn large and scaled down for smooth edges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from secondlook.base.arrays import Pixels
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
-_FINER = 3  # times as many px each way while it is drawn
+_FINER = 3  # scale of each side while drawing
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """RGB pixels that shapes are drawn into; places are shares of the unit square, which has `side` px and an offset.
+    """RGB pixels to draw shapes into; coordinates are in the unit square, which has `side` px and an offset.
 
     `mirrored` turns everything left to right.
     """
@@ -49,7 +49,7 @@ class Canvas:
 
 
 def new_canvas(chance: np.random.Generator, width: int, height: int, side: float) -> Canvas:
-    """Return a sheet of `width` x `height` px with a grey ground, in whose middle a square of `side` px is drawn."""
+    """Return a canvas of `width` x `height` px with a grey background and a square of `side` px near its middle."""
     coarse = chance.normal(size=(4, 4, 1)).astype(np.float32) * 22 + chance.uniform(90, 190) + chance.normal(size=3) * 6
     size = (width * _FINER, height * _FINER)
     ground = np.clip(cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC), 0, 255)
@@ -58,7 +58,7 @@ def new_canvas(chance: np.random.Generator, width: int, height: int, side: float
 
 
 def finished(canvas: Canvas, chance: np.random.Generator) -> Pixels:
-    """Return the image in its own size, with a light of its own and the noise of a sensor."""
+    """Return the image at its final size, with random brightness and sensor noise."""
     height, width = canvas.pixels.shape[0] // _FINER, canvas.pixels.shape[1] // _FINER
     small = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     noisy = small * chance.uniform(0.9, 1.1) + chance.uniform(-8, 8) + chance.normal(size=small.shape) * 4
@@ -66,6 +66,6 @@ def finished(canvas: Canvas, chance: np.random.Generator) -> Pixels:
 
 
 def varied(colour: Colour, chance: np.random.Generator, by: int = 12) -> Colour:
-    """Return a colour that differs a little."""
+    """Return a slightly different colour."""
     red, green, blue = (int(np.clip(value + chance.integers(-by, by + 1), 0, 255)) for value in colour)
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Clips that the project draws: a panning street, things that move, things that stand, and the truth of every pixel."""
+"""Drawn clips: a panning street, moving and standing things, and the truth of every pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from secondlook.config.video import ClipScenes
 BACKGROUND_DEPTH = 1.0
 # class: sides (width, height) of the smallest and of the largest, in px of a 480 px wide frame
 SIZES = {"car": ((56, 34), (92, 52)), "person": ((22, 52), (32, 78)), "truck": ((86, 54), (122, 74))}
-_SMALL = 0.42  # small things are so many times the smallest of their class
+_SMALL = 0.42  # size of small things, relative to the smallest of their class
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing in a clip: its class, sprite (h, w, 4; RGBA), depth, place of its corner in frame 0 and px a frame."""
+    """A thing in a clip: its class, sprite (h, w, 4; RGBA), depth, corner in frame 0 and velocity in px per frame."""
 
     name: str
     sprite: Pixels
@@ -30,16 +30,16 @@ class Thing:
     small: bool
 
     def at(self, frame: int) -> tuple[float, float]:
-        """Return where its upper left corner is in a frame."""
+        """Return its upper left corner in a frame."""
         return self.corner[0] + frame * self.velocity[0], self.corner[1] + frame * self.velocity[1]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A drawn clip: its frames, its things from far to near, and what is true of each pixel of each frame.
+    """A drawn clip: its frames, its things from far to near, and the truth of each pixel of each frame.
 
-    `frames` are RGB (height, width, 3); `owners` (height, width) have the position of the thing that a pixel shows, -1
-    for the street. `depth` is (frames, height, width), `flow` in px to the next frame (frames, height, width, 2),
+    `frames` are RGB (height, width, 3); `owners` (height, width) have the index of the thing at each pixel, -1 for the
+    street. `depth` is (frames, height, width), `flow` in px to the next frame (frames, height, width, 2),
     `camera` the homographies (frames, 3, 3).
     """
 
@@ -60,7 +60,7 @@ def draw_clip(chance: np.random.Generator, options: ClipScenes) -> Clip:
     for number in range(options.frames):
         pixels = _shifted(street, (pan[0] * number, pan[1] * number), options)
         owner = np.full((options.height, options.width), -1)
-        for position, thing in enumerate(things):  # the far ones first
+        for position, thing in enumerate(things):  # far ones first
             _paste(pixels, owner, thing, position, thing.at(number))
         frames.append(pixels)
         owners.append(owner)
@@ -76,7 +76,7 @@ def _of_owner(owner: NDArray[np.int64], values: list[float], background: float) 
 
 
 def _things(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float]) -> Iterator[Thing]:
-    """Yield the things of a clip, the farthest first, in lanes of their own so that few hide each other."""
+    """Yield the things of a clip, the farthest first, in separate lanes so that few overlap."""
     kinds = [(True, False)] * options.moving + [(False, False)] * options.standing + [(False, True)] * options.small
     chance.shuffle(kinds)
     scale = options.width / 480
@@ -95,7 +95,7 @@ def _things(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, 
 
 
 def _sprite(chance: np.random.Generator, name: str, width: int, height: int) -> Pixels:
-    """Draw a thing in a colour of its own with a texture that flow can follow, (height, width, 4)."""
+    """Draw a thing in a random colour with a texture that flow can follow, (height, width, 4)."""
     colour = cv2.cvtColor(np.uint8([[[chance.integers(0, 180), 210, 225]]]), cv2.COLOR_HSV2RGB)[0, 0]  # type: ignore[arg-type]
     body = np.empty((height, width, 4), np.uint8)
     body[..., :3] = np.clip(colour + 60 * _noise(chance, width, height, 5)[..., None], 0, 255)
@@ -154,7 +154,7 @@ def _shifted(street: Pixels, by: tuple[float, float], options: ClipScenes) -> Pi
 
 
 def _paste(pixels: Pixels, owner: NDArray[np.int64], thing: Thing, position: int, corner: tuple[float, float]) -> None:
-    """Put a thing into a frame at a place that need not be whole px, and mark the pixels that it owns."""
+    """Draw a thing into a frame at subpixel position, and mark its pixels in `owner`."""
     height, width = owner.shape
     move: Any = np.float32([[1, 0, corner[0]], [0, 1, corner[1]]])  # type: ignore[arg-type]
     colours = cv2.warpAffine(thing.sprite[..., :3], move, (width, height), borderMode=cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""The two faces of a drawn landmark, outside and inside, with the class of every pixel; and images taken of them."""
+"""The two faces of a drawn landmark, outside and inside, with the class of every pixel, and views of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class View:
 
 
 def draw_faces(chance: np.random.Generator) -> tuple[Face, Face]:
-    """Return outside and inside of a landmark: one layout for all, colours, sizes and grain of its own."""
+    """Return outside and inside of a landmark: the same layout for all, with random colours, shifts and grain."""
     sky = np.linspace((150, 185, 225), (215, 225, 235), HEIGHT)[:, None, :]
     ground = np.full((HEIGHT, 1, 3), (88, 84, 92), dtype=np.float64)
     return _draw_face(chance, _OUTSIDE, sky), _draw_face(chance, _INSIDE, ground)
@@ -178,9 +178,9 @@ PAINT: dict[str, Callable[[Floats64, Floats64, Floats64, Floats64, float], Float
 
 
 def take_view(face: Face, region: Region, width: int, chance: np.random.Generator) -> View:
-    """Return an image, `width` px wide, of which a region's class is what covers most: the class it is centred on.
+    """Return an image, `width` px wide, centred on a region and covered mostly by its class.
 
-    Place, zoom, slant and light vary; the image comes nearer until the class leads. Raises DataError if it never
+    Position, zoom, slant and light vary; the image zooms in until the class covers most. Raises DataError if it never
     does.
     """
     for nearness in np.linspace(1.0, 0.1, _TRIES):
@@ -192,7 +192,7 @@ def take_view(face: Face, region: Region, width: int, chance: np.random.Generato
         if counts.argmax() == CONCEPTS.index(region.concept) + 1 and counts.max() > 0.25 * classes.size:
             break
     else:
-        raise DataError(f"no image of the {region.concept} at {region.box} shows mostly that; draw with another seed.")
+        raise DataError(f"no image of the {region.concept} at {region.box} shows mostly that; set another `seed`.")
     pixels = cv2.warpPerspective(face.pixels, homography, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
     light = chance.uniform(0.8, 1.2) * chance.uniform(0.95, 1.05, 3)
     lit = pixels * light + chance.normal(0, 3, pixels.shape)
@@ -212,21 +212,21 @@ def _camera(
     middle = np.array([(left + right) / 2, (top + bottom) / 2]) + shift
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     source = middle + corners * half + chance.uniform(-0.07, 0.07, (4, 2)) * half
-    target = (corners + 1) / 2 * size - 0.5  # px centres are whole numbers to OpenCV
+    target = (corners + 1) / 2 * size - 0.5  # in OpenCV, pixel centres are integers
     return cv2.getPerspectiveTransform(source.astype(np.float32), target.astype(np.float32)), size
 
 
 def draw_points(face: Face, number: int, chance: np.random.Generator) -> Floats64:
-    """Return px of points on a face, (points, 2): `number` in each region, and as many all over it."""
+    """Return points on a face in px, (points, 2): `number` in each region, and as many over the whole face."""
     boxes = [region.box for region in face.regions] + [(0, 0, WIDTH, HEIGHT)]
-    found = [chance.uniform((left, top), (right, bottom), (number, 2)) for left, top, right, bottom in boxes]
-    return np.concatenate(found)
+    points = [chance.uniform((left, top), (right, bottom), (number, 2)) for left, top, right, bottom in boxes]
+    return np.concatenate(points)
 
 
 def project(
     points: Floats64, view: View, jitter_px: float, chance: np.random.Generator
 ) -> tuple[NDArray[np.int64], Floats64]:
-    """Return which points an image shows, and where, as fractions of its sides with a normal error of `jitter_px`."""
+    """Return the points that an image shows, as fractions of its sides with a normal error of `jitter_px`."""
     height, width = view.classes.shape
     seen = cv2.perspectiveTransform(points[None].astype(np.float64), view.homography)[0]
     seen = seen + 0.5 + chance.normal(0, jitter_px, points.shape)  # OpenCV counts from the centre of the first px

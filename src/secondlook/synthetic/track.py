@@ -1,4 +1,4 @@
-"""Vehicles and pedestrians as drawings in which every attribute can be seen."""
+"""Drawings of vehicles and pedestrians in which every attribute is visible."""
 
 from collections.abc import Collection
 
@@ -33,9 +33,9 @@ _CLOTH = ((60, 90, 170), (170, 60, 60), (70, 140, 90), (200, 180, 90), (120, 90,
 
 
 def draw_vehicle(colour: str, kind: str, plate: int, chance: np.random.Generator, px: int) -> Pixels:
-    """Draw a vehicle from its side in its colour, with the outline of its kind and a plate of two colours.
+    """Draw a vehicle from the side in its colour, with the outline of its kind and a plate of two colours.
 
-    `colour` and `kind` are names that the tables above list; `plate` numbers pairs of colours from 0. The image is
+    `colour` and `kind` are names in the tables above; `plate` numbers pairs of colours from 0. The image is
     about `px` px wide.
     """
     width = round(px * chance.uniform(0.9, 1.15))
@@ -66,7 +66,7 @@ def _plate(canvas: Canvas, number: int) -> None:
 
 
 def draw_pedestrian(shown: Collection[str], chance: np.random.Generator, px: int) -> Pixels:
-    """Draw a pedestrian on whom the attributes `shown` can be seen; the image is about `px` px high."""
+    """Draw a pedestrian with the attributes `shown`; the image is about `px` px high."""
     height = round(px * chance.uniform(0.95, 1.2))
     canvas = new_canvas(chance, round(height * chance.uniform(0.48, 0.6)), height, height * chance.uniform(0.88, 0.96))
     figure = _Figure(canvas, shown, chance)

@@ -1,1 +1,1 @@
-"""The paper: the published scoring of several tasks and a sound one side by side."""
+"""The paper: compares published and sound scoring of several tasks."""

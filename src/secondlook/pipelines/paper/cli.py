@@ -1,4 +1,4 @@
-"""`secondlook paper`: the tables of several tasks joined; a command, not a group of steps."""
+"""`secondlook paper`: joins the tables of several tasks; a command, not a group of steps."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The figures of the paper: accuracy, both ways to score, what each difference does, recall and confusions."""
+"""The figures of the paper: accuracy, both scores, the effect of each difference, recall and confusions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, Drawing, drawing
-from secondlook.pipelines.paper.read import Found
+from secondlook.pipelines.paper.read import Scores
 
 Figures = Mapping[str, Drawing]
 _FAMILY_COLOURS = (BLUE, GREEN, "#7a5fb0", "#b0485f", SOFT)
 _PANEL_WIDTH, _ROW_HEIGHT = 4.6, 0.19
-_WHITE_ON = 0.6  # letters are white on cells darker than this
+_WHITE_ON = 0.6  # text is white on cells darker than this
 
 
 def accuracy(scoring: pd.DataFrame) -> Drawing:
@@ -32,11 +32,11 @@ def accuracy(scoring: pd.DataFrame) -> Drawing:
     marks = [Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in colours.items()]
     published = Line2D([], [], marker="D", linestyle="", markerfacecolor="white", markeredgecolor=AMBER)
     published.set_label("published")
-    return _panels(scoring, panel, "accuracy, soundly scored", [*marks, published])
+    return _panels(scoring, panel, "accuracy, sound scoring", [*marks, published])
 
 
 def scoring(table: pd.DataFrame) -> Drawing:
-    """Draw, for each labeler, its score as published and the sound one."""
+    """Draw the published and the sound score of each labeler."""
 
     def panel(axes: Axes, rows: pd.DataFrame) -> None:
         places = np.arange(len(rows))[::-1]
@@ -50,7 +50,7 @@ def scoring(table: pd.DataFrame) -> Drawing:
 
 
 def differences(table: pd.DataFrame) -> Drawing:
-    """Draw by how many points each published score moves when one defect is mended; a dot is a labeler on a task."""
+    """Draw how many points each published score changes if one defect is fixed; a dot is a labeler on a task."""
     change = 100 * (table["mended"] - table["paper"])
     names = list(table[["defect", "difference"]].drop_duplicates().sort_values("defect")["difference"])
     defects = dict(zip(table["difference"], table["defect"], strict=True))
@@ -67,7 +67,7 @@ def differences(table: pd.DataFrame) -> Drawing:
                 axes.scatter(here, np.full(len(here), place), color=colours.get(task, SOFT), s=18, alpha=0.75)
         axes.set_yticks(range(len(names))[::-1], [f"{defects[name]} {name}" for name in names])
         axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_xlabel("points by which the published score moves when it is mended")
+        axes.set_xlabel("change of the published score when fixed, points")
         axes.grid(axis="x", color=LINE, linewidth=0.7)
         marks = [Line2D([], [], marker="o", linestyle="", color=colours.get(task, SOFT), label=task) for task in tasks]
         figure.legend(handles=marks, frameon=False, ncols=2, loc="outside upper left", fontsize=8.5)
@@ -92,14 +92,14 @@ def recall(per_class: pd.DataFrame, task: str) -> Drawing:
     return drawing(draw, width=2.4 + 0.62 * len(classes), height=1.6 + 0.26 * len(names))
 
 
-def confusion(found: Found, task: str) -> Drawing:
-    """Draw the confusions of the best labeler of each family on a task; rows are the truth, shares are of each row."""
-    best = found.best(task)["labeler"].tolist()
-    mine = found.confusion[(found.confusion["task"] == task) & found.confusion["labeler"].isin(best)]
-    classes = [name for name, n in found.classes()[task].items() if n]
-    said = set(mine["answer"])
-    answers = [name for name in found.classes()[task] if name in said or name in classes]
-    answers += sorted(said - set(answers))  # no answer
+def confusion(scores: Scores, task: str) -> Drawing:
+    """Draw the confusions of the best labeler of each family on a task; rows are the truth, shares are per row."""
+    best = scores.best(task)["labeler"].tolist()
+    mine = scores.confusion[(scores.confusion["task"] == task) & scores.confusion["labeler"].isin(best)]
+    classes = [name for name, n in scores.classes()[task].items() if n]
+    given = set(mine["answer"])
+    answers = [name for name in scores.classes()[task] if name in given or name in classes]
+    answers += sorted(given - set(answers))  # no answer
 
     def draw(figure: Figure) -> None:
         grid = np.atleast_1d(figure.subplots(1, len(best), sharey=True))
@@ -119,7 +119,7 @@ def confusion(found: Found, task: str) -> Drawing:
 def _panels(
     table: pd.DataFrame, panel: Callable[[Axes, pd.DataFrame], None], label: str, marks: Sequence[Line2D]
 ) -> Drawing:
-    """Draw one panel per task, two beside each other."""
+    """Draw one panel per task, two side by side."""
     tasks = list(table["task"].unique())
     columns = min(2, len(tasks))
     lines = -(-len(tasks) // columns)

@@ -15,8 +15,8 @@ _NAMES |= {"per_class": "scoring_per_class", "confusion": "scoring_confusion"}
 
 
 @dataclass(frozen=True)
-class Found:
-    """The scoring tables of all tasks with the columns `task` and, but for `pairs`, `model` before their own."""
+class Scores:
+    """The scoring tables of all tasks, with the first columns `task` and, except in `pairs`, `model`."""
 
     scoring: pd.DataFrame
     differences: pd.DataFrame
@@ -25,7 +25,7 @@ class Found:
     confusion: pd.DataFrame
 
     def classes(self) -> dict[str, dict[str, int]]:
-        """Return how many objects of each class the truth of a task has, in the order of its task file."""
+        """Return the number of objects of each true class by task, in the order of the task file."""
         first = self.per_class.groupby("task", sort=False)["labeler"].transform("first")
         rows = self.per_class[self.per_class["labeler"] == first]
         return {
@@ -34,23 +34,23 @@ class Found:
         }
 
     def best(self, task: str) -> pd.DataFrame:
-        """Return the row of the labeler of each family that is right most often, soundly scored."""
+        """Return the row of the most accurate labeler of each family, by the sound score."""
         rows = self.scoring[self.scoring["task"] == task]
         order = rows.sort_values("accuracy", ascending=False, kind="stable")
         return order.drop_duplicates("family")
 
 
-def read_tasks(tasks: Sequence[Path]) -> Found:
-    """Read the tables of each task; raises DataError where one is missing, or has no published scoring."""
+def read_tasks(tasks: Sequence[Path]) -> Scores:
+    """Read the tables of each task; raises DataError if one is missing or has no published scoring."""
     joined = {key: pd.concat([_read(task, name) for task in tasks]) for key, name in _NAMES.items()}
-    return Found(**{key: table.reset_index(drop=True) for key, table in joined.items()})
+    return Scores(**{key: table.reset_index(drop=True) for key, table in joined.items()})
 
 
 def rehearsed(tasks: Sequence[Path]) -> list[str]:
-    """Return the names of the tasks whose given labels were made wrong on purpose."""
-    found = [folder / "evaluate" / "findings.json" for folder in tasks]
-    told = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in found]
-    return [folder.name for folder, findings in zip(tasks, told, strict=True) if findings.get("rehearsal")]
+    """Return the names of the tasks with given labels made wrong on purpose."""
+    paths = [folder / "evaluate" / "findings.json" for folder in tasks]
+    contents = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in paths]
+    return [folder.name for folder, findings in zip(tasks, contents, strict=True) if findings.get("rehearsal")]
 
 
 def model_of(labeler: str, view: str) -> str:
@@ -65,7 +65,7 @@ def _read(task: Path, name: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `snakemake paper` or `secondlook evaluate`.") from error
     if name == _NAMES["scoring"] and table.empty:
-        raise DataError(f"{path}: has no rows; the task file needs a `protocol`, as docs/paper.md says.")
+        raise DataError(f"{path}: has no rows; add a `protocol` to the task file (docs/paper.md).")
     table.insert(0, "task", task.name)
     if "labeler" in table:
         table["view"] = table["view"].fillna("")

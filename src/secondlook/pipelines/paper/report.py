@@ -15,7 +15,7 @@ from secondlook.pages import render
 from secondlook.pipelines.paper import figures
 from secondlook.pipelines.paper.figures import Figures
 from secondlook.pipelines.paper.published import load_published, with_published
-from secondlook.pipelines.paper.read import Found, read_tasks, rehearsed
+from secondlook.pipelines.paper.read import Scores, read_tasks, rehearsed
 from secondlook.pipelines.paper.tables import (
     Table,
     accuracy_table,
@@ -32,33 +32,33 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
     """Write tables (CSV, Markdown, LaTeX), figures (SVG, PDF), `paper.html` and `summary.json` to folder `out`.
 
     `tasks` are results folders whose `evaluate` has the scoring tables; their names are those of the tasks. Without a
-    file of published figures those columns are blank.
+    file of published figures, their columns are blank.
     """
     names = [folder.name for folder in tasks]
     if len(set(names)) < len(names):
-        raise DataError(f"two of the results folders bear the same name ({', '.join(names)}); give each task once.")
-    found, known = read_tasks(tasks), load_published(published)
-    found = replace(found, scoring=with_published(found.scoring, known))
+        raise DataError(f"two of the results folders have the same name ({', '.join(names)}); give each task once.")
+    scores, reference = read_tasks(tasks), load_published(published)
+    scores = replace(scores, scoring=with_published(scores.scoring, reference))
     tables = {
-        "accuracy": accuracy_table(found, known),
-        "scoring": scoring_table(found, known),
-        "differences": differences_table(found),
-        **{name: recall_table(found, name) for name in names},
+        "accuracy": accuracy_table(scores, reference),
+        "scoring": scoring_table(scores, reference),
+        "differences": differences_table(scores),
+        **{name: recall_table(scores, name) for name in names},
     }
-    pairs = pairs_table(found)
-    drawn = _draw(found, names)
+    pairs = pairs_table(scores)
+    drawn = _draw(scores, names)
     written = {f"table_{name}.{kind}": text for name, table in tables.items() for kind, text in table.texts().items()}
     for name, text in {**written, "table_pairs.csv": pairs.csv}.items():
         files.write_text(out / name, text)
     for name, figure in drawn.items():
         files.write_text(out / "figures" / f"{name}.svg", figure.svg)
         files.write_bytes(out / "figures" / f"{name}.pdf", figure.pdf)
-    headlines = _headlines(found)
+    headlines = _headlines(scores)
     planted = rehearsed(tasks)
     about = {"headlines": headlines, "rehearsal": _about_rehearsals(planted) if planted else None}
-    page = {**about, **_page(found, known, tables, pairs, drawn)}
+    page = {**about, **_page(scores, reference, tables, pairs, drawn)}
     files.write_text(out / "paper.html", render.render(_HERE, page))
-    summary = {"tasks": headlines, "published_figures": len(known), "rehearsal": bool(planted)}
+    summary = {"tasks": headlines, "published_figures": len(reference), "rehearsal": bool(planted)}
     summary |= {"versions": render.versions()}
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     progress.say(f"paper: {out / 'paper.html'}")
@@ -71,20 +71,20 @@ def _about_rehearsals(names: Sequence[str]) -> str:
     )
 
 
-def _draw(found: Found, names: Sequence[str]) -> Figures:
+def _draw(scores: Scores, names: Sequence[str]) -> Figures:
     return {
-        "accuracy": figures.accuracy(found.scoring),
-        "scoring": figures.scoring(found.scoring),
-        "differences": figures.differences(found.differences),
-        **{f"recall_{name}": figures.recall(found.per_class, name) for name in names},
-        **{f"confusion_{name}": figures.confusion(found, name) for name in names},
+        "accuracy": figures.accuracy(scores.scoring),
+        "scoring": figures.scoring(scores.scoring),
+        "differences": figures.differences(scores.differences),
+        **{f"recall_{name}": figures.recall(scores.per_class, name) for name in names},
+        **{f"confusion_{name}": figures.confusion(scores, name) for name in names},
     }
 
 
-def _headlines(found: Found) -> dict[str, Any]:
-    """Return, by task, how many objects and labelers there are, and the best by each of the two scores."""
+def _headlines(scores: Scores) -> dict[str, Any]:
+    """Return the number of objects and labelers by task, and the best labeler by each of the two scores."""
     headlines = {}
-    for task, rows in found.scoring.groupby("task", sort=False):
+    for task, rows in scores.scoring.groupby("task", sort=False):
         first = [rows.sort_values(column, ascending=False, kind="stable").iloc[0] for column in ("accuracy", "paper")]
         sound, paper = first
         headlines[str(task)] = {
@@ -96,15 +96,17 @@ def _headlines(found: Found) -> dict[str, Any]:
     return headlines
 
 
-def _page(found: Found, known: pd.DataFrame, tables: dict[str, Table], pairs: Table, drawn: Figures) -> dict[str, Any]:
-    tasks = list(found.scoring["task"].unique())
+def _page(
+    scores: Scores, published: pd.DataFrame, tables: dict[str, Table], pairs: Table, drawn: Figures
+) -> dict[str, Any]:
+    tasks = list(scores.scoring["task"].unique())
     return {
         "tasks": tasks,
-        "classes": found.classes(),
-        "labelers": found.scoring["labeler"].nunique(),
-        "families": list(found.scoring["family"].unique()),
+        "classes": scores.classes(),
+        "labelers": scores.scoring["labeler"].nunique(),
+        "families": list(scores.scoring["family"].unique()),
         "tables": tables,
         "pairs": pairs,
         "figures": {name: figure.svg for name, figure in drawn.items()},
-        "published": known.fillna("").to_dict("records"),
+        "published": published.fillna("").to_dict("records"),
     }

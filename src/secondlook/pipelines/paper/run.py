@@ -1,4 +1,4 @@
-"""What the paper says about itself, and what its rule asks: the tables of its tasks, and what is made of them."""
+"""The paper for Snakemake: its description, the input tables of its tasks, and its outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,36 +31,36 @@ class Paper(Added):
 
 
 def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
-    """Read what the paper runs, on top of the content of a config; raises UsageError with the place of each mistake."""
+    """Read the file of the paper on top of a config; raises UsageError with the place of each mistake."""
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file; it says what the paper runs.")
+        raise UsageError(f"{path}: there is no such file; it must list what the paper runs.")
     paper = parse(PaperRun, path)
     require_no_wildcard(f"{path}: `published`", paper.published)
-    settled = merged(content, paper.settings.model_dump(exclude_unset=True))
-    config = validate(Config, settled, source=f"{path}: `settings`")
-    looks = dict(in_every_view(paper, config, path))
+    content = merged(content, paper.settings.model_dump(exclude_unset=True))
+    config = validate(Config, content, source=f"{path}: `settings`")
+    by_view = dict(in_every_view(paper, config, path))
     for name in paper.labelers:
         if name not in config.labelers:
-            raise UsageError(f"{path}: `labelers`: `{name}` stands neither in the config nor under `settings`.")
-    config = config.model_copy(update={"labelers": {**config.labelers, **looks}})
+            raise UsageError(f"{path}: `labelers`: `{name}` is neither in the config nor under `settings`.")
+    config = config.model_copy(update={"labelers": {**config.labelers, **by_view}})
     files = {f"{PAPER}/{file.stem}": file for file in map(task_path, paper.tasks)}
     if len(files) < len(paper.tasks):
-        raise UsageError(f"{path}: `tasks`: two tasks bear the same name; rename one file.")
-    labelers = [*looks, *paper.labelers]
+        raise UsageError(f"{path}: `tasks`: two tasks have the same name; rename one file.")
+    labelers = [*by_view, *paper.labelers]
     tasks = {name: load_task(file).model_copy(update={"labelers": labelers}) for name, file in files.items()}
     return Paper(config, tasks, files, scoring=PAPER, published=paper.published)
 
 
 @dataclass(frozen=True)
 class PaperTables:
-    """The paper of a run; `paper` is None where its file is missing or not sound."""
+    """The paper of a run; `paper` is None if its file is missing or invalid."""
 
     run: Run
     paper: Paper | None
 
     @classmethod
     def of(cls, run: Run) -> "PaperTables":
-        """Return the paper that a run has added its tasks of."""
+        """Return the paper whose tasks were added to a run."""
         added = run.added.get(PAPER)
         return cls(run, added if isinstance(added, Paper) else None)
 
@@ -79,25 +79,25 @@ class PaperTables:
         return [self.run.files.folder(task) for task in self.paper.tasks] if self.paper else []
 
     def tables(self) -> list[str]:
-        """Return the tables of its tasks from which it is made; raises UsageError where it cannot be made."""
+        """Return the input tables of its tasks; raises UsageError if its file is missing or invalid."""
         tasks = self.run.of_pipeline(PAPER).names
         return [f"{self.run.files.folder(task)}/evaluate/{name}" for task in tasks for name in SCORING_TABLES]
 
     def published(self) -> list[str]:
-        """Return the file of published figures, where there is one."""
+        """Return the file of published figures, if there is one."""
         return [self.paper.published] if self.paper and self.paper.published else []
 
     def files(self) -> list[str]:
-        """Return its tables, figures and page; none without its tasks."""
+        """Return its tables, figures and page; none without tasks."""
         return [f"{self.folder}/{name}" for name in outputs([Path(task).name for task in self.tasks()])]
 
     def final_files(self) -> list[str]:
-        """Return what it ends in."""
+        """Return all its final files."""
         return [*self.files(), self.summary]
 
 
 def outputs(tasks: Sequence[str]) -> list[str]:
-    """Return what `secondlook paper` writes about tasks beside its summary, as names in its folder."""
+    """Return the files that `secondlook paper` writes about tasks besides its summary, as names in its folder."""
     if not tasks:
         return []
     tables = ["table_accuracy", "table_scoring", "table_differences", *(f"table_{task}" for task in tasks)]
@@ -123,7 +123,7 @@ def _describe(run: Run) -> list[str]:
     labelers = {labeler for name in paper.names for labeler in paper.tasks[name].labelers}
     absent = {path for name in paper.names for path, _ in missing(paper, name)}
     data = (
-        f"{len(absent)} paths of its data are missing; `snakemake -n paper` names them"
+        f"{len(absent)} paths of its data are missing; `snakemake -n paper` lists them"
         if absent
         else "its data is there"
     )

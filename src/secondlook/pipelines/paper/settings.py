@@ -1,4 +1,4 @@
-"""`workflow/paper/config.yaml`: who looks at which tasks in `snakemake paper`, and what is set for these alone."""
+"""`workflow/paper/config.yaml`: the tasks and labelers of `snakemake paper`, and settings for them only."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -51,12 +51,12 @@ class PaperRun(Strict):
 
 
 def in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tuple[str, LabelerOptions]]:
-    """Yield a labeler for each VLM and view: NAME_VIEW, relatives of each other."""
+    """Yield a labeler for each VLM and view: NAME_VIEW, all of one family."""
     for name, view in product(paper.vlms, paper.views):
-        spec, look = config.labelers.get(name), f"{name}_{view}"
+        spec, labeler = config.labelers.get(name), f"{name}_{view}"
         if spec is None or spec.asked_about is None:
-            raise UsageError(f"{path}: `vlms`: `{name}` is no labeler of kind `vlm` in the config.")
-        if look in config.labelers:
-            raise UsageError(f"{path}: `vlms`: `{look}` stands in the config already; rename it there.")
-        asked = {**spec.model_dump(exclude_unset=True), "view": view, "family": spec.family or name}
-        yield look, validate(type(spec), asked, source=f"{path}: `{name}` in the view `{view}`")
+            raise UsageError(f"{path}: `vlms`: `{name}` is not a labeler of kind `vlm` in the config.")
+        if labeler in config.labelers:
+            raise UsageError(f"{path}: `vlms`: `{labeler}` is already in the config; rename it there.")
+        options = {**spec.model_dump(exclude_unset=True), "view": view, "family": spec.family or name}
+        yield labeler, validate(type(spec), options, source=f"{path}: `{name}` in the view `{view}`")

@@ -1,4 +1,4 @@
-"""The tables of the paper: the figures as CSV, and a short form of them for Markdown, LaTeX and the page."""
+"""The tables of the paper: all figures as CSV, and a short form for Markdown, LaTeX and the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 from secondlook.io import tabular
 from secondlook.pages.render import known as is_known
 from secondlook.pages.render import points
-from secondlook.pipelines.paper.read import Found
+from secondlook.pipelines.paper.read import Scores
 
 _OURS = ["task", "model", "family", "kind", "view", "n", "coverage"]
 _SOUND = [f"{name}{end}" for name in ("accuracy", "selective_accuracy", "macro_f1") for end in ("", "_low", "_high")]
@@ -18,7 +18,7 @@ _PUBLISHED = ["published", "published_view", "source", "certainty"]
 
 @dataclass(frozen=True)
 class Table:
-    """A table as CSV, and its short form: headings, and rows of text of which the first `words` hold no figures."""
+    """A table as CSV, and its short form: headings, and rows of text whose first `words` cells hold no figures."""
 
     csv: str
     headings: Sequence[str]
@@ -27,7 +27,7 @@ class Table:
     notes: Sequence[str] = ()
 
     def texts(self) -> dict[str, str]:
-        """Return the table by the ending of its file."""
+        """Return the table in each format, by file suffix."""
         notes = "".join(f"\n{note}\n" for note in self.notes)
         comments = "".join(f"% {note}\n" for note in self.notes)
         headings = [tabular.latex(heading) for heading in self.headings]
@@ -38,9 +38,9 @@ class Table:
         }
 
 
-def accuracy_table(found: Found, known: pd.DataFrame) -> Table:
-    """Return one row per model and view, with the sound accuracy on each task and the published figure beside it."""
-    whole = found.scoring
+def accuracy_table(scores: Scores, published: pd.DataFrame) -> Table:
+    """Return one row per model and view, with sound accuracy and published figure for each task."""
+    whole = scores.scoring
     tasks = list(whole["task"].unique())
     rows = []
     for (model, view), own in whole.groupby(["model", "view"], sort=False):
@@ -49,12 +49,12 @@ def accuracy_table(found: Found, known: pd.DataFrame) -> Table:
         rows.append([str(model), str(view), *cells])
     headings = ["model", "view", *(cell for task in tasks for cell in (task, "published"))]
     csv = tabular.to_csv(whole[[*_OURS, *_SOUND, *_PUBLISHED]])
-    return Table(csv, headings, rows, 2, ["Accuracy, soundly scored, with 95 % intervals by image.", *_sources(known)])
+    return Table(csv, headings, rows, 2, ["Sound accuracy, with 95 % intervals by image.", *_sources(published)])
 
 
-def scoring_table(found: Found, known: pd.DataFrame) -> Table:
-    """Return the published scoring beside the sound one, a row per task, model and view."""
-    whole = found.scoring.assign(difference=found.scoring["accuracy"] - found.scoring["paper"])
+def scoring_table(scores: Scores, published: pd.DataFrame) -> Table:
+    """Return published and sound scores, a row per task, model and view."""
+    whole = scores.scoring.assign(difference=scores.scoring["accuracy"] - scores.scoring["paper"])
     rows = [
         [
             *(str(row[name]) for name in ("task", "model", "view")),
@@ -67,13 +67,13 @@ def scoring_table(found: Found, known: pd.DataFrame) -> Table:
     headings = ["task", "model", "view", "published", "as published", "n", "sound", "n", "points"]
     headings += ["coverage", "when it answers", "macro-F1"]
     columns = [*_OURS[:5], *_PUBLISHED[:2], "n_paper", "paper", "n", "coverage", *_SOUND, "difference"]
-    notes = ["As published: our votes, counted as the published runs counted theirs.", *_sources(known)]
+    notes = ["As published: our votes, scored by the rules of the published runs.", *_sources(published)]
     return Table(tabular.to_csv(whole[columns]), headings, rows, 3, notes)
 
 
-def differences_table(found: Found) -> Table:
-    """Return what each figure would be with one difference of the published scoring mended, a row each."""
-    whole = found.differences.assign(change=found.differences["mended"] - found.differences["paper"])
+def differences_table(scores: Scores) -> Table:
+    """Return each figure with one difference of the published scoring fixed, a row each."""
+    whole = scores.differences.assign(change=scores.differences["mended"] - scores.differences["paper"])
     rows = [
         [
             *(str(row[name]) for name in ("task", "model", "view")),
@@ -82,7 +82,7 @@ def differences_table(found: Found) -> Table:
         ]
         for row in whole.to_dict("records")
     ]
-    headings = ["task", "model", "view", "defect", "as published", "n", "mended", "n", "points"]
+    headings = ["task", "model", "view", "defect", "as published", "n", "fixed", "n", "points"]
     columns = [
         "task",
         "model",
@@ -97,33 +97,35 @@ def differences_table(found: Found) -> Table:
         "mended",
     ]
     csv = tabular.to_csv(whole[[*columns, "change", "what"]])
-    return Table(csv, headings, rows, 4, ["One defect mended at a time, on the same votes."])
+    return Table(csv, headings, rows, 4, ["One defect fixed at a time, on the same votes."])
 
 
-def recall_table(found: Found, task: str) -> Table:
+def recall_table(scores: Scores, task: str) -> Table:
     """Return the recall of each class of a task, with accuracy and macro-F1, a row per model and view."""
-    mine = found.per_class[found.per_class["task"] == task]
-    present = {name: n for name, n in found.classes()[task].items() if n}
+    mine = scores.per_class[scores.per_class["task"] == task]
+    present = {name: n for name, n in scores.classes()[task].items() if n}
     recall = {(row["model"], row["view"], row["class"]): row["recall"] for row in mine.to_dict("records")}
     rows = [
         [
             *(row["model"], row["view"], _interval(row, "accuracy"), _figure(row["macro_f1"])),
             *(_figure(recall[row["model"], row["view"], name]) for name in present),
         ]
-        for row in found.scoring[found.scoring["task"] == task].to_dict("records")
+        for row in scores.scoring[scores.scoring["task"] == task].to_dict("records")
     ]
     headings = ["model", "view", "accuracy", "macro-F1", *(f"{name} ({n})" for name, n in present.items())]
     ends = [f"{name}{end}" for name in ("recall", "precision", "f1") for end in ("", "_low", "_high")]
     csv = tabular.to_csv(mine[["model", "family", "kind", "view", "class", "n", *ends]])
-    return Table(csv, headings, rows, 2, ["Recall by class, with the number of objects of the class; soundly scored."])
+    return Table(csv, headings, rows, 2, ["Recall by class, with the number of objects of the class; sound scoring."])
 
 
-def pairs_table(found: Found) -> Table:
-    """Return the comparisons of labelers of different families; in short those of the best of each family."""
+def pairs_table(scores: Scores) -> Table:
+    """Return the comparisons of labelers of different families; the short form has only the best of each family."""
     rows = []
-    for task in found.pairs["task"].unique():
-        best = set(found.best(str(task))["labeler"])
-        mine = found.pairs[(found.pairs["task"] == task) & found.pairs["a"].isin(best) & found.pairs["b"].isin(best)]
+    for task in scores.pairs["task"].unique():
+        best = set(scores.best(str(task))["labeler"])
+        mine = scores.pairs[
+            (scores.pairs["task"] == task) & scores.pairs["a"].isin(best) & scores.pairs["b"].isin(best)
+        ]
         for row in mine.to_dict("records"):
             ends = [f"accuracy_difference{end}" for end in ("", "_low", "_high")]
             value, low, high = (_points(row[name]) for name in ends)
@@ -131,7 +133,7 @@ def pairs_table(found: Found) -> Table:
             p = ["" if pd.isna(row[name]) else f"{row[name]:.2g}" for name in ("mcnemar_p", "holm_p")]
             rows.append([str(task), row["a"], row["b"], *counts, *p, f"{value} ({low} to {high})" if value else ""])
     headings = ["task", "a", "b", "n", "only a right", "only b right", "McNemar p", "after Holm", "a minus b, points"]
-    return Table(tabular.to_csv(found.pairs), headings, rows, 3)
+    return Table(tabular.to_csv(scores.pairs), headings, rows, 3)
 
 
 def _ours_and_published(row: Mapping[Any, Any] | None) -> list[str]:
@@ -142,13 +144,13 @@ def _ours_and_published(row: Mapping[Any, Any] | None) -> list[str]:
     return [_interval(row, "accuracy"), published + mark if published else ""]
 
 
-def _sources(known: pd.DataFrame) -> list[str]:
+def _sources(published: pd.DataFrame) -> list[str]:
     lines = [
         f"Published: {row['task']}, {row['model']}{', ' + row['view'] if row['view'] else ''}: {row['value']:g} "
         f"({row['certainty']}: {row['source']})."
-        for row in known.to_dict("records")
+        for row in published.to_dict("records")
     ]
-    return ["* The source does not say which view was printed.", *lines] if lines else []
+    return ["* The source does not state the view.", *lines] if lines else []
 
 
 def _figure(value: object) -> str:

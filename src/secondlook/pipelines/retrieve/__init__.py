@@ -1,1 +1,1 @@
-"""Pipeline `retrieve`: crops by words (CVPR 2023 1st Foundation Model Challenge, track 2)."""
+"""Pipeline `retrieve`: image search by text (CVPR 2023 1st Foundation Model Challenge, track 2)."""

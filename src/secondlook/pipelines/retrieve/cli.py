@@ -1,4 +1,4 @@
-"""`secondlook retrieve STEP`: finding images by words."""
+"""`secondlook retrieve STEP`: image search by text."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,7 +66,7 @@ def complete(
     options: Annotated[
         str, typer.Option("--options", metavar="YAML", help="The section `complete` of a recipe as a mapping.")
     ],
-    batch: Annotated[int, typer.Option(min=1, help="Images that are computed at once.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 64,
     threads: Threads = 1,
 ) -> None:
     """Complete the vehicle labels of the training split with a frozen CLIP, and print how accurate that is."""
@@ -74,8 +74,8 @@ def complete(
     from secondlook.config.root import parse_options
     from secondlook.pipelines.retrieve import recipe_steps
 
-    told = parse_options(CompletionOptions, options)
-    typer.echo(recipe_steps.complete(source, out, told, batch, threads=threads))
+    settings = parse_options(CompletionOptions, options)
+    typer.echo(recipe_steps.complete(source, out, settings, batch, threads=threads))
 
 
 @app.command()
@@ -230,9 +230,9 @@ def search(
     if backend not in {"torch", "faiss"}:
         raise UsageError(f"--backend: must be torch or faiss, not `{backend}`.")
     require_apart([out, sheet])
-    found = finding.find(results, encoder, text, k, device=device, backend=backend)
+    matches = finding.find(results, encoder, text, k, device=device, backend=backend)
     if out is not None:
-        files.write_text(out, tabular.to_csv(found))
+        files.write_text(out, tabular.to_csv(matches))
     if sheet is not None:
-        finding.write_sheet(sheet, results, found)
-    typer.echo(finding.as_text(found))
+        finding.write_sheet(sheet, results, matches)
+    typer.echo(finding.as_text(matches))

@@ -1,4 +1,4 @@
-"""CLIP models of the open_clip library: built, loaded, asked for vectors of images and texts, and saved."""
+"""CLIP models of the open_clip library: built, loaded, used to encode images and texts, and saved."""
 
 import json
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27
 
 @dataclass
 class Clip:
-    """A model with its tokenizer, on a device; `about` is what rebuilds it, as open_clip writes it down."""
+    """A model with its tokenizer, on a device; `about` is its config in the format of open_clip."""
 
     model: Any
     tokenizer: Any
@@ -47,7 +47,7 @@ class Clip:
 
     @property
     def scale(self) -> float:
-        """What cosines are multiplied by before a softmax."""
+        """The factor of cosines before a softmax."""
         return float(self.model.logit_scale.detach().exp())
 
     def of_texts(self, texts: Sequence[str]) -> Vectors:
@@ -68,7 +68,7 @@ class Clip:
     def of_images(
         self, paths: Sequence[Path], transform: Transform, batch: int, *, threads: int = 1, mirrored: bool = False
     ) -> Vectors:
-        """Return unit vectors of image files, of their mirror images where `mirrored`."""
+        """Return unit vectors of image files, or of their mirror images if `mirrored`."""
         import torch
 
         def prepared(path: Path) -> Pixels:
@@ -86,23 +86,23 @@ class Clip:
         return to_unit(np.concatenate(parts)) if parts else np.zeros((0, 1), np.float32)
 
     def normalised(self, pixels: NDArray[np.uint8]) -> "torch.Tensor":
-        """Return uint8 (n, px, px, 3) as the model takes it, (n, 3, px, px)."""
+        """Convert uint8 (n, px, px, 3) to the normalised input of the model, (n, 3, px, px)."""
         transform = self.about["preprocess_cfg"]
         return inference.to_normalised(pixels, tuple(transform["mean"]), tuple(transform["std"]), self.device)
 
 
 def read(path: Path) -> Pixels:
-    """Decode an image; raise DataError where it cannot be."""
+    """Decode an image; raise DataError if that fails."""
     try:
         return images.read_rgb(path)
     except images.UnreadableImageError as error:
-        raise DataError(f"{path}: {error}; take its row out of the label file, or bring the image anew.") from error
+        raise DataError(f"{path}: {error}; remove its row from the label file, or replace the image.") from error
 
 
 def load(source: ClipSource, transform: Transform, device: "torch.device", seed: int = 0) -> Clip:
-    """Return the model that `source` names, float32, for images of that look.
+    """Return the model that `source` names, in float32, with the mean and deviation of `transform`.
 
-    Raises UsageError for a source that is `trained`: it must have become the folder of that recipe before.
+    Raises UsageError for a `trained` source: replace it with the folder of that recipe first.
     """
     clip = _loaded(source, device, seed)
     for name, value in (("mean", transform.mean), ("std", transform.std)):
@@ -116,7 +116,7 @@ def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
 
     if source.trained is not None:
         raise UsageError(
-            f"`trained: {source.trained}` is known to Snakemake alone; give `source: {{model: FOLDER}}` or --weights."
+            f"`trained: {source.trained}` works only under Snakemake; give `source: {{model: FOLDER}}` or --weights."
         )
     if source.scratch is not None:
         return _built(source.scratch, device, seed)
@@ -154,25 +154,25 @@ def _built(sizes: ScratchClip, device: "torch.device", seed: int) -> Clip:
 
 
 def save(clip: Clip, weights: dict[str, "torch.Tensor"], folder: Path) -> None:
-    """Write a model as a folder that open_clip reads as `local-dir:`; the config comes last."""
+    """Write a model as a folder that open_clip reads as `local-dir:`; the config is written last."""
     tensorfile.write(folder / WEIGHTS, weights)
     files.write_text(folder / ABOUT, json.dumps(clip.about, indent=1, sort_keys=True) + "\n")
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images by name with their vectors (images, dimensions), and those of their mirror images where they are known."""
+    """Images by name with their vectors (images, dimensions), and those of their mirror images, if there are any."""
 
     names: list[str]
     vectors: Vectors
     mirrored: Vectors | None = None
 
     def named(self, places: NDArray[np.int64]) -> list[list[str]]:
-        """Return lists of places, (queries, images), as names."""
+        """Convert lists of positions, (queries, images), to names."""
         return [[self.names[place] for place in row] for row in places]
 
     def write(self, path: Path) -> None:
-        """Write them as float16."""
+        """Write the vectors as float16."""
         tensors = {"vectors": self.vectors.astype(np.float16)}
         if self.mirrored is not None:
             tensors["mirrored"] = self.mirrored.astype(np.float16)
@@ -180,14 +180,14 @@ class Gallery:
 
     @classmethod
     def read(cls, path: Path) -> "Gallery":
-        """Read what `write` wrote; raise DataError for anything else."""
+        """Read what `write` wrote; raise DataError for any other file."""
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, framework="numpy") as file:
-                found = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
                 names = json.loads(file.metadata()["names"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: holds no vectors of images ({error}); make it again.") from error
-        mirrored = to_unit(found["mirrored"]) if "mirrored" in found else None
-        return cls(names, to_unit(found["vectors"]), mirrored)
+            raise DataError(f"{path}: holds no vectors of images ({error}); run `encode` again.") from error
+        mirrored = to_unit(tensors["mirrored"]) if "mirrored" in tensors else None
+        return cls(names, to_unit(tensors["vectors"]), mirrored)

@@ -1,4 +1,4 @@
-"""Step `complete`: a frozen CLIP model fills in what vehicle labels do not name, and is measured on what they do.
+"""Step `complete`: a frozen CLIP model fills in missing slots of vehicle labels; known slots measure its accuracy.
 
 Attribute augmentation of A3R (arXiv 2306.06691), with probabilities and thresholds.
 """
@@ -24,7 +24,7 @@ VOCABULARY: dict[Slot, tuple[str, ...]] = {"colour": COLOURS, "brand": BRANDS, "
 SLOTS: tuple[Slot, ...] = ("colour", "brand", "type")
 NEVER = 1.01  # a threshold that no probability reaches
 _LOG_SCALES = (0.0, 6.9)  # of 1 to 1000
-_LEAST = 20  # rows from which something is calibrated
+_LEAST = 20  # fewest rows for a calibration
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Bank:
         self._vectors: Vectors = np.zeros((0, 0), np.float32)
 
     def learn(self, texts: Sequence[str]) -> None:
-        """Compute the vectors of texts that are not known yet."""
+        """Compute the vectors of new texts."""
         new = [text for text in dict.fromkeys(texts) if text not in self._place]
         if new:
             vectors = self._clip.of_texts(new)
@@ -53,13 +53,13 @@ class Bank:
             self._place |= {text: len(self._place) + number for number, text in enumerate(new)}
 
     def of(self, texts: Sequence[str]) -> Vectors:
-        """Return the vectors of known texts, (texts, dimensions)."""
+        """Return the vectors of learned texts, (texts, dimensions)."""
         return self._vectors[[self._place[text] for text in texts]]
 
 
-@cache  # thousands of rows name the same
+@cache  # thousands of rows have the same label
 def candidates(known: Vehicle, slots: tuple[Slot, ...]) -> tuple[Vehicle, ...]:
-    """Return the cross product of all values of the free slots; slots that are neither known nor asked stay out."""
+    """Return the cross product of all values of the free slots; other unknown slots stay empty."""
     choices = [
         (getattr(known, slot),) if getattr(known, slot) is not None or slot not in slots else VOCABULARY[slot]
         for slot in SLOTS
@@ -68,7 +68,7 @@ def candidates(known: Vehicle, slots: tuple[Slot, ...]) -> tuple[Vehicle, ...]:
 
 
 def completable(row: Labelled, options: CompletionOptions) -> bool:
-    """Tell whether a row is completed at all."""
+    """Whether a row is completed at all."""
     return not (options.type_only == "leave" and row.known.form == "type")
 
 
@@ -80,23 +80,23 @@ class Scored:
     cosine: NDArray[np.float32]
 
     def value(self, slot: Slot) -> str:
-        """Return what the best candidate has in a slot, as published."""
+        """Return the value of a slot in the best candidate, as published."""
         return str(getattr(self.choices[int(self.cosine.argmax())], slot))
 
     def lead(self, slot: Slot, scale: float) -> float:
-        """Return by how much probability the best candidate leads the best one with another value in a slot."""
+        """Return the probability margin of the best candidate over the best one with a different value in a slot."""
         weights = np.exp(scale * (self.cosine - self.cosine.max()).astype(np.float64))
         best = self.value(slot)
         others = [weight for one, weight in zip(self.choices, weights, strict=True) if getattr(one, slot) != best]
         return float((1 - max(others, default=0.0)) / weights.sum())
 
     def shares(self, slot: Slot, scale: float) -> NDArray[np.float64]:
-        """Return the probability of each value of a slot: softmax(scale * cosine) summed over those who have it."""
+        """Return the probability of each value of a slot: softmax(scale * cosine) summed over candidates with it."""
         weights = np.exp(scale * (self.cosine - self.cosine.max()).astype(np.float64))
         names = [getattr(one, slot) for one in self.choices]
-        found = np.zeros(len(VOCABULARY[slot]))
-        np.add.at(found, [VOCABULARY[slot].index(name) for name in names], weights)
-        return np.asarray(found / found.sum())
+        sums = np.zeros(len(VOCABULARY[slot]))
+        np.add.at(sums, [VOCABULARY[slot].index(name) for name in names], weights)
+        return np.asarray(sums / sums.sum())
 
 
 def scored(rows: Sequence[Labelled], vectors: Vectors, bank: Bank, options: CompletionOptions) -> Iterator[Scored]:
@@ -107,16 +107,16 @@ def scored(rows: Sequence[Labelled], vectors: Vectors, bank: Bank, options: Comp
         for row, of_row in zip(rows, choices, strict=True)
     ]
     bank.learn([text for of_row in texts for text in of_row])
-    for of_row, told, vector in zip(choices, texts, vectors, strict=True):
-        yield Scored(of_row, bank.of(told) @ vector)
+    for of_row, phrases, vector in zip(choices, texts, vectors, strict=True):
+        yield Scored(of_row, bank.of(phrases) @ vector)
 
 
-# --- what it is worth: known slots are hidden and guessed ---------------------------------------------------------
+# --- accuracy: known slots are hidden and predicted ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A slot that was hidden in the rows that name it: their places among all, what was seen, and what is true."""
+    """A slot hidden in the rows that name it: their positions among all rows, their candidates, and the truth."""
 
     slot: Slot
     places: list[int]
@@ -133,28 +133,28 @@ class Trial:
 
 
 def hide(rows: Sequence[Labelled], slot: Slot, vectors: Vectors, bank: Bank, options: CompletionOptions) -> Trial:
-    """Hide a slot in the rows that name it, and look at their images."""
+    """Hide a slot in the rows that name it, and score the candidates for their images."""
     places = [place for place, row in enumerate(rows) if getattr(row.known, slot) is not None]
     without = [replace(rows[place], known=replace(rows[place].known, **{slot: None})) for place in places]
-    asking = options.model_copy(update={"slots": list(dict.fromkeys([*options.slots, slot]))})
+    with_slot = options.model_copy(update={"slots": list(dict.fromkeys([*options.slots, slot]))})
     truth = [VOCABULARY[slot].index(getattr(rows[place].known, slot)) for place in places]
-    return Trial(slot, places, list(scored(without, vectors[places], bank, asking)), np.array(truth, dtype=np.int64))
+    return Trial(slot, places, list(scored(without, vectors[places], bank, with_slot)), np.array(truth, dtype=np.int64))
 
 
 def calibrated(trial: Trial, start: float, options: CompletionOptions) -> tuple[float, float]:
-    """Return the scale and the least probability for a slot, learned from a trial.
+    """Return the scale and the probability threshold for a slot, fitted to a trial.
 
-    The scale gives the truth the most likelihood. From the probability on, the share `precision` of the guesses is
-    right; where no probability does that nothing is kept.
+    The scale maximises the likelihood of the truth. Above the threshold, the share `precision` of predictions is
+    right; if no threshold achieves that, nothing is kept.
     """
     if len(trial.truth) < _LEAST:
         return start, NEVER
     rows = np.arange(len(trial.truth))
 
-    def surprise(log_scale: float) -> float:
+    def loss(log_scale: float) -> float:
         return float(-np.log(np.maximum(trial.shares(float(np.exp(log_scale)))[rows, trial.truth], 1e-12)).mean())
 
-    scale = float(np.exp(minimize_scalar(surprise, bounds=_LOG_SCALES, method="bounded", options={"xatol": 0.05}).x))
+    scale = float(np.exp(minimize_scalar(loss, bounds=_LOG_SCALES, method="bounded", options={"xatol": 0.05}).x))
     shares = trial.shares(scale)
     best = shares.max(axis=1)
     order = np.argsort(-best, kind="stable")
@@ -164,9 +164,9 @@ def calibrated(trial: Trial, start: float, options: CompletionOptions) -> tuple[
 
 
 def accuracy(trial: Trial, scale: float, threshold: float) -> dict[str, object]:
-    """Return how good guesses of a slot are: n, share right with its interval (Wilson), and that of what is kept.
+    """Return the accuracy of predictions for a slot: n, share right with Wilson interval, and the same for kept ones.
 
-    `chance` is what the commonest value alone would get.
+    `chance` is the accuracy of always predicting the most common value.
     """
     shares, n = trial.shares(scale), len(trial.truth)
     right = shares.argmax(axis=1) == trial.truth
@@ -189,12 +189,12 @@ def accuracy(trial: Trial, scale: float, threshold: float) -> dict[str, object]:
 def _interval(hits: int, n: int) -> tuple[float, float]:
     if not n:
         return np.nan, np.nan
-    found = binomtest(hits, n).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def doubts(trial: Trial, rows: Sequence[Labelled], scale: float) -> pd.DataFrame:
-    """Return the rows whose image looks like another value than their label says, the surest first."""
+    """Return rows whose image looks like a different value than their label says, most confident first."""
     shares = trial.shares(scale)
     best, number = shares.argmax(axis=1), np.arange(len(trial.truth))
     words = np.array(VOCABULARY[trial.slot], dtype=object)
@@ -208,8 +208,8 @@ def doubts(trial: Trial, rows: Sequence[Labelled], scale: float) -> pd.DataFrame
             "probability": shares[number, best],
         }
     )
-    found: pd.DataFrame = table[best != trial.truth].sort_values(["probability", "image"], ascending=[False, True])
-    return found
+    wrong: pd.DataFrame = table[best != trial.truth].sort_values(["probability", "image"], ascending=[False, True])
+    return wrong
 
 
 # --- the whole step -----------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def doubts(trial: Trial, rows: Sequence[Labelled], scale: float) -> pd.DataFrame
 
 @dataclass(frozen=True)
 class Completion:
-    """Rows with what was added, what the guesses are worth, and the labels that look wrong; one table each."""
+    """Completed rows, the accuracy of predictions, and the labels that look wrong; one table each."""
 
     rows: pd.DataFrame
     accuracy: pd.DataFrame
@@ -227,7 +227,7 @@ class Completion:
 def complete(rows: Sequence[Labelled], vectors: Vectors, clip: Clip, options: CompletionOptions) -> Completion:
     """Complete vehicle rows; half of the rows that name a slot calibrate it, the other half measure it.
 
-    Raises DataError where there is nothing to complete.
+    Raises DataError if there is nothing to complete.
     """
     if not rows:
         raise DataError("there is no vehicle row to complete; take `complete` out of the recipe.")
@@ -263,9 +263,9 @@ def _filled(
     settings: tuple[dict[Slot, float], dict[Slot, float]],
 ) -> pd.DataFrame:
     scales, thresholds = settings
-    asked = [place for place, row in enumerate(rows) if completable(row, options)]
-    seen = dict(zip(asked, scored([rows[place] for place in asked], vectors[asked], bank, options), strict=True))
-    found = []
+    places = [place for place, row in enumerate(rows) if completable(row, options)]
+    seen = dict(zip(places, scored([rows[place] for place in places], vectors[places], bank, options), strict=True))
+    filled = []
     for place, row in enumerate(rows):
         vehicle = row.known
         about: dict[str, object] = {}
@@ -275,7 +275,7 @@ def _filled(
             about |= {slot: value, f"{slot}_probability": share}
             if share >= thresholds[slot] and seen[place].lead(slot, scales[slot]) >= options.min_margin:
                 vehicle = replace(vehicle, **{slot: value})
-        found.append(
+        filled.append(
             {"image": row.image, "known": row.known.phrase, "completed": vehicle.phrase, "text": row.text, **about}
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(filled)

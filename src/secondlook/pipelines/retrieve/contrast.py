@@ -1,4 +1,4 @@
-"""The contrastive loss of CLIP over a step, whatever the number of chunks and processes that compute it."""
+"""The contrastive loss of CLIP over a step, independent of the number of chunks and processes."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def info_nce(
 ) -> "torch.Tensor":
     """Return the symmetric cross-entropy of `scale` times cosines (arXiv 2103.00020), mean over n pairs.
 
-    Vectors are (n, dimensions). Pairs that `same`, bool (n, n), marks are no negatives of each other.
+    Vectors are (n, dimensions). Pairs marked in `same`, bool (n, n), are not negatives of each other.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -29,8 +29,8 @@ def info_nce(
     if same is not None:
         others = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
         logits = logits.masked_fill(others, float("-inf"))
-    wanted = torch.arange(len(logits), device=logits.device)
-    return (cross_entropy(logits, wanted) + cross_entropy(logits.T, wanted)) / 2
+    targets = torch.arange(len(logits), device=logits.device)
+    return (cross_entropy(logits, targets) + cross_entropy(logits.T, targets)) / 2
 
 
 def same_text(text: NDArray[np.int64], device: "torch.device") -> "torch.Tensor":
@@ -45,7 +45,7 @@ def backward_by_chunk(
 ) -> "torch.Tensor":
     """Add the gradients of chunks whose pairs are negatives only of each other; return their part of the mean loss.
 
-    `pairs` are those of the step over all processes, `loss(images, texts, rows)` that of a chunk.
+    `pairs` counts the pairs of the step over all processes; `loss(images, texts, rows)` is the loss of a chunk.
     """
     import torch
 
@@ -62,33 +62,33 @@ def backward_by_step(
 ) -> "torch.Tensor":
     """Add the gradients of a step in which every pair is a negative of every other; return its loss.
 
-    The vectors of all chunks come first, without gradients; the loss over all of them gives the gradient of each vector
-    of our own, and each chunk is computed again to pass it on (arXiv 2101.06983). One chunk is computed once. The
-    gradients of all processes then are to be summed; that of the scale is the same in all and is divided here.
+    First all chunks are encoded without gradients; the loss over all vectors gives the gradient of each vector of this
+    process, and each chunk is encoded again to backpropagate it (arXiv 2101.06983). A single chunk is encoded once. The
+    caller sums the gradients of all processes; that of the scale is the same in each and is divided here.
     """
     import torch
 
     alone = len(chunks) == 1 and workers.size == 1
     if alone:
-        found = loss(*towers(chunks[0]), step)
-        found.backward()  # type: ignore[no-untyped-call]
-        return found.detach()
+        total = loss(*towers(chunks[0]), step)
+        total.backward()  # type: ignore[no-untyped-call]
+        return total.detach()
     with torch.no_grad():
         parts = [towers(rows) for rows in chunks]
     own = [torch.cat(tower).requires_grad_() for tower in zip(*parts, strict=True)]
-    found = loss(*(_all_of(vectors, step, workers) for vectors in own), step) / workers.size
-    found.backward()  # type: ignore[no-untyped-call]
+    total = loss(*(_all_of(vectors, step, workers) for vectors in own), step) / workers.size
+    total.backward()  # type: ignore[no-untyped-call]
     gradients = [torch.zeros_like(one) if one.grad is None else one.grad * workers.size for one in own]
     start = 0
     for rows in chunks:
         part = slice(start, start + len(rows))
         torch.autograd.backward(towers(rows), [gradient[part] for gradient in gradients])
         start += len(rows)
-    return found.detach() * workers.size
+    return total.detach() * workers.size
 
 
 def _all_of(own: "torch.Tensor", step: Rows, workers: Workers) -> "torch.Tensor":
-    """Return the vectors of a step, (pairs, dimensions), of which those of this process have a gradient."""
+    """Return all vectors of a step, (pairs, dimensions); only those of this process have a gradient."""
     import torch
 
     first = sum(len(part) for part in np.array_split(step, workers.size)[: workers.rank])

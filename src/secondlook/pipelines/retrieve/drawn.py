@@ -1,6 +1,6 @@
 """A small dataset in the exact format of the track, drawn: partial labels for training, complete queries for the test.
 
-Beside it stands what is true: `truth/<split>_label.txt` with complete attributes, in the format of a label file.
+The truth is in `truth/<split>_label.txt`: complete attributes, in the format of a label file.
 """
 
 import string
@@ -20,11 +20,11 @@ from secondlook.pipelines.retrieve.vehicles import BRANDS, COLOURS, TYPES, Vehic
 from secondlook.pixels import images
 from secondlook.synthetic.track import draw_pedestrian, draw_vehicle
 
-_SINGLE = {  # bits that are set by themselves, and how often
+_SINGLE = {  # bits set independently, and their probabilities
     pedestrians.FEMALE: 0.45, pedestrians.HAT: 0.1, pedestrians.GLASSES: 0.15, pedestrians.HANDBAG: 0.2,
     pedestrians.HOLDS: 0.08, pedestrians.COAT: 0.08, pedestrians.SKIRT: 0.15,
 }  # fmt: skip
-_GROUPS = (  # bits of which one is set, or none where the shares go on
+_GROUPS = (  # groups with one bit set, or none by the last share
     ((1, 2, 3), (0.15, 0.7, 0.15)),
     ((4, 5, 6), (0.35, 0.3, 0.35)),
     ((13, 14), (0.55, 0.45)),
@@ -35,7 +35,7 @@ _GROUPS = (  # bits of which one is set, or none where the shares go on
 
 @dataclass(frozen=True)
 class _Drawn:
-    """One image of a split: its name, its complete attributes, what its label names, and its caption."""
+    """One image of a split: its name, its complete attributes, the attributes that its label names, and its caption."""
 
     name: str
     truth: str
@@ -80,9 +80,9 @@ def _draw_vehicles(out: Path, split: str, chance: np.random.Generator, options: 
 
 
 def _vehicle(vehicle: Vehicle, chance: np.random.Generator, px: int) -> Pixels:
-    """Draw a vehicle; raises ValueError where its colour, brand or type is not known."""
+    """Draw a vehicle; raises ValueError if its colour, brand or type is missing."""
     if vehicle.colour is None or vehicle.brand is None or vehicle.type is None:
-        raise ValueError(f"`{vehicle.phrase}` names not all that can be seen")
+        raise ValueError(f"`{vehicle.phrase}` lacks a colour, brand or type")
     return draw_vehicle(vehicle.colour, vehicle.type, BRANDS.index(vehicle.brand), chance, px)
 
 
@@ -119,9 +119,9 @@ def _write(out: Path, split: str, name: str, image: Pixels) -> None:
 
 
 def _personas(chance: np.random.Generator, count: int) -> list[tuple[int, ...]]:
-    """Return distinct bits that can be at once and be seen: no glasses from behind, no pattern below a coat."""
-    found: dict[tuple[int, ...], None] = {}
-    while len(found) < count:
+    """Return distinct, consistent bits that are all visible: no glasses from behind, no pattern under a coat."""
+    personas: dict[tuple[int, ...], None] = {}
+    while len(personas) < count:
         bits = [int(chance.random() < _SINGLE.get(place, 0)) for place in range(pedestrians.BITS)]
         for group, shares in _GROUPS:
             place = int(chance.choice(len(shares), p=shares))
@@ -132,5 +132,5 @@ def _personas(chance: np.random.Generator, count: int) -> list[tuple[int, ...]]:
             hidden += [pedestrians.STRIPE, pedestrians.LOGO, pedestrians.PLAID, pedestrians.SPLICE]
         for place in hidden:
             bits[place] = 0
-        found[tuple(bits)] = None
-    return list(found)
+        personas[tuple(bits)] = None
+    return list(personas)

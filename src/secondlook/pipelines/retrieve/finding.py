@@ -1,4 +1,4 @@
-"""Crops of a task by words: the nearest vectors to those of texts, exactly, as a table and a contact sheet."""
+"""Search the crops of a task by text: exact nearest neighbours of text vectors, as a table and a contact sheet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,20 +34,20 @@ def find(
 ) -> pd.DataFrame:
     """Return the `k` nearest objects to each text: text, rank, score (cosine), instance_id, shard, image_path, given.
 
-    Equal scores stand in the order of ids. Raises DataError when the task has no vectors of that encoder.
+    Equal scores are sorted by id. Raises DataError if the task has no vectors of that encoder.
     """
     gallery = load_gallery(results / "embed" / encoder)
     place = inference.pick_device(device)
-    asked = text_encoder.encode(gallery.made_by, texts, place)
-    if asked.shape[1] != gallery.vectors.shape[1]:
+    queries = text_encoder.encode(gallery.made_by, texts, place)
+    if queries.shape[1] != gallery.vectors.shape[1]:
         raise DataError(
-            f"{results / 'embed' / encoder}: its vectors are not as long as those of the texts; embed again."
+            f"{results / 'embed' / encoder}: its vectors differ in length from those of the texts; embed again."
         )
     if backend == "faiss":
-        scores, places = search.nearest_by_faiss(asked, gallery.vectors, k)
+        scores, places = search.nearest_by_faiss(queries, gallery.vectors, k)
     else:
-        scores, places = search.nearest(asked, gallery.vectors, k, place)
-    found = pd.DataFrame(
+        scores, places = search.nearest(queries, gallery.vectors, k, place)
+    matches = pd.DataFrame(
         {
             "text": np.repeat(np.array(texts, dtype=object), places.shape[1]),
             "rank": np.tile(np.arange(1, places.shape[1] + 1), len(texts)),
@@ -56,12 +56,12 @@ def find(
         }
     )
     columns = ["instance_id", "shard", "image_path", "given"]
-    known = records.read(instances_of(results), records.INSTANCE, columns=columns)
-    path, ids = results / "embed" / encoder, pa.array(found["instance_id"], pa.string())
-    own = known["instance_id"].combine_chunks()
+    instances = records.read(instances_of(results), records.INSTANCE, columns=columns)
+    path, ids = results / "embed" / encoder, pa.array(matches["instance_id"], pa.string())
+    own = instances["instance_id"].combine_chunks()
     rows = records.object_positions(path, ids, own, what="has a vector of", remedy="embed again")
-    about: pd.DataFrame = known.drop("instance_id").take(rows).to_pandas()
-    return pd.concat([found, about], axis=1)
+    about: pd.DataFrame = instances.drop("instance_id").take(rows).to_pandas()
+    return pd.concat([matches, about], axis=1)
 
 
 def instances_of(results: Path) -> Path:
@@ -73,12 +73,12 @@ def load_gallery(folder: Path) -> Gallery:
     """Read the vectors of all shards of a task."""
     paths = records.part_files([folder], None) if folder.is_dir() else []
     if not paths:
-        raise DataError(f"{folder}: holds no vectors; name a labeler on this encoder in the task and run Snakemake.")
+        raise DataError(f"{folder}: holds no vectors; add a labeler with this encoder to the task and run Snakemake.")
     made_by = records.made_by(paths[0])
     ids, vectors = [], []
     for path in paths:
         if records.made_by(path).get("revision") != made_by.get("revision"):
-            raise DataError(f"{path}: was made by another model than {paths[0]}; embed both again.")
+            raise DataError(f"{path}: was made by a different model than {paths[0]}; embed both again.")
         if not parquetfile.count(path):
             continue
         part = features.load(path, records.taxonomy_of(path))
@@ -88,24 +88,24 @@ def load_gallery(folder: Path) -> Gallery:
         raise DataError(f"{folder}: holds no object.")
     every = np.concatenate(ids)
     if len(np.unique(every)) < len(every):
-        raise DataError(f"{folder}: holds files of different numbers of shards; remove those of the older split.")
+        raise DataError(f"{folder}: holds files with different shard counts; remove the older ones.")
     order = np.argsort(every, kind="stable")
     return Gallery(every[order], features.to_unit(np.concatenate(vectors)[order]), made_by)
 
 
-def write_sheet(out: Path, results: Path, found: pd.DataFrame) -> None:
-    """Write the crops that were found as one page, text by text."""
-    encoded = crops.load(results / "crop", found["shard"].tolist(), found["instance_id"].tolist())
+def write_sheet(out: Path, results: Path, matches: pd.DataFrame) -> None:
+    """Write the matching crops as one page, text by text."""
+    encoded = crops.load(results / "crop", matches["shard"].tolist(), matches["instance_id"].tolist())
     rows = [
         {
             **row,
             "address": _address(encoded[row["instance_id"]]),
             "given": "" if pd.isna(row["given"]) else row["given"],
         }
-        for row in found.to_dict("records")
+        for row in matches.to_dict("records")
         if row["instance_id"] in encoded
     ]
-    by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(found["text"])}
+    by_text = {text: [row for row in rows if row["text"] == text] for text in dict.fromkeys(matches["text"])}
     context = {"task": results.name, "texts": by_text, "rehearsal": facts.banner(instances_of(results))}
     files.write_text(out, render.render(_HERE, context))
 
@@ -114,7 +114,7 @@ def _address(encoded: bytes) -> str:
     return images.thumbnail_address(images.decode_rgb(encoded), SHEET_PX)
 
 
-def as_text(found: pd.DataFrame) -> str:
+def as_text(matches: pd.DataFrame) -> str:
     """Return the table as text for a terminal."""
     columns = ["text", "rank", "score", "given", "instance_id", "image_path"]
-    return str(found[columns].fillna("").to_string(index=False, float_format="%.4f"))
+    return str(matches[columns].fillna("").to_string(index=False, float_format="%.4f"))

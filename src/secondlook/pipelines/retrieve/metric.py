@@ -1,15 +1,15 @@
-"""mAP@10 as the organisers compute it, and three forms of it that do not forget the images that were not found."""
+"""mAP@10 as the organisers compute it, and in three forms, two of which count missed images."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 DEPTH = 10
-OFFICIAL_START = 1e-6  # where the organisers' count of hits begins, against a division by zero
+OFFICIAL_START = 1e-6  # the organisers' initial count of hits, against a division by zero
 
 
 @dataclass(frozen=True)
 class QueryScore:
-    """What one ranked list is worth.
+    """The scores of one ranked list.
 
     `official` and `clean` divide by the hits in the list, `per_min` by the smaller of 10 and the number of relevant
     images, `per_all` by that number; `first` is 1 when the first image is relevant, `any` when one of ten is.

@@ -1,4 +1,4 @@
-"""Pedestrians of the track: 21 bits, what must hold among them, and captions that say some of them."""
+"""Pedestrians of the track: 21 bits, the constraints among them, and captions that mention some of them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ _WORN_SIGNS = {HAT: re.compile(r"\bhat\b"), GLASSES: re.compile(r"\bglasses\b"),
 
 
 def parse_bits(field: str) -> tuple[int, ...]:
-    """Read a field of 21 bits; raises ValueError for another number of them, and for what cannot be at once."""
+    """Read a field of 21 bits; raises ValueError for a different number and for contradictory bits."""
     parts = [part.strip() for part in field.split(",")]
     if len(parts) != BITS:
         raise ValueError(f"{len(parts)} bits instead of {BITS}")
@@ -67,7 +67,7 @@ def _named(group: Sequence[int]) -> str:
 
 
 def caption_of(bits: Sequence[int], chance: np.random.Generator) -> str:
-    """Return one of the captions that the grammar of the track has for a pedestrian; most leave some bits unsaid."""
+    """Return a random caption for a pedestrian from the grammar of the track; most omit some bits."""
 
     def one_of(choices: Sequence[str]) -> str:
         return choices[int(chance.integers(len(choices)))]
@@ -102,24 +102,24 @@ def _clothes(bits: Sequence[int], one_of: Choose) -> str:
 
 
 def known_bits(caption: str) -> dict[int, int]:
-    """Return the bits that a caption tells, by place; the rest it leaves open. Raises ValueError outside the grammar.
+    """Return the bits that a caption states, by position. Raises ValueError for a caption outside the grammar.
 
-    One bag is named at most, the handbag before the shoulder bag before the backpack; what a person wears on the head
-    or over everything takes the place of sleeves, pattern and skirt.
+    A caption names at most one bag, the handbag before the shoulder bag before the backpack; a hat, glasses or a coat
+    replaces sleeves, pattern and skirt.
     """
     first, _, second = caption.strip().partition(". ")
     if not re.search(r"\b(?:fe)?male\b|\b(?:wo)?man\b", first):
         raise ValueError("the caption names no pedestrian")
-    known = {FEMALE: int(bool(re.search(r"\bfemale\b|\bwoman\b", first)))}
-    known |= _one_of(_AGES, first, "age") | _one_of(_VIEW_SIGNS, first, "view")
-    return known | _known_bags(first) | _known_clothes(second)
+    bits = {FEMALE: int(bool(re.search(r"\bfemale\b|\bwoman\b", first)))}
+    bits |= _one_of(_AGES, first, "age") | _one_of(_VIEW_SIGNS, first, "view")
+    return bits | _known_bags(first) | _known_clothes(second)
 
 
 def _one_of(group: Mapping[int, Iterable[str]], text: str, what: str) -> dict[int, int]:
-    said = [place for place, signs in group.items() if any(sign in text for sign in signs)]
-    if len(said) != 1:
-        raise ValueError(f"the caption names no {what}" if not said else f"the caption names more than one {what}")
-    return {place: int(place == said[0]) for place in group}
+    named = [place for place, signs in group.items() if any(sign in text for sign in signs)]
+    if len(named) != 1:
+        raise ValueError(f"the caption names no {what}" if not named else f"the caption names more than one {what}")
+    return {place: int(place == named[0]) for place in group}
 
 
 def _known_bags(first: str) -> dict[int, int]:
@@ -137,7 +137,7 @@ def _known_clothes(second: str) -> dict[int, int]:
         if not re.search(r"\bis wea\w+", second):
             raise ValueError("the second sentence names neither sleeves nor what is worn")
         return {place: int(bool(sign.search(second))) for place, sign in _WORN_SIGNS.items()}
-    known = {HAT: 0, GLASSES: 0, COAT: 0, SHORT_SLEEVE: int(sleeve[1] == "short")}
-    known[LONG_SLEEVE] = 1 - known[SHORT_SLEEVE]
-    known |= {place: int(bool(re.search(rf"\b{name}\b", second))) for place, name in _PATTERNS.items()}
-    return known | {SKIRT: int("skirt or dress" in second)}
+    bits = {HAT: 0, GLASSES: 0, COAT: 0, SHORT_SLEEVE: int(sleeve[1] == "short")}
+    bits[LONG_SLEEVE] = 1 - bits[SHORT_SLEEVE]
+    bits |= {place: int(bool(re.search(rf"\b{name}\b", second))) for place, name in _PATTERNS.items()}
+    return bits | {SKIRT: int("skirt or dress" in second)}

@@ -5,24 +5,24 @@ from secondlook.pipelines.retrieve.vehicles import article_of, bare
 
 
 def written(text: str, kind: str, form: CaptionForm) -> str:
-    """Return a text as a model is told it.
+    """Return a text in the form that the model gets.
 
-    A vehicle phrase keeps its article or loses it, and has words after it; a full stop is taken off both kinds.
+    A vehicle phrase keeps or loses its article and gets a suffix; a full stop is added to or removed from any text.
     """
-    said = text.strip()
+    text = text.strip()
     if kind == "vehicle":
-        phrase = bare(said)
-        said = phrase if form.article == "none" else f"{article_of(said)}{phrase}"
-        said += form.suffix
+        phrase = bare(text)
+        text = phrase if form.article == "none" else f"{article_of(text)}{phrase}"
+        text += form.suffix
     else:
-        said = said.removesuffix(".")
-    return f"{said}." if form.full_stop else said
+        text = text.removesuffix(".")
+    return f"{text}." if form.full_stop else text
 
 
 def candidate(text: str, phrase: str, prefix: str) -> str:
-    """Return a completed phrase as the released script asks for it: "This is a " or "A " before it as in `text`.
+    """Return a completed phrase as in the released script: after "This is a " or "A ", as in `text`.
 
-    With `prefix` "none" nothing stands before it.
+    With `prefix` "none" it has no prefix.
     """
     if prefix == "none":
         return phrase

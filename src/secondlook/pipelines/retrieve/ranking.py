@@ -1,4 +1,4 @@
-"""Step `rank`: for each query the ten images of the gallery that fit it best."""
+"""Step `rank`: the ten best images of the gallery for each query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,30 +17,30 @@ from secondlook.pipelines.retrieve.phrases import written
 from secondlook.pipelines.retrieve.rerank import Candidates, changes, reranked
 from secondlook.pipelines.retrieve.submission import NAMES
 
-_DIGITS = 6  # scores that are equal to so many digits stand in the order of names
+_DIGITS = 6  # scores equal to this many digits are sorted by name
 Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]  # places in the gallery and scores, (queries, 10)
 KINDS = ("vehicle", "pedestrian")
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Texts as they are asked, (queries,), their kinds, and their vectors (queries, dimensions)."""
+    """The kinds of queries, (queries,), and the vectors of their texts, (queries, dimensions)."""
 
     kinds: list[str]
     vectors: Vectors
 
 
-def asked(clip: Clip, texts: Sequence[str], kinds: Sequence[str], form: CaptionForm) -> Queries:
-    """Return queries in the form that they are to have."""
-    told = [written(text, kind, form) for text, kind in zip(texts, kinds, strict=True)]
-    return Queries(list(kinds), clip.of_texts(told))
+def encode_queries(clip: Clip, texts: Sequence[str], kinds: Sequence[str], form: CaptionForm) -> Queries:
+    """Write query texts in a form and encode them."""
+    phrases = [written(text, kind, form) for text, kind in zip(texts, kinds, strict=True)]
+    return Queries(list(kinds), clip.of_texts(phrases))
 
 
 def rank(queries: Queries, gallery: Gallery, options: RankingOptions) -> Ranked:
     """Return the places in the gallery of the best ten images of each query, (queries, 10), and their scores.
 
-    Equal scores stand in the order of names. A kind of which less than ten images are seen chooses from all. Raises
-    DataError for a gallery of less than ten images.
+    Equal scores are sorted by name. Queries of a kind with fewer than ten images are ranked over all images. Raises
+    DataError for a gallery of fewer than ten images.
     """
     if len(gallery.names) < NAMES:
         raise DataError(f"the gallery has {len(gallery.names)} images; a list needs {NAMES}.")
@@ -52,7 +52,7 @@ def rank(queries: Queries, gallery: Gallery, options: RankingOptions) -> Ranked:
         rows = np.array([number for number, one in enumerate(queries.kinds) if kind in ("", one)], dtype=np.int64)
         chosen = order if kinds is None else order[kinds[order] == KINDS.index(kind)]
         if len(chosen) < NAMES:
-            progress.say(f"retrieve: only {len(chosen)} images look like a {kind}; its queries are shown all images")
+            progress.say(f"retrieve: only {len(chosen)} images look like a {kind}; its queries search all images")
             chosen = order
         places[rows], scores[rows] = _rank_within(queries.vectors[rows], gallery, chosen, options)
     return places, scores
@@ -62,13 +62,13 @@ def _rank_within(texts: Vectors, gallery: Gallery, chosen: NDArray[np.int64], op
     second = changes(options.rerank)
     if second and options.rerank.flip and gallery.mirrored is None:
         raise DataError("the gallery has no vectors of mirror images; encode it again with `rerank.flip: true`.")
-    cosine, found = search.nearest(texts, gallery.vectors[chosen], options.rerank.top if second else NAMES)
-    places = chosen[found]
+    cosine, nearest = search.nearest(texts, gallery.vectors[chosen], options.rerank.top if second else NAMES)
+    places = chosen[nearest]
     if second:
         for row, text in enumerate(texts):
             mirrored = None if gallery.mirrored is None else gallery.mirrored[places[row]]
             scores = reranked(text, Candidates(cosine[row], gallery.vectors[places[row]], mirrored), options.rerank)
-            again = np.lexsort((found[row], -np.round(scores, _DIGITS)))
+            again = np.lexsort((nearest[row], -np.round(scores, _DIGITS)))
             places[row], cosine[row] = places[row][again], scores[again]
     return places[:, :NAMES], cosine[:, :NAMES]
 
@@ -76,8 +76,8 @@ def _rank_within(texts: Vectors, gallery: Gallery, chosen: NDArray[np.int64], op
 def kinds_of(queries: Queries, gallery: Vectors) -> NDArray[np.int64]:
     """Return the kind that each image looks like, (images,), as a place in `KINDS`.
 
-    Of two kinds of queries it is the one whose mean vector is nearer, counted from the middle of both; where all
-    queries are of one kind, everything is.
+    It is the kind whose mean query vector is nearer, split at the valley between the two groups; if all queries are of
+    one kind, so are all images.
     """
     means = [queries.vectors[[one == kind for one in queries.kinds]] for kind in KINDS]
     present = [number for number, of_kind in enumerate(means) if len(of_kind)]
@@ -99,9 +99,9 @@ def _valley(values: NDArray[np.float32]) -> float:
     return float(ordered[best : best + 2].mean())
 
 
-def as_table(lines: Sequence[int], names: Sequence[str], found: Ranked) -> pd.DataFrame:
+def as_table(lines: Sequence[int], names: Sequence[str], ranked: Ranked) -> pd.DataFrame:
     """Return ranked lists as rows: line, rank from 1, image, score."""
-    places, scores = found
+    places, scores = ranked
     return pd.DataFrame(
         {
             "line": np.repeat(np.array(lines, dtype=np.int64), NAMES),

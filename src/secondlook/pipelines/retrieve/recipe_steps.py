@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +21,7 @@ from secondlook.pipelines.retrieve import submission
 from secondlook.pipelines.retrieve.clip import Clip, Gallery
 from secondlook.pipelines.retrieve.index import read_table
 from secondlook.pipelines.retrieve.phrases import written
-from secondlook.pipelines.retrieve.ranking import Queries, as_table, asked, rank
+from secondlook.pipelines.retrieve.ranking import Queries, as_table, encode_queries, rank
 from secondlook.pipelines.retrieve.scores import score_queries
 from secondlook.pipelines.retrieve.train import Learner, train
 from secondlook.pipelines.retrieve.vehicles import article_of, parse_vehicle
@@ -42,22 +41,23 @@ def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, 
     ]
     clip = clips.load(options.source, options.transform, inference.pick_device(options.device))
     vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.transform, batch, threads=threads)
-    found = completion.complete(rows, vectors, clip, options)
-    parquetfile.write_frame(out / "completed.parquet", found.rows)
-    files.write_text(out / "accuracy.csv", tabular.to_csv(found.accuracy))
-    files.write_text(out / "doubts.csv", tabular.to_csv(found.doubts, digits=17))  # they are ranked by them
-    changed = int((found.rows["known"] != found.rows["completed"]).sum())
-    progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels say more now, {len(found.doubts)} look wrong")
-    return str(found.accuracy.to_string(index=False, float_format="%.3f"))
+    completed = completion.complete(rows, vectors, clip, options)
+    parquetfile.write_frame(out / "completed.parquet", completed.rows)
+    files.write_text(out / "accuracy.csv", tabular.to_csv(completed.accuracy))
+    doubts = tabular.to_csv(completed.doubts, digits=17)  # the page sorts them by probability
+    files.write_text(out / "doubts.csv", doubts)
+    changed = int((completed.rows["known"] != completed.rows["completed"]).sum())
+    progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels are completed, {len(completed.doubts)} look wrong")
+    return str(completed.accuracy.to_string(index=False, float_format="%.3f"))
 
 
 def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[Path], list[str]]:
-    """Return the images of the training split and the caption of each; completed ones where they are given."""
+    """Return the images of the training split and the caption of each; completed if `completed` is given."""
     table = read_table(index, "train", "images")
     phrases: dict[str, str] = {}
     if completed is not None:
-        found = parquetfile.read_frame(completed)
-        phrases = dict(zip(found["image"], found["completed"], strict=True))
+        rows = parquetfile.read_frame(completed)
+        phrases = dict(zip(rows["image"], rows["completed"], strict=True))
     captions = [
         _caption(text, kind, phrases.get(image), recipe)
         for image, kind, text in table[["image", "kind", "text"]].itertuples(index=False)
@@ -72,21 +72,21 @@ def _caption(text: str, kind: str, phrase: str | None, recipe: Recipe) -> str:
 
 
 def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe, *, threads: int) -> None:
-    """Train the model of a recipe on the training split; on several GPUs where the job has them."""
+    """Train the model of a recipe on the training split; on several GPUs if the job has them."""
     options = recipe.train
     if options is None:
-        raise UsageError("this recipe has no section `train`.")
-    asked = inference.pick_device(recipe.device)
+        raise UsageError("the recipe has no section `train`; add one, or use its model as it is.")
+    device = inference.pick_device(recipe.device)
     if (
         not distributed.is_inside()
-        and (count := distributed.wanted(options.processes, asked, most=options.batch_size)) > 1
+        and (count := distributed.wanted(options.processes, device, most=options.batch_size)) > 1
     ):
-        told = ["--options", json.dumps(recipe.model_dump(mode="json")), "--threads", str(threads)]
-        told += ["--completed", str(completed)] if completed else []
-        distributed.start(count, ["retrieve", "train", str(index), "--out", str(out), *told])
+        arguments = ["--options", json.dumps(recipe.model_dump(mode="json")), "--threads", str(threads)]
+        arguments += ["--completed", str(completed)] if completed else []
+        distributed.start(count, ["retrieve", "train", str(index), "--out", str(out), *arguments])
         return
     inference.make_deterministic(options.seed, threads)
-    members, device = distributed.join(asked)
+    members, device = distributed.join(device)
     clip = clips.load(recipe.source, recipe.transform, device, options.seed)
     paths, texts = pairs_of(index, completed, recipe)
     if len(paths) < 2:
@@ -97,15 +97,15 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
 
 
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
-    said = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
-    said |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
+    settings = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
+    settings |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
     tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
-    return cache.key_of(said, *tables, *([completed] if completed else []), code=__name__)
+    return cache.key_of(settings, *tables, *([completed] if completed else []), code=__name__)
 
 
 @dataclass(frozen=True)
 class _Contest:
-    """The queries of a split, the images that they choose from, and what a list is worth."""
+    """The queries and images of a split, and how ranked lists are scored."""
 
     queries: pd.DataFrame
     images: pd.DataFrame
@@ -118,8 +118,8 @@ class _Contest:
     def texts(self) -> list[str]:
         return list(self.queries["text"])
 
-    def asked(self, clip: Clip, form: CaptionForm) -> Queries:
-        return asked(clip, self.texts, self.queries["kind"].tolist(), form)
+    def encoded(self, clip: Clip, form: CaptionForm) -> Queries:
+        return encode_queries(clip, self.texts, self.queries["kind"].tolist(), form)
 
     def scores(self, names: list[list[str]]) -> pd.DataFrame:
         return score_queries(self.queries, self.images, names)
@@ -133,39 +133,39 @@ def _method(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[
 
     def method(clip: Clip) -> dict[str, float]:
         gallery = Gallery(names, clip.of_images(paths, recipe.transform, recipe.encode_batch, threads=threads))
-        found, _ = rank(contest.asked(clip, options.query), gallery, options)
-        mean = contest.scores(gallery.named(found)).iloc[0]
+        places, _ = rank(contest.encoded(clip, options.query), gallery, options)
+        mean = contest.scores(gallery.named(places)).iloc[0]
         return {name: float(mean[name]) for name in ("official", "clean", "per_min")}
 
     return method
 
 
 def encode(index: Path, split: str, out: Path, recipe: Recipe, *, mirrored: bool, threads: int) -> None:
-    """Write the vectors of the images of a split, and of their mirror images where they are wanted."""
+    """Write the vectors of the images of a split, and of their mirror images if `mirrored`."""
     inference.make_deterministic(0, threads)
     table = read_table(index, split, "images")
     paths = [Path(path) for path in table["path"]]
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
-    found = [
+    encoded = [
         clip.of_images(paths, recipe.transform, recipe.encode_batch, threads=threads, mirrored=turned)
         for turned in ((False, True) if mirrored else (False,))
     ]
-    Gallery(table["image"].tolist(), *found).write(out)
+    Gallery(table["image"].tolist(), *encoded).write(out)
 
 
 def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
     """Write the ten best images of each query of a split: `topk.parquet`, `submission.json`, and `score.csv`.
 
-    The score has the queries alone whose relevant images are known. Returns it as text.
+    Only queries whose relevant images are known are scored. Returns the score as text.
     """
     inference.make_deterministic(0, threads)
     contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
     if not contest.texts:
         raise DataError(f"{index}: the split {split} has no queries.")
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
-    found = rank(contest.asked(clip, recipe.ranking.query), gallery, recipe.ranking)
-    names = gallery.named(found[0])
-    parquetfile.write_frame(out / "topk.parquet", as_table(contest.queries["line"].tolist(), gallery.names, found))
+    best = rank(contest.encoded(clip, recipe.ranking.query), gallery, recipe.ranking)
+    names = gallery.named(best[0])
+    parquetfile.write_frame(out / "topk.parquet", as_table(contest.queries["line"].tolist(), gallery.names, best))
     ranked = list(zip(contest.texts, names, strict=True))
     submission.write(out / "submission.json", ranked, contest.texts, set(gallery.names))
     scores = contest.scores(names)
@@ -173,14 +173,14 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     return str(scores.to_string(index=False, float_format="%.4f"))
 
 
-# --- what each switch brings --------------------------------------------------------------------------------------
+# --- the effect of each switch ------------------------------------------------------------------------------------
 
 
-SURVEILLANCE = " image taken by traffic surveillance cameras"  # what A3R hangs onto a query
+SURVEILLANCE = " image taken by traffic surveillance cameras"  # what A3R appends to a query
 
 
 def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions]]:
-    """Yield the recipe's own ranking and each with one switch in another position: switch, position, options."""
+    """Yield the recipe's ranking, then one variant for each position of a switch: switch, position, options."""
     yield "as in the recipe", "", options
     switches: dict[str, dict[str, dict[str, object]]] = {
         "query.article": {name: {"query": {"article": name}} for name in ("keep", "none")},
@@ -191,30 +191,30 @@ def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions
         "rerank.flip": {str(on).lower(): {"rerank": {"flip": on}} for on in (True, False)},
         "rerank.reciprocal_k": {str(k): {"rerank": {"reciprocal_k": k}} for k in (None, 10)},
     }
-    said = options.model_dump()
+    own = options.model_dump()
     for switch, positions in switches.items():
         for position, change in positions.items():
-            changed = RankingOptions.model_validate(merged(said, change))
+            changed = RankingOptions.model_validate(merged(own, change))
             if changed != options:
                 yield switch, position.strip(), changed
 
 
 def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
-    """Write what each switch of the ranking brings on a split, one switch at a time, to `out` (CSV)."""
+    """Write the effect of each switch of the ranking on a split, changed one at a time, to `out` (CSV)."""
     inference.make_deterministic(0, threads)
     contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
-    asked_as = functools.cache(partial(contest.asked, clip))  # most switches leave the texts as they are
+    encoded = functools.cache(functools.partial(contest.encoded, clip))  # most switches leave the texts as they are
     rows = []
     for switch, position, options in variants(recipe.ranking):
-        found, _ = rank(asked_as(options.query), gallery, options)
-        scores = contest.scores(gallery.named(found))
+        places, _ = rank(encoded(options.query), gallery, options)
+        scores = contest.scores(gallery.named(places))
         rows.append({"switch": switch, "position": position, **_by_kind(scores)})
-    found_table = pd.DataFrame(rows)
-    own = found_table.iloc[0]["clean"]
-    found_table.insert(2, "change", found_table["clean"] - own)
-    files.write_text(out, tabular.to_csv(found_table))
-    return str(found_table.to_string(index=False, float_format="%.4f"))
+    table = pd.DataFrame(rows)
+    own = table.iloc[0]["clean"]
+    table.insert(2, "change", table["clean"] - own)
+    files.write_text(out, tabular.to_csv(table))
+    return str(table.to_string(index=False, float_format="%.4f"))
 
 
 def _by_kind(scores: pd.DataFrame) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The recipes side by side: scores, what completion is worth, what each switch brings, and what queries find."""
+"""The recipes side by side: scores, completion accuracy, the effect of each switch, and query results."""
 
 import json
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ _HERE = Path(__file__).parent
 def write_report(results: Path, recipes: Sequence[str], out: Path, place: Path | None = None) -> str:
     """Write `scores.csv`, `completion.csv`, `ablation.csv`, `retrieve.html` and `summary.json`; return the scores.
 
-    `results` has a folder for each recipe and the tables of `index`. `place` is where the summary stands: in `out`
-    where no other is given.
+    `results` has a folder for each recipe and the tables of `index`. The summary goes to `place`, or
+    into `out` if none is given.
     """
     if not recipes:
-        raise DataError(f"{results}: there is no recipe to report; name some under `retrieve.recipes`.")
+        raise DataError(f"{results}: there is no recipe to report; list some under `retrieve.recipes`.")
     scores = _of_recipes(results, recipes, ("val/score.csv", "test/score.csv"))
     learned = _of_recipes(results, recipes, ("train/metrics.csv",))
     completion = _of_recipes(results, recipes, ("complete/accuracy.csv",))
@@ -56,8 +56,8 @@ def write_report(results: Path, recipes: Sequence[str], out: Path, place: Path |
 
 
 def _of_recipes(results: Path, recipes: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
-    """Return the tables of all recipes that have them as one, with the columns recipe and, of two tables, split."""
-    found = []
+    """Concatenate the tables of all recipes that have them; adds the column recipe and, for two tables, split."""
+    tables = []
     for recipe in recipes:
         for path in (results / recipe / name for name in names):
             if path.is_file():
@@ -67,8 +67,8 @@ def _of_recipes(results: Path, recipes: Sequence[str], names: Sequence[str]) -> 
                 table.insert(0, "recipe", recipe)
                 if len(names) > 1:
                     table.insert(1, "split", path.parent.name)
-                found.append(table.loc[:, [name for name in table if name not in _unused(path)]])
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"recipe": []})
+                tables.append(table.loc[:, [name for name in table if name not in _unused(path)]])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"recipe": []})
 
 
 def _unused(path: Path) -> set[str]:
@@ -90,14 +90,14 @@ def _summary(
     chance: dict[str, float],
 ) -> dict[str, Any]:
     whole = scores[(scores["kind"] == "all") & (scores["form"] == "")]
-    found: dict[str, Any] = {}
+    of_recipe: dict[str, Any] = {}
     for recipe in recipes:
         splits = {row["split"]: _figures(row) for row in tabular.to_rows(whole[whole["recipe"] == recipe])}
         own = learned[learned["recipe"] == recipe]
         before = {"before_training": float(own.iloc[0]["clean"]), "epochs": len(own) - 1} if len(own) else {}
         slots = tabular.to_rows(completion[completion["recipe"] == recipe])
-        found[recipe] = {**splits, **before, "completion": [_known(slot, ["recipe"]) for slot in slots]}
-    return {"recipes": found, "chance": {split: tabular.known(value) for split, value in chance.items()}}
+        of_recipe[recipe] = {**splits, **before, "completion": [_known(slot, ["recipe"]) for slot in slots]}
+    return {"recipes": of_recipe, "chance": {split: tabular.known(value) for split, value in chance.items()}}
 
 
 def _figures(row: dict[str, Any]) -> dict[str, Any]:
@@ -128,18 +128,16 @@ def _curve(learned: pd.DataFrame) -> str:
 
 
 def _queries(results: Path, recipe: str) -> list[dict[str, Any]]:
-    """Return some queries of the test with the images that a recipe finds for them."""
+    """Return some test queries with the images that a recipe finds for them."""
     queries = read_table(results / "index", "test", "queries")
     table = read_table(results / "index", "test", "images").set_index("image")
-    found = parquetfile.read_frame(results / recipe / "test/topk.parquet")
+    top = parquetfile.read_frame(results / recipe / "test/topk.parquet")
     chosen = queries.iloc[np.linspace(0, len(queries) - 1, min(SHOWN, len(queries))).astype(int)]
     return [
         {
             "text": text,
             "known": key is not None,
-            "images": [
-                _shown_image(image, table.loc[image], key) for image in found.loc[found["line"] == line, "image"]
-            ],
+            "images": [_shown_image(image, table.loc[image], key) for image in top.loc[top["line"] == line, "image"]],
         }
         for line, key, text in chosen[["line", "key", "text"]].itertuples(index=False)
     ]
@@ -150,7 +148,7 @@ def _shown_image(name: str, about: pd.Series, key: str | None) -> dict[str, Any]
 
 
 def _doubts(results: Path, recipe: str) -> list[dict[str, Any]]:
-    """Return the labels of a recipe's training images that look wrong most surely, with the images."""
+    """Return the training labels that a recipe most confidently finds wrong, with their images."""
     path = results / recipe / "complete/doubts.csv"
     if not path.is_file():
         return []
@@ -165,10 +163,10 @@ def _address(path: str) -> str:
 
 def _as_text(summary: dict[str, Any]) -> str:
     lines = [f"{'mAP@10':<28}{'val':>8}{'test':>8}{'95 % interval':>18}{'before training':>17}"]
-    for recipe, found in summary["recipes"].items():
-        val, test = (found.get(split, {}) for split in ("val", "test"))
+    for recipe, figures in summary["recipes"].items():
+        val, test = (figures.get(split, {}) for split in ("val", "test"))
         low, high = _shown(test.get("clean_low")), _shown(test.get("clean_high"))
-        before = _shown(found.get("before_training"))
+        before = _shown(figures.get("before_training"))
         lines.append(
             f"{recipe:<28}{_shown(val.get('clean')):>8}{_shown(test.get('clean')):>8}"
             f"{f'{low} to {high}':>18}{before:>17}"
@@ -176,9 +174,9 @@ def _as_text(summary: dict[str, Any]) -> str:
     lines.append(
         f"{'lists drawn at random':<28}" + "".join(f"{_shown(value):>8}" for value in summary["chance"].values())
     )
-    for recipe, found in summary["recipes"].items():
+    for recipe, figures in summary["recipes"].items():
         lines += [
-            f"{recipe}: completion of {_slot(one)}" for one in found["completion"] if one.get("accuracy") is not None
+            f"{recipe}: completion of {_slot(one)}" for one in figures["completion"] if one.get("accuracy") is not None
         ]
     return "\n".join(lines)
 
@@ -186,7 +184,7 @@ def _as_text(summary: dict[str, Any]) -> str:
 def _slot(one: dict[str, Any]) -> str:
     return (
         f"{one['slot']}: {one['accuracy']:.3f} of {one['n']} hidden slots right "
-        f"({one['low']:.3f} to {one['high']:.3f}; the commonest value alone: {one['chance']:.3f})"
+        f"({one['low']:.3f} to {one['high']:.3f}; always the most common value: {one['chance']:.3f})"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the retrieval pipeline says about itself, and what its rules ask: recipes, paths and options."""
+"""The retrieval pipeline for Snakemake: its description, and the recipes, paths and options of its rules."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ TABLES = ("scores.csv", "ablation.csv", "completion.csv", "retrieve.html")
 class RetrieveRun:
     """The section `retrieve` of a config, its recipes by name, and the results folder of a run.
 
-    `variants` are the recipes of the ablation; they stand among `recipes` too.
+    `variants` are the recipes of the ablation; `recipes` includes them.
     """
 
     options: RetrieveOptions
@@ -42,20 +42,20 @@ class RetrieveRun:
 
     @classmethod
     def of(cls, options: RetrieveOptions, results: str) -> "RetrieveRun":
-        """Read the recipes; raises UsageError for one that is not sound, or that starts from one that is not there."""
+        """Read the recipes; raises UsageError for an invalid one, or one that starts from a recipe that is missing."""
         contents = {Path(path).stem: (path, yamlfile.load(Path(path))[0]) for path in options.recipes}
         variants = {}
         if options.ablation:
             if options.ablated not in contents:
                 have = ", ".join(contents) or "none"
-                raise UsageError(f"config: `retrieve.ablated`: `{options.ablated}` is no recipe (there: {have}).")
+                raise UsageError(f"config: `retrieve.ablated`: `{options.ablated}` is not a recipe (there: {have}).")
             path, content = contents[options.ablated]
             for name, change in options.ablation.items():
                 variants[f"{options.ablated}-{name}"] = (f"{path} with `{name}`", merged(content, change))
-        told = {**contents, **variants}
-        recipes = {name: yamlfile.validate(Recipe, content, source=path) for name, (path, content) in told.items()}
+        every = {**contents, **variants}
+        recipes = {name: yamlfile.validate(Recipe, content, source=path) for name, (path, content) in every.items()}
         for name, recipe in recipes.items():
-            _require_trained(told[name][0], recipe, recipes)
+            _require_trained(every[name][0], recipe, recipes)
         return cls(options, recipes, tuple(variants), results)
 
     @property
@@ -82,24 +82,24 @@ class RetrieveRun:
         return [f"{self.index}/{name}" for name in INDEX]
 
     def is_trained(self, recipe: str) -> bool:
-        """Tell whether a recipe trains its model."""
+        """Whether a recipe trains its model."""
         return self.recipes[recipe].train is not None
 
     def trained_files(self, recipe: str) -> list[str]:
-        """Return the file that stands for the model of a recipe, its own or another's: none where it comes ready."""
+        """Return the file that marks a trained model, the recipe's own or the one it uses; none for a ready model."""
         source = self.recipes[recipe].source
         if self.is_trained(recipe):
             return [f"{self.folder}/{recipe}/train/{TRAINED[0]}"]
         return self.trained_files(source.trained) if source.trained is not None else []
 
     def starts_from(self, recipe: str) -> list[str]:
-        """Return the files of what a recipe's training starts from: another recipe, completed captions."""
+        """Return the inputs of a recipe's training: the model of another recipe, completed captions."""
         own = self.recipes[recipe]
         start = self.trained_files(own.source.trained) if own.source.trained else []
         return [*start, *self.completed(recipe)]
 
     def completed(self, recipe: str) -> list[str]:
-        """Return the completed captions of a recipe, where it has them."""
+        """Return the completed captions of a recipe, if it has any."""
         return [f"{self.folder}/{recipe}/complete/{COMPLETED[0]}"] if self.recipes[recipe].complete else []
 
     def completed_by(self, recipe: str) -> str | None:
@@ -108,75 +108,75 @@ class RetrieveRun:
         return options.source.model if options else None
 
     def frozen_files(self, recipe: str) -> list[str]:
-        """Return the file of the frozen model that completes the captions of a recipe, where it is trained here."""
+        """Return the file of the frozen model that completes the captions of a recipe, if it is trained here."""
         options = self.recipes[recipe].complete
         return self.trained_files(options.source.trained) if options and options.source.trained else []
 
     def _placed(self, source: ClipSource) -> dict[str, Any]:
-        """Return a source in which a recipe has become its folder."""
+        """Return a source with a trained recipe replaced by its folder."""
         if source.trained is not None:
             return {"model": f"{self.folder}/{source.trained}/train"}
         return source.model_dump(exclude_none=True)
 
     def training(self, recipe: str) -> str:
         """Return the recipe as the options of its training."""
-        return self._told(recipe, self._placed(self.recipes[recipe].source))
+        return self._options(recipe, self._placed(self.recipes[recipe].source))
 
     def using(self, recipe: str) -> str:
-        """Return the recipe as the options of what uses its model."""
+        """Return the recipe as the options of steps that use its model."""
         trained = {"model": f"{self.folder}/{recipe}/train"}
-        return self._told(recipe, trained if self.is_trained(recipe) else self._placed(self.recipes[recipe].source))
+        return self._options(recipe, trained if self.is_trained(recipe) else self._placed(self.recipes[recipe].source))
 
-    def _told(self, recipe: str, source: dict[str, Any]) -> str:
-        told = self.recipes[recipe].model_dump(mode="json", exclude={"resources": True, "complete": {"resources"}})
-        return json.dumps({**told, "source": source}, sort_keys=True)
+    def _options(self, recipe: str, source: dict[str, Any]) -> str:
+        content = self.recipes[recipe].model_dump(mode="json", exclude={"resources": True, "complete": {"resources"}})
+        return json.dumps({**content, "source": source}, sort_keys=True)
 
     def completing(self, recipe: str) -> str:
         """Return the options of the completion of a recipe's captions."""
         options = self.recipes[recipe].complete
         if options is None:
             raise UsageError(f"recipe {recipe}: has no section `complete`.")
-        told = options.model_dump(mode="json", exclude={"resources"})
-        return json.dumps({**told, "source": self._placed(options.source)}, sort_keys=True)
+        content = options.model_dump(mode="json", exclude={"resources"})
+        return json.dumps({**content, "source": self._placed(options.source)}, sort_keys=True)
 
     def resources(self, recipe: str) -> Resources:
-        """Return what the jobs of a recipe ask for."""
+        """Return the resources of the jobs of a recipe."""
         return self.recipes[recipe].resources
 
     def completion_resources(self, recipe: str) -> Resources:
-        """Return what the completion of a recipe asks for."""
+        """Return the resources of the completion of a recipe."""
         options = self.recipes[recipe].complete
         return options.resources if options else Resources()
 
     def all_resources(self) -> list[Resources]:
-        """Return what the jobs of all recipes ask for."""
+        """Return the resources of the jobs of all recipes."""
         own = [recipe.resources for recipe in self.recipes.values()]
         return own + [recipe.complete.resources for recipe in self.recipes.values() if recipe.complete]
 
     def mirrored(self, recipe: str, split: str) -> list[str]:
-        """Return the option that has mirror images encoded: for the ablation, and where re-ranking looks at them."""
+        """Return the option that encodes mirror images, for the ablation and for re-ranking with `flip`."""
         return ["--mirrored"] if split == "val" or self.recipes[recipe].ranking.rerank.flip else []
 
     def truth(self) -> list[str]:
-        """Return the label file of the test images, where one is known."""
+        """Return the label file of the test images, if there is one."""
         return [self.options.truth] if self.options.truth is not None else []
 
     def reported(self, names: list[str]) -> list[str]:
-        """Return all files that the report of some recipes reads."""
-        found = self.index_files()
+        """Return all files that the report on some recipes reads."""
+        paths = self.index_files()
         for name in names:
             folder = f"{self.folder}/{name}"
-            found += [f"{folder}/{split}/score.csv" for split in ("val", "test")] + [f"{folder}/ablation.csv"]
-            found += [f"{folder}/train/metrics.csv"] if self.is_trained(name) else []
-            found += [f"{folder}/complete/{table}" for table in COMPLETED[1:]] if self.completed(name) else []
-        return found
+            paths += [f"{folder}/{split}/score.csv" for split in ("val", "test")] + [f"{folder}/ablation.csv"]
+            paths += [f"{folder}/train/metrics.csv"] if self.is_trained(name) else []
+            paths += [f"{folder}/complete/{table}" for table in COMPLETED[1:]] if self.completed(name) else []
+        return paths
 
     def final_files(self) -> list[str]:
-        """Return what the pipeline ends in; raises UsageError where no recipe is named."""
+        """Return the final files of the pipeline; raises UsageError if the config names no recipe."""
         if not self.recipes:
-            raise UsageError("config: `retrieve.recipes` is empty; name files of workflow/retrieve.")
-        hand_in = [f"{self.folder}/{name}/test/submission.json" for name in self.main()]
-        return [self.summary, *(f"{self.folder}/report/{name}" for name in TABLES), *hand_in]
+            raise UsageError("config: `retrieve.recipes` is empty; list files of workflow/retrieve.")
+        submissions = [f"{self.folder}/{name}/test/submission.json" for name in self.main()]
+        return [self.summary, *(f"{self.folder}/report/{name}" for name in TABLES), *submissions]
 
 
 def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -> None:
@@ -184,14 +184,14 @@ def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -
     for trained in (source.trained for source in sources if source.trained is not None):
         if trained not in recipes or recipes[trained].train is None:
             have = ", ".join(name for name, one in recipes.items() if one.train) or "none"
-            raise UsageError(f"{path}: `trained: {trained}` is no recipe that trains a model (there: {have}).")
+            raise UsageError(f"{path}: `trained: {trained}` is not a recipe that trains a model (available: {have}).")
 
 
 def _describe(run: Run) -> Iterator[str]:
     options = run.config.retrieve
     if RETRIEVE not in run.config.model_fields_set:
         return
-    recipes = _of(run).recipes  # a recipe that is not sound is told here
+    recipes = _of(run).recipes  # reports an invalid recipe here
     if options.drawn is not None:
         what = f"draws a dataset into {options.data}"
     else:

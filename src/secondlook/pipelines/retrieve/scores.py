@@ -1,4 +1,4 @@
-"""Ranked lists against what is relevant: means over all queries, by kind, and by what the attributes name."""
+"""Scores of ranked lists: means over all queries, by kind, and by the attributes that the queries name."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -14,10 +14,10 @@ FIGURES = [field.name for field in fields(QueryScore)]
 
 
 def score_queries(queries: pd.DataFrame, images: pd.DataFrame, ranked: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """Return the means of every form of the score; relevant to a query are the images with its key.
+    """Return the mean of each form of the score; images with the key of a query are relevant to it.
 
-    The interval is that of `clean`. `queries` has the columns kind, form and key, `images` image and key. Queries whose
-    key is not known are left out; the first row is of all the others, with none of them it has no figures.
+    The interval is that of `clean`. `queries` has the columns kind, form and key, `images` image and key. Queries
+    without a key are left out; the first row covers all others, and has no figures if there are none.
     """
     relevant = images.dropna(subset=["key"]).groupby("key")["image"].agg(set).to_dict()
     scores = pd.DataFrame(

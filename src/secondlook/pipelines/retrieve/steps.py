@@ -16,7 +16,7 @@ from secondlook.pipelines.retrieve.track import Refusal, read_labels, read_queri
 
 
 def check_labels(path: Path, images: Path | None, rejects: Path | None) -> str:
-    """Return what a label file holds as text; refused rows, and rows whose image is not there, go to `rejects`."""
+    """Summarise a label file as text; refused rows and rows without an image go to `rejects`."""
     rows, refused = read_labels(path) if images is None else labelled(path, images_in(images), images)
     _write_rejects(rejects, refused)
     counts = Counter((row.kind, row.form) for row in rows)
@@ -35,13 +35,13 @@ def _write_rejects(path: Path | None, refused: Sequence[Refusal]) -> None:
 
 
 def gallery_of(place: Path) -> set[str]:
-    """Return the names of the images of a gallery: a folder of them, or a text file with a name a line."""
+    """Return the image names of a gallery: a folder of images, or a text file with one name per line."""
     if place.is_dir():
         return set(images_in(place))
     try:
         return set(place.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{place}: is neither a folder of images nor a list of names ({error}).") from error
+        raise DataError(f"{place}: is neither a folder of images nor a text file of names ({error}).") from error
 
 
 def validate(path: Path, texts: Path, gallery: Path) -> str:
@@ -54,9 +54,9 @@ def validate(path: Path, texts: Path, gallery: Path) -> str:
 
 
 def score(path: Path, labels: Path, out: Path | None) -> str:
-    """Score a submission on a labelled split: every row is a query, relevant are the rows with equal attributes.
+    """Score a submission on a labelled split: every row is a query; rows with equal attributes are relevant.
 
-    Returns the table as text; writes it to `out` where given.
+    Returns the table as text; also writes it to `out` if given.
     """
     rows, refused = read_labels(labels)
     if refused:

@@ -1,4 +1,4 @@
-"""The file that is handed in: ten images for every query line, in the order of the queries."""
+"""The submission file: ten images for each query line, in the order of the queries."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -20,7 +20,7 @@ def write(path: Path, ranked: Sequence[Ranked], texts: Sequence[str], gallery: C
 
 
 def read(path: Path) -> list[Ranked]:
-    """Read the entries of a submission; raises DataError for anything else."""
+    """Read the entries of a submission; raise DataError if the file is not one."""
     content = jsonfile.parse(path, jsonfile.read(path))
     entries = content.get("results") if isinstance(content, dict) else None
     if not isinstance(entries, list):
@@ -39,21 +39,21 @@ def _entry(path: Path, number: int, entry: Any) -> Ranked:
 
 
 def check(ranked: Sequence[Ranked], texts: Sequence[str], gallery: Collection[str], where: str) -> None:
-    """Raise DataError at the first entry that is out of place, or has not ten distinct images of the gallery.
+    """Raise DataError at the first entry that is out of order or does not have ten distinct images of the gallery.
 
-    The organisers refuse the whole file when one text differs, and score repeated and surplus names as if nothing were
-    wrong; this does not.
+    The organisers reject the whole file when one text differs, but score repeated and extra names without complaint;
+    this check rejects them.
     """
-    for number, ((text, names), wanted) in enumerate(zip(ranked, texts, strict=False), start=1):
-        if text != wanted:
-            raise DataError(f"{where}: line {number} must be {wanted!r}, not {text!r}; keep the order of the queries.")
+    for number, ((text, names), expected) in enumerate(zip(ranked, texts, strict=False), start=1):
+        if text != expected:
+            raise DataError(f"{where}: line {number} must be {expected!r}, not {text!r}; keep the queries in order.")
         if len(names) != NAMES:
             raise DataError(f"{where}: line {number} ({text!r}) has {len(names)} images; it needs {NAMES}.")
         if len(set(names)) < NAMES:
             raise DataError(f"{where}: line {number} ({text!r}) names {_repeated(names)} twice.")
-        strange = next((name for name in names if name not in gallery), None)
-        if strange is not None:
-            raise DataError(f"{where}: line {number} ({text!r}): {strange} is no image of the gallery.")
+        unknown = next((name for name in names if name not in gallery), None)
+        if unknown is not None:
+            raise DataError(f"{where}: line {number} ({text!r}): {unknown} is not an image of the gallery.")
     if len(ranked) != len(texts):
         raise DataError(f"{where}: has {len(ranked)} entries for {len(texts)} queries; each line needs one.")
 

@@ -1,4 +1,4 @@
-"""The files of the track, row by row: labels (`image$attributes$text`), query texts, and a reason for each refusal."""
+"""The files of the track, row by row: labels (`image$attributes$text`), query texts, reasons for refusal."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,9 +20,9 @@ _NAME = re.compile(r"[^/\\$]+\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Row:
-    """A labelled image: its `key` is what must be equal for an image to be relevant to a query.
+    """A labelled image; images are relevant to a query with the same `key`.
 
-    `form` says what a vehicle phrase names, and `bits` for pedestrians.
+    `form` lists what a vehicle phrase names; it is `bits` for pedestrians.
     """
 
     line: int
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Query:
-    """A query text as it stands in its line."""
+    """A query text, exactly as in its line."""
 
     line: int
     kind: Kind
@@ -59,13 +59,13 @@ class _RefusedError(ValueError):
 
 
 def read_labels(path: Path) -> tuple[list[Row], list[Refusal]]:
-    """Read a label file; the kind of each row is found out by its attributes."""
+    """Read a label file; the attributes of a row determine its kind."""
     seen: set[str] = set()
 
     def parsed(number: int, line: str) -> Row:
         row = _label(number, line)
         if row.image in seen:
-            raise _RefusedError("duplicate_image", f"{row.image} stands in a row before")
+            raise _RefusedError("duplicate_image", f"an earlier row already has {row.image}")
         seen.add(row.image)
         return row
 
@@ -73,19 +73,19 @@ def read_labels(path: Path) -> tuple[list[Row], list[Refusal]]:
 
 
 def read_queries(path: Path) -> tuple[list[Query], list[Refusal]]:
-    """Read a file of query texts, one a line: vehicle phrases name colour, brand or type, captions a pedestrian."""
+    """Read a file of query texts, one per line: vehicle phrases, or captions of pedestrians."""
     return _read(path, _query)
 
 
 def _read(path: Path, parse: Callable[[int, str], Parsed]) -> tuple[list[Parsed], list[Refusal]]:
-    found: list[Parsed] = []
+    rows: list[Parsed] = []
     refused: list[Refusal] = []
     for number, line in _lines(path):
         try:
-            found.append(parse(number, line))
+            rows.append(parse(number, line))
         except _RefusedError as error:
             refused.append(Refusal(number, error.reason, str(error), line))
-    return found, refused
+    return rows, refused
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -104,7 +104,7 @@ def _label(number: int, line: str) -> Row:
         raise _RefusedError("fields", f"needs `image$attributes$text`, has {line.count('$') + 1} fields")
     image, attributes, text = (part.strip() for part in parts)
     if not _NAME.fullmatch(image):
-        raise _RefusedError("bad_name", f"`{image}` is no name of an image")
+        raise _RefusedError("bad_name", f"`{image}` is not an image name")
     if not text:
         raise _RefusedError("empty_text", "the text is empty")
     if _BIT_FIELD.fullmatch(attributes):

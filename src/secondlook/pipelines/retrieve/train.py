@@ -33,9 +33,9 @@ MOST_SCALE = math.log(100)  # of the logits, as in CLIP
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures of one pass: mean loss, mAP@10 on the validation queries in three forms, pairs a second.
+    """Figures of one pass: mean loss, mAP@10 on the validation queries in three forms, pairs per second.
 
-    Epoch 0 is the model before it learned anything.
+    Epoch 0 is the model before training.
     """
 
     epoch: int
@@ -49,7 +49,7 @@ class Epoch:
 
 @dataclass
 class Learner:
-    """A model, its optimiser and the pairs that it learns: paths of images and the number of the text of each."""
+    """A model, its optimiser and its training pairs: the paths of images and their texts."""
 
     clip: Clip
     recipe: Recipe
@@ -76,11 +76,11 @@ class Learner:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch; pairs that fill no step are left out."""
+        """Steps per epoch; pairs that do not fill a step are left out."""
         return max(1, len(self.paths) // self.options.batch_size)
 
     def epoch(self, epoch: int) -> tuple[float, float]:
-        """Take one pass over the pairs; return the mean loss and the pairs a second. Raises DataError for no number."""
+        """Train on all pairs once; return mean loss and pairs per second. Raises DataError for a non-finite loss."""
         import torch
 
         torch.manual_seed(int(np.random.SeedSequence([self.options.seed, epoch]).generate_state(1)[0]))
@@ -101,7 +101,7 @@ class Learner:
         return range(0, self.steps * self.options.batch_size, self.options.batch_size)
 
     def _squares(self, rows: Rows, epoch: int) -> NDArray[np.uint8]:
-        """Return the images of our own part of a step, (rows, px, px, 3)."""
+        """Return the images of this process in a step, (rows, px, px, 3)."""
         return np.stack([self._square(int(row), epoch) for row in self.workers.own(rows)])
 
     def _square(self, row: int, epoch: int) -> NDArray[np.uint8]:
@@ -135,8 +135,8 @@ class Learner:
     def _vectors(self, squares: NDArray[np.uint8], texts: Sequence[str]) -> tuple["torch.Tensor", "torch.Tensor"]:
         with inference.autocast(self.options.precision, self.clip.device):
             images = self.clip.model.encode_image(self.clip.normalised(squares), normalize=True)
-            told = self.clip.model.encode_text(self.clip.tokenizer(list(texts)).to(self.clip.device), normalize=True)
-        return images.float(), told.float()
+            encoded = self.clip.model.encode_text(self.clip.tokenizer(list(texts)).to(self.clip.device), normalize=True)
+        return images.float(), encoded.float()
 
     def _loss(self, images: "torch.Tensor", texts: "torch.Tensor", rows: Rows) -> "torch.Tensor":
         numbers = np.array([self._number[self.texts[row]] for row in rows])
@@ -172,10 +172,10 @@ class Learner:
 
 
 def train(learner: Learner, out: Path, key: str, method: Callable[[Clip], dict[str, float]]) -> None:
-    """Train as the recipe says; write the model that is kept and `metrics.csv` to folder `out`.
+    """Train as the recipe says; write the chosen model and `metrics.csv` to folder `out`.
 
-    `judge` scores the model after each epoch; the best one by its `clean` is kept, or the last. A killed training goes
-    on after its last epoch and ends in the same figures.
+    `method` scores the model after each epoch; the best one by `clean`, or the last, is written. A killed training
+    continues after its last epoch and gives the same figures.
     """
     options, resume = learner.options, Resume(out, key)
     history: list[Epoch] = []
@@ -183,7 +183,7 @@ def train(learner: Learner, out: Path, key: str, method: Callable[[Clip], dict[s
     if (state := resume.load()) is not None:
         best = restore(learner.clip.model, learner.optimiser, state[0]).get("best", {})
         history = [Epoch(**epoch) for epoch in state[1]["history"]]
-        progress.say(f"retrieve: the training goes on after epoch {len(history) - 1}")
+        progress.say(f"retrieve: the training continues after epoch {len(history) - 1}")
     if not history:
         history.append(Epoch(0, math.nan, **method(learner.clip), learning_rate=0.0, pairs_per_s=0.0))
     last = min(options.epochs, options.stop_after or options.epochs)

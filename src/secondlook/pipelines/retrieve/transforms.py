@@ -1,4 +1,4 @@
-"""Images as squares for CLIP: padded or not, cropped or squashed, with or without chance."""
+"""Images as squares for CLIP: padded or not, cropped or squashed, at random or not."""
 
 import math
 
@@ -10,7 +10,7 @@ from secondlook.pixels.images import stretch
 
 
 def square_of(image: Pixels, px: int, transform: Transform) -> Pixels:
-    """Return an image, (height, width, 3), as (px, px, 3), without chance."""
+    """Return an image, (height, width, 3), as (px, px, 3), without randomness."""
     whole = padded(image) if transform.pad == "square" else image
     if transform.resize == "squash":
         return stretch(whole, px, px)
@@ -24,7 +24,7 @@ def square_of(image: Pixels, px: int, transform: Transform) -> Pixels:
 def chance_square(
     image: Pixels, px: int, transform: Transform, area: tuple[float, float] | None, chance: np.random.Generator
 ) -> Pixels:
-    """Return a square for training: a part of between `area` of the area, sides 3:4 to 4:3, scaled to (px, px, 3)."""
+    """Return a square for training: a random crop of a share `area` of the image, sides 3:4 to 4:3, as (px, px, 3)."""
     if area is None:
         return square_of(image, px, transform)
     whole = padded(image) if transform.pad == "square" else image
@@ -38,7 +38,7 @@ def chance_square(
 
 
 def padded(image: Pixels) -> Pixels:
-    """Return an image with black on both sides of its shorter side, exactly square; an odd px goes right or below."""
+    """Pad an image to an exact square with black on both sides; an odd pixel goes right or below."""
     height, width = image.shape[:2]
     side = max(height, width)
     canvas = np.zeros((side, side, 3), dtype=np.uint8)

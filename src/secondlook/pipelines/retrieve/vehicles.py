@@ -1,4 +1,4 @@
-"""Vehicle phrases of the track: colour, brand and type, of which training labels name some and queries all."""
+"""Vehicle phrases of the track: colour, brand and type; training labels name some, queries all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _BY_LENGTH = sorted((tuple(brand.split()) for brand in BRANDS), key=len, reverse
 
 @dataclass(frozen=True)
 class Vehicle:
-    """What a phrase names of a vehicle; None where it says nothing."""
+    """The attributes that a phrase names; None for those it does not."""
 
     colour: str | None = None
     brand: str | None = None
@@ -33,13 +33,13 @@ class Vehicle:
 
     @property
     def form(self) -> str:
-        """Which of the three it names."""
+        """The attributes that it names, joined by "+"."""
         named = [name for name in ("colour", "brand", "type") if getattr(self, name) is not None]
         return "+".join(named)
 
 
 def bare(phrase: str) -> str:
-    """Return a phrase without space around it, without an article before it and one full stop after it."""
+    """Return a phrase without surrounding space, leading article and one trailing full stop."""
     text = phrase.strip().removesuffix(".")
     return text.removeprefix(article_of(text))
 
@@ -58,8 +58,8 @@ def captioned(phrase: str, *, long: bool) -> str:
 def parse_vehicle(phrase: str) -> Vehicle:
     """Read a phrase: whole words only, brands longest first.
 
-    So "Minivan" is no Mini, and "Balong Heavy Truck" names no type. Raises ValueError with the first word that has no
-    place in it.
+    So "Minivan" is no Mini, and "Balong Heavy Truck" names no type. Raises ValueError with the first word that
+    does not fit.
     """
     words = bare(phrase).split()
     colour = words.pop(0) if words and words[0] in COLOURS else None
@@ -67,12 +67,12 @@ def parse_vehicle(phrase: str) -> Vehicle:
     words = words[len(brand.split()) :] if brand else words
     kind = words.pop(0) if words and words[0] in TYPES else None
     if words:
-        raise ValueError(f"`{words[0]}` is no colour, brand or type at its place")
+        raise ValueError(f"`{words[0]}` is not a colour, brand or type at its place")
     if colour is None and brand is None and kind is None:
         raise ValueError("the phrase names nothing")
     return Vehicle(colour, brand, kind)
 
 
 def _brand_at(words: Sequence[str]) -> str | None:
-    found = next((brand for brand in _BY_LENGTH if tuple(words[: len(brand)]) == brand), None)
-    return " ".join(found) if found else None
+    match = next((brand for brand in _BY_LENGTH if tuple(words[: len(brand)]) == brand), None)
+    return " ".join(match) if match else None

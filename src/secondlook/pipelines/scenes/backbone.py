@@ -1,7 +1,6 @@
 """Backbones: a plain ResNet-50 with torchvision's state-dict keys, a small one for CPUs, and MobileNetV2.
 
-Each returns features at stride 4 and its last ones. `torch` is imported with this module: nothing but the functions
-that compute imports it.
+Each returns features at stride 4 and its last ones. This module imports `torch`; only functions that compute import it.
 """
 
 import pickle
@@ -21,7 +20,7 @@ _HEADS = ("fc.", "classifier.")
 
 
 class Backbone(nn.Module):
-    """What gives `low` features at stride 4 and `high` ones, with their numbers of channels."""
+    """A network with `low` features at stride 4 and `high` ones, and their numbers of channels."""
 
     low_channels: int
     high_channels: int
@@ -32,7 +31,7 @@ class Backbone(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """The block of a ResNet-50: 1 x 1, 3 x 3 (which bears the stride), 1 x 1, and the input added."""
+    """The block of a ResNet-50: 1 x 1, 3 x 3 (with the stride), 1 x 1, and the input added."""
 
     def __init__(self, into: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -51,11 +50,11 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features after the block."""
-        found = self.relu(self.bn1(self.conv1(x)))
-        found = self.relu(self.bn2(self.conv2(found)))
-        found = self.bn3(self.conv3(found))
-        kept = x if self.downsample is None else self.downsample(x)
-        return torch.relu(found + kept)
+        features = self.relu(self.bn1(self.conv1(x)))
+        features = self.relu(self.bn2(self.conv2(features)))
+        features = self.bn3(self.conv3(features))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return torch.relu(features + shortcut)
 
 
 class ResNet50(Backbone):
@@ -123,35 +122,35 @@ class MobileNet(Backbone):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the expanded features of the fifth block and the last ones."""
-        found = self.features[:_MOBILENET_LOW](images)
+        first = self.features[:_MOBILENET_LOW](images)
         expand, *rest = self.features[_MOBILENET_LOW].conv
-        low = expand(found)
+        low = expand(first)
         return low, self.features[_MOBILENET_LOW + 1 :](nn.Sequential(*rest)(low))
 
 
 def conv_bn_relu(into: int, out: int, size: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Return a convolution that keeps the size (but for its stride), batch normalisation and ReLU."""
+    """Return a convolution that keeps the size (except for its stride), batch normalisation and ReLU."""
     conv = nn.Conv2d(into, out, size, stride, dilation * (size // 2), dilation, bias=False)
     nn.init.kaiming_normal_(conv.weight)
     return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 
 def build(options: NetworkOptions, *, with_start: bool = True) -> Backbone:
-    """Return the backbone with the weights that it starts from; without `with_start` they are loaded later."""
-    found: Backbone
+    """Return the backbone with its initial weights; without `with_start`, trained ones are loaded later."""
+    backbone: Backbone
     if options.backbone == "small":
-        found = Small(options.width)
+        backbone = Small(options.width)
     elif options.backbone == "mobilenet_v2":
-        found = MobileNet()
+        backbone = MobileNet()
     else:
-        found = ResNet50(last_stride=1 if options.kind == "seg" else 2)
+        backbone = ResNet50(last_stride=1 if options.kind == "seg" else 2)
     if with_start and options.weights is not None:
-        _start(found, Path(options.weights))
-    return found
+        _start(backbone, Path(options.weights))
+    return backbone
 
 
 def _start(backbone: Backbone, path: Path) -> None:
-    """Load a state dict of torchvision, its head left out; raises DataError for one of another network."""
+    """Load a state dict of torchvision without its head; raises DataError if it is of a different network."""
     state = {name: value for name, value in _state_of(path).items() if not name.startswith(_HEADS)}
     try:
         backbone.load_state_dict(state)
@@ -170,4 +169,4 @@ def _state_of(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
-        raise DataError(f"{path}: is no file of weights that can be read ({reason}); fetch it again.") from error
+        raise DataError(f"{path}: is not a readable file of weights ({reason}); fetch it again.") from error

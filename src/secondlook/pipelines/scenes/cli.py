@@ -94,8 +94,8 @@ def text(
     from secondlook.config.scenes import TextOptions, read_vocabulary
     from secondlook.pipelines.scenes import steps
 
-    told = parse_options(TextOptions, options)
-    typer.echo(steps.label_by_text(images, out, read_vocabulary(vocabulary), told, truth))
+    settings = parse_options(TextOptions, options)
+    typer.echo(steps.label_by_text(images, out, read_vocabulary(vocabulary), settings, truth))
 
 
 @app.command()
@@ -134,13 +134,13 @@ def split(
     from secondlook.config.scenes import SplitOptions, read_vocabulary
     from secondlook.pipelines.scenes import steps
 
-    told, words = parse_options(SplitOptions, options), read_vocabulary(vocabulary)
+    settings, words = parse_options(SplitOptions, options), read_vocabulary(vocabulary)
     if (labels is None) == (not published):
         raise UsageError("give either --labels or --published.")
     if labels is not None:
-        typer.echo(steps.split_own(labels, out, words, told))
+        typer.echo(steps.split_own(labels, out, words, settings))
     else:
-        typer.echo(steps.split_published(_named(published or []), out, words, told))
+        typer.echo(steps.split_published(_named(published or []), out, words, settings))
 
 
 @app.command()
@@ -160,8 +160,8 @@ def consistency(
     from secondlook.pipelines.scenes import checking
 
     evidence = checking.Evidence(labels, pairs, votes or (), points, masks)
-    told = parse_options(ConsistencyOptions, options)
-    typer.echo(checking.check(evidence, out, read_vocabulary(vocabulary), told))
+    settings = parse_options(ConsistencyOptions, options)
+    typer.echo(checking.check(evidence, out, read_vocabulary(vocabulary), settings))
 
 
 @app.command()
@@ -183,13 +183,15 @@ def train(
     from secondlook.config.scenes_training import NetworkRun
     from secondlook.pipelines.scenes import network_steps
 
-    told = parse_options(NetworkRun, options)
+    settings = parse_options(NetworkRun, options)
     files = network_steps.Tables(images, splits, points, pairs)
-    again = ["scenes", "train", str(images), "--out", str(out), "--splits", str(splits), "--threads", str(threads)]
-    again += [part for name, path in (("--points", points), ("--pairs", pairs)) if path for part in (name, str(path))]
-    again += ["--vocabulary", str(vocabulary), "--options", json.dumps(told.model_dump(mode="json"))]
+    command = ["scenes", "train", str(images), "--out", str(out), "--splits", str(splits), "--threads", str(threads)]
+    command += [part for name, path in (("--points", points), ("--pairs", pairs)) if path for part in (name, str(path))]
+    command += ["--vocabulary", str(vocabulary), "--options", json.dumps(settings.model_dump(mode="json"))]
     classes = read_vocabulary(vocabulary).concepts
-    network_steps.train_network(files, classes, out, told.network, told.training, threads=threads, command=again)
+    network_steps.train_network(
+        files, classes, out, settings.network, settings.training, threads=threads, command=command
+    )
 
 
 @app.command()
@@ -207,8 +209,8 @@ def predict(
     from secondlook.config.scenes_training import InferenceOptions
     from secondlook.pipelines.scenes import network_steps
 
-    told, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
-    network_steps.predict(files, weights, out, told, threads=threads)
+    settings, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
+    network_steps.predict(files, weights, out, settings, threads=threads)
 
 
 @app.command()
@@ -230,9 +232,9 @@ def evaluate(
     from secondlook.pipelines.scenes import network_steps, steps
 
     words, files = read_vocabulary(vocabulary), network_steps.Tables(images, splits, points, pairs)
-    known = steps.read_truth(truth, words) if truth is not None else None
-    judged = network_steps.Judged(predicted, masks, known or {}, weights)
-    typer.echo(network_steps.evaluate_network(files, judged, out, words.concepts, threads=threads))
+    classes = steps.read_truth(truth, words) if truth is not None else {}
+    evaluated = network_steps.Evaluated(predicted, masks, classes, weights)
+    typer.echo(network_steps.evaluate_network(files, evaluated, out, words.concepts, threads=threads))
 
 
 @app.command()
@@ -249,8 +251,8 @@ def hand_over(
     from secondlook.config.scenes import HandOverOptions
     from secondlook.pipelines.scenes import hand_over as step
 
-    told = parse_options(HandOverOptions, options)
-    counts = step.hand_over(text_votes, splits, predicted, conflicts, out, told)
+    settings = parse_options(HandOverOptions, options)
+    counts = step.hand_over(text_votes, splits, predicted, conflicts, out, settings)
     typer.echo(", ".join(f"{labeler} {count} votes" for labeler, count in counts.items()), err=True)
 
 
@@ -272,10 +274,10 @@ def report(
 
 
 def _named(given: list[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for one in given:
         name, sign, path = one.partition("=")
-        if not sign or not name or not path or name in found:
+        if not sign or not name or not path or name in paths:
             raise UsageError(f"--published: must be SPLIT=FILE, each split once, not `{one}`.")
-        found[name] = Path(path)
-    return found
+        paths[name] = Path(path)
+    return paths

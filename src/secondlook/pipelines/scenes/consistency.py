@@ -1,7 +1,7 @@
-"""Do images of one point agree? Agreement over pairs of images that share points, for labels and for masks.
+"""Agreement of labels and of masks over pairs of images that share points.
 
-Everything here is about images, points and classes of any collection: photographs of a place, frames of a video,
-crops under a known homography. An *observation* is a point as one image shows it.
+It works for images, points and classes of any collection: photographs of a place, frames of a video, crops under a
+known homography. An *observation* is a point in one image.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from secondlook.base.errors import DataError
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 NOTHING = -1  # the class of an observation or image that has none
-_LEAST = 1e-6  # probabilities below count as this much, so that one view cannot rule a class out alone
+_LEAST = 1e-6  # least probability, so that one view alone cannot rule out a class
 _PAIRS_AT_ONCE = 20_000
 
 
@@ -28,8 +28,8 @@ def classes_at(mask: NDArray[np.uint8], xy: Floats64, ignored: int = 255) -> Int
     height, width = mask.shape
     column = np.clip((xy[:, 0] * width).astype(np.int64), 0, width - 1)
     row = np.clip((xy[:, 1] * height).astype(np.int64), 0, height - 1)
-    found = mask[row, column].astype(np.int64)
-    return np.where(found == ignored, NOTHING, found)
+    classes = mask[row, column].astype(np.int64)
+    return np.where(classes == ignored, NOTHING, classes)
 
 
 def distributions_at(p: NDArray[np.floating], xy: Floats64) -> Floats64:
@@ -54,7 +54,7 @@ def confident(p: Floats64, least_p: float) -> Ints:
     return np.where(p.max(axis=1, initial=0.0) >= least_p, p.argmax(axis=1), NOTHING)
 
 
-def near_duplicates(p: Floats64, q: Floats64) -> Floats64:
+def similarity(p: Floats64, q: Floats64) -> Floats64:
     """Return 1 - JS(p, q) / ln 2 of distributions (n, classes): 1 where equal, 0 where they share no class."""
     middle = (p + q) / 2
     return np.asarray(1 - (_divergence(p, middle) + _divergence(q, middle)) / (2 * np.log(2)))
@@ -69,7 +69,7 @@ def _divergence(p: Floats64, q: Floats64) -> Floats64:
 
 
 def meetings(observations: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return where the two images of pairs show one point: `pair`, `first`, `second`, all positions of rows.
+    """Return where both images of a pair show the same point: `pair`, `first`, `second`, all row positions.
 
     `observations` has image_id and point_id, each pair of these at most once; `pairs` has image_a and image_b.
     """
@@ -81,28 +81,28 @@ def meetings(observations: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         {"image": code[: len(seen)], "point": pd.factorize(seen[points])[0], "row": np.arange(len(seen))}
     )
     ends = code[len(seen) :].reshape(2, len(pairs))
-    found = [pd.DataFrame({"pair": [], "first": [], "second": []}, dtype=np.int64)]
+    parts = [pd.DataFrame({"pair": [], "first": [], "second": []}, dtype=np.int64)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         part = np.arange(start, min(start + _PAIRS_AT_ONCE, len(pairs)))
-        asked = pd.DataFrame({"pair": part, "a": ends[0, part], "b": ends[1, part]})
-        first = asked.merge(seen.rename(columns={"image": "a", "row": "first"}), on="a")
+        block = pd.DataFrame({"pair": part, "a": ends[0, part], "b": ends[1, part]})
+        first = block.merge(seen.rename(columns={"image": "a", "row": "first"}), on="a")
         second = first.merge(seen.rename(columns={"image": "b", "row": "second"}), on=["b", "point"])
-        found.append(second.sort_values(["pair", "first"])[["pair", "first", "second"]])
-    return pd.concat(found, ignore_index=True)
+        parts.append(second.sort_values(["pair", "first"])[["pair", "first", "second"]])
+    return pd.concat(parts, ignore_index=True)
 
 
 def point_agreement(met: pd.DataFrame, classes: Ints, p: Floats64 | None, pairs: int) -> pd.DataFrame:
     """Return per pair: the `points` at which both images have a class, the share that agree (`hard`), and `soft`.
 
-    `classes` (observations,) and, where there are distributions, `p` (observations, classes) are those of all
-    observations. `soft` is the mean likeness; both are NaN where no point counts.
+    `classes` (observations,) and, if there are distributions, `p` (observations, classes) cover all observations.
+    `soft` is the mean similarity; `hard` and `soft` are NaN if no point counts.
     """
     first, second = met["first"].to_numpy(), met["second"].to_numpy()
     counts = (classes[first] != NOTHING) & (classes[second] != NOTHING)
     pair = met["pair"].to_numpy()[counts]
     first, second = first[counts], second[counts]
     points = np.bincount(pair, minlength=pairs)
-    soft = np.full(pairs, np.nan) if p is None else _mean_of(pair, near_duplicates(p[first], p[second]), points)
+    soft = np.full(pairs, np.nan) if p is None else _mean_of(pair, similarity(p[first], p[second]), points)
     hard = _mean_of(pair, (classes[first] == classes[second]).astype(np.float64), points)
     return pd.DataFrame({"points": points, "hard": hard, "soft": soft})
 
@@ -113,7 +113,7 @@ def _mean_of(pair: Ints, values: Floats64, points: Ints) -> Floats64:
 
 
 def flagged(agreement: pd.DataFrame, min_shared: int, below: float) -> Flags:
-    """Tell which pairs contradict each other: less than `below` of at least `min_shared` points agree."""
+    """Return which pairs contradict each other: less than `below` of at least `min_shared` points agree."""
     return np.asarray((agreement["points"] >= min_shared) & (agreement["hard"] < below), dtype=np.bool_)
 
 
@@ -123,35 +123,35 @@ def flagged(agreement: pd.DataFrame, min_shared: int, below: float) -> Flags:
 def compatibility(classes: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Flags:
     """Return which classes do not contradict each other, (classes, classes): each with itself, and `pairs` both ways.
 
-    Raises DataError for a class that is none of `classes`.
+    Raises DataError for a class that is not in `classes`.
     """
     matrix = np.eye(len(classes), dtype=np.bool_)
     for first, second in pairs:
         if first not in classes or second not in classes:
-            raise DataError(f"`{first}` and `{second}` are called compatible, but one of them is no class.")
+            raise DataError(f"`{first}` and `{second}` cannot be compatible: one of them is not a class.")
         a, b = classes.index(first), classes.index(second)
         matrix[a, b] = matrix[b, a] = True
     return matrix
 
 
 def compatible(primary: Ints, members: Flags, ends: tuple[Ints, Ints], matrix: Flags) -> NDArray[np.float64]:
-    """Return 1 for pairs of images whose labels fit, 0 for those that contradict, NaN where one has no label.
+    """Return 1 for pairs of images with compatible labels, 0 for contradicting ones, NaN where one has no label.
 
     `primary` (images,) holds first labels or NOTHING, `members` (images, classes) all labels, `ends` the two images of
-    each pair. Labels fit when the sets share one, or the first labels are compatible in `matrix`.
+    each pair. Labels are compatible if the sets share one, or if the first labels are compatible in `matrix`.
     """
     a, b = ends
     share = (members[a] & members[b]).any(axis=1)
     fit = share | matrix[np.maximum(primary[a], 0), np.maximum(primary[b], 0)]
-    known = (primary[a] != NOTHING) & (primary[b] != NOTHING)
-    return np.where(known, fit.astype(np.float64), np.nan)
+    labelled = (primary[a] != NOTHING) & (primary[b] != NOTHING)
+    return np.where(labelled, fit.astype(np.float64), np.nan)
 
 
 def conflict_rates(images: int, ends: tuple[Ints, Ints], fit: Floats64) -> pd.DataFrame:
     """Return per image its `partners` with a label, its `conflicts`, and their share (`rate`, NaN without partner)."""
-    known = ~np.isnan(fit)
-    both = np.concatenate([ends[0][known], ends[1][known]])
-    against = np.tile(fit[known] == 0, 2).astype(np.float64)
+    labelled = ~np.isnan(fit)
+    both = np.concatenate([ends[0][labelled], ends[1][labelled]])
+    against = np.tile(fit[labelled] == 0, 2).astype(np.float64)
     partners = np.bincount(both, minlength=images)
     conflicts = np.bincount(both, weights=against, minlength=images).astype(np.int64)
     rate = np.divide(conflicts, partners, out=np.full(images, np.nan), where=partners > 0)
@@ -173,14 +173,14 @@ def shuffled(groups: Ints, chance: np.random.Generator) -> Ints:
 def same(values: Ints, ends: tuple[Ints, Ints]) -> Floats64:
     """Return 1 for pairs of equal `values`, 0 for others, NaN where one is NOTHING; `ends` are positions in them."""
     first, second = (values[end] for end in ends)
-    known = (first != NOTHING) & (second != NOTHING)
-    return np.where(known, (first == second).astype(np.float64), np.nan)
+    valid = (first != NOTHING) & (second != NOTHING)
+    return np.where(valid, (first == second).astype(np.float64), np.nan)
 
 
 def share(fit: Floats64) -> tuple[float, int]:
     """Return the share of ones, and the number of pairs that are not NaN; the share of none is NaN."""
-    known = fit[~np.isnan(fit)]
-    return (float(known.mean()) if len(known) else float("nan")), len(known)
+    valid = fit[~np.isnan(fit)]
+    return (float(valid.mean()) if len(valid) else float("nan")), len(valid)
 
 
 def by_chance(
@@ -188,17 +188,17 @@ def by_chance(
 ) -> float:
     """Return the share of pairs that fit when second ends are shuffled within groups: the baseline of real pairs.
 
-    `groups` (pairs,) tells within what a pair stays, `fit` is `same` or `compatible` of any ends. Pairs of a thing with
-    itself do not count. NaN when no pair is left.
+    `groups` (pairs,) is the group of each pair, `fit` is `same` or `compatible` of any ends. Pairs of an image with
+    itself do not count. NaN if no pair is left.
     """
     chance = np.random.default_rng(seed)
     first, second = ends
-    found = []
+    shuffled_fit = []
     for _ in range(draws):
         other = second[shuffled(groups, chance)]
         kept = first != other
-        found.append(fit((first[kept], other[kept])))
-    return share(np.concatenate(found))[0]
+        shuffled_fit.append(fit((first[kept], other[kept])))
+    return share(np.concatenate(shuffled_fit))[0]
 
 
 # --- labels of points ---------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def point_posteriors(points: Ints, p: Floats64, number: int) -> tuple[Ints, Floa
 
 
 def entropy(p: Floats64) -> Floats64:
-    """Return the entropy of distributions (n, classes) over that of the uniform one: 0 is certain, 1 knows nothing."""
+    """Return the entropy of distributions (n, classes) over that of the uniform one: 0 is certain, 1 is uniform."""
     logs = np.log(np.maximum(p, np.finfo(np.float64).tiny))
     return np.asarray(-(p * logs).sum(axis=1) / np.log(max(2, p.shape[1])))
 
@@ -227,8 +227,8 @@ def entropy(p: Floats64) -> Floats64:
 def image_evidence(images: Ints, points: Ints, posterior: Floats64, number: int) -> tuple[Ints, Floats64]:
     """Return per image how many points it shows, and their mean distribution (images, classes), NaN without points.
 
-    Labels of points, found in all views, thus come back to each image. Points lie where matching finds them, so that
-    the mean is no share of area.
+    This brings the labels of points, from all views, back to each image. Points lie where matching succeeds, so the
+    mean is not a share of area.
     """
     seen = np.bincount(images, minlength=number)
     total = np.stack([np.bincount(images, weights=column[points], minlength=number) for column in posterior.T], axis=1)
@@ -236,6 +236,6 @@ def image_evidence(images: Ints, points: Ints, posterior: Floats64, number: int)
     return seen, np.asarray(mean)
 
 
-def positions(names: Sequence[str], known: Mapping[str, int]) -> Ints:
-    """Return the numbers of names, NOTHING for those that are not known."""
-    return np.array([known.get(name, NOTHING) for name in names], dtype=np.int64)
+def positions(names: Sequence[str], number: Mapping[str, int]) -> Ints:
+    """Return the numbers of names, NOTHING for names without one."""
+    return np.array([number.get(name, NOTHING) for name in names], dtype=np.int64)

@@ -1,6 +1,6 @@
 """Points that several images show: read from JSON, COLMAP or CSV, and counted into pairs of images.
 
-x and y are fractions of width and height, from the left upper corner of the image.
+x and y are fractions of width and height, from the upper left corner of the image.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ _OF_CSV = csvfile.Columns(("image_id", "point_id", "x", "y"), filled=("image_id"
 
 @dataclass(frozen=True)
 class Seen:
-    """The points that one image shows: their ids, and where, (points, 2) as x and y."""
+    """The points in one image: their ids, and their x and y, (points, 2)."""
 
     image_id: str
     point_ids: list[str]
@@ -39,7 +39,7 @@ class Seen:
 def read_points(path: Path, *, streamed_from: int = STREAMED_FROM) -> Iterator[Seen | RefusedError]:
     """Read a JSON file, a CSV file, or a folder of COLMAP models, image by image.
 
-    Raises UsageError when a library is missing, DataError when the file is none of these.
+    Raises UsageError if a library is missing, DataError if the file is none of these.
     """
     if path.is_dir():
         return read_colmap(path)
@@ -62,11 +62,11 @@ def _at_once(path: Path) -> Iterator[tuple[str, Any]]:
     content = jsonfile.read(path)
     try:
         raw = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        # an image at a time becomes Python objects, which take ten times the space of the text
+        # decodes one image at a time: Python objects take ten times the memory of the text
         for image_id, points in raw.items():
             yield image_id, msgspec.json.decode(points)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is no JSON object of images and their points ({error}).") from error
+        raise DataError(f"{path}: is not a JSON object of images and their points ({error}).") from error
 
 
 def _streamed(path: Path) -> Iterator[tuple[str, Any]]:
@@ -76,26 +76,26 @@ def _streamed(path: Path) -> Iterator[tuple[str, Any]]:
         raise missing_package("ijson", "scenes") from error
     with path.open("rb") as file:
         if file.read(64).lstrip()[:1] != b"{":
-            raise DataError(f"{path}: is no JSON object of images and their points.")
+            raise DataError(f"{path}: is not a JSON object of images and their points.")
         file.seek(0)
         try:
             yield from ijson.kvitems(file, "", use_float=True)
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: is no JSON object of images and their points ({error}).") from error
+            raise DataError(f"{path}: is not a JSON object of images and their points ({error}).") from error
 
 
 def _seen(image_id: str, points: Any) -> Seen | RefusedError:
     try:
         xy = np.array(list(points.values()), dtype=np.float64).reshape(len(points), 2)
     except (AttributeError, TypeError, ValueError):
-        return RefusedError("malformed", "its points are no mapping of ids to [x, y]", None, image_id)
+        return RefusedError("malformed", "its points are not a mapping of ids to [x, y]", None, image_id)
     return Seen(image_id, list(points), xy)
 
 
 def read_csv(path: Path) -> Iterator[Seen | RefusedError]:
     """Read any correspondences as a CSV of image_id, point_id, x, y: tracks of a video, known homographies.
 
-    The rows of an image need not stand together.
+    The rows of an image need not be adjacent.
     """
     table = csvfile.coded(path, _OF_CSV)
     image, point = table["image_id"], table["point_id"]
@@ -108,13 +108,13 @@ def read_csv(path: Path) -> Iterator[Seen | RefusedError]:
 
 def _numbers(path: Path, table: Mapping[str, csvfile.Coded], name: str) -> NDArray[np.float64]:
     """Return a column as numbers (rows,), NaN where a cell is empty."""
-    found = [_number(text) for text in table[name].texts]
-    if None in found:
+    values = [_number(text) for text in table[name].texts]
+    if None in values:
         line, text = next((line, row[name]) for line, row in csvfile.rows(path, _OF_CSV) if _number(row[name]) is None)
         raise DataError(
-            f"{path}:{line}: its `{name}` is `{text}`, no number; it must be a CSV of {', '.join(_OF_CSV.needed)}."
+            f"{path}:{line}: its `{name}` is `{text}`, not a number; it must be a CSV of {', '.join(_OF_CSV.needed)}."
         )
-    return np.array(found, dtype=np.float64)[table[name].code]
+    return np.array(values, dtype=np.float64)[table[name].code]
 
 
 def _number(text: str) -> float | None:
@@ -127,7 +127,7 @@ def _number(text: str) -> float | None:
 def read_colmap(folder: Path) -> Iterator[Seen | RefusedError]:
     """Read every COLMAP model at or below a folder; point ids begin with the folder of their model.
 
-    Names of images are taken as ids. Raises UsageError where pycolmap is not installed.
+    Image names are the ids. Raises UsageError if pycolmap is not installed.
     """
     try:
         import pycolmap
@@ -138,10 +138,10 @@ def read_colmap(folder: Path) -> Iterator[Seen | RefusedError]:
         raise DataError(f"{folder}: holds no COLMAP model (points3D.txt or points3D.bin).")
     for model in models:
         try:
-            found = pycolmap.Reconstruction(str(model))
-        except Exception as error:  # the library raises what it likes
-            raise DataError(f"{model}: is no COLMAP model ({error}).") from error
-        yield from _views(found, model.relative_to(folder).as_posix())
+            reconstruction = pycolmap.Reconstruction(str(model))
+        except Exception as error:  # the library raises many types
+            raise DataError(f"{model}: is not a COLMAP model ({error}).") from error
+        yield from _views(reconstruction, model.relative_to(folder).as_posix())
 
 
 def _views(model: Any, name: str) -> Iterator[Seen]:
@@ -158,40 +158,40 @@ def _plain_id(image_id: str) -> str:
 
 
 def write_points(
-    path: Path, seen: Iterable[Seen | RefusedError], known: Collection[str] | None, made_by: Any
+    path: Path, seen: Iterable[Seen | RefusedError], names: Collection[str] | None, made_by: Any
 ) -> tuple[int, list[RefusedError]]:
-    """Write `points.parquet` as the images come; return the number of points and what was refused.
+    """Write `points.parquet` image by image; return the number of points and the refusals.
 
-    Only images that are `known` count, all when None; points outside the image, and second ones of an id, are dropped.
+    Only images in `names` count, or all if None; points outside the image and repeated ids are dropped.
     """
     record = tables.POINTS
     schema = record.schema.with_metadata(tables.metadata(record, made_by))
     refused: list[RefusedError] = []
     count = 0
     with parquetfile.writer(path, schema) as writer:
-        for batch in _batches(_checked(seen, known, refused)):
+        for batch in _batches(_checked(seen, names, refused)):
             count += batch.num_rows
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
     return count, refused
 
 
 def _checked(
-    seen: Iterable[Seen | RefusedError], known: Collection[str] | None, refused: list[RefusedError]
+    seen: Iterable[Seen | RefusedError], names: Collection[str] | None, refused: list[RefusedError]
 ) -> Iterator[Seen]:
     met: set[str] = set()
     for one in seen:
         if isinstance(one, RefusedError):
             refused.append(one)
         elif one.image_id in met:
-            refused.append(RefusedError("duplicate_id", "the image stands twice", None, one.image_id))
-        elif known is not None and one.image_id not in known:
-            refused.append(RefusedError("unknown_image", "it is no image of the index", None, one.image_id))
+            refused.append(RefusedError("duplicate_id", "the image appears twice", None, one.image_id))
+        elif names is not None and one.image_id not in names:
+            refused.append(RefusedError("unknown_image", "it is not an image of the index", None, one.image_id))
         else:
             met.add(one.image_id)
             inside = ((one.xy >= 0) & (one.xy <= 1)).all(axis=1)  # false for nan
             inside &= ~pd.Series(one.point_ids, dtype=object).duplicated().to_numpy()
             if not inside.all():
-                why = f"{int((~inside).sum())} of {len(inside)} points lie outside the image or stand twice"
+                why = f"{int((~inside).sum())} of {len(inside)} points are outside the image or appear twice"
                 refused.append(RefusedError("bad_coordinates", why, None, one.image_id))
             ids = [name for name, kept in zip(one.point_ids, inside, strict=True) if kept]
             yield Seen(one.image_id, ids, one.xy[inside])
@@ -220,8 +220,8 @@ def _batch(waiting: list[Seen]) -> pa.RecordBatch:
 def pairs(points: pd.DataFrame, min_shared: int, only: Collection[str] | None = None) -> pd.DataFrame:
     """Return pairs of different images that share at least `min_shared` points: image_a < image_b, shared.
 
-    `points` has image_id and point_id; with `only` both images are among these. An image is never its own partner:
-    the original kept it in the list, where drawing it meant that there is none.
+    `points` has image_id and point_id; with `only`, both images are in it. An image is never its own partner;
+    the original kept it in the list, and drawing it meant no partner.
     """
     from scipy import sparse
 
@@ -234,31 +234,31 @@ def pairs(points: pd.DataFrame, min_shared: int, only: Collection[str] | None = 
     shape = (len(names), len(ids))
     shows = sparse.csr_matrix((np.ones(len(points), np.int32), (image, point)), shape=shape)
     shows.data[:] = 1  # a point counts once
-    found = []
+    blocks = []
     for start in range(0, len(names), _IMAGES_AT_ONCE):
         block = sparse.triu(shows[start : start + _IMAGES_AT_ONCE] @ shows.T, k=start + 1).tocoo()
         kept = block.data >= min_shared
-        found.append(np.stack([block.row[kept] + start, block.col[kept], block.data[kept]], axis=1))
-    rows = np.concatenate([np.zeros((0, 3), np.int64), *found])
+        blocks.append(np.stack([block.row[kept] + start, block.col[kept], block.data[kept]], axis=1))
+    rows = np.concatenate([np.zeros((0, 3), np.int64), *blocks])
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     return pd.DataFrame({"image_a": names[rows[:, 0]], "image_b": names[rows[:, 1]], "shared": rows[:, 2]})
 
 
 def _coded(ids: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
     """Return the position of each id among the distinct ones, and these in order; ids may be categories."""
-    found, names = pd.factorize(ids)
+    code, names = pd.factorize(ids)
     distinct = np.asarray(names, dtype=object)
     order = np.argsort(distinct)
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return place[found], distinct[order]
+    return place[code], distinct[order]
 
 
-def partners(found: pd.DataFrame, image_ids: Iterable[str]) -> dict[str, list[str]]:
+def partners(pairs: pd.DataFrame, image_ids: Iterable[str]) -> dict[str, list[str]]:
     """Return the partners of each image in order of their ids; an image without one has an empty list."""
-    known: dict[str, list[str]] = {name: [] for name in image_ids}
-    for first, second in zip(found["image_a"], found["image_b"], strict=True):
-        if first in known and second in known:
-            known[first].append(second)
-            known[second].append(first)
-    return {name: sorted(others) for name, others in known.items()}
+    partners_of: dict[str, list[str]] = {name: [] for name in image_ids}
+    for first, second in zip(pairs["image_a"], pairs["image_b"], strict=True):
+        if first in partners_of and second in partners_of:
+            partners_of[first].append(second)
+            partners_of[second].append(first)
+    return {name: sorted(others) for name, others in partners_of.items()}

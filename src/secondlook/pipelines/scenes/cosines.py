@@ -1,4 +1,4 @@
-"""Whether features tell points apart: cosines of matched points against those of points that do not match."""
+"""Whether features distinguish points: cosines of matched points against those of different points."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -30,8 +30,8 @@ class Cosines:
 
 
 @dataclass(frozen=True)
-class Looker:
-    """A network that looks at the middle squares of images, `side_px` wide; `grid` as it was trained."""
+class Embedder:
+    """A network that computes features of the middle squares of images, `side_px` wide; `grid` as in its training."""
 
     network: "Network"
     side_px: int
@@ -39,25 +39,25 @@ class Looker:
     grid: Literal["centres", "edges"] = "centres"
 
 
-def of_pairs(looker: Looker, image_table: ImageTable, split: str, *, most: int = 200, threads: int = 1) -> Cosines:
-    """Return the cosines of the pairs of a split, at most `most` of them, drawn without chance.
+def of_pairs(embedder: Embedder, image_table: ImageTable, split: str, *, most: int = 200, threads: int = 1) -> Cosines:
+    """Return the cosines of the pairs of a split, at most `most` of them, drawn with a fixed seed.
 
-    A point does not match one of another pair or, where there is one pair only, another point of it. Points outside the
-    squares do not count; without two, cosines are NaN.
+    Each point is also compared with a random point of another pair or, with one pair only, with another point of it.
+    Points outside the squares do not count; with fewer than two, cosines are NaN.
     """
     chance = np.random.default_rng(0)
     pairs = image_table.partners[image_table.split[image_table.partners[:, 0]] == split]
     if len(pairs) > most:
         pairs = pairs[np.sort(chance.choice(len(pairs), most, replace=False))]
-    looker.network.eval()
-    ready = prefetch.ordered(lambda pair: _shown(image_table, pair, looker.side_px), list(pairs), threads=threads)
-    found = [_features(looker, pixels, xy) for pixels, xy in ready]
-    owner = np.repeat(np.arange(len(found)), [len(one) for one, _ in found])
+    embedder.network.eval()
+    ready = prefetch.ordered(lambda pair: _shown(image_table, pair, embedder.side_px), list(pairs), threads=threads)
+    features = [_features(embedder, pixels, xy) for pixels, xy in ready]
+    owner = np.repeat(np.arange(len(features)), [len(one) for one, _ in features])
     if len(owner) < 2:
         return Cosines(len(pairs), len(owner), float("nan"), float("nan"))
-    one, two = (np.concatenate([sides[number] for sides in found]) for number in (0, 1))
-    strangers = two[_strangers(owner, chance)]
-    means = (float((one * other).sum(axis=1).mean()) for other in (two, strangers))
+    one, two = (np.concatenate([sides[number] for sides in features]) for number in (0, 1))
+    unmatched = two[_others(owner, chance)]
+    means = (float((one * other).sum(axis=1).mean()) for other in (two, unmatched))
     return Cosines(len(pairs), len(owner), *means)
 
 
@@ -74,26 +74,26 @@ def _shown(image_table: ImageTable, pair: NDArray[np.int64], side_px: int) -> tu
     return np.stack(pixels), xy[inside]
 
 
-def _features(looker: Looker, pixels: NDArray[np.uint8], xy: Floats32) -> tuple[Floats32, Floats32]:
-    """Return features of the length 1 in the first and in the second image, (points, d) each."""
+def _features(embedder: Embedder, pixels: NDArray[np.uint8], xy: Floats32) -> tuple[Floats32, Floats32]:
+    """Return features of unit length in the first and in the second image, (points, d) each."""
     import torch
 
     from secondlook.pipelines.scenes import losses
 
     with torch.inference_mode():
-        feature = looker.network(inference.to_normalised(pixels, MEAN, STD, looker.device)).feature
-        places = torch.from_numpy(xy).to(looker.device)
-        none = torch.zeros(len(xy), dtype=torch.int64, device=looker.device)
-        first = losses.unit(losses.sampled(feature, none, places[:, :2], looker.grid))
-        second = losses.unit(losses.sampled(feature, none + 1, places[:, 2:], looker.grid))
+        feature = embedder.network(inference.to_normalised(pixels, MEAN, STD, embedder.device)).feature
+        places = torch.from_numpy(xy).to(embedder.device)
+        none = torch.zeros(len(xy), dtype=torch.int64, device=embedder.device)
+        first = losses.unit(losses.sampled(feature, none, places[:, :2], embedder.grid))
+        second = losses.unit(losses.sampled(feature, none + 1, places[:, 2:], embedder.grid))
     return first.cpu().numpy(), second.cpu().numpy()
 
 
-def _strangers(owner: NDArray[np.int64], chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return for each point one that it does not match, of another pair where there is one."""
-    found = np.empty(len(owner), np.int64)
+def _others(owner: NDArray[np.int64], chance: np.random.Generator) -> NDArray[np.int64]:
+    """Return for each point a different one, of another pair if there is one."""
+    drawn = np.empty(len(owner), np.int64)
     for row, own in enumerate(owner):
         others = np.flatnonzero(owner != own)
         pool = others if len(others) else np.delete(np.arange(len(owner)), row)
-        found[row] = chance.choice(pool)
-    return found
+        drawn[row] = chance.choice(pool)
+    return drawn

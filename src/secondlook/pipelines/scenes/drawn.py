@@ -1,6 +1,6 @@
-"""Landmarks that the project draws: images, a category tree with captions, shared points, and what is true of them.
+"""Drawn landmarks: images, a category tree with captions, shared points, and their truth.
 
-Noise is planted at stated rates and written down, so that what text, masks and points say can be measured exactly.
+Noise is planted at given rates and recorded, so that labels from text, masks and points can be measured exactly.
 """
 
 import io
@@ -52,13 +52,13 @@ _VAGUE = "Details of {x}"
 
 @dataclass
 class Category:
-    """A node of the tree that is being drawn: sub-categories by name, and the entries of its images."""
+    """A node of the drawn tree: sub-categories by name, and the entries of its images."""
 
     children: dict[str, "Category"] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def below(self, names: tuple[str, ...]) -> "tuple[Category, tuple[str, ...]]":
-        """Return the category at the end of `names`, made where it is not there yet, and its folders."""
+        """Return the category at the end of `names`, created if missing, and its folders."""
         here, folders = self, []
         for name in names:
             folders.append(str(list(here.children).index(name) if name in here.children else len(here.children)))
@@ -68,7 +68,7 @@ class Category:
 
 @dataclass
 class Drawn:
-    """All that is known of the drawn images besides their pixels."""
+    """Everything about the drawn images except their pixels."""
 
     root: Category = field(default_factory=Category)
     truth: list[dict[str, str]] = field(default_factory=list)
@@ -77,10 +77,10 @@ class Drawn:
 
 
 def draw_landmarks(out: Path, truth: Path, options: DrawnLandmarks) -> int:
-    """Draw landmarks below `out` and what is true of them below `truth`; return the number of images.
+    """Draw landmarks below `out` and their truth below `truth`; return the number of images.
 
     `out` gets `cathedrals/` and `correspondence.json`. `truth` gets `masks/` (index PNG, 0 is background) and
-    `images.csv`: image_id, landmark, label, planted, and `named`: where categories name the class (leaf, ancestor,
+    `images.csv`: image_id, landmark, label, planted, and `named`, the category that names the class (leaf, ancestor,
     nowhere).
     """
     drawn = Drawn()
@@ -101,11 +101,11 @@ def _draw_landmark(places: tuple[Path, Path], number: int, drawn: Drawn, options
     faces = landmarks.draw_faces(chance)
     points = [landmarks.draw_points(face, options.points, chance) for face in faces]
     for concept in landmarks.CONCEPTS:
-        found = [
+        regions = [
             (side, region) for side, face in enumerate(faces) for region in face.regions if region.concept == concept
         ]
         for _ in range(options.views):
-            side, region = found[int(chance.integers(len(found)))]
+            side, region = regions[int(chance.integers(len(regions)))]
             view = landmarks.take_view(faces[side], region, options.width, chance)
             about["year"] = str(chance.integers(1890, 2021))
             named, names = _categories(concept, chance, options)
@@ -141,7 +141,7 @@ def _categories(concept: str, chance: np.random.Generator, options: DrawnLandmar
 def _caption(
     concept: str, about: dict[str, str], chance: np.random.Generator, options: DrawnLandmarks
 ) -> tuple[str, str]:
-    """Return what noise is planted in the caption of an image, and the caption."""
+    """Return the noise planted in the caption of an image, and the caption."""
     rates = [options.no_concept, options.wrong, options.foreign, options.two]
     planted = str(chance.choice(PLANTED, p=[max(0.0, 1 - sum(rates)), *rates]))
     other = str(chance.choice([name for name in landmarks.CONCEPTS if name != concept]))

@@ -1,4 +1,4 @@
-"""How good masks and scores are against what is true: IoU per class, AP per class, and their means with n."""
+"""Masks and scores against the truth: IoU per class, AP per class, and their means with n."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Compared:
-    """A mask that is true and the one that was found for it: index PNG files of one size."""
+    """A true mask and the predicted one: index PNG files of equal size."""
 
     true: Path
     found: Path
 
 
 def confusion(pairs: Sequence[Compared], classes: int, *, threads: int = 1) -> NDArray[np.int64]:
-    """Return pixels by true and found class, (classes, classes), background counted as one; 255 is left out.
+    """Return pixels by true and predicted class, (classes, classes), background included; 255 is ignored.
 
-    Raises DataError for a mask that is missing, of another size, or with an index that is no class.
+    Raises DataError for a mask that is missing, of a different size, or with an index that is not a class.
     """
     total = np.zeros((classes, classes), np.int64)
     for one in prefetch.ordered(lambda pair: _counted(pair, classes), pairs, threads=threads):
@@ -36,7 +36,7 @@ def confusion(pairs: Sequence[Compared], classes: int, *, threads: int = 1) -> N
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Return the class indices of a mask (h, w); raises DataError where it is missing or no index PNG."""
+    """Return the class indices of a mask (h, w); raises DataError if it is missing or not an index PNG."""
     from PIL import Image, UnidentifiedImageError
 
     from secondlook.pixels.images import UnreadableImageError, require_size
@@ -48,24 +48,24 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
                 raise DataError(f"{path}: is an image of mode {image.mode}, not a mask of class indices.")
             return np.asarray(image, dtype=np.uint8)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such mask; predict it, or leave its truth out.") from error
+        raise DataError(f"{path}: there is no such mask; predict it, or remove its true mask.") from error
     except (UnidentifiedImageError, OSError, UnreadableImageError) as error:
-        raise DataError(f"{path}: is no image that can be read ({error}); make it again.") from error
+        raise DataError(f"{path}: is not a readable image ({error}); write it again.") from error
 
 
 def mask_table(counts: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
     """Return one row per class, background first: pixels, IoU = TP / (TP + FP + FN), precision and recall.
 
-    IoU and recall of a class without true pixels, and the precision of one that was never found, are NaN.
+    IoU and recall of a class without true pixels, and the precision of one that was never predicted, are NaN.
     """
-    right, true, found = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    right, true, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     return pd.DataFrame(
         {
             "class": list(names),
             "true_px": true,
-            "found_px": found,
-            "iou": _ratio(right, np.where(true > 0, true + found - right, 0)),
-            "precision": _ratio(right, found),
+            "found_px": predicted,
+            "iou": _ratio(right, np.where(true > 0, true + predicted - right, 0)),
+            "precision": _ratio(right, predicted),
             "recall": _ratio(right, true),
         }
     )
@@ -73,23 +73,23 @@ def mask_table(counts: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
 
 def mask_means(table: pd.DataFrame) -> dict[str, float]:
     """Return means of IoU over classes with true pixels, without and with background, and how many those are."""
-    found: dict[str, float] = {}
+    means: dict[str, float] = {}
     for name, part in (("", table.iloc[1:]), ("_with_background", table)):
-        known = part["iou"].dropna()
-        found[f"mean_iou{name}"] = float(known.mean()) if len(known) else float("nan")
-        found[f"classes{name}"] = len(known)
-    return found
+        values = part["iou"].dropna()
+        means[f"mean_iou{name}"] = float(values.mean()) if len(values) else float("nan")
+        means[f"classes{name}"] = len(values)
+    return means
 
 
 def average_precisions(scores: NDArray[Any], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the average precision of each class, (classes,), of scores (n, classes); NaN for an absent class."""
     from sklearn.metrics import average_precision_score
 
-    found = [
+    precisions = [
         float(average_precision_score(truth[:, place], scores[:, place])) if truth[:, place].any() else np.nan
         for place in range(truth.shape[1])
     ]
-    return np.array(found)
+    return np.array(precisions)
 
 
 def score_tables(
@@ -129,31 +129,31 @@ def one_hot(primary: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Return figures for JSON: four digits, nothing where a figure is not known."""
+    """Return figures for JSON: four digits, or None if a figure is not finite."""
     return {name: round(float(value), 4) if np.isfinite(value) else None for name, value in values.items()}
 
 
-def matching(truth: Path, found: Path, *, without: Collection[str] = ()) -> list[Compared]:
+def matching(truth: Path, predicted: Path, *, without: Collection[str] = ()) -> list[Compared]:
     """Return the masks of a folder of truth, some names left out, with those of the same name in another folder.
 
-    Raises DataError where there is none to judge.
+    Raises DataError if there is none to evaluate.
     """
-    pairs = [Compared(path, found / path.name) for path in sorted(truth.glob("*.png")) if path.name not in without]
+    pairs = [Compared(path, predicted / path.name) for path in sorted(truth.glob("*.png")) if path.name not in without]
     if not pairs:
-        raise DataError(f"{truth}: holds no mask (*.png) of an image that was not trained on; give true masks.")
+        raise DataError(f"{truth}: holds no mask (*.png) of an image outside the training split; give true masks.")
     return pairs
 
 
 def _counted(pair: Compared, classes: int) -> NDArray[np.int64]:
-    true, found = read_mask(pair.true), read_mask(pair.found)
-    if true.shape != found.shape:
-        sizes = " and ".join(f"{mask.shape[1]} x {mask.shape[0]} px" for mask in (found, true))
-        raise DataError(f"{pair.found}: is not as large as {pair.true} ({sizes}); predict it on the same image.")
+    true, predicted = read_mask(pair.true), read_mask(pair.found)
+    if true.shape != predicted.shape:
+        sizes = " and ".join(f"{mask.shape[1]} x {mask.shape[0]} px" for mask in (predicted, true))
+        raise DataError(f"{pair.found}: differs in size from {pair.true} ({sizes}); predict it on the same image.")
     counted = true != IGNORED
-    for path, mask in ((pair.true, true[counted]), (pair.found, found)):
+    for path, mask in ((pair.true, true[counted]), (pair.found, predicted)):
         if mask.size and mask.max() >= classes:
             raise DataError(f"{path}: has the index {mask.max()}, but there are {classes} classes with background.")
-    codes = true[counted].astype(np.int64) * classes + found[counted]
+    codes = true[counted].astype(np.int64) * classes + predicted[counted]
     return np.bincount(codes, minlength=classes**2).reshape(classes, classes)
 
 

@@ -20,50 +20,50 @@ def of_scores(
 ) -> tuple[pd.DataFrame, dict[str, dict[str, float | None]]]:
     """Return AP and recall by split and class, and the means by split with the interval of the accuracy.
 
-    Raises DataError for a validation image without scores, and where no validation image has a label.
+    Raises DataError for a validation image without scores, and if no validation image has a label.
     """
-    found, tables, figures = read_scores(path, classes), [], {}
+    by_image, tables, figures = read_scores(path, classes), [], {}
     for split in (SEEN, UNSEEN):
         rows = images.rows(split)
         rows = rows[images.primary[rows] >= 0]
         if not len(rows):
             continue
-        absent = [images.ids[row] for row in rows if images.ids[row] not in found.index]
+        absent = [images.ids[row] for row in rows if images.ids[row] not in by_image.index]
         if absent:
             raise DataError(
                 f"{path}: has no scores of {absent[0]} and {len(absent) - 1} more; predict the whole split."
             )
-        scores = found.loc[[images.ids[row] for row in rows]].to_numpy()
+        scores = by_image.loc[[images.ids[row] for row in rows]].to_numpy()
         primary = images.primary[rows]
         table, means = evaluate.score_tables(scores, primary, images.labels[rows], classes)
         low, high = interval_of_mean(scores.argmax(axis=1) == primary, images.landmark[rows])
         tables.append(table.assign(split=split)[["split", *table.columns]])
         figures[split] = evaluate.rounded({**means, "accuracy_low": low, "accuracy_high": high})
     if not tables:
-        raise DataError("no image of a validation split has a label; nothing can be judged.")
+        raise DataError("no image of a validation split has a label; nothing can be evaluated.")
     return pd.concat(tables, ignore_index=True), figures
 
 
 def read_scores(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """Return the probabilities that `predict` wrote, by image and class; raises DataError for another file."""
     if not path.is_file():
-        raise DataError(f"{path}: no such file; run the step that predicts.")
+        raise DataError(f"{path}: there is no such file; run the step `predict`.")
     try:
-        found = parquetfile.read(path).to_pandas().set_index("image_id")
-        wanted: pd.DataFrame = found[list(classes)]
-        return wanted
+        table = parquetfile.read(path).to_pandas().set_index("image_id")
+        scores: pd.DataFrame = table[list(classes)]
+        return scores
     except KeyError as error:
         raise DataError(f"{path}: holds no scores of these classes ({error}); predict again.") from error
 
 
 def of_cosines(images: ImageTable, weights: Path, threads: int) -> dict[str, dict[str, float | None]]:
-    """Return the cosines of matched points, and of others, by validation split."""
+    """Return the cosines of matched points, and of different ones, by validation split."""
     device = inference.pick_device("auto")
     network, about = checkpoint.load(weights, "best", device)
-    looker = cosines.Looker(network, about.training.crop_px, device, about.training.point_grid)
+    embedder = cosines.Embedder(network, about.training.crop_px, device, about.training.point_grid)
     splits = [split for split in (SEEN, UNSEEN) if len(images.rows(split))]
     return {
-        split: evaluate.rounded(asdict(cosines.of_pairs(looker, images, split, threads=threads))) for split in splits
+        split: evaluate.rounded(asdict(cosines.of_pairs(embedder, images, split, threads=threads))) for split in splits
     }
 
 

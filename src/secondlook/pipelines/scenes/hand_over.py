@@ -20,17 +20,17 @@ from secondlook.pipelines.scenes.predictions import MASKS, SCORES
 from secondlook.pipelines.scenes.text import LABELERS
 from secondlook.pipelines.scenes.tree import mask_name
 
-NETWORK = "net_cls"  # the labeler that the network is
+NETWORK = "net_cls"  # the network as a labeler
 INSTANCES, OBJECTS = "instances.parquet", "objects.json"
 
 
 def hand_over(
     text: Path, splits: Path, predicted: Path, conflicts: Path, out: Path, options: HandOverOptions
 ) -> dict[str, int]:
-    """Write `instances.parquet`, `votes/<labeler>.parquet` and, where there are masks, `objects.json` to folder `out`.
+    """Write `instances.parquet`, `votes/<labeler>.parquet` and, if there are masks, `objects.json` to folder `out`.
 
     `text` is the folder of the step `text`, `predicted` that of `predict`, `conflicts` a file of `consistency`. The
-    instances are the images of the splits that are handed over. Returns how many votes each labeler has.
+    instances are the images of the splits in `options`. Returns the number of votes of each labeler.
     """
     chosen = tables.read(splits, tables.SPLITS)
     names = set(chosen["image_id"][chosen["split"].isin(options.splits)])
@@ -38,21 +38,21 @@ def hand_over(
     taxonomy = records.taxonomy_of(text / INSTANCES)
     kept = instances.filter(_is_in(instances["source_id"].to_pylist(), names))
     if not len(kept):
-        raise DataError(f"{splits}: no image is in {', '.join(options.splits)}; name other `splits`.")
+        raise DataError(f"{splits}: no image is in {', '.join(options.splits)}; set other `splits`.")
     made_by = {"step": "hand_over", "options": options.model_dump(mode="json")}
     records.write(out / INSTANCES, kept, records.INSTANCE, taxonomy=taxonomy, made_by=made_by)
-    wanted = dict(zip(kept["instance_id"].to_pylist(), kept["source_id"].to_pylist(), strict=True))
-    silent = _contradicted(conflicts, options)
+    source_ids = dict(zip(kept["instance_id"].to_pylist(), kept["source_id"].to_pylist(), strict=True))
+    contradicted = _contradicted_images(conflicts, options)
     counts = {}
     scores = figures.read_scores(predicted / SCORES, taxonomy.classes)
-    for labeler, rows in _all_votes(text, scores, wanted, silent, taxonomy):
+    for labeler, rows in _all_votes(text, scores, source_ids, contradicted, taxonomy):
         about = {**made_by, "labeler": labeler, "family": "text" if labeler in LABELERS else labeler}
         table = records.to_table(rows, records.VOTE)
         records.write(out / f"votes/{labeler}.parquet", table, records.VOTE, taxonomy=taxonomy, made_by=about)
         counts[labeler] = sum(row["status"] == "answered" for row in rows)
     if (predicted / MASKS).is_dir():
         objects = write_objects(instances.to_pylist(), predicted / MASKS, scores, out / OBJECTS, options)
-        progress.say(f"scenes: {objects} masks handed over as objects")
+        progress.say(f"scenes: {objects} masks written as objects")
     return counts
 
 
@@ -60,7 +60,7 @@ def _is_in(values: Sequence[str], names: set[str]) -> NDArray[np.bool_]:
     return np.array([value in names for value in values], dtype=np.bool_)
 
 
-def _contradicted(conflicts: Path, options: HandOverOptions) -> set[str]:
+def _contradicted_images(conflicts: Path, options: HandOverOptions) -> set[str]:
     if options.conflicts_from is None:
         return set()
     rates = tables.read(conflicts, tables.CONFLICTS)
@@ -68,26 +68,28 @@ def _contradicted(conflicts: Path, options: HandOverOptions) -> set[str]:
 
 
 def _all_votes(
-    text: Path, scores: pd.DataFrame, wanted: Mapping[str, str], silent: set[str], taxonomy: Taxonomy
+    text: Path, scores: pd.DataFrame, source_ids: Mapping[str, str], contradicted: set[str], taxonomy: Taxonomy
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield the votes of each labeler on the wanted images, given by instance id."""
+    """Yield the votes of each labeler on the images of `source_ids`, by instance id."""
     for labeler in LABELERS:
         rows = records.read(text / f"{labeler}.parquet", records.VOTE).to_pylist()
-        own = [row for row in rows if row["instance_id"] in wanted]
-        yield labeler, [_muted(row) if wanted[row["instance_id"]] in silent else row for row in own]
-    yield NETWORK, list(_network_votes(scores, wanted, taxonomy.classes))
+        own = [row for row in rows if row["instance_id"] in source_ids]
+        yield labeler, [_abstained(row) if source_ids[row["instance_id"]] in contradicted else row for row in own]
+    yield NETWORK, list(_network_votes(scores, source_ids, taxonomy.classes))
 
 
-def _muted(row: dict[str, Any]) -> dict[str, Any]:
+def _abstained(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "label": None, "status": "abstained"}
 
 
-def _network_votes(scores: pd.DataFrame, wanted: Mapping[str, str], classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield a vote for each wanted image; those that could not be read are abstained from."""
-    known = set(scores.index)
-    for instance, name in wanted.items():
+def _network_votes(
+    scores: pd.DataFrame, source_ids: Mapping[str, str], classes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield a vote for each image of `source_ids`; it abstains from unreadable images."""
+    scored = set(scores.index)
+    for instance, name in source_ids.items():
         row: dict[str, Any] = {"instance_id": instance, "labeler": NETWORK, "status": "abstained"}
-        if name in known:
+        if name in scored:
             p = scores.loc[name].to_numpy(dtype=np.float64)
             p = p / p.sum()
             best = int(p.argmax())

@@ -1,4 +1,4 @@
-"""What a trained network says of a whole image: scores, masks, and the classes of its points."""
+"""Inference with a trained network on a whole image: scores, masks, and the classes of its points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a network says of an image of h x w px.
+class Prediction:
+    """The output of a network for an image of h x w px.
 
     `probabilities` (classes,) are those of the image; `shares` (1 + classes, h, w), background first, those of its
-    pixels, before classes are left out; `mask` (h, w) class indices. The last two are None where a network gives none.
+    pixels, before the class filter; `mask` (h, w) has class indices. The last two are None for a network without masks.
     """
 
     probabilities: Floats32
@@ -37,24 +37,24 @@ class Said:
 
 @dataclass(frozen=True)
 class Reader:
-    """A network with what it is of, and how it is used."""
+    """A network with its description and its inference options."""
 
     network: "Network"
     about: About
     options: InferenceOptions
     device: "torch.device"
 
-    def read(self, image: Pixels, labels: NDArray[np.bool_] | None = None) -> Said:
-        """Return what the network says of an image; `labels` (classes,) are its own, for the filter `gt`."""
+    def read(self, image: Pixels, labels: NDArray[np.bool_] | None = None) -> Prediction:
+        """Return the prediction for an image; `labels` (classes,) are its given labels, for the filter `gt`."""
         views = self._views(image)
         scores = np.stack([view for view, _ in views])
         log_p = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
         probabilities = np.exp(log_p).mean(axis=0).astype(np.float32)
         shares = [mask for _, mask in views if mask is not None]
         if not shares:
-            return Said(probabilities, None, None)
+            return Prediction(probabilities, None, None)
         mean = np.asarray(np.mean(shares, axis=0, dtype=np.float32))
-        return Said(probabilities, mean, self._mask(mean, image, allowed(scores, self.options, labels)))
+        return Prediction(probabilities, mean, self._mask(mean, image, allowed(scores, self.options, labels)))
 
     def _mask(self, shares: Floats32, image: Pixels, classes: NDArray[np.bool_]) -> NDArray[np.uint8]:
         kept = shares * np.concatenate([[True], classes])[:, None, None].astype(np.float32)
@@ -66,17 +66,17 @@ class Reader:
         return np.asarray(kept.argmax(axis=0), dtype=np.uint8)
 
     def _views(self, image: Pixels) -> list[tuple[Floats32, Floats32 | None]]:
-        """Return scores (classes,) and shares at the size of the image, of all scales, mirrored ones too."""
-        found = []
+        """Return scores (classes,) and shares at the size of the image, of all scales, including mirrored ones."""
+        views = []
         for scale in self.options.scales:
             scaled = self._scaled(image, scale)
             for mirrored in (False, True) if self.options.flip else (False,):
                 view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
-                found.append(self._look(view, image.shape[:2], mirrored=mirrored))
-        return found
+                views.append(self._look(view, image.shape[:2], mirrored=mirrored))
+        return views
 
     def _scaled(self, image: Pixels, scale: float) -> Pixels:
-        """Return what the network is shown: the whole image, or its middle square where only scores are wanted."""
+        """Return the input of the network: the whole image, or its middle square for a network without masks."""
         height, width = image.shape[:2]
         if self.about.network.kind == "cls":
             window = windows.centre_window(width, height)
@@ -85,7 +85,7 @@ class Reader:
         return images.scale(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
     def _look(self, view: Pixels, size: tuple[int, int], *, mirrored: bool) -> tuple[Floats32, Floats32 | None]:
-        """Return scores and shares of one view; masks grow to the view (corners aligned), then to the image."""
+        """Return scores and shares of one view; masks are resized to the view (corners aligned), then to the image."""
         import torch
         from torch.nn.functional import interpolate
 
@@ -115,15 +115,15 @@ def allowed(scores: Floats32, options: InferenceOptions, labels: NDArray[np.bool
     if options.class_filter == "all":
         return np.ones(len(best), np.bool_)
     if labels is None or not labels.any():
-        raise DataError("`class_filter: gt` needs the labels of each image; give the table of labels, or use `top1`.")
+        raise DataError("`class_filter: gt` needs the labels of each image; give the table of labels, or set `top1`.")
     return labels
 
 
 def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:
-    """Return the names of masks by image; raises DataError for two images whose masks would have one name."""
+    """Return the names of masks by image; raises DataError if the masks of two images would have the same name."""
     taken: dict[str, str] = {}
     for image_id in image_ids:
         other = taken.setdefault(mask_name(image_id), image_id)
         if other != image_id:
-            raise DataError(f"the masks of {other} and {image_id} would have one name; rename one of the images.")
+            raise DataError(f"the masks of {other} and {image_id} would have the same name; rename one of the images.")
     return {image_id: name for name, image_id in taken.items()}

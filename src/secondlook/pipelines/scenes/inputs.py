@@ -1,4 +1,4 @@
-"""What the network reads: images with labels and splits, pairs that share points, and the points."""
+"""The inputs of the network: images with labels and splits, pairs that share points, and the points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +17,14 @@ from secondlook.io import parquetfile
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]
 Size = tuple[int, int]
-_FAR = 1.0  # from the middle of an image, as a fraction: no point of it, but px or nothing
+_FAR = 1.0  # from the middle, as a fraction: not a point of the image, but pixels or NaN
 
 
 @dataclass(frozen=True)
 class Points:
-    """The points of images: those of image i are rows `start[i]` to `start[i + 1]`, by rising `code`.
+    """The points of images: those of image i are rows `start[i]` to `start[i + 1]`, sorted by `code`.
 
-    `code` (points,) is the place of a point's id in `ids`, `xy` (points, 2) fractions of width and height.
+    `code` (points,) is the position of a point's id in `ids`, `xy` (points, 2) fractions of width and height.
     """
 
     start: Rows
@@ -33,16 +33,16 @@ class Points:
     ids: pa.Array
 
     def of(self, image: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return codes (k,) and places (k, 2) of the points of an image."""
+        """Return codes (k,) and coordinates (k, 2) of the points of an image."""
         rows = slice(self.start[image], self.start[image + 1])
         return self.code[rows], self.xy[rows]
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Images in the order of their ids, `sizes` as width and height in px where they are known.
+    """Images in the order of their ids, `sizes` as width and height in px if known.
 
-    `primary` (images,) is the place of the first label among the classes, -1 without one; `labels`
+    `primary` (images,) is the index of the first label among the classes, -1 without one; `labels`
     (images, classes) is true for all of them; `partners` (pairs, 2) are images of one split that share points, each
     pair once and no image with itself.
     """
@@ -75,13 +75,13 @@ class ImageTable:
         return tuple(np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, len(self.ids)))))
 
 
-def judged_by(images: ImageTable, known: Mapping[str, str], classes: Sequence[str]) -> ImageTable:
-    """Return the images with their true class, where it is known by id, instead of their labels."""
+def with_truth(images: ImageTable, truth: Mapping[str, str], classes: Sequence[str]) -> ImageTable:
+    """Return the images with their true class, if `truth` has their id, instead of their labels."""
     primary, labels = images.primary.copy(), images.labels.copy()
     place = {name: number for number, name in enumerate(classes)}
     for row, image_id in enumerate(images.ids):
-        if image_id in known:
-            primary[row] = place[known[image_id]]
+        if image_id in truth:
+            primary[row] = place[truth[image_id]]
             labels[row] = np.arange(len(classes)) == primary[row]
     return replace(images, primary=primary, labels=labels)
 
@@ -94,32 +94,32 @@ def read(
     points: Path | None = None,
     pairs: Path | None = None,
 ) -> ImageTable:
-    """Read the tables; images that `labels` does not hold have neither label nor split.
+    """Read the tables; images that are not in `labels` have neither label nor split.
 
-    Raises DataError for a table without its columns, for a label that is no class, and for one without its image.
+    Raises DataError for a table without its columns, a label that is not a class, or a label without its image.
     """
     about = {
         row["image_id"]: row
-        for row in _columns(images, ("image_id", "path", "landmark"), beside=("width", "height")).to_pylist()
+        for row in _columns(images, ("image_id", "path", "landmark"), optional=("width", "height")).to_pylist()
     }
-    told = {} if labels is None else _labels(labels)
-    absent = sorted(set(told) - set(about))
+    given = {} if labels is None else _labels(labels)
+    absent = sorted(set(given) - set(about))
     if absent:
-        raise DataError(f"{labels}: `{absent[0]}` is no image of {images}; make both from the same tree.")
-    said = {name: told.get(name, {"split": None, "labels": []}) for name in about}
+        raise DataError(f"{labels}: `{absent[0]}` is not an image of {images}; create both from the same tree.")
+    labelled = {name: given.get(name, {"split": None, "labels": []}) for name in about}
     ids = tuple(sorted(about))
-    known = np.zeros((len(ids), len(classes)), np.bool_)
+    members = np.zeros((len(ids), len(classes)), np.bool_)
     primary = np.full(len(ids), -1, np.int64)
     for row, name in enumerate(ids):
-        places = [_place(label, classes, name, labels) for label in said[name]["labels"]]
-        known[row, places] = True
+        places = [_place(label, classes, name, labels) for label in labelled[name]["labels"]]
+        members[row, places] = True
         primary[row] = places[0] if places else -1
-    split = np.array([said[name]["split"] for name in ids], object)
+    split = np.array([labelled[name]["split"] for name in ids], object)
     landmark = np.array([about[name]["landmark"] for name in ids], object)
     shared = np.zeros((0, 2), np.int64) if pairs is None else _pairs(pairs, ids, split)
     paths = tuple(Path(about[name]["path"]) for name in ids)
     sizes = tuple((about[name]["width"], about[name]["height"]) if "width" in about[name] else None for name in ids)
-    return ImageTable(ids, paths, landmark, split, primary, known, shared, _points(points, ids), sizes)
+    return ImageTable(ids, paths, landmark, split, primary, members, shared, _points(points, ids), sizes)
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:
@@ -129,7 +129,7 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
 
 def _place(label: str, classes: Sequence[str], image_id: str, path: Path | None) -> int:
     if label not in classes:
-        raise DataError(f"{path}: `{label}` of {image_id} is no class ({', '.join(classes)}); name it or leave it out.")
+        raise DataError(f"{path}: `{label}` of {image_id} is not a class ({', '.join(classes)}); add or remove it.")
     return list(classes).index(label)
 
 
@@ -152,7 +152,7 @@ def _points(path: Path | None, ids: Sequence[str]) -> Points:
     code = whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     xy = np.stack([table[name].to_numpy().astype(np.float32) for name in ("x", "y")], axis=1)
     if not (np.abs(xy - 0.5) < _FAR).all():
-        raise DataError(f"{path}: a point has no place in its image; x and y are fractions of width and height.")
+        raise DataError(f"{path}: a point is outside its image; x and y must be fractions of width and height.")
     order = np.lexsort((code, image))
     order = order[image[order] >= 0]
     again = np.zeros(len(order), np.bool_)
@@ -163,23 +163,23 @@ def _points(path: Path | None, ids: Sequence[str]) -> Points:
 
 
 def _positions(column: pa.ChunkedArray, ids: Sequence[str]) -> NDArray[np.int64]:
-    """Return where values stand among ids, (rows,), -1 for those that do not."""
+    """Return the positions of values among ids, (rows,), -1 for values that are not there."""
     whole = _coded(column)
-    found = pc.index_in(whole.dictionary.cast(pa.string()), value_set=pa.array(ids, pa.string()))
-    place = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    index = pc.index_in(whole.dictionary.cast(pa.string()), value_set=pa.array(ids, pa.string()))
+    place = pc.fill_null(index, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return np.asarray(place[whole.indices.to_numpy(zero_copy_only=False)])
 
 
 def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """Return a column as one array of places in its values: millions of texts need the room of numbers."""
+    """Return a column as one array of codes and values, so that millions of texts take the memory of numbers."""
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     return coded.unify_dictionaries().combine_chunks()
 
 
-def _columns(path: Path, names: Sequence[str], coded: Sequence[str] = (), beside: Sequence[str] = ()) -> pa.Table:
-    """Return some columns of a Parquet file, those `coded` as dictionaries, and those `beside` that it has."""
+def _columns(path: Path, names: Sequence[str], coded: Sequence[str] = (), optional: Sequence[str] = ()) -> pa.Table:
+    """Return some columns of a Parquet file, those `coded` as dictionaries, and those `optional` that it has."""
     there = parquetfile.schema(path).names
     missing = [name for name in names if name not in there]
     if missing:
-        raise DataError(f"{path}: has no column `{missing[0]}`; give the file that this step asks for.")
-    return parquetfile.read(path, columns=[*names, *(name for name in beside if name in there)], coded=coded)
+        raise DataError(f"{path}: has no column `{missing[0]}`; give the file that this step needs.")
+    return parquetfile.read(path, columns=[*names, *(name for name in optional if name in there)], coded=coded)

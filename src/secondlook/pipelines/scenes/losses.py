@@ -1,7 +1,7 @@
-"""What the network is trained by: image scores read off masks, pseudo masks, and the 3D contrastive loss.
+"""The losses of the network: image scores from masks, pseudo masks, and the 3D contrastive loss.
 
-Formulas: N. Araslanov and S. Roth, CVPR 2020 (scores and masks); X. Wu et al., ICCV 2021 (3D loss). `torch` is
-imported with this module: nothing but the functions that compute imports it.
+Formulas: N. Araslanov and S. Roth, CVPR 2020 (scores and masks); X. Wu et al., ICCV 2021 (3D loss). This module
+imports `torch`; only functions that compute import it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def pseudo_mask(shares: Tensor, present: Tensor, background: float, foreground: 
     """Return class indices (n, h, w), 255 where none or several classes claim a pixel.
 
     `shares` are probabilities (n, 1 + classes, h, w), `present` (n, classes) is true for the classes of the label; all
-    others are left out. A class claims a pixel when its share there is above `least`, and above a part (`background` or
+    others are excluded. A class claims a pixel if its share there is above `least`, and above a part (`background` or
     `foreground`) of its greatest share in the image.
     """
     everywhere = torch.ones_like(present[:, :1])
@@ -48,11 +48,11 @@ def pseudo_mask(shares: Tensor, present: Tensor, background: float, foreground: 
 
 
 def balanced_mask_loss(logits: Tensor, truth: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy against a pseudo mask (n, h, w), classes weighed by how rare they are: a scalar.
+    """Return the cross entropy against a pseudo mask (n, h, w), classes weighted by their rarity: a scalar.
 
     A pixel of class c weighs (N - N_c) / (1 + N), N labelled pixels of which N_c are of the class; the mean is over
-    all pixels. An image counts, in the mean over the batch, when its pseudo mask has one class more than the number of
-    its labels, `labels` (n,): all of them, and background. Logits are brought to the size of the mask.
+    all pixels. An image counts, in the mean over the batch, if its pseudo mask has all its classes and background:
+    one class more than its number of labels, `labels` (n,). Logits are resized to the mask.
     """
     if logits.shape[-2:] != truth.shape[-2:]:
         logits = interpolate(logits, truth.shape[-2:], mode="bilinear", align_corners=True)
@@ -68,7 +68,7 @@ def balanced_mask_loss(logits: Tensor, truth: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Matches:
-    """Points that both images of a pair show: `pair` (points,) says which pair, `xy` (points, 4) where.
+    """Points that both images of a pair show: the pair, `pair` (points,), and the coordinates, `xy` (points, 4).
 
     x and y in the anchor, then in the partner, are fractions of width and height.
     """
@@ -83,7 +83,7 @@ def contrastive_3d(
     """Return the 3D loss of each pair, (pairs,); 0 for a pair with fewer than two points.
 
     `features` (2 pairs, d, h, w) holds all anchors, then their partners. Each pair draws `negatives` partners of the
-    batch (its own may be among them), and each point a place of its own in each of them.
+    batch (its own may be among them), and each point a random place in each of them.
     """
     pairs = features.shape[0] // 2
     count = torch.bincount(matches.pair, minlength=pairs)
@@ -101,17 +101,17 @@ def contrastive_3d(
 def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, tau: float) -> Tensor:
     """Return -ln of the share of the positive in exp(q . k / tau), (points,).
 
-    Vectors have the length 1: `query` and `positive` (points, d), `negatives` (points, negatives, d).
+    Vectors have unit length: `query` and `positive` (points, d), `negatives` (points, negatives, d).
     """
     right = (query * positive).sum(dim=1, keepdim=True)
     wrong = torch.einsum("pd,pnd->pn", query, negatives)
     logits = torch.cat([right, wrong], dim=1) / tau
-    found: Tensor = logits.logsumexp(dim=1) - logits[:, 0]
-    return found
+    loss: Tensor = logits.logsumexp(dim=1) - logits[:, 0]
+    return loss
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Return vectors (n, d) of the length 1."""
+    """Return vectors (n, d) of unit length."""
     length: Tensor = vectors.norm(dim=-1, keepdim=True)
     return vectors / (length + _LEAST_NORM)
 
@@ -130,9 +130,9 @@ def sampled(features: Tensor, image: Tensor, xy: Tensor, grid: Literal["centres"
     high = torch.minimum(low + 1, size - 1)
     share = place - low
     flat = features.permute(0, 2, 3, 1).reshape(-1, depth)
-    found = torch.zeros(len(xy), depth, device=features.device)
+    mixed = torch.zeros(len(xy), depth, device=features.device)
     for x, x_share in ((low[:, 0], 1 - share[:, 0]), (high[:, 0], share[:, 0])):
         for y, y_share in ((low[:, 1], 1 - share[:, 1]), (high[:, 1], share[:, 1])):
             cell = flat[(image * height + y) * width + x].float()
-            found = found + (x_share * y_share)[:, None] * cell
-    return found
+            mixed = mixed + (x_share * y_share)[:, None] * cell
+    return mixed

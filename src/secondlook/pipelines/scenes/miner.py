@@ -1,6 +1,6 @@
-"""Words that could be concepts of another collection: frequent, general over landmarks, and stable over views.
+"""Words that could be concepts of another collection: frequent, shared by landmarks, and stable across views.
 
-A design of this project; how WikiScenes found its ten concepts is not public.
+This method is our own; how WikiScenes chose its ten concepts is not public.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,13 +17,13 @@ COLUMNS = ("word", "images", "landmarks", "pairs", "coherence", "lift", "kept", 
 
 
 def mine(
-    images: pd.DataFrame, found: pd.DataFrame, landmark_names: Collection[str], options: MinerOptions
+    images: pd.DataFrame, pairs: pd.DataFrame, landmark_names: Collection[str], options: MinerOptions
 ) -> pd.DataFrame:
-    """Return candidate words with their figures, those that become concepts first.
+    """Return candidate words with their figures, those kept as concepts first.
 
-    `images` has image_id, landmark, levels, caption; `found` are pairs of images that share points. `coherence` is
+    `images` has image_id, landmark, levels, caption; `pairs` are pairs of images that share points. `coherence` is
     P(both images have the word | the pair shares points and one has it), `lift` is that over p / (2 - p), its value
-    for images drawn alone, where p is the share of images in pairs that have the word. Without pairs it is not asked.
+    for images drawn alone, where p is the share of images in pairs that have the word. Without pairs it is ignored.
     """
     stop = {*options.stop, *(word for name in landmark_names for word in tokens(name.replace("_", " ")))}
     words = [
@@ -35,7 +35,7 @@ def mine(
     rows = [np.flatnonzero(place.codes == code) for code in range(len(place.categories))]
     landmarks = sum((_sum(has, own) > 0).astype(np.int64) for own in rows)
     table = pd.DataFrame({"word": names, "images": _sum(has, np.arange(len(images))), "landmarks": landmarks})
-    table = pd.concat([table, _coherence(has, images["image_id"], found)], axis=1)
+    table = pd.concat([table, _coherence(has, images["image_id"], pairs)], axis=1)
     table["reason"] = [_refusal(row, options) for row in table.itertuples()]
     table = table.sort_values(["images", "word"], ascending=[False, True], kind="stable", ignore_index=True)
     good = table["reason"] == ""
@@ -50,11 +50,11 @@ def _words(levels: Sequence[str], caption: str, stop: Collection[str], shortest:
 
 
 def _indicator(words: Sequence[set[str]]) -> tuple[list[str], Any]:
-    """Return the words, plurals under their singular, and which image has which, sparse (images, words)."""
+    """Return the words, plurals under their singular, and which image has which word, sparse (images, words)."""
     from scipy import sparse
 
-    known = set().union(*words)
-    lemma = {word: word[:-1] if word.endswith("s") and word[:-1] in known else word for word in known}
+    every = set().union(*words)
+    lemma = {word: word[:-1] if word.endswith("s") and word[:-1] in every else word for word in every}
     names = sorted(set(lemma.values()))
     number = {name: position for position, name in enumerate(names)}
     cells = [(row, number[name]) for row, own in enumerate(words) for name in sorted({lemma[word] for word in own})]
@@ -63,9 +63,9 @@ def _indicator(words: Sequence[set[str]]) -> tuple[list[str], Any]:
     return names, sparse.csr_matrix((np.ones(len(cells), np.int64), (rows, columns)), shape=shape)
 
 
-def _coherence(has: Any, image_ids: pd.Series, found: pd.DataFrame) -> pd.DataFrame:
+def _coherence(has: Any, image_ids: pd.Series, pairs: pd.DataFrame) -> pd.DataFrame:
     number = pd.Series(np.arange(len(image_ids)), index=image_ids.to_numpy())
-    ends = found[["image_a", "image_b"]]
+    ends = pairs[["image_a", "image_b"]]
     ends = ends[ends.isin(number.index).all(axis=1)]
     first, second = (number.loc[ends[name]].to_numpy() for name in ("image_a", "image_b"))
     both = np.asarray(has[first].multiply(has[second]).sum(axis=0)).ravel()

@@ -1,6 +1,6 @@
-"""The network: masks of weak labels (N. Araslanov and S. Roth, CVPR 2020; X. Wu et al., ICCV 2021), or scores alone.
+"""The network: masks of weak labels (N. Araslanov and S. Roth, CVPR 2020; X. Wu et al., ICCV 2021), or only scores.
 
-`torch` is imported with this module: nothing but the functions that compute imports it.
+This module imports `torch`; only functions that compute import it.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,10 @@ _SKIP_OF = (3, 16)  # channels of the skip connection, as a part of the width: 4
 
 
 class Seen(NamedTuple):
-    """What a network makes of n images.
+    """The outputs of a network for n images.
 
-    `scores` (n, classes) are logits, `feature` (n, d, h, w) is what the 3D loss compares, `logits`
-    (n, 1 + classes, h, w) those of masks, background first; None where the network gives no masks.
+    `scores` (n, classes) are logits, `feature` (n, d, h, w) is for the 3D loss, `logits` (n, 1 + classes, h, w) are
+    those of masks, background first; None if the network gives no masks.
     """
 
     scores: Tensor
@@ -42,8 +42,8 @@ class Aspp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same size."""
         pooled = self.pool(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])
-        found: Tensor = self.join(torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1))
-        return found
+        joined: Tensor = self.join(torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1))
+        return joined
 
 
 class Gci(nn.Module):
@@ -60,12 +60,12 @@ class Gci(nn.Module):
     def forward(self, low: Tensor, deep: Tensor) -> Tensor:
         """Return out(ReLU((1 + gamma) z + beta)) of z = norm(conv(low))."""
         gamma, beta = self.deep(deep).amax(dim=(2, 3), keepdim=True).chunk(2, dim=1)
-        found: Tensor = self.out(torch.relu((1 + gamma) * self.shallow(low) + beta))
-        return found
+        mixed: Tensor = self.out(torch.relu((1 + gamma) * self.shallow(low) + beta))
+        return mixed
 
 
 def gate(deep: Tensor, shallow: Tensor, psi: float, *, training: bool) -> Tensor:
-    """Mix deep and shallow features; in training each element is one or the other, and `deep` in the mean.
+    """Mix deep and shallow features; in training each element is one or the other, with the mean `deep`.
 
     b (deep - psi shallow) / (1 - psi) + (1 - b) shallow with P(b = 1) = 1 - psi; afterwards
     (1 - psi) deep + psi shallow. The draw is as large as this batch.
@@ -94,23 +94,23 @@ class Segmenter(nn.Module):
         nn.init.kaiming_normal_(self.head.weight)
 
     def forward(self, images: Tensor) -> Seen:
-        """Return what is seen in normalised images (n, 3, h, w); logits are at stride 4."""
+        """Return the outputs for normalised images (n, 3, h, w); logits are at stride 4."""
         low, high = self.backbone(images)
         wide = interpolate(self.aspp(high), low.shape[-2:], mode="bilinear", align_corners=True)
         deep = self.fuse(torch.cat([self.skip(low), wide], dim=1))
         if self.gci is not None:
             deep = gate(deep, self.gci(low, deep), self.options.gate_psi, training=self.training)
         feature = self.decoder(deep)
-        found = self.head(feature).float()  # scores of bfloat16 logits would be sums of thousands of rounded numbers
-        background = torch.full_like(found[:, :1], self.options.background_logit)
-        logits = torch.cat([background, found], dim=1)
+        foreground = self.head(feature).float()  # scores of bfloat16 logits would sum thousands of rounded numbers
+        background = torch.full_like(foreground[:, :1], self.options.background_logit)
+        logits = torch.cat([background, foreground], dim=1)
         with torch.autocast(logits.device.type, enabled=False):
             scores = losses.pooled_scores(logits, self.options.focal_p, self.options.focal_lambda)
         return Seen(scores, feature, logits)
 
 
 class Classifier(nn.Module):
-    """Scores alone: a backbone, the mean over the image, and a linear head."""
+    """Only scores: a backbone, the mean over the image, and a linear head."""
 
     def __init__(self, body: Backbone, classes: int, *, feature: str, dropout: float) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ Network = Segmenter | Classifier
 
 
 def build(options: NetworkOptions, classes: int, *, with_start: bool = True) -> Network:
-    """Return the network for so many classes, background not counted; new layers start at random."""
+    """Return the network for a number of classes, without background; new layers start at random."""
     body = backbone.build(options, with_start=with_start)
     if options.kind == "seg":
         return Segmenter(body, classes, options)
@@ -141,8 +141,8 @@ def build(options: NetworkOptions, classes: int, *, with_start: bool = True) -> 
 def parameter_groups(network: Network, options: TrainingOptions) -> list[dict[str, object]]:
     """Return the groups of the optimiser: weights and biases of the backbone, then weights and biases of new layers.
 
-    Each has its `rate` before any milestone. There is no decay on biases, those of normalisation included, unless
-    the options put it there.
+    Each has its `rate` before any milestone. Biases, including those of normalisation, have no decay unless the
+    options set it.
     """
     groups: list[dict[str, object]] = []
     for new, rate in ((False, options.learning_rate), (True, options.new_learning_rate)):

@@ -1,4 +1,4 @@
-"""What a batch is trained towards: the parts of the loss and their sum."""
+"""The training objective of a batch: the parts of the loss and their sum."""
 
 from typing import TYPE_CHECKING
 

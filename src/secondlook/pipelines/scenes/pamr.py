@@ -1,6 +1,6 @@
-"""PAMR: masks that follow the colours of their image (N. Araslanov and S. Roth, CVPR 2020), with `torch` at import.
+"""PAMR: masks that follow the colours of their image (N. Araslanov and S. Roth, CVPR 2020).
 
-Nothing but the functions that compute imports this module.
+This module imports `torch`; only functions that compute import it.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ _SHARPNESS, _LEAST = 0.1, 1e-8
 
 
 def refine(masks: Tensor, images: Tensor, dilations: Sequence[int], iterations: int) -> Tensor:
-    """Return masks (n, classes, h, w) after so many local means, whose weights follow from colours.
+    """Return masks (n, classes, h, w) after `iterations` local means, weighted by colours.
 
-    `images`, (n, 3, any, any) in [0, 1], are brought to the size of the masks. Pixel p weighs its neighbour q, eight
+    `images`, (n, 3, any, any) in [0, 1], are resized to the masks. Pixel p weights its neighbour q, eight
     for each dilation, by the softmax over q of the mean over colours of -|I_p - I_q| / (1e-8 + 0.1 s_p); s_p is the
-    sample standard deviation of I over all 3 x 3 windows around p. Borders are repeated outwards.
+    sample standard deviation of I over all 3 x 3 windows around p. Borders are replicated.
     """
     with torch.no_grad(), torch.autocast(masks.device.type, enabled=False):
         masks, images = masks.float(), images.float()
@@ -45,9 +45,9 @@ def _around(values: Tensor, dilations: Sequence[int]) -> Tensor:
     height, width = values.shape[-2:]
     most = max(dilations)
     wide = pad(values, [most] * 4, mode="replicate")
-    found = []
+    neighbours = []
     for step in dilations:
         for row, column in _NEIGHBOURS:
             top, left = most + step * row, most + step * column
-            found.append(wide[..., top : top + height, left : left + width])
-    return torch.stack(found, dim=2)
+            neighbours.append(wide[..., top : top + height, left : left + width])
+    return torch.stack(neighbours, dim=2)

@@ -1,4 +1,4 @@
-"""The files of predictions while they grow: masks, scores, classes of points, images drawn over, and rejects."""
+"""The files of predictions: masks, scores, classes of points, overlays, and rejects."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from secondlook.io import files, parquetfile, tabular
 from secondlook.pipelines.scenes import consistency, refine, tables
 from secondlook.pipelines.scenes.checkpoint import About
 from secondlook.pipelines.scenes.evaluate import BACKGROUND
-from secondlook.pipelines.scenes.infer import Reader, Said, mask_names
+from secondlook.pipelines.scenes.infer import Prediction, Reader, mask_names
 from secondlook.pipelines.scenes.inputs import ImageTable
 from secondlook.pipelines.scenes.samples import decoded
 from secondlook.pixels import images
@@ -33,7 +33,7 @@ _OVERLAY_QUALITY = 85
 
 @dataclass
 class Predictions:
-    """Files of predictions while they grow."""
+    """Writes the files of predictions image by image."""
 
     out: Path
     classes: Sequence[str]
@@ -49,7 +49,7 @@ class Predictions:
         self._names: Mapping[str, str] = mask_names(self.images.ids)
 
     def take(self, reader: Reader, row: int) -> None:
-        """Read an image and write what is said of it."""
+        """Read an image and write its prediction."""
         path, image_id = self.images.paths[row], self.images.ids[row]
         try:
             image = decoded(path, self.images.sizes[row])
@@ -57,19 +57,19 @@ class Predictions:
             self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
             mask = self.out / MASKS / self._names[image_id]
             for older in (mask, mask.with_suffix(".npz")):
-                older.unlink(missing_ok=True)  # of a run in which it could be read
+                older.unlink(missing_ok=True)  # from a run in which it was readable
             return
-        said = reader.read(image, self.images.labels[row])
-        self.scores.append({"image_id": image_id, **dict(zip(self.classes, said.probabilities, strict=True))})
-        if said.mask is not None:
-            self._write_mask(image_id, said.mask, image)
-        if said.shares is not None and self.options.soft_masks:
-            _write_soft((self.out / MASKS / self._names[image_id]).with_suffix(".npz"), said.shares)
+        prediction = reader.read(image, self.images.labels[row])
+        self.scores.append({"image_id": image_id, **dict(zip(self.classes, prediction.probabilities, strict=True))})
+        if prediction.mask is not None:
+            self._write_mask(image_id, prediction.mask, image)
+        if prediction.shares is not None and self.options.soft_masks:
+            _write_soft((self.out / MASKS / self._names[image_id]).with_suffix(".npz"), prediction.shares)
         if self.points is not None:
-            self._take_points(row, said)
+            self._take_points(row, prediction)
 
     def flush(self) -> None:
-        """Write the points that wait."""
+        """Write the buffered points."""
         if self._waiting:
             self.points.write_table(pa.concat_tables(self._waiting))
             self._waiting.clear()
@@ -92,12 +92,12 @@ class Predictions:
             drawn = images.encode(refine.overlay(image, mask, len(self.classes)), "jpeg", quality=_OVERLAY_QUALITY)
             files.write_bytes(self.out / OVERLAYS / f"{name.removesuffix('.png')}.jpg", drawn)
 
-    def _take_points(self, row: int, said: Said) -> None:
-        assert said.shares is not None  # noqa: S101 - a network without masks has no file of points
+    def _take_points(self, row: int, prediction: Prediction) -> None:
+        assert prediction.shares is not None  # noqa: S101 - a network without masks has no file of points
         code, xy = self.images.points.of(row)
-        found = consistency.distributions_at(said.shares, xy.astype(np.float64))
-        values = pa.array(found.ravel(), pa.float32())
-        starts = pa.array(np.arange(len(code) + 1) * found.shape[1], pa.int32())
+        distributions = consistency.distributions_at(prediction.shares, xy.astype(np.float64))
+        values = pa.array(distributions.ravel(), pa.float32())
+        starts = pa.array(np.arange(len(code) + 1) * distributions.shape[1], pa.int32())
         columns = [
             pa.array([self.images.ids[row]] * len(code), pa.string()),
             self.images.points.ids.take(pa.array(code)).cast(pa.string()),
@@ -117,12 +117,12 @@ def _write_soft(path: Path, shares: NDArray[np.float32]) -> None:
 
 @contextmanager
 def points_file(out: Path, about: About, points: Path | None, made_by: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the file that the classes of points go to; None where none are asked for."""
+    """Yield the file for the classes of points, or None without `points`."""
     if points is None:
         yield None
         return
     if about.network.kind == "cls":
-        raise UsageError("a network of `kind: cls` says nothing of points; leave the table of points out.")
+        raise UsageError("a network of `kind: cls` predicts no points; leave out the table of points.")
     kinds = [("image_id", pa.string()), ("point_id", pa.string()), ("probabilities", pa.list_(pa.float32()))]
     names = (BACKGROUND, *about.classes)
     schema = pa.schema(kinds, tables.about("scene_point_scores", made_by, names))

@@ -1,4 +1,4 @@
-"""Masks that follow the colours of their image at its full size (PAMR, dense CRF), and masks drawn over it."""
+"""Masks that follow the colours of their image at its full size (PAMR, dense CRF), and coloured overlays."""
 
 import colorsys
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ def by_pamr(shares: Floats32, image: Pixels, options: NetworkOptions, device: "t
 def by_crf(shares: Floats32, image: Pixels) -> Floats32:
     """Return masks (1 + classes, h, w) after a dense CRF (P. Krähenbühl and V. Koltun, NIPS 2011).
 
-    Unaries are -ln p, the kernels those of the published masks. Raises UsageError where pydensecrf2 is not installed.
+    Unaries are -ln p; kernels are those of the published masks. Raises UsageError if pydensecrf2 is not installed.
     """
     try:
         from pydensecrf.densecrf import DenseCRF2D
@@ -52,7 +52,7 @@ def by_crf(shares: Floats32, image: Pixels) -> Floats32:
 
 
 def overlay(image: Pixels, mask: NDArray[np.uint8], classes: int) -> Pixels:
-    """Return an image with the classes of a mask in colour over it; background and what is ignored stay clear."""
+    """Return an image with the classes of a mask as coloured overlay; background and ignored pixels stay unchanged."""
     hues = [colorsys.hsv_to_rgb(place / classes, 0.8, 1) for place in range(classes)]
     colours = np.zeros((256, 3))
     colours[1 : classes + 1] = 255 * np.array(hues)

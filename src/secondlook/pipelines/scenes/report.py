@@ -1,4 +1,4 @@
-"""Text, network with and without the 3D loss, and their consensus side by side: tables, page and summary."""
+"""Text, network with and without the 3D loss, and their consensus compared: tables, page and summary."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _HERE = Path(__file__).parent
 def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | None = None) -> str:
     """Write `runs.csv`, `labelers.csv`, `conflicts.csv`, `queue.csv`, page and summary; return the figures as text.
 
-    `place` is where the summary stands, in `out` where no other is given.
+    The summary goes to `place`, or into `out` if none is given.
     """
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
     judged = _methods(results / "evaluate/accuracy.csv")
@@ -62,15 +62,15 @@ def _json(path: Path) -> Any:
 
 
 def _of_run(folder: Path, run: str) -> dict[str, Any]:
-    """Return the figures of a network: scores on unseen landmarks where there are any, masks, cosines, agreement."""
-    found = _json(folder / "evaluate/summary.json")
+    """Return the figures of a network: scores on unseen landmarks if there are any, masks, cosines, agreement."""
+    figures = _json(folder / "evaluate/summary.json")
     variant, _, seed = run.partition("/")
-    split = "val_unseen" if "val_unseen" in found["scores"] else "val_seen"
+    split = "val_unseen" if "val_unseen" in figures["scores"] else "val_seen"
     row = {"variant": variant, "seed": int(seed), "split": split}
-    row["images"] = int(found["scores"][split]["images"])
-    row |= {name: found["scores"][split][name] for name in ("map", "accuracy")}
-    row |= {"mean_iou": found["masks"]["mean_iou"]} if "masks" in found else {}
-    row |= {name: found["cosines"][split][name] for name in ("matched", "random")} if "cosines" in found else {}
+    row["images"] = int(figures["scores"][split]["images"])
+    row |= {name: figures["scores"][split][name] for name in ("map", "accuracy")}
+    row |= {"mean_iou": figures["masks"]["mean_iou"]} if "masks" in figures else {}
+    row |= {name: figures["cosines"][split][name] for name in ("matched", "random")} if "cosines" in figures else {}
     agreement = folder / "consistency/agreement.json"
     if agreement.is_file():
         masks = _json(agreement)["masks"]
@@ -80,30 +80,30 @@ def _of_run(folder: Path, run: str) -> dict[str, Any]:
 
 def _by_variant(by_run: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return mean and standard deviation over seeds of each figure of each variant."""
-    found: dict[str, dict[str, Any]] = {}
+    variants: dict[str, dict[str, Any]] = {}
     for variant, rows in by_run.groupby("variant", sort=False):
         names = [name for name in FIGURES if name in rows]
         figures = rows[names].astype(float)
         spread = figures.std(ddof=1) if len(rows) > 1 else figures.mean() * np.nan
-        found[str(variant)] = {
+        variants[str(variant)] = {
             "seeds": len(rows),
             **{
                 name: {"mean": tabular.known(figures[name].mean()), "sd": tabular.known(spread[name])} for name in names
             },
         }
-    return found
+    return variants
 
 
 def _methods(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file; judge the consensus before the report.")
+        raise DataError(f"{path}: there is no such file; evaluate the consensus before the report.")
     table = tabular.read_csv(path)
     columns = ["method", "n", "coverage", "accuracy", "accuracy_low", "accuracy_high"]
     return table[table["method"].isin(METHODS)].reindex(columns=columns).reset_index(drop=True)
 
 
 def _conflicts(results: Path) -> pd.DataFrame:
-    """Return how often the text's labels are right, by how many of an image's partners contradict them."""
+    """Return how often labels from text are right, by the share of partner images that contradict them."""
     labels = tables.read(results / "text/labels.parquet", tables.LABELS)
     rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
     instances = results / "text/instances.parquet"
@@ -115,37 +115,37 @@ def _conflicts(results: Path) -> pd.DataFrame:
         what="labels",
         remedy="label the images again",
     )
-    known = labels.assign(truth=objects["truth"].take(place).to_pandas(), rate=labels["image_id"].map(rates))
-    known = known[known["primary"].notna() & known["truth"].notna() & known["rate"].notna()]
-    found = []
+    labelled = labels.assign(truth=objects["truth"].take(place).to_pandas(), rate=labels["image_id"].map(rates))
+    labelled = labelled[labelled["primary"].notna() & labelled["truth"].notna() & labelled["rate"].notna()]
+    bins = []
     for name, start, end in _BINS:
-        rows = known[known["rate"].ge(start) & known["rate"].lt(end)]
+        rows = labelled[labelled["rate"].ge(start) & labelled["rate"].lt(end)]
         right = (rows["primary"] == rows["truth"]).to_numpy()
         low, high = interval_of_mean(right, rows["landmark"].to_numpy()) if len(rows) else (np.nan, np.nan)
         share = float(right.mean()) if len(rows) else np.nan
-        found.append({"conflicts": name, "images": len(rows), "right": share, "low": low, "high": high})
-    return pd.DataFrame(found)
+        bins.append({"conflicts": name, "images": len(rows), "right": share, "low": low, "high": high})
+    return pd.DataFrame(bins)
 
 
 def _queue(results: Path) -> pd.DataFrame:
-    """Return the images that were handed over in the order in which a person should look at them.
+    """Return the images handed over, in the order in which a person should review them.
 
-    Those whose consensus is to be reviewed come first, then those that most of their partners contradict.
+    Images with the action `review` come first, then those with the most contradicting partners.
     """
     rates = tables.read(results / "consistency/conflicts.parquet", tables.CONFLICTS).set_index("image_id")["rate"]
     decided = _handed_over(results, ["source_id", "image_path", "action", "proposal", "confidence"])
-    found = decided.to_pandas().rename(columns={"proposal": "label"})
-    columns = list(found)
-    found["conflicts"] = found["source_id"].map(rates)
-    found["settled"] = found["action"] != "review"
+    table = decided.to_pandas().rename(columns={"proposal": "label"})
+    columns = list(table)
+    table["conflicts"] = table["source_id"].map(rates)
+    table["settled"] = table["action"] != "review"
     order = ["settled", "conflicts", "confidence", "source_id"]
-    ranked = found.sort_values(order, ascending=[True, False, True, True], na_position="last")
+    ranked = table.sort_values(order, ascending=[True, False, True, True], na_position="last")
     queue: pd.DataFrame = ranked[[*columns, "conflicts"]]
     return queue
 
 
 def _handed_over(results: Path, columns: Sequence[str]) -> pa.Table:
-    """Return the images that were handed over, each with what the consensus says of it; see `standing.decided`."""
+    """Return the images handed over, each with its consensus; see `standing.decided`."""
     return standing.decided(results / "hand_over/instances.parquet", results / "consensus/consensus.parquet", columns)
 
 
@@ -159,7 +159,7 @@ def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
 
 
 def _images(results: Path, run: str) -> list[dict[str, Any]]:
-    """Return some validation images with the mask of the main network drawn over them, and what is said of each."""
+    """Return some validation images with the mask of the main network as overlay, and the proposed label."""
     masks = results / "network" / run / "predict" / MASKS
     if not masks.is_dir():
         return []
@@ -167,7 +167,7 @@ def _images(results: Path, run: str) -> list[dict[str, Any]]:
     rows = _handed_over(results, ["source_id", "image_path", "width", "height", "truth", "proposal"]).to_pylist()
     chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
     return [
-        {"address": _drawn(row, masks, len(classes)), "truth": row["truth"], "said": row["proposal"]}
+        {"address": _drawn(row, masks, len(classes)), "truth": row["truth"], "label": row["proposal"]}
         for row in chosen
         if (masks / mask_name(row["source_id"])).is_file()
     ]
@@ -186,8 +186,8 @@ def _known(row: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
 def _as_text(summary: Mapping[str, Any]) -> str:
     names = [name for name in FIGURES if any(name in one for one in summary["network"].values())]
     lines = [f"{'network':<14}" + "".join(f"{name.replace('agreement_', ''):>17}" for name in names)]
-    for variant, found in summary["network"].items():
-        lines.append(f"{variant:<14}" + "".join(f"{_spread(found[name]):>17}" for name in names))
+    for variant, figures in summary["network"].items():
+        lines.append(f"{variant:<14}" + "".join(f"{_spread(figures[name]):>17}" for name in names))
     for labeler, row in summary["text"]["labelers"].items():
         if row.get("checked"):
             share = f"{row['right'] / row['checked']:.3f} right"

@@ -1,4 +1,4 @@
-"""What the scenes pipeline says about itself, and what its rules ask: paths, runs of the network, and options."""
+"""The scenes pipeline for Snakemake: its description, and the paths, network runs and options of its rules."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,14 +35,14 @@ class ScenesRun:
 
     @classmethod
     def of(cls, options: ScenesOptions, results: str) -> "ScenesRun":
-        """Read the network's file; raises UsageError for one that is not sound. Without one the defaults stand in."""
+        """Read the network file; raises UsageError if it is invalid. If it is missing, the defaults apply."""
         path = Path(options.network)
         return cls(options, yamlfile.parse(NetworkRun, path) if path.is_file() else NetworkRun(), results)
 
     def require_network(self) -> None:
-        """Raise UsageError where the network's file is missing: other pipelines run without it."""
+        """Raise UsageError if the network file is missing; other pipelines run without it."""
         if not Path(self.options.network).is_file():
-            raise UsageError(f"{self.options.network}: there is no such file; `scenes.network` of the config names it.")
+            raise UsageError(f"{self.options.network}: there is no such file; correct `scenes.network` in the config.")
 
     @property
     def folder(self) -> str:
@@ -51,7 +51,7 @@ class ScenesRun:
 
     @property
     def summary(self) -> str:
-        """How good text, network and consensus are, for scripts."""
+        """The accuracy of text, network and consensus, for scripts."""
         return f"{self.folder}/summary.json"
 
     def tree(self) -> str:
@@ -59,20 +59,20 @@ class ScenesRun:
         return f"{self.options.data}/{self.options.tree}"
 
     def correspondences(self) -> str:
-        """Return where points come from."""
+        """Return the file or folder of the points."""
         return f"{self.options.data}/{self.options.correspondences}"
 
     def truth(self) -> list[str]:
-        """Return the file of true classes, where there is one."""
+        """Return the file of true classes, if there is one."""
         return [self.options.truth] if self.options.truth is not None else []
 
     def masks(self) -> list[str]:
-        """Return the folder of true masks, where there is one and the network gives masks."""
+        """Return the folder of true masks, if there is one and the network gives masks."""
         return [self.options.masks] if self.options.masks is not None and self.gives_masks else []
 
     @property
     def gives_masks(self) -> bool:
-        """Whether the network gives masks beside scores."""
+        """Whether the network gives masks in addition to scores."""
         return self.network.network.kind == "seg"
 
     def variants(self) -> list[str]:
@@ -80,7 +80,7 @@ class ScenesRun:
         return [WITH_3D, *([WITHOUT_3D] if self.options.compare_3d else [])]
 
     def runs(self) -> list[str]:
-        """Return every network that is trained, as VARIANT/SEED, the main one first."""
+        """Return all trained networks as VARIANT/SEED, the main one first."""
         return [f"{variant}/{seed}" for variant in self.variants() for seed in self.options.seeds]
 
     def main(self) -> str:
@@ -90,21 +90,21 @@ class ScenesRun:
     def training(self, variant: str, seed: str) -> str:
         """Return the options of a training."""
         options = self.network.training
-        told = options.model_copy(update={"seed": int(seed), **({"loss_3d": 0.0} if variant == WITHOUT_3D else {})})
+        training = options.model_copy(update={"seed": int(seed), **({"loss_3d": 0.0} if variant == WITHOUT_3D else {})})
         network = self.network.network.model_dump(mode="json")
-        said = {"network": network, "training": told.model_dump(mode="json", exclude={"resources"})}
-        return json.dumps(said, sort_keys=True)
+        settings = {"network": network, "training": training.model_dump(mode="json", exclude={"resources"})}
+        return json.dumps(settings, sort_keys=True)
 
     def inference(self) -> str:
-        """Return the options with which a network looks at images."""
+        """Return the options of the inference of a network."""
         return json.dumps(self.network.inference.model_dump(mode="json", exclude={"resources"}), sort_keys=True)
 
     def all_resources(self) -> list[Resources]:
-        """Return what the jobs with a network ask for."""
+        """Return the resources of the jobs with a network."""
         return [self.network.training.resources, self.network.inference.resources]
 
     def splitting(self) -> list[str]:
-        """Return how images come to their splits, as arguments of a command: by themselves, or by published lists."""
+        """Return the source of the splits as arguments of a command: our own labels, or published lists."""
         if self.options.published:
             return [part for name, path in self.options.published.items() for part in ("--published", f"{name}={path}")]
         return ["--labels", f"{self.folder}/text/labels.parquet"]
@@ -114,19 +114,19 @@ class ScenesRun:
         return [*self.options.published.values()] or [f"{self.folder}/text/labels.parquet"]
 
     def votes(self) -> list[str]:
-        """Return the files of votes that are handed over."""
+        """Return the vote files that are handed over."""
         return [f"{self.folder}/hand_over/votes/{name}.parquet" for name in (*TEXT_LABELERS, NETWORK)]
 
     def reported(self) -> list[str]:
         """Return all files that the report reads."""
-        found = [f"{self.folder}/text/summary.json", f"{self.folder}/consistency/agreement.json"]
-        found += [f"{self.folder}/network/{run}/evaluate/summary.json" for run in self.runs()]
+        paths = [f"{self.folder}/text/summary.json", f"{self.folder}/consistency/agreement.json"]
+        paths += [f"{self.folder}/network/{run}/evaluate/summary.json" for run in self.runs()]
         if self.gives_masks:
-            found += [f"{self.folder}/network/{run}/consistency/agreement.json" for run in self.runs()]
-        return [*found, f"{self.folder}/evaluate/accuracy.csv", f"{self.folder}/consensus/consensus.parquet"]
+            paths += [f"{self.folder}/network/{run}/consistency/agreement.json" for run in self.runs()]
+        return [*paths, f"{self.folder}/evaluate/accuracy.csv", f"{self.folder}/consensus/consensus.parquet"]
 
     def final_files(self) -> list[str]:
-        """Return what the pipeline ends in; raises UsageError where the network's file is missing."""
+        """Return the final files of the pipeline; raises UsageError if the network file is missing."""
         self.require_network()
         objects = [f"{self.folder}/hand_over/objects.json"] if self.gives_masks else []
         return [self.summary, *(f"{self.folder}/report/{name}" for name in TABLES), *objects]

@@ -1,4 +1,4 @@
-"""What the network learns from: pairs of images, cut by chance, and the points that both still show."""
+"""Training samples of the network: pairs of randomly cropped images, and the points that both still show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class Pair:
 class Batch:
     """Pairs as arrays: all anchors, then their partners in the same order.
 
-    `rows` (2 pairs,), `pixels` uint8 (2 pairs, s, s, 3); `pair` (points,) says whose a point is, `xy` (points, 4) where
-    it lies. `share` is the part of the whole batch that this process has.
+    `rows` (2 pairs,), `pixels` uint8 (2 pairs, s, s, 3); `pair` (points,) is the pair of each point, `xy` (points, 4)
+    its coordinates. `share` is the part of the whole batch on this process.
     """
 
     rows: Rows
@@ -42,7 +42,7 @@ class Batch:
 
 
 def partner_of(image_table: ImageTable, anchor: int, pool: Rows, chance: np.random.Generator) -> tuple[int, bool]:
-    """Return an image that shares points with the anchor, or any other of the pool where none does; and which it is.
+    """Return an image that shares points with the anchor, or else any other of the pool, and whether it shares points.
 
     An anchor is never its own partner (the published training drew it as one of its partners).
     """
@@ -56,9 +56,9 @@ def partner_of(image_table: ImageTable, anchor: int, pool: Rows, chance: np.rand
 def batches(
     image_table: ImageTable, pool: Rows, options: TrainingOptions, epoch: int, members: Workers, threads: int
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch, the part of this process; each image is an anchor once, a rest is dropped.
+    """Yield the batches of an epoch, the part of this process; each image is an anchor once; no batch is incomplete.
 
-    What is drawn follows from seed, epoch and place alone. Raises DataError for an image that cannot be read.
+    The draw depends only on seed, epoch and position. Raises DataError for an image that cannot be read.
     """
     order = np.random.default_rng([options.seed, epoch]).permutation(pool)
     whole = len(order) - len(order) % options.batch
@@ -75,20 +75,20 @@ def batches(
 
 
 def decoded(path: Path, size: Size | None) -> Pixels:
-    """Return the pixels of an image; raises UnreadableImageError, also for another size than `size`, where known."""
+    """Return the pixels of an image; raises UnreadableImageError, also if it differs from a given `size`."""
     return images.read_rgb(path) if size is None else images.read_sized(path, *size)
 
 
 def read_image(path: Path, size: Size | None = None) -> Pixels:
-    """Return the pixels of an image; raises DataError where they cannot be read, or are not of `size`."""
+    """Return the pixels of an image; raises DataError if it cannot be read or differs from `size`."""
     try:
         return decoded(path, size)
     except (UnreadableImageError, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); index the images again, which leaves it out.") from error
+        raise DataError(f"{path}: cannot be read ({error}); index the images again to leave it out.") from error
 
 
 def centred(path: Path, side_px: int, size: Size | None = None) -> tuple[Pixels, windows.Window, Size]:
-    """Return the middle square of an image, uint8 (s, s, 3), its window, and the size of the image: no chance."""
+    """Return the middle square of an image, uint8 (s, s, 3), its window, and the size of the image."""
     image = read_image(path, size)
     height, width = image.shape[:2]
     window = windows.centre_window(width, height)
@@ -116,7 +116,7 @@ def _pair(
 def _changed(
     image: Pixels, xy: Floats32, options: TrainingOptions, chance: np.random.Generator
 ) -> tuple[Pixels, Floats32, NDArray[np.bool_]]:
-    """Return an image cut, mirrored and coloured by chance, its points there, and which of them it still shows."""
+    """Return an image cropped, mirrored and coloured at random, its points there, and which of them it still shows."""
     height, width = image.shape[:2]
     window = windows.random_window(width, height, options.scale, options.flip, chance)
     cut = windows.cut(image, window, options.crop_px)

@@ -1,4 +1,4 @@
-"""Lists of labelled images: the published format read and written, and splits of one's own.
+"""Lists of labelled images: reads and writes the published format, and makes new splits.
 
 A line is `path:labels:caption:hierarchy` with exactly three colons; labels are a Python list, the first one primary.
 """
@@ -40,18 +40,18 @@ class Line:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The pieces of the hierarchy: more than there are levels where a name holds ", " itself."""
+        """The parts of the hierarchy: more than the levels if a name contains ", "."""
         return tuple(self.hierarchy.split(", ")) if self.hierarchy else ()
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether it cannot be told which of the pieces are one name."""
+        """Whether it is unclear which parts belong to one name."""
         return len(self.levels) != len(self.level_ids)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A line that is left out: its number from 1, a word for why, and a sentence."""
+    """A refused line: its number from 1, the reason as one word, and the detail."""
 
     line: int
     reason: str
@@ -59,31 +59,31 @@ class Refusal:
 
 
 def read_list(path: Path, classes: Collection[str]) -> tuple[list[Line], list[Refusal]]:
-    """Read a published list; every line is a row or a refusal. Raises DataError when the file cannot be read."""
+    """Read a published list; every line is a row or a refusal. Raises DataError if the file cannot be read."""
     rows: dict[str, Line] = {}
     refused: list[Refusal] = []
     for number, line in enumerate(_lines(path), start=1):
-        found = _parse(line, classes)
-        if isinstance(found, Line) and found.image_id in rows:
-            found = ("duplicate_id", f"{found.image_id} stands on a line before")
-        if isinstance(found, Line):
-            rows[found.image_id] = found
+        parsed = _parse(line, classes)
+        if isinstance(parsed, Line) and parsed.image_id in rows:
+            parsed = ("duplicate_id", f"{parsed.image_id} is also on an earlier line")
+        if isinstance(parsed, Line):
+            rows[parsed.image_id] = parsed
         else:
-            refused.append(Refusal(number, *found))
+            refused.append(Refusal(number, *parsed))
     return list(rows.values()), refused
 
 
 def read_mask_list(path: Path) -> tuple[list[tuple[str, str]], list[Refusal]]:
-    """Read a list of images and their masks, two paths a line parted by the last blank."""
-    found: list[tuple[str, str]] = []
+    """Read a list of images and their masks, two paths per line, separated by the last space."""
+    pairs: list[tuple[str, str]] = []
     refused: list[Refusal] = []
     for number, line in enumerate(_lines(path), start=1):
         image, _, mask = line.strip().rpartition(" ")
         if image and mask.lower().endswith(".png"):
-            found.append((image.removeprefix("./"), mask.removeprefix("./")))
+            pairs.append((image.removeprefix("./"), mask.removeprefix("./")))
         else:
             refused.append(Refusal(number, "malformed", "it must be an image and a mask (.png)"))
-    return found, refused
+    return pairs, refused
 
 
 def _lines(path: Path) -> list[str]:
@@ -96,17 +96,17 @@ def _lines(path: Path) -> list[str]:
 def _parse(line: str, classes: Collection[str]) -> Line | tuple[str, str]:
     if (colons := line.count(":")) != 3:
         return "malformed", f"it has {colons} colons; there must be three, none in path, caption or names"
-    path, told, caption, hierarchy = line.rstrip("\r").split(":")
+    path, names, caption, hierarchy = line.rstrip("\r").split(":")
     if not path.startswith(PREFIX) or path.split("/")[-2] != "pictures" or path.count("/") < 4:
         return "bad_name", f"its path is not {PREFIX}<landmark>/.../pictures/<name>"
     try:
-        labels = ast.literal_eval(told)
+        labels = ast.literal_eval(names)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         labels = None
     if not isinstance(labels, list) or not labels or not all(isinstance(name, str) for name in labels):
-        return "malformed", f"its labels are no list of names: {told}"
+        return "malformed", f"its labels are not a list of names: {names}"
     if unknown := [name for name in labels if name not in classes]:
-        return "unknown_class", f"`{unknown[0]}` is no concept of the vocabulary"
+        return "unknown_class", f"`{unknown[0]}` is not a concept of the vocabulary"
     image_id = "/".join(file_name(part) for part in path.removeprefix(PREFIX).split("/"))
     return Line(image_id, tuple(dict.fromkeys(labels)), caption, hierarchy)
 
@@ -114,7 +114,7 @@ def _parse(line: str, classes: Collection[str]) -> Line | tuple[str, str]:
 def write_list(path: Path, rows: Iterable[Line], caption_chars: int = 100) -> None:
     """Write a list in the published format; raises DataError for an id with a colon.
 
-    Captions are cut; colons, which the format cannot hold, become semicolons there and in names.
+    Captions are shortened; colons, which the format does not allow, become semicolons there and in names.
     """
     lines = []
     for row in rows:
@@ -130,9 +130,9 @@ def _one_line(text: str) -> str:
 
 
 def without_strays(unseen: Sequence[Line], seen: Collection[str], options: SplitOptions) -> list[Line]:
-    """Return the images of an unseen list whose landmark is in no `seen` one, and is one of `unseen` where named.
+    """Return the images of an unseen list whose landmark is not `seen` and, if `unseen` names any, is one of them.
 
-    The published list of 1 939 has 24 others.
+    The published list of 1 939 images has 24 others.
     """
     if not options.drop_strays:
         return list(unseen)
@@ -141,14 +141,13 @@ def without_strays(unseen: Sequence[Line], seen: Collection[str], options: Split
 
 
 def make_split(labels: pd.DataFrame, classes: Sequence[str], options: SplitOptions) -> pd.DataFrame:
-    """Return the rows of `labels` (image_id, landmark, primary, labels) that are taken, with their `split`, by id.
+    """Return the chosen rows of `labels` (image_id, landmark, primary, labels) with their `split`, sorted by id.
 
-    Which images are taken follows from their ids and the seed. Raises UsageError when a landmark named unseen has no
-    labelled image.
+    The choice depends only on ids and seed. Raises UsageError if a landmark in `unseen` has no labelled image.
     """
     labelled = labels[labels["primary"].notna()].sort_values("image_id")
     if missing := sorted(set(options.unseen) - set(labelled["landmark"])):
-        raise UsageError(f"unseen: landmark `{missing[0]}` has no labelled image.")
+        raise UsageError(f"unseen: landmark `{missing[0]}` has no labelled image; name another one.")
     held_out = labelled["landmark"].isin(options.unseen)
     taken = [
         _fewest(part, options.max_per_class, _draw("class", options.seed))

@@ -1,4 +1,4 @@
-"""The tables that the steps of this pipeline hand each other: Arrow schemas, read and written as Parquet."""
+"""The tables between the steps of this pipeline: Arrow schemas, read and written as Parquet."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ EVIDENCE = _record(
 
 
 def write(path: Path, rows: pd.DataFrame | Sequence[Mapping[str, Any]], record: Record, made_by: Any) -> None:
-    """Write rows as they come, atomically; equal rows and `made_by` give equal bytes."""
+    """Write rows in their order, atomically; equal rows and `made_by` give equal bytes."""
     parquetfile.write(path, to_table(rows, record, made_by), row_group_size=records.ROW_GROUP)
 
 
@@ -77,19 +77,19 @@ def to_table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], record: Record, m
 
 
 def metadata(record: Record, made_by: Any) -> dict[str, str]:
-    """Return what stands in the Parquet metadata of a file of `record`."""
+    """Return the Parquet metadata of a file of `record`."""
     return about(record.name, made_by)
 
 
 def about(name: str, made_by: Any, classes: Sequence[str] | None = None) -> dict[str, str]:
-    """Return what stands in Parquet metadata: the record by name, what made it and, where it has them, its classes."""
-    said = json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True)
+    """Return Parquet metadata: the name of the record, how it was made and, if given, its classes."""
+    maker = json.dumps({"secondlook": secondlook.__version__, **made_by}, sort_keys=True)
     named = {} if classes is None else {"secondlook.classes": json.dumps(list(classes))}
-    return {"secondlook.record": name, "secondlook.made_by": said, **named}
+    return {"secondlook.record": name, "secondlook.made_by": maker, **named}
 
 
 def read(path: Path, record: Record) -> pd.DataFrame:
-    """Read a file of `record`, lists as Python lists; raises DataError for anything else."""
+    """Read a file of `record`, lists as Python lists; raises DataError for any other file."""
     table = records.read(path, record)
     frame: pd.DataFrame = table.to_pandas()
     for field in record.schema:
@@ -99,7 +99,7 @@ def read(path: Path, record: Record) -> pd.DataFrame:
 
 
 def read_points(path: Path) -> pd.DataFrame:
-    """Read a file of points with ids as categories, which take a tenth of the space of texts."""
+    """Read a file of points with ids as categories, which take a tenth of the memory of texts."""
     records.check(path, POINTS)
     table = parquetfile.read(path, coded=["image_id", "point_id"])
     frame: pd.DataFrame = table.to_pandas()

@@ -1,7 +1,7 @@
-"""Category names and captions become labels: three labelers that abstain, and the joint rule of the published lists.
+"""Labels from category names and captions: three labelers that may abstain, and the joint rule of the published lists.
 
-The rule was found from the 11 577 published lines, whose first labels it gives in 97.5 % (99.7 % where the text is
-whole); the authors' own code is not public.
+The rule was inferred from the 11 577 published lines; it reproduces 97.5 % of their first labels (99.7 % if the text is
+complete). The code of the authors is not public.
 """
 
 import re
@@ -14,26 +14,26 @@ from secondlook.io import records
 
 LABELERS = ("text_leaf", "text_caption", "text_ancestor")
 JOINT = "wikiscenes_text"
-DATASET = "scenes"  # ids of images as instances are made of this name and their own
+DATASET = "scenes"  # instance ids of images are made of this name and their own
 _TOKEN = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
 class Text:
-    """What is written about an image: category names from the landmark down to the leaf, and the caption."""
+    """The text about an image: category names from the landmark down to the leaf, and the caption."""
 
     levels: tuple[str, ...]
     caption: str
 
     @property
     def leaf(self) -> str:
-        """The name of the deepest category, empty where there is none."""
+        """The name of the deepest category, empty if there is none."""
         return self.levels[-1] if self.levels else ""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Labels, the first one primary, and what it comes from; or none, and why."""
+    """Labels, the first one primary, with the source; or none, with the reason."""
 
     labels: tuple[str, ...] = ()
     source: str | None = None
@@ -41,7 +41,7 @@ class Found:
 
 
 def tokens(text: str) -> list[str]:
-    """Return the words of a text in lower case; whatever is no letter of any alphabet parts them."""
+    """Return the words of a text in lower case; anything but letters separates them."""
     return _TOKEN.findall(text.lower())
 
 
@@ -56,9 +56,9 @@ def from_leaf(text: Text, words: Mapping[str, str]) -> str | None:
 
 
 def from_caption(text: Text, words: Mapping[str, str], options: TextOptions) -> str | None:
-    """Return the first concept in the caption; of several none where ambiguous captions are dropped."""
-    found = concepts(text.caption[: options.caption_chars], words)
-    return None if not found or (options.drop_ambiguous_caption and len(found) > 1) else found[0]
+    """Return the first concept in the caption; none of several if ambiguous captions are dropped."""
+    named = concepts(text.caption[: options.caption_chars], words)
+    return None if not named or (options.drop_ambiguous_caption and len(named) > 1) else named[0]
 
 
 def from_ancestor(text: Text, words: Mapping[str, str]) -> str | None:
@@ -105,10 +105,10 @@ def _answer(labeler: str, text: Text, words: Mapping[str, str], options: TextOpt
         return from_caption(text, words, options), text.caption
     if labeler == "text_ancestor":
         return from_ancestor(text, words), ", ".join(text.levels[:-1])
-    found = joint(text, words, options)
-    return next(iter(found.labels), None), ", ".join(found.labels) or found.reason or ""
+    result = joint(text, words, options)
+    return next(iter(result.labels), None), ", ".join(result.labels) or result.reason or ""
 
 
 def instance_id(image_id: str) -> str:
-    """Return the id under which consensus knows an image: the object that fills it."""
+    """Return the instance id of an image, as one object that fills it."""
     return records.instance_id(DATASET, image_id, image_id)

@@ -1,4 +1,4 @@
-"""The training of the network: pairs in, weights and the figures of each epoch out."""
+"""The training of the network: reads pairs, writes weights and the figures of each epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ History = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Learner:
-    """A network, alone and shared by processes, its optimiser, and where and how it computes."""
+    """A network, alone and shared by processes, with its optimiser, options and device."""
 
     network: "Network"
     shared: Any
@@ -67,11 +67,10 @@ def train(
 ) -> None:
     """Train on the pairs of the split `train`; write `FILES` to folder `out`.
 
-    `best.safetensors` are the weights of the epoch with the highest mAP on validation images of seen landmarks, of
-    unseen ones where there are no others, and of several epochs that with the least loss there; without validation they
-    are the last ones. Nothing older is kept. A killed training goes on after an epoch and ends in the same figures;
-    `key` says what it is a training of. Raises DataError when images cannot be trained on, UsageError when there are
-    fewer than a batch needs.
+    `best.safetensors` has the weights of the epoch with the highest mAP on validation images of seen landmarks, or of
+    unseen ones if there are no others; the lowest loss breaks ties. Without validation they are the last ones. A killed
+    training with the same `key` continues after its last epoch and gives the same figures. Raises DataError if images
+    cannot be trained on, UsageError if there are fewer than a batch needs.
     """
     pool = _require(image_table, options)
     inference.make_deterministic(options.seed, threads)
@@ -97,9 +96,9 @@ def train(
 
 
 def rate_of(options: TrainingOptions, epoch: int) -> float:
-    """Return the part of the learning rates that is left in an epoch, from 0: a tenth after each milestone.
+    """Return the factor of the learning rates in an epoch, counted from 0: a tenth after each milestone.
 
-    The same as a schedule that is stepped at the end of each epoch: with milestones 20 and 25 epoch 19 has all of it.
+    Like a schedule stepped at the end of each epoch: with milestones 20 and 25, epoch 19 has the factor 1.
     """
     return float(0.1 ** sum(milestone <= epoch for milestone in options.milestones))
 
@@ -107,10 +106,12 @@ def rate_of(options: TrainingOptions, epoch: int) -> float:
 def _require(image_table: ImageTable, options: TrainingOptions) -> Any:
     pool = image_table.rows(TRAIN)
     if len(pool) < max(2, options.batch):
-        raise UsageError(f"{len(pool)} images to train on are fewer than a batch needs; lower `batch`.")
+        raise UsageError(f"the training split has only {len(pool)} images, fewer than a batch needs; lower `batch`.")
     unlabelled = pool[image_table.primary[pool] < 0]
     if len(unlabelled):
-        raise DataError(f"{image_table.ids[unlabelled[0]]}: is in the split `{TRAIN}` without a label; leave it out.")
+        raise DataError(
+            f"{image_table.ids[unlabelled[0]]}: is in the split `{TRAIN}` without a label; remove it from the split."
+        )
     return pool
 
 
@@ -132,7 +133,7 @@ def _learner(
 
 
 def _epoch(learner: Learner, image_table: ImageTable, pool: Any, epoch: int) -> dict[str, float]:
-    """Take one pass over the pairs; return the mean of each loss, and the part of the rates that was left."""
+    """Take one pass over the pairs; return the mean of each loss, and the factor of the rates."""
     import torch
 
     options, members = learner.options, learner.members
@@ -145,8 +146,8 @@ def _epoch(learner: Learner, image_table: ImageTable, pool: Any, epoch: int) -> 
     ready = samples.batches(image_table, pool, options, epoch, members, learner.threads)
     learner.shared.train()
     for batch in progress.track(ready, total=count, what="batches"):
-        found = _step(learner, image_table, batch, epoch)
-        total += torch.stack([found[name].detach() for name in LOSSES]) * batch.share
+        losses = _step(learner, image_table, batch, epoch)
+        total += torch.stack([losses[name].detach() for name in LOSSES]) * batch.share
     means = (members.total(total) / count).tolist()
     if not np.isfinite(means).all():
         raise DataError(f"the loss is {means[0]} in epoch {epoch}; lower the learning rates.")
@@ -162,11 +163,11 @@ def _step(learner: Learner, image_table: ImageTable, batch: Batch, epoch: int) -
     target = torch.from_numpy(image_table.primary[batch.rows]).to(learner.device)
     with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.mixed):
         seen = learner.shared(pixels)
-    found = losses_of(seen, batch, target, learner.about, learner.options, epoch=epoch)
+    losses = losses_of(seen, batch, target, learner.about, learner.options, epoch=epoch)
     learner.optimiser.zero_grad(set_to_none=True)
-    (found["loss"] * batch.share * learner.members.size).backward()  # type: ignore[no-untyped-call]
+    (losses["loss"] * batch.share * learner.members.size).backward()  # type: ignore[no-untyped-call]
     learner.optimiser.step()
-    return found
+    return losses
 
 
 def _speed(count: int, options: TrainingOptions, since: float) -> float:
@@ -174,11 +175,11 @@ def _speed(count: int, options: TrainingOptions, since: float) -> float:
 
 
 def _validated(learner: Learner, image_table: ImageTable) -> dict[str, float]:
-    """Return mAP and loss on images of seen and of unseen landmarks; NaN where there are none."""
-    found: dict[str, float] = {}
+    """Return mAP and loss on images of seen and of unseen landmarks; NaN if there are none."""
+    values: dict[str, float] = {}
     for split in _VALIDATED:
         rows = image_table.rows(split)
-        looked = validate.scores_of(
+        logits = validate.scores_of(
             learner.network,
             [image_table.paths[row] for row in rows],
             learner.options.crop_px,
@@ -187,9 +188,9 @@ def _validated(learner: Learner, image_table: ImageTable) -> dict[str, float]:
             members=learner.members,
             threads=learner.threads,
         )
-        precision, loss = validate.figures(looked, image_table.primary[rows])
-        found |= {f"{split}_map": precision, f"{split}_loss": loss}
-    return found
+        precision, loss = validate.figures(logits, image_table.primary[rows])
+        values |= {f"{split}_map": precision, f"{split}_loss": loss}
+    return values
 
 
 def _is_best(history: History) -> bool:
@@ -198,12 +199,12 @@ def _is_best(history: History) -> bool:
 
 
 def _quality(row: Mapping[str, float]) -> tuple[float, float]:
-    """Return what the best epoch has most of: mAP on seen landmarks, else on unseen ones, then the least loss.
+    """Return the quality of an epoch: mAP on seen landmarks, else on unseen ones, then the lower loss.
 
-    Without either the last epoch is the best.
+    Without either, the last epoch is the best.
     """
-    known = [split for split in _VALIDATED if np.isfinite(row[f"{split}_map"])]
-    return (row[f"{known[0]}_map"], -row[f"{known[0]}_loss"]) if known else (row["epoch"], 0.0)
+    splits = [split for split in _VALIDATED if np.isfinite(row[f"{split}_map"])]
+    return (row[f"{splits[0]}_map"], -row[f"{splits[0]}_loss"]) if splits else (row["epoch"], 0.0)
 
 
 def _write_epoch(learner: Learner, out: Path, history: History) -> None:
@@ -214,11 +215,11 @@ def _write_epoch(learner: Learner, out: Path, history: History) -> None:
 
 
 def _take_up(learner: Learner, resume: Resume) -> History:
-    """Put the last state of a killed training back; return the figures of its epochs."""
-    found = resume.load()
-    if found is None:
+    """Restore the last state of a killed training; return the figures of its epochs."""
+    state = resume.load()
+    if state is None:
         return []
-    restore(learner.network, learner.optimiser, found[0])
-    history: History = found[1]["history"]
-    progress.say(f"scenes: the training goes on after epoch {len(history) - 1}")
+    restore(learner.network, learner.optimiser, state[0])
+    history: History = state[1]["history"]
+    progress.say(f"scenes: the training continues after epoch {len(history) - 1}")
     return history

@@ -1,4 +1,4 @@
-"""Scores of the middle squares of images, without chance, and what validation reads off them."""
+"""Scores of the middle squares of images, without randomness, and their validation figures."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,22 +32,22 @@ def scores_of(
     members: Workers,
     threads: int,
 ) -> NDArray[np.float32]:
-    """Return the logits of the middle squares of images, (images, classes), by all processes together."""
+    """Return the logits of the middle squares of images, (images, classes), computed by all processes together."""
     import torch
 
     own, parts = members.own(np.arange(len(paths))), []
-    for seen in looks(network, [paths[row] for row in own], side_px, device, mixed=mixed, threads=threads):
+    for seen in outputs_of(network, [paths[row] for row in own], side_px, device, mixed=mixed, threads=threads):
         parts.append(seen.scores)
-    found = torch.zeros(len(paths), classes_of(network), device=device)
+    scores = torch.zeros(len(paths), classes_of(network), device=device)
     if parts:
-        found[torch.from_numpy(own).to(device)] = torch.cat(parts)
-    return np.asarray(members.total(found).cpu().numpy())
+        scores[torch.from_numpy(own).to(device)] = torch.cat(parts)
+    return np.asarray(members.total(scores).cpu().numpy())
 
 
-def looks(
+def outputs_of(
     network: "Network", paths: Sequence[Path], side_px: int, device: "torch.device", *, mixed: bool, threads: int
 ) -> Iterator["Seen"]:
-    """Yield what the network sees in the middle squares of images, some at a time, in their order."""
+    """Yield the outputs of the network for the middle squares of images, in batches and in order."""
     import torch
 
     network.eval()
@@ -60,16 +60,16 @@ def looks(
 
 
 def classes_of(network: "Network") -> int:
-    """Return how many classes a network tells apart, background not counted."""
+    """Return the number of classes of a network, without background."""
     return int(network.head.weight.shape[0])
 
 
 def figures(logits: NDArray[np.float32], primary: NDArray[np.int64]) -> tuple[float, float]:
     """Return mAP and mean cross entropy of logits (n, classes) against first labels (n,); NaN without any."""
-    known = primary >= 0
-    if not known.any():
+    labelled = primary >= 0
+    if not labelled.any():
         return float("nan"), float("nan")
-    logits, primary = logits[known].astype(np.float64), primary[known]
+    logits, primary = logits[labelled].astype(np.float64), primary[labelled]
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     precisions = average_precisions(np.exp(log_p), one_hot(primary, logits.shape[1]))
     return float(np.nanmean(precisions)), float(-log_p[np.arange(len(primary)), primary].mean())

@@ -1,4 +1,4 @@
-"""Images cut, mirrored and coloured by chance, and the points in them that follow."""
+"""Random crops, mirroring and colour changes of images, and the points in them."""
 
 from dataclasses import dataclass
 
@@ -30,14 +30,14 @@ def random_window(
 ) -> Window:
     """Return a window of a part `scale` of the area and a ratio of 3:4 to 4:3, mirrored with probability `flip`.
 
-    Where none of ten draws fits, it is the largest one in the middle with a ratio between the two.
+    If none of ten draws fits, it is the largest centred one with such a ratio.
     """
-    found = _fitting(width, height, scale, chance) or _middle(width, height)
-    return Window(*found, mirrored=bool(chance.random() < flip))
+    box = _fitting(width, height, scale, chance) or _middle(width, height)
+    return Window(*box, mirrored=bool(chance.random() < flip))
 
 
 def centre_window(width: int, height: int) -> Window:
-    """Return the square in the middle: what is looked at when nothing is left to chance."""
+    """Return the square in the middle, for use without randomness."""
     side = min(width, height)
     return Window((width - side) // 2, (height - side) // 2, side, side)
 
@@ -52,7 +52,7 @@ def cut(image: Pixels, window: Window, side_px: int) -> Pixels:
 def points_in(xy: Floats32, window: Window, size: tuple[int, int]) -> tuple[Floats32, NDArray[np.bool_]]:
     """Return points (n, 2) as fractions of the window, and which of them lie inside it.
 
-    They come as fractions of an image of `size`, width and height in px. None is moved to the edge.
+    `xy` are fractions of an image of `size`, width and height in px. Points outside are not moved to the edge.
     """
     moved = xy * np.array(size, np.float32) - np.array([window.left, window.top], np.float32)
     moved = (moved / np.array([window.width, window.height], np.float32)).astype(np.float32)
@@ -62,7 +62,7 @@ def points_in(xy: Floats32, window: Window, size: tuple[int, int]) -> tuple[Floa
 
 
 def jittered(image: Pixels, chance: np.random.Generator) -> Pixels:
-    """Return an image with another brightness, contrast, saturation and hue, changed in an order drawn too."""
+    """Return an image with brightness, contrast, saturation and hue changed at random, in random order."""
     changed = image.astype(np.float32)
     for number in chance.permutation(4):
         by = float(chance.uniform(1 - _LIGHT, 1 + _LIGHT))

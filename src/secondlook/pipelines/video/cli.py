@@ -57,10 +57,10 @@ def frames(
     from secondlook.pipelines.video.frames import clips_in
 
     require_ending(out, ".json")  # the frames of video files go into a folder of the same name without it
-    found = clips_in(clips, listed, besides=out.with_suffix(""))
-    if not found:
+    by_name = clips_in(clips, listed, besides=out.with_suffix(""))
+    if not by_name:
         raise UsageError(f"{clips}: holds no clip; it must be a folder of video files or of folders of frames.")
-    mine = dict(list(found.items())[part::parts])
+    mine = dict(list(by_name.items())[part::parts])
     steps.list_frames(mine, out, parse_options(FrameOptions, options), listed)
 
 
@@ -108,8 +108,8 @@ def train(
     from secondlook.config.video import Training
     from secondlook.pipelines.video import steps
 
-    told = parse_options(Training, options)
-    steps.train_round(labels, out, told.round, told.network, seed=told.seed, threads=threads)
+    settings = parse_options(Training, options)
+    steps.train_round(labels, out, settings.round, settings.network, seed=settings.seed, threads=threads)
 
 
 @app.command()
@@ -185,10 +185,10 @@ def evaluate(
     """Compare the labels of each round with the truth, and print recall; AP uses all boxes of the last round."""
     from secondlook.pipelines.video import steps
 
-    found: dict[str, list[Path]] = {}
+    labels: dict[str, list[Path]] = {}
     for one in rounds:
         name, sign, path = one.partition("=")
         if not sign or not name or not path:
             raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
-        found.setdefault(name, []).append(Path(path))
-    typer.echo(steps.evaluate_rounds(found, truth, out, category or None, score=score, summary=summary))
+        labels.setdefault(name, []).append(Path(path))
+    typer.echo(steps.evaluate_rounds(labels, truth, out, category or None, score=score, summary=summary))

@@ -1,4 +1,4 @@
-"""The detector of every round: torchvision's Mask R-CNN with background and object, and what it starts from."""
+"""The detector of every round: torchvision's Mask R-CNN with background and object, and its initial weights."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -21,9 +21,9 @@ _ROI_PX, _HIDDEN = 7, 4  # torchvision's: features of 7 x 7, and four times the 
 
 
 def build(options: DetectorOptions, *, with_start: bool = True) -> "MaskRCNN":
-    """Return the detector with the weights that it starts from; other parts start at random, by the seed of PyTorch.
+    """Return the detector with its initial weights; other parts start at random, from the seed of PyTorch.
 
-    Without `with_start` all of it is random: its weights are loaded then.
+    Without `with_start` all of it is random, because trained weights are loaded afterwards.
     """
     from torchvision.models.detection import MaskRCNN
     from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -53,14 +53,14 @@ def build(options: DetectorOptions, *, with_start: bool = True) -> "MaskRCNN":
 
 
 def _resnet(options: DetectorOptions, *, with_start: bool) -> "nn.Module":
-    """Return a ResNet with a feature pyramid, its normalisation frozen where it starts from learned weights."""
+    """Return a ResNet with a feature pyramid, its normalisation frozen if it starts from learned weights."""
     from torch import nn
     from torchvision.models import get_model_weights
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops import FrozenBatchNorm2d
 
     if len(options.anchors_px) != len(SMALL_WIDTHS) + 1:
-        raise UsageError("`anchors_px` needs five sides, one for each level of the pyramid.")
+        raise UsageError("`anchors_px` must have five values, one for each level of the pyramid.")
     norm: Any = FrozenBatchNorm2d if options.start != "scratch" else nn.BatchNorm2d
     layers = options.trainable_layers if options.start != "scratch" else 5
     weights: Any = get_model_weights(options.backbone).DEFAULT if with_start and options.start == "imagenet" else None
@@ -70,15 +70,15 @@ def _resnet(options: DetectorOptions, *, with_start: bool) -> "nn.Module":
         )
     except (OSError, RuntimeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
-        raise DataError(f"{options.backbone}: its ImageNet weights cannot be had ({reason}).") from error
+        raise DataError(f"{options.backbone}: no ImageNet weights ({reason}); set `start: scratch`.") from error
     if with_start and options.start == "moco":
         _load_moco(backbone.body, options.weights)
-    found: nn.Module = backbone
-    return found
+    network: nn.Module = backbone
+    return network
 
 
 def _load_moco(body: "nn.Module", path: str | None) -> None:
-    """Put the query encoder of a MoCo v2 checkpoint into a ResNet-50, as published: all but its head."""
+    """Load the query encoder of a MoCo v2 checkpoint into a ResNet-50, without its head, as published."""
     import pickle
 
     import torch
@@ -90,12 +90,12 @@ def _load_moco(body: "nn.Module", path: str | None) -> None:
         content = torch.load(Path(path), map_location="cpu", weights_only=True)
         state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if prefix in key}
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: is no MoCo v2 checkpoint with weights alone ({error}).") from error
-    found = body.load_state_dict(
+        raise DataError(f"{path}: is not a MoCo v2 checkpoint that holds only weights ({error}).") from error
+    loaded = body.load_state_dict(
         {key: value for key, value in state.items() if not key.startswith("fc.")}, strict=False
     )
-    if found.missing_keys:
-        raise DataError(f"{path}: has no `{prefix}{found.missing_keys[0]}`; it is not the checkpoint of a ResNet-50.")
+    if loaded.missing_keys:
+        raise DataError(f"{path}: has no `{prefix}{loaded.missing_keys[0]}`; it is not the checkpoint of a ResNet-50.")
 
 
 def _small(channels: int) -> "nn.Module":
@@ -121,7 +121,7 @@ def _small(channels: int) -> "nn.Module":
 
 
 def load(folder: Path, options: DetectorOptions, device: "torch.device") -> "MaskRCNN":
-    """Return the detector whose weights a round of training left in a folder; raises DataError for others."""
+    """Return the detector with the weights that a round of training wrote; raises DataError if they do not fit."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -1,4 +1,4 @@
-"""Drawn clips as files: folders of frames, and what is true of them."""
+"""Drawn clips as files: folders of frames, and their truth."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ LEAST_VISIBLE_PX = 80
 
 
 def draw_clips(out: Path, truth: Path, options: ClipScenes) -> None:
-    """Write clips as folders of frames below `out`, and what is true of them below `truth`.
+    """Write clips as folders of frames below `out`, and their truth below `truth`.
 
-    `<clip>.json` has every thing with class, mask and track, `moving` or not; `<clip>.safetensors` depth, flow to the
-    next frame in px, and the homographies of the camera.
+    `<clip>.json` has each object with class, mask, track and `moving`; `<clip>.safetensors` has depth, flow to the next
+    frame in px, and the homographies of the camera.
     """
     for number in progress.track(range(options.clips), total=options.clips, what="clips"):
         clip = draw_clip(np.random.default_rng([options.seed, number]), options)
@@ -26,25 +26,25 @@ def draw_clips(out: Path, truth: Path, options: ClipScenes) -> None:
 
 
 def _write_clip(places: tuple[Path, Path], name: str, clip: Clip, options: ClipScenes) -> None:
-    """Write one clip into a folder of clips and one of truths."""
+    """Write one clip and its truth, each into its own folder."""
     out, truth = places
     frames = []
     for number, pixels in enumerate(clip.frames):
         path = out / name / f"{number:06d}.jpg"
         files.write_bytes(path, images.encode(pixels, "jpeg", quality=95))
         frames.append(Frame(number, path.as_posix(), options.width, options.height))
-    found = [_visible(clip, number) for number in range(len(frames))]
-    write(truth / f"{name}.json", [ClipLabels(name, frames, found)], {"drawn": options.model_dump()})
+    objects = [_visible(clip, number) for number in range(len(frames))]
+    write(truth / f"{name}.json", [ClipLabels(name, frames, objects)], {"drawn": options.model_dump()})
     half = {"depth": clip.depth.astype(np.float16), "flow": clip.flow.astype(np.float16)}
     tensorfile.write(truth / f"{name}.safetensors", {**half, "camera": clip.camera})
 
 
 def _visible(clip: Clip, number: int) -> list[Found]:
-    """Return the things of which enough can be seen in a frame."""
-    seen = []
+    """Return the objects with enough visible pixels in a frame."""
+    visible = []
     for position, thing in enumerate(clip.things):
         mask = clip.owners[number] == position
         if mask.sum() >= LEAST_VISIBLE_PX:
             about = {"moving": str(thing.moves).lower(), "small": str(thing.small).lower()}
-            seen.append(Found(box_of(mask), encode(mask), track=position + 1, about=about, category=thing.name))
-    return seen
+            visible.append(Found(box_of(mask), encode(mask), track=position + 1, about=about, category=thing.name))
+    return visible

@@ -1,7 +1,7 @@
 """Step `evaluate`: recall and precision of the labels of each round, and class-agnostic COCO AP and AR of the last.
 
-An object is found when a mask overlaps its own by an IoU of 0.5 or more, one to one. Objects that move and those that
-stand are counted apart where the truth says which is which (`moving` among the attributes).
+An object is found if a mask matches its own, one to one, at an IoU of 0.5 or more. Moving and standing objects are also
+counted separately if the truth tells them apart (attribute `moving`).
 """
 
 import contextlib
@@ -27,18 +27,18 @@ ROUND_COLUMNS = ("round", "kind", "n", "found", "recall", "boxes", "precision")
 
 
 def of_rounds(rounds: Mapping[str, Sequence[ClipLabels]], truth: Sequence[ClipLabels]) -> pd.DataFrame:
-    """Return, by round and kind of object, how many there are and how many were found, and the precision of the round.
+    """Return the objects, found objects and recall by round and kind of object, and the precision of each round.
 
-    Frames that the truth does not hold are not counted.
+    Frames without truth are not counted.
     """
-    known = _by_frame(truth)
+    reference = _by_frame(truth)
     rows = []
     for name, clips in rounds.items():
         found, n, right, boxes = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), 0, 0
         for key, (frame, objects) in _by_frame(clips).items():
-            if key not in known:
+            if key not in reference:
                 continue
-            true = known[key][1]
+            true = reference[key][1]
             hits = _hits(frame, objects, true)
             right, boxes = right + len(hits), boxes + len(objects)
             for position, one in enumerate(true):
@@ -54,24 +54,24 @@ def of_rounds(rounds: Mapping[str, Sequence[ClipLabels]], truth: Sequence[ClipLa
 
 def average_precision(clips: Sequence[ClipLabels], truth: Sequence[ClipLabels]) -> pd.DataFrame:
     """Return COCO's AP and AR of boxes and of masks, all classes as one, by size in px of the whole image."""
-    known, found = _by_frame(truth), _by_frame(clips)
-    ids = {key: number for number, key in enumerate(sorted(set(known) & set(found)), start=1)}
+    truths, detected = _by_frame(truth), _by_frame(clips)
+    ids = {key: number for number, key in enumerate(sorted(set(truths) & set(detected)), start=1)}
     if not ids:
-        raise DataError("the truth holds none of the frames that were looked at; give that of the same clips.")
+        raise DataError("the truth has none of the evaluated frames; give the truth of the same clips.")
     images = [
-        {"id": number, "width": known[key][0].width, "height": known[key][0].height} for key, number in ids.items()
+        {"id": number, "width": truths[key][0].width, "height": truths[key][0].height} for key, number in ids.items()
     ]
-    true = [_row(ids[key], known[key][0], one) for key in ids for one in known[key][1]]
-    said = [_said(ids[key], found[key][0], one) for key in ids for one in found[key][1]]
+    true = [_row(ids[key], truths[key][0], one) for key in ids for one in truths[key][1]]
+    detections = [_detection(ids[key], detected[key][0], one) for key in ids for one in detected[key][1]]
     rows = []
     for kind in ("bbox", "segm"):
-        values = _evaluated(images, true, said, kind) if true else np.full(12, np.nan)
+        values = _evaluated(images, true, detections, kind) if true else np.full(12, np.nan)
         rows.append({"of": {"bbox": "box", "segm": "mask"}[kind], **dict(zip((*STATS, *RECALLS), values, strict=True))})
     return pd.DataFrame(rows)
 
 
 def mobile_only(truth: Sequence[ClipLabels], categories: Sequence[str] | None) -> list[ClipLabels]:
-    """Return the truth with the objects of certain categories alone; all of them where none is named."""
+    """Return the truth with only the objects of some categories, or all of it if none is named."""
     if categories is None:
         return list(truth)
     wanted = set(categories)
@@ -98,7 +98,7 @@ def _kinds(one: Found) -> Iterator[str]:
 
 
 def _hits(frame: Frame, objects: Sequence[Found], true: Sequence[Found]) -> set[int]:
-    """Return which true objects were found, the highest overlap first, each box for one of them at most."""
+    """Return which true objects were found: highest overlap first, each detection for at most one of them."""
     if not objects or not true:
         return set()
     first, second = (masks_at(found, frame.width, frame.height) for found in (true, objects))
@@ -111,24 +111,24 @@ def _row(image: int, frame: Frame, one: Found) -> dict[str, Any]:
     return {**about, "segmentation": encode(mask.astype(np.bool_)), "area": float(mask.sum())}
 
 
-def _said(image: int, frame: Frame, one: Found) -> dict[str, Any]:
-    """Return what was found as pycocotools' `loadRes` does, whose area is that of the box."""
+def _detection(image: int, frame: Frame, one: Found) -> dict[str, Any]:
+    """Return a detection as pycocotools' `loadRes` does, with the area of its box."""
     _, _, width, height = one.box_xywh
     return {**_row(image, frame, one), "area": width * height, "score": one.certainty}
 
 
 def _coco(images: list[Any], rows: Sequence[Mapping[str, Any]]) -> COCO:
-    """Return rows as pycocotools holds them; unlike its `loadRes` this may be none at all."""
-    found = COCO()
-    found.dataset = {"images": images, "categories": [{"id": 1, "name": "object"}]}
-    found.dataset["annotations"] = [{**row, "id": number} for number, row in enumerate(rows, start=1)]
-    found.createIndex()
-    return found
+    """Return rows as a pycocotools object; unlike its `loadRes`, this accepts no rows at all."""
+    coco = COCO()
+    coco.dataset = {"images": images, "categories": [{"id": 1, "name": "object"}]}
+    coco.dataset["annotations"] = [{**row, "id": number} for number, row in enumerate(rows, start=1)]
+    coco.createIndex()
+    return coco
 
 
-def _evaluated(images: list[Any], true: list[Any], said: list[Any], kind: str) -> Any:
+def _evaluated(images: list[Any], true: list[Any], detections: list[Any], kind: str) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        evaluation = COCOeval(_coco(images, true), _coco(images, said), kind)
+        evaluation = COCOeval(_coco(images, true), _coco(images, detections), kind)
         evaluation.params.useCats = 0
         evaluation.evaluate()
         evaluation.accumulate()

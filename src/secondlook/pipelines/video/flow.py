@@ -13,7 +13,7 @@ from secondlook.config.video import MotionOptions
 from secondlook.models import inference
 
 Flow = Callable[[Pixels, Pixels], Floats32]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second
-_STRIDE = 8  # RAFT takes sides that are multiples of it
+_STRIDE = 8  # RAFT needs sides that are multiples of it
 
 
 def flow_source(options: MotionOptions) -> Flow:
@@ -33,7 +33,7 @@ def _dis() -> Flow:
 
 @cache  # the clips of a job share it
 def _raft(options: MotionOptions) -> Flow:
-    """Load RAFT; its weights are a file or, where none is named, those of torchvision."""
+    """Load RAFT; its weights come from a file or, if none is named, from torchvision."""
     import torch
     from torchvision.models import optical_flow
 
@@ -47,7 +47,7 @@ def _raft(options: MotionOptions) -> Flow:
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(
-            f"{options.raft}: its weights cannot be had ({reason}); set `raft_weights`, or take `source: flow`."
+            f"{options.raft}: its weights cannot be loaded ({reason}); set `raft_weights`, or `source: flow`."
         ) from error
     model = model.eval().to(device)
 
@@ -56,12 +56,12 @@ def _raft(options: MotionOptions) -> Flow:
         padded = [_padded(image) for image in (first, second)]
         pair = [torch.from_numpy(one).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(device) for one in padded]
         with torch.inference_mode():
-            found = model(*pair)[-1][0]
-        return np.asarray(found.permute(1, 2, 0).cpu().numpy()[:height, :width], dtype=np.float32)
+            pixels = model(*pair)[-1][0]
+        return np.asarray(pixels.permute(1, 2, 0).cpu().numpy()[:height, :width], dtype=np.float32)
 
     return flow
 
 
 def _padded(image: Pixels) -> Pixels:
-    below, beside = (-side % _STRIDE for side in image.shape[:2])
-    return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE), dtype=np.uint8)
+    below, right = (-side % _STRIDE for side in image.shape[:2])
+    return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)

@@ -23,7 +23,7 @@ Reject = dict[str, str]
 
 @dataclass
 class Tally:
-    """What to say once all clips are read: frames left out on purpose, and folders in which numbers are missing."""
+    """Counts to report once all clips are read: frames left out on purpose, and folders with gaps in their numbers."""
 
     taken: int = 0
     left_out: int = 0
@@ -38,26 +38,26 @@ class Tally:
         """Print what was counted."""
         if self.left_out:
             progress.say(
-                f"video: {self.left_out} of {self.taken + self.left_out} frames are left out, as `stride` and `most` "
-                "say; `stride: 1` takes them all, for instance of a folder of single images"
+                f"video: {self.left_out} of {self.taken + self.left_out} frames are left out because of `stride` and "
+                "`most`; set `stride: 1` to use all of them, for example for a folder of single images"
             )
         if self.gaps:
-            progress.say(f"video: the numbers of frames have gaps in {len(self.gaps)} clips, the first: {self.gaps[0]}")
+            progress.say(f"video: the frame numbers of {len(self.gaps)} clips have gaps; the first: {self.gaps[0]}")
 
 
 def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> dict[str, Path]:
-    """Return the clips of a folder by name: its video files and folders of frames; those of a list where one is given.
+    """Return the clips of a folder by name: its video files and folders of frames; or those in a list if one is given.
 
-    Folders are searched at any depth but for `besides`, where frames are written; `a/b` is the clip `a_b`. A list has a
-    line `clip frame` for each frame; the clip's folder stands below `folder`. Raises UsageError for two of one name,
-    and DataError for a list that names another place.
+    Folders are searched at any depth, except `besides`, where frames are written; `a/b` is the clip `a_b`. A list has a
+    line `clip frame` for each frame; the folder of the clip is below `folder`. Raises UsageError for two clips of one
+    name, and DataError for a list with a clip outside `folder`.
     """
     if listed is not None:
         inside = Inside(folder, links_anywhere=True)
         wanted = list(dict.fromkeys(line.split()[0] for line in _lines(listed)))
         for clip in wanted:
             if not inside.holds(clip):
-                raise DataError(f"{listed}: the clip `{clip}` lies outside {folder}; name clips below that folder.")
+                raise DataError(f"{listed}: the clip `{clip}` is outside {folder}; list only clips below that folder.")
         return _by_name((clip, folder / clip) for clip in wanted)
     if not folder.is_dir():
         return {}
@@ -70,7 +70,7 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
     _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in FRAMES + VIDEOS])
     deep = sorted(str(folder / name) for name in still if len(name.parts) > 1)
     if deep:
-        progress.say(f"video: {len(deep)} folders inside other folders are clips too, the first: {deep[0]}")
+        progress.say(f"video: {len(deep)} folders inside other folders are also clips; the first: {deep[0]}")
     clips = [(name.as_posix() if name.parts else folder.resolve().name, folder / name) for name in still | empty]
     clips += [(name.with_suffix("").as_posix(), folder / name) for name in films]
     return _by_name(sorted(clips, key=lambda clip: text.natural(clip[0])))
@@ -81,7 +81,7 @@ def _folders(folder: Path) -> list[PurePosixPath]:
 
 
 def _inside(folder: Path, other: Path | None) -> PurePosixPath | None:
-    """Return where a folder lies inside another, None where it does not."""
+    """Return the path of a folder inside another, or None if it is outside."""
     root, path = folder.resolve(), (other or folder).resolve()
     return PurePosixPath(path.relative_to(root)) if path != root and path.is_relative_to(root) else None
 
@@ -93,17 +93,17 @@ def _is_hidden(name: PurePosixPath, written: PurePosixPath | None) -> bool:
 def _say_others(folder: Path, suffixes: Sequence[str]) -> None:
     if suffixes:
         kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in sorted(Counter(suffixes).items()))
-        known = " ".join(FRAMES + VIDEOS)
-        progress.say(f"video: {len(suffixes)} files in {folder} are left out ({kinds}); frames and videos are {known}")
+        usable = " ".join(FRAMES + VIDEOS)
+        progress.say(f"video: {len(suffixes)} files in {folder} are left out ({kinds}); supported are {usable}")
 
 
 def _by_name(clips: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for name, path in clips:
-        other = found.setdefault(_clip_of(name), path)
+        other = by_name.setdefault(_clip_of(name), path)
         if other != path:
             raise UsageError(f"{other} and {path} would both be the clip {_clip_of(name)}; rename one of them.")
-    return found
+    return by_name
 
 
 def extract(
@@ -111,10 +111,10 @@ def extract(
 ) -> tuple[list[ClipLabels], list[Reject]]:
     """Return the frames of clips without objects, and a row for each clip or frame that cannot be read.
 
-    Frames of a video file go into the folder `out`/<clip>; those of a folder stay where they are.
+    Frames of a video file are written to the folder `out`/<clip>; frames in a folder stay there.
     """
     numbers = _numbers(listed) if listed is not None else {}
-    found, rejects, tally = [], [], Tally()
+    labels, rejects, tally = [], [], Tally()
     for clip, source in progress.track(clips.items(), total=len(clips), what="clips"):
         frames: list[Frame] = []
         try:
@@ -125,9 +125,9 @@ def extract(
                     rejects.append({"clip": clip, **one})
         except DataError as error:
             rejects.append({"clip": clip, "path": source.as_posix(), "reason": "unreadable_clip", "detail": str(error)})
-        found.append(ClipLabels(clip, frames, [[] for _ in frames]))
+        labels.append(ClipLabels(clip, frames, [[] for _ in frames]))
     tally.say()
-    return found, rejects
+    return labels, rejects
 
 
 def _frames(
@@ -150,7 +150,7 @@ def _of_video(source: Path, folder: Path, options: FrameOptions, tally: Tally) -
         done, image = video.read()
         if not done:
             if 0 < number < named:
-                why = f"its header names {named} frames, {number} of which can be decoded"
+                why = f"its header says {named} frames, but only {number} can be decoded"
                 yield {"path": source.as_posix(), "reason": "unreadable_clip", "detail": why}
             named = number
             break
@@ -162,16 +162,16 @@ def _of_video(source: Path, folder: Path, options: FrameOptions, tally: Tally) -
         number += 1
     video.release()
     if not number:
-        raise DataError(f"{source}: holds no frame that can be decoded.")
+        raise DataError(f"{source}: has no frame that can be decoded.")
     tally.count(taken, max(number, named))
 
 
 def _in_folder(source: Path, tally: Tally) -> list[tuple[int, Path]]:
-    """Return the images of a folder as people count, numbered as their names are, or else from 0."""
+    """Return the images of a folder in natural order, numbered as in their names, or else from 0."""
     if not source.is_dir():
         raise DataError(f"{source}: there is no such clip.")
-    found = (path for path in imagefiles.frames_in(source) if path.name[0] != ".")
-    paths = sorted(found, key=lambda path: text.natural(path.name))
+    visible = (path for path in imagefiles.frames_in(source) if path.name[0] != ".")
+    paths = sorted(visible, key=lambda path: text.natural(path.name))
     numbers = text.numbers_in([path.stem for path in paths])
     if numbers is not None and (gaps := text.gaps_in(numbers)):
         tally.gaps.append(f"{source} has {gaps}")
@@ -190,12 +190,12 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
 
 
 def _numbers(listed: Path) -> dict[str, list[int]]:
-    """Return the frames that a list names, clip by clip."""
-    found: dict[str, list[int]] = {}
+    """Return the frame numbers in a list, by clip."""
+    numbers_of: dict[str, list[int]] = {}
     for line in _lines(listed):
         name, number = line.split()
-        found.setdefault(_clip_of(name), []).append(int(number))
-    return {clip: sorted(numbers) for clip, numbers in found.items()}
+        numbers_of.setdefault(_clip_of(name), []).append(int(number))
+    return {clip: sorted(numbers) for clip, numbers in numbers_of.items()}
 
 
 def _clip_of(name: str) -> str:

@@ -1,8 +1,8 @@
 """Step `group`: moving pixels become objects, the first labels (L0).
 
-`dbscan` is that of MOD-UV (arXiv 2405.14841): pixels above the motion threshold are neighbours inside a small window
-when the difference of their ranges is at most eps; density clusters (Ester et al., KDD 1996) are objects.
-`region_growing` follows VideoCUPS: pixels within a radius whose relative difference of depth and of flow is small.
+`dbscan` is as in MOD-UV (arXiv 2405.14841): pixels above the motion threshold are neighbours if they share a small
+window and their ranges differ by at most eps; density clusters (Ester et al., KDD 1996) are objects.
+`region_growing` follows VideoCUPS: it joins pixels within a radius whose depth and flow differ relatively little.
 """
 
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ ROUND = "moving"
 
 
 def group(motion: Motion, options: GroupOptions, scale: tuple[float, float]) -> list[list[Found]]:
-    """Return the objects of each frame; `scale` brings columns and rows of the maps to px of the image."""
-    found = []
+    """Return the objects of each frame; `scale` converts columns and rows of the maps to px of the image."""
+    objects = []
     for number in range(len(motion.motion_prob)):
         labels = cluster(motion, number, options)
-        found.append([_object(mask, scale) for mask in masks_of(labels, options.min_side_px)])
-    return found
+        objects.append([_object(mask, scale) for mask in masks_of(labels, options.min_side_px)])
+    return objects
 
 
 def cluster(motion: Motion, number: int, options: GroupOptions) -> Ints:
-    """Return the cluster of each pixel of a frame (h, w), -1 where it belongs to none."""
+    """Return the cluster of each pixel of a frame (h, w), -1 for none."""
     if options.method == "region_growing":
         return _grow(motion, number, options)
     ranges = range_of(motion.depth[number], motion.inv_K[number])
@@ -45,10 +45,10 @@ def range_of(depth: Floats32, inv_k: Floats32) -> Floats32:
 
 
 def dbscan(moving: Mask, ranges: Floats32, options: GroupOptions, unit: DepthUnit = "dynamo") -> Ints:
-    """Return the clusters (h, w) of the moving pixels, -1 elsewhere, on an index of these pixels alone.
+    """Return the clusters (h, w) of the moving pixels, -1 elsewhere, using an index of only these pixels.
 
-    The window reaches from -window // 2 to window // 2 - 1 in rows and columns, so a neighbour need not be one the
-    other way round. Clusters are numbered by their first core pixel; a pixel at the rim of two belongs to the first.
+    The window reaches from -window // 2 to window // 2 - 1 in rows and columns, so being a neighbour need not be
+    mutual. Clusters are numbered by their first core pixel; a border pixel of two belongs to the first.
     """
     clusters = np.full(moving.shape, -1, dtype=np.int64)
     neighbours = _neighbours(moving, ranges, options, relative=unit == "relative")
@@ -67,18 +67,18 @@ def _neighbours(moving: Mask, ranges: Floats32, options: GroupOptions, *, relati
     rows, columns = (place + window for place in np.nonzero(moving))
     reach = np.arange(-(window // 2), window - window // 2)
     steps = (reach[:, None] * index.shape[1] + reach).ravel()
-    found = index.ravel()[(rows * index.shape[1] + columns)[:, None] + steps]
-    value = np.append(ranges[moving].astype(np.float64), np.inf)  # the last stands for no pixel
-    apart = np.abs(value[:-1, None] - value[found])
+    neighbour = index.ravel()[(rows * index.shape[1] + columns)[:, None] + steps]
+    value = np.append(ranges[moving].astype(np.float64), np.inf)  # the last is for no pixel
+    apart = np.abs(value[:-1, None] - value[neighbour])
     if relative:
-        apart /= np.maximum(value[:-1, None], np.where(found >= 0, value[found], 1.0))
-    return np.where(apart <= eps, found, -1)
+        apart /= np.maximum(value[:-1, None], np.where(neighbour >= 0, value[neighbour], 1.0))
+    return np.where(apart <= eps, neighbour, -1)
 
 
 def _spread(neighbours: Ints, is_core: NDArray[np.bool_]) -> Ints:
     """Return the cluster of each pixel: all that can be reached from a core pixel through core pixels."""
     cores = np.flatnonzero(is_core)
-    place = np.full(len(is_core) + 1, -1, dtype=np.int64)  # the last stands for no pixel
+    place = np.full(len(is_core) + 1, -1, dtype=np.int64)  # the last is for no pixel
     place[cores] = np.arange(len(cores))
     onward = place[neighbours[cores]]
     pointer = np.concatenate([[0], np.cumsum((onward >= 0).sum(axis=1))])
@@ -96,7 +96,7 @@ def _spread(neighbours: Ints, is_core: NDArray[np.bool_]) -> Ints:
 
 
 def _grow(motion: Motion, number: int, options: GroupOptions) -> Ints:
-    """Return connected regions of moving pixels, joined over small gaps; without flow by depth alone."""
+    """Return connected regions of moving pixels, joined across small gaps; uses only depth if there is no flow."""
     moving = motion.motion_prob[number] > options.seed_threshold
     clusters = np.full(moving.shape, -1, dtype=np.int64)
     if not moving.any():
@@ -122,14 +122,14 @@ def _grow(motion: Motion, number: int, options: GroupOptions) -> Ints:
             seconds.append(ends[near])
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     graph = sparse.coo_matrix((np.ones(len(first)), (first, second)), shape=(len(rows), len(rows)))
-    _, found = sparse.csgraph.connected_components(graph, directed=False)
-    sizes = np.bincount(found)
-    clusters[moving] = np.where(sizes[found] >= options.min_samples, found, -1)
+    _, component = sparse.csgraph.connected_components(graph, directed=False)
+    sizes = np.bincount(component)
+    clusters[moving] = np.where(sizes[component] >= options.min_samples, component, -1)
     return clusters
 
 
 def masks_of(clusters: Ints, min_side_px: int) -> Iterator[Mask]:
-    """Yield the mask of each cluster whose last row and column lie more than `min_side_px` after its first ones."""
+    """Yield the mask of each cluster whose last row and column are more than `min_side_px` after its first."""
     for number in np.unique(clusters[clusters >= 0]):
         mask = clusters == number
         _, _, width, height = box_of(mask)

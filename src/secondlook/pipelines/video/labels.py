@@ -1,4 +1,4 @@
-"""The objects of a clip, frame by frame, as a COCO file: what every step of this pipeline hands to the next."""
+"""The objects of a clip, frame by frame, as a COCO file: the format between all steps of this pipeline."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame: its number in the clip, its image and the size of that."""
+    """A frame: its number in the clip, its image and the image size."""
 
     number: int
     path: str
@@ -30,10 +30,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Found:
-    """An object in a frame: box (x, y, w, h) in px, mask as COCO run lengths, and from which round it comes.
+    """An object in a frame: box (x, y, w, h) in px, mask as COCO run lengths, and the round that produced it.
 
-    `score` is None for objects without one. `track` numbers objects of a clip through its frames; `about` holds what
-    else is known, as text.
+    `score` is None for objects without one. `track` is the same number for an object in all frames of a clip; `about`
+    holds further attributes as text.
     """
 
     box_xywh: Box
@@ -46,7 +46,7 @@ class Found:
 
     @property
     def certainty(self) -> float:
-        """The score; 1 for an object without one, of which nobody doubts that it is there."""
+        """The score; 1 for an object without one, which is certain."""
         return 1.0 if self.score is None else self.score
 
 
@@ -59,7 +59,7 @@ class ClipLabels:
     found: Sequence[Sequence[Found]]
 
     def above(self, score: float) -> "ClipLabels":
-        """Return the same frames with the objects of a higher score, and those without one."""
+        """Return the same frames with only objects above a score, or without one."""
         kept = [[one for one in row if one.score is None or one.score > score] for row in self.found]
         return replace(self, found=kept)
 
@@ -76,7 +76,7 @@ def decode(rle: Rle) -> Mask:
 
 
 def box_of(mask: Mask) -> Box:
-    """Return the box of a mask that is not empty: x, y, width, height, the last pixels included."""
+    """Return the box of a non-empty mask: x, y, width, height, including the last pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top = int(columns[0]), int(rows[0])
     return float(left), float(top), float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)
@@ -122,19 +122,19 @@ def _annotation(image: int, clip: str, ids: Mapping[str, int], one: Found) -> di
 
 
 def read(path: Path) -> list[ClipLabels]:
-    """Read what `write` wrote, clip by clip; raises DataError for anything else."""
+    """Read what `write` wrote, clip by clip; raises DataError for any other file."""
     content = jsonfile.parse(path, jsonfile.read(path))
     try:
         names = {one["id"]: one["name"] for one in content["categories"]}
-        found: dict[int, list[Found]] = {one["id"]: [] for one in content["images"]}
+        objects_of: dict[int, list[Found]] = {one["id"]: [] for one in content["images"]}
         for one in content["annotations"]:
-            found[one["image_id"]].append(_found(one, names))
+            objects_of[one["image_id"]].append(_found(one, names))
         clips: dict[str, list[Any]] = {name: [] for name in content["info"]["clips"]}
         for one in content["images"]:
             frame = Frame(one["frame"], one["file_name"], one["width"], one["height"])
-            clips[one["clip"]].append((frame, found[one["id"]]))
+            clips[one["clip"]].append((frame, objects_of[one["id"]]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is no file of objects in clips ({error!r}).") from error
+        raise DataError(f"{path}: is not a file of objects in clips ({error!r}).") from error
     return [
         ClipLabels(name, [frame for frame, _ in rows], [objects for _, objects in rows]) for name, rows in clips.items()
     ]

@@ -1,4 +1,4 @@
-"""Step `merge`: the objects of the detector for large things and of that for small ones become one set (L2)."""
+"""Step `merge`: combine the objects of the detectors for large and for small things into one set (L2)."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ Masks = NDArray[np.bool_]  # (objects, height * width)
 def merge(large: Sequence[Found], small: Sequence[Found], options: MergeOptions) -> list[Found]:
     """Return the merged objects of one frame: matched large, matched small, other large, other small ones.
 
-    Of large masks those go of which the union of the larger ones covers more than `within` (pieces), of small masks
-    those that the union of the smaller ones covers (groups). A large and a small mask that match, one to one, by the
-    highest IoU above `match_iou`, leave the surer of the two, the large one in a tie. Of the rest those stay of which
-    less than `across` lies under the others.
+    A large mask is dropped if the union of larger ones covers more than `within` of it (a piece); a small mask, if the
+    union of smaller ones does (a group). Of a large and a small mask that match, one to one, by the highest IoU above
+    `match_iou`, the one with the higher score stays, the large one in a tie. Of the rest, masks stay of which the
+    others cover less than `across`.
     """
     size = next((one.mask["size"] for one in (*large, *small)), [1, 1])
     big, little = (masks_at(found, size[1], size[0]) for found in (large, small))
@@ -45,17 +45,17 @@ def merge(large: Sequence[Found], small: Sequence[Found], options: MergeOptions)
 
 
 def iou(first: Masks, second: Masks) -> NDArray[np.float64]:
-    """Return the overlap of every two masks that are not empty, (first, second)."""
+    """Return the IoU of every two non-empty masks, (first, second)."""
     both = first.astype(np.float32) @ second.astype(np.float32).T
     union = first.sum(axis=1)[:, None] + second.sum(axis=1)[None] - both
     return np.asarray(both / np.maximum(union, 1), dtype=np.float64)
 
 
 def _not_within(masks: Masks, limit: float, *, larger: bool) -> list[int]:
-    """Return which masks are not covered by the union of all larger (or smaller) ones, those that go included."""
+    """Return the masks not covered by the union of all larger (or smaller) ones, dropped ones included."""
     areas = masks.sum(axis=1)
     order = np.argsort(areas, kind="stable")
-    order = order[areas[order] > 0]  # an empty mask is nothing
+    order = order[areas[order] > 0]  # empty masks are dropped
     keep = []
     for place, number in enumerate(order):
         others = order[place + 1 :] if larger else order[:place]
@@ -65,12 +65,12 @@ def _not_within(masks: Masks, limit: float, *, larger: bool) -> list[int]:
 
 
 def _covered(mask: NDArray[np.bool_], by: NDArray[np.bool_]) -> float:
-    """Return which share of a mask that is not empty lies under another."""
+    """Return the share of a non-empty mask that another covers."""
     return float((mask & by).sum() / mask.sum())
 
 
 def matched(overlap: NDArray[np.float64], least: float) -> list[tuple[int, int]]:
-    """Return pairs above `least`, each mask in one at most, the highest overlap first."""
+    """Return pairs above `least`, highest overlap first, each mask in at most one pair."""
     pairs = []
     left = overlap.copy()
     while left.size and left.max() > least:

@@ -1,8 +1,8 @@
 """Step `motion`: for each pixel of each frame, the probability that it moves by itself, and its depth.
 
-Whatever the source, a clip becomes one safetensors file: `motion_prob` (frames, h, w) in [0, 1], `depth` (frames, h,
-w) above 0, `inv_K` (frames, 3, 3), which turns a pixel (column, row, 1) into its ray, `flow` (frames, h, w, 2) in px to
-the next frame, where there is one, and in the notes `depth_unit`: metric, relative or dynamo.
+From any source, a clip becomes one safetensors file: `motion_prob` (frames, h, w) in [0, 1], `depth` (frames, h, w)
+above 0, `inv_K` (frames, 3, 3), which turns a pixel (column, row, 1) into its ray, optionally `flow` (frames, h, w, 2)
+in px to the next frame, and in the notes `depth_unit`: metric, relative or dynamo.
 """
 
 import json
@@ -31,12 +31,12 @@ from secondlook.pipelines.video.samples import read_frame
 from secondlook.pixels import images
 
 DepthUnit = Literal["metric", "relative", "dynamo"]
-_FOCAL = 1.2  # of the width, where nothing tells: the range of a pixel then hardly depends on it
+_FOCAL = 1.2  # of the width, if unknown: the range of a pixel hardly depends on it
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What is known of the pixels of a clip; see the head of this file for shapes."""
+    """Motion, depth and camera of a clip; see the module docstring for shapes."""
 
     motion_prob: Floats32
     depth: Floats32
@@ -46,16 +46,16 @@ class Motion:
 
 
 def compute(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Motion:
-    """Return motion and depth of the frames of a clip, at the size that the options name."""
+    """Return motion and depth of the frames of a clip, at the size given by the options."""
     if options.source == "dynamo" or options.depth == "dynamo":
         if (options.source, options.depth) != ("dynamo", "dynamo"):
             raise UsageError("Dynamo-Depth gives motion and depth together: set `source: dynamo` and `depth: dynamo`.")
         return _of_dynamo(labels, options)
-    known = _truth(labels, options, truth) if "truth" in {options.source, options.depth} else None
+    true = _truth(labels, options, truth) if "truth" in {options.source, options.depth} else None
     frames = [images.scale(read_frame(frame), options.width, options.height) for frame in labels.frames]
-    depth, unit = _depth(frames, options, known)
-    if known is not None and options.source == "truth":
-        probability, flow = known.motion_prob, known.flow
+    depth, unit = _depth(frames, options, true)
+    if true is not None and options.source == "truth":
+        probability, flow = true.motion_prob, true.flow
     else:
         probability, flow = from_flow(frames, flow_source(options), options)
     intrinsics = np.linalg.inv(_camera(options)).astype(np.float32)
@@ -63,40 +63,40 @@ def compute(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> M
 
 
 def from_flow(frames: Sequence[Pixels], flow_of: Flow, options: MotionOptions) -> tuple[Floats32, Floats32]:
-    """Return motion (frames, h, w) and flow to the next frame (frames, h, w, 2), by what a homography leaves of it.
+    """Return motion (frames, h, w) and flow to the next frame (frames, h, w, 2), from its residual to a homography.
 
-    Of the flows to both neighbours the smaller rest counts. A pixel that is hidden in a neighbour, where the flow there
-    and back does not end where it began, has no flow to it; hidden in all it counts as still. A clip of one frame has
+    Of the flows to both neighbours, the smaller residual counts. A pixel hidden in a neighbour, where the flow there
+    and back does not return to it, has no flow to it; a pixel hidden in all counts as still. A clip of one frame has
     no motion.
     """
 
-    @lru_cache(maxsize=4)  # each frame asks for the four flows between it and its neighbours, the next for two of them
+    @lru_cache(maxsize=4)  # each frame needs the flows to and from both neighbours; the next reuses two
     def between(first: int, second: int) -> Floats32:
         return flow_of(frames[first], frames[second])
 
     shape = (len(frames), options.height, options.width)
     probability, flow = np.zeros(shape, np.float32), np.zeros((*shape, 2), np.float32)
     for number in range(len(frames)):
-        left = []
+        residuals = []
         for other in (number - 1, number + 1):
             if 0 <= other < len(frames):
-                found, back = between(number, other), between(other, number)
-                rest = np.linalg.norm(found - _of_camera(found, options.ransac_px), axis=-1)
-                left.append(np.where(_is_hidden(found, back), np.inf, rest))
+                there, back = between(number, other), between(other, number)
+                residual = np.linalg.norm(there - _of_camera(there, options.ransac_px), axis=-1)
+                residuals.append(np.where(_is_hidden(there, back), np.inf, residual))
                 if other > number:
-                    flow[number] = found
-        if left:
-            rest = np.minimum.reduce(left)
-            rest[np.isinf(rest)] = 0
+                    flow[number] = there
+        if residuals:
+            residual = np.minimum.reduce(residuals)
+            residual[np.isinf(residual)] = 0
             inside = (slice(options.border_px, -options.border_px or None),) * 2
-            probability[number][inside] = 1 / (1 + np.exp(-(rest[inside] - options.centre_px) / options.width_px))
+            probability[number][inside] = 1 / (1 + np.exp(-(residual[inside] - options.centre_px) / options.width_px))
     return probability, flow
 
 
 def _is_hidden(there: Floats32, back: Floats32) -> NDArray[np.bool_]:
-    """Tell which pixels (h, w) are hidden in the other frame (N. Sundaram et al., ECCV 2010).
+    """Return which pixels (h, w) are hidden in the other frame (N. Sundaram et al., ECCV 2010).
 
-    |there + back| ** 2 > 0.01 (|there| ** 2 + |back| ** 2) + 0.5, in px, where `back` is read at the other end.
+    |there + back| ** 2 > 0.01 (|there| ** 2 + |back| ** 2) + 0.5, in px, with `back` sampled at the other end.
     """
     rows, columns = np.indices(there.shape[:2], dtype=np.float32)
     landed = cv2.remap(
@@ -107,7 +107,7 @@ def _is_hidden(there: Floats32, back: Floats32) -> NDArray[np.bool_]:
 
 
 def _of_camera(flow: Floats32, ransac_px: float) -> Floats32:
-    """Return the flow (h, w, 2) that a still scene in one plane would have: that of the homography most pixels obey."""
+    """Return the flow (h, w, 2) of a static planar scene: that of the homography that fits most pixels."""
     height, width = flow.shape[:2]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
     some = grid[4::8, 4::8].reshape(-1, 2)
@@ -123,27 +123,27 @@ def _camera(options: MotionOptions) -> Floats32:
     return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]], dtype=np.float32)
 
 
-def _depth(frames: Sequence[Pixels], options: MotionOptions, known: Motion | None) -> tuple[Floats32, DepthUnit]:
-    if options.depth == "truth" and known is not None:
-        return known.depth, known.depth_unit
+def _depth(frames: Sequence[Pixels], options: MotionOptions, true: Motion | None) -> tuple[Floats32, DepthUnit]:
+    if options.depth == "truth" and true is not None:
+        return true.depth, true.depth_unit
     if options.depth == "model":
         return _of_model(frames, options), "relative"
     return np.ones((len(frames), options.height, options.width), np.float32), "relative"
 
 
 def _of_model(frames: Sequence[Pixels], options: MotionOptions) -> Floats32:
-    """Return the depth that a model of transformers sees; it tells how near a pixel is, up to a scale."""
+    """Return the depth from a model of transformers, which predicts inverse depth up to a scale."""
     import torch
 
     processor, model = _depth_model(options.depth_model, options.device)
-    found = []
+    depths = []
     for image in frames:
         inputs = processor(images=image, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             near = model(**inputs).predicted_depth.float()[0].cpu().numpy()
         near = cv2.resize(near, (options.width, options.height), interpolation=cv2.INTER_LINEAR)
-        found.append(1 / np.maximum(near / max(float(near.max()), 1e-6), 1e-2))
-    return np.stack(found).astype(np.float32)
+        depths.append(1 / np.maximum(near / max(float(near.max()), 1e-6), 1e-2))
+    return np.stack(depths).astype(np.float32)
 
 
 @cache  # the clips of a job share it
@@ -160,12 +160,14 @@ def _depth_model(name: str, device: str) -> tuple[Any, Any]:
 
 
 def _truth(labels: ClipLabels, options: MotionOptions, truth: Path | None) -> Motion:
-    """Return what a drawn clip knows: the masks of what moves, and exact depth and flow."""
+    """Return the truth of a drawn clip: masks of moving objects, and exact depth and flow."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     if truth is None:
-        raise UsageError("`truth` as a source of motion or depth needs the folder `truth` of drawn clips.")
+        raise UsageError(
+            "`truth` as a source of motion or depth needs the truth of drawn clips; set the folder `truth`."
+        )
     (drawn,) = read_labels(truth / f"{labels.clip}.json")
     try:
         tensors = load_file(truth / f"{labels.clip}.safetensors")
@@ -198,17 +200,17 @@ def _of_dynamo(labels: ClipLabels, options: MotionOptions) -> Motion:
 
 
 def _npz_of(folder: Path, clip: str, frame: Frame) -> Path:
-    """Return the npz of a frame, in a folder of the clip's name or, as published, of the folders that name it.
+    """Return the npz of a frame, in a folder named after the clip or, as published, in nested folders.
 
-    The clip `train_segment-1` is then `train/segment-1`, as the path of the frame shows.
+    The clip `train_segment-1` is then in `train/segment-1`, as in the path of the frame.
     """
     name, parts = f"{frame.number:06d}.npz", Path(frame.path).parent.parts
     named = (parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip)
     places = [folder.joinpath(*one, name) for one in [(clip,), *named]]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
         raise DataError(f"{' or '.join(map(str, dict.fromkeys(places)))}: no such file; correct `folder` of `motion`.")
-    return found
+    return path
 
 
 def _read_npz(path: Path) -> tuple[Floats32, Floats32, Floats32]:
@@ -218,12 +220,12 @@ def _read_npz(path: Path) -> tuple[Floats32, Floats32, Floats32]:
         if moving.ndim != 2 or inv_k.shape not in {(3, 3), (4, 4)}:
             raise ValueError(f"mot_mask has the shape {moving.shape}, inv_K {inv_k.shape}")
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: is no npz of Dynamo-Depth with mot_mask, depth and inv_K ({error}).") from error
+        raise DataError(f"{path}: is not an npz of Dynamo-Depth with mot_mask, depth and inv_K ({error}).") from error
     return moving, depth, inv_k[:3, :3]
 
 
 def write(path: Path, motion: Motion, made_by: dict[str, Any]) -> None:
-    """Write a clip's motion; half precision for what we computed, all digits for what was imported."""
+    """Write the motion of a clip; computed values in half precision, imported ones in full."""
     kind = np.float32 if motion.depth_unit == "dynamo" else np.float16
     tensors = {
         "motion_prob": motion.motion_prob.astype(kind),
@@ -246,5 +248,5 @@ def read(path: Path) -> Motion:
             tensors = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
             unit: Any = json.loads(file.metadata()["notes"])["depth_unit"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: is no motion of a clip ({error}); run the step `motion` again.") from error
+        raise DataError(f"{path}: is not the motion of a clip ({error}); run the step `motion` again.") from error
     return Motion(tensors["motion_prob"], tensors["depth"], tensors["inv_K"], unit, tensors.get("flow"))

@@ -1,4 +1,4 @@
-"""Step `predict`: what a trained detector sees in frames, or in any images."""
+"""Step `predict`: apply a trained detector to frames, or to any images."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,25 +16,25 @@ MASK_FROM = 0.5
 def predict(
     model: Any, frames: Sequence[Frame], score: float, round_name: str, device: "torch.device"
 ) -> list[list[Found]]:
-    """Return the objects of each frame with a score above `score`, at the size of the image, the surest first."""
+    """Return the objects of each frame with a score above `score`, at the size of the image, highest score first."""
     import torch
 
-    model.roi_heads.score_thresh = score  # before the suppression of what overlaps, as published
-    found = []
+    model.roi_heads.score_thresh = score  # before non-maximum suppression, as published
+    objects = []
     for frame in progress.track(frames, total=len(frames), what="frames"):
         image = to_tensor(read_frame(frame)).to(device)
         with torch.inference_mode():
-            said = model([image])[0]
-        boxes, scores = said["boxes"].float().cpu().numpy(), said["scores"].float().cpu().numpy()
-        masks = (said["masks"][:, 0] > MASK_FROM).cpu().numpy()
-        found.append(
+            output = model([image])[0]
+        boxes, scores = output["boxes"].float().cpu().numpy(), output["scores"].float().cpu().numpy()
+        masks = (output["masks"][:, 0] > MASK_FROM).cpu().numpy()
+        objects.append(
             [
                 Found(_xywh(box), encode(mask), float(value), round_name)
                 for box, value, mask in zip(boxes, scores, masks, strict=True)
                 if mask.any()
             ]
         )
-    return found
+    return objects
 
 
 def _xywh(corners: Any) -> tuple[float, float, float, float]:

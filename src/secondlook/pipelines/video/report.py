@@ -1,4 +1,4 @@
-"""The page of the pipeline: recall and precision per round, AP of the last, and frames with what was found in them."""
+"""The page of the pipeline: recall and precision per round, AP of the last, and frames with their detected objects."""
 
 import base64
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the video pipeline says about itself, and what its rules ask: paths, parts and options."""
+"""The video pipeline for Snakemake: its description, and the paths, parts and options of its rules."""
 
 import json
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from secondlook.config.labelers.base import Checkpoint
 
 VIDEO = "video"
-FROM = {"mobile": "moving", "large": "mobile", "small": "mobile", "final": "merged"}  # whose labels a round learns from
+FROM = {"mobile": "moving", "large": "mobile", "small": "mobile", "final": "merged"}  # whose labels a round trains on
 LABELS = ("moving", "mobile", "merged", "final")  # L0, L1, L2 and the product
-KEPT_FROM = {"large": 0.5, "small": 0.5, "final": 0.05}  # scores in files; thresholds then change without a GPU
+KEPT_FROM = {"large": 0.5, "small": 0.5, "final": 0.05}  # scores in files; higher thresholds then need no GPU
 TABLES = ("rounds.csv", "ap.csv", "video.html")
 
 
@@ -45,29 +45,29 @@ class VideoRun:
         return [f"{part:04d}" for part in range(self.options.parts)]
 
     def labels(self, name: str) -> list[str]:
-        """Return the files of labels of a round, those of `merged` included."""
+        """Return the label files of a round, or of `merged`."""
         return [f"{self.folder}/{name}/{part}.json" for part in self.parts()]
 
     def learned_from(self, name: str) -> list[str]:
-        """Return the files of labels that a round learns from."""
+        """Return the label files that a round trains on."""
         return self.labels(FROM[name])
 
     def training(self, name: str) -> str:
         """Return the options of the training of a round."""
-        told = Training(round=getattr(self.options.rounds, name), network=self.options.detector)
-        return json.dumps(told.model_dump(mode="json", exclude={"round": {"resources"}}), sort_keys=True)
+        settings = Training(round=getattr(self.options.rounds, name), network=self.options.detector)
+        return json.dumps(settings.model_dump(mode="json", exclude={"round": {"resources"}}), sort_keys=True)
 
     def resources(self, name: str) -> Resources:
-        """Return what the training of a round asks for."""
-        found: Resources = getattr(self.options.rounds, name).resources
-        return found
+        """Return the resources of the training of a round."""
+        resources: Resources = getattr(self.options.rounds, name).resources
+        return resources
 
     def all_resources(self) -> list[Resources]:
-        """Return what the trainings of all rounds ask for."""
+        """Return the resources of the trainings of all rounds."""
         return [self.resources(name) for name in FROM]
 
     def score(self, name: str) -> float:
-        """Return the score from which what a detector sees is kept; AP needs that of the last one far below its own."""
+        """Return the least score of boxes in the file of a round; AP of the last needs a far lower one."""
         score: float = getattr(self.options.rounds, name).score
         return min(KEPT_FROM.get(name, score), score)
 
@@ -76,11 +76,11 @@ class VideoRun:
         return {self.options.motion.source, self.options.motion.depth}
 
     def truth(self) -> list[str]:
-        """Return the folder of truths, where there is one."""
+        """Return the folder of the truth, if there is one."""
         return [self.options.truth] if self.options.truth is not None else []
 
     def final_files(self) -> list[str]:
-        """Return what the pipeline ends in; tables, page and summary only where a truth is given."""
+        """Return the final files of the pipeline; tables, page and summary only if there is a truth."""
         return [f"{self.folder}/boxes.json", *([*self.tables(), self.summary] if self.options.truth else [])]
 
     def tables(self) -> list[str]:
@@ -88,15 +88,15 @@ class VideoRun:
         return [f"{self.folder}/evaluate/{name}" for name in TABLES]
 
     def all_labels(self) -> list[str]:
-        """Return the files of labels of all rounds."""
+        """Return the label files of all rounds."""
         return [path for name in LABELS for path in self.labels(name)]
 
     def rounds(self) -> list[str]:
-        """Return the labels of all rounds as options of a command."""
+        """Return, as options of a command, the labels of all rounds."""
         return [f"--round {name}={path}" for name in LABELS for path in self.labels(name)]
 
     def categories(self) -> list[str]:
-        """Return the classes of the truth that count as options of a command."""
+        """Return, as options of a command, the classes of the truth that count."""
         return [part for name in self.options.mobile_categories or () for part in ("--category", name)]
 
 

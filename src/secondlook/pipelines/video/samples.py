@@ -1,4 +1,4 @@
-"""Frames and their objects as what the detector learns from: flipped, shrunk onto grey, as tensors."""
+"""Frames and their objects as training samples: flipped, shrunk onto grey, as tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _LEAST_SIDE_PX = 1.0
 
 @dataclass(frozen=True)
 class Sample:
-    """A frame and its objects; without objects it teaches background."""
+    """A frame and its objects; a frame without objects is background."""
 
     frame: Frame
     found: tuple[Found, ...]
@@ -59,10 +59,10 @@ def prepared(
     return _tensors(image, masks, boxes)
 
 
-def masks_at(found: Sequence[Found], width: int, height: int) -> NDArray[np.bool_]:
+def masks_at(objects: Sequence[Found], width: int, height: int) -> NDArray[np.bool_]:
     """Return the masks of objects at the size of their image, flat: (objects, height * width)."""
-    masks = np.zeros((len(found), height * width), dtype=np.bool_)
-    for place, one in enumerate(found):
+    masks = np.zeros((len(objects), height * width), dtype=np.bool_)
+    for place, one in enumerate(objects):
         masks[place] = mask_at(one, width, height).ravel()
     return masks
 
@@ -76,7 +76,7 @@ def mask_at(one: Found, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def read_frame(frame: Frame) -> Pixels:
-    """Return the pixels of a frame; raises DataError where its image can no longer be read, or has another size."""
+    """Return the pixels of a frame; raises DataError if its image cannot be read or has a different size."""
     try:
         return images.read_sized(Path(frame.path), frame.width, frame.height)
     except (UnreadableImageError, OSError) as error:
@@ -86,7 +86,7 @@ def read_frame(frame: Frame) -> Pixels:
 def _shrunk(
     image: Pixels, masks: NDArray[np.uint8], boxes: NDArray[np.float32], by: float, chance: np.random.Generator
 ) -> tuple[Pixels, NDArray[np.uint8], NDArray[np.float32]]:
-    """Return all of it smaller, somewhere on grey of the old size; a factor above 1 is cut to the old size."""
+    """Shrink all of it and place it at random on grey of the old size; a factor above 1 counts as 1."""
     height, width = image.shape[:2]
     small_w, small_h = (max(1, round(side * min(by, 1.0))) for side in (width, height))
     canvas = np.full_like(image, GREY)

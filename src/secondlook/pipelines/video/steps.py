@@ -30,14 +30,14 @@ _REJECTS = ("clip", "path", "reason", "detail")
 
 
 def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
-    """Write the frames of clips; what cannot be read becomes a row of `<out>.rejects.csv`."""
-    found, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
+    """Write the frames of clips; clips and frames that cannot be read go to `<out>.rejects.csv`."""
+    indexed, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
     files.write_text(out.with_suffix(".rejects.csv"), tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
-    if clips and not any(one.frames for one in found):
-        raise DataError(f"no clip has a frame that can be read; {out.with_suffix('.rejects.csv')} says why.")
-    labels.write(out, found, {"step": "frames", "options": options.model_dump()})
+    if clips and not any(one.frames for one in indexed):
+        raise DataError(f"no clip has a readable frame; see the reasons in {out.with_suffix('.rejects.csv')}.")
+    labels.write(out, indexed, {"step": "frames", "options": options.model_dump()})
     progress.say(
-        f"video: {sum(len(one.frames) for one in found)} frames of {len(found)} clips, {len(rejects)} rejected"
+        f"video: {sum(len(one.frames) for one in indexed)} frames of {len(indexed)} clips, {len(rejects)} rejected"
     )
 
 
@@ -45,39 +45,39 @@ def find_motion(source: Path, out: Path, options: MotionOptions, truth: Path | N
     """Write motion and depth of each clip to folder `out`."""
     for clip in labels.read(source):
         if clip.frames:
-            found = motion.compute(clip, options, truth)
-            motion.write(out / f"{clip.clip}.safetensors", found, {"options": options.model_dump()})
+            result = motion.compute(clip, options, truth)
+            motion.write(out / f"{clip.clip}.safetensors", result, {"options": options.model_dump()})
 
 
 def group_pixels(source: Path, moving: Path, out: Path, options: GroupOptions) -> None:
     """Write the first labels (L0) of each clip."""
-    found = []
+    grouped = []
     for clip in labels.read(source):
         if not clip.frames:
-            found.append(clip)
+            grouped.append(clip)
             continue
-        known = motion.read(moving / f"{clip.clip}.safetensors")
-        height, width = known.motion_prob.shape[1:]
+        pixels = motion.read(moving / f"{clip.clip}.safetensors")
+        height, width = pixels.motion_prob.shape[1:]
         scale = (clip.frames[0].width / width, clip.frames[0].height / height)
-        found.append(replace(clip, found=group.group(known, options, scale)))
-    _write(out, found, "group", options.model_dump())
+        grouped.append(replace(clip, found=group.group(pixels, options, scale)))
+    _write(out, grouped, "group", options.model_dump())
 
 
 def train_round(
     sources: Sequence[Path], out: Path, options: RoundOptions, network: DetectorOptions, *, seed: int, threads: int
 ) -> None:
     """Train one round on the labels of all clips."""
-    said = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
+    settings = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
     start = [Path(network.weights)] if network.weights else []
-    key = cache.key_of({**said, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
+    key = cache.key_of({**settings, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
     device = inference.pick_device(network.device)
     if (
         not distributed.is_inside()
         and (count := distributed.wanted(options.processes, device, most=options.batch_size)) > 1
     ):
-        told = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
-        how = ["--options", json.dumps(told), "--threads", str(threads)]
-        distributed.start(count, ["video", "train", *map(str, sources), "--out", str(out), *how])
+        content = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
+        arguments = ["--options", json.dumps(content), "--threads", str(threads)]
+        distributed.start(count, ["video", "train", *map(str, sources), "--out", str(out), *arguments])
         return
     train.train(labels.read_all(sources), out, options, network, seed=seed, threads=threads, key=key)
 
@@ -85,34 +85,36 @@ def train_round(
 def find_objects(
     source: Path, weights: Path, out: Path, name: str, network: DetectorOptions, *, score: float, threads: int
 ) -> None:
-    """Write what a trained detector sees in the frames of a file."""
+    """Write the objects that a trained detector finds in the frames of a file."""
     inference.make_deterministic(0, threads)
     device = inference.pick_device(network.device)
     model = detector.load(weights, network, device)
-    found = [replace(one, found=predict.predict(model, one.frames, score, name, device)) for one in labels.read(source)]
-    _write(out, found, "predict", {"score": score, "round": name})
+    detected = [
+        replace(one, found=predict.predict(model, one.frames, score, name, device)) for one in labels.read(source)
+    ]
+    _write(out, detected, "predict", {"score": score, "round": name})
 
 
 def merge_rounds(
     large: Path, small: Path, out: Path, options: MergeOptions, *, large_score: float, small_score: float
 ) -> None:
-    """Write the merged labels (L2) of the large and the small detector, each from its score on."""
+    """Write the merged labels (L2) of the large and the small detector, each above its score."""
     both = [labels.read(large), labels.read(small)]
     if [one.clip for one in both[0]] != [one.clip for one in both[1]]:
-        raise UsageError(f"{large} and {small} hold other clips; give the same part of both.")
-    found = []
+        raise UsageError(f"{large} and {small} hold different clips; give the same part of both.")
+    merged = []
     for big, little in zip(*both, strict=True):
         pairs = zip(big.above(large_score).found, little.above(small_score).found, strict=True)
         rows = [merge.merge(a, b, options) for a, b in pairs]
-        found.append(replace(big, found=rows))
+        merged.append(replace(big, found=rows))
     about = {**options.model_dump(), "large_score": large_score, "small_score": small_score}
-    _write(out, found, "merge", about)
+    _write(out, merged, "merge", about)
 
 
 def write_boxes(sources: Sequence[Path], out: Path, options: TrackOptions, *, score: float) -> None:
     """Write the objects of all clips above a score, with their tracks, as one COCO file, which `ingest` reads."""
-    found = [tracks.with_tracks(one.above(score), options) for one in labels.read_all(sources)]
-    _write(out, found, "boxes", {**options.model_dump(), "score": score})
+    tracked = [tracks.with_tracks(one.above(score), options) for one in labels.read_all(sources)]
+    _write(out, tracked, "boxes", {**options.model_dump(), "score": score})
 
 
 def evaluate_rounds(
@@ -126,41 +128,43 @@ def evaluate_rounds(
 ) -> str:
     """Write `rounds.csv`, `ap.csv` and the page to folder `out`, and the summary; return recall per round as text.
 
-    The summary stands in `out` too where no other place is given.
-    Objects of the last round count in recall and precision, and are shown, above `score`; AP is that of all of them.
+    The summary goes to `summary`, or into `out` if none is given. Recall, precision and the page use the objects of the
+    last round above `score`; AP uses all of them.
     """
-    known = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
-    found = {name: labels.read_all(paths) for name, paths in rounds.items()}
-    last = list(found)[-1]
-    precision = evaluate.average_precision(found[last], known)
-    found[last] = [one.above(score) for one in found[last]]
-    by_round = evaluate.of_rounds(found, known)
+    reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
+    by_name = {name: labels.read_all(paths) for name, paths in rounds.items()}
+    last = list(by_name)[-1]
+    precision = evaluate.average_precision(by_name[last], reference)
+    by_name[last] = [one.above(score) for one in by_name[last]]
+    by_round = evaluate.of_rounds(by_name, reference)
     files.write_text(out / "rounds.csv", tabular.to_csv(by_round))
     files.write_text(out / "ap.csv", tabular.to_csv(precision))
-    write_page(out / "video.html", by_round, precision, found[last])
+    write_page(out / "video.html", by_round, precision, by_name[last])
     recall = by_round.pivot_table(index="round", columns="kind", values="recall", sort=False)
     figures = {
-        "frames": sum(len(one.frames) for one in found[last]),
-        "boxes": sum(len(row) for one in found[last] for row in one.found),
-        "recall": {str(name): _known(row) for name, row in recall.iterrows()},
-        "precision": _known(by_round.groupby("round", sort=False)["precision"].first()),
-        "ap": {row["of"]: _known(pd.Series({name: row[name] for name in evaluate.STATS})) for row in _rows(precision)},
+        "frames": sum(len(one.frames) for one in by_name[last]),
+        "boxes": sum(len(row) for one in by_name[last] for row in one.found),
+        "recall": {str(name): _figures(row) for name, row in recall.iterrows()},
+        "precision": _figures(by_round.groupby("round", sort=False)["precision"].first()),
+        "ap": {
+            row["of"]: _figures(pd.Series({name: row[name] for name in evaluate.STATS})) for row in _rows(precision)
+        },
     }
     files.write_text(summary or out / "summary.json", json.dumps(figures, indent=2) + "\n")
     return _as_text(by_round)
 
 
-def _write(out: Path, found: Sequence[ClipLabels], step: str, options: Mapping[str, Any]) -> None:
-    labels.write(out, found, {"step": step, "options": options})
-    objects = sum(len(row) for one in found for row in one.found)
-    progress.say(f"video: {objects} objects in {sum(len(one.frames) for one in found)} frames")
+def _write(out: Path, clips: Sequence[ClipLabels], step: str, options: Mapping[str, Any]) -> None:
+    labels.write(out, clips, {"step": step, "options": options})
+    objects = sum(len(row) for one in clips for row in one.found)
+    progress.say(f"video: {objects} objects in {sum(len(one.frames) for one in clips)} frames")
 
 
 def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _known(values: pd.Series) -> dict[str, float]:
+def _figures(values: pd.Series) -> dict[str, float]:
     return {str(name): round(float(value), 4) for name, value in values.dropna().items()}
 
 

@@ -1,4 +1,4 @@
-"""Step `boxes`: objects of following frames that overlap are one track, so that its crops can be looked at together."""
+"""Step `boxes`: overlapping objects of successive frames are one track, so its crops can be classified together."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ def with_tracks(labels: ClipLabels, options: TrackOptions) -> ClipLabels:
     """Return the objects of a clip with the number of their track, counted from 1 in the order of appearance.
 
     Masks of a frame are assigned to the last masks of the tracks so that the sum of overlaps is largest (H. W. Kuhn,
-    1955); a pair below `iou` is none, and a track that nothing joined for more than `gap` frames has ended.
+    1955); pairs below `iou` are discarded, and a track without an object for more than `gap` frames has ended.
     """
     last: dict[int, tuple[int, Found]] = {}
     tracked: list[list[Found]] = []

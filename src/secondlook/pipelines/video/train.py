@@ -1,4 +1,4 @@
-"""Step `train`: one round. The detector starts from the same weights each time; only labels pass between rounds."""
+"""Step `train`: one round. Each round starts from the same weights; only labels pass between rounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ FILES = ("weights.safetensors", "metrics.csv")
 
 @dataclass(frozen=True)
 class Learner:
-    """A model with its optimiser, and the settings, device and seed with which it learns."""
+    """A model with its optimiser, and the settings, device and seed of its training."""
 
     model: Any
     optimiser: "torch.optim.Optimizer"
@@ -51,13 +51,13 @@ def train(
 ) -> None:
     """Train one round on the objects of clips; write `weights.safetensors` and `metrics.csv` to folder `out`.
 
-    A killed training goes on after its last epoch and ends in the same figures; `key` says what it is a training of.
-    Raises DataError when no frame has an object.
+    A killed training with the same `key` continues after its last epoch and gives the same figures. Raises DataError
+    if no frame has an object.
     """
     samples = samples_of(list(clips))
     if not any(sample.found for sample in samples):
         raise DataError(
-            f"none of {len(samples)} frames has an object to learn from; look at the labels before this round."
+            f"none of the {len(samples)} frames has an object to learn from; check the labels for this round."
         )
     inference.make_deterministic(seed, threads)
     members, device = distributed.join(inference.pick_device(network.device))
@@ -66,7 +66,7 @@ def train(
     if (state := resume.load()) is not None:
         restore(learner.model, learner.optimiser, state[0])
         history = state[1]["history"]
-        progress.say(f"video: the training goes on after epoch {len(history)}")
+        progress.say(f"video: the training continues after epoch {len(history)}")
     shared = members.share(learner.model)
     for epoch in range(len(history), options.epochs):
         history.append(_train_epoch(learner, shared, samples, members, epoch))
@@ -93,10 +93,10 @@ def _learner(options: RoundOptions, network: DetectorOptions, device: "torch.dev
 def _train_epoch(
     learner: Learner, shared: Any, samples: Sequence[Sample], members: Workers, epoch: int
 ) -> dict[str, float]:
-    """Train on frames drawn without replacement, as far as there are so many; return the mean of each loss.
+    """Train on frames drawn without replacement, if there are enough; return the mean of each loss.
 
-    `shared` is the model as its processes share it. What is drawn follows from the seed and the epoch, so a training
-    that goes on draws the same.
+    `shared` is the model shared by all processes. The draw depends only on seed and epoch, so a resumed training draws
+    the same frames.
     """
     import torch
 
@@ -104,7 +104,7 @@ def _train_epoch(
     chance = np.random.default_rng([learner.seed, epoch])
     torch.manual_seed(int(chance.integers(0, 2**31)) + members.rank)
     order = chance.choice(len(samples), options.frames_per_epoch, replace=len(samples) < options.frames_per_epoch)
-    whole = len(order) - len(order) % options.batch_size if members.size > 1 else len(order)  # all have a part of each
+    whole = len(order) - len(order) % options.batch_size if members.size > 1 else len(order)  # all get a part of each
     starts = range(0, whole, options.batch_size)
     for part in learner.optimiser.param_groups:
         part["lr"] = options.learning_rate * 0.5 ** (epoch // options.halve_every)
@@ -124,7 +124,7 @@ def _train_epoch(
 def _train_batch(
     learner: Learner, shared: Any, batch: Sequence[tuple["torch.Tensor", dict[str, "torch.Tensor"]]], epoch: int
 ) -> dict[str, "torch.Tensor"]:
-    """Take one step on a batch of images with their targets; return its losses, and raise DataError for an odd one."""
+    """Take one step on a batch of images with targets; return its losses. Raises DataError for a non-finite one."""
     import torch
 
     device = learner.device

@@ -1,4 +1,4 @@
-"""The embedded demo: synthetic street scenes with eleven kinds of signs, known truth and planted wrong labels."""
+"""The embedded demo: synthetic street scenes with eleven kinds of signs, their truth and planted wrong labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ class DemoCounts:
 def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
     """Draw the demo data set into the folder `out`; the same options give the same bytes.
 
-    `instances_default.json` arrives last: where it is, everything else is complete.
-    Two runs with the same options may share `out`. Raises DataError when the disk refuses.
+    `instances_default.json` is written last: if it exists, everything else is complete.
+    Two runs with the same options may share `out`. Raises DataError if writing fails.
     """
     try:
         with files.temporary_folder(out, "demo") as temporary:
@@ -46,23 +46,23 @@ def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
 
 
 def _retire(marker: Path, text: str) -> None:
-    """Remove the marker of an earlier, different demo, so that it never stands beside new images."""
+    """Remove the marker of an earlier, different demo, so that it is never next to new images."""
     if marker.exists() and marker.read_bytes() != text.encode():
         marker.unlink(missing_ok=True)
 
 
 def _move_folder(source: Path, target: Path) -> None:
-    """Rename file by file onto `target` and remove what does not belong there.
+    """Move file by file to `target` and remove files that do not belong there.
 
     A folder cannot be renamed onto a full one; this way a second run with the same options never finds a file missing.
     """
-    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
-    for name in sorted(wanted):
+    names = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for name in sorted(names):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).replace(target / name)
     for path in sorted(target.rglob("*"), reverse=True):
         if path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif path.relative_to(target) not in wanted:
+        elif path.relative_to(target) not in names:
             path.unlink(missing_ok=True)

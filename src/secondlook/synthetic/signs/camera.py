@@ -1,4 +1,4 @@
-"""How a scene is seen: the weather, a pinhole camera, and the image painted through it."""
+"""The view of a scene: the weather, a pinhole camera, and the image painted through it."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _SHIFT = 4
 
 @dataclass(frozen=True)
 class Weather:
-    """One kind of light: two sky colours, the gain of everything by channel (BGR), and how far one sees."""
+    """One kind of light: two sky colours, the gain per channel (BGR), and the visibility."""
 
     sky_top: Color
     sky_low: Color
@@ -34,7 +34,7 @@ WEATHERS = (
 
 @dataclass(frozen=True)
 class Camera:
-    """A level pinhole camera: X to the right, Y up from the pipeline, Z ahead, all in metres."""
+    """A level pinhole camera: X to the right, Y up from the road, Z ahead, all in metres."""
 
     focal_px: float
     horizon_px: float
@@ -42,13 +42,13 @@ class Camera:
     height_m: float
 
     def see(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Where the point falls in the image."""
+        """Project a point into the image."""
         return self.vanish_px + self.focal_px * x / z, self.horizon_px + self.focal_px * (self.height_m - y) / z
 
 
 @dataclass(frozen=True)
 class Street:
-    """An image under work with its camera and weather."""
+    """An unfinished image with its camera and weather."""
 
     image: Pixels
     camera: Camera
@@ -77,6 +77,6 @@ class Street:
 
 
 def shade(color: Color, gain: float) -> Color:
-    """The colour, lighter or darker."""
+    """A lighter or darker colour."""
     blue, green, red = (min(255, round(value * gain)) for value in color)
     return blue, green, red

@@ -56,7 +56,7 @@ _CONFUSABLE = {
 
 @dataclass(frozen=True)
 class PlacedObject:
-    """A sign, the number of its image (from 1) and the label it is given, right or wrong."""
+    """A sign, the number of its image (from 1) and its given label, right or wrong."""
 
     image: int
     truth: SceneObject
@@ -69,7 +69,7 @@ def scene_name(image: int) -> str:
 
 
 def write_scenes(folder: Path, count: int, *, seed: int) -> list[PlacedObject]:
-    """Draw `count` scenes into `folder`; the objects come back with their true labels."""
+    """Draw `count` scenes into `folder`; return the objects with their true labels."""
     folder.mkdir(parents=True)
     objects = []
     for image in range(1, count + 1):
@@ -89,7 +89,7 @@ def write_reference(folder: Path, per_class: int, *, seed: int) -> None:
 
 
 def plant_errors(objects: Sequence[PlacedObject], fraction: float, *, seed: int) -> list[PlacedObject]:
-    """The objects, exactly round(fraction x objects) of them with a wrong label, half of these an easy mistake."""
+    """Give exactly round(fraction x objects) objects a wrong label, about half of them an easily confused one."""
     rng = _rng(seed, "wrong", 0)
     chosen = set(rng.choice(len(objects), size=round(fraction * len(objects)), replace=False).tolist())
     return [
@@ -99,7 +99,7 @@ def plant_errors(objects: Sequence[PlacedObject], fraction: float, *, seed: int)
 
 
 def coco_text(objects: Sequence[PlacedObject], scenes: int) -> str:
-    """The annotation file as CVAT writes "COCO 1.0": category is the shape, the class is an attribute."""
+    """The annotation file as in the "COCO 1.0" export of CVAT: category is the shape, the class is an attribute."""
     document = {
         "licenses": [{"name": "", "id": 0, "url": ""}],
         "info": {"contributor": "", "date_created": "", "description": "", "url": "", "version": "", "year": ""},
@@ -120,7 +120,7 @@ def truth_text(objects: Sequence[PlacedObject]) -> str:
 
 
 def _rng(seed: int, what: str, index: int) -> Generator:
-    """Random numbers for one thing, whatever else is drawn before or after it."""
+    """Random numbers for one thing, independent of everything else that is drawn."""
     return np.random.default_rng((seed, zlib.crc32(what.encode()), index))
 
 

@@ -9,7 +9,7 @@ from secondlook.synthetic.signs.canvas import Canvas, Color, Points, points, smo
 
 @dataclass(frozen=True)
 class Font:
-    """How strokes become letters; lengths are shares of the letter's height."""
+    """The style of strokes; lengths are shares of the letter height."""
 
     weight: float
     width: float

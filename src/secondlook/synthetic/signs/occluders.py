@@ -1,4 +1,4 @@
-"""What stands before a sign: a branch, a lamp post, the edge of a lorry."""
+"""Occluders in front of a sign: a branch, a lamp post, the edge of a lorry."""
 
 import numpy as np
 from numpy.random import Generator
@@ -12,7 +12,7 @@ _LORRIES: tuple[Color, ...] = ((196, 198, 200), (142, 96, 54), (58, 60, 158), (9
 
 
 def hide(street: Street, rng: Generator, boxes: list[Box], place: int) -> None:
-    """Cover part of the sign `boxes[place]`; what would hide another sign too gives way to a branch."""
+    """Cover part of the sign `boxes[place]`; an occluder that would also hide another sign is replaced by a branch."""
     others = [box for index, box in enumerate(boxes) if index != place]
     variant = rng.random()
     if variant > 0.65 and _lorry(street, rng, boxes[place], others):
@@ -62,7 +62,7 @@ def _lamp_post(street: Street, rng: Generator, box: Box, others: list[Box]) -> b
 
 
 def _lorry(street: Street, rng: Generator, box: Box, others: list[Box]) -> bool:
-    """The rear of a lorry beside the sign; False, and no paint, if others are behind."""
+    """The rear of a lorry next to the sign; False, and no paint, if others are behind."""
     left, top, right, _ = box
     size = right - left
     side = int(rng.choice((-1, 1)))

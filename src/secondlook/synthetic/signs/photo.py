@@ -1,4 +1,4 @@
-"""From a drawn face to a photographed one: perspective, light, blur, noise."""
+"""Turns a drawn face into a photographed one: perspective, light, blur, noise."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _OVERSAMPLING = 2
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a sign stands in the image and how it is turned; a face on sign is `size_px` wide."""
+    """The place and rotation of a sign in the image; a sign seen from the front is `size_px` wide."""
 
     center_xy: tuple[float, float]
     size_px: float
@@ -28,7 +28,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Lens:
-    """What light and camera do to one sign: blur in pixels, gain per channel (BGR), added haze (0 to 255)."""
+    """The effects of light and camera on one sign: blur in pixels, gain per channel (BGR), added haze (0 to 255)."""
 
     defocus_px: float
     motion_px: float
@@ -49,7 +49,7 @@ def project(shape: Points, pose: Pose) -> Points:
 
 
 def photograph(image: Pixels, canvas: Canvas, pose: Pose, lens: Lens) -> None:
-    """Lay the face over `image` as the lens sees it; what falls outside the image is lost."""
+    """Draw the face over `image` as seen through the lens; parts outside the image are cut off."""
     quad = project(points((-1, -1), (1, -1), (1, 1), (-1, 1)), pose)
     pad = 3 + 3 * lens.defocus_px + lens.motion_px + 0.12 * pose.size_px
     left, top = (int(value) for value in np.floor(quad.min(axis=0) - pad))

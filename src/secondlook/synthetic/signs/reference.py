@@ -1,4 +1,4 @@
-"""Reference crops: one sign each, painted by another hand, photographed gently before a made-up background."""
+"""Reference crops: one sign each, in a different style, with mild camera effects and a made-up background."""
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ def _lens(rng: Generator, size_px: float) -> Lens:
 
 
 def _background(rng: Generator, width: int, height: int) -> Pixels:
-    """Plain, shaded from one colour to another, or blotched."""
+    """A background that is plain, shaded between two colours, or blotched."""
     one, other = rng.integers(30, 235, 3), rng.integers(30, 235, 3)
     kind = int(rng.integers(3))
     if kind == 0:

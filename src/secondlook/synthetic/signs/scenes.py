@@ -1,4 +1,4 @@
-"""One street scene: posts with signs, what hides them, light and lens, and the boxes of the faces."""
+"""One street scene: posts with signs, occluders, light and lens, and the boxes of the faces."""
 
 from dataclasses import dataclass
 
@@ -74,13 +74,13 @@ def draw_scene(rng: Generator) -> Scene:
 
 
 def _place_signs(street: Street, rng: Generator, *, count: int) -> list[_Placed]:
-    """Signs on posts beside the pipeline, now and then two on one post; no face touches another or its post."""
+    """Signs on posts along the road, sometimes two on one post; no face touches another or its post."""
     placed: list[_Placed] = []
     for attempt in range(_ATTEMPTS * count):
         if len(placed) == count:
             break
         stack = bool(placed) and rng.random() < _STACKED_FRACTION
-        # Crowded scenes: every failed attempt asks for a little less room.
+        # Crowded scenes: every failed attempt needs a little less space.
         shrink = 1 - 0.5 * attempt / (_ATTEMPTS * count)
         pose, foot, distance = _above(placed[-1], rng) if stack else _stand(street, rng, shrink)
         item = _placed(draw_sign(_label(rng), street_style(rng), rng), pose, foot, distance)

@@ -1,4 +1,4 @@
-"""Two sign painters' habits: one for the street, a differently minded one for the reference crops."""
+"""Two styles of signs: one for the street, a different one for the reference crops."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Style:
 
 
 def street_style(rng: Generator) -> Style:
-    """The signs that stand in the scenes."""
+    """The style of the signs in the scenes."""
     return Style(
         red=_near(rng, (42, 28, 192), 14),
         blue=_near(rng, (168, 82, 18), 16),
@@ -46,7 +46,7 @@ def street_style(rng: Generator) -> Style:
 
 
 def reference_style(rng: Generator) -> Style:
-    """The signs of the reference crops: other paint, thinner or fatter lines, other letters."""
+    """The style of the reference crops: different paint, thinner or thicker lines, different letters."""
     return Style(
         red=_near(rng, (58, 38, 222), 26),
         blue=_near(rng, (196, 104, 32), 30),
