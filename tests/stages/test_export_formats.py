@@ -380,7 +380,7 @@ def test_the_code_of_every_format_counts_though_only_its_name_leads_there() -> N
         pytest.param(
             "yolo", ["annotations.json"], "works with the formats coco and cvat only", id="yolo copies nothing"
         ),
-        pytest.param("coco", ["--label-from", "kind"], "--label-from goes with an annotation file", id="no file"),
+        pytest.param("coco", ["--label-from", "kind"], "--label-from works only with an annotation file", id="no file"),
         pytest.param(
             "voc", ["--image-prefix", "s3://x/"], "--image-prefix works with --format labelstudio", id="prefix"
         ),

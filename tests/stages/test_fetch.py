@@ -167,7 +167,9 @@ def test_what_may_pass_is_tried_again(
     assert len(site.asked) == requests, reason
 
 
-@pytest.mark.parametrize(("code", "words"), [(403, "access is denied"), (404, "no such file"), (401, "login"), (410, "was removed")])
+@pytest.mark.parametrize(
+    ("code", "words"), [(403, "access is denied"), (404, "no such file"), (401, "login"), (410, "was removed")]
+)
 def test_what_will_not_pass_is_asked_for_once(
     secondlook: Command, site: Site, tmp_path: Path, code: int, words: str
 ) -> None:
@@ -497,7 +499,7 @@ def test_a_zip_that_is_here_needs_no_key(
     given = {"zip": str(tmp_path / "mine.zip"), "unpack": True}
     assert fetch(secondlook, roboflow(site, tmp_path / "out", **given)).code == 0
     assert (tmp_path / "out/signs/a").read_bytes() == b"1"
-    assert fetch(secondlook, roboflow(site, tmp_path / "out", **given)).err.count("already there") == 1
+    assert fetch(secondlook, roboflow(site, tmp_path / "out", **given)).err.count("1 already there") == 1
     (tmp_path / "mine.zip").unlink()
     missing = fetch(secondlook, roboflow(site, tmp_path / "elsewhere", **given))
     assert missing.code == 1
