@@ -170,8 +170,8 @@ def test_pooling_equals_the_library_by_hand(
 
 
 REFUSED: list[Any] = [
-    pytest.param("siglip", {"pooling": "cls"}, 2, "which this encoder does not have; use `mean`", id="SigLIP has no CLS"),
-    pytest.param("resnet", {"pooling": "cls"}, 2, "no CLS token", id="nor has a ResNet"),
+    pytest.param("siglip", {"pooling": "cls"}, 2, "which this encoder does not have; use `mean`", id="SigLIP"),
+    pytest.param("resnet", {"pooling": "cls"}, 2, "which this encoder does not have", id="nor has a ResNet"),
     pytest.param("onnx", {"output": "logits"}, 2, "no output `logits` that fits `pooling: head`; it has maps (4 axes)",
                  id="an output that is not there"),
     pytest.param("onnx", {"output": "maps"}, 2, "no output `maps` that fits `pooling: head`", id="axes and pooling"),

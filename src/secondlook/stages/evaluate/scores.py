@@ -94,9 +94,9 @@ def _support(sums: Any, classes: int) -> NDArray[np.int64]:
         np.unique(per_class.row[chosen] * classes + name[chosen]) % classes
         for name, chosen in ((truth, np.ones(len(given), dtype=np.bool_)), (answer, given))
     )
-    everybody, anybody = len(np.unique(per_class.row)), len(np.unique(per_class.row[given]))
+    all_images, answered_images = len(np.unique(per_class.row)), len(np.unique(per_class.row[given]))
     by_truth, by_answer = (np.bincount(named, minlength=classes) for named in (true, answered))
-    overall = [everybody, anybody, everybody, everybody]
+    overall = [all_images, answered_images, all_images, all_images]
     return np.concatenate([overall, by_truth, by_answer, by_truth]).astype(np.int64)
 
 

@@ -105,13 +105,13 @@ class _Counted:
 def _number(content: CocoFile) -> _Ids:
     categories = _whole((category.id for category in content.categories), least=1)
     names = {categories[category.id]: category.name for category in content.categories}
-    sound = [(entry.id, entry.category_id) for entry in content.annotations if isinstance(entry, CocoAnnotation)]
+    valid = [(entry.id, entry.category_id) for entry in content.annotations if isinstance(entry, CocoAnnotation)]
     free = max(names, default=0) + 1
     unlabelled = next((number for number, name in names.items() if name == UNLABELLED), free)
-    if any(category not in categories for _, category in sound):
+    if any(category not in categories for _, category in valid):
         names[unlabelled] = UNLABELLED
     images = _whole((image.id for image in content.images), least=0)
-    return _Ids(images, categories, _whole((own for own, _ in sound), least=0), names, unlabelled)
+    return _Ids(images, categories, _whole((own for own, _ in valid), least=0), names, unlabelled)
 
 
 def _whole(ids: Iterable[Id], *, least: int) -> dict[Id, int]:

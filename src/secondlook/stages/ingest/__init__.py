@@ -27,7 +27,7 @@ from secondlook.stages.ingest.source import Source
 class Places:
     """Where the rows of a dataset go; `rejects` and `reference` are left out when None.
 
-    The images without objects go to `background`; when None, beside `out` if there are any.
+    The images without objects go to `background`; when None, next to `out` if there are any.
     """
 
     dataset: str

@@ -30,11 +30,11 @@ def categories(coco: cocofile.CocoFile, label_from: str | None) -> list[tuple[Id
 
 
 def images_folder(dataset: Dataset) -> Path:
-    """Return the folder that the task names, else `images` beside the file, else the folder of the file."""
+    """Return the folder that the task names, else `images` next to the file, else the folder of the file."""
     if dataset.images is not None:
         return Path(dataset.images)
-    beside = Path(dataset.path).parent
-    return beside / "images" if (beside / "images").is_dir() else beside
+    parent = Path(dataset.path).parent
+    return parent / "images" if (parent / "images").is_dir() else parent
 
 
 def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:

@@ -71,8 +71,8 @@ def _name(address: str) -> str:
 def _annotation(task: Region) -> Region | None:
     """Return the annotation that counts; None when nobody annotated the image."""
     annotations = _list(task.get("annotations") or task.get("completions"))
-    sound = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
-    return next((entry for entry in sound if entry.get("ground_truth")), sound[0] if sound else None)
+    valid = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
+    return next((entry for entry in valid if entry.get("ground_truth")), valid[0] if valid else None)
 
 
 def _regions(annotation: Region) -> list[list[Region]]:

@@ -39,7 +39,7 @@ class _Read:
 
 
 def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> None:
-    """Write the review rows of `decisions` to `out`, with `unmatched.csv` and `conflicts.csv` beside it.
+    """Write the review rows of `decisions` to `out`, with `unmatched.csv` and `conflicts.csv` next to it.
 
     A row is matched by its instance id and its box, or, where the id is unknown, by image and box. Of one person's
     decisions on an object the latest counts, so files may be given twice and in any order. A broken line, as a full
