@@ -53,8 +53,8 @@ def read_reviewed(path: Path | None, items: list[str], labels: list[str]) -> Rev
             raise DataError(f"{path}:{line}: `{item}`, `{name}`: no vote has this item or this label; remove the line.")
         if name:
             labels_of.setdefault(position[item], set()).add(code[name])
-    for index, reviewed in labels_of.items():
-        label[index] = reviewed.pop() if len(reviewed) == 1 else -1
+    for index, given in labels_of.items():
+        label[index] = given.pop() if len(given) == 1 else -1
     return replace(reviewed, label=label, seen=label >= 0)
 
 

@@ -146,8 +146,8 @@ def _entries(array: msgspec.Raw, kind: type[Any]) -> Iterator[Any]:
 
 
 def _boundary(whole: memoryview, start: int) -> int:
-    found = BETWEEN_ENTRIES.search(whole, start)
-    return found.start() + 1 if found else len(whole)
+    match = BETWEEN_ENTRIES.search(whole, start)
+    return match.start() + 1 if match else len(whole)
 
 
 def _ids(categories: list[_Category], classes: list[str], annotations: Path) -> set[int]:

@@ -32,8 +32,8 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     objects = load_objects(results)
     rejects = load_rejects(results, [f"{shard:05d}" for shard in sorted(objects["shard"].unique())])
     counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
-    about = facts.of(instances)
-    counts |= {"reference": 0 if about is None else about.reference}
+    dataset = facts.of(instances)
+    counts |= {"reference": 0 if dataset is None else dataset.reference}
     made_by = {"labelers": {}, "options": {}, **records.made_by(results / "consensus" / "consensus.parquet")}
     context = {
         "task": results.name,
