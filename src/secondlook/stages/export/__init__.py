@@ -53,12 +53,12 @@ def _checked(inputs: Inputs, request: Request) -> Format:
     if kind is None:
         raise UsageError(f"--format: `{request.format}` is none of {', '.join(EXPORT_FORMATS)}.")
     if request.source is not None and not kind.copies:
-        copying = " and ".join(names_of(lambda kind: kind.copies))
+        copying = " and ".join(names_of(lambda each: each.copies))
         raise UsageError(f"an annotation file works with the formats {copying} only; leave it out.")
     if request.source is not None and inputs.images is not None:
         raise UsageError("--images works only without an annotation file, in which images keep their names.")
     if request.image_prefix is not None and not kind.image_prefix:
-        prefixed = " or ".join(names_of(lambda kind: kind.image_prefix))
+        prefixed = " or ".join(names_of(lambda each: each.image_prefix))
         raise UsageError(f"--image-prefix works with --format {prefixed} only.")
     _require_apart(inputs, request)
     _require_rehearsal_place(inputs, request)

@@ -86,7 +86,7 @@ def _wordings(objects: Iterable[Object], taxonomy: Taxonomy) -> dict[str, str]:
         resolved = taxonomy.resolve(wording)
         if resolved is not None:
             counts[resolved][wording] = uses[wording]
-    return {name: max(sorted(uses), key=uses.__getitem__, default=name) for name, uses in counts.items()}
+    return {name: max(sorted(tally), key=tally.__getitem__, default=name) for name, tally in counts.items()}
 
 
 def _category_ids(
