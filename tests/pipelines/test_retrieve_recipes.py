@@ -833,7 +833,7 @@ def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_pa
         ({"classes": {"red": ["pink"]}}, "there is no value `pink`"),
         ({"attribute": "brand"}, "is not under `attributes`"),
         ({"templates": ["a {colour}"]}, "must name each attribute"),
-        ({"classes": None, "attribute": "type"}, "name them under `classes`"),
+        ({"classes": None, "attribute": "type"}, "list them under `classes`"),
     ):
         refused = vote(**change)[0]
         assert (refused.code, said in refused.err) == (2, True), refused.err

@@ -223,5 +223,5 @@ def test_the_random_part_holds_what_the_queue_had_before_and_what_was_passed_ove
         run(secondlook, [*arguments, "--reviewed", path], guarantee={"alpha": 0.1})
         promise = records.made_by(tmp_path / "consensus.parquet")["guarantee"]
         assert promise["n"] == 300, "the whole part, however each object was reached"
-        assert ("40 objects of the random sample were passed over" in promise["sentence"]) == bool(passed_over)
+        assert ("40 objects of the random sample were skipped" in promise["sentence"]) == bool(passed_over)
         assert promise["held"] is (not passed_over)

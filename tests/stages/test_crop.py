@@ -169,7 +169,7 @@ def test_a_crop_that_is_read_later_has_no_limit_of_its_own(secondlook: Command, 
     stopped = secondlook("crop", done.out, "--out", tmp_path / "crops.parquet", "--options", options)
 
     assert stopped.code == 1
-    assert "take `store: copy`" in read_rows(tmp_path / "crops.rejects.parquet")[0]["detail"]
+    assert "set `store: copy`" in read_rows(tmp_path / "crops.rejects.parquet")[0]["detail"]
 
 
 def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_an_image_of_another_size_than_its_row_is_a_reject(
 
     assert (stopped.code, stopped.err.splitlines()[-1]) == (
         1,
-        "secondlook: 2 of 4 objects lie in images that cannot be decoded, or not to the size that `ingest` found; "
+        "secondlook: 2 of 4 objects lie in images that cannot be decoded, or have another size than `ingest` found; "
         f"see {beside}.",
     )
     assert {row["source_id"]: row["reason"] for row in read_rows(beside)} == dict.fromkeys("12", "size_mismatch")

@@ -279,7 +279,7 @@ OUTSIDE[40:, 40:] = 1
     [
         pytest.param([48, 64], counts_of(OUTSIDE), "no_mask", "no pixel inside the box", id="beside the box"),
         pytest.param([48, 64], counts_of(WHOLE * 0), "no_mask", "no pixel inside the box", id="empty"),
-        pytest.param([64, 48], counts_of(WHOLE.T), "size_mismatch", "48x64 px, the image of 64x48 px", id="turned"),
+        pytest.param([64, 48], counts_of(WHOLE.T), "size_mismatch", "48x64 px, the image 64x48 px", id="turned"),
         pytest.param([48, 64], counts_of(WHOLE[:9]), "malformed", "do not fill the image", id="too short"),
         pytest.param([48, 64], counts_of(np.vstack([WHOLE] * 2)), "malformed", "do not fill", id="too long"),
         pytest.param([48, 64], counts_of(WHOLE)[:-1], "malformed", "do not fill the image", id="cut off in a digit"),

@@ -125,7 +125,7 @@ def test_cls_of_a_network_without_cls_is_refused(
     options = json.dumps({"kind": kind, "model": str(checkpoint(name)), "pooling": "cls"})
     result = secondlook("embed", crops, "--out", tmp_path / "out.parquet", "--options", options)
     assert result.code == 2
-    assert "no CLS token; use `mean`" in result.err
+    assert "CLS token, which this encoder does not have; use `mean`" in result.err
     assert not (tmp_path / "out.parquet").exists()
 
 

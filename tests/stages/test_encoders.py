@@ -170,13 +170,13 @@ def test_pooling_equals_the_library_by_hand(
 
 
 REFUSED: list[Any] = [
-    pytest.param("siglip", {"pooling": "cls"}, 2, "no CLS token; use `mean` or `head`", id="SigLIP has no CLS"),
-    pytest.param("resnet", {"pooling": "cls"}, 2, "no CLS token", id="nor has a ResNet"),
+    pytest.param("siglip", {"pooling": "cls"}, 2, "which this encoder does not have; use `mean`", id="SigLIP"),
+    pytest.param("resnet", {"pooling": "cls"}, 2, "which this encoder does not have", id="nor has a ResNet"),
     pytest.param("onnx", {"output": "logits"}, 2, "no output `logits` that fits `pooling: head`; it has maps (4 axes)",
                  id="an output that is not there"),
     pytest.param("onnx", {"output": "maps"}, 2, "no output `maps` that fits `pooling: head`", id="axes and pooling"),
-    pytest.param("onnx", {"input_px": 28}, 2, "takes images of 42 px, not `input_px: 28`", id="another side"),
-    pytest.param("onnx_any", {}, 2, "takes images of any size; say which with `input_px`", id="any side"),
+    pytest.param("onnx", {"input_px": 28}, 2, "accepts images of 42 px, not `input_px: 28`", id="another side"),
+    pytest.param("onnx_any", {}, 2, "accepts images of any size; set `input_px`", id="any side"),
     pytest.param("onnx", {"mean": None}, 2, "give `mean` and `std`", id="ONNX without normalisation"),
     pytest.param("onnx", {"pooling": "cls"}, 2, "use `head` or `mean`", id="ONNX knows no CLS"),
     pytest.param("onnx", {"backend": "openvino"}, 2, "run by onnxruntime", id="two runtimes"),
@@ -207,7 +207,7 @@ def test_what_does_not_go_together_is_said(
 def test_a_broken_onnx_file_is_named(secondlook: Command, tmp_path: Path, crops: Path, content: Any) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert f"{path}: is no ONNX file that can be run" in refused(
+    assert f"{path}: is not an ONNX file that can be run" in refused(
         secondlook, crops, 1, kind="onnx", model=str(path), **LOOK
     )
 
@@ -378,7 +378,7 @@ MODEL = {"kind": "transformers", "model": "facebook/dinov2-giant", "resize": "ce
 def test_a_class_that_cannot_name_a_folder_is_not_written(secondlook: Command, tmp_path: Path, name: str) -> None:
     path = write_embeddings(tmp_path / "reference.parquet", {"r1": [0.5, 1.0]}, {"r1": name}, [name], options=MODEL)
     result = secondlook("embed", path, "--export-pt", tmp_path / "deep" / "features")
-    assert (result.code, f"the class `{name}` cannot name a folder" in result.err) == (1, True)
+    assert (result.code, f"the class `{name}` is not a valid folder name" in result.err) == (1, True)
     assert not list(tmp_path.rglob("*.pt"))
 
 
@@ -435,7 +435,7 @@ def test_folders_are_read_through_the_sources_of_the_task_and_strangers_are_name
         ("turn", "setB"),
     }
     for left_out in ("elephant", "odd"):
-        assert f"`{left_out}` is no class of {task}, or several" in result.err
+        assert f"`{left_out}` is not exactly one class of {task}" in result.err
 
 
 def _as_parameter(base: Any) -> Any:
@@ -483,9 +483,9 @@ def test_the_reported_features_are_read(secondlook: Command, tmp_path: Path, sha
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param([1.0, 2.0], "is no tensor of numbers with the axes (crops, dimensions)", id="one axis"),
-        pytest.param({"a": [1.0]}, "is no tensor of numbers", id="a mapping"),
-        pytest.param([[1, 2]], "is no tensor of numbers", id="whole numbers"),
+        pytest.param([1.0, 2.0], "is not a tensor of numbers with the axes (crops, dimensions)", id="one axis"),
+        pytest.param({"a": [1.0]}, "is not a tensor of numbers", id="a mapping"),
+        pytest.param([[1, 2]], "is not a tensor of numbers", id="whole numbers"),
         pytest.param(np.array([[print]]), "cannot be read without running code", id="an array of code"),
         pytest.param(Path("x"), "cannot be read without running code", id="an object"),
         pytest.param(None, "holds no .pt file in a folder whose name is a class", id="nothing"),

@@ -350,7 +350,7 @@ def test_what_cannot_be_scored(question: Any, message: str) -> None:
         pytest.param(Say(400, {"error": "x" * 999}), "x" * 200, id="cut off"),
         pytest.param(Say(400, {"error": f"your key {KEY}"}), "your key ...", id="without the key"),
         pytest.param(Say(200, b"<html>"), "the server sent no JSON object.", id="no JSON"),
-        pytest.param(Say(200, {"choices": []}), "the server's answer holds no choice.", id="no choice"),
+        pytest.param(Say(200, {"choices": []}), "the server's answer contains no choice.", id="no choice"),
         pytest.param(Say(500, {"error": "cuda"}), "it answered 500 (3 times in a row): cuda", id="500 again and again"),
     ],
 )
@@ -460,7 +460,7 @@ def test_revision_holds_no_credentials(url: str, expected: str) -> None:
 )
 def test_what_is_no_address(url: str) -> None:
     """It is refused before anything is sent."""
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not the address"):
         OpenaiEngine(options(url))
 
 

@@ -378,13 +378,13 @@ def test_the_code_of_every_format_counts_though_only_its_name_leads_there() -> N
     [
         pytest.param("pdf", [], "--format: `pdf` is none of coco, cvat,", id="no format"),
         pytest.param(
-            "yolo", ["annotations.json"], "goes with the formats coco and cvat only", id="yolo copies nothing"
+            "yolo", ["annotations.json"], "works with the formats coco and cvat only", id="yolo copies nothing"
         ),
-        pytest.param("coco", ["--label-from", "kind"], "--label-from goes with an annotation file", id="no file"),
+        pytest.param("coco", ["--label-from", "kind"], "--label-from works only with an annotation file", id="no file"),
         pytest.param(
-            "voc", ["--image-prefix", "s3://x/"], "--image-prefix goes with --format labelstudio", id="prefix"
+            "voc", ["--image-prefix", "s3://x/"], "--image-prefix works with --format labelstudio", id="prefix"
         ),
-        pytest.param("coco", ["annotations.json", "--images", "x"], "--images goes without an", id="names stay"),
+        pytest.param("coco", ["annotations.json", "--images", "x"], "--images works only without an", id="names stay"),
     ],
 )
 def test_options_that_do_not_fit_are_one_sentence(world: World, kind: str, arguments: list[str], message: str) -> None:
@@ -414,7 +414,7 @@ def test_what_is_read_is_never_overwritten(world: World, name: str) -> None:
     )
 
     assert (result.code, target.read_bytes()) == (2, old)
-    assert f"--out: {target} is read by this export; name another place." in result.err
+    assert f"--out: {target} is read by this export; choose another place." in result.err
 
 
 def test_files_that_do_not_belong_together_are_one_sentence(world: World, tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_files_that_do_not_belong_together_are_one_sentence(world: World, tmp_pa
     cases = [
         (["--votes", stranger], f"votes on {'f' * 20}, which is no object of this dataset"),
         (["--queue", world.queue(["1", "x"])], f"queues {'e' * 20}, which is no object of this dataset"),
-        (["--images", tmp_path / "images" / "sub dir"], "does not lie in it; name another folder with --images"),
+        (["--images", tmp_path / "images" / "sub dir"], "is not in it; give another folder with --images"),
     ]
     for arguments, message in cases:
         result, out = world.export("coco", *arguments)
@@ -439,7 +439,7 @@ def test_a_queue_is_not_cut_out_of_a_broken_file(world: World) -> None:
     result, out = world.export("coco", source, "--queue", world.queue(["1"]))
 
     assert (result.code, out.exists()) == (1, False)
-    assert f"{source}: a queue cannot be cut out of it" in result.err
+    assert f"{source}: a queue cannot be selected from it" in result.err
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
@@ -451,7 +451,7 @@ def test_a_folder_that_no_export_wrote_is_left_alone(world: World, kind: str) ->
     result, _ = world.export(kind)
 
     assert result.code == 1
-    assert f"{out}: holds files that no export wrote; name a new folder." in result.err
+    assert f"{out}: holds files that no export wrote; choose a new folder." in result.err
     assert contents(out) == {"thesis.txt": b"years of work"}
 
 
@@ -641,7 +641,7 @@ def test_cvat_is_spared_entries_that_stop_its_import(world: World, change: dict[
 
     require_importable(content)
     assert [entry["id"] for entry in content["annotations"]] == [1, 2, 3, 4, 10, 9]
-    assert "1 annotations have no image or no sound box; CVAT would stop, they are left out" in said
+    assert "1 annotations without an image or a valid box are left out: CVAT would stop at them" in said
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/", "a/.."])
@@ -654,7 +654,7 @@ def test_cvat_is_spared_images_without_a_name(world: World, name: str) -> None:
 
     require_importable(content)
     assert name not in {image["file_name"] for image in content["images"]}
-    assert "1 annotations have no image" in said
+    assert "1 annotations without an image" in said
 
 
 def test_images_that_cvat_cannot_tell_apart_are_said(secondlook: Command, tmp_path: Path) -> None:
@@ -666,7 +666,7 @@ def test_images_that_cvat_cannot_tell_apart_are_said(secondlook: Command, tmp_pa
     result, _ = make_world(secondlook, tmp_path, things).export("cvat")
 
     assert result.code == 0, result.err
-    assert "CVAT knows images by name without ending; it refuses 1 that occur twice: b/a" in result.err
+    assert "CVAT compares image names without extension and refuses 1 that occur twice: b/a" in result.err
 
 
 @pytest.mark.parametrize(("given", "wanted"), SHAPES)
@@ -1015,7 +1015,7 @@ def test_images_in_a_zip_are_named_and_said(secondlook: Command, tmp_path: Path,
     result, out = made.export(kind)
 
     assert result.code == 0, result.err
-    assert f"the images lie in {archive}; unpack it" in result.err
+    assert f"the images are in {archive}; unpack it" in result.err
     assert out.is_file() or not [path for path in out.rglob("*") if path.is_symlink()]
 
 
@@ -1228,7 +1228,7 @@ def test_what_ingest_left_out_is_said(secondlook: Command, tmp_path: Path) -> No
 
     result, _ = read_in(secondlook, tmp_path, dataset, classes=["stop"], select=select).export("voc")
 
-    assert "entries that ingest left out stay away: empty_box 1, not_selected 1" in result.err
+    assert "entries that ingest left out are not exported: empty_box 1, not_selected 1" in result.err
 
 
 BUSES = [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}, {"id": 9, "name": "bus"}]

@@ -123,7 +123,7 @@ def test_a_class_that_is_never_precise_is_never_named(secondlook: Command, tmp_p
     arguments = ("--options", "{threshold: held_out, precision: 1.0}", "--out", tmp_path / "learned")
     result = secondlook("train", reference, "--kind", "prototype", *arguments)
     assert result.code == 0
-    assert "they are never named: stop, yield" in result.err
+    assert "so they are never given: stop, yield" in result.err
     objects = write(tmp_path / "o.parquet", [(None, "", same), (None, "", np.array([[-3.0, 0]]))])
     rows = vote(secondlook, objects, tmp_path / "learned", kind="prototype")
     assert [row["label"] for row in rows] == [*[None] * 120, "turn"]

@@ -129,7 +129,7 @@ def test_what_is_complete_is_not_asked_for_again(secondlook: Command, site: Site
     asked, before = len(site.asked), (target.parent / "a.json.fetched.json").stat().st_mtime_ns
     again = fetch_url(secondlook, f"{site.url}/a.json", target)
     assert again.code == 0
-    assert "0 brought, 1 already there, 0 failed; 0 B received" in again.err
+    assert "0 fetched, 1 already there, 0 failed; 0 B received" in again.err
     assert len(site.asked) == asked == 1
     assert (target.parent / "a.json.fetched.json").stat().st_mtime_ns == before
 
@@ -167,7 +167,9 @@ def test_what_may_pass_is_tried_again(
     assert len(site.asked) == requests, reason
 
 
-@pytest.mark.parametrize(("code", "words"), [(403, "forbids"), (404, "no such file"), (401, "login"), (410, "gone")])
+@pytest.mark.parametrize(
+    ("code", "words"), [(403, "access is denied"), (404, "no such file"), (401, "login"), (410, "was removed")]
+)
 def test_what_will_not_pass_is_asked_for_once(
     secondlook: Command, site: Site, tmp_path: Path, code: int, words: str
 ) -> None:
@@ -327,7 +329,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_came(site: Site, tmp_path: P
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
     )  # fmt: skip
     assert full.returncode == 1
-    assert "a.bin: cannot be written (File too large); make room or choose another `to`" in full.stderr
+    assert "a.bin: cannot be written (File too large); free some space or choose another `to`" in full.stderr
     assert "Traceback" not in full.stderr
     assert (tmp_path / ".a.bin.part").stat().st_size == 200_000
 
@@ -336,7 +338,7 @@ def test_a_folder_that_cannot_be_is_one_sentence(secondlook: Command, site: Site
     (tmp_path / "file").write_text("in the way")
     refused = fetch_url(secondlook, f"{site.url}/a.bin", tmp_path / "file" / "a.bin")
     assert refused.code == 1
-    assert "file: the folder cannot be written (a file stands in its way); choose another `to`" in refused.err
+    assert "file: the folder cannot be written (a file is in its place); choose another `to`" in refused.err
     assert site.asked == []
 
 
@@ -349,7 +351,7 @@ def test_a_file_placed_by_hand_is_taken_or_left_but_never_replaced(
     done = fetch_url(secondlook, f"{site.url}/a.bin", tmp_path / "a.bin")
     assert done.code == code
     assert (tmp_path / "a.bin").read_bytes() == mine
-    assert ("agrees" in done.err) == (code == 0)
+    assert ("already exists and matches" in done.err) == (code == 0)
 
 
 def test_several_entries_come_at_once_and_one_failure_stops_no_other(
@@ -362,7 +364,7 @@ def test_several_entries_come_at_once_and_one_failure_stops_no_other(
     }
     done = fetch(secondlook, sources)
     assert done.code == 1
-    assert "5 brought, 0 already there, 1 failed" in done.err
+    assert "5 fetched, 0 already there, 1 failed" in done.err
     assert f"secondlook: entry_9: {site.url}/9.bin: there is no such file" in done.err
     assert all((tmp_path / f"{n}/{n}.bin").read_bytes() == noise(1000, n) for n in range(5))
 
@@ -451,7 +453,7 @@ def test_a_roboflow_version_comes_through_its_link(
     [
         ((401, KEY.encode()), "refused the key in ROBOFLOW_API_KEY"),
         ((404, KEY.encode()), "no such version or format; look at https://universe.roboflow.com/ai-camp/signs"),
-        ((200, b"<html>" + KEY.encode()), "gave no link"),
+        ((200, b"<html>" + KEY.encode()), "returned no link"),
         ((301, KEY.encode()), "status 301"),
     ],
 )
@@ -497,7 +499,7 @@ def test_a_zip_that_is_here_needs_no_key(
     given = {"zip": str(tmp_path / "mine.zip"), "unpack": True}
     assert fetch(secondlook, roboflow(site, tmp_path / "out", **given)).code == 0
     assert (tmp_path / "out/signs/a").read_bytes() == b"1"
-    assert fetch(secondlook, roboflow(site, tmp_path / "out", **given)).err.count("already there") == 1
+    assert fetch(secondlook, roboflow(site, tmp_path / "out", **given)).err.count("1 already there") == 1
     (tmp_path / "mine.zip").unlink()
     missing = fetch(secondlook, roboflow(site, tmp_path / "elsewhere", **given))
     assert missing.code == 1
@@ -571,12 +573,12 @@ BAD = [
     ("sparse_map.tar.gz", MAP, TOO_LONG),
     ("header_on_header.tar.gz", tar_header(tarfile.GNUTYPE_LONGNAME, 2, b"a\0", times=2000), "the archive is "),
     ("pax_of_nonsense.tar.gz", tar_header(tarfile.XHDTYPE, len(SPARSE), SPARSE), "the archive is damaged"),
-    ("slip.zip", zip_of(**{"ok.txt": b"1", "../../evil.txt": b"x"}), "`../../evil.txt` leads out of the folder"),
-    ("slip.tar.gz", tar_of((tar_member("a/../../evil"), b"x")), "leads out of the folder"),
+    ("slip.zip", zip_of(**{"ok.txt": b"1", "../../evil.txt": b"x"}), "`../../evil.txt` points outside the folder"),
+    ("slip.tar.gz", tar_of((tar_member("a/../../evil"), b"x")), "points outside the folder"),
     ("absolute.zip", zip_of(**{"/tmp/evil.txt": b"x"}), "is an absolute path"),  # noqa: S108
     ("absolute.tar", tar_of((tar_member("/evil"), b"x"), mode="w"), "is an absolute path"),
     ("drive.zip", zip_of(**{"C:/evil.txt": b"x"}), "is an absolute path"),
-    ("backslash.zip", zip_of(**{"a\\..\\..\\evil.txt": b"x"}), "is no plain file name"),
+    ("backslash.zip", zip_of(**{"a\\..\\..\\evil.txt": b"x"}), "is not a plain file name"),
     ("symlink.zip", zip_member("link", stat.S_IFLNK | 0o777), "`link` is a link"),
     ("symlink.tar.gz", tar_of((tar_member("link", tarfile.SYMTYPE, "/etc"), b"")), "`link` is a link"),
     ("hardlink.tar.gz", tar_of((tar_member("link", tarfile.LNKTYPE, "/etc/passwd"), b"")), "is a link"),
@@ -587,8 +589,8 @@ BAD = [
     ("ratio.tar.gz", tar_of((tar_member("zeros"), bytes(30_000_000))), "(`max_ratio`)"),
     ("count.zip", zip_of(**{f"{n}": b"" for n in range(101)}), "more than 100 files (`max_files`)"),
     ("total.zip", zip_of(a=noise(1_500_000), b=noise(1_500_000, 1)), "more than 0.002 GB (`max_gb`)"),
-    ("twice.zip", zip_twice(), "`a.txt` stands in it twice"),
-    ("file_and_folder.zip", zip_of(**{"a": b"1", "a/b": b"2"}), "stands in it twice"),
+    ("twice.zip", zip_twice(), "`a.txt` occurs twice in it"),
+    ("file_and_folder.zip", zip_of(**{"a": b"1", "a/b": b"2"}), "occurs twice in it"),
     ("cut.zip", zip_of(a=noise(90_000))[:-40], "damaged"),
     ("cut.tar.gz", tar_of((tar_member("a"), noise(90_000)))[:-4000], "damaged"),
     ("text.zip", b"<html>please log in</html>", "damaged"),
@@ -621,9 +623,9 @@ PAGE = b"\n<!DOCTYPE html>\n<html><body>please log in</body></html>"
         ("l.tar", b"<head><meta charset=utf8>", "a web page"),
         ("m.json", b'<meta charset="utf-8"><title>Sign in</title>', "a web page"),
         ("o.jpg", b'<?xml version="1.0" encoding="utf-8"?><!DOCTYPE html PUBLIC "-//W3C//DTD XHTML">', "a web page"),
-        ("n.tar", b"Please log in", "no whole tar file"),
-        ("set.zip", b'{"error": "login"}', "no whole zip file"),
-        ("set.tar.gz", b'{"error": "login"}', "no whole gz file"),
+        ("n.tar", b"Please log in", "no complete tar file"),
+        ("set.zip", b'{"error": "login"}', "no complete zip file"),
+        ("set.tar.gz", b'{"error": "login"}', "no complete gz file"),
     ],
 )
 def test_what_is_not_the_file_is_not_brought(
@@ -640,7 +642,7 @@ def test_what_is_not_the_file_is_not_brought(
         assert names_in(to.parent) == []
 
     to.write_bytes(content)
-    assert "is not what" in fetch_url(secondlook, f"{site.url}/{name}", to).err
+    assert "differs from" in fetch_url(secondlook, f"{site.url}/{name}", to).err
     assert names_in(to.parent) == [name]
 
 
@@ -672,7 +674,7 @@ def test_a_folder_of_ones_own_is_not_replaced(secondlook: Command, site: Site, t
     (tmp_path / "set/mine").write_text("work of years")
     refused = fetch_url(secondlook, f"{site.url}/set.zip", tmp_path / "set.zip", "--unpack")
     assert refused.code == 1
-    assert "stands there already; move it away" in refused.err
+    assert "already exists; move it away" in refused.err
     assert names_in(tmp_path / "set") == ["mine"]
 
 
@@ -847,9 +849,9 @@ ANSWERS = [
     ("SignatureDoesNotMatch", 403, "your credentials are not accepted"),
     ("ExpiredToken", 400, "your credentials are not accepted"),
     ("AuthorizationHeaderMalformed", 400, "set `region: eu-west-1`"),
-    ("PermanentRedirect", 301, "the bucket lies in another region; set `region: eu-west-1`"),
+    ("PermanentRedirect", 301, "the bucket is in another region; set `region: eu-west-1`"),
     ("AccessDenied", 403, "check the rights of these credentials, and `requester_pays: true` where the reader pays"),
-    ("AccessDenied", 403, "and `region: eu-west-1`, where it lies"),
+    ("AccessDenied", 403, "and `region: eu-west-1`, where it is"),
 ]
 
 
@@ -1023,7 +1025,7 @@ def test_a_patch_that_fails_leaves_the_finished_ones(secondlook: Command, site: 
     ("change", "words"),
     [
         ({"classes": ["car", "bote"]}, "has no class `bote` (`classes`); did you mean `boat`?"),
-        ({"annotations": "patch0.tar.gz"}, "is no COCO file"),
+        ({"annotations": "patch0.tar.gz"}, "is not a COCO file"),
         ({"annotations": "absent.json"}, "absent.json: there is no such file; correct `base`"),
         ({"patches": "p{number}.tar"}, "there is no such file; correct `base`, `annotations` or `patches`"),
         ({"patches": "p{x}{number}.tar"}, "there is no such file; correct `base`, `annotations` or `patches`"),
@@ -1046,7 +1048,7 @@ def test_an_entry_without_its_keys_is_said_at_once(secondlook: Command, tmp_path
     place = {"kind": "objects365", "base": str(tmp_path), "annotations": "train.json", "classes": ["car"]}
     refused = fetch(secondlook, {"o365": {**place, "to": str(tmp_path / "out")}})
     assert refused.code == 1
-    assert "annotations.json: is no COCO file (Object missing required field `file_name`" in refused.err
+    assert "annotations.json: is not a COCO file (Object missing required field `file_name`" in refused.err
 
 
 def test_a_picture_that_leads_out_of_the_folder_is_refused(secondlook: Command, tmp_path: Path) -> None:
@@ -1059,7 +1061,7 @@ def test_a_picture_that_leads_out_of_the_folder_is_refused(secondlook: Command, 
     place = {"kind": "objects365", "base": str(tmp_path / "mirror"), "annotations": "train.json", "classes": ["car"]}
     refused = fetch(secondlook, {"o365": {**place, "to": str(tmp_path / "out")}})
     assert refused.code == 1
-    assert "leads out of the folder" in refused.err
+    assert "points outside the folder" in refused.err
     assert names_in(tmp_path / "out") == [".o365.fetching.json", "annotations.json"]
 
 
@@ -1090,8 +1092,8 @@ def test_a_bad_entry_is_named(secondlook: Command, tmp_path: Path, source: dict[
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "name at least one of the entries under `fetch.sources` (there: mapillary_signs_images"),
-        (["absent"], "`absent` does not stand under `fetch.sources`"),
+        ([], "name at least one of the entries under `fetch.sources` (listed: mapillary_signs_images"),
+        (["absent"], "`absent` is not listed under `fetch.sources`"),
         (["--url", "https://x/y"], "--url goes with --to PATH"),
         (["--to", "x"], "--to, --sha256 and --unpack go with --url"),
         (["--url", "ftp://x/y", "--to", "x"], "must begin with https://"),
@@ -1209,7 +1211,7 @@ def test_a_terminal_sees_a_bar_and_a_log_plain_lines(site: Site, tmp_path: Path)
     os.close(theirs)
     assert "%|" in shown
     assert "/4.00M [" in shown
-    assert "fetch: 1 brought" in shown
+    assert "fetch: 1 fetched" in shown
     logged = started(f"{site.url}/a.bin", tmp_path / "b.bin").communicate(timeout=20)[1]
     assert logged.splitlines()[0] == f"fetch: b.bin is in {tmp_path}/b.bin (4.0 MB)"
     assert "\r" not in logged

@@ -356,7 +356,7 @@ TRUTH_ROWS = [
     pytest.param("source_id,label\n\n1,stop\n2,\n", ":4: needs", id="no class, after an empty line"),
     pytest.param("source_id,label\n,stop\n", ":2: needs", id="no source id"),
     pytest.param("source_id, label\n 1 ,stop \n", {"1": "stop", "2": None}, id="blanks at the ends"),
-    pytest.param("source_id,label\n1,stop\n1,yield\n", ":3: `1` stands above as `stop`", id="two truths of one object"),
+    pytest.param("source_id,label\n1,stop\n1,yield\n", ":3: `1` is listed above as `stop`", id="two truths for one"),
     pytest.param("source_id,label\n1,stop\n1,stop\n", {"1": "stop", "2": None}, id="one truth told twice"),
     pytest.param('source_id,label\n1,"stop\n2,yield\n', ":2: the quote that opens here", id="a quote left open"),
     pytest.param("source_id,label,label\n1,stop,yield\n", ":1: has 2 columns `label`", id="two columns of one name"),
@@ -504,7 +504,7 @@ UNUSABLE = [
     pytest.param("a.json", '{"images": {}, "annotations": []}', "has no list `images`", id="images is no list"),
     pytest.param("a.json", None, "cannot be read (No such file or directory)", id="no such file"),
     pytest.param("folder", None, "no such file or folder", id="no such folder"),
-    pytest.param("a.txt", "hello", "its format is not known", id="another format"),
+    pytest.param("a.txt", "hello", "its format was not recognised", id="another format"),
     pytest.param("folder/file.txt", "hello", "holds no class folders", id="a folder without class folders"),
     pytest.param("folder/a/file.txt", "hello", "no object is left", id="class folders without images"),
 ]

@@ -302,7 +302,7 @@ def test_foreign_classifier_votes_and_names_of_one_class_add_up(
 def test_output_that_is_no_class_is_refused(secondlook: Command, tmp_path: Path, pth: Path) -> None:
     crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": noise(0)}], CLASSES)
     sentence = refused(secondlook, crops, pth, **FOREIGN)
-    assert "`give way` is no class of the task" in sentence
+    assert "`give way` is not a class of the task" in sentence
     assert "alias" in sentence
 
 
@@ -416,4 +416,4 @@ def test_folder_without_labels_is_refused(secondlook: Command, tmp_path: Path, c
     folder = tiny_models.tiny_timm(tmp_path / "folder", "test_resnet")
     if text is not None:
         (folder / "labels.json").write_text(text, encoding="utf-8")
-    assert "no classifier folder" in refused(secondlook, crops, folder, kind="classifier", classifier="c")
+    assert "not a classifier folder" in refused(secondlook, crops, folder, kind="classifier", classifier="c")

@@ -10,7 +10,7 @@ from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
 from secondlook.config.task import Task, load_task, task_path
-from secondlook.stages.evaluate.protocol import DIFFERENCES, Said, clean, differences_of, mended, score
+from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, clean, differences_of, mended, score
 from secondlook.stages.evaluate.scoring import holm, mcnemar
 
 
@@ -47,12 +47,12 @@ def test_twelve_objects_by_hand(
     name, kind, family = which
     task, (right, n, ablation) = task_of(name), expected
     raw, truth, text, label = zip(*OBJECTS[name], strict=True)
-    said = Said(truth, raw, label, text if kind == "vlm" else [None] * 12)
+    responses = Responses(truth, raw, label, text if kind == "vlm" else [None] * 12)
     assert task.protocol is not None
     counting = getattr(task.protocol, kind)
 
     def count(counting: object) -> tuple[int, int]:
-        found = score(said, counting, task.taxonomy(), kind=kind, family=family)  # type: ignore[arg-type]
+        found = score(responses, counting, task.taxonomy(), kind=kind, family=family)  # type: ignore[arg-type]
         return int(found.right.sum()), found.n
 
     assert count(counting) == (right, n)
@@ -89,8 +89,8 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     rows = [{"instance_id": f"o{number:02d}", "given_raw": raw, "given": truth}
             for number, (raw, truth, _, _) in enumerate(OBJECTS[name])]  # fmt: skip
     instances = write_instances(tmp_path / "instances.parquet", rows, classes)
-    said = {f"o{number:02d}": label for number, (*_, label) in enumerate(OBJECTS[name])}
-    votes = write_votes(tmp_path / "votes.parquet", "dino", said, classes, family="dinov2", kind="prototype")
+    responses = {f"o{number:02d}": label for number, (*_, label) in enumerate(OBJECTS[name])}
+    votes = write_votes(tmp_path / "votes.parquet", "dino", responses, classes, family="dinov2", kind="prototype")
     decisions = [{**row, "label": row["given"], "action": "keep"} for row in rows]
     for row in decisions:
         del row["given_raw"]
@@ -112,7 +112,7 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     assert (quirks["mended"] * quirks["n_mended"]).round().tolist() == [5, 8, 7]
 
     # the second is right where the first is not, five times, and like it on the first car: four and five are discordant
-    other = {name: row["given"] if said[name] != row["given"] or row["given"] == "car" else None
+    other = {name: row["given"] if responses[name] != row["given"] or row["given"] == "car" else None
              for name, row in ((row["instance_id"], row) for row in rows)}  # fmt: skip
     more = write_votes(tmp_path / "more.parquet", "net", other, classes, family="resnet", kind="classifier")
     both = [*arguments, "--votes", more, "--protocol", task.protocol.model_dump_json()]

@@ -318,7 +318,7 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     assert_stands_alone(page)
     text = " ".join(page.text.split())
     for said in (
-        "merged by fitted_pool (asked for: auto): fitted_pool has the least log-loss <i>here</i>.",
+        "merged by fitted_pool (requested: auto): fitted_pool has the least log-loss <i>here</i>.",
         "Guaranteed: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
         "with a chance of 95 %",
         "It is fitted to reviewed objects",
@@ -348,8 +348,8 @@ def test_page_shows_the_committee(plain: Path) -> None:
     page = Page(plain / "report" / "report.html")
     text = " ".join(page.text.split())
     assert "Who votes, and what each contributes" in text
-    assert "Nobody knows whether a labeler can be dropped: it takes 300 objects with a known class" in text
-    assert "7 are there" in text
+    assert "Whether a labeler can be dropped is unknown: it takes 300 objects with a known class" in text
+    assert "there are 7" in text
     rows = [row for row in page.rows() if row.startswith("small small | 100.0 % 9 | ")]
     assert len(rows) == 1, "labeler, family, coverage, answers"
     assert "Consensus minus plain majority: +0.0 points of accuracy" in text
@@ -393,7 +393,7 @@ def test_what_people_said_stands_for_the_truth(secondlook: Command, tmp_path: Pa
     page = Page(folder / "report" / "report.html")
     text = " ".join(page.text.split())
     assert (
-        "The dataset names no truth; 3 objects that people agreed on stand for it (by people, random sample)." in text
+        "The dataset has no truth; 3 objects that people agreed on are used instead (by people, random sample)." in text
     )
     assert "wrong labels before" not in text, "that would be a claim about all objects"
     assert "✓" not in text
@@ -406,8 +406,8 @@ def test_without_truth_nothing_is_claimed(secondlook: Command, tmp_path: Path) -
     assert report(secondlook, folder).code == 0
     page = Page(folder / "report" / "report.html")
     assert page.cards() == {"relabelled": 4, "sent to review": 2, "rejected": 3}
-    assert "nothing is claimed" in " ".join(page.text.split())
-    assert "Whether a labeler can be dropped is not known" in " ".join(page.text.split())
+    assert "nothing to evaluate" in " ".join(page.text.split())
+    assert "Whether a labeler can be dropped is unknown" in " ".join(page.text.split())
     assert "✓" not in page.text
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert (summary["with_truth"], summary["wrong_before"], summary["wrong_after"]) == (0, 0, 0)

@@ -197,10 +197,10 @@ APPLIED: list[Any] = [
     pytest.param([line("o1", "turn")], {("o1", "human:ann"): "turn"}, [], id="a decision"),
     pytest.param([line("o1", "Stop-Sign")], {("o1", "human:ann"): "stop"}, [], id="an alias"),
     pytest.param([line("o1", "")], {("o1", "human:ann"): None}, [], id="could not tell"),
-    pytest.param([line("o1", "bus")], {}, ["its label is no class of this dataset"], id="no class"),
-    pytest.param([line("o1", "turn", " ")], {}, ["no reviewer is named"], id="nobody"),
+    pytest.param([line("o1", "bus")], {}, ["its label is not a class of this dataset"], id="no class"),
+    pytest.param([line("o1", "turn", " ")], {}, ["it names no reviewer"], id="nobody"),
     pytest.param([line("o1", "turn", box=(1.3, 2, 10, 12))], {("o1", "human:ann"): "turn"}, [], id="rounded box"),
-    pytest.param([line("o1", "turn", box=(9, 2, 10, 12))], {}, ["the box of this object is another one"], id="moved"),
+    pytest.param([line("o1", "turn", box=(9, 2, 10, 12))], {}, ["this object has another box"], id="moved"),
     pytest.param([line("new", "turn")], {("o1", "human:ann"): "turn"}, [], id="unknown id, known box"),
     pytest.param([line("new", "turn", path="c.jpg")], {}, ["no object of this dataset"], id="unknown image"),
     pytest.param([line("new", "turn", box=(50, 50, 3, 3))], {}, ["no object of this dataset"], id="unknown box"),
@@ -258,7 +258,7 @@ def test_decisions_find_their_objects_or_are_reported(
     assert said_in(out) == expected
     unmatched = pd.read_csv(out.with_name("unmatched.csv"), dtype=str, keep_default_na=False)
     assert unmatched["reason"].tolist() == reasons
-    assert f"{len(reasons)} rows that fit no object" in result.err
+    assert f"{len(reasons)} rows that match no object" in result.err
     if reasons:
         assert unmatched["file"].tolist() == ["decisions0.csv"]
         assert unmatched["line"].tolist() == ["2"]
@@ -296,7 +296,7 @@ def test_files_given_twice_or_in_another_order_change_nothing(secondlook: Comman
 def test_people_who_differ_are_shown_for_a_third_look(secondlook: Command, tmp_path: Path) -> None:
     lines = [line("o1", "turn"), line("o1", "stop", "bob"), line("o2", "stop"), line("o2", "", "bob")]
     result, out = apply(secondlook, tmp_path, lines)
-    assert "1 objects on which they differ" in result.err
+    assert "1 objects on which they disagree" in result.err
     conflicts = pd.read_csv(out.with_name("conflicts.csv"), dtype=str)
     assert conflicts["instance_id"].tolist() == ["o1", "o1"]
     assert dict(zip(conflicts["labeler"], conflicts["label"], strict=True)) == {
@@ -308,10 +308,10 @@ def test_people_who_differ_are_shown_for_a_third_look(secondlook: Command, tmp_p
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param("", "is no CSV of decisions", id="empty"),
+        pytest.param("", "is not a CSV of decisions", id="empty"),
         pytest.param("a,b\n1,2\n", "has no column `instance_id`", id="another table"),
         pytest.param("\x00\x01", "no c", id="binary"),
-        pytest.param('"instance_id,label\no1,stop\n', "is no CSV of decisions", id="a quote that nothing closes"),
+        pytest.param('"instance_id,label\no1,stop\n', "is not a CSV of decisions", id="a quote that nothing closes"),
         pytest.param("instance_id,label,reviewer,label\n", "has two columns `label`", id="a column twice"),
     ],
 )
@@ -593,7 +593,7 @@ def test_a_full_disk_loses_no_decision_that_was_answered(secondlook: Command, tm
     result = secondlook("review", *arguments, "--instances", instances, "--out", out)
     assert result.code == 0, result.err
     assert said_in(out) == saved
-    assert "0 rows that fit no object" in result.err
+    assert "0 rows that match no object" in result.err
 
 
 def test_a_kill_at_any_byte_of_a_write_loses_no_decision_that_was_answered(secondlook: Command, tmp_path: Path) -> None:

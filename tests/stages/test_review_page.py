@@ -136,7 +136,7 @@ def test_decisions_survive_a_closed_tab_and_come_back_as_reviews(
     out, instances = tmp_path / "reviewed.parquet", made.results / "ingest" / "instances.parquet"
     result = secondlook("review", "--apply", tmp_path / "decisions.csv", "--instances", instances, "--out", out)
     assert result.code == 0, result.err
-    assert "2 decisions by 1 people, 0 objects on which they differ, 0 rows that fit no object" in result.err
+    assert "2 decisions by 1 people, 0 objects on which they disagree, 0 rows that match no object" in result.err
     again.goto(f"file://{made.results}/review/index.html")
     assert "2 done" in again.inner_text("table")
 

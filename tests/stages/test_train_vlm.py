@@ -185,7 +185,7 @@ def test_a_class_without_crops_is_said(secondlook: Command, tmp_path: Path) -> N
             ["--options", "{method: full, scratch: {hidden: 90}}"], 2, "multiple of twice the 4 heads", id="odd heads"
         ),
         pytest.param(["--kind", "classifier", "--prompt", "What?"], 2, "--kind vlm", id="a prompt for a classifier"),
-        pytest.param(["--kind", "clip"], 2, "none of classifier, vlm", id="no such kind"),
+        pytest.param(["--kind", "clip"], 2, "not one of classifier, vlm", id="no such kind"),
     ],
 )
 def test_refusals(secondlook: Command, tmp_path: Path, crops: Path, arguments: list[str], code: int, said: str) -> None:

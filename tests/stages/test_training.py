@@ -58,7 +58,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
     assert state.exists()
     assert not (killed / WEIGHTS).exists()
     result = train(secondlook, crops, killed, **options)
-    assert "going on after epoch" in result.err
+    assert "resuming after epoch" in result.err
     assert contents(killed) == contents(whole)
     assert not (killed / ".resume").exists()
 

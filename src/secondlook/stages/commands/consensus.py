@@ -34,7 +34,7 @@ def consensus(
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
         stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings)
     elif instances is None:
-        raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label stands alone.")
+        raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label works without it.")
     else:
         places = stage.Places(instances, records.part_files(votes, shards), reviewed, require_format(out, ".parquet"))
         stage.merge_votes(places, settings)

@@ -35,14 +35,14 @@ def embed(
         from secondlook.stages.embed.published import import_features
 
         if paths or out is None or task is None:
-            raise UsageError("bring features in with --import-pt FOLDER --task FILE --out FILE and --options.")
+            raise UsageError("to import features, give only --import-pt FOLDER, --task FILE, --out FILE and --options.")
         [(_, target)] = of_inputs([Path(f"{import_pt.name}.parquet")], out)
         import_features(import_pt, task, target, settings)
     elif export_pt is not None:
         from secondlook.stages.embed.published import export_features
 
         if paths is None or len(paths) != 1 or out is not None or import_pt is not None or options is not None:
-            raise UsageError("hand features out with EMBEDDINGS --export-pt FOLDER and nothing else.")
+            raise UsageError("to export features, give only EMBEDDINGS and --export-pt FOLDER.")
         export_features(paths[0], export_pt)
     elif not paths or out is None or task is not None or settings is None:
         raise UsageError("give a file of crops and --out FILE.")

@@ -1,4 +1,4 @@
-"""`secondlook evaluate`: labelers beside the truth and beside each other."""
+"""`secondlook evaluate`: labelers compared with the truth and with each other."""
 
 from pathlib import Path
 from typing import Annotated

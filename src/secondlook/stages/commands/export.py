@@ -1,4 +1,4 @@
-"""`secondlook export`: the corrected dataset, in the format that is asked for."""
+"""`secondlook export`: the corrected dataset, in the requested format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +53,7 @@ def export(
     from secondlook.stages import export as stage
 
     if label_from and annotations is None:
-        raise UsageError("--label-from goes with an annotation file; without one the label is the category.")
+        raise UsageError("--label-from works only with an annotation file; without one the label is the category.")
     source = stage.Source(annotations, label_from or None) if annotations is not None else None
     ballots = records.part_files(votes or [], shards)
     inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)

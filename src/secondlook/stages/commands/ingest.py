@@ -1,4 +1,4 @@
-"""`secondlook ingest` and `secondlook split`: a dataset becomes instance rows, and these shards."""
+"""`secondlook ingest` and `secondlook split`: a dataset becomes instance rows, and these become shards."""
 
 from pathlib import Path
 from typing import Annotated

@@ -33,7 +33,7 @@ def review(
     settings = config.parse_options(stages.ReviewOptions, options)
     if apply or instances is not None:
         if results is not None or serve or instances is None or out is None:
-            raise UsageError("bring decisions back with --apply FILE --instances FILE --out FILE and nothing else.")
+            raise UsageError("to read decisions, give only --apply FILE, --instances FILE and --out FILE.")
         stage.apply_decisions(apply or [], instances, require_format(as_file(out), ".parquet"))
     elif results is None:
         raise UsageError("give the results folder of a task, or decisions to --apply.")

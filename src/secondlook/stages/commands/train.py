@@ -9,7 +9,7 @@ from secondlook.base.errors import UsageError
 from secondlook.io.destinations import FOLDER
 from secondlook.stages.commands.options import Options, Threads
 
-_BARE = {"encoder": "encoder"}  # its name matters in a config; a command is given the vectors themselves
+_BARE = {"encoder": "encoder"}  # only a config needs its name; a command gets the vectors themselves
 
 
 def train(
@@ -25,7 +25,7 @@ def train(
     from secondlook.config.root import parse_options
 
     if prompt is not None and kind != "vlm":
-        raise UsageError("--prompt goes with --kind vlm; nothing else is asked anything.")
+        raise UsageError("--prompt works only with --kind vlm; other kinds use no prompt.")
     match kind:
         case "classifier":
             from secondlook.stages.train import train_classifier
@@ -47,4 +47,4 @@ def train(
             settings = parse_options(labelers.ProbeOptions, options, **_BARE, kind=kind)
             train_probe(path, out, settings, threads=threads)
         case _:
-            raise UsageError(f"--kind: `{kind}` is none of classifier, vlm, prototype and probe.")
+            raise UsageError(f"--kind: `{kind}` is not one of classifier, vlm, prototype and probe.")

@@ -24,7 +24,7 @@ from secondlook.stats.consensus.votes import Reviewed, Votes
 
 @dataclass(frozen=True)
 class Places:
-    """What is merged and where it goes; `reviewed` is None where nobody has looked yet."""
+    """What is merged and where it goes; `reviewed` is None before any review."""
 
     instances: Path
     votes: Sequence[Path]
@@ -33,26 +33,26 @@ class Places:
 
 
 def merge_votes(places: Places, options: ConsensusOptions) -> None:
-    """Write the decisions of `options.method` to `places.out`, and those of plain majority beside it.
+    """Write the decisions of `options.method` to `places.out`, and those of plain majority next to it.
 
-    Majority hears no person and guarantees nothing: it is what everything else is compared with.
+    Majority uses no reviews and guarantees nothing: it is the baseline for everything else.
     """
     require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
-    asked = read_dataset(places.instances)
-    votes = read_votes(asked, places.votes, use_given=options.use_given)
-    nobody = Reviewed.none(len(asked))
+    objects = read_dataset(places.instances)
+    votes = read_votes(objects, places.votes, use_given=options.use_given)
+    nobody = Reviewed.none(len(objects))
     plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
     by_majority = merge(votes, "majority", nobody, options)
     verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
-    read = {"votes": cache.content_of(*places.votes)}  # other votes are another file, also where nothing else changes
-    about = {**_about(verdict, by_majority, options, asked.classes), **read}
-    _write(places, records.majority_beside(places.out), decisions(asked, verdict), {**about, "method": "majority"})
-    reviewed = read_reviewed(asked, places.reviewed)
+    read = {"votes": cache.content_of(*places.votes)}  # other votes make another file, even if nothing else changes
+    about = {**_about(verdict, by_majority, options, objects.classes), **read}
+    _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
+    reviewed = read_reviewed(objects, places.reviewed)
     merged = merge(votes, options.method, reviewed, options)
-    acceptance = acceptance_of(votes, merged, reviewed, options, asked.classes)
+    acceptance = acceptance_of(votes, merged, reviewed, options, objects.classes)
     verdict = Verdict(votes, merged.held_out, acceptance, reviewed)
-    decided = decisions(asked, verdict)
-    about = {**_about(verdict, merged, options, asked.classes), **read}
+    decided = decisions(objects, verdict)
+    about = {**_about(verdict, merged, options, objects.classes), **read}
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
@@ -63,9 +63,9 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
 def acceptance_of(
     votes: Votes, merged: Merged, reviewed: Reviewed, options: ConsensusOptions, classes: tuple[str, ...]
 ) -> Acceptance:
-    """Return what can be guaranteed of the labels that no person checks.
+    """Return what can be guaranteed about the labels that no person checks.
 
-    A sampled object counts as wrong when people passed it over, differ or could not tell.
+    A sampled object counts as wrong when people skipped it, disagree or could not tell.
     """
     held_out = propose(votes, merged.held_out)
     drawn = np.flatnonzero(reviewed.sampled)
@@ -75,14 +75,14 @@ def acceptance_of(
     passed_over = int((reviewed.sampled & ~reviewed.seen).sum())
     if not passed_over:
         return acceptance
-    sentence = f"{acceptance.sentence} {passed_over} objects of the random sample were passed over and count as wrong."
+    sentence = f"{acceptance.sentence} {passed_over} objects of the random sample were skipped and count as wrong."
     return replace(acceptance, sentence=sentence)
 
 
 def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions) -> None:
     """Merge a CSV of votes (item, worker, label) into a CSV of item, label, confidence.
 
-    `reviewed` is a CSV of item and label: what is known to be right, for the methods that learn from it.
+    `reviewed` is a CSV of item and label: the reviewed labels, for the methods that learn from them.
     """
     ballots, items, labels = plain.read_votes(votes)
     merged = merge(ballots, options.method, plain.read_reviewed(reviewed, items, labels), options)
@@ -96,7 +96,7 @@ def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any])
 
 
 def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what made the decisions of a verdict."""
+    """Return the metadata of the decisions of a verdict."""
     return {
         "stage": "consensus",
         "options": options.model_dump(),

@@ -36,9 +36,9 @@ def read_votes(path: Path) -> tuple[Votes, list[str], list[str]]:
 
 
 def read_reviewed(path: Path | None, items: list[str], labels: list[str]) -> Reviewed:
-    """Return what a CSV of item and label says is right; every item is its own image.
+    """Return the reviewed labels of a CSV of item and label; every item is its own image.
 
-    An empty label, and two that differ, say nothing; an item or a label that nobody voted on is refused.
+    An empty label, and two that differ, are ignored; an item or a label without any vote is refused.
     """
     reviewed = Reviewed.none(len(items))
     if path is None:
@@ -46,20 +46,20 @@ def read_reviewed(path: Path | None, items: list[str], labels: list[str]) -> Rev
     label = reviewed.label.copy()
     position = {item: index for index, item in enumerate(items)}
     code = {name: index for index, name in enumerate(labels)}
-    told: dict[int, set[int]] = {}
+    labels_of: dict[int, set[int]] = {}
     for line, row in csvfile.rows(path, RIGHT):
         item, name = row["item"], row["label"]
         if item not in position or (name and name not in code):
             raise DataError(f"{path}:{line}: `{item}`, `{name}`: no vote has this item or this label; remove the line.")
         if name:
-            told.setdefault(position[item], set()).add(code[name])
-    for index, said in told.items():
-        label[index] = said.pop() if len(said) == 1 else -1
+            labels_of.setdefault(position[item], set()).add(code[name])
+    for index, given in labels_of.items():
+        label[index] = given.pop() if len(given) == 1 else -1
     return replace(reviewed, label=label, seen=label >= 0)
 
 
 def write_labels(path: Path, votes: Votes, posterior: Posterior, items: list[str], labels: list[str]) -> None:
-    """Write item, label and confidence, one line per item; an item that nobody answered has no label.
+    """Write item, label and confidence, one line per item; an item without an answer has no label.
 
     Fifteen digits of the confidence, because people rank items by it and most are next to 1.
     """

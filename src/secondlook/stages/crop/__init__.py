@@ -30,11 +30,11 @@ _UNREADABLE = "lie in images that cannot be decoded"
 
 
 def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, threads: int = 1) -> None:
-    """Write the crops of files of instances, each to where it goes.
+    """Write the crops of files of instances, each to its output.
 
-    Objects of an image that cannot be decoded, or not to the size of their rows, become reject rows beside the crops
-    (see `records.rejects_beside`); raises DataError when more than `max_reject_fraction` of the objects are lost that
-    way. Crops of the reference are curated, and always copies.
+    Objects of an image that cannot be decoded, or has another size than their rows, become reject rows next to the
+    crops (see `records.rejects_beside`); raises DataError when more than `max_reject_fraction` of the objects are lost.
+    Crops of the reference are curated, and always copies.
     """
     for instances, out in shards:
         _crop_shard(instances, out, options, threads)
@@ -61,9 +61,9 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
 
 
 def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: Path) -> list[Row]:
-    """Return the reference crops that stay; write beside them where they come from."""
+    """Return the reference crops that stay; write next to them where they come from."""
     attributes = {row["instance_id"]: dict(row["attributes"] or ()) for row in rows}
-    origins = {name: (found.get("source", ""), found.get("licence", "")) for name, found in attributes.items()}
+    origins = {name: (values.get("source", ""), values.get("licence", "")) for name, values in attributes.items()}
     curated = curate(crops, origins, duplicate_bits=options.near_duplicate_bits, cap=options.cap_per_class)
     files.write_text(manifest, tabular.to_csv(curated.manifest))
     totals = curated.manifest[["near_duplicates", "over_cap"]].sum()
@@ -77,7 +77,7 @@ def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: P
 def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[Row]:
     """Yield a crop row, or a reject row, for each instance row; images are decoded in `threads` threads.
 
-    With `store: reference` no image is decoded: a crop is the place where it lies.
+    With `store: reference` no image is decoded: a crop row only points to its image and box.
     """
     if options.store == "reference":
         return (_to_place(row, options) for row in rows)
@@ -92,9 +92,9 @@ def cut_all(rows: list[Row], options: CropOptions, *, threads: int) -> Iterator[
 
 
 def reduction(rows: list[Row], options: CropOptions) -> int:
-    """Return by how much (1, 2, 4 or 8) an image may shrink while it is decoded, for the objects in `rows`.
+    """Return the factor (1, 2, 4 or 8) by which an image may be reduced while decoding, for the objects in `rows`.
 
-    The crop of the smallest object still has a longer side of `max_px`, so that it is never enlarged again.
+    The crop of the smallest object still has a longer side of `max_px`, so that it is never enlarged.
     """
     if options.max_px is None:
         return 1
@@ -103,7 +103,7 @@ def reduction(rows: list[Row], options: CropOptions) -> int:
 
 
 def _shrunk(image: Pixels, row: Row) -> tuple[float, float]:
-    """Return by how much an image was shrunk while it was decoded, across and down; 1, 1 when it was not."""
+    """Return the factors, across and down, by which an image was reduced while decoding; 1, 1 when it was not."""
     height, width = image.shape[:2]
     across, down = width / row["width"], height / row["height"]
     return (across, down) if max(across, down) < 0.75 else (1, 1)
@@ -114,7 +114,7 @@ def _bounds(row: Row, options: CropOptions) -> tuple[int, int, int, int]:
 
 
 def _cut(image: Pixels, row: Row, options: CropOptions) -> Row:
-    """Cut a crop out of an image that may have been decoded smaller than it is."""
+    """Cut a crop out of an image that may have been reduced while decoding."""
     if _shrunk(image, row) == (1, 1):
         pixels = images.crop(image, box_of(row), margin=options.margin)
         return to_crop(row, images.scale(pixels, *_stored_size(pixels.shape[1], pixels.shape[0], options)), options)
@@ -128,7 +128,7 @@ def _to_place(row: Row, options: CropOptions) -> Row:
     try:
         images.require_size(row["width"], row["height"])
     except UnreadableImageError as error:
-        return to_reject(row, "unreadable_image", f"{error} that `store: reference` reads; take `store: copy`")
+        return to_reject(row, "unreadable_image", f"{error} that `store: reference` reads; set `store: copy`")
     left, top, right, bottom = _bounds(row, options)
     width, height = _stored_size(right - left, bottom - top, options)
     place = {"path": row["image_path"], "left": left, "top": top, "right": right, "bottom": bottom}
@@ -142,14 +142,14 @@ def _stored_size(width: int, height: int, options: CropOptions) -> tuple[int, in
 
 @dataclass(frozen=True)
 class Place:
-    """Where the crops of one shard are written, their rejects beside them, and what both say of themselves."""
+    """Where the crops of one shard and their rejects are written, with their metadata."""
 
     out: Path
     taxonomy: Taxonomy
     made_by: Mapping[str, Any]
 
     def split(self, cuts: Iterable[Row]) -> list[Row]:
-        """Return the crop rows; write the reject rows that stand among them."""
+        """Return the crop rows; write the reject rows among them."""
         crops: list[Row] = []
         rejects: list[Row] = []
         for cut in cuts:
@@ -160,7 +160,7 @@ class Place:
 
     @property
     def about(self) -> records.About:
-        """What the metadata of both say."""
+        """The metadata of both."""
         return records.About(self.taxonomy, self.made_by)
 
     def require_few(self, of: int, options: RejectLimit, why: str) -> None:
@@ -168,7 +168,7 @@ class Place:
         rejects = records.read_columns(records.rejects_beside(self.out), records.REJECT, ["reason"])
         if len(rejects) > options.max_reject_fraction * of:
             sizes = any(reject["reason"] == "size_mismatch" for reject in rejects)
-            why += ", or not to the size that `ingest` found" if sizes else ""
+            why += ", or have another size than `ingest` found" if sizes else ""
             raise DataError(f"{len(rejects)} of {of} objects {why}; see {records.rejects_beside(self.out)}.")
 
     def write(self, crops: list[Row]) -> None:
@@ -180,7 +180,7 @@ class Place:
 
 
 def read_image(rows: list[Row], max_megapixels: float, *, reduced: int = 1) -> Pixels:
-    """Decode the image of some objects; raise UnreadableImageError where it has another size, or is too large."""
+    """Decode the image of some objects; raise UnreadableImageError when it has another size or is too large."""
     path, width, height = _OF_IMAGE(rows[0])
     return images.read_sized(Path(path), width, height, reduced=reduced, max_megapixels=max_megapixels)
 

@@ -29,11 +29,11 @@ Segment = Callable[[Pixels, Sequence[Box]], list[Mask]]
 
 
 def cut_out_shards(shards: Sequence[tuple[Path, Path]], options: CutoutOptions, *, threads: int = 1) -> None:
-    """Write the cutouts of files of instances, each to where it goes, as rows like those of crops.
+    """Write the cutouts of files of instances, each to its output, as rows like those of crops.
 
-    The reference is not curated and gets no manifest: near-duplicates are left out of its crops, while whoever trains
-    on cutouts reads nothing but pixels and the `trusted` class.
-    Objects without a mask and those of images that cannot be decoded become reject rows beside the cutouts; raises
+    The reference is not curated and gets no manifest: near-duplicates are left out of its crops, while training on
+    cutouts reads only pixels and the `trusted` class.
+    Objects without a mask and those of images that cannot be decoded become reject rows next to the cutouts; raises
     DataError when they are more than `max_reject_fraction`, and when the segmenter is needed and cannot be loaded.
     """
     load = functools.cache(lambda: Segmenter(options, inference.pick_device(options.device)))
@@ -106,7 +106,7 @@ def _given_mask(row: Row, image: Pixels) -> Mask:
     given: dict[str, Any] = row["segmentation"]
     if list(given["size"]) != [height, width]:
         of_mask, of_image = "x".join(map(str, given["size"][::-1])), f"{width}x{height}"
-        raise _RefusedError("size_mismatch", f"the mask is of {of_mask} px, the image of {of_image} px")
+        raise _RefusedError("size_mismatch", f"the mask has {of_mask} px, the image {of_image} px")
     counts = given["counts"]
     if not rle.fills(counts, height * width):
         raise _RefusedError("malformed", "the run lengths of the mask do not fill the image")
@@ -120,9 +120,9 @@ def _cut_mask(mask: Mask, box_xywh: Box) -> Mask:
 
 
 class Segmenter:
-    """SAM, or a model that is prompted like it, by Hub id or local folder; code inside a checkpoint is never run.
+    """SAM, or a model with the same prompts, by Hub id or local folder; code inside a checkpoint is never run.
 
-    Several threads may call it; the network works for one at a time.
+    Several threads may call it; the network serves one at a time.
     """
 
     def __init__(self, options: CutoutOptions, device: "torch.device") -> None:
@@ -131,7 +131,7 @@ class Segmenter:
         name = options.segmenter
         dtype = inference.pick_precision(options.precision, device)
         try:
-            # left out, it asks on the terminal whether to run the code of the checkpoint
+            # without it, transformers asks on the terminal whether to run the code of the checkpoint
             how = {"revision": options.revision, "trust_remote_code": False}
             self._processor = AutoProcessor.from_pretrained(name, **how)
             model = AutoModelForMaskGeneration.from_pretrained(name, dtype=dtype, **how)
@@ -154,13 +154,13 @@ class Segmenter:
             return [_cut_mask(mask, box) for mask, box in zip(masks, boxes_xywh, strict=True)]
 
     def _full_masks(self, inputs: Any) -> Iterator[Mask]:
-        """Yield bool masks of the size of the image; one at a time, as those of a large image fill the memory."""
+        """Yield bool masks of the size of the image; one at a time, because those of a large image fill the memory."""
         model, processor = self._model, self._processor
         embedded = model.get_image_embeddings(inputs["pixel_values"].to(model.device, model.dtype))
-        # SAM-HQ returns a second embedding, of the layers below
+        # SAM-HQ returns a second embedding, that of the lower layers
         names = ("image_embeddings", "intermediate_embeddings")
         image = dict(zip(names, embedded if isinstance(embedded, tuple) else (embedded,), strict=False))
-        # SAM pads the image and must know how much; its successors squash it
+        # SAM pads the image and needs to know how much; its successors squash it
         sizes = [inputs[key].tolist() for key in ("original_sizes", "reshaped_input_sizes") if key in inputs]
         for boxes in inputs["input_boxes"].float().to(model.device).split(BOXES_AT_ONCE, dim=1):
             masks = model(**image, input_boxes=boxes, multimask_output=False).pred_masks.float()

@@ -1,4 +1,4 @@
-"""Reference crops put in order: near-duplicates out, a cap per class, and a manifest of where they come from."""
+"""Curate reference crops: remove near-duplicates, cap each class, and list where the crops come from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ def curate(
     """Leave out near-duplicates and what exceeds the cap of a class; `origins` maps ids to (source, licence).
 
     Two crops of a class are near-duplicates when their perceptual hashes differ in at most `duplicate_bits` of 256
-    bits (None: nothing is compared); the one whose id comes first stays. What a cap keeps follows from the ids
-    alone, so adding crops of one class moves nothing in another.
+    bits (None: nothing is compared); the one whose id comes first stays. What a cap keeps depends on the ids
+    alone, so adding crops of one class changes nothing in another.
     """
     table = pd.DataFrame(
         {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *, threads: int = 1) -> None:
-    """Write a float16 vector per crop, for each file of crops and where its vectors go; the encoder is loaded once."""
+    """Write a float16 vector per crop, for each file of crops to its output; the encoder is loaded once."""
     for path, _ in shards:
         records.check(path, records.CROP)
     inference.make_deterministic(0, threads)
@@ -46,7 +46,7 @@ def encode(
 ) -> tuple[pa.Table, NDArray[np.float32]]:
     """Return the rows of a file of crops without their pixels, and their vectors (crops, dimensions).
 
-    Vectors stay on the device until the last batch is done, so that it never waits for a copy.
+    Vectors stay on the device until the last batch is done, so that the device never waits for a copy.
     """
     import torch
 
@@ -68,9 +68,9 @@ def encode(
 
 
 def about(options: EncoderOptions, revision: str) -> dict[str, Any]:
-    """Return what makes vectors what they are: a change of any of it makes others."""
-    said = {**options.model_dump(exclude=set(cache.PACE)), "pooling": options.pools}
-    return {"stage": "embed", "options": said, "revision": revision}
+    """Return everything that determines the vectors; any change of it changes them."""
+    settings = {**options.model_dump(exclude=set(cache.PACE)), "pooling": options.pools}
+    return {"stage": "embed", "options": settings, "revision": revision}
 
 
 def write(out: Path, rows: pa.Table, vectors: NDArray[np.float32], taxonomy: Taxonomy, made_by: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def write(out: Path, rows: pa.Table, vectors: NDArray[np.float32], taxonomy: Tax
     with np.errstate(over="ignore"):
         rounded = vectors.astype(np.float16)
     if not np.isfinite(rounded).all():
-        raise DataError(f"{out}: the encoder gives values that are no numbers or beyond 65504; take other weights.")
+        raise DataError(f"{out}: the encoder returns values that are not numbers or beyond 65504; use other weights.")
     record = records.embedding(vectors.shape[1])
     column = pa.FixedSizeListArray.from_arrays(pa.array(rounded.ravel()), vectors.shape[1])
     columns = [*(rows[name] for name in record.schema.names[:-1]), column]
@@ -87,7 +87,7 @@ def write(out: Path, rows: pa.Table, vectors: NDArray[np.float32], taxonomy: Tax
 
 
 def load_encoder(options: EncoderOptions, device: "torch.device") -> Encoder:
-    """Return the encoder that `options` names; each kind is one file beside this one."""
+    """Return the encoder that `options` names; each kind is one file next to this one."""
     if options.kind == "onnx":
         from secondlook.stages.embed.onnx_encoder import OnnxEncoder
 

@@ -1,4 +1,4 @@
-"""What an encoder is, and the tokens it may be asked to pool."""
+"""The interface of an encoder, and the pooling of its tokens."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +20,7 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def overridden(self, options: EncoderOptions) -> "Preprocessing":
-        """Return what `options` make of it."""
+        """Return it with the settings of `options`."""
         return Preprocessing(options.input_px or self.input_px, options.mean or self.mean, options.std or self.std)
 
 
@@ -47,7 +47,7 @@ class TorchEncoder:
 
         convolutions = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
         layers = [layer for layer in self.module.modules() if isinstance(layer, convolutions)]
-        if len(layers) > 1:  # one is the patch embedding of a transformer, which gains nothing
+        if len(layers) > 1:  # a single one is the patch embedding of a transformer, which gains nothing
             self.module = self.module.to(memory_format=torch.channels_last)
         self._dtype = next(self.module.parameters()).dtype
 
@@ -89,5 +89,5 @@ def pool_tokens(tokens: "torch.Tensor", pooling: str, prefix_tokens: int) -> "to
     if pooling == "patch_mean":
         return tokens[:, prefix_tokens:].mean(dim=1)
     if prefix_tokens == 0:
-        raise UsageError("pooling `cls` is asked for, but this encoder has no CLS token; use `mean` or `head`.")
+        raise UsageError("pooling `cls` needs a CLS token, which this encoder does not have; use `mean` or `head`.")
     return tokens[:, 0]

@@ -41,12 +41,12 @@ class OnnxEncoder:
 
         pixels = batch.permute(0, 2, 3, 1) if self._channels_last else batch
         parts = pixels.cpu().numpy()
-        found = np.concatenate([self._run(part) for part in _split(parts, self._fixed_batch)])[: len(parts)]
-        return torch.from_numpy(_pooled(found.astype(np.float32)))
+        output = np.concatenate([self._run(part) for part in _split(parts, self._fixed_batch)])[: len(parts)]
+        return torch.from_numpy(_pooled(output.astype(np.float32)))
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = self._session.run([self._output], {self._input.name: np.ascontiguousarray(pixels)})
-        return np.asarray(found[0])
+        output = self._session.run([self._output], {self._input.name: np.ascontiguousarray(pixels)})
+        return np.asarray(output[0])
 
 
 def _session(path: Path, device: "torch.device") -> Any:
@@ -65,8 +65,8 @@ def _session(path: Path, device: "torch.device") -> Any:
     there = [name for name in (*wanted, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=there)
-    except Exception as error:  # it raises a class of its own for every kind of damage
-        raise DataError(f"{path}: is no ONNX file that can be run ({str(error).splitlines()[0]}).") from error
+    except Exception as error:  # it raises a different class for every kind of damage
+        raise DataError(f"{path}: is not an ONNX file that can be run ({str(error).splitlines()[0]}).") from error
 
 
 def _pixels(inputs: list[Any], path: Path) -> Any:
@@ -93,14 +93,14 @@ def _side(shape: list[Any], options: EncoderOptions, path: Path) -> int:
     sides = {side for side in shape[1:] if isinstance(side, int) and side != _CHANNELS}
     fixed = sides.pop() if sides else None
     if fixed is None and options.input_px is None:
-        raise UsageError(f"{path}: takes images of any size; say which with `input_px`.")
+        raise UsageError(f"{path}: accepts images of any size; set `input_px`.")
     if fixed is not None and options.input_px not in (None, fixed):
-        raise UsageError(f"{path}: takes images of {fixed} px, not `input_px: {options.input_px}`.")
+        raise UsageError(f"{path}: accepts images of {fixed} px, not `input_px: {options.input_px}`.")
     return fixed or int(options.input_px or 0)
 
 
 def _split(pixels: NDArray[np.float32], size: int | None) -> list[NDArray[np.float32]]:
-    """Return the batch in parts of the size that a file insists on, the last one filled up."""
+    """Return the batch in parts of the size that a file requires, the last one padded."""
     if size is None:
         return [pixels]
     missing = -len(pixels) % size
@@ -108,11 +108,11 @@ def _split(pixels: NDArray[np.float32], size: int | None) -> list[NDArray[np.flo
     return np.split(filled, len(filled) // size)
 
 
-def _pooled(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    match found.ndim:
+def _pooled(output: NDArray[np.float32]) -> NDArray[np.float32]:
+    match output.ndim:
         case 2:
-            return found
+            return output
         case 3:
-            return np.asarray(found.mean(axis=1))
+            return np.asarray(output.mean(axis=1))
         case _:
-            return np.asarray(found.mean(axis=(2, 3)))
+            return np.asarray(output.mean(axis=(2, 3)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     """Return a model given as NAME/TAG, `hf-hub:ID` or a local folder; `head` is `encode_image`, not of unit length.
 
-    `mean` is the mean of the tokens that the image side hands out, where it does.
+    `mean` is the mean of the tokens of the image side, if it returns them.
     """
     name = str(options.model)
     model = create_open_clip(name, options.input_px)
@@ -24,12 +24,12 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     preprocessing = Preprocessing(side, tuple(visual.image_mean), tuple(visual.image_std)).overridden(options)
     if options.pools == "mean":
         if not hasattr(visual, "output_tokens"):
-            raise UsageError(f"{name}: hands out no tokens to take the mean of; use `pooling: head`.")
+            raise UsageError(f"{name}: returns no tokens to average; use `pooling: head`.")
         visual.output_tokens = True
 
     def features(visual: Any, batch: "torch.Tensor") -> "torch.Tensor":
-        found: torch.Tensor = visual(batch)[1].mean(dim=1) if options.pools == "mean" else visual(batch)
-        return found
+        vectors: torch.Tensor = visual(batch)[1].mean(dim=1) if options.pools == "mean" else visual(batch)
+        return vectors
 
     visual.to(device, dtype=inference.pick_precision(options.precision, device))
     return TorchEncoder(module_of(visual, features), preprocessing, revision_of_open_clip(name))

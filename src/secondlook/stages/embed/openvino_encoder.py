@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class OpenvinoEncoder:
-    """A module converted once; `precision` is that of its arithmetic, its weights are given as float32."""
+    """A module converted once; `precision` is that of its arithmetic; its weights stay float32."""
 
     def __init__(self, encoder: TorchEncoder, precision: "torch.dtype") -> None:
         import torch
@@ -37,27 +37,27 @@ class OpenvinoEncoder:
 
 
 def _traced(module: "torch.nn.Module", example: "torch.Tensor") -> Any:
-    """Return the module as a graph; without the fused attention of PyTorch, which OpenVINO does not know."""
+    """Return the module as a graph; without the fused attention of PyTorch, which OpenVINO does not support."""
     import torch
 
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing is told to be deprecated; it is what OpenVINO reads
+            warnings.simplefilter("ignore")  # tracing is reported as deprecated, but OpenVINO reads it
             return torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def require_cpu(device: "torch.device") -> None:
-    """Raise UsageError for a device that OpenVINO does not drive here."""
+    """Raise UsageError for a device that OpenVINO does not use here."""
     if device.type != "cpu":
         raise UsageError("`backend: openvino` computes on CPUs; set `device: cpu`, or `backend: torch`.")
 
 
 def _import() -> Any:
-    # its telemetry reports to its maker; without that package it has a stand-in that says nothing
+    # disables its telemetry: without that package it uses a stub that sends nothing
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino

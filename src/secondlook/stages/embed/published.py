@@ -29,47 +29,47 @@ Matrix = NDArray[np.float32]
 def import_features(folder: Path, task_file: Path, out: Path, options: EncoderOptions) -> None:
     """Write the features of every .pt file below `folder` as embeddings of the reference to `out`.
 
-    The name of the folder in which a file lies is read as one of the classes, through the wordings of the task and
-    the `classes` of its reference sources. Files of other folders are named and left out; raises DataError when none
-    is left, and for files that are no tensors of one width.
+    The folder name of a file is matched to a class by the wordings of the task and the `classes` of its reference
+    sources. Files of other folders are reported and left out; raises DataError when none is left, and for files that
+    are not tensors of one width.
     """
     task = load_task(task_file)
-    found = {path: name for path in sorted(folder.rglob("*.pt")) if (name := _class_of(path, task)) is not None}
-    for path in sorted(set(folder.rglob("*.pt")) - found.keys()):
-        progress.say(f"embed: {path} is left out: `{path.parent.name}` is no class of {task_file}, or several")
-    if not found:
+    class_of = {path: name for path in sorted(folder.rglob("*.pt")) if (name := _class_of(path, task)) is not None}
+    for path in sorted(set(folder.rglob("*.pt")) - class_of.keys()):
+        progress.say(f"embed: {path} is left out: `{path.parent.name}` is not exactly one class of {task_file}")
+    if not class_of:
         raise DataError(f"{folder}: holds no .pt file in a folder whose name is a class of {task_file}.")
-    matrices = {path: _read(path) for path in found}
+    matrices = {path: _read(path) for path in class_of}
     widths = sorted({matrix.shape[1] for matrix in matrices.values()})
     if len(widths) > 1:
         raise DataError(
             f"{folder}: its vectors have {widths[0]} to {widths[-1]} dimensions; one encoder has one width."
         )
-    rows = pa.concat_tables(_rows(path.relative_to(folder), found[path], len(matrices[path])) for path in matrices)
+    rows = pa.concat_tables(_rows(path.relative_to(folder), class_of[path], len(matrices[path])) for path in matrices)
     digest = hashlib.sha256(b"".join(matrix.tobytes() for matrix in matrices.values())).hexdigest()[:16]
     made_by = about(options, f"{features.IMPORTED}{digest}")
     write(out, rows, np.concatenate(list(matrices.values())), task.taxonomy(), made_by)
-    progress.say(f"embed: {len(rows)} vectors of {widths[0]} from {len(found)} files")
+    progress.say(f"embed: {len(rows)} vectors of {widths[0]} from {len(class_of)} files")
 
 
 def export_features(embeddings: Path, folder: Path) -> None:
     """Write the vectors of each class of the reference as a .pt file, float32, below `folder`.
 
-    Raises DataError when no object has a reference label, and for a class that cannot name a folder.
+    Raises DataError when no object has a reference label, and for a class that is not a valid folder name.
     """
     import torch
 
     taxonomy = records.taxonomy_of(embeddings)
-    known = features.load_reference(embeddings, taxonomy)
+    crops = features.load_reference(embeddings, taxonomy)
     model = str(records.made_by(embeddings).get("options", {}).get("model") or "features").replace("/", "_")
-    for index in np.unique(known.target):
+    for index in np.unique(crops.target):
         name = taxonomy.classes[index]
         if "/" in name or name in {".", ".."}:
-            raise DataError(f"{embeddings}: the class `{name}` cannot name a folder; rename it in the task file.")
+            raise DataError(f"{embeddings}: the class `{name}` is not a valid folder name; rename it in the task file.")
         content = io.BytesIO()
-        torch.save(torch.from_numpy(known.vectors[known.target == index]), content)
+        torch.save(torch.from_numpy(crops.vectors[crops.target == index]), content)
         files.write_bytes(folder / name / f"{model}_{name.replace(' ', '_')}.pt", content.getvalue())
-    progress.say(f"embed: {len(known.target)} vectors of {len(np.unique(known.target))} classes in {folder}")
+    progress.say(f"embed: {len(crops.target)} vectors of {len(np.unique(crops.target))} classes in {folder}")
 
 
 def _class_of(path: Path, task: Task) -> str | None:
@@ -89,20 +89,20 @@ def _claims(label: str, task: Task) -> Iterator[str]:
 def _read(path: Path) -> Matrix:
     try:
         content = _load(path)
-    except Exception as error:  # damaged pickles raise what they like
+    except Exception as error:  # damaged pickles raise any error
         raise DataError(f"{path}: cannot be read without running code from it; save a plain tensor.") from error
     matrix = _to_array(content)
     if matrix is None or matrix.ndim != 2 or matrix.dtype.kind != "f":
-        raise DataError(f"{path}: is no tensor of numbers with the axes (crops, dimensions).")
+        raise DataError(f"{path}: is not a tensor of numbers with the axes (crops, dimensions).")
     return np.asarray(matrix, dtype=np.float32)
 
 
 def _load(path: Path) -> Any:
-    """Unpickle tensors and arrays of numpy, and nothing else."""
+    """Unpickle only tensors and numpy arrays."""
     import torch
 
     rebuild: Any = np.zeros(0).__reduce__()[0]
-    older = (rebuild, "numpy.core.multiarray._reconstruct")  # its place before numpy 2
+    older = (rebuild, "numpy.core.multiarray._reconstruct")  # its location before numpy 2
     kinds = (type(np.dtype(name)) for name in ("f2", "f4", "f8"))
     with torch.serialization.safe_globals([rebuild, older, np.ndarray, np.dtype, *kinds, codecs.encode]):
         return torch.load(path, map_location="cpu", weights_only=True)

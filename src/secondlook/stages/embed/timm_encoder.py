@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     """Return a timm model without its head, by name, Hub id (`hf_hub:...`) or local folder.
 
-    The maps of models without tokens count as patch tokens; `head` is what the model itself hands to a classifier.
+    The maps of models without tokens count as patch tokens; `head` is the input of the model's own classifier.
     """
     name, pooling = str(options.model), options.pools
     model: Any = create_timm(name, pretrained=True, classes=0)
@@ -25,13 +25,13 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     prefix_tokens = int(getattr(model, "num_prefix_tokens", 0))
 
     def features(model: Any, batch: "torch.Tensor") -> "torch.Tensor":
-        found: torch.Tensor = model.forward_features(batch)
+        output: torch.Tensor = model.forward_features(batch)
         if pooling == "head":
-            head: torch.Tensor = model.forward_head(found, pre_logits=True)
+            head: torch.Tensor = model.forward_head(output, pre_logits=True)
             return head
-        if found.ndim == 4:
-            found = maps_to_tokens(found, channel_axis=channel_axis)
-        return pool_tokens(found, pooling, prefix_tokens)
+        if output.ndim == 4:
+            output = maps_to_tokens(output, channel_axis=channel_axis)
+        return pool_tokens(output, pooling, prefix_tokens)
 
     model.to(device, dtype=inference.pick_precision(options.precision, device))
     return TorchEncoder(module_of(model, features), preprocessing, revision_of_timm(name))

@@ -1,4 +1,4 @@
-"""Encoders of the transformers library: DINOv2 and DINOv3, the image side of CLIP and SigLIP, and their likes."""
+"""Encoders of the transformers library: DINOv2 and DINOv3, the image side of CLIP and SigLIP, and similar models."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     preprocessing = _preprocessing(processor).overridden(options)
     two_towers = hasattr(model.config, "vision_config")
     if two_towers and not hasattr(model, "vision_model"):
-        raise DataError(f"{options.model}: the image side of this kind of model is not known; take another checkpoint.")
+        raise DataError(f"{options.model}: the image side of this kind of model is unknown; use another checkpoint.")
     if two_towers and hasattr(model, "text_model"):
         del model.text_model
     shape = model.config.vision_config if two_towers else model.config
@@ -32,13 +32,13 @@ def load(options: EncoderOptions, device: "torch.device") -> TorchEncoder:
     def features(model: Any, batch: "torch.Tensor") -> "torch.Tensor":
         if options.pools == "head" and two_towers:
             return _vector(model.get_image_features(pixel_values=batch, **resized))
-        found = (model.vision_model if two_towers else model)(pixel_values=batch, **resized)
+        output = (model.vision_model if two_towers else model)(pixel_values=batch, **resized)
         if options.pools == "head":
-            return _vector(found)
-        tokens: torch.Tensor = found.last_hidden_state
+            return _vector(output)
+        tokens: torch.Tensor = output.last_hidden_state
         if tokens.ndim == 4:
             tokens = maps_to_tokens(tokens, channel_axis=1)
-        # what stands beyond the patches is CLS and registers; networks that merge patches have neither
+        # tokens besides the patches are CLS and registers; networks that merge patches have neither
         prefix_tokens = 0 if patches is None else max(0, tokens.shape[1] - patches)
         return pool_tokens(tokens, options.pools, prefix_tokens)
 
@@ -49,7 +49,7 @@ def _load(options: EncoderOptions, dtype: "torch.dtype") -> tuple[Any, Any]:
     from transformers import AutoImageProcessor, AutoModel
 
     name = str(options.model)
-    # left out, it asks on the terminal whether to run the code of the checkpoint
+    # without it, transformers asks on the terminal whether to run the code of the checkpoint
     how = {"revision": options.revision, "trust_remote_code": False}
     try:
         processor = AutoImageProcessor.from_pretrained(name, **how)
@@ -58,10 +58,10 @@ def _load(options: EncoderOptions, dtype: "torch.dtype") -> tuple[Any, Any]:
         raise DataError(fetch_hint(name, error)) from error
 
 
-def _vector(found: Any) -> "torch.Tensor":
-    vector: torch.Tensor | None = getattr(found, "pooler_output", None)
+def _vector(output: Any) -> "torch.Tensor":
+    vector: torch.Tensor | None = getattr(output, "pooler_output", None)
     if vector is None:
-        raise UsageError("pooling `head` is asked for, but this encoder gives no vector of its own; use `mean`.")
+        raise UsageError("pooling `head` needs a pooled vector, which this encoder does not have; use `mean`.")
     return vector.flatten(1)
 
 

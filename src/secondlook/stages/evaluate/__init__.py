@@ -1,4 +1,4 @@
-"""Stage `evaluate`: every method against the truth, and the committee of labelers seen from inside."""
+"""Stage `evaluate`: every method against the truth, and statistics of the committee of labelers."""
 
 import json
 import math
@@ -35,12 +35,12 @@ __all__ = ["Places", "evaluate"]
 
 
 def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Protocol | None = None) -> None:
-    """Write the tables to folder `out`; without any truth they have headings and no scores.
+    """Write the tables to folder `out`; without truth they have headings and no scores.
 
-    `protocol` is the published scoring of the task, where it has one.
+    `protocol` is the published scoring of the task, if it has one.
     """
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
-    asked, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
+    all_objects, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
     objects = load_objects(places.instances, committee)
     methods = load_methods(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
@@ -59,9 +59,8 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     for name, text in written.items():
         files.write_text(out / name, text)
     source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
-    progress.say(
-        f"evaluate: {len(objects.known.rows)} of {len(asked)} objects with truth{source}, {len(methods)} methods"
-    )
+    n = len(objects.with_truth.rows)
+    progress.say(f"evaluate: {n} of {len(all_objects)} objects with truth{source}, {len(methods)} methods")
     if diagnosis.findings["drop"] is not None:
         progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 
@@ -69,11 +68,11 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
 def _scores(
     objects: Objects, methods: list[Method], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
 ) -> dict[str, str]:
-    draws = Draws(objects.known.images, options.resamples, options.seed)
-    found = score_all([method.on(objects) for method in methods], len(classes), draws)
-    scored = list(zip(methods, found, strict=True))
+    draws = Draws(objects.with_truth.images, options.resamples, options.seed)
+    scores = score_all([method.on(objects) for method in methods], len(classes), draws)
+    scored = list(zip(methods, scores, strict=True))
     *others, ours, _ = methods
-    pairs = [(ours.on(objects, method.asked), method.on(objects)) for method in others]
+    pairs = [(ours.on(objects, method.scored), method.on(objects)) for method in others]
     differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
@@ -87,16 +86,16 @@ def _scores(
 
 
 def _calibration(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> pd.DataFrame:
-    known = objects.known
+    with_truth = objects.with_truth
     classes = records.taxonomy_of(places.instances).classes
     label, _, confidence = consensus_of(places.consensus, objects, committee, classes)
-    right = label[known.rows] == objects.truth[known.rows]
-    draws = Draws(known.images, options.resamples, options.seed)
-    return tables.calibration_table(bins(confidence[known.rows], right, known.image, POSTERIOR_EDGES, draws))
+    right = label[with_truth.rows] == objects.truth[with_truth.rows]
+    draws = Draws(with_truth.images, options.resamples, options.seed)
+    return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.image, POSTERIOR_EDGES, draws))
 
 
 def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Judge the given labels by the consensus of everybody else."""
+    """Check the given labels by the consensus of all others."""
     posterior = committee.without(GIVEN).posterior
     rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
     names = pd.DataFrame(
@@ -109,8 +108,8 @@ def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ..
     return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
 
 
-def _findings(found: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
-    content = {**found, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
+def _findings(findings: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
+    content = {**findings, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
     return json.dumps(_without_nan(content), indent=2, sort_keys=True) + "\n"
 
 

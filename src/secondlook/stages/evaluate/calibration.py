@@ -1,4 +1,4 @@
-"""How calibrated probabilities are, as they come and after one temperature.
+"""How calibrated probabilities are, as given and after one temperature.
 
 Expected calibration error and temperature scaling: C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of
 Modern Neural Networks", ICML 2017, with their 15 bins of equal width.
@@ -19,12 +19,12 @@ EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
 COLDEST, HOTTEST = np.log(0.05), np.log(1000)  # bounds of log T
 FEWEST = 20  # objects that a temperature is fitted on
-ENOUGH = 5000  # one number needs no more
+ENOUGH = 5000  # a single parameter needs no more
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Bins of confidence that hold something: their edges, n, mean confidence and share right, (bins,) each."""
+    """Non-empty bins of confidence: their edges, n, mean confidence and share right, (bins,) each."""
 
     low: Floats64
     high: Floats64
@@ -56,13 +56,13 @@ def bins(
     n = np.bincount(position, minlength=len(edges) - 1)
     held = np.flatnonzero(n)
     inside = (position[:, None] == held).astype(np.float64)
-    found = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), image, draws.images)])[0]
+    share = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), image, draws.images)])[0]
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
-    return Bins(edges[held], edges[held + 1], n[held], mean, found)
+    return Bins(edges[held], edges[held + 1], n[held], mean, share)
 
 
 def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], image: NDArray[np.int64], seed: int) -> Rescaled | None:
-    """Return log softmax(log_p / T) with T fitted on the objects of other images; None where too few are there.
+    """Return log softmax(log_p / T) with T fitted on the objects of other images; None if there are too few.
 
     `log_p` is (objects, classes), `truth` and `image` (objects,). T minimises -sum log softmax(log_p / T)[truth].
     """
@@ -85,5 +85,5 @@ def fit_temperature(log_p: Floats64, truth: NDArray[np.int64]) -> float:
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(log_p * np.exp(-log_temperature), axis=1)[rows, truth].mean())
 
-    found = minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    fitted = minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(fitted.x))

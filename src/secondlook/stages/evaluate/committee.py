@@ -1,4 +1,4 @@
-"""The committee seen from inside: who answers, who contradicts, who errs together, how many opinions there are."""
+"""Statistics of the committee: coverage, conflicts, correlated errors, and the effective number of labelers."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, by
 
 @dataclass(frozen=True)
 class Attendance:
-    """Who answers and who contradicts, (labelers,) each.
+    """Coverage and conflict, (labelers,) each.
 
-    `conflict` is the share of the `compared` answers (somebody else answered too) that are not the plurality of the
-    others on the same object, nor tied with it.
+    `conflict` is the share of the `compared` answers (another labeler answered too) that are neither the plurality of
+    the others on the same object nor tied with it.
     """
 
     answered: NDArray[np.int64]
@@ -29,14 +29,14 @@ class Attendance:
 class Pairs:
     """Every two labelers, (pairs,) each: positions, common answers, the share that is equal, correlation of errors.
 
-    `known` counts the common answers to objects with truth; `correlation` is over those.
+    `with_truth` counts the common answers to objects with truth; `correlation` is over those.
     """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     n: NDArray[np.int64]
     agreement: Estimates
-    known: NDArray[np.int64]
+    with_truth: NDArray[np.int64]
     correlation: Estimates
 
     def matrix(self, labelers: int) -> Floats64:
@@ -46,61 +46,61 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Honesty:
-    """The probabilities of one labeler on the objects with truth, as they come and at cross-fitted temperatures."""
+    """The probabilities of one labeler on the objects with truth, as given and at cross-fitted temperatures."""
 
     before: Bins
     after: Bins | None
     temperature: float
 
 
-def attendance(said: NDArray[np.int64], classes: int, everything: Sample, draws: Draws) -> Attendance:
-    """Count answers and contradictions; `said` is (labelers, objects), -1 for no answer."""
-    counts = _counts(said, classes)
-    columns = np.zeros((said.shape[1], 2 * len(said)))
-    for labeler, answer in enumerate(said):
+def attendance(labels: NDArray[np.int64], classes: int, everything: Sample, draws: Draws) -> Attendance:
+    """Count answers and conflicts; `labels` is (labelers, objects), -1 for no answer."""
+    counts = _counts(labels, classes)
+    columns = np.zeros((labels.shape[1], 2 * len(labels)))
+    for labeler, answer in enumerate(labels):
         rows = np.flatnonzero(answer >= 0)
         others = counts[rows]
         others[np.arange(len(rows)), answer[rows]] -= 1
         most = others.max(axis=1, initial=0)
         columns[rows, labeler] = others[np.arange(len(rows)), answer[rows]] < most
-        columns[rows, len(said) + labeler] = most > 0
+        columns[rows, len(labels) + labeler] = most > 0
     statistic = shares(columns, everything.image, everything.images)
-    compared = columns[:, len(said) :].sum(axis=0).astype(np.int64)
-    return Attendance((said >= 0).sum(axis=1), compared, draws.estimates([statistic])[0])
+    compared = columns[:, len(labels) :].sum(axis=0).astype(np.int64)
+    return Attendance((labels >= 0).sum(axis=1), compared, draws.estimates([statistic])[0])
 
 
-def pairs(said: NDArray[np.int64], objects: Objects, everywhere: Draws, where_known: Draws) -> Pairs:
-    """Compare every two labelers; `said` is (labelers, objects)."""
-    first, second = (part.astype(np.int64) for part in np.triu_indices(len(said), k=1))
+def pairs(labels: NDArray[np.int64], objects: Objects, everywhere: Draws, where_true: Draws) -> Pairs:
+    """Compare every two labelers; `labels` is (labelers, objects)."""
+    first, second = (part.astype(np.int64) for part in np.triu_indices(len(labels), k=1))
     everything = objects.everything
     n, agreement = _empty(first), [_nothing()]
-    for one in range(len(said) - 1):
-        others = said[one + 1 :].T
-        both = (said[one][:, None] >= 0) & (others >= 0)
-        same = both & (said[one][:, None] == others)
+    for one in range(len(labels) - 1):
+        others = labels[one + 1 :].T
+        both = (labels[one][:, None] >= 0) & (others >= 0)
+        same = both & (labels[one][:, None] == others)
         n[first == one] = both.sum(axis=0)
         columns = np.hstack([same, both]).astype(np.float64)
         agreement += everywhere.estimates([shares(columns, everything.image, everything.images)])
-    known, drawn, value = _error_pairs(said, objects, where_known)
-    return Pairs(first, second, n, _joined(agreement), known, estimates(value, drawn))
+    with_truth, drawn, value = _error_pairs(labels, objects, where_true)
+    return Pairs(first, second, n, _joined(agreement), with_truth, estimates(value, drawn))
 
 
 def effective_number(
-    said: NDArray[np.int64], objects: Objects, members: NDArray[np.int64], draws: Draws
+    labels: NDArray[np.int64], objects: Objects, members: NDArray[np.int64], draws: Draws
 ) -> tuple[int, Estimate]:
-    """Return how many members answered objects with truth, K, and how many independent ones they are worth.
+    """Return how many members answered objects with truth, K, and how many independent ones they equal.
 
     K_eff = K^2 / sum over all pairs, a labeler with itself included, of the correlation of their errors: K standardised
-    errors have a mean with variance sum / K^2, K_eff independent ones one of 1 / K_eff (L. Kish, "Survey Sampling",
-    1965, section 5.4). Correlations that nobody knows (no common object, or one of two never errs) count as none, and
-    K_eff is at most K.
+    errors have a mean with variance sum / K^2, K_eff independent ones have 1 / K_eff (L. Kish, "Survey Sampling",
+    1965, section 5.4). Unknown correlations (no common object, or one of two never errs) count as 0, and K_eff is at
+    most K.
     """
-    known = objects.known
-    heard = members[(said[members][:, known.rows] >= 0).any(axis=1)]
+    with_truth = objects.with_truth
+    heard = members[(labels[members][:, with_truth.rows] >= 0).any(axis=1)]
     count = len(heard)
     if not count:
         return 0, Estimate(np.nan, np.nan, np.nan)
-    _, drawn, value = _error_pairs(said[heard], objects, draws)
+    _, drawn, value = _error_pairs(labels[heard], objects, draws)
 
     def contribution(correlation: Floats64) -> Floats64:
         together = count + 2 * np.nan_to_num(correlation).sum(axis=-1, keepdims=True)
@@ -110,10 +110,10 @@ def effective_number(
 
 
 def honesty(committee: Committee, labeler: int, objects: Objects, draws: Draws) -> Honesty | None:
-    """Return how calibrated the probabilities of a labeler are; None where it gives none on objects with truth."""
-    votes, known = committee.votes, objects.known
+    """Return how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
+    votes, with_truth = committee.votes, objects.with_truth
     place = np.full(votes.objects, -1)
-    place[known.rows] = known.image
+    place[with_truth.rows] = with_truth.image
     rows = np.flatnonzero((votes.labeler_index == labeler) & votes.has_p() & (place[votes.object_index] >= 0))
     if votes.log_p is None or not len(rows):
         return None
@@ -129,30 +129,30 @@ def honesty(committee: Committee, labeler: int, objects: Objects, draws: Draws) 
 
 
 def mean_confidence(committee: Committee) -> Floats64:
-    """Return the mean probability that each labeler gave its own answers, (labelers,); nan where it gives none."""
+    """Return the mean probability that each labeler gave its own answers, (labelers,); nan if it gives none."""
     votes = committee.votes
     voiced = np.flatnonzero(votes.has_p())
-    said = votes.labeler_index[voiced]
+    voter = votes.labeler_index[voiced]
     p = np.zeros(0) if votes.log_p is None else np.exp(votes.log_p[voiced, votes.class_index[voiced]], dtype=np.float64)
-    return ratio(np.bincount(said, p, len(votes.labelers)), np.bincount(said, minlength=len(votes.labelers)))
+    return ratio(np.bincount(voter, p, len(votes.labelers)), np.bincount(voter, minlength=len(votes.labelers)))
 
 
 def own_accuracy(committee: Committee, objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Estimates]:
-    """Return how many objects with truth each labeler answered, and which share rightly, (labelers,) each."""
-    known = objects.known
-    said = answers(committee)[:, known.rows].T
-    columns = np.hstack([said == objects.truth[known.rows, None], said >= 0]).astype(np.float64)
-    found = draws.estimates([shares(columns, known.image, known.images)])[0]
-    return (said >= 0).sum(axis=0), found
+    """Return how many objects with truth each labeler answered, and the share it got right, (labelers,) each."""
+    with_truth = objects.with_truth
+    labels = answers(committee)[:, with_truth.rows].T
+    columns = np.hstack([labels == objects.truth[with_truth.rows, None], labels >= 0]).astype(np.float64)
+    share = draws.estimates([shares(columns, with_truth.image, with_truth.images)])[0]
+    return (labels >= 0).sum(axis=0), share
 
 
-def means_by_kinship(found: Pairs, families: tuple[str, ...]) -> tuple[Floats64, Floats64]:
-    """Return the mean correlation of errors of each labeler with its relatives and with strangers, (labelers,) each."""
-    matrix = found.matrix(len(families))
+def means_by_kinship(every_pair: Pairs, families: tuple[str, ...]) -> tuple[Floats64, Floats64]:
+    """Return the mean correlation of errors of each labeler with its family and with others, (labelers,) each."""
+    matrix = every_pair.matrix(len(families))
     kin = np.array(families)[:, None] == np.array(families)[None]
-    told = ~np.isnan(matrix) & ~np.eye(len(families), dtype=np.bool_)
+    defined = ~np.isnan(matrix) & ~np.eye(len(families), dtype=np.bool_)
     filled = np.nan_to_num(matrix)
-    inside, across = told & kin, told & ~kin
+    inside, across = defined & kin, defined & ~kin
     return (
         ratio((filled * inside).sum(axis=1), inside.sum(axis=1)),
         ratio((filled * across).sum(axis=1), across.sum(axis=1)),
@@ -160,18 +160,18 @@ def means_by_kinship(found: Pairs, families: tuple[str, ...]) -> tuple[Floats64,
 
 
 def _error_pairs(
-    said: NDArray[np.int64], objects: Objects, draws: Draws
+    labels: NDArray[np.int64], objects: Objects, draws: Draws
 ) -> tuple[NDArray[np.int64], Floats64, Floats64]:
-    """Return of every two labelers the common n, the drawn correlations (resamples, pairs) and those of the data."""
-    known = objects.known
-    heard = (said[:, known.rows] >= 0).T
-    wrong = heard & (objects.truth[known.rows, None] != said[:, known.rows].T)
+    """Return for every two labelers the common n, the drawn correlations (resamples, pairs) and those of the data."""
+    with_truth = objects.with_truth
+    heard = (labels[:, with_truth.rows] >= 0).T
+    wrong = heard & (objects.truth[with_truth.rows, None] != labels[:, with_truth.rows].T)
     n, drawn, value = [np.zeros(0)], [np.zeros((draws.resamples, 0))], [np.zeros(0)]
-    for one in range(len(said) - 1):
+    for one in range(len(labels) - 1):
         both = heard[:, one, None] & heard[:, one + 1 :]
         mine, theirs = both & wrong[:, one, None], both & wrong[:, one + 1 :]
         columns = np.hstack([both, mine, theirs, mine & theirs]).astype(np.float64)
-        statistic = Statistic(by_image(columns, known.image, known.images), _correlation)
+        statistic = Statistic(by_image(columns, with_truth.image, with_truth.images), _correlation)
         n.append(both.sum(axis=0))
         drawn += draws.drawn([statistic])
         value.append(total(statistic))
@@ -179,16 +179,16 @@ def _error_pairs(
 
 
 def _correlation(sums: Floats64) -> Floats64:
-    """Return Pearson's correlation of two 0/1 variables from (..., n, sum a, sum b, sum ab), nan where one is fixed."""
+    """Return Pearson's correlation of two 0/1 variables from (..., n, sum a, sum b, sum ab), nan if one is constant."""
     n, mine, theirs, joint = np.split(sums, 4, axis=-1)
     spread = (n * mine - mine**2) * (n * theirs - theirs**2)
     return np.where(spread > 0, ratio(n * joint - mine * theirs, np.sqrt(np.maximum(spread, 0))), np.nan)
 
 
-def _counts(said: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    objects = said.shape[1]
-    labeler, row = np.nonzero(said >= 0)
-    flat = row * classes + said[labeler, row]
+def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    objects = labels.shape[1]
+    labeler, row = np.nonzero(labels >= 0)
+    flat = row * classes + labels[labeler, row]
     return np.bincount(flat, minlength=objects * classes).reshape(objects, classes)
 
 

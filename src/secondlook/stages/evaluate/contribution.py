@@ -1,4 +1,4 @@
-"""What each labeler is worth: the consensus merged without it, and who can be dropped at no loss."""
+"""The contribution of each labeler: the consensus merged without it, and which can be dropped at no loss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from secondlook.stages.evaluate.remerge import GIVEN, Committee, Outcome
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 
-MOST_OBJECTS = 200_000  # beyond, merging again and again works on a sample of the images
-MARGIN = 0.01  # accuracy that dropping labelers may cost at most, with 95 % confidence
+MOST_OBJECTS = 200_000  # above it, the repeated merges use a sample of the images
+MARGIN = 0.01  # the most accuracy that dropping labelers may cost, with 95 % confidence
 FEWEST = 300  # objects on which an error of MARGIN would show with 95 % probability: 3 / MARGIN
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The objects on which the consensus is merged again, by the committee as it was asked about them.
+    """The objects on which the consensus is merged again, and the committee on them.
 
     `scored` are those with a known `truth`; both samples hold positions among these objects.
     """
@@ -40,11 +40,11 @@ class Trial:
         right = (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
         surprise = log_loss(other.posterior[rows], self.truth) - log_loss(whole.posterior[rows], self.truth)
         columns = np.stack([right, surprise], axis=1)
-        found = self._estimates(means(columns, self.scored.image, self.scored.images))
-        return found[0], found[1]
+        losses = self._estimates(means(columns, self.scored.image, self.scored.images))
+        return losses[0], losses[1]
 
     def changed(self, other: Outcome) -> Estimate:
-        """Return the share of all labels that are others without them."""
+        """Return the share of all labels that change without them."""
         moved = (other.label != self.committee.whole.label).astype(np.float64)[:, None]
         everything = self.everything
         return self._estimates(shares(np.hstack([moved, np.ones_like(moved)]), everything.image, everything.images))[0]
@@ -64,7 +64,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Dropped:
-    """Labelers that can go, and what is lost with all of them gone, on `n` objects with truth."""
+    """Labelers that can be dropped, and what is lost without all of them, on `n` objects with truth."""
 
     labelers: tuple[str, ...]
     loss: Estimate
@@ -72,11 +72,11 @@ class Dropped:
 
     @property
     def sentence(self) -> str:
-        """Say it in one sentence."""
+        """The finding in one sentence."""
         if self.n < FEWEST:
             return (
-                f"Nobody knows whether a labeler can be dropped: it takes {FEWEST} objects with a known class to see "
-                f"a loss of {100 * MARGIN:g} point of accuracy, {self.n} are there."
+                f"Whether a labeler can be dropped is unknown: it takes {FEWEST} objects with a known class to see "
+                f"a loss of {100 * MARGIN:g} point of accuracy, and there are {self.n}."
             )
         if not self.labelers:
             return (
@@ -93,8 +93,8 @@ class Dropped:
 def trial_of(committee: Committee, objects: Objects, resamples: int, seed: int) -> Trial:
     """Return the trial on all objects, or on about MOST_OBJECTS of them: whole images, drawn by their names.
 
-    Reviewed images always take part, because methods learn from them; they are scored when drawn, or when it is
-    people who say what is true.
+    Reviewed images always take part, because methods learn from them; they are scored when drawn, or when the
+    truth comes from people.
     """
     rows, drawn = np.arange(len(objects.truth)), np.ones(len(objects.truth), dtype=np.bool_)
     if len(rows) > MOST_OBJECTS:
@@ -117,20 +117,20 @@ def trial_of(committee: Committee, objects: Objects, resamples: int, seed: int) 
 
 
 def leave_one_out(trial: Trial) -> dict[str, Contribution]:
-    """Return what each member is worth."""
-    found = {}
+    """Return the contribution of each member."""
+    contributions = {}
     for name in trial.committee.members:
         other = trial.committee.without(name)
-        found[name] = Contribution(*trial.loss(other), trial.changed(other))
-    return found
+        contributions[name] = Contribution(*trial.loss(other), trial.changed(other))
+    return contributions
 
 
 def drop(trial: Trial, worths: Mapping[str, Contribution]) -> Dropped | None:
-    """Drop one labeler after the other, the least worth first, while it costs no accuracy; None without truth.
+    """Drop labelers one by one, the smallest contribution first, while it costs no accuracy; None without truth.
 
-    It costs none when the 95 % interval of the loss, all those dropped together against everybody, holds 0 (or
-    less) and ends at MARGIN or below. The given label is free, and somebody must remain. Seconds have no say, so that
-    the same votes give the same advice.
+    It costs none when the 95 % interval of the loss, all dropped labelers together against all members, includes
+    0 (or less) and ends at MARGIN or below. The given label is free, and one labeler must remain. Seconds do not count,
+    so that the same votes give the same advice.
     """
     n = len(trial.scored.rows)
     if not n:
@@ -151,9 +151,9 @@ def drop(trial: Trial, worths: Mapping[str, Contribution]) -> Dropped | None:
 
 def seconds_of(benchmarks: Path | None, labeler: str) -> float | None:
     """Return the wall seconds of all jobs of a labeler, from Snakemake's benchmark files; None without any."""
-    # parts are numbers of five digits: the files of `a.b` are none of `a`
-    found = [] if benchmarks is None else sorted(benchmarks.glob("label.*.[0-9][0-9][0-9][0-9][0-9].tsv"))
-    mine = [path for path in found if path.name[len("label.") : -len(".00000.tsv")] == labeler]
+    # parts are numbers of five digits: the files of `a.b` are not those of `a`
+    paths = [] if benchmarks is None else sorted(benchmarks.glob("label.*.[0-9][0-9][0-9][0-9][0-9].tsv"))
+    mine = [path for path in paths if path.name[len("label.") : -len(".00000.tsv")] == labeler]
     return sum(_seconds(path) for path in mine) if mine else None
 
 
@@ -165,7 +165,7 @@ def _seconds(path: Path) -> float:
     try:
         return float(pd.read_csv(path, sep="\t")["s"].sum())
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: is no benchmark file of Snakemake; remove it or label again.") from error
+        raise DataError(f"{path}: is not a benchmark file of Snakemake; remove it or label again.") from error
 
 
 def _and(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""`committee.csv` and what stands beside it: the committee, labeler by labeler."""
+"""`committee.csv` and its companion tables: the committee, labeler by labeler."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The tables on the committee, and what the report says of it."""
+    """The tables on the committee, and the findings for the report."""
 
     labelers: pd.DataFrame
     pairs: pd.DataFrame
@@ -30,37 +30,37 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Members:
-    """What is known of each labeler, by name."""
+    """Figures of each labeler, by name."""
 
     contribution: Mapping[str, contribution.Contribution]
     seconds: Mapping[str, float | None]
-    asked: Mapping[str, int]
+    votes: Mapping[str, int]
 
 
 def diagnose(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> Diagnosis:
-    """Look at the committee from inside, and merge again without each of its members."""
-    votes, said = committee.votes, answers(committee)
+    """Compute the statistics of the committee, and merge again without each of its members."""
+    votes, labels = committee.votes, answers(committee)
     everywhere = Draws(objects.everything.images, options.resamples, options.seed)
-    known = Draws(objects.known.images, options.resamples, options.seed)
-    calibrated = [inside.honesty(committee, index, objects, known) for index in range(len(votes.labelers))]
-    pairs = inside.pairs(said, objects, everywhere, known)
+    over_truth = Draws(objects.with_truth.images, options.resamples, options.seed)
+    calibrated = [inside.honesty(committee, index, objects, over_truth) for index in range(len(votes.labelers))]
+    pairs = inside.pairs(labels, objects, everywhere, over_truth)
     members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
-    count, effective = inside.effective_number(said, objects, members, known)
+    count, effective = inside.effective_number(labels, objects, members, over_truth)
     trial = contribution.trial_of(committee, objects, options.resamples, options.seed)
     worths = contribution.leave_one_out(trial)
     seconds = {name: contribution.seconds_of(places.benchmarks, name) for name in votes.labelers}
     dropped = contribution.drop(trial, worths)
     columns = {
-        **_attendance(said, objects, committee, everywhere),
-        **_accuracy(committee, objects, known),
+        **_attendance(labels, objects, committee, everywhere),
+        **_accuracy(committee, objects, over_truth),
         **_honesty(calibrated, inside.mean_confidence(committee)),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
-        **_contribution(votes.labelers, Members(worths, seconds, _asked(places))),
+        **_contribution(votes.labelers, Members(worths, seconds, _vote_counts(places))),
     }
     findings = {
         "against": objects.against,
-        "with_truth": len(objects.known.rows),
+        "with_truth": len(objects.with_truth.rows),
         "method": committee.method,
         "members": count,
         "effective": asdict(effective),
@@ -76,30 +76,30 @@ def diagnose(places: Places, objects: Objects, committee: Committee, options: Ev
     )
 
 
-def _attendance(said: Any, objects: Objects, committee: Committee, draws: Draws) -> dict[str, Any]:
-    found = inside.attendance(said, committee.votes.classes, objects.everything, draws)
+def _attendance(labels: Any, objects: Objects, committee: Committee, draws: Draws) -> dict[str, Any]:
+    counted = inside.attendance(labels, committee.votes.classes, objects.everything, draws)
     return {
         "labeler": list(committee.votes.labelers),
         "family": list(committee.votes.families),
         "takes_part": [int(name in committee.members) for name in committee.votes.labelers],
-        "answered": found.answered,
-        "coverage": found.answered / len(objects.truth) if len(objects.truth) else np.nan,
-        "compared": found.compared,
-        **tables.figure("conflict", found.conflict),
+        "answered": counted.answered,
+        "coverage": counted.answered / len(objects.truth) if len(objects.truth) else np.nan,
+        "compared": counted.compared,
+        **tables.figure("conflict", counted.conflict),
     }
 
 
 def _accuracy(committee: Committee, objects: Objects, draws: Draws) -> dict[str, Any]:
-    n, found = inside.own_accuracy(committee, objects, draws)
-    return {"against": objects.against, "n": n, **tables.figure("selective_accuracy", found)}
+    n, accuracy = inside.own_accuracy(committee, objects, draws)
+    return {"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)}
 
 
-def _honesty(found: list[inside.Honesty | None], confidence: Any) -> dict[str, Any]:
+def _honesty(calibrated: list[inside.Honesty | None], confidence: Any) -> dict[str, Any]:
     return {
         "mean_confidence": confidence,
-        "ece": [np.nan if one is None else one.before.error() for one in found],
-        "temperature": [np.nan if one is None else one.temperature for one in found],
-        "ece_calibrated": [np.nan if one is None or one.after is None else one.after.error() for one in found],
+        "ece": [np.nan if one is None else one.before.error() for one in calibrated],
+        "temperature": [np.nan if one is None else one.temperature for one in calibrated],
+        "ece_calibrated": [np.nan if one is None or one.after is None else one.after.error() for one in calibrated],
     }
 
 
@@ -111,24 +111,24 @@ def _kinship(pairs: inside.Pairs, families: tuple[str, ...]) -> dict[str, Any]:
 def _contribution(labelers: tuple[str, ...], members: Members) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {}
     for name in labelers:
-        found = members.contribution.get(name, contribution.Contribution(UNKNOWN, UNKNOWN, UNKNOWN))
+        lost = members.contribution.get(name, contribution.Contribution(UNKNOWN, UNKNOWN, UNKNOWN))
         row = {
-            **tables.figure("accuracy_lost", found.accuracy),
-            **tables.figure("log_loss_lost", found.log_loss),
-            **tables.figure("changed", found.changed),
+            **tables.figure("accuracy_lost", lost.accuracy),
+            **tables.figure("log_loss_lost", lost.log_loss),
+            **tables.figure("changed", lost.changed),
         }
-        seconds, asked = members.seconds[name], members.asked.get(name, 0)
+        seconds, votes = members.seconds[name], members.votes.get(name, 0)
         row["seconds"] = np.nan if seconds is None else seconds
-        row["seconds_per_vote"] = np.nan if seconds is None or not asked else seconds / asked
+        row["seconds_per_vote"] = np.nan if seconds is None or not votes else seconds / votes
         for column, value in row.items():
             columns.setdefault(column, []).append(value)
     return columns
 
 
-def _asked(places: Places) -> dict[str, int]:
-    """Return how many objects each labeler was asked about, answered or not."""
-    asked: dict[str, int] = {}
+def _vote_counts(places: Places) -> dict[str, int]:
+    """Return the number of votes of each labeler, abstentions included."""
+    counts: dict[str, int] = {}
     for path in places.votes:
         name = str(records.made_by(path)["labeler"])
-        asked[name] = asked.get(name, 0) + records.count(path, records.VOTE)
-    return asked
+        counts[name] = counts.get(name, 0) + records.count(path, records.VOTE)
+    return counts

@@ -1,4 +1,4 @@
-"""Everyone whose labels are compared with the truth: given labels, labelers, people, majority and consensus."""
+"""All methods whose labels are compared with the truth: given labels, labelers, people, majority and consensus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ TRUTH, BY_PEOPLE = "truth", "by people, random sample"
 
 @dataclass(frozen=True)
 class Places:
-    """What is evaluated; `reviewed` (what people said) and `benchmarks` (Snakemake's files of seconds) may miss."""
+    """What is evaluated; `reviewed` (decisions of people) and `benchmarks` (Snakemake's files) are optional."""
 
     instances: Path
     votes: Sequence[Path]
@@ -41,15 +41,15 @@ class Sample:
     @classmethod
     def of(cls, rows: NDArray[np.int64], image: NDArray[np.int64]) -> "Sample":
         """Number the images of some objects; `image` is (objects,)."""
-        found, position = np.unique(image[rows], return_inverse=True)
-        return cls(rows, position.astype(np.int64), len(found))
+        images, position = np.unique(image[rows], return_inverse=True)
+        return cls(rows, position.astype(np.int64), len(images))
 
 
 @dataclass(frozen=True)
 class Objects:
     """All objects: `given` and `truth` are class positions, -1 where unknown, `image` numbers images, (objects,).
 
-    `against` says what the truth is: TRUTH, BY_PEOPLE, or empty where there is none.
+    `against` says what the truth is: TRUTH, BY_PEOPLE, or empty if there is none.
     """
 
     instance_ids: pa.Array
@@ -61,8 +61,8 @@ class Objects:
     against: str
 
     @cached_property
-    def known(self) -> Sample:
-        """The objects whose truth is known."""
+    def with_truth(self) -> Sample:
+        """The objects with truth."""
         return Sample.of(np.flatnonzero(self.truth >= 0), self.image)
 
     @cached_property
@@ -73,23 +73,23 @@ class Objects:
 
 @dataclass(frozen=True)
 class Method:
-    """A name, its family, and its answers (objects,), -1 where it gave none; `asked` masks the objects scored."""
+    """A name, its family, and its answers (objects,), -1 where it gave none; `scored` masks the objects that count."""
 
     name: str
     family: str
     answer: NDArray[np.int64]
-    asked: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
 
     def on(self, objects: Objects, among: NDArray[np.bool_] | None = None) -> Answers:
-        """Return what it said of the objects with truth that it was asked about, or of those among them."""
-        known = objects.known
-        chosen = self.asked[known.rows] if among is None else (self.asked & among)[known.rows]
-        rows = known.rows[chosen]
-        return Answers(objects.truth[rows], self.answer[rows], known.image[chosen])
+        """Return its answers to the scored objects with truth, or to those in `among`."""
+        with_truth = objects.with_truth
+        chosen = self.scored[with_truth.rows] if among is None else (self.scored & among)[with_truth.rows]
+        rows = with_truth.rows[chosen]
+        return Answers(objects.truth[rows], self.answer[rows], with_truth.image[chosen])
 
 
 def load_objects(instances: Path, committee: Committee) -> Objects:
-    """Read the objects; where the dataset has no truth, what people agreed on in the random sample is the truth."""
+    """Read the objects; if the dataset has no truth, what people agreed on in the random sample is the truth."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
     truth, against, reviewed = records.class_positions(table["truth"], classes), TRUTH, committee.reviewed
@@ -109,12 +109,12 @@ def load_objects(instances: Path, committee: Committee) -> Objects:
 def load_methods(places: Places, objects: Objects, committee: Committee) -> list[Method]:
     """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
     everyone = np.ones(len(objects.truth), dtype=np.bool_)
-    said = answers(committee)
+    labels = answers(committee)
     classes = records.taxonomy_of(places.instances).classes
     methods = [Method(GIVEN, GIVEN, objects.given, everyone)]
     for index, name in enumerate(committee.votes.labelers):
         if name != GIVEN:
-            methods.append(Method(name, committee.votes.families[index], said[index], everyone))
+            methods.append(Method(name, committee.votes.families[index], labels[index], everyone))
     if places.reviewed is not None and objects.against == TRUTH:
         methods += _people(places.reviewed, objects, classes)
     majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus), ["label"])
@@ -128,9 +128,9 @@ def load_methods(places: Places, objects: Objects, committee: Committee) -> list
 def answers(committee: Committee) -> NDArray[np.int64]:
     """Return the answer of each labeler to each object, (labelers, objects), -1 where it gave none."""
     votes = committee.votes
-    said = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int64)
-    said[votes.labeler_index, votes.object_index] = votes.class_index
-    return said
+    labels = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int64)
+    labels[votes.labeler_index, votes.object_index] = votes.class_index
+    return labels
 
 
 def consensus_of(
@@ -138,8 +138,8 @@ def consensus_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
     """Return what the committee proposes, what needs no person, and the confidence, (objects,) each.
 
-    What a person decided says nothing about the committee: there stands what it proposed before, by a fit that did
-    not know, and whether that would have been accepted.
+    A person's decision says nothing about the committee: for reviewed objects this is what it proposed before, by a
+    fit that did not see the decision, and whether that would have been accepted.
     """
     table = standing.decisions_on(objects.instance_ids, consensus, ["label", "action", "confidence"])
     label = records.class_positions(table["label"], classes)
@@ -157,8 +157,8 @@ def consensus_of(
 def _levels(made_by: dict[str, Any], classes: Sequence[str], accept: float) -> NDArray[np.float64]:
     """Return the least posterior at which a label of each class is accepted, (classes,)."""
     levels = made_by.get("guarantee", {}).get("thresholds", {})
-    found = [levels.get(name, accept) for name in classes]
-    return np.array([np.inf if level is None else level for level in found], dtype=np.float64)
+    least = [levels.get(name, accept) for name in classes]
+    return np.array([np.inf if level is None else level for level in least], dtype=np.float64)
 
 
 def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Method]:
@@ -167,9 +167,9 @@ def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Me
     for name in pc.unique(table["labeler"]).to_pylist():
         mine = table.filter(pc.equal(table["labeler"], name))
         rows = records.object_positions(reviewed, mine["instance_id"], objects.instance_ids)
-        answer, asked = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
-        answer[rows], asked[rows] = records.class_positions(mine["label"], classes), True
-        methods.append(Method(name, "human", answer, asked))
+        answer, scored = np.full(len(objects.truth), -1), np.zeros(len(objects.truth), dtype=np.bool_)
+        answer[rows], scored[rows] = records.class_positions(mine["label"], classes), True
+        methods.append(Method(name, "human", answer, scored))
     return methods
 
 

@@ -1,8 +1,8 @@
-"""The published way to score (arXiv 2508.02047), difference by difference, beside one denominator for everybody.
+"""The published way to score (arXiv 2508.02047), difference by difference, compared with one denominator for all.
 
-What the published runs counted differs from task to task and from one kind of labeler to another; a task file says it
-under `protocol`. Each difference has the number of the defect that it mirrors, and can be mended alone: the same votes
-then tell what the published figure would have been.
+What the published runs counted differs between tasks and between kinds of labelers; a task file states it under
+`protocol`. Each difference has the number of the defect that it reproduces, and can be fixed alone: the same votes then
+give what the published figure would have been.
 """
 
 import re
@@ -39,11 +39,11 @@ DIFFERENCES = {
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one labeler said of objects, (objects,) each.
+class Responses:
+    """The responses of one labeler, (objects,) each.
 
-    `truth` is None where the label of the dataset, `raw`, is no class of the task. `label` is None where there was no
-    answer. `text` is what a VLM wrote, None where only likelihoods were compared: then its label is what it said.
+    `truth` is None if the label of the dataset, `raw`, is not a class of the task. `label` is None if there was no
+    answer. `text` is what a VLM wrote, None if only likelihoods were compared: then its label is its answer.
     """
 
     truth: Sequence[str | None]
@@ -66,15 +66,15 @@ class Scored:
 
     @property
     def accuracy(self) -> float:
-        """The share of them that is right; nan where none counts."""
+        """The share of them that is right; nan if none counts."""
         return float(self.right[self.counted].mean()) if self.counted.any() else float("nan")
 
 
 def clean(answer: str, *, late_lower_case: bool = False) -> str:
-    """Return what the published runs made of an answer before they compared it.
+    """Return an answer as the published runs cleaned it before they compared it.
 
-    Everything but letters, digits and white space goes, then certain words wherever they stand, also inside others.
-    With `late_lower_case` those words go only where they are written small.
+    Everything but letters, digits and white space is removed, then certain words, even inside other words. With
+    `late_lower_case` those words are removed only in lower case.
     """
     text = re.sub(r"[^A-Za-z0-9\s]", "", answer if late_lower_case else answer.lower())
     for part in _DELETED:
@@ -82,16 +82,16 @@ def clean(answer: str, *, late_lower_case: bool = False) -> str:
     return text.lower()
 
 
-def score(said: Said, counting: Counting, taxonomy: Taxonomy, *, kind: str, family: str) -> Scored:
+def score(responses: Responses, counting: Counting, taxonomy: Taxonomy, *, kind: str, family: str) -> Scored:
     """Score one labeler as the published runs did; `kind` is vlm, or another that answers by label."""
     if kind == "vlm":
         is_right = _vlm(counting, taxonomy, late_lower_case=family in counting.late_lower_case)
     else:
         is_right = _by_label
-    objects = zip(said.truth, said.raw, said.label, said.text, strict=True)
-    found = [_method(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
-    counted = np.array([outcome is not None for outcome in found], dtype=np.bool_)
-    return Scored(counted, np.array([outcome is True for outcome in found], dtype=np.bool_))
+    objects = zip(responses.truth, responses.raw, responses.label, responses.text, strict=True)
+    outcomes = [_method(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
+    counted = np.array([outcome is not None for outcome in outcomes], dtype=np.bool_)
+    return Scored(counted, np.array([outcome is True for outcome in outcomes], dtype=np.bool_))
 
 
 def _method(
@@ -118,7 +118,7 @@ def _method(
 
 
 def _method_extra(counts: bool, answer: str | None, counting: Counting, *, by_text: bool) -> bool | None:
-    """Judge an object of no class: VLMs are always wrong on it, others counted it only where no answer was right."""
+    """Score an object of no class: VLMs are always wrong on it, others counted it only if no answer was right."""
     if counts and by_text:
         return False
     return True if counts and answer is None and counting.unanswered == "right" else None
@@ -154,7 +154,7 @@ def differences_of(counting: Counting, *, kind: str) -> list[str]:
 
 
 def mended(counting: Counting, difference: str) -> Counting:
-    """Return a way of counting without one of its differences."""
+    """Return a way of counting with one of its differences fixed."""
     changes: Mapping[str, Any]
     match difference:
         case "unanswered_is_right" | "unanswered_is_dropped":

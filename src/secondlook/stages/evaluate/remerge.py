@@ -1,7 +1,6 @@
-"""The consensus merged again without somebody: the one place where a stage calls another.
+"""Merge the consensus again without some labelers: the one place where a stage calls another.
 
-What a labeler is worth shows only when the consensus goes without it, by the method, the options and the reviews
-that made it.
+The contribution of a labeler shows only in a consensus without it, with the same method, options and reviews.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +26,9 @@ GIVEN = "given"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a merge says: `posterior` (objects, classes), `label` (-1 without votes) and `confidence`, (objects,).
+    """The result of a merge: `posterior` (objects, classes), `label` (-1 without votes) and `confidence`, (objects,).
 
-    Reviewed objects are judged by a fit that saw no object of their image.
+    Reviewed objects are scored by a fit that saw no object of their image.
     """
 
     posterior: Floats64
@@ -39,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Committee:
-    """The votes of everybody, `given` included, and how the consensus was made of them."""
+    """The votes of all labelers, `given` included, and how the consensus was made from them."""
 
     votes: Votes
     reviewed: Reviewed
@@ -48,7 +47,7 @@ class Committee:
 
     @cached_property
     def members(self) -> tuple[str, ...]:
-        """The labelers that answered anything and take part in the consensus."""
+        """The labelers with at least one answer that take part in the consensus."""
         heard = [self.votes.labelers[index] for index in np.unique(self.votes.labeler_index)]
         return tuple(name for name in heard if name != GIVEN or self.options.use_given)
 
@@ -68,7 +67,7 @@ class Committee:
         return Outcome(posterior, label, proposals.confidence)
 
     def on(self, rows: NDArray[np.int64]) -> "Committee":
-        """Return the same committee asked about some of the objects only, in their order."""
+        """Return the same committee on only some of the objects, in their order."""
         place = np.full(self.votes.objects, -1)
         place[rows] = np.arange(len(rows))
         kept = self.votes.where(place[self.votes.object_index] >= 0)
@@ -84,17 +83,21 @@ class Committee:
 def load_committee(
     instances: Path, votes: Sequence[Path], consensus: Path, reviewed: Path | None
 ) -> tuple[Dataset, Committee]:
-    """Read the votes and reviews that `consensus` was made of; raise DataError when the reviews are missing."""
+    """Read the votes and reviews that `consensus` was made from; raise DataError when the reviews are missing."""
     made_by = records.made_by(consensus)
     if reviewed is None and made_by.get("reviewed"):
         raise DataError(f"{consensus}: learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too.")
-    asked = read_dataset(instances)
+    objects = read_dataset(instances)
     method, options = how_it_was_made(made_by)
-    return asked, Committee(read_votes(asked, votes, use_given=True), read_reviewed(asked, reviewed), method, options)
+    return objects, Committee(
+        read_votes(objects, votes, use_given=True), read_reviewed(objects, reviewed), method, options
+    )
 
 
 def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:
-    """Return the method and the options that stand in the metadata of a consensus; majority where none does."""
-    known = {name: value for name, value in made_by.get("options", {}).items() if name in ConsensusOptions.model_fields}
+    """Return the method and the options in the metadata of a consensus; majority if there are none."""
+    options = {
+        name: value for name, value in made_by.get("options", {}).items() if name in ConsensusOptions.model_fields
+    }
     method = str(made_by.get("chosen", made_by.get("method", "majority")))
-    return method if method in {*UNSUPERVISED, *FITTED} else "auto", ConsensusOptions(**known)
+    return method if method in {*UNSUPERVISED, *FITTED} else "auto", ConsensusOptions(**options)

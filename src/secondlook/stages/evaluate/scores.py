@@ -1,7 +1,7 @@
 """Accuracy, macro-F1, balanced accuracy and the figures of each class, from confusion counts.
 
-The two means are over the classes that occur in the truth of the whole data, in every resample too: a class of which a
-resample holds nothing keeps its figure of the whole data there, or the mean would be one of other classes.
+The two means are over the classes that occur in the truth of the whole data, in every resample too: a class that is
+missing in a resample keeps its figure of the whole data there, or the mean would be over other classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ BY_CLASS = ("recall", "precision", "f1")
 
 @dataclass(frozen=True)
 class Answers:
-    """What one judge said of objects with truth: `truth`, `answer` (-1: none) and `image`, (objects,) each."""
+    """The answers of one method to objects with truth: `truth`, `answer` (-1: none) and `image`, (objects,) each."""
 
     truth: NDArray[np.int64]
     answer: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Scores:
-    """How one judge did on the objects with truth. Unanswered objects count as wrong in `accuracy`."""
+    """The scores of one method on the objects with truth. Unanswered objects count as wrong in `accuracy`."""
 
     n: int
     answered: int
@@ -46,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the first of two methods did on `n` objects that both were asked about."""
+    """How much better the first of two methods did on `n` common objects."""
 
     n: int
     accuracy: Estimate
@@ -55,20 +55,20 @@ class Difference:
 
 def score_all(methods: Sequence[Answers], classes: int, draws: Draws) -> list[Scores]:
     """Score several methods in one pass over the draws."""
-    sums = [_confusions(said, classes, draws.images) for said in methods]
-    found = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
-    return [_scores(said, one, figures, classes) for said, one, figures in zip(methods, sums, found, strict=True)]
+    sums = [_confusions(answers, classes, draws.images) for answers in methods]
+    figures = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
+    return [_scores(*parts, classes) for parts in zip(methods, sums, figures, strict=True)]
 
 
 def compare_all(pairs: Sequence[tuple[Answers, Answers]], classes: int, draws: Draws) -> list[Difference]:
     """Compare pairs of methods, each on the same objects, in one pass over the draws."""
-    found = draws.estimates([_difference(pair, classes, draws.images) for pair in pairs])
-    return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, found, strict=True)]
+    differences = draws.estimates([_difference(pair, classes, draws.images) for pair in pairs])
+    return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, differences, strict=True)]
 
 
 def _difference(pair: tuple[Answers, Answers], classes: int, images: int) -> Statistic:
-    """Return accuracy and macro-F1 of the first judge minus those of the second."""
-    sums = [_confusions(said, classes, images) for said in pair]
+    """Return accuracy and macro-F1 of the first method minus those of the second."""
+    sums = [_confusions(answers, classes, images) for answers in pair]
     first, second = (_figures_of(one, classes) for one in sums)
 
     def difference(cells: Floats64) -> Floats64:
@@ -78,30 +78,30 @@ def _difference(pair: tuple[Answers, Answers], classes: int, images: int) -> Sta
     return Statistic(sparse.hstack(sums, format="csr"), difference)
 
 
-def _confusions(said: Answers, classes: int, images: int) -> Any:
+def _confusions(answers: Answers, classes: int, images: int) -> Any:
     """Return the confusion counts of each image, sparse (images, classes x (classes + 1))."""
-    cell = said.truth * (classes + 1) + np.where(said.answer < 0, classes, said.answer)
+    cell = answers.truth * (classes + 1) + np.where(answers.answer < 0, classes, answers.answer)
     shape = (images, classes * (classes + 1))
-    return sparse.csr_array((np.ones(len(cell)), (said.image, cell)), shape=shape)
+    return sparse.csr_array((np.ones(len(cell)), (answers.image, cell)), shape=shape)
 
 
 def _support(sums: Any, classes: int) -> NDArray[np.int64]:
     """Return how many images are behind each of `_figures`."""
     per_class = sums.tocoo()
     truth, answer = np.divmod(per_class.col, classes + 1)
-    said = answer < classes
+    given = answer < classes
     true, answered = (
         np.unique(per_class.row[chosen] * classes + name[chosen]) % classes
-        for name, chosen in ((truth, np.ones(len(said), dtype=np.bool_)), (answer, said))
+        for name, chosen in ((truth, np.ones(len(given), dtype=np.bool_)), (answer, given))
     )
-    everybody, anybody = len(np.unique(per_class.row)), len(np.unique(per_class.row[said]))
-    by_truth, by_answer = (np.bincount(found, minlength=classes) for found in (true, answered))
-    overall = [everybody, anybody, everybody, everybody]
+    all_images, answered_images = len(np.unique(per_class.row)), len(np.unique(per_class.row[given]))
+    by_truth, by_answer = (np.bincount(named, minlength=classes) for named in (true, answered))
+    overall = [all_images, answered_images, all_images, all_images]
     return np.concatenate([overall, by_truth, by_answer, by_truth]).astype(np.int64)
 
 
 def _figures_of(sums: Any, classes: int) -> Callable[[Floats64], Floats64]:
-    """Return what gives the figures of OVERALL, then those of BY_CLASS class by class, (..., 4 + 3 classes).
+    """Return a function to compute the figures of OVERALL, then those of BY_CLASS class by class, (..., 4 + 3 classes).
 
     `sums` are the confusion counts of all images; it takes those of any of them, (..., classes x (classes + 1)).
     """
@@ -121,16 +121,16 @@ def _whole(sums: Any, classes: int) -> NDArray[np.int64]:
     return np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1)
 
 
-def _scores(said: Answers, sums: Any, found: Estimates, classes: int) -> Scores:
+def _scores(answers: Answers, sums: Any, figures: Estimates, classes: int) -> Scores:
     start = len(OVERALL)
-    parts = [found.part(start + index * classes, start + (index + 1) * classes) for index in range(len(BY_CLASS))]
+    parts = [figures.part(start + index * classes, start + (index + 1) * classes) for index in range(len(BY_CLASS))]
     return Scores(
-        n=len(said.truth),
-        answered=int((said.answer >= 0).sum()),
-        accuracy=found[0],
-        selective_accuracy=found[1],
-        macro_f1=found[2],
-        balanced_accuracy=found[3],
+        n=len(answers.truth),
+        answered=int((answers.answer >= 0).sum()),
+        accuracy=figures[0],
+        selective_accuracy=figures[1],
+        macro_f1=figures[2],
+        balanced_accuracy=figures[3],
         recall=parts[0],
         precision=parts[1],
         f1=parts[2],
@@ -151,11 +151,11 @@ def selective_accuracy(confusion: NDArray[Any]) -> Floats64:
 def macro(figure: Callable[[NDArray[Any]], Floats64], confusion: NDArray[Any], whole: NDArray[Any]) -> Floats64:
     """Return the mean of a figure over the classes in the truth of `whole`, nan for a matrix without any object.
 
-    Where a matrix (..., classes, classes + 1) has no figure of a class, that of `whole` stands in.
+    If a matrix (..., classes, classes + 1) has no figure of a class, that of `whole` is used.
     """
     present = whole.sum(axis=-1) > 0
-    found = figure(confusion)
-    filled = np.where(np.isnan(found), figure(whole), found)[..., present]
+    values = figure(confusion)
+    filled = np.where(np.isnan(values), figure(whole), values)[..., present]
     objects = confusion.sum(axis=(-2, -1))
     return ratio(np.where(objects > 0, filled.sum(axis=-1), 0), np.where(objects > 0, present.sum(), 0))
 

@@ -1,4 +1,4 @@
-"""The tables that stand the published scoring beside a sound one: the same votes, two ways to count."""
+"""Tables that compare the published scoring with a correct one: the same votes, counted in two ways."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from secondlook.config.task import Counting, Protocol
 from secondlook.io import records
 from secondlook.stages.evaluate import methods
 from secondlook.stages.evaluate.methods import Places, Sample
-from secondlook.stages.evaluate.protocol import DIFFERENCES, Said, Scored, differences_of, mended, score
+from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, Scored, differences_of, mended, score
 from secondlook.stages.evaluate.remerge import Committee
 from secondlook.stages.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
 from secondlook.stages.evaluate.tables import NO_ANSWER, figure
 from secondlook.stats.intervals import Draws
 
 _ABOUT = ["labeler", "family", "kind", "view"]
-_SOUND = ("accuracy", "selective_accuracy", "macro_f1")
+_FIGURES = ("accuracy", "selective_accuracy", "macro_f1")
 _ENDS = ("", "_low", "_high")
-SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _SOUND for end in _ENDS)]
+SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _FIGURES for end in _ENDS)]
 PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p", "holm_p",
          *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
 PER_CLASS = [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)]
@@ -54,13 +54,13 @@ class Labeler:
     family: str
     kind: str
     view: str
-    said: Said
+    responses: Responses
     answer: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The objects of a dataset with its own labels, which are the truth here where no other is known."""
+    """The objects of a dataset with its own labels, which are the truth here if there is no other."""
 
     ids: pa.Array
     raw: Sequence[str | None]
@@ -72,24 +72,24 @@ class Labelled:
 def tables(
     places: Places, committee: Committee, protocol: Protocol | None, options: EvaluateOptions
 ) -> dict[str, pd.DataFrame]:
-    """Return both scores of each labeler, its published score with each difference mended alone, and families in pairs.
+    """Return both scores of each labeler, its published score with each difference fixed alone, and families in pairs.
 
-    The sound score comes with figures by class and confusion counts. All are empty for a task without a protocol.
+    The correct score comes with figures by class and confusion counts. All are empty for a task without a protocol.
     """
     if protocol is None:
         return {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     taxonomy = records.taxonomy_of(places.instances)
     objects = _read_objects(places.instances, committee, taxonomy)
     labelers = list(_labelers(places, committee, objects, taxonomy.classes))
-    known = Sample.of(np.flatnonzero(objects.position >= 0), objects.image)
-    draws = Draws(known.images, options.resamples, options.seed)
-    truth = objects.position[known.rows]
-    answers = {one.name: Answers(truth, one.answer[known.rows], known.image) for one in labelers}
-    found = score_all(list(answers.values()), len(taxonomy.classes), draws)
-    scored = list(zip(labelers, found, strict=True))
+    with_truth = Sample.of(np.flatnonzero(objects.position >= 0), objects.image)
+    draws = Draws(with_truth.images, options.resamples, options.seed)
+    truth = objects.position[with_truth.rows]
+    answers = {one.name: Answers(truth, one.answer[with_truth.rows], with_truth.image) for one in labelers}
+    scores = score_all(list(answers.values()), len(taxonomy.classes), draws)
+    scored = list(zip(labelers, scores, strict=True))
     rows: dict[str, Iterable[dict[str, object]]] = {
         "scoring.csv": _beside(scored, protocol, taxonomy),
-        "scoring_differences.csv": _mend(labelers, protocol, taxonomy),
+        "scoring_differences.csv": _fix_each(labelers, protocol, taxonomy),
         "scoring_pairs.csv": _pairs(labelers, answers, taxonomy, draws),
         "scoring_per_class.csv": _by_class(scored, taxonomy.classes),
         "scoring_confusion.csv": _confusion(scored, taxonomy.classes),
@@ -106,28 +106,28 @@ def _read_objects(instances: Path, committee: Committee, taxonomy: Taxonomy) -> 
 
 
 def _labelers(places: Places, committee: Committee, objects: Labelled, classes: Sequence[str]) -> Iterator[Labeler]:
-    """Yield the labelers with the votes of the committee; only what a VLM wrote stands nowhere but in its files."""
+    """Yield the labelers with the votes of the committee; the texts of VLMs are read from their vote files."""
     files: dict[str, list[Path]] = {}
     for path in places.votes:
         files.setdefault(records.made_by(path)["labeler"], []).append(path)
     names = np.array([*classes, None], dtype=object)  # the last one for -1: no answer
-    said = dict(zip(committee.votes.labelers, methods.answers(committee), strict=True))
+    labels = dict(zip(committee.votes.labelers, methods.answers(committee), strict=True))
     for name, own in files.items():
         made_by = records.made_by(own[-1])
         options = made_by.get("options", {})
         kind, view = options.get("kind", "classifier"), options.get("view", "")
         is_vlm = kind == "vlm"
         text = _read_texts(own, objects.ids) if is_vlm else [None] * len(objects.ids)
-        heard = Said(objects.truth, objects.raw, names[said[name]].tolist(), text)
-        yield Labeler(name, made_by.get("family", name), kind, view if is_vlm else "", heard, said[name])
+        responses = Responses(objects.truth, objects.raw, names[labels[name]].tolist(), text)
+        yield Labeler(name, made_by.get("family", name), kind, view if is_vlm else "", responses, labels[name])
 
 
 def _read_texts(paths: Sequence[Path], instance_ids: pa.Array) -> list[str | None]:
     parts = [records.read(path, records.VOTE, columns=["instance_id", "answer"]) for path in paths]
     table = pa.concat_tables([part.replace_schema_metadata(None) for part in parts])
     row = pc.index_in(instance_ids, value_set=table["instance_id"].combine_chunks())
-    found: list[str | None] = table["answer"].take(row).to_pylist()
-    return found
+    texts: list[str | None] = table["answer"].take(row).to_pylist()
+    return texts
 
 
 def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
@@ -138,47 +138,47 @@ def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
 def _beside(
     scored: Sequence[tuple[Labeler, Scores]], protocol: Protocol, taxonomy: Taxonomy
 ) -> Iterator[dict[str, object]]:
-    for labeler, sound in scored:
+    for labeler, correct in scored:
         paper = _score(labeler, _counting_of(labeler, protocol), taxonomy)
-        row: dict[str, object] = {**_about(labeler), "n_paper": paper.n, "paper": paper.accuracy, "n": sound.n}
-        row["coverage"] = sound.answered / sound.n if sound.n else float("nan")
-        for name in _SOUND:
-            row |= figure(name, getattr(sound, name))
+        row: dict[str, object] = {**_about(labeler), "n_paper": paper.n, "paper": paper.accuracy, "n": correct.n}
+        row["coverage"] = correct.answered / correct.n if correct.n else float("nan")
+        for name in _FIGURES:
+            row |= figure(name, getattr(correct, name))
         yield row
 
 
 def _by_class(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
-    for labeler, sound in scored:
-        for position, n in enumerate(sound.confusion.sum(axis=1).tolist()):
+    for labeler, correct in scored:
+        for position, n in enumerate(correct.confusion.sum(axis=1).tolist()):
             row: dict[str, object] = {**_about(labeler), "class": classes[position], "n": n}
             for name in BY_CLASS:
-                row |= figure(name, getattr(sound, name)[position])
+                row |= figure(name, getattr(correct, name)[position])
             yield row
 
 
 def _confusion(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
     names = [*classes, NO_ANSWER]
-    for labeler, sound in scored:
-        for truth, answer in np.argwhere(sound.confusion > 0).tolist():
-            count = int(sound.confusion[truth, answer])
+    for labeler, correct in scored:
+        for truth, answer in np.argwhere(correct.confusion > 0).tolist():
+            count = int(correct.confusion[truth, answer])
             yield {**_about(labeler), "truth": classes[truth], "answer": names[answer], "count": count}
 
 
 def _pairs(
     labelers: Sequence[Labeler], answers: Mapping[str, Answers], taxonomy: Taxonomy, draws: Draws
 ) -> Iterator[dict[str, object]]:
-    """Compare every two labelers of different families on the same objects, soundly scored."""
+    """Compare every two labelers of different families on the same objects, with the correct scoring."""
     pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
-    said = [(answers[one.name], answers[other.name]) for one, other in pairs]
-    differences = compare_all(said, len(taxonomy.classes), draws) if pairs else []
-    alone = [_right_alone(*pair) for pair in said]
+    paired = [(answers[one.name], answers[other.name]) for one, other in pairs]
+    differences = compare_all(paired, len(taxonomy.classes), draws) if pairs else []
+    alone = [_right_alone(*pair) for pair in paired]
     p = [mcnemar(*counts) for counts in alone]
-    for (one, other), counts, own_p, holm_p, found in zip(pairs, alone, p, holm(p), differences, strict=True):
+    for (one, other), counts, own_p, holm_p, difference in zip(pairs, alone, p, holm(p), differences, strict=True):
         yield {
-            **{"a": one.name, "b": other.name, "family_a": one.family, "family_b": other.family, "n": found.n},
+            **{"a": one.name, "b": other.name, "family_a": one.family, "family_b": other.family, "n": difference.n},
             **{"only_a_right": counts[0], "only_b_right": counts[1], "mcnemar_p": own_p, "holm_p": holm_p},
-            **figure("accuracy_difference", found.accuracy),
-            **figure("macro_f1_difference", found.macro_f1),
+            **figure("accuracy_difference", difference.accuracy),
+            **figure("macro_f1_difference", difference.macro_f1),
         }
 
 
@@ -191,14 +191,14 @@ def _right_alone(first: Answers, second: Answers) -> tuple[int, int]:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the exact two-sided p of McNemar's test (Psychometrika 12, 1947) for two counts of discordant objects.
 
-    It takes objects for independent, which those of one image are not: the intervals beside it do not.
+    It assumes independent objects, which those of one image are not; the intervals in the table do not assume it.
     """
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p values adjusted for being several, by Holm's step-down method (Scand. J. Statistics 6, 1979).
+    """Return p values adjusted for multiple tests, by Holm's step-down method (Scand. J. Statistics 6, 1979).
 
     Of m values the k-th smallest becomes the largest of (m - j + 1) p_j, j up to k, and 1 at most.
     """
@@ -208,7 +208,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in np.minimum(adjusted, 1)]
 
 
-def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
+def _fix_each(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
     for labeler in labelers:
         counting = _counting_of(labeler, protocol)
         paper = _score(labeler, counting, taxonomy)
@@ -222,7 +222,7 @@ def _mend(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -
 
 
 def _score(labeler: Labeler, counting: Counting, taxonomy: Taxonomy) -> Scored:
-    return score(labeler.said, counting, taxonomy, kind=labeler.kind, family=labeler.family)
+    return score(labeler.responses, counting, taxonomy, kind=labeler.kind, family=labeler.family)
 
 
 def _about(labeler: Labeler) -> dict[str, object]:

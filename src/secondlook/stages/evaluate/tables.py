@@ -23,7 +23,7 @@ def figure(name: str, estimate: Estimate | Estimates) -> dict[str, object]:
 
 
 def accuracy_table(scored: Sequence[tuple[Method, Scores]], against: str) -> pd.DataFrame:
-    """Return one row per judge with n, coverage and every figure with its interval."""
+    """Return one row per method with n, coverage and every figure with its interval."""
     rows = []
     for method, scores in scored:
         row: dict[str, object] = {"method": method.name, "family": method.family, "against": against, "n": scores.n}
@@ -35,7 +35,7 @@ def accuracy_table(scored: Sequence[tuple[Method, Scores]], against: str) -> pd.
 
 
 def per_class_table(scored: Sequence[tuple[Method, Scores]], classes: Sequence[str]) -> pd.DataFrame:
-    """Return recall, precision and F1 of each judge on each class that occurs in the truth."""
+    """Return recall, precision and F1 of each method on each class that occurs in the truth."""
     parts = []
     for method, scores in scored:
         columns: dict[str, object] = {"method": method.name, "class": list(classes), "n": scores.confusion.sum(axis=1)}
@@ -58,12 +58,12 @@ def confusion_table(scored: Sequence[tuple[Method, Scores]], classes: Sequence[s
 
 
 def paired_table(first: str, others: Sequence[tuple[Method, Difference]], against: str) -> pd.DataFrame:
-    """Return how much better judge `first` is than each other one, in accuracy and in macro-F1."""
+    """Return how much better method `first` is than each other one, in accuracy and in macro-F1."""
     rows = [
-        {"a": first, "b": method.name, "against": against, "n": found.n}
-        | figure("accuracy_difference", found.accuracy)
-        | figure("macro_f1_difference", found.macro_f1)
-        for method, found in others
+        {"a": first, "b": method.name, "against": against, "n": difference.n}
+        | figure("accuracy_difference", difference.accuracy)
+        | figure("macro_f1_difference", difference.macro_f1)
+        for method, difference in others
     ]
     return pd.DataFrame(rows)
 
@@ -74,10 +74,10 @@ def calibration_table(bins: Bins) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(BIN, columns, strict=True)))
 
 
-def reliability_table(found: Sequence[tuple[str, Honesty | None]]) -> pd.DataFrame:
+def reliability_table(probabilities: Sequence[tuple[str, Honesty | None]]) -> pd.DataFrame:
     """Return the bins of each labeler that gives probabilities, before and after its temperature."""
     parts = [pd.DataFrame(columns=["labeler", "when", *BIN])]
-    for name, honesty in found:
+    for name, honesty in probabilities:
         for when, bins in () if honesty is None else (("before", honesty.before), ("after", honesty.after)):
             if bins is not None:
                 table = calibration_table(bins)
@@ -95,35 +95,35 @@ def pairs_table(pairs: Pairs, labelers: Sequence[str], families: Sequence[str]) 
         "same_family": [families[a] == families[b] for a, b in zip(pairs.first, pairs.second, strict=True)],
         "n": pairs.n,
         **figure("agreement", pairs.agreement),
-        "n_with_truth": pairs.known,
+        "n_with_truth": pairs.with_truth,
         **figure("error_correlation", pairs.correlation),
     }
     return pd.DataFrame(columns)
 
 
-def label_errors_table(found: Suspicion, names: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def label_errors_table(suspicion: Suspicion, names: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Return the objects with a given label, the most suspicious first; `names` has their ids, paths and given class.
 
     `n` and `threshold` are those of the given class.
     """
-    order = found.order()
+    order = suspicion.order()
     given = names["given"].to_numpy()[order]
     columns = {
         "rank": np.arange(1, len(order) + 1),
         "instance_id": names["instance_id"].to_numpy()[order],
         "image_path": names["image_path"].to_numpy()[order],
         "given": np.array(classes, dtype=object)[given],
-        "suggested": np.array(classes, dtype=object)[found.suggested[order]],
-        "quality": found.quality[order],
-        "flagged": found.flagged[order].astype(int),
-        "n": found.n[given],
-        "threshold": found.threshold[given],
+        "suggested": np.array(classes, dtype=object)[suspicion.suggested[order]],
+        "quality": suspicion.quality[order],
+        "flagged": suspicion.flagged[order].astype(int),
+        "n": suspicion.n[given],
+        "threshold": suspicion.threshold[given],
     }
     return pd.DataFrame(columns)
 
 
 def to_markdown(table: pd.DataFrame, rehearsal: str | None = None) -> str:
-    """Return the accuracy table as Markdown; `rehearsal` is what it says of planted errors."""
+    """Return the accuracy table as Markdown; `rehearsal` is the note on planted errors."""
     headings = ["method", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
     text = tabular.to_markdown(headings, _cells(table, "{:.3f} ({:.3f} to {:.3f})"))
     notes = [f"Against: {against}." for against in _against(table)] + (
@@ -133,7 +133,7 @@ def to_markdown(table: pd.DataFrame, rehearsal: str | None = None) -> str:
 
 
 def to_latex(table: pd.DataFrame, rehearsal: str | None = None) -> str:
-    """Return the accuracy table as a LaTeX tabular (booktabs); `rehearsal` is what it says of planted errors."""
+    """Return the accuracy table as a LaTeX tabular (booktabs); `rehearsal` is the note on planted errors."""
     comments = [f"% against: {against}\n" for against in _against(table)]
     comments += [f"% rehearsal: {rehearsal}\n"] if rehearsal else []
     headings = ["method", "$n$", "coverage", "accuracy", "macro-F1"]

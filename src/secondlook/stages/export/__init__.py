@@ -1,8 +1,8 @@
-"""Stage `export`: the corrected dataset, in the formats that other tools read; one file per format beside this one.
+"""Stage `export`: the corrected dataset, in the formats that other tools read; one file per format next to this one.
 
-Every object of the dataset goes out, also those that serve as reference, with the label that stands (see `standing`):
-an object sent to review keeps its given label and carries the proposal as an attribute. What comes of a rehearsal holds
-planted errors and goes into folders that say so.
+Every object of the dataset is exported, including those of the reference, with its final label (see `standing`): an
+object sent to review keeps its given label and has the proposal as an attribute. The export of a rehearsal contains
+planted errors and goes into folders whose names say so.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,9 @@ __all__ = ["Inputs", "Request", "Source", "export"]
 
 
 def export(inputs: Inputs, request: Request) -> None:
-    """Write the corrected dataset; a file appears whole, and so does a folder.
+    """Write the corrected dataset; a file or folder appears only when it is complete.
 
-    Raises UsageError for options that the format does not know, DataError for files that do not fit together.
+    Raises UsageError for options that the format does not support, DataError for files that do not match.
     """
     kind = _checked(inputs, request)
     write: Callable[[Corrected, Path, Request], None] = import_module(f"{__name__}.{request.format}").write
@@ -53,26 +53,26 @@ def _checked(inputs: Inputs, request: Request) -> Format:
     if kind is None:
         raise UsageError(f"--format: `{request.format}` is none of {', '.join(EXPORT_FORMATS)}.")
     if request.source is not None and not kind.copies:
-        copying = " and ".join(names_of(lambda known: known.copies))
-        raise UsageError(f"an annotation file goes with the formats {copying} only; leave it out.")
+        copying = " and ".join(names_of(lambda each: each.copies))
+        raise UsageError(f"an annotation file works with the formats {copying} only; leave it out.")
     if request.source is not None and inputs.images is not None:
-        raise UsageError("--images goes without an annotation file, in which images keep their names.")
+        raise UsageError("--images works only without an annotation file, in which images keep their names.")
     if request.image_prefix is not None and not kind.image_prefix:
-        prefixed = " or ".join(names_of(lambda known: known.image_prefix))
-        raise UsageError(f"--image-prefix goes with --format {prefixed} only.")
+        prefixed = " or ".join(names_of(lambda each: each.image_prefix))
+        raise UsageError(f"--image-prefix works with --format {prefixed} only.")
     _require_apart(inputs, request)
     _require_rehearsal_place(inputs, request)
     return kind
 
 
 def _require_rehearsal_place(inputs: Inputs, request: Request) -> None:
-    """Raise UsageError where labels with planted errors would lie as if they were those of a dataset."""
+    """Raise UsageError if labels with planted errors could be mistaken for those of a dataset."""
     rehearsal = facts.rehearsal_of(inputs.instances)
     folder = f"{REHEARSAL}{request.format}"
     if rehearsal is not None and folder not in (request.out.name, request.out.parent.name):
         raise UsageError(
-            f"--out: {inputs.instances} is of a rehearsal, in which {100 * rehearsal.wrong_fraction:g} % of the given "
-            f"labels are wrong on purpose; export into a folder `{folder}`."
+            f"--out: {inputs.instances} belongs to a rehearsal, in which {100 * rehearsal.wrong_fraction:g} % of the "
+            f"given labels are wrong on purpose; export into a folder `{folder}`."
         )
 
 
@@ -82,24 +82,24 @@ def _require_apart(inputs: Inputs, request: Request) -> None:
     optional = [path for path in (copied, inputs.queue, inputs.reference, inputs.background) if path is not None]
     read = [inputs.instances, inputs.consensus, *inputs.votes, *beside, *optional]
     if request.out.resolve() in {path.resolve() for path in read}:
-        raise UsageError(f"--out: {request.out} is read by this export; name another place.")
+        raise UsageError(f"--out: {request.out} is read by this export; choose another place.")
 
 
 def _warn(data: Corrected, request: Request, kind: Format) -> None:
     if data.facts is None:
-        progress.say(f"export: {request.format} has the instances only, which do not say what else their dataset holds")
+        progress.say(f"export: {request.format} has only the instances, without the other facts of the dataset")
     elif data.facts.left_out and request.source is None:
         counts = ", ".join(f"{reason} {count}" for reason, count in data.facts.left_out.items())
-        progress.say(f"export: entries that ingest left out stay away: {counts}")
+        progress.say(f"export: entries that ingest left out are not exported: {counts}")
     if data.masked() and not kind.masks:
         progress.say(
-            f"export: {data.masked()} objects have masks, which {request.format} does not get; it has their boxes"
+            f"export: {data.masked()} objects have masks, which {request.format} does not support; it gets boxes"
         )
     if data.unlabelled() and request.source is None:
         progress.say(f"export: {data.unlabelled()} objects have no label; they {kind.unlabelled}")
     archive = data.archive()
     if archive is not None:
-        progress.say(f"export: the images lie in {archive}; unpack it before another tool looks for them")
+        progress.say(f"export: the images are in {archive}; unpack it before you open the export in another tool")
 
 
 def _made_by(data: Corrected, request: Request) -> dict[str, Any]:

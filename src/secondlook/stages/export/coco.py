@@ -1,8 +1,8 @@
 """COCO: a copy of the source file in which only labels differ, or a new file for a dataset that did not come as COCO.
 
-In a copy ids, order and every byte that is no label stay. A new file lists the objects with their boxes and masks (RLE)
-in the categories of the dataset where it came as COCO, else in one for each class. Both say in `attributes` what was
-decided. A new label gets the category that most objects of its class have, where several mean the class.
+A copy keeps ids, order and every byte outside the labels. A new file lists the objects with their boxes and masks (RLE)
+in the categories of the dataset if it came as COCO, else in one for each class. Both state the decision in
+`attributes`. If several categories mean a class, a new label gets the one that most of its objects have.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ from secondlook.stages.export.selected import select
 
 @dataclass
 class _Relabeller:
-    """Knows, for each annotation of the file, what to change."""
+    """Returns the changes for each annotation of the file."""
 
     objects: Mapping[str, Object]
     attribute: str | None
@@ -56,7 +56,7 @@ class _Relabeller:
 
 
 def write(corrected: Corrected, path: Path, request: Request) -> None:
-    """Write to the open path `path` a copy of the source, or a new file where there is none."""
+    """Write to the open path `path` a copy of the source, or a new file without one."""
     if request.source is not None:
         _copy(corrected, path, request.source)
         return
@@ -79,14 +79,14 @@ def _copy(corrected: Corrected, path: Path, source: Source) -> None:
 
 
 def _wordings(objects: Iterable[Object], taxonomy: Taxonomy) -> dict[str, str]:
-    # the wording a dataset uses most for a class is the one its other tools know
+    # the wording that a dataset uses most for a class is the one its other tools expect
     counts: dict[str, Counter[str]] = {name: Counter() for name in taxonomy.classes}
     uses = Counter(item.given_raw for item in objects if item.given_raw)
     for wording in uses:
         resolved = taxonomy.resolve(wording)
         if resolved is not None:
             counts[resolved][wording] = uses[wording]
-    return {name: max(sorted(found), key=found.__getitem__, default=name) for name, found in counts.items()}
+    return {name: max(sorted(tally), key=tally.__getitem__, default=name) for name, tally in counts.items()}
 
 
 def _category_ids(
@@ -94,17 +94,17 @@ def _category_ids(
 ) -> tuple[dict[str, Id], list[dict[str, Any]]]:
     """Return the category of each new label, and the categories that the file lacks.
 
-    Of several that mean a class the one that most annotations of the file have, then the first.
+    Of several categories of a class, the one that most annotations of the file have, then the first.
     """
     uses = Counter(entry.category_id for entry in content.annotations if isinstance(entry, CocoAnnotation))
-    found: dict[str, Id] = {}
+    ids: dict[str, Id] = {}
     for category in sorted(content.categories, key=lambda category: -uses[category.id]):
-        found.setdefault(taxonomy.resolve(category.name) or category.name, category.id)
+        ids.setdefault(taxonomy.resolve(category.name) or category.name, category.id)
     needed = {item.new_label for item in objects if item.new_label is not None}
     first = max((entry.id for entry in content.categories if isinstance(entry.id, int)), default=0) + 1
-    missing = dict(zip(sorted(needed - set(found)), count(first)))
+    missing = dict(zip(sorted(needed - set(ids)), count(first)))
     new = [{"id": number, "name": name, "supercategory": ""} for name, number in missing.items()]
-    return {**found, **missing}, new
+    return {**ids, **missing}, new
 
 
 def _write_new(corrected: Corrected, file: BinaryIO) -> None:
@@ -153,13 +153,13 @@ def _annotations(
 
 
 def _are_numbers(source_ids: list[str]) -> bool:
-    """Tell whether source ids can stand as numbers: as those of a COCO file that was read in."""
+    """Tell whether source ids can be written as numbers, like those of a COCO file."""
     canonical = all(text.isascii() and text.isdigit() and text == str(int(text[:18])) for text in source_ids)
     return canonical and len(set(source_ids)) == len(source_ids)
 
 
 def _area(item: Object) -> float:
-    """Return the px of the mask, of the box where there is none."""
+    """Return the area of the mask in px, of the box without a mask."""
     if item.segmentation is None:
         return item.box_xywh[2] * item.box_xywh[3]
     return float(coco_mask.area(item.segmentation))

@@ -21,7 +21,7 @@ QUEUE_COLUMNS = {"rank": "rank", "sample": "sample", "probability": "sample_prob
 
 @dataclass(frozen=True)
 class Vote:
-    """What one labeler said; `label` is None where it gave no answer."""
+    """The answer of one labeler; `label` is None if it gave none."""
 
     labeler: str
     label: str | None
@@ -40,9 +40,9 @@ class Queued:
 
 @dataclass(frozen=True)
 class Object:
-    """An object with the label that stands after the second look; see `standing`.
+    """An object with its final label after the second look; see `standing`.
 
-    `score` is the posterior of `label`, `posterior` that of `proposal`; there is none for an object that is trusted as
+    `score` is the posterior of `label`, `posterior` that of `proposal`; there is none for an object of the
     reference. `box_xywh` is in px, `segmentation` RLE as in `records`.
     """
 
@@ -67,7 +67,7 @@ class Object:
 
     @property
     def new_label(self) -> str | None:
-        """The label that stands where it replaces the given one, None where the given one stays."""
+        """The final label if it replaces the given one, else None."""
         return self.label if self.action == "relabel" else None
 
 
@@ -83,10 +83,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Corrected:
-    """The objects of an export, a row of `table` each: the columns of `records.INSTANCE` and what was decided.
+    """The objects of an export, a row of `table` each: the columns of `records.INSTANCE` and the decisions.
 
     `background` are the images without objects. `classes` are those of the task in their order, then other wordings
-    that stand as labels. `root` is the folder of the images, `facts` what the dataset says of itself.
+    used as labels. `root` is the folder of the images, `facts` what the dataset states about itself.
     """
 
     table: pa.Table
@@ -112,7 +112,7 @@ class Corrected:
 
     @property
     def description(self) -> str:
-        """What a file says of itself where it has room for a sentence."""
+        """The sentence that describes the export, for files with room for one."""
         rehearsal = None if self.facts is None else self.facts.rehearsal
         return DESCRIPTION if rehearsal is None else f"{DESCRIPTION}. Rehearsal. {rehearsal.sentence}"
 
@@ -129,25 +129,25 @@ class Corrected:
         yield from _objects(self.table, self.labelers)
 
     def images(self) -> Iterator[Image]:
-        """Yield the images in the order of their first object, then those that have none."""
+        """Yield the images in the order of their first object, then those without objects."""
         number = self.table["image"].combine_chunks().dictionary_encode().indices
         place = pa.array(np.arange(len(self)))
         order = pc.sort_indices(
             pa.table({"number": number, "place": place}), [("number", "ascending"), ("place", "ascending")]
         )
-        found: list[Object] = []
+        group: list[Object] = []
         for item in _objects(self.table.take(order), self.labelers):
-            if found and found[0].image != item.image:
-                yield _image(found)
-                found = []
-            found.append(item)
-        if found:
-            yield _image(found)
+            if group and group[0].image != item.image:
+                yield _image(group)
+                group = []
+            group.append(item)
+        if group:
+            yield _image(group)
         for row in self.background.sort_by("image").to_pylist():
             yield Image(row["image"], row["width"], row["height"], ())
 
     def archive(self) -> Path | None:
-        """Return the zip in which the images lie, None where they are files."""
+        """Return the zip that holds the images; None if they are files."""
         if not len(self):
             return None
         return zipped.archive_of(self.root / self.table["image"][0].as_py())
@@ -183,7 +183,7 @@ def _object(row: dict[str, Any], labelers: Sequence[str]) -> Object:
 
 
 def _short(value: float) -> float:
-    """Return the shortest decimal that is the same float32: 5.1 where the dataset said 5.1."""
+    """Return the shortest decimal that is the same float32: 5.1 if the dataset has 5.1."""
     return float(str(np.float32(value)))
 
 

@@ -2,7 +2,7 @@
 
 One entry that CVAT cannot read stops its whole import, so the file holds nothing else: ids are whole numbers, those of
 categories from 1 (CVAT takes 0 for none), every object has a category, a box, `segmentation` and `iscrowd`. CVAT drops
-every attribute that the task does not declare, and reads values as text: attributes are flat, and what is not known is
+every attribute that the task does not declare, and reads values as text: attributes are flat, and unknown values are
 empty. `labels.json` goes into the tab "Raw" before the annotations are uploaded.
 """
 
@@ -26,7 +26,7 @@ from secondlook.stages.export.folder import write_items, write_text
 from secondlook.stages.export.notes import UNLABELLED
 from secondlook.stages.export.request import Request
 
-# CVAT has these on every shape, as what they are; instance rows hold them as text
+# CVAT has these on every shape with types of their own; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
 Size = tuple[int, int]
 ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
@@ -57,7 +57,7 @@ def _make_importable(plain: Path, path: Path, corrected: Corrected) -> None:
     ids = _number(content)
     images = _images(content, _sizes(corrected))
     raw = jsonfile.read_items(plain, "annotations")
-    found = (
+    entries = (
         _entry(annotation, item, images[annotation.image_id], ids)
         for annotation, item in zip(content.annotations, raw, strict=True)
         if isinstance(annotation, CocoAnnotation) and annotation.image_id in images
@@ -69,14 +69,14 @@ def _make_importable(plain: Path, path: Path, corrected: Corrected) -> None:
         file.write(b',\n"images": ')
         write_items(file, (_image(image, ids.images[image.id]) for image in images.values()))
         file.write(b',\n"annotations": ')
-        written = _Counted(entry for entry in found if entry is not None)
+        written = _Counted(entry for entry in entries if entry is not None)
         write_items(file, written)
         file.write(b"}\n")
     _say_if_alike(image.file_name for image in images.values())
     if written.count < len(raw):
         left_out = len(raw) - written.count
         progress.say(
-            f"export: {left_out} annotations have no image or no sound box; CVAT would stop, they are left out"
+            f"export: {left_out} annotations without an image or a valid box are left out: CVAT would stop at them"
         )
 
 
@@ -85,12 +85,12 @@ def _say_if_alike(names: Iterable[str]) -> None:
     alike = [stem for stem, count in times.items() if count > 1]
     if alike:
         progress.say(
-            f"export: CVAT knows images by name without ending; it refuses {len(alike)} that occur twice: {alike[0]}"
+            f"export: CVAT compares image names without extension and refuses {len(alike)} that occur twice: {alike[0]}"
         )
 
 
 class _Counted:
-    """Counts the items that pass."""
+    """Counts the items that are iterated over."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.items = items
@@ -105,13 +105,13 @@ class _Counted:
 def _number(content: CocoFile) -> _Ids:
     categories = _whole((category.id for category in content.categories), least=1)
     names = {categories[category.id]: category.name for category in content.categories}
-    sound = [(entry.id, entry.category_id) for entry in content.annotations if isinstance(entry, CocoAnnotation)]
+    valid = [(entry.id, entry.category_id) for entry in content.annotations if isinstance(entry, CocoAnnotation)]
     free = max(names, default=0) + 1
     unlabelled = next((number for number, name in names.items() if name == UNLABELLED), free)
-    if any(category not in categories for _, category in sound):
+    if any(category not in categories for _, category in valid):
         names[unlabelled] = UNLABELLED
     images = _whole((image.id for image in content.images), least=0)
-    return _Ids(images, categories, _whole((own for own, _ in sound), least=0), names, unlabelled)
+    return _Ids(images, categories, _whole((own for own, _ in valid), least=0), names, unlabelled)
 
 
 def _whole(ids: Iterable[Id], *, least: int) -> dict[Id, int]:
@@ -128,17 +128,17 @@ def _sizes(corrected: Corrected) -> dict[str, Size]:
 
 
 def _images(content: CocoFile, sizes: Mapping[str, Size]) -> dict[Id, CocoImage]:
-    """Return the images that have a name by id; a size that the file does not state is that of the image itself."""
+    """Return the images that have a name by id; a size missing in the file is that of the image itself."""
     measured = {
         entry.image_id: sizes[str(entry.id)]
         for entry in content.annotations
         if isinstance(entry, CocoAnnotation) and str(entry.id) in sizes
     }
-    found = {}
+    by_id = {}
     for image in filter(lambda image: names_a_file(image.file_name), content.images):
         width, height = measured.get(image.id, (0, 0))
-        found[image.id] = CocoImage(image.id, image.file_name, _side(image.width, width), _side(image.height, height))
-    return found
+        by_id[image.id] = CocoImage(image.id, image.file_name, _side(image.width, width), _side(image.height, height))
+    return by_id
 
 
 def _image(image: CocoImage, number: int) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
 
 
 def _shape(value: Any, image: CocoImage) -> Any:
-    """Return the polygons or the RLE that CVAT can read; the box stands for an object that has neither."""
+    """Return the polygons or the RLE that CVAT can read; the box for an object that has neither."""
     if isinstance(value, dict):
         fits = value.get("size") == [image.height, image.width]
         return value if fits and isinstance(value.get("counts"), str | list) else []
@@ -206,7 +206,7 @@ def _as_number(value: Any) -> float:
 
 
 def _labels(path: Path) -> list[dict[str, Any]]:
-    """Return what CVAT's labels constructor takes: each category with all attributes that occur."""
+    """Return the labels for CVAT's constructor: each category with all attributes that occur."""
     content = cocofile.read(path)
     names: dict[str, None] = {}
     for annotation in content.annotations:

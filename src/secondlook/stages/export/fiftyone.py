@@ -1,9 +1,9 @@
 """FiftyOne: a `FiftyOneDataset` of samples.json, metadata.json and a link `data` to the folder of the images.
 
-Detections bear the label, the posterior of that label as `confidence`, and what was decided as fields of their own;
-the dataset's attributes stand under `attributes`, but for `iscrowd`, which is a field as FiftyOne has it. Boxes are
-fractions of the image. A mask is cut to the px that its box touches. An object without a label has none here either.
-The file is in the form without a `version`, which every release of FiftyOne reads without a migration.
+Detections have the label, the posterior of that label as `confidence`, and the decision in separate fields; the
+dataset's attributes are under `attributes`, except `iscrowd`, which is a field as in FiftyOne. Boxes are fractions of
+the image. A mask is cut to the px that its box touches. An object without a label stays without one. The file has no
+`version`, a form that every release of FiftyOne reads without a migration.
 """
 
 import base64
@@ -28,7 +28,7 @@ _DIGITS = 12
 
 
 def write(corrected: Corrected, folder: Path, request: Request) -> None:
-    """Write the dataset into the open folder `folder`, which will stand where it is asked for."""
+    """Write the dataset into the open folder `folder`, which is renamed to its final place afterwards."""
     with (folder / SAMPLES).open("wb") as file:
         file.write(b'{"samples": ')
         write_items(file, map(_sample, corrected.images()))
@@ -70,7 +70,7 @@ def _detection(item: Object) -> dict[str, Any]:
 
 
 def _mask(item: Object) -> dict[str, Any]:
-    """Return the mask as FiftyOne keeps arrays: NumPy's format, packed, as binary JSON."""
+    """Return the mask as FiftyOne stores arrays: NumPy's format, compressed, as binary JSON."""
     whole = coco_mask.decode(item.segmentation).astype(np.bool_)
     left, top, right, bottom = images.crop_bounds(item.width, item.height, item.box_xywh)
     with io.BytesIO() as file:
@@ -84,5 +84,5 @@ def _object_id(text: str) -> dict[str, str]:
 
 
 def _key(name: str) -> str:
-    """Return a name that the database takes as a key."""
+    """Return a name that is a valid key of the database."""
     return name.replace(".", "_").replace("$", "_") or "_"

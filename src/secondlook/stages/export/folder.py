@@ -1,4 +1,4 @@
-"""A folder that appears whole: written beside its place, then renamed. A killed export leaves the old one or none."""
+"""A folder that appears complete: written next to its place and renamed. A killed export leaves the old one or none."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from secondlook.io.outputs import EXPORT_ABOUT
 
 @contextmanager
 def replaced_folder(out: Path, made_by: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield an empty folder that becomes `out` when the block ends well; `made_by` stands in it as secondlook.json.
+    """Yield an empty folder that becomes `out` when the block ends well; `made_by` is written to it as secondlook.json.
 
-    Raises DataError where `out` is a file, or a folder with something in it that no export wrote.
+    Raises DataError if `out` is a file, or a folder with files that no export wrote.
     """
     require_ours(out)
     try:
@@ -40,13 +40,13 @@ def replaced_folder(out: Path, made_by: Mapping[str, Any]) -> Iterator[Path]:
 def require_ours(out: Path) -> None:
     """Raise DataError unless `out` is free, empty, or the folder of an earlier export."""
     if out.exists() and not out.is_dir():
-        raise DataError(f"{out}: is a file, but this format is a folder; name another place.")
+        raise DataError(f"{out}: is a file, but this format is a folder; choose another place.")
     if out.is_dir() and any(out.iterdir()) and not (out / EXPORT_ABOUT).is_file():
-        raise DataError(f"{out}: holds files that no export wrote; name a new folder.")
+        raise DataError(f"{out}: holds files that no export wrote; choose a new folder.")
 
 
 def _flush_all(folder: Path) -> None:
-    # after everything is written: the disk then keeps thousands of small files in one go
+    # after everything is written: the disk then flushes thousands of small files at once
     for place, _, names in os.walk(folder, topdown=False):
         for path in [Path(place, name) for name in names]:
             if not path.is_symlink():
@@ -61,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def link(folder: Path, name: str, target: Path, *, place: Path) -> None:
-    """Make the link `name` in the new folder, relative, so that it leads to `target` once the folder is at `place`."""
+    """Make the link `name` in the new folder, relative, so that it points to `target` once the folder is at `place`."""
     there = (place.parent.resolve() / place.name / name).parent
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,15 +69,15 @@ def link(folder: Path, name: str, target: Path, *, place: Path) -> None:
 
 
 def free_name(wished: str, other: str, taken: set[str]) -> str:
-    """Return `wished`, else `other`, else that with as many `_` behind it as it takes; it is then `taken` too."""
+    """Return `wished`, else `other`, else `other` with as many `_` as needed; the result is added to `taken`."""
     names = chain([wished, other], (other + "_" * times for times in count(1)))
-    found = next(name for name in names if name not in taken)
-    taken.add(found)
-    return found
+    free = next(name for name in names if name not in taken)
+    taken.add(free)
+    return free
 
 
 def write_items(file: BinaryIO, items: Iterable[Any]) -> None:
-    """Write a JSON list, an item a line."""
+    """Write a JSON list, one item per line."""
     before = b"["
     for item in items:
         file.write(before + b"\n" + msgspec.json.encode(item))

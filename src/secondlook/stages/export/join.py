@@ -20,8 +20,8 @@ from secondlook.stages.export.votes import Ballots, read_ballots
 class Inputs:
     """What is exported.
 
-    `reference` holds the objects that are trusted and `background` the images without objects, beside the instances
-    when None; `images` is the folder that names of images are relative to, found out when None.
+    `reference` holds the reference objects and `background` the images without objects, read from next to the instances
+    when None; `images` is the folder that names of images are relative to, detected when None.
     """
 
     instances: Path
@@ -34,7 +34,7 @@ class Inputs:
 
 
 def load(inputs: Inputs) -> Corrected:
-    """Join the files of an export; raise DataError when they do not speak of the same objects."""
+    """Join the files of an export; raise DataError when they are not about the same objects."""
     taxonomy = records.taxonomy_of(inputs.instances)
     table = standing.whole(inputs.instances, inputs.consensus, inputs.reference).combine_chunks()
     background = facts.background(inputs.instances, inputs.background)
@@ -49,20 +49,20 @@ def load(inputs: Inputs) -> Corrected:
         table, background = _queued(table, inputs.queue), background.slice(0, 0)
     others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
     classes = (*taxonomy.classes, *sorted(others))
-    known, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
-    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, known)
+    about, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
+    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, about)
 
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:
-    """Return the posterior of the label that stands; null where the decisions do not hold it."""
+    """Return the posterior of the final label; null if the decisions do not contain it."""
     column = records.class_positions(table["label"], classes)
     lists = table["posterior"].combine_chunks()
-    known = pc.fill_null(pc.equal(pc.list_value_length(lists), len(classes)), False).to_numpy(zero_copy_only=False)
+    complete = pc.fill_null(pc.equal(pc.list_value_length(lists), len(classes)), False).to_numpy(zero_copy_only=False)
     same = pc.fill_null(pc.equal(table["label"], table["proposal"]), False).to_numpy()
     score = np.where(same, table["confidence"].to_numpy(), np.nan)
-    p = lists.filter(pa.array(known)).flatten().to_numpy(zero_copy_only=False).reshape(-1, max(1, len(classes)))
-    rows = np.flatnonzero(known & (column >= 0))
-    score[rows] = p[(np.cumsum(known) - 1)[rows], column[rows]]
+    p = lists.filter(pa.array(complete)).flatten().to_numpy(zero_copy_only=False).reshape(-1, max(1, len(classes)))
+    rows = np.flatnonzero(complete & (column >= 0))
+    score[rows] = p[(np.cumsum(complete) - 1)[rows], column[rows]]
     return pa.array(score, pa.float32(), mask=np.isnan(score))
 
 
@@ -96,11 +96,11 @@ def _image_names(paths: pa.ChunkedArray, images: Path | None) -> tuple[Path, pa.
     names = [Path(os.path.relpath(path, root)).as_posix() for path in whole]
     outside = next((name for name in names if name.startswith("../")), None)
     if outside is not None:
-        raise DataError(f"{images}: the image {outside} does not lie in it; name another folder with --images.")
+        raise DataError(f"{images}: the image {outside} is not in it; give another folder with --images.")
     shown = os.path.relpath(root)
     column = pa.DictionaryArray.from_arrays(encoded.indices, pa.array(names, pa.string()))
     return Path(root if shown.startswith("..") else shown), column.cast(pa.string())
 
 
 def _absolute(path: str | Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 (`..` is taken out, links stay as they are)
+    return os.path.abspath(path)  # noqa: PTH100 (removes `..`, keeps links)

@@ -1,8 +1,8 @@
 """Label Studio: one import file of tasks with predictions, and the labeling config that they need.
 
-A task is an image. Boxes are rectangles in percent, turned where they came turned; masks stay away (its brush is
-another encoding). The score of a region is the posterior of its label, that of a prediction the least of its regions,
-so that sorting shows the doubtful first. Attributes and what was decided stand as notes on each region.
+A task is an image. Boxes are rectangles in percent, rotated if they came rotated; masks are left out (its brush has
+another encoding). The score of a region is the posterior of its label; the score of a prediction is the lowest of its
+regions, so that sorting shows doubtful ones first. Attributes and decisions are written as notes on each region.
 """
 
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ _QUOTED = ("http://", "https://", "/")
 
 
 def write(corrected: Corrected, folder: Path, request: Request) -> None:
-    """Write tasks and config into the open folder `folder`; an image's address is the asked prefix and its name.
+    """Write tasks and config into the open folder `folder`; an image's address is the given prefix and its name.
 
-    Without a prefix images are those of Label Studio's local storage.
+    Without a prefix, images are addressed in Label Studio's local storage.
     """
     prefix = LOCAL_FILES if request.image_prefix is None else request.image_prefix
     with (folder / TASKS).open("wb") as file:
@@ -38,7 +38,7 @@ def write(corrected: Corrected, folder: Path, request: Request) -> None:
 
 
 def model_version(corrected: Corrected) -> str:
-    """Return what the predictions are said to come from."""
+    """Return the model version that the predictions state."""
     method = corrected.made_by.get("method") or corrected.made_by.get("options", {}).get("method", "")
     return f"secondlook {secondlook.__version__} {method}".strip()
 
@@ -61,7 +61,7 @@ def _tasks(corrected: Corrected, image_prefix: str) -> Iterator[dict[str, Any]]:
 
 
 def _address(name: str, prefix: str) -> str:
-    # what follows a bucket is a key, taken as it stands
+    # the path after a bucket is a key, used unchanged
     return prefix + (quote(name) if prefix.startswith(_QUOTED) or not prefix else name)
 
 
@@ -96,9 +96,9 @@ def _region(item: Object, image: Image) -> dict[str, Any]:
 
 
 def _rotated(item: Object) -> RotatedBox | None:
-    """Return the turned rectangle as which an object was drawn, None where it was not or its box was moved since."""
-    found = from_text(item.attributes.get(ATTRIBUTE, ""))
-    return found if found is not None and found.fills(item.box_xywh, (item.width, item.height)) else None
+    """Return the rotated rectangle of an object; None if it has none or its box was moved since."""
+    rotated = from_text(item.attributes.get(ATTRIBUTE, ""))
+    return rotated if rotated is not None and rotated.fills(item.box_xywh, (item.width, item.height)) else None
 
 
 def _config(corrected: Corrected) -> str:

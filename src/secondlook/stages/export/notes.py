@@ -1,4 +1,4 @@
-"""What was decided on an object, as flat attributes that every format which has attributes carries alike."""
+"""The decision on an object as flat attributes, the same in every format that has attributes."""
 
 from secondlook.stages.export.corrected import Object
 
@@ -11,11 +11,11 @@ Scalar = str | float | int | None
 
 
 def notes(item: Object) -> dict[str, Scalar]:
-    """Return what is said of an object: action, where its label comes from, old label, proposal, queue, votes and more.
+    """Return the notes on an object: action, where its label comes from, old label, proposal, queue, votes and more.
 
-    Posteriors and confidences are rounded to four digits; what is not known is None.
+    Posteriors and confidences are rounded to four digits; unknown values are None.
     """
-    said: dict[str, Scalar] = {
+    values: dict[str, Scalar] = {
         "action": item.action,
         "label_source": item.label_source,
         "given": item.given_raw,
@@ -25,21 +25,21 @@ def notes(item: Object) -> dict[str, Scalar]:
         "id": item.instance_id,
     }
     if item.queued is not None:
-        said |= {"rank": item.queued.rank, "queue_reason": item.queued.reason}
-        said |= {"sample": item.queued.sample, "sample_probability": item.queued.probability}
+        values |= {"rank": item.queued.rank, "queue_reason": item.queued.reason}
+        values |= {"sample": item.queued.sample, "sample_probability": item.queued.probability}
     for vote in item.votes:
-        said[f"vote_{vote.labeler}"] = vote.label
-        said[f"confidence_{vote.labeler}"] = rounded(vote.confidence)
-    return {PREFIX + name: value for name, value in said.items()}
+        values[f"vote_{vote.labeler}"] = vote.label
+        values[f"confidence_{vote.labeler}"] = rounded(vote.confidence)
+    return {PREFIX + name: value for name, value in values.items()}
 
 
 def rounded(p: float | None) -> float | None:
-    """Return a probability as it goes out."""
+    """Return a probability as it is exported."""
     return None if p is None else round(p, DIGITS)
 
 
 def known_notes(item: Object) -> dict[str, str | float | int]:
-    """Return `notes` without what is not known."""
+    """Return `notes` without unknown values."""
     return {name: value for name, value in notes(item).items() if value is not None}
 
 

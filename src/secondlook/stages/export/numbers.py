@@ -1,7 +1,7 @@
-"""The number of each class in formats that number them: those of the dataset where it came in the same way.
+"""The number of each class in formats that number classes: those of the dataset if it came in such a format.
 
-A label that is not changed keeps the number of its object, also where two categories bear one name. A new label gets
-the number that most objects of the class have; what the dataset has no number for comes after its last one.
+An unchanged label keeps the number of its object, even if two categories have the same name. A new label gets the
+number that most objects of the class have; classes without a number in the dataset come after its last one.
 """
 
 from collections import Counter
@@ -17,19 +17,19 @@ _LONGEST = 4  # digits of a class without a name: the list of classes reaches up
 
 @dataclass(frozen=True)
 class Numbers:
-    """`names` are all numbers with their names; `new` says which one a label gets that its object did not have."""
+    """`names` maps all numbers to their names; `new` is the number of a label that replaces another."""
 
     names: Mapping[int, str]
     new: Mapping[str, int]
     by_name: Mapping[str, int]
 
     def of(self, item: Object) -> int:
-        """Return the number of the label that stands; the object must have one."""
+        """Return the number of the final label; the object must have one."""
         own = self.own(item) if item.new_label is None else None
         return self.new[str(item.label)] if own is None else own
 
     def own(self, item: Object) -> int | None:
-        """Return the number that an object has in its dataset, None where it is not known."""
+        """Return the number that an object has in its dataset; None if it is unknown."""
         stated = item.attributes.get(CATEGORY_ID, "")
         if stated.isdecimal() and self.names.get(int(stated)) == item.given_raw:
             return int(stated)
@@ -37,32 +37,32 @@ class Numbers:
 
 
 def number(corrected: Corrected, kind: str, *, first: int) -> Numbers:
-    """Number the classes of an export; `kind` is coco or yolo, `first` the first number where the dataset has none."""
+    """Number the classes of an export; `kind` is coco or yolo, `first` the first number if the dataset has none."""
     listed = _listed(corrected, kind)
-    known = Numbers(listed, {}, _first_of_each(listed))
-    uses = Counter(known.own(item) for item in corrected.objects()) if listed else Counter()
+    given = Numbers(listed, {}, _first_of_each(listed))
+    uses = Counter(given.own(item) for item in corrected.objects()) if listed else Counter()
     best: dict[str, int] = {}
     for place in sorted(listed, key=lambda place: -uses[place]):
         best.setdefault(_class_of(listed[place], corrected.taxonomy), place)
     wanted = set(corrected.table["label"].unique().to_pylist()) if listed else set(corrected.classes)
     added = [name for name in corrected.classes if name in wanted and name not in best]
     names = {**listed, **dict(enumerate(added, start=max(listed, default=first - 1) + 1))}
-    return Numbers(names, {**best, **{name: place for place, name in names.items() if name in added}}, known.by_name)
+    return Numbers(names, {**best, **{name: place for place, name in names.items() if name in added}}, given.by_name)
 
 
 def _listed(corrected: Corrected, kind: str) -> dict[int, str]:
-    """Return the numbers that the dataset has for its labels, none where they are of another kind or no numbers."""
+    """Return the numbers of the labels in the dataset; none if they are of another kind or not numbers."""
     facts = corrected.facts
     if facts is None or facts.numbers != kind:
         return {}
     if facts.categories:
-        found = {number: name for number, name in facts.categories if isinstance(number, int)}
-        return found if len(found) == len(facts.categories) else {}
+        names = {number: name for number, name in facts.categories if isinstance(number, int)}
+        return names if len(names) == len(facts.categories) else {}
     return dict(_unnamed(corrected)) if kind == "yolo" else {}
 
 
 def _unnamed(corrected: Corrected) -> Iterator[tuple[int, str]]:
-    """Yield the numbers up to the largest of a dataset that names no class: there the labels are the numbers."""
+    """Yield the numbers up to the largest of a dataset without class names: there the labels are the numbers."""
     given = [text for text in corrected.table["given_raw"].unique().to_pylist() if text is not None]
     numbers = [int(text) for text in given if text.isascii() and text.isdecimal() and len(text) <= _LONGEST]
     return ((place, str(place)) for place in range(max(numbers, default=-1) + 1))

@@ -1,9 +1,9 @@
 """Parquet: one flat table, a row an object, for pandas and SQL.
 
-The columns of the instances, `image` (its name), `label` (what stands), `label_source` (consensus, person, reference
+The columns of the instances, `image` (its name), `label` (the final one), `label_source` (consensus, person, reference
 or undecided), `score` (the posterior of that label), `proposal`, `posterior` (over the classes), `confidence` (of the
 proposal), `agreement`, `n_votes`, `action`, `reason`, for each labeler `vote_<name>` and `confidence_<name>`, and with
-a queue `rank`, `sample`, `sample_probability` and `queue_reason`. Images without objects stand in the metadata.
+a queue `rank`, `sample`, `sample_probability` and `queue_reason`. Images without objects are listed in the metadata.
 """
 
 import json
@@ -17,7 +17,7 @@ from secondlook.stages.export.request import Request
 
 
 def write(corrected: Corrected, path: Path, _: Request) -> None:
-    """Write to the open path `path`; the classes stand in its metadata."""
+    """Write to the open path `path`; the classes are in its metadata."""
     made_by = {**corrected.made_by, "secondlook": secondlook.__version__, "stage": "export"}
     made_by["description"] = corrected.description
     metadata = {

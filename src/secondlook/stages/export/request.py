@@ -1,4 +1,4 @@
-"""What is asked of an export, for the modules that write a format."""
+"""The request of an export, for the modules that write a format."""
 
 from dataclasses import dataclass
 from pathlib import Path

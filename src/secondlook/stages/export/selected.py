@@ -1,4 +1,4 @@
-"""A COCO file cut down to a queue: some annotations in the order in which people should look, and their images."""
+"""A COCO file reduced to a queue: some annotations in review order, and their images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ class _Head(msgspec.Struct):
 
 
 def select(path: Path, source_ids: Sequence[str], *, named: Path) -> None:
-    """Keep in the file `path` only the annotations `source_ids`, in that order, and the images they lie in.
+    """Keep in the file `path` only the annotations `source_ids`, in that order, and their images.
 
-    What is kept stays byte for byte; of two annotations with one id the first counts. Images stand in the order of
-    their first object. Raises DataError, which calls the file `named`, for an entry that is broken.
+    Kept entries do not change by a byte; of two annotations with one id the first counts. Images are in the order of
+    their first object. Raises DataError, which calls the file `named`, for a broken entry.
     """
     try:
         parts = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
@@ -28,7 +28,7 @@ def select(path: Path, source_ids: Sequence[str], *, named: Path) -> None:
         kept, image_ids = _annotations(annotations, source_ids)
         parts["annotations"], parts["images"] = _joined(kept), _joined(_images(images, image_ids))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"{named}: a queue cannot be cut out of it ({error}); mend it, or leave the file out."
+        message = f"{named}: a queue cannot be selected from it ({error}); fix it, or leave the file out."
         raise DataError(message) from error
     path.write_bytes(
         b"{" + b",\n".join(msgspec.json.encode(key) + b": " + bytes(raw) for key, raw in parts.items()) + b"}\n"
@@ -40,8 +40,8 @@ def _annotations(raw: list[msgspec.Raw], source_ids: Sequence[str]) -> tuple[lis
     for entry in raw:
         head = msgspec.json.decode(entry, type=_Head)
         places.setdefault(str(head.id), (bytes(entry), head.image_id))
-    found = [places[source_id] for source_id in source_ids if source_id in places]
-    return [entry for entry, _ in found], list(dict.fromkeys(image_id for _, image_id in found))
+    chosen = [places[source_id] for source_id in source_ids if source_id in places]
+    return [entry for entry, _ in chosen], list(dict.fromkeys(image_id for _, image_id in chosen))
 
 
 def _images(raw: list[msgspec.Raw], image_ids: list[Any]) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Pascal VOC: an XML file for each image under `Annotations`, in the folders in which the images lie.
 
-Corners count from 0 and keep their decimals, `xmax = x + w`, as labelImg, CVAT and Roboflow have them. Every object
-says in `attributes` (CVAT's way) what was decided. An object without a label is called `unlabelled`. Masks stay away.
+Corners count from 0 and keep their decimals, `xmax = x + w`, as in labelImg, CVAT and Roboflow. Every object has the
+decision in `attributes` (as CVAT does). An object without a label is called `unlabelled`. Masks are left out.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def write(corrected: Corrected, folder: Path, _: Request) -> None:
     (folder / FOLDER).mkdir()
     for image in corrected.images():
         path = PurePosixPath(image.name)
-        # images that differ in the ending only keep it in the name
+        # images that differ only in the extension keep it in the name
         stem = free_name(str(path.with_suffix("")), image.name, taken)
         write_text(folder / FOLDER / f"{stem}.xml", "".join(f"{line}\n" for line in _annotation(image)))
 
@@ -58,10 +58,10 @@ def _object(item: Object) -> Iterator[str]:
     for side, value in corners.items():
         yield _element(side, _number(value), 6)
     yield "    </bndbox>\n    <attributes>"
-    for name, said in {**own, **known_notes(item)}.items():
+    for name, note in {**own, **known_notes(item)}.items():
         yield "      <attribute>"
         yield _element("name", name, 8)
-        yield _element("value", str(said), 8)
+        yield _element("value", str(note), 8)
         yield "      </attribute>"
     yield "    </attributes>\n  </object>"
 

@@ -1,4 +1,4 @@
-"""The votes of all labelers beside the objects they are on."""
+"""The votes of all labelers, aligned with the objects."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ _COLUMNS = ("instance_id", "labeler", "label", "confidence")
 
 
 def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
-    """Return each labeler's labels and confidences, one each for every object, null where it gave none.
+    """Return each labeler's labels and confidences, one each for every object, null if it gave none.
 
-    Labelers keep the order of the files. Raises DataError for a vote on a stranger, and for two of a labeler.
+    Labelers keep the order of the files. Raises DataError for a vote on an unknown object, or two by one labeler.
     """
     parts: dict[str, list[pa.Table]] = {}
     covered: dict[str, records.Covered] = {}
@@ -30,6 +30,6 @@ def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
 
 def _beside(votes: pa.Table, instance_ids: pa.Array) -> tuple[pa.Array, pa.Array]:
     row = pc.index_in(instance_ids, value_set=votes["instance_id"].combine_chunks())
-    found = votes.take(row)
-    confidence = pc.if_else(found["label"].is_valid(), found["confidence"], pa.scalar(None, pa.float32()))
-    return found["label"].combine_chunks(), confidence.combine_chunks()
+    aligned = votes.take(row)
+    confidence = pc.if_else(aligned["label"].is_valid(), aligned["confidence"], pa.scalar(None, pa.float32()))
+    return aligned["label"].combine_chunks(), confidence.combine_chunks()

@@ -1,10 +1,10 @@
 """YOLO: `data.yaml`, a text file of boxes for each image under `labels`, links to the images, and `objects.csv`.
 
-Trainers look for `labels/a.txt` beside `images/a.jpg`, so every image is a link there and none is copied. A line is
-`class cx cy w h` in fractions of the image. An image in which the dataset knows no object has an empty text file.
+Trainers expect `labels/a.txt` next to `images/a.jpg`, so every image is a link there and none is copied. A line is
+`class cx cy w h` in fractions of the image. An image without objects in the dataset has an empty text file.
 Objects without a label have no line, and images that have no other objects are left out: they would teach that nothing
-is there. Masks stay away: an outline drawn from a mask is not the shape given. What a line has no room for stands in
-`objects.csv`, a row for each object, also for one without a label. A dataset that came as YOLO keeps its class numbers.
+is there. Masks are left out: an outline drawn from a mask is not the given shape. `objects.csv` has everything
+else, a row for each object, with or without a label. A dataset that came as YOLO keeps its class numbers.
 """
 
 import csv
@@ -25,13 +25,13 @@ from secondlook.stages.export.request import Request
 
 OBJECTS = "objects.csv"
 _DIGITS = 12
-_COMMENT = "# Written by secondlook export. The whole dataset stands under train and val: split it before training.\n"
-_RESERVED = {"images", "labels"}  # trainers swap the last folder of this name
+_COMMENT = "# Written by secondlook export. The whole dataset is under both train and val: split it before training.\n"
+_RESERVED = {"images", "labels"}  # trainers replace the last folder of this name
 _LINE_ENDS = {"\x85", "\u2028", "\u2029"}  # YAML reads them as spaces where they are not escaped
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts so that they come back with the line ends they had."""
+    """Writes texts so that they keep their line ends when read."""
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -42,7 +42,7 @@ _Dumper.add_representer(str, _represent)
 
 
 def write(corrected: Corrected, folder: Path, request: Request) -> None:
-    """Write the dataset into the open folder `folder`, which will stand where it is asked for."""
+    """Write the dataset into the open folder `folder`, which is renamed to its final place afterwards."""
     numbers = number(corrected, "yolo", first=0)
     _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, request.out))
     content = {"train": "images", "val": "images", "names": dict(sorted(numbers.names.items()))}
@@ -50,7 +50,7 @@ def write(corrected: Corrected, folder: Path, request: Request) -> None:
 
 
 def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: Path) -> Iterator[dict[str, Any]]:
-    """Write label files and links, and yield what is said of each object."""
+    """Write label files and links, and yield the row of each object."""
     taken: set[str] = set()
     archive = corrected.archive()
     for image in corrected.images():
@@ -67,9 +67,9 @@ def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: P
 
 def _row(item: Object, label_file: str, line: int | None) -> dict[str, Any]:
     x, y, w, h = item.box_xywh
-    said = {name.removeprefix(PREFIX): value for name, value in notes(item).items()}
+    values = {name.removeprefix(PREFIX): value for name, value in notes(item).items()}
     return {
-        **{"image": item.image, "label_file": label_file, "line": line, "label": item.label, **said},
+        **{"image": item.image, "label_file": label_file, "line": line, "label": item.label, **values},
         **{"x": x, "y": y, "w": w, "h": h, "attributes": json.dumps(own_attributes(item), ensure_ascii=False)},
     }
 
@@ -89,7 +89,7 @@ def _line(item: Object, numbers: Numbers) -> str:
 
 
 def _free_stem(image: Image, taken: set[str]) -> tuple[str, str]:
-    """Return a name without ending and the ending; images that differ in the ending only keep it in the name."""
+    """Return a name without extension and the extension; images that differ only in it keep it in the name."""
     path = PurePosixPath(image.name)
     parents = [_visible(part) for part in path.parts[:-1]]
     wished, other = ("/".join([*parents, _own_stem(name)]) for name in (path.stem, path.name))
@@ -97,10 +97,10 @@ def _free_stem(image: Image, taken: set[str]) -> tuple[str, str]:
 
 
 def _own_stem(stem: str) -> str:
-    """Return a stem whose text file holds labels: `classes.txt`, `README.txt` and their like are no label files."""
+    """Return a stem whose text file holds labels: `classes.txt`, `README.txt` and similar are not label files."""
     return _visible(stem) if is_label_file(f"{stem}.txt") else f"_{stem}"
 
 
 def _visible(part: str) -> str:
-    """Return a part of a path under which trainers find it: they pass over names that begin with a dot."""
+    """Return a part of a path that trainers can find: they skip names that begin with a dot."""
     return part + "_" if part in _RESERVED else "_" + part if part.startswith(".") else part

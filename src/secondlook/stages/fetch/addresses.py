@@ -1,4 +1,4 @@
-"""What tells the addresses of files apart."""
+"""Identities of file addresses, without their secrets."""
 
 import hashlib
 from urllib.parse import parse_qsl, urlsplit
@@ -8,7 +8,7 @@ from secondlook.io.net import shown_url
 
 
 def url_identity(url: str) -> str:
-    """Return what tells addresses apart without giving their secrets away; signatures and keys take no part."""
+    """Return an identifier of an address that reveals no secrets; signatures and keys are left out."""
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     plain = sorted((key, value) for key, value in query if not SECRET_PARAMETER.search(key))

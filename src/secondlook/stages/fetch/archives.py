@@ -1,7 +1,7 @@
-"""Archives unpacked so that nothing in them can do harm: every name, kind and size is looked at before it is written.
+"""Unpack archives safely: every name, kind and size is checked before anything is written.
 
-An archive is taken whole or not at all: it is unpacked into a hidden folder beside the target, which takes the name of
-the target at the end.
+An archive is unpacked completely or not at all: into a hidden folder next to the target, which is renamed to the
+target at the end.
 """
 
 import bz2
@@ -28,20 +28,20 @@ from secondlook.io.zipped import RATIO_COUNTS_FROM_BYTES
 from secondlook.stages.fetch.line import shown_bytes
 
 CHUNK_BYTES = 1 << 18
-# Names and attributes of one member; they are read whole, so more would fill the memory.
+# names and attributes of one member; they are read in one piece, so more would fill the memory
 MOST_HEADER_BYTES = 250_000
 DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-    *(NotImplementedError, RecursionError, OverflowError, ValueError),  # what their readers make of nonsense
+    *(NotImplementedError, RecursionError, OverflowError, ValueError),  # what their readers raise for invalid data
 )
 PACKED: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 WEB_PAGE = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body|title|meta|script)\b",
     re.IGNORECASE | re.DOTALL,
 )
-SKIPPED = ("__MACOSX",)  # what macOS adds to the zips that it makes
+SKIPPED = ("__MACOSX",)  # added by macOS to its zips
 
-# From the name of a member to where it goes in the folder; None leaves it out.
+# Maps the name of a member to its path in the folder; None leaves it out.
 Chooser = Callable[[str], str | None]
 
 
@@ -51,7 +51,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What left an archive."""
+    """What was unpacked from an archive."""
 
     files: int
     bytes: int
@@ -66,7 +66,7 @@ class _Member:
 def unpack(archive: Path, folder: Path, limits: UnpackLimits, *, choose: Chooser | None = None) -> Unpacked:
     """Unpack a zip, tar or tar.gz into `folder`, which it replaces; only the members that `choose` gives a place.
 
-    A lone top folder that bears the name of `folder` is not repeated inside it. Raises DataError when the archive is
+    A single top folder with the name of `folder` is not repeated inside it. Raises DataError when the archive is
     damaged, refused or too large for the disk; `folder` is then as it was.
     """
     try:
@@ -79,13 +79,15 @@ def unpack(archive: Path, folder: Path, limits: UnpackLimits, *, choose: Chooser
             _without_lone_top(content, folder.name).rename(folder)
             return unpacked
     except RefusedError as error:
-        raise DataError(f"{archive}: the archive is refused: {error}. Nothing of it was kept.") from error
+        raise DataError(f"{archive}: the archive is refused: {error}. Nothing was unpacked.") from error
     except DAMAGE as error:
         raise DataError(f"{archive}: the archive is damaged ({legible(str(error))}); fetch it again.") from error
     except RuntimeError as error:  # what zipfile raises for a password
         raise DataError(f"{archive}: the archive is refused: it needs a password.") from error
     except OSError as error:
-        raise DataError(f"{folder}: cannot be unpacked ({error.strerror or error}); make room or rename.") from error
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror or error}); free some space or choose another name."
+        ) from error
 
 
 def _extract(archive: Path, content: Path, limits: UnpackLimits, choose: Chooser) -> Unpacked:
@@ -105,7 +107,7 @@ def _extract(archive: Path, content: Path, limits: UnpackLimits, choose: Chooser
 
 
 def unlike(path: Path, name: str) -> str | None:
-    """Say what a file is instead of what its name says, None where nothing speaks against it."""
+    """Say what a file is instead of what its name says; None when the two agree or nothing is known."""
     ending = PurePosixPath(name.lower()).suffix
     with path.open("rb") as file:
         start = file.read(1 << 10)
@@ -113,11 +115,11 @@ def unlike(path: Path, name: str) -> str | None:
         return "a web page"
     is_other = {".zip": not zipfile.is_zipfile(path), ".tgz": not start.startswith(b"\x1f\x8b")}
     is_other |= {".gz": is_other[".tgz"], ".tar": ending == ".tar" and not tarfile.is_tarfile(path)}
-    return f"no whole {ending.lstrip('.')} file" if is_other.get(ending) else None
+    return f"no complete {ending.lstrip('.')} file" if is_other.get(ending) else None
 
 
 class _Budget:
-    """What an archive has used up of its limits."""
+    """How much of its limits an archive has used."""
 
     def __init__(self, packed_bytes: int, limits: UnpackLimits) -> None:
         self._packed_bytes, self._limits = packed_bytes, limits
@@ -151,18 +153,18 @@ def _write(stream: IO[bytes], target: Path, name: str, budget: _Budget) -> None:
                 budget.take(len(chunk))
                 out.write(chunk)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise RefusedError(f"`{legible(name)}` stands in it twice") from error
+        raise RefusedError(f"`{legible(name)}` occurs twice in it") from error
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """Return the parts of a member's name, empty for the top itself; raises RefusedError for one that leads out."""
+    """Return the parts of a member's name, empty for the top folder; raises RefusedError for one outside of it."""
     if name.startswith(("/", "\\")) or PurePosixPath(name).is_absolute() or name[1:2] == ":":
         raise RefusedError(f"`{legible(name)}` is an absolute path")
     if "\\" in name or "\0" in name or legible(name) != name:
-        raise RefusedError(f"`{legible(name)}` is no plain file name")
+        raise RefusedError(f"`{legible(name)}` is not a plain file name")
     parts = PurePosixPath(name).parts
     if ".." in parts:
-        raise RefusedError(f"`{legible(name)}` leads out of the folder")
+        raise RefusedError(f"`{legible(name)}` points outside the folder")
     return parts
 
 
@@ -186,7 +188,7 @@ def _of_zip(opened: zipfile.ZipFile) -> Iterator[_Member]:
 
 
 class _TarStream:
-    """The bytes of a tar, forward only; between two members at most `MOST_HEADER_BYTES` are given."""
+    """The bytes of a tar, forward only; at most `MOST_HEADER_BYTES` between two members."""
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content
@@ -194,7 +196,7 @@ class _TarStream:
         self.expect_header()
 
     def expect_header(self) -> None:
-        """Begin to count."""
+        """Start counting header bytes."""
         self._left: float = MOST_HEADER_BYTES
 
     def expect_content(self) -> None:
@@ -202,14 +204,14 @@ class _TarStream:
         self._left = float("inf")
 
     def read(self, size: int) -> bytes:
-        """Read as the reader of tars asks."""
+        """Read up to `size` bytes for the tar reader."""
         self._left -= size
         if self._left < 0:
             raise RefusedError(f"a header in it has more than {shown_bytes(MOST_HEADER_BYTES)}")
         return self._content.read(size)
 
     def seek(self, place: int) -> int:
-        """Skip what nobody wants."""
+        """Skip forward to `place`."""
         if place < self._content.tell():
             raise tarfile.StreamError("seeking backwards is not allowed")
         return self._content.seek(place)
@@ -230,7 +232,7 @@ def _of_tar(stream: _TarStream) -> Iterator[_Member]:
             raise RefusedError(f"`{legible(info.name)}` is a {what}")
         yield _Member(info.name, partial(_open_tarred, opened, info))
         opened.members = []  # type: ignore[attr-defined]  # a tar of a million images would stay in memory
-        opened.pax_headers.clear()  # type: ignore[attr-defined]  # and what its headers say of all that follow
+        opened.pax_headers.clear()  # type: ignore[attr-defined]  # and global headers apply to all later members
         stream.expect_header()
 
 

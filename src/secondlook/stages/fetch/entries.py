@@ -1,4 +1,4 @@
-"""One entry of the config from its address to its marker."""
+"""Fetch one entry of the config: download, check, unpack, write the marker."""
 
 import shutil
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ ABOUT_TO_BE = Unpacked(files=-1, bytes=0)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an entry."""
+    """The result of fetching an entry."""
 
     name: str
     marker: Marker
@@ -39,8 +39,8 @@ class Outcome:
 
 
 def bring(name: str, place: FetchPlace, limits: UnpackLimits, line: Line) -> Outcome:
-    """Bring what is missing of an entry and write its marker last."""
-    wait = f"fetch: another run is bringing {name}; waiting"
+    """Fetch what is missing of an entry and write its marker last."""
+    wait = f"fetch: another run is fetching {name}; waiting"
     with exclusively(marker_path(name, place), lambda: line.say(wait)):
         if isinstance(place, Objects365Place):
             return _bring_objects365(name, place, limits, line)
@@ -71,8 +71,8 @@ def _adopt_or_download(ledger: Ledger, source: Source, file: str, place: FetchPl
     if target.exists() and not ledger.owns(file):
         record = same_as_here(source, target, place.sha256, line)
         if record is None:
-            raise DataError(f"{target}: stands there already and is not what {source.label} has; move it away.")
-        line.say(f"fetch: {target} was there already and agrees")
+            raise DataError(f"{target}: already exists and differs from {source.label}; move it away.")
+        line.say(f"fetch: {target} already exists and matches")
         return record
     return download(source, target, sha256=place.sha256, line=line)
 
@@ -89,14 +89,14 @@ def _bring_zip(name: str, place: RoboflowPlace, given: Path, limits: UnpackLimit
 
 
 def copy(given: Path, target: Path, sha256: str | None) -> Record:
-    """Copy a file that is here already."""
-    found = files.sha256(given)
-    if sha256 is not None and found != sha256:
-        raise DataError(f"{given}: its sha256 is {found}, not {sha256}; take the right file or correct `sha256`.")
+    """Copy a local file and check its `sha256`."""
+    actual = files.sha256(given)
+    if sha256 is not None and actual != sha256:
+        raise DataError(f"{given}: its sha256 is {actual}, not {sha256}; take the right file or correct `sha256`.")
     if not (target.exists() and target.samefile(given)):
         with files.atomic_path(target) as temporary:
             shutil.copyfile(given, temporary)
-    return Record(target.stat().st_size, found, None)
+    return Record(target.stat().st_size, actual, None)
 
 
 def _unpack_and_finish(name: str, place: FetchPlace, ledger: Ledger, archive: Path, limits: UnpackLimits) -> Outcome:
@@ -104,7 +104,7 @@ def _unpack_and_finish(name: str, place: FetchPlace, ledger: Ledger, archive: Pa
     if folder is not None and ledger.unpacked(folder) is None:
         target = ledger.folder / folder
         if target.exists() and not ledger.owns(folder):
-            raise DataError(f"{target}: stands there already; move it away, or set `unpack: false` for `{name}`.")
+            raise DataError(f"{target}: already exists; move it away, or set `unpack: false` for `{name}`.")
         ledger.note_folder(folder, ABOUT_TO_BE)
         try:
             ledger.note_folder(folder, unpack(archive, target, limits))

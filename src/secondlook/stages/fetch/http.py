@@ -1,4 +1,4 @@
-"""Files over http and https: a Range request goes on where the last one ended, If-Range only within the same file."""
+"""Files over http and https: a Range request resumes where the last one ended, If-Range checks the version."""
 
 import logging
 import re
@@ -16,20 +16,20 @@ from secondlook.io.net import PASSING, TemporaryError, retry_after_s, shown_url
 from secondlook.stages.fetch.addresses import url_identity
 from secondlook.stages.fetch.transfer import CHUNK_BYTES, Answer, ChangedError
 
-# Its lines hold whole addresses, with the keys in them.
+# its log lines hold whole addresses, keys included
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 REASONS = {
-    401: "the server wants a login; put user and password into ~/.netrc",
-    403: "the server forbids it; check the address and whether you may read it",
+    401: "the server requires a login; put user and password into ~/.netrc",
+    403: "access is denied; check the address and whether you may read it",
     404: "there is no such file; check the address",
-    410: "the file is gone; look for a new address",
+    410: "the file was removed; look for a new address",
 }
 FAILURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((requests.exceptions.SSLError, urllib3.exceptions.SSLError), "the certificate of the server was not accepted"),
-    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), "the proxy gave no connection"),
-    ((requests.exceptions.TooManyRedirects,), "the server sends from one address to the next"),
-    ((requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError), "the server fell silent"),
+    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), "the proxy could not be reached"),
+    ((requests.exceptions.TooManyRedirects,), "the server redirects too often"),
+    ((requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError), "the server stopped responding"),
     ((requests.exceptions.ConnectionError,), "no connection to the server"),
 )
 _sessions = threading.local()
@@ -46,7 +46,7 @@ class HttpSource:
 
     @contextmanager
     def open(self, start: int, version: str | None) -> Iterator[Answer]:
-        """Ask for the bytes from `start`, if the file still is `version`."""
+        """Request the bytes from `start`, if the file is still `version`."""
         headers = {"Accept-Encoding": "identity"}
         if start and version:
             headers |= {"Range": f"bytes={start}-", "If-Range": version}
@@ -58,14 +58,14 @@ class HttpSource:
             response.close()
 
     def disagreement(self, path: Path, version: str | None) -> str | None:  # noqa: ARG002
-        """Return None: an http server knows no more of a file than its length."""
+        """Return None: an http server gives only the length of a file."""
         return None
 
 
 def get(
     url: str, label: str, *, headers: dict[str, str], timeout_s: float, redirects: bool = True
 ) -> requests.Response:
-    """Send a GET request; raises TemporaryError when no answer comes, in words that hold no key."""
+    """Send a GET request; raises TemporaryError, with a message free of keys, when no answer comes."""
     if not hasattr(_sessions, "session"):
         _sessions.session = requests.Session()
         _sessions.session.headers["User-Agent"] = f"secondlook/{secondlook.__version__}"
@@ -77,12 +77,12 @@ def get(
 
 
 def require_success(response: requests.Response, label: str) -> None:
-    """Raise what an unhappy status means: TemporaryError when it may pass, else DataError."""
+    """Raise the error of a failed status: TemporaryError when a retry may help, else DataError."""
     status = response.status_code
     if status in {200, 206}:
         return
     if status == 416:
-        raise ChangedError("the server has fewer bytes than are here")
+        raise ChangedError("the file on the server is shorter than the part on disk")
     if status in PASSING:
         raise TemporaryError(f"the server answered {status}", retry_after_s(response.headers.get("Retry-After")))
     raise DataError(f"{label}: {REASONS.get(status, 'the server refused it')} (status {status}).")
@@ -91,17 +91,17 @@ def require_success(response: requests.Response, label: str) -> None:
 def _answer(response: requests.Response, label: str) -> Answer:
     headers = response.headers
     if headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
-        raise DataError(f"{label}: the server sends the file packed on the way; fetch it by hand.")
+        raise DataError(f"{label}: the server compresses the file in transit; download it with a browser.")
     start, size = _range(response)
     return Answer(start, size, _version(headers.get("ETag"), headers.get("Last-Modified")), _chunks(response, label))
 
 
 def _range(response: requests.Response) -> tuple[int, int | None]:
     if response.status_code == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
-        if found is None:
-            raise ChangedError("the server does not say which part it sends")
-        return int(found[1]), int(found[2])
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
+        if match is None:
+            raise ChangedError("the server does not say which bytes it sends")
+        return int(match[1]), int(match[2])
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
 
@@ -119,8 +119,8 @@ def _chunks(response: requests.Response, label: str) -> Iterator[bytes]:
 
 
 def _in_our_words(error: Exception, label: str) -> Exception:
-    """Return an error that holds nothing of a library's message, in which the address stands with its key."""
+    """Return an error without the library's message, which may contain the address with its key."""
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema | ValueError):
-        return DataError(f"{label}: the address cannot be read as a URL; check it.")
+        return DataError(f"{label}: the address is not a valid URL; check it.")
     reasons = (reason for kinds, reason in FAILURES if isinstance(error, kinds))
     return TemporaryError(next(reasons, "the connection broke off"))

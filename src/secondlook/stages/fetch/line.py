@@ -1,4 +1,4 @@
-"""What all downloads of a run share: patience, progress and the end of it."""
+"""What all downloads of a run share: retry settings, progress and cancellation."""
 
 import sys
 import threading
@@ -17,9 +17,9 @@ class StoppedError(Exception):
 
 
 class Line:
-    """The way to the network: how patient it is, how much has come, and whether it was closed.
+    """The connection settings of a run, the bytes received, and whether the run was stopped.
 
-    Threads share it. A bar shows on a terminal, plain lines in a log.
+    Threads share it. It shows a bar on a terminal and plain lines in a log.
     """
 
     def __init__(self, *, attempts: int, backoff_s: float, timeout_s: float, parallel: int) -> None:
@@ -34,7 +34,7 @@ class Line:
 
     @contextmanager
     def shown(self) -> Iterator["Line"]:
-        """Show progress while the block runs, and end every download when it is left by an exception."""
+        """Show progress while the block runs, and stop every download when the block raises."""
         if sys.stderr.isatty():
             self._bar = tqdm(desc="fetch", unit="B", unit_scale=True, total=0, leave=False)
         try:
@@ -48,13 +48,13 @@ class Line:
                 self._bar = None
 
     def expect(self, identity: str, size: int | None, here: int) -> None:
-        """Show a file of `size` bytes, `here` of which have come."""
+        """Add a file of `size` bytes, `here` of which are on disk, to the progress."""
         with self._lock:
             self._sizes[identity], self._here[identity] = size or 0, here
             self._show()
 
     def advance(self, identity: str, count: int) -> None:
-        """Count `count` bytes more; raises StoppedError when the run has ended."""
+        """Count `count` more bytes; raises StoppedError when the run has ended."""
         if self._closed.is_set():
             raise StoppedError
         with self._lock:

@@ -1,4 +1,4 @@
-"""One fetch of a thing at a time on one machine; where the disk knows no locks, every fetch goes alone."""
+"""One fetch of a file at a time on one machine; without locks where the disk does not support them."""
 
 import errno
 import fcntl
@@ -14,9 +14,9 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 @contextmanager
 def exclusively(target: Path, on_wait: Callable[[], None]) -> Iterator[bool]:
-    """Hold the lock of `target` while the block runs; the kernel drops it with the process, however that ends.
+    """Hold the lock of `target` while the block runs; the kernel releases it when the process ends, however it ends.
 
-    Yields False where the disk knows no locks. The lock file goes when the block ends.
+    Yields False where the disk does not support locks. The lock file is removed when the block ends.
     Raises DataError when the folder cannot be written.
     """
     path = target.with_name(f".{target.name}.lock")
@@ -25,7 +25,7 @@ def exclusively(target: Path, on_wait: Callable[[], None]) -> Iterator[bool]:
         handle = _acquire(path, on_wait)
     except OSError as error:
         way = isinstance(error, FileExistsError)
-        reason = "a file stands in its way" if way else error.strerror or error
+        reason = "a file is in its place" if way else error.strerror or error
         raise DataError(f"{target.parent}: the folder cannot be written ({reason}); choose another `to`.") from error
     try:
         yield handle is not None
@@ -48,7 +48,7 @@ def _acquire(path: Path, on_wait: Callable[[], None]) -> int | None:
             if error.errno in NO_LOCKS:
                 return None
             raise
-        if _is_still(path, handle):  # the one before may have taken its file away
+        if _is_still(path, handle):  # the previous holder may have removed the file
             return handle
         os.close(handle)
 

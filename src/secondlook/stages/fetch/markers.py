@@ -1,7 +1,7 @@
-"""What is known of an entry on disk: its marker once it is complete, its journal while it is not.
+"""The record of an entry on disk: its marker once it is complete, its journal until then.
 
-The marker stands last, so what it names is whole. The journal lets a killed fetch know its own files again: they are
-neither asked for twice nor taken for something that a person put there.
+The marker is written last, so the files it names are complete. With the journal a killed fetch recognises its own
+files: they are neither downloaded twice nor mistaken for files that a person put there.
 """
 
 import json
@@ -17,7 +17,7 @@ from secondlook.stages.fetch.transfer import Record
 
 
 class Marker(BaseModel):
-    """What was brought: from where, without secrets, and what of it lies where."""
+    """What was fetched: from where, without secrets, and which files and folders it became."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class Marker(BaseModel):
 
     @property
     def bytes(self) -> int:
-        """The bytes of all files brought."""
+        """Size of all fetched files in bytes."""
         return sum(record.bytes for record in self.files.values())
 
 
@@ -45,7 +45,7 @@ class Ledger:
         self.journal = journal if journal and journal.source == source else Marker(source=source, shown=shown)
 
     def complete(self, *, sha256: str | None, folder: str | None) -> Marker | None:
-        """Return the marker when all that it names is there; an archive may go once it is unpacked."""
+        """Return the marker when all files that it names exist; an archive may be deleted once it is unpacked."""
         marker = self._before[0]
         if marker is None or marker.source != self.journal.source:
             return None
@@ -59,36 +59,36 @@ class Ledger:
         return marker if there or folder is not None else None
 
     def file(self, name: str, sha256: str | None) -> Record | None:
-        """Return the record of a file brought before, from this source and still here."""
-        for known in self._before:
-            record = known.files.get(name) if known and known.source == self.journal.source else None
+        """Return the record of a file that was fetched before from this source and still exists."""
+        for marker in self._before:
+            record = marker.files.get(name) if marker and marker.source == self.journal.source else None
             if record and self._holds(name, record) and sha256 in {None, record.sha256}:
                 return record
         return None
 
     def unpacked(self, name: str) -> Unpacked | None:
-        """Return what is known of a folder unpacked before and still here."""
-        known = self.journal.folders.get(name)
-        return known if known and known.files >= 0 and (self.folder / name).is_dir() else None
+        """Return the record of a folder that was unpacked before and still exists."""
+        marker = self.journal.folders.get(name)
+        return marker if marker and marker.files >= 0 and (self.folder / name).is_dir() else None
 
     def owns(self, name: str) -> bool:
         """Tell whether an earlier fetch of this entry made the file or folder `name`."""
-        return any(known and (name in known.files or name in known.folders) for known in self._before)
+        return any(marker and (name in marker.files or name in marker.folders) for marker in self._before)
 
     def note_file(self, name: str, record: Record) -> None:
-        """Write down that a file is whole."""
+        """Record that a file is complete."""
         with self._lock:
             self.journal.files[name] = record
             self._save()
 
     def note_folder(self, name: str, unpacked: Unpacked) -> None:
-        """Write down that a folder is whole, or (files: -1) that it is about to be made."""
+        """Record that a folder is complete, or (files: -1) that it is about to be created."""
         with self._lock:
             self.journal.folders[name] = unpacked
             self._save()
 
     def forget(self, name: str) -> None:
-        """Remove a file that was brought."""
+        """Delete a fetched file and its record."""
         (self.folder / name).unlink(missing_ok=True)
         with self._lock:
             self.journal.files.pop(name, None)
@@ -101,7 +101,7 @@ class Ledger:
         return self.journal
 
     def abandon(self, file: str, folder: str) -> None:
-        """Remove a file whose content was refused, and every word of it."""
+        """Remove a file whose content was refused, and all records of it."""
         self.forget(file)
         self.journal.folders.pop(folder, None)
         if not self.journal.files and not self.journal.folders:

@@ -1,4 +1,4 @@
-"""Objects365: from the annotations which images are wanted, from these which patches, and no more than that."""
+"""Objects365: read the wanted images from the annotations and fetch only the patches that hold them."""
 
 import difflib
 import hashlib
@@ -48,18 +48,18 @@ class _Annotation(msgspec.Struct, gc=False):
 
 
 def identity(place: Objects365Place) -> str:
-    """Return what tells this choice of images apart from another."""
+    """Return an identifier of this choice of images."""
     chosen = repr((place.annotations, sorted(place.classes), place.patches))
     return f"{place.base}#{hashlib.sha256(chosen.encode()).hexdigest()[:16]}"
 
 
 def is_folder(place: Objects365Place) -> bool:
-    """Tell whether the data set lies in a folder already."""
+    """Tell whether the data set is already in a local folder."""
     return "://" not in place.base
 
 
 def local(place: Objects365Place, file: str) -> Path:
-    """Return a file of a data set that lies in a folder."""
+    """Return the path of a file of a data set in a local folder."""
     path = Path(place.base) / file
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; correct `base`, `annotations` or `patches`.")
@@ -67,7 +67,7 @@ def local(place: Objects365Place, file: str) -> Path:
 
 
 def source(place: Objects365Place, file: str, line: Line) -> Source:
-    """Return a file of a data set that lies behind an address."""
+    """Return the source of a file of a remote data set."""
     url = f"{place.base.rstrip('/')}/{file}"
     if url.startswith("s3://"):
         return S3Source(url, Access.of(place, line.timeout_s))
@@ -89,22 +89,22 @@ def bring_patches(place: Objects365Place, ledger: Ledger, limits: UnpackLimits, 
 
 
 def place_threads(line: Line, wanted: dict[str, set[str]]) -> int:
-    """Return how many patches come at once."""
+    """Return how many patches are fetched at once."""
     return max(1, min(line.parallel, len(wanted)))
 
 
 def wanted_images(annotations: Path, classes: list[str]) -> dict[str, set[str]]:
-    """Return the names of the images with an object of the wanted classes, by the folder in which they stand.
+    """Return the names of the images with an object of the wanted classes, by their folder.
 
-    Reads the file piece by piece: memory follows the number of wanted images, not the size of the file.
+    Reads the file piece by piece: memory depends on the number of wanted images, not on the size of the file.
     """
     try:
         with annotations.open("rb") as file:
-            # not closed by hand: parts of the document look into it for as long as they live
+            # not closed explicitly: parts of the document refer to it as long as they exist
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return _by_folder(msgspec.json.decode(content, type=_Document), classes, annotations)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise DataError(f"{annotations}: is no COCO file ({error}); correct `annotations`.") from error
+        raise DataError(f"{annotations}: is not a COCO file ({error}); correct `annotations`.") from error
 
 
 def _by_folder(document: _Document, classes: list[str], annotations: Path) -> dict[str, set[str]]:
@@ -122,7 +122,7 @@ def _by_folder(document: _Document, classes: list[str], annotations: Path) -> di
 def _entries(array: msgspec.Raw, kind: type[Any]) -> Iterator[Any]:
     """Yield the entries of a JSON array of objects.
 
-    A piece ends where `}, {` stands. Inside an entry that gives a piece that is no JSON: the next place is tried then.
+    A piece ends at `}, {`. Inside an entry that leaves a piece that is not JSON: then the next place is tried.
     """
     decoder = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
     with memoryview(array) as whole:
@@ -146,18 +146,18 @@ def _entries(array: msgspec.Raw, kind: type[Any]) -> Iterator[Any]:
 
 
 def _boundary(whole: memoryview, start: int) -> int:
-    found = BETWEEN_ENTRIES.search(whole, start)
-    return found.start() + 1 if found else len(whole)
+    match = BETWEEN_ENTRIES.search(whole, start)
+    return match.start() + 1 if match else len(whole)
 
 
 def _ids(categories: list[_Category], classes: list[str], annotations: Path) -> set[int]:
-    known = {category.name.strip().casefold(): category.id for category in categories}
+    ids = {category.name.strip().casefold(): category.id for category in categories}
     for name in classes:
-        if name.strip().casefold() not in known:
-            close = difflib.get_close_matches(name.casefold(), known, n=1)
+        if name.strip().casefold() not in ids:
+            close = difflib.get_close_matches(name.casefold(), ids, n=1)
             hint = f"; did you mean `{close[0]}`?" if close else "."
             raise DataError(f"{annotations}: has no class `{name}` (`classes`){hint}")
-    return {known[name.strip().casefold()] for name in classes}
+    return {ids[name.strip().casefold()] for name in classes}
 
 
 def _place(file_name: str, annotations: Path) -> tuple[str, str]:
@@ -166,7 +166,7 @@ def _place(file_name: str, annotations: Path) -> tuple[str, str]:
     except RefusedError as error:
         raise DataError(f"{annotations}: the image {error}; do not use this file.") from error
     if not PATCH.search(str(path.parent)):
-        raise DataError(f"{annotations}: `{file_name}` names no patch; it must stand in a folder such as `patch8`.")
+        raise DataError(f"{annotations}: `{file_name}` names no patch; it must lie in a folder such as `patch8`.")
     return str(path.parent), path.name
 
 
@@ -177,7 +177,7 @@ def _bring_patch(
         return
     target = ledger.folder / folder
     if target.exists() and not ledger.owns(folder):
-        raise DataError(f"{target}: stands there already; move it away, or choose another `to`.")
+        raise DataError(f"{target}: already exists; move it away, or choose another `to`.")
     number = PATCH.findall(folder)[-1]
     file = place.patches.replace("{number}", number)
     archive = local(place, file) if is_folder(place) else _download(place, ledger, file, line)

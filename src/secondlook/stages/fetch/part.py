@@ -1,4 +1,4 @@
-"""The bytes of a file that have come so far; they outlive a kill."""
+"""The bytes of a file received so far; they survive a kill."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from secondlook.io import files
 
 @dataclass(frozen=True)
 class State:
-    """Of what the bytes here are a part: which file, in which version, of how many bytes."""
+    """Which file the bytes here belong to: its identity, version and size."""
 
     identity: str
     version: str | None
@@ -17,18 +17,18 @@ class State:
 
 
 class Part:
-    """The bytes that are here so far, and of what they are a part."""
+    """The bytes received so far, and the file that they belong to."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f".{name}.part"
         self._note = folder / f".{name}.part.json"
 
     def length(self) -> int:
-        """Return how many bytes are here."""
+        """Return the number of bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def state(self, identity: str) -> State | None:
-        """Return of what this is a part; None when there is nothing here that `identity` could go on with."""
+        """Return which file this is a part of; None when a download of `identity` cannot resume here."""
         try:
             state = State(**json.loads(self._note.read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -37,13 +37,13 @@ class Part:
         return state if state.identity == identity and (state.version or whole) and self.path.exists() else None
 
     def restart(self, state: State) -> None:
-        """Begin again, as a part of something else."""
+        """Start over, as a part of another file."""
         self.discard()
         files.write_text(self._note, json.dumps(asdict(state), sort_keys=True))
         self.path.touch()
 
     def discard(self) -> None:
-        """Throw away what is here."""
+        """Delete the bytes received so far."""
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """Roboflow exports: the REST API turns a version and a format into a link, the link into a zip.
 
-The key goes into one request and nowhere else: no message, log, marker or exception of a library holds it.
+The key is used in one request only: no message, log, marker or library exception contains it.
 """
 
 import os
@@ -24,7 +24,7 @@ POLL_S = 5.0
 
 
 class RoboflowSource:
-    """The zip of one version of a project; every attempt asks for a fresh link, for links expire."""
+    """The zip of one version of a project; every attempt requests a new link, because links expire."""
 
     def __init__(self, place: RoboflowPlace, *, timeout_s: float) -> None:
         self._place, self._timeout_s = place, timeout_s
@@ -33,14 +33,14 @@ class RoboflowSource:
 
     @contextmanager
     def open(self, start: int, version: str | None) -> Iterator[Answer]:
-        """Ask for the bytes from `start`, if the file still is `version`."""
+        """Request the bytes from `start`, if the file is still `version`."""
         link = self._link()
         export = HttpSource(link, timeout_s=self._timeout_s, identity=self.identity, label=self.label)
         with export.open(start, version) as answer:
             yield answer
 
     def disagreement(self, path: Path, version: str | None) -> str | None:  # noqa: ARG002
-        """Return None: the API says nothing of the zip but its length."""
+        """Return None: the API gives only the length of the zip."""
         return None
 
     def _link(self) -> str:
@@ -49,7 +49,7 @@ class RoboflowSource:
         key = os.environ.get(KEY, "").strip()
         if not key:
             raise DataError(
-                f"{self.label}: {KEY} is not set. Take a key from your Roboflow account and `export {KEY}=...`, "
+                f"{self.label}: {KEY} is not set. Copy the key from your Roboflow account and `export {KEY}=...`, "
                 f"or download the zip from {page} and give its path as `zip:`."
             )
         address = f"{place.api}/{place.workspace}/{place.project}/{place.version}/{place.format}"
@@ -61,7 +61,7 @@ class RoboflowSource:
             if response.status_code == 404:
                 raise DataError(f"{self.label}: Roboflow has no such version or format; look at {page}.")
             if response.status_code == 202:
-                raise PendingError("Roboflow is still making the export", POLL_S)
+                raise PendingError("Roboflow is still creating the export", POLL_S)
             require_success(response, self.label)
             return self._read_link(response)
 
@@ -71,5 +71,5 @@ class RoboflowSource:
         except (ValueError, KeyError, TypeError, urllib3.exceptions.HTTPError, OSError):
             link = None
         if not isinstance(link, str) or not link.startswith(("https://", "http://")):
-            raise TemporaryError("Roboflow gave no link to the export", POLL_S)
+            raise TemporaryError("Roboflow returned no link to the export", POLL_S)
         return link

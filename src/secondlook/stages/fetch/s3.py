@@ -31,7 +31,7 @@ PASSING_CODES = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavaila
 
 @dataclass(frozen=True)
 class Access:
-    """Where a bucket is and who asks; no `endpoint_url` means that of AWS or of the environment."""
+    """Where a bucket is and how to read it; without `endpoint_url`, that of AWS or of the environment."""
 
     timeout_s: float
     signed: bool = False
@@ -41,7 +41,7 @@ class Access:
 
     @classmethod
     def of(cls, place: S3Place | Objects365Place, timeout_s: float) -> "Access":
-        """Return what an entry of the config says."""
+        """Return the access that an entry of the config describes."""
         return cls(timeout_s, place.signed, place.region, place.endpoint_url, place.requester_pays)
 
 
@@ -56,17 +56,17 @@ class S3Source:
 
     @contextmanager
     def open(self, start: int, version: str | None) -> Iterator[Answer]:
-        """Ask for the bytes from `start`, if the file still is `version`."""
+        """Request the bytes from `start`, if the file is still `version`."""
         wanted = {"Range": f"bytes={start}-", "IfMatch": version} if start and version else {}
-        found = self._ask("get_object", **wanted)
-        self._encryption = found.get("ServerSideEncryption", "AES256")
+        response = self._ask("get_object", **wanted)
+        self._encryption = response.get("ServerSideEncryption", "AES256")
         try:
-            yield _answer(found)
+            yield _answer(response)
         finally:
-            found["Body"].close()
+            response["Body"].close()
 
     def disagreement(self, path: Path, version: str | None) -> str | None:
-        """Compare a file with its ETag: MD5 of the file, or of the MD5s of its parts; others say nothing."""
+        """Compare a file with its ETag: MD5 of the file, or of the MD5s of its parts; other ETags are ignored."""
         etag = (version or "").strip('"')
         parts = re.fullmatch(r"([0-9a-f]{32})-(\d+)", etag)
         if parts is None and not re.fullmatch(r"[0-9a-f]{32}", etag):
@@ -77,9 +77,9 @@ class S3Source:
         if self._encryption is None:
             self._encryption = self._head().get("ServerSideEncryption", "AES256")
         if self._encryption != "AES256":
-            return None  # encrypted with a key of its owner: the ETag is no MD5 then
-        found = etag_of(path, part_bytes)
-        return None if found == etag else f"its MD5 is {found}, not that of its ETag ({etag})"
+            return None  # encrypted with a customer key: then the ETag is not an MD5
+        actual = etag_of(path, part_bytes)
+        return None if actual == etag else f"its MD5 is {actual}, not that of its ETag ({etag})"
 
     def _part_bytes(self, size: int, parts: int) -> int | None:
         """Return the size of the parts in which a file was uploaded, None when it cannot be known."""
@@ -90,7 +90,7 @@ class S3Source:
         try:
             return self._ask("head_object", **wanted)
         except DataError:
-            return {}  # some buckets give files and keep what they know of them
+            return {}  # some buckets allow GET but not HEAD
 
     def _ask(self, what: str, **wanted: Any) -> Any:
         import botocore.exceptions
@@ -130,18 +130,18 @@ class S3Source:
         if code in MISSING_CODES or status == 404:
             return "there is no such file or bucket; check the address"
         if code in ELSEWHERE_CODES or status in {301, 307}:
-            return f"the bucket lies in another region; set {there}"
+            return f"the bucket is in another region; set {there}"
         if status == 403:
             own = "check the rights of these credentials" if self._access.signed else "set `signed: true` to use yours"
             paid = "" if self._access.requester_pays else ", and `requester_pays: true` where the reader pays"
-            asked = client(self._access).meta.region_name
-            elsewhere = f", and {there}, where it lies" if region not in {None, asked} else ""
+            own_region = client(self._access).meta.region_name
+            elsewhere = f", and {there}, where it is" if region not in {None, own_region} else ""
             return f"the bucket forbids reading it, or has no such file; {own}{paid}{elsewhere}"
         return f"the server refused it (status {status}, {code})"
 
 
 def client(access: Access) -> "S3Client":
-    """Return a client that asks once: repeating is the business of `transfer`."""
+    """Return a client that tries once: `transfer` does the retries."""
     import boto3
     import botocore
     from botocore.config import Config
@@ -177,14 +177,14 @@ def _part_digest(file: Any, part_bytes: int) -> bytes | None:
     return digest.digest() if left < part_bytes else None
 
 
-def _answer(found: Any) -> Answer:
-    start, size = 0, int(found["ContentLength"])
-    if "ContentRange" in found:
-        parts = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", found["ContentRange"])
+def _answer(response: Any) -> Answer:
+    start, size = 0, int(response["ContentLength"])
+    if "ContentRange" in response:
+        parts = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response["ContentRange"])
         if parts is None:
-            raise ChangedError("the server does not say which part it sends")
+            raise ChangedError("the server does not say which bytes it sends")
         start, size = int(parts[1]), int(parts[2])
-    return Answer(start, size, found.get("ETag"), _chunks(found["Body"]))
+    return Answer(start, size, response.get("ETag"), _chunks(response["Body"]))
 
 
 def _chunks(body: Any) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ from secondlook.stages.ingest.source import Source
 class Places:
     """Where the rows of a dataset go; `rejects` and `reference` are left out when None.
 
-    The images without objects go to `background`; when None, beside `out` if there are any.
+    The images without objects go to `background`; when None, next to `out` if there are any.
     """
 
     dataset: str
@@ -39,7 +39,7 @@ class Places:
 
 @dataclass
 class Ingested:
-    """What came of a dataset."""
+    """The result of reading a dataset."""
 
     taxonomy: Taxonomy
     instances: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
@@ -55,15 +55,15 @@ class Ingested:
         return counts.total() - counts["not_selected"]
 
     def refused_fraction(self) -> float:
-        """Share of the selected entries that were refused."""
+        """Fraction of the selected entries that were refused."""
         return self.refused() / max(1, self.refused() + len(self.instances) + len(self.reference))
 
     def reasons(self) -> str:
         """Count of each reason, as one line."""
-        return _told(self.refusals.counts) or "none"
+        return _listed(self.refusals.counts) or "none"
 
 
-def _told(counts: Counter[str]) -> str:
+def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
 
 
@@ -77,7 +77,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
     opened = _open(name, task.dataset, rules, options)
     for row in _rows(opened, result):
-        # whole images: crops of one image are too alike to stand on both sides; what has no label teaches nothing
+        # whole images: crops of one image are too similar to be on both sides; objects without a label teach nothing
         drawn = records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction
         if drawn and row["given"] is not None:
             _trust(row, records.REFERENCE, result)
@@ -96,18 +96,18 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
 
 def ingest_path(dataset: Dataset, options: IngestOptions) -> Ingested:
     """Read a dataset without a task file: its own labels, in order of first appearance, are the classes."""
-    found = FoundNames()
-    result = Ingested(found.taxonomy())
-    opened = _open(Path(dataset.path).stem, dataset, LabelRules(found.resolve, Selection(), False), options)
+    names = FoundNames()
+    result = Ingested(names.taxonomy())
+    opened = _open(Path(dataset.path).stem, dataset, LabelRules(names.resolve, Selection(), False), options)
     for row in _rows(opened, result):
         result.instances.add(_placed(row, "dataset", options.shards))
     _note_facts(opened, None, result)
-    result.taxonomy = found.taxonomy()
+    result.taxonomy = names.taxonomy()
     return result
 
 
 def write(result: Ingested, options: IngestOptions, places: Places) -> None:
-    """Write the rows; raise DataError, after the rejects are safe, when too much was refused or nothing is left."""
+    """Write the rows; raise DataError, after the rejects are written, when too many were refused or none are left."""
     made_by = {"stage": "ingest", "dataset": places.dataset, "options": options.model_dump()}
     if places.rejects is not None:
         table = result.refusals.rows.table()
@@ -126,7 +126,7 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
 
 
 def describe(result: Ingested, instances: Path) -> str:
-    """Return what was read as text: counts and sizes by class, and how often each reject reason was met."""
+    """Return what was read as text: counts and sizes by class, and the count of each reject reason."""
     from secondlook.pages import charts
 
     table = charts.summary(charts.load_table(instances), result.taxonomy.classes)
@@ -144,7 +144,7 @@ def draw_charts(instances: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A dataset on its way to rows."""
+    """An opened dataset and how its rows are made."""
 
     path: str
     source: Source
@@ -186,7 +186,7 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
 
 
 def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> None:
-    """Take down what a dataset that was read to its end says beside its objects."""
+    """Note the facts of a dataset, known once it was read to its end, in addition to its objects."""
     missed: Counter[str] = Counter()
     for row in opened.checker.background():
         if isinstance(row, RefusedError):
@@ -195,7 +195,7 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
             result.background.add(row)
     if missed:
         progress.say(
-            f"ingest: {missed.total()} images without objects cannot be used, no export has them: {_told(missed)}"
+            f"ingest: {missed.total()} images without objects are unusable and left out of exports: {_listed(missed)}"
         )
     result.facts = Facts(
         numbers=opened.source.numbers,
@@ -208,7 +208,7 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
 
 
 def _inside(dataset: Dataset, source: Source) -> Inside | None:
-    """Return what tells which images may be read, None where all may."""
+    """Return the check of which images may be read; None when all may."""
     if dataset.images_outside or source.anywhere:
         return None
     path = Path(dataset.path)

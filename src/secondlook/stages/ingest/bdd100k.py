@@ -1,8 +1,8 @@
 """BDD100K `det_*.json` in the scalabel format: a list of frames, or `{"frames": [...]}`.
 
-Category names come as given, old (motor, bike, rider) or new (motorcycle, bicycle). A box reaches from `x1`, `y1` to
-`x2`, `y2`. Lane marks are lines, not objects: they count as not selected. They are known by their attributes, because
-`closed: false` stands beside areas too, in the files that BDD100K's own tools write.
+Category names stay as given, old (motor, bike, rider) or new (motorcycle, bicycle). A box reaches from `x1`, `y1` to
+`x2`, `y2`. Lane marks are lines, not objects: they count as not selected. They are recognised by their attributes,
+because files written by BDD100K's own tools give areas `closed: false` too.
 """
 
 from pathlib import Path
@@ -78,7 +78,7 @@ def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
         try:
             frame = msgspec.convert(item, _Frame)
         except msgspec.ValidationError as error:
-            yield RefusedError("malformed", f"no frame: {error}", source_id=f"frame {position}")
+            yield RefusedError("malformed", f"not a frame: {error}", source_id=f"frame {position}")
             continue
         if frame.name in seen:
             yield RefusedError("duplicate_id", "the frame was listed before", frame.name, frame.name)
@@ -117,7 +117,7 @@ def _size(frame: _Frame) -> tuple[int, int] | None:
 
 def _shape(label: _Label) -> tuple[Box, Any]:
     if label.box2d is None and _is_lane(label):
-        raise RefusedError("not_selected", "a lane mark is a line, no object")
+        raise RefusedError("not_selected", "a lane mark is a line, not an object")
     polygons = [checked_points(polygon.vertices) for polygon in label.poly2d or []]
     segmentation: Any = [points_to_polygon(points) for points in polygons] or None
     if segmentation is None and label.rle is not None:
@@ -137,11 +137,11 @@ def _is_lane(label: _Label) -> bool:
 
 
 def _rle_to_box(rle: _Rle) -> Box:
-    # pycocotools divides by the height and trusts the text, so both are looked at first
+    # pycocotools divides by the height and trusts the text, so both are checked first
     if len(rle.size) != 2 or not all(0 < side < LARGEST_SIDE_PX for side in rle.size):
         raise RefusedError("malformed", f"the rle has the size {rle.size}")
     if not RUN_LENGTHS.fullmatch(rle.counts):
-        raise RefusedError("malformed", "the `counts` of the rle hold no run lengths")
+        raise RefusedError("malformed", "the `counts` of the rle are not run lengths")
     if not fills(rle.counts, rle.size[0] * rle.size[1]):
         raise RefusedError("malformed", "the run lengths of the rle do not fill the image")
     x, y, w, h = coco_mask.toBbox({"size": rle.size, "counts": rle.counts.encode("ascii")})

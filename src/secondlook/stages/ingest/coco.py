@@ -18,23 +18,23 @@ def read(dataset: Dataset) -> Source:
 
 
 def opened(coco: cocofile.CocoFile, dataset: Dataset) -> Source:
-    """Return a COCO file that was read as the source of a dataset."""
-    found = entries(coco, dataset.label_from)
+    """Return the source of a dataset from a COCO file that was read."""
+    objects = entries(coco, dataset.label_from)
     listed = categories(coco, dataset.label_from)
-    return Source(images_folder(dataset), found, len(coco.annotations), len(coco.images), listed, "coco")
+    return Source(images_folder(dataset), objects, len(coco.annotations), len(coco.images), listed, "coco")
 
 
 def categories(coco: cocofile.CocoFile, label_from: str | None) -> list[tuple[Id, str]]:
-    """Return the categories of a file; none where the label stands in an attribute."""
+    """Return the categories of a file; none when the label is in an attribute."""
     return [] if label_from else [(category.id, category.name) for category in coco.categories]
 
 
 def images_folder(dataset: Dataset) -> Path:
-    """Return the folder that the task names, else `images` beside the file, else the folder of the file."""
+    """Return the folder that the task names, else `images` next to the file, else the folder of the file."""
     if dataset.images is not None:
         return Path(dataset.images)
-    beside = Path(dataset.path).parent
-    return beside / "images" if (beside / "images").is_dir() else beside
+    parent = Path(dataset.path).parent
+    return parent / "images" if (parent / "images").is_dir() else parent
 
 
 def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:

@@ -1,6 +1,6 @@
 """FiftyOne exports: `FiftyOneDataset` (samples.json, metadata.json, data/) and the detection and classification JSON.
 
-In a `FiftyOneDataset` the labels stand in a field of each sample: `ground_truth`, or the only field of labels, or the
+In a `FiftyOneDataset` the labels are in a field of each sample: `ground_truth`, or the only field of labels, or the
 one that `label_from` names. Boxes are fractions of the image. Masks inside detections are not read.
 """
 
@@ -39,7 +39,7 @@ def read(dataset: Dataset) -> Source:
         return Source(Path(dataset.images or root), _samples(items, field), listed=len(items))
     content = jsonfile.parse(file, jsonfile.read(file))
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
-        raise DataError(f"{file}: has no mapping `labels`; it is no FiftyOne export of detections or classifications.")
+        raise DataError(f"{file}: has no mapping `labels`; it is not a FiftyOne detection or classification export.")
     images = Path(dataset.images or root / "data")
     return Source(images, _labels(content, images))
 
@@ -56,7 +56,7 @@ def _label_field(file: Path, items: jsonfile.Items) -> str:
 
 
 def _samples(items: jsonfile.Items, field: str) -> Entries:
-    listed: Counter[str] = Counter()  # an image may stand in several samples, as in exports of patches
+    listed: Counter[str] = Counter()  # an image may occur in several samples, as in exports of patches
     for place, sample in enumerate(items):
         if not isinstance(sample, dict) or not isinstance(sample.get("filepath"), str):
             yield RefusedError("malformed", "the sample has no `filepath`", source_id=f"sample {place}")
@@ -104,7 +104,7 @@ def _labels(content: dict[str, Any], images: Path) -> Entries:
 
 def _object(label: Any, source_id: str, image: str, size: tuple[int, int] | None) -> SourceObject | RefusedError:
     if not isinstance(label, dict) or not isinstance(label.get("label"), str | None):
-        return RefusedError("malformed", "the label is no object with a text `label`", image, source_id)
+        return RefusedError("malformed", "the label is not an object with a text `label`", image, source_id)
     try:
         box, polygons = _shape(label)
     except RefusedError as refusal:
@@ -128,7 +128,7 @@ def _shape(label: dict[str, Any]) -> tuple[Box | None, list[list[float]] | None]
             raise RefusedError("malformed", "the polyline has no points")
         shapes = [checked_points(shape) for shape in label["points"]]
         if not (label.get("closed") or label.get("filled")):
-            raise RefusedError("not_selected", "an open line is no object")
+            raise RefusedError("not_selected", "an open line is not an object")
         return points_to_box([point for shape in shapes for point in shape]), [
             points_to_polygon(shape) for shape in shapes
         ]

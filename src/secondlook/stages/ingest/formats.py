@@ -61,7 +61,7 @@ def detect(dataset: Dataset) -> str:
         return _SUFFIXES[path.suffix.lower()]
     if not path.exists():
         raise DataError(f"{path}: no such file or folder.")
-    raise DataError(f"{path}: its format is not known; name one of {', '.join(READERS)} with --format.")
+    raise DataError(f"{path}: its format was not recognised; name one of {', '.join(READERS)} with --format.")
 
 
 def _of_files(root: Path, names: list[str]) -> str:
@@ -81,14 +81,14 @@ def _of_files(root: Path, names: list[str]) -> str:
 
 
 def _require_no_coco_file(root: Path, names: list[str]) -> None:
-    """Raise DataError for the folder of a COCO file: its `images` is no class."""
+    """Raise DataError for the folder of a COCO file: its `images` is not a class."""
     for name in names:
         if name.endswith(".json") and name.count("/") < 2 and _COCO.search(_head(root / name)):
-            raise DataError(f"{root}: is no dataset by itself, but {root / name} looks like one; give that file.")
+            raise DataError(f"{root}: is not a dataset by itself, but {root / name} looks like one; give that file.")
 
 
 def _of_json(path: Path) -> str:
-    """Tell the format of a JSON file by its beginning; what is not recognised is left to the COCO reader to judge."""
+    """Tell the format of a JSON file by its beginning; files that are not recognised go to the COCO reader."""
     if path.name == fiftyone.SAMPLES:
         return "fiftyone"
     head = _head(path)

@@ -1,4 +1,4 @@
-"""From raw wordings to classes: selection, aliases, hidden truth and rehearsed errors."""
+"""From raw wordings to classes: selection, aliases, hidden truth and planted errors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from secondlook.stages.ingest.source import SourceObject
 
 @dataclass(frozen=True)
 class LabelRules:
-    """How the labels of one dataset are read; `resolve` turns a wording into a class, None where it is none.
+    """How the labels of one dataset are read; `resolve` maps a wording to a class, None for others.
 
-    Objects of the labels in `extra` are taken beside those of the selection, without a class.
+    Objects with the labels in `extra` are taken in addition to the selection, without a class.
     """
 
     resolve: Callable[[str], str | None]
@@ -27,7 +27,7 @@ class LabelRules:
 
 @dataclass
 class FoundNames:
-    """The labels of a dataset as its classes, in order of first appearance."""
+    """The labels of a dataset, used as its classes, in order of first appearance."""
 
     spelling: dict[str, str] = field(default_factory=dict)
 
@@ -43,7 +43,7 @@ class FoundNames:
 def source_rules(source: ReferenceSource, task: Task, taxonomy: Taxonomy) -> Iterator[tuple[str, LabelRules]]:
     """Yield the passes over a reference source: a suffix for the names of its objects, and how its labels are read.
 
-    The published mistakes are a pass of their own, because there one image teaches two classes.
+    The published mistakes are a separate pass, because there one image teaches two classes.
     """
     if source.classes is None:
         yield "", LabelRules(taxonomy.resolve, Selection(), keep_unknown=False)
@@ -54,13 +54,13 @@ def source_rules(source: ReferenceSource, task: Task, taxonomy: Taxonomy) -> Ite
 
 
 def _mapped(classes: Mapping[str, Sequence[str]]) -> LabelRules:
-    found = {normalise(label): name for name, labels in classes.items() for label in labels}
+    class_of = {normalise(label): name for name, labels in classes.items() for label in labels}
     wanted = Selection(labels=[label for labels in classes.values() for label in labels])
-    return LabelRules(lambda wording: found.get(normalise(wording)), wanted, keep_unknown=False)
+    return LabelRules(lambda wording: class_of.get(normalise(wording)), wanted, keep_unknown=False)
 
 
 def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
-    """Return the class of `entry`, None when it has no label; raise RefusedError when it is not wanted or not known."""
+    """Return the class of `entry`, None when it has no label; raise RefusedError for one not selected or unknown."""
     if _is_one_of(entry.label, rules.extra):
         return None
     if not _is_selected(entry, rules.select):
@@ -69,24 +69,24 @@ def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
         return None
     name = rules.resolve(entry.label)
     if name is None and not rules.keep_unknown:
-        raise RefusedError("unknown_class", f"`{entry.label}` is no class of the task and no alias of one")
+        raise RefusedError("unknown_class", f"`{entry.label}` is neither a class of the task nor an alias of one")
     return name
 
 
 def read_truth(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
-    """Read a CSV with the columns source_id and label, by tidied ids: the truth that labelers never see."""
+    """Read a CSV with the columns source_id and label, by normalised ids: the truth that labelers never see."""
     truth: dict[str, str] = {}
     for line, row in csvfile.rows(path, csvfile.Columns((), optional=("source_id", "label"))):
         name, source_id = taxonomy.resolve(row["label"]), row["source_id"]
         if name is None or not source_id:
             raise DataError(f"{path}:{line}: needs a `source_id` and a `label` that is a class of the task.")
         if truth.setdefault(source_id, name) != name:
-            raise DataError(f"{path}:{line}: `{source_id}` stands above as `{truth[source_id]}`; keep one of them.")
+            raise DataError(f"{path}:{line}: `{source_id}` is listed above as `{truth[source_id]}`; keep one of them.")
     return truth
 
 
 def rehearse(name: str, instance_id: str, taxonomy: Taxonomy, rehearsal: Rehearsal) -> str:
-    """Return `name`, or another class for the rehearsed share of objects; follows from the id and the seed alone."""
+    """Return `name`, or another class for the planted share of objects; depends on the id and the seed alone."""
     seed = str(rehearsal.seed)
     others = [other for other in taxonomy.classes if other != name]
     if not others or content_fraction("rehearse", seed, instance_id) >= rehearsal.wrong_fraction:
@@ -104,8 +104,8 @@ def _is_selected(entry: SourceObject, select: Selection) -> bool:
 
 def _matches(entry: SourceObject, exclusion: Exclusion) -> bool:
     wanted = [(exclusion.label, entry.label), (exclusion.category, entry.category)]
-    return all(_is_one_of(found, [asked]) for asked, found in wanted if asked is not None)
+    return all(_is_one_of(actual, [excluded]) for excluded, actual in wanted if excluded is not None)
 
 
-def _is_one_of(found: str | None, wanted: Sequence[str]) -> bool:
-    return found is not None and normalise(found) in {normalise(name) for name in wanted}
+def _is_one_of(label: str | None, wanted: Sequence[str]) -> bool:
+    return label is not None and normalise(label) in {normalise(name) for name in wanted}

@@ -1,9 +1,9 @@
 """Label Studio's JSON export: rectangles (turned ones too) and polygons in percent of the image.
 
-Of several people's annotations of a task, the one marked as ground truth counts, else the first that was not cancelled;
-predictions are never read. An image is called by what follows `?d=` in a local-files address, else by the last part
-of its address, and lies in the folder `images` of the task. Notes on a region of the form `name: value` are attributes;
-one of them keeps how a rectangle is turned. Brush masks and points are no boxes: not selected.
+If several people annotated a task, the annotation marked as ground truth counts, else the first that was not
+cancelled; predictions are never read. The name of an image is what follows `?d=` in a local-files address, else the
+last part of its address; it lies in the folder `images` of the task. Notes on a region of the form `name: value` are
+attributes; one of them holds the rotation of a rectangle. Brush masks and points are not boxes: not selected.
 """
 
 from pathlib import Path, PurePosixPath
@@ -36,7 +36,7 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
         number = task.get("id", f"#{place}") if isinstance(task, dict) else f"#{place}"
         image = _image(task.get("data")) if isinstance(task, dict) else None
         if image is None:
-            detail = "the task has no address of an image under `data`; export as JSON, not as JSON-MIN"
+            detail = "the task has no image address under `data`; export as JSON, not as JSON-MIN"
             yield RefusedError("malformed", detail, source_id=f"task {number}")
             continue
         if str(number) in seen:
@@ -69,14 +69,14 @@ def _name(address: str) -> str:
 
 
 def _annotation(task: Region) -> Region | None:
-    """Return the annotation that counts, None where nobody looked at the image."""
+    """Return the annotation that counts; None when nobody annotated the image."""
     annotations = _list(task.get("annotations") or task.get("completions"))
-    sound = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
-    return next((entry for entry in sound if entry.get("ground_truth")), sound[0] if sound else None)
+    valid = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
+    return next((entry for entry in valid if entry.get("ground_truth")), valid[0] if valid else None)
 
 
 def _regions(annotation: Region) -> list[list[Region]]:
-    """Return the results of an annotation; those that share an id speak of one region."""
+    """Return the results of an annotation, grouped by id: those that share an id describe one region."""
     groups: dict[str, list[Region]] = {}
     for place, result in enumerate(_list(annotation.get("result"))):
         region = result if isinstance(result, dict) else {}
@@ -118,12 +118,12 @@ def _rectangle(shape: Region) -> Box:
 
 
 def _rotated(shape: Region) -> RotatedBox | None:
-    """Return a rectangle that is turned, None for any other shape."""
+    """Return a rotated rectangle; None for any other shape."""
     if shape["type"] in POLYGONS or not _value(shape).get("rotation") or _number(shape, "rotation") == 0:
         return None
     size = _stated_size(shape)
     if size is None:
-        raise RefusedError("malformed", "a turned rectangle needs `original_width` and `original_height`")
+        raise RefusedError("malformed", "a rotated rectangle needs `original_width` and `original_height`")
     x, y, w, h = _rectangle(shape)
     return RotatedBox(x * size[0], y * size[1], w * size[0], h * size[1], _number(shape, "rotation"))
 
@@ -146,7 +146,7 @@ def _labels(result: Region) -> list[str]:
 
 
 def _notes(shape: Region) -> dict[str, str]:
-    """Return the notes on a region that are written as `name: value`, as an export leaves attributes there."""
+    """Return the notes on a region of the form `name: value`, in which `export` writes attributes."""
     meta = shape.get("meta")
     texts = _list(meta.get("text")) if isinstance(meta, dict) else []
     parted = [legible(text).partition(": ") for text in texts if isinstance(text, str)]
@@ -157,8 +157,8 @@ def _choices(result: Region) -> str | None:
     value = _value(result)
     for key in ("choices", "text", "number", "rating"):
         if key in value:
-            found = value[key]
-            return ", ".join(map(str, found)) if isinstance(found, list) else str(found)
+            choices = value[key]
+            return ", ".join(map(str, choices)) if isinstance(choices, list) else str(choices)
     return None
 
 
@@ -174,7 +174,7 @@ def _value(result: Region) -> Region:
 def _number(shape: Region, key: str) -> float:
     value = _value(shape).get(key)
     if value is None or not jsonfile.is_number(value):
-        raise RefusedError("bad_coordinates", f"`{key}` is {value!r}, no number")
+        raise RefusedError("bad_coordinates", f"`{key}` is {value!r}, not a number")
     return float(value)
 
 

@@ -30,7 +30,7 @@ def read(dataset: Dataset) -> Source:
 
 
 def is_polygon_file(name: str) -> bool:
-    """Tell whether `name` is that of a polygon file."""
+    """Tell whether `name` is the name of a polygon file."""
     return f"/{name}".rpartition("/")[0].endswith(POLYGONS.rstrip("/")) and name.endswith(".json")
 
 
@@ -76,6 +76,6 @@ def _entry(item: Any, image: str, source_id: str, size: tuple[int, int] | None) 
 
 def _box(points: Points) -> Box:
     if not all(math.isfinite(value) for point in points for value in point[:2]):
-        raise RefusedError("bad_coordinates", "the polygon has points that are no finite numbers")
+        raise RefusedError("bad_coordinates", "the polygon has points that are not finite numbers")
     xs, ys = [int(point[0]) for point in points], [int(point[1]) for point in points]
     return min(xs), min(ys), max(xs) - min(xs) + 1, max(ys) - min(ys) + 1

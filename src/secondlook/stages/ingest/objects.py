@@ -1,4 +1,4 @@
-"""From objects as a dataset tells them to checked instance rows."""
+"""From objects as a dataset states them to checked instance rows."""
 
 import math
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ _SHORTEST_POLYGON = 6
 
 @dataclass
 class Checker:
-    """Checks the objects of one source; remembers the header of each image it has met.
+    """Checks the objects of one source; remembers the header of each image.
 
     Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
-    refused; None allows them all. `shared_names` are those that several categories bear: their objects say in an
-    attribute which one they are of.
+    refused; None allows them all. `shared_names` are names of more than one category: their objects state their
+    category in an attribute.
     """
 
     dataset: str
@@ -66,7 +66,7 @@ class Checker:
                 yield refusal.at(path, entry.source_id)
 
     def background(self) -> Iterator[Row | RefusedError]:
-        """Yield a row, or a refusal, for each image in which no entry lies, sound or not."""
+        """Yield a row, or a refusal, for each image without an entry, valid or not."""
         for image, stated_size in self.bare.items():
             if image in self.met:
                 continue
@@ -75,7 +75,7 @@ class Checker:
                 if not is_legible(image):
                     raise RefusedError("bad_name", "the file name is not UTF-8")
                 if not names_a_file(image):
-                    raise RefusedError("missing_image", f"`{image}` names no file")
+                    raise RefusedError("missing_image", f"`{image}` does not exist")
                 self._look_where(image)
                 self._require_inside(image)
                 header = self._header(image, stated_size)
@@ -87,7 +87,7 @@ class Checker:
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
-            raise RefusedError("missing_image", f"`{entry.image}` names no file")
+            raise RefusedError("missing_image", f"`{entry.image}` does not exist")
         self._require_inside(entry.image)
         box = _checked_box(entry.box_xywh)
         header = self._header(entry.image, entry.stated_size)
@@ -128,19 +128,19 @@ class Checker:
             if max(stated_size) > LARGEST_SIDE_PX:
                 raise RefusedError("size_mismatch", f"the annotations say {max(stated_size)} px")
             return Header(*stated_size)
-        found = self.headers.get(image)
-        if found is None:
-            found = self.headers[image] = _read_header(self.images / image, self.max_megapixels)
-        if isinstance(found, RefusedError):
-            raise found
-        if stated_size not in (None, (found.width, found.height)):
+        header = self.headers.get(image)
+        if header is None:
+            header = self.headers[image] = _read_header(self.images / image, self.max_megapixels)
+        if isinstance(header, RefusedError):
+            raise header
+        if stated_size not in (None, (header.width, header.height)):
             stated = "x".join(str(side) for side in stated_size or ())
-            detail = f"the annotations say {stated} px, the image has {found.width}x{found.height}"
+            detail = f"the annotations say {stated} px, the image has {header.width}x{header.height}"
             raise RefusedError("size_mismatch", detail)
-        return found
+        return header
 
     def _attributes(self, entry: SourceObject) -> list[tuple[str, str]]:
-        # the category beside a label from elsewhere, such as the shape of a sign, is worth keeping
+        # the category of an object whose label comes from elsewhere, such as the shape of a sign, is worth keeping
         beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
         own = {CATEGORY_ID: str(entry.category_id)} if entry.category in self.shared_names else {}
         return sorted({**beside, **entry.attributes, **own}.items())
@@ -219,7 +219,7 @@ def _rle_counts(rle: Any, header: Header) -> str:
             raise ValueError("the run lengths do not fill the image")
         return counts
     if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
-        raise ValueError("`counts` holds no run lengths")
+        raise ValueError("`counts` is not run lengths")
     if sum(counts) != header.height * header.width:
         raise ValueError("the run lengths do not fill the image")
     return str(coco_mask.frPyObjects(rle, header.height, header.width)["counts"], "ascii")

@@ -2,7 +2,7 @@
 
 Names differ between editions (`patch8/objects365_v1_00420917.jpg`, `images/v1/patch8/objects365_v1_00420917.jpg`), the
 archives all unpack to `patch8/...`: everything before the patch folder is dropped. The first edition's own names,
-`obj365_train_000000420917.jpg`, lie in no patch folder and stay as they are. Category names come as given.
+`obj365_train_000000420917.jpg`, lie in no patch folder and stay as they are. Category names stay as given.
 """
 
 import re
@@ -27,5 +27,5 @@ def read(dataset: Dataset) -> Source:
 
 
 def _on_disk(name: str) -> str:
-    found = PATCH_NAME.fullmatch(name)
-    return found[1] if found else name
+    match = PATCH_NAME.fullmatch(name)
+    return match[1] if match else name

@@ -1,8 +1,8 @@
 """Instances that Second Look wrote, read as a dataset: rows of another task, boxes that a detector drew, an export.
 
-The label is the raw wording, `given_raw`; in an export it is the one that stands, `label`. Images are found
-under `images` of the task, or where the command runs. Images without objects are those that the file names beside its
-rows, or a file beside it.
+The label is the raw wording, `given_raw`; in an export it is the final one, `label`. Images are looked up under
+`images` of the task, or where the command runs. Images without objects are listed in the metadata of the file or in
+a file next to it.
 """
 
 import json

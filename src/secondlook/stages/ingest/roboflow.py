@@ -1,7 +1,7 @@
 """Roboflow exports, as the zip that was downloaded or unpacked: COCO, YOLO or VOC, splits train, valid and test.
 
-A zip is read in place. In a COCO export each split has its own ids, so an object is called `<split>/<annotation id>`,
-and the first category is a root that no object has.
+A zip is read in place. In a COCO export each split has its own ids, so the id of an object is
+`<split>/<annotation id>`; the first category is a root without objects.
 """
 
 from dataclasses import replace
@@ -39,9 +39,9 @@ def read(dataset: Dataset) -> Source:
 
 
 def _categories(files: dict[str, cocofile.CocoFile], label_from: str | None) -> list[tuple[CategoryId, str]]:
-    """Return the categories of all splits; none where two splits give one number to different names."""
-    found = list(dict.fromkeys(pair for file in files.values() for pair in coco.categories(file, label_from)))
-    return found if len({number for number, _ in found}) == len(found) else []
+    """Return the categories of all splits; none when two splits use one number for different names."""
+    pairs = list(dict.fromkeys(pair for file in files.values() for pair in coco.categories(file, label_from)))
+    return pairs if len({number for number, _ in pairs}) == len(pairs) else []
 
 
 def _entries(files: dict[str, cocofile.CocoFile], label_from: str | None) -> Entries:

@@ -8,7 +8,7 @@ from secondlook.io.jsonfile import is_number
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 
-LARGEST_SIDE_PX = 100_000  # pycocotools walks shapes px by px and crashes on what does not fit an int
+LARGEST_SIDE_PX = 100_000  # pycocotools walks shapes px by px and crashes on values that do not fit an int
 RUN_LENGTHS = re.compile("[0-o]+")
 _LARGEST = 2**63
 Points = Sequence[Sequence[float]]
@@ -21,7 +21,7 @@ def points_to_box(points: Points) -> Box:
 
 
 def points_to_polygon(points: Points) -> list[float]:
-    """Return `points` as COCO writes a polygon: x, y, x, y."""
+    """Return `points` as a COCO polygon: x, y, x, y."""
     return [float(value) for point in points for value in point[:2]]
 
 
@@ -31,9 +31,9 @@ def corners_to_box(left: float, top: float, right: float, bottom: float) -> Box:
 
 
 def checked_points(value: Any) -> Points:
-    """Return `value` when it is a list of points; raise RefusedError when it is none."""
+    """Return `value` when it is a list of points; raise RefusedError otherwise."""
     if not isinstance(value, list) or not value:
-        raise RefusedError("malformed", "the polygon is no list of points")
+        raise RefusedError("malformed", "the polygon is not a list of points")
     for point in value:
         if not isinstance(point, list) or len(point) < 2 or not all(is_number(part) for part in point[:2]):
             raise RefusedError("malformed", f"the polygon has {point!r} among its points")
@@ -41,7 +41,7 @@ def checked_points(value: Any) -> Points:
 
 
 def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Return a size in px, None where the file states none that can be one."""
+    """Return a size in px; None when the file states no valid one."""
     if all(type(side) is int and 0 < side < _LARGEST for side in (width, height)):
         return width, height
     return None

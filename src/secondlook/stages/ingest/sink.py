@@ -1,4 +1,4 @@
-"""Rows on their way to a file: packed into Arrow every few thousand, so that a large dataset never stands in memory."""
+"""Rows collected for a file: packed into Arrow every few thousand, so that a large dataset takes little memory."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Rows:
             self._pack()
 
     def table(self) -> pa.Table:
-        """Return all rows, in the order in which they came."""
+        """Return all rows, in the order in which they were added."""
         self._pack()
         return pa.concat_tables(self.packed)
 
@@ -48,13 +48,13 @@ class Rows:
 
 @dataclass
 class Refusals:
-    """The refused entries and how often each reason was met."""
+    """The refused entries and the count of each reason."""
 
     rows: Rows = field(default_factory=lambda: Rows(records.REJECT))
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, refusal: RefusedError) -> None:
-        """Take one refusal."""
+        """Add one refusal."""
         self.counts[refusal.reason] += 1
         row = {"image_path": refusal.image, "source_id": refusal.source_id}
         self.rows.add({**row, "reason": refusal.reason, "detail": refusal.detail})

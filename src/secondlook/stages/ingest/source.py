@@ -1,4 +1,4 @@
-"""What a dataset reader yields: objects as the dataset tells them, images without any, and entries it had to refuse."""
+"""What a dataset reader yields: objects as the dataset states them, images without objects, and refused entries."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class SourceObject:
     """An object before any check; `box_xywh` is None for the whole image.
 
     Box and polygons are in px, or in fractions of the image's sides where `in_fractions` says so. `category_id` is the
-    number that the dataset has for `category`.
+    number of `category` in the dataset.
     """
 
     source_id: str
@@ -34,7 +34,7 @@ class SourceObject:
 
 @dataclass(frozen=True)
 class Background:
-    """An image in which the dataset knows no object."""
+    """An image in which the dataset has no object."""
 
     image: str
     stated_size: tuple[int, int] | None = None
@@ -44,8 +44,8 @@ class Background:
 class Source:
     """An opened dataset: the folder its image names are relative to, and its entries in file order.
 
-    `total` is the number of entries, where it is known without reading them, and `listed` the number of images that
-    the dataset speaks of, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
+    `total` is the number of entries, if it is known without reading them, and `listed` the number of images that
+    the dataset lists, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
     any folder. `categories` are (id, name), where the dataset numbers its labels, and `numbers` says how: coco or yolo.
     """
 

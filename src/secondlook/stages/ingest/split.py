@@ -1,4 +1,4 @@
-"""The instances of a dataset in a file per shard, so that what follows is done again only where something changed."""
+"""The instances of a dataset in a file per shard, so that later stages run again only for the shards that changed."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ from secondlook.io import facts, records
 
 
 def shards_of(instances: Path) -> int:
-    """Return into how many shards the objects of a dataset are split."""
+    """Return the number of shards of a dataset."""
     return int(records.made_by(instances)["options"]["shards"])
 
 
 def split_instances(instances: Path, folder: Path, *, first: int = 0, count: int | None = None) -> None:
     """Write `count` shards from number `first` on to `folder`; a shard without objects becomes a file without rows.
 
-    Only their rows are held in memory. The files are those of any other way to split: a shard whose objects did not
-    change keeps its bytes.
+    Only their rows are held in memory. The files do not depend on how many are written at once: a shard whose objects
+    did not change keeps its bytes.
     """
     made_by, taxonomy = records.made_by(instances), records.taxonomy_of(instances)
     del made_by["secondlook"]  # written anew
-    made_by.pop(facts.KEY, None)  # what the rest of the dataset holds is nothing that a shard is made of
+    made_by.pop(facts.KEY, None)  # facts about the whole dataset do not belong in a shard
     if count is None:
         count = max(1, shards_of(instances) - first)
     wanted = (pc.field("shard") >= first) & (pc.field("shard") < first + count)

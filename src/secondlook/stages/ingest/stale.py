@@ -1,4 +1,4 @@
-"""What is left of shards that a dataset no longer has, after it was split into fewer of them."""
+"""Leftover files of shards that no longer exist, after a dataset was split into fewer shards."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ _BENCHMARK = re.compile(r"(?:crop|crop\.cutout|embed\..+|label\..+)\.([0-9]+)\.t
 def remove_stale(results: Path, shards: int, shards_per_job: int) -> None:
     """Remove crops, vectors, votes and benchmarks of shards from number `shards` on from the results of a task.
 
-    Nobody would tell them from those of today: whoever reads a whole folder would count objects twice.
+    They look like the current ones, so a stage that reads a whole folder would count objects twice.
     """
     rows = results / "ingest/shards"
     whole = shards if shards < SPLIT_AT_ONCE else -(-shards // SPLIT_AT_ONCE) * SPLIT_AT_ONCE
@@ -34,7 +34,7 @@ def remove_stale(results: Path, shards: int, shards_per_job: int) -> None:
 
 def _from(shard: int, folder: Path) -> Iterator[Path]:
     for path in (*folder.glob("*"), *folder.glob(".*"), *folder.glob(".cache/*")):
-        if (found := _SHARD.fullmatch(path.name)) and int(found[1]) >= shard:
+        if (match := _SHARD.fullmatch(path.name)) and int(match[1]) >= shard:
             yield path
 
 
@@ -42,5 +42,5 @@ def _benchmarks(folder: Path, shards: int, shards_per_job: int) -> Iterator[Path
     digits = 5 - (len(str(shards_per_job)) - 1)
     jobs = {f"{job:0{digits}d}" for job in range(-(-shards // shards_per_job))}
     for path in sorted(folder.glob("*.tsv")):
-        if (found := _BENCHMARK.fullmatch(path.name)) and found[1] not in jobs:
+        if (match := _BENCHMARK.fullmatch(path.name)) and match[1] not in jobs:
             yield path

@@ -1,6 +1,6 @@
-"""Pascal VOC: one XML file for each image, beside it or in a folder beside that of the images.
+"""Pascal VOC: one XML file for each image, next to it or in a folder next to the folder of the images.
 
-Corners are taken as they stand, `w = xmax - xmin`: labelImg, CVAT and Roboflow count px from 0. Only files of the VOC
+Corners are taken as given, `w = xmax - xmin`: labelImg, CVAT and Roboflow count px from 0. Only files of the VOC
 challenge itself (`<database>The VOC2007 Database</database>`) count from 1 with the last px included.
 """
 
@@ -100,11 +100,11 @@ def _attributes(item: Element) -> Iterator[tuple[str, str]]:
 
 
 def _find_image(xml: str, stated: str | None, images: set[str]) -> str:
-    """Return the image of an XML file: the stated name where it lies, else an image of the same stem.
+    """Return the image of an XML file: the stated name if it exists, else an image with the same stem.
 
-    It is looked for beside the file and in folders of images near it, then in the same folders elsewhere:
-    `Annotations/a/1.xml` is about `JPEGImages/a/1.jpg` or `a/1.jpg` before `1.jpg`. Many files state a name that their
-    image no longer has; where nothing is found, the stated name is kept.
+    It is looked up next to the file and in folders of images near it, then in the same folders elsewhere:
+    `Annotations/a/1.xml` describes `JPEGImages/a/1.jpg` or `a/1.jpg` before `1.jpg`. Many files state a name that their
+    image no longer has; if no image is found, the stated name is kept.
     """
     folder, stem = PurePosixPath(xml).parent, PurePosixPath(xml).stem
     stated = PurePosixPath(stated.replace("\\", "/")).name if stated else None
@@ -143,9 +143,9 @@ def _number(item: Element, path: str) -> float:
     try:
         return float(text or "")
     except ValueError:
-        raise RefusedError("bad_coordinates", f"`{path}` is {text!r}, no number") from None
+        raise RefusedError("bad_coordinates", f"`{path}` is {text!r}, not a number") from None
 
 
 def _text(item: Element, path: str) -> str | None:
-    found = item.findtext(path)
-    return found.strip() if found is not None and found.strip() else None
+    text = item.findtext(path)
+    return text.strip() if text is not None and text.strip() else None

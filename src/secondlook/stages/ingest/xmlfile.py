@@ -1,4 +1,4 @@
-"""XML from strangers: a document type is refused, so no entity is ever expanded and nothing else is ever opened."""
+"""Untrusted XML: a document type is refused, so no entity is expanded and no other file is opened."""
 
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -9,7 +9,7 @@ DEEPEST = 100
 
 
 def parse(content: bytes) -> Element:
-    """Return the root element; raise ValueError for what is no XML, has a document type or is nested too deeply."""
+    """Return the root element; raise ValueError for invalid XML, a document type, or too deep nesting."""
     if len(content) > LARGEST_BYTES:
         raise ValueError(f"it has {len(content)} bytes")
     builder, depth = TreeBuilder(), 0
@@ -32,7 +32,7 @@ def parse(content: bytes) -> Element:
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(content, True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that there is not
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
         raise ValueError(str(error)) from error
     return builder.close()
 

@@ -2,8 +2,8 @@
 
 `.../images/<name>.jpg` goes with `.../labels/<name>.txt`, or both lie in one folder. A line is `class cx cy w h`, or
 `class x1 y1 x2 y2 x3 y3 ...`, in fractions of the image's sides. An image without a text file has no objects.
-Without `data.yaml` or `classes.txt` a class is called by its number. The splits that `data.yaml` lists do not matter:
-all label files are read.
+Without `data.yaml` or `classes.txt` the name of a class is its number. The splits in `data.yaml` do not matter: all
+label files are read.
 """
 
 from collections.abc import Collection
@@ -31,7 +31,7 @@ def read(dataset: Dataset) -> Source:
     root = path.parent if path.suffix.lower() in {".yaml", ".yml"} else path
     names = zipped.list_files(root)
     files = [name for name in names if is_label_file(name)]
-    # beside a folder `labels` other text files are lists of images
+    # next to a folder `labels`, other text files are lists of images
     files = [name for name in files if "labels" in PurePosixPath(name).parts[:-1]] or files
     if not files:
         raise DataError(f"{root}: holds no label files; expected {root}/labels/<name>.txt.")
@@ -67,7 +67,7 @@ def _entries(root: Path, files: list[str], listed: dict[str, str], classes: dict
 
 
 def _is_listed(image: PurePosixPath, used: Collection[PurePosixPath]) -> bool:
-    """Tell whether an image without labels lies where those of the dataset do; others are plots and the like."""
+    """Tell whether an image without labels lies in a folder of the dataset's images; others are plots and the like."""
     return image.parent in used or "images" in image.parent.parts
 
 
@@ -75,7 +75,7 @@ def _object(line: str, source_id: str, image: str, classes: dict[int, str]) -> S
     try:
         number, *values = [float(part) for part in line.split()]
     except ValueError:
-        return RefusedError("malformed", f"`{line.strip()[:80]}` is no line of numbers", image, source_id)
+        return RefusedError("malformed", f"`{line.strip()[:80]}` is not a line of numbers", image, source_id)
     columns = 1 + len(values)
     if columns != _BOX_COLUMNS and (columns < _FEWEST_POLYGON_COLUMNS or columns % 2 == 0):
         detail = f"the line has {columns} columns; a box has 5, a polygon 7, 9, 11, ..."
@@ -95,12 +95,12 @@ def _object(line: str, source_id: str, image: str, classes: dict[int, str]) -> S
 
 
 def _by_stem(listed: list[str], *, apart: bool) -> dict[str, str]:
-    """Return each image by what its label file shares with it; of images of one stem the first counts."""
-    found: dict[str, str] = {}
+    """Return each image by the path it shares with its label file; of images with the same stem the first counts."""
+    by_stem: dict[str, str] = {}
     for name in listed:
         if imagefiles.is_image(name):
-            found.setdefault(_key(f"images/{name}" if apart else name, "images"), name)
-    return found
+            by_stem.setdefault(_key(f"images/{name}" if apart else name, "images"), name)
+    return by_stem
 
 
 def _key(name: str, folder: str) -> str:
@@ -112,8 +112,8 @@ def _key(name: str, folder: str) -> str:
 
 
 def _names_file(names: list[str]) -> str | None:
-    found = [name for name in names if PurePosixPath(name).name in {*NAMES_FILES, NAMES_LIST}]
-    return min(found, key=lambda name: (name.endswith(NAMES_LIST), name.count("/"), name), default=None)
+    matches = [name for name in names if PurePosixPath(name).name in {*NAMES_FILES, NAMES_LIST}]
+    return min(matches, key=lambda name: (name.endswith(NAMES_LIST), name.count("/"), name), default=None)
 
 
 def _class_names(root: Path, name: str | None) -> dict[int, str]:
@@ -134,7 +134,7 @@ def _class_names(root: Path, name: str | None) -> dict[int, str]:
 
 def _of_yaml(text: str) -> Any:
     if len(text) > LARGEST_NAMES:
-        raise ValueError(f"{len(text)} characters are no list of names")
+        raise ValueError(f"{len(text)} characters are not a list of names")
     return yamlfile.plain(text)
 
 

@@ -17,10 +17,10 @@ __all__ = ["Voter", "label_shards"]
 
 
 def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: int = 1) -> None:
-    """Write the votes on each file of objects to where they go; the network is loaded once, and only when it is needed.
+    """Write the votes on each file of objects to its output; the network is loaded once, and only if it is needed.
 
     The objects are crops, embeddings or instances, as the labeler needs. Votes on the same objects by the same labeler
-    are put back.
+    are restored from the cache.
     """
     kind = kind_of(voter.options.kind)
     network = functools.cache(partial(kind.load, voter, voter.options))
@@ -59,11 +59,11 @@ def _restore(job: Job, kind: Kind, about: records.About) -> bool:
 def _key(job: Job, about: records.About) -> str:
     voter, beside = job.voter, job.voter.options.beside
     learned_from = [path for path in (voter.source, Path(beside) if beside else None) if path is not None]
-    said = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
-    return cache.key_of(said, job.objects, *learned_from, code=__name__)
+    settings = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
+    return cache.key_of(settings, job.objects, *learned_from, code=__name__)
 
 
 def _computes_in(voter: Voter) -> str | None:
-    """Return the type of numbers that `precision: auto` means on this machine, None where nothing asks for it."""
+    """Return the number type that `precision: auto` means on this machine; None if it does not apply."""
     device = voter.options.auto_precision_on
     return None if device is None else inference.numbers_of("auto", device)

@@ -1,4 +1,4 @@
-"""CLIP on one attribute of an object, whatever the others are: its value becomes a class."""
+"""CLIP on one attribute of an object, summed over the others: its value becomes a class."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -19,8 +19,8 @@ def vote(job: Job, options: AttributeOptions) -> Ballot:
     """Vote by softmax(cosine / temperature) over all combinations of attributes, summed over those with a value.
 
     The vector of a combination is the unit mean of the unit vectors of its templates. The probabilities of the values
-    of a class are added; an object is abstained from when what belongs to no class is likelier than every class, or
-    when the best class leads by less than `min_margin`.
+    of a class are added; the labeler abstains when the values of no class are likelier than every class, or when
+    the best class leads by less than `min_margin`.
     """
     inference.make_deterministic(0, job.threads)
     taxonomy = job.taxonomy
@@ -30,8 +30,8 @@ def vote(job: Job, options: AttributeOptions) -> Ballot:
     class_of = classes_of_values(options, taxonomy)
     choices = [dict(zip(options.attributes, values, strict=True)) for values in product(*options.attributes.values())]
     device = inference.pick_device(options.device)
-    told = [template.format(**choice) for choice in choices for template in options.templates]
-    vectors = text_encoder.encode(records.made_by(job.objects), told, device)
+    texts = [template.format(**choice) for choice in choices for template in options.templates]
+    vectors = text_encoder.encode(records.made_by(job.objects), texts, device)
     means = features.to_unit(vectors.reshape(len(choices), len(options.templates), -1).mean(axis=1))
     cosine = features.to_unit(objects.vectors) @ means.T
     shares = softmax((cosine / options.temperature).astype(np.float32))
@@ -42,18 +42,18 @@ def vote(job: Job, options: AttributeOptions) -> Ballot:
 
 
 def _of_classes(sums: NDArray[np.float32], min_margin: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the probabilities of the classes, rows that sum to 1, and which objects are abstained from."""
-    classes, strange = sums[:, :-1], sums[:, -1]
+    """Return the probabilities of the classes, rows that sum to 1, and the abstentions."""
+    classes, unknown = sums[:, :-1], sums[:, -1]
     ranked = np.sort(classes, axis=1)
     lead = ranked[:, -1] - (ranked[:, -2] if ranked.shape[1] > 1 else 0)
     whole = np.maximum(classes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return classes / whole, (strange > ranked[:, -1]) | (lead < min_margin)
+    return classes / whole, (unknown > ranked[:, -1]) | (lead < min_margin)
 
 
 def classes_of_values(options: AttributeOptions, taxonomy: Taxonomy) -> Mapping[str, int]:
-    """Return the place of the class of each value; that behind the last class for values of no class.
+    """Return the position of the class of each value; the one after the last class for values of no class.
 
-    Without `classes` a value is a wording of its class. Raises UsageError for a class or value that is not there.
+    Without `classes` a value is a wording of its class. Raises UsageError for an unknown class or value.
     """
     values, places = options.attributes[options.attribute], {name: n for n, name in enumerate(taxonomy.classes)}
     if options.classes is None:
@@ -63,11 +63,11 @@ def classes_of_values(options: AttributeOptions, taxonomy: Taxonomy) -> Mapping[
         _require("value", [value for of_class in options.classes.values() for value in of_class], values)
         named = {value: name for name, of_class in options.classes.items() for value in of_class}
     if not any(named.get(value) for value in values):
-        raise UsageError(f"no value of `{options.attribute}` is a class of the task; name them under `classes`.")
+        raise UsageError(f"no value of `{options.attribute}` is a class of the task; list them under `classes`.")
     return {value: places.get(named.get(value) or "", len(places)) for value in values}
 
 
-def _require(what: str, named: Sequence[str] | Mapping[str, object], known: Sequence[str]) -> None:
-    strange = [name for name in named if name not in known]
-    if strange:
-        raise UsageError(f"`classes`: there is no {what} `{strange[0]}` (there: {', '.join(known)}).")
+def _require(what: str, named: Sequence[str] | Mapping[str, object], available: Sequence[str]) -> None:
+    unknown = [name for name in named if name not in available]
+    if unknown:
+        raise UsageError(f"`classes`: there is no {what} `{unknown[0]}` (available: {', '.join(available)}).")

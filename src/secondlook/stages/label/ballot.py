@@ -1,4 +1,4 @@
-"""What a labeler hands back: votes as rows; most kinds give probabilities and abstentions of the objects."""
+"""What a labeler returns: votes as rows; most kinds give probabilities and abstentions per object."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Votes(Protocol):
 
     @property
     def made_by(self) -> Mapping[str, Any]:
-        """What the vote itself told of who votes, for the metadata."""
+        """Metadata about the labeler that only the vote itself reveals."""
 
     def rows(self, labeler: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield a vote row per object."""
@@ -29,11 +29,11 @@ class Ballot:
 
     @property
     def made_by(self) -> Mapping[str, Any]:
-        """Nothing: all is known before the vote."""
+        """Nothing: all metadata is available before the vote."""
         return {}
 
     def rows(self, labeler: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield a vote row per object; ties go to the class that stands first in the task."""
+        """Yield a vote row per object; ties go to the first class of the task."""
         for instance_id, probabilities, abstains in zip(
             self.instance_ids, self.probabilities, self.abstains, strict=True
         ):

@@ -1,4 +1,4 @@
-"""A trained classifier as a labeler: softmax over its outputs, its class names read through the task's wordings."""
+"""A trained classifier as a labeler: softmax over its outputs, matched to classes by the task's wordings."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network in evaluation mode, the names of its outputs, and what it wants to see."""
+    """A network in evaluation mode, the names of its outputs, and its preprocessing."""
 
     model: "torch.nn.Module"
     outputs: list[str]
@@ -73,7 +73,7 @@ def load(voter: Voter, options: ClassifierLabelerOptions) -> Classifier:
         labels = json.loads((source / "labels.json").read_text(encoding="utf-8"))
         outputs, input_px = [str(name) for name in labels["classes"]], int(labels["input_px"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{source}: is no classifier folder with a labels.json ({error}).") from error
+        raise DataError(f"{source}: is not a classifier folder with a labels.json ({error}).") from error
     model = create_timm(str(source), pretrained=True, classes=len(outputs))
     _, mean, std = timm_input(model)
     return Classifier(model, outputs, input_px, mean, std)
@@ -85,6 +85,6 @@ def output_to_class(outputs: list[str], taxonomy: Taxonomy, source: Path) -> NDA
     for position, name in enumerate(outputs):
         resolved = taxonomy.resolve(name)
         if resolved is None:
-            raise DataError(f"{source}: its output `{name}` is no class of the task; add it as an alias of one.")
+            raise DataError(f"{source}: its output `{name}` is not a class of the task; add it as an alias of one.")
         matrix[position, taxonomy.index(resolved)] = 1
     return matrix

@@ -1,4 +1,4 @@
-"""The one list of the kinds of labelers: what each does, in a module of its own beside this one."""
+"""The one list of the kinds of labelers, each in a module of its own next to this one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ def _no_facts(*_: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of labeler does; each function takes the options of the kind last.
+    """The functions of a kind of labeler; each takes the options of the kind last.
 
-    `vote` returns the votes on the objects of a job, and `load` the network that `job.network` gives it. `made_by`
-    tells what else than the options says who votes, as it stands in the metadata; a `revision` of None there is not
-    known before the vote. `check` raises DataError where votes that were cached may not stand.
+    `vote` returns the votes on the objects of a job, and `load` the network for `job.network`. `made_by` returns the
+    metadata of the labeler besides its options; a `revision` of None there is not known before the vote. `check` raises
+    DataError if cached votes must not be used.
     """
 
     vote: Callable[[Job, Any], Votes]
@@ -33,7 +33,7 @@ class Kind:
 
 
 def kind_of(name: str) -> Kind:
-    """Return the kind of labeler that bears a name in the config."""
+    """Return the kind of labeler with a name in the config."""
     from secondlook.stages.label import attributes, classifier, neighbours, probe, prototype, vlm, zero_shot
 
     return {

@@ -17,17 +17,17 @@ def vote(job: Job, options: NeighbourOptions) -> Ballot:
     """
     inference.make_deterministic(0, job.threads)
     reference, taxonomy = job.voter.learned_from, job.taxonomy
-    known = features.load_reference(reference, taxonomy)
+    crops = features.load_reference(reference, taxonomy)
     features.require_same_encoder(job.objects, features.encoder_of(reference), reference)
     objects = features.load(job.objects, taxonomy)
     classes = len(taxonomy.classes)
     if not len(objects.vectors):
         return Ballot([], np.zeros((0, classes), np.float32), np.zeros(0, np.bool_))
     device = inference.pick_device(options.device)
-    cosine, place = nearest(features.to_unit(objects.vectors), features.to_unit(known.vectors), options.k, device)
+    cosine, place = nearest(features.to_unit(objects.vectors), features.to_unit(crops.vectors), options.k, device)
     weight = softmax(cosine / np.float32(options.temperature))
     share = np.zeros((len(cosine), classes), dtype=np.float32)
-    np.add.at(share, (np.arange(len(cosine))[:, None], known.target[place]), weight)
+    np.add.at(share, (np.arange(len(cosine))[:, None], crops.target[place]), weight)
     k = place.shape[1]
     probabilities = np.asarray((share * k + 1 / classes) / (k + 1), dtype=np.float32)
     return Ballot(objects.instance_ids.tolist(), probabilities, np.zeros(len(share), np.bool_))

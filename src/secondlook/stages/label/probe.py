@@ -10,9 +10,9 @@ from secondlook.stages.label.voter import Job
 
 def vote(job: Job, options: ProbeOptions) -> Ballot:
     """Vote by softmax(logits / T) with a folder of `secondlook train --kind probe`; T was fitted on unseen crops."""
-    known = learned.read(job.voter.learned_from, job.objects, options, job.taxonomy)
+    trained = learned.read(job.voter.learned_from, job.objects, options, job.taxonomy)
     objects = features.load(job.objects, job.taxonomy)
-    weight, bias = known.tensors["weight"], known.tensors["bias"]
+    weight, bias = trained.tensors["weight"], trained.tensors["bias"]
     vectors = features.to_unit(objects.vectors) if len(objects.vectors) else np.zeros((0, weight.shape[1]), np.float32)
-    probabilities = softmax((vectors @ weight.T + bias) / np.float32(known.about["temperature"]))
+    probabilities = softmax((vectors @ weight.T + bias) / np.float32(trained.about["temperature"]))
     return Ballot(objects.instance_ids.tolist(), probabilities, np.zeros(len(vectors), np.bool_))

@@ -1,4 +1,4 @@
-"""Who votes, and on what: what a labeler of any kind is handed."""
+"""The labeler and its objects, the same for every kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Voter:
     """A labeler by name.
 
     `source` is what it learned from: the embeddings of the reference, or the folder of something trained here.
-    `prompt` is what a VLM is asked, `offered` the names it is to choose from where they are not those of the classes.
+    `prompt` is the prompt of a VLM, `offered` the names to choose from if they are not those of the classes.
     """
 
     name: str
@@ -26,21 +26,21 @@ class Voter:
 
     @property
     def learned_from(self) -> Path:
-        """The source; raises UsageError where there must be one and is none."""
+        """The source; raises UsageError if it is missing."""
         if self.source is None:
-            raise UsageError("this labeler needs --source: what it learned from.")
+            raise UsageError("this labeler needs --source: the files it learned from.")
         return self.source
 
     def names_read(self, taxonomy: Taxonomy) -> Any:
-        """Return the names that have a say in the votes: the classes, for some labelers with all their wordings."""
+        """Return the names that influence the votes: the classes, for some labelers with all their wordings."""
         return taxonomy.aliases if self.options.reads_aliases else taxonomy.classes
 
 
 @dataclass(frozen=True)
 class Job:
-    """The objects of one file (crops, embeddings or instances, as the voter needs), and where their votes will stand.
+    """The objects of one file (crops, embeddings or instances, as the voter needs), and where their votes go.
 
-    `network` gives what the kind of labeler loads; the files of a voter share it.
+    `network` returns what the kind of labeler loads; all files of a voter share it.
     """
 
     voter: Voter

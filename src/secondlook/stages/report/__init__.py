@@ -1,4 +1,4 @@
-"""Stage `report`: one self-contained page on what was found, and `summary.json`."""
+"""Stage `report`: one self-contained page of results, and `summary.json`."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _HERE = Path(__file__).parent
 
 
 def write_report(results: Path, out: Path, summary: Path | None, options: ReportOptions) -> None:
-    """Write the page of the task whose results lie in `results`; the summary too where it is asked for.
+    """Write the page of the task whose results lie in `results`; the summary too if it is requested.
 
     The page holds no time and no date: the same results give the same bytes.
     """
@@ -32,8 +32,8 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     objects = load_objects(results)
     rejects = load_rejects(results, [f"{shard:05d}" for shard in sorted(objects["shard"].unique())])
     counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
-    known = facts.of(instances)
-    counts |= {"reference": 0 if known is None else known.reference}
+    dataset = facts.of(instances)
+    counts |= {"reference": 0 if dataset is None else dataset.reference}
     made_by = {"labelers": {}, "options": {}, **records.made_by(results / "consensus" / "consensus.parquet")}
     context = {
         "task": results.name,
@@ -57,7 +57,7 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
 
 
 def load_objects(results: Path) -> pd.DataFrame:
-    """Return one row per object with what was given, what is true, what was decided and which label stands."""
+    """Return one row per object with its given label, truth, decision and final label."""
     places = (results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet")
     objects: pd.DataFrame = standing.decided(*places, COLUMNS).to_pandas()
     return objects

@@ -12,9 +12,9 @@ from secondlook.pixels import crops, images
 
 @dataclass(frozen=True)
 class ChangedCrop:
-    """A relabelled object: `right` says whether the new label is the truth, None where no truth is known.
+    """A relabelled object: `right` says whether the new label is the truth, None if the truth is unknown.
 
-    `confidence` is None where a person chose the label.
+    `confidence` is None if a person chose the label.
     """
 
     address: str
@@ -26,7 +26,7 @@ class ChangedCrop:
 
 @dataclass(frozen=True)
 class SuspiciousCrop:
-    """An object whose given label looks wrong, what it looks like, and the image it lies in."""
+    """An object whose given label looks wrong, what it looks like, and its image."""
 
     address: str
     given: str
@@ -35,7 +35,7 @@ class SuspiciousCrop:
 
 
 def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[ChangedCrop]:
-    """Return up to `limit` relabelled objects by falling posterior: half of them the surest, half the least sure."""
+    """Return up to `limit` relabelled objects by falling posterior: half the surest, half the least sure."""
     changed = objects[objects["action"] == "relabel"]
     ordered = changed.sort_values(["confidence", "instance_id"], ascending=[False, True])
     shown = min(len(ordered), limit)
@@ -62,9 +62,9 @@ def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame
 
 
 def _with_shards(path: Path, rows: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of the file `path` with the shard of their object; raise DataError for one that is no object."""
-    ids, known = (pa.array(table["instance_id"], pa.string()) for table in (rows, objects))
-    place = records.object_positions(path, ids, known, what="doubts the label of", remedy="run evaluate again")
+    """Return rows of the file `path` with the shard of their object; raise DataError for an unknown one."""
+    ids, all_ids = (pa.array(table["instance_id"], pa.string()) for table in (rows, objects))
+    place = records.object_positions(path, ids, all_ids, what="doubts the label of", remedy="run evaluate again")
     return rows.assign(shard=objects["shard"].to_numpy()[place])
 
 

@@ -1,4 +1,4 @@
-"""What the page says of the evaluation: tables read back, plots drawn, sentences put together."""
+"""The evaluation on the page: its tables, plots and sentences."""
 
 import json
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ TEXTS = dict.fromkeys(
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of the evaluation; names stay text, whether a class is called `30` or `None`."""
+    """Read a table of the evaluation; names stay text, even if a class is called `30` or `None`."""
     try:
         table: pd.DataFrame = tabular.read_csv(path, dtype=TEXTS, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is no table of the evaluation ({error}); run evaluate again.") from error
+        raise DataError(f"{path}: is not a table of the evaluation ({error}); run evaluate again.") from error
     return table.fillna(dict.fromkeys(TEXTS.keys() & set(table.columns), ""))
 
 
 def read_findings(path: Path) -> dict[str, Any]:
-    """Read what the evaluation found beside its tables."""
+    """Read the findings of the evaluation."""
     try:
         findings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is no finding of the evaluation ({error}); run evaluate again.") from error
+        raise DataError(f"{path}: is not a findings file of the evaluation ({error}); run evaluate again.") from error
     return findings
 
 
 def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
-    """Return what the page needs of the folder `evaluate`."""
+    """Return what the page shows from the folder `evaluate`."""
     accuracy = read_table(folder / "accuracy.csv")
     per_class = read_table(folder / "per_class.csv")
     paired = read_table(folder / "paired.csv")
@@ -54,9 +54,9 @@ def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> d
 
 
 def saved_by_dropping(committee: pd.DataFrame) -> tuple[float, str] | None:
-    """Return the share of labelling seconds that the dropped labelers took, or of votes where seconds are not known.
+    """Return the share of labelling seconds that the dropped labelers took, or of votes if the seconds are unknown.
 
-    None where nobody is dropped.
+    None if no labeler is dropped.
     """
     paid = committee[(committee["takes_part"] == 1) & (committee["labeler"] != "given")]
     gone = paid["dropped"] == 1
@@ -67,7 +67,7 @@ def saved_by_dropping(committee: pd.DataFrame) -> tuple[float, str] | None:
 
 
 def suspicious_by_class(table: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return, per given class that has any, how many labels look wrong and what they look like most often."""
+    """Return, per given class with any, how many labels look wrong and which classes they most often look like."""
     rows = []
     for name in classes:
         given = table[table["given"] == name]

@@ -1,4 +1,4 @@
-"""What the consensus says of itself: the method and why, the candidates, the guarantee and its price."""
+"""What the consensus states about itself: the method and why, the candidates, the guarantee and its price."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ FITTED = ("temperature_pool", "fitted_pool")  # methods whose posterior is fitte
 
 @dataclass(frozen=True)
 class Merging:
-    """How the votes became labels; what an older file does not say is empty."""
+    """How the votes became labels; fields missing in an older file are empty."""
 
     method: str
     chosen: str

@@ -15,7 +15,7 @@ TOGETHER = LinearSegmentedColormap.from_list("together", [GREEN, "#ffffff", AMBE
 
 
 def accuracies(table: pd.DataFrame) -> str:
-    """Draw accuracy with its interval, one line per judge."""
+    """Draw accuracy with its interval, one line per method."""
 
     def draw(axes: Axes) -> None:
         rows = np.arange(len(table))[::-1]
@@ -31,11 +31,11 @@ def accuracies(table: pd.DataFrame) -> str:
 
 
 def correlation(pairs: pd.DataFrame, labelers: Sequence[str]) -> str:
-    """Draw how far the errors of every two labelers go together, with the labelers that have any."""
-    told = pairs.dropna(subset=["error_correlation"])
-    names = [name for name in labelers if ((told["a"] == name) | (told["b"] == name)).any()]
+    """Draw the correlation of errors of every two labelers, without labelers that have none."""
+    correlated = pairs.dropna(subset=["error_correlation"])
+    names = [name for name in labelers if ((correlated["a"] == name) | (correlated["b"] == name)).any()]
     matrix = np.full((len(names), len(names)), np.nan)
-    for a, b, value in zip(told["a"], told["b"], told["error_correlation"], strict=True):
+    for a, b, value in zip(correlated["a"], correlated["b"], correlated["error_correlation"], strict=True):
         matrix[names.index(a), names.index(b)] = matrix[names.index(b), names.index(a)] = value
 
     def draw(axes: Axes) -> None:
@@ -55,7 +55,7 @@ def correlation(pairs: pd.DataFrame, labelers: Sequence[str]) -> str:
 
 
 def reliability(table: pd.DataFrame) -> str:
-    """Draw how often each labeler is right against how sure it says it is, before and after its temperature."""
+    """Draw how often each labeler is right against its confidence, before and after its temperature."""
     names = list(dict.fromkeys(table["labeler"]))
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
@@ -88,7 +88,7 @@ def _reliability_panel(panel: Axes, table: pd.DataFrame) -> None:
 
 
 def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> str:
-    """Draw what was decided, by given class."""
+    """Draw the decisions, by given class."""
     given = objects["given"].fillna("(none)")
     counts = pd.crosstab(given, objects["action"]).reindex(columns=list(ACTION_COLOURS), fill_value=0)
     names = [name for name in [*classes, "(none)"] if name in counts.index]
@@ -130,7 +130,7 @@ def confusion(table: pd.DataFrame, classes: Sequence[str]) -> str:
 
 
 def calibration(table: pd.DataFrame) -> str:
-    """Draw how often the consensus is right against how sure it says it is."""
+    """Draw how often the consensus is right against its posterior."""
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.2, zorder=1)

@@ -12,15 +12,15 @@ from secondlook.io import records
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
-    """Return the counts of a task from its objects: columns given, truth, action, and label, the one that stands."""
-    known = objects["truth"].notna()
+    """Return the counts of a task from its objects: columns given, truth, action, and the final label."""
+    has_truth = objects["truth"].notna()
     automatic = objects["action"].isin(records.ACCEPTED)
     return {
         "objects": len(objects),
-        "with_truth": int(known.sum()),
-        "wrong_before": int((known & (objects["given"] != objects["truth"])).sum()),
-        "wrong_after": int((known & automatic & (objects["label"] != objects["truth"])).sum()),
-        "accepted_with_truth": int((known & automatic).sum()),
+        "with_truth": int(has_truth.sum()),
+        "wrong_before": int((has_truth & (objects["given"] != objects["truth"])).sum()),
+        "wrong_after": int((has_truth & automatic & (objects["label"] != objects["truth"])).sum()),
+        "accepted_with_truth": int((has_truth & automatic).sum()),
         "sent_to_review": int((objects["action"] == "review").sum()),
         "relabelled": int((objects["action"] == "relabel").sum()),
         "rejected": rejected,
@@ -28,7 +28,7 @@ def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
 
 
 def seconds_of(benchmarks: Sequence[Path]) -> float:
-    """Return the summed wall seconds of the jobs, from Snakemake's benchmark files; 0 where there are none."""
+    """Return the summed wall seconds of the jobs, from Snakemake's benchmark files; 0 if there are none."""
     return round(sum(float(pd.read_csv(path, sep="\t")["s"].sum()) for path in benchmarks), 1)
 
 
@@ -38,14 +38,14 @@ def as_text(path: Path) -> str:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: is no summary of a finished run ({error}); run `snakemake --cores all` first."
+            f"{path}: is not a summary of a finished run ({error}); run `snakemake --cores all` first."
         ) from error
     lines = [f"{path.parent.name}: {content['objects']} objects, {content['rejected']} rejected"]
     if content.get("rehearsal"):
         lines.append("  a rehearsal          the wrong labels were planted; they are not those of the dataset")
     if content["with_truth"]:
-        known, accepted = content["with_truth"], content["accepted_with_truth"]
-        lines.append(f"  wrong labels before  {content['wrong_before']} of {known} with known truth")
+        with_truth, accepted = content["with_truth"], content["accepted_with_truth"]
+        lines.append(f"  wrong labels before  {content['wrong_before']} of {with_truth} with known truth")
         lines.append(f"  wrong labels after   {content['wrong_after']} of {accepted} accepted with known truth")
     lines.append(f"  relabelled           {content['relabelled']}")
     lines.append(f"  sent to review       {content['sent_to_review']}")

@@ -1,4 +1,4 @@
-"""Stage `review`: the doubtful objects go to people on pages that need no network, and their decisions come back."""
+"""Stage `review`: people decide on doubtful objects on pages that need no network, and the decisions are read back."""
 
 from secondlook.stages.review.apply import apply_decisions
 from secondlook.stages.review.page import write_pages

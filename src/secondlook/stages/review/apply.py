@@ -1,4 +1,4 @@
-"""Decisions of people, as CSV files, become review rows; nothing that does not fit is dropped."""
+"""Decisions of people, as CSV files, become review rows; rows that match no object are kept, too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from secondlook.io import files, records, tabular
 from secondlook.stages.review.decisions import COLUMNS, one_line
 from secondlook.stages.review.decisions import read as read_decisions
 
-UNDONE = "undone"  # the note of a decision that was taken back
+UNDONE = "undone"  # the note of a decision that was undone
 BOX = ["x", "y", "w", "h"]
 MOVED_PX = 0.5
 LEAST_IOU = 0.99
@@ -31,25 +31,25 @@ class _Dataset:
 
 @dataclass
 class _Read:
-    """What came of the files: the last word of each person on each object, rows that fit nothing, ids found anew."""
+    """What was read: the last decision of each person on each object, unmatched rows, and ids matched by their box."""
 
-    said: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    decisions: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     unmatched: list[dict[str, Any]] = field(default_factory=list)
     found_again: int = 0
 
 
 def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> None:
-    """Write the review rows of `decisions` to `out`, with `unmatched.csv` and `conflicts.csv` beside it.
+    """Write the review rows of `decisions` to `out`, with `unmatched.csv` and `conflicts.csv` next to it.
 
     A row is matched by its instance id and its box, or, where the id is unknown, by image and box. Of one person's
-    words on an object the latest counts, so files may be given twice and in any order. A broken line, as a full disk
-    leaves it, stands in `unmatched.csv`. Raises DataError for a file that is no table of decisions.
+    decisions on an object the latest counts, so files may be given twice and in any order. A broken line, as a full
+    disk leaves it, is listed in `unmatched.csv`. Raises DataError for a file that is not a table of decisions.
     """
     dataset = _dataset(instances)
     read = _Read()
     for path in decisions:
         _take_file(path, dataset, read)
-    rows = [_review(key, row) for key, row in sorted(read.said.items()) if row["note"] != UNDONE]
+    rows = [_review(key, row) for key, row in sorted(read.decisions.items()) if row["note"] != UNDONE]
     conflicts = _conflicts(rows, dataset)
     _write_csv(records.unmatched_beside(out), read.unmatched, [*COLUMNS, "file", "line", "reason"])
     _write_csv(records.conflicts_beside(out), conflicts, ["instance_id", "image_path", "labeler", "label"])
@@ -58,8 +58,8 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     people = len({row["labeler"] for row in rows})
     objects = len({row["instance_id"] for row in conflicts})
     progress.say(
-        f"review: {len(rows)} decisions by {people} people, {objects} objects on which they differ, "
-        f"{len(read.unmatched)} rows that fit no object ({records.unmatched_beside(out)}), "
+        f"review: {len(rows)} decisions by {people} people, {objects} objects on which they disagree, "
+        f"{len(read.unmatched)} rows that match no object ({records.unmatched_beside(out)}), "
         f"{read.found_again} matched by image and box"
     )
 
@@ -84,7 +84,7 @@ def _take_file(path: Path, dataset: _Dataset, read: _Read) -> None:
             _take({**line.row, **place}, dataset, read)
     if broken:
         progress.say(
-            f"review: {path}: line {broken[0]} is broken ({len(broken)} in all); the rest is used, decide these again"
+            f"review: {path}: line {broken[0]} is broken ({len(broken)} in all); the rest is used; decide these again"
         )
 
 
@@ -92,34 +92,34 @@ def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
     instance_id, reason = _match(row, dataset)
     label = dataset.taxonomy.resolve(row["label"]) if row["label"] else None
     if reason is None and row["label"] and label is None:
-        reason = "its label is no class of this dataset"
+        reason = "its label is not a class of this dataset"
     if reason is None and not row["reviewer"].strip():
-        reason = "no reviewer is named"
+        reason = "it names no reviewer"
     if reason is not None:
         read.unmatched.append({**row, "reason": reason})
         return
     read.found_again += instance_id != row["instance_id"]
     key = (str(instance_id), f"human:{row['reviewer'].strip()}")
     row = {**row, "label": label}
-    if key not in read.said or _order(read.said[key]) <= _order(row):
-        read.said[key] = row
+    if key not in read.decisions or _order(read.decisions[key]) <= _order(row):
+        read.decisions[key] = row
 
 
 def _order(row: dict[str, Any]) -> tuple[str, ...]:
-    # whatever the order of the files: the time, then the content
+    # independent of the order of the files: the time, then the content
     return (row["decided_at"], row["note"], row["label"] or "", row["sample"], row["probability"])
 
 
 def _match(row: dict[str, Any], dataset: _Dataset) -> tuple[str | None, str | None]:
     """Return the id of the object that a row is about, or the reason why there is none."""
     box = _box(row)
-    known = dataset.rows.get(row["instance_id"])
-    if known is not None:
+    own = dataset.rows.get(row["instance_id"])
+    if own is not None:
         if box is None and not any(row[name] for name in BOX):
             return row["instance_id"], None
-        if box is not None and all(abs(known[name] - value) <= MOVED_PX for name, value in zip(BOX, box, strict=True)):
+        if box is not None and all(abs(own[name] - value) <= MOVED_PX for name, value in zip(BOX, box, strict=True)):
             return row["instance_id"], None
-        return None, "the box of this object is another one"
+        return None, "this object has another box"
     if box is None:
         return None, "unknown object without a box"
     near = [
@@ -164,20 +164,20 @@ def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def labels_said(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
-    """Return the labels that people gave each reviewed object, none where nobody could tell."""
-    said: dict[str, set[str]] = {}
+def labels_given(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the labels that people gave each reviewed object; none if nobody could tell."""
+    labels: dict[str, set[str]] = {}
     for row in rows:
-        said.setdefault(row["instance_id"], set()).update([] if row["label"] is None else [row["label"]])
-    return said
+        labels.setdefault(row["instance_id"], set()).update([] if row["label"] is None else [row["label"]])
+    return labels
 
 
 def _conflicts(rows: list[dict[str, Any]], dataset: _Dataset) -> list[dict[str, Any]]:
-    said = labels_said(rows)
+    labels = labels_given(rows)
     return [
         {**row, "image_path": dataset.rows[row["instance_id"]]["image_path"]}
         for row in rows
-        if len(said[row["instance_id"]]) > 1
+        if len(labels[row["instance_id"]]) > 1
     ]
 
 

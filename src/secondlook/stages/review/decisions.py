@@ -1,4 +1,4 @@
-"""Decisions of people as CSV, a line each; a broken line costs that line, never the file."""
+"""Decisions of people as CSV, one per line; a broken line loses that line, never the file."""
 
 import csv
 import io
@@ -17,12 +17,12 @@ COLUMNS = (
 HEADER = ",".join(COLUMNS).encode() + b"\n"
 _NEEDED = ("instance_id", "label", "reviewer")
 _BOM = b"\xef\xbb\xbf"
-_MOST_LINES = 20  # over which one decision may reach, in files that other programs wrote
+_MOST_LINES = 20  # that one decision may span, in files written by other programs
 
 
 @dataclass(frozen=True)
 class Line:
-    """A decision as it stands in a file: its line from 1, its text, and its cells by column (None: it is broken)."""
+    """A decision in a file: its line from 1, its text, and its cells by column (None: it is broken)."""
 
     number: int
     text: str
@@ -30,20 +30,20 @@ class Line:
 
 
 def to_line(row: Mapping[str, Any]) -> bytes:
-    """Return a decision as one line; raise ValueError for a value that is no text or number, or cannot be read back."""
+    """Return a decision as one line; raise ValueError for a value that is no text or number, or is unreadable."""
     text = io.StringIO()
     values = [row.get(name) for name in COLUMNS]
     if any(isinstance(value, dict | list) for value in values):
-        raise ValueError("a cell is no text")
+        raise ValueError("a cell is not text")
     cells = ["" if value is None else one_line(str(value)) for value in values]
     csv.writer(text, lineterminator="\n").writerow(cells)
-    if _cells(text.getvalue()) != cells:  # a note of megabytes, for instance
+    if _cells(text.getvalue()) != cells:  # for instance a note of megabytes
         raise ValueError("a cell cannot be read back")
     return text.getvalue().encode()
 
 
 def one_line(text: str) -> str:
-    """Return text without line breaks: a line that a kill cut off then ends where the next one begins."""
+    """Return text without line breaks: then a line cut off by a kill ends where the next one begins."""
     return " ".join(text.splitlines())
 
 
@@ -54,16 +54,16 @@ def has_header(path: Path) -> bool:
 
 
 def read(path: Path) -> Iterator[Line]:
-    """Yield the decisions of a file, the columns that it lacks as blanks; raise DataError for what is no table."""
+    """Yield the decisions of a file, missing columns as blanks; raise DataError for a file that is not a table."""
     try:
-        # bytes that are no UTF-8 spoil their line only
+        # invalid UTF-8 breaks only its own line
         content = path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogateescape")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     columns = _cells(lines[0])
     if columns is None or not columns:
-        raise DataError(f"{path}: is no CSV of decisions; download it from the page again.")
+        raise DataError(f"{path}: is not a CSV of decisions; download it from the page again.")
     missing = [name for name in _NEEDED if name not in columns]
     if missing:
         raise DataError(f"{path}: has no column `{missing[0]}`; decisions have {', '.join(COLUMNS)}.")
@@ -72,18 +72,18 @@ def read(path: Path) -> Iterator[Line]:
         raise DataError(f"{path}: has two columns `{twice[0]}`; keep one.")
     blank = dict.fromkeys(COLUMNS, "")
     for number, text, cells in _records(lines, len(columns)):
-        found = dict(zip(columns, cells, strict=True)) if cells is not None else None
-        row = None if found is None else blank | {name: found[name] for name in COLUMNS if name in found}
+        values = dict(zip(columns, cells, strict=True)) if cells is not None else None
+        row = None if values is None else blank | {name: values[name] for name in COLUMNS if name in values}
         yield Line(number, legible(text), row)
 
 
 def _records(lines: Sequence[str], columns: int) -> Iterator[tuple[int, str, list[str] | None]]:
-    """Yield number, text and cells of each record after the first line; cells are None for a line that is none."""
+    """Yield number, text and cells of each record after the first line; cells are None for a broken line."""
     place = 1
     while place < len(lines):
         end = place + 1
         cells = _cells(lines[place])
-        # a cell in quotes may hold line breaks, but a line that is a whole record begins anew
+        # a cell in quotes may hold line breaks, but a line that is a complete record starts a new one
         while cells is None and end < min(len(lines), place + _MOST_LINES) and len(_cells(lines[end]) or ()) != columns:
             end += 1
             cells = _cells("\n".join(lines[place:end]))
@@ -97,7 +97,7 @@ def _records(lines: Sequence[str], columns: int) -> Iterator[tuple[int, str, lis
 
 
 def _cells(text: str) -> list[str] | None:
-    """Return the cells of one record, None where it is not a whole one."""
+    """Return the cells of one record; None if it is not complete."""
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error:

@@ -7,7 +7,7 @@
   const MANY = KEYS.length;
   const state = Store.open(data.key);
   const open = { list: [], at: 0, search: "" };
-  const unsent = []; // what the server has not taken yet, in order
+  const unsent = []; // what the server has not saved yet, in order
   let sending = Promise.resolve();
 
   const element = (name, attributes = {}, ...children) => {
@@ -44,7 +44,7 @@
 
   const current = () => data.items[open.list[open.at]];
 
-  // --- drawing; only the object looked at and a few neighbours exist in the page
+  // --- drawing; only the current object and a few neighbours exist in the page
 
   const nothing = (text) => element("p", { class: "none" }, text);
 
@@ -59,7 +59,7 @@
   };
 
   const drawClasses = (item) => {
-    const said = state.said[item.id];
+    const decision = state.said[item.id];
     const wanted = open.search.toLowerCase();
     const many = data.classes.length > MANY;
     const shown = data.classes.map((name, index) => ({ name, index }))
@@ -67,8 +67,8 @@
       .sort((a, b) => many && !wanted ? rank(item, a.name) - rank(item, b.name) || a.index - b.index : a.index - b.index)
       .slice(0, 60);
     const buttons = shown.map(({ name, index }) => element("button", {
-      class: [name === item.proposal && "proposal", said && said.label === name && "chosen"].filter(Boolean).join(" "),
-      "aria-pressed": String(Boolean(said && said.label === name)), "data-class": index, onclick: () => decide(name),
+      class: [name === item.proposal && "proposal", decision && decision.label === name && "chosen"].filter(Boolean).join(" "),
+      "aria-pressed": String(Boolean(decision && decision.label === name)), "data-class": index, onclick: () => decide(name),
     }, index < MANY ? element("kbd", {}, KEYS[index].toUpperCase()) : null, element("span", {}, name)));
     find("classes").replaceChildren(...(open.search || many ? [searchBox()] : []), ...buttons);
   };
@@ -142,32 +142,32 @@
     document.querySelector(".labels").classList.toggle("conflict", item.given !== null && item.given !== item.proposal);
     find("reason").textContent = `${open.at + 1}. ${item.reason}`;
     find("accept").disabled = item.proposal === null;
-    const said = state.said[item.id];
-    find("decided").textContent = said ? (said.label === "" ? "You could not tell." : `You said ${said.label}.`) : "";
+    const decision = state.said[item.id];
+    find("decided").textContent = decision ? (decision.label === "" ? "You could not tell." : `You said ${decision.label}.`) : "";
     drawClasses(item);
     drawVotes(item);
   };
 
   // --- deciding
 
-  const row = (item, said) => ({
+  const row = (item, decision) => ({
     instance_id: item.id, image_path: item.path, x: item.box[0], y: item.box[1], w: item.box[2], h: item.box[3],
-    given: item.given ?? "", proposal: item.proposal ?? "", label: said.label, reviewer: said.reviewer,
-    sample: item.sample, probability: item.probability ?? "", note: said.note ?? "", decided_at: said.decided_at,
+    given: item.given ?? "", proposal: item.proposal ?? "", label: decision.label, reviewer: decision.reviewer,
+    sample: item.sample, probability: item.probability ?? "", note: decision.note ?? "", decided_at: decision.decided_at,
   });
 
   const reviewer = () => {
     const typed = find("reviewer").value.trim();
     if (typed) return typed;
-    const asked = (window.prompt("Your name, as it shall stand beside your decisions:") || "").trim();
-    find("reviewer").value = asked;
-    Store.rename(asked);
-    return asked;
+    const name = (window.prompt("Your name, as it will appear with your decisions:") || "").trim();
+    find("reviewer").value = name;
+    Store.rename(name);
+    return name;
   };
 
   const keep = () => {
     const kept = Store.save(data.key, state);
-    if (!kept) find("saved").textContent = "This browser keeps nothing: download before you close the page.";
+    if (!kept) find("saved").textContent = "This browser cannot store decisions: download them before you close the page.";
     else if (!token) find("saved").textContent = "";
   };
 
@@ -175,7 +175,7 @@
     try {
       const answer = await fetch("decisions", { method: "POST", body, headers: { "Content-Type": "application/json", "X-Token": token } });
       return answer.ok ? "" : answer.statusText;
-    } catch { return "the server does not answer; download instead"; }
+    } catch { return "the server does not answer; download the decisions instead"; }
   };
 
   const sendAll = async () => { // one at a time; what fails is sent again with the next decision
@@ -190,21 +190,21 @@
     find("saved").textContent = problem ? `not saved (${failed.length}): ${problem}` : "saved";
   };
 
-  const send = (item, said) => {
+  const send = (item, decision) => {
     if (!token) return;
-    unsent.push(JSON.stringify(row(item, said)));
+    unsent.push(JSON.stringify(row(item, decision)));
     sending = sending.then(sendAll);
   };
 
   const decide = (label) => {
     const item = current(), name = item && reviewer();
     if (!name) return;
-    const said = { label, reviewer: name, decided_at: new Date().toISOString() };
-    state.said[item.id] = said;
+    const decision = { label, reviewer: name, decided_at: new Date().toISOString() };
+    state.said[item.id] = decision;
     state.order = state.order.filter((id) => id !== item.id).concat(item.id);
     open.search = "";
     keep();
-    send(item, said);
+    send(item, decision);
     next();
   };
 
@@ -219,10 +219,10 @@
   const undo = () => {
     const id = state.order.pop();
     if (id === undefined) return;
-    const item = data.items.find((one) => one.id === id), said = state.said[id];
+    const item = data.items.find((one) => one.id === id), decision = state.said[id];
     delete state.said[id];
     keep();
-    send(item, { ...said, label: "", note: data.undone, decided_at: new Date().toISOString() });
+    send(item, { ...decision, label: "", note: data.undone, decided_at: new Date().toISOString() });
     if (!open.list.includes(data.items.indexOf(item))) refilter();
     open.at = Math.max(0, open.list.indexOf(data.items.indexOf(item)));
     show();
@@ -234,7 +234,7 @@
     show();
   };
 
-  // --- taking them away
+  // --- downloading
 
   const cell = (value) => {
     const text = String(value);

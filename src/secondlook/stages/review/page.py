@@ -25,12 +25,12 @@ from secondlook.stages.review.queue import Objects
 SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
 QUALITY = 70
 _HERE = Path(__file__).parent
-# text inside a script element: nothing in the data may end it or open a comment
+# text inside a script element: the data must not end it or open a comment
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
-    """Write `queue.parquet`, `index.html` and a page per batch to folder `out`; pages of an earlier run go."""
+    """Write `queue.parquet`, `index.html` and a page per batch to folder `out`; pages of an earlier run are deleted."""
     objects = queue.load_objects(results)
     queued = queue.make_queue(objects, results, options)
     taxonomy = records.taxonomy_of(results / "ingest" / "instances.parquet")
@@ -62,7 +62,7 @@ def _entry(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def _batches(results: Path, objects: Objects, queued: pd.DataFrame, options: ReviewOptions) -> Iterator[dict[str, Any]]:
-    """Yield what the script of each page shows."""
+    """Yield the data that the script of each page shows."""
     named = records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {})
     labelers = [name for name in named if (results / "label" / name).is_dir()]
     position = {name: row for row, name in enumerate(objects.table["instance_id"])}
@@ -114,24 +114,24 @@ def _votes(folder: Path, shown: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the page shows of a vote: its most likely classes, or its bare answer, or why there is none."""
+    """Return what the page shows of a vote: its most likely classes, its bare answer, or why there is none."""
     if vote is None:
-        return {"labeler": name, "status": "not asked", "p": []}
+        return {"labeler": name, "status": "no vote", "p": []}
     p = vote["probabilities"] or []
     best = sorted(range(len(p)), key=lambda index: -p[index])[:SHOWN]
-    said = [[index, round(p[index], 4)] for index in best if p[index] >= LEAST_P]
-    if vote["label"] is not None and not said:
-        said = [[classes.index(vote["label"]), None]]
-    return {"labeler": name, "status": vote["status"], "p": said, "answer": vote["answer"]}
+    likely = [[index, round(p[index], 4)] for index in best if p[index] >= LEAST_P]
+    if vote["label"] is not None and not likely:
+        likely = [[classes.index(vote["label"]), None]]
+    return {"labeler": name, "status": vote["status"], "p": likely, "answer": vote["answer"]}
 
 
 def _images(shown: pd.DataFrame, longest_px: int) -> dict[str, str | None]:
-    """Return the whole images as data addresses, None where one cannot be read or has another size."""
+    """Return the whole images as data addresses, None for one that cannot be read or has another size."""
     rows = {str(row["image_id"]): row for row in shown.to_dict("records")}
     addresses = {image_id: _image(row, longest_px) for image_id, row in rows.items()}
     missing = [rows[image_id]["image_path"] for image_id, image in addresses.items() if image is None]
     if missing:
-        progress.say(f"review: {len(missing)} images cannot be read, {missing[0]} first; their objects go without")
+        progress.say(f"review: {len(missing)} images cannot be read, {missing[0]} first; their objects have no image")
     return addresses
 
 

@@ -11,7 +11,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records, standing
 from secondlook.pixels import crops, images, near_duplicates
-from secondlook.stages.review.apply import labels_said
+from secondlook.stages.review.apply import labels_given
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
 DIFFER = "people differ"
@@ -23,9 +23,9 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of a dataset with what was decided, one row each in the order of the ids; see `standing.decided`.
+    """The objects of a dataset with their decisions, one row each in the order of the ids; see `standing.decided`.
 
-    `posterior` is (objects, classes). `state` says what people did: `differ`, `seen` or empty.
+    `posterior` is (objects, classes). `state` is what people did: `differ`, `seen` or empty.
     """
 
     table: pd.DataFrame
@@ -43,7 +43,7 @@ def load_objects(results: Path) -> Objects:
     table["state"] = [states.get(instance_id, "") for instance_id in table["instance_id"]]
     lists = decided["posterior"].combine_chunks()
     if lists.null_count:
-        raise DataError(f"{consensus}: has objects without a posterior; run the consensus again.")
+        raise DataError(f"{consensus}: has objects without a posterior; run consensus again.")
     posterior = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(table), len(classes))
     return Objects(table, posterior, classes)
 
@@ -51,10 +51,10 @@ def load_objects(results: Path) -> Objects:
 def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.DataFrame:
     """Return the queue, a row per object in the order of `rank`, columns as in `records.QUEUE`.
 
-    benefit = rarity x p(the label that would stand without a person is wrong), with rarity = (mean class size / class
-    size) ** 0.5 between LEAST_RARITY and MOST_RARITY. What people differ on stands first; near-duplicates follow the
-    first of their kind.
-    The random sample is interleaved, so that whoever stops anywhere leaves both parts worked through in order.
+    benefit = rarity x p(the final label without a person is wrong), with rarity = (mean class size / class
+    size) ** 0.5 between LEAST_RARITY and MOST_RARITY. Objects on which people disagree come first; near-duplicates
+    follow the first of their kind.
+    The random sample is interleaved, so that both parts are reviewed in order wherever people stop.
     """
     open_rows = np.flatnonzero((objects.table["state"] != "seen").to_numpy())
     total = min(options.batch_size * options.batches, len(open_rows))
@@ -98,17 +98,17 @@ def _benefit(objects: Objects) -> NDArray[np.float64]:
 
 
 def _leaders(objects: Objects, results: Path, rows: NDArray[np.int64], bits: int | None) -> NDArray[np.int64]:
-    """Return for each of `rows` the position among them of the first that looks nearly the same."""
+    """Return for each of `rows` the position among them of its first near-duplicate."""
     if bits is None or not len(rows):
         return np.arange(len(rows))
     chosen = objects.table.iloc[rows]
     encoded = load_crops(results, chosen)
     alike = np.arange(len(rows))
-    known = np.array([name in encoded for name in chosen["instance_id"]], dtype=np.bool_)
-    if known.any():
-        names = chosen["instance_id"][known]
+    has_crop = np.array([name in encoded for name in chosen["instance_id"]], dtype=np.bool_)
+    if has_crop.any():
+        names = chosen["instance_id"][has_crop]
         hashes = np.stack([near_duplicates.perceptual_hash(images.decode_rgb(encoded[name])) for name in names])
-        alike[known] = np.flatnonzero(known)[near_duplicates.leaders(hashes, bits)]
+        alike[has_crop] = np.flatnonzero(has_crop)[near_duplicates.leaders(hashes, bits)]
     return alike
 
 
@@ -137,4 +137,4 @@ def _states(reviewed: Path) -> dict[str, str]:
     if not reviewed.exists():
         return {}
     rows = records.read_columns(reviewed, records.REVIEW, ["instance_id", "label"])
-    return {name: "differ" if len(labels) > 1 else "seen" for name, labels in labels_said(rows).items()}
+    return {name: "differ" if len(labels) > 1 else "seen" for name, labels in labels_given(rows).items()}

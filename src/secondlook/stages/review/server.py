@@ -1,4 +1,4 @@
-"""The review pages on loopback, for whoever knows the address; each decision is on disk before the page is told so."""
+"""The review pages on loopback, behind a secret address; each decision is on disk before the page confirms it."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from secondlook.stages.review.page import write_pages
 
 MOST_BYTES = 1 << 20
 NO_TOKEN = '<meta name="secondlook-token" content="">'  # noqa: S105
-SILENCE_S = 30.0  # after which a connection is closed
-_LONGEST_NAME = 40  # letters of a reviewer in the name of a file; the page takes no more
+SILENCE_S = 30.0  # a connection is closed after it
+_LONGEST_NAME = 40  # letters of a reviewer in the name of a file, the limit of the page, too
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -35,7 +35,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Desk:
-    """Where pages are read from and decisions written to; only who knows `token` may do either."""
+    """Where pages are read from and decisions written to; both need the `token`."""
 
     pages: Path
     decisions: Path
@@ -49,21 +49,21 @@ class Desk:
     def keep(self, row: Mapping[str, Any]) -> None:
         """Append one decision to a file of its reviewer, on disk before this returns.
 
-        Raises ValueError for what is no decision, OSError or DataError where the disk refuses.
+        Raises ValueError for an invalid decision, OSError or DataError if the disk refuses.
         """
         line = decisions.to_line(row)
         with self.lock:
             files.append(self._file_of(str(row["reviewer"])), line)
 
     def _file_of(self, reviewer: str) -> Path:
-        """Return the first file of a reviewer that takes decisions; one with other columns stays as it is."""
+        """Return the first file of a reviewer that accepts decisions; one with other columns is left unchanged."""
         name = re.sub(r"[^\w-]+", "_", reviewer.strip())[:_LONGEST_NAME] or "nobody"
         names = chain([name], (f"{name}-{number}" for number in count(2)))
         return next(path for path in (self.decisions / f"{name}.csv" for name in names) if _takes_decisions(path))
 
 
 def _takes_decisions(path: Path) -> bool:
-    """Tell whether decisions can be added to a file; begin it where there is none."""
+    """Tell whether decisions can be appended to a file; create it if it does not exist."""
     if not path.exists() or not path.stat().st_size:
         files.write_bytes(path, decisions.HEADER)
     return decisions.has_header(path)
@@ -77,10 +77,10 @@ class _Server(ThreadingHTTPServer):
         self.desk = desk
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Say in a sentence what a request ran into: the others go on."""
+        """Report the error of a request in one sentence; the other requests go on."""
         error = sys.exception()
-        if not isinstance(error, ConnectionError):  # a browser may hang up at any time
-            progress.say(f"review: a request was not answered ({type(error).__name__}: {error})")
+        if not isinstance(error, ConnectionError):  # a browser may close the connection at any time
+            progress.say(f"review: a request failed ({type(error).__name__}: {error})")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,14 +99,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN, "Open the address that `secondlook review --serve` printed.")
         elif not re.fullmatch(r"(index\.html|batch-\d{3,}\.html)?", name) or not page.is_file():
             self._answer(HTTPStatus.NOT_FOUND)
-        elif not self.path.startswith(f"/{desk.token}/"):  # the links of a page begin where its address ends
+        elif not self.path.startswith(f"/{desk.token}/"):  # the links of a page are relative to its address
             self._answer(HTTPStatus.PERMANENT_REDIRECT, Location=f"/{desk.token}/")
         else:
             tagged = NO_TOKEN[:-2] + desk.token + '">'
             self._answer(HTTPStatus.OK, page.read_text(encoding="utf-8").replace(NO_TOKEN, tagged, 1))
 
     def do_POST(self) -> None:
-        """Keep a decision, and say so only when it is on disk."""
+        """Save a decision, and confirm it only once it is on disk."""
         name = self._name()
         if name is None or not self.server.desk.knows(self.headers.get("X-Token", "")):
             self._answer(HTTPStatus.FORBIDDEN)
@@ -128,13 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             return HTTPStatus.BAD_REQUEST
         except (OSError, DataError) as error:
-            progress.say(f"review: {self.server.desk.decisions}: nothing was saved ({error}); the page says so")
+            progress.say(f"review: {self.server.desk.decisions}: nothing was saved ({error}); the page shows it")
             return HTTPStatus.INSUFFICIENT_STORAGE
         return HTTPStatus.OK
 
     def _name(self) -> str | None:
-        """Return what is asked for, as in `/TOKEN/NAME`; None for a stranger."""
-        # a foreign page may send requests here, or have a name of its own point here
+        """Return the requested name, as in `/TOKEN/NAME`; None for a request without the token."""
+        # a foreign page may send requests here, or have a domain name point here
         here = (f"127.0.0.1:{self.server.server_port}", f"localhost:{self.server.server_port}")
         origin = self.headers.get("Origin")
         is_local = self.headers.get("Host") in here and (origin is None or origin.removeprefix("http://") in here)
@@ -151,19 +151,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def end_headers(self) -> None:
-        """Add to every answer, those to malformed requests too, what browsers may do with it."""
+        """Add the security headers to every answer, including those to malformed requests."""
         for name, value in _HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing: a line per request would bury the address."""
+        """Print nothing: a line per request would bury the address."""
 
 
 def serve(results: Path, pages: Path, options: ReviewOptions, *, port: int) -> None:
-    """Offer the pages at 127.0.0.1 until Ctrl-C; decisions go to `<options.decisions>/<task>/<reviewer>.csv`.
+    """Serve the pages at 127.0.0.1 until Ctrl-C; decisions go to `<options.decisions>/<task>/<reviewer>.csv`.
 
-    The address that is printed holds a secret: other users of the machine can reach the port, but not the pages.
+    The printed address contains a secret: other users of the machine can reach the port, but not the pages.
     """
     if not (pages / "index.html").exists():
         write_pages(results, pages, options)
@@ -171,11 +171,11 @@ def serve(results: Path, pages: Path, options: ReviewOptions, *, port: int) -> N
     try:
         server = _Server(port, desk)
     except OSError as error:
-        raise DataError(f"port {port} cannot be used ({error.strerror}); give another with --port.") from error
+        raise DataError(f"port {port} cannot be used ({error.strerror}); choose another with --port.") from error
     with server:
-        progress.say(f"review: http://127.0.0.1:{server.server_port}/{desk.token}/ (Ctrl-C ends it)")
+        progress.say(f"review: http://127.0.0.1:{server.server_port}/{desk.token}/ (Ctrl-C stops it)")
         progress.say(f"review: decisions go to {desk.decisions}; run snakemake again to use them")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            progress.say("review: ended; every decision is saved")
+            progress.say("review: stopped; every decision is saved")

@@ -34,17 +34,17 @@ _OF_FOLDS = ("out_of_sample.csv", "label_errors.csv")
 
 
 def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, threads: int = 1) -> None:
-    """Train on reference crops; write the weights and how it went, `CLASSIFIER_FILES`, to folder `out`.
+    """Train on reference crops; write the weights and the training record, `CLASSIFIER_FILES`, to folder `out`.
 
-    With several GPUs one process each works on every batch. A killed training goes on after its last epoch.
+    With several GPUs, one process per GPU computes part of every batch. A killed training resumes after its last epoch.
     """
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
     outputs = [out / name for name in (*CLASSIFIER_FILES, *(_OF_FOLDS if options.folds else ()))]
-    said = {"training": options.model_dump(exclude={"device", "resources"}), "threads": threads}
-    said |= {"classes": taxonomy.classes, "revision": revision_of_timm(options.model)}
-    said |= {"computes_in": inference.numbers_of(options.precision, options.device)}
-    key = cache.key_of(said, crops, code=__name__)
+    settings = {"training": options.model_dump(exclude={"device", "resources"}), "threads": threads}
+    settings |= {"classes": taxonomy.classes, "revision": revision_of_timm(options.model)}
+    settings |= {"computes_in": inference.numbers_of(options.precision, options.device)}
+    key = cache.key_of(settings, crops, code=__name__)
     if not distributed.is_inside():
         if cache.restore(outputs, key):
             return
@@ -63,7 +63,7 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
 
 @dataclass
 class Course:
-    """What all trainings on one reference share: the main one, and those that leave out a fold."""
+    """What all trainings on one reference share: the main one and those that leave out a fold."""
 
     rows: list[Row]
     crops: Squares
@@ -84,7 +84,7 @@ class Course:
         return cls(rows, crops, taxonomy, options, threads, members, device)
 
     def learn(self, out: Path, key: str) -> None:
-        """Train, and write what comes of it to folder `out`."""
+        """Train, and write the result to folder `out`."""
         split = self._split(np.arange(len(self.rows)))
 
         def after_epoch(epochs: Sequence[Epoch]) -> None:
@@ -125,7 +125,7 @@ class Course:
         files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
 
     def _leave_out_folds(self, out: Path, key: str) -> None:
-        """Write what models say of the crops of images that they have not seen, and which labels look wrong."""
+        """Write the predictions on crops of images that the models have not seen, and which labels look wrong."""
         images = np.unique([row["image_id"] for row in self.rows], return_inverse=True)[1]
         parts = folds(images, self.options.seed, self.options.folds)
         probabilities = np.zeros((len(self.rows), len(self.taxonomy.classes)))
@@ -142,12 +142,12 @@ class Course:
             files.write_text(out / _OF_FOLDS[1], label_errors_csv(about, probabilities, classes))
 
     def _split(self, chosen: NDArray[np.int64]) -> Split:
-        """Return which of the rows `chosen` are for training and which for validation."""
+        """Split the rows `chosen` into training and validation."""
         training, validation = split_by_image([self.rows[row] for row in chosen], self.options)
         return chosen[training], chosen[np.array(validation, dtype=np.int64)]
 
     def trainer(self) -> Trainer:
-        """Return a model as it begins, ready to learn."""
+        """Return an untrained model, ready to learn."""
         import torch
 
         torch.manual_seed(self.options.seed)
@@ -160,7 +160,7 @@ class Course:
 
 
 def fits_input(model: Any, input_px: int) -> None:
-    """Give transformers, whose positions are bound to an input size, the side of the crops; others take any."""
+    """Set the input size of transformers, whose positions depend on it; other models take any size."""
     if hasattr(model, "set_input_size"):
         model.set_input_size((input_px, input_px))
 
@@ -178,7 +178,7 @@ def metrics_csv(history: Sequence[Epoch]) -> str:
 def labels_json(
     about: Mapping[str, Any], options: ClassifierOptions | VlmTrainingOptions, training: int, validation: int
 ) -> str:
-    """Return what a model is `about`, its classes first, in the order of its outputs, and how it was trained."""
+    """Return the labels.json of a model: its classes, in the order of its outputs, and how it was trained."""
     content = {
         **about,
         "trained_on": training,

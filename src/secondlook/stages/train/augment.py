@@ -1,6 +1,6 @@
-"""Light augmentation for small reference sets: small shifts and zooms, light, contrast, blur and covered corners.
+"""Light augmentation for small reference sets: small shifts and zooms, brightness, contrast, blur and covered corners.
 
-Nothing is mirrored: a turn sign that is mirrored is another sign.
+Nothing is mirrored: a mirrored turn sign is another sign.
 """
 
 import cv2

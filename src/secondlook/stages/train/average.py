@@ -1,4 +1,4 @@
-"""A moving average of the weights while they learn."""
+"""A moving average of the weights during training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Average:
     """a <- decay * a + (1 - decay) * weight after each step (B. T. Polyak and A. B. Juditsky, SIAM J. Control 1992).
 
-    Running means and variances of the network are taken as they are: they are averages already.
+    Running means and variances of the network are copied: they are averages already.
     """
 
     def __init__(self, model: "nn.Module", decay: float) -> None:
@@ -21,7 +21,7 @@ class Average:
         self.weights = {name: value.detach().clone() for name, value in model.named_parameters()}
 
     def update(self) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after a step to the average."""
         import torch
 
         with torch.no_grad():
@@ -30,7 +30,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Have the model bear the averaged weights for the length of a block."""
+        """Give the model the averaged weights while a block runs."""
         own = {name: value.detach().clone() for name, value in self._model.named_parameters()}
         self._put(self.weights)
         try:

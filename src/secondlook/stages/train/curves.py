@@ -1,4 +1,4 @@
-"""How a training went: its curve, and which classes it takes for which."""
+"""The training curve, and which classes are confused."""
 
 from collections.abc import Sequence
 
@@ -39,14 +39,14 @@ def curve(history: Sequence[Epoch]) -> str:
 
 
 def confusion(named: NDArray[np.int64], target: NDArray[np.int64], classes: Sequence[str]) -> pd.DataFrame:
-    """Return the number of crops of each pair of true and named class, also of pairs that never met."""
+    """Return the number of crops of each pair of true and predicted class, including empty pairs."""
     count = np.bincount(target * len(classes) + named, minlength=len(classes) ** 2)
     pairs = pd.MultiIndex.from_product([classes, classes], names=["true", "named"])
     return pd.DataFrame({"count": count}, index=pairs).reset_index()
 
 
 def confusion_plot(table: pd.DataFrame, classes: Sequence[str]) -> str:
-    """Draw which share of the crops of each class is named what, with counts."""
+    """Draw the predicted classes of the crops of each class, as shares with counts."""
     count = table["count"].to_numpy().reshape(len(classes), len(classes))
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
 

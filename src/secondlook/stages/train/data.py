@@ -34,7 +34,7 @@ class Squares:
 
 
 def decode_all(rows: list[dict[str, Any]], side_px: int, taxonomy: Taxonomy, *, threads: int) -> Squares:
-    """Decode every crop once, into a memory map of a file without a name: it is gone with the process.
+    """Decode every crop once, into a memory map of an unnamed file, which disappears with the process.
 
     The file lies in the folder for temporary files (TMPDIR) and takes 150 kB for a crop of 224 px.
     """
@@ -53,7 +53,7 @@ def decode_all(rows: list[dict[str, Any]], side_px: int, taxonomy: Taxonomy, *, 
 
 
 def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
-    """Return the rows of a file of reference crops; raise DataError when it cannot teach anything."""
+    """Return the rows of a file of reference crops; raise DataError when a model cannot learn from it."""
     rows: list[dict[str, Any]] = records.read(path, records.CROP).to_pylist()
     classes = {row["reference_label"] for row in rows}
     if None in classes:
@@ -67,7 +67,7 @@ def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
 
 
 def missing_classes(rows: list[dict[str, Any]], taxonomy: Taxonomy) -> str:
-    """Return the classes that no row teaches, separated by commas."""
+    """Return the classes without a row, separated by commas."""
     present = {row["reference_label"] for row in rows}
     return ", ".join(name for name in taxonomy.classes if name not in present)
 
@@ -77,7 +77,7 @@ def split_by_image(
 ) -> tuple[list[int], list[int]]:
     """Return training and validation rows; an image is on one side only, every class keeps a training crop.
 
-    The order of images follows from their ids and the seed, so the split is the same on every machine.
+    The order of images depends on their ids and the seed alone, so the split is the same on every machine.
     """
     by_image: dict[str, list[int]] = {}
     for position, row in enumerate(rows):

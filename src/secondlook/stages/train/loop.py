@@ -30,7 +30,7 @@ _EVALUATED = 64  # crops at a time
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures of one pass; losses are means over crops, accuracies fractions, the rate that after the pass."""
+    """Figures of one pass; losses are means over crops, accuracies fractions, the rate is that after the pass."""
 
     epoch: int
     train_loss: float
@@ -46,7 +46,7 @@ def keep_best(
     options: ClassifierOptions | VlmTrainingOptions,
     after_epoch: Callable[[list[Epoch]], None],
 ) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
-    """Run epochs until they are done or `patience` of them brought nothing; return the best weights, on the CPU."""
+    """Run all epochs, or stop after `patience` of them without improvement; return the best weights, on the CPU."""
     history: list[Epoch] = []
     best: dict[str, torch.Tensor] = {}
     for epoch in progress.track(range(options.epochs), total=options.epochs, what="epochs"):
@@ -61,7 +61,7 @@ def keep_best(
 
 
 def say_best(history: list[Epoch], training: int, validation: int) -> None:
-    """Say which epoch was kept and how good it is; `training` and `validation` count crops."""
+    """Print which epoch was kept and how good it is; `training` and `validation` count crops."""
     chosen = best_of(history)
     judged_on = f"{validation} held-out crops" if validation else "themselves: no crop could be held out"
     progress.say(
@@ -71,7 +71,7 @@ def say_best(history: list[Epoch], training: int, validation: int) -> None:
 
 
 def best_of(history: list[Epoch]) -> Epoch:
-    """Return the first epoch with the least validation loss."""
+    """Return the first epoch with the lowest validation loss."""
     return min(history, key=lambda epoch: epoch.validation_loss)
 
 
@@ -95,10 +95,10 @@ class Trainer:
         resume: Resume,
         after_epoch: Callable[[list[Epoch]], None] = lambda _: None,
     ) -> tuple[dict[str, "torch.Tensor"], list[Epoch]]:
-        """Train until the epochs are done or `patience` epochs brought nothing; return the best weights.
+        """Train all epochs, or stop after `patience` without improvement; return the best weights.
 
-        Goes on from the state that `resume` holds. `after_epoch` is called with the epochs so far, so that a curve
-        can be watched while it grows.
+        Resumes from the state in `resume`. `after_epoch` is called with the epochs so far, so that the curve can be
+        watched during training.
         """
         training, validation = split
         judged_on = validation if len(validation) else training
@@ -121,15 +121,15 @@ class Trainer:
         return best, history
 
     def log_probabilities(self, crops: Squares, rows: Rows) -> NDArray[np.float32]:
-        """Return the log-softmax of some crops, (rows, classes), by the weights that the model bears."""
+        """Return the log-softmax of some crops, (rows, classes), by the current weights of the model."""
         import torch
 
         self.model.eval()
-        found = torch.zeros(len(rows), self.classes, device=self.device)
+        logits = torch.zeros(len(rows), self.classes, device=self.device)
         with torch.inference_mode():
             for part in chunks(self.workers.own(np.arange(len(rows))), _EVALUATED):
-                found[torch.from_numpy(part).to(self.device)] = self._logits(self.model, crops.pixels[rows[part]])
-        return np.asarray(self.workers.total(found).log_softmax(dim=1).cpu().numpy())
+                logits[torch.from_numpy(part).to(self.device)] = self._logits(self.model, crops.pixels[rows[part]])
+        return np.asarray(self.workers.total(logits).log_softmax(dim=1).cpu().numpy())
 
     def learner(self) -> "Learner":
         """Return the model with its optimiser and its average, before the first step."""
@@ -160,21 +160,21 @@ class Trainer:
             learner.optimiser.zero_grad(set_to_none=True)
             (loss * self.workers.size).backward()  # type: ignore[no-untyped-call]
             learner.step()
-            total += loss.detach() * len(batch.rows)  # not read before the epoch is done: the device never waits
+            total += loss.detach() * len(batch.rows)  # read only when the epoch is done, so that the device never waits
         return float(self.workers.total(total)) / max(1, sum(len(batch.rows) for batch in batches))
 
     def _batches(self, rows: Rows, epoch: int) -> Iterator["Batch"]:
-        """Yield the batches of an epoch in an order that follows from seed and epoch alone."""
+        """Yield the batches of an epoch in an order that depends on seed and epoch alone."""
         random = np.random.default_rng([self.options.seed, epoch])
         for number, batch in enumerate(chunks(random.permutation(rows), self.options.batch_size)):
-            # batch normalisation has no variance over one crop, which may be left over
+            # batch normalisation has no variance over a single crop, which may be left over
             if len(batch) >= 2 * self.workers.size:
                 share = float(random.beta(self.options.mixup, self.options.mixup)) if self.options.mixup else 1.0
                 partner = random.permutation(batch) if self.options.mixup else batch
                 yield Batch(batch, partner, share, (self.options.seed, epoch, number))
 
     def _pixels(self, crops: Squares, batch: "Batch") -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Return the pixels of the own part of a batch, and of the partners that they are mixed with."""
+        """Return the pixels of this process's part of a batch, and of the crops that they are mixed with."""
         place = self.workers.own(np.arange(len(batch.rows)))
         random = np.random.default_rng([*batch.seed, self.workers.rank])
         first = self._augmented(crops.pixels[batch.rows[place]], random)
@@ -224,7 +224,7 @@ class Trainer:
         return Epoch(epoch, train_loss, loss, *accuracies(log_p.argmax(axis=1), target), rate)
 
     def _rate(self, epochs: float) -> float:
-        """Return the learning rate when so many epochs are done."""
+        """Return the learning rate after `epochs` epochs."""
         if self.options.schedule == "constant":
             return self.options.learning_rate
         return self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs / self.options.epochs))
@@ -253,7 +253,7 @@ class Batch:
 
 @dataclass
 class Learner:
-    """What changes while a model learns: itself, alone and shared by processes, its optimiser, and its average."""
+    """What changes during training: the model, alone and shared by processes, its optimiser, and its average."""
 
     model: "nn.Module"
     shared: "nn.Module"
@@ -267,31 +267,31 @@ class Learner:
             self.average.update()
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Have the model bear its averaged weights, where an average is kept, for the length of a block."""
+        """Give the model its averaged weights, if an average is kept, while a block runs."""
         return self.average.in_place() if self.average else nullcontext()
 
     def state(self, best: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-        """Return all that an unbroken training would go on with, as tensors by name."""
+        """Return everything needed to resume the training, as tensors by name."""
         average = self.average.weights if self.average else {}
         return tensors_of(self.model, self.optimiser, average=average, best=best)
 
     def restore(self, resume: Resume) -> tuple[list[Epoch], dict[str, "torch.Tensor"]]:
-        """Take up a state; return the epochs that it has done and the best weights so far."""
-        found = resume.load()
-        if found is None:
+        """Restore a state; return its finished epochs and the best weights so far."""
+        saved = resume.load()
+        if saved is None:
             return [], {}
-        tensors, notes = found
+        tensors, notes = saved
         parts = restore(self.model, self.optimiser, tensors)
         if self.average:
             for name, value in parts["average"].items():
                 self.average.weights[name].copy_(value)
         history = [Epoch(**epoch) for epoch in notes["history"]]
-        progress.say(f"train: going on after epoch {len(history)}")
+        progress.say(f"train: resuming after epoch {len(history)}")
         return history, parts.get("best", {})
 
 
 def accuracies(chosen: NDArray[np.int64], target: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the share of crops (crops,) whose class was chosen, and its mean over the classes."""
+    """Return the share of crops (crops,) whose class was predicted, and its mean over the classes."""
     right = chosen == target
     recalls = [right[target == index].mean() for index in np.unique(target)]
     return float(right.mean()), float(np.mean(recalls))

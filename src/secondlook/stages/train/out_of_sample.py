@@ -1,4 +1,4 @@
-"""What models say of reference crops that they have not seen, and which of their labels look wrong."""
+"""Predictions of models on reference crops that they have not seen, and which of their labels look wrong."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,18 @@ from secondlook.stats.label_errors import suspect
 
 def out_of_sample_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
     """Return a line per crop: its id, its trusted class, and the probability of each class, (crops, classes)."""
-    told = pd.DataFrame(probabilities, columns=[f"p: {name}" for name in classes], index=about.index)
-    return tabular.to_csv(pd.concat([about[["instance_id", "reference_label"]], told], axis=1))
+    predicted = pd.DataFrame(probabilities, columns=[f"p: {name}" for name in classes], index=about.index)
+    return tabular.to_csv(pd.concat([about[["instance_id", "reference_label"]], predicted], axis=1))
 
 
 def label_errors_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
-    """Return the trusted labels, those that look wrong first, and say how many do; see `label_errors.suspect`."""
+    """Return the trusted labels, those that look wrong first, and print how many do; see `label_errors.suspect`."""
     given = pd.Categorical(about["reference_label"], categories=list(classes)).codes.astype(np.int64)
-    found = suspect(probabilities, given)
+    doubts = suspect(probabilities, given)
     ranked = about.assign(
-        suggested=[classes[index] for index in found.suggested], quality=found.quality, flagged=found.flagged
+        suggested=[classes[index] for index in doubts.suggested],
+        quality=doubts.quality,
+        flagged=doubts.flagged,
     )
-    progress.say(f"train: {int(found.flagged.sum())} of {len(about)} reference labels look wrong (label_errors.csv)")
-    return tabular.to_csv(ranked.iloc[found.order()])
+    progress.say(f"train: {int(doubts.flagged.sum())} of {len(about)} reference labels look wrong (label_errors.csv)")
+    return tabular.to_csv(ranked.iloc[doubts.order()])

@@ -1,4 +1,4 @@
-"""A linear probe on the embeddings of the reference: penalty and temperature follow from held-out images."""
+"""A linear probe on the embeddings of the reference: penalty and temperature are fitted on held-out images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ _STEPS = 2000
 
 @dataclass(frozen=True)
 class Linear:
-    """Logits of unit vectors: `weight` (classes, dimensions) and `bias` (classes,), -inf for what was never seen."""
+    """Logits of unit vectors: `weight` (classes, dimensions) and `bias` (classes,), -inf for classes never seen."""
 
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
@@ -39,30 +39,30 @@ class Linear:
 
 
 def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: int = 1) -> None:
-    """Write the probe and what it says of crops that it has not seen to folder `out`.
+    """Write the probe and its predictions on unseen crops to folder `out`.
 
     Raises DataError for a reference of fewer than two classes.
     """
     from threadpoolctl import threadpool_limits
 
     taxonomy = records.taxonomy_of(reference)
-    known = features.load_reference(reference, taxonomy)
-    if len(np.unique(known.target)) < 2:
+    crops = features.load_reference(reference, taxonomy)
+    if len(np.unique(crops.target)) < 2:
         raise DataError(f"{reference}: holds reference crops of one class; a probe needs two.")
     outputs = [out / name for name in options.leaves]
-    said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
-    key = cache.key_of(said, reference, code=__name__)
+    settings = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
+    key = cache.key_of(settings, reference, code=__name__)
     if cache.restore(outputs, key):
         return
     with threadpool_limits(threads):
-        inverse_penalty, unseen = _choose(known, len(taxonomy.classes), options)
-        probe = fit(known, len(taxonomy.classes), inverse_penalty, options)
-    temperature = _temperature(unseen, known.target)
-    _write_tables(out, known, unseen, temperature, taxonomy.classes)
+        inverse_penalty, unseen = _choose(crops, len(taxonomy.classes), options)
+        probe = fit(crops, len(taxonomy.classes), inverse_penalty, options)
+    temperature = _temperature(unseen, crops.target)
+    _write_tables(out, crops, unseen, temperature, taxonomy.classes)
     about = {
         "classes": list(taxonomy.classes),
         "encoder": features.encoder_of(reference),
-        "trained_on": len(known.target),
+        "trained_on": len(crops.target),
         "inverse_penalty": inverse_penalty,
         "temperature": temperature,
         "options": options.model_dump(exclude={"resources"}),
@@ -73,87 +73,87 @@ def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: i
 
 
 def _write_tables(
-    out: Path, known: Features, unseen: NDArray[np.float64], temperature: float, classes: tuple[str, ...]
+    out: Path, crops: Features, unseen: NDArray[np.float64], temperature: float, classes: tuple[str, ...]
 ) -> None:
-    """Write what follows from the logits of crops by probes that have not seen them, (crops, classes)."""
+    """Write the tables from the logits of crops by probes that have not seen them, (crops, classes)."""
     probabilities = softmax(unseen / temperature, axis=1)
-    accuracy, balanced = accuracies(probabilities.argmax(axis=1), known.target)
+    accuracy, balanced = accuracies(probabilities.argmax(axis=1), crops.target)
     metrics = {
-        "n": len(known.target),
+        "n": len(crops.target),
         "accuracy": accuracy,
         "balanced_accuracy": balanced,
-        "log_loss_uncalibrated": log_loss(softmax(unseen, axis=1), known.target).mean(),
-        "log_loss": log_loss(probabilities, known.target).mean(),
+        "log_loss_uncalibrated": log_loss(softmax(unseen, axis=1), crops.target).mean(),
+        "log_loss": log_loss(probabilities, crops.target).mean(),
     }
     files.write_text(out / "metrics.csv", tabular.to_csv(pd.DataFrame([metrics])))
-    files.write_text(out / "calibration.csv", calibration_csv(probabilities, known.target))
-    trusted = [classes[index] for index in known.target]
-    about = pd.DataFrame({"instance_id": known.instance_ids, "source": known.source, "reference_label": trusted})
+    files.write_text(out / "calibration.csv", calibration_csv(probabilities, crops.target))
+    trusted = [classes[index] for index in crops.target]
+    about = pd.DataFrame({"instance_id": crops.instance_ids, "source": crops.source, "reference_label": trusted})
     files.write_text(out / "out_of_sample.csv", out_of_sample_csv(about, probabilities, classes))
     files.write_text(out / "label_errors.csv", label_errors_csv(about, probabilities, classes))
     progress.say(
-        f"train: probe; balanced accuracy {balanced:.3f} on {len(known.target)} held-out crops, "
+        f"train: probe; balanced accuracy {balanced:.3f} on {len(crops.target)} held-out crops, "
         f"temperature {temperature:.2f}"
     )
 
 
-def fit(known: Features, classes: int, inverse_penalty: float, options: ProbeOptions) -> Linear:
+def fit(crops: Features, classes: int, inverse_penalty: float, options: ProbeOptions) -> Linear:
     """Fit multinomial logistic regression with an L2 penalty (scikit-learn, L-BFGS)."""
     from sklearn.linear_model import LogisticRegression
 
     balance: Any = "balanced" if options.class_weights else None
     model = LogisticRegression(C=inverse_penalty, class_weight=balance, max_iter=_STEPS)
-    model.fit(features.to_unit(known.vectors).astype(np.float64), known.target)
-    weight, bias = np.zeros((classes, known.vectors.shape[1])), np.full(classes, -np.inf)
-    # of two classes scikit-learn keeps the logit of the second alone
+    model.fit(features.to_unit(crops.vectors).astype(np.float64), crops.target)
+    weight, bias = np.zeros((classes, crops.vectors.shape[1])), np.full(classes, -np.inf)
+    # for two classes scikit-learn keeps only the logit of the second
     weight[model.classes_[-len(model.coef_) :]] = model.coef_
     bias[model.classes_] = 0
     bias[model.classes_[-len(model.coef_) :]] = model.intercept_
     return Linear(weight, bias)
 
 
-def _choose(known: Features, classes: int, options: ProbeOptions) -> tuple[float, NDArray[np.float64]]:
-    """Return the inverse penalty of the least held-out log-loss, at its own temperature, and the held-out logits."""
-    found = {}
+def _choose(crops: Features, classes: int, options: ProbeOptions) -> tuple[float, NDArray[np.float64]]:
+    """Return the inverse penalty with the lowest held-out log-loss, at its own temperature, and the held-out logits."""
+    tried = {}
     for inverse_penalty in options.inverse_penalties:
-        logits = _unseen(known, classes, inverse_penalty, options)
-        loss = log_loss(softmax(logits / _temperature(logits, known.target), axis=1), known.target).mean()
-        found[inverse_penalty] = loss, logits
-    best = min(found, key=lambda inverse_penalty: found[inverse_penalty][0])
-    return best, found[best][1]
+        logits = _unseen(crops, classes, inverse_penalty, options)
+        loss = log_loss(softmax(logits / _temperature(logits, crops.target), axis=1), crops.target).mean()
+        tried[inverse_penalty] = loss, logits
+    best = min(tried, key=lambda inverse_penalty: tried[inverse_penalty][0])
+    return best, tried[best][1]
 
 
-def _unseen(known: Features, classes: int, inverse_penalty: float, options: ProbeOptions) -> NDArray[np.float64]:
-    """Return the logits of each crop by a probe that saw nothing of its image, (crops, classes)."""
-    logits = np.zeros((len(known.target), classes))
-    for part in folds(known.image, options.seed):
-        if len(np.unique(known.target[~part])) >= 2:
-            logits[part] = fit(known.take(~part), classes, inverse_penalty, options).logits(known.vectors[part])
+def _unseen(crops: Features, classes: int, inverse_penalty: float, options: ProbeOptions) -> NDArray[np.float64]:
+    """Return the logits of each crop by a probe that did not see its image, (crops, classes)."""
+    logits = np.zeros((len(crops.target), classes))
+    for part in folds(crops.image, options.seed):
+        if len(np.unique(crops.target[~part])) >= 2:
+            logits[part] = fit(crops.take(~part), classes, inverse_penalty, options).logits(crops.vectors[part])
     return logits
 
 
 def _temperature(logits: NDArray[np.float64], target: NDArray[np.int64]) -> float:
-    """Return T with the least mean of -log softmax(logits / T)[target].
+    """Return T with the lowest mean of -log softmax(logits / T)[target].
 
     C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
     """
     rows = np.arange(len(target))
-    told = np.isfinite(logits[rows, target])  # a class that a fold never saw tells nothing of the temperature
-    if not logits[told].any():
-        return 1.0  # no probe could be made without the crops it is asked about
+    seen = np.isfinite(logits[rows, target])  # a class that a fold never saw cannot inform the temperature
+    if not logits[seen].any():
+        return 1.0  # no probe could be trained without the crops it predicts
 
     def loss(log_t: float) -> float:
-        return float(-log_softmax(logits[told] / np.exp(log_t), axis=1)[np.arange(told.sum()), target[told]].mean())
+        return float(-log_softmax(logits[seen] / np.exp(log_t), axis=1)[np.arange(seen.sum()), target[seen]].mean())
 
-    found = minimize_scalar(loss, bounds=(_COLDEST, _HOTTEST), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    fitted = minimize_scalar(loss, bounds=(_COLDEST, _HOTTEST), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(fitted.x))
 
 
 def calibration_csv(probabilities: NDArray[np.float64], target: NDArray[np.int64]) -> str:
-    """Return how often held-out answers are right against how sure they are, in bins of equal width."""
+    """Return how often held-out predictions are right against their confidence, in bins of equal width."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == target
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     table = pd.DataFrame({"bin": bins, "confidence": confidence, "right": right})
-    told = table.groupby("bin").agg(n=("right", "size"), confidence=("confidence", "mean"), right=("right", "mean"))
-    return tabular.to_csv(told.reset_index())
+    per_bin = table.groupby("bin").agg(n=("right", "size"), confidence=("confidence", "mean"), right=("right", "mean"))
+    return tabular.to_csv(per_bin.reset_index())

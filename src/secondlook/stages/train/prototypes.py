@@ -1,4 +1,4 @@
-"""Prototypes learned from the embeddings of the reference, and what held-out crops say of them."""
+"""Prototypes learned from the embeddings of the reference, and their accuracy on held-out crops."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ from secondlook.stages.train.loop import accuracies
 from secondlook.stats.crossfit import folds
 
 NEVER = 2.0  # a score that no object reaches
-_LEAST = 10  # held-out crops that a threshold needs above it; fewer are right by luck
+_LEAST = 10  # held-out crops needed above a threshold; fewer can be right by chance
 _POINTS = 50  # of a coverage curve
 _ALL = "all"
-_DOUBTFUL, _TOLD = 0.5, 5  # recall on a left-out source below which a line says so, for at least so many crops
+_DOUBTFUL, _REPORTED = 0.5, 5  # a left-out source with lower recall is reported, if it has at least so many crops
 
 
 @dataclass(frozen=True)
@@ -38,57 +38,57 @@ class HeldOut:
 def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> None:
     """Write prototypes, thresholds, a coverage curve and a table of left-out sources to folder `out`.
 
-    Raises DataError when the reference teaches nothing.
+    Raises DataError when the prototypes cannot learn from the reference.
     """
     taxonomy = records.taxonomy_of(reference)
-    known = features.load_reference(reference, taxonomy)
+    crops = features.load_reference(reference, taxonomy)
     outputs = [out / name for name in options.leaves]
-    said = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
-    key = cache.key_of(said, reference, code=__name__)
+    settings = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
+    key = cache.key_of(settings, reference, code=__name__)
     if cache.restore(outputs, key):
         return
-    found = prototypes.fit(known, len(taxonomy.classes), options)
-    held_out = _hold_out(known, folds(known.image, options.seed), found.classes, options)
-    threshold = thresholds(held_out, found.classes, options)
+    fitted = prototypes.fit(crops, len(taxonomy.classes), options)
+    held_out = _hold_out(crops, folds(crops.image, options.seed), fitted.classes, options)
+    threshold = thresholds(held_out, fitted.classes, options)
     curve = coverage(held_out, taxonomy.classes)
-    sources = left_out_sources(known, taxonomy.classes, options)
+    sources = left_out_sources(crops, taxonomy.classes, options)
     files.write_text(out / "coverage.csv", tabular.to_csv(curve))
     files.write_text(out / "coverage.svg", _draw(curve))
     files.write_text(out / "sources.csv", tabular.to_csv(sources))
-    judged = metrics(held_out, known.target)
-    files.write_text(out / "metrics.csv", tabular.to_csv(judged))
+    scored = metrics(held_out, crops.target)
+    files.write_text(out / "metrics.csv", tabular.to_csv(scored))
     about: dict[str, Any] = {
         "classes": list(taxonomy.classes),
         "encoder": features.encoder_of(reference),
-        "trained_on": len(known.target),
+        "trained_on": len(crops.target),
         "threshold": dict(zip(taxonomy.classes, threshold.tolist(), strict=True)),
         "options": options.model_dump(exclude={"resources"}),
     }
-    tensors: learned.Tensors = {"vectors": found.vectors, "target": found.target}
+    tensors: learned.Tensors = {"vectors": fitted.vectors, "target": fitted.target}
     learned.write(out, "prototype", tensors, about)
     cache.store(outputs, key)
-    _say(about["threshold"], sources, judged)
+    _say(about["threshold"], sources, scored)
 
 
-def _hold_out(known: Features, parts: list[NDArray[np.bool_]], classes: int, options: PrototypeOptions) -> HeldOut:
-    """Name each crop by the prototypes of the other parts; one whose class has no other crop can only be wrong."""
-    named = np.full(len(known.target), -1)
-    score = np.zeros(len(known.target))
+def _hold_out(crops: Features, parts: list[NDArray[np.bool_]], classes: int, options: PrototypeOptions) -> HeldOut:
+    """Classify each crop by the prototypes of the other folds; one whose class has no other crop can only be wrong."""
+    named = np.full(len(crops.target), -1)
+    score = np.zeros(len(crops.target))
     for part in parts:
         if part.all():
-            break  # a single image: nothing is left to learn from
-        cosine = prototypes.fit(known.take(~part), classes, options).cosines(known.vectors[part])
+            break  # a single image: no other crop to learn from
+        cosine = prototypes.fit(crops.take(~part), classes, options).cosines(crops.vectors[part])
         named[part] = cosine.argmax(axis=1)
         score[part] = (cosine.max(axis=1) + 1) / 2
-    return HeldOut(named, score, named == known.target)
+    return HeldOut(named, score, named == crops.target)
 
 
 def thresholds(held_out: HeldOut, classes: int, options: PrototypeOptions) -> NDArray[np.float32]:
-    """Return the least score at which each class is named, (classes,).
+    """Return the lowest score at which each class is predicted, (classes,).
 
-    `held_out`: the least score such that of the held-out crops named that class with at least this score, which
-    must be a few, the share `precision` is right; NEVER where no score is good enough. A class that fewer crops are
-    named has the threshold of all classes together.
+    `held_out`: the lowest score such that of the held-out crops predicted as that class with at least this score,
+    which must be a few, the share `precision` is right; NEVER if no score is good enough. A class with fewer
+    predictions has the threshold of all classes together.
     """
     if options.threshold != "held_out":
         return np.full(classes, options.threshold, dtype=np.float32)
@@ -120,7 +120,7 @@ def _levels(
 def coverage(held_out: HeldOut, classes: tuple[str, ...]) -> pd.DataFrame:
     """Return for falling thresholds the share of held-out crops that are answered, and how many of those are right.
 
-    Rows of a class speak of the crops that were named so; those of `all` of all crops.
+    Rows of a class are over the crops predicted as it; those of `all` are over all crops.
     """
     rows = []
     named = {_ALL: held_out.named >= 0, **{name: held_out.named == index for index, name in enumerate(classes)}}
@@ -135,18 +135,18 @@ def coverage(held_out: HeldOut, classes: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["class", "threshold", "coverage", "precision", "n"])
 
 
-def left_out_sources(known: Features, classes: tuple[str, ...], options: PrototypeOptions) -> pd.DataFrame:
-    """Return how the crops of each source and class fare with prototypes of the other sources alone.
+def left_out_sources(crops: Features, classes: tuple[str, ...], options: PrototypeOptions) -> pd.DataFrame:
+    """Return the accuracy on the crops of each source and class with prototypes of the other sources alone.
 
-    A low `recall` says that this source means something else by the class, or shows it another way.
+    A low `recall` means that this source uses the class name for something else, or shows the class differently.
     """
     rows = []
-    sources = np.unique(known.source)
+    sources = np.unique(crops.source)
     for source in sources if len(sources) > 1 else []:
-        here = known.source == source
-        others = prototypes.fit(known.take(~here), len(classes), options)
-        named = others.cosines(known.vectors[here]).argmax(axis=1)
-        target = known.target[here]
+        here = crops.source == source
+        others = prototypes.fit(crops.take(~here), len(classes), options)
+        named = others.cosines(crops.vectors[here]).argmax(axis=1)
+        target = crops.target[here]
         for index in np.intersect1d(np.unique(target), others.target):
             answers = named[target == index]
             wrong = np.bincount(answers[answers != index], minlength=len(classes))
@@ -159,24 +159,24 @@ def left_out_sources(known: Features, classes: tuple[str, ...], options: Prototy
 
 
 def metrics(held_out: HeldOut, target: NDArray[np.int64]) -> pd.DataFrame:
-    """Return how many crops were held out, and how many of them are named right; a single image holds out none."""
+    """Return how many crops were held out, and how many of them are right; with a single image there are none."""
     answered = held_out.named >= 0
     shares = accuracies(held_out.named[answered], target[answered]) if answered.any() else (None, None)
     return pd.DataFrame([(answered.sum(), *shares)], columns=["n", "accuracy", "balanced_accuracy"])
 
 
-def _say(threshold: dict[str, float], sources: pd.DataFrame, judged: pd.DataFrame) -> None:
-    n, _, balanced = judged.to_numpy()[0]
-    told = f"balanced accuracy {balanced:.3f} on {n:.0f} held-out crops" if n else "one image, so no crop is held out"
-    progress.say(f"train: prototypes; {told}")
+def _say(threshold: dict[str, float], sources: pd.DataFrame, scored: pd.DataFrame) -> None:
+    n, _, balanced = scored.to_numpy()[0]
+    result = f"balanced accuracy {balanced:.3f} on {n:.0f} held-out crops" if n else "one image, so no crop is held out"
+    progress.say(f"train: prototypes; {result}")
     if never := [name for name, score in threshold.items() if score >= NEVER]:
-        progress.say(f"train: no score makes these classes precise enough, they are never named: {', '.join(never)}")
-    doubtful = sources[(sources["recall"] < _DOUBTFUL) & (sources["crops"] >= _TOLD)]
+        progress.say(f"train: no score makes these classes precise enough, so they are never given: {', '.join(never)}")
+    doubtful = sources[(sources["recall"] < _DOUBTFUL) & (sources["crops"] >= _REPORTED)]
     for source, name, crops, recall, instead in doubtful.iloc[:, :5].itertuples(index=False, name=None):
         progress.say(
             f"train: the other sources call {1 - recall:.0%} of the {crops} crops of `{name}` in "
             f"{source or 'the dataset itself'} something else, most often `{instead}`; "
-            "does it mean the same by that name?"
+            "check that the name means the same there."
         )
 
 

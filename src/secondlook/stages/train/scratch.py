@@ -1,4 +1,4 @@
-"""A small InternVL built from nothing: the real classes, and a tokenizer made from the question and its answers."""
+"""A small InternVL with random weights: the real classes, and a tokenizer made from the prompt and its answers."""
 
 import json
 from typing import Any
@@ -14,9 +14,9 @@ _NAMED = {
     "video_token": "<video>",
 }
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *_NAMED.values()]
-_WORDS = 4000  # merges at most; a question has fewer, so each of its words becomes one token
+_WORDS = 4000  # merges at most; a prompt has fewer, so each of its words becomes one token
 _POSITIONS = 4096  # tokens
-# one turn after the other, as InternVL3 was published
+# the chat template published with InternVL3
 _TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
@@ -27,7 +27,7 @@ _TEMPLATE = (
 
 
 def build(options: ScratchVlm, prompt: Prompt, seed: int) -> tuple[Any, Any]:
-    """Return a model with random weights and its processor, such as AutoModelForImageTextToText can load again.
+    """Return a model with random weights and its processor, in a form that AutoModelForImageTextToText can load.
 
     An image becomes `image_px` px each way and (image_px / patch_px / 2)^2 tokens.
     """
@@ -47,7 +47,7 @@ def _config(options: ScratchVlm, tokenizer: Any) -> Any:
     shape = {
         "hidden_size": options.hidden,
         "num_attention_heads": options.heads,
-        "initializer_range": options.hidden**-0.5,  # the usual 0.02 is for hundreds of units; here it learns late
+        "initializer_range": options.hidden**-0.5,  # the usual 0.02 suits hundreds of units; with few it learns late
     }
     eyes = {
         **shape,
@@ -91,7 +91,7 @@ def _processor(options: ScratchVlm, tokenizer: Any) -> Any:
 
 
 def _tokenizer(prompt: Prompt) -> Any:
-    """Return a byte-level tokenizer that knows the words of the question and can spell any other."""
+    """Return a byte-level tokenizer that has the words of the prompt as tokens and can spell any other."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
 
@@ -124,7 +124,7 @@ def _image_tokens(options: ScratchVlm) -> int:
 def _require_even_grid(options: ScratchVlm) -> None:
     if options.image_px % (2 * options.patch_px):
         raise UsageError(
-            f"`scratch`: an image of {options.image_px} px is no even number of patches of {options.patch_px} px; "
+            f"`scratch`: an image of {options.image_px} px is not an even number of patches of {options.patch_px} px; "
             f"set `image_px` to a multiple of {2 * options.patch_px}."
         )
     if options.hidden % (2 * options.heads):

@@ -26,7 +26,7 @@ CHECKPOINT = "checkpoint"  # a folder that `label` can load
 
 @dataclass(frozen=True)
 class Learner:
-    """A model whose parameters that learn require a gradient, the type it computes in, and its processor."""
+    """A model whose trained parameters require a gradient, the type it computes in, and its processor."""
 
     model: Any
     processor: Any
@@ -37,7 +37,7 @@ class Learner:
 def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str | None, *, threads: int = 1) -> None:
     """Teach a VLM to answer with the class name; write folder `checkpoint`, labels.json and metrics.csv to `out`.
 
-    The question is the one that scoring asks: `prompt`, or the default of the view, and the classes of the crops.
+    The prompt is the one used for scoring: `prompt`, or the default of the view, and the classes of the crops.
     """
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
@@ -59,24 +59,24 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     about = {"classes": list(full_prompt.classes), "prompt": full_prompt.text}
     files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))
     _write_checkpoint(out, learner, best)
-    cache.store(outputs, _key(crops, options, full_prompt, threads))  # the commit of a Hub id is known by now
+    cache.store(outputs, _key(crops, options, full_prompt, threads))  # the commit of a Hub id is available now
     say_best(history, len(training), len(validation))
 
 
 def _key(crops: Path, options: VlmTrainingOptions, full_prompt: Prompt, threads: int) -> str:
-    """Return the key of a training; it reads the names of classes, and all wordings for a tokenizer from scratch."""
-    said = {
+    """Return the cache key of a training; it includes class names, and all wordings for a new tokenizer."""
+    settings = {
         "training": options.model_dump(exclude={"device", "resources"}),
         "prompt": [full_prompt.text, full_prompt.classes, full_prompt.wordings if options.model is None else ()],
         "threads": threads,
         "revision": known_revision(options.model, options.revision) if options.model else None,
         "computes_in": inference.numbers_of(options.precision, options.device),
     }
-    return cache.key_of(said, crops, code=__name__)
+    return cache.key_of(settings, crops, code=__name__)
 
 
 def _learner(options: VlmTrainingOptions, full_prompt: Prompt) -> Learner:
-    """Build or load the model; full fine-tuning keeps its weights in float32, whatever it computes in."""
+    """Build or load the model; full fine-tuning keeps its weights in float32, whatever type it computes in."""
     import torch
 
     device = inference.pick_device(options.device)
@@ -92,7 +92,7 @@ def _learner(options: VlmTrainingOptions, full_prompt: Prompt) -> Learner:
 
 
 def _with_adapters(model: Any, options: VlmTrainingOptions) -> Any:
-    """Return the model with adapters on the linear layers of its language model; nothing else learns."""
+    """Return the model with adapters on the linear layers of its language model; nothing else is trained."""
     import torch
     from peft import LoraConfig, get_peft_model
 

@@ -1,4 +1,4 @@
-"""The training loop of VLMs: AdamW on the log-likelihood of the right answer, early stopping on the held-out one."""
+"""The training loop of VLMs: AdamW on the log-likelihood of the right answer, early stopping on held-out crops."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -33,9 +33,9 @@ _NO_ANSWER = -100
 
 @dataclass
 class VlmTrainer:
-    """A model, its processor and the question whose answers, the class names, it learns.
+    """A model, its processor and the prompt whose answers, the class names, it learns.
 
-    The loss of a crop is -log P(name, end of turn | image, question): the very tokens that scoring looks at.
+    The loss of a crop is -log P(name, end of turn | image, prompt): the same tokens that scoring uses.
     """
 
     model: Any
@@ -54,7 +54,7 @@ class VlmTrainer:
     def fit(
         self, train: Crops, validation: Crops, after_epoch: Callable[[list[Epoch]], None]
     ) -> tuple[Tensors, list[Epoch]]:
-        """Train until the epochs are done or `patience` epochs brought nothing; return the best weights that learn."""
+        """Train all epochs, or stop after `patience` without improvement; return the best trained weights."""
         import torch
 
         steps = self.options.epochs * math.ceil(len(train.target) / self.options.batch_size)
@@ -129,7 +129,7 @@ class VlmTrainer:
 
 
 def rate_at(done: float) -> float:
-    """Return the share of the learning rate when a fraction of the steps is done: linear warm-up, then a cosine."""
+    """Return the factor of the learning rate after a fraction of the steps: linear warm-up, then a cosine."""
     if done < _WARMUP:
         return (done + 1e-3) / (_WARMUP + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (done - _WARMUP) / (1 - _WARMUP)))
@@ -165,15 +165,15 @@ def padded(answers: Sequence[Sequence[int]], device: "torch.device") -> "torch.T
 
 
 def with_answers(inputs: Tensors, answer: "torch.Tensor") -> Tensors:
-    """Return model inputs that go on with `answer` (images, tokens), in which -100 is nothing."""
+    """Return model inputs extended by `answer` (images, tokens), in which -100 is padding."""
     import torch
 
-    said = answer != _NO_ANSWER
-    more = {"input_ids": answer.masked_fill(~said, 0), "attention_mask": said.to(inputs["attention_mask"].dtype)}
+    present = answer != _NO_ANSWER
+    more = {"input_ids": answer.masked_fill(~present, 0), "attention_mask": present.to(inputs["attention_mask"].dtype)}
     longer = dict(inputs)
     for name, value in inputs.items():
         if name in more:
             longer[name] = torch.cat([value, more[name]], dim=1)
-        elif value.shape == inputs["input_ids"].shape:  # kinds of tokens: those of an answer are plain text
+        elif value.shape == inputs["input_ids"].shape:  # token types: those of an answer are plain text
             longer[name] = torch.cat([value, torch.zeros_like(answer)], dim=1)
     return longer

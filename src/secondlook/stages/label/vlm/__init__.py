@@ -1,4 +1,4 @@
-"""Labelers that are vision-language models: images and a question in, votes out, batch by batch."""
+"""Labelers that are vision-language models: images and a prompt in, votes out, batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,13 +23,13 @@ from secondlook.stages.label.vlm.views import Shown, shown
 from secondlook.stages.label.vlm.votes import Row, failed, to_vote
 from secondlook.stages.label.voter import Job, Voter
 
-_LONGEST = 1.15  # a batch holds no image with more than so many times the tokens of its shortest
-_AHEAD = 2  # batches that are prepared while one is answered
+_LONGEST = 1.15  # no image of a batch has more than this many times the tokens of its shortest
+_AHEAD = 2  # batches prepared while one is answered
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A batch whose images are read: those that can be shown, one prepared input per question, and the rest."""
+    """A batch whose images are read: those that can be shown, one prepared input per prompt, and the failures."""
 
     readable: list[Shown]
     prepared: list[Any]
@@ -45,7 +45,7 @@ class Answers:
 
     @property
     def made_by(self) -> Mapping[str, Any]:
-        """The revision, which a server tells no earlier."""
+        """The revision, which a server reveals only with its answers."""
         return {"revision": self.revision}
 
     def rows(self, labeler: str, classes: Sequence[str]) -> Iterator[Row]:  # noqa: ARG002  # the votes name them
@@ -54,29 +54,31 @@ class Answers:
 
 
 def vote(job: Job, options: VlmOptions) -> Answers:
-    """Return a vote per object; what a killed run had finished is not done again."""
+    """Return a vote per object; votes finished by a killed run are reused."""
     questions = _questions(options, job)
-    if options.engine != "openai":  # nothing is computed here then, and PyTorch is a second of each job
+    if options.engine != "openai":  # then nothing is computed here, and importing PyTorch takes a second
         inference.make_deterministic(options.seed, job.threads)
-    asked = shown(job.objects, options)
+    objects = shown(job.objects, options)
     engine: Engine = job.network()
     ledger = Ledger(job.out, _key(job, engine, options, questions))
-    left = [batch for batch in batches(asked, engine, options.batch_size) if not _is_done(batch, ledger)]
+    left = [batch for batch in batches(objects, engine, options.batch_size) if not _is_done(batch, ledger)]
     priors = _priors(engine, options, questions) if left else []
     _answer_all(left, engine, questions, priors, options, job.taxonomy, ledger)
-    rows = [ledger.rows[one.instance_id] for one in asked]
+    rows = [ledger.rows[one.instance_id] for one in objects]
     require_success(rows, options)
     return Answers(rows, engine.revision)
 
 
 def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:
-    """Return what a model is asked, its revision where that is known before it is loaded, and the names it is offered.
+    """Return the prompt of a model, its revision if that is known before it is loaded, and the offered names.
 
-    The revision of a model behind a server is never known by then.
+    The revision of a model behind a server is never known in advance.
     """
-    known = None if options.engine == "openai" else checkpoints.known_revision(_model(voter, options), options.revision)
-    asked: dict[str, Any] = {"prompt": voter.prompt, "revision": known}
-    return {**asked, "offered": voter.offered} if voter.offered else asked
+    revision = (
+        None if options.engine == "openai" else checkpoints.known_revision(_model(voter, options), options.revision)
+    )
+    about: dict[str, Any] = {"prompt": voter.prompt, "revision": revision}
+    return {**about, "offered": voter.offered} if voter.offered else about
 
 
 def check(out: Path, options: VlmOptions) -> None:
@@ -106,27 +108,27 @@ def load(voter: Voter, options: VlmOptions) -> Engine:
             return VllmEngine(options, model)
 
 
-def batches(asked: Sequence[Shown], engine: Engine, size: int) -> list[list[Shown]]:
-    """Return the objects in batches of like shape, the longest first, objects of one image side by side.
+def batches(objects: Sequence[Shown], engine: Engine, size: int) -> list[list[Shown]]:
+    """Return the objects in batches of similar shape, the longest first, objects of one image together.
 
-    The batches follow from the objects alone, so a run that goes on after a kill computes the same numbers.
+    The batches depend on the objects alone, so a run resumed after a kill computes the same numbers.
     """
     shapes: dict[tuple[int, int], Shape] = {}
-    for one in asked:
+    for one in objects:
         if (one.width, one.height) not in shapes:
             shapes[one.width, one.height] = engine.shape_of(one.width, one.height)
-    shape_of = {one.instance_id: shapes[one.width, one.height] for one in asked}
-    order = sorted(asked, key=lambda one: (*_descending(shape_of[one.instance_id]), one.source, one.instance_id))
-    found: list[list[Shown]] = []
+    shape_of = {one.instance_id: shapes[one.width, one.height] for one in objects}
+    order = sorted(objects, key=lambda one: (*_descending(shape_of[one.instance_id]), one.source, one.instance_id))
+    grouped: list[list[Shown]] = []
     for one in order:
         shape = shape_of[one.instance_id]
-        first = shape_of[found[-1][0].instance_id] if found else shape
+        first = shape_of[grouped[-1][0].instance_id] if grouped else shape
         fits = first.options == shape.options and first.tokens <= _LONGEST * shape.tokens
-        if found and fits and len(found[-1]) < size:
-            found[-1].append(one)
+        if grouped and fits and len(grouped[-1]) < size:
+            grouped[-1].append(one)
         else:
-            found.append([one])
-    return found
+            grouped.append([one])
+    return grouped
 
 
 def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
@@ -134,7 +136,7 @@ def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
 
 
 def _questions(options: VlmOptions, job: Job) -> list[Prompt]:
-    """Return the question in every order of the options that is asked for, evenly turned."""
+    """Return the prompt in each requested order of the options, evenly rotated."""
     voter, taxonomy = job.voter, job.taxonomy
     classes = len(taxonomy.classes)
     turns = sorted({turn * classes // options.option_orders for turn in range(options.option_orders)})
@@ -178,7 +180,7 @@ def _answer_all(
 def _ahead(
     todo: Sequence[Sequence[Shown]], engine: Engine, questions: Sequence[Prompt], pool: ThreadPoolExecutor
 ) -> Iterator["Future[Ready]"]:
-    """Yield each batch as the guarantee of it, a few of them being prepared while the caller computes."""
+    """Yield each batch as a future; a few are prepared while the caller computes."""
     waiting: list[Future[Ready]] = []
     for batch in todo:
         waiting.append(pool.submit(_make_ready, batch, engine, questions))
@@ -199,15 +201,15 @@ def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prom
             failures[one.instance_id] = str(error)
     try:
         prepared = [engine.prepare(images, prompt) for prompt in questions] if images else []
-    except ValueError as error:  # an image processor refuses one of them
+    except ValueError as error:  # the image processor refuses one of them
         return _without_refused(batch, engine, questions, error)
     return Ready(readable, prepared, failures)
 
 
 def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prompt], error: ValueError) -> Ready:
-    """Return the batch without the objects that are refused when each is alone."""
+    """Return the batch without the objects that are refused on their own."""
     if len(batch) == 1:
-        return Ready([], [], {batch[0].instance_id: f"the model takes no such image: {first_line(error)}"})
+        return Ready([], [], {batch[0].instance_id: f"the model cannot read this image: {first_line(error)}"})
     alone = [_make_ready([one], engine, questions) for one in batch]
     refused = {name: why for ready in alone for name, why in ready.failures.items()}
     if not refused:
@@ -221,9 +223,9 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 
 def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Prompt]) -> str:
-    """Return what must be the same for finished votes to be taken up again: objects, model, options, questions."""
-    asked = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(questions)}
-    return cache.key_of({**asked, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
+    """Return the key under which finished votes are reused: objects, model, options, prompts."""
+    settings = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(questions)}
+    return cache.key_of({**settings, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
 
 
 def require_success(rows: Sequence[Row], options: VlmOptions) -> None:
@@ -232,5 +234,5 @@ def require_success(rows: Sequence[Row], options: VlmOptions) -> None:
     if len(bad) > options.max_failed_fraction * len(rows):
         raise DataError(
             f"{len(bad)} of {len(rows)} objects could not be shown or answered (the first: {bad[0]['answer']}); "
-            "mend that or raise `max_failed_fraction` of the labeler."
+            "fix them or raise `max_failed_fraction` of the labeler."
         )

@@ -1,4 +1,4 @@
-"""What the engines that chat share: an image as a message, the limits of an answer, letters out of first tokens."""
+"""Shared by the chat engines: an image as a message, the limits of an answer, letters from first tokens."""
 
 import base64
 import json
@@ -14,8 +14,8 @@ from secondlook.models.prompt import Prompt
 from secondlook.pixels import images
 from secondlook.stages.label.vlm.engine import LogP
 
-TOP_TOKENS = 20  # the most first tokens that servers tell by default
-_SPACES = " \t\r\n\u2581\u0120"  # with the marks that SentencePiece and byte-level BPE write for a space
+TOP_TOKENS = 20  # the most first tokens that servers return by default
+_SPACES = " \t\r\n\u2581\u0120"  # with the characters that SentencePiece and byte-level BPE write for a space
 
 
 def message(image: Pixels | None, text: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def message(image: Pixels | None, text: str) -> dict[str, Any]:
 
 
 def sampling(options: VlmOptions, prompt: Prompt) -> dict[str, Any]:
-    """Return temperature, seed and the most tokens of an answer, in the words of the OpenAI protocol and of vLLM."""
+    """Return temperature, seed and the token limit of an answer, under the names of the OpenAI protocol and vLLM."""
     if options.answer == "score":
         return {"temperature": 0.0, "max_tokens": 1}
     if options.answer == "choose":
@@ -38,27 +38,27 @@ def sampling(options: VlmOptions, prompt: Prompt) -> dict[str, Any]:
 
 
 def require_letters(prompt: Prompt) -> None:
-    """Raise UsageError for a question whose answers cannot be scored by the most likely first tokens."""
+    """Raise UsageError for a prompt whose answers cannot be scored by the most likely first tokens."""
     if prompt.whole:
         raise UsageError("engines `openai` and `vllm` score letters only; set `options: letters` or `answer: choose`.")
     if len(prompt.wordings) > TOP_TOKENS:
         raise UsageError(
             f"the task has {len(prompt.wordings)} classes, but only the {TOP_TOKENS} most likely tokens can be "
-            "scored; set `answer: choose` or `generate`, or take `engine: transformers`."
+            "scored; set `answer: choose` or `generate`, or set `engine: transformers`."
         )
 
 
 def letter_log_p(tokens: Iterable[tuple[str, float]], prompt: Prompt) -> LogP:
-    """Return log P(class) (classes,) out of first tokens and their log-likelihoods; -inf for a letter not among them.
+    """Return log P(class) (classes,) from first tokens and their log-likelihoods; -inf for a letter not among them.
 
     Spellings of a letter, with a space before it and without, add up.
     """
     position = dict(prompt.wordings)
     log_p = np.full(len(prompt.classes), -np.inf)
     for token, value in tokens:
-        found = position.get(token.strip(_SPACES))
-        if found is not None:
-            log_p[found] = np.logaddexp(log_p[found], value)
+        letter = position.get(token.strip(_SPACES))
+        if letter is not None:
+            log_p[letter] = np.logaddexp(log_p[letter], value)
     return log_p.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What an engine is: it takes images and a question and gives an answer each."""
+"""The interface of an engine: images and a prompt in, one answer per image out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LogP = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one image; an engine fills what its way to answer can know.
+    """The answer on one image; an engine fills the fields that its mode provides.
 
     `log_p` (classes,) is the log-likelihood of each class, summed over its wordings; the sum of its exponentials is
     the in-set mass. `probabilities` (classes,) sum to 1. `error` says why there is no answer.
@@ -29,25 +29,25 @@ class Answer:
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """What an image becomes: images of equal `options` can share a batch; `tokens` says how long it gets."""
+    """The shape of an image as model input: images of equal `options` can share a batch; `tokens` is its length."""
 
     options: tuple[tuple[str, str], ...] = ()
     tokens: int = 1
 
 
 class Engine(Protocol):
-    """A model that is loaded, or a server that is reached."""
+    """A loaded model, or a server."""
 
     revision: str
-    """What tells this model from another in the metadata of its votes: a commit, a digest, or a name."""
+    """Identifies the model in the metadata of its votes: a commit, a digest, or a name."""
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what an image of that size in px becomes; images are batched by it."""
+        """Return the shape of an image of that size in px; images are batched by it."""
 
     def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Any:
-        """Return a batch ready for `answer`; runs in another thread while the engine answers the batch before.
+        """Return a batch ready for `answer`; runs in another thread while the engine answers the previous batch.
 
-        None stands for no image at all: only the question is put, as `prior_correction` needs it.
+        None means no image: only the prompt is sent, as `prior_correction` needs it.
         """
 
     def answer(self, prepared: Any) -> list[Answer]:

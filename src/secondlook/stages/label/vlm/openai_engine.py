@@ -18,16 +18,16 @@ from secondlook.stages.label.vlm.openai_wire import Reply, Wire
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question and the bodies of its requests, one per image."""
+    """A prompt and the bodies of its requests, one per image."""
 
     prompt: Prompt
     bodies: list[bytes]
 
 
 class OpenaiEngine(Engine):
-    """Asks a server about each image in a request of its own, several at a time; the server makes the batches.
+    """Sends each image to a server in a separate request, several at a time; the server makes the batches.
 
-    Into how many tiles an image is cut is the server's business.
+    The server decides into how many tiles an image is cut.
     """
 
     def __init__(self, options: VlmOptions) -> None:
@@ -40,7 +40,7 @@ class OpenaiEngine(Engine):
         self.revision = f"{self._wire.address} {self._model}"
 
     def shape_of(self, width: int, height: int) -> Shape:  # noqa: ARG002
-        """Return one shape for all: each image is a request."""
+        """Return the same shape for all: each image is a request."""
         return Shape()
 
     def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Prepared:
@@ -52,7 +52,7 @@ class OpenaiEngine(Engine):
         return Prepared(prompt, [json.dumps(body).encode("ascii") for body in bodies])
 
     def answer(self, prepared: Prepared) -> list[Answer]:
-        """Send the requests and read what comes back; raises DataError when the server is of no use."""
+        """Send the requests and read the replies; raises DataError when the server cannot be used."""
         replies = self._send(prepared.bodies)
         answers = [self._read(reply, prepared.prompt) for reply in replies]
         self._answered |= any(reply.content is not None for reply in replies)
@@ -74,7 +74,7 @@ class OpenaiEngine(Engine):
             raise
 
     def _extras(self, prompt: Prompt) -> dict[str, Any]:
-        """Return what the server is told beyond the limits of the answer."""
+        """Return the request options besides the limits of the answer."""
         if self._options.answer == "score":
             return {"logprobs": True, "top_logprobs": chat.TOP_TOKENS}
         if self._options.answer == "generate":
@@ -96,7 +96,7 @@ class OpenaiEngine(Engine):
             return Answer(error=reply.error)
         choice = _first_choice(reply.content)
         if choice is None:
-            return Answer(error="the server's answer holds no choice.")
+            return Answer(error="the server's answer contains no choice.")
         text = _text(choice)
         if self._options.answer == "score":
             return Answer(log_p=chat.letter_log_p(self._first_tokens(choice), prompt), text=text)
@@ -112,7 +112,7 @@ class OpenaiEngine(Engine):
             tokens = []
         if not tokens:
             raise DataError(
-                f"{self._wire.address}: the server gives no likelihoods of tokens, so it cannot score; "
+                f"{self._wire.address}: the server returns no likelihoods of tokens, so it cannot score; "
                 "set `answer: choose` or `answer: generate`."
             )
         return tokens
@@ -141,7 +141,7 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 
 def _unwrap(text: str, prompt: Prompt) -> str:
-    """Return the label inside `{"label": ...}`; a text of another form stays as it is."""
+    """Return the label inside `{"label": ...}`; other text is returned unchanged."""
     try:
         content = json.loads(text)
     except ValueError:

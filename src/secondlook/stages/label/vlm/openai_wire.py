@@ -1,4 +1,4 @@
-"""The way to an OpenAI-compatible server: requests that are repeated while they may still succeed, and a key unseen."""
+"""Requests to an OpenAI-compatible server: repeated while they may still succeed, with a key that is never shown."""
 
 import os
 import random
@@ -23,9 +23,9 @@ _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server said to one request: `content`, or why there is none.
+    """The reply of a server to one request: `content`, or why there is none.
 
-    `broken` tells that the server fell over it (status 500) as often as it was asked.
+    `broken`: the server failed on it (status 500) at every attempt.
     """
 
     content: Mapping[str, Any] | None = None
@@ -36,7 +36,7 @@ class Reply:
 class Wire:
     """Sends bodies to `{url}/chat/completions`; threads share it.
 
-    `address` is shown and written, so it holds neither user nor password nor the values of a query.
+    `address` is shown and stored, so it contains neither user nor password nor the values of a query.
     """
 
     def __init__(self, server: ServerOptions, model: str) -> None:
@@ -48,19 +48,19 @@ class Wire:
         self._session = requests.Session()
         self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=server.parallel))
         self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=server.parallel))
-        # a proxy that the environment names does not know this machine's own servers
+        # a proxy from the environment cannot reach this machine's own servers
         self._session.trust_env = urlsplit(server.url).hostname not in _LOOPBACK
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Let no request be repeated any more."""
+        """Stop repeating requests."""
         self._stopped.set()
 
     def send(self, body: bytes) -> Reply:
         """Send one request until it is answered.
 
-        Raises DataError when the server cannot be reached in all attempts, wants another key, or has no such model;
-        only an image that the server refuses or falls over gives a Reply with `error`.
+        Raises DataError when the server cannot be reached in all attempts, requires another key, or has no such model;
+        only an image that the server refuses or fails on gives a Reply with `error`.
         """
         failures = 0
         while True:
@@ -109,9 +109,9 @@ class Wire:
     def _refusal(self, response: requests.Response) -> DataError:
         status = response.status_code
         if status in {401, 403}:
-            have = "holds one that it does not take" if self._key else "is not set"
+            have = "holds one that it does not accept" if self._key else "is not set"
             return DataError(
-                f"{self.address}: the server wants a valid key (status {status}), and the environment variable "
+                f"{self.address}: the server requires a valid key (status {status}), and the environment variable "
                 f"{self._server.api_key_env} {have}."
             )
         if status == 404:
@@ -129,15 +129,15 @@ class Wire:
             f"`vllm serve {self._model}`, or correct `url`, `parallel` or `timeout_s` under `server`."
         ) from None
 
-    def _wait(self, failures: int, asked_s: float) -> None:
-        if asked_s > LONGEST_WAIT_S:
-            raise DataError(f"{self.address}: the server asks to wait {asked_s:.0f} s; try then.") from None
-        # spread, so that parallel requests do not come back in step
+    def _wait(self, failures: int, requested_s: float) -> None:
+        if requested_s > LONGEST_WAIT_S:
+            raise DataError(f"{self.address}: the server asks to wait {requested_s:.0f} s; try then.") from None
+        # jitter, so that parallel requests do not retry at the same moment
         backoff_s = self._server.backoff_s * 2 ** (failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311
-        self._stopped.wait(max(asked_s, min(backoff_s, LONGEST_BACKOFF_S)))
+        self._stopped.wait(max(requested_s, min(backoff_s, LONGEST_BACKOFF_S)))
 
     def _message(self, response: requests.Response) -> str:
-        """Return what a server says of an error, on one line, without the key, and not all of it when it is long."""
+        """Return a server's error message on one line, without the key, shortened if it is long."""
         text = one_line(_error_text(_json(response)) or response.text)
         if self._key:
             text = text.replace(self._key, "...")
@@ -150,8 +150,10 @@ def _require_address(url: str) -> None:
         good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         good = False
-    if not good:  # it is not shown: what cannot be read may hold a password anywhere
-        raise UsageError("`url` under `server` is no address of a server; write one such as http://127.0.0.1:8000/v1.")
+    if not good:  # it is not shown: an invalid address may contain a password anywhere
+        raise UsageError(
+            "`url` under `server` is not the address of a server; write one such as http://127.0.0.1:8000/v1."
+        )
 
 
 def _endpoint(url: str) -> str:

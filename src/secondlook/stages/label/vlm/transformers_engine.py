@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import torch
 
 _CHECKED = 3  # answers whose tree score is compared with a full pass
-_TOLERANCE = {"float32": 0.05, "bfloat16": 1.0}  # of a log-likelihood between two ways to compute it
+_TOLERANCE = {"float32": 0.05, "bfloat16": 1.0}  # of a log-likelihood computed in two ways
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images of one shape, a question, and both as model inputs on the CPU."""
+    """Images of one shape, a prompt, and both as model inputs on the CPU."""
 
     images: Sequence[Pixels | None]
     prompt: Prompt
@@ -38,7 +38,7 @@ class TransformersEngine:
         self._options = options
         self._vlm = vlm.load(name, revision=options.revision, precision=options.precision, device=options.device)
         if options.tiling == "fit" and keeps_its_tiles(self._vlm.processor):
-            progress.say(f"label: {name} cuts images into tiles of its own; `tiling` and `max_tiles` change nothing")
+            progress.say(f"label: {name} cuts images into tiles by itself; `tiling` and `max_tiles` have no effect")
         if options.answer != "generate":
             chat_template.require_answers_at_once(self._vlm.processor)
         self._known: dict[Prompt, vlm.Answers] = {}
@@ -49,7 +49,7 @@ class TransformersEngine:
         self.revision = self._vlm.revision
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what an image of that size in px becomes; `prepare` sees to one that the processor refuses."""
+        """Return the shape of an image of that size in px; `prepare` handles one that the processor refuses."""
         options = self._image_options(width, height)
         try:
             tokens = vlm.image_tokens(self._vlm.processor, width, height, options)
@@ -58,7 +58,7 @@ class TransformersEngine:
         return Shape(tuple((key, str(value)) for key, value in options.items()), tokens)
 
     def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Prepared:
-        """Return images of like shape and the question as model inputs."""
+        """Return images of the same shape and the prompt as model inputs."""
         first = images[0]
         options = {} if first is None else self._image_options(first.shape[1], first.shape[0])
         cut = 0 if self._options.answer == "generate" else self._answers(prompt).cut
@@ -66,7 +66,7 @@ class TransformersEngine:
         return Prepared(images, prompt, inputs)
 
     def answer(self, prepared: Prepared) -> list[Answer]:
-        """Answer a batch; where it does not fit into the memory of a GPU, its halves, and no larger batch after it."""
+        """Answer a batch; if it does not fit into GPU memory, answer its halves, and no larger batch after it."""
         import torch
 
         images = prepared.images
@@ -81,7 +81,7 @@ class TransformersEngine:
                 raise
             self._largest = len(images) // 2
         torch.cuda.empty_cache()
-        progress.say(f"label: {len(images)} images do not fit into memory; going on with {self._largest}")
+        progress.say(f"label: {len(images)} images do not fit into memory; continuing with {self._largest} at a time")
         return self.answer(prepared)
 
     def _answer(self, prepared: Prepared) -> list[Answer]:
@@ -113,21 +113,19 @@ class TransformersEngine:
         tokenizer = self._vlm.processor.tokenizer
         how["pad_token_id"] = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         ends = {vlm.end_of_turn(self._vlm.processor), tokenizer.eos_token_id} - {None}
-        said = self._vlm.model.generate(**inputs, **how, eos_token_id=sorted(ends))
+        tokens = self._vlm.model.generate(**inputs, **how, eos_token_id=sorted(ends))
         thought = chat_template.opened_thought(self._vlm.processor)
-        return [thought + text for text in vlm.decode(self._vlm.processor, said[:, inputs["input_ids"].shape[1] :])]
+        return [thought + text for text in vlm.decode(self._vlm.processor, tokens[:, inputs["input_ids"].shape[1] :])]
 
     def _check(self, inputs: dict[str, "torch.Tensor"], trie: Trie) -> None:
-        """Compare the tree with full passes on the first batch; a family it does not fit is scored the slow way."""
+        """Compare the tree with full passes on the first batch; if the scores differ, use full passes from then on."""
         self._checked = True
         some = Trie.of([trie.answer(number) for number in range(min(_CHECKED, len(trie.steps)))], trie.classes)
         fast, slow = (way(self._vlm.model, inputs, some) for way in (trie_scoring.edge_log_p, trie_scoring.naive))
         apart = float(np.abs(fast - slow).max())
         if apart > _TOLERANCE.get(str(self._vlm.model.dtype).removeprefix("torch."), 1.0):
             self._scores = trie_scoring.naive
-            progress.say(
-                f"label: the tree pass is off by {apart:.2g} on this model; each answer gets a pass of its own"
-            )
+            progress.say(f"label: the tree pass is off by {apart:.2g} on this model; each answer gets a separate pass")
 
     def _image_options(self, width: int, height: int) -> dict[str, Any]:
         return image_options(self._vlm.processor, width, height, self._options.tiling, self._options.max_tiles)

@@ -1,4 +1,4 @@
-"""The objects of a shard as a VLM is shown them: crops as they were stored, or cut and marked from their images."""
+"""The objects of a shard as a VLM sees them: crops as stored, or cut and marked from their images."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _IMAGE_COLUMNS = ["instance_id", "image_path", "width", "height", "x", "y", "w",
 
 @dataclass(frozen=True)
 class Shown:
-    """One object: its size in px as shown, where its pixels come from, and how to get them."""
+    """One object: its size in px as shown, the source of its pixels, and how to read them."""
 
     instance_id: str
     width: int
@@ -29,7 +29,7 @@ class Shown:
 
 
 def shown(objects: Path, options: VlmOptions) -> list[Shown]:
-    """Return the objects of a file of crops, or of instances, in the view that the labeler is shown.
+    """Return the objects of a file of crops, or of instances, in the view of the labeler.
 
     Crops are shown as they are. Instances are needed for the view `box` and for a margin around crops.
     """
@@ -52,14 +52,14 @@ def _from_images(instances: Path, options: VlmOptions) -> list[Shown]:
     read_image = lru_cache(_IMAGES_KEPT)(images.read_sized)
     # a crop without a margin is its box, a marked box without one its whole image
     margin = options.margin if options.margin is not None else math.inf if options.view == "box" else 0.0
-    found = []
+    views = []
     for row in rows:
         box: Box = (row["x"], row["y"], row["w"], row["h"])
         left, top, right, bottom = images.crop_bounds(row["width"], row["height"], box, margin=margin)
         read = partial(read_image, Path(row["image_path"]), row["width"], row["height"])
         view = partial(_view, read, box, margin, marked=options.view == "box")
-        found.append(Shown(row["instance_id"], right - left, bottom - top, row["image_path"], view))
-    return found
+        views.append(Shown(row["instance_id"], right - left, bottom - top, row["image_path"], view))
+    return views
 
 
 def _view(read: Callable[[], Pixels], box: Box, margin: float, *, marked: bool) -> Pixels:

@@ -23,7 +23,7 @@ _AS_LONG_AS_FITS = -1
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question, one conversation per image, and what the image processor is told about all of them."""
+    """A prompt, one conversation per image, and the options of the image processor for all of them."""
 
     prompt: Prompt
     conversations: list[list[dict[str, Any]]]
@@ -55,18 +55,18 @@ class VllmEngine(Engine):
         self.revision = _revision(self._llm, model)
 
     def shape_of(self, width: int, height: int) -> Shape:
-        """Return what the image processor is told about an image of that size in px; vLLM minds the lengths."""
+        """Return the options of the image processor for an image of that size in px; vLLM handles the lengths."""
         return Shape(tuple((key, str(value)) for key, value in self._image_options(width, height).items()))
 
     def prepare(self, images: Sequence[Pixels | None], prompt: Prompt) -> Prepared:
-        """Return images of like shape as conversations; raises UsageError for answers that cannot be scored."""
+        """Return images of the same shape as conversations; raises UsageError for answers that cannot be scored."""
         if self._options.answer == "score":
             chat.require_letters(prompt)
         text = chat_template.harmless(prompt.text, chat_template.control_tokens(self._processor))
         conversations = [[chat.message(image, text)] for image in images]
         first = next((image for image in images if image is not None), None)
-        told = {} if first is None else self._image_options(first.shape[1], first.shape[0])
-        return Prepared(prompt, conversations, told or None)
+        image_options = {} if first is None else self._image_options(first.shape[1], first.shape[0])
+        return Prepared(prompt, conversations, image_options or None)
 
     def answer(self, prepared: Prepared) -> list[Answer]:
         """Answer a batch; an image that vLLM refuses gets an `error`."""
@@ -105,8 +105,8 @@ class VllmEngine(Engine):
 
     def _chat(self, conversations: list[list[dict[str, Any]]], image_options: Any, sampling: Any) -> list[Any]:
         """Return the outputs; when a batch is refused, each conversation alone, and the error of those that fail."""
-        told = dict(chat_template.options(self._processor))
-        how = {"mm_processor_kwargs": image_options} | ({"chat_template_kwargs": told} if told else {})
+        template = dict(chat_template.options(self._processor))
+        how = {"mm_processor_kwargs": image_options} | ({"chat_template_kwargs": template} if template else {})
         try:
             return list(self._llm.chat(conversations, sampling, use_tqdm=False, **how))
         except ValueError as error:
@@ -117,11 +117,11 @@ class VllmEngine(Engine):
     def _read(self, output: Any, prompt: Prompt) -> Answer:
         if isinstance(output, ValueError):
             return Answer(error=f"vLLM refused it: {first_line(output)}")
-        said = output.outputs[0]
+        completion = output.outputs[0]
         if self._options.answer != "score":
-            return Answer(text=chat_template.opened_thought(self._processor) + said.text)
-        tokens = [(entry.decoded_token or "", entry.logprob) for entry in said.logprobs[0].values()]
-        return Answer(log_p=chat.letter_log_p(tokens, prompt), text=said.text)
+            return Answer(text=chat_template.opened_thought(self._processor) + completion.text)
+        tokens = [(entry.decoded_token or "", entry.logprob) for entry in completion.logprobs[0].values()]
+        return Answer(log_p=chat.letter_log_p(tokens, prompt), text=completion.text)
 
     def _warn_of_free_answers(self, answers: Sequence[Answer], prompt: Prompt) -> None:
         texts = [answer.text for answer in answers if answer.text is not None]
@@ -134,7 +134,7 @@ class VllmEngine(Engine):
 def _require_whole_model(model: str) -> None:
     if (Path(model) / "adapter_config.json").is_file():
         raise DataError(
-            f"{model}: holds LoRA adapters, which engine `vllm` does not read; take `engine: transformers`, or train "
+            f"{model}: holds LoRA adapters, which engine `vllm` does not read; set `engine: transformers`, or train "
             "with `method: full`."
         )
 

@@ -12,7 +12,7 @@ from secondlook.models.prompt import Prompt
 from secondlook.stages.label.vlm.engine import Answer, LogP
 
 Row = dict[str, Any]
-_LEAST_PRIOR = -100.0  # log-likelihood: a class that is never said without an image is not favoured beyond this
+_LEAST_PRIOR = -100.0  # log-likelihood: limits how much a class never answered without an image is favoured
 
 
 def to_vote(
@@ -24,15 +24,15 @@ def to_vote(
 ) -> Row:
     """Return label, probabilities, log_p, mass, confidence, answer and status of one object.
 
-    `answers` has one per question, which differ in the order of the options;
-    `priors` are the scores of the same questions without an image, or nothing.
+    `answers` has one per prompt; prompts differ in the order of the options;
+    `priors` are the scores of the same prompts without an image, or empty.
     """
     errors = [answer.error for answer in answers if answer.error is not None]
     if errors:
         return failed(errors[0])
     if all(answer.log_p is not None for answer in answers):
         return _scored([answer.log_p for answer in answers if answer.log_p is not None], priors, options, taxonomy)
-    return _said(answers, questions, taxonomy)
+    return _most_answered(answers, questions, taxonomy)
 
 
 def failed(why: str) -> Row:
@@ -43,8 +43,8 @@ def failed(why: str) -> Row:
 def _scored(log_ps: Sequence[LogP], priors: Sequence[LogP], options: VlmOptions, taxonomy: Taxonomy) -> Row:
     """Average the orders: `mass` and log P(class) in probability, the normalised probabilities too.
 
-    A prior divides the score of its question before it is normalised. Below `min_mass` the vote is an abstention:
-    the model wanted to say something that is no class.
+    A prior divides the score of its prompt before it is normalised. Below `min_mass` the vote is an abstention:
+    the model preferred an answer that is not a class.
     """
     scores = np.stack(log_ps).astype(np.float64)
     log_p = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
@@ -53,7 +53,7 @@ def _scored(log_ps: Sequence[LogP], priors: Sequence[LogP], options: VlmOptions,
     if not mass >= options.min_mass or not np.isfinite(log_p.max()):
         return {**row, "label": None, "status": "low_mass"}
     corrected = scores - np.maximum(np.stack(priors), _LEAST_PRIOR) if len(priors) else scores
-    corrected = corrected[np.isfinite(corrected.max(axis=1))]  # an order in which no class was possible says nothing
+    corrected = corrected[np.isfinite(corrected.max(axis=1))]  # an order in which no class was possible is ignored
     probabilities = np.exp(corrected - np.logaddexp.reduce(corrected, axis=1)[:, None]).mean(axis=0)
     best = int(probabilities.argmax())
     return {
@@ -65,25 +65,25 @@ def _scored(log_ps: Sequence[LogP], priors: Sequence[LogP], options: VlmOptions,
     }
 
 
-def _said(answers: Sequence[Answer], questions: Sequence[Prompt], taxonomy: Taxonomy) -> Row:
-    """Take the class that most orders said, in a tie the first; probabilities where all orders have them."""
+def _most_answered(answers: Sequence[Answer], questions: Sequence[Prompt], taxonomy: Taxonomy) -> Row:
+    """Take the class that most orders answered, in a tie the first; probabilities if all orders have them."""
     texts = [answer.text or "" for answer in answers]
-    said = [_class_of(text, prompt, taxonomy) for text, prompt in zip(texts, questions, strict=True)]
-    counts = np.bincount([position for position in said if position >= 0], minlength=len(taxonomy.classes))
+    positions = [_class_of(text, prompt, taxonomy) for text, prompt in zip(texts, questions, strict=True)]
+    counts = np.bincount([position for position in positions if position >= 0], minlength=len(taxonomy.classes))
     row: Row = {"answer": " | ".join(texts)}
     if not counts.any():
         return {**row, "label": None, "status": "unparsed"}
     best = int(counts.argmax())
     row |= {"label": taxonomy.classes[best], "status": "answered"}
-    known = [answer.probabilities for answer in answers if answer.probabilities is not None]
-    if len(known) == len(answers):
-        probabilities = np.mean(known, axis=0)
+    given = [answer.probabilities for answer in answers if answer.probabilities is not None]
+    if len(given) == len(answers):
+        probabilities = np.mean(given, axis=0)
         row |= {"probabilities": _floats(probabilities), "confidence": float(probabilities[best])}
     return row
 
 
 def _class_of(text: str, prompt: Prompt, taxonomy: Taxonomy) -> int:
-    """Return the position of the class that a text means, -1 for none; a lettered question also takes letters."""
+    """Return the position of the class that a text means, -1 for none; a lettered prompt also accepts letters."""
     letters = {} if prompt.whole else {letter: prompt.classes[position] for letter, position in prompt.wordings}
     return taxonomy.index(parse(text, taxonomy, letters))
 
