@@ -19,7 +19,7 @@ from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
 from secondlook.stages.evaluate import contribution
 from secondlook.stages.evaluate.calibration import EDGES, bins, cross_fitted
-from secondlook.stages.evaluate.scores import Answers, compare_all
+from secondlook.stages.evaluate.scores import TruthAndAnswers, compare_all
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Statistic, shares
 from secondlook.stats.label_errors import suspect
@@ -623,11 +623,11 @@ def test_paired_intervals_hold_the_difference_about_nineteen_times_in_twenty() -
         truth = np.arange(len(picture)) % 2
         p = (0.6 + 0.4 * random.beta(2, 0.5, size=80))[picture]
         luck = random.random(len(picture))  # shared: what is hard for one is hard for the other
-        first, second = (Answers(truth, np.where(luck < q, truth, 1 - truth), picture) for q in (p, p - 0.1))
+        first, second = (TruthAndAnswers(truth, np.where(luck < q, truth, 1 - truth), picture) for q in (p, p - 0.1))
         found = compare_all([(first, second)], 2, Draws(80, 200, run))[0]
         held += found.accuracy.low <= 0.1 <= found.accuracy.high
         widths.append(found.accuracy.high - found.accuracy.low)
-        one = compare_all([(first, Answers(truth, 1 - truth, picture))], 2, Draws(80, 200, run))[0].accuracy
+        one = compare_all([(first, TruthAndAnswers(truth, 1 - truth, picture))], 2, Draws(80, 200, run))[0].accuracy
         alone.append(one.high - one.low)
     assert 0.90 <= held / runs <= 0.99
     assert np.mean(widths) < np.mean(alone), "what both find hard cancels"
@@ -635,7 +635,7 @@ def test_paired_intervals_hold_the_difference_about_nineteen_times_in_twenty() -
 
 def test_a_judge_does_not_differ_from_itself() -> None:
     random = np.random.default_rng(0)
-    said = Answers(random.integers(0, 3, 60), random.integers(-1, 3, 60), np.arange(60) // 3)
+    said = TruthAndAnswers(random.integers(0, 3, 60), random.integers(-1, 3, 60), np.arange(60) // 3)
     found = compare_all([(said, said)], 3, Draws(20, 100, 0))[0]
     assert (found.n, found.accuracy.low, found.accuracy.value, found.accuracy.high) == (60, 0, 0, 0)
 

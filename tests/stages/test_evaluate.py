@@ -17,7 +17,7 @@ from conftest import Command, Result
 from make_records import Rows, write_decisions, write_instances, write_votes
 from secondlook.io import tabular
 from secondlook.io.outputs import TABLES
-from secondlook.stages.evaluate.scores import Answers, Scores, score_all
+from secondlook.stages.evaluate.scores import Scores, TruthAndAnswers, score_all
 from secondlook.stats.intervals import Draws
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -265,7 +265,7 @@ def test_decisions_of_other_objects_are_refused(secondlook: Command, tmp_path: P
 def judged(right: NDArray[np.bool_], picture: NDArray[np.int64], seed: int) -> Scores:
     """Score a judge of two classes that is right where `right`."""
     truth = np.arange(len(right)) % 2
-    said = Answers(truth, np.where(right, truth, 1 - truth), picture)
+    said = TruthAndAnswers(truth, np.where(right, truth, 1 - truth), picture)
     return score_all([said], 2, Draws(int(picture.max()) + 1, 200, seed))[0]
 
 
@@ -301,7 +301,7 @@ def test_means_over_classes_are_over_those_of_the_whole_data(
     """Sixty images show the class 0, which is always answered right, one or two the class 1."""
     truth = np.repeat([0, 1], [60, objects])
     answer = np.where(np.arange(len(truth)) < 60 + right, truth, -1)
-    scores = score_all([Answers(truth, answer, np.arange(len(truth)))], 2, Draws(len(truth), 500, 0))[0]
+    scores = score_all([TruthAndAnswers(truth, answer, np.arange(len(truth)))], 2, Draws(len(truth), 500, 0))[0]
     found = getattr(scores, name)
     assert found.low <= found.value <= found.high <= highest + 1e-9
     assert found.high >= lowest - 1e-9

@@ -696,7 +696,7 @@ def test_killed_before_the_marker_it_knows_its_own_work(
 
     site.files["/set.zip"] = zip_of(a=b"1")
     with monkeypatch.context() as patched:
-        patched.setattr("secondlook.stages.fetch.markers.Ledger.finish", killed)
+        patched.setattr("secondlook.stages.fetch.markers.Markers.finish", killed)
         assert fetch_url(secondlook, f"{site.url}/set.zip", tmp_path / "set.zip", "--unpack").code == 1
     assert names_in(tmp_path) == [".set.zip.fetching.json", "a", "set", "set.zip"]
     assert fetch_url(secondlook, f"{site.url}/set.zip", tmp_path / "set.zip", "--unpack").code == 0

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 OBJECTS, GALLERY = 1024, 8192  # vectors of a block; its cosines are 32 MB
 _STEPS = 2**22  # cosines are distinguished to 1 / _STEPS; smaller differences are rounding of float32 sums
-_PLACES = 2**29  # vectors that a gallery may hold
 _SPARE = 6  # cosines beyond the last that are always compared
 _SLACK = 32  # places beyond the last that faiss returns
 
@@ -22,19 +21,20 @@ def nearest(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the cosines of the `k` nearest gallery vectors, (objects, k), falling, and their positions, (objects, k).
 
-    Both hold unit vectors, (n, dimensions). Equal cosines keep the order of the gallery: cosine and position are
-    packed into one whole number, so that the largest are found in one pass.
+    Both hold unit vectors, (n, dimensions). Cosines are rounded; equal ones keep the order of the gallery.
     """
     import torch
 
     vectors = torch.from_numpy(gallery).to(device)
     k = min(k, len(gallery))
-    best = np.empty((len(objects), k), dtype=np.int64)
+    cosines, places = np.empty((len(objects), k), dtype=np.float32), np.empty((len(objects), k), dtype=np.int64)
     with torch.inference_mode():
         for start in range(0, len(objects), OBJECTS):
             block = torch.from_numpy(objects[start : start + OBJECTS]).to(device)
-            best[start : start + len(block)] = _best_keys(block, vectors, k).cpu().numpy()
-    return _unpacked(best)
+            rounded, found = _nearest(block, vectors, k)
+            cosines[start : start + len(block)] = rounded.div_(_STEPS).cpu().numpy()
+            places[start : start + len(block)] = found.cpu().numpy()
+    return cosines, places
 
 
 def nearest_by_faiss(
@@ -51,45 +51,38 @@ def nearest_by_faiss(
         raise missing_package("faiss", "search") from error
     k = min(k, len(gallery))
     cosine, place = faiss.knn(objects, gallery, min(k + _SLACK, len(gallery)), metric=faiss.METRIC_INNER_PRODUCT)
-    keys = np.round(cosine * np.float32(_STEPS)).astype(np.int64) * _PLACES - place
-    best = -np.sort(-keys, axis=1)[:, :k]
-    return _unpacked(best)
+    rounded = np.round(cosine * np.float32(_STEPS))
+    order = np.lexsort((place, -rounded))[:, :k]
+    return np.take_along_axis(rounded, order, axis=1) / np.float32(_STEPS), np.take_along_axis(place, order, axis=1)
 
 
-def _unpacked(best: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    rounded = -((-best) // _PLACES)
-    return (rounded / _STEPS).astype(np.float32), rounded * _PLACES - best
-
-
-def _best_keys(objects: "torch.Tensor", gallery: "torch.Tensor", k: int) -> "torch.Tensor":
+def _nearest(objects: "torch.Tensor", gallery: "torch.Tensor", k: int) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Return the rounded cosines of the `k` nearest, (objects, k), falling, and their positions, block by block."""
     import torch
 
-    best = torch.empty((len(objects), 0), dtype=torch.int64, device=objects.device)
+    rounded = torch.empty((len(objects), 0), device=objects.device)
+    places = torch.empty((len(objects), 0), dtype=torch.int64, device=objects.device)
     for start in range(0, len(gallery), GALLERY):
-        cosine = objects @ gallery[start : start + GALLERY].T
-        best = torch.cat([best, _keys_of_block(cosine, start, k)], dim=1).sort(dim=1, descending=True).values[:, :k]
-    return best
+        of_block, in_block = _nearest_of_block(objects @ gallery[start : start + GALLERY].T, k)
+        # the block comes after all that was found, so a stable sort keeps the order of the gallery
+        rounded, places = torch.cat([rounded, of_block], dim=1), torch.cat([places, in_block + start], dim=1)
+        rounded, order = rounded.sort(dim=1, descending=True, stable=True)
+        rounded, places = rounded[:, :k], places.gather(1, order[:, :k])
+    return rounded, places
 
 
-def _keys_of_block(cosine: "torch.Tensor", start: int, k: int) -> "torch.Tensor":
-    """Return the largest keys of a block of cosines (objects, gallery), (objects, up to k).
+def _nearest_of_block(cosine: "torch.Tensor", k: int) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Return the largest rounded cosines of a block (objects, gallery), falling, and their positions in it.
 
     The largest cosines and a few more are taken as they are; where the last of these still equals the k-th, more may
-    follow, and the keys of the whole row are compared.
+    follow, and the whole row is sorted.
     """
-    import torch
-
     k = min(k, cosine.shape[1])
-    values, place = cosine.topk(min(k + _SPARE, cosine.shape[1]), dim=1)
-    rounded = values.mul(_STEPS).round_()
-    keys = _packed(rounded, place + start).sort(dim=1, descending=True).values[:, :k]
-    if values.shape[1] < cosine.shape[1] and (open_ := rounded[:, -1] >= rounded[:, k - 1]).any():
-        every = torch.arange(start, start + cosine.shape[1], device=cosine.device)
-        keys[open_] = _packed(cosine[open_].mul(_STEPS).round_(), every).topk(k, dim=1).values
-    return keys
-
-
-def _packed(rounded: "torch.Tensor", place: "torch.Tensor") -> "torch.Tensor":
-    import torch
-
-    return rounded.to(torch.int64).mul_(_PLACES).sub_(place)
+    values, places = cosine.topk(min(k + _SPARE, cosine.shape[1]), dim=1)
+    places, order = places.sort(dim=1)
+    values, order = values.gather(1, order).mul_(_STEPS).round_().sort(dim=1, descending=True, stable=True)
+    rounded, places = values[:, :k].clone(), places.gather(1, order)[:, :k].clone()
+    if values.shape[1] < cosine.shape[1] and (open_ := values[:, -1] >= values[:, k - 1]).any():
+        whole, order = cosine[open_].mul(_STEPS).round_().sort(dim=1, descending=True, stable=True)
+        rounded[open_], places[open_] = whole[:, :k], order[:, :k]
+    return rounded, places

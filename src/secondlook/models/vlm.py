@@ -34,7 +34,7 @@ class Vlm:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerTokens:
     """Tokens of answers with the position of the class that each means.
 
     `cut` of the last tokens of a prompt (a line break or a space, usually none) are written as one token with the
@@ -123,7 +123,7 @@ def answer_tokens(processor: Any, prompt: Prompt) -> list[tuple[list[int], int]]
     return answers(processor, prompt).tokens
 
 
-def answers(processor: Any, prompt: Prompt) -> Answers:
+def answers(processor: Any, prompt: Prompt) -> AnswerTokens:
     """Return every allowed answer as tokens, end of turn included where answers are whole.
 
     They are those that follow the prompt in the whole conversation as the template writes it. Spellings of a class
@@ -144,7 +144,7 @@ def answers(processor: Any, prompt: Prompt) -> Answers:
                 f"wording of `{prompt.classes[other]}` in the same way; word one of them differently."
             )
     _require_all_classes(processor, prompt, position_of.values())
-    return Answers([(list(tokens), position) for tokens, position in position_of.items()], cut)
+    return AnswerTokens([(list(tokens), position) for tokens, position in position_of.items()], cut)
 
 
 def end_of_turn(processor: Any) -> int:

@@ -54,7 +54,7 @@ def export(
 
     if label_from and annotations is None:
         raise UsageError("--label-from works only with an annotation file; without one the label is the category.")
-    source = stage.Source(annotations, label_from or None) if annotations is not None else None
+    source = stage.OriginalFile(annotations, label_from or None) if annotations is not None else None
     ballots = records.part_files(votes or [], shards)
     inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)
     place = as_file(out) if format_ in EXPORT_FILES else Path(out)

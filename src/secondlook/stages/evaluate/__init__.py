@@ -25,7 +25,7 @@ from secondlook.stages.evaluate.methods import (
     load_methods,
     load_objects,
 )
-from secondlook.stages.evaluate.remerge import GIVEN, Committee, load_committee
+from secondlook.stages.evaluate.remerge import GIVEN, Remerge, load_committee
 from secondlook.stages.evaluate.scores import compare_all, score_all
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
 from secondlook.stats.intervals import Draws
@@ -85,7 +85,7 @@ def _scores(
     }
 
 
-def _calibration(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> pd.DataFrame:
+def _calibration(places: Places, objects: Objects, committee: Remerge, options: EvaluateOptions) -> pd.DataFrame:
     with_truth = objects.with_truth
     classes = records.taxonomy_of(places.instances).classes
     label, _, confidence = consensus_of(places.consensus, objects, committee, classes)
@@ -94,7 +94,7 @@ def _calibration(places: Places, objects: Objects, committee: Committee, options
     return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.image, POSTERIOR_EDGES, draws))
 
 
-def _label_errors(objects: Objects, committee: Committee, classes: tuple[str, ...]) -> pd.DataFrame:
+def _label_errors(objects: Objects, committee: Remerge, classes: tuple[str, ...]) -> pd.DataFrame:
     """Check the given labels by the consensus of all others."""
     posterior = committee.without(GIVEN).posterior
     rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))

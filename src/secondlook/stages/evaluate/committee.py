@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.calibration import EDGES, Bins, Rescaled, bins, cross_fitted
 from secondlook.stages.evaluate.methods import Objects, Sample, answers
-from secondlook.stages.evaluate.remerge import Committee
+from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, by_image, estimates, ratio, shares, total
 
 
@@ -109,7 +109,7 @@ def effective_number(
     return count, estimates(contribution(value), contribution(drawn))[0]
 
 
-def honesty(committee: Committee, labeler: int, objects: Objects, draws: Draws) -> Honesty | None:
+def honesty(committee: Remerge, labeler: int, objects: Objects, draws: Draws) -> Honesty | None:
     """Return how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
     votes, with_truth = committee.votes, objects.with_truth
     place = np.full(votes.objects, -1)
@@ -128,7 +128,7 @@ def honesty(committee: Committee, labeler: int, objects: Objects, draws: Draws) 
     return Honesty(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
 
 
-def mean_confidence(committee: Committee) -> Floats64:
+def mean_confidence(committee: Remerge) -> Floats64:
     """Return the mean probability that each labeler gave its own answers, (labelers,); nan if it gives none."""
     votes = committee.votes
     voiced = np.flatnonzero(votes.has_p())
@@ -137,7 +137,7 @@ def mean_confidence(committee: Committee) -> Floats64:
     return ratio(np.bincount(voter, p, len(votes.labelers)), np.bincount(voter, minlength=len(votes.labelers)))
 
 
-def own_accuracy(committee: Committee, objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Estimates]:
+def own_accuracy(committee: Remerge, objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Estimates]:
     """Return how many objects with truth each labeler answered, and the share it got right, (labelers,) each."""
     with_truth = objects.with_truth
     labels = answers(committee)[:, with_truth.rows].T

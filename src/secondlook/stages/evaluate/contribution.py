@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from secondlook.base.errors import DataError
 from secondlook.io import records
 from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
-from secondlook.stages.evaluate.remerge import GIVEN, Committee, Outcome
+from secondlook.stages.evaluate.remerge import GIVEN, Outcome, Remerge
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 
@@ -27,7 +27,7 @@ class Trial:
     `scored` are those with a known `truth`; both samples hold positions among these objects.
     """
 
-    committee: Committee
+    committee: Remerge
     everything: Sample
     scored: Sample
     truth: NDArray[np.int64]
@@ -90,7 +90,7 @@ class Dropped:
         )
 
 
-def trial_of(committee: Committee, objects: Objects, resamples: int, seed: int) -> Trial:
+def trial_of(committee: Remerge, objects: Objects, resamples: int, seed: int) -> Trial:
     """Return the trial on all objects, or on about MOST_OBJECTS of them: whole images, drawn by their names.
 
     Reviewed images always take part, because methods learn from them; they are scored when drawn, or when the

@@ -12,7 +12,7 @@ from secondlook.io import records
 from secondlook.stages.evaluate import committee as inside
 from secondlook.stages.evaluate import contribution, tables
 from secondlook.stages.evaluate.methods import Objects, Places, answers
-from secondlook.stages.evaluate.remerge import Committee
+from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.intervals import Draws, Estimate
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
@@ -37,7 +37,7 @@ class Members:
     votes: Mapping[str, int]
 
 
-def diagnose(places: Places, objects: Objects, committee: Committee, options: EvaluateOptions) -> Diagnosis:
+def diagnose(places: Places, objects: Objects, committee: Remerge, options: EvaluateOptions) -> Diagnosis:
     """Compute the statistics of the committee, and merge again without each of its members."""
     votes, labels = committee.votes, answers(committee)
     everywhere = Draws(objects.everything.images, options.resamples, options.seed)
@@ -76,7 +76,7 @@ def diagnose(places: Places, objects: Objects, committee: Committee, options: Ev
     )
 
 
-def _attendance(labels: Any, objects: Objects, committee: Committee, draws: Draws) -> dict[str, Any]:
+def _attendance(labels: Any, objects: Objects, committee: Remerge, draws: Draws) -> dict[str, Any]:
     counted = inside.attendance(labels, committee.votes.classes, objects.everything, draws)
     return {
         "labeler": list(committee.votes.labelers),
@@ -89,7 +89,7 @@ def _attendance(labels: Any, objects: Objects, committee: Committee, draws: Draw
     }
 
 
-def _accuracy(committee: Committee, objects: Objects, draws: Draws) -> dict[str, Any]:
+def _accuracy(committee: Remerge, objects: Objects, draws: Draws) -> dict[str, Any]:
     n, accuracy = inside.own_accuracy(committee, objects, draws)
     return {"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)}
 

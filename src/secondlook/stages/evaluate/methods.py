@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook.io import records, standing
-from secondlook.stages.evaluate.remerge import GIVEN, Committee
-from secondlook.stages.evaluate.scores import Answers
+from secondlook.stages.evaluate.remerge import GIVEN, Remerge
+from secondlook.stages.evaluate.scores import TruthAndAnswers
 
 _COLUMNS = ["instance_id", "image_id", "image_path", "given", "truth"]
 TRUTH, BY_PEOPLE = "truth", "by people, random sample"
@@ -80,15 +80,15 @@ class Method:
     answer: NDArray[np.int64]
     scored: NDArray[np.bool_]
 
-    def on(self, objects: Objects, among: NDArray[np.bool_] | None = None) -> Answers:
+    def on(self, objects: Objects, among: NDArray[np.bool_] | None = None) -> TruthAndAnswers:
         """Return its answers to the scored objects with truth, or to those in `among`."""
         with_truth = objects.with_truth
         chosen = self.scored[with_truth.rows] if among is None else (self.scored & among)[with_truth.rows]
         rows = with_truth.rows[chosen]
-        return Answers(objects.truth[rows], self.answer[rows], with_truth.image[chosen])
+        return TruthAndAnswers(objects.truth[rows], self.answer[rows], with_truth.image[chosen])
 
 
-def load_objects(instances: Path, committee: Committee) -> Objects:
+def load_objects(instances: Path, committee: Remerge) -> Objects:
     """Read the objects; if the dataset has no truth, what people agreed on in the random sample is the truth."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
@@ -106,7 +106,7 @@ def load_objects(instances: Path, committee: Committee) -> Objects:
     )
 
 
-def load_methods(places: Places, objects: Objects, committee: Committee) -> list[Method]:
+def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[Method]:
     """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
     everyone = np.ones(len(objects.truth), dtype=np.bool_)
     labels = answers(committee)
@@ -125,7 +125,7 @@ def load_methods(places: Places, objects: Objects, committee: Committee) -> list
     return methods
 
 
-def answers(committee: Committee) -> NDArray[np.int64]:
+def answers(committee: Remerge) -> NDArray[np.int64]:
     """Return the answer of each labeler to each object, (labelers, objects), -1 where it gave none."""
     votes = committee.votes
     labels = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int64)
@@ -134,7 +134,7 @@ def answers(committee: Committee) -> NDArray[np.int64]:
 
 
 def consensus_of(
-    consensus: Path, objects: Objects, committee: Committee, classes: Sequence[str]
+    consensus: Path, objects: Objects, committee: Remerge, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
     """Return what the committee proposes, what needs no person, and the confidence, (objects,) each.
 

@@ -33,7 +33,7 @@ DIFFERENCES = {
     "unanswered_is_dropped": Difference(5, "Objects that got no answer leave the denominator."),
     "own_denominator": Difference(6, "Only the classes that this kind of labeler can name are counted."),
     "extra_objects": Difference(7, "Objects whose label is no class of the task are counted."),
-    "unmatchable_name": Difference(8, "Answers lose their hyphens and labels keep them, so that they never agree."),
+    "unmatchable_name": Difference(8, "Scored lose their hyphens and labels keep them, so that they never agree."),
     "whole_answer": Difference(10, "The cleaned answer must be the name of the class, letter by letter."),
 }
 

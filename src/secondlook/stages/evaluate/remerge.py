@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Committee:
+class Remerge:
     """The votes of all labelers, `given` included, and how the consensus was made from them."""
 
     votes: Votes
@@ -66,13 +66,13 @@ class Committee:
         label = np.where(votes.per_object() > 0, proposals.label, -1)
         return Outcome(posterior, label, proposals.confidence)
 
-    def on(self, rows: NDArray[np.int64]) -> "Committee":
+    def on(self, rows: NDArray[np.int64]) -> "Remerge":
         """Return the same committee on only some of the objects, in their order."""
         place = np.full(self.votes.objects, -1)
         place[rows] = np.arange(len(rows))
         kept = self.votes.where(place[self.votes.object_index] >= 0)
         reviewed = self.reviewed
-        return Committee(
+        return Remerge(
             replace(kept, object_index=place[kept.object_index], objects=len(rows)),
             Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.image[rows]),
             self.method,
@@ -82,14 +82,14 @@ class Committee:
 
 def load_committee(
     instances: Path, votes: Sequence[Path], consensus: Path, reviewed: Path | None
-) -> tuple[Dataset, Committee]:
+) -> tuple[Dataset, Remerge]:
     """Read the votes and reviews that `consensus` was made from; raise DataError when the reviews are missing."""
     made_by = records.made_by(consensus)
     if reviewed is None and made_by.get("reviewed"):
         raise DataError(f"{consensus}: learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too.")
     objects = read_dataset(instances)
     method, options = how_it_was_made(made_by)
-    return objects, Committee(
+    return objects, Remerge(
         read_votes(objects, votes, use_given=True), read_reviewed(objects, reviewed), method, options
     )
 

@@ -20,7 +20,7 @@ BY_CLASS = ("recall", "precision", "f1")
 
 
 @dataclass(frozen=True)
-class Answers:
+class TruthAndAnswers:
     """The answers of one method to objects with truth: `truth`, `answer` (-1: none) and `image`, (objects,) each."""
 
     truth: NDArray[np.int64]
@@ -53,20 +53,22 @@ class Difference:
     macro_f1: Estimate
 
 
-def score_all(methods: Sequence[Answers], classes: int, draws: Draws) -> list[Scores]:
+def score_all(methods: Sequence[TruthAndAnswers], classes: int, draws: Draws) -> list[Scores]:
     """Score several methods in one pass over the draws."""
     sums = [_confusions(answers, classes, draws.images) for answers in methods]
     figures = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
     return [_scores(*parts, classes) for parts in zip(methods, sums, figures, strict=True)]
 
 
-def compare_all(pairs: Sequence[tuple[Answers, Answers]], classes: int, draws: Draws) -> list[Difference]:
+def compare_all(
+    pairs: Sequence[tuple[TruthAndAnswers, TruthAndAnswers]], classes: int, draws: Draws
+) -> list[Difference]:
     """Compare pairs of methods, each on the same objects, in one pass over the draws."""
     differences = draws.estimates([_difference(pair, classes, draws.images) for pair in pairs])
     return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, differences, strict=True)]
 
 
-def _difference(pair: tuple[Answers, Answers], classes: int, images: int) -> Statistic:
+def _difference(pair: tuple[TruthAndAnswers, TruthAndAnswers], classes: int, images: int) -> Statistic:
     """Return accuracy and macro-F1 of the first method minus those of the second."""
     sums = [_confusions(answers, classes, images) for answers in pair]
     first, second = (_figures_of(one, classes) for one in sums)
@@ -78,7 +80,7 @@ def _difference(pair: tuple[Answers, Answers], classes: int, images: int) -> Sta
     return Statistic(sparse.hstack(sums, format="csr"), difference)
 
 
-def _confusions(answers: Answers, classes: int, images: int) -> Any:
+def _confusions(answers: TruthAndAnswers, classes: int, images: int) -> Any:
     """Return the confusion counts of each image, sparse (images, classes x (classes + 1))."""
     cell = answers.truth * (classes + 1) + np.where(answers.answer < 0, classes, answers.answer)
     shape = (images, classes * (classes + 1))
@@ -121,7 +123,7 @@ def _whole(sums: Any, classes: int) -> NDArray[np.int64]:
     return np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1)
 
 
-def _scores(answers: Answers, sums: Any, figures: Estimates, classes: int) -> Scores:
+def _scores(answers: TruthAndAnswers, sums: Any, figures: Estimates, classes: int) -> Scores:
     start = len(OVERALL)
     parts = [figures.part(start + index * classes, start + (index + 1) * classes) for index in range(len(BY_CLASS))]
     return Scores(

@@ -19,8 +19,8 @@ from secondlook.io import records
 from secondlook.stages.evaluate import methods
 from secondlook.stages.evaluate.methods import Places, Sample
 from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, Scored, differences_of, mended, score
-from secondlook.stages.evaluate.remerge import Committee
-from secondlook.stages.evaluate.scores import BY_CLASS, Answers, Scores, compare_all, score_all
+from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stages.evaluate.scores import BY_CLASS, Scores, TruthAndAnswers, compare_all, score_all
 from secondlook.stages.evaluate.tables import NO_ANSWER, figure
 from secondlook.stats.intervals import Draws
 
@@ -70,7 +70,7 @@ class Labelled:
 
 
 def tables(
-    places: Places, committee: Committee, protocol: Protocol | None, options: EvaluateOptions
+    places: Places, committee: Remerge, protocol: Protocol | None, options: EvaluateOptions
 ) -> dict[str, pd.DataFrame]:
     """Return both scores of each labeler, its published score with each difference fixed alone, and families in pairs.
 
@@ -84,7 +84,7 @@ def tables(
     with_truth = Sample.of(np.flatnonzero(objects.position >= 0), objects.image)
     draws = Draws(with_truth.images, options.resamples, options.seed)
     truth = objects.position[with_truth.rows]
-    answers = {one.name: Answers(truth, one.answer[with_truth.rows], with_truth.image) for one in labelers}
+    answers = {one.name: TruthAndAnswers(truth, one.answer[with_truth.rows], with_truth.image) for one in labelers}
     scores = score_all(list(answers.values()), len(taxonomy.classes), draws)
     scored = list(zip(labelers, scores, strict=True))
     rows: dict[str, Iterable[dict[str, object]]] = {
@@ -97,7 +97,7 @@ def tables(
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
-def _read_objects(instances: Path, committee: Committee, taxonomy: Taxonomy) -> Labelled:
+def _read_objects(instances: Path, committee: Remerge, taxonomy: Taxonomy) -> Labelled:
     table = records.read(instances, records.INSTANCE, columns=["instance_id", "given_raw", "given", "truth"])
     column = "truth" if table["truth"].null_count < len(table) else "given"
     position = records.class_positions(table[column], taxonomy.classes)
@@ -105,7 +105,7 @@ def _read_objects(instances: Path, committee: Committee, taxonomy: Taxonomy) -> 
     return Labelled(ids, raw, names, position, committee.reviewed.image)
 
 
-def _labelers(places: Places, committee: Committee, objects: Labelled, classes: Sequence[str]) -> Iterator[Labeler]:
+def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Sequence[str]) -> Iterator[Labeler]:
     """Yield the labelers with the votes of the committee; the texts of VLMs are read from their vote files."""
     files: dict[str, list[Path]] = {}
     for path in places.votes:
@@ -165,7 +165,7 @@ def _confusion(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str])
 
 
 def _pairs(
-    labelers: Sequence[Labeler], answers: Mapping[str, Answers], taxonomy: Taxonomy, draws: Draws
+    labelers: Sequence[Labeler], answers: Mapping[str, TruthAndAnswers], taxonomy: Taxonomy, draws: Draws
 ) -> Iterator[dict[str, object]]:
     """Compare every two labelers of different families on the same objects, with the correct scoring."""
     pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
@@ -182,7 +182,7 @@ def _pairs(
         }
 
 
-def _right_alone(first: Answers, second: Answers) -> tuple[int, int]:
+def _right_alone(first: TruthAndAnswers, second: TruthAndAnswers) -> tuple[int, int]:
     """Return how many objects only the first, and only the second of two labelers is right about."""
     right, other_right = first.answer == first.truth, second.answer == second.truth
     return int((right & ~other_right).sum()), int((other_right & ~right).sum())

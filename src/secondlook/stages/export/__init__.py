@@ -19,9 +19,9 @@ from secondlook.io.outputs import REHEARSAL
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import replaced_folder, require_ours
 from secondlook.stages.export.join import Inputs, load
-from secondlook.stages.export.request import Request, Source
+from secondlook.stages.export.request import OriginalFile, Request
 
-__all__ = ["Inputs", "Request", "Source", "export"]
+__all__ = ["Inputs", "OriginalFile", "Request", "export"]
 
 
 def export(inputs: Inputs, request: Request) -> None:

@@ -23,7 +23,7 @@ from secondlook.stages.export.corrected import Corrected, Object
 from secondlook.stages.export.folder import write_items
 from secondlook.stages.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
 from secondlook.stages.export.numbers import number
-from secondlook.stages.export.request import Request, Source
+from secondlook.stages.export.request import OriginalFile, Request
 from secondlook.stages.export.selected import select
 
 
@@ -64,7 +64,7 @@ def write(corrected: Corrected, path: Path, request: Request) -> None:
         _write_new(corrected, file)
 
 
-def _copy(corrected: Corrected, path: Path, source: Source) -> None:
+def _copy(corrected: Corrected, path: Path, source: OriginalFile) -> None:
     objects = {item.source_id: item for item in corrected.objects()}
     wording = _wordings(objects.values(), corrected.taxonomy)
     category_ids: dict[str, Id] = {}

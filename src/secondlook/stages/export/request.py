@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Source:
+class OriginalFile:
     """The COCO file that a dataset came from, and the attribute that holds the label; None: the category does."""
 
     annotations: Path
@@ -18,5 +18,5 @@ class Request:
 
     format: str
     out: Path
-    source: Source | None = None
+    source: OriginalFile | None = None
     image_prefix: str | None = None

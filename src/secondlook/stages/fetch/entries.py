@@ -21,10 +21,10 @@ from secondlook.stages.fetch.archives import Unpacked, unpack
 from secondlook.stages.fetch.http import HttpSource
 from secondlook.stages.fetch.line import Line
 from secondlook.stages.fetch.locks import exclusively
-from secondlook.stages.fetch.markers import Ledger, Marker
+from secondlook.stages.fetch.markers import Marker, Markers
 from secondlook.stages.fetch.roboflow import RoboflowSource
 from secondlook.stages.fetch.s3 import Access, S3Source
-from secondlook.stages.fetch.transfer import Record, Source, download, same_as_here
+from secondlook.stages.fetch.transfer import ByteSource, FileRecord, download, same_as_here
 
 ABOUT_TO_BE = Unpacked(files=-1, bytes=0)
 
@@ -49,7 +49,7 @@ def bring(name: str, place: FetchPlace, limits: UnpackLimits, line: Line) -> Out
         return _bring_file(name, place, _source(place, line), limits, line)
 
 
-def _source(place: S3Place | HttpPlace | RoboflowPlace, line: Line) -> Source:
+def _source(place: S3Place | HttpPlace | RoboflowPlace, line: Line) -> ByteSource:
     if isinstance(place, S3Place):
         return S3Source(place.url, Access.of(place, line.timeout_s))
     if isinstance(place, HttpPlace):
@@ -57,16 +57,16 @@ def _source(place: S3Place | HttpPlace | RoboflowPlace, line: Line) -> Source:
     return RoboflowSource(place, timeout_s=line.timeout_s)
 
 
-def _bring_file(name: str, place: FetchPlace, source: Source, limits: UnpackLimits, line: Line) -> Outcome:
+def _bring_file(name: str, place: FetchPlace, source: ByteSource, limits: UnpackLimits, line: Line) -> Outcome:
     file = place.file_name(name)
-    ledger = Ledger(name, place, source.identity, source.label)
+    ledger = Markers(name, place, source.identity, source.label)
     if marker := ledger.complete(sha256=place.sha256, folder=_folder(place, file)):
         return Outcome(name, marker, already=True)
     ledger.note_file(file, ledger.file(file, place.sha256) or _adopt_or_download(ledger, source, file, place, line))
     return _unpack_and_finish(name, place, ledger, ledger.folder / file, limits)
 
 
-def _adopt_or_download(ledger: Ledger, source: Source, file: str, place: FetchPlace, line: Line) -> Record:
+def _adopt_or_download(ledger: Markers, source: ByteSource, file: str, place: FetchPlace, line: Line) -> FileRecord:
     target = ledger.folder / file
     if target.exists() and not ledger.owns(file):
         record = same_as_here(source, target, place.sha256, line)
@@ -79,7 +79,7 @@ def _adopt_or_download(ledger: Ledger, source: Source, file: str, place: FetchPl
 
 def _bring_zip(name: str, place: RoboflowPlace, given: Path, limits: UnpackLimits) -> Outcome:
     file = place.file_name(name)
-    ledger = Ledger(name, place, f"zip:{place.zip}", str(given))
+    ledger = Markers(name, place, f"zip:{place.zip}", str(given))
     if marker := ledger.complete(sha256=place.sha256, folder=_folder(place, file)):
         return Outcome(name, marker, already=True)
     if not given.is_file():
@@ -88,7 +88,7 @@ def _bring_zip(name: str, place: RoboflowPlace, given: Path, limits: UnpackLimit
     return _unpack_and_finish(name, place, ledger, ledger.folder / file, limits)
 
 
-def copy(given: Path, target: Path, sha256: str | None) -> Record:
+def copy(given: Path, target: Path, sha256: str | None) -> FileRecord:
     """Copy a local file and check its `sha256`."""
     actual = files.sha256(given)
     if sha256 is not None and actual != sha256:
@@ -96,10 +96,10 @@ def copy(given: Path, target: Path, sha256: str | None) -> Record:
     if not (target.exists() and target.samefile(given)):
         with files.atomic_path(target) as temporary:
             shutil.copyfile(given, temporary)
-    return Record(target.stat().st_size, actual, None)
+    return FileRecord(target.stat().st_size, actual, None)
 
 
-def _unpack_and_finish(name: str, place: FetchPlace, ledger: Ledger, archive: Path, limits: UnpackLimits) -> Outcome:
+def _unpack_and_finish(name: str, place: FetchPlace, ledger: Markers, archive: Path, limits: UnpackLimits) -> Outcome:
     folder = _folder(place, archive.name)
     if folder is not None and ledger.unpacked(folder) is None:
         target = ledger.folder / folder
@@ -119,7 +119,7 @@ def _folder(place: FetchPlace, file: str) -> str | None:
 
 
 def _bring_objects365(name: str, place: Objects365Place, limits: UnpackLimits, line: Line) -> Outcome:
-    ledger = Ledger(name, place, objects365.identity(place), place.base)
+    ledger = Markers(name, place, objects365.identity(place), place.base)
     if marker := ledger.complete(sha256=place.sha256, folder=None):
         return Outcome(name, marker, already=True)
     file = place.file_name(name)

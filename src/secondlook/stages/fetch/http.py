@@ -14,7 +14,7 @@ import secondlook
 from secondlook.base.errors import DataError
 from secondlook.io.net import PASSING, TemporaryError, retry_after_s, shown_url
 from secondlook.stages.fetch.addresses import url_identity
-from secondlook.stages.fetch.transfer import CHUNK_BYTES, Answer, ChangedError
+from secondlook.stages.fetch.transfer import CHUNK_BYTES, ChangedError, Response
 
 # its log lines hold whole addresses, keys included
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
@@ -45,7 +45,7 @@ class HttpSource:
         self.identity = identity or url_identity(url)
 
     @contextmanager
-    def open(self, start: int, version: str | None) -> Iterator[Answer]:
+    def open(self, start: int, version: str | None) -> Iterator[Response]:
         """Request the bytes from `start`, if the file is still `version`."""
         headers = {"Accept-Encoding": "identity"}
         if start and version:
@@ -88,12 +88,12 @@ def require_success(response: requests.Response, label: str) -> None:
     raise DataError(f"{label}: {REASONS.get(status, 'the server refused it')} (status {status}).")
 
 
-def _answer(response: requests.Response, label: str) -> Answer:
+def _answer(response: requests.Response, label: str) -> Response:
     headers = response.headers
     if headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
         raise DataError(f"{label}: the server compresses the file in transit; download it with a browser.")
     start, size = _range(response)
-    return Answer(start, size, _version(headers.get("ETag"), headers.get("Last-Modified")), _chunks(response, label))
+    return Response(start, size, _version(headers.get("ETag"), headers.get("Last-Modified")), _chunks(response, label))
 
 
 def _range(response: requests.Response) -> tuple[int, int | None]:

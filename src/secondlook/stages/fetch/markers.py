@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from secondlook.config.sources import Place, marker_path
 from secondlook.io import files
 from secondlook.stages.fetch.archives import Unpacked
-from secondlook.stages.fetch.transfer import Record
+from secondlook.stages.fetch.transfer import FileRecord
 
 
 class Marker(BaseModel):
@@ -23,7 +23,7 @@ class Marker(BaseModel):
 
     source: str
     shown: str
-    files: dict[str, Record] = {}
+    files: dict[str, FileRecord] = {}
     folders: dict[str, Unpacked] = {}
 
     @property
@@ -32,7 +32,7 @@ class Marker(BaseModel):
         return sum(record.bytes for record in self.files.values())
 
 
-class Ledger:
+class Markers:
     """Marker and journal of one entry."""
 
     def __init__(self, name: str, place: Place, source: str, shown: str) -> None:
@@ -58,7 +58,7 @@ class Ledger:
         there = all(self._holds(name, record) for name, record in marker.files.items())
         return marker if there or folder is not None else None
 
-    def file(self, name: str, sha256: str | None) -> Record | None:
+    def file(self, name: str, sha256: str | None) -> FileRecord | None:
         """Return the record of a file that was fetched before from this source and still exists."""
         for marker in self._before:
             record = marker.files.get(name) if marker and marker.source == self.journal.source else None
@@ -75,7 +75,7 @@ class Ledger:
         """Tell whether an earlier fetch of this entry made the file or folder `name`."""
         return any(marker and (name in marker.files or name in marker.folders) for marker in self._before)
 
-    def note_file(self, name: str, record: Record) -> None:
+    def note_file(self, name: str, record: FileRecord) -> None:
         """Record that a file is complete."""
         with self._lock:
             self.journal.files[name] = record
@@ -110,7 +110,7 @@ class Ledger:
     def _save(self) -> None:
         files.write_text(self._journal_path, self.journal.model_dump_json())
 
-    def _holds(self, name: str, record: Record) -> bool:
+    def _holds(self, name: str, record: FileRecord) -> bool:
         path = self.folder / name
         return path.is_file() and path.stat().st_size == record.bytes
 

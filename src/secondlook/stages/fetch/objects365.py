@@ -17,9 +17,9 @@ from secondlook.config.sources import Objects365Place, UnpackLimits
 from secondlook.stages.fetch.archives import RefusedError, Unpacked, safe_parts, unpack
 from secondlook.stages.fetch.http import HttpSource
 from secondlook.stages.fetch.line import Line
-from secondlook.stages.fetch.markers import Ledger
+from secondlook.stages.fetch.markers import Markers
 from secondlook.stages.fetch.s3 import Access, S3Source
-from secondlook.stages.fetch.transfer import Source, download
+from secondlook.stages.fetch.transfer import ByteSource, download
 
 PIECE_BYTES = 1 << 22
 PATCH = re.compile(r"patch_?(\d+)", re.IGNORECASE)
@@ -66,7 +66,7 @@ def local(place: Objects365Place, file: str) -> Path:
     return path
 
 
-def source(place: Objects365Place, file: str, line: Line) -> Source:
+def source(place: Objects365Place, file: str, line: Line) -> ByteSource:
     """Return the source of a file of a remote data set."""
     url = f"{place.base.rstrip('/')}/{file}"
     if url.startswith("s3://"):
@@ -74,7 +74,7 @@ def source(place: Objects365Place, file: str, line: Line) -> Source:
     return HttpSource(url, timeout_s=line.timeout_s)
 
 
-def bring_patches(place: Objects365Place, ledger: Ledger, limits: UnpackLimits, line: Line) -> None:
+def bring_patches(place: Objects365Place, ledger: Markers, limits: UnpackLimits, line: Line) -> None:
     """Fetch and unpack every patch that holds wanted images, several at once."""
     wanted = wanted_images(ledger.folder / place.file_name(""), place.classes)
     line.say(f"fetch: {sum(map(len, wanted.values()))} wanted images in {len(wanted)} patches")
@@ -171,7 +171,7 @@ def _place(file_name: str, annotations: Path) -> tuple[str, str]:
 
 
 def _bring_patch(
-    place: Objects365Place, ledger: Ledger, folder: str, names: set[str], limits: UnpackLimits, line: Line
+    place: Objects365Place, ledger: Markers, folder: str, names: set[str], limits: UnpackLimits, line: Line
 ) -> None:
     if ledger.unpacked(folder) is not None:
         return
@@ -196,7 +196,7 @@ def _basename(member: str, names: set[str]) -> str | None:
     return name if name in names else None
 
 
-def _download(place: Objects365Place, ledger: Ledger, file: str, line: Line) -> Path:
+def _download(place: Objects365Place, ledger: Markers, file: str, line: Line) -> Path:
     name = PurePosixPath(file).name
     if ledger.file(name, None) is None:
         ledger.note_file(name, download(source(place, file, line), ledger.folder / name, sha256=None, line=line))

@@ -16,7 +16,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.sources import RoboflowPlace
 from secondlook.io.net import TemporaryError
 from secondlook.stages.fetch.http import HttpSource, get, require_success
-from secondlook.stages.fetch.transfer import Answer, PendingError
+from secondlook.stages.fetch.transfer import PendingError, Response
 
 KEY = "ROBOFLOW_API_KEY"
 UNIVERSE = "https://universe.roboflow.com"
@@ -32,7 +32,7 @@ class RoboflowSource:
         self.identity = f"roboflow:{place.workspace}/{place.project}/{place.version}/{place.format}"
 
     @contextmanager
-    def open(self, start: int, version: str | None) -> Iterator[Answer]:
+    def open(self, start: int, version: str | None) -> Iterator[Response]:
         """Request the bytes from `start`, if the file is still `version`."""
         link = self._link()
         export = HttpSource(link, timeout_s=self._timeout_s, identity=self.identity, label=self.label)

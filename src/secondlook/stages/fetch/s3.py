@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base.errors import DataError
 from secondlook.config.sources import Objects365Place, S3Place, s3_bucket_and_key
 from secondlook.io.net import PASSING, TemporaryError, retry_after_s
-from secondlook.stages.fetch.transfer import CHUNK_BYTES, HASH_BYTES, Answer, ChangedError
+from secondlook.stages.fetch.transfer import CHUNK_BYTES, HASH_BYTES, ChangedError, Response
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,7 +55,7 @@ class S3Source:
         self.label = self.identity = f"s3://{self._bucket}/{self._key}"
 
     @contextmanager
-    def open(self, start: int, version: str | None) -> Iterator[Answer]:
+    def open(self, start: int, version: str | None) -> Iterator[Response]:
         """Request the bytes from `start`, if the file is still `version`."""
         wanted = {"Range": f"bytes={start}-", "IfMatch": version} if start and version else {}
         response = self._ask("get_object", **wanted)
@@ -177,14 +177,14 @@ def _part_digest(file: Any, part_bytes: int) -> bytes | None:
     return digest.digest() if left < part_bytes else None
 
 
-def _answer(response: Any) -> Answer:
+def _answer(response: Any) -> Response:
     start, size = 0, int(response["ContentLength"])
     if "ContentRange" in response:
         parts = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response["ContentRange"])
         if parts is None:
             raise ChangedError("the server does not say which bytes it sends")
         start, size = int(parts[1]), int(parts[2])
-    return Answer(start, size, response.get("ETag"), _chunks(response["Body"]))
+    return Response(start, size, response.get("ETag"), _chunks(response["Body"]))
 
 
 def _chunks(body: Any) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ class ChangedError(TemporaryError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a server sends: bytes of a file from `start`, the whole of which has `size` bytes (None: it does not say).
 
     `version` names the state of the file (a strong ETag or a date), None when the server gives neither.
@@ -44,13 +44,13 @@ class Answer:
     chunks: Iterator[bytes]
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """A remote file. `label` is shown and `identity` is stored: both without secrets."""
 
     label: str
     identity: str
 
-    def open(self, start: int, version: str | None) -> AbstractContextManager[Answer]:
+    def open(self, start: int, version: str | None) -> AbstractContextManager[Response]:
         """Request the bytes from `start`, if the file is still `version`."""
 
     def disagreement(self, path: Path, version: str | None) -> str | None:
@@ -58,7 +58,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Record:
+class FileRecord:
     """A file that was downloaded and checked."""
 
     bytes: int
@@ -66,7 +66,7 @@ class Record:
     version: str | None
 
 
-def download(source: Source, target: Path, *, sha256: str | None, line: Line) -> Record:
+def download(source: ByteSource, target: Path, *, sha256: str | None, line: Line) -> FileRecord:
     """Download `source` to `target`; bytes received by a broken attempt are not requested again.
 
     Raises DataError when the server or the disk refuses, and when `line.attempts` in a row received nothing.
@@ -109,7 +109,7 @@ class _Patience:
         self._line.wait(max(error.wait_s, min(backoff_s, LONGEST_BACKOFF_S)))
 
 
-def _persist(source: Source, target: Path, part: Part, sha256: str | None, line: Line) -> Record:
+def _persist(source: ByteSource, target: Path, part: Part, sha256: str | None, line: Line) -> FileRecord:
     patience, furthest = _Patience(source.label, line), part.length()
     while True:
         try:
@@ -123,7 +123,7 @@ def _persist(source: Source, target: Path, part: Part, sha256: str | None, line:
             furthest = max(furthest, here)
 
 
-def _continue(source: Source, part: Part, sha256: str | None, line: Line) -> bool:
+def _continue(source: ByteSource, part: Part, sha256: str | None, line: Line) -> bool:
     """Download the rest of a part; tell whether something was on disk before."""
     state = part.state(source.identity)
     here = part.length() if state else 0
@@ -149,7 +149,7 @@ def _continue(source: Source, part: Part, sha256: str | None, line: Line) -> boo
     return here > 0
 
 
-def _write(source: Source, chunks: Iterator[bytes], out: IO[bytes], line: Line) -> None:
+def _write(source: ByteSource, chunks: Iterator[bytes], out: IO[bytes], line: Line) -> None:
     for chunk in chunks:
         view = memoryview(chunk)
         while view:  # a nearly full disk accepts part of a chunk before it refuses the rest
@@ -164,7 +164,7 @@ def _require_whole(here: int, size: int | None) -> None:
         raise ChangedError(f"{here} bytes came where {size} were announced")
 
 
-def _finish(source: Source, part: Part, target: Path, sha256: str | None, *, resumed: bool) -> Record:
+def _finish(source: ByteSource, part: Part, target: Path, sha256: str | None, *, resumed: bool) -> FileRecord:
     state = part.state(source.identity)
     version = state.version if state else None
     actual = files.sha256(part.path)
@@ -183,20 +183,20 @@ def _finish(source: Source, part: Part, target: Path, sha256: str | None, *, res
     length = part.length()
     files.flush(part.path)
     part.move_to(target)
-    return Record(length, actual, version)
+    return FileRecord(length, actual, version)
 
 
-def same_as_here(source: Source, path: Path, sha256: str | None, line: Line) -> Record | None:
+def same_as_here(source: ByteSource, path: Path, sha256: str | None, line: Line) -> FileRecord | None:
     """Return the record of a file that is already on disk; None when the server has another one."""
     actual, length = files.sha256(path), path.stat().st_size
     if sha256 is not None:
-        return Record(length, actual, None) if actual == sha256 else None
+        return FileRecord(length, actual, None) if actual == sha256 else None
     patience = _Patience(source.label, line)
     while True:
         try:
             with source.open(0, None) as answer:
                 size, version = answer.size, answer.version
             agrees = size == length and not (source.disagreement(path, version) or unlike(path, path.name))
-            return Record(length, actual, version) if agrees else None
+            return FileRecord(length, actual, version) if agrees else None
         except TemporaryError as error:
             patience.wait_after(error, progress=False)

@@ -37,7 +37,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Answers:
+class VlmVotes:
     """A vote per object, and the revision of the model."""
 
     votes: Sequence[Row]
@@ -53,7 +53,7 @@ class Answers:
         return ({"labeler": labeler, **vote} for vote in self.votes)
 
 
-def vote(job: Job, options: VlmOptions) -> Answers:
+def vote(job: Job, options: VlmOptions) -> VlmVotes:
     """Return a vote per object; votes finished by a killed run are reused."""
     questions = _questions(options, job)
     if options.engine != "openai":  # then nothing is computed here, and importing PyTorch takes a second
@@ -66,7 +66,7 @@ def vote(job: Job, options: VlmOptions) -> Answers:
     _answer_all(left, engine, questions, priors, options, job.taxonomy, ledger)
     rows = [ledger.rows[one.instance_id] for one in objects]
     require_success(rows, options)
-    return Answers(rows, engine.revision)
+    return VlmVotes(rows, engine.revision)
 
 
 def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class TransformersEngine:
             progress.say(f"label: {name} cuts images into tiles by itself; `tiling` and `max_tiles` have no effect")
         if options.answer != "generate":
             chat_template.require_answers_at_once(self._vlm.processor)
-        self._known: dict[Prompt, vlm.Answers] = {}
+        self._known: dict[Prompt, vlm.AnswerTokens] = {}
         self._tries: dict[Prompt, Trie] = {}
         self._scores = trie_scoring.edge_log_p
         self._checked = False
@@ -130,7 +130,7 @@ class TransformersEngine:
     def _image_options(self, width: int, height: int) -> dict[str, Any]:
         return image_options(self._vlm.processor, width, height, self._options.tiling, self._options.max_tiles)
 
-    def _answers(self, prompt: Prompt) -> vlm.Answers:
+    def _answers(self, prompt: Prompt) -> vlm.AnswerTokens:
         if prompt not in self._known:
             self._known[prompt] = vlm.answers(self._vlm.processor, prompt)
         return self._known[prompt]
