@@ -53,7 +53,8 @@ def nearest_by_faiss(
     cosine, place = faiss.knn(objects, gallery, min(k + _SLACK, len(gallery)), metric=faiss.METRIC_INNER_PRODUCT)
     rounded = np.round(cosine * np.float32(_STEPS))
     order = np.lexsort((place, -rounded))[:, :k]
-    return np.take_along_axis(rounded, order, axis=1) / np.float32(_STEPS), np.take_along_axis(place, order, axis=1)
+    nearest_cosines = (np.take_along_axis(rounded, order, axis=1) / _STEPS).astype(np.float32)
+    return nearest_cosines, np.take_along_axis(place, order, axis=1)
 
 
 def _nearest(objects: "torch.Tensor", gallery: "torch.Tensor", k: int) -> "tuple[torch.Tensor, torch.Tensor]":
