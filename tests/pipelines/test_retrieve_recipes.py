@@ -342,7 +342,7 @@ def test_the_kept_checkpoint(
 
         return score
 
-    monkeypatch.setattr(recipe_steps, "_judge", judge)
+    monkeypatch.setattr(recipe_steps, "_scorer", judge)
     kept = trained(secondlook, index, tmp_path / "m", recipe_of(tiny, epochs=30, stop_after=3, keep=keep))
     assert far_apart(kept, seen[1 if keep == "best" else 3]) == 0
     assert len(pd.read_csv(tmp_path / "m/metrics.csv")) == 4

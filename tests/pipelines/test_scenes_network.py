@@ -790,7 +790,7 @@ def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: 
     text = evaluate_network(world.tables, Evaluated(predicted, world.truth), tmp_path, CLASSES)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["scores"]["val_unseen"]["images"] == 12
-    assert summary["masks"]["pictures"] == 21, "images of the training are left out"
+    assert summary["masks"]["images"] == 21, "images of the training are left out"
     assert "published" not in text + json.dumps(summary), "the original has no other denominator than ours"
     by_class = pd.read_csv(tmp_path / "scores.csv")
     assert set(by_class["split"]) == {"val_seen", "val_unseen"}

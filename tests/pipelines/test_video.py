@@ -301,7 +301,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
 
     path, told = labelled(drawn, tmp_path), json.dumps({"round": ROUND, "network": NETWORK})
     assert secondlook("video", "train", path, "--out", tmp_path / "whole", "--options", told).code == 0
-    shared, done = module._epoch, []
+    shared, done = module._train_epoch, []
 
     def dies(*arguments: Any) -> Any:
         if done:
@@ -309,9 +309,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         done.append(arguments)
         return shared(*arguments)
 
-    monkeypatch.setattr(module, "_epoch", dies)
+    monkeypatch.setattr(module, "_train_epoch", dies)
     assert secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told).code != 0
-    monkeypatch.setattr(module, "_epoch", shared)
+    monkeypatch.setattr(module, "_train_epoch", shared)
     again = secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told)
     assert "continues after epoch 1" in again.err
     for name in ("metrics.csv", "weights.safetensors"):

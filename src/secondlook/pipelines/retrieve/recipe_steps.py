@@ -93,7 +93,7 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
         raise DataError(f"{index}: its training split has {len(paths)} images; nothing can be learned from them.")
     learner = Learner(clip, recipe, options, paths, texts, members, threads)
     progress.say(f"retrieve: {len(paths)} pairs, {len(set(texts))} captions, {learner.steps} steps an epoch")
-    train(learner, out, _key_of(index, completed, recipe, threads), _method(index, recipe, threads))
+    train(learner, out, _key_of(index, completed, recipe, threads), _scorer(index, recipe, threads))
 
 
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
@@ -125,7 +125,7 @@ class _Contest:
         return score_queries(self.queries, self.images, names)
 
 
-def _method(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
+def _scorer(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
     """Return the function that scores a model on the validation split, without re-ranking."""
     contest = _Contest.of(index, "val")
     options = RankingOptions(query=recipe.ranking.query, filter_kind=recipe.ranking.filter_kind)

@@ -89,12 +89,12 @@ def score(responses: Responses, counting: Counting, taxonomy: Taxonomy, *, kind:
     else:
         is_right = _by_label
     objects = zip(responses.truth, responses.raw, responses.label, responses.text, strict=True)
-    outcomes = [_method(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
+    outcomes = [_outcome(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
     counted = np.array([outcome is not None for outcome in outcomes], dtype=np.bool_)
     return Scored(counted, np.array([outcome is True for outcome in outcomes], dtype=np.bool_))
 
 
-def _method(
+def _outcome(
     counting: Counting,
     is_right: Callable[[str, str], bool],
     truth: str | None,
@@ -109,7 +109,7 @@ def _method(
     if answer is None and counting.unanswered not in {"wrong", "right", "dropped"}:
         answer = counting.unanswered  # the name of a class
     if truth is None:
-        return _method_extra(raw in counting.also, answer, counting, by_text=by_text)
+        return _outcome_of_extra(raw in counting.also, answer, counting, by_text=by_text)
     if answer is None and counting.unanswered in {"right", "dropped"}:
         return True if counting.unanswered == "right" else None
     if counting.counts is not None and truth not in counting.counts:
@@ -117,7 +117,7 @@ def _method(
     return answer is not None and is_right(answer, truth)
 
 
-def _method_extra(counts: bool, answer: str | None, counting: Counting, *, by_text: bool) -> bool | None:
+def _outcome_of_extra(counts: bool, answer: str | None, counting: Counting, *, by_text: bool) -> bool | None:
     """Score an object of no class: VLMs are always wrong on it, others counted it only if no answer was right."""
     if counts and by_text:
         return False
