@@ -537,7 +537,7 @@ def test_a_truth_that_is_none(indexed: Path, tmp_path: Path, secondlook: Command
         pytest.param("concepts: [Nave]", "must be one word", id="capitals"),
         pytest.param("concepts: []", "concepts", id="none"),
         pytest.param("concepts: [nave]\nplurals: s", "did you mean `plural`", id="unknown key"),
-        pytest.param("concepts: [nave]\ncompatible: [{label: nave, parent: apse}]", "`apse` is under", id="unknown pair"),
+        pytest.param("concepts: [nave]\ncompatible: [{label: nave, parent: apse}]", "`apse` is un", id="unknown pair"),
     ],
 )
 def test_vocabularies_that_cannot_be(tmp_path: Path, content: str, said: str) -> None:

@@ -147,12 +147,12 @@ def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "old", "new", "stages"),
     [
-        pytest.param("pages.py", "\ndef ", "\n# a comment\ndef ", set(), id="a comment in pages: nothing"),
-        pytest.param("report/page.html", "</body>", "<hr></body>", set(), id="the page of the report: no vote"),
-        pytest.param("label/prototype.py", "", "MORE = 1\n", {"label"}, id="label"),
-        pytest.param("train/prototypes.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
-        pytest.param("embed/timm_encoder.py", "", "MORE = 1\n", {"embed", "train", "label"}, id="embed"),
-        pytest.param("crop/reference.py", "", "MORE = 1\n", {"crop", "embed", "train", "label"}, id="crop"),
+        pytest.param("pages/render.py", "\ndef ", "\n# a comment\ndef ", set(), id="a comment in pages: nothing"),
+        pytest.param("stages/report/page.html", "</body>", "<hr></body>", set(), id="the page of the report: no vote"),
+        pytest.param("stages/label/prototype.py", "", "MORE = 1\n", {"label"}, id="label"),
+        pytest.param("stages/train/prototypes.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
+        pytest.param("stages/embed/timm_encoder.py", "", "MORE = 1\n", {"embed", "train", "label"}, id="embed"),
+        pytest.param("stages/crop/reference.py", "", "MORE = 1\n", {"crop", "embed", "train", "label"}, id="crop"),
     ],
 )  # fmt: skip
 def test_other_code_of_a_stage_does_again_that_stage_and_what_follows(
@@ -175,7 +175,7 @@ def test_crops_are_cut_again_by_other_code(again: Path, monkeypatch: pytest.Monk
     before = [images.decode_rgb(row["image"]) for row in read_rows(crops)]
     monkeypatch.setenv("PYTHONPATH", str(again / "src"))
     inverted = "return image[top:bottom, left:right]"
-    rewrite(again / "src/secondlook/images.py", inverted, inverted.replace("return ", "return 255 - "))
+    rewrite(again / "src/secondlook/pixels/images.py", inverted, inverted.replace("return ", "return 255 - "))
     snakemake(again, str(crops.relative_to(again)))
     after = [images.decode_rgb(row["image"]) for row in read_rows(crops)]
     assert all(abs(int(old.mean()) + int(new.mean()) - 255) < 9 for old, new in zip(before, after, strict=True))
