@@ -19,6 +19,8 @@ import tiny_models
 from conftest import ROOT, Command
 from make_results import make_results
 
+pytestmark = pytest.mark.slow
+
 Installed = Callable[..., str]
 VOCABULARY = ROOT / "workflow/scenes/vocabulary.yaml"
 

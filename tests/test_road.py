@@ -12,6 +12,7 @@ PICTURES = 60
 SMALL = "{model: test_resnet, pretrained: false, input_px: 32, epochs: 3, learning_rate: 0.002, class_weights: false}"
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_street_pictures_from_a_coco_file_to_a_corrected_one(
     secondlook: Command, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

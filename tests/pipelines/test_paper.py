@@ -69,6 +69,7 @@ def evaluated(secondlook: Command, folder: Path, name: str) -> Path:
     return results
 
 
+@pytest.mark.slow
 def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp_path: Path) -> None:
     folders = [evaluated(secondlook, tmp_path, name) for name in OBJECTS]
     out = tmp_path / "paper"
@@ -124,6 +125,7 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     assert not re.search(r">\s*nan\b", page), "what is not known is blank"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", [True, False], ids=["a rehearsal", "as it is"])
 def test_the_paper_says_which_of_its_tasks_are_rehearsals(secondlook: Command, tmp_path: Path, planted: bool) -> None:
     folders = [evaluated(secondlook, tmp_path, name) for name in ("mapillary_signs", "bdd_vehicles")]
@@ -148,6 +150,7 @@ def line_of(scoring: pd.DataFrame, model: str) -> list[str]:
     return cells
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes_and_latex_is_whole(secondlook: Command, tmp_path: Path) -> None:
     folder = evaluated(secondlook, tmp_path, "bdd_vehicles")
     for out in ("first", "second"):
@@ -225,6 +228,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", [[], ["--profile", "slurm"]], ids=["local", "slurm"])
 def test_a_fresh_clone_lists_the_whole_graph_and_what_is_missing(fresh: Path, profile: list[str]) -> None:
     shown = run(["snakemake", "-n", "paper", *profile], fresh)
@@ -303,6 +307,7 @@ def test_the_paper_asks_as_published_and_leaves_the_rest_as_it_is(monkeypatch: p
     assert options.label(task, "gemma3_4b_box").count("--offer") == len(nine)
 
 
+@pytest.mark.slow
 def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -> None:
     shown = run(["secondlook", "plan", "paper"], fresh)
     assert shown.returncode == 0, shown.stderr

@@ -310,6 +310,7 @@ def searched(secondlook: Command, tmp_path: Path) -> Path:
     return results
 
 
+@pytest.mark.slow
 def test_search_finds_what_the_model_finds_most_alike(secondlook: Command, searched: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoTokenizer, CLIPModel

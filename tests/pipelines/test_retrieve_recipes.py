@@ -290,6 +290,7 @@ def far_apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> f
     return max(float((one[name].float() - other[name].float()).abs().max()) for name in one)
 
 
+@pytest.mark.slow
 def test_processes_and_chunks_do_not_change_what_is_learned(
     secondlook: Command, index: Path, tiny: Path, tmp_path: Path
 ) -> None:
@@ -761,6 +762,7 @@ def test_recipes_that_are_not_sound(tmp_path: Path, recipe: Any, said: str) -> N
     assert "mine.yaml" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_snakemake_retrieve(tmp_path: Path, track: Path, tiny: Path) -> None:
     told = json.loads(json.dumps(yamlfile.load(ROOT / "config.yaml")[0]))
     recipe = {"source": {"model": str(tiny)}, "encode_batch": 16, "resources": {"cpus": 1}}

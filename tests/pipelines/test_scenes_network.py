@@ -511,6 +511,7 @@ def test_training_in_bfloat16_and_as_a_classifier(world: World, tmp_path: Path) 
         predict(world.tables, tmp_path / "cls", tmp_path / "said", PLAIN, threads=1)
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(world: World, tmp_path: Path) -> None:
     told = QUICK.model_copy(update={"epochs": 1, "crop_px": 32, "batch": 5, "mask_from_epoch": 0})
     script = tmp_path / "train_two.py"

@@ -21,6 +21,8 @@ from secondlook.pipelines.scenes.run import ScenesRun
 from secondlook.pipelines.scenes.text import instance_id
 from secondlook.pipelines.scenes.tree import mask_name
 
+pytestmark = pytest.mark.slow
+
 NETWORK = {
     "network": {"kind": "seg", "backbone": "small", "width": 16, "pamr_dilations": [1], "pamr_iterations": 2},
     "training": {

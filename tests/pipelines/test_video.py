@@ -329,6 +329,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert (other.code, "does not fit the detector" in other.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_clip_goes_from_frames_to_relabelled_objects(
     secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -691,6 +692,7 @@ def test_a_detector_starts_from_moco(tmp_path: Path) -> None:
         detector.build(DetectorOptions())
 
 
+@pytest.mark.slow
 def test_two_processes_share_each_batch(drawn: Path, tmp_path: Path) -> None:
     path = labelled(drawn, tmp_path)
     told = json.dumps(

@@ -21,7 +21,7 @@ from secondlook.stats.consensus.accept import Acceptance, Proposals, Sample, dec
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error")]
 
 WORLDS = 500
 MOST_BROKEN = int(binom.ppf(0.999, WORLDS, 0.05))

@@ -613,6 +613,7 @@ def test_reviews_that_the_consensus_learned_from_are_asked_for(secondlook: Comma
 # --- intervals ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_paired_intervals_hold_the_difference_about_nineteen_times_in_twenty() -> None:
     """Two methods share the difficulty of images (beta); the second is right ten points less often."""
     random = np.random.default_rng(0)

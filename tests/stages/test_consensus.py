@@ -585,6 +585,7 @@ def as_frame(votes: Votes) -> pd.DataFrame:
     return pd.DataFrame({"task": votes.object_index, "worker": votes.labeler_index, "label": votes.class_index})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("families", [("a", "b", "c", "d", "e"), FAMILIES], ids=["strangers", "relatives"])
 def test_posteriors_are_those_of_crowd_kit(
@@ -629,6 +630,7 @@ def crowd_accuracy(secondlook: Command, folder: Path, out: Path, method: str) ->
     return float((said.reindex(truth.index) == truth).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_dawid_skene_is_as_good_as_crowd_kit(
@@ -660,6 +662,7 @@ def test_majority_is_exact_and_differs_from_crowd_kit_by_ties_only(
     assert sure - 5e-5 <= reference["accuracy"]["MV"] <= possible + 5e-5
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_auto_loses_nothing_to_the_better_of_two(

@@ -158,7 +158,7 @@ def test_a_real_server_that_ignores_the_schema_is_told_of(serving: Serving, caps
 
 
 @pytest.mark.parametrize(
-    ("more", "prompt", "expected"),
+    ("more", "question", "expected"),
     [
         pytest.param({"answer": "choose"}, NAMES, "structured_outputs", id="an unknown field is refused with its name"),
         pytest.param({"answer": "generate", "model": "other"}, NAMES, "pinned", id="another model is refused"),
@@ -327,7 +327,7 @@ def test_score_needs_likelihoods(reply: Say) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "message"),
+    ("question", "message"),
     [
         pytest.param(NAMES, "score letters only", id="names"),
         pytest.param(

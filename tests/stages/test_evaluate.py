@@ -269,6 +269,7 @@ def judged(right: NDArray[np.bool_], picture: NDArray[np.int64], seed: int) -> S
     return score_all([said], 2, Draws(int(picture.max()) + 1, 200, seed))[0]
 
 
+@pytest.mark.slow
 def test_interval_holds_the_truth_about_nineteen_times_in_twenty() -> None:
     """Images have their own difficulty (beta, mean 0.8), objects of an image share it."""
     random = np.random.default_rng(0)

@@ -1173,6 +1173,7 @@ def test_a_task_that_names_no_entry_is_refused(secondlook: Command, project: Pat
     assert "signs.yaml: `fetch`: `image` is not under `fetch.sources` (entries: images, labels)" in refused.err
 
 
+@pytest.mark.slow
 def test_snakemake_fetches_once_and_plans_without_asking(project: Path, site: Site) -> None:
     for name in ("Snakefile", "rules"):
         (project / name).symlink_to(ROOT / name)

@@ -42,6 +42,7 @@ def calibration_error(drawn: Drawn, found: Merged) -> float:
 # --- relatives ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_reviews_and_probabilities_are_worth_among_relatives(seed: int) -> None:
     drawn = draw(World(objects=8000), seed)

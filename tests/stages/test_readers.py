@@ -835,6 +835,7 @@ def _replaced(document: Any, place: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SOUND)
 def test_an_odd_value_anywhere_is_a_reject_or_one_sentence(tmp_path: Path, kind: str) -> None:
     name = {"fiftyone": "samples.json", "mapillary": "v2.0/polygons/x.json"}.get(kind, "x.json")
@@ -857,6 +858,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_broken_piece_of_text_anywhere_is_a_reject_or_one_sentence(tmp_path: Path, kind: str) -> None:
     dice = np.random.default_rng(0)

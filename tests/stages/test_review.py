@@ -596,6 +596,7 @@ def test_a_full_disk_loses_no_decision_that_was_answered(secondlook: Command, tm
     assert "0 rows that match no object" in result.err
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_byte_of_a_write_loses_no_decision_that_was_answered(secondlook: Command, tmp_path: Path) -> None:
     """A killed server leaves the beginning of a line; the next one adds to the same file."""
     made, random, cut = make_results(tmp_path, [{"p": 0.6}] * 200, pictures=False), np.random.default_rng(12), 0

@@ -19,6 +19,8 @@ from conftest import Command, forget
 from make_records import drawn, read_rows, write_crops
 from secondlook.io.outputs import CLASSIFIER_FILES
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "model.safetensors"
 
 

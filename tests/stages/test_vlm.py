@@ -799,6 +799,7 @@ def test_classes_that_an_answer_cannot_tell_apart_are_refused(secondlook: Comman
     assert "`stop!` of class `stop!` and a wording of class `stop` differ in punctuation only" in result.err
 
 
+@pytest.mark.slow
 def test_a_killed_shard_goes_on_where_it_stopped_and_ends_in_the_same_bytes(
     secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

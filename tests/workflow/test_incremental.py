@@ -16,6 +16,8 @@ from make_records import drawn
 from secondlook.config.labelers import PrototypeOptions
 from secondlook.pixels import images
 
+pytestmark = pytest.mark.slow
+
 SHARDS = 2
 CONSENSUS = "results/signs/consensus/consensus.parquet"
 MERGED = {"consensus/consensus.parquet", "consensus/majority.parquet"}

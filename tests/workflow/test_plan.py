@@ -12,6 +12,8 @@ from secondlook.base.errors import UsageError
 from secondlook.workflow import plan as planning
 from secondlook.workflow.graph import Job, jobs_of
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 tasks: [signs.yaml]
 encoders:

@@ -104,6 +104,7 @@ def command(folder: Path, hub: Hub | None, *arguments: str) -> subprocess.Comple
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_was_fetched_is_enough_without_a_network(tmp_path: Path, hub: Hub) -> None:
     models = (("transformers", "tiny/dinov2"), ("timm", "hf_hub:tiny/resnet"))
     folder = project(tmp_path / "project", *models)

@@ -65,6 +65,7 @@ def test_jobs_with_a_gpu_ask_for_its_kind_and_the_others_do_not(checkout: Path) 
     assert said.count("gpu_model") == 2, "nothing else has a GPU"
 
 
+@pytest.mark.slow
 def test_decisions_are_used_whatever_their_files_are_called(checkout: Path) -> None:
     results, reviews = checkout / "results" / "demo_signs", checkout / "data" / "reviews" / "demo_signs"
     names = ["{x}", "{task}", "a b", "*", "it's", "$(x)", "{", "{{y}}"]
@@ -121,6 +122,7 @@ def test_the_summary_keeps_its_contract(finished: Path) -> None:
     assert summary["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_the_demo_ends_in_the_same_bytes(checkout: Path, finished: Path) -> None:
     """Spread over the run: each kill waits until so many jobs are done, and a random while more."""
     jobs, told = jobs_done(finished), []
