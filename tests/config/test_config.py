@@ -323,6 +323,7 @@ LIVE = "x\nrehearsal: {wrong_fraction: 1.0}\n#"
 ODD = st.text(max_size=12) | st.sampled_from([LIVE, "a: b", "# c", '"', "'", "*a", "no", "\x85a: b", "\u2028", "😀"])
 
 
+@pytest.mark.slow
 @given(st.lists(ODD.filter(normalise), min_size=2, max_size=4, unique_by=normalise), ODD)
 @example(["stop", LIVE], LIVE)
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -211,6 +211,7 @@ def _write_each_record(folder: Path) -> dict[Path, records.Record]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [_read_whole, _read_some, _read_by_batches])
 def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path, read: Callable[..., Any]) -> None:
     drawn, seen = random.Random(0), Counter[str]()

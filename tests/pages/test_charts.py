@@ -64,6 +64,7 @@ def test_occlusion_is_charted_only_where_somebody_says_it(tmp_path: Path) -> Non
     assert "occlusion_per_class" not in silent
 
 
+@pytest.mark.slow
 def test_the_same_objects_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = (charts.draw_all(load(tmp_path, ROWS), CLASSES) for _ in range(2))
     assert first == second

@@ -255,6 +255,7 @@ def fetched_by(task: str) -> list[str]:
     return Run.load(ROOT / "config.yaml", pipelines()).tasks[task].fetch
 
 
+@pytest.mark.slow
 def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh: Path) -> None:
     stopped = run(["snakemake", "--cores", "1", "results/missing/data_mapillary_vistas_validation"], fresh)
     assert stopped.returncode != 0

@@ -306,6 +306,7 @@ def test_processes_and_chunks_do_not_change_what_is_learned(
     assert metrics["loss"].iloc[2] < metrics["loss"].iloc[1]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_the_same(
     secondlook: Command, index: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -639,6 +640,7 @@ def test_faiss_finds_the_same(seed: int, objects: int, gallery: int) -> None:
 # --- the whole road -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_a_drawn_track_to_a_submission(
     secondlook: Command, index: Path, track: Path, tiny: Path, tmp_path: Path
 ) -> None:

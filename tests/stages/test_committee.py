@@ -148,6 +148,7 @@ def known_voters() -> tuple[Said, Said, dict[str, Voter]]:
     return truth, noisy(truth, 0.6, random), voters
 
 
+@pytest.mark.slow
 def test_a_known_committee(
     secondlook: Command, tmp_path: Path, known_voters: tuple[Said, Said, dict[str, Voter]]
 ) -> None:

@@ -87,6 +87,7 @@ def zip_of(**members: bytes) -> bytes:
 # ---- http
 
 
+@pytest.mark.slow
 def test_a_200_mb_zip_with_five_cuts_arrives_whole_and_each_byte_is_sent_about_once(
     secondlook: Command, site: Site, tmp_path: Path
 ) -> None:

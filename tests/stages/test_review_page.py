@@ -188,6 +188,7 @@ def test_many_classes_are_found_by_name(secondlook: Command, tmp_path: Path, pag
     assert labels(page) == {"o0000": "class 36"}
 
 
+@pytest.mark.slow
 def test_two_thousand_objects_stay_fluid(secondlook: Command, tmp_path: Path, page: Page) -> None:
     objects = [{"image_id": f"i{number % 200}", "p": 0.5 + number / 5000} for number in range(2000)]
     made = pages_of(secondlook, tmp_path, objects, options={"batch_size": 2000})

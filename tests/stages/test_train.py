@@ -98,6 +98,7 @@ def test_it_learns_and_leaves_a_folder_that_votes_and_encodes(secondlook: Comman
     assert np.linalg.norm(red - red_too) < np.linalg.norm(red - green), "the trained body tells the classes apart"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["none", "light"])
 def test_same_seed_same_bytes_other_seed_other_bytes(
     secondlook: Command, tmp_path: Path, crops: Path, augment: str

@@ -67,6 +67,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(name): (folder / name).read_bytes() for name in names if ".cache" not in name.parts}
 
 
+@pytest.mark.slow
 def test_one_built_here_learns_and_its_checkpoint_votes(secondlook: Command, tmp_path: Path, crops: Path) -> None:
     out = tmp_path / "vlm"
     result = train(secondlook, crops, out, lora={"rank": 2})

@@ -153,6 +153,7 @@ def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeyp
     assert "`nothing` is not a task of the config (tasks: demo_signs, paper)" in refused.err
 
 
+@pytest.mark.slow
 def test_models_of_recipes_are_fetched_by_name(tmp_path: Path, hub: Hub) -> None:
     folder = project(tmp_path / "project", ("transformers", "tiny/dinov2"))
     (folder / "mine.yaml").write_text(yaml.safe_dump({"source": {"model": "ViT-B-32/laion2b_s34b_b79k"}}))

@@ -89,6 +89,7 @@ def test_decisions_are_used_whatever_their_files_are_called(checkout: Path) -> N
     assert "reviewed" in changed.stdout, "more decisions in a file are brought back too"
 
 
+@pytest.mark.slow
 def test_an_edited_threshold_reruns_only_what_depends_on_it(checkout: Path, finished: Path) -> None:
     for top in ("results", "data", ".snakemake"):
         shutil.copytree(finished / top, checkout / top, symlinks=True)
@@ -113,6 +114,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_the_summary_keeps_its_contract(finished: Path) -> None:
     summary = json.loads((finished / "results/demo_signs/summary.json").read_text())
     assert summary["objects"] == summary["with_truth"] > 0
