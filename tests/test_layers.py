@@ -46,8 +46,10 @@ class Import:
             return "goes upwards"
         if room in FLOORS and other in FLOORS and room != other:
             return "goes from a stage to a pipeline, or back"
-        if room == other in FLOORS and len(self.of) > 1 and {self.by[1], self.of[1]}.isdisjoint(SHARED):
-            return "goes to a sibling" if self.by[1] != self.of[1] else None
+        if room == other in FLOORS and len(self.of) > 1 and self.by[1] != self.of[1] and self.by[1] not in SHARED:
+            return "goes to a sibling"
+        if room == other == "pipelines" and self.of[-1] in OF_WORKFLOW and self.by[-1] not in OF_WORKFLOW | SHARED:
+            return "asks the workflow through `run.py` or `cli.py`"
         if room in FLOORS and other == "workflow" and not (room == "pipelines" and self.by[-1] in OF_WORKFLOW):
             return "asks the workflow: only `run.py` and `cli.py` of a pipeline may"
         return None

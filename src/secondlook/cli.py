@@ -133,7 +133,7 @@ def plan(
     ] = None,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Print what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk, time of people."""
+    """Print what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk, reviewing time."""
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))

@@ -88,7 +88,7 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
             assert (round(row["paper"] * row["n_paper"]), row["n_paper"]) == (right, counted), which
             sound = by_text if kind == "vlm" else by_vectors
             assert (round(row["accuracy"] * row["n"]), row["n"]) == (sound, n), which
-            assert row["difference"] == pytest.approx(sound / n - right / counted, abs=1e-5)
+            assert row["change"] == pytest.approx(sound / n - right / counted, abs=1e-5)
 
     # published figures stand beside ours, once with the view not stated, and are blank elsewhere
     assert scoring.loc[("mapillary_signs", "internvl3_9b"), "published"] == 0.467

@@ -341,7 +341,7 @@ def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: 
     assert result.code == 0, result.err
     text = Page(plain / "report" / "report.html").text
     assert "Guaranteed" not in text
-    assert "What reviews buy" not in text
+    assert "How many reviews a guarantee needs" not in text
 
 
 def test_page_shows_the_committee(plain: Path) -> None:

@@ -103,7 +103,7 @@ def test_the_whole_work_by_keyboard(secondlook: Command, tmp_path: Path, page: P
     page.keyboard.press("u")
     assert labels(page) == {"o0000": "yield"}
     page.keyboard.press("ArrowLeft")
-    assert page.inner_text("#decided") == "You said yield."
+    assert page.inner_text("#decided") == "You chose yield."
     page.keyboard.press("1")  # another word on the same object
     assert labels(page) == {"o0000": "stop"}
     page.keyboard.press("?")

@@ -207,7 +207,7 @@ def test_the_plan_names_mistakes_with_their_line(secondlook: Command, project: P
     assert "config.yaml:6: unknown key `sharts`" in result.err
     (project / "config.yaml").write_text(CONFIG)
     unknown = secondlook("plan", "sings")
-    assert (unknown.code, "`sings` is not a task of the config" in unknown.err) == (2, True)
+    assert (unknown.code, "`sings` is neither a task of the config nor a pipeline" in unknown.err) == (2, True)
 
 
 def test_what_snakemake_refuses_is_said_in_one_line(project: Path) -> None:

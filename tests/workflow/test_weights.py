@@ -150,7 +150,7 @@ def test_weights_of_a_task_that_is_none_are_refused(secondlook: Command, monkeyp
     monkeypatch.chdir(ROOT)
     refused = secondlook("fetch", "--weights", "nothing")
     assert refused.code == 2
-    assert "`nothing` is not a task of the config (tasks: demo_signs, paper)" in refused.err
+    assert "`nothing` is neither a task of the config nor a pipeline (there: demo_signs, paper" in refused.err
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ class Config(Strict):
     results: str = "results"
     """Folder for all results, relative to the folder in which snakemake runs."""
     shards: int = Field(1, ge=1, le=100_000)
-    """Number of parts into which a dataset is split, by image. More shards make more and shorter jobs."""
+    """Parts into which a dataset is split, by image; more make more and shorter jobs. Default: by the preset."""
     shards_per_job: Literal[1, 10, 100, 1000] = 1
     """Shards that one job processes; `shards` must be a multiple of it."""
     gpu_model: GpuName | None = None

@@ -104,7 +104,7 @@ class IndexOptions(Strict):
     longest_name: Natural = 255
     """Maximum length of an image name, in bytes; longer ones become reject rows."""
     flat: bool = True
-    """Read a category.json without the key `images` as a mapping of file names."""
+    """Read a category.json without the key `pictures` as a mapping of file names."""
     max_reject_fraction: Fraction = 0.05
     """The step stops when more than this share of what should be readable is not."""
 

@@ -84,7 +84,7 @@ class S3Place(AddressedPlace):
     """A file in an S3 bucket."""
 
     kind: Literal["s3"]
-    """`s3`"""
+    """An object or a prefix in S3."""
     signed: bool = False
     """Read with your AWS credentials; without it, no credentials are used."""
     requester_pays: bool = False
@@ -106,7 +106,7 @@ class HttpPlace(AddressedPlace):
     """A file at an http or https address."""
 
     kind: Literal["http"]
-    """`http`"""
+    """A file by its address."""
 
     @model_validator(mode="after")
     def _scheme(self) -> "HttpPlace":
@@ -119,7 +119,7 @@ class RoboflowPlace(Place):
     """A version of a Roboflow project in an export format."""
 
     kind: Literal["roboflow"]
-    """`roboflow`"""
+    """A dataset version of Roboflow."""
     workspace: Part
     """Workspace of the project, as in its address."""
     project: Part
@@ -150,7 +150,7 @@ class Objects365Place(Place):
     """Objects365, only the images that have an object of the wanted classes."""
 
     kind: Literal["objects365"]
-    """`objects365`"""
+    """The archives of Objects365."""
     base: str = Field(min_length=1)
     """Address (http, https, s3) or folder of the dataset."""
     annotations: str = Field(min_length=1)

@@ -1,6 +1,6 @@
 """`secondlook plan`: what would run now and what it costs. What can be counted is not estimated."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,19 +40,23 @@ def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
     return Run.of(content, source=f"{CONFIG} with {config}", pipelines=pipelines)
 
 
-def choose(run: Run, names: Sequence[str]) -> Run:
-    """Return the run of certain tasks alone; raises UsageError for a name that is not a task."""
+def choose(run: Run, names: Sequence[str], others: Iterable[str] = ()) -> Run:
+    """Return the run of certain tasks alone; raises UsageError for a name that is not a task.
+
+    `others` are names that the command also knows: pipelines and the demo.
+    """
     chosen = [task for name in names for task in (run.of_pipeline(name).names if name in run.added else [name])]
     unknown = [name for name in chosen if name not in run.tasks]
     if unknown:
-        raise UsageError(f"`{unknown[0]}` is not a task of the config (tasks: {', '.join([*run.names, *run.added])}).")
+        have = ", ".join(dict.fromkeys([*run.names, *run.added, *sorted(others)]))
+        raise UsageError(f"`{unknown[0]}` is neither a task of the config nor a pipeline (there: {have}).")
     return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 
 def _tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
     if name == _DEMO_RULE and DEMO in run.tasks:
         return (DEMO,)
-    return () if name in rules and name not in run.added else choose(run, [name]).names
+    return () if name in rules and name not in run.added else choose(run, [name], rules).names
 
 
 def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:

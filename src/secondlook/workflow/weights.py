@@ -22,7 +22,7 @@ def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipel
     Raises DataError with a line for each that failed.
     """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
-    tasks = choose(run, [name for name in names if name not in by_name]).names if names else run.names
+    tasks = choose(run, [name for name in names if name not in by_name], by_name).names if names else run.names
     checkpoints = [one for task in tasks for one in checkpoints_of(run, task)]
     checkpoints += [one for name in names if name in by_name for one in by_name[name].checkpoints(run)]
     wanted = list(dict.fromkeys(checkpoints))

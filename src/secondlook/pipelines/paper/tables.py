@@ -54,19 +54,19 @@ def accuracy_table(scores: Scores, published: pd.DataFrame) -> Table:
 
 def scoring_table(scores: Scores, published: pd.DataFrame) -> Table:
     """Return published and sound scores, a row per task, model and view."""
-    whole = scores.scoring.assign(difference=scores.scoring["accuracy"] - scores.scoring["paper"])
+    whole = scores.scoring.assign(change=scores.scoring["accuracy"] - scores.scoring["paper"])
     rows = [
         [
             *(str(row[name]) for name in ("task", "model", "view")),
             *(_figure(row["published"]), _figure(row["paper"]), str(row["n_paper"])),
-            *(_interval(row, "accuracy"), str(row["n"]), _points(row["difference"])),
+            *(_interval(row, "accuracy"), str(row["n"]), _points(row["change"])),
             *(_figure(row["coverage"]), _interval(row, "selective_accuracy"), _interval(row, "macro_f1")),
         ]
         for row in whole.to_dict("records")
     ]
     headings = ["task", "model", "view", "published", "as published", "n", "sound", "n", "points"]
     headings += ["coverage", "when it answers", "macro-F1"]
-    columns = [*_OURS[:5], *_PUBLISHED[:2], "n_paper", "paper", "n", "coverage", *_SOUND, "difference"]
+    columns = [*_OURS[:5], *_PUBLISHED[:2], "n_paper", "paper", "n", "coverage", *_SOUND, "change"]
     notes = ["As published: our votes, scored by the rules of the published runs.", *_sources(published)]
     return Table(tabular.to_csv(whole[columns]), headings, rows, 3, notes)
 

@@ -152,7 +152,7 @@ def report(
     recipes: Annotated[list[str], typer.Argument(help="Names of recipes.")],
     out: OutFolder,
     summary: Annotated[
-        Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
+        Path | None, typer.Option(**FILE, help="Where to write summary.json; by default summary.json in --out.")
     ] = None,
 ) -> None:
     """Compare the recipes: write tables, page and summary.json; print the scores."""

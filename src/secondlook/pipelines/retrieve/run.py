@@ -43,7 +43,8 @@ class RetrieveRun:
     @classmethod
     def of(cls, options: RetrieveOptions, results: str) -> "RetrieveRun":
         """Read the recipes; raises UsageError for an invalid one, or one that starts from a recipe that is missing."""
-        contents = {Path(path).stem: (path, yamlfile.load(Path(path))[0]) for path in options.recipes}
+        loaded = {Path(path).stem: (path, *yamlfile.load(Path(path))) for path in options.recipes}
+        contents = {name: (path, content) for name, (path, content, _) in loaded.items()}
         variants = {}
         if options.ablation:
             if options.ablated not in contents:
@@ -53,7 +54,11 @@ class RetrieveRun:
             for name, change in options.ablation.items():
                 variants[f"{options.ablated}-{name}"] = (f"{path} with `{name}`", merged(content, change))
         every = {**contents, **variants}
-        recipes = {name: yamlfile.validate(Recipe, content, source=path) for name, (path, content) in every.items()}
+        lines = {name: lines for name, (*_, lines) in loaded.items()}  # a variant is no file and has none
+        recipes = {
+            name: yamlfile.validate(Recipe, content, source=path, lines=lines.get(name))
+            for name, (path, content) in every.items()
+        }
         for name, recipe in recipes.items():
             _require_trained(every[name][0], recipe, recipes)
         return cls(options, recipes, tuple(variants), results)

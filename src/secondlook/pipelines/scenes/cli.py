@@ -264,7 +264,7 @@ def report(
         list[str], typer.Option("--run", metavar="VARIANT/SEED", help="A network; give the main one first.")
     ],
     summary: Annotated[
-        Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
+        Path | None, typer.Option(**FILE, help="Where to write summary.json; by default summary.json in --out.")
     ] = None,
 ) -> None:
     """Compare text, network and consensus: write tables, page and summary.json; print the main figures."""

@@ -33,6 +33,8 @@ def index(root: Path, out: Path, options: IndexOptions, *, threads: int) -> None
     made_by = {"step": "index", "root": root.as_posix(), "options": options.model_dump(mode="json")}
     _write_rejects(out, content.refused, made_by)
     faults = sum(one.reason not in _CHOSEN for one in content.refused)
+    if not content.images and not faults:
+        raise DataError(f"{root}: no category.json lists an image; see {out / 'rejects.parquet'}.")
     if not content.images or faults > options.max_reject_fraction * (faults + len(content.images)):
         raise DataError(f"{root}: {faults} entries cannot be read; see the reasons in {out / 'rejects.parquet'}.")
     tables.write(out / "images.parquet", content.images, tables.IMAGES, made_by)

@@ -102,7 +102,7 @@ def _walk(node: Node, options: IndexOptions, tree: Tree, listed: list[Row]) -> N
 
 
 def _read_category(node: Node, options: IndexOptions) -> dict[str, Any]:
-    """Return a category.json as {`pairs`, `images`}; in a flat one every entry is an image."""
+    """Return a category.json as {`pairs`, `pictures`}; in a flat one every entry is an image."""
     path = node.folder / CATEGORY
     content = jsonfile.parse(path, jsonfile.read(path))
     if not isinstance(content, dict):

@@ -179,7 +179,7 @@ def evaluate(
         typer.Option(min=0, max=1, help="Boxes of the last round above this score count for recall and precision."),
     ] = 0.5,
     summary: Annotated[
-        Path | None, typer.Option(**FILE, help="Where to write summary.json; in the folder of --out when left out.")
+        Path | None, typer.Option(**FILE, help="Where to write summary.json; by default summary.json in --out.")
     ] = None,
 ) -> None:
     """Compare the labels of each round with the truth, and print recall; AP uses all boxes of the last round."""

@@ -109,7 +109,7 @@ def _label_errors(objects: Objects, committee: Remerge, classes: tuple[str, ...]
 
 
 def _findings(findings: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
-    content = {**findings, "judged_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
+    content = {**findings, "checked_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
     return json.dumps(_without_nan(content), indent=2, sort_keys=True) + "\n"
 
 

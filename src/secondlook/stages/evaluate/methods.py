@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from secondlook.base.errors import DataError
 from secondlook.io import records, standing
 from secondlook.stages.evaluate.remerge import GIVEN, Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
@@ -147,15 +147,18 @@ def consensus_of(
     confidence = table["confidence"].to_numpy().astype(np.float64)
     seen = committee.reviewed.seen
     if seen.any():
-        level = _levels(records.made_by(consensus), classes, committee.options.accept)
+        level = _levels(consensus, classes, committee.options.accept)
         proposed = committee.whole
         label, confidence = np.where(seen, proposed.label, label), np.where(seen, proposed.confidence, confidence)
         accepted = np.where(seen, (label >= 0) & (confidence >= level[label]), accepted)
     return label, accepted, confidence
 
 
-def _levels(made_by: dict[str, Any], classes: Sequence[str], accept: float) -> NDArray[np.float64]:
+def _levels(consensus: Path, classes: Sequence[str], accept: float) -> NDArray[np.float64]:
     """Return the least posterior at which a label of each class is accepted, (classes,)."""
+    made_by = records.made_by(consensus)
+    if "promise" in made_by:  # its name before it was `guarantee`
+        raise DataError(f"{consensus}: was written by an earlier version; run the consensus again.")
     levels = made_by.get("guarantee", {}).get("thresholds", {})
     least = [levels.get(name, accept) for name in classes]
     return np.array([np.inf if level is None else level for level in least], dtype=np.float64)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FITTED = ("temperature_pool", "fitted_pool")  # methods whose posterior is fitted to reviewed objects
+from secondlook.stats.consensus.merge import FITTED
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@
     find("reason").textContent = `${open.at + 1}. ${item.reason}`;
     find("accept").disabled = item.proposal === null;
     const decision = state.said[item.id];
-    find("decided").textContent = decision ? (decision.label === "" ? "You could not tell." : `You said ${decision.label}.`) : "";
+    find("decided").textContent = decision ? (decision.label === "" ? "You could not tell." : `You chose ${decision.label}.`) : "";
     drawClasses(item);
     drawVotes(item);
   };
