@@ -36,11 +36,11 @@ coverage: $(VENV)/.ready-dev ## which lines the tests run, by file and in htmlco
 
 test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about eight minutes)
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
-	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py -k the_demo_killed & demo=$$!; \
-	pytest tests/slurm/test_slurm.py -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
+	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py --timeout 3600 -k the_demo_killed & demo=$$!; \
+	pytest tests/slurm/test_slurm.py --timeout 3600 -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
 
 test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about nine minutes)
-	SECONDLOOK_PAPER=1 pytest tests/paper
+	SECONDLOOK_PAPER=1 pytest tests/paper --timeout 3600
 
 test-kills: $(VENV)/.ready-dev ## the demo killed at 16 random moments ends in the same bytes (more than five minutes)
 	SECONDLOOK_KILLS=16 pytest tests/workflow/test_workflow.py -k killed
