@@ -334,6 +334,13 @@ def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Comman
     assert set(rows) <= set(page.rows())
 
 
+def test_a_guarantee_under_its_old_name_is_refused_not_dropped(secondlook: Command, plain: Path) -> None:
+    with_metadata(plain, {"stage": "consensus", "promise": {"held": True, "thresholds": {A: 0.9}}})
+    result = report(secondlook, plain)
+    assert result.code == 1
+    assert "consensus.parquet: was written by an earlier version; run the consensus again." in result.err
+
+
 @pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "guarantee": {}, "candidates": []}])
 def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
     with_metadata(plain, made_by)

@@ -4,8 +4,9 @@ That label is the new one where it was accepted (`relabel`), else the given clas
 that is no class, else none. An object that is missing on one side is an error: none is ever dropped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -65,6 +66,15 @@ def decisions_on(instance_ids: pa.Array, consensus: Path, columns: Sequence[str]
         what = f"{unknown[0]}, which is no object of this dataset" if len(unknown) else "some objects twice"
         raise DataError(f"{consensus}: decides on {what}; run the consensus on this dataset again.")
     return table.select(list(columns)).take(row)
+
+
+def guarantee_of(consensus: Path) -> Mapping[str, Any]:
+    """Return what the metadata of decisions say of the guarantee; raises DataError for a file of an older version."""
+    made_by = records.made_by(consensus)
+    if "promise" in made_by:  # the key that is `guarantee` now
+        raise DataError(f"{consensus}: was written by an earlier version; run the consensus again.")
+    guarantee: Mapping[str, Any] = made_by.get("guarantee", {})
+    return guarantee
 
 
 def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa.Table:

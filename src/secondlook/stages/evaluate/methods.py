@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook.base.errors import DataError
 from secondlook.io import records, standing
 from secondlook.stages.evaluate.remerge import GIVEN, Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
@@ -156,10 +155,7 @@ def consensus_of(
 
 def _levels(consensus: Path, classes: Sequence[str], accept: float) -> NDArray[np.float64]:
     """Return the least posterior at which a label of each class is accepted, (classes,)."""
-    made_by = records.made_by(consensus)
-    if "promise" in made_by:  # its name before it was `guarantee`
-        raise DataError(f"{consensus}: was written by an earlier version; run the consensus again.")
-    levels = made_by.get("guarantee", {}).get("thresholds", {})
+    levels = standing.guarantee_of(consensus).get("thresholds", {})
     least = [levels.get(name, accept) for name in classes]
     return np.array([np.inf if level is None else level for level in least], dtype=np.float64)
 

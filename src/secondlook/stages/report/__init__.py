@@ -34,14 +34,15 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     counts = summarise(objects, int((rejects["reason"] != "not_selected").sum()))
     dataset = facts.of(instances)
     counts |= {"reference": 0 if dataset is None else dataset.reference}
-    made_by = {"labelers": {}, "options": {}, **records.made_by(results / "consensus" / "consensus.parquet")}
+    consensus = results / "consensus" / "consensus.parquet"
+    made_by = {"labelers": {}, "options": {}, **records.made_by(consensus)}
     context = {
         "task": results.name,
         "rehearsal": facts.banner(instances),
         "counts": counts,
         "rejects": rejects,
         "made_by": made_by,
-        "merging": merging_of(made_by),
+        "merging": merging_of(made_by, standing.guarantee_of(consensus)),
         "crops": changed_crops(results, objects, options.changed_crops),
         "charts": draw_all(load_table(instances), taxonomy.classes),
         **evaluation(results / "evaluate", objects, taxonomy.classes),

@@ -28,9 +28,8 @@ class Merging:
         return self.chosen in FITTED
 
 
-def merging_of(made_by: Mapping[str, Any]) -> Merging:
-    """Read the metadata of a consensus."""
-    acceptance = made_by.get("guarantee", {})
+def merging_of(made_by: Mapping[str, Any], acceptance: Mapping[str, Any]) -> Merging:
+    """Read the metadata of a consensus; `acceptance` is what they say of the guarantee."""
     accept = made_by.get("options", {}).get("accept")
     level = "" if accept is None else f"A label is accepted without a person when its posterior is at least {accept:g}."
     method = str(made_by.get("method", "majority"))
