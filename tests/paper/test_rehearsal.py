@@ -175,9 +175,12 @@ def test_the_cost_sheet_takes_what_the_jobs_took(done: Rehearsal, tmp_path: Path
     finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count("  nothing to do: all its results exist") == 4
+    results = folder / "results/paper"
     for stage in ("label", "consensus", "evaluate"):
-        for place in (folder / "results/paper").glob(f"*/{stage}"):
+        for place in results.glob(f"*/{stage}"):
             shutil.rmtree(place)
+    for name in outputs(list(OBJECTS)):  # Snakemake makes no missing file that lies before results that exist
+        (results / name).unlink()
     shown = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     labels = [line for line in shown.stdout.splitlines() if line.startswith("  label ")]
