@@ -4,32 +4,55 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secondlook.stats.consensus.dawid_skene import DawidSkene
 from secondlook.stats.consensus.votes import Votes
-from secondlook.stats.crossfit import LEAST_P
+
+LEAST_P = 1e-4  # a labeler that is surer than this is not believed to be
 
 
-def evidence(votes: Votes, fit: DawidSkene) -> NDArray[np.float32]:
-    """Return log p of each class by each answer, float32 (answers, classes), each row with mean 0.
+def known_classes(votes: Votes) -> NDArray[np.bool_]:
+    """Tell which classes each labeler knows, (labelers, classes).
+
+    A class to which a labeler gives no probability on any object was not in what it learned from; a labeler that only
+    names its answers knows all classes.
+    """
+    known = np.ones((len(votes.labelers), votes.classes), dtype=np.bool_)
+    if votes.log_p is not None:
+        has_p = votes.has_p()
+        for labeler in np.unique(votes.labeler_index[has_p]):
+            rows = has_p & (votes.labeler_index == labeler)
+            known[labeler] = votes.log_p[rows].max(axis=0) > -np.inf
+    return known
+
+
+def evidence(votes: Votes, confusion: NDArray[np.float64] | None) -> NDArray[np.float32]:
+    """Return log p of each class by each answer, float32 (answers, classes); the classes that it knows have mean 0.
 
     A labeler that gives probabilities has them floored at LEAST_P; one that only names its answer a has
-    log P(a | c), the confusion of `fit`, so that both kinds add up in one sum. A row of zeros would say nothing,
-    as an abstention does.
+    log P(a | c), from its `confusion` (labelers, truth, answer), so that both kinds add up in one sum. A class that a
+    labeler does not know gets 0: it says nothing about it, as an abstention does.
     """
-    by_answer = np.log(fit.confusion).transpose(0, 2, 1).astype(np.float32)  # (labelers, answer, truth)
-    rows = by_answer[votes.labeler_index, votes.class_index]
+    rows = np.zeros((len(votes.class_index), votes.classes), dtype=np.float32)
+    if confusion is not None:
+        by_answer = np.log(confusion).transpose(0, 2, 1).astype(np.float32)  # (labelers, answer, truth)
+        rows = by_answer[votes.labeler_index, votes.class_index]
     if votes.log_p is not None:
         given = votes.has_p()
         rows[given] = np.maximum(votes.log_p[given], np.float32(np.log(LEAST_P)))
-    rows -= rows.sum(axis=1, keepdims=True) / max(1, votes.classes)
+    known = known_classes(votes)
+    if known.all():
+        rows -= rows.sum(axis=1, keepdims=True) / max(1, votes.classes)
+        return rows
+    of_answer = known[votes.labeler_index]
+    rows *= of_answer
+    rows -= rows.sum(axis=1, keepdims=True) / np.maximum(1, of_answer.sum(axis=1, keepdims=True))
+    rows *= of_answer
     return rows
 
 
 def pooled(votes: Votes, rows: NDArray[np.float32], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sum over answers of `weight` (labelers,) times evidence, (objects, classes)."""
+    """Return the sum over answers of `weight` (answers,) times evidence, (objects, classes)."""
     share = sparse.csr_array(
-        (weight[votes.labeler_index].astype(np.float32), (votes.object_index, np.arange(len(rows)))),
-        shape=(votes.objects, len(rows)),
+        (weight.astype(np.float32), (votes.object_index, np.arange(len(rows)))), shape=(votes.objects, len(rows))
     )
     return np.asarray(share @ rows, dtype=np.float64)
 
