@@ -114,8 +114,8 @@ class Labeler(Strict):
         return None
 
     @property
-    def asked_about(self) -> View | None:
-        """The view about which it gets a question in words; None without a question."""
+    def prompt_view(self) -> View | None:
+        """The view that its prompt is about; None if it takes no prompt."""
         return None
 
     @property

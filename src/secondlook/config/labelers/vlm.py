@@ -32,7 +32,7 @@ class VlmOptions(Labeler):
     """A VLM that is shown each object in one view and asked for its class."""
 
     kind: Literal["vlm"]
-    """`vlm`: a vision-language model answers a question."""
+    """`vlm`: a vision-language model answers a prompt."""
     model: str | None = None
     """Hub id or local folder."""
     revision: str | None = None
@@ -59,7 +59,7 @@ class VlmOptions(Labeler):
     min_mass: Fraction = 0.01
     """Abstain where the probability that the model names any class at all is below this."""
     prior_correction: bool = False
-    """Divide the scores by those of the same question without an image; goes with `answer: score`."""
+    """Divide the scores by those of the same prompt without an image; goes with `answer: score`."""
     option_orders: int = Field(1, ge=1)
     """Average over so many orders of the list of classes."""
     decoding: Literal["greedy", "paper"] = "greedy"
@@ -131,7 +131,7 @@ class VlmOptions(Labeler):
         return Checkpoint("transformers", self.model, self.revision)
 
     @property
-    def asked_about(self) -> View:
+    def prompt_view(self) -> View:
         """Return its view."""
         return self.view
 
