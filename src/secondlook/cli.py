@@ -74,7 +74,7 @@ def fetch(
         bool,
         typer.Option(
             "--weights",
-            help="Download every checkpoint that the tasks name by Hub id, or those of NAMES: tasks, pipelines.",
+            help="Download the checkpoints of all tasks from the Hub, or those of NAMES (tasks, pipelines).",
         ),
     ] = False,
     config: ConfigFile = Path("config.yaml"),
@@ -129,11 +129,11 @@ def check(config: ConfigFile = Path("config.yaml")) -> None:
 
 def plan(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Tasks, or a pipeline: their cost sheet, job by job; docs/paper.md.")
+        list[str] | None, typer.Argument(help="Tasks or pipelines whose cost is printed job by job; see docs/paper.md.")
     ] = None,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Print what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk, reviewing time."""
+    """Print what would run now (the jobs of `snakemake -n`) and what it costs: votes, disk space, reviewing time."""
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))

@@ -115,7 +115,7 @@ class TextOptions(Strict):
     drop_ambiguous_caption: bool = True
     """A caption that names several concepts gives no label; false takes the first concept."""
     caption_chars: Natural | None = None
-    """Read only so many characters of a caption, as the published lists do; null reads all."""
+    """Read only this many characters of a caption, as the published lists do; null reads all."""
 
 
 class SplitOptions(Strict):
@@ -132,7 +132,7 @@ class SplitOptions(Strict):
     drop_strays: bool = True
     """In published lists: leave out unseen images whose landmark is also trained on, or is not in `unseen`."""
     seed: int = 0
-    """Seed of which images are taken."""
+    """Seed of the choice of images."""
 
 
 class MinerOptions(Strict):

@@ -18,7 +18,7 @@ class PrototypeOptions(VectorLabeler):
     kind: Literal["prototype"]
     """`prototype`: the nearest mean of reference vectors."""
     weigh: Literal["crops", "sources"] = "crops"
-    """What counts alike in the mean of a class: every crop (as published), or every source."""
+    """What has the same weight in the mean of a class: every crop (as published), or every source."""
     per_class: int = Field(1, ge=1)
     """k-means centres of a class; more than 1 for classes that look several ways."""
     threshold: Fraction | Literal["held_out"] = 0.8
@@ -86,7 +86,7 @@ class ProbeOptions(VectorLabeler):
 
 
 class ZeroShotOptions(VectorLabeler):
-    """CLIP or SigLIP by the names of the classes alone; its encoder has `pooling: head`."""
+    """CLIP or SigLIP, which needs only the names of the classes; its encoder has `pooling: head`."""
 
     kind: Literal["clip_zeroshot"]
     """`clip_zeroshot`: the class whose name is nearest to the crop."""
@@ -110,7 +110,7 @@ class ZeroShotOptions(VectorLabeler):
 
 
 class AttributeOptions(VectorLabeler):
-    """CLIP or SigLIP on one attribute of an object, with the others left open (colour, when the type is asked)."""
+    """CLIP or SigLIP on one attribute of an object (such as its type), whatever the others are (such as its colour)."""
 
     kind: Literal["attribute_completion"]
     """`attribute_completion`: the class that a value of an attribute belongs to."""

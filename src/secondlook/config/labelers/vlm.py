@@ -10,7 +10,7 @@ from secondlook.config.labelers.base import Checkpoint, Cost, Labeler, Lesson, N
 
 
 class ServerOptions(Strict):
-    """An OpenAI-compatible server (vLLM, SGLang, LMDeploy, `transformers serve`) and how it is asked."""
+    """An OpenAI-compatible server (vLLM, SGLang, LMDeploy, `transformers serve`) and how it is used."""
 
     url: str = "http://127.0.0.1:8000/v1"
     """Base address of the API, with `/v1`."""
@@ -19,7 +19,7 @@ class ServerOptions(Strict):
     parallel: int = Field(16, ge=1)
     """Requests in flight at once."""
     attempts: int = Field(6, ge=1)
-    """Give up after so many failures of a request in a row."""
+    """Give up after this many failures of a request in a row."""
     backoff_s: float = Field(1.0, ge=0)
     """Seconds before the second attempt, twice as many before each further one."""
     timeout_s: float = Field(120.0, gt=0)
@@ -55,13 +55,13 @@ class VlmOptions(Labeler):
     tiling: Literal["fit", "published"] = "fit"
     """Tiles of an image: as many as its pixels fill (`fit`), or always 12 and a thumbnail (`published`)."""
     max_tiles: int = Field(12, ge=1)
-    """Most tiles of an image with `tiling: fit`."""
+    """Maximum number of tiles of an image with `tiling: fit`."""
     min_mass: Fraction = 0.01
     """Abstain where the probability that the model names any class at all is below this."""
     prior_correction: bool = False
     """Divide the scores by those of the same prompt without an image; goes with `answer: score`."""
     option_orders: int = Field(1, ge=1)
-    """Average over so many orders of the list of classes."""
+    """Number of orders of the list of classes to average over."""
     decoding: Literal["greedy", "paper"] = "greedy"
     """How free text is generated: `greedy`, or sampled as published (`paper`)."""
     max_new_tokens: int = Field(64, ge=1)

@@ -10,13 +10,13 @@ from secondlook.io.destinations import FILE, FOLDER, require_apart
 
 app = typer.Typer(
     name="retrieve",
-    help="Images by text, and the traffic retrieval track of CVPR 2023; see docs/retrieve.md.",
+    help="Find images by text, and run the traffic retrieval track of CVPR 2023; see docs/retrieve.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
-_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; docs/config.md.'
+_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; see docs/config.md.'
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[

@@ -10,7 +10,7 @@ from secondlook.io.destinations import FILE, FOLDER
 
 app = typer.Typer(
     name="scenes",
-    help="Labels from category trees, captions and shared 3D points (WikiScenes); see docs/scenes.md.",
+    help="Label images by category trees, captions and shared 3D points (WikiScenes); see docs/scenes.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

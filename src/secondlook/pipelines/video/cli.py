@@ -10,7 +10,7 @@ from secondlook.io.destinations import FILE, FOLDER, require_ending
 
 app = typer.Typer(
     name="video",
-    help="Boxes of things that can move, from clips without labels: docs/video.md.",
+    help="Find things that can move, in clips without labels; see docs/video.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

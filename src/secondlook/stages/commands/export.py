@@ -24,7 +24,7 @@ def export(
         Path | None, typer.Argument(help=f"COCO file that the dataset came from; {_COPIES} copy it.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help=f"{', '.join(_OTHERS)} or {_LAST}; docs/export.md.")
+        str, typer.Option("--format", help=f"{', '.join(_OTHERS)} or {_LAST}; see docs/export.md.")
     ] = "coco",
     votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to include.")] = None,
     shards: Shards = None,
