@@ -41,8 +41,8 @@ def commands() -> str:
     lines = [
         "# Commands",
         "",
-        "Written by `make docs`. A command exits with 0 when it is done, with 1 when the data or the run failed, and "
-        "with 2 when the command line or the config is wrong.",
+        "Written by `make docs`. Exit status: 0 when the command is done, 1 when the data or the run failed, 2 when",
+        "the command line or the config is wrong.",
         "",
     ]
     for name, command in _commands_of(group, "secondlook"):
