@@ -22,3 +22,5 @@ CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
 )
+VLM_CHECKPOINT = "checkpoint"  # a folder
+VLM_FILES = ("labels.json", "metrics.csv")

@@ -35,11 +35,6 @@ class PrototypeOptions(VectorLabeler):
         *("coverage.csv", "coverage.svg", "sources.csv"),
     )
 
-    @property
-    def learns_from(self) -> Lesson:
-        """Return that it has its own training."""
-        return "training"
-
 
 class NeighbourOptions(VectorLabeler):
     """Vote of the nearest reference crops."""
@@ -78,11 +73,6 @@ class ProbeOptions(VectorLabeler):
         *("probe.safetensors", "labels.json", "metrics.csv"),
         *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
     )
-
-    @property
-    def learns_from(self) -> Lesson:
-        """Return that it has its own training."""
-        return "training"
 
 
 class ZeroShotOptions(VectorLabeler):
@@ -225,6 +215,7 @@ LabelerOptions = Annotated[
 KINDS: Mapping[str, type[Labeler]] = {
     get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(get_args(LabelerOptions)[0])
 }
+LEARNERS = {kind: one for kind, one in KINDS.items() if one.leaves}  # those with a training of their own
 
 
 class LabelerChoice(Strict):

@@ -55,7 +55,7 @@ class Labeler(Strict):
     resources: Resources = Resources()
     """What each job requests: GPUs, CPUs, memory and time."""
 
-    leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training
+    leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training, `labels.json` among them; empty without one
     trained_part: ClassVar[str] = ""  # the file that it loads of its training; empty for the whole folder
 
     @property
@@ -75,7 +75,7 @@ class Labeler(Strict):
         `nothing`: its checkpoint is enough. `reference`: it votes by the vectors of the reference. `training`: it has
         its own training on them. `model`: the model that it names is trained here. `file`: `made_elsewhere`.
         """
-        return "nothing"
+        return "training" if self.leaves else "nothing"
 
     @property
     def refers_to(self) -> Named | None:
