@@ -2,13 +2,12 @@
 # Rules that run once per shard have no `message` and few functions: Snakemake evaluates them for each job of a plan.
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
-from secondlook.config.exports import EXPORT_FORMATS
+from secondlook.config.exports import EXPORT_FILES, EXPORT_FORMATS
 from secondlook.config.labelers import KINDS, LEARNERS
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (
     CLASSIFIER_FILES,
-    EXPORT_FILES,
     REHEARSAL,
     TABLES,
     VLM_CHECKPOINT,

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from secondlook.base.types import Device, Fraction, Name
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers.base import Cost, Labeler, Lesson, Named, Sight, VectorLabeler
+from secondlook.config.labelers.base import Cost, Counted, Labeler, Lesson, Named, Sight, VectorLabeler
 from secondlook.config.labelers.vlm import VlmOptions
 
 
@@ -34,6 +34,7 @@ class PrototypeOptions(VectorLabeler):
         *("prototype.safetensors", "labels.json", "metrics.csv"),
         *("coverage.csv", "coverage.svg", "sources.csv"),
     )
+    counted_as: ClassVar[Counted] = "prototype"
 
 
 class NeighbourOptions(VectorLabeler):

@@ -9,6 +9,7 @@ from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
 
 Sight = Literal["crops", "cutouts", "images", "vectors"]
+Counted = Literal["vlm", "prototype", "classifier"]
 Lesson = Literal["nothing", "reference", "training", "model", "file"]
 
 
@@ -57,6 +58,8 @@ class Labeler(Strict):
 
     leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training, `labels.json` among them; empty without one
     trained_part: ClassVar[str] = ""  # the file that it loads of its training; empty for the whole folder
+    in_words: ClassVar[bool] = False  # it answers in words, which its votes keep
+    counted_as: ClassVar[Counted] = "classifier"  # by the published runs: `protocol`
 
     @property
     @abstractmethod
