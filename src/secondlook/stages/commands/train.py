@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.io.command_line import Options, Threads
 from secondlook.io.destinations import FOLDER
-from secondlook.stages.commands.options import Options, Threads
 
 _BARE = {"encoder": "encoder"}  # only a config needs its name; a command gets the vectors themselves
 
