@@ -14,10 +14,10 @@ _BARE = {"encoder": "encoder"}  # only a config needs its name; a command gets t
 
 
 def train(
-    path: Annotated[Path, typer.Argument(help="Crops of the reference; their embeddings where a labeler is trained.")],
+    path: Annotated[Path, typer.Argument(help="Crops of the reference; for a kind of labeler, their embeddings.")],
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the trained model.")],
     kind: Annotated[
-        str, typer.Option(help="classifier, vlm, or the kind of a labeler with a training of its own, such as probe.")
+        str, typer.Option(help="classifier, vlm, or a kind of labeler that has its own training, such as probe.")
     ] = "classifier",
     prompt: Annotated[str | None, typer.Option(help="Prompt for the VLM; by default a plain question.")] = None,
     options: Options = None,
