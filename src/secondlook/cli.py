@@ -9,7 +9,8 @@ import typer
 
 import secondlook
 from secondlook.base.errors import DataError, UsageError
-from secondlook.io.destinations import FILE, FOLDER
+from secondlook.io.command_line import Options, OutFolder
+from secondlook.io.destinations import FILE
 from secondlook.pipelines import registry
 from secondlook.stages.commands import (
     consensus,
@@ -23,7 +24,6 @@ from secondlook.stages.commands import (
     review,
     train,
 )
-from secondlook.stages.commands.options import Options
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -43,7 +43,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")] = Path("data/demo_signs"),
+    out: OutFolder = Path("data/demo_signs"),
     options: Options = None,
 ) -> None:
     """Draw street scenes with wrong labels, their hidden truth, and reference crops."""

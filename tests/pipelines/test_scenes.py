@@ -550,10 +550,9 @@ def test_vocabularies_that_cannot_be(tmp_path: Path, content: str, said: str) ->
 
 def test_the_vocabulary_is_the_published_one() -> None:
     assert CLASSES == ["facade", "window", "chapel", "organ", "nave", "tower", "choir", "portal", "altar", "statue"]
-    seen = {(pair.label, pair.parent): pair.seen for pair in VOCABULARY.compatible}
-    assert len(seen) == 14
-    assert seen["portal", "facade"] == 566
-    assert sum(seen.values()) == 1167
+    pairs = {(pair.label, pair.parent) for pair in VOCABULARY.compatible}
+    assert len(pairs) == 14
+    assert ("portal", "facade") in pairs
 
 
 # --- mining words -------------------------------------------------------------------------------------------------

@@ -52,11 +52,12 @@ def test_twelve_objects_by_hand(
     counting = getattr(task.protocol, kind)
 
     def count(counting: object) -> tuple[int, int]:
-        found = score(responses, counting, task.taxonomy(), kind=kind, family=family)  # type: ignore[arg-type]
+        found = score(responses, counting, task.taxonomy(), in_words=kind == "vlm", family=family)  # type: ignore[arg-type]
         return int(found.right.sum()), found.n
 
     assert count(counting) == (right, n)
-    found = {difference: count(mended(counting, difference)) for difference in differences_of(counting, kind=kind)}
+    offered = differences_of(counting, in_words=kind == "vlm")
+    found = {difference: count(mended(counting, difference)) for difference in offered}
     assert found == {**dict.fromkeys(found, (right, n)), **ablation}
 
 

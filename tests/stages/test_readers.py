@@ -8,7 +8,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from conftest import Command, Ingested, coco, write_image
 from make_records import read_rows
 from secondlook.base.errors import DataError
 from secondlook.config.stages import IngestOptions
-from secondlook.config.task import Dataset
+from secondlook.config.task import Dataset, Format
 from secondlook.io import zipped
 from secondlook.pixels import images
 from secondlook.stages.ingest import Places, formats, ingest_path, write
@@ -1026,6 +1026,10 @@ def test_threads_share_one_zip(secondlook: Command, tmp_path: Path) -> None:
 
     assert len(read_rows(outs[0])) == 60
     assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_every_format_that_a_task_may_name_has_a_reader() -> None:
+    assert tuple(formats.READERS) == get_args(Format)
 
 
 @pytest.mark.parametrize("kind", [name for name in formats.READERS if name not in {"coco", "objects365", "parquet"}])

@@ -152,7 +152,7 @@ def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
         pytest.param("pages/render.py", "\ndef ", "\n# a comment\ndef ", set(), id="a comment in pages: nothing"),
         pytest.param("stages/report/page.html", "</body>", "<hr></body>", set(), id="the page of the report: no vote"),
         pytest.param("stages/label/prototype.py", "", "MORE = 1\n", {"label"}, id="label"),
-        pytest.param("stages/train/prototypes.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
+        pytest.param("stages/train/prototype.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
         pytest.param("stages/embed/timm_encoder.py", "", "MORE = 1\n", {"embed", "train", "label"}, id="embed"),
         pytest.param("stages/crop/reference.py", "", "MORE = 1\n", {"crop", "embed", "train", "label"}, id="crop"),
     ],

@@ -26,8 +26,6 @@ class Compatible(Strict):
     """The concept that may be part of the other one."""
     parent: str
     """The concept that it may be part of."""
-    seen: int = Field(0, ge=0)
-    """How often the published lists have this pair; for information only."""
 
 
 class Vocabulary(Strict):

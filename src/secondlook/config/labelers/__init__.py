@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from secondlook.base.types import Device, Fraction, Name
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers.base import Cost, Labeler, Lesson, Named, Sight, VectorLabeler
+from secondlook.config.labelers.base import Cost, Counted, Labeler, Lesson, Named, Sight, VectorLabeler
 from secondlook.config.labelers.vlm import VlmOptions
 
 
@@ -34,11 +34,7 @@ class PrototypeOptions(VectorLabeler):
         *("prototype.safetensors", "labels.json", "metrics.csv"),
         *("coverage.csv", "coverage.svg", "sources.csv"),
     )
-
-    @property
-    def learns_from(self) -> Lesson:
-        """Return that it has its own training."""
-        return "training"
+    counted_as: ClassVar[Counted] = "prototype"
 
 
 class NeighbourOptions(VectorLabeler):
@@ -78,11 +74,6 @@ class ProbeOptions(VectorLabeler):
         *("probe.safetensors", "labels.json", "metrics.csv"),
         *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
     )
-
-    @property
-    def learns_from(self) -> Lesson:
-        """Return that it has its own training."""
-        return "training"
 
 
 class ZeroShotOptions(VectorLabeler):
@@ -225,6 +216,7 @@ LabelerOptions = Annotated[
 KINDS: Mapping[str, type[Labeler]] = {
     get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(get_args(LabelerOptions)[0])
 }
+LEARNERS = {kind: one for kind, one in KINDS.items() if one.leaves}  # those with a training of their own
 
 
 class LabelerChoice(Strict):

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from secondlook.base.types import Device, Fraction, Name, Precision, View
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers.base import Checkpoint, Cost, Labeler, Lesson, Named, Sight
+from secondlook.config.labelers.base import Checkpoint, Cost, Counted, Labeler, Lesson, Named, Sight
 
 
 class ServerOptions(Strict):
@@ -80,6 +80,8 @@ class VlmOptions(Labeler):
     """What to know before a run; `secondlook check` prints it."""
 
     trained_part: ClassVar[str] = "checkpoint"
+    in_words: ClassVar[bool] = True
+    counted_as: ClassVar[Counted] = "vlm"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VlmOptions":

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.io.destinations import FILE, FOLDER, require_apart
+from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
+from secondlook.io.destinations import FILE, require_apart
 
 app = typer.Typer(
     name="retrieve",
@@ -24,20 +25,12 @@ Weights = Annotated[
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
 VectorFile = Annotated[Path, typer.Option("--vectors", help="Output of the step `encode`.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
-OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
-OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 
 
 @app.command()
 def draw(
     out: OutFolder,
-    options: Annotated[
-        str | None,
-        typer.Option(
-            "--options", metavar="YAML", help="How much to draw, as a YAML or JSON mapping; see docs/config.md."
-        ),
-    ] = None,
+    options: Options = None,
 ) -> None:
     """Draw a small dataset in the format of the track: vehicles, pedestrians, labels, queries, and the truth."""
     from secondlook.config.retrieve import DrawnTrack

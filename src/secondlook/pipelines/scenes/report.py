@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from secondlook.base.errors import DataError
 from secondlook.io import files, jsonfile, records, standing, tabular
+from secondlook.io.outputs import Table
 from secondlook.pages import render
 from secondlook.pipelines.scenes import evaluate, refine, tables
 from secondlook.pipelines.scenes.predictions import MASKS
@@ -32,7 +33,7 @@ def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | No
     The summary goes to `place`, or into `out` if none is given.
     """
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
-    methods = _methods(results / "evaluate/accuracy.csv")
+    methods = _methods(results / "evaluate" / Table.ACCURACY)
     conflicts = _conflicts(results)
     named = {"runs.csv": by_run, "labelers.csv": methods, "conflicts.csv": conflicts, "queue.csv": _queue(results)}
     for name, table in named.items():

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.config.exports import EXPORT_FORMATS, names_of
+from secondlook.config.exports import EXPORT_FILES, EXPORT_FORMATS, names_of
 from secondlook.io.destinations import as_file
 from secondlook.stages.commands.options import Consensus, Instances, Shards
 
@@ -49,7 +49,6 @@ def export(
     A rehearsal is exported only into a folder `rehearsal-FORMAT`.
     """
     from secondlook.io import records
-    from secondlook.io.outputs import EXPORT_FILES
     from secondlook.stages import export as stage
 
     if label_from and annotations is None:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from secondlook.io.command_line import Threads
 from secondlook.io.destinations import of_inputs
-from secondlook.stages.commands.options import OutOfShards, Threads
+from secondlook.stages.commands.options import OutOfShards
 
 
 def label(

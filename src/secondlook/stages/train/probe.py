@@ -38,7 +38,7 @@ class Linear:
         return np.asarray(features.to_unit(vectors) @ self.weight.T + self.bias)
 
 
-def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: int = 1) -> None:
+def train(reference: Path, out: Path, options: ProbeOptions, *, threads: int = 1) -> None:
     """Write the probe and its predictions on unseen crops to folder `out`.
 
     Raises DataError for a reference of fewer than two classes.
