@@ -228,8 +228,8 @@ def gathered(name: str, results: Path, labelers: Sequence[str]) -> Rehearsal:
     table = records.read(instances, records.INSTANCE, columns=["truth", "attributes"])
     truth = records.class_positions(table["truth"], dataset.classes)
     assert (truth >= 0).all(), f"{name}: an object has no true label"
-    tracks = [dict(attributes or []).get("track_id") for attributes in table["attributes"].to_pylist()]
-    group = np.unique(tracks, return_inverse=True)[1] if all(tracks) else dataset.image
+    tracks = [dict(attributes or []).get("track_id", "") for attributes in table["attributes"].to_pylist()]
+    group = np.unique(np.array(tracks, dtype=np.str_), return_inverse=True)[1] if all(tracks) else dataset.image
     encoders = [path for path in sorted((results / "embed").iterdir()) if path.name in votes.families]
     look_alike = nearest([path for path in encoders if path.name != NOISE], instances, truth)
     return Rehearsal(name, votes, truth, dataset.image, group.astype(np.int64), look_alike, dataset.classes)
@@ -253,7 +253,7 @@ def nearest(encoders: Sequence[Path], instances: Path, truth: NDArray[np.int64])
         cosine += mean @ mean.T
     np.fill_diagonal(cosine, -np.inf)
     assert not np.isnan(cosine).any(), f"{instances}: a class has no vectors"
-    return cosine.argmax(axis=1)
+    return np.asarray(cosine.argmax(axis=1), dtype=np.int64)
 
 
 def save(rehearsal: Rehearsal, path: Path) -> None:
@@ -292,8 +292,8 @@ def load(path: Path) -> Rehearsal:
             classes=len(classes),
             log_p=kept["log_p"],
         )
-        arrays = (kept[name] for name in ("truth", "image", "group", "look_alike"))
-        return Rehearsal(path.stem, votes, *arrays, classes)
+        truth, image, group, look_alike = (kept[name] for name in ("truth", "image", "group", "look_alike"))
+        return Rehearsal(path.stem, votes, truth, image, group, look_alike, classes)
 
 
 def planted(rehearsal: Rehearsal, kind: Kind, fraction: float, seed: int) -> NDArray[np.int64]:
