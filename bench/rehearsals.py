@@ -1,17 +1,17 @@
 """Datasets with known labels and the votes on them, on which the merges of the consensus are measured.
 
-`python bench/rehearsals.py FOLDER` makes all of them and prints a line for each. A labeler that votes learned from a
-trusted reference that shares no image with the objects. The votes come from the commands that users run; no labeler
-sees a given label, so that `planted` can make the given labels wrong in many ways afterwards.
+`python bench/rehearsals.py FOLDER` makes all of them and prints a line for each. The labelers learned from a trusted
+reference: other images or, in `urban_tracks`, other tracks of a video. Their votes come from the commands that users
+run. No labeler sees a given label, so that `planted` can make the given labels wrong in many ways afterwards.
 
-Each set is made once for each selection of labelers: those of one encoder, of both encoders, or few with one bad
-labeler among them. Sets of real images need ../shared/data and are skipped without it.
+Each dataset becomes several sets, one for each selection of labelers: those of one encoder, those of both encoders, or
+a few with a bad one among them. Sets of real images need ../shared/data and are skipped without it.
 """
 
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +96,8 @@ class Recipe:
     """Folder of ../shared/data without which the set is skipped."""
     task: dict[str, Any] = field(default_factory=dict)
     sets: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(USUAL))
+    prepare: Callable[[Path], None] | None = None
+    """Writes files that the task names into the folder of the run."""
 
     def labelers(self) -> list[str]:
         """Return the names of all labelers."""
@@ -127,6 +129,24 @@ def german_from_belgian() -> dict[str, Any]:
     }
 
 
+def split_tracks(place: Path) -> None:
+    """Write two COCO files of the urban frames: tracks to learn from, and other tracks, every second frame, to judge.
+
+    In the whole video most objects hardly move, so that other frames of the same track give the answer away.
+    """
+    document = json.loads((SHARED / "cvat_urban/instances_default.json").read_text(encoding="utf-8"))
+    for name, learned in (("reference", True), ("objects", False)):
+        kept = [entry for entry in document["annotations"] if is_learned(entry) == learned]
+        kept = [entry for entry in kept if learned or entry["image_id"] % 2 == 0]
+        (place / f"{name}.json").write_text(json.dumps({**document, "annotations": kept}), encoding="utf-8")
+
+
+def is_learned(entry: dict[str, Any]) -> bool:
+    """Tell whether an urban object is for the reference: even tracks, and the only tram in the first frames."""
+    tram = entry["category_id"] == 4
+    return bool(entry["image_id"] <= 40 if tram else entry["attributes"]["track_id"] % 2 == 0)
+
+
 def recipes() -> list[Recipe]:
     """Return all datasets."""
     signs = ("stop", "speed limit", "yield", "crosswalk", "roundabout", "turn")
@@ -138,6 +158,8 @@ def recipes() -> list[Recipe]:
         "reference": OWN,
     }
     urban = {"dataset": coco("cvat_urban"), "classes": ["Car", "Pedestrian", "Tram"], "reference": OWN}
+    reference = {"sources": [coco("cvat_urban", path="reference.json")]}
+    tracks = {**urban, "dataset": coco("cvat_urban", path="objects.json"), "reference": reference}
     german = {"dataset": coco("gtsdb", label_from="Type of Signs"), "classes": coarse, "reference": OWN}
     return [
         Recipe("demo", sets={"": DEMO}),
@@ -145,6 +167,7 @@ def recipes() -> list[Recipe]:
         Recipe("gtsbe", "sign_crops_grey28", german_from_belgian()),
         Recipe("road_signs", "road_signs_voc", crossing),
         Recipe("urban", "cvat_urban", urban, {**USUAL, "weak": WEAK}),
+        Recipe("urban_tracks", "cvat_urban", tracks, {**USUAL, "weak": WEAK}, prepare=split_tracks),
     ]
 
 
@@ -164,6 +187,8 @@ def make(recipe: Recipe, folder: Path) -> None:
     """Run the workflow up to the votes of a dataset and keep each set."""
     place = (folder / "runs" / recipe.name).resolve()
     place.mkdir(parents=True, exist_ok=True)
+    if recipe.prepare is not None:
+        recipe.prepare(place)
     config = demo_config() if recipe.needs is None else own_config(recipe, place)
     (place / "config.yaml").write_text(json.dumps({**config, "shards": 1}), encoding="utf-8")
     if not (place / "workflow").exists():
