@@ -326,8 +326,7 @@ def planted(rehearsal: Rehearsal, kind: Kind, fraction: float, seed: int) -> NDA
 
     `uniform`: any other class. `pairs`: the classes are paired at random and each is taken for its partner; of an odd
     number of classes the last is taken for one that has a partner. `look_alike`: the nearest class. `track`: all
-    objects of a group get the same wrong label; groups larger than what is left to do are passed over, so that a few
-    objects less may be wrong.
+    objects of a group get the same wrong label, group by group until so many are wrong; the last group may exceed it.
     """
     random = np.random.default_rng(seed)
     truth, classes = rehearsal.truth, len(rehearsal.classes)
@@ -363,7 +362,7 @@ def wrong_groups(rehearsal: Rehearsal, wanted: int, random: np.random.Generator)
     for group in random.permutation(np.unique(rehearsal.group)):
         members = np.flatnonzero(rehearsal.group == group)
         free = np.setdiff1d(classes, rehearsal.truth[members])
-        if len(members) <= wanted and len(free):
+        if wanted > 0 and len(free):
             given[members] = random.choice(free)
             wanted -= len(members)
     return given
