@@ -19,7 +19,7 @@ def train(
     kind: Annotated[
         str, typer.Option(help="classifier, vlm, or a kind of labeler that has its own training, such as probe.")
     ] = "classifier",
-    prompt: Annotated[str | None, typer.Option(help="Prompt for the VLM; by default a plain question.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt for the VLM; by default a short one for the view.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
