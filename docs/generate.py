@@ -41,7 +41,8 @@ def commands() -> str:
     lines = [
         "# Commands",
         "",
-        "Written by `make docs`. Exit codes: 0 done, 1 the data or the run failed, 2 bad usage.",
+        "Written by `make docs`. Exit status: 0 when the command is done, 1 when the data or the run failed, 2 when",
+        "the command line or the config is wrong.",
         "",
     ]
     for name, command in _commands_of(group, "secondlook"):

@@ -2,15 +2,16 @@
 # Rules that run once per shard have no `message` and few functions: Snakemake evaluates them for each job of a plan.
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
-from secondlook.config.exports import EXPORT_FORMATS
-from secondlook.config.labelers import KINDS as LABELERS
+from secondlook.config.exports import EXPORT_FILES, EXPORT_FORMATS
+from secondlook.config.labelers import KINDS, LEARNERS
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (
     CLASSIFIER_FILES,
-    EXPORT_FILES,
     REHEARSAL,
     TABLES,
+    VLM_CHECKPOINT,
+    VLM_FILES,
 )
 from secondlook.pipelines.registry import pipelines
 from secondlook.workflow.needs import Needs
@@ -39,8 +40,6 @@ wildcard_constraints:
     imported=one_of(RUN.imported()),
     classifier=one_of(RUN.names_of("classifiers")),
     vlm=one_of(RUN.names_of("vlms")),
-    prototype=one_of(RUN.learned("prototype")),
-    probe=one_of(RUN.learned("probe")),
     labeler=one_of(RUN.names_of("labelers")),
     part=f"[0-9]{{{5 - len(FILES.shards.tails()[0])}}}",
     hundred="[0-9]{3}",

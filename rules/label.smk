@@ -1,3 +1,7 @@
+# `stages.label` loads the module of a kind of labeler by its name, so no import leads to it
+VOTERS = [f"stages.label.{kind}" for kind in KINDS]
+
+
 rule label:
     input:
         objects=from_wildcards(RUN.objects_of),
@@ -14,7 +18,7 @@ rule label:
     resources:
         **NEEDS.of("labeler"),
     params:
-        code=code("stages.label"),
+        code=code("stages.label", *VOTERS),
         model=RUN.model_state("labeler"),
         labeler=from_wildcards(OPTIONS.label),
     shell:

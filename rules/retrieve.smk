@@ -3,10 +3,10 @@ from secondlook.pipelines.retrieve import run as retrieve
 
 RETRIEVE = checked(retrieve.PIPELINE.of, RUN)
 OF_RETRIEVE = RETRIEVE.folder
-OF_RECIPE = NEEDS.asked_by(
+OF_RECIPE = NEEDS.resources_of(
     lambda wildcards: RETRIEVE.resources(wildcards.recipe), RETRIEVE.all_resources()
 )
-OF_COMPLETION = NEEDS.asked_by(
+OF_COMPLETION = NEEDS.resources_of(
     lambda wildcards: RETRIEVE.completion_resources(wildcards.recipe),
     RETRIEVE.all_resources(),
 )

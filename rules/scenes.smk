@@ -4,10 +4,10 @@ from secondlook.pipelines.scenes import run as scenes
 SCENES = checked(scenes.PIPELINE.of, RUN)
 OF_SCENES = SCENES.folder
 OF_NETWORK = f"{OF_SCENES}/network/{{variant}}/{{seed}}"
-OF_TRAINING = NEEDS.asked_by(
+OF_TRAINING = NEEDS.resources_of(
     lambda wildcards: SCENES.network.training.resources, SCENES.all_resources()
 )
-OF_INFERENCE = NEEDS.asked_by(
+OF_INFERENCE = NEEDS.resources_of(
     lambda wildcards: SCENES.network.inference.resources, SCENES.all_resources()
 )
 

@@ -27,9 +27,8 @@ rule train_vlm:
     input:
         from_wildcards(FILES.vlm_crops),
     output:
-        directory(f"{RESULTS}/train/{{vlm}}/checkpoint"),
-        f"{RESULTS}/train/{{vlm}}/metrics.csv",
-        f"{RESULTS}/train/{{vlm}}/labels.json",
+        directory(f"{RESULTS}/train/{{vlm}}/{VLM_CHECKPOINT}"),
+        [f"{RESULTS}/train/{{vlm}}/{name}" for name in VLM_FILES],
     log:
         "logs/{task}/train/{vlm}.log",
     benchmark:
@@ -52,54 +51,34 @@ rule train_vlm:
         "--options {params.options:q} --threads {threads} 2> {log}"
 
 
-rule train_prototype:
-    input:
-        from_wildcards(RUN.learned_from, "task", "prototype"),
-    output:
-        [
-            f"{RESULTS}/train/{{prototype}}/{name}"
-            for name in LABELERS["prototype"].leaves
-        ],
-    log:
-        "logs/{task}/train/{prototype}.log",
-    benchmark:
-        f"{RESULTS}/benchmark/train.{{prototype}}.tsv"
-    conda:
-        "../envs/secondlook.yaml"
-    threads: NEEDS.cpus("prototype")
-    resources:
-        **NEEDS.of("prototype"),
-    params:
-        code=code("stages.train.prototypes"),
-        folder=subpath(output[0], parent=True),
-        options=OPTIONS.of_model("prototype"),
-    message:
-        "train: {wildcards.prototype} for {wildcards.task}"
-    shell:
-        "secondlook train {input} --kind prototype --out {params.folder} --options {params.options:q} "
-        "--threads {threads} 2> {log}"
+# labelers with a training of their own: `secondlook train` loads the module of the kind by its name
+for kind in LEARNERS:
 
-
-rule train_probe:
-    input:
-        from_wildcards(RUN.learned_from, "task", "probe"),
-    output:
-        [f"{RESULTS}/train/{{probe}}/{name}" for name in LABELERS["probe"].leaves],
-    log:
-        "logs/{task}/train/{probe}.log",
-    benchmark:
-        f"{RESULTS}/benchmark/train.{{probe}}.tsv"
-    conda:
-        "../envs/secondlook.yaml"
-    threads: NEEDS.cpus("probe")
-    resources:
-        **NEEDS.of("probe"),
-    params:
-        code=code("stages.train.probe"),
-        folder=subpath(output[0], parent=True),
-        options=OPTIONS.of_model("probe"),
-    message:
-        "train: {wildcards.probe} for {wildcards.task}"
-    shell:
-        "secondlook train {input} --kind probe --out {params.folder} --options {params.options:q} "
-        "--threads {threads} 2> {log}"
+    rule:
+        name:
+            f"train_{kind}"
+        input:
+            from_wildcards(RUN.learned_from),
+        output:
+            [f"{RESULTS}/train/{{labeler}}/{name}" for name in LEARNERS[kind].leaves],
+        log:
+            "logs/{task}/train/{labeler}.log",
+        benchmark:
+            f"{RESULTS}/benchmark/train.{{labeler}}.tsv"
+        wildcard_constraints:
+            labeler=one_of(RUN.learned(kind)),
+        conda:
+            "../envs/secondlook.yaml"
+        threads: NEEDS.cpus("labeler")
+        resources:
+            **NEEDS.of("labeler"),
+        params:
+            code=code(f"stages.train.{kind}"),
+            kind=kind,
+            folder=subpath(output[0], parent=True),
+            options=OPTIONS.of_model("labeler"),
+        message:
+            "train: {wildcards.labeler} for {wildcards.task}"
+        shell:
+            "secondlook train {input} --kind {params.kind} --out {params.folder} --options {params.options:q} "
+            "--threads {threads} 2> {log}"

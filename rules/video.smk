@@ -3,7 +3,7 @@ from secondlook.pipelines.video import run as video
 
 VIDEO = checked(video.PIPELINE.of, RUN)
 OF_VIDEO = VIDEO.folder
-OF_ROUND = NEEDS.asked_by(
+OF_ROUND = NEEDS.resources_of(
     lambda wildcards: VIDEO.resources(wildcards.round), VIDEO.all_resources()
 )
 

@@ -105,7 +105,7 @@ def fill(disk: Path) -> Path:
     raise AssertionError("this disk has no end")
 
 
-def write_picture(path: Path, *, width: int = 64, height: int = 48, seed: int = 0) -> None:
+def write_image(path: Path, *, width: int = 64, height: int = 48, seed: int = 0) -> None:
     """Write an image of noise, JPEG or PNG by its ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, size=(height, width, 3), dtype=np.uint8)
@@ -177,10 +177,10 @@ def box(number: int | str, image: int | str = 1, category: int | None = 1, **oth
     return {"id": number, "image_id": image, "category_id": category, "bbox": [5, 6, 10, 12], **other}
 
 
-def picture(folder: Path, number: int | str, name: str = "", **size: int) -> dict[str, Any]:
+def coco_image(folder: Path, number: int | str, name: str = "", **size: int) -> dict[str, Any]:
     """Write an image of noise into `folder`/images and return its COCO entry."""
     name = name or f"{number}.jpg"
-    write_picture(folder / "images" / name, **size)
+    write_image(folder / "images" / name, **size)
     return {"id": number, "file_name": name}
 
 

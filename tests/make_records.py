@@ -29,8 +29,8 @@ def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
     default = {"source_id": "1", "width": 64, "height": 48, "x": 1.0, "y": 2.0, "w": 10.0, "h": 12.0, "shard": 0}
     filled = []
     for row in rows:
-        picture = row.get("image_id", row["instance_id"])
-        filled.append({**default, "image_id": picture, "image_path": f"images/{picture}.jpg", **row})
+        image = row.get("image_id", row["instance_id"])
+        filled.append({**default, "image_id": image, "image_path": f"images/{image}.jpg", **row})
     write(path, records.to_table(filled, records.INSTANCE), records.INSTANCE, classes, {"stage": "ingest"})
     return path
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conftest import write_picture
+from conftest import write_image
 from make_records import Rows, noise, write, write_crops, write_decisions, write_instances
 from secondlook.io import records
 
@@ -23,7 +23,7 @@ class Made:
 
 
 def make_results(
-    folder: Path, objects: Rows, *, classes: Sequence[str] = CLASSES, shards: int = 1, pictures: bool = True
+    folder: Path, objects: Rows, *, classes: Sequence[str] = CLASSES, shards: int = 1, images: bool = True
 ) -> Made:
     """Write instances, crops, votes of two labelers and decisions under `folder`/results.
 
@@ -32,13 +32,13 @@ def make_results(
     """
     results, rows = folder / "results", []
     for number, row in enumerate(objects):
-        picture = row.get("image_id", f"i{number}")
-        path = row.get("image_path", str(folder / "images" / f"{picture}.jpg"))
-        if pictures and not Path(path).exists():
-            write_picture(Path(path), seed=number)
+        image = row.get("image_id", f"i{number}")
+        path = row.get("image_path", str(folder / "images" / f"{image}.jpg"))
+        if images and not Path(path).exists():
+            write_image(Path(path), seed=number)
         box = dict(zip("xywh", row.get("box", (1.0, 2.0, 10.0, 12.0)), strict=True))
         name = row.get("instance_id", f"o{number:04d}")
-        rows.append({"instance_id": name, "image_id": picture, "image_path": path, "shard": number % shards, **box})
+        rows.append({"instance_id": name, "image_id": image, "image_path": path, "shard": number % shards, **box})
         rows[-1]["given"] = row.get("given", classes[0])
         rows[-1]["source_id"] = str(number + 1)
     write_instances(results / "ingest" / "instances.parquet", rows, classes)

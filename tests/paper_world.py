@@ -118,10 +118,10 @@ def _corners(x: int, y: int, w: int, h: int) -> list[list[int]]:
 
 
 def _draw(path: Path, objects: Sequence[tuple[str, tuple[int, int, int, int]]]) -> None:
-    picture = _pattern(path.stem, 130, 200) // 4 + 90
+    image = _pattern(path.stem, 130, 200) // 4 + 90
     for number, (label, (x, y, w, h)) in enumerate(objects):
-        picture[y : y + h, x : x + w] = _pattern(f"{path.stem} {label} {number}", h, w)
-    _write_jpeg(path, picture)
+        image[y : y + h, x : x + w] = _pattern(f"{path.stem} {label} {number}", h, w)
+    _write_jpeg(path, image)
 
 
 def _pattern(seed: str, height: int, width: int) -> Any:
@@ -131,15 +131,15 @@ def _pattern(seed: str, height: int, width: int) -> Any:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _jpeg(picture: Any) -> bytes:
-    done, encoded = cv2.imencode(".jpg", picture)
+def _jpeg(image: Any) -> bytes:
+    done, encoded = cv2.imencode(".jpg", image)
     assert done
     return bytes(encoded)
 
 
-def _write_jpeg(path: Path, picture: Any) -> None:
+def _write_jpeg(path: Path, image: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_jpeg(picture))
+    path.write_bytes(_jpeg(image))
 
 
 def paper_settings(shipped: Mapping[str, Any]) -> dict[str, Any]:

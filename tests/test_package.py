@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_paper import evaluated
 from test_report import PLAIN, A, B, write_results
-from test_scenes_road import NETWORK
+from test_scenes_pipeline import NETWORK
 
 import tiny_models
 from conftest import ROOT, Command

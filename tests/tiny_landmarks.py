@@ -90,10 +90,10 @@ def _view(
     seen = cv2.warpAffine(wall, turn, _VIEW, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
     seen = np.clip(seen * chance.uniform(0.85, 1.15), 0, 255).astype(np.uint8)
     truth = cv2.warpAffine(mask, turn, _VIEW, flags=cv2.INTER_NEAREST)
-    for path, picture in (
+    for path, image in (
         (folder / image_id, cv2.cvtColor(seen, cv2.COLOR_RGB2BGR)),
         (folder / "truth" / f"{image_id.replace('/', '__')}.png", truth),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(path), picture)
+        assert cv2.imwrite(str(path), image)
     return (marks @ turn[:, :2].T + turn[:, 2]) / np.array(_VIEW)

@@ -76,10 +76,10 @@ def tiny_gemma3(folder: Path) -> Path:
     ids = {"boi_token_index": tokenizer.boi_token_id, "eoi_token_index": tokenizer.eoi_token_id}
     ids |= {"image_token_index": tokenizer.image_token_id, "mm_tokens_per_image": 4}
     config = transformers.Gemma3Config(text_config=text, vision_config=eyes, initializer_range=0.2, **ids)
-    pictures = transformers.Gemma3ImageProcessor(
+    images = transformers.Gemma3ImageProcessor(
         size={"height": 56, "width": 56}, image_mean=[0.5] * 3, image_std=[0.5] * 3, image_seq_length=4
     )
-    processor = transformers.Gemma3Processor(pictures, tokenizer, chat_template=GEMMA_TURNS, image_seq_length=4)
+    processor = transformers.Gemma3Processor(images, tokenizer, chat_template=GEMMA_TURNS, image_seq_length=4)
     return _save_vlm(transformers.Gemma3ForConditionalGeneration, config, processor, folder)
 
 

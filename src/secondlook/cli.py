@@ -9,7 +9,8 @@ import typer
 
 import secondlook
 from secondlook.base.errors import DataError, UsageError
-from secondlook.io.destinations import FILE, FOLDER
+from secondlook.io.command_line import Options, OutFolder
+from secondlook.io.destinations import FILE
 from secondlook.pipelines import registry
 from secondlook.stages.commands import (
     consensus,
@@ -23,7 +24,6 @@ from secondlook.stages.commands import (
     review,
     train,
 )
-from secondlook.stages.commands.options import Options
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -43,7 +43,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")] = Path("data/demo_signs"),
+    out: OutFolder = Path("data/demo_signs"),
     options: Options = None,
 ) -> None:
     """Draw street scenes with wrong labels, their hidden truth, and reference crops."""
@@ -74,7 +74,7 @@ def fetch(
         bool,
         typer.Option(
             "--weights",
-            help="Download every checkpoint that the tasks name by Hub id, or those of NAMES: tasks, pipelines.",
+            help="Download the checkpoints of all tasks from the Hub, or those of NAMES (tasks, pipelines).",
         ),
     ] = False,
     config: ConfigFile = Path("config.yaml"),
@@ -129,11 +129,11 @@ def check(config: ConfigFile = Path("config.yaml")) -> None:
 
 def plan(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Tasks, or a pipeline: their cost sheet, job by job; docs/paper.md.")
+        list[str] | None, typer.Argument(help="Tasks or pipelines whose cost is printed job by job; see docs/paper.md.")
     ] = None,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Print what would run now and what it costs: the jobs of `snakemake -n`, objects, votes, disk, reviewing time."""
+    """Print what would run now (the jobs of `snakemake -n`) and what it costs: votes, disk space, reviewing time."""
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))

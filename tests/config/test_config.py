@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT, Command, Result, box, coco, picture, write_json
+from conftest import ROOT, Command, Result, box, coco, coco_image, write_json
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.config.root import Config, load_config
@@ -285,7 +285,7 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
 def signs(folder: Path) -> Path:
     kinds = ["- Stop signs"] * 5 + ["- yield"] * 3 + ["- Stop Signs", "people", "persons", '"x": [#é']
     annotations = [box(number, attributes={"kind": kind, "occluded": False}) for number, kind in enumerate(kinds)]
-    document = coco([picture(folder, 1)], [*annotations, box(99, category=2)], ["Sign", "Bus"])
+    document = coco([coco_image(folder, 1)], [*annotations, box(99, category=2)], ["Sign", "Bus"])
     return write_json(folder / "signs.json", document)
 
 

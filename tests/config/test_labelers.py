@@ -1,15 +1,18 @@
 """What each kind of labeler says of itself, and the files that follow: looked at, learned from, waited for."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from secondlook.config.labelers import KINDS, LabelerChoice, LabelerOptions, base
+from conftest import ROOT
+from secondlook.config.labelers import KINDS, LEARNERS, LabelerChoice, LabelerOptions, base
 from secondlook.config.labelers.base import Checkpoint, Cost
-from secondlook.config.labelers.vlm import ServerOptions
+from secondlook.config.labelers.vlm import ServerOptions, VlmOptions
 from secondlook.config.root import Config
+from secondlook.io.outputs import VLM_CHECKPOINT
 from secondlook.stages.label.kinds import kind_of
-from secondlook.workflow.labelers import Labelers
+from secondlook.workflow.labelers import ABOUT, Labelers
 
 VECTORS = {"encoder": "dino"}
 ATTRIBUTES = {**VECTORS, "attribute": "a", "attributes": {"a": ["stop"]}, "templates": ["{a}"]}
@@ -103,11 +106,28 @@ def test_whose_precision_depends_on_the_machine(options: dict[str, Any], device:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_listed_where_labelers_vote_and_every_option_is_described(kind: str) -> None:
-    assert kind_of(kind).vote.__module__.startswith("secondlook.stages.label.")
+def test_every_kind_has_a_module_that_votes_and_every_option_is_described(kind: str) -> None:
+    assert kind_of(kind).vote.__module__ == f"secondlook.stages.label.{kind}"
     fields = {**KINDS[kind].model_fields, **ServerOptions.model_fields}
     assert [name for name, field in fields.items() if not field.description] == []
     assert issubclass(KINDS[kind], base.Labeler)
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_every_kind_with_its_own_training_has_a_module_that_trains(kind: str) -> None:
+    assert callable(import_module(f"secondlook.stages.train.{kind}").train)
+    assert ABOUT in LEARNERS[kind].leaves, "the file that stands for the training in the rules"
+    assert issubclass(LEARNERS[kind], base.VectorLabeler), "the rule gives it reference vectors"
+
+
+def test_a_vlm_loads_the_checkpoint_that_its_training_writes() -> None:
+    assert VlmOptions.trained_part == VLM_CHECKPOINT
+
+
+def test_the_code_of_every_kind_counts_though_only_its_name_leads_there() -> None:
+    rule = (ROOT / "rules/label.smk").read_text()
+    assert 'VOTERS = [f"stages.label.{kind}" for kind in KINDS]' in rule
+    assert 'code=code("stages.label", *VOTERS)' in rule
 
 
 # labeler -> what it looks at in shard 7, what it learned from, the files that stand for that, and what is trained

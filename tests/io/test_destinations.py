@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Command, box, coco, ingest, picture
+from conftest import Command, box, coco, coco_image, ingest
 from make_records import write_votes
 
 EITHER = "could mean a file or a folder; end it in `.parquet` for a file, in `/` for a folder"
@@ -15,8 +15,8 @@ MANY_FILES = "is a file, but several files are written here; give the name of a 
 @pytest.fixture
 def shards(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two shards of instances, `there`, a folder, and `file`; the working folder is where they lie."""
-    pictures = [picture(tmp_path, number) for number in range(6)]
-    document = coco(pictures, [box(number, number) for number in range(6)], ["stop"])
+    images = [coco_image(tmp_path, number) for number in range(6)]
+    document = coco(images, [box(number, number) for number in range(6)], ["stop"])
     done = ingest(secondlook, tmp_path, document, options="{shards: 2}")
     monkeypatch.chdir(tmp_path)
     Path("there").mkdir()

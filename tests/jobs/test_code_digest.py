@@ -14,7 +14,9 @@ import secondlook
 from conftest import ROOT
 from secondlook.pipelines import registry
 
-NAMES = ["ingest", "crop", "crop.cutout", "embed", "train", "train.vlm", "label", "consensus", "report"]
+NAMES = [
+    *("ingest", "crop", "crop.cutout", "embed", "train", "train.vlm", "label.probe", "label.vlm", "consensus", "report")
+]
 STAGES = [f"stages.{name}" for name in NAMES]
 STEPS = [f"pipelines.video.steps:{name}" for name in ("find_motion", "train_round", "evaluate_rounds")]
 DIGESTS = """
@@ -50,13 +52,18 @@ def unchanged() -> dict[str, str]:
         pytest.param("stages/report/page.html", "", "<hr>", {"stages.report"}, id="a template counts for its page"),
         pytest.param("pages/page.css", "", "b {}", {"stages.report", STEPS[2]}, id="what pages share, for all pages"),
         pytest.param("stages/crop/cutout.py", "", "MORE = 1\n", {"stages.crop.cutout"}, id="one command of two"),
-        pytest.param("stages/label/vlm/votes.py", "", "MORE = 1\n", {"stages.label"}, id="a module imported late"),
+        pytest.param("stages/label/vlm/votes.py", "", "MORE = 1\n", {"stages.label.vlm"}, id="one kind of labeler"),
+        pytest.param(
+            "stages/label/__init__.py", "", "MORE = 1\n", {f"stages.label.{kind}" for kind in ("probe", "vlm")},
+            id="what kinds of labelers share",
+        ),
+        pytest.param("models/vlm.py", "", "MORE = 1\n", {"stages.train.vlm", "stages.label.vlm"}, id="imported late"),
         pytest.param("stages/train/vlm_loop.py", "", "MORE = 1\n", {"stages.train.vlm"}, id="one kind of training"),
         pytest.param("pipelines/video/group.py", "", "MORE = 1\n", set(), id="a step of video for itself"),
         pytest.param("pipelines/video/train.py", "", "MORE = 1\n", {STEPS[1]}, id="a training of video"),
         pytest.param("pipelines/video/report.py", "", "MORE = 1\n", {STEPS[2]}, id="a page of video trains nothing"),
         pytest.param(
-            "pixels/crops.py", "", "MORE = 1\n", {f"stages.{name}" for name in ("embed", "label", "report")},
+            "pixels/crops.py", "", "MORE = 1\n", {f"stages.{name}" for name in ("embed", "label.vlm", "report")},
             id="a shared module for those that import it",
         ),
     ],
@@ -82,7 +89,7 @@ def rules() -> list[tuple[str, str]]:
     """Return the command that each rule calls, and the text of the rule."""
     found = []
     for path in sorted((ROOT / "rules").glob("*.smk")):
-        for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text())[1:]:
+        for block in re.split(r"(?m)^ *(?:use )?rule(?: |:\n +name:\n +f\")", path.read_text())[1:]:
             if called := re.search(
                 rf"secondlook ((?:(?:{'|'.join(registry.NAMES)}) )?[a-z-]+)", block.partition("shell:")[2]
             ):
@@ -104,7 +111,7 @@ def body_of(command: str) -> str:
     raise AssertionError(f"there is no command `{command}`")
 
 
-@pytest.mark.parametrize(("command", "rule"), rules(), ids=lambda value: value.partition(":")[0])
+@pytest.mark.parametrize(("command", "rule"), rules(), ids=lambda value: re.split(r'[":]', value)[0])
 def test_every_rule_names_the_code_of_the_command_that_it_calls(command: str, rule: str) -> None:
     if command == "fetch":
         pytest.skip("data that was brought stays, whatever the code")
@@ -116,6 +123,7 @@ def test_every_rule_names_the_code_of_the_command_that_it_calls(command: str, ru
         package, _, last = module.rpartition(".")
         above, _, stage = package.rpartition(".")
         imports = (f"from secondlook.{module} import", f"from secondlook.{package} import {last}")
-        shared = f"from secondlook.{above} import {stage} as stage"
-        assert any(one in body for one in (*imports, shared)) or re.search(rf"import \w+, {last}\b", body), entry
+        by_name = f'import_module(f"secondlook.{module}")'
+        ways = (*imports, f"from secondlook.{above} import {stage} as stage", by_name)
+        assert any(one in body for one in ways) or re.search(rf"import \w+, {last}\b", body), entry
         assert f"{function}(" in body, entry

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Command, box, coco, picture, write_json
+from conftest import Command, box, coco, coco_image, write_json
 from make_records import write_instances
 from secondlook.pages import charts
 
@@ -71,7 +71,7 @@ def test_the_same_objects_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_ingest_prints_the_summary_and_writes_the_charts(secondlook: Command, tmp_path: Path) -> None:
-    images = [picture(tmp_path, 1), picture(tmp_path, 2), picture(tmp_path, 3)]
+    images = [coco_image(tmp_path, 1), coco_image(tmp_path, 2), coco_image(tmp_path, 3)]
     document = write_json(tmp_path / "signs.json", coco(images, [box(1, 1), box(2, 3, 9)], ["stop"]))
     arguments = ["--summary", "--charts", tmp_path / "charts", "--options", "{max_reject_fraction: 1}"]
 

@@ -109,8 +109,10 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     heading = (out / "table_mapillary_pedestrians.md").read_text().splitlines()[0]
     assert "individual (4) | bicyclist (2) | motorcyclist (2) | other rider (2)" in heading
 
-    quirks = pd.read_csv(out / "table_differences.csv")
-    ego = quirks[(quirks["task"] == "mapillary_vehicles") & (quirks["model"] == "internvl3_9b")].set_index("difference")
+    differences = pd.read_csv(out / "table_differences.csv")
+    ego = differences[
+        (differences["task"] == "mapillary_vehicles") & (differences["model"] == "internvl3_9b")
+    ].set_index("difference")
     assert ego.loc["extra_objects", "change"] == pytest.approx(7 / 10 - 7 / 11, abs=1e-5)
     assert ego.loc["whole_answer", "change"] == pytest.approx(2 / 11, abs=1e-5)
 

@@ -170,7 +170,7 @@ def test_average_precision(hits: tuple[int, ...], relevant: int, clean: float, o
     assert (found.first, found.any) == (float(1 in hits), float(bool(hits)))
 
 
-def test_more_hits_can_be_worth_less() -> None:
+def test_more_hits_can_score_lower() -> None:
     one = score_list(["a", *"0123456789"][:10], {"a", "z"})
     two = score_list(["a", *"01234567", "z"], {"a", "z"})
     assert (one.clean, two.clean) == (1.0, pytest.approx(0.6))

@@ -1,4 +1,4 @@
-"""Recipes of the retrieval road: the drawn track, training, completion, ranking, and the commands on odd input."""
+"""Recipes of the pipeline retrieve: the drawn track, training, completion, ranking, and the commands on odd input."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import tiny_models
 import tiny_vlms
-from conftest import ROOT, Command, write_picture
+from conftest import ROOT, Command, write_image
 from make_records import drawn, read_rows, write_crops, write_instances
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
@@ -131,7 +131,7 @@ def test_refused_rows_and_missing_images_are_counted(track: Path, tmp_path: Path
     rows = labels.read_text(encoding="utf-8").splitlines()
     (root / f"train/train_images/{rows[0].split('$')[0]}").unlink()
     rows[1] = rows[1].replace("$", "$tartan ", 1)
-    write_picture(root / "train/train_images/stranger.jpg")
+    write_image(root / "train/train_images/stranger.jpg")
     labels.write_text("\n".join([*rows, rows[2], "broken"]) + "\n", encoding="utf-8")
     done = secondlook("retrieve", "index", root, "--out", tmp_path / "i")
     assert done.code == 0, done.err
@@ -170,8 +170,8 @@ def test_a_track_that_is_not_whole(track: Path, tmp_path: Path, secondlook: Comm
 
 @pytest.mark.parametrize(("height", "width"), [(100, 201), (201, 100), (7, 4), (5, 5), (1, 9)])
 def test_padding_is_black_and_exactly_square(height: int, width: int) -> None:
-    picture = np.full((height, width, 3), 200, np.uint8)
-    square = padded(picture)
+    image = np.full((height, width, 3), 200, np.uint8)
+    square = padded(image)
     side = max(height, width)
     assert square.shape == (side, side, 3)
     assert (square == 200).all(axis=-1).sum() == height * width
@@ -181,17 +181,17 @@ def test_padding_is_black_and_exactly_square(height: int, width: int) -> None:
 
 
 def test_looks_show_what_they_say() -> None:
-    picture = np.zeros((40, 80, 3), np.uint8)
-    picture[:, :20, 0] = 255  # red on the left quarter
-    cropped = square_of(picture, 32, Transform(pad="none"))
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, :20, 0] = 255  # red on the left quarter
+    cropped = square_of(image, 32, Transform(pad="none"))
     assert cropped[..., 0].max() == 0, "the crop loses the ends of long objects"
-    assert square_of(picture, 32, Transform(pad="none", resize="squash"))[:, :7, 0].min() == 255
-    whole = square_of(picture, 32, Transform())
+    assert square_of(image, 32, Transform(pad="none", resize="squash"))[:, :7, 0].min() == 255
+    whole = square_of(image, 32, Transform())
     assert (whole[:7].max(), whole[9:23, :7, 0].min()) == (0, 255)
-    chance = [chance_square(picture, 32, Transform(), (0.5, 0.9), np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    chance = [chance_square(image, 32, Transform(), (0.5, 0.9), np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert (chance[0] == chance[1]).all()
     assert (chance[0] != chance[2]).any()
-    assert (chance_square(picture, 32, Transform(), None, np.random.default_rng(0)) == whole).all()
+    assert (chance_square(image, 32, Transform(), None, np.random.default_rng(0)) == whole).all()
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_the_kept_checkpoint(
     scores = iter([0.1, 0.9, 0.2, 0.3])
     seen: list[dict[str, torch.Tensor]] = []
 
-    def judge(*_: Any) -> Any:
+    def scorer(*_: Any) -> Any:
         def score(clip: Any) -> dict[str, float]:
             seen.append({name: value.clone() for name, value in clip.model.state_dict().items()})
             value = next(scores)
@@ -344,7 +344,7 @@ def test_the_kept_checkpoint(
 
         return score
 
-    monkeypatch.setattr(recipe_steps, "_scorer", judge)
+    monkeypatch.setattr(recipe_steps, "_scorer", scorer)
     kept = trained(secondlook, index, tmp_path / "m", recipe_of(tiny, epochs=30, stop_after=3, keep=keep))
     assert far_apart(kept, seen[1 if keep == "best" else 3]) == 0
     assert len(pd.read_csv(tmp_path / "m/metrics.csv")) == 4
@@ -465,14 +465,14 @@ def hash_of(word: str) -> int:
 def fleet(count: int, noise: float) -> tuple[list[Labelled], np.ndarray, list[Vehicle]]:
     """Return labels of both partial forms, vectors of their images, and what is true."""
     chance, model = np.random.default_rng(5), Spelling()
-    rows, pictures, truth = [], [], []
+    rows, images, truth = [], [], []
     for number in range(count):
         whole = Vehicle(*(str(chance.choice(words)) for words in (COLOURS, BRANDS[:4], TYPES)))
         told = Vehicle(type=whole.type) if number % 3 == 0 else Vehicle(whole.colour, whole.brand)
         rows.append(Labelled(f"{number}.jpg", told, f"A {told.phrase}."))
-        pictures.append(model.of_texts([whole.phrase])[0] + noise * chance.normal(size=96))
+        images.append(model.of_texts([whole.phrase])[0] + noise * chance.normal(size=96))
         truth.append(whole)
-    return rows, to_unit(np.array(pictures, dtype=np.float32)), truth
+    return rows, to_unit(np.array(images, dtype=np.float32)), truth
 
 
 def completed(noise: float = 0.12, **options: Any) -> tuple[complete.Completion, list[Labelled], list[Vehicle]]:
@@ -482,7 +482,7 @@ def completed(noise: float = 0.12, **options: Any) -> tuple[complete.Completion,
     return complete.complete(rows, vectors, model, told), rows, truth
 
 
-def test_hidden_slots_are_guessed_above_chance_and_thresholds_keep_what_they_promise() -> None:
+def test_hidden_slots_are_guessed_above_chance_and_thresholds_keep_their_precision() -> None:
     found, rows, truth = completed(precision=0.9)
     table = found.accuracy.set_index("slot")
     assert set(table.index) == {"type", "colour"}, "the brand is off by default"
@@ -556,9 +556,9 @@ def two_kinds(seed: int = 0, images: int = 24) -> tuple[Queries, Gallery, np.nda
     centre = {"vehicle": np.eye(8)[0], "pedestrian": np.eye(8)[1]}
     texts = np.stack([centre[kind] + 0.3 * chance.normal(size=8) for kind in kinds])
     shown = np.array(["vehicle", "pedestrian"] * (images // 2))
-    pictures = np.stack([centre[kind] + 0.3 * chance.normal(size=8) for kind in shown]) + 1.5 * np.eye(8)[7]
+    features = np.stack([centre[kind] + 0.3 * chance.normal(size=8) for kind in shown]) + 1.5 * np.eye(8)[7]
     names = [f"{place:03d}.jpg" for place in chance.permutation(images)]
-    unit = to_unit(pictures.astype(np.float32))
+    unit = to_unit(features.astype(np.float32))
     return Queries(kinds, to_unit(texts.astype(np.float32))), Gallery(names, unit, unit), shown
 
 
@@ -637,69 +637,69 @@ def test_faiss_finds_the_same(seed: int, objects: int, gallery: int) -> None:
         assert (ours[1] == theirs[1]).all()
 
 
-# --- the whole road -----------------------------------------------------------------------------------------------
+# --- the whole pipeline -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_from_a_drawn_track_to_a_submission(
     secondlook: Command, index: Path, track: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    road = tmp_path / "retrieve"
-    shutil.copytree(index, road / "index")
+    results = tmp_path / "retrieve"
+    shutil.copytree(index, results / "index")
     told = json.dumps({**recipe_of(tiny), "ranking": {"rerank": {"flip": True, "feedback": "mean"}}})
-    weights = ("--weights", road / "tiny/train")
-    assert secondlook("retrieve", "train", index, "--out", road / "tiny/train", "--options", told).code == 0
+    weights = ("--weights", results / "tiny/train")
+    assert secondlook("retrieve", "train", index, "--out", results / "tiny/train", "--options", told).code == 0
     for split in ("val", "test"):
-        vectors = road / f"tiny/{split}/vectors.safetensors"
+        vectors = results / f"tiny/{split}/vectors.safetensors"
         asked = ("--split", split, "--options", told, *weights)
         assert secondlook("retrieve", "encode", index, "--out", vectors, "--mirrored", *asked).code == 0
-        done = secondlook("retrieve", "rank", index, "--out", road / f"tiny/{split}", "--vectors", vectors, *asked)
+        done = secondlook("retrieve", "rank", index, "--out", results / f"tiny/{split}", "--vectors", vectors, *asked)
         assert done.code == 0, done.err
     checked = secondlook(
-        "retrieve", "validate", road / "tiny/test/submission.json",
+        "retrieve", "validate", results / "tiny/test/submission.json",
         "--texts", track / "test/test_text.txt", "--gallery", track / "test/test_images",
     )  # fmt: skip
     assert checked.code == 0, checked.err
     scored = secondlook(
-        "retrieve", "score", road / "tiny/val/submission.json", "--labels", track / "val/val_label.txt",
+        "retrieve", "score", results / "tiny/val/submission.json", "--labels", track / "val/val_label.txt",
         "--out", tmp_path / "s.csv",
     )  # fmt: skip
     assert scored.code == 0, scored.err
-    assert (tmp_path / "s.csv").read_text() == (road / "tiny/val/score.csv").read_text()
+    assert (tmp_path / "s.csv").read_text() == (results / "tiny/val/score.csv").read_text()
     ablated = secondlook(
-        "retrieve", "ablate", index, "--out", road / "tiny/ablation.csv",
-        "--vectors", road / "tiny/val/vectors.safetensors", "--options", told, *weights,
+        "retrieve", "ablate", index, "--out", results / "tiny/ablation.csv",
+        "--vectors", results / "tiny/val/vectors.safetensors", "--options", told, *weights,
     )  # fmt: skip
     assert ablated.code == 0, ablated.err
-    switches = pd.read_csv(road / "tiny/ablation.csv")
+    switches = pd.read_csv(results / "tiny/ablation.csv")
     assert {"query.article", "query.suffix", "filter_kind", "rerank.feedback", "rerank.flip"} <= set(switches["switch"])
-    done = secondlook("retrieve", "report", road, "tiny", "--out", road / "report")
+    done = secondlook("retrieve", "report", results, "tiny", "--out", results / "report")
     assert done.code == 0, done.err
-    summary = json.loads((road / "report/summary.json").read_text())
+    summary = json.loads((results / "report/summary.json").read_text())
     assert summary["recipes"]["tiny"]["test"]["queries"] == sum(SMALL["test"])
     assert 0 < summary["chance"]["test"] < 0.5
-    page = (road / "report/retrieve.html").read_text(encoding="utf-8")
+    page = (results / "report/retrieve.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 60
     assert 'class="hit"' in page
 
 
 def test_a_test_of_which_nobody_knows_the_truth(secondlook: Command, track: Path, tiny: Path, tmp_path: Path) -> None:
-    road = tmp_path / "retrieve"
-    assert secondlook("retrieve", "index", track, "--out", road / "index").code == 0
+    results = tmp_path / "retrieve"
+    assert secondlook("retrieve", "index", track, "--out", results / "index").code == 0
     told = json.dumps({"source": {"model": str(tiny)}})
     for split in ("val", "test"):
-        asked, vectors = ("--split", split, "--options", told), road / f"as_is/{split}/vectors.safetensors"
-        assert secondlook("retrieve", "encode", road / "index", "--out", vectors, *asked).code == 0
-        place = road / f"as_is/{split}"
-        assert secondlook("retrieve", "rank", road / "index", "--out", place, "--vectors", vectors, *asked).code == 0
-    assert pd.read_csv(road / "as_is/test/score.csv")["queries"].tolist() == [0]
-    (road / "as_is/ablation.csv").write_text("switch,position,change,clean,official,per_min\n")
-    done = secondlook("retrieve", "report", road, "as_is", "--out", road / "report")
+        asked, vectors = ("--split", split, "--options", told), results / f"as_is/{split}/vectors.safetensors"
+        assert secondlook("retrieve", "encode", results / "index", "--out", vectors, *asked).code == 0
+        place = results / f"as_is/{split}"
+        assert secondlook("retrieve", "rank", results / "index", "--out", place, "--vectors", vectors, *asked).code == 0
+    assert pd.read_csv(results / "as_is/test/score.csv")["queries"].tolist() == [0]
+    (results / "as_is/ablation.csv").write_text("switch,position,change,clean,official,per_min\n")
+    done = secondlook("retrieve", "report", results, "as_is", "--out", results / "report")
     assert done.code == 0, done.err
-    summary = json.loads((road / "report/summary.json").read_text())
+    summary = json.loads((results / "report/summary.json").read_text())
     assert summary["recipes"]["as_is"]["test"] == {"queries": 0}
     assert summary["chance"]["test"] is None
-    assert 'class="hit"' not in (road / "report/retrieve.html").read_text(encoding="utf-8")
+    assert 'class="hit"' not in (results / "report/retrieve.html").read_text(encoding="utf-8")
 
 
 def test_what_is_not_there_is_said(secondlook: Command, index: Path, tiny: Path, tmp_path: Path) -> None:
@@ -769,8 +769,14 @@ def test_snakemake_retrieve(tmp_path: Path, track: Path, tiny: Path) -> None:
     told = json.loads(json.dumps(yamlfile.load(ROOT / "config.yaml")[0]))
     recipe = {"source": {"model": str(tiny)}, "encode_batch": 16, "resources": {"cpus": 1}}
     (tmp_path / "mine.yaml").write_text(json.dumps(recipe))
-    road = {"data": str(track), "truth": str(track / "truth/test_label.txt"), "recipes": [str(tmp_path / "mine.yaml")]}
-    (tmp_path / "config.yaml").write_text(json.dumps({**told, "results": str(tmp_path / "results"), "retrieve": road}))
+    results = {
+        "data": str(track),
+        "truth": str(track / "truth/test_label.txt"),
+        "recipes": [str(tmp_path / "mine.yaml")],
+    }
+    (tmp_path / "config.yaml").write_text(
+        json.dumps({**told, "results": str(tmp_path / "results"), "retrieve": results})
+    )
     how = ["--cores", "2", "--configfile", str(tmp_path / "config.yaml"), "--directory", str(tmp_path)]
     for name in ("workflow", "data"):
         (tmp_path / name).symlink_to(ROOT / name) if (ROOT / name).exists() else None
@@ -843,7 +849,7 @@ def test_one_attribute_votes_whatever_the_others_are(secondlook: Command, tmp_pa
         assert (refused.code, said in refused.err) == (2, True), refused.err
 
 
-def test_a_model_that_was_trained_here_is_an_encoder_of_the_main_road(
+def test_a_model_that_was_trained_here_is_an_encoder_of_the_main_pipeline(
     secondlook: Command, index: Path, tiny: Path, tmp_path: Path
 ) -> None:
     trained(secondlook, index, tmp_path / "m", recipe_of(tiny, epochs=1))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT, write_picture
+from conftest import ROOT, write_image
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, NetworkRun, TrainingOptions
@@ -81,12 +81,12 @@ def logits() -> Any:
     return torch.cat([torch.ones(1, 1, 4, 4), numbers], dim=1)
 
 
-def picture() -> Any:
+def image() -> Any:
     return ((5 * torch.arange(48)) % 13 / 13).reshape(1, 3, 4, 4)
 
 
 def refined(dilations: list[int], iterations: int) -> Any:
-    return pamr.refine(logits().softmax(dim=1), picture(), dilations, iterations)
+    return pamr.refine(logits().softmax(dim=1), image(), dilations, iterations)
 
 
 def close(found: Any, *expected: float) -> None:
@@ -257,7 +257,7 @@ def test_options_that_make_no_sense(model: Any, given: dict[str, Any], complaint
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_points_follow_their_picture(seed: int) -> None:
+def test_points_follow_their_image(seed: int) -> None:
     chance = np.random.default_rng(seed)
     height, width = 90, 70
     shown, xy = np.zeros((height, width, 3), np.uint8), chance.uniform(0, 1, (1, 2)).astype(np.float32)
@@ -273,7 +273,7 @@ def test_points_follow_their_picture(seed: int) -> None:
     assert np.hypot(columns.mean() / 64 - moved[0, 0], rows.mean() / 64 - moved[0, 1]) < 0.08
 
 
-def test_windows_of_pictures_that_fit_none_lie_in_the_middle() -> None:
+def test_windows_of_images_that_fit_none_lie_in_the_middle() -> None:
     window = windows.random_window(400, 20, (0.9, 1.0), 0.0, np.random.default_rng(0))
     assert (window.width, window.height, window.left) == (27, 20, 186)
     assert windows.centre_window(96, 80) == windows.Window(8, 0, 80, 80)
@@ -292,7 +292,7 @@ def made(folder: Path, labels: list[tuple[str, str]], pairs: list[tuple[str, str
     """Write tables of images `(id, split)`, pairs, and points `id=[(point, x, y), ...]`."""
     folder.mkdir(exist_ok=True)
     for number, (name, _) in enumerate(labels):
-        write_picture(folder / f"{name}.png", width=60, height=50, seed=number)
+        write_image(folder / f"{name}.png", width=60, height=50, seed=number)
     rows = {
         "images": [
             {"image_id": name, "path": str(folder / f"{name}.png"), "landmark": "1", "width": 60, "height": 50}
@@ -309,53 +309,52 @@ def made(folder: Path, labels: list[tuple[str, str]], pairs: list[tuple[str, str
     return Tables(*(folder / f"{name}.parquet" for name in ("images", "labels", "points", "pairs")))
 
 
-def test_no_picture_is_its_own_partner(tmp_path: Path) -> None:
+def test_no_image_is_its_own_partner(tmp_path: Path) -> None:
     split = [("a", "train"), ("b", "train"), ("c", "train"), ("v", "val_seen")]
     places = {name: [("p", 0.5, 0.5), ("q", 0.2, 0.2)] for name in "abcv"}
     tables = made(tmp_path, split, [("a", "a"), ("b", "a"), ("a", "b"), ("a", "v"), ("c", "c")], **places)
-    pictures = tables.read(CLASSES)
-    assert pictures.partners.tolist() == [[0, 1]], "no self-pair, no pair twice, none across splits"
-    pool, chance = pictures.rows("train"), np.random.default_rng(0)
-    drawn = {anchor: {samples.partner_of(pictures, anchor, pool, chance) for _ in range(60)} for anchor in (0, 1, 2)}
+    images = tables.read(CLASSES)
+    assert images.partners.tolist() == [[0, 1]], "no self-pair, no pair twice, none across splits"
+    pool, chance = images.rows("train"), np.random.default_rng(0)
+    drawn = {anchor: {samples.partner_of(images, anchor, pool, chance) for _ in range(60)} for anchor in (0, 1, 2)}
     assert drawn == {0: {(1, True)}, 1: {(0, True)}, 2: {(0, False), (1, False)}}
 
 
-def test_a_batch_has_the_points_that_both_pictures_still_show(tmp_path: Path) -> None:
+def test_a_batch_has_the_points_that_both_images_still_show(tmp_path: Path) -> None:
     a = [("p", 0.5, 0.5), ("q", 0.2, 0.2), ("x", 0.4, 0.6), ("p", 0.9, 0.9)]
     b = [("q", 0.3, 0.25), ("p", 0.55, 0.5), ("y", 0.1, 0.1)]
     tables = made(tmp_path, [("a", "train"), ("b", "train")], [("a", "b")], a=a, b=b)
-    pictures = tables.read(CLASSES)
-    assert pictures.common(0, 1).tolist() == [
+    images = tables.read(CLASSES)
+    assert images.common(0, 1).tolist() == [
         pytest.approx([0.5, 0.5, 0.55, 0.5]),
         pytest.approx([0.2, 0.2, 0.3, 0.25]),
     ]
     whole = TrainingOptions(batch=2, scale=(1.0, 1.0), flip=0, jitter=0, crop_px=32)
-    (batch,) = samples.batches(pictures, pictures.rows("train"), whole, 0, training.Workers(), 1)
+    (batch,) = samples.batches(images, images.rows("train"), whole, 0, training.Workers(), 1)
     assert batch.pixels.shape == (4, 32, 32, 3)
     assert batch.rows.tolist() in ([0, 1, 1, 0], [1, 0, 0, 1]), "anchors, then their partners"
     assert set(batch.pair.tolist()) <= {0, 1}
     few = whole.model_copy(update={"max_points": 2, "scale": (0.2, 0.3)})
     for epoch in range(20):
-        (batch,) = samples.batches(pictures, pictures.rows("train"), few, epoch, training.Workers(), 2)
+        (batch,) = samples.batches(images, images.rows("train"), few, epoch, training.Workers(), 2)
         assert ((batch.xy >= 0) & (batch.xy <= 1)).all()
 
 
 def test_batches_do_not_depend_on_threads(world: World) -> None:
-    pictures = world.tables.read(CLASSES)
+    images = world.tables.read(CLASSES)
     first, second = (
-        list(samples.batches(pictures, pictures.rows("train"), QUICK, 3, training.Workers(), threads))
-        for threads in (1, 3)
+        list(samples.batches(images, images.rows("train"), QUICK, 3, training.Workers(), threads)) for threads in (1, 3)
     )
-    assert len(first) == len(pictures.rows("train")) // QUICK.batch, "the rest is dropped"
+    assert len(first) == len(images.rows("train")) // QUICK.batch, "the rest is dropped"
     for one, two in zip(first, second, strict=True):
         assert np.array_equal(one.pixels, two.pixels)
         assert np.array_equal(one.xy, two.xy)
 
 
 def test_two_processes_have_all_of_a_batch(world: World) -> None:
-    pictures, odd = world.tables.read(CLASSES), QUICK.model_copy(update={"batch": 5})
+    images, odd = world.tables.read(CLASSES), QUICK.model_copy(update={"batch": 5})
     whole, *parts = (
-        next(iter(samples.batches(pictures, pictures.rows("train"), odd, 0, workers, 1)))
+        next(iter(samples.batches(images, images.rows("train"), odd, 0, workers, 1)))
         for workers in (training.Workers(), training.Workers(2, 0), training.Workers(2, 1))
     )
     assert [part.share for part in parts] == pytest.approx([0.6, 0.4])
@@ -367,7 +366,7 @@ def test_features_at_points_are_those_of_grid_sample(grid: Any, corners: bool) -
     torch.manual_seed(0)
     features, xy = torch.randn(2, 3, 5, 7), torch.rand(20, 2)
     xy[0], xy[1] = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
-    picture = torch.arange(20) % 2
+    image = torch.arange(20) % 2
     places = (2 * xy - 1)[None, :, None]
     expected = [
         torch.nn.functional.grid_sample(features[[of]], places, padding_mode="border", align_corners=corners)[
@@ -375,8 +374,8 @@ def test_features_at_points_are_those_of_grid_sample(grid: Any, corners: bool) -
         ].T
         for of in (0, 1)
     ]
-    found = losses.sampled(features, picture, xy, grid)
-    assert torch.allclose(found, torch.where(picture[:, None] == 0, *expected), atol=1e-5)
+    found = losses.sampled(features, image, xy, grid)
+    assert torch.allclose(found, torch.where(image[:, None] == 0, *expected), atol=1e-5)
 
 
 @pytest.mark.parametrize("pair", [[], [0], [1, 1], [0, 1, 1]])
@@ -409,19 +408,19 @@ def test_thirty_steps_lower_the_loss_and_keep_two_checkpoints(trained: Path) -> 
 
 
 def test_the_3d_loss_raises_matched_points_above_others(world: World) -> None:
-    pictures, cpu = world.tables.read(CLASSES), torch.device("cpu")
+    images, cpu = world.tables.read(CLASSES), torch.device("cpu")
     torch.manual_seed(0)
     net = network.build(SMALL, len(CLASSES))
     optimiser, steps = torch.optim.Adam(net.parameters(), lr=3e-3), 0
 
     def gap() -> float:
-        found = cosines.of_pairs(cosines.Embedder(net, 48, cpu), pictures, inputs.UNSEEN)
+        found = cosines.of_pairs(cosines.Embedder(net, 48, cpu), images, inputs.UNSEEN)
         assert (found.pairs, found.points > 100) == (18, True)
         return found.matched - found.random
 
     before = gap()
     for epoch in range(5):
-        for batch in samples.batches(pictures, pictures.rows(inputs.TRAIN), QUICK, epoch, training.Workers(), 1):
+        for batch in samples.batches(images, images.rows(inputs.TRAIN), QUICK, epoch, training.Workers(), 1):
             feature = net.train()(inference.to_normalised(batch.pixels, checkpoint.MEAN, checkpoint.STD, cpu)).feature
             matches = losses.Matches(torch.from_numpy(batch.pair), torch.from_numpy(batch.xy))
             optimiser.zero_grad()
@@ -466,12 +465,12 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
 
 def test_validation_leaves_nothing_to_chance(world: World, trained: Path) -> None:
     net, about = checkpoint.load(trained, "last", torch.device("cpu"))
-    pictures = world.tables.read(CLASSES)
-    rows, found = pictures.rows("val_seen"), []
+    images = world.tables.read(CLASSES)
+    rows, found = images.rows("val_seen"), []
     for seed in (0, 1):
         torch.manual_seed(seed)
         np.random.seed(seed)
-        paths = [pictures.paths[row] for row in rows]
+        paths = [images.paths[row] for row in rows]
         found.append(
             validate.scores_of(
                 net,
@@ -484,7 +483,7 @@ def test_validation_leaves_nothing_to_chance(world: World, trained: Path) -> Non
             )
         )
     assert np.array_equal(*found)
-    precision, loss = validate.figures(found[0], pictures.primary[rows])
+    precision, loss = validate.figures(found[0], images.primary[rows])
     last = pd.read_csv(trained / "metrics.csv").iloc[-1]
     assert (precision, loss) == (
         pytest.approx(last["val_seen_map"], rel=1e-4),
@@ -583,19 +582,17 @@ def test_what_cannot_be_trained_on(world: World, tmp_path: Path) -> None:
 
 
 def test_predictions_are_files(world: World, predicted: Path) -> None:
-    pictures = world.tables.read(CLASSES)
-    assert {path.name for path in (predicted / "masks").glob("*.png")} == {
-        infer.mask_name(name) for name in pictures.ids
-    }
-    for row, name in enumerate(pictures.ids):
+    listed = world.tables.read(CLASSES)
+    assert {path.name for path in (predicted / "masks").glob("*.png")} == {infer.mask_name(name) for name in listed.ids}
+    for row, name in enumerate(listed.ids):
         mask = evaluate.read_mask(predicted / "masks" / infer.mask_name(name))
-        assert mask.shape == images.read_rgb(pictures.paths[row]).shape[:2]
+        assert mask.shape == images.read_rgb(listed.paths[row]).shape[:2]
         assert len(set(np.unique(mask)) - {0}) <= 1, "one class alone"
         soft = np.load((predicted / "masks" / infer.mask_name(name)).with_suffix(".npz"))["p"]
         assert soft.shape == (1 + len(CLASSES), *mask.shape)
     scores = pq.read_table(predicted / "scores.parquet")
     assert scores.column_names == ["image_id", *CLASSES]
-    assert scores["image_id"].to_pylist() == list(pictures.ids)
+    assert scores["image_id"].to_pylist() == list(listed.ids)
     points = pq.read_table(predicted / "point_scores.parquet")
     known = pq.read_table(world.tables.points).to_pylist()
     assert {(row["image_id"], row["point_id"]) for row in points.to_pylist()} == {
@@ -618,7 +615,7 @@ def shown(world: World) -> Any:
     return images.read_rgb(world.folder / "0/1/pictures/0.png")
 
 
-def test_a_mirrored_picture_has_a_mirrored_mask(trained: Path, shown: Any) -> None:
+def test_a_mirrored_image_has_a_mirrored_mask(trained: Path, shown: Any) -> None:
     both = reader(trained, scales=[1.0, 0.75, 1.25])
     found, mirrored = both.read(shown), both.read(np.ascontiguousarray(shown[:, ::-1]))
     assert found.shares == pytest.approx(mirrored.shares[:, :, ::-1], abs=1e-4)
@@ -677,7 +674,7 @@ def test_names_of_masks() -> None:
         infer.mask_names(["a/b.jpg", "a__b.jpg"])
 
 
-def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp_path: Path) -> None:
     tables = made(tmp_path / "in", [("a", "val_seen"), ("b", "val_seen")], [], a=[("p", 0.5, 0.5)], b=[("p", 0.5, 0.5)])
     stale = write_mask(tmp_path / "out/masks" / infer.mask_name("b"), [[1, 1]])
     (tmp_path / "in/b.png").write_bytes(b"no image")
@@ -685,7 +682,7 @@ def test_a_picture_that_cannot_be_read_is_a_row_with_a_reason(trained: Path, tmp
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["b"]
     assert not stale.exists(), "a mask of an earlier run speaks for no image that cannot be read"
     assert pd.read_parquet(tmp_path / "out/point_scores.parquet")["image_id"].tolist() == ["a"]
-    write_picture(tmp_path / "in/b.png", width=50, height=60)
+    write_image(tmp_path / "in/b.png", width=50, height=60)
     predict(tables, trained, tmp_path / "out", PLAIN, threads=1)
     assert "decodes to 50x60 px" in pd.read_csv(tmp_path / "out/rejects.csv").set_index("image_id").loc["b", "detail"]
     with pytest.raises(DataError, match="has no scores of b"):
@@ -796,8 +793,8 @@ def test_the_evaluation_of_predictions(world: World, predicted: Path, tmp_path: 
     by_class = pd.read_csv(tmp_path / "scores.csv")
     assert set(by_class["split"]) == {"val_seen", "val_unseen"}
     assert pd.read_csv(tmp_path / "masks.csv")["class"].tolist() == ["background", *CLASSES]
-    pictures = world.tables.read(CLASSES)
-    (predicted / "masks" / infer.mask_name(pictures.ids[pictures.rows(inputs.SEEN)[0]])).rename(tmp_path / "away.png")
+    images = world.tables.read(CLASSES)
+    (predicted / "masks" / infer.mask_name(images.ids[images.rows(inputs.SEEN)[0]])).rename(tmp_path / "away.png")
     with pytest.raises(DataError, match="no such mask"):
         evaluate_network(world.tables, Evaluated(predicted, world.truth), tmp_path, CLASSES)
     with pytest.raises(DataError, match="no such file"):

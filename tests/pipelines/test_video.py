@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Command, read_rows, write_picture
+from conftest import Command, read_rows, write_image
 from full_grid import full_grid
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import (
@@ -219,7 +219,7 @@ def test_the_last_detector_leaves_boxes_far_below_its_own_score() -> None:
 
 @pytest.fixture
 def frame(tmp_path: Path) -> Frame:
-    write_picture(tmp_path / "frame.png", width=80, height=60)
+    write_image(tmp_path / "frame.png", width=80, height=60)
     return Frame(0, str(tmp_path / "frame.png"), 80, 60)
 
 
@@ -236,8 +236,8 @@ def test_masks_of_another_size_grow_to_that_of_the_image(frame: Frame) -> None:
 def test_boxes_stay_around_their_masks(frame: Frame, options: dict[str, Any]) -> None:
     sample = Sample(frame, (thing(10, 20, 50, 44), thing(60, 2, 79, 30)))
     for seed in range(5):
-        picture, target = prepared(sample, RoundOptions(**options), np.random.default_rng(seed))
-        assert picture.shape == (3, 60, 80)
+        image, target = prepared(sample, RoundOptions(**options), np.random.default_rng(seed))
+        assert image.shape == (3, 60, 80)
         for box, mask in zip(target["boxes"].numpy(), target["masks"].numpy().astype(np.bool_), strict=True):
             x, y, w, h = box_of(mask)
             assert np.abs(box - [x, y, x + w, y + h]).max() <= 1.01
@@ -372,7 +372,7 @@ def test_a_clip_goes_from_frames_to_relabelled_objects(
 
 def clip_folder(folder: Path, frames: int, **size: int) -> Path:
     for number in range(frames):
-        write_picture(folder / f"{number:06d}.jpg", seed=number, **size)
+        write_image(folder / f"{number:06d}.jpg", seed=number, **size)
     return folder
 
 
@@ -413,7 +413,7 @@ def test_odd_clips_leave_rows_and_never_crash(secondlook: Command, tmp_path: Pat
 def test_a_frame_that_was_replaced_is_named(secondlook: Command, tmp_path: Path) -> None:
     clip_folder(tmp_path / "clips/a", 2)
     secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
-    write_picture(tmp_path / "clips/a/000001.jpg", width=48, height=64)
+    write_image(tmp_path / "clips/a/000001.jpg", width=48, height=64)
     done = secondlook("video", "motion", tmp_path / "frames.json", "--out", tmp_path / "motion")
     assert (done.code, "000001.jpg: cannot be read (the image decodes to 48x64 px" in done.err) == (1, True)
 
@@ -556,7 +556,7 @@ def test_frames_come_as_people_count(
     secondlook: Command, tmp_path: Path, names: list[str], order: str, numbers: list[int], said: str
 ) -> None:
     for name in names:
-        write_picture(tmp_path / f"clips/a/{name}.jpg")
+        write_image(tmp_path / f"clips/a/{name}.jpg")
     done = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
     assert done.code == 0, done.err
     (clip,) = records.read(tmp_path / "frames.json")
@@ -576,7 +576,7 @@ def test_the_frames_of_the_reported_clip_are_in_order(secondlook: Command, tmp_p
 
 def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tmp_path: Path) -> None:
     for name in ("dog", "cat", "bird", "a/1", "a/2", "a/deep/er/5", "a/deep/er/6", "a/deep/er/7"):
-        write_picture(tmp_path / f"clips/{name}.png")
+        write_image(tmp_path / f"clips/{name}.png")
     (tmp_path / "clips/a/notes.txt").write_text("notes", encoding="utf-8")
     out = tmp_path / "clips/frames.json"
     found = {}
@@ -595,7 +595,7 @@ def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tm
 
 def test_two_clips_of_one_name_are_refused(secondlook: Command, tmp_path: Path) -> None:
     for name in ("a/b/1", "a_b/1"):
-        write_picture(tmp_path / f"clips/{name}.png")
+        write_image(tmp_path / f"clips/{name}.png")
     (tmp_path / "files.txt").write_text("a/b 1\na_b 1\n", encoding="utf-8")
     for listed in ((), ("--listed", tmp_path / "files.txt")):
         refused = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *listed)
@@ -634,7 +634,7 @@ def test_flow_of_raft_comes_from_a_file_of_weights(tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
     options = MotionOptions(source="raft", raft_weights=str(tmp_path / "raft.pth"), device="cpu")
-    flow = flow_source(options)(*(picture[:124] for picture in two_frames()))
+    flow = flow_source(options)(*(image[:124] for image in two_frames()))
     assert (flow.shape, flow.dtype, bool(np.isfinite(flow).all())) == ((124, 192, 2), np.float32, True)
     with pytest.raises(DataError, match="its weights cannot be loaded"):
         flow_source(options.model_copy(update={"raft_weights": str(tmp_path / "none.pth")}))

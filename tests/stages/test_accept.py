@@ -66,17 +66,17 @@ def test_independent_objects(flat: float, alpha: float, accepting: float, per_cl
     assert accepted_somewhere >= accepting * WORLDS
 
 
-def test_correlated_families_and_images_keep_the_promise() -> None:
+def test_the_guarantee_holds_for_correlated_families_and_images() -> None:
     options = ConsensusOptions(guarantee=Guarantee(alpha=0.08))
     broken = held = 0
     for seed in range(CORRELATED):
         drawn = draw(World(objects=800, per_image=4.0), seed)
-        gold = drawn.reviewed(250, seed)
-        merged = merge(drawn.votes, "fitted_pool", gold, options)
-        promise = acceptance_of(drawn.votes, merged, gold, options, tuple(map(str, range(11))))
-        if promise.held:
+        people = drawn.reviewed(250, seed)
+        merged = merge(drawn.votes, "fitted_pool", people, options)
+        guarantee = acceptance_of(drawn.votes, merged, people, options, tuple(map(str, range(11))))
+        if guarantee.held:
             proposals = propose(drawn.votes, merged.posterior)
-            accepted = promise.accepts(proposals) & ~gold.seen
+            accepted = guarantee.accepts(proposals) & ~people.seen
             held += 1
             broken += bool(accepted.any() and (proposals.label != drawn.truth)[accepted].mean() > 0.08)
     print(f"guaranteed in {held} of {CORRELATED} worlds, broken in {broken}")
@@ -105,12 +105,12 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
     wrong = wrong | (bad & (np.random.default_rng(1).random(20_000) < 0.2))
     sample = Sample(sample.label, sample.confidence, wrong[sample.image], sample.image)
     classes = ("a", "b", "c")
-    promise = decide_acceptance(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
-    assert promise.held
-    assert promise.own == (0, 1, 2)
-    assert np.isinf(promise.level[1])
-    assert np.isfinite(promise.level[[0, 2]]).all()
-    accepted = promise.accepts(proposals)
+    guarantee = decide_acceptance(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
+    assert guarantee.held
+    assert guarantee.own == (0, 1, 2)
+    assert np.isinf(guarantee.level[1])
+    assert np.isfinite(guarantee.level[[0, 2]]).all()
+    accepted = guarantee.accepts(proposals)
     assert not accepted[bad].any()
     together = decide_acceptance(proposals, sample, Guarantee(alpha=0.04, per_class=False), 0.9, classes)
     assert together.own == ()
@@ -120,7 +120,7 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
 # --- when there is none ------------------------------------------------------------------------------------------
 
 
-def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
+def guarantee_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
     confidence = np.linspace(0.5, 1, 1000)
     proposals = Proposals(np.zeros(1000, dtype=int), confidence)
     rows = np.linspace(0, 999, sampled).astype(int) if sampled else np.zeros(0, dtype=int)
@@ -143,12 +143,12 @@ def promise_with(sampled: int, wrong: int, **guarantee: Any) -> Acceptance:
         pytest.param(400, 30, {"strict": True}, False, "every label goes to a person", id="strict, wrong"),
     ],
 )
-def test_when_something_is_promised(sampled: int, wrong: int, guarantee: dict[str, Any], held: bool, said: str) -> None:
-    promise = promise_with(sampled, wrong, **guarantee)
-    assert promise.held is held
-    assert said in promise.sentence
+def test_when_a_guarantee_is_given(sampled: int, wrong: int, guarantee: dict[str, Any], held: bool, said: str) -> None:
+    given = guarantee_with(sampled, wrong, **guarantee)
+    assert given.held is held
+    assert said in given.sentence
     if not held:
-        assert promise.level.tolist() == [np.inf if guarantee.get("strict") else 0.9]
+        assert given.level.tolist() == [np.inf if guarantee.get("strict") else 0.9]
 
 
 @pytest.mark.parametrize(("n", "wrong"), [(20, 0), (20, 3), (200, 1), (1000, 17), (5, 5)])
@@ -170,7 +170,7 @@ def test_the_bill_of_reviews() -> None:
 # --- through the files -------------------------------------------------------------------------------------------
 
 
-def test_reviews_of_the_queue_promise_nothing(secondlook: Command, tmp_path: Path) -> None:
+def test_reviews_of_the_queue_give_no_guarantee(secondlook: Command, tmp_path: Path) -> None:
     arguments, drawn = write_task(tmp_path, objects=1500)
     said = {f"o{row:04d}": [("ann", CLASSES[drawn.truth[row]])] for row in range(0, 1500, 3)}
     out = tmp_path / "consensus.parquet"
@@ -179,11 +179,11 @@ def test_reviews_of_the_queue_promise_nothing(secondlook: Command, tmp_path: Pat
         rows = run(
             secondlook, [*arguments, "--reviewed", write_reviews(tmp_path, said, sample)], guarantee={"alpha": 0.1}
         )
-        promise = records.made_by(out)["guarantee"]
-        assert promise["held"] is (sample == "random")
-        assert promise["n"] == (500 if sample == "random" else 0)
+        guarantee = records.made_by(out)["guarantee"]
+        assert guarantee["held"] is (sample == "random")
+        assert guarantee["n"] == (500 if sample == "random" else 0)
         actions[sample] = [row["action"] for row in rows.values()]
-    levels = set(promise["thresholds"].values())
+    levels = set(guarantee["thresholds"].values())
     assert all(level is None or 0 < level <= 1 for level in levels)
     assert actions["queue"] != actions["random"]
 
@@ -221,7 +221,7 @@ def test_the_random_part_holds_what_the_queue_had_before_and_what_was_passed_ove
         table = records.to_table([*queued, *told[passed_over:]], records.REVIEW)
         write(path, table, records.REVIEW, CLASSES, {"stage": "review"})
         run(secondlook, [*arguments, "--reviewed", path], guarantee={"alpha": 0.1})
-        promise = records.made_by(tmp_path / "consensus.parquet")["guarantee"]
-        assert promise["n"] == 300, "the whole part, however each object was reached"
-        assert ("40 objects of the random sample were skipped" in promise["sentence"]) == bool(passed_over)
-        assert promise["held"] is (not passed_over)
+        guarantee = records.made_by(tmp_path / "consensus.parquet")["guarantee"]
+        assert guarantee["n"] == 300, "the whole part, however each object was reached"
+        assert ("40 objects of the random sample were skipped" in guarantee["sentence"]) == bool(passed_over)
+        assert guarantee["held"] is (not passed_over)

@@ -160,7 +160,7 @@ def test_a_known_committee(
     assert table.index.tolist() == [*voters, "given"]
     assert table.loc["sharp", "selective_accuracy"] == pytest.approx((voters["sharp"].answer == truth).mean(), abs=1e-5)
     assert table.loc["copy", "error_correlation_family"] == pytest.approx(1)
-    assert abs(table.loc["copy", "accuracy_lost"]) < 0.02, "a copy is worth nothing"
+    assert abs(table.loc["copy", "accuracy_lost"]) < 0.02, "a copy contributes nothing"
     assert table.loc["fourth", "accuracy_lost"] > table.loc["clicker", "accuracy_lost"] - 0.01
     assert table.loc["fair", "coverage"] == pytest.approx((voters["fair"].answer >= 0).mean(), abs=1e-5)
     assert abs(table.loc["clicker", "error_correlation_others"]) < 0.1
@@ -232,9 +232,9 @@ def test_figures_equal_those_by_hand(secondlook: Command, tmp_path: Path) -> Non
 
 
 EFFECTIVE = [
-    pytest.param(np.zeros((4, 4)), 4.0, 0.4, id="strangers are worth themselves"),
-    pytest.param(np.ones((4, 4)), 1.0, 0.01, id="copies are worth one"),
-    pytest.param(np.kron(np.eye(2), np.ones((2, 2))), 2.0, 0.2, id="two pairs of copies are worth two"),
+    pytest.param(np.zeros((4, 4)), 4.0, 0.4, id="unrelated labelers count in full"),
+    pytest.param(np.ones((4, 4)), 1.0, 0.01, id="copies count as one"),
+    pytest.param(np.kron(np.eye(2), np.ones((2, 2))), 2.0, 0.2, id="two pairs of copies count as two"),
 ]
 
 
@@ -292,7 +292,7 @@ def test_odd_committees(
         assert found.table("reliability").empty
 
 
-def test_what_a_labeler_is_worth_without_truth(secondlook: Command, tmp_path: Path) -> None:
+def test_the_contribution_of_a_labeler_without_truth(secondlook: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     truth = random.integers(0, 3, 200)
     voters = {f"v{index}": Voter(f"v{index}", noisy(truth, 0.7, random)) for index in range(3)}
@@ -387,7 +387,7 @@ def test_large_datasets_are_merged_again_on_whole_images(
 # --- calibrated probabilities ----------------------------------------------------------------------------------------
 
 
-def test_one_temperature_makes_a_hot_labeler_honest(secondlook: Command, tmp_path: Path) -> None:
+def test_one_temperature_calibrates_an_overconfident_labeler(secondlook: Command, tmp_path: Path) -> None:
     """Truth is drawn from softmax(z); the labeler claims softmax(2.5 z)."""
     random = np.random.default_rng(0)
     z = random.normal(0, 1.2, (3000, 4))
@@ -442,16 +442,16 @@ def test_a_temperature_sees_no_object_of_its_image() -> None:
     random = np.random.default_rng(0)
     log_p = log_softmax(random.normal(0, 3, (40, 3)), axis=1)
     truth = random.integers(0, 3, 40)
-    picture = np.arange(40) // 4
-    found = cross_fitted(log_p, truth, picture, 0)
+    image_of = np.arange(40) // 4
+    found = cross_fitted(log_p, truth, image_of, 0)
     assert found is not None
     for image in range(10):
         other = truth.copy()
-        other[picture == image] = (truth[picture == image] + 1) % 3
-        again = cross_fitted(log_p, other, picture, 0)
+        other[image_of == image] = (truth[image_of == image] + 1) % 3
+        again = cross_fitted(log_p, other, image_of, 0)
         assert again is not None
-        np.testing.assert_array_equal(found.log_p[picture == image], again.log_p[picture == image])
-    assert cross_fitted(log_p[:8], truth[:8], picture[:8], 0) is None, "too few to fit anything"
+        np.testing.assert_array_equal(found.log_p[image_of == image], again.log_p[image_of == image])
+    assert cross_fitted(log_p[:8], truth[:8], image_of[:8], 0) is None, "too few to fit anything"
 
 
 # --- labels that look wrong --------------------------------------------------------------------------------------
@@ -540,7 +540,7 @@ def test_what_people_say_at_random_stands_for_the_truth(secondlook: Command, tmp
     rows = np.array([index for index in range(0, 200, 2) if index % 10])
     right = (voters["v0"].answer == truth)[rows].mean()
     assert accuracy.loc["v0", "accuracy"] == pytest.approx(right, abs=1e-5)
-    assert accuracy.loc["consensus", "accuracy"] < 1, "it is not judged by the answers of the people themselves"
+    assert accuracy.loc["consensus", "accuracy"] < 1, "it is not scored by the answers of the people themselves"
     assert not any(name.startswith("human:") for name in accuracy.index)
     assert "by people, random sample" in (found.folder / "accuracy.md").read_text(encoding="utf-8")
     assert found.findings()["with_truth"] == 80
@@ -557,7 +557,7 @@ def test_what_people_chose_to_look_at_is_no_truth(secondlook: Command, tmp_path:
     assert found.findings()["against"] == ""
 
 
-def test_people_are_judged_where_the_truth_is_known(secondlook: Command, tmp_path: Path) -> None:
+def test_people_are_scored_where_the_truth_is_known(secondlook: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth = random.integers(0, 3, 300)
     voters = {f"v{index}": Voter(f"v{index}", noisy(truth, 0.7, random)) for index in range(3)}
@@ -575,7 +575,7 @@ def test_people_are_judged_where_the_truth_is_known(secondlook: Command, tmp_pat
     )
 
 
-def test_a_fit_is_judged_on_images_that_it_did_not_see(secondlook: Command, tmp_path: Path) -> None:
+def test_a_fit_is_scored_on_images_that_it_did_not_see(secondlook: Command, tmp_path: Path) -> None:
     """With one vote-less class bias per image a fit on everything would look better than it is."""
     drawn = draw(World(objects=900, classes=4, families=("a", "a", "b")), 0)
     voters = {}
@@ -621,21 +621,21 @@ def test_paired_intervals_hold_the_difference_about_nineteen_times_in_twenty() -
     held, widths, alone = 0, [], []
     runs = 250
     for run in range(runs):
-        picture = np.repeat(np.arange(80), random.integers(1, 7, size=80))
-        truth = np.arange(len(picture)) % 2
-        p = (0.6 + 0.4 * random.beta(2, 0.5, size=80))[picture]
-        luck = random.random(len(picture))  # shared: what is hard for one is hard for the other
-        first, second = (TruthAndAnswers(truth, np.where(luck < q, truth, 1 - truth), picture) for q in (p, p - 0.1))
+        image = np.repeat(np.arange(80), random.integers(1, 7, size=80))
+        truth = np.arange(len(image)) % 2
+        p = (0.6 + 0.4 * random.beta(2, 0.5, size=80))[image]
+        luck = random.random(len(image))  # shared: what is hard for one is hard for the other
+        first, second = (TruthAndAnswers(truth, np.where(luck < q, truth, 1 - truth), image) for q in (p, p - 0.1))
         found = compare_all([(first, second)], 2, Draws(80, 200, run))[0]
         held += found.accuracy.low <= 0.1 <= found.accuracy.high
         widths.append(found.accuracy.high - found.accuracy.low)
-        one = compare_all([(first, TruthAndAnswers(truth, 1 - truth, picture))], 2, Draws(80, 200, run))[0].accuracy
+        one = compare_all([(first, TruthAndAnswers(truth, 1 - truth, image))], 2, Draws(80, 200, run))[0].accuracy
         alone.append(one.high - one.low)
     assert 0.90 <= held / runs <= 0.99
     assert np.mean(widths) < np.mean(alone), "what both find hard cancels"
 
 
-def test_a_judge_does_not_differ_from_itself() -> None:
+def test_a_method_does_not_differ_from_itself() -> None:
     random = np.random.default_rng(0)
     said = TruthAndAnswers(random.integers(0, 3, 60), random.integers(-1, 3, 60), np.arange(60) // 3)
     found = compare_all([(said, said)], 3, Draws(20, 100, 0))[0]

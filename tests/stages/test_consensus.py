@@ -162,7 +162,7 @@ def test_dawid_skene_recovers_the_confusion_and_beats_majority() -> None:
     )
 
 
-def test_relatives_are_trusted_less_than_strangers() -> None:
+def test_labelers_of_one_family_count_less_than_unrelated_ones() -> None:
     truth, matrix, _ = simulate(600)
     copies = np.hstack([matrix[:, :3], matrix[:, -1:], matrix[:, -1:], matrix[:, -1:]])
     strangers = posterior_of(copies, 3, "dawid_skene")

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from conftest import Command, Ingested, box, coco, ingest, picture
+from conftest import Command, Ingested, box, coco, coco_image, ingest
 from make_records import noise, read_rows
 from secondlook.base.errors import DataError
 from secondlook.pixels import crops, images
@@ -27,7 +27,7 @@ def decoded(row: dict[str, Any]) -> Array:
     return np.asarray(cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_COLOR_RGB))
 
 
-def one_picture(secondlook: Command, folder: Path, pixels: Array, boxes: list[list[float]]) -> Ingested:
+def one_image(secondlook: Command, folder: Path, pixels: Array, boxes: list[list[float]]) -> Ingested:
     """Ingest a PNG of RGB `pixels` with `boxes`, numbered from 0."""
     (folder / "images").mkdir(exist_ok=True)
     Image.fromarray(pixels).save(folder / "images" / "1.png")
@@ -44,9 +44,9 @@ def crops_of(secondlook: Command, done: Ingested, options: str, *arguments: Any)
     return {names[row["instance_id"]]: row for row in read_rows(out)}
 
 
-def test_each_picture_is_decoded_once(secondlook: Command, tmp_path: Path, decoded: Counter[str]) -> None:
-    pictures = [picture(tmp_path, number) for number in range(3)]
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 3) for number in range(12)], ["stop"]))
+def test_each_image_is_decoded_once(secondlook: Command, tmp_path: Path, decoded: Counter[str]) -> None:
+    images = [coco_image(tmp_path, number) for number in range(3)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(number, number % 3) for number in range(12)], ["stop"]))
     assert len(crops_of(secondlook, done, "", "--threads", 2)) == 12
     assert decoded == {"0.jpg": 1, "1.jpg": 1, "2.jpg": 1}
 
@@ -71,7 +71,7 @@ def test_each_picture_is_decoded_once(secondlook: Command, tmp_path: Path, decod
 def test_small_crops_are_doubled_as_published(
     secondlook: Command, tmp_path: Path, before: tuple[int, int], options: str, after: tuple[int, int]
 ) -> None:
-    done = one_picture(secondlook, tmp_path, noise(0, 220, 220), [[3, 4, *before]])
+    done = one_image(secondlook, tmp_path, noise(0, 220, 220), [[3, 4, *before]])
 
     row = crops_of(secondlook, done, options)["0"]
 
@@ -81,7 +81,7 @@ def test_small_crops_are_doubled_as_published(
 
 def test_enlarging_is_bilinear(secondlook: Command, tmp_path: Path) -> None:
     pixels = noise(1, 60, 60)
-    done = one_picture(secondlook, tmp_path, pixels, [[2, 3, 20, 24]])
+    done = one_image(secondlook, tmp_path, pixels, [[2, 3, 20, 24]])
 
     row = crops_of(secondlook, done, "encoding: png")["0"]
 
@@ -107,7 +107,7 @@ def test_a_crop_is_every_touched_pixel(
     secondlook: Command, tmp_path: Path, xywh: list[float], margin: float, window: tuple[int, int, int, int]
 ) -> None:
     pixels = noise(2, 80, 60)
-    done = one_picture(secondlook, tmp_path, pixels, [xywh])
+    done = one_image(secondlook, tmp_path, pixels, [xywh])
 
     row = crops_of(secondlook, done, f"{PNG}, margin: {margin}")["0"]
 
@@ -146,7 +146,7 @@ def test_the_size_counts_before_an_image_is_decoded(
 def test_the_limit_of_the_size_can_be_raised_by_the_key_that_the_refusal_names(
     secondlook: Command, tmp_path: Path
 ) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1)], ["stop"])
+    document = coco([coco_image(tmp_path, 1)], [box(1)], ["stop"])
     small, raised = "{max_megapixels: 0.002, max_reject_fraction: 1}", "{max_megapixels: 0.0031}"
 
     refused = ingest(secondlook, tmp_path, document, options=small)
@@ -172,9 +172,9 @@ def test_a_crop_that_is_read_later_has_no_limit_of_its_own(secondlook: Command, 
     assert "set `store: copy`" in read_rows(tmp_path / "crops.rejects.parquet")[0]["detail"]
 
 
-def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [picture(tmp_path, number) for number in range(4)]
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number // 2) for number in range(8)], ["stop"]))
+def test_images_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
+    images = [coco_image(tmp_path, number) for number in range(4)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(number, number // 2) for number in range(8)], ["stop"]))
     (tmp_path / "images" / "0.jpg").write_bytes(b"no image any more")
     (tmp_path / "images" / "1.jpg").unlink()
     out, beside = tmp_path / "crops.parquet", tmp_path / "crops.rejects.parquet"
@@ -194,8 +194,8 @@ def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Comm
 
 
 def test_shards_together_are_the_whole(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [picture(tmp_path, number) for number in range(12)]
-    document = coco(pictures, [box(number, number % 12) for number in range(36)], ["stop"])
+    images = [coco_image(tmp_path, number) for number in range(12)]
+    document = coco(images, [box(number, number % 12) for number in range(36)], ["stop"])
     done = ingest(secondlook, tmp_path, document, options="{shards: 3}")
 
     whole = crops_of(secondlook, done, "")
@@ -207,8 +207,8 @@ def test_shards_together_are_the_whole(secondlook: Command, tmp_path: Path) -> N
 
 
 def test_several_shards_in_one_call_are_those_of_several_calls(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [picture(tmp_path, number) for number in range(12)]
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(n, n) for n in range(12)], ["stop"]), options="{shards: 3}")
+    images = [coco_image(tmp_path, number) for number in range(12)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(n, n) for n in range(12)], ["stop"]), options="{shards: 3}")
     shards = sorted(done.shards.iterdir())
 
     assert secondlook("crop", *shards, "--out", tmp_path / "together").code == 0
@@ -222,7 +222,7 @@ def test_several_shards_in_one_call_are_those_of_several_calls(secondlook: Comma
 
 
 def test_a_shard_without_objects_is_an_empty_file(secondlook: Command, tmp_path: Path) -> None:
-    done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 0)], [box(1, 0)], ["stop"]), options="{shards: 3}")
+    done = ingest(secondlook, tmp_path, coco([coco_image(tmp_path, 0)], [box(1, 0)], ["stop"]), options="{shards: 3}")
 
     parts = [crops_of(secondlook, replace(done, out=shard), "") for shard in sorted(done.shards.iterdir())]
 
@@ -230,8 +230,8 @@ def test_a_shard_without_objects_is_an_empty_file(secondlook: Command, tmp_path:
 
 
 def test_threads_do_not_change_a_byte(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [picture(tmp_path, number) for number in range(8)]
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 8) for number in range(24)], ["stop"]))
+    images = [coco_image(tmp_path, number) for number in range(8)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(number, number % 8) for number in range(24)], ["stop"]))
     for threads in (1, 4):
         secondlook("crop", done.out, "--out", tmp_path / f"{threads}.parquet", "--threads", threads)
 
@@ -253,7 +253,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("name", "stored", "expected"), KINDS)
-def test_pictures_of_every_kind_become_rgb(
+def test_images_of_every_kind_become_rgb(
     secondlook: Command, tmp_path: Path, name: str, stored: Any, expected: Array
 ) -> None:
     (tmp_path / "images").mkdir()
@@ -267,7 +267,7 @@ def test_pictures_of_every_kind_become_rgb(
     assert np.array_equal(decoded(crops_of(secondlook, done, PNG)["1"]), expected)
 
 
-def test_a_turned_picture_is_cut_where_the_box_is_seen(secondlook: Command, tmp_path: Path) -> None:
+def test_a_turned_image_is_cut_where_the_box_is_seen(secondlook: Command, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     seen = np.zeros((64, 48, 3), np.uint8)
     seen[50:, :] = (250, 10, 10)
@@ -284,7 +284,7 @@ def test_a_turned_picture_is_cut_where_the_box_is_seen(secondlook: Command, tmp_
 
 def test_the_encodings_do_what_they_say(secondlook: Command, tmp_path: Path) -> None:
     smooth = np.tile(np.linspace(0, 255, 120, dtype=np.uint8)[None, :, None], (90, 1, 3))
-    done = one_picture(secondlook, tmp_path, smooth, [[0, 0, 120, 90]])
+    done = one_image(secondlook, tmp_path, smooth, [[0, 0, 120, 90]])
 
     rows = {options: crops_of(secondlook, done, options)["0"] for options in (PNG, "quality: 95", "quality: 10")}
 
@@ -301,7 +301,7 @@ def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_pat
     reference.mkdir(parents=True)
     cv2.imwrite(str(reference / "1.png"), RGB)
     done = ingest(
-        secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1)], ["stop"]),
+        secondlook, tmp_path, coco([coco_image(tmp_path, 1)], [box(1)], ["stop"]),
         dataset={"truth": str(truth)}, reference={"sources": [{"path": str(reference.parent)}]},
     )  # fmt: skip
     trusted = {}
@@ -345,9 +345,9 @@ def disagreeing(secondlook: Command, folder: Path, name: str, before: Any, after
     """Ingest an image beside three sound ones; replace it afterwards."""
     path = folder / "images" / name
     saved(path, **before)
-    pictures = [{"id": 1, "file_name": name}, *(picture(folder, number) for number in range(2, 5))]
+    images = [{"id": 1, "file_name": name}, *(coco_image(folder, number) for number in range(2, 5))]
     boxes = [box(1, bbox=[4, 6, 200, 180]), box(2, bbox=[20, 30, 190, 170]), *(box(row, row) for row in range(3, 6))]
-    done = ingest(secondlook, folder, coco(pictures, boxes[:4], ["stop"]))
+    done = ingest(secondlook, folder, coco(images, boxes[:4], ["stop"]))
     assert done.result.code == 0, done.result.err
     if after is not None:
         saved(path, **after)
@@ -389,18 +389,18 @@ def test_images_that_exif_turns_are_no_rejects(
 @pytest.mark.parametrize("turned", [2, 3, 4])
 def test_an_avif_that_asks_to_be_mirrored_is_refused(secondlook: Command, tmp_path: Path, turned: int) -> None:
     saved(tmp_path / "images/1.avif", turned=turned)
-    pictures = [{"id": 1, "file_name": "1.avif"}, picture(tmp_path, 2)]
+    images = [{"id": 1, "file_name": "1.avif"}, coco_image(tmp_path, 2)]
     options = "{max_reject_fraction: 0.5}"
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(1), box(2, 2)], ["stop"]), options=options)
+    done = ingest(secondlook, tmp_path, coco(images, [box(1), box(2, 2)], ["stop"]), options=options)
     assert done.reasons == {"1": "unreadable_image"}
     assert "save it upright" in done.refused[0]["detail"]
 
 
 def test_stated_sizes_that_nobody_checked_are_checked_when_pixels_are_read(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [{**picture(tmp_path, number), "width": 64, "height": 48} for number in range(4)]
-    pictures[1] |= {"width": 48, "height": 64}
+    images = [{**coco_image(tmp_path, number), "width": 64, "height": 48} for number in range(4)]
+    images[1] |= {"width": 48, "height": 64}
     boxes = [box(number, number) for number in range(4)]
-    done = ingest(secondlook, tmp_path, coco(pictures, boxes, ["stop"]), dataset={"check_images": False})
+    done = ingest(secondlook, tmp_path, coco(images, boxes, ["stop"]), dataset={"check_images": False})
     assert sorted(crops_of(secondlook, done, "max_reject_fraction: 0.25")) == ["0", "2", "3"]
 
 
@@ -470,9 +470,9 @@ def test_images_without_small_objects_are_decoded_smaller(
 def test_crops_by_reference_show_the_pixels_of_copies(
     secondlook: Command, tmp_path: Path, decoded: Counter[str], options: str
 ) -> None:
-    pictures = [picture(tmp_path, number, f"{number}.png", width=90, height=70) for number in range(3)]
+    entries = [coco_image(tmp_path, number, f"{number}.png", width=90, height=70) for number in range(3)]
     boxes = [box(number, number % 3, bbox=[number, 5, 20 + 5 * number, 30]) for number in range(9)]
-    done = ingest(secondlook, tmp_path, coco(pictures, boxes, ["stop"]))
+    done = ingest(secondlook, tmp_path, coco(entries, boxes, ["stop"]))
     copies, places = tmp_path / "copies.parquet", tmp_path / "places.parquet"
     for out, store in ((copies, "copy"), (places, "reference")):
         arguments = ("--out", out, "--options", f"{{store: {store}, encoding: png, {options}}}")
@@ -495,7 +495,7 @@ def test_crops_by_reference_show_the_pixels_of_copies(
 
 
 def test_an_image_that_is_gone_is_named_when_its_crops_are_cut_again(secondlook: Command, tmp_path: Path) -> None:
-    done = one_picture(secondlook, tmp_path, noise(1, 60, 60), [[2, 3, 20, 24]])
+    done = one_image(secondlook, tmp_path, noise(1, 60, 60), [[2, 3, 20, 24]])
     out = tmp_path / "places.parquet"
     assert secondlook("crop", done.out, "--out", out, "--options", "{store: reference}").code == 0
     (tmp_path / "images" / "1.png").unlink()
@@ -510,8 +510,8 @@ def test_an_image_that_is_gone_is_named_when_its_crops_are_cut_again(secondlook:
 def test_what_was_cut_before_is_put_back_and_nothing_else_is(
     secondlook: Command, tmp_path: Path, decoded: Counter[str]
 ) -> None:
-    pictures = [picture(tmp_path, number) for number in range(2)]
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(number, number % 2) for number in range(4)], ["stop"]))
+    images = [coco_image(tmp_path, number) for number in range(2)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(number, number % 2) for number in range(4)], ["stop"]))
     out = tmp_path / "crops.parquet"
 
     def crop(options: str = "") -> tuple[int, str]:
@@ -536,6 +536,6 @@ def test_what_was_cut_before_is_put_back_and_nothing_else_is(
     assert "is damaged; it is made again" in said
     assert crop("quality: 90")[0] == 2, "another option"
     assert crop()[0] == 2, "what was kept is forgotten when something else is made"
-    picture(tmp_path, 0, seed=9)
+    coco_image(tmp_path, 0, seed=9)
     assert crop()[0] == 2, "an image has changed"
     assert [path.name.split(".")[0] for path in sorted((tmp_path / ".cache").iterdir())] == ["crops", "crops"]

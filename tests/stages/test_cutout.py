@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from conftest import Command, Ingested, Result, box, coco, forget, ingest, picture
+from conftest import Command, Ingested, Result, box, coco, coco_image, forget, ingest
 from make_records import Rows, noise, read_rows, write_instances
 from secondlook.io import records
 from secondlook.pixels import images
@@ -65,7 +65,7 @@ def cut(secondlook: Command, instances: Path, options: str, *arguments: Any) -> 
     return Cut(result, out, {row["instance_id"]: row["source_id"] for row in read_rows(instances)})
 
 
-def one_picture(secondlook: Command, folder: Path, pixels: Array, annotations: Rows) -> Path:
+def one_image(secondlook: Command, folder: Path, pixels: Array, annotations: Rows) -> Path:
     """Ingest a PNG of RGB `pixels` and return the instances."""
     (folder / "images").mkdir(exist_ok=True)
     Image.fromarray(pixels).save(folder / "images" / "1.png")
@@ -109,7 +109,7 @@ def test_what_lies_outside_the_polygon_is_black(
     secondlook: Command, tmp_path: Path, xywh: list[float], polygon: tuple[int, ...], left_in: tuple[int, ...]
 ) -> None:
     pixels = noise(1, 80, 60) + 1  # no black of its own
-    instances = one_picture(secondlook, tmp_path, pixels, [box(1, bbox=xywh, segmentation=rectangle(*polygon))])
+    instances = one_image(secondlook, tmp_path, pixels, [box(1, bbox=xywh, segmentation=rectangle(*polygon))])
 
     done = cut(secondlook, instances, "")
 
@@ -119,21 +119,21 @@ def test_what_lies_outside_the_polygon_is_black(
     assert (done.rows["1"]["width"], done.rows["1"]["height"]) == (w, h)
 
 
-def test_objects_of_one_picture_do_not_touch_each_other(secondlook: Command, tmp_path: Path) -> None:
+def test_objects_of_one_image_do_not_touch_each_other(secondlook: Command, tmp_path: Path) -> None:
     pixels = noise(2, 80, 60) + 1
     masks = {"1": (10, 10, 20, 20), "2": (20, 10, 40, 20), "3": (10, 10, 40, 20)}
     annotations = [box(name, bbox=[10, 10, 30, 10], segmentation=rectangle(*mask)) for name, mask in masks.items()]
 
-    found = cut(secondlook, one_picture(secondlook, tmp_path, pixels, annotations), "").pixels
+    found = cut(secondlook, one_image(secondlook, tmp_path, pixels, annotations), "").pixels
 
     for name, (left, top, right, bottom) in masks.items():
         assert np.array_equal(found[name], blackened(pixels, left, top, right, bottom)[10:20, 10:40]), name
 
 
-def test_each_picture_is_decoded_once(secondlook: Command, tmp_path: Path, decoded: Counter[str]) -> None:
-    pictures = [picture(tmp_path, number) for number in range(3)]
+def test_each_image_is_decoded_once(secondlook: Command, tmp_path: Path, decoded: Counter[str]) -> None:
+    images = [coco_image(tmp_path, number) for number in range(3)]
     annotations = [box(number, number % 3, segmentation=rectangle(5, 6, 15, 18)) for number in range(9)]
-    done = ingest(secondlook, tmp_path, coco(pictures, annotations, ["stop"]))
+    done = ingest(secondlook, tmp_path, coco(images, annotations, ["stop"]))
     assert len(cut(secondlook, done.out, "", "--threads", 2).rows) == 9
     assert decoded == {"0.jpg": 1, "1.jpg": 1, "2.jpg": 1}
 
@@ -169,7 +169,7 @@ def test_the_segmenter_gives_what_one_box_alone_would_get(
     secondlook: Command, tmp_path: Path, make: Callable[[Path], Path], width: int, height: int
 ) -> None:
     folder, pixels = make(tmp_path / "checkpoint"), noise(3, width, height) + 1
-    instances = one_picture(secondlook, tmp_path, pixels, [box(n, bbox=xywh) for n, xywh in enumerate(BOXES)])
+    instances = one_image(secondlook, tmp_path, pixels, [box(n, bbox=xywh) for n, xywh in enumerate(BOXES)])
 
     done = cut(secondlook, instances, f"segmenter: {folder}, precision: float32, max_reject_fraction: 1")
 
@@ -188,7 +188,7 @@ def test_the_segmenter_gives_what_one_box_alone_would_get(
     assert records.made_by(done.out)["revision"].startswith("sha256:")
 
 
-def test_a_picture_is_embedded_once_and_boxes_go_in_blocks(
+def test_an_image_is_embedded_once_and_boxes_go_in_blocks(
     secondlook: Command, tmp_path: Path, sam: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers import SamModel
@@ -206,9 +206,9 @@ def test_a_picture_is_embedded_once_and_boxes_go_in_blocks(
 
     monkeypatch.setattr(SamModel, "get_image_embeddings", counted_embed)
     monkeypatch.setattr(SamModel, "forward", counted_forward)
-    pictures = [picture(tmp_path, number) for number in range(2)]
+    images = [coco_image(tmp_path, number) for number in range(2)]
     annotations = [box(number, number % 2) for number in range(140)]
-    done = ingest(secondlook, tmp_path, coco(pictures, annotations, ["stop"]))
+    done = ingest(secondlook, tmp_path, coco(images, annotations, ["stop"]))
 
     result = cut(secondlook, done.out, f"segmenter: {sam}, max_reject_fraction: 1", "--threads", 2).result
 
@@ -230,7 +230,7 @@ POLYGON = {"segmentation": rectangle(5, 6, 15, 18)}
 def test_the_segmenter_is_loaded_where_it_is_needed(
     secondlook: Command, tmp_path: Path, annotations: Rows, options: str, loads: bool
 ) -> None:
-    done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 1)], annotations, ["stop"]))
+    done = ingest(secondlook, tmp_path, coco([coco_image(tmp_path, 1)], annotations, ["stop"]))
 
     found = cut(secondlook, done.out, f"{options or 'mask: given'}, segmenter: nobody/nothing, revision: abc")
 
@@ -250,7 +250,7 @@ def test_given_masks_go_before_those_of_the_segmenter(secondlook: Command, tmp_p
     pixels = noise(4, 120, 90) + 1
     polygon = rectangle(10, 10, 20, 20)
     annotations = [box(1, bbox=BOXES[0], segmentation=polygon), box(2, bbox=BOXES[1]), box(3, bbox=BOXES[0])]
-    instances = one_picture(secondlook, tmp_path, pixels, annotations)
+    instances = one_image(secondlook, tmp_path, pixels, annotations)
     options = f"segmenter: {sam}, precision: float32, max_reject_fraction: 1"
 
     given, segmented = (
@@ -289,7 +289,7 @@ OUTSIDE[40:, 40:] = 1
 def test_masks_that_show_nothing_are_rows(
     secondlook: Command, tmp_path: Path, size: list[int], counts: str, reason: str, detail: str
 ) -> None:
-    path = str(tmp_path / "images" / picture(tmp_path, 1)["file_name"])
+    path = str(tmp_path / "images" / coco_image(tmp_path, 1)["file_name"])
     good = {"size": [48, 64], "counts": counts_of(WHOLE)}
     rows = [
         {"instance_id": name, "source_id": name, "image_path": path, "segmentation": mask}
@@ -306,10 +306,10 @@ def test_masks_that_show_nothing_are_rows(
     assert detail in reject["detail"]
 
 
-def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [picture(tmp_path, number) for number in range(4)]
+def test_images_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Command, tmp_path: Path) -> None:
+    images = [coco_image(tmp_path, number) for number in range(4)]
     annotations = [box(number, number // 2, **POLYGON) for number in range(8)]
-    done = ingest(secondlook, tmp_path, coco(pictures, annotations, ["stop"]))
+    done = ingest(secondlook, tmp_path, coco(images, annotations, ["stop"]))
     (tmp_path / "images" / "0.jpg").write_bytes(b"no image any more")
 
     stopped = cut(secondlook, done.out, "max_reject_fraction: 0.2")
@@ -325,9 +325,9 @@ def test_pictures_that_cannot_be_decoded_are_rows_up_to_a_limit(secondlook: Comm
 
 
 def test_an_image_that_was_replaced_is_a_reject(secondlook: Command, tmp_path: Path) -> None:
-    pictures = [picture(tmp_path, number) for number in range(4)]
-    done = ingest(secondlook, tmp_path, coco(pictures, [box(n, n, **POLYGON) for n in range(4)], ["stop"]))
-    picture(tmp_path, 0, width=48, height=64)
+    images = [coco_image(tmp_path, number) for number in range(4)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(n, n, **POLYGON) for n in range(4)], ["stop"]))
+    coco_image(tmp_path, 0, width=48, height=64)
 
     left = cut(secondlook, done.out, "max_reject_fraction: 0.25")
 
@@ -337,9 +337,9 @@ def test_an_image_that_was_replaced_is_a_reject(secondlook: Command, tmp_path: P
 
 def many(secondlook: Command, folder: Path) -> Ingested:
     """Ingest 24 objects of 8 images in 3 shards, every other one with a polygon."""
-    pictures = [picture(folder, number) for number in range(8)]
+    images = [coco_image(folder, number) for number in range(8)]
     annotations = [box(number, number % 8, **(POLYGON if number % 2 else {})) for number in range(24)]
-    return ingest(secondlook, folder, coco(pictures, annotations, ["stop"]), options="{shards: 3}")
+    return ingest(secondlook, folder, coco(images, annotations, ["stop"]), options="{shards: 3}")
 
 
 def test_the_same_inputs_give_the_same_bytes(secondlook: Command, tmp_path: Path, sam: Path) -> None:
@@ -377,12 +377,12 @@ GREY = RGB[..., 0]
         pytest.param(RGB[:, :1], RGB[:, :1], id="one px wide"),
     ],
 )
-def test_pictures_of_every_kind_are_cut_out(
+def test_images_of_every_kind_are_cut_out(
     secondlook: Command, tmp_path: Path, sam: Path, stored: Array, expected: Array, masked: bool
 ) -> None:
     height, width = expected.shape[:2]
     mask = {"segmentation": rectangle(0, 0, width, height)} if masked else {}
-    instances = one_picture(secondlook, tmp_path, stored, [box(1, bbox=[0, 0, width, height], **mask)])
+    instances = one_image(secondlook, tmp_path, stored, [box(1, bbox=[0, 0, width, height], **mask)])
 
     done = cut(secondlook, instances, f"segmenter: {sam}, max_reject_fraction: 1")
 
@@ -413,7 +413,7 @@ def test_only_reference_cutouts_carry_a_trusted_label_and_none_is_left_out(
     for name in "ab":  # near-duplicates
         cv2.imwrite(str(reference / f"{name}.png"), RGB)
     done = ingest(
-        secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1, **POLYGON)], ["stop"]),
+        secondlook, tmp_path, coco([coco_image(tmp_path, 1)], [box(1, **POLYGON)], ["stop"]),
         reference={"sources": [{"path": str(reference.parent)}]},
     )  # fmt: skip
     options = f"segmenter: {sam}, precision: float32"
@@ -428,7 +428,7 @@ def test_only_reference_cutouts_carry_a_trusted_label_and_none_is_left_out(
 
 
 def test_the_metadata_says_what_made_them(secondlook: Command, tmp_path: Path) -> None:
-    done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1, **POLYGON)], ["stop"]))
+    done = ingest(secondlook, tmp_path, coco([coco_image(tmp_path, 1)], [box(1, **POLYGON)], ["stop"]))
 
     made_by = records.made_by(cut(secondlook, done.out, "quality: 90").out)
 
@@ -439,7 +439,7 @@ def test_the_metadata_says_what_made_them(secondlook: Command, tmp_path: Path) -
 def test_small_cutouts_are_doubled_like_crops(secondlook: Command, tmp_path: Path) -> None:
     pixels = noise(6, 80, 60)
     annotation = box(1, bbox=[10, 10, 20, 24], segmentation=rectangle(12, 12, 28, 30))
-    instances = one_picture(secondlook, tmp_path, pixels, [annotation])
+    instances = one_image(secondlook, tmp_path, pixels, [annotation])
 
     found = cut(secondlook, instances, "upscale_px: 28").pixels["1"]
 

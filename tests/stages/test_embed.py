@@ -111,11 +111,11 @@ def test_pooling_equals_the_model_by_hand(
     pooling: str,
     pool: Callable[[Any], Any],
 ) -> None:
-    picture = noise(1, side, side)  # as large as the input: nothing is resized
-    crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": picture}], ["stop"])
+    image = noise(1, side, side)  # as large as the input: nothing is resized
+    crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": image}], ["stop"])
     folder = checkpoint(name)
     (vector,) = embed(secondlook, crops, tmp_path / "out.parquet", kind=kind, model=str(folder), pooling=pooling)
-    np.testing.assert_allclose(vector, by_hand(folder, kind, picture, pool), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(vector, by_hand(folder, kind, image, pool), rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("timm_resnet", "timm"), ("resnet", "transformers")])
@@ -175,10 +175,10 @@ def test_no_crops_give_no_vectors(secondlook: Command, checkpoint: Callable[[str
 
 def striped() -> Pixels:
     """Return a wide image, 80 x 20 px: green ends of 8 px, red left of the middle, blue right of it."""
-    picture = np.zeros((20, 80, 3), dtype=np.uint8)
-    picture[:, :40, 0] = picture[:, 40:, 2] = 255
-    picture[:, :8] = picture[:, -8:] = (0, 255, 0)
-    return picture
+    image = np.zeros((20, 80, 3), dtype=np.uint8)
+    image[:, :40, 0] = image[:, 40:, 2] = 255
+    image[:, :8] = image[:, -8:] = (0, 255, 0)
+    return image
 
 
 def share(square: Pixels, colour: tuple[int, int, int]) -> float:
@@ -204,13 +204,13 @@ def test_geometry(
     grey: float,
     turned: bool,
 ) -> None:
-    picture = striped().transpose(1, 0, 2) if turned else striped()
-    square = images.resize(picture, 42, how)
+    image = striped().transpose(1, 0, 2) if turned else striped()
+    square = images.resize(image, 42, how)
     assert square.shape == (42, 42, 3)
     assert share(square, (0, 255, 0)) == pytest.approx(green, abs=0.04)
     assert share(square, (127, 127, 127)) == pytest.approx(grey, abs=0.04)
     assert share(square, (255, 0, 0)) == pytest.approx(share(square, (0, 0, 255)), abs=0.04), "the middle stays"
-    crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": picture}], ["stop"])
+    crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": image}], ["stop"])
     folder = checkpoint("dinov2")
     options: dict[str, Any] = {"kind": "transformers", "model": str(folder), "resize": how, "pooling": "cls"}
     (vector,) = embed(secondlook, crops, tmp_path / "out.parquet", **options)
@@ -285,8 +285,8 @@ def test_code_in_a_checkpoint_never_runs(
     (folder / "evil.py").write_text(f"from pathlib import Path\nPath({str(marker)!r}).touch()\n", encoding="utf-8")
     asked: list[str] = []
 
-    def yes(question: str = "") -> str:
-        asked.append(question)
+    def yes(prompt: str = "") -> str:
+        asked.append(prompt)
         return "y"
 
     monkeypatch.setattr("builtins.input", yes)

@@ -44,7 +44,7 @@ KEY = "sk-very-secret-0123456789"
 HOSTILE = ['say "stop"', "{braces} [and] \\back\\", "two\nlines", "禁止通行", "<|im_end|>", "🛑 é ¥"]
 
 
-def picture(seed: int = 0, side: int = 28) -> Pixels:
+def noise(seed: int = 0, side: int = 28) -> Pixels:
     """Return a square of noise."""
     return np.random.default_rng(seed).integers(0, 255, size=(side, side, 3), dtype=np.uint8)
 
@@ -57,10 +57,10 @@ def options(url: str = "http://127.0.0.1:9/v1", *, server: dict[str, Any] | None
     )
 
 
-def answers(site: Site, count: int = 1, question: Any = NAMES, **more: Any) -> list[Answer]:
+def answers(site: Site, count: int = 1, prompt: Any = NAMES, **more: Any) -> list[Answer]:
     """Return what an engine answers about `count` images."""
     engine = OpenaiEngine(options(site.url, **more))
-    return engine.answer(engine.prepare([picture(seed) for seed in range(count)], question))
+    return engine.answer(engine.prepare([noise(seed) for seed in range(count)], prompt))
 
 
 def shown_pixels(body: Content) -> Pixels:
@@ -72,7 +72,7 @@ def shown_pixels(body: Content) -> Pixels:
 
 def number(body: Content) -> int:
     """Return which of the images of `answers` a request shows."""
-    return next(seed for seed in range(100) if np.array_equal(picture(seed), shown_pixels(body)))
+    return next(seed for seed in range(100) if np.array_equal(noise(seed), shown_pixels(body)))
 
 
 # --- transformers serve ----------------------------------------------------------------------------------------------
@@ -128,9 +128,9 @@ def test_a_real_server_says_what_the_model_says(serving: Serving) -> None:
     model = AutoModelForImageTextToText.from_pretrained(serving.model).eval()
     processor = AutoProcessor.from_pretrained(serving.model)
     engine = OpenaiEngine(options(serving.url, model=str(serving.model), max_new_tokens=12))
-    pictures = [picture(seed) for seed in range(4)]
-    said = engine.answer(engine.prepare(pictures, NAMES))
-    expected = [generated(model, processor, each, NAMES.text) for each in pictures]
+    images = [noise(seed) for seed in range(4)]
+    said = engine.answer(engine.prepare(images, NAMES))
+    expected = [generated(model, processor, each, NAMES.text) for each in images]
     assert [answer.text for answer in said] == expected
     assert len(set(expected)) > 1, "the model must look at the image, or the test sees nothing"
     assert engine.revision == f"{serving.url} {serving.model}"
@@ -151,23 +151,23 @@ def test_a_real_server_that_ignores_the_schema_is_told_of(serving: Serving, caps
     """`response_format` is ignored with status 200 there, so its text comes back as it is."""
     chosen = options(serving.url, model=str(serving.model), answer="choose", server={"structured": "json_schema"})
     engine = OpenaiEngine(chosen)
-    (said,) = engine.answer(engine.prepare([picture()], NAMES))
+    (said,) = engine.answer(engine.prepare([noise()], NAMES))
     assert said.text is not None
     assert said.error is None
     assert "does not keep to the allowed answers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("more", "question", "expected"),
+    ("more", "prompt", "expected"),
     [
         pytest.param({"answer": "choose"}, NAMES, "structured_outputs", id="an unknown field is refused with its name"),
         pytest.param({"answer": "generate", "model": "other"}, NAMES, "pinned", id="another model is refused"),
     ],
 )
-def test_a_real_server_refuses(serving: Serving, more: dict[str, Any], question: Any, expected: str) -> None:
+def test_a_real_server_refuses(serving: Serving, more: dict[str, Any], prompt: Any, expected: str) -> None:
     """A refusal is the error of its image, in the server's words."""
     engine = OpenaiEngine(options(serving.url, **{"model": str(serving.model), **more}))
-    (said,) = engine.answer(engine.prepare([picture()], question))
+    (said,) = engine.answer(engine.prepare([noise()], prompt))
     assert expected in (said.error or "")
 
 
@@ -175,7 +175,7 @@ def test_a_real_server_without_likelihoods_cannot_score(serving: Serving) -> Non
     """`logprobs` are ignored there."""
     engine = OpenaiEngine(options(serving.url, model=str(serving.model), answer="score", options="letters"))
     with pytest.raises(DataError, match=r"answer: choose.*answer: generate"):
-        engine.answer(engine.prepare([picture()], LETTERS))
+        engine.answer(engine.prepare([noise()], LETTERS))
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------------
@@ -201,17 +201,17 @@ CHOICE = {"structured_outputs": {"choice": [wording for wording, _ in NAMES.word
     ],
 )
 def test_request(more: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A request holds the model, the limits of the answer, the image without loss, and the question."""
+    """A request holds the model, the limits of the answer, the image without loss, and the prompt."""
     with serve(lambda _: says("stop")) as site:
         answers(site, **more)
     (body,) = site.bodies
-    assert np.array_equal(shown_pixels(body), picture())
+    assert np.array_equal(shown_pixels(body), noise())
     assert body.pop("messages")[0]["content"][1] == {"type": "text", "text": NAMES.text}
     assert body == {"model": "tiny", **expected}
 
 
-def test_a_question_without_a_picture() -> None:
-    """The prior of a question is asked for with its text alone."""
+def test_a_prompt_without_an_image() -> None:
+    """The prior of a prompt is asked for with its text alone."""
     with serve(lambda _: likely(("A", -0.1))) as site:
         engine = OpenaiEngine(options(site.url, answer="score", options="letters"))
         engine.answer(engine.prepare([None], LETTERS))
@@ -233,10 +233,10 @@ def test_letters_score_alike_here_and_on_a_server_with_the_same_model(internvl: 
         names = loaded.processor.tokenizer.convert_ids_to_tokens(range(len(log_p)))
         return likely(*((str(name), float(value)) for name, value in zip(names, log_p, strict=True)))
 
-    pictures = [picture(seed) for seed in range(6)]
-    expected = here.answer(here.prepare(pictures, LETTERS))
+    images = [noise(seed) for seed in range(6)]
+    expected = here.answer(here.prepare(images, LETTERS))
     with serve(compute) as site:
-        found = answers(site, len(pictures), LETTERS, answer="score", options="letters")
+        found = answers(site, len(images), LETTERS, answer="score", options="letters")
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.log_p is not None
         assert theirs.log_p is not None
@@ -247,15 +247,15 @@ def test_letters_score_alike_here_and_on_a_server_with_the_same_model(internvl: 
 @pytest.mark.parametrize("structured", ["choice", "json_schema"])
 def test_hostile_names_arrive_and_come_back(structured: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Quotes, braces, newlines and any script survive the JSON both ways."""
-    question = ask("Which?", Taxonomy.of_names(HOSTILE), "names")
-    wordings = [wording for wording, _ in question.wordings]
+    prompt = ask("Which?", Taxonomy.of_names(HOSTILE), "names")
+    wordings = [wording for wording, _ in prompt.wordings]
 
     def obey(body: Content) -> Say:
         label = allowed(body)[number(body)]
         return says(label if structured == "choice" else json.dumps({"label": label}))
 
     with serve(obey) as site:
-        said = answers(site, len(wordings), question, answer="choose", server={"structured": structured})
+        said = answers(site, len(wordings), prompt, answer="choose", server={"structured": structured})
     assert [answer.text for answer in said] == wordings
     assert all(allowed(body) == wordings for body in site.bodies)
     assert capsys.readouterr().err == ""
@@ -293,17 +293,17 @@ def test_choose(
     with serve(lambda _: says(text)) as site:
         engine = OpenaiEngine(options(site.url, answer="choose", server={"structured": structured}))
         for _ in range(2):
-            said = engine.answer(engine.prepare([picture(), picture(1)], NAMES))
+            said = engine.answer(engine.prepare([noise(), noise(1)], NAMES))
             assert [answer.text for answer in said] == [expected, expected]
     assert capsys.readouterr().err.count("does not keep to the allowed answers") == warns
 
 
 def test_score_adds_the_spellings_of_a_letter() -> None:
     """ " A", "A" and their tokenizer spellings are one answer; the order of the options is undone."""
-    question = ask("Which?", SIGNS, "letters", turn=1)  # A is `yield`, B `no entry`, C `stop`
+    prompt = ask("Which?", SIGNS, "letters", turn=1)  # A is `yield`, B `no entry`, C `stop`
     tokens = [(" A", np.log(0.5)), ("A", np.log(0.25)), ("\u2581C", np.log(0.125)), ("the", np.log(0.1)), ("AB", -9.0)]
     with serve(lambda _: likely(*tokens)) as site:
-        (said,) = answers(site, question=question, answer="score", options="letters")
+        (said,) = answers(site, prompt=prompt, answer="score", options="letters")
     assert said.text == " A"
     assert said.log_p is not None
     assert said.log_p.dtype == np.float32
@@ -323,11 +323,11 @@ def test_score_adds_the_spellings_of_a_letter() -> None:
 def test_score_needs_likelihoods(reply: Say) -> None:
     """A server that tells no likelihoods is of no use for `score`, and the way out is named."""
     with serve(lambda _: reply) as site, pytest.raises(DataError, match=r"answer: choose.*answer: generate"):
-        answers(site, question=LETTERS, answer="score", options="letters")
+        answers(site, prompt=LETTERS, answer="score", options="letters")
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("prompt", "message"),
     [
         pytest.param(NAMES, "score letters only", id="names"),
         pytest.param(
@@ -335,10 +335,10 @@ def test_score_needs_likelihoods(reply: Say) -> None:
         ),
     ],
 )
-def test_what_cannot_be_scored(question: Any, message: str) -> None:
+def test_what_cannot_be_scored(prompt: Any, message: str) -> None:
     """It is refused before anything is sent."""
     with pytest.raises(UsageError, match=message):
-        OpenaiEngine(options(answer="score", options="letters")).prepare([picture()], question)
+        OpenaiEngine(options(answer="score", options="letters")).prepare([noise()], prompt)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_what_cannot_be_scored(question: Any, message: str) -> None:
         pytest.param(Say(500, {"error": "cuda"}), "it answered 500 (3 times in a row): cuda", id="500 again and again"),
     ],
 )
-def test_one_picture_fails(monkeypatch: pytest.MonkeyPatch, reply: Say, expected: str) -> None:
+def test_one_image_fails(monkeypatch: pytest.MonkeyPatch, reply: Say, expected: str) -> None:
     """The others are answered, each in its place."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
@@ -437,7 +437,7 @@ def test_the_key_is_sent_and_nothing_else_holds_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with serve(lambda _: says("stop")) as site:
         engine = OpenaiEngine(options(site.url, server={"api_key_env": "MY_KEY"}))
-        said = engine.answer(engine.prepare([picture()], NAMES))
+        said = engine.answer(engine.prepare([noise()], NAMES))
         answers(site)
     assert [headers.get("Authorization") for headers in site.headers] == [f"Bearer {KEY}", None]
     assert KEY not in repr((said, engine.revision, site.bodies))
@@ -482,8 +482,8 @@ def test_proxies_do_not_stand_before_loopback(monkeypatch: pytest.MonkeyPatch) -
         assert answers(site)[0].text == "stop"
 
 
-@pytest.mark.parametrize(("parallel", "pictures"), [(1, 3), (4, 12)])
-def test_requests_run_side_by_side(parallel: int, pictures: int) -> None:
+@pytest.mark.parametrize(("parallel", "images"), [(1, 3), (4, 12)])
+def test_requests_run_side_by_side(parallel: int, images: int) -> None:
     """As many as `parallel` are on their way at once, never more, and the answers keep the order of the images."""
 
     def answer(body: Content) -> Say:
@@ -492,8 +492,8 @@ def test_requests_run_side_by_side(parallel: int, pictures: int) -> None:
         return says(str(seen))
 
     with serve(answer) as site:
-        said = answers(site, pictures, server={"parallel": parallel})
-    assert [each.text for each in said] == [str(seed) for seed in range(pictures)]
+        said = answers(site, images, server={"parallel": parallel})
+    assert [each.text for each in said] == [str(seed) for seed in range(images)]
     assert site.most == parallel
 
 
@@ -593,10 +593,10 @@ def test_vllm_says(install: Install, internvl: str, more: dict[str, Any], expect
     order = iter(["stop", "halt"])
     fake = install(lambda *_: text(next(order)))
     engine = VllmEngine(options(engine="vllm", **more), internvl)
-    said = engine.answer(engine.prepare([picture(), picture(1)], NAMES))
+    said = engine.answer(engine.prepare([noise(), noise(1)], NAMES))
     assert said == [Answer(text="stop"), Answer(text="halt")]
     ((conversations, sampling, _),) = fake.chats
-    assert [np.array_equal(shown_pixels({"messages": each}), picture(seed)) for seed, each in enumerate(conversations)]
+    assert [np.array_equal(shown_pixels({"messages": each}), noise(seed)) for seed, each in enumerate(conversations)]
     assert sampling == expected
     assert engine.revision.startswith("sha256:")
 
@@ -622,7 +622,7 @@ def test_vllm_is_told_how_to_tile(
     """It makes room for the largest image and is told of each batch how finely to look, as `transformers` does."""
     fake = install(lambda *_: text("stop"))
     engine = VllmEngine(options(engine="vllm", tiling=tiling, max_tiles=most), internvl)
-    engine.answer(engine.prepare([picture(side=side)], NAMES))
+    engine.answer(engine.prepare([noise(side=side)], NAMES))
     keys = ("crop_to_patches", "max_patches")
     assert fake.llm["mm_processor_kwargs"] == dict(zip(keys, largest, strict=True))
     assert fake.chats[0][2] == dict(zip(keys, told, strict=True))
@@ -636,7 +636,7 @@ def test_vllm_scores_letters(install: Install, internvl: str) -> None:
     top = {place: types.SimpleNamespace(decoded_token=token, logprob=p) for place, (token, p) in enumerate(entries)}
     fake = install(lambda *_: text(" A", logprobs=[top]))
     engine = VllmEngine(options(engine="vllm", answer="score", options="letters"), internvl)
-    (said,) = engine.answer(engine.prepare([picture()], LETTERS))
+    (said,) = engine.answer(engine.prepare([noise()], LETTERS))
     assert fake.chats[0][1] == {"temperature": 0.0, "max_tokens": 1, "logprobs": 20}
     assert said.log_p is not None
     assert np.exp(said.log_p) == pytest.approx([0.75, 0.2, 0.0])
@@ -670,7 +670,7 @@ def test_vllm_is_told_not_to_think(
     """The template of the model is rendered there with the options that it is rendered with here."""
     fake = install(lambda *_: text("stop"))
     engine = VllmEngine(options(engine="vllm", answer=answer), think_first(internvl, tmp_path / "m", switch))
-    assert engine.answer(engine.prepare([picture()], NAMES)) == [Answer(text=said)]
+    assert engine.answer(engine.prepare([noise()], NAMES)) == [Answer(text=said)]
     assert fake.told == [{"chat_template_kwargs": told} if told else {}]
 
 
@@ -688,11 +688,11 @@ def test_vllm_that_does_not_constrain_is_told_of_once(
     install(lambda *_: text("a red sign"))
     engine = VllmEngine(options(engine="vllm", answer="choose"), internvl)
     for _ in range(2):
-        assert engine.answer(engine.prepare([picture()], NAMES)) == [Answer(text="a red sign")]
+        assert engine.answer(engine.prepare([noise()], NAMES)) == [Answer(text="a red sign")]
     assert capsys.readouterr().err.count("does not keep to the allowed answers") == 1
 
 
-def test_vllm_refuses_one_picture(install: Install, internvl: str) -> None:
+def test_vllm_refuses_one_image(install: Install, internvl: str) -> None:
     """A batch that is refused is asked image by image, and only the one at fault gets an error."""
 
     def say(conversation: list[Any], _: dict[str, Any]) -> Any:
@@ -702,7 +702,7 @@ def test_vllm_refuses_one_picture(install: Install, internvl: str) -> None:
 
     install(say)
     engine = VllmEngine(options(engine="vllm"), internvl)
-    said = engine.answer(engine.prepare([picture(seed) for seed in range(3)], NAMES))
+    said = engine.answer(engine.prepare([noise(seed) for seed in range(3)], NAMES))
     assert [answer.text for answer in said] == ["stop", None, "stop"]
     assert said[1].error == "vLLM refused it: The prompt is too long"
 

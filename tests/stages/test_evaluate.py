@@ -104,10 +104,10 @@ def test_figures_equal_those_of_scikit_learn(secondlook: Command, tmp_path: Path
     accuracy = pd.read_csv(tmp_path / "evaluate" / "accuracy.csv", keep_default_na=False).set_index("method")
     per_class = pd.read_csv(tmp_path / "evaluate" / "per_class.csv")
     confusion = pd.read_csv(tmp_path / "evaluate" / "confusion.csv")
-    judges = answers_of(rows, labelers)
+    methods = answers_of(rows, labelers)
     assert accuracy.index.tolist() == ["given", "sharp", "shy", "majority", "consensus", "consensus, accepted"]
     assert accuracy["family"].tolist() == ["given", "family of sharp", "family of shy", "", "", ""]
-    for name, (truth, answer) in judges.items():
+    for name, (truth, answer) in methods.items():
         answered = [index for index, said in enumerate(answer) if said]
         found = accuracy.loc[name]
         assert found["n"] == len(truth)
@@ -262,11 +262,11 @@ def test_decisions_of_other_objects_are_refused(secondlook: Command, tmp_path: P
 # --- intervals ---------------------------------------------------------------------------------------------------
 
 
-def judged(right: NDArray[np.bool_], picture: NDArray[np.int64], seed: int) -> Scores:
-    """Score a judge of two classes that is right where `right`."""
+def scores_of(right: NDArray[np.bool_], image: NDArray[np.int64], seed: int) -> Scores:
+    """Score a method on two classes that is right where `right`."""
     truth = np.arange(len(right)) % 2
-    said = TruthAndAnswers(truth, np.where(right, truth, 1 - truth), picture)
-    return score_all([said], 2, Draws(int(picture.max()) + 1, 200, seed))[0]
+    said = TruthAndAnswers(truth, np.where(right, truth, 1 - truth), image)
+    return score_all([said], 2, Draws(int(image.max()) + 1, 200, seed))[0]
 
 
 @pytest.mark.slow
@@ -277,11 +277,11 @@ def test_interval_holds_the_truth_about_nineteen_times_in_twenty() -> None:
     runs = 300
     for run in range(runs):
         size = random.integers(1, 8, size=80)
-        picture = np.repeat(np.arange(80), size)
-        right = random.random(len(picture)) < random.beta(2, 0.5, size=80)[picture]
-        estimate = judged(right, picture, run).accuracy
+        image = np.repeat(np.arange(80), size)
+        right = random.random(len(image)) < random.beta(2, 0.5, size=80)[image]
+        estimate = scores_of(right, image, run).accuracy
         held += estimate.low <= 0.8 <= estimate.high
-        by_object = judged(right, np.arange(len(right)), run).accuracy
+        by_object = scores_of(right, np.arange(len(right)), run).accuracy
         naive += by_object.low <= 0.8 <= by_object.high
     assert 0.90 <= held / runs <= 0.98
     assert naive < held, "an interval that ignores images is too narrow"
@@ -308,13 +308,13 @@ def test_means_over_classes_are_over_those_of_the_whole_data(
     assert found.high >= lowest - 1e-9
 
 
-def test_copies_in_one_picture_teach_nothing_new() -> None:
+def test_copies_in_one_image_teach_nothing_new() -> None:
     random = np.random.default_rng(1)
     right = random.random(200) < 0.8
-    independent = judged(right, np.arange(200), 0).accuracy
-    copies = judged(np.repeat(right[:50], 4), np.repeat(np.arange(50), 4), 0).accuracy
+    independent = scores_of(right, np.arange(200), 0).accuracy
+    copies = scores_of(np.repeat(right[:50], 4), np.repeat(np.arange(50), 4), 0).accuracy
     assert copies.high - copies.low > 1.5 * (independent.high - independent.low)
-    alone = judged(right[:50], np.arange(50), 0).accuracy
+    alone = scores_of(right[:50], np.arange(50), 0).accuracy
     assert copies.high - copies.low == pytest.approx(alone.high - alone.low, abs=0.03)
 
 

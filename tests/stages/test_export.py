@@ -12,7 +12,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from conftest import Command, Result, box, coco, ingest, picture
+from conftest import Command, Result, box, coco, coco_image, ingest
 from make_records import read_rows, write_decisions
 
 Actions = Mapping[str, tuple[str, str]]
@@ -65,7 +65,7 @@ SOURCE = """{
 
 
 def test_what_is_no_label_passes_through_byte_for_byte(secondlook: Command, tmp_path: Path) -> None:
-    picture(tmp_path, 12)
+    coco_image(tmp_path, 12)
 
     result, out = export(secondlook, tmp_path, SOURCE.encode(), RELABEL)
 
@@ -91,7 +91,7 @@ def test_what_is_no_label_passes_through_byte_for_byte(secondlook: Command, tmp_
 
 def test_every_decided_object_says_what_was_decided(secondlook: Command, tmp_path: Path) -> None:
     annotations = [box(number, attributes={"occluded": True, "kind": "- Stop signs"}) for number in range(1, 4)]
-    document = coco([picture(tmp_path, 1)], [*annotations, box(4, attributes={"kind": "tree"})], ["Sign"])
+    document = coco([coco_image(tmp_path, 1)], [*annotations, box(4, attributes={"kind": "tree"})], ["Sign"])
 
     actions = {"1": ("relabel", "turn"), "2": ("review", "yield")}
     after = exported(secondlook, tmp_path, document, actions, label_from="kind")
@@ -127,7 +127,7 @@ def test_a_new_label_in_an_attribute_is_worded_as_the_dataset_does(
     annotations = [box(number, attributes={"kind": kind}) for number, kind in enumerate(["stop", *wordings], start=1)]
 
     after = exported(
-        secondlook, tmp_path, coco([picture(tmp_path, 1)], annotations, ["yield"]), RELABEL, label_from="kind"
+        secondlook, tmp_path, coco([coco_image(tmp_path, 1)], annotations, ["yield"]), RELABEL, label_from="kind"
     )
 
     assert after["annotations"][0]["attributes"]["kind"] == expected
@@ -148,7 +148,7 @@ def test_a_new_label_in_an_attribute_is_worded_as_the_dataset_does(
 def test_a_new_label_in_the_category_is_an_id_of_the_file(
     secondlook: Command, tmp_path: Path, categories: Any, expected: int, added: list[str]
 ) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1, category=(categories or [{"id": 1}])[0]["id"])], [])
+    document = coco([coco_image(tmp_path, 1)], [box(1, category=(categories or [{"id": 1}])[0]["id"])], [])
     document["categories"] = categories
     if categories is None:
         del document["categories"]
@@ -162,7 +162,7 @@ def test_a_new_label_in_the_category_is_an_id_of_the_file(
 
 
 def test_no_category_is_added_that_no_object_needs(secondlook: Command, tmp_path: Path) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1), box(2)], ["stop"])
+    document = coco([coco_image(tmp_path, 1)], [box(1), box(2)], ["stop"])
 
     after = exported(secondlook, tmp_path, document, {"1": ("review", "turn")})
 
@@ -171,7 +171,7 @@ def test_no_category_is_added_that_no_object_needs(secondlook: Command, tmp_path
 
 
 def test_only_the_first_of_two_equal_ids_is_changed(secondlook: Command, tmp_path: Path) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1), box(1), box("1"), box(2)], ["stop", "yield"])
+    document = coco([coco_image(tmp_path, 1)], [box(1), box(1), box("1"), box(2)], ["stop", "yield"])
 
     after = exported(secondlook, tmp_path, document, RELABEL)
 
@@ -186,7 +186,7 @@ def test_a_file_with_nan_and_bad_bytes_still_goes_out_with_every_entry(secondloo
         "no annotation",
         box(2, 9),
     ]
-    images = [picture(tmp_path, 1), {"id": 9, "file_name": "caf@.jpg"}]
+    images = [coco_image(tmp_path, 1), {"id": 9, "file_name": "caf@.jpg"}]
     source = json.dumps(coco(images, annotations, ["stop", "yield"])).encode().replace(b"@", b"\xe4")
 
     result, out = export(secondlook, tmp_path, source, RELABEL)
@@ -208,7 +208,7 @@ def test_a_file_with_nan_and_bad_bytes_still_goes_out_with_every_entry(secondloo
 def test_pycocotools_reads_the_result(secondlook: Command, tmp_path: Path) -> None:
     polygon = [[5, 6, 15, 6, 15, 18]]
     size = {"width": 64, "height": 48}
-    images = [{**picture(tmp_path, number), **size} for number in (4, 2)]
+    images = [{**coco_image(tmp_path, number), **size} for number in (4, 2)]
     annotations = [box(number, 4, segmentation=polygon, area=60, iscrowd=0) for number in (1, 2)] + [box(3, 2)]
 
     export(secondlook, tmp_path, coco(images, annotations, ["stop"]), RELABEL)
@@ -235,7 +235,7 @@ SHAPES = {
 
 
 def test_masks_of_every_kind_survive_ingest_and_export(secondlook: Command, tmp_path: Path) -> None:
-    images = [{**picture(tmp_path, 1), "width": 64, "height": 48}]
+    images = [{**coco_image(tmp_path, 1), "width": 64, "height": 48}]
     annotations = [box(number, segmentation=shape, iscrowd=0) for number, shape in SHAPES.items()]
 
     export(secondlook, tmp_path, coco(images, annotations, ["stop"]), RELABEL)
@@ -250,7 +250,7 @@ def test_masks_of_every_kind_survive_ingest_and_export(secondlook: Command, tmp_
 
 
 def test_two_exports_are_equal_bytes(secondlook: Command, tmp_path: Path) -> None:
-    picture(tmp_path, 12)
+    coco_image(tmp_path, 12)
 
     first = export(secondlook, tmp_path, SOURCE.encode(), RELABEL)[1].read_bytes()
 
@@ -267,7 +267,7 @@ def test_two_exports_are_equal_bytes(secondlook: Command, tmp_path: Path) -> Non
 def test_a_consensus_that_does_not_fit_is_refused(
     secondlook: Command, tmp_path: Path, decided: Any, message: str
 ) -> None:
-    done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1), box(2)], ["stop"]))
+    done = ingest(secondlook, tmp_path, coco([coco_image(tmp_path, 1)], [box(1), box(2)], ["stop"]))
     consensus, out = tmp_path / "consensus.parquet", tmp_path / "out.json"
     if decided is not None:
         write_decisions(consensus, decided, ["stop"])

@@ -24,7 +24,7 @@ import yaml
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from conftest import ROOT, Command, Result, box, coco, ingest, picture
+from conftest import ROOT, Command, Result, box, coco, coco_image, ingest
 from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.exports import ExportFormat
 from secondlook.io import records
@@ -123,7 +123,7 @@ def make_world(secondlook: Command, folder: Path, things: Mapping[str, Thing]) -
         }
         for number, thing in things.items()
     ]
-    listed = [picture(folder, number, name) for number, name in enumerate(images)]
+    listed = [coco_image(folder, number, name) for number, name in enumerate(images)]
     task = {"classes": CLASSES, "unknown_labels": "keep_unlabelled", "dataset": {"images": str(folder / "images")}}
     done = ingest(secondlook, folder, coco(listed, annotations, names), **task)
     assert done.result.code == 0, done.result.err
@@ -800,10 +800,10 @@ def test_hard_image_names_come_back(secondlook: Command, tmp_path: Path, kind: s
         things, "stop"
     )
     if kind == "yolo":
-        pictures = [path for path in (out / "images").rglob("*") if path.is_symlink()]
-        assert len({label_file(path) for path in pictures}) == len(pictures) == len(HARD_NAMES)
-        assert not [path for path in pictures if "/." in str(path.relative_to(out)) or path.name.startswith(".")]
-        for path in pictures:
+        links = [path for path in (out / "images").rglob("*") if path.is_symlink()]
+        assert len({label_file(path) for path in links}) == len(links) == len(HARD_NAMES)
+        assert not [path for path in links if "/." in str(path.relative_to(out)) or path.name.startswith(".")]
+        for path in links:
             [line] = label_file(path).read_text().splitlines()
             name = path.resolve().relative_to(world.images.resolve()).as_posix()
             assert float(line.split()[1]) * 64 - 1.75 == pytest.approx(HARD_NAMES.index(name) + 1)
@@ -1084,7 +1084,7 @@ def read_in(secondlook: Command, folder: Path, dataset: Mapping[str, Any], **tas
 
 def with_reference(secondlook: Command, folder: Path, *, sources: bool = False) -> Dataset:
     """Read 12 images of two objects each, about half of which are part of the reference."""
-    images = [picture(folder, number, f"{number}.jpg", seed=number) for number in range(12)]
+    images = [coco_image(folder, number, f"{number}.jpg", seed=number) for number in range(12)]
     annotations = [
         {"id": 10 * image + place, "image_id": image, "category_id": 1 + place, "bbox": [5 + place, 6, 10, 12]}
         for image in range(12)
@@ -1093,7 +1093,7 @@ def with_reference(secondlook: Command, folder: Path, *, sources: bool = False) 
     (folder / "annotations.json").write_text(json.dumps(coco(images, annotations, ["stop", "Yield"])))
     reference: dict[str, Any] = {"own_fraction": 0.5}
     if sources:
-        picture(folder / "elsewhere" / "stop", 1, "a.jpg")
+        coco_image(folder / "elsewhere" / "stop", 1, "a.jpg")
         reference["sources"] = [{"path": str(folder / "elsewhere"), "format": "folders", "classes": {"stop": ["stop"]}}]
     dataset = {"path": str(folder / "annotations.json"), "images": str(folder / "images")}
     return read_in(secondlook, folder, dataset, classes={"stop": [], "yield": []}, reference=reference)
@@ -1171,9 +1171,9 @@ def test_every_object_goes_out_with_its_label_and_where_that_comes_from(
         assert len(lines) == 24
 
 
-def test_what_has_no_label_is_no_reference_and_is_asked_about(secondlook: Command, tmp_path: Path) -> None:
+def test_an_object_without_a_label_is_no_reference_and_goes_to_review(secondlook: Command, tmp_path: Path) -> None:
     annotations = [box(1), box(2, category=None), box(3, category=2)]
-    document = coco([picture(tmp_path, 1)], annotations, ["stop", "tree"])
+    document = coco([coco_image(tmp_path, 1)], annotations, ["stop", "tree"])
     task = {"unknown_labels": "keep_unlabelled", "reference": {"own_fraction": 1}}
 
     done = ingest(secondlook, tmp_path, document, **task)
@@ -1221,7 +1221,9 @@ def test_a_reference_may_lie_elsewhere(secondlook: Command, tmp_path: Path) -> N
 
 
 def test_what_ingest_left_out_is_said(secondlook: Command, tmp_path: Path) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1), box(2, category=2), box(3, bbox=[1, 1, 0, 5])], ["stop", "tree"])
+    document = coco(
+        [coco_image(tmp_path, 1)], [box(1), box(2, category=2), box(3, bbox=[1, 1, 0, 5])], ["stop", "tree"]
+    )
     (tmp_path / "annotations.json").write_text(json.dumps(document))
     dataset = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
     select = {"labels": ["stop"]}
@@ -1249,7 +1251,7 @@ def test_a_new_label_gets_the_category_that_the_objects_of_the_file_have(
     secondlook: Command, tmp_path: Path, used: list[int], expected: int, copied: bool
 ) -> None:
     annotations = [box(number, category=category) for number, category in enumerate([1, *used], start=1)]
-    document = {"images": [picture(tmp_path, 1)], "annotations": annotations, "categories": BUSES}
+    document = {"images": [coco_image(tmp_path, 1)], "annotations": annotations, "categories": BUSES}
     (tmp_path / "annotations.json").write_text(json.dumps(document))
     dataset = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
     made = read_in(secondlook, tmp_path, dataset, classes=["car", "bus"])
@@ -1265,7 +1267,7 @@ def test_a_new_label_gets_the_category_that_the_objects_of_the_file_have(
 def yolo_dataset(folder: Path, names: Any, labels: Mapping[str, str], images: list[str]) -> Path:
     """Write a YOLO dataset: `labels` are the text files by the stem of their image."""
     for number, name in enumerate(images):
-        picture(folder / "set", number, name, seed=number)
+        coco_image(folder / "set", number, name, seed=number)
     for stem, text in labels.items():
         path = folder / "set" / "labels" / f"{stem}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -1371,7 +1373,7 @@ def exported_again(dataset: Dataset, kind: str, images: Path) -> Dataset:
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "yolo"])
 def test_a_crowd_stays_one_in_every_format_that_can_say_so(secondlook: Command, tmp_path: Path, kind: str) -> None:
     annotations = [box(1, iscrowd=1, segmentation=_whole_rle()), box(2, iscrowd=0), box(3), box(4, iscrowd="1")]
-    document = coco([picture(tmp_path, 1)], annotations, ["car"])
+    document = coco([coco_image(tmp_path, 1)], annotations, ["car"])
     (tmp_path / "annotations.json").write_text(json.dumps(document))
     described = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
     dataset = read_in(secondlook, tmp_path, described, classes=["car"])
@@ -1397,7 +1399,7 @@ TURNED = {"x": 25.0, "y": 12.5, "width": 40.0, "height": 20.0, "rotation": 30.0}
 def label_studio(folder: Path, *values: Mapping[str, Any]) -> Dataset:
     """Write tasks with one rectangle each, as Label Studio exports them."""
     for number in range(len(values)):
-        picture(folder, number, f"{number}.jpg")
+        coco_image(folder, number, f"{number}.jpg")
     about = {"type": "rectanglelabels", "original_width": 64, "original_height": 48, "from_name": "l", "to_name": "i"}
     tasks = [
         {
@@ -1441,7 +1443,7 @@ def test_label_studio_gets_a_turned_box_back_as_it_was_drawn(
 
 def test_a_box_that_was_moved_since_is_not_turned(secondlook: Command, tmp_path: Path) -> None:
     attributes = {"rotated_box": "16.0 6.0 25.6 9.6 30.0"}
-    document = coco([picture(tmp_path, 1)], [box(1, attributes=attributes)], ["car"])
+    document = coco([coco_image(tmp_path, 1)], [box(1, attributes=attributes)], ["car"])
     (tmp_path / "annotations.json").write_text(json.dumps(document))
     described = {"path": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
     dataset = read_in(secondlook, tmp_path, described, classes=["car"])

@@ -163,7 +163,7 @@ def test_one_source_has_nothing_to_be_compared_with(secondlook: Command, tmp_pat
 # --- probe -------------------------------------------------------------------------------------------------------
 
 
-def test_a_probe_learns_is_honest_and_finds_planted_errors(secondlook: Command, tmp_path: Path) -> None:
+def test_a_probe_learns_is_calibrated_and_finds_planted_errors(secondlook: Command, tmp_path: Path) -> None:
     clouds = overlapping(0, 200)
     wrong = ("stop", "b", cloud([0, 0, 4.0, 0], 6, seed=50))  # these are turns
     reference = write(tmp_path / "reference.parquet", [*clouds, wrong], per_image=2)

@@ -944,7 +944,7 @@ def test_an_s3_server_that_is_busy_is_asked_again(secondlook: Command, site: Sit
 
 # ---- Objects365
 
-PICTURES = {  # image id: file name, class ids
+IMAGES = {  # image id: file name, class ids
     1: ("patch0/v1_1.jpg", [6]),
     2: ("patch0/v1_2.jpg", [1]),
     3: ("patch1/v1_3.jpg", [1, 9]),
@@ -961,14 +961,14 @@ def objects365(folder: Path) -> dict[str, bytes]:
         "annotations": [
             {"id": 10 * image + number, "image_id": image, "category_id": kind, "bbox": [0, 0, 1, 1], "iscrowd": 0,
              "parts": [{"x": 1}, {"x": 2}], "note": "}, {"}
-            for image, (_, kinds) in PICTURES.items() for number, kind in enumerate(kinds)
+            for image, (_, kinds) in IMAGES.items() for number, kind in enumerate(kinds)
         ],
-        "images": [{"id": image, "file_name": name, "height": 9} for image, (name, _) in PICTURES.items()],
+        "images": [{"id": image, "file_name": name, "height": 9} for image, (name, _) in IMAGES.items()],
         "categories": [{"id": number, "name": name} for number, name in names.items()],
     }  # fmt: skip
     found = {"anno/train.json": json.dumps(document, indent=1).encode()}
     for patch in ("patch0", "patch1", "patch7"):
-        inside = [name for name, _ in PICTURES.values() if name.startswith(patch)]
+        inside = [name for name, _ in IMAGES.values() if name.startswith(patch)]
         found[f"{patch}.tar.gz"] = tar_of(*[(tar_member(f"./{name}"), noise(5000, len(name))) for name in inside])
     for name, content in found.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -983,7 +983,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("where", ["http", "folder"])
 @pytest.mark.usefixtures("small_pieces")
-def test_only_wanted_patches_and_pictures_of_objects365_come(
+def test_only_wanted_patches_and_images_of_objects365_come(
     secondlook: Command, site: Site, tmp_path: Path, where: str
 ) -> None:
     found = objects365(tmp_path / "mirror")
@@ -1052,7 +1052,7 @@ def test_an_entry_without_its_keys_is_said_at_once(secondlook: Command, tmp_path
     assert "annotations.json: is not a COCO file (Object missing required field `file_name`" in refused.err
 
 
-def test_a_picture_that_leads_out_of_the_folder_is_refused(secondlook: Command, tmp_path: Path) -> None:
+def test_an_image_that_leads_out_of_the_folder_is_refused(secondlook: Command, tmp_path: Path) -> None:
     document = {
         "images": [{"id": 1, "file_name": "patch0/../../../evil/patch1/a.jpg"}],
         "annotations": [{"image_id": 1, "category_id": 1}],

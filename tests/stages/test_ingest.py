@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from conftest import Command, box, coco, ingest, picture, write_json, write_picture
+from conftest import Command, box, coco, coco_image, ingest, write_image, write_json
 from make_records import read_rows
 
 ANY = "{max_reject_fraction: 1}"
@@ -26,7 +26,7 @@ NAN = float("nan")
 def test_eight_kinds_of_broken_entries_are_eight_reasons_and_the_rest_is_complete(
     secondlook: Command, tmp_path: Path
 ) -> None:
-    images = [picture(tmp_path, 1), picture(tmp_path, 2), picture(tmp_path, 3, width=400, height=300)]
+    images = [coco_image(tmp_path, 1), coco_image(tmp_path, 2), coco_image(tmp_path, 3, width=400, height=300)]
     cut = tmp_path / "images" / "3.jpg"
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     images += [{"id": 4, "file_name": "nowhere.jpg"}, {"id": 5, "file_name": "caf@@.jpg"}]
@@ -69,7 +69,7 @@ def test_eight_kinds_of_broken_entries_are_eight_reasons_and_the_rest_is_complet
 def test_a_name_of_no_file_is_a_missing_image(
     secondlook: Command, tmp_path: Path, name: str, check_images: bool
 ) -> None:
-    images = [picture(tmp_path, 1), {"id": 2, "file_name": name, "width": 64, "height": 48}]
+    images = [coco_image(tmp_path, 1), {"id": 2, "file_name": name, "width": 64, "height": 48}]
     document = coco(images, [box(1), box(2, 2)], ["stop"])
 
     done = ingest(secondlook, tmp_path, document, options=ANY, dataset={"check_images": check_images})
@@ -79,7 +79,7 @@ def test_a_name_of_no_file_is_a_missing_image(
 
 def test_too_many_refusals_stop_the_run_but_leave_the_reasons(secondlook: Command, tmp_path: Path) -> None:
     annotations = [box(number) for number in range(1, 9)] + [box(9, bbox=[0, 0, 0, 0]), box(10, 99)]
-    document = coco([picture(tmp_path, 1)], annotations, ["stop"])
+    document = coco([coco_image(tmp_path, 1)], annotations, ["stop"])
 
     done = ingest(secondlook, tmp_path, document, options="{max_reject_fraction: 0.19}")
 
@@ -115,7 +115,7 @@ def test_too_many_refusals_stop_the_run_but_leave_the_reasons(secondlook: Comman
 )
 def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given: Any, expected: Any) -> None:
     done = ingest(
-        secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1), box(2, bbox=given)], ["stop"]), options=ANY
+        secondlook, tmp_path, coco([coco_image(tmp_path, 1)], [box(1), box(2, bbox=given)], ["stop"]), options=ANY
     )
 
     assert done.result.code == 0, done.result.err
@@ -161,7 +161,7 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
 def test_one_odd_entry_costs_one_entry(
     secondlook: Command, tmp_path: Path, entry: dict[str, Any], image: dict[str, Any], reason: str | None
 ) -> None:
-    images = [picture(tmp_path, 1), {**picture(tmp_path, 2), **image}]
+    images = [coco_image(tmp_path, 1), {**coco_image(tmp_path, 2), **image}]
     document = coco(images, [box(1), {**box(2, 2), **entry}], ["stop"])
 
     done = ingest(secondlook, tmp_path, document, options=ANY)
@@ -183,7 +183,7 @@ def test_one_odd_entry_costs_one_entry(
 def test_an_annotation_id_is_used_once(
     secondlook: Command, tmp_path: Path, first: Any, second: Any, reason: str | None
 ) -> None:
-    document = coco([picture(tmp_path, 1)], [box(first), box(second, bbox=[1, 1, 2, 2])], ["stop"])
+    document = coco([coco_image(tmp_path, 1)], [box(first), box(second, bbox=[1, 1, 2, 2])], ["stop"])
 
     done = ingest(secondlook, tmp_path, document, options=ANY)
 
@@ -193,7 +193,7 @@ def test_an_annotation_id_is_used_once(
 
 
 def test_an_image_id_listed_twice_is_refused_not_guessed(secondlook: Command, tmp_path: Path) -> None:
-    images = [picture(tmp_path, 1, "a.jpg"), picture(tmp_path, 1, "b.jpg"), picture(tmp_path, 2)]
+    images = [coco_image(tmp_path, 1, "a.jpg"), coco_image(tmp_path, 1, "b.jpg"), coco_image(tmp_path, 2)]
 
     done = ingest(secondlook, tmp_path, coco(images, [box(1), box(2, 2)], ["stop"]), options=ANY)
 
@@ -202,7 +202,7 @@ def test_an_image_id_listed_twice_is_refused_not_guessed(secondlook: Command, tm
 
 
 def test_a_zero_category_is_not_the_class_of_objects_without_a_category(secondlook: Command, tmp_path: Path) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1, category=None), box(2, category=0)], [])
+    document = coco([coco_image(tmp_path, 1)], [box(1, category=None), box(2, category=0)], [])
     document["categories"] = [{"id": 0, "name": "stop"}]
 
     done = ingest(secondlook, tmp_path, document)
@@ -219,8 +219,8 @@ def test_a_zero_category_is_not_the_class_of_objects_without_a_category(secondlo
         pytest.param(["c", "a", "b"], id="strings"),
     ],
 )
-def test_pictures_and_categories_are_looked_up_by_id(secondlook: Command, tmp_path: Path, ids: list[Any]) -> None:
-    images = [picture(tmp_path, number, f"{position}.jpg") for position, number in enumerate(ids)]
+def test_images_and_categories_are_looked_up_by_id(secondlook: Command, tmp_path: Path, ids: list[Any]) -> None:
+    images = [coco_image(tmp_path, number, f"{position}.jpg") for position, number in enumerate(ids)]
     names = ["stop", "yield", "turn"]
     annotations = [box(position, ids[position], category=ids[position]) for position in (2, 0, 1)]
     document = coco(images, annotations, [])
@@ -257,22 +257,22 @@ def test_the_label_is_an_attribute_in_any_wording(
         "unknown_labels": "keep_unlabelled",
     }
 
-    done = ingest(secondlook, tmp_path, coco([picture(tmp_path, 1)], annotations, ["Octagon"]), **task)
+    done = ingest(secondlook, tmp_path, coco([coco_image(tmp_path, 1)], annotations, ["Octagon"]), **task)
 
     row = done.rows["1"]
     assert (row["given_raw"], row["given"]) == (wording, expected)
     assert dict(row["attributes"]) == {"Type of Signs": wording, "occluded": "False", "category": "Octagon"}
     task["unknown_labels"] = "reject"
-    assert len(ingest(secondlook, tmp_path, coco([picture(tmp_path, 1)], annotations, ["Octagon"]), **task).rows) == (
-        1 if expected else 0
-    )
+    assert len(
+        ingest(secondlook, tmp_path, coco([coco_image(tmp_path, 1)], annotations, ["Octagon"]), **task).rows
+    ) == (1 if expected else 0)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"kind": None}, None], ids=["not there", "null", "no attributes"])
 def test_an_object_without_the_label_attribute_is_kept_without_a_label(
     secondlook: Command, tmp_path: Path, attributes: Any
 ) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1, attributes=attributes)], ["stop"])
+    document = coco([coco_image(tmp_path, 1)], [box(1, attributes=attributes)], ["stop"])
 
     done = ingest(secondlook, tmp_path, document, dataset={"label_from": "kind"})
 
@@ -301,7 +301,7 @@ def test_the_selection_takes_whole_names_and_does_not_count_as_refusal(
         box(number, category=category, attributes={"kind": kind})
         for number, (category, kind) in enumerate(kinds, start=1)
     ]
-    document = coco([picture(tmp_path, 1)], annotations, ["Circle", "Square"])
+    document = coco([coco_image(tmp_path, 1)], annotations, ["Circle", "Square"])
 
     done = ingest(
         secondlook,
@@ -317,7 +317,7 @@ def test_the_selection_takes_whole_names_and_does_not_count_as_refusal(
     assert done.reasons == {str(number): "not_selected" for number in {1, 2, 3, 4} - kept}
 
 
-def test_sizes_and_boxes_are_those_of_the_turned_picture(secondlook: Command, tmp_path: Path) -> None:
+def test_sizes_and_boxes_are_those_of_the_turned_image(secondlook: Command, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -333,7 +333,7 @@ def test_sizes_and_boxes_are_those_of_the_turned_picture(secondlook: Command, tm
 def test_texts_that_are_not_utf8_are_shown_as_escapes(secondlook: Command, tmp_path: Path) -> None:
     annotations = [box(1, attributes={"note": "gew@hren"}), box(2, category=2)]
     document = (
-        json.dumps(coco([picture(tmp_path, 1)], annotations, ["stop", "gew@hren"])).encode().replace(b"@", b"\xe4")
+        json.dumps(coco([coco_image(tmp_path, 1)], annotations, ["stop", "gew@hren"])).encode().replace(b"@", b"\xe4")
     )
 
     done = ingest(secondlook, tmp_path, document, options=ANY)
@@ -343,7 +343,7 @@ def test_texts_that_are_not_utf8_are_shown_as_escapes(secondlook: Command, tmp_p
 
 
 def test_a_byte_order_mark_is_no_error(secondlook: Command, tmp_path: Path) -> None:
-    document = b"\xef\xbb\xbf" + json.dumps(coco([picture(tmp_path, 1)], [box(1)], ["stop"])).encode()
+    document = b"\xef\xbb\xbf" + json.dumps(coco([coco_image(tmp_path, 1)], [box(1)], ["stop"])).encode()
 
     assert list(ingest(secondlook, tmp_path, document).rows) == ["1"]
 
@@ -371,7 +371,7 @@ def test_the_truth_is_a_csv(secondlook: Command, tmp_path: Path, text: str | Non
     truth = tmp_path / "truth.csv"
     if text is not None:
         truth.write_text(text, encoding="utf-8")
-    document = coco([picture(tmp_path, 1)], [box(1), box(2)], ["stop"])
+    document = coco([coco_image(tmp_path, 1)], [box(1), box(2)], ["stop"])
 
     done = ingest(secondlook, tmp_path, document, dataset={"truth": str(truth)})
 
@@ -385,7 +385,7 @@ def test_the_truth_is_a_csv(secondlook: Command, tmp_path: Path, text: str | Non
 
 
 def test_a_rehearsal_makes_about_the_share_wrong_whatever_the_order(secondlook: Command, tmp_path: Path) -> None:
-    image = picture(tmp_path, 1)
+    image = coco_image(tmp_path, 1)
     annotations = [box(number, category=1 + number % 2) for number in range(1, 401)]
     task = {"classes": ["stop", "yield", "turn"], "rehearsal": {"wrong_fraction": 0.25, "seed": 3}}
     runs = [
@@ -403,8 +403,8 @@ def test_a_rehearsal_makes_about_the_share_wrong_whatever_the_order(secondlook: 
     assert {number for number in other if other[number]["given"] != runs[0][number]["given"]}
 
 
-def test_the_own_reference_takes_whole_pictures(secondlook: Command, tmp_path: Path) -> None:
-    images = [picture(tmp_path, number, width=32, height=32) for number in range(60)]
+def test_the_own_reference_takes_whole_images(secondlook: Command, tmp_path: Path) -> None:
+    images = [coco_image(tmp_path, number, width=32, height=32) for number in range(60)]
     annotations = [box(3 * number + part, number) for number in range(60) for part in range(3)]
 
     done = ingest(secondlook, tmp_path, coco(images, annotations, ["stop"]), reference={"own_fraction": 0.4})
@@ -417,8 +417,8 @@ def test_the_own_reference_takes_whole_pictures(secondlook: Command, tmp_path: P
     assert {(row["split"], row["truth"], row["shard"]) for row in trusted} == {("reference", "stop", 0)}
 
 
-def test_shards_split_by_picture(secondlook: Command, tmp_path: Path) -> None:
-    images = [picture(tmp_path, number, width=32, height=32) for number in range(40)]
+def test_shards_split_by_image(secondlook: Command, tmp_path: Path) -> None:
+    images = [coco_image(tmp_path, number, width=32, height=32) for number in range(40)]
     annotations = [box(2 * number + part, number) for number in range(40) for part in range(2)]
 
     rows = ingest(secondlook, tmp_path, coco(images, annotations, ["stop"]), options="{shards: 4}").rows.values()
@@ -438,7 +438,7 @@ def test_shards_split_by_picture(secondlook: Command, tmp_path: Path) -> None:
 def test_split_writes_the_rows_of_each_shard(
     secondlook: Command, tmp_path: Path, arguments: tuple[Any, ...], names: list[str]
 ) -> None:
-    images = [picture(tmp_path, number, width=32, height=32) for number in range(40)]
+    images = [coco_image(tmp_path, number, width=32, height=32) for number in range(40)]
     document = coco(images, [box(number, number) for number in range(40)], ["stop"])
     done = ingest(secondlook, tmp_path, document, options="{shards: 4}")
 
@@ -455,13 +455,13 @@ def test_split_writes_the_rows_of_each_shard(
 def test_reference_folders_become_trusted_objects(secondlook: Command, tmp_path: Path) -> None:
     folder = tmp_path / "reference"
     for name in ("Stop-Signs/deep/1.png", "Stop-Signs/2.JPG", "yield/3.png", "tree/4.png"):
-        write_picture(folder / name, width=20, height=30)
+        write_image(folder / name, width=20, height=30)
     (folder / "yield" / "notes.txt").write_text("no image")
     (folder / "yield" / "5.png").write_bytes(b"no image")
     sources = [{"format": "folders", "path": str(folder)}]
 
     done = ingest(
-        secondlook, tmp_path, coco([picture(tmp_path, 1)], [box(1)], ["stop"]), options=ANY,
+        secondlook, tmp_path, coco([coco_image(tmp_path, 1)], [box(1)], ["stop"]), options=ANY,
         classes={"stop": ["stop signs"], "yield": []}, reference={"sources": sources},
     )  # fmt: skip
 
@@ -474,7 +474,7 @@ def test_reference_folders_become_trusted_objects(secondlook: Command, tmp_path:
 
 def test_class_folders_need_no_task_file(secondlook: Command, tmp_path: Path) -> None:
     for name in ("a/1.jpg", "a/2.jpg", "b/3.png"):
-        write_picture(tmp_path / "data" / name)
+        write_image(tmp_path / "data" / name)
     bad = os.fsencode(tmp_path / "data" / "b") + b"/caf\xe9.jpg"
     shutil.copy(tmp_path / "data" / "a" / "1.jpg", bad)
     out, rejects = tmp_path / "out.parquet", tmp_path / "rejects.parquet"
@@ -530,7 +530,7 @@ def test_an_unusable_dataset_is_one_clear_sentence(
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_broken_picture_of_any_kind_is_a_row(secondlook: Command, tmp_path: Path) -> None:
+def test_a_broken_image_of_any_kind_is_a_row(secondlook: Command, tmp_path: Path) -> None:
     whole = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     names = [f"{ending}{share}.{ending}" for ending in ("jpg", "png") for share in (0, 10, 50, 99)]
     (tmp_path / "images").mkdir()
@@ -538,7 +538,7 @@ def test_a_broken_picture_of_any_kind_is_a_row(secondlook: Command, tmp_path: Pa
         encoded = cv2.imencode(name[-4:], whole)[1].tobytes()
         (tmp_path / "images" / name).write_bytes(encoded[: len(encoded) * int(name[3:-4]) // 100])
     images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
-    document = coco([*images, picture(tmp_path, 99)], [box(number, number) for number in (*range(8), 99)], ["stop"])
+    document = coco([*images, coco_image(tmp_path, 99)], [box(number, number) for number in (*range(8), 99)], ["stop"])
 
     done = ingest(secondlook, tmp_path, document, options=ANY)
 
@@ -546,8 +546,8 @@ def test_a_broken_picture_of_any_kind_is_a_row(secondlook: Command, tmp_path: Pa
     assert list(done.rows) == ["99"]
 
 
-def test_a_long_trailer_behind_a_whole_picture_is_no_cut(secondlook: Command, tmp_path: Path) -> None:
-    image = picture(tmp_path, 1)
+def test_a_long_trailer_behind_a_whole_image_is_no_cut(secondlook: Command, tmp_path: Path) -> None:
+    image = coco_image(tmp_path, 1)
     with (tmp_path / "images" / "1.jpg").open("ab") as file:
         file.write(bytes(10_000))
 
@@ -582,7 +582,7 @@ def test_masks_become_the_same_rle(
     secondlook: Command, tmp_path: Path, segmentation: Any, expected: Any, broken_elsewhere: bool
 ) -> None:
     annotations = [box(1, segmentation=segmentation)] + [box(2, bbox=[NAN, 0, 1, 1])] * broken_elsewhere
-    images = [picture(tmp_path, 1)]
+    images = [coco_image(tmp_path, 1)]
 
     done = ingest(secondlook, tmp_path, coco(images, annotations, ["stop"]), options=ANY)
 
@@ -591,7 +591,7 @@ def test_masks_become_the_same_rle(
 
 
 def test_two_runs_in_two_folders_give_the_same_bytes(secondlook: Command, tmp_path: Path, monkeypatch: Any) -> None:
-    images = [picture(tmp_path, number) for number in range(5)]
+    images = [coco_image(tmp_path, number) for number in range(5)]
     annotations = [box(number, number % 5, bbox=[number, 0, number % 3, 9]) for number in range(40)]
     places = []
     for name in ("one", "two"):

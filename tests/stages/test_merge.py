@@ -44,7 +44,7 @@ def calibration_error(drawn: Drawn, found: Merged) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_reviews_and_probabilities_are_worth_among_relatives(seed: int) -> None:
+def test_how_much_reviews_and_probabilities_count_within_a_family(seed: int) -> None:
     drawn = draw(World(objects=8000), seed)
     found = {name: merged(drawn, name) for name in UNSUPERVISED}
     found |= {f"{name} {reviews}": merged(drawn, name, reviews, seed) for name in FITTED for reviews in (50, 300)}
@@ -81,26 +81,26 @@ def test_a_repeated_labeler_adds_nothing_to_the_fitted_pool() -> None:
         classes=votes.classes,
         log_p=np.concatenate([votes.log_p, votes.log_p[last]]),
     )
-    gold, options = drawn.reviewed(300), ConsensusOptions()
-    alone = merge(votes, "fitted_pool", gold, options).posterior
-    copied = merge(twice, "fitted_pool", gold, options).posterior
+    people, options = drawn.reviewed(300), ConsensusOptions()
+    alone = merge(votes, "fitted_pool", people, options).posterior
+    copied = merge(twice, "fitted_pool", people, options).posterior
     assert float(np.abs(alone - copied).mean()) < 0.01
     assert float((alone.argmax(axis=1) == copied.argmax(axis=1)).mean()) > 0.985
 
 
 @pytest.mark.parametrize("method", list(FITTED))
-def test_reviewed_objects_are_judged_by_a_fit_that_did_not_see_their_image(method: str) -> None:
+def test_reviewed_objects_are_scored_by_a_fit_that_did_not_see_their_image(method: str) -> None:
     drawn = draw(World(objects=2000), 0)
-    gold = drawn.reviewed(200)
-    found = merge(drawn.votes, method, gold, ConsensusOptions())
-    known = gold.known
+    people = drawn.reviewed(200)
+    found = merge(drawn.votes, method, people, ConsensusOptions())
+    known = people.known
     others = np.setdiff1d(np.arange(2000), known)
     np.testing.assert_array_equal(found.held_out[others], found.posterior[others])
     assert (found.held_out[known] != found.posterior[known]).any(axis=1).all()
-    label = gold.label.copy()
-    first = gold.image == gold.image[known[0]]
+    label = people.label.copy()
+    first = people.image == people.image[known[0]]
     label[first & (label >= 0)] = (label[first & (label >= 0)] + 1) % drawn.votes.classes
-    lied = merge(drawn.votes, method, Reviewed(label, gold.seen, gold.sampled, gold.image), ConsensusOptions())
+    lied = merge(drawn.votes, method, Reviewed(label, people.seen, people.sampled, people.image), ConsensusOptions())
     np.testing.assert_array_equal(lied.held_out[known[0]], found.held_out[known[0]])
     assert (lied.posterior[known[0]] != found.posterior[known[0]]).any()
 
@@ -196,9 +196,9 @@ ODD = {
 def test_odd_labelers_do_little_harm(kind: str, method: str) -> None:
     drawn = draw(World(objects=2500), 0)
     answers, log_p = ODD[kind]
-    gold, options = drawn.reviewed(200), ConsensusOptions()
-    before = merge(drawn.votes, method, gold, options).posterior
-    after = merge(with_labeler(drawn, answers, log_p), method, gold, options).posterior
+    people, options = drawn.reviewed(200), ConsensusOptions()
+    before = merge(drawn.votes, method, people, options).posterior
+    after = merge(with_labeler(drawn, answers, log_p), method, people, options).posterior
     assert np.isfinite(after).all()
     np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-6)
     right = [float((posterior.argmax(axis=1) == drawn.truth).mean()) for posterior in (before, after)]
@@ -308,7 +308,7 @@ def test_what_people_said_stands(
     action, reason, confidence = expected
     row = rows.pop(target)
     assert (row["action"], row["reason"]) == (action, reason)
-    assert row["label"] == (label or alone[target]["label"]), "an open question keeps the committee's proposal"
+    assert row["label"] == (label or alone[target]["label"]), "an undecided object keeps the proposal of the committee"
     assert row["confidence"] == pytest.approx(confidence or alone[target]["confidence"])
     assert row["posterior"] == alone.pop(target)["posterior"], "the posterior stays that of the committee"
     assert rows == alone

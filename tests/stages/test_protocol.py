@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import ROOT, Command, box, coco, ingest, picture
+from conftest import ROOT, Command, box, coco, coco_image, ingest
 from make_records import write_decisions, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
@@ -52,19 +52,20 @@ def test_twelve_objects_by_hand(
     counting = getattr(task.protocol, kind)
 
     def count(counting: object) -> tuple[int, int]:
-        found = score(responses, counting, task.taxonomy(), kind=kind, family=family)  # type: ignore[arg-type]
+        found = score(responses, counting, task.taxonomy(), in_words=kind == "vlm", family=family)  # type: ignore[arg-type]
         return int(found.right.sum()), found.n
 
     assert count(counting) == (right, n)
-    found = {quirk: count(mended(counting, quirk)) for quirk in differences_of(counting, kind=kind)}
+    offered = differences_of(counting, in_words=kind == "vlm")
+    found = {difference: count(mended(counting, difference)) for difference in offered}
     assert found == {**dict.fromkeys(found, (right, n)), **ablation}
 
 
-def test_every_quirk_changes_a_figure_of_some_fixture() -> None:
+def test_every_difference_changes_a_figure_of_some_fixture() -> None:
     changed = {
-        quirk
+        difference
         for right, n, ablation in EXPECTED.values()
-        for quirk, figures in ablation.items()
+        for difference, figures in ablation.items()
         if figures != (right, n)
     }
     assert changed == set(DIFFERENCES)
@@ -74,14 +75,14 @@ def test_every_quirk_changes_a_figure_of_some_fixture() -> None:
 def test_what_the_published_runs_counted_too_is_read_for_them_alone(
     secondlook: Command, tmp_path: Path, scoring: str, labels: dict[str, str | None]
 ) -> None:
-    document = coco([picture(tmp_path, 1)], [box(1), box(2, category=2), box(3, category=3)], ["stop", "ego", "bus"])
+    document = coco([coco_image(tmp_path, 1)], [box(1), box(2, category=2), box(3, category=3)], ["stop", "ego", "bus"])
     extra = {"scoring": scoring, "protocol": {"vlm": {"also": ["ego"]}}, "select": {"labels": ["stop"]}}
     done = ingest(secondlook, tmp_path, document, options="{max_reject_fraction: 1}", **extra)
     assert done.result.code == 0, done.result.err
     assert {row["given_raw"]: row["given"] for row in done.rows.values()} == labels
 
 
-def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_path: Path) -> None:
+def test_evaluate_writes_both_scores_and_each_difference(secondlook: Command, tmp_path: Path) -> None:
     name = "mapillary_vehicles"
     task = task_of(name)
     assert task.protocol is not None
@@ -106,10 +107,10 @@ def test_evaluate_writes_both_scores_and_each_quirk(secondlook: Command, tmp_pat
     # sound: all ten objects of a class; five right, two without an answer
     assert (scoring["n"], scoring["coverage"], scoring["accuracy"]) == (10, 0.8, 0.5)
     assert scoring["selective_accuracy"] == 0.625
-    quirks = pd.read_csv(tmp_path / "tables/scoring_differences.csv")
-    assert quirks["defect"].tolist() == [4, 6, 7]
-    assert quirks["n_mended"].tolist() == [7, 11, 8]
-    assert (quirks["mended"] * quirks["n_mended"]).round().tolist() == [5, 8, 7]
+    differences = pd.read_csv(tmp_path / "tables/scoring_differences.csv")
+    assert differences["defect"].tolist() == [4, 6, 7]
+    assert differences["n_mended"].tolist() == [7, 11, 8]
+    assert (differences["mended"] * differences["n_mended"]).round().tolist() == [5, 8, 7]
 
     # the second is right where the first is not, five times, and like it on the first car: four and five are discordant
     other = {name: row["given"] if responses[name] != row["given"] or row["given"] == "car" else None

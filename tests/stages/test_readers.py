@@ -8,7 +8,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -17,27 +17,27 @@ import yaml
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from conftest import Command, Ingested, coco, write_picture
+from conftest import Command, Ingested, coco, write_image
 from make_records import read_rows
 from secondlook.base.errors import DataError
 from secondlook.config.stages import IngestOptions
-from secondlook.config.task import Dataset
+from secondlook.config.task import Dataset, Format
 from secondlook.io import zipped
 from secondlook.pixels import images
 from secondlook.stages.ingest import Places, formats, ingest_path, write
 from secondlook.stages.ingest.source import Background
 
-PICTURE = object()  # 64x48 px of noise
+IMAGE = object()  # 64x48 px of noise
 Found = dict[str, tuple[str, str | None, tuple[float, ...]]]
 
 
 def lay_out(folder: Path, files: Mapping[str, Any]) -> Path:
-    """Write `files`: PICTURE, text, bytes, or what becomes JSON."""
+    """Write `files`: IMAGE, text, bytes, or what becomes JSON."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if content is PICTURE:
-            write_picture(path)
+        if content is IMAGE:
+            write_image(path)
         elif isinstance(content, bytes):
             path.write_bytes(content)
         else:
@@ -120,7 +120,7 @@ def test_mapillary(
         tmp_path / "vistas",
         {
             "validation/v2.0/polygons/x.json": vistas(*objects),
-            "validation/images/x.jpg": PICTURE,
+            "validation/images/x.jpg": IMAGE,
             "config_v2.0.json": {},
         },
     )
@@ -133,7 +133,7 @@ def test_mapillary(
 
 def test_mapillary_takes_whole_labels_of_every_split_and_keeps_the_polygon(secondlook: Command, tmp_path: Path) -> None:
     ego = {"label": "void--ego-vehicle", "polygon": TRIANGLE}
-    files = {f"{split}/images/{name}.jpg": PICTURE for split in ("training", "validation") for name in "ab"}
+    files = {f"{split}/images/{name}.jpg": IMAGE for split in ("training", "validation") for name in "ab"}
     files |= {
         f"{split}/v2.0/polygons/{name}.json": vistas(ego, CAR) for split in ("training", "validation") for name in "ab"
     }
@@ -195,8 +195,8 @@ def test_bdd100k(
     ]
     files = {
         "det_val.json": {"frames": frames} if wrapped else frames,
-        "images/x.jpg": PICTURE,
-        "images/y.jpg": PICTURE,
+        "images/x.jpg": IMAGE,
+        "images/y.jpg": IMAGE,
     }
     root = lay_out(tmp_path / "bdd", files)
 
@@ -211,7 +211,7 @@ def test_bdd100k(
 def test_bdd100k_frames_that_are_none_cost_themselves_only(secondlook: Command, tmp_path: Path) -> None:
     sound = {"name": "x.jpg", "labels": [{"category": "car", "box2d": BOX2D}]}
     document = json.dumps([sound, sound, {"labels": []}, 5, {"name": "\ud800.jpg", "labels": sound["labels"]}])
-    root = lay_out(tmp_path / "bdd", {"x.jpg": PICTURE, "det.json": document.encode()})
+    root = lay_out(tmp_path / "bdd", {"x.jpg": IMAGE, "det.json": document.encode()})
 
     done = read(secondlook, root / "det.json")
 
@@ -237,7 +237,7 @@ def test_objects365(secondlook: Command, tmp_path: Path, stated: str, on_disk: s
     entry = {"id": 420917, "file_name": stated, "width": 64, "height": 48}
     annotation = {"id": 9, "image_id": 420917, "category_id": 2, "bbox": [5, 6, 10, 12], "iscrowd": 0, "isfake": 0}
     root = lay_out(
-        tmp_path / "o365", {f"train/{on_disk}": PICTURE, "a.json": coco([entry], [annotation], ["car", "suv"])}
+        tmp_path / "o365", {f"train/{on_disk}": IMAGE, "a.json": coco([entry], [annotation], ["car", "suv"])}
     )
 
     done = read(secondlook, root / "a.json", "--images", root / "train", "--format", "objects365")
@@ -292,15 +292,15 @@ VOC = [
 def test_voc(
     secondlook: Command, tmp_path: Path, xml: str, expected: Any, reasons: dict[str, str], apart: bool
 ) -> None:
-    xmls, pictures = ("Annotations/", "JPEGImages/") if apart else ("", "")
+    xmls, images = ("Annotations/", "JPEGImages/") if apart else ("", "")
     second = voc_file(voc_object("yield"), filename="b.png")
-    files = {f"{xmls}a.xml": xml, f"{pictures}a.jpg": PICTURE, f"{xmls}b.xml": second, f"{pictures}b.png": PICTURE}
+    files = {f"{xmls}a.xml": xml, f"{images}a.jpg": IMAGE, f"{xmls}b.xml": second, f"{images}b.png": IMAGE}
     root = lay_out(tmp_path / "voc", files)
 
     done = read(secondlook, root)
 
-    rows = {f"{xmls}a.xml:{place}": (f"{pictures}a.jpg", *rest) for place, rest in expected.items()}
-    rows[f"{xmls}b.xml:0"] = (f"{pictures}b.png", "yield", (5, 6, 10, 12))
+    rows = {f"{xmls}a.xml:{place}": (f"{images}a.jpg", *rest) for place, rest in expected.items()}
+    rows[f"{xmls}b.xml:0"] = (f"{images}b.png", "yield", (5, 6, 10, 12))
     refused = {f"{xmls}a.xml{place and ':' + place}": reason for place, reason in reasons.items()}
     check(done, root, "voc", rows, refused)
     assert dict(done.rows[f"{xmls}b.xml:0"]["attributes"]) == {"difficult": "0"}
@@ -312,17 +312,17 @@ def test_voc_files_in_folders_are_about_images_in_the_same_folders(
 ) -> None:
     first, second = (voc_file(voc_object(name), filename="1.jpg") for name in ("stop", "yield"))
     xmls = lay_out(tmp_path / "voc", {"Annotations/1.xml": first, "Annotations/sub/1.xml": second})
-    pictures = lay_out(tmp_path / "pictures", {"1.jpg": PICTURE, "sub/1.jpg": PICTURE})
-    done = read(secondlook, xmls / top, "--images", pictures)
+    images = lay_out(tmp_path / "pictures", {"1.jpg": IMAGE, "sub/1.jpg": IMAGE})
+    done = read(secondlook, xmls / top, "--images", images)
     assert {(row["image_path"], row["given"]) for row in done.rows.values()} == {
-        (str(pictures / "1.jpg"), "stop"),
-        (str(pictures / "sub/1.jpg"), "yield"),
+        (str(images / "1.jpg"), "stop"),
+        (str(images / "sub/1.jpg"), "yield"),
     }
 
 
 def test_two_voc_files_about_one_image_are_one_too_many(secondlook: Command, tmp_path: Path) -> None:
     xml = voc_file(voc_object(), filename="1.jpg")
-    root = lay_out(tmp_path / "voc", {"a/1.xml": xml, "b/1.xml": xml, "1.jpg": PICTURE, "c.xml": "", "d.xml": ""})
+    root = lay_out(tmp_path / "voc", {"a/1.xml": xml, "b/1.xml": xml, "1.jpg": IMAGE, "c.xml": "", "d.xml": ""})
     done = read(secondlook, root, "--options", "{max_reject_fraction: 1}")
     assert [row["source_id"] for row in done.rows.values()] == ["a/1.xml:0"]
     assert done.reasons["b/1.xml"] == "duplicate_id"
@@ -353,11 +353,11 @@ def test_yolo(
 ) -> None:
     files = {
         "data.yaml": yaml.safe_dump({"train": "../train/images", "val": "../valid/images", "nc": 2, "names": names}),
-        "train/images/a.jpg": PICTURE,
+        "train/images/a.jpg": IMAGE,
         "train/labels/a.txt": lines.encode(),
-        "valid/images/b.png": PICTURE,
+        "valid/images/b.png": IMAGE,
         "valid/labels/b.txt": "0 0.5 0.5 1 1",
-        "valid/images/without_objects.jpg": PICTURE,
+        "valid/images/without_objects.jpg": IMAGE,
         "valid/labels/gone.txt": "0 0.5 0.5 1 1",
     }
     root = lay_out(tmp_path / "yolo", files)
@@ -373,14 +373,14 @@ def test_yolo(
 @pytest.mark.parametrize(
     ("files", "path", "labels"),
     [
-        pytest.param({"images/train/a.jpg": PICTURE, "labels/train/a.txt": "7 .5 .5 1 1"}, "", {"7"}, id="no names"),
-        pytest.param({"a.jpg": PICTURE, "a.txt": "0 .5 .5 1 1", "data.yaml": "names: [x]"}, "", {"x"}, id="one folder"),
+        pytest.param({"images/train/a.jpg": IMAGE, "labels/train/a.txt": "7 .5 .5 1 1"}, "", {"7"}, id="no names"),
+        pytest.param({"a.jpg": IMAGE, "a.txt": "0 .5 .5 1 1", "data.yaml": "names: [x]"}, "", {"x"}, id="one folder"),
         pytest.param(
-            {"images/a.jpg": PICTURE, "labels/a.txt": "0 .5 .5 1 1", "my.yaml": "names: [x]"}, "my.yaml", {"x"},
+            {"images/a.jpg": IMAGE, "labels/a.txt": "0 .5 .5 1 1", "my.yaml": "names: [x]"}, "my.yaml", {"x"},
             id="by its names file",
         ),
         pytest.param(
-            {"labels/images/images/a.jpg": PICTURE, "labels/images/labels/a.txt": "0 .5 .5 1 1"}, "", {"0"},
+            {"labels/images/images/a.jpg": IMAGE, "labels/images/labels/a.txt": "0 .5 .5 1 1"}, "", {"0"},
             id="only the last of equal folders is swapped",
         ),
     ],
@@ -402,7 +402,7 @@ NO_NAMES = [
 
 @pytest.mark.parametrize("text", NO_NAMES, ids=lambda text: text[:40])
 def test_yolo_names_that_are_none_are_one_sentence(secondlook: Command, tmp_path: Path, text: str) -> None:
-    root = lay_out(tmp_path / "yolo", {"data.yaml": text, "images/a.jpg": PICTURE, "labels/a.txt": "0 .5 .5 1 1"})
+    root = lay_out(tmp_path / "yolo", {"data.yaml": text, "images/a.jpg": IMAGE, "labels/a.txt": "0 .5 .5 1 1"})
 
     done = read(secondlook, root)
 
@@ -423,7 +423,7 @@ ROBOFLOW: list[Any] = [
         "roboflow",
         {
             **{f"{split}/_annotations.coco.json": roboflow_split(split) for split in ("train", "valid")},
-            **{f"{split}/{split}_jpg.rf.0a1b.jpg": PICTURE for split in ("train", "valid")},
+            **{f"{split}/{split}_jpg.rf.0a1b.jpg": IMAGE for split in ("train", "valid")},
             "README.roboflow.txt": "signs",
         },
         {f"{split}/0": (f"{split}/{split}_jpg.rf.0a1b.jpg", *STOP) for split in ("train", "valid")},
@@ -433,7 +433,7 @@ ROBOFLOW: list[Any] = [
         "roboflow",
         {
             "data.yaml": "names: ['stop']\nnc: 1\ntrain: ../train/images\n",
-            "train/images/a_jpg.rf.1.jpg": PICTURE,
+            "train/images/a_jpg.rf.1.jpg": IMAGE,
             "train/labels/a_jpg.rf.1.txt": "0 0.15625 0.25 0.15625 0.25",
             "README.roboflow.txt": "signs",
             "README.dataset.txt": "signs",
@@ -444,7 +444,7 @@ ROBOFLOW: list[Any] = [
     pytest.param(
         "roboflow",
         {
-            "train/a_jpg.rf.1.jpg": PICTURE,
+            "train/a_jpg.rf.1.jpg": IMAGE,
             "train/a_jpg.rf.1.xml": voc_file(voc_object(), filename="a_jpg.rf.1.jpg"),
             "README.roboflow.txt": "signs",
         },
@@ -453,7 +453,7 @@ ROBOFLOW: list[Any] = [
     ),
     pytest.param(
         "folders",
-        {"stop/a.jpg": PICTURE, "__MACOSX/stop/._a.jpg": b"junk"},
+        {"stop/a.jpg": IMAGE, "__MACOSX/stop/._a.jpg": b"junk"},
         {"stop/a.jpg": ("stop/a.jpg", "stop", (0, 0, 64, 48))},
         id="class folders",
     ),
@@ -486,7 +486,7 @@ def test_an_unpacked_roboflow_export_is_read_alike(secondlook: Command, tmp_path
     check(read(secondlook, root), root, kind, expected, {})
 
 
-def test_pictures_in_a_zip_are_turned_and_cut_ones_are_found_as_on_the_disk(tmp_path: Path) -> None:
+def test_images_in_a_zip_are_turned_and_cut_ones_are_found_as_on_the_disk(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     exif = Image.Exif()
@@ -510,7 +510,7 @@ def test_pictures_in_a_zip_are_turned_and_cut_ones_are_found_as_on_the_disk(tmp_
 
 
 def test_a_damaged_member_is_one_reject_and_a_damaged_zip_one_sentence(secondlook: Command, tmp_path: Path) -> None:
-    root = lay_out(tmp_path / "export", {"stop/a.jpg": PICTURE, "stop/b.jpg": PICTURE})
+    root = lay_out(tmp_path / "export", {"stop/a.jpg": IMAGE, "stop/b.jpg": IMAGE})
     packed = tmp_path / "stored.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name in ("stop/a.jpg", "stop/b.jpg"):
@@ -594,7 +594,7 @@ def test_fiftyone_dataset(
     )
     samples = {"samples": [sample, other, {"filepath": 3}]}
     root = lay_out(
-        tmp_path / "fo", {"metadata.json": {}, "samples.json": samples, "data/a.jpg": PICTURE, "data/b.jpg": PICTURE}
+        tmp_path / "fo", {"metadata.json": {}, "samples.json": samples, "data/a.jpg": IMAGE, "data/b.jpg": IMAGE}
     )
 
     done = read(secondlook, root)
@@ -628,14 +628,14 @@ def test_fiftyone_dataset(
     ],
 )  # fmt: skip
 def test_fiftyone_labels(secondlook: Command, tmp_path: Path, document: Any, expected: Found, reasons: Any) -> None:
-    root = lay_out(tmp_path / "fo", {"labels.json": document, "data/a.jpg": PICTURE, "data/b.png": PICTURE})
+    root = lay_out(tmp_path / "fo", {"labels.json": document, "data/a.jpg": IMAGE, "data/b.png": IMAGE})
 
     check(read(secondlook, root), root / "data", "fiftyone", expected, reasons)
 
 
 def test_fiftyone_asks_which_field_holds_the_labels(secondlook: Command, tmp_path: Path) -> None:
     sample = {"filepath": "data/a.jpg", "first": detections(DETECTION), "second": detections()}
-    root = lay_out(tmp_path / "fo", {"samples.json": {"samples": [sample]}, "data/a.jpg": PICTURE})
+    root = lay_out(tmp_path / "fo", {"samples.json": {"samples": [sample]}, "data/a.jpg": IMAGE})
 
     done = read(secondlook, root)
 
@@ -697,7 +697,7 @@ def test_labelstudio(
         {"id": 7, "data": {"image": "https://host/x/d.jpg?key=1"}, "annotations": [], "predictions": [unread]},
         {"id": 8, "image": "d.jpg", "label": []},
     ]  # fmt: skip
-    root = lay_out(tmp_path / "ls", {"export.json": tasks, "images/a.jpg": PICTURE, "images/deep/b c.jpg": PICTURE})
+    root = lay_out(tmp_path / "ls", {"export.json": tasks, "images/a.jpg": IMAGE, "images/deep/b c.jpg": IMAGE})
 
     done = read(secondlook, root / "export.json")
 
@@ -714,7 +714,7 @@ def test_our_own_parquet_comes_back_whole(secondlook: Command, tmp_path: Path, m
     document = coco(
         [{"id": 1, "file_name": "a.jpg"}], [annotation, {**annotation, "id": 2, "category_id": None}], ["stop"]
     )
-    lay_out(tmp_path, {"images/a.jpg": PICTURE, "a.json": document, "other/images/a.jpg": PICTURE})
+    lay_out(tmp_path, {"images/a.jpg": IMAGE, "a.json": document, "other/images/a.jpg": IMAGE})
     monkeypatch.chdir(tmp_path)
     first = read(secondlook, Path("a.json"))
 
@@ -731,7 +731,7 @@ def test_our_own_parquet_comes_back_whole(secondlook: Command, tmp_path: Path, m
     assert "reject rows" in rejects.result.err
 
 
-def test_pictures_are_not_opened_where_the_stated_sizes_are_trusted(secondlook: Command, tmp_path: Path) -> None:
+def test_images_are_not_opened_where_the_stated_sizes_are_trusted(secondlook: Command, tmp_path: Path) -> None:
     sized = [{"id": 1, "file_name": "gone.jpg", "width": 64, "height": 48}, {"id": 2, "file_name": "unknown.jpg"}]
     annotations = [
         {"id": number, "image_id": image, "category_id": 1, "bbox": box}
@@ -756,7 +756,7 @@ def test_rows_are_packed_as_they_come_and_none_is_lost(
         {"id": number, "image_id": 1, "category_id": 1, "bbox": [1, 1, number % 3, 9]} for number in range(100)
     ]
     root = lay_out(
-        tmp_path / "data", {"a.jpg": PICTURE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
+        tmp_path / "data", {"a.jpg": IMAGE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
     )
 
     done = read(secondlook, root / "a.json")
@@ -790,7 +790,7 @@ def test_the_folder_of_a_coco_file_is_not_taken_for_class_folders(
     secondlook: Command, tmp_path: Path, name: str, kind: str | None
 ) -> None:
     document = {"focal": 1} if kind else coco([], [], ["stop"])
-    root = lay_out(tmp_path / "data", {"images/a.jpg": PICTURE, name: document})
+    root = lay_out(tmp_path / "data", {"images/a.jpg": IMAGE, name: document})
 
     done = read(secondlook, root)
 
@@ -839,7 +839,7 @@ def _replaced(document: Any, place: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize("kind", SOUND)
 def test_an_odd_value_anywhere_is_a_reject_or_one_sentence(tmp_path: Path, kind: str) -> None:
     name = {"fiftyone": "samples.json", "mapillary": "v2.0/polygons/x.json"}.get(kind, "x.json")
-    root = lay_out(tmp_path / "data", {"x.jpg": PICTURE, "images/x.jpg": PICTURE, "data/a.jpg": PICTURE})
+    root = lay_out(tmp_path / "data", {"x.jpg": IMAGE, "images/x.jpg": IMAGE, "data/a.jpg": IMAGE})
     spec = Dataset(path=str(root if kind == "mapillary" else root / name), format=kind)  # type: ignore[arg-type]
     options = IngestOptions(max_reject_fraction=1)
     for number, (place, odd) in enumerate(itertools.product(_places(SOUND[kind]), ODD)):
@@ -863,8 +863,8 @@ TEXTS = {
 def test_a_broken_piece_of_text_anywhere_is_a_reject_or_one_sentence(tmp_path: Path, kind: str) -> None:
     dice = np.random.default_rng(0)
     files = {
-        "a.jpg": PICTURE,
-        "images/a.jpg": PICTURE,
+        "a.jpg": IMAGE,
+        "images/a.jpg": IMAGE,
         "data.yaml": b"names: [stop, yield]",
         "labels/a.txt": b"0 0 0 1 1",
     }
@@ -881,9 +881,9 @@ def test_a_broken_piece_of_text_anywhere_is_a_reject_or_one_sentence(tmp_path: P
 
 
 def test_links_are_followed_and_circles_are_left(tmp_path: Path) -> None:
-    root = lay_out(tmp_path / "data", {"a/1.jpg": PICTURE})
+    root = lay_out(tmp_path / "data", {"a/1.jpg": IMAGE})
     (root / "a" / "circle").symlink_to(root)
-    lay_out(tmp_path / "elsewhere", {"2.jpg": PICTURE})
+    lay_out(tmp_path / "elsewhere", {"2.jpg": IMAGE})
     (root / "b").symlink_to(tmp_path / "elsewhere")
 
     assert zipped.list_files(root) == ["a/1.jpg", "b/2.jpg"]
@@ -918,8 +918,8 @@ LEADING_OUT: list[Any] = [
 def with_ways_out(root: Path) -> Path:
     """Lay out images, some of them behind links, and return their folder, which is reached by a link itself."""
     names = ("x.jpg", "deep/x.jpg", "a..b.jpg", "deep/c:d.jpg")
-    lay_out(root, {"outside.jpg": PICTURE, "data/images-2/x.jpg": PICTURE, "zipped/x.jpg": PICTURE})
-    packed, folder = zip_up(root / "zipped"), lay_out(root / "data/images", dict.fromkeys(names, PICTURE))
+    lay_out(root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "zipped/x.jpg": IMAGE})
+    packed, folder = zip_up(root / "zipped"), lay_out(root / "data/images", dict.fromkeys(names, IMAGE))
     links = {"link.jpg": root / "outside.jpg", "links": root, "packed.zip": packed, "inner.jpg": Path("deep/x.jpg")}
     for name, target in links.items():
         (folder / name).symlink_to(target)
@@ -962,20 +962,20 @@ def test_a_key_of_the_task_allows_images_outside(secondlook: Command, tmp_path: 
 
 def outside_of(kind: str, root: Path) -> tuple[Path, dict[str, str]]:
     """Lay out a dataset of two images, one of them outside; return what `ingest` reads, and where images lie."""
-    lay_out(root, {"outside.jpg": PICTURE})
+    lay_out(root, {"outside.jpg": IMAGE})
     box = {"result": [region("rectanglelabels", RECTANGLE)]}
     addresses = ("/data/local-files/?d=x.jpg", "/data/local-files/?d=..%2Foutside.jpg")
     tasks = [{"id": place, "data": {"image": one}, "annotations": [box]} for place, one in enumerate(addresses)]
     frames = [{"name": name, "labels": [{"category": "car", "box2d": BOX2D}]} for name in ("x.jpg", "../outside.jpg")]
     samples = [{**fiftyone_sample(detections(DETECTION)), "filepath": name} for name in ("x.jpg", "..\\outside.jpg")]
-    yolo = {"data.yaml": b"names: [stop]", "images/x.jpg": PICTURE}
+    yolo = {"data.yaml": b"names: [stop]", "images/x.jpg": IMAGE}
     files: dict[str, dict[str, Any]] = {
-        "labelstudio": {"a.json": tasks, "x.jpg": PICTURE},
-        "bdd100k": {"a.json": frames, "x.jpg": PICTURE},
-        "fiftyone": {"samples.json": {"samples": samples}, "x.jpg": PICTURE},
+        "labelstudio": {"a.json": tasks, "x.jpg": IMAGE},
+        "bdd100k": {"a.json": frames, "x.jpg": IMAGE},
+        "fiftyone": {"samples.json": {"samples": samples}, "x.jpg": IMAGE},
         "yolo": {**yolo, "labels/x.txt": "0 0.5 0.5 0.5 0.5", "labels/link.txt": "0 0.5 0.5 0.5 0.5"},
-        "voc": {"x.xml": voc_file(voc_object()), "x.jpg": PICTURE, "link.xml": voc_file(voc_object())},
-        "folders": {"stop/x.jpg": PICTURE},
+        "voc": {"x.xml": voc_file(voc_object()), "x.jpg": IMAGE, "link.xml": voc_file(voc_object())},
+        "folders": {"stop/x.jpg": IMAGE},
     }
     data = lay_out(root / "data", files[kind])
     place = {"yolo": "images/link.jpg", "voc": "link.jpg", "folders": "stop/link.jpg"}.get(kind)
@@ -997,7 +997,7 @@ def test_no_format_reads_an_image_outside(secondlook: Command, tmp_path: Path, k
 
 
 def test_a_zip_member_that_leads_out_is_refused(secondlook: Command, tmp_path: Path) -> None:
-    lay_out(tmp_path, {"stop/x.png": PICTURE})
+    lay_out(tmp_path, {"stop/x.png": IMAGE})
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as packed:
         for name in ("stop/x.png", "stop/../../x.png"):
             packed.writestr(name, (tmp_path / "stop/x.png").read_bytes())
@@ -1017,7 +1017,7 @@ def test_an_export_with_names_that_lead_out_is_not_ours(secondlook: Command, tmp
 
 
 def test_threads_share_one_zip(secondlook: Command, tmp_path: Path) -> None:
-    packed = zip_up(lay_out(tmp_path / "export", {f"stop/{number}.png": PICTURE for number in range(60)}))
+    packed = zip_up(lay_out(tmp_path / "export", {f"stop/{number}.png": IMAGE for number in range(60)}))
     done = read(secondlook, packed)
     outs = [tmp_path / name for name in ("one.parquet", "four.parquet")]
 
@@ -1026,6 +1026,10 @@ def test_threads_share_one_zip(secondlook: Command, tmp_path: Path) -> None:
 
     assert len(read_rows(outs[0])) == 60
     assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_every_format_that_a_task_may_name_has_a_reader() -> None:
+    assert tuple(formats.READERS) == get_args(Format)
 
 
 @pytest.mark.parametrize("kind", [name for name in formats.READERS if name not in {"coco", "objects365", "parquet"}])
@@ -1049,7 +1053,7 @@ def _real_counts(root: Path) -> Counter[str]:
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("kind", "path", "pictures", "objects", "label"),
+    ("kind", "path", "images", "objects", "label"),
     [
         pytest.param("voc", "road_signs_voc", None, 339, "speedlimit", id="road_signs_voc"),
         pytest.param("voc", "road_signs_voc_rgba_png", None, 13, "trafficlight", id="RGBA PNG"),
@@ -1060,11 +1064,11 @@ def _real_counts(root: Path) -> Counter[str]:
     ],
 )
 def test_real_folders(
-    secondlook: Command, shared_data: Path, tmp_path: Path, kind: str, path: str, pictures: str | None, objects: int,
+    secondlook: Command, shared_data: Path, tmp_path: Path, kind: str, path: str, images: str | None, objects: int,
     label: str,
 ) -> None:  # fmt: skip
     out, rejects = tmp_path / "out.parquet", tmp_path / "rejects.parquet"
-    arguments = ["--images", shared_data / pictures] if pictures else []
+    arguments = ["--images", shared_data / images] if images else []
     places = ["--out", out, "--rejects", rejects, "--options", "{max_reject_fraction: 1}"]
 
     result = secondlook("ingest", shared_data / path, *arguments, *places)

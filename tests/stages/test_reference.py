@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import Command, box, coco, ingest, picture, write_picture
+from conftest import Command, box, coco, coco_image, ingest, write_image
 from make_records import read_rows, write_instances
 
 CLASSES = ["stop", "yield"]
@@ -101,7 +101,7 @@ def test_a_source_says_which_of_its_labels_mean_which_class(
 ) -> None:
     for label, count in FOLDERS.items():
         for number in range(count):
-            write_picture(tmp_path / "export" / label / f"{number}.png", seed=number)
+            write_image(tmp_path / "export" / label / f"{number}.png", seed=number)
     source = {
         "format": "folders",
         "path": str(tmp_path / "export"),
@@ -110,7 +110,7 @@ def test_a_source_says_which_of_its_labels_mean_which_class(
         "paper": {"no parking": ["mand_roundabout"]},
     }
     task = {"classes": ["roundabout", "no parking"], "scoring": scoring, "reference": {"sources": [source]}}
-    document = coco([picture(tmp_path, 1)], [box(1)], ["roundabout"])
+    document = coco([coco_image(tmp_path, 1)], [box(1)], ["roundabout"])
 
     done = ingest(secondlook, tmp_path, document, **task)
 

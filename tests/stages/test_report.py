@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import ROOT, Command, Result, box, coco, ingest, picture
+from conftest import ROOT, Command, Result, box, coco, coco_image, ingest
 from make_records import Rows, noise, write, write_crops, write_decisions, write_instances, write_votes
 from secondlook.config.task import load_task
 from secondlook.io import records
@@ -198,12 +198,12 @@ def test_page_shows_the_counts(plain: Path) -> None:
     assert text.count("✗") == 1, "o2 was made wrong; nobody knows about o6"
 
 
-def test_changed_crops_are_the_pictures_of_the_shards(secondlook: Command, plain: Path) -> None:
+def test_changed_crops_are_the_images_of_the_shards(secondlook: Command, plain: Path) -> None:
     page = Page(plain / "report" / "report.html")
-    pictures = [str(attributes["src"]) for attributes in page.crops(suspicious=False)]
+    images = [str(attributes["src"]) for attributes in page.crops(suspicious=False)]
     table = records.read_many([plain / "crop" / f"{shard:05d}.parquet" for shard in (0, 1)], records.CROP)
     stored = dict(zip(table["instance_id"].to_pylist(), table["image"].to_pylist(), strict=True))
-    shown = [base64.b64decode(address.removeprefix("data:image/png;base64,")) for address in pictures]
+    shown = [base64.b64decode(address.removeprefix("data:image/png;base64,")) for address in images]
     assert shown == [stored[name] for name in ("o1", "o2", "o5", "o6")]
     assert report(secondlook, plain, "{changed_crops: 0}").code == 0
     assert not [tag for tag, _ in Page(plain / "report" / "report.html").tags if tag == "img"]
@@ -278,7 +278,7 @@ def test_what_is_unknown_is_not_called_none(plain: Path) -> None:
     assert not re.search(r"\b(None|undefined)\b", Page(plain / "report" / "report.html").text)
 
 
-PROMISE = {
+GUARANTEE = {
     "stage": "consensus",
     "method": "auto",
     "chosen": "fitted_pool",
@@ -311,8 +311,8 @@ def with_metadata(folder: Path, made_by: dict[str, Any]) -> None:
     write(path, table.replace_schema_metadata(None), records.DECISION, [A, B], made_by)
 
 
-def test_page_says_how_votes_were_merged_and_what_is_promised(secondlook: Command, plain: Path) -> None:
-    with_metadata(plain, PROMISE)
+def test_page_says_how_votes_were_merged_and_what_is_guaranteed(secondlook: Command, plain: Path) -> None:
+    with_metadata(plain, GUARANTEE)
     assert report(secondlook, plain).code == 0
     page = Page(plain / "report" / "report.html")
     assert_stands_alone(page)
@@ -341,8 +341,8 @@ def test_a_guarantee_under_its_old_name_is_refused_not_dropped(secondlook: Comma
     assert "consensus.parquet: was written by an earlier version; run the consensus again." in result.err
 
 
-@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**PROMISE, "guarantee": {}, "candidates": []}])
-def test_older_files_promise_nothing(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
+@pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**GUARANTEE, "guarantee": {}, "candidates": []}])
+def test_older_files_give_no_guarantee(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
     with_metadata(plain, made_by)
     result = report(secondlook, plain)
     assert result.code == 0, result.err
@@ -532,7 +532,7 @@ def test_a_doubtful_label_of_a_stranger_is_an_error(secondlook: Command, plain: 
 
 def run_through(secondlook: Command, folder: Path, **task: Any) -> Path:
     """Ingest 60 boxes in 20 images, have one labeler vote, and write every page; return the results folder."""
-    images = [picture(folder, number, seed=number) for number in range(20)]
+    images = [coco_image(folder, number, seed=number) for number in range(20)]
     boxes = [box(3 * number + place, number, 1 + place % 2) for number in range(20) for place in range(3)]
     options = {"dataset": {"images": str(folder / "images")}, "classes": [A, B], **task}
     done = ingest(secondlook, folder, coco(images, boxes, [A, B]), **options)

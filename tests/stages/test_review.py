@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import requests
 
-from conftest import Command, Result, fill, write_picture
+from conftest import Command, Result, fill, write_image
 from make_records import Rows, read_rows, write_instances
 from make_results import Made, make_results, write_reviewed
 from secondlook.io import records
@@ -89,7 +89,7 @@ def test_the_random_part_is_the_beginning_of_one_order_and_evenly_spread(
     secondlook: Command, tmp_path: Path, fraction: float
 ) -> None:
     random = np.random.default_rng(0)
-    made = make_results(tmp_path, [{"p": float(random.uniform(0.4, 1))} for _ in range(300)], pictures=False)
+    made = make_results(tmp_path, [{"p": float(random.uniform(0.4, 1))} for _ in range(300)], images=False)
     rows = queue_of(secondlook, made, batch_size=20, batches=4, random_fraction=fraction)
     assert len(rows) == 80
     drawn = [row for row in rows if row["sample"] == "random"]
@@ -106,7 +106,7 @@ def test_the_random_part_is_the_beginning_of_one_order_and_evenly_spread(
 
 
 def test_the_random_part_goes_on_where_it_was_left(secondlook: Command, tmp_path: Path) -> None:
-    made = make_results(tmp_path, [{"p": 0.6}] * 60, pictures=False)
+    made = make_results(tmp_path, [{"p": 0.6}] * 60, images=False)
     first = queue_of(secondlook, made, batch_size=10, batches=1, random_fraction=0.5)
     write_reviewed(made.results, {name: [("ann", "stop")] for name in names(first)})
     second = queue_of(secondlook, made, batch_size=10, batches=1, random_fraction=0.5)
@@ -134,12 +134,12 @@ def test_pages_are_repeatable_and_old_ones_go(secondlook: Command, tmp_path: Pat
 
 
 def test_what_is_missing_is_said(secondlook: Command, tmp_path: Path) -> None:
-    made = make_results(tmp_path, [{"image_path": str(tmp_path / "gone.jpg")}], pictures=False)
+    made = make_results(tmp_path, [{"image_path": str(tmp_path / "gone.jpg")}], images=False)
     result = secondlook("review", made.results)
     assert result.code == 0, "a page without an image is better than none"
     assert "gone.jpg" in result.err
-    other = make_results(tmp_path / "other", [{"image_path": str(tmp_path / "turned.png")}], pictures=False)
-    write_picture(tmp_path / "turned.png", width=48, height=64)
+    other = make_results(tmp_path / "other", [{"image_path": str(tmp_path / "turned.png")}], images=False)
+    write_image(tmp_path / "turned.png", width=48, height=64)
     assert "1 images cannot be read" in secondlook("review", other.results).err, "its box would stand elsewhere"
     (made.results / "consensus" / "consensus.parquet").unlink()
     result = secondlook("review", made.results)
@@ -157,9 +157,9 @@ def dataset(folder: Path) -> Path:
     """Write three objects: o1 and o2 on one image, o3 on another."""
     rows: Rows = []
     for name, box in BOXES.items():
-        picture = "b" if name == "o3" else "a"
+        image = "b" if name == "o3" else "a"
         sides = dict(zip("xywh", box, strict=True))
-        rows.append({"instance_id": name, "image_id": picture, "image_path": f"images/{picture}.jpg", **sides})
+        rows.append({"instance_id": name, "image_id": image, "image_path": f"images/{image}.jpg", **sides})
     return write_instances(folder / "instances.parquet", rows, {"stop": ["stop sign"], "yield": [], "turn": []})
 
 
@@ -568,7 +568,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_full_disk_loses_no_decision_that_was_answered(secondlook: Command, tmp_path: Path, small_disk: Path) -> None:
-    made = make_results(tmp_path, [{"p": 0.6}] * 60, pictures=False)
+    made = make_results(tmp_path, [{"p": 0.6}] * 60, images=False)
     served, saved, refused = Served(made, small_disk), {}, 0
     try:
         filler = fill(small_disk)
@@ -599,7 +599,7 @@ def test_a_full_disk_loses_no_decision_that_was_answered(secondlook: Command, tm
 @pytest.mark.slow
 def test_a_kill_at_any_byte_of_a_write_loses_no_decision_that_was_answered(secondlook: Command, tmp_path: Path) -> None:
     """A killed server leaves the beginning of a line; the next one adds to the same file."""
-    made, random, cut = make_results(tmp_path, [{"p": 0.6}] * 200, pictures=False), np.random.default_rng(12), 0
+    made, random, cut = make_results(tmp_path, [{"p": 0.6}] * 200, images=False), np.random.default_rng(12), 0
     served = Served(made, tmp_path / "decisions")
     kept = tmp_path / "decisions" / "results" / "ann.csv"
     try:

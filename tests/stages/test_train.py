@@ -158,18 +158,18 @@ SPLITS: list[Any] = [
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("pictures", SPLITS)
-def test_split(pictures: list[list[str]], seed: int) -> None:
+@pytest.mark.parametrize("images", SPLITS)
+def test_split(images: list[list[str]], seed: int) -> None:
     rows = [
         {"image_id": f"image {number}", "reference_label": name}
-        for number, names in enumerate(pictures)
+        for number, names in enumerate(images)
         for name in names
     ]
     training, validation = split_by_image(rows, ClassifierOptions(seed=seed))
     assert sorted(training + validation) == list(range(len(rows)))
     assert not {rows[row]["image_id"] for row in training} & {rows[row]["image_id"] for row in validation}
     assert {rows[row]["reference_label"] for row in training} == {"red", "green"}
-    if len(pictures) >= 20:
+    if len(images) >= 20:
         assert len(validation) == pytest.approx(0.2 * len(rows), abs=1)
 
 
@@ -209,7 +209,7 @@ def test_a_class_without_crops_is_said_and_has_an_output_that_never_wins(secondl
     assert {row["label"] for row in read_rows(votes)} == {"red", "blue"}
 
 
-def test_one_picture_trains_without_validation(secondlook: Command, tmp_path: Path) -> None:
+def test_one_image_trains_without_validation(secondlook: Command, tmp_path: Path) -> None:
     rows = [{**row, "image_id": "the only image"} for row in reference()]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
     result = train(secondlook, crops, tmp_path / "classifier", epochs=1)

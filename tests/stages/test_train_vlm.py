@@ -89,11 +89,11 @@ def said_of(checkpoint: Path) -> list[str]:
 
     processor = AutoProcessor.from_pretrained(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint).eval()
-    question = ask(PROMPT, Taxonomy.of_names(CLASSES), "names").text
+    prompt = ask(PROMPT, Taxonomy.of_names(CLASSES), "names").text
     shown = [Image.fromarray(drawn(name, 99)) for name in CLASSES]
     turns = [
-        [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": question}]}]
-        for picture in shown
+        [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": prompt}]}]
+        for image in shown
     ]
     inputs = processor.apply_chat_template(
         turns,
@@ -243,14 +243,14 @@ def test_the_loss_is_what_scoring_finds(tmp_path: Path, tiny: Any) -> None:
 
     loaded = vlm.load(str(tiny(tmp_path / "base")), revision=None, precision="float32", device="cpu")
     taxonomy = Taxonomy({"red": ("rouge",), "do not enter": (), "no entry for trucks": ()})
-    question = ask(PROMPT, taxonomy, "names")
+    prompt = ask(PROMPT, taxonomy, "names")
     options = VlmTrainingOptions(model="base", batch_size=4)
-    trainer = VlmTrainer(loaded.model, loaded.processor, loaded.device, torch.float32, question, options)
+    trainer = VlmTrainer(loaded.model, loaded.processor, loaded.device, torch.float32, prompt, options)
     rows = reference(2)
     encoded = [write_png(row["pixels"]) for row in rows]
     target = np.array([0, 1, 2, 2, 1, 0])
     found = trainer._evaluate(Crops(encoded, target), 0, 0.0)
-    names = name_tokens(loaded.processor, question)
+    names = name_tokens(loaded.processor, prompt)
     inputs = trainer._inputs(Crops(encoded, target), np.arange(len(rows)), None)
     with torch.no_grad():
         loss = float(trainer._loss(inputs, [names[index] for index in target])) / len(rows)
@@ -268,8 +268,8 @@ def test_names_end_with_the_turn_and_aliases_are_not_taught(tmp_path: Path) -> N
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(tiny_internvl(tmp_path / "base"))
-    question = ask(PROMPT, Taxonomy({"no entry": ("do not enter",), "red": ()}), "names")
-    said = [processor.tokenizer.decode(tokens) for tokens in name_tokens(processor, question)]
+    prompt = ask(PROMPT, Taxonomy({"no entry": ("do not enter",), "red": ()}), "names")
+    said = [processor.tokenizer.decode(tokens) for tokens in name_tokens(processor, prompt)]
     assert said == ["no entry<|im_end|>", "red<|im_end|>"]
 
 

@@ -132,7 +132,7 @@ def test_every_key_changes_the_weights_and_still_learns(
     assert pd.read_csv(tmp_path / "other" / "metrics.csv")["validation_accuracy"].max() > 0.8
 
 
-def test_the_average_of_the_weights_is_what_is_judged_and_saved(
+def test_the_average_of_the_weights_is_what_is_evaluated_and_saved(
     secondlook: Command, tmp_path: Path, crops: Path
 ) -> None:
     options: dict[str, Any] = {"model": "test_vit", "epochs": 1, "learning_rate": 1e-3}

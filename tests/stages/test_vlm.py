@@ -76,11 +76,11 @@ def test_the_tree_pass_equals_a_full_pass_per_answer(
     import torch
 
     loaded = vlm.load(str(checkpoint(family)), revision=None, precision="float32", device="cpu")
-    question = ask("Which sign is this? " + "really " * words, taxonomy(CLASSES), "names")
-    pictures = [noise(0, 28, 28), noise(1, 90, 40), noise(2, 30, 80)]
+    prompt = ask("Which sign is this? " + "really " * words, taxonomy(CLASSES), "names")
+    images = [noise(0, 28, 28), noise(1, 90, 40), noise(2, 30, 80)]
     options = resolution.image_options(loaded.processor, 28, 28, "fit", 12)
-    inputs = vlm.encode(loaded.processor, pictures, question.text, options)
-    trie = Trie.of(vlm.answer_tokens(loaded.processor, question), len(question.classes))
+    inputs = vlm.encode(loaded.processor, images, prompt.text, options)
+    trie = Trie.of(vlm.answer_tokens(loaded.processor, prompt), len(prompt.classes))
     with torch.inference_mode():
         fast = trie_scoring.edge_log_p(loaded.model, inputs, trie)
         slow = trie_scoring.naive(loaded.model, inputs, trie)
@@ -89,7 +89,7 @@ def test_the_tree_pass_equals_a_full_pass_per_answer(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_batch_scores_like_each_picture_alone(
+def test_a_batch_scores_like_each_image_alone(
     secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, family: str
 ) -> None:
     crops = crops_of(tmp_path, [(30, 30), (40, 22), (3, 3), (120, 6), (28, 28)])
@@ -174,7 +174,7 @@ def test_two_runs_give_the_same_bytes(
     assert not list(tmp_path.glob(".*ledger*"))
 
 
-def test_letters_priors_and_orders_change_the_question_and_keep_the_classes(
+def test_letters_priors_and_orders_change_the_prompt_and_keep_the_classes(
     secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     crops = crops_of(tmp_path, [(30, 30)])
@@ -225,7 +225,7 @@ SPOKEN: list[Any] = [
     pytest.param("# Car", "car", id="a heading"),
     pytest.param("Car\nBus", None, id="first and last line contradict"),
     pytest.param("Car. No wait, it is a bus.", None, id="an answer that is taken back"),
-    pytest.param("Car? No.", None, id="a question is no answer"),
+    pytest.param("Car? No.", None, id="a text with a question mark is no answer"),
     pytest.param("Not: car", None, id="a denial before a colon"),
     pytest.param('{"reason": "truck", "label": "car"}', "car", id="JSON: the label after the reason"),
     pytest.param('{"alternatives": "truck", "label": "car"}', "car", id="JSON: alternatives"),
@@ -408,12 +408,12 @@ def with_template(checkpoint: Path, template: str, folder: Path) -> Path:
 
 
 def whole_and_scored(processor: Any, classes: Any) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield the tokens of each whole conversation about a real question, and those of prompt, answer and end."""
-    question = ask("Which sign is this?", taxonomy(classes), "names")
-    answers = vlm.answers(processor, question)
-    prompt = vlm.encode(processor, [None], question.text, {}, cut=answers.cut)["input_ids"][0].tolist()
+    """Yield the tokens of each whole conversation about a real prompt, and those of prompt, answer and end."""
+    asking = ask("Which sign is this?", taxonomy(classes), "names")
+    answers = vlm.answers(processor, asking)
+    prompt = vlm.encode(processor, [None], asking.text, {}, cut=answers.cut)["input_ids"][0].tolist()
     control = chat_template.control_tokens(processor)
-    asked, *said = (chat_template.harmless(text, control) for text in (question.text, *dict(question.wordings)))
+    asked, *said = (chat_template.harmless(text, control) for text in (asking.text, *dict(asking.wordings)))
     assert len(answers.tokens) == len(said)
     for wording, (tokens, _) in zip(said, answers.tokens, strict=True):
         turns = [chat_template.user_turn(asked), *chat_template.conversation(wording)[1:]]
@@ -518,7 +518,7 @@ def test_an_answer_ends_as_the_template_ends_it(
     [
         pytest.param(TEXT_ONLY, "fails on it", id="adds a list to a text"),
         pytest.param(
-            "{% for m in messages %}{{ m['content'] }}{% endfor %}", "changes the question", id="writes the list itself"
+            "{% for m in messages %}{{ m['content'] }}{% endfor %}", "changes the prompt", id="writes the list itself"
         ),
         pytest.param("{{ messages[0]['content'][-1]['text'] }}", "no place for the image", id="leaves out the image"),
         pytest.param("{% if %}", "fails on it", id="is no template"),
@@ -612,16 +612,16 @@ def test_a_tokenizer_is_used_by_one_thread_at_a_time(
 
 
 def test_the_box_is_pure_red_five_px_wide_and_gone_on_the_next_object() -> None:
-    picture = noise(0, 80, 60)
-    before = picture.copy()
-    marked = images.draw_box(picture, (20, 15, 30, 25))
-    assert (picture == before).all(), "the image itself is not drawn on"
+    image = noise(0, 80, 60)
+    before = image.copy()
+    marked = images.draw_box(image, (20, 15, 30, 25))
+    assert (image == before).all(), "the image itself is not drawn on"
     red = (marked == (255, 0, 0)).all(axis=2)
     assert red[15, 20:50].all()
     assert red[30, 18:23].all()
     assert not red[30, 24:46].any()
-    np.testing.assert_array_equal(marked[~red], picture[~red])
-    again = images.draw_box(picture, (50, 40, 10, 10))
+    np.testing.assert_array_equal(marked[~red], image[~red])
+    again = images.draw_box(image, (50, 40, 10, 10))
     assert not (again[15, 25:45] == (255, 0, 0)).all(axis=1).any()
 
 

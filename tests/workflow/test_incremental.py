@@ -11,7 +11,7 @@ import yaml
 
 import tiny_models
 from checkouts import copy_checkout, run
-from conftest import box, coco, picture, read_rows, write_json
+from conftest import box, coco, coco_image, read_rows, write_json
 from make_records import drawn
 from secondlook.config.labelers import PrototypeOptions
 from secondlook.pixels import images
@@ -24,17 +24,17 @@ MERGED = {"consensus/consensus.parquet", "consensus/majority.parquet"}
 CLASSES = ["red", "green", "blue"]
 
 
-def dataset(folder: Path, pictures: int) -> None:
+def dataset(folder: Path, images: int) -> None:
     """Write a COCO file of `images` images with two boxes each; images that are there stay as they are."""
     listed = []
-    for number in range(pictures):
+    for number in range(images):
         name = f"{number}.jpg"
         if (folder / "images" / name).exists():
             listed.append({"id": number, "file_name": name})
         else:
-            listed.append(picture(folder, number, seed=number))
+            listed.append(coco_image(folder, number, seed=number))
     boxes = [box(f"{number}-{side}", number, 1 + number % 3, bbox=[5 + 20 * side, 6, 18, 20])
-             for number in range(pictures) for side in range(2)]  # fmt: skip
+             for number in range(images) for side in range(2)]  # fmt: skip
     write_json(folder / "annotations.json", coco(listed, boxes, CLASSES))
 
 
@@ -152,7 +152,7 @@ def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
         pytest.param("pages/render.py", "\ndef ", "\n# a comment\ndef ", set(), id="a comment in pages: nothing"),
         pytest.param("stages/report/page.html", "</body>", "<hr></body>", set(), id="the page of the report: no vote"),
         pytest.param("stages/label/prototype.py", "", "MORE = 1\n", {"label"}, id="label"),
-        pytest.param("stages/train/prototypes.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
+        pytest.param("stages/train/prototype.py", "", "MORE = 1\n", {"train", "label"}, id="train"),
         pytest.param("stages/embed/timm_encoder.py", "", "MORE = 1\n", {"embed", "train", "label"}, id="embed"),
         pytest.param("stages/crop/reference.py", "", "MORE = 1\n", {"crop", "embed", "train", "label"}, id="crop"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from checkouts import copy_checkout, run
-from conftest import ROOT, Command, box, coco, ingest, picture, write_json
+from conftest import ROOT, Command, box, coco, coco_image, ingest, write_json
 from secondlook.base.errors import UsageError
 from secondlook.workflow import plan as planning
 from secondlook.workflow.graph import Job, jobs_of
@@ -153,7 +153,7 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
         "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
         "in all 20 jobs, as many as `snakemake -n` lists: finished jobs do not count",
     ]
-    done = ingest(secondlook, project / "x", coco([picture(project / "x", 1)], [box(1), box(2)], ["stop"]))
+    done = ingest(secondlook, project / "x", coco([coco_image(project / "x", 1)], [box(1), box(2)], ["stop"]))
     (project / "results" / "signs" / "ingest").mkdir(parents=True)
     done.out.rename(project / "results" / "signs" / "ingest" / "instances.parquet")
     assert "  objects 2, votes 2," in secondlook("plan").out

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import ROOT, Command, coco, write_json, write_picture
+from conftest import ROOT, Command, coco, write_image, write_json
 from make_records import read_rows
 from secondlook.config.task import load_task
 
@@ -99,7 +99,7 @@ def test_mapillary_labels_are_taken_whole(
     secondlook: Command, tmp_path: Path, task: str, labels: list[str], classes: dict[str, int], left_out: int
 ) -> None:
     split = tmp_path / "validation"
-    write_picture(split / "images" / "one.jpg")
+    write_image(split / "images" / "one.jpg")
     square = [[2, 2], [20, 2], [20, 30], [2, 30]]
     objects = [{"label": label, "polygon": square} for label in labels]
     write_json(split / "v2.0" / "polygons" / "one.json", {"width": 64, "height": 48, "objects": objects})
@@ -110,7 +110,7 @@ def test_mapillary_labels_are_taken_whole(
 
 
 def test_bdd_categories_are_taken_whole(secondlook: Command, tmp_path: Path) -> None:
-    write_picture(tmp_path / "images" / "one.jpg")
+    write_image(tmp_path / "images" / "one.jpg")
     names = ["car", "motor", "bike", "bus", "train", "pedestrian", "traffic sign"]
     box = {"x1": 2, "y1": 2, "x2": 20, "y2": 20}
     labels = [{"id": str(number), "category": name, "box2d": box} for number, name in enumerate(names)]
@@ -125,7 +125,7 @@ def test_bdd_categories_are_taken_whole(secondlook: Command, tmp_path: Path) -> 
 
 
 def test_only_untyped_signs_of_no_shape_are_left_out(secondlook: Command, tmp_path: Path) -> None:
-    write_picture(tmp_path / "images" / "one.jpg")
+    write_image(tmp_path / "images" / "one.jpg")
     kinds = [(1, "- Others"), (2, "- Others"), (1, "- Turn signs")]
     annotations = [
         {

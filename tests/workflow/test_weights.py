@@ -30,7 +30,7 @@ class Hub:
 
 
 class HubHandler(SilentHandler):
-    """The two questions of `huggingface_hub`: what is in a repository, and one file of it."""
+    """The two calls of `huggingface_hub`: what is in a repository, and one file of it."""
 
     def do_HEAD(self) -> None:  # noqa: N802
         """Answer without the content."""

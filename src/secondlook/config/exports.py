@@ -45,3 +45,7 @@ else:
 def names_of(holds: Callable[[Format], object]) -> list[str]:
     """Return the names of the formats that meet a condition."""
     return [name for name, kind in EXPORT_FORMATS.items() if holds(kind)]
+
+
+EXPORT_FILES = {name: kind.file for name, kind in EXPORT_FORMATS.items() if kind.file is not None}
+EXPORT_COPIES = tuple(names_of(lambda kind: kind.copies))  # copies of the COCO file where the dataset came as one

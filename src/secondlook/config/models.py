@@ -30,7 +30,7 @@ class EncoderOptions(Strict):
     mean: tuple[float, float, float] | None = None
     """Mean of RGB values in [0, 1] for normalisation; overrides that of the checkpoint. An ONNX file needs it."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    """Standard deviation of RGB values for normalisation, likewise."""
+    """Standard deviation of RGB values for normalisation; as `mean`."""
     output: str | None = None
     """Name of the output of an ONNX file to use."""
     reference_pt: str | None = None
@@ -101,7 +101,7 @@ class ClassifierOptions(Strict):
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Decay of a moving average of the weights, which is then validated and saved; null turns it off."""
     folds: int = Field(0, ge=0, le=20)
-    """Train so many extra times, each without one part of the images, to find wrong reference labels; 0 turns it
+    """Number of extra trainings, each without one part of the images, to find wrong reference labels; 0 turns it
     off."""
     precision: Precision = "auto"
     """Number format of the computation; weights stay float32. `auto` is bfloat16 where the hardware computes in it."""

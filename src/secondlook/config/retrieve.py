@@ -94,7 +94,7 @@ class ClipTraining(Strict):
     epochs: int = Field(30, ge=1)
     """Passes over the pairs; the learning rate follows its schedule over all of them."""
     stop_after: int | None = Field(None, ge=1)
-    """Stop after so many epochs of the schedule; null runs all."""
+    """Stop after this many epochs of the schedule; null runs all."""
     batch_size: int = Field(128, ge=2)
     """Pairs in a training step, over all GPUs together."""
     chunk: int | None = Field(None, ge=2)

@@ -26,8 +26,6 @@ class Compatible(Strict):
     """The concept that may be part of the other one."""
     parent: str
     """The concept that it may be part of."""
-    seen: int = Field(0, ge=0)
-    """How often the published lists have this pair; for information only."""
 
 
 class Vocabulary(Strict):
@@ -115,7 +113,7 @@ class TextOptions(Strict):
     drop_ambiguous_caption: bool = True
     """A caption that names several concepts gives no label; false takes the first concept."""
     caption_chars: Natural | None = None
-    """Read only so many characters of a caption, as the published lists do; null reads all."""
+    """Read only this many characters of a caption, as the published lists do; null reads all."""
 
 
 class SplitOptions(Strict):
@@ -132,7 +130,7 @@ class SplitOptions(Strict):
     drop_strays: bool = True
     """In published lists: leave out unseen images whose landmark is also trained on, or is not in `unseen`."""
     seed: int = 0
-    """Seed of which images are taken."""
+    """Seed of the choice of images."""
 
 
 class MinerOptions(Strict):

@@ -83,7 +83,7 @@ class CropOptions(RejectLimit):
     quality: int = Field(95, ge=1, le=100)
     """JPEG quality, 1 to 100; higher is larger and closer to the image."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
-    """Reference crops whose hashes (256 bits) differ in at most so many bits are dropped; null keeps all."""
+    """Reference crops whose hashes (256 bits) differ in at most this many bits are dropped; null keeps all."""
     cap_per_class: int | None = Field(None, ge=1)
     """Maximum number of reference crops of a class; null sets no limit."""
 
@@ -169,7 +169,7 @@ class ReviewOptions(Strict):
     random_fraction: Fraction = 0.5
     """Share of the queue that is drawn at random; estimates and the guarantee rest on it."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
-    """Crops whose hashes (256 bits) differ in at most so many bits are grouped; null compares none."""
+    """Crops whose hashes (256 bits) differ in at most this many bits are grouped; null compares none."""
     image_px: int = Field(640, ge=64)
     """Longer side in px of the whole image on a page."""
 

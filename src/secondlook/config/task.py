@@ -108,7 +108,7 @@ class Rehearsal(Strict):
     wrong_fraction: Fraction = 0.25
     """Share of the labels that is made wrong."""
     seed: int = 0
-    """Seed of which labels are made wrong, and how."""
+    """Seed of the choice of labels that are made wrong, and of their wrong classes."""
 
 
 class Prompts(Strict):

@@ -157,7 +157,7 @@ class RoundOptions(Strict):
     learning_rate: Positive = 1e-4
     """Step size of the optimiser at the start."""
     halve_every: int = Field(10, ge=1)
-    """The learning rate halves after every so many epochs."""
+    """Number of epochs after which the learning rate halves, again and again."""
     flip: Fraction = 0.5
     """Probability that a frame is mirrored."""
     jitter: tuple[Positive, Positive] | None = None

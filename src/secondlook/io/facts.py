@@ -39,7 +39,7 @@ class Facts:
     """The kind of numbers that a dataset has for its labels, and what it holds besides the objects to check.
 
     `numbers` is coco, yolo, or empty where labels have none; `categories` are (id, name) in the order of the dataset,
-    none where the label is not the category. `reference` counts the dataset's own objects that are trusted,
+    none where the label is not the category. `reference` counts the dataset's own objects in the reference,
     `background` the images without objects, `left_out` the entries that were refused, by reason.
     """
 

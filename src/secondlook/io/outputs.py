@@ -1,24 +1,39 @@
 """The names of the files that stages write, for rules, stages and tests."""
 
-from secondlook.config.exports import EXPORT_FORMATS, names_of
+from enum import StrEnum
 
-SCORING_TABLES = (
-    *("scoring.csv", "scoring_differences.csv", "scoring_pairs.csv"),
-    *("scoring_per_class.csv", "scoring_confusion.csv"),
-)
-TABLES = (
-    *("accuracy.csv", "accuracy.md", "accuracy.tex", "per_class.csv", "confusion.csv", "calibration.csv"),
-    *("paired.csv", "committee.csv", "committee_pairs.csv", "reliability.csv", "label_errors.csv", "findings.json"),
-    *SCORING_TABLES,
-)
+
+class Table(StrEnum):
+    """The tables of `evaluate`, and the findings about them."""
+
+    ACCURACY = "accuracy.csv"
+    ACCURACY_MD = "accuracy.md"
+    ACCURACY_TEX = "accuracy.tex"
+    PER_CLASS = "per_class.csv"
+    CONFUSION = "confusion.csv"
+    CALIBRATION = "calibration.csv"
+    PAIRED = "paired.csv"
+    COMMITTEE = "committee.csv"
+    COMMITTEE_PAIRS = "committee_pairs.csv"
+    RELIABILITY = "reliability.csv"
+    LABEL_ERRORS = "label_errors.csv"
+    FINDINGS = "findings.json"
+    SCORING = "scoring.csv"
+    SCORING_DIFFERENCES = "scoring_differences.csv"
+    SCORING_PAIRS = "scoring_pairs.csv"
+    SCORING_PER_CLASS = "scoring_per_class.csv"
+    SCORING_CONFUSION = "scoring_confusion.csv"
+
+
+TABLES = tuple(Table)
+SCORING_TABLES = tuple(table for table in Table if table.startswith("scoring"))
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
-EXPORT_FILES = {name: kind.file for name, kind in EXPORT_FORMATS.items() if kind.file is not None}
 EXPORT_ABOUT = "secondlook.json"  # in an exported folder; says what made it
 EXPORT_RECORD = "export"  # what the rows of an exported table are called
 REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
-# written as copies of the COCO file where the dataset came as one
-EXPORT_COPIES = tuple(names_of(lambda kind: kind.copies))
 CLASSIFIER_FILES = (
     *("model.safetensors", "config.json", "labels.json"),
     *("metrics.csv", "curve.svg", "confusion.csv", "confusion.svg"),
 )
+VLM_CHECKPOINT = "checkpoint"  # a folder
+VLM_FILES = ("labels.json", "metrics.csv")

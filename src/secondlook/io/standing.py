@@ -15,11 +15,11 @@ from secondlook.base.errors import DataError
 from secondlook.io import facts, records
 
 # where a label comes from; what is undecided keeps the given label until a person looks
-BY_CONSENSUS, BY_PERSON, TRUSTED, UNDECIDED = "consensus", "person", "reference", "undecided"
+BY_CONSENSUS, BY_PERSON, OF_REFERENCE, UNDECIDED = "consensus", "person", "reference", "undecided"
 DECIDED = ("posterior", "confidence", "agreement", "n_votes", "action", "reason")
 COLUMNS = (*records.INSTANCE.schema.names, "proposal", *DECIDED, "label", "label_source")
 _FOLLOWS_FROM = {"label": ("given", "given_raw", "action", "proposal"), "label_source": ("action", "reason")}
-_TRUSTED_REASON = "part of the reference"
+_REFERENCE_REASON = "part of the reference"
 
 
 def decided(instances: Path, consensus: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -98,7 +98,7 @@ def _own_reference(instances: Path, reference: Path | None, count: int) -> pa.Ta
     if len(table) != count:
         raise DataError(f"{path}: holds {len(table)} objects of the dataset, but {what}; run ingest again.")
     table = table.replace_schema_metadata(None)
-    for name, text in {"action": TRUSTED, "reason": _TRUSTED_REASON}.items():
+    for name, text in {"action": OF_REFERENCE, "reason": _REFERENCE_REASON}.items():
         table = table.append_column(name, pa.array([text] * len(table), pa.string()))
     table = table.append_column("proposal", pa.nulls(len(table), pa.string()))
     return table.append_column("label", _label(table)).append_column("label_source", _label_source(table))
@@ -113,7 +113,7 @@ def _label_source(table: pa.Table) -> pa.ChunkedArray:
     rules = [
         (pc.is_in(table["reason"], value_set=_texts(records.PERSON_KEPT, records.PERSON_CHOSE)), BY_PERSON),
         (pc.is_in(table["action"], value_set=_texts(*records.ACCEPTED)), BY_CONSENSUS),
-        (pc.equal(table["action"], TRUSTED), TRUSTED),
+        (pc.equal(table["action"], OF_REFERENCE), OF_REFERENCE),
     ]
     source: pa.ChunkedArray | pa.Scalar = pa.scalar(UNDECIDED)
     for is_so, name in reversed(rules):

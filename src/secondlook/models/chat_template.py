@@ -1,4 +1,4 @@
-"""Chat templates of VLMs: whether one can put a question about an image, where an answer begins and how a turn ends."""
+"""Chat templates of VLMs: whether one can show an image with a prompt, where an answer begins and how a turn ends."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,22 +35,20 @@ class Frame:
 
 
 def user_turn(text: str, image: Any = None) -> Turn:
-    """Return a question with the image before it, where there is one."""
+    """Return a prompt, after its image if it has one."""
     shown = [] if image is None else [{"type": "image", "image": image}]
     return {"role": "user", "content": [*shown, {"type": "text", "text": text}]}
 
 
 def conversation(answer: str) -> list[Turn]:
-    """Return a question, the same one every time, and its answer, as a template takes them."""
+    """Return a fixed prompt and its answer as a template takes them."""
     return [user_turn(_ASKED), {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
 
 
 def require_usable(processor: Any, name: str) -> None:
-    """Raise DataError for a model whose template cannot put a question about an image."""
+    """Raise DataError for a model whose template cannot show an image with a prompt."""
     if getattr(processor, "chat_template", None) is None:
-        raise DataError(
-            f"{name}: has no chat template, so it cannot answer questions; take an instruction-tuned model."
-        )
+        raise DataError(f"{name}: has no chat template, so it cannot answer prompts; take an instruction-tuned model.")
     try:
         blind, seeing = (
             processor.apply_chat_template([user_turn(_ASKED, image)], tokenize=False, add_generation_prompt=True)
@@ -59,7 +57,7 @@ def require_usable(processor: Any, name: str) -> None:
     except Exception as error:  # a template is a program that may fail in any way
         raise DataError(_unusable(name, f"fails on it ({first_line(error)})")) from error
     if blind.count(_ASKED) != 1 or "'type'" in blind:
-        raise DataError(_unusable(name, "changes the question"))
+        raise DataError(_unusable(name, "changes the prompt"))
     if blind == seeing or seeing.count(_ASKED) != 1 or "image.png" in seeing:
         raise DataError(_unusable(name, "leaves no place for the image"))
 
@@ -134,6 +132,6 @@ def _framed(processor: Any, how: Options) -> Frame:
 
 def _unusable(name: str, why: str) -> str:
     return (
-        f"{name}: its chat template cannot put a question about an image: it {why}; take a vision-language model, "
+        f"{name}: its chat template cannot show an image with a prompt: it {why}; take a vision-language model, "
         "or give its folder the template of one."
     )

@@ -1,4 +1,4 @@
-"""The question to a VLM: the prompt of the task, the classes it lists, and every answer that means one of them."""
+"""The prompt of a VLM: the text of the task, the classes it lists, and every answer that means one of them."""
 
 import string
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def ask(
     turn: int = 0,
     offered: Sequence[str] = (),
 ) -> Prompt:
-    """Return the question of a prompt about the classes of a task, listed one a line from class `turn` on.
+    """Return the prompt of a task with its classes, one a line from class `turn` on.
 
     `names`: allowed are the name and every alias of a class, as written and with a capital first letter; `offered` are
     listed instead of the names of the classes. `letters`: the classes are listed as A, B, C and the answer is a letter;
@@ -57,7 +57,7 @@ def ask(
 
 
 def default_prompt(view: str) -> str:
-    """Return the question for a task file without a prompt."""
+    """Return the text for a task file without a prompt."""
     where = {
         "crop": "What does this image show?",
         "box": "What stands in the red box?",

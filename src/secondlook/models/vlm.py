@@ -1,4 +1,4 @@
-"""What stages share about vision-language models: loading, an image and a question as inputs, answers as tokens."""
+"""What stages share about vision-language models: loading, an image and a prompt as inputs, answers as tokens."""
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class JobCost:
     """What one job of a kind needs: its objects, its minutes, the network that it loads, and the bytes that it writes.
 
     Objects and minutes are None where unknown. `on_server`: a GPU elsewhere computes.
@@ -51,14 +51,14 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Kind:
+class JobGroup:
     """Jobs of one rule that differ only in their part of the data; `measured` where such jobs ran here."""
 
     rule: str
     model: str
     jobs: int
     needs: Resources
-    cost: Estimate
+    cost: JobCost
     measured: bool = False
 
     @property
@@ -130,19 +130,19 @@ class _Task:
     def network(self, name: str | None) -> Network | None:
         return self.costs.networks.get(name or "")
 
-    def by_shard(self, minutes: float | None, network: Network | None, size: int) -> Estimate:
+    def by_shard(self, minutes: float | None, network: Network | None, size: int) -> JobCost:
         """Return the cost of a job on a part of the objects that writes `size` bytes for each."""
-        return Estimate(self.each, minutes, network, size * self.each)
+        return JobCost(self.each, minutes, network, size * self.each)
 
 
-def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[Kind]:
+def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]:
     """Yield the kinds of some jobs in their order; without a task only past runs give their costs."""
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.rule, _model(job)), []).append(job)
     for (rule, model), group in groups.items():
-        cost = _COSTS[rule](task, model) if task is not None and rule in _COSTS else Estimate()
-        yield _as_measured(Kind(rule, model, len(group), group[0].needs, cost), group[0])
+        cost = _COSTS[rule](task, model) if task is not None and rule in _COSTS else JobCost()
+        yield _as_measured(JobGroup(rule, model, len(group), group[0].needs, cost), group[0])
 
 
 def _model(job: Job) -> str:
@@ -150,10 +150,10 @@ def _model(job: Job) -> str:
     return "/".join(value for name, value in job.wildcards.items() if name != "task" and value and not value.isdigit())
 
 
-def _as_measured(kind: Kind, job: Job) -> Kind:
+def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
     """Return a kind of jobs with the mean minutes of those that ran here, if any."""
     if job.benchmark is None:  # a rule that only collects files, and runs nothing
-        return replace(kind, cost=Estimate(minutes=0.0))
+        return replace(kind, cost=JobCost(minutes=0.0))
     place = Path(job.benchmark)
     pattern = glob.escape(place.name)
     for part in filter(str.isdigit, job.wildcards.values()):
@@ -164,19 +164,19 @@ def _as_measured(kind: Kind, job: Job) -> Kind:
     return replace(kind, cost=replace(kind.cost, minutes=sum(seconds) / len(seconds) / 60), measured=True)
 
 
-def _at_once(rule: str, task: _Task, _: str) -> Estimate:
+def _at_once(rule: str, task: _Task, _: str) -> JobCost:
     """Return the cost of a job on all objects without a network."""
     minutes = task.costs.cpu_minutes(rule, task.objects)
-    return Estimate(task.objects, minutes, disk_bytes=ROW_BYTES * task.objects)
+    return JobCost(task.objects, minutes, disk_bytes=ROW_BYTES * task.objects)
 
 
-def _crops(task: _Task, objects: float | None) -> Estimate:
+def _crops(task: _Task, objects: float | None) -> JobCost:
     if objects is None:
-        return Estimate()
-    return Estimate(objects, task.costs.cpu_minutes("crop", objects), disk_bytes=CROP_BYTES * objects)
+        return JobCost()
+    return JobCost(objects, task.costs.cpu_minutes("crop", objects), disk_bytes=CROP_BYTES * objects)
 
 
-def _cutouts(task: _Task, _: str) -> Estimate:
+def _cutouts(task: _Task, _: str) -> JobCost:
     options = task.config.cutout
     network, on_gpu = task.network(options.segmenter), bool(options.resources.gpus)
     seen = (task.amount.images or task.objects) / task.parts  # an image is encoded once
@@ -185,29 +185,27 @@ def _cutouts(task: _Task, _: str) -> Estimate:
     )
 
 
-def _vectors(task: _Task, encoder: str, objects: float | None) -> Estimate:
+def _vectors(task: _Task, encoder: str, objects: float | None) -> JobCost:
     spec = task.config.encoders[encoder]
     network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
     if objects is None:
-        return Estimate(network=network)
+        return JobCost(network=network)
     minutes = task.costs.minutes(network, objects, "encoder", spec.precision, on_gpu=on_gpu)
-    return Estimate(objects, minutes, network, VECTOR_BYTES * objects)
+    return JobCost(objects, minutes, network, VECTOR_BYTES * objects)
 
 
-def _training(task: _Task, classifier: str) -> Estimate:
+def _training(task: _Task, classifier: str) -> JobCost:
     """Return the cost of the training of a classifier; its minutes are known once the reference is counted."""
     spec, reference = task.config.classifiers[classifier], task.amount.reference
     network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
     left = 4e9 * network.parameters if network else 0.0
     if reference is None:
-        return Estimate(None, None, network, left)
+        return JobCost(None, None, network, left)
     shown = _FORWARD_AND_BACK * spec.epochs * reference
-    return Estimate(
-        reference, task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left
-    )
+    return JobCost(reference, task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left)
 
 
-def _votes(task: _Task, labeler: str) -> Estimate:
+def _votes(task: _Task, labeler: str) -> JobCost:
     voter = task.config.labelers[labeler]
     own = task.config.classifiers.get(voter.training(labeler) or "")
     network = task.network(own.model if own else voter.cost.network)
@@ -225,7 +223,7 @@ def _minutes_of_votes(task: _Task, cost: Cost, network: Network | None, *, on_gp
 
 
 # the cost of a job of a rule, for a task and the model in the wildcards of the job; others are known once they ran
-_COSTS: Mapping[str, Callable[[_Task, str], Estimate]] = {
+_COSTS: Mapping[str, Callable[[_Task, str], JobCost]] = {
     **{rule: partial(_at_once, rule) for rule in ("ingest", "consensus", "evaluate")},
     "crop": lambda task, _: _crops(task, task.each),
     "crop_reference": lambda task, _: _crops(task, task.amount.reference),
@@ -244,11 +242,11 @@ def _title(task: _Task) -> str:
     return f"task {task.name}: {count}, {shards} shards; objects, minutes, memory and weights are those of a job"
 
 
-def _table(kinds: Sequence[Kind]) -> list[str]:
+def _table(kinds: Sequence[JobGroup]) -> list[str]:
     return [_FORM.format(*_HEADINGS), *map(_line, kinds)] if kinds else ["  nothing to do: all its results exist"]
 
 
-def _line(kind: Kind) -> str:
+def _line(kind: JobGroup) -> str:
     cost, needs = kind.cost, kind.needs
     minutes = "?" if cost.minutes is None else f"{cost.minutes:.2f}{'*' if kind.measured else ''}"
     return _FORM.format(
@@ -260,7 +258,7 @@ def _line(kind: Kind) -> str:
     ).rstrip()
 
 
-def _sum(kinds: Sequence[Kind], costs: Costs) -> list[str]:
+def _sum(kinds: Sequence[JobGroup], costs: Costs) -> list[str]:
     hours = {True: 0.0, False: 0.0}
     for kind in kinds:
         hours[kind.on_gpu] += kind.jobs * (kind.cost.minutes or 0.0) / 60

@@ -6,10 +6,11 @@ from functools import cached_property
 from pathlib import Path
 
 from secondlook.base.types import View
+from secondlook.config.exports import EXPORT_COPIES, EXPORT_FILES
 from secondlook.config.root import Config
 from secondlook.config.task import Task
 from secondlook.io.files import sha256
-from secondlook.io.outputs import EXPORT_COPIES, EXPORT_FILES, REHEARSAL, TABLES
+from secondlook.io.outputs import REHEARSAL, TABLES
 from secondlook.workflow.labelers import ABOUT, REFERENCE
 from secondlook.workflow.shards import Shards
 

@@ -30,9 +30,11 @@ class Needs:
         `what` is that wildcard, or the section `cutout`.
         """
         all_needs = [model.resources for config in self.run.configs for model in models_of(config, what)]
-        return self.asked_by(lambda wildcards: self._of_model(what, wildcards), all_needs)
+        return self.resources_of(lambda wildcards: self._of_model(what, wildcards), all_needs)
 
-    def asked_by(self, needed: Callable[[Any], Resources], all_needs: Sequence[Resources]) -> dict[str, RuleFunction]:
+    def resources_of(
+        self, needed: Callable[[Any], Resources], all_needs: Sequence[Resources]
+    ) -> dict[str, RuleFunction]:
         """Return the resources of a rule whose jobs need what `needed` returns for their wildcards.
 
         Kinds of GPUs are requested where any of `all_needs` has one: Snakemake computes each resource of each job.

@@ -62,8 +62,8 @@ class CommandOptions:
         labelers = self.run.labelers_of(task)
         spec, source = labelers[labeler], labelers.source(labeler)
         arguments = ["--options", as_options(spec), *(["--source", source] if source else [])]
-        if spec.asked_about is not None:
-            prompt = self.prompt(task, spec.asked_about)
+        if spec.prompt_view is not None:
+            prompt = self.prompt(task, spec.prompt_view)
             arguments += ["--prompt", prompt] if prompt else []
             arguments += [part for name in self.offered(task, spec.family or labeler) for part in ("--offer", name)]
         return arguments

@@ -21,7 +21,7 @@ from secondlook.workflow.labelers import Labelers
 from secondlook.workflow.pipeline import Added, Pipeline
 
 DEMO = "demo_signs"
-# the section with the models of a wildcard; `labeler` and those that learn, `prototype` and `probe`, are labelers
+# the section with the models of a wildcard; others name labelers
 _SECTIONS = {"encoder": "encoders", "classifier": "classifiers", "vlm": "vlms", "cutout": "cutout"}
 _LOADED = {"labeler": "loads", "cutout": "segmenter"}  # the key that names what to load; `model` elsewhere
 
@@ -163,7 +163,7 @@ class Run:
         return self.labelers_of(task).source_files(labeler)
 
     def learned(self, kind: str) -> list[str]:
-        """Return the labelers of a kind that learn from the embeddings of the reference before they vote."""
+        """Return the labelers of a kind."""
         labelers = [(name, spec) for config in self.configs for name, spec in config.labelers.items()]
         return list(dict.fromkeys(name for name, spec in labelers if spec.kind == kind))
 

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from secondlook.base.types import Device, Fraction, Name
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers.base import Cost, Labeler, Lesson, Named, Sight, VectorLabeler
+from secondlook.config.labelers.base import Cost, Counted, Labeler, Lesson, Named, Sight, VectorLabeler
 from secondlook.config.labelers.vlm import VlmOptions
 
 
@@ -18,7 +18,7 @@ class PrototypeOptions(VectorLabeler):
     kind: Literal["prototype"]
     """`prototype`: the nearest mean of reference vectors."""
     weigh: Literal["crops", "sources"] = "crops"
-    """What counts alike in the mean of a class: every crop (as published), or every source."""
+    """What has the same weight in the mean of a class: every crop (as published), or every source."""
     per_class: int = Field(1, ge=1)
     """k-means centres of a class; more than 1 for classes that look several ways."""
     threshold: Fraction | Literal["held_out"] = 0.8
@@ -34,11 +34,7 @@ class PrototypeOptions(VectorLabeler):
         *("prototype.safetensors", "labels.json", "metrics.csv"),
         *("coverage.csv", "coverage.svg", "sources.csv"),
     )
-
-    @property
-    def learns_from(self) -> Lesson:
-        """Return that it has its own training."""
-        return "training"
+    counted_as: ClassVar[Counted] = "prototype"
 
 
 class NeighbourOptions(VectorLabeler):
@@ -79,14 +75,9 @@ class ProbeOptions(VectorLabeler):
         *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
     )
 
-    @property
-    def learns_from(self) -> Lesson:
-        """Return that it has its own training."""
-        return "training"
-
 
 class ZeroShotOptions(VectorLabeler):
-    """CLIP or SigLIP by the names of the classes alone; its encoder has `pooling: head`."""
+    """CLIP or SigLIP, which needs only the names of the classes; its encoder has `pooling: head`."""
 
     kind: Literal["clip_zeroshot"]
     """`clip_zeroshot`: the class whose name is nearest to the crop."""
@@ -110,7 +101,7 @@ class ZeroShotOptions(VectorLabeler):
 
 
 class AttributeOptions(VectorLabeler):
-    """CLIP or SigLIP on one attribute of an object, with the others left open (colour, when the type is asked)."""
+    """CLIP or SigLIP on one attribute of an object (such as its type), whatever the others are (such as its colour)."""
 
     kind: Literal["attribute_completion"]
     """`attribute_completion`: the class that a value of an attribute belongs to."""
@@ -225,6 +216,7 @@ LabelerOptions = Annotated[
 KINDS: Mapping[str, type[Labeler]] = {
     get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(get_args(LabelerOptions)[0])
 }
+LEARNERS = {kind: one for kind, one in KINDS.items() if one.leaves}  # those with a training of their own
 
 
 class LabelerChoice(Strict):

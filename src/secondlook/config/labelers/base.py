@@ -9,6 +9,7 @@ from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
 
 Sight = Literal["crops", "cutouts", "images", "vectors"]
+Counted = Literal["vlm", "prototype", "classifier"]
 Lesson = Literal["nothing", "reference", "training", "model", "file"]
 
 
@@ -55,8 +56,10 @@ class Labeler(Strict):
     resources: Resources = Resources()
     """What each job requests: GPUs, CPUs, memory and time."""
 
-    leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training
+    leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training, `labels.json` among them; empty without one
     trained_part: ClassVar[str] = ""  # the file that it loads of its training; empty for the whole folder
+    in_words: ClassVar[bool] = False  # it answers in words, which its votes keep
+    counted_as: ClassVar[Counted] = "classifier"  # by the published runs: `protocol`
 
     @property
     @abstractmethod
@@ -75,7 +78,7 @@ class Labeler(Strict):
         `nothing`: its checkpoint is enough. `reference`: it votes by the vectors of the reference. `training`: it has
         its own training on them. `model`: the model that it names is trained here. `file`: `made_elsewhere`.
         """
-        return "nothing"
+        return "training" if self.leaves else "nothing"
 
     @property
     def refers_to(self) -> Named | None:
@@ -114,8 +117,8 @@ class Labeler(Strict):
         return None
 
     @property
-    def asked_about(self) -> View | None:
-        """The view about which it gets a question in words; None without a question."""
+    def prompt_view(self) -> View | None:
+        """The view that its prompt is about; None if it takes no prompt."""
         return None
 
     @property

@@ -6,11 +6,11 @@ from pydantic import Field, model_validator
 
 from secondlook.base.types import Device, Fraction, Name, Precision, View
 from secondlook.base.yamlfile import Strict
-from secondlook.config.labelers.base import Checkpoint, Cost, Labeler, Lesson, Named, Sight
+from secondlook.config.labelers.base import Checkpoint, Cost, Counted, Labeler, Lesson, Named, Sight
 
 
 class ServerOptions(Strict):
-    """An OpenAI-compatible server (vLLM, SGLang, LMDeploy, `transformers serve`) and how it is asked."""
+    """An OpenAI-compatible server (vLLM, SGLang, LMDeploy, `transformers serve`) and how it is used."""
 
     url: str = "http://127.0.0.1:8000/v1"
     """Base address of the API, with `/v1`."""
@@ -19,7 +19,7 @@ class ServerOptions(Strict):
     parallel: int = Field(16, ge=1)
     """Requests in flight at once."""
     attempts: int = Field(6, ge=1)
-    """Give up after so many failures of a request in a row."""
+    """Give up after this many failures of a request in a row."""
     backoff_s: float = Field(1.0, ge=0)
     """Seconds before the second attempt, twice as many before each further one."""
     timeout_s: float = Field(120.0, gt=0)
@@ -32,7 +32,7 @@ class VlmOptions(Labeler):
     """A VLM that is shown each object in one view and asked for its class."""
 
     kind: Literal["vlm"]
-    """`vlm`: a vision-language model answers a question."""
+    """`vlm`: a vision-language model answers a prompt."""
     model: str | None = None
     """Hub id or local folder."""
     revision: str | None = None
@@ -55,13 +55,13 @@ class VlmOptions(Labeler):
     tiling: Literal["fit", "published"] = "fit"
     """Tiles of an image: as many as its pixels fill (`fit`), or always 12 and a thumbnail (`published`)."""
     max_tiles: int = Field(12, ge=1)
-    """Most tiles of an image with `tiling: fit`."""
+    """Maximum number of tiles of an image with `tiling: fit`."""
     min_mass: Fraction = 0.01
     """Abstain where the probability that the model names any class at all is below this."""
     prior_correction: bool = False
-    """Divide the scores by those of the same question without an image; goes with `answer: score`."""
+    """Divide the scores by those of the same prompt without an image; goes with `answer: score`."""
     option_orders: int = Field(1, ge=1)
-    """Average over so many orders of the list of classes."""
+    """Number of orders of the list of classes to average over."""
     decoding: Literal["greedy", "paper"] = "greedy"
     """How free text is generated: `greedy`, or sampled as published (`paper`)."""
     max_new_tokens: int = Field(64, ge=1)
@@ -80,6 +80,8 @@ class VlmOptions(Labeler):
     """What to know before a run; `secondlook check` prints it."""
 
     trained_part: ClassVar[str] = "checkpoint"
+    in_words: ClassVar[bool] = True
+    counted_as: ClassVar[Counted] = "vlm"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VlmOptions":
@@ -131,7 +133,7 @@ class VlmOptions(Labeler):
         return Checkpoint("transformers", self.model, self.revision)
 
     @property
-    def asked_about(self) -> View:
+    def prompt_view(self) -> View:
         """Return its view."""
         return self.view
 

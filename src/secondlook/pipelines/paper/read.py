@@ -9,9 +9,15 @@ import pandas as pd
 
 from secondlook.base.errors import DataError
 from secondlook.io import tabular
+from secondlook.io.outputs import Table
 
-_NAMES = {"scoring": "scoring", "differences": "scoring_differences", "pairs": "scoring_pairs"}
-_NAMES |= {"per_class": "scoring_per_class", "confusion": "scoring_confusion"}
+_TABLES = {
+    "scoring": Table.SCORING,
+    "differences": Table.SCORING_DIFFERENCES,
+    "pairs": Table.SCORING_PAIRS,
+    "per_class": Table.SCORING_PER_CLASS,
+    "confusion": Table.SCORING_CONFUSION,
+}
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,13 @@ class Scores:
 
 def read_tasks(tasks: Sequence[Path]) -> Scores:
     """Read the tables of each task; raises DataError if one is missing or has no published scoring."""
-    joined = {key: pd.concat([_read(task, name) for task in tasks]) for key, name in _NAMES.items()}
+    joined = {key: pd.concat([_read(task, name) for task in tasks]) for key, name in _TABLES.items()}
     return Scores(**{key: table.reset_index(drop=True) for key, table in joined.items()})
 
 
 def rehearsed(tasks: Sequence[Path]) -> list[str]:
     """Return the names of the tasks with given labels made wrong on purpose."""
-    paths = [folder / "evaluate" / "findings.json" for folder in tasks]
+    paths = [folder / "evaluate" / Table.FINDINGS for folder in tasks]
     contents = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in paths]
     return [folder.name for folder, findings in zip(tasks, contents, strict=True) if findings.get("rehearsal")]
 
@@ -58,13 +64,13 @@ def model_of(labeler: str, view: str) -> str:
     return labeler.removesuffix(f"_{view}") if view else labeler
 
 
-def _read(task: Path, name: str) -> pd.DataFrame:
-    path = task / "evaluate" / f"{name}.csv"
+def _read(task: Path, name: Table) -> pd.DataFrame:
+    path = task / "evaluate" / name
     try:
         table = tabular.read_csv(path, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `snakemake paper` or `secondlook evaluate`.") from error
-    if name == _NAMES["scoring"] and table.empty:
+    if name == Table.SCORING and table.empty:
         raise DataError(f"{path}: has no rows; add a `protocol` to the task file (docs/paper.md).")
     table.insert(0, "task", task.name)
     if "labeler" in table:

@@ -54,7 +54,7 @@ def in_every_view(paper: PaperRun, config: Config, path: Path) -> Iterator[tuple
     """Yield a labeler for each VLM and view: NAME_VIEW, all of one family."""
     for name, view in product(paper.vlms, paper.views):
         spec, labeler = config.labelers.get(name), f"{name}_{view}"
-        if spec is None or spec.asked_about is None:
+        if spec is None or spec.prompt_view is None:
             raise UsageError(f"{path}: `vlms`: `{name}` is not a labeler of kind `vlm` in the config.")
         if labeler in config.labelers:
             raise UsageError(f"{path}: `vlms`: `{labeler}` is already in the config; rename it there.")

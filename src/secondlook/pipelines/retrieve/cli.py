@@ -6,17 +6,18 @@ from typing import Annotated, Any
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.io.destinations import FILE, FOLDER, require_apart
+from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
+from secondlook.io.destinations import FILE, require_apart
 
 app = typer.Typer(
     name="retrieve",
-    help="Images by text, and the traffic retrieval track of CVPR 2023; see docs/retrieve.md.",
+    help="Find images by text, and run the traffic retrieval track of CVPR 2023; see docs/retrieve.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
-_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; docs/config.md.'
+_RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retrieve/small_a3r.yaml)"; see docs/config.md.'
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[
@@ -24,20 +25,12 @@ Weights = Annotated[
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
 VectorFile = Annotated[Path, typer.Option("--vectors", help="Output of the step `encode`.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
-OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
-OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 
 
 @app.command()
 def draw(
     out: OutFolder,
-    options: Annotated[
-        str | None,
-        typer.Option(
-            "--options", metavar="YAML", help="How much to draw, as a YAML or JSON mapping; see docs/config.md."
-        ),
-    ] = None,
+    options: Options = None,
 ) -> None:
     """Draw a small dataset in the format of the track: vehicles, pedestrians, labels, queries, and the truth."""
     from secondlook.config.retrieve import DrawnTrack

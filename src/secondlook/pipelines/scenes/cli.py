@@ -6,27 +6,20 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.io.destinations import FILE, FOLDER
+from secondlook.io.command_line import Options, OutFolder, Threads
+from secondlook.io.destinations import FILE
 
 app = typer.Typer(
     name="scenes",
-    help="Labels from category trees, captions and shared 3D points (WikiScenes); see docs/scenes.md.",
+    help="Label images by category trees, captions and shared 3D points (WikiScenes); see docs/scenes.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Options = Annotated[
-    str | None,
-    typer.Option(
-        "--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; see docs/config.md."
-    ),
-]
-OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 Images = Annotated[Path, typer.Argument(help="images.parquet of the step `index`.")]
 Words = Annotated[
     Path, typer.Option("--vocabulary", help="File with the concepts in class order, and which of them are compatible.")
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 Splits = Annotated[Path, typer.Option(help="splits.parquet of the step `split`.")]
 SplitsOrNone = Annotated[Path | None, typer.Option("--splits", help="splits.parquet of the step `split`.")]
 Points = Annotated[Path | None, typer.Option("--points", help="points.parquet of the step `correspond`.")]

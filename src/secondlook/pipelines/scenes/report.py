@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from secondlook.base.errors import DataError
 from secondlook.io import files, jsonfile, records, standing, tabular
+from secondlook.io.outputs import Table
 from secondlook.pages import render
 from secondlook.pipelines.scenes import evaluate, refine, tables
 from secondlook.pipelines.scenes.predictions import MASKS
@@ -32,23 +33,23 @@ def write_report(results: Path, runs: Sequence[str], out: Path, place: Path | No
     The summary goes to `place`, or into `out` if none is given.
     """
     by_run = pd.DataFrame([_of_run(results / "network" / run, run) for run in runs])
-    judged = _methods(results / "evaluate/accuracy.csv")
+    methods = _methods(results / "evaluate" / Table.ACCURACY)
     conflicts = _conflicts(results)
-    named = {"runs.csv": by_run, "labelers.csv": judged, "conflicts.csv": conflicts, "queue.csv": _queue(results)}
+    named = {"runs.csv": by_run, "labelers.csv": methods, "conflicts.csv": conflicts, "queue.csv": _queue(results)}
     for name, table in named.items():
         files.write_text(out / name, tabular.to_csv(table))
     summary = {
         "text": _json(results / "text/summary.json"),
         "labels_at_pairs": _json(results / "consistency/agreement.json"),
         "network": _by_variant(by_run),
-        "methods": {row["method"]: _known(row, ["method"]) for row in tabular.to_rows(judged)},
+        "methods": {row["method"]: _known(row, ["method"]) for row in tabular.to_rows(methods)},
         "conflicts": tabular.to_rows(conflicts),
-        "consensus_beats": _beaten(judged),
+        "consensus_beats": _beaten(methods),
     }
     context = {
         **summary,
         "runs": tabular.to_rows(by_run),
-        "judged": tabular.to_rows(judged),
+        "method_rows": tabular.to_rows(methods),
         "figures": [name for name in FIGURES if name in by_run],
         "images": _images(results, runs[0]),
     }
@@ -149,9 +150,9 @@ def _handed_over(results: Path, columns: Sequence[str]) -> pa.Table:
     return standing.decided(results / "hand_over/instances.parquet", results / "consensus/consensus.parquet", columns)
 
 
-def _beaten(judged: pd.DataFrame) -> dict[str, bool]:
+def _beaten(methods: pd.DataFrame) -> dict[str, bool]:
     """Return whether the consensus is right more often than each labeler, on all images."""
-    right = judged.set_index("method")["accuracy"]
+    right = methods.set_index("method")["accuracy"]
     if "consensus" not in right or right.isna().all():
         return {}
     others = [name for name in right.index if name not in {"consensus", "majority"}]

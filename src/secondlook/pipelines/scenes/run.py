@@ -14,6 +14,7 @@ from secondlook.base.yamlfile import KeyPath
 from secondlook.config.root import Config
 from secondlook.config.scenes import MinerOptions, ScenesOptions, Vocabulary
 from secondlook.config.scenes_training import NetworkRun
+from secondlook.io.outputs import Table
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
 
@@ -123,7 +124,7 @@ class ScenesRun:
         paths += [f"{self.folder}/network/{run}/evaluate/summary.json" for run in self.runs()]
         if self.gives_masks:
             paths += [f"{self.folder}/network/{run}/consistency/agreement.json" for run in self.runs()]
-        return [*paths, f"{self.folder}/evaluate/accuracy.csv", f"{self.folder}/consensus/consensus.parquet"]
+        return [*paths, f"{self.folder}/evaluate/{Table.ACCURACY}", f"{self.folder}/consensus/consensus.parquet"]
 
     def final_files(self) -> list[str]:
         """Return the final files of the pipeline; raises UsageError if the network file is missing."""

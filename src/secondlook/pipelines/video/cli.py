@@ -6,25 +6,18 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.io.destinations import FILE, FOLDER, require_ending
+from secondlook.io.command_line import Options, OutFolder, Threads
+from secondlook.io.destinations import FILE, require_ending
 
 app = typer.Typer(
     name="video",
-    help="Boxes of things that can move, from clips without labels: docs/video.md.",
+    help="Find things that can move, in clips without labels; see docs/video.md.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Options = Annotated[
-    str | None,
-    typer.Option(
-        "--options", metavar="YAML", help="Settings of this step as a YAML or JSON mapping; see docs/config.md."
-    ),
-]
 OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write (.json, COCO).")]
-OutFolder = Annotated[Path, typer.Option("--out", **FOLDER, help="Folder to write.")]
 Frames = Annotated[Path, typer.Argument(help="Output of the step `frames`.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
 
 
 @app.command()

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.io.command_line import Options, OutFile
 from secondlook.io.destinations import require_format
-from secondlook.stages.commands.options import Options, OutFile, Shards
+from secondlook.stages.commands.options import Shards
 
 
 def consensus(

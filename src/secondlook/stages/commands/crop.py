@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.io.command_line import Options, Threads
 from secondlook.io.destinations import of_inputs
-from secondlook.stages.commands.options import Options, OutOfShards, Threads
+from secondlook.stages.commands.options import OutOfShards
 
 
 def crop(

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from secondlook.io.command_line import Options
 from secondlook.io.destinations import FOLDER
-from secondlook.stages.commands.options import Consensus, Instances, Options, Shards
+from secondlook.stages.commands.options import Consensus, Instances, Shards
 
 
 def evaluate(

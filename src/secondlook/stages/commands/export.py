@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.config.exports import EXPORT_FORMATS, names_of
+from secondlook.config.exports import EXPORT_FILES, EXPORT_FORMATS, names_of
 from secondlook.io.destinations import as_file
 from secondlook.stages.commands.options import Consensus, Instances, Shards
 
@@ -24,7 +24,7 @@ def export(
         Path | None, typer.Argument(help=f"COCO file that the dataset came from; {_COPIES} copy it.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help=f"{', '.join(_OTHERS)} or {_LAST}; docs/export.md.")
+        str, typer.Option("--format", help=f"{', '.join(_OTHERS)} or {_LAST}; see docs/export.md.")
     ] = "coco",
     votes: Annotated[list[Path] | None, typer.Option(help="Vote files or folders to include.")] = None,
     shards: Shards = None,
@@ -49,7 +49,6 @@ def export(
     A rehearsal is exported only into a folder `rehearsal-FORMAT`.
     """
     from secondlook.io import records
-    from secondlook.io.outputs import EXPORT_FILES
     from secondlook.stages import export as stage
 
     if label_from and annotations is None:

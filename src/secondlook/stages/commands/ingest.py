@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.io.command_line import Options, OutFile
 from secondlook.io.destinations import FILE, FOLDER, require_apart
-from secondlook.stages.commands.options import Options, OutFile
 
 
 def ingest(

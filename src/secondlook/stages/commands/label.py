@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from secondlook.io.command_line import Threads
 from secondlook.io.destinations import of_inputs
-from secondlook.stages.commands.options import OutOfShards, Threads
+from secondlook.stages.commands.options import OutOfShards
 
 
 def label(
@@ -21,7 +22,7 @@ def label(
         typer.Option(help="What the labeler learned from: reference embeddings, or a classifier or VLM trained here."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the labeler; by default its kind.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt for a VLM; by default a plain question.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt for a VLM; by default a short one for the view.")] = None,
     offer: Annotated[
         list[str] | None,
         typer.Option(help="Name that the prompt offers a VLM, instead of the classes; may be repeated."),

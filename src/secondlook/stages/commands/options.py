@@ -5,16 +5,6 @@ from typing import Annotated
 
 import typer
 
-from secondlook.io.destinations import FILE
-
-Options = Annotated[
-    str | None,
-    typer.Option(
-        "--options", metavar="YAML", help="Settings of this stage as a YAML or JSON mapping; see docs/config.md."
-    ),
-]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to use.")]
-OutFile = Annotated[Path, typer.Option("--out", **FILE, help="File to write.")]
 OUT_OF_SHARDS = typer.Option(
     "--out",
     metavar="PATH",

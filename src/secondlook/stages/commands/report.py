@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from secondlook.io.command_line import Options, OutFile
 from secondlook.io.destinations import FILE, require_apart
-from secondlook.stages.commands.options import Options, OutFile
 
 
 def report(

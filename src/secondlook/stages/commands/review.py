@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.io.command_line import Options
 from secondlook.io.destinations import as_file, as_folder, require_format
-from secondlook.stages.commands.options import Options
 
 
 def review(

@@ -1,22 +1,25 @@
 """`secondlook train`: what labelers learn from the reference."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from secondlook.base.errors import UsageError
+from secondlook.io.command_line import Options, Threads
 from secondlook.io.destinations import FOLDER
-from secondlook.stages.commands.options import Options, Threads
 
 _BARE = {"encoder": "encoder"}  # only a config needs its name; a command gets the vectors themselves
 
 
 def train(
-    path: Annotated[Path, typer.Argument(help="Crops of the reference; for prototype and probe, their embeddings.")],
+    path: Annotated[Path, typer.Argument(help="Crops of the reference; for a kind of labeler, their embeddings.")],
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the trained model.")],
-    kind: Annotated[str, typer.Option(help="classifier, vlm, prototype or probe.")] = "classifier",
-    prompt: Annotated[str | None, typer.Option(help="Prompt for the VLM; by default a plain question.")] = None,
+    kind: Annotated[
+        str, typer.Option(help="classifier, vlm, or a kind of labeler that has its own training, such as probe.")
+    ] = "classifier",
+    prompt: Annotated[str | None, typer.Option(help="Prompt for the VLM; by default a short one for the view.")] = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
@@ -36,15 +39,9 @@ def train(
 
             fine_tuning = parse_options(models.VlmTrainingOptions, options)
             train_vlm(path, out, fine_tuning, prompt or None, threads=threads)
-        case "prototype":
-            from secondlook.stages.train.prototypes import train_prototypes
-
-            means = parse_options(labelers.PrototypeOptions, options, **_BARE, kind=kind)
-            train_prototypes(path, out, means)
-        case "probe":
-            from secondlook.stages.train.probe import train_probe
-
-            settings = parse_options(labelers.ProbeOptions, options, **_BARE, kind=kind)
-            train_probe(path, out, settings, threads=threads)
+        case _ if kind in labelers.LEARNERS:
+            settings = parse_options(labelers.LEARNERS[kind], options, **_BARE, kind=kind)
+            import_module(f"secondlook.stages.train.{kind}").train(path, out, settings, threads=threads)
         case _:
-            raise UsageError(f"--kind: `{kind}` is not one of classifier, vlm, prototype and probe.")
+            *others, last = "classifier", "vlm", *labelers.LEARNERS
+            raise UsageError(f"--kind: `{kind}` is not one of {', '.join(others)} and {last}.")

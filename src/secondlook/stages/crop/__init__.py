@@ -45,7 +45,7 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
     place = Place(out, records.taxonomy_of(instances), made_by)
     rows = records.read_columns(instances, records.INSTANCE, COLUMNS)
     key = cache.key_of(made_by, instances, code=__name__)
-    is_reference = bool(rows) and rows[0]["split"] in records.TRUSTED
+    is_reference = bool(rows) and rows[0]["split"] in records.REFERENCE_SPLITS
     outputs = [out, records.rejects_beside(out), *([records.manifest_beside(out)] if is_reference else [])]
     if cache.restore(outputs, key, place.about):
         place.require_few(len(rows), options, _UNREADABLE)
@@ -223,12 +223,12 @@ def to_crop(row: Row, pixels: Pixels, options: CropOptions | CutoutOptions) -> R
 
 
 def _about(row: Row) -> Row:
-    trusted = row["split"] in records.TRUSTED
+    is_reference = row["split"] in records.REFERENCE_SPLITS
     return {
         "instance_id": row["instance_id"],
         "image_id": row["image_id"],
-        "reference_label": row["truth"] if trusted else None,
-        "source": dict(row["attributes"] or ()).get("source") if trusted else None,
+        "reference_label": row["truth"] if is_reference else None,
+        "source": dict(row["attributes"] or ()).get("source") if is_reference else None,
     }
 
 

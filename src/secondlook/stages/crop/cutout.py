@@ -32,7 +32,7 @@ def cut_out_shards(shards: Sequence[tuple[Path, Path]], options: CutoutOptions, 
     """Write the cutouts of files of instances, each to its output, as rows like those of crops.
 
     The reference is not curated and gets no manifest: near-duplicates are left out of its crops, while training on
-    cutouts reads only pixels and the `trusted` class.
+    cutouts reads only pixels and the column `reference_label`.
     Objects without a mask and those of images that cannot be decoded become reject rows next to the cutouts; raises
     DataError when they are more than `max_reject_fraction`, and when the segmenter is needed and cannot be loaded.
     """

@@ -13,6 +13,7 @@ from secondlook.base import progress
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Protocol
 from secondlook.io import facts, files, records, tabular
+from secondlook.io.outputs import Table
 from secondlook.stages.evaluate import tables
 from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.stages.evaluate.diagnosis import diagnose
@@ -48,13 +49,13 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     scoring = scoring_tables(places, committee, protocol, options)
     written = {
         **_scores(objects, methods, classes, options, rehearsal),
-        "calibration.csv": tabular.to_csv(_calibration(places, objects, committee, options)),
-        "committee.csv": tabular.to_csv(diagnosis.labelers),
-        "committee_pairs.csv": tabular.to_csv(diagnosis.pairs),
-        "reliability.csv": tabular.to_csv(diagnosis.reliability),
-        "label_errors.csv": tabular.to_csv(suspicious),
+        Table.CALIBRATION: tabular.to_csv(_calibration(places, objects, committee, options)),
+        Table.COMMITTEE: tabular.to_csv(diagnosis.labelers),
+        Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
+        Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
+        Table.LABEL_ERRORS: tabular.to_csv(suspicious),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
-        "findings.json": _findings(diagnosis.findings | ({"rehearsal": True} if rehearsal else {}), suspicious),
+        Table.FINDINGS: _findings(diagnosis.findings | ({"rehearsal": True} if rehearsal else {}), suspicious),
     }
     for name, text in written.items():
         files.write_text(out / name, text)
@@ -76,12 +77,12 @@ def _scores(
     differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
-        "accuracy.csv": tabular.to_csv(accuracy),
-        "accuracy.md": tables.to_markdown(accuracy, rehearsal),
-        "accuracy.tex": tables.to_latex(accuracy, rehearsal),
-        "per_class.csv": tabular.to_csv(tables.per_class_table(scored, classes)),
-        "confusion.csv": tabular.to_csv(tables.confusion_table(scored, classes)),
-        "paired.csv": tabular.to_csv(tables.paired_table(ours.name, differences, objects.against)),
+        Table.ACCURACY: tabular.to_csv(accuracy),
+        Table.ACCURACY_MD: tables.to_markdown(accuracy, rehearsal),
+        Table.ACCURACY_TEX: tables.to_latex(accuracy, rehearsal),
+        Table.PER_CLASS: tabular.to_csv(tables.per_class_table(scored, classes)),
+        Table.CONFUSION: tabular.to_csv(tables.confusion_table(scored, classes)),
+        Table.PAIRED: tabular.to_csv(tables.paired_table(ours.name, differences, objects.against)),
     }
 
 

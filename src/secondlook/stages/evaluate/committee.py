@@ -45,7 +45,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Honesty:
+class Calibration:
     """The probabilities of one labeler on the objects with truth, as given and at cross-fitted temperatures."""
 
     before: Bins
@@ -109,7 +109,7 @@ def effective_number(
     return count, estimates(contribution(value), contribution(drawn))[0]
 
 
-def honesty(committee: Remerge, labeler: int, objects: Objects, draws: Draws) -> Honesty | None:
+def calibration_of(committee: Remerge, labeler: int, objects: Objects, draws: Draws) -> Calibration | None:
     """Return how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
     votes, with_truth = committee.votes, objects.with_truth
     place = np.full(votes.objects, -1)
@@ -125,7 +125,7 @@ def honesty(committee: Remerge, labeler: int, objects: Objects, draws: Draws) ->
 
     rescaled: Rescaled | None = cross_fitted(log_p, truth, image, draws.seed)
     after = None if rescaled is None else binned(rescaled.log_p)
-    return Honesty(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
+    return Calibration(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
 
 
 def mean_confidence(committee: Remerge) -> Floats64:

@@ -125,7 +125,7 @@ def leave_one_out(trial: Trial) -> dict[str, Contribution]:
     return contributions
 
 
-def drop(trial: Trial, worths: Mapping[str, Contribution]) -> Dropped | None:
+def drop(trial: Trial, contributions: Mapping[str, Contribution]) -> Dropped | None:
     """Drop labelers one by one, the smallest contribution first, while it costs no accuracy; None without truth.
 
     It costs none when the 95 % interval of the loss, all dropped labelers together against all members, includes
@@ -135,15 +135,15 @@ def drop(trial: Trial, worths: Mapping[str, Contribution]) -> Dropped | None:
     n = len(trial.scored.rows)
     if not n:
         return None
-    candidates = [name for name in worths if name != GIVEN]
-    candidates.sort(key=lambda name: (worths[name].accuracy.value, worths[name].log_loss.value))
+    candidates = [name for name in contributions if name != GIVEN]
+    candidates.sort(key=lambda name: (contributions[name].accuracy.value, contributions[name].log_loss.value))
     dropped: tuple[str, ...] = ()
     lost = Estimate(0.0, 0.0, 0.0)
     for name in candidates if n >= FEWEST else ():
-        if len(dropped) + 1 == len(candidates) or not _is_free(worths[name].accuracy):
+        if len(dropped) + 1 == len(candidates) or not _is_free(contributions[name].accuracy):
             continue
         together = (*dropped, name)
-        loss = trial.loss(trial.committee.without(*together))[0] if dropped else worths[name].accuracy
+        loss = trial.loss(trial.committee.without(*together))[0] if dropped else contributions[name].accuracy
         if _is_free(loss):
             dropped, lost = together, loss
     return Dropped(dropped, lost, n)

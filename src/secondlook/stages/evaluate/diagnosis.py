@@ -42,21 +42,21 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, options: Eval
     votes, labels = committee.votes, answers(committee)
     everywhere = Draws(objects.everything.images, options.resamples, options.seed)
     over_truth = Draws(objects.with_truth.images, options.resamples, options.seed)
-    calibrated = [inside.honesty(committee, index, objects, over_truth) for index in range(len(votes.labelers))]
+    calibrated = [inside.calibration_of(committee, index, objects, over_truth) for index in range(len(votes.labelers))]
     pairs = inside.pairs(labels, objects, everywhere, over_truth)
     members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
     count, effective = inside.effective_number(labels, objects, members, over_truth)
     trial = contribution.trial_of(committee, objects, options.resamples, options.seed)
-    worths = contribution.leave_one_out(trial)
+    contributions = contribution.leave_one_out(trial)
     seconds = {name: contribution.seconds_of(places.benchmarks, name) for name in votes.labelers}
-    dropped = contribution.drop(trial, worths)
+    dropped = contribution.drop(trial, contributions)
     columns = {
         **_attendance(labels, objects, committee, everywhere),
         **_accuracy(committee, objects, over_truth),
-        **_honesty(calibrated, inside.mean_confidence(committee)),
+        **_calibration(calibrated, inside.mean_confidence(committee)),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
-        **_contribution(votes.labelers, Members(worths, seconds, _vote_counts(places))),
+        **_contribution(votes.labelers, Members(contributions, seconds, _vote_counts(places))),
     }
     findings = {
         "against": objects.against,
@@ -94,7 +94,7 @@ def _accuracy(committee: Remerge, objects: Objects, draws: Draws) -> dict[str, A
     return {"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)}
 
 
-def _honesty(calibrated: list[inside.Honesty | None], confidence: Any) -> dict[str, Any]:
+def _calibration(calibrated: list[inside.Calibration | None], confidence: Any) -> dict[str, Any]:
     return {
         "mean_confidence": confidence,
         "ece": [np.nan if one is None else one.before.error() for one in calibrated],

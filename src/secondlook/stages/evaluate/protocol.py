@@ -82,14 +82,11 @@ def clean(answer: str, *, late_lower_case: bool = False) -> str:
     return text.lower()
 
 
-def score(responses: Responses, counting: Counting, taxonomy: Taxonomy, *, kind: str, family: str) -> Scored:
-    """Score one labeler as the published runs did; `kind` is vlm, or another that answers by label."""
-    if kind == "vlm":
-        is_right = _vlm(counting, taxonomy, late_lower_case=family in counting.late_lower_case)
-    else:
-        is_right = _by_label
+def score(responses: Responses, counting: Counting, taxonomy: Taxonomy, *, in_words: bool, family: str) -> Scored:
+    """Score one labeler as the published runs did; `in_words`: it answers in words, as VLMs do, not by label."""
+    is_right = _vlm(counting, taxonomy, late_lower_case=family in counting.late_lower_case) if in_words else _by_label
     objects = zip(responses.truth, responses.raw, responses.label, responses.text, strict=True)
-    outcomes = [_outcome(counting, is_right, *one, by_text=kind == "vlm") for one in objects]
+    outcomes = [_outcome(counting, is_right, *one, by_text=in_words) for one in objects]
     counted = np.array([outcome is not None for outcome in outcomes], dtype=np.bool_)
     return Scored(counted, np.array([outcome is True for outcome in outcomes], dtype=np.bool_))
 
@@ -139,7 +136,7 @@ def _vlm(counting: Counting, taxonomy: Taxonomy, *, late_lower_case: bool) -> Ca
     return is_right
 
 
-def differences_of(counting: Counting, *, kind: str) -> list[str]:
+def differences_of(counting: Counting, *, in_words: bool) -> list[str]:
     """Return the differences that a way of counting has, in the order of their numbers."""
     strings = counting.strings.values()
     has = {
@@ -147,8 +144,8 @@ def differences_of(counting: Counting, *, kind: str) -> list[str]:
         "unanswered_is_dropped": counting.unanswered == "dropped",
         "own_denominator": counting.counts is not None,
         "extra_objects": bool(counting.also),
-        "unmatchable_name": kind == "vlm" and any(clean(string) != string for string in strings),
-        "whole_answer": kind == "vlm" and not counting.by_meaning,
+        "unmatchable_name": in_words and any(clean(string) != string for string in strings),
+        "whole_answer": in_words and not counting.by_meaning,
     }
     return [name for name in DIFFERENCES if has[name]]
 

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from secondlook.base.taxonomy import Taxonomy
+from secondlook.config.labelers import KINDS
+from secondlook.config.labelers.base import Labeler
 from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
 from secondlook.io import records
+from secondlook.io.outputs import Table
 from secondlook.stages.evaluate import methods
 from secondlook.stages.evaluate.methods import Places, Sample
 from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, Scored, differences_of, mended, score
@@ -27,32 +30,32 @@ from secondlook.stats.intervals import Draws
 _ABOUT = ["labeler", "family", "kind", "view"]
 _FIGURES = ("accuracy", "selective_accuracy", "macro_f1")
 _ENDS = ("", "_low", "_high")
-SCORING = [*_ABOUT, "n_paper", "paper", "n", "coverage", *(f"{name}{end}" for name in _FIGURES for end in _ENDS)]
-PAIRS = ["a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p", "holm_p",
-         *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS)]  # fmt: skip
-PER_CLASS = [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)]
-CONFUSION = [*_ABOUT, "truth", "answer", "count"]
-DIFFERENCES_TABLE = [*_ABOUT, "defect", "difference", "n_paper", "paper", "n_mended", "mended", "what"]
-
 COLUMNS = {
-    "scoring.csv": SCORING,
-    "scoring_differences.csv": DIFFERENCES_TABLE,
-    "scoring_pairs.csv": PAIRS,
-    "scoring_per_class.csv": PER_CLASS,
-    "scoring_confusion.csv": CONFUSION,
+    Table.SCORING: [
+        *(*_ABOUT, "n_paper", "paper", "n", "coverage"),
+        *(f"{name}{end}" for name in _FIGURES for end in _ENDS),
+    ],
+    Table.SCORING_DIFFERENCES: [*_ABOUT, "defect", "difference", "n_paper", "paper", "n_mended", "mended", "what"],
+    Table.SCORING_PAIRS: [
+        *("a", "b", "family_a", "family_b", "n", "only_a_right", "only_b_right", "mcnemar_p", "holm_p"),
+        *(f"{name}_difference{end}" for name in ("accuracy", "macro_f1") for end in _ENDS),
+    ],
+    Table.SCORING_PER_CLASS: [*_ABOUT, "class", "n", *(f"{name}{end}" for name in BY_CLASS for end in _ENDS)],
+    Table.SCORING_CONFUSION: [*_ABOUT, "truth", "answer", "count"],
 }
 
 
 @dataclass(frozen=True)
-class Labeler:
+class LabelerVotes:
     """A labeler and its votes: `answer` are positions of classes, -1 without an answer, (objects,).
 
-    `view` is what a VLM was shown, empty for others.
+    `nature` is the class of the options of its kind. `view` is what a VLM was shown, empty for others.
     """
 
     name: str
     family: str
     kind: str
+    nature: type[Labeler]
     view: str
     responses: Responses
     answer: NDArray[np.int64]
@@ -88,11 +91,11 @@ def tables(
     scores = score_all(list(answers.values()), len(taxonomy.classes), draws)
     scored = list(zip(labelers, scores, strict=True))
     rows: dict[str, Iterable[dict[str, object]]] = {
-        "scoring.csv": _beside(scored, protocol, taxonomy),
-        "scoring_differences.csv": _fix_each(labelers, protocol, taxonomy),
-        "scoring_pairs.csv": _pairs(labelers, answers, taxonomy, draws),
-        "scoring_per_class.csv": _by_class(scored, taxonomy.classes),
-        "scoring_confusion.csv": _confusion(scored, taxonomy.classes),
+        Table.SCORING: _beside(scored, protocol, taxonomy),
+        Table.SCORING_DIFFERENCES: _fix_each(labelers, protocol, taxonomy),
+        Table.SCORING_PAIRS: _pairs(labelers, answers, taxonomy, draws),
+        Table.SCORING_PER_CLASS: _by_class(scored, taxonomy.classes),
+        Table.SCORING_CONFUSION: _confusion(scored, taxonomy.classes),
     }
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
@@ -105,7 +108,7 @@ def _read_objects(instances: Path, committee: Remerge, taxonomy: Taxonomy) -> La
     return Labelled(ids, raw, names, position, committee.reviewed.image)
 
 
-def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Sequence[str]) -> Iterator[Labeler]:
+def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Sequence[str]) -> Iterator[LabelerVotes]:
     """Yield the labelers with the votes of the committee; the texts of VLMs are read from their vote files."""
     files: dict[str, list[Path]] = {}
     for path in places.votes:
@@ -115,11 +118,12 @@ def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Se
     for name, own in files.items():
         made_by = records.made_by(own[-1])
         options = made_by.get("options", {})
-        kind, view = options.get("kind", "classifier"), options.get("view", "")
-        is_vlm = kind == "vlm"
-        text = _read_texts(own, objects.ids) if is_vlm else [None] * len(objects.ids)
+        kind = options.get("kind", "classifier")
+        nature = KINDS.get(kind, Labeler)  # votes from elsewhere may have other kinds
+        view = options.get("view", "") if nature.in_words else ""
+        text = _read_texts(own, objects.ids) if nature.in_words else [None] * len(objects.ids)
         responses = Responses(objects.truth, objects.raw, names[labels[name]].tolist(), text)
-        yield Labeler(name, made_by.get("family", name), kind, view if is_vlm else "", responses, labels[name])
+        yield LabelerVotes(name, made_by.get("family", name), kind, nature, view, responses, labels[name])
 
 
 def _read_texts(paths: Sequence[Path], instance_ids: pa.Array) -> list[str | None]:
@@ -130,13 +134,14 @@ def _read_texts(paths: Sequence[Path], instance_ids: pa.Array) -> list[str | Non
     return texts
 
 
-def _counting_of(labeler: Labeler, protocol: Protocol) -> Counting:
-    """Return how its kind was counted; kinds that always answer, and were not published, count as classifiers."""
-    return {"vlm": protocol.vlm, "prototype": protocol.prototype}.get(labeler.kind, protocol.classifier)
+def _counting_of(labeler: LabelerVotes, protocol: Protocol) -> Counting:
+    """Return how its kind was counted."""
+    counting: Counting = getattr(protocol, labeler.nature.counted_as)
+    return counting
 
 
 def _beside(
-    scored: Sequence[tuple[Labeler, Scores]], protocol: Protocol, taxonomy: Taxonomy
+    scored: Sequence[tuple[LabelerVotes, Scores]], protocol: Protocol, taxonomy: Taxonomy
 ) -> Iterator[dict[str, object]]:
     for labeler, correct in scored:
         paper = _score(labeler, _counting_of(labeler, protocol), taxonomy)
@@ -147,7 +152,7 @@ def _beside(
         yield row
 
 
-def _by_class(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
+def _by_class(scored: Sequence[tuple[LabelerVotes, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
     for labeler, correct in scored:
         for position, n in enumerate(correct.confusion.sum(axis=1).tolist()):
             row: dict[str, object] = {**_about(labeler), "class": classes[position], "n": n}
@@ -156,7 +161,7 @@ def _by_class(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) 
             yield row
 
 
-def _confusion(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
+def _confusion(scored: Sequence[tuple[LabelerVotes, Scores]], classes: Sequence[str]) -> Iterator[dict[str, object]]:
     names = [*classes, NO_ANSWER]
     for labeler, correct in scored:
         for truth, answer in np.argwhere(correct.confusion > 0).tolist():
@@ -165,7 +170,7 @@ def _confusion(scored: Sequence[tuple[Labeler, Scores]], classes: Sequence[str])
 
 
 def _pairs(
-    labelers: Sequence[Labeler], answers: Mapping[str, TruthAndAnswers], taxonomy: Taxonomy, draws: Draws
+    labelers: Sequence[LabelerVotes], answers: Mapping[str, TruthAndAnswers], taxonomy: Taxonomy, draws: Draws
 ) -> Iterator[dict[str, object]]:
     """Compare every two labelers of different families on the same objects, with the correct scoring."""
     pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
@@ -208,11 +213,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in np.minimum(adjusted, 1)]
 
 
-def _fix_each(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
+def _fix_each(labelers: Sequence[LabelerVotes], protocol: Protocol, taxonomy: Taxonomy) -> Iterator[dict[str, object]]:
     for labeler in labelers:
         counting = _counting_of(labeler, protocol)
         paper = _score(labeler, counting, taxonomy)
-        for name in differences_of(counting, kind=labeler.kind):
+        for name in differences_of(counting, in_words=labeler.nature.in_words):
             without = _score(labeler, mended(counting, name), taxonomy)
             yield {
                 **{**_about(labeler), "defect": DIFFERENCES[name].number, "difference": name},
@@ -221,9 +226,10 @@ def _fix_each(labelers: Sequence[Labeler], protocol: Protocol, taxonomy: Taxonom
             }
 
 
-def _score(labeler: Labeler, counting: Counting, taxonomy: Taxonomy) -> Scored:
-    return score(labeler.responses, counting, taxonomy, kind=labeler.kind, family=labeler.family)
+def _score(labeler: LabelerVotes, counting: Counting, taxonomy: Taxonomy) -> Scored:
+    in_words = labeler.nature.in_words
+    return score(labeler.responses, counting, taxonomy, in_words=in_words, family=labeler.family)
 
 
-def _about(labeler: Labeler) -> dict[str, object]:
+def _about(labeler: LabelerVotes) -> dict[str, object]:
     return {"labeler": labeler.name, "family": labeler.family, "kind": labeler.kind, "view": labeler.view}

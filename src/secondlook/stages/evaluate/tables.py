@@ -7,7 +7,7 @@ import pandas as pd
 
 from secondlook.io import tabular
 from secondlook.stages.evaluate.calibration import Bins
-from secondlook.stages.evaluate.committee import Honesty, Pairs
+from secondlook.stages.evaluate.committee import Calibration, Pairs
 from secondlook.stages.evaluate.methods import TRUTH, Method
 from secondlook.stages.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
 from secondlook.stats.intervals import Estimate, Estimates
@@ -74,11 +74,11 @@ def calibration_table(bins: Bins) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(BIN, columns, strict=True)))
 
 
-def reliability_table(probabilities: Sequence[tuple[str, Honesty | None]]) -> pd.DataFrame:
+def reliability_table(probabilities: Sequence[tuple[str, Calibration | None]]) -> pd.DataFrame:
     """Return the bins of each labeler that gives probabilities, before and after its temperature."""
     parts = [pd.DataFrame(columns=["labeler", "when", *BIN])]
-    for name, honesty in probabilities:
-        for when, bins in () if honesty is None else (("before", honesty.before), ("after", honesty.after)):
+    for name, calibration in probabilities:
+        for when, bins in () if calibration is None else (("before", calibration.before), ("after", calibration.after)):
             if bins is not None:
                 table = calibration_table(bins)
                 table.insert(0, "labeler", name)

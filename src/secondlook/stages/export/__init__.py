@@ -43,8 +43,8 @@ def export(inputs: Inputs, request: Request) -> None:
             write(data, temporary, request)
     where = "" if request.source else f"; images are named relative to {data.root}"
     counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
-    if data.count(standing.TRUSTED):
-        counts += f", {data.count(standing.TRUSTED)} part of the reference"
+    if data.count(standing.OF_REFERENCE):
+        counts += f", {data.count(standing.OF_REFERENCE)} part of the reference"
     progress.say(f"export: {len(data)} objects as {request.format} in {request.out}, {counts}{where}")
 
 

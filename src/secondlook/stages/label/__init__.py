@@ -43,24 +43,25 @@ def _label_shard(job: Job, kind: Kind) -> None:
     made_by |= votes.made_by
     rows = list(votes.rows(voter.name, job.taxonomy.classes))
     records.write(out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=job.taxonomy, made_by=made_by)
-    cache.store([out], _key(job, records.About(job.taxonomy, made_by)))
+    cache.store([out], _key(job, kind, records.About(job.taxonomy, made_by)))
     ledger.forget(out)
     answered = sum(row["status"] == "answered" for row in rows)
     progress.say(f"label: {voter.name} answered {answered} of {len(rows)} objects")
 
 
 def _restore(job: Job, kind: Kind, about: records.About) -> bool:
-    if about.made_by.get("revision", "") is None or not cache.restore([job.out], _key(job, about), about):
+    if about.made_by.get("revision", "") is None or not cache.restore([job.out], _key(job, kind, about), about):
         return False
     kind.check(job.out, job.voter.options)
     return True
 
 
-def _key(job: Job, about: records.About) -> str:
+def _key(job: Job, kind: Kind, about: records.About) -> str:
+    """Return the cache key of votes; of the code it has that of their kind, which includes this package."""
     voter, beside = job.voter, job.voter.options.beside
     learned_from = [path for path in (voter.source, Path(beside) if beside else None) if path is not None]
     settings = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
-    return cache.key_of(settings, job.objects, *learned_from, code=__name__)
+    return cache.key_of(settings, job.objects, *learned_from, code=kind.module)
 
 
 def _computes_in(voter: Voter) -> str | None:

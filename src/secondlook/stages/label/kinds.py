@@ -1,12 +1,15 @@
-"""The one list of the kinds of labelers, each in a module of its own next to this one."""
+"""The functions of a kind of labeler; each kind has a module of its name next to this one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from secondlook.stages.label.ballot import Votes
 from secondlook.stages.label.voter import Job, Voter
+
+_FUNCTIONS = ("vote", "load", "made_by", "check")
 
 
 def _nothing(*_: Any) -> None:
@@ -19,13 +22,14 @@ def _no_facts(*_: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """The functions of a kind of labeler; each takes the options of the kind last.
+    """The module of a kind of labeler and its functions; each takes the options of the kind last.
 
     `vote` returns the votes on the objects of a job, and `load` the network for `job.network`. `made_by` returns the
     metadata of the labeler besides its options; a `revision` of None there is not known before the vote. `check` raises
     DataError if cached votes must not be used.
     """
 
+    module: str
     vote: Callable[[Job, Any], Votes]
     load: Callable[[Voter, Any], Any] = _nothing
     made_by: Callable[[Voter, Any], Mapping[str, Any]] = _no_facts
@@ -34,14 +38,5 @@ class Kind:
 
 def kind_of(name: str) -> Kind:
     """Return the kind of labeler with a name in the config."""
-    from secondlook.stages.label import attributes, classifier, neighbours, probe, prototype, vlm, zero_shot
-
-    return {
-        "prototype": Kind(prototype.vote),
-        "neighbours": Kind(neighbours.vote),
-        "probe": Kind(probe.vote),
-        "clip_zeroshot": Kind(zero_shot.vote),
-        "attribute_completion": Kind(attributes.vote),
-        "classifier": Kind(classifier.vote, classifier.load),
-        "vlm": Kind(vlm.vote, vlm.load, vlm.made_by, vlm.check),
-    }[name]
+    module = import_module(f"{__package__}.{name}")
+    return Kind(module.__name__, **{one: getattr(module, one) for one in _FUNCTIONS if hasattr(module, one)})

@@ -10,6 +10,7 @@ import pandas as pd
 from secondlook.base import progress
 from secondlook.config.stages import ReportOptions
 from secondlook.io import facts, files, records, standing
+from secondlook.io.outputs import Table
 from secondlook.pages import render
 from secondlook.pages.charts import draw_all, load_table
 from secondlook.stages.report.crops import changed_crops, suspicious_crops
@@ -73,7 +74,7 @@ def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
 
 
 def _suspicious(results: Path, objects: pd.DataFrame, classes: Sequence[str], crops: int) -> dict[str, Any]:
-    table = read_table(results / "evaluate" / "label_errors.csv")
+    table = read_table(results / "evaluate" / Table.LABEL_ERRORS)
     return {
         "suspicious": suspicious_by_class(table, classes),
         "suspicious_crops": suspicious_crops(results, table[table["flagged"] == 1], objects, crops),

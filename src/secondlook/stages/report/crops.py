@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from secondlook.io import records
+from secondlook.io.outputs import Table
 from secondlook.pixels import crops, images
 
 
@@ -47,7 +48,7 @@ def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[Chan
 
 def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame, limit: int) -> list[SuspiciousCrop]:
     """Return the first `limit` objects whose given label looks wrong; those without a crop are left out."""
-    chosen = _with_shards(results / "evaluate" / "label_errors.csv", flagged.head(limit), objects)
+    chosen = _with_shards(results / "evaluate" / Table.LABEL_ERRORS, flagged.head(limit), objects)
     encoded = _images(results, chosen)
     return [
         SuspiciousCrop(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from secondlook.base.errors import DataError
 from secondlook.io import tabular
+from secondlook.io.outputs import Table
 from secondlook.stages.report import plots
 
 TEXTS = dict.fromkeys(
@@ -36,17 +37,17 @@ def read_findings(path: Path) -> dict[str, Any]:
 
 def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     """Return what the page shows from the folder `evaluate`."""
-    accuracy = read_table(folder / "accuracy.csv")
-    per_class = read_table(folder / "per_class.csv")
-    paired = read_table(folder / "paired.csv")
-    committee = read_table(folder / "committee.csv")
+    accuracy = read_table(folder / Table.ACCURACY)
+    per_class = read_table(folder / Table.PER_CLASS)
+    paired = read_table(folder / Table.PAIRED)
+    committee = read_table(folder / Table.COMMITTEE)
     scored = bool((accuracy["n"] > 0).any())
     return {
         "scored": scored,
         "accuracy": accuracy.to_dict("records"),
         "per_class": per_class[per_class["method"] == "consensus"].to_dict("records"),
         "paired": paired[paired["n"] > 0].to_dict("records"),
-        "findings": read_findings(folder / "findings.json"),
+        "findings": read_findings(folder / Table.FINDINGS),
         "committee": committee.to_dict("records"),
         "saved": saved_by_dropping(committee),
         "plots": {"actions": plots.actions_by_class(objects, classes), **_plots(folder, accuracy, classes)},
@@ -83,15 +84,15 @@ def suspicious_by_class(table: pd.DataFrame, classes: Sequence[str]) -> list[dic
 def _plots(folder: Path, accuracy: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
     drawn = {}
     if (accuracy["n"] > 0).any():
-        cells = read_table(folder / "confusion.csv")
+        cells = read_table(folder / Table.CONFUSION)
         drawn["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
         drawn["confusion"] = plots.confusion(cells[cells["method"] == "consensus"], classes)
-        drawn["calibration"] = plots.calibration(read_table(folder / "calibration.csv"))
-    pairs = read_table(folder / "committee_pairs.csv")
+        drawn["calibration"] = plots.calibration(read_table(folder / Table.CALIBRATION))
+    pairs = read_table(folder / Table.COMMITTEE_PAIRS)
     if pairs["error_correlation"].notna().any():
-        labelers = read_table(folder / "committee.csv")["labeler"].tolist()
+        labelers = read_table(folder / Table.COMMITTEE)["labeler"].tolist()
         drawn["correlation"] = plots.correlation(pairs, labelers)
-    reliability = read_table(folder / "reliability.csv")
+    reliability = read_table(folder / Table.RELIABILITY)
     if len(reliability):
         drawn["reliability"] = plots.reliability(reliability)
     return drawn

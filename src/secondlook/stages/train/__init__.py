@@ -93,10 +93,10 @@ class Course:
         trainer = self.trainer()
         best, history = trainer.fit(self.crops, split, Resume(out, key), after_epoch)
         trainer.model.load_state_dict(best)
-        judged_on = split[1] if len(split[1]) else split[0]
-        named = trainer.log_probabilities(self.crops, judged_on).argmax(axis=1)
+        scored_on = split[1] if len(split[1]) else split[0]
+        named = trainer.log_probabilities(self.crops, scored_on).argmax(axis=1)
         if self.workers.rank == 0:
-            self._write(out, trainer, best, history, named, judged_on, split)
+            self._write(out, trainer, best, history, named, scored_on, split)
         if self.options.folds:
             self._leave_out_folds(out, key)
         if self.workers.rank == 0:
@@ -109,11 +109,11 @@ class Course:
         best: Mapping[str, "torch.Tensor"],
         history: Sequence[Epoch],
         named: NDArray[np.int64],
-        judged_on: NDArray[np.int64],
+        scored_on: NDArray[np.int64],
         split: Split,
     ) -> None:
         classes = self.taxonomy.classes
-        table = curves.confusion(named, self.crops.target[judged_on], classes)
+        table = curves.confusion(named, self.crops.target[scored_on], classes)
         files.write_text(out / "metrics.csv", metrics_csv(history))
         files.write_text(out / "curve.svg", curves.curve(history))
         files.write_text(out / "confusion.csv", tabular.to_csv(table))

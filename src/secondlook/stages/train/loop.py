@@ -63,10 +63,10 @@ def keep_best(
 def say_best(history: list[Epoch], training: int, validation: int) -> None:
     """Print which epoch was kept and how good it is; `training` and `validation` count crops."""
     chosen = best_of(history)
-    judged_on = f"{validation} held-out crops" if validation else "themselves: no crop could be held out"
+    scored_on = f"{validation} held-out crops" if validation else "themselves: no crop could be held out"
     progress.say(
         f"train: {training} crops, best epoch {chosen.epoch + 1} of {len(history)}: "
-        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {judged_on}"
+        f"balanced accuracy {chosen.validation_balanced_accuracy:.3f} on {scored_on}"
     )
 
 
@@ -101,7 +101,7 @@ class Trainer:
         watched during training.
         """
         training, validation = split
-        judged_on = validation if len(validation) else training
+        scored_on = validation if len(validation) else training
         learner = self.learner()
         weight = self._class_weight(crops.target[training])
         history, best = learner.restore(resume)
@@ -111,7 +111,7 @@ class Trainer:
             train_loss = self.train_epoch(learner, crops, training, epoch, weight)
             self.workers.agree(self.model)
             with learner.averaged():
-                history.append(self._evaluate(crops, judged_on, epoch, train_loss, weight, self._rate(epoch + 1.0)))
+                history.append(self._evaluate(crops, scored_on, epoch, train_loss, weight, self._rate(epoch + 1.0)))
                 if best_of(history).epoch == epoch:
                     best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
             if self.workers.rank == 0:

@@ -12,13 +12,13 @@ from secondlook.stats.label_errors import suspect
 
 
 def out_of_sample_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
-    """Return a line per crop: its id, its trusted class, and the probability of each class, (crops, classes)."""
+    """Return a line per crop: its id, its reference label, and the probability of each class, (crops, classes)."""
     predicted = pd.DataFrame(probabilities, columns=[f"p: {name}" for name in classes], index=about.index)
     return tabular.to_csv(pd.concat([about[["instance_id", "reference_label"]], predicted], axis=1))
 
 
 def label_errors_csv(about: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
-    """Return the trusted labels, those that look wrong first, and print how many do; see `label_errors.suspect`."""
+    """Return the reference labels, those that look wrong first, and print how many do; see `label_errors.suspect`."""
     given = pd.Categorical(about["reference_label"], categories=list(classes)).codes.astype(np.int64)
     doubts = suspect(probabilities, given)
     ranked = about.assign(

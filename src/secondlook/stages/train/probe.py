@@ -38,7 +38,7 @@ class Linear:
         return np.asarray(features.to_unit(vectors) @ self.weight.T + self.bias)
 
 
-def train_probe(reference: Path, out: Path, options: ProbeOptions, *, threads: int = 1) -> None:
+def train(reference: Path, out: Path, options: ProbeOptions, *, threads: int = 1) -> None:
     """Write the probe and its predictions on unseen crops to folder `out`.
 
     Raises DataError for a reference of fewer than two classes.
@@ -87,8 +87,8 @@ def _write_tables(
     }
     files.write_text(out / "metrics.csv", tabular.to_csv(pd.DataFrame([metrics])))
     files.write_text(out / "calibration.csv", calibration_csv(probabilities, crops.target))
-    trusted = [classes[index] for index in crops.target]
-    about = pd.DataFrame({"instance_id": crops.instance_ids, "source": crops.source, "reference_label": trusted})
+    labels = [classes[index] for index in crops.target]
+    about = pd.DataFrame({"instance_id": crops.instance_ids, "source": crops.source, "reference_label": labels})
     files.write_text(out / "out_of_sample.csv", out_of_sample_csv(about, probabilities, classes))
     files.write_text(out / "label_errors.csv", label_errors_csv(about, probabilities, classes))
     progress.say(

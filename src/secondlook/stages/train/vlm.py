@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base import progress
 from secondlook.config.models import VlmTrainingOptions
 from secondlook.io import files, records
+from secondlook.io.outputs import VLM_CHECKPOINT, VLM_FILES
 from secondlook.jobs import cache
 from secondlook.models import inference, vlm
 from secondlook.models.checkpoints import known_revision
@@ -20,8 +21,6 @@ from secondlook.stages.train.vlm_loop import VlmTrainer
 
 if TYPE_CHECKING:
     import torch
-
-CHECKPOINT = "checkpoint"  # a folder that `label` can load
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
     full_prompt = ask(prompt or default_prompt(options.view), taxonomy, "names")
-    outputs = [out / name for name in (CHECKPOINT, "labels.json", "metrics.csv")]
+    outputs = [out / name for name in (VLM_CHECKPOINT, *VLM_FILES)]
     if cache.restore(outputs, _key(crops, options, full_prompt, threads)):
         return
     if missing := missing_classes(rows, taxonomy):
@@ -111,7 +110,7 @@ def _with_adapters(model: Any, options: VlmTrainingOptions) -> Any:
 def _write_checkpoint(out: Path, learner: Learner, best: dict[str, "torch.Tensor"]) -> None:
     """Write the best weights (of adapters: those alone) and the processor as a folder that `label` can load."""
     learner.model.load_state_dict(best, strict=False)
-    target = out / CHECKPOINT
+    target = out / VLM_CHECKPOINT
     with files.temporary_folder(out, target.name) as temporary:
         made = temporary / target.name
         learner.model.to(learner.dtype).save_pretrained(made)

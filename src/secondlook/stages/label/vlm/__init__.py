@@ -24,7 +24,7 @@ from secondlook.stages.label.vlm.votes import Row, failed, to_vote
 from secondlook.stages.label.voter import Job, Voter
 
 _LONGEST = 1.15  # no image of a batch has more than this many times the tokens of its shortest
-_AHEAD = 2  # batches prepared while one is answered
+_PREFETCHED = 2  # batches prepared while one is answered
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class VlmVotes:
 
 def vote(job: Job, options: VlmOptions) -> VlmVotes:
     """Return a vote per object; votes finished by a killed run are reused."""
-    questions = _questions(options, job)
+    prompts = _prompts(options, job)
     if options.engine != "openai":  # then nothing is computed here, and importing PyTorch takes a second
         inference.make_deterministic(options.seed, job.threads)
     objects = shown(job.objects, options)
     engine: Engine = job.network()
-    ledger = Ledger(job.out, _key(job, engine, options, questions))
+    ledger = Ledger(job.out, _key(job, engine, options, prompts))
     left = [batch for batch in batches(objects, engine, options.batch_size) if not _is_done(batch, ledger)]
-    priors = _priors(engine, options, questions) if left else []
-    _answer_all(left, engine, questions, priors, options, job.taxonomy, ledger)
+    priors = _priors(engine, options, prompts) if left else []
+    _answer_all(left, engine, prompts, priors, options, job.taxonomy, ledger)
     rows = [ledger.rows[one.instance_id] for one in objects]
     require_success(rows, options)
     return VlmVotes(rows, engine.revision)
@@ -135,7 +135,7 @@ def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
     return shape.options, -shape.tokens
 
 
-def _questions(options: VlmOptions, job: Job) -> list[Prompt]:
+def _prompts(options: VlmOptions, job: Job) -> list[Prompt]:
     """Return the prompt in each requested order of the options, evenly rotated."""
     voter, taxonomy = job.voter, job.taxonomy
     classes = len(taxonomy.classes)
@@ -144,17 +144,17 @@ def _questions(options: VlmOptions, job: Job) -> list[Prompt]:
     return [ask(text, taxonomy, options.options, turn=turn, offered=voter.offered) for turn in turns]
 
 
-def _priors(engine: Engine, options: VlmOptions, questions: Sequence[Prompt]) -> list[LogP]:
+def _priors(engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> list[LogP]:
     if not options.prior_correction:
         return []
-    answers = [engine.answer(engine.prepare([None], prompt))[0] for prompt in questions]
+    answers = [engine.answer(engine.prepare([None], prompt))[0] for prompt in prompts]
     return [answer.log_p for answer in answers if answer.log_p is not None]
 
 
 def _answer_all(
     todo: Sequence[Sequence[Shown]],
     engine: Engine,
-    questions: Sequence[Prompt],
+    prompts: Sequence[Prompt],
     priors: Sequence[LogP],
     options: VlmOptions,
     taxonomy: Taxonomy,
@@ -162,7 +162,7 @@ def _answer_all(
 ) -> None:
     started, waited = perf_counter(), 0.0
     with ThreadPoolExecutor(1) as pool:
-        ready = _ahead(todo, engine, questions, pool)
+        ready = _prefetched(todo, engine, prompts, pool)
         for upcoming in progress.track(ready, total=len(todo), what="batches"):
             since = perf_counter()
             batch = upcoming.result()
@@ -170,26 +170,26 @@ def _answer_all(
             rows: dict[str, Row] = {name: failed(why) for name, why in batch.failures.items()}
             answers = zip(*(engine.answer(prepared) for prepared in batch.prepared), strict=True)
             for one, given in zip(batch.readable, answers, strict=True):
-                rows[one.instance_id] = to_vote(given, questions, priors, options, taxonomy)
+                rows[one.instance_id] = to_vote(given, prompts, priors, options, taxonomy)
             ledger.add({"instance_id": name, **row} for name, row in rows.items())
     if todo:
         share = waited / max(perf_counter() - started, 1e-9)
         progress.say(f"label: {len(todo)} batches; the model waited for images {share:.0%} of the time")
 
 
-def _ahead(
-    todo: Sequence[Sequence[Shown]], engine: Engine, questions: Sequence[Prompt], pool: ThreadPoolExecutor
+def _prefetched(
+    todo: Sequence[Sequence[Shown]], engine: Engine, prompts: Sequence[Prompt], pool: ThreadPoolExecutor
 ) -> Iterator["Future[Ready]"]:
     """Yield each batch as a future; a few are prepared while the caller computes."""
     waiting: list[Future[Ready]] = []
     for batch in todo:
-        waiting.append(pool.submit(_make_ready, batch, engine, questions))
-        if len(waiting) > _AHEAD:
+        waiting.append(pool.submit(_make_ready, batch, engine, prompts))
+        if len(waiting) > _PREFETCHED:
             yield waiting.pop(0)
     yield from waiting
 
 
-def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prompt]) -> Ready:
+def _make_ready(batch: Sequence[Shown], engine: Engine, prompts: Sequence[Prompt]) -> Ready:
     readable: list[Shown] = []
     images: list[Pixels] = []
     failures: dict[str, str] = {}
@@ -200,21 +200,21 @@ def _make_ready(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prom
         except UnreadableImageError as error:
             failures[one.instance_id] = str(error)
     try:
-        prepared = [engine.prepare(images, prompt) for prompt in questions] if images else []
+        prepared = [engine.prepare(images, prompt) for prompt in prompts] if images else []
     except ValueError as error:  # the image processor refuses one of them
-        return _without_refused(batch, engine, questions, error)
+        return _without_refused(batch, engine, prompts, error)
     return Ready(readable, prepared, failures)
 
 
-def _without_refused(batch: Sequence[Shown], engine: Engine, questions: Sequence[Prompt], error: ValueError) -> Ready:
+def _without_refused(batch: Sequence[Shown], engine: Engine, prompts: Sequence[Prompt], error: ValueError) -> Ready:
     """Return the batch without the objects that are refused on their own."""
     if len(batch) == 1:
         return Ready([], [], {batch[0].instance_id: f"the model cannot read this image: {first_line(error)}"})
-    alone = [_make_ready([one], engine, questions) for one in batch]
+    alone = [_make_ready([one], engine, prompts) for one in batch]
     refused = {name: why for ready in alone for name, why in ready.failures.items()}
     if not refused:
         raise error
-    rest = _make_ready([one for one in batch if one.instance_id not in refused], engine, questions)
+    rest = _make_ready([one for one in batch if one.instance_id not in refused], engine, prompts)
     return Ready(rest.readable, rest.prepared, rest.failures | refused)
 
 
@@ -222,9 +222,9 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
     return all(one.instance_id in ledger.rows for one in batch)
 
 
-def _key(job: Job, engine: Engine, options: VlmOptions, questions: Sequence[Prompt]) -> str:
+def _key(job: Job, engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> str:
     """Return the key under which finished votes are reused: objects, model, options, prompts."""
-    settings = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(questions)}
+    settings = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(prompts)}
     return cache.key_of({**settings, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
 
 

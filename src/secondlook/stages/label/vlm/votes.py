@@ -17,7 +17,7 @@ _LEAST_PRIOR = -100.0  # log-likelihood: limits how much a class never answered 
 
 def to_vote(
     answers: Sequence[Answer],
-    questions: Sequence[Prompt],
+    prompts: Sequence[Prompt],
     priors: Sequence[LogP],
     options: VlmOptions,
     taxonomy: Taxonomy,
@@ -32,7 +32,7 @@ def to_vote(
         return failed(errors[0])
     if all(answer.log_p is not None for answer in answers):
         return _scored([answer.log_p for answer in answers if answer.log_p is not None], priors, options, taxonomy)
-    return _most_answered(answers, questions, taxonomy)
+    return _most_answered(answers, prompts, taxonomy)
 
 
 def failed(why: str) -> Row:
@@ -65,10 +65,10 @@ def _scored(log_ps: Sequence[LogP], priors: Sequence[LogP], options: VlmOptions,
     }
 
 
-def _most_answered(answers: Sequence[Answer], questions: Sequence[Prompt], taxonomy: Taxonomy) -> Row:
+def _most_answered(answers: Sequence[Answer], prompts: Sequence[Prompt], taxonomy: Taxonomy) -> Row:
     """Take the class that most orders answered, in a tie the first; probabilities if all orders have them."""
     texts = [answer.text or "" for answer in answers]
-    positions = [_class_of(text, prompt, taxonomy) for text, prompt in zip(texts, questions, strict=True)]
+    positions = [_class_of(text, prompt, taxonomy) for text, prompt in zip(texts, prompts, strict=True)]
     counts = np.bincount([position for position in positions if position >= 0], minlength=len(taxonomy.classes))
     row: Row = {"answer": " | ".join(texts)}
     if not counts.any():

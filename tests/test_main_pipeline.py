@@ -1,4 +1,4 @@
-"""The whole road, command by command, on a slice of real street images."""
+"""The whole main pipeline, command by command, on a slice of real street images."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,13 @@ import yaml
 
 from conftest import ROOT, Command, write_json
 
-PICTURES = 60
+IMAGES = 60
 SMALL = "{model: test_resnet, pretrained: false, input_px: 32, epochs: 3, learning_rate: 0.002, class_weights: false}"
 
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_real_street_pictures_from_a_coco_file_to_a_corrected_one(
+def test_real_street_images_from_a_coco_file_to_a_corrected_one(
     secondlook: Command, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,7 @@ def test_real_street_pictures_from_a_coco_file_to_a_corrected_one(
 def slice_of_gtsdb(gtsdb: Path, folder: Path) -> Path:
     """Write the first images' annotations and a task file for them; return the task file."""
     document = json.loads((gtsdb / "instances_default.json").read_text())
-    document["images"] = document["images"][:PICTURES]
+    document["images"] = document["images"][:IMAGES]
     kept = {image["id"] for image in document["images"]}
     document["annotations"] = [entry for entry in document["annotations"] if entry["image_id"] in kept]
     write_json(folder / "slice.json", document)

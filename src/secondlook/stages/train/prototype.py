@@ -35,7 +35,7 @@ class HeldOut:
     right: NDArray[np.bool_]
 
 
-def train_prototypes(reference: Path, out: Path, options: PrototypeOptions) -> None:
+def train(reference: Path, out: Path, options: PrototypeOptions, *, threads: int = 1) -> None:  # noqa: ARG001
     """Write prototypes, thresholds, a coverage curve and a table of left-out sources to folder `out`.
 
     Raises DataError when the prototypes cannot learn from the reference.

@@ -1,4 +1,4 @@
-"""The scenes road as a whole: Snakemake on drawn landmarks, what is handed over, and the report."""
+"""The whole pipeline scenes: Snakemake on drawn landmarks, what is handed over, and the report."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ NETWORK = {
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`snakemake scenes` on a few small landmarks; returns the folder in which it ran."""
     folder = tmp_path_factory.mktemp("scenes")
     (folder / "net.yaml").write_text(json.dumps(NETWORK))
@@ -55,13 +55,13 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_road_ends_in_tables_a_page_and_objects(road: Path) -> None:
-    report = road / "results/scenes/report"
-    summary = json.loads((road / "results/scenes/summary.json").read_text())
+def test_the_pipeline_ends_in_tables_a_page_and_objects(finished: Path) -> None:
+    report = finished / "results/scenes/report"
+    summary = json.loads((finished / "results/scenes/summary.json").read_text())
     assert set(summary["network"]) == {"with_3d"}
     assert set(summary["methods"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls", "majority", "consensus"}
     assert set(summary["consensus_beats"]) == {"text_leaf", "text_caption", "text_ancestor", "net_cls"}
-    images = len(pd.read_parquet(road / "results/scenes/hand_over/instances.parquet"))
+    images = len(pd.read_parquet(finished / "results/scenes/hand_over/instances.parquet"))
     assert {row["n"] for row in summary["methods"].values()} == {images}
     page = (report / "scenes.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 8
@@ -71,8 +71,8 @@ def test_the_road_ends_in_tables_a_page_and_objects(road: Path) -> None:
     assert settled == sorted(settled), "what is to be reviewed comes first"
 
 
-def test_votes_are_those_of_text_and_network(road: Path) -> None:
-    results = road / "results/scenes"
+def test_votes_are_those_of_text_and_network(finished: Path) -> None:
+    results = finished / "results/scenes"
     splits = pd.read_parquet(results / "split/splits.parquet").set_index("image_id")["split"]
     handed = {row["instance_id"]: row["source_id"] for row in read_rows(results / "hand_over/instances.parquet")}
     assert set(handed.values()) == set(splits.index[splits != "train"]), "no image that the network was trained on"
@@ -87,12 +87,12 @@ def test_votes_are_those_of_text_and_network(road: Path) -> None:
         assert row["probabilities"] == pytest.approx((expected / expected.sum()).tolist(), abs=1e-6)
 
 
-def test_masks_come_in_as_objects(road: Path, secondlook: Command, tmp_path: Path) -> None:
-    results = road / "results/scenes"
+def test_masks_come_in_as_objects(finished: Path, secondlook: Command, tmp_path: Path) -> None:
+    results = finished / "results/scenes"
     vocabulary = yamlfile.load(ROOT / "workflow/scenes/vocabulary.yaml")[0]["concepts"]
     content = json.loads((results / "hand_over/objects.json").read_text())
     task = {
-        "dataset": {"path": str(results / "hand_over/objects.json"), "images": str(road)},
+        "dataset": {"path": str(results / "hand_over/objects.json"), "images": str(finished)},
         "classes": {name: [] for name in vocabulary},
         "labelers": ["demo_prototype"],
     }
@@ -105,14 +105,14 @@ def test_masks_come_in_as_objects(road: Path, secondlook: Command, tmp_path: Pat
     masks = results / "network/with_3d/1/predict/masks"
     known = {row["image_path"]: row["source_id"] for row in read_rows(results / "text/instances.parquet")}
     for row in rows[:20]:
-        image_id = known[str(Path(row["image_path"]).relative_to(road))]
+        image_id = known[str(Path(row["image_path"]).relative_to(finished))]
         own = read_mask(masks / mask_name(image_id)) == 1 + vocabulary.index(row["given"])
         ys, xs = np.nonzero(own)
         assert (row["x"], row["y"], row["w"], row["h"]) == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
 
 
-def hand_over(secondlook: Command, road: Path, out: Path, options: Any) -> Any:
-    results = road / "results/scenes"
+def hand_over(secondlook: Command, finished: Path, out: Path, options: Any) -> Any:
+    results = finished / "results/scenes"
     return secondlook(
         "scenes", "hand-over", results / "text", "--splits", results / "split/splits.parquet",
         "--predicted", results / "network/with_3d/1/predict",
@@ -120,13 +120,13 @@ def hand_over(secondlook: Command, road: Path, out: Path, options: Any) -> Any:
     )  # fmt: skip
 
 
-def test_text_is_silent_where_its_partners_contradict_it(secondlook: Command, road: Path, tmp_path: Path) -> None:
-    rates = pd.read_parquet(road / "results/scenes/consistency/conflicts.parquet").set_index("image_id")["rate"]
+def test_text_is_silent_where_its_partners_contradict_it(secondlook: Command, finished: Path, tmp_path: Path) -> None:
+    rates = pd.read_parquet(finished / "results/scenes/consistency/conflicts.parquet").set_index("image_id")["rate"]
     bound = float(rates.quantile(0.6))
-    done = hand_over(secondlook, road, tmp_path / "h", {"conflicts_from": bound})
+    done = hand_over(secondlook, finished, tmp_path / "h", {"conflicts_from": bound})
     assert done.code == 0, done.err
     silent = {instance_id(name) for name in rates.index[rates >= bound]}
-    before = read_rows(road / "results/scenes/hand_over/votes/text_caption.parquet")
+    before = read_rows(finished / "results/scenes/hand_over/votes/text_caption.parquet")
     after = read_rows(tmp_path / "h/votes/text_caption.parquet")
     changed = 0
     for old, new in zip(before, after, strict=True):
@@ -137,17 +137,17 @@ def test_text_is_silent_where_its_partners_contradict_it(secondlook: Command, ro
             assert new["label"] == old["label"]
     assert changed > 0
     network = [
-        read_rows(place / "votes/net_cls.parquet") for place in (road / "results/scenes/hand_over", tmp_path / "h")
+        read_rows(place / "votes/net_cls.parquet") for place in (finished / "results/scenes/hand_over", tmp_path / "h")
     ]
     assert network[0] == network[1], "the network did not read that text"
 
 
-def test_without_a_truth_nothing_is_judged(
-    secondlook: Command, road: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_truth_nothing_is_evaluated(
+    secondlook: Command, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report of a collection of which nobody knows the truth."""
-    results, own = road / "results/scenes", tmp_path / "scenes"
-    monkeypatch.chdir(road)
+    results, own = finished / "results/scenes", tmp_path / "scenes"
+    monkeypatch.chdir(finished)
     for name in ("index", "points", "split", "consistency", "network"):
         (own / name).parent.mkdir(exist_ok=True)
         shutil.copytree(results / name, own / name)
@@ -172,12 +172,12 @@ def test_without_a_truth_nothing_is_judged(
     assert "there is no truth" in (own / "report/scenes.html").read_text(encoding="utf-8")
 
 
-def test_a_split_without_images_cannot_be_handed_over(secondlook: Command, road: Path, tmp_path: Path) -> None:
-    done = hand_over(secondlook, road, tmp_path / "h", {"splits": []})
+def test_a_split_without_images_cannot_be_handed_over(secondlook: Command, finished: Path, tmp_path: Path) -> None:
+    done = hand_over(secondlook, finished, tmp_path / "h", {"splits": []})
     assert (done.code, "no image is in" in done.err) == (1, True)
 
 
-def test_the_report_of_a_road_that_is_not_done(secondlook: Command, tmp_path: Path) -> None:
+def test_the_report_of_an_unfinished_pipeline(secondlook: Command, tmp_path: Path) -> None:
     done = secondlook("scenes", "report", tmp_path, "--run", "with_3d/1", "--out", tmp_path / "r")
     assert done.code == 1
     assert "with_3d/1/evaluate/summary.json" in done.err
