@@ -128,22 +128,24 @@ class Guarantee(Strict):
 class ConsensusOptions(Strict):
     """How votes become one label, and when a label is accepted without a person."""
 
-    method: Literal["auto", "majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool"] = "auto"
+    method: Literal["auto", "majority", "dawid_skene", "one_coin", "noise_channel"] = "auto"
     """Method that merges the votes; `auto` chooses one by votes and reviews (docs/consensus.md)."""
     accept: Fraction = 0.9
     """Minimum posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""
+    accept_relabel: Fraction = 0.95
+    """The same for a label that replaces the given one and that labelers of two families support."""
+    accept_relabel_alone: Fraction = 0.98
+    """The same where labelers of only one family answered."""
     guarantee: Guarantee = Guarantee()
     """Replaces `accept` as soon as enough randomly drawn objects are reviewed."""
     use_given: bool = True
-    """Count the dataset's own label as a vote of the labeler `given`."""
+    """Use the dataset's own labels: they teach the noise channel, and are votes of the labeler `given` elsewhere."""
     smoothing: float = Field(0.01, ge=0)
     """Added to every count of a confusion matrix (Dawid-Skene); larger trusts single votes less."""
     family_exponent: Fraction = 0.5
     """Dawid-Skene: a vote from a family of n weighs n to the power of minus this; 0 ignores families."""
-    pool_exponent: Fraction = 0.75
-    """Pool: the same for probabilities; at 1 a family weighs as much as one labeler."""
     seed: int = 0
-    """Seed of the cross-validation folds and of the objects on which `pool` fits its temperatures."""
+    """Seed of the folds, and of the objects that a fit reads where there are too many."""
 
 
 class EvaluateOptions(Strict):

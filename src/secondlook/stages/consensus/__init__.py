@@ -15,11 +15,11 @@ from secondlook.io import records
 from secondlook.io.destinations import require_apart
 from secondlook.jobs import cache
 from secondlook.stages.consensus import plain
-from secondlook.stats.consensus.accept import Acceptance, Sample, decide_acceptance, needed
+from secondlook.stats.consensus.accept import Acceptance, Proposals, Sample, decide_acceptance, needed
 from secondlook.stats.consensus.decide import Verdict, decisions, propose
 from secondlook.stats.consensus.merge import Merged, merge
 from secondlook.stats.consensus.read import read_dataset, read_reviewed, read_votes
-from secondlook.stats.consensus.votes import Reviewed, Votes
+from secondlook.stats.consensus.votes import Reviewed
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,19 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
     objects = read_dataset(places.instances)
     votes = read_votes(objects, places.votes, use_given=options.use_given)
-    nobody = Reviewed.none(len(objects))
-    plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
-    by_majority = merge(votes, "majority", nobody, options)
-    verdict = Verdict(votes, by_majority.posterior, plainly, nobody)
     read = {"votes": cache.content_of(*places.votes)}  # other votes make another file, even if nothing else changes
+    nobody = Reviewed.none(len(objects))
+    by_majority = merge(votes, "majority", nobody, options)
+    proposals = propose(votes, by_majority, objects.given, options)
+    plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
+    verdict = Verdict(votes, by_majority.posterior, proposals, plainly, nobody)
     about = {**_about(verdict, by_majority, options, objects.classes), **read}
     _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
     reviewed = read_reviewed(objects, places.reviewed)
     merged = merge(votes, options.method, reviewed, options)
-    acceptance = acceptance_of(votes, merged, reviewed, options, objects.classes)
-    verdict = Verdict(votes, merged.held_out, acceptance, reviewed)
+    proposals = propose(votes, merged, objects.given, options)
+    acceptance = acceptance_of(proposals, reviewed, options, objects.classes)
+    verdict = Verdict(votes, merged.posterior, proposals, acceptance, reviewed)
     decided = decisions(objects, verdict)
     about = {**_about(verdict, merged, options, objects.classes), **read}
     _write(places, places.out, decided, {**about, "method": options.method})
@@ -61,17 +63,16 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
 
 
 def acceptance_of(
-    votes: Votes, merged: Merged, reviewed: Reviewed, options: ConsensusOptions, classes: tuple[str, ...]
+    proposals: Proposals, reviewed: Reviewed, options: ConsensusOptions, classes: tuple[str, ...]
 ) -> Acceptance:
     """Return what can be guaranteed about the labels that no person checks.
 
     A sampled object counts as wrong when people skipped it, disagree or could not tell.
     """
-    held_out = propose(votes, merged.held_out)
     drawn = np.flatnonzero(reviewed.sampled)
-    wrong = held_out.label[drawn] != reviewed.label[drawn]
-    sample = Sample(held_out.label[drawn], held_out.confidence[drawn], wrong, reviewed.image[drawn])
-    acceptance = decide_acceptance(propose(votes, merged.posterior), sample, options.guarantee, options.accept, classes)
+    wrong = proposals.label[drawn] != reviewed.label[drawn]
+    sample = Sample(proposals.label[drawn], proposals.score[drawn], wrong, reviewed.image[drawn])
+    acceptance = decide_acceptance(proposals, sample, options.guarantee, options.accept, classes)
     passed_over = int((reviewed.sampled & ~reviewed.seen).sum())
     if not passed_over:
         return acceptance

@@ -26,9 +26,10 @@ from secondlook.stages.evaluate.methods import (
     load_methods,
     load_objects,
 )
-from secondlook.stages.evaluate.remerge import GIVEN, Remerge, load_committee
+from secondlook.stages.evaluate.remerge import Remerge, load_committee
 from secondlook.stages.evaluate.scores import compare_all, score_all
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
+from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.intervals import Draws
 from secondlook.stats.label_errors import suspect
 
@@ -96,8 +97,9 @@ def _calibration(places: Places, objects: Objects, committee: Remerge, options: 
 
 
 def _label_errors(objects: Objects, committee: Remerge, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Check the given labels by the consensus of all others."""
-    posterior = committee.without(GIVEN).posterior
+    """Check the given labels by the noise channel, which weighs them itself, or by the consensus of all others."""
+    weighed = committee.method == "noise_channel" and GIVEN in committee.members
+    posterior = (committee.whole if weighed else committee.without(GIVEN)).posterior
     rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
     names = pd.DataFrame(
         {

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from secondlook.base.errors import DataError
 from secondlook.io import records
 from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
-from secondlook.stages.evaluate.remerge import GIVEN, Outcome, Remerge
+from secondlook.stages.evaluate.remerge import Outcome, Remerge
+from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 

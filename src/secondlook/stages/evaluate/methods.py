@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook.io import records, standing
-from secondlook.stages.evaluate.remerge import GIVEN, Remerge
+from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
+from secondlook.stats.consensus.votes import GIVEN
 
 _COLUMNS = ["instance_id", "image_id", "image_path", "given", "truth"]
 TRUTH, BY_PEOPLE = "truth", "by people, random sample"
@@ -148,8 +149,9 @@ def consensus_of(
     if seen.any():
         level = _levels(consensus, classes, committee.options.accept)
         proposed = committee.whole
-        label, confidence = np.where(seen, proposed.label, label), np.where(seen, proposed.confidence, confidence)
-        accepted = np.where(seen, (label >= 0) & (confidence >= level[label]), accepted)
+        label = np.where(seen, proposed.label, label)
+        confidence = np.where(seen, proposed.posterior.max(axis=1, initial=0.0), confidence)
+        accepted = np.where(seen, (label >= 0) & (proposed.score >= level[label]), accepted)
     return label, accepted, confidence
 
 

@@ -17,23 +17,23 @@ from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.decide import propose
-from secondlook.stats.consensus.merge import FITTED, UNSUPERVISED, merge
+from secondlook.stats.consensus.merge import METHODS, merge
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
-from secondlook.stats.consensus.votes import Reviewed, Votes
-
-GIVEN = "given"
+from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a merge: `posterior` (objects, classes), `label` (-1 without votes) and `confidence`, (objects,).
+    """The result of a merge: `posterior` (objects, classes), `label` (-1 without votes) and `score`, (objects,).
+
+    The score is what the acceptance level is compared with.
 
     Reviewed objects are scored by a fit that saw no object of their image.
     """
 
     posterior: Floats64
     label: NDArray[np.int64]
-    confidence: Floats64
+    score: Floats64
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Remerge:
         votes = self.votes
         for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
             votes = votes.without(name)
-        posterior = merge(votes, self.method, self.reviewed, self.options).held_out
-        proposals = propose(votes, posterior)
+        merged = merge(votes, self.method, self.reviewed, self.options)
+        proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
         label = np.where(votes.per_object() > 0, proposals.label, -1)
-        return Outcome(posterior, label, proposals.confidence)
+        return Outcome(merged.posterior, label, proposals.score)
 
     def on(self, rows: NDArray[np.int64]) -> "Remerge":
         """Return the same committee on only some of the objects, in their order."""
@@ -100,4 +100,4 @@ def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:
         name: value for name, value in made_by.get("options", {}).items() if name in ConsensusOptions.model_fields
     }
     method = str(made_by.get("chosen", made_by.get("method", "majority")))
-    return method if method in {*UNSUPERVISED, *FITTED} else "auto", ConsensusOptions(**options)
+    return method if method in METHODS else "auto", ConsensusOptions(**options)

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secondlook.stats.consensus.merge import FITTED
-
 
 @dataclass(frozen=True)
 class Merging:
@@ -21,11 +19,6 @@ class Merging:
     delta: float | None
     needed: list[dict[str, Any]]
     levels: dict[str, float | None]
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether the posterior was fitted to reviewed objects."""
-        return self.chosen in FITTED
 
 
 def merging_of(made_by: Mapping[str, Any], acceptance: Mapping[str, Any]) -> Merging:

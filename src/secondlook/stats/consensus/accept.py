@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from secondlook.config.stages import Guarantee
 from secondlook.stats.bounds import effective_size, tail, upper
 
-LEVELS = 500  # thresholds tried: quantiles of the confidence of all objects
+LEVELS = 500  # thresholds tried: quantiles of the scores of all objects
 ALPHAS = (0.01, 0.02, 0.05, 0.10)
 NOTHING = np.inf  # the level that nothing exceeds
 UNSEEN = -1.0  # below every level
@@ -23,10 +23,14 @@ UNSEEN = -1.0  # below every level
 
 @dataclass(frozen=True)
 class Proposals:
-    """What the committee proposes: class positions and posteriors, both (objects,); UNSEEN where nobody answered."""
+    """What the committee proposes, (objects,): class positions, and scores to compare the acceptance level with.
+
+    The score of a label that agrees with the given one is its posterior; that of another label is lower
+    (`decide.propose`). UNSEEN is never accepted.
+    """
 
     label: NDArray[np.int64]
-    confidence: NDArray[np.float64]
+    score: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,18 +38,18 @@ class Sample:
     """The random sample of the reviewed objects, (n,) each: held-out proposals, whether they err, and the image."""
 
     label: NDArray[np.int64]
-    confidence: NDArray[np.float64]
+    score: NDArray[np.float64]
     wrong: NDArray[np.bool_]
     image: NDArray[np.int64]
 
     def of(self, chosen: NDArray[np.bool_]) -> "Sample":
         """Return a part of the sample."""
-        return Sample(self.label[chosen], self.confidence[chosen], self.wrong[chosen], self.image[chosen])
+        return Sample(self.label[chosen], self.score[chosen], self.wrong[chosen], self.image[chosen])
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """The least posterior at which a label of each class is accepted, (classes,), and what is guaranteed for it."""
+    """The least score at which a label of each class is accepted, (classes,), and what is guaranteed for it."""
 
     level: NDArray[np.float64]
     held: bool
@@ -54,7 +58,7 @@ class Acceptance:
 
     def accepts(self, proposals: Proposals) -> NDArray[np.bool_]:
         """Tell which objects need no person, (objects,)."""
-        return proposals.confidence >= self.level[proposals.label]
+        return proposals.score >= self.level[proposals.label]
 
 
 def decide_acceptance(
@@ -76,7 +80,7 @@ def decide_acceptance(
         part, delta = sample.of(np.isin(sample.label, group)), guarantee.delta / len(groups)
         level[group] = _level(_of(proposals, group), part, guarantee.alpha, delta)
     if np.isinf(level).all():
-        above = sample.confidence >= accept
+        above = sample.score >= accept
         wrong, n = int(sample.wrong[above].sum()), int(above.sum())
         most = upper(effective_size(sample.image[above]), wrong / max(1, n), guarantee.delta)
         measured = (
@@ -125,14 +129,14 @@ def _level(proposals: Proposals, sample: Sample, alpha: float, delta: float) -> 
     A test is made where the sample above the level has just grown enough to allow one more error; the first test allows
     as many as half of the sample does. All of this is fixed before any error is looked at.
     """
-    seen = proposals.confidence[proposals.confidence > UNSEEN]
+    seen = proposals.score[proposals.score > UNSEEN]
     if not len(seen):
         return NOTHING
     certified = NOTHING
     allowed = _bearable(effective_size(sample.image) / 2, alpha, delta)
     levels = np.unique(np.quantile(seen, np.linspace(0, 1, LEVELS)))[::-1]
     for level in levels:
-        above = sample.confidence >= level
+        above = sample.score >= level
         n = effective_size(sample.image[above])
         if tail(n, allowed, alpha) > delta and level > levels[-1]:
             continue
@@ -157,4 +161,4 @@ def _percent(share: float) -> str:
 
 def _of(proposals: Proposals, group: list[int]) -> Proposals:
     chosen = np.isin(proposals.label, group)
-    return Proposals(proposals.label[chosen], proposals.confidence[chosen])
+    return Proposals(proposals.label[chosen], proposals.score[chosen])

@@ -1,16 +1,18 @@
 """From a posterior to a decision: keep the given label, replace it, or ask a person."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
+from secondlook.stats.consensus.evidence import known_classes
+from secondlook.stats.consensus.merge import Merged
 from secondlook.stats.consensus.read import Dataset
-from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
+from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
 
 # (reason, action) by number, later ones override earlier ones
 OUTCOMES = (
@@ -18,6 +20,7 @@ OUTCOMES = (
     ("no label was given", "relabel"),
     ("the committee agrees with the given label", "keep"),
     ("below the acceptance level", "review"),
+    ("no labeler knows the given class", "review"),
     ("no labeler answered", "review"),
     ("people differ or could not tell", "review"),
     (records.PERSON_CHOSE, "relabel"),
@@ -31,23 +34,78 @@ class Verdict:
 
     votes: Votes
     posterior: Posterior
+    proposals: Proposals
     acceptance: Acceptance
     reviewed: Reviewed
 
-    @cached_property
-    def proposals(self) -> Proposals:
-        """What the posterior proposes."""
-        return propose(self.votes, self.posterior)
 
+def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
+    """Return the best class of each object, ties to the first class of the task; `given` is (objects,), -1 for none.
 
-def propose(votes: Votes, posterior: Posterior) -> Proposals:
-    """Return the best class of each object, ties to the first class of the task.
-
-    The confidence is UNSEEN where no labeler but the given label answered: nobody took a second look.
+    A label that contradicts the given one is less sure than its posterior: its odds are lowered to the part of the
+    wrong given labels that is proven, and by as much as `accept_relabel` asks more than `accept`. It is UNSEEN if
+    another class has more votes, or if fewer than two families support it where two answered. UNSEEN is also an
+    object of which nobody took a second look: no labeler but the given label answered, or none knows the given class.
     """
-    best = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
-    confidence = posterior[np.arange(len(best)), best]
-    return Proposals(best, np.where(votes.per_object_besides("given") > 0, confidence, UNSEEN))
+    posterior = merged.posterior
+    label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
+    confidence = posterior[np.arange(len(label)), label]
+    against = np.flatnonzero((given >= 0) & (label != given))
+    support = _support(votes.without(GIVEN), label, given, against)
+    level = np.where(support.families > 1, options.accept_relabel, options.accept_relabel_alone)
+    lower = merged.proven[against] * _odds(options.accept) / _odds(np.maximum(level, options.accept))
+    odds = lower * _odds(confidence[against])
+    confidence[against] = np.where(support.enough, odds / (1 + odds), UNSEEN)
+    confidence[unknown_to_all(votes, given) | (votes.per_object_besides(GIVEN) == 0)] = UNSEEN
+    return Proposals(label, confidence)
+
+
+def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which objects have a given class that no labeler which answered has learned, (objects,)."""
+    others = votes.without(GIVEN)
+    known = known_classes(others)
+    if known.all():
+        return np.zeros(len(given), dtype=np.bool_)
+    has = given[others.object_index] >= 0
+    knows = has & known[others.labeler_index, given[others.object_index]]
+    knowing = np.bincount(others.object_index, knows, minlength=len(given))
+    return np.asarray((given >= 0) & (knowing == 0) & (others.per_object() > 0))
+
+
+@dataclass(frozen=True)
+class _Support:
+    """What labelers say of the labels of some objects, (objects,): the number of families that answered, and whether
+    enough of them support the label."""
+
+    families: NDArray[np.int64]
+    enough: NDArray[np.bool_]
+
+
+def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], rows: NDArray[np.int64]) -> _Support:
+    """Return the support of `label` against `given`, (objects,) each, on the objects `rows`.
+
+    A family supports the label if more of its members answer with it than with the given one.
+    """
+    place = np.full(votes.objects, -1)
+    place[rows] = np.arange(len(rows))
+    heard = votes.where(place[votes.object_index] >= 0)
+    where, what = place[heard.object_index], heard.class_index
+    names = {name: number for number, name in enumerate(dict.fromkeys(votes.families))}
+    family = np.array([names[name] for name in votes.families], dtype=np.int64)[heard.labeler_index]
+    shape, cell = (len(rows), len(names)), where * len(names) + family
+    for_label, for_given = what == label[rows][where], what == given[rows][where]
+    answers = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    ahead = np.bincount(cell, for_label.astype(float) - for_given, minlength=shape[0] * shape[1]).reshape(shape)
+    families, supporting = (answers > 0).sum(axis=1), (ahead > 0).sum(axis=1)
+    counts = np.bincount(where * votes.classes + what, minlength=len(rows) * votes.classes)
+    counts = counts.reshape(len(rows), votes.classes)
+    first = counts[np.arange(len(rows)), label[rows]] == counts.max(axis=1, initial=0)
+    return _Support(families, first & (supporting >= np.minimum(families, 2)))
+
+
+def _odds(p: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    clipped = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.asarray(clipped / (1 - clipped))
 
 
 def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
@@ -84,10 +142,11 @@ def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2
     outcome[~verdict.acceptance.accepts(proposals)] = 3
-    outcome[verdict.votes.per_object_besides("given") == 0] = 4
-    outcome[reviewed.seen] = 5
-    outcome[reviewed.label >= 0] = 6
-    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 7
+    outcome[unknown_to_all(verdict.votes, given)] = 4
+    outcome[verdict.votes.per_object_besides(GIVEN) == 0] = 5
+    outcome[reviewed.seen] = 6
+    outcome[reviewed.label >= 0] = 7
+    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 8
     return outcome
 
 

@@ -6,7 +6,8 @@ from scipy import sparse
 
 from secondlook.stats.consensus.votes import Votes
 
-LEAST_P = 1e-4  # a labeler that is surer than this is not believed to be
+LEAST_P = 1e-4  # no labeler is believed to be surer than this
+LEAST_CONFUSION = 0.05  # nor is a bare answer, which tells nothing of its own doubt
 
 
 def known_classes(votes: Votes) -> NDArray[np.bool_]:
@@ -28,12 +29,13 @@ def evidence(votes: Votes, confusion: NDArray[np.float64] | None) -> NDArray[np.
     """Return log p of each class by each answer, float32 (answers, classes); the classes that it knows have mean 0.
 
     A labeler that gives probabilities has them floored at LEAST_P; one that only names its answer a has
-    log P(a | c), from its `confusion` (labelers, truth, answer), so that both kinds add up in one sum. A class that a
+    log P(a | c), from its `confusion` (labelers, truth, answer) floored at LEAST_CONFUSION, so that both kinds add up in one sum. A class that a
     labeler does not know gets 0: it says nothing about it, as an abstention does.
     """
     rows = np.zeros((len(votes.class_index), votes.classes), dtype=np.float32)
     if confusion is not None:
-        by_answer = np.log(confusion).transpose(0, 2, 1).astype(np.float32)  # (labelers, answer, truth)
+        least = np.log(np.maximum(confusion, LEAST_CONFUSION))
+        by_answer = least.transpose(0, 2, 1).astype(np.float32)  # (labelers, answer, truth)
         rows = by_answer[votes.labeler_index, votes.class_index]
     if votes.log_p is not None:
         given = votes.has_p()

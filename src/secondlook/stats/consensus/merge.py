@@ -7,21 +7,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.bounds import effective_size, interval
+from secondlook.stats.consensus import calibrate, guard
 from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
-from secondlook.stats.consensus.evidence import by_labeler, evidence, pooled
-from secondlook.stats.consensus.fitted_pool import fit_pool
+from secondlook.stats.consensus.evidence import evidence, known_classes
 from secondlook.stats.consensus.majority import majority
+from secondlook.stats.consensus.noise_channel import Known, noise_channel
 from secondlook.stats.consensus.one_coin import one_coin
-from secondlook.stats.consensus.pool import pool
-from secondlook.stats.consensus.temperature_pool import LogLinear, fit_temperatures
-from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes, normalised
-from secondlook.stats.crossfit import folds, log_loss
+from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
+from secondlook.stats.crossfit import log_loss
 
-FEWEST = {"temperature_pool": 50, "fitted_pool": 50}  # reviewed objects that a method needs (docs/consensus.md)
-FEWEST_TO_CHOOSE = 20
+FEWEST = 20  # objects with a label of a person, or with a given label, that a method can learn from or be chosen by
+ENOUGH_P = 0.5  # share of answers with probabilities from which on the noise channel needs no given labels
 
 
 @dataclass(frozen=True)
@@ -38,25 +36,38 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Merged:
-    """A posterior (objects, classes) and what made it.
+    """A posterior (objects, classes) and what made it; no row of it learned from a review of its own image.
 
-    `held_out` (objects, classes) is the same, but the row of every reviewed object comes from a fit that saw no
-    object of its image; compare this with the reviews.
+    `proven` (objects,), from 0 to 1, lowers the odds of a label other than the given one: it is the part of the wrong
+    given labels that is proven rather than assumed. `weight` is that of each labeler, (labelers,), None for methods
+    without weights.
     """
 
     posterior: Posterior
-    held_out: Posterior
     method: str
     why: str
+    proven: NDArray[np.float64]
+    weight: NDArray[np.float64] | None = None
     candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)
 class Committee:
-    """The votes, and what several methods compute from them, once."""
+    """Votes and reviews, and what several methods compute from them, once."""
 
     votes: Votes
+    reviewed: Reviewed
     options: ConsensusOptions
+
+    @cached_property
+    def given(self) -> NDArray[np.int64]:
+        """The given label of each object, (objects,), -1 where there is none."""
+        return self.votes.answers_of(GIVEN)
+
+    @cached_property
+    def supervised(self) -> bool:
+        """Whether enough objects have a label that the labelers did not make."""
+        return int(((self.given >= 0) | (self.reviewed.label >= 0)).sum()) >= FEWEST
 
     @cached_property
     def fit(self) -> DawidSkene:
@@ -65,108 +76,107 @@ class Committee:
         return dawid_skene(self.votes, smoothing=smoothing, family_exponent=exponent)
 
     @cached_property
-    def rows(self) -> NDArray[np.float32]:
-        """What each answer says about each class, (answers, classes)."""
-        return evidence(self.votes, self.fit)
-
     def one_coin(self) -> Posterior:
-        """Return the posterior of one-coin Dawid-Skene."""
+        """The posterior of one-coin Dawid-Skene."""
         smoothing, exponent = self.options.smoothing, self.options.family_exponent
         return one_coin(self.votes, smoothing=smoothing, family_exponent=exponent)
 
-    def pool(self) -> Posterior:
-        """Return the posterior of the product of experts."""
-        exponent, seed = self.options.pool_exponent, self.options.seed
-        return pool(self.votes, self.rows, self.fit, exponent=exponent, seed=seed)
+    def calibrated(self, posterior: Posterior) -> Posterior:
+        """Return a posterior that learned from agreement alone, no surer than reviews or families allow."""
+        if len(self.reviewed.known) >= FEWEST:
+            return calibrate.by_reviews(posterior, self.reviewed, self.options.seed)
+        return calibrate.by_agreement(self.votes, posterior)
 
-    def apply(self, fitted: LogLinear) -> Posterior:
-        """Return the posterior of a log-linear pool."""
-        return normalised(pooled(self.votes, self.rows, fitted.weight) + fitted.bias)
+    def merged(self, method: str, why: str) -> Merged:
+        """Merge by a method."""
+        merged = METHODS[method](self)
+        return Merged(merged.posterior, method, why, merged.proven, merged.weight)
 
-    def temperatures(self, x: NDArray[np.float64], label: NDArray[np.int64]) -> LogLinear:
-        """Fit the temperature pool."""
-        return fit_temperatures(x, label, np.log(self.fit.prior))
-
-    def weights(self, x: NDArray[np.float64], label: NDArray[np.int64]) -> LogLinear:
-        """Fit the fitted pool."""
-        return fit_pool(x, label, self.temperatures(x, label))
+    def without_weights(self, posterior: Posterior) -> Merged:
+        """Return a posterior that assumes nothing of given labels."""
+        return Merged(posterior, "", "", np.ones(len(posterior)))
 
 
-UNSUPERVISED: dict[str, Callable[[Committee], Posterior]] = {
-    "majority": lambda committee: majority(committee.votes),
-    "dawid_skene": lambda committee: committee.fit.posterior,
-    "one_coin": Committee.one_coin,
-    "pool": Committee.pool,
-}
-FITTED: dict[str, Callable[[Committee, NDArray[np.float64], NDArray[np.int64]], LogLinear]] = {
-    "temperature_pool": Committee.temperatures,
-    "fitted_pool": Committee.weights,
+def _noise_channel(committee: Committee) -> Merged:
+    reviewed, labelers = committee.reviewed, _knowing(committee.votes.without(GIVEN), committee.given)
+    confusion = committee.fit.confusion if not labelers.has_p().all() else None
+    rows = evidence(labelers, confusion)
+    known = Known(reviewed.label, committee.given, reviewed.image)
+    fitted = noise_channel(labelers, rows, known, seed=committee.options.seed)
+    posterior = fitted.posterior if committee.supervised else calibrate.by_agreement(labelers, fitted.posterior)
+    return Merged(posterior, "", "", fitted.proven, fitted.weight)
+
+
+def _knowing(votes: Votes, given: NDArray[np.int64]) -> Votes:
+    """Return the answers of labelers that know the given class of the object: the others have never seen its like."""
+    known = known_classes(votes)
+    if known.all():
+        return votes
+    label = given[votes.object_index]
+    return votes.where((label < 0) | known[votes.labeler_index, label])
+
+
+METHODS: dict[str, Callable[[Committee], Merged]] = {
+    "majority": lambda committee: committee.without_weights(majority(committee.votes)),
+    "dawid_skene": lambda committee: committee.without_weights(committee.calibrated(committee.fit.posterior)),
+    "one_coin": lambda committee: committee.without_weights(committee.calibrated(committee.one_coin)),
+    "noise_channel": _noise_channel,
 }
 
 
 def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions) -> Merged:
-    """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
-
-    Raises DataError when a method that learns from reviewed objects has too few of them.
-    """
-    committee = Committee(votes, options)
-    if method == "auto":
-        return _choose(committee, reviewed)
-    if method in FITTED and not _can_fit(method, reviewed):
-        raise DataError(
-            f"{method} learns from at least {FEWEST[method]} reviewed objects in two images, {len(reviewed.known)} are "
-            f"there; review more, or use `method: auto`."
-        )
-    return _merge(committee, method, reviewed, f"the options set {method}")
+    """Merge by `method`, or by the best one for these votes and reviews when it is `auto`."""
+    committee = Committee(votes, reviewed, options)
+    if method != "auto":
+        return committee.merged(method, f"the options set {method}")
+    preferred, why = _preferred(committee)
+    if len(reviewed.known) < FEWEST:
+        return committee.merged(preferred, why)
+    return _tried(committee, preferred, why)
 
 
-def _choose(committee: Committee, reviewed: Reviewed) -> Merged:
-    count = len(reviewed.known)
-    if count < FEWEST_TO_CHOOSE:
-        method, why = _without_reviews(committee)
-        return _merge(committee, method, reviewed, why)
-    names = ["majority", "dawid_skene", "pool", *(name for name in FITTED if _can_fit(name, reviewed))]
-    tried = [_merge(committee, name, reviewed, "") for name in names]
-    candidates = tuple(_candidate(merged, reviewed) for merged in tried)
-    good = [index for index, one in enumerate(candidates) if one.accuracy >= candidates[0].accuracy]
-    best = min(good, key=lambda index: candidates[index].log_loss)
-    why = (
-        f"{names[best]} has the least cross-validated log-loss ({candidates[best].log_loss:.3f}) on {count} "
-        f"reviewed objects among the methods that are right there at least as often as majority"
-    )
-    return Merged(tried[best].posterior, tried[best].held_out, names[best], why, candidates)
+def _preferred(committee: Committee) -> tuple[str, str]:
+    """Return the method for votes of this kind, whatever the reviews say of it."""
+    if int((committee.given >= 0).sum()) >= FEWEST:
+        return "noise_channel", "given labels teach how much each labeler counts"
+    voiced = committee.votes.without(GIVEN).has_p()
+    if len(voiced) and voiced.mean() >= ENOUGH_P:
+        return "noise_channel", "most votes have probabilities"
+    what = "no labels were given, and most votes have no probabilities"
+    astray = guard.astray(committee.votes, committee.fit.posterior)
+    coin = _left_out(committee, committee.one_coin, tied=True)
+    if not astray and _left_out(committee, committee.fit.posterior, tied=False) >= coin:
+        return "dawid_skene", f"{what}, and Dawid-Skene predicts answers from the others better than one-coin"
+    if not guard.astray(committee.votes, committee.one_coin):
+        reason = "went astray" if astray else "predicts answers from the others worse"
+        return "one_coin", f"{what}, and Dawid-Skene {reason}"
+    return "majority", f"{what}, and both Dawid-Skene and one-coin go against most answers for some class"
 
 
-def _without_reviews(committee: Committee) -> tuple[str, str]:
-    voiced = committee.votes.has_p()
-    few = f"fewer than {FEWEST_TO_CHOOSE} objects are reviewed"
-    if len(voiced) and voiced.mean() >= 0.5:
-        return "pool", f"{few}, and most votes come with probabilities"
-    return "dawid_skene", f"{few}, and most votes come without probabilities"
+def _left_out(committee: Committee, posterior: Posterior, *, tied: bool) -> float:
+    return guard.left_out(committee.votes, posterior, tied=tied, seed=committee.options.seed)
 
 
-def _can_fit(method: str, reviewed: Reviewed) -> bool:
-    return len(reviewed.known) >= FEWEST[method] and len(np.unique(reviewed.image[reviewed.known])) > 1
-
-
-def _merge(committee: Committee, method: str, reviewed: Reviewed, why: str) -> Merged:
-    if method in UNSUPERVISED:
-        posterior = UNSUPERVISED[method](committee)
-        return Merged(posterior, posterior, method, why)
-    reviewed_rows = reviewed.known
-    label = reviewed.label[reviewed_rows]
-    x = by_labeler(committee.votes, committee.rows, reviewed_rows)
-    posterior = committee.apply(FITTED[method](committee, x, label))
-    held_out = posterior.copy()
-    for fold in folds(reviewed.image[reviewed_rows], committee.options.seed):
-        fitted = FITTED[method](committee, x[~fold], label[~fold])
-        held_out[reviewed_rows[fold]] = normalised(np.einsum("gkc,k->gc", x[fold], fitted.weight) + fitted.bias)
-    return Merged(posterior, held_out, method, why)
+def _tried(committee: Committee, preferred: str, why: str) -> Merged:
+    """Return the preferred method, unless majority or Dawid-Skene is right on more of the reviewed objects."""
+    names = list(dict.fromkeys(("majority", "dawid_skene", preferred)))
+    tried = {name: committee.merged(name, "") for name in names}
+    candidates = {name: _candidate(merged, committee.reviewed) for name, merged in tried.items()}
+    most = max(one.accuracy for one in candidates.values())
+    n = len(committee.reviewed.known)
+    if candidates[preferred].accuracy == most:
+        chosen, reason = preferred, f"{why}; no other method is right on more of the {n} reviewed objects"
+    else:
+        best = [name for name, one in candidates.items() if one.accuracy == most]
+        chosen = min(best, key=lambda name: candidates[name].log_loss)
+        reason = f"{chosen} is right on more of the {n} reviewed objects than {preferred}"
+    merged = tried[chosen]
+    return Merged(merged.posterior, chosen, reason, merged.proven, merged.weight, tuple(candidates.values()))
 
 
 def _candidate(merged: Merged, reviewed: Reviewed) -> Candidate:
     rows = reviewed.known
-    label, posterior = reviewed.label[rows], merged.held_out[rows]
+    label, posterior = reviewed.label[rows], merged.posterior[rows]
     right = float((posterior.argmax(axis=1) == label).mean())
     bounds = interval(effective_size(reviewed.image[rows]), right)
     return Candidate(merged.method, float(log_loss(posterior, label).mean()), right, *bounds, n=len(rows))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+GIVEN = "given"  # the name of the dataset's own label among the labelers
 Posterior = NDArray[np.float64]  # (objects, classes), rows sum to 1
 
 
@@ -62,8 +63,18 @@ class Votes:
         )
 
     def without(self, labeler: str) -> "Votes":
-        """Return the votes of all other labelers."""
+        """Return the votes of all other labelers; all of them where it is none of these."""
+        if labeler not in self.labelers:
+            return self
         return self.where(self.labeler_index != self.labelers.index(labeler))
+
+    def answers_of(self, labeler: str) -> NDArray[np.int64]:
+        """Return the answers of a labeler, (objects,), -1 where it gave none or is none of these."""
+        answers = np.full(self.objects, -1)
+        if labeler in self.labelers:
+            own = self.labeler_index == self.labelers.index(labeler)
+            answers[self.object_index[own]] = self.class_index[own]
+        return answers
 
 
 @dataclass(frozen=True)

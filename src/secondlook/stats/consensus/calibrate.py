@@ -1,0 +1,58 @@
+"""Posteriors of methods that learn from agreement alone are too sure: reviews, or else families, say by how much."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes, normalised
+from secondlook.stats.crossfit import folds
+
+LEAST_EXPONENT = 1e-3
+PULL = 0.5  # ridge on the log of the exponent
+
+
+def by_reviews(posterior: Posterior, reviewed: Reviewed, seed: int) -> Posterior:
+    """Return the posterior to the power of one exponent of at most 1, fitted to the labels of people.
+
+    The exponent of an object is fitted without the reviews of its image, in folds.
+    """
+    log_p, rows = np.log(np.maximum(posterior, np.finfo(float).tiny)), reviewed.known
+    exponent = np.ones(len(posterior))
+    for fold in folds(reviewed.image, seed):
+        learn = rows[~fold[rows]]
+        exponent[fold] = _exponent(log_p[learn], reviewed.label[learn])
+    return normalised(log_p * exponent[:, None])
+
+
+def by_agreement(votes: Votes, posterior: Posterior) -> Posterior:
+    """Return the posterior, mixed with the uniform distribution where it is surer than the agreement of families.
+
+    When n independent families answer and a of them agree with the label, the chance that one more would agree is
+    (a + 1) / (n + 2), the rule of succession; nothing is believed beyond it. A family agrees by the share of its
+    answers. Labels stay the same.
+    """
+    classes = posterior.shape[1]
+    if classes < 2:
+        return posterior
+    rows, label = np.arange(len(posterior)), posterior.argmax(axis=1)
+    names = {name: number for number, name in enumerate(dict.fromkeys(votes.families))}
+    family = np.array([names[name] for name in votes.families], dtype=np.int64)[votes.labeler_index]
+    cell = votes.object_index * len(names) + family
+    answers = np.bincount(cell, minlength=len(posterior) * len(names))
+    agreeing = np.bincount(cell, label[votes.object_index] == votes.class_index, minlength=len(answers))
+    share = (agreeing / np.maximum(answers, 1)).reshape(len(posterior), -1)
+    heard = (answers > 0).reshape(share.shape).sum(axis=1)
+    most = np.maximum((share.sum(axis=1) + 1) / (heard + 2), 1 / classes)
+    sure = posterior[rows, label]
+    mixed = np.clip((sure - most) / np.maximum(sure - 1 / classes, np.finfo(float).tiny), 0, 1 - 1e-6)
+    return np.asarray((1 - mixed[:, None]) * posterior + mixed[:, None] / classes)
+
+
+def _exponent(log_p: NDArray[np.float64], label: NDArray[np.int64]) -> float:
+    def loss(log_exponent: float) -> float:
+        right = log_softmax(np.exp(log_exponent) * log_p, axis=1)[np.arange(len(label)), label]
+        return float(PULL * log_exponent**2 - right.sum())
+
+    best = minimize_scalar(loss, bounds=(np.log(LEAST_EXPONENT), 0.0), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x))
