@@ -148,7 +148,10 @@ def test_neighbours(
     objects, source = toy(tmp_path, {"o": [3, 0]}, known)
     (row,) = label(secondlook, objects, source, kind="neighbours", encoder="e", k=k)
     assert row["label"] == answer
-    np.testing.assert_allclose(row["probabilities"], (np.array(share) * k + 1 / 3) / (k + 1), atol=1e-6)
+    present = np.isin(["stop", "yield", "turn"], [name for name, _ in reference])
+    np.testing.assert_allclose(
+        row["probabilities"], (np.array(share) * k + present / present.sum()) / (k + 1), atol=1e-6
+    )
 
 
 def test_neighbours_weigh_by_nearness_and_k_beyond_the_gallery_takes_all(secondlook: Command, tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ def test_neighbours_weigh_by_nearness_and_k_beyond_the_gallery_takes_all(secondl
     objects, source = toy(tmp_path, {"o": [1, 0]}, known)
     rows = [label(secondlook, objects, source, kind="neighbours", encoder="e", k=k, temperature=2) for k in (3, 99)]
     near, middle, far = share_of([math.cos(math.radians(angle)) for angle in (20, 50, 80)], 2)
-    expected = (np.array([near, middle + far, 0]) * 3 + 1 / 3) / 4
+    expected = (np.array([near, middle + far, 0]) * 3 + np.array([1, 1, 0]) / 2) / 4
     for (row,) in rows:
         np.testing.assert_allclose(row["probabilities"], expected, atol=1e-5)  # vectors are stored as float16
         assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-6)

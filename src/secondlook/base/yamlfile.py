@@ -23,11 +23,12 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml takes
 class Strict(BaseModel):
     """Base of every config model: unknown keys are refused, values never change.
 
-    `renamed` maps the old names of keys to their names today.
+    `renamed` maps the old names of keys to their names today, `removed` those of keys that are gone to the reason.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     renamed: ClassVar[Mapping[str, str]] = {}
+    removed: ClassVar[Mapping[str, str]] = {}
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -205,6 +206,8 @@ def _nearest(model: type[BaseModel], loc: KeyPath) -> str:
     models = _models_at(model, parents)
     if new := next((one.renamed[str(key)] for one in models if str(key) in getattr(one, "renamed", {})), None):
         return f"; it is called `{new}` now."
+    if why := next((one.removed[str(key)] for one in models if str(key) in getattr(one, "removed", {})), None):
+        return f"; {why}. Remove it."
     close = difflib.get_close_matches(str(key), [name for one in models for name in one.model_fields], n=1)
     return f"; did you mean `{close[0]}`?" if close else "."
 

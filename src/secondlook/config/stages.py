@@ -1,9 +1,9 @@
 """The sections of `config.yaml` that stages use, one model each; `root.py` has the whole file."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from secondlook.base.resources import Resources
 from secondlook.base.types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
@@ -128,11 +128,13 @@ class Guarantee(Strict):
 class ConsensusOptions(Strict):
     """How votes become one label, and when a label is accepted without a person."""
 
+    removed: ClassVar[Mapping[str, str]] = {"pool_exponent": "the pools are one method now, `noise_channel`"}
+
     method: Literal["auto", "majority", "dawid_skene", "one_coin", "noise_channel"] = "auto"
     """Method that merges the votes; `auto` chooses one by votes and reviews (docs/consensus.md)."""
     accept: Fraction = 0.9
     """Minimum posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""
-    accept_relabel: Fraction = 0.95
+    accept_relabel: Fraction = 0.93
     """The same for a label that replaces the given one and that labelers of two families support."""
     accept_relabel_alone: Fraction = 0.98
     """The same where labelers of only one family answered."""
@@ -146,6 +148,13 @@ class ConsensusOptions(Strict):
     """Dawid-Skene: a vote from a family of n weighs n to the power of minus this; 0 ignores families."""
     seed: int = 0
     """Seed of the folds, and of the objects that a fit reads where there are too many."""
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _no_pool(cls, method: Any) -> Any:
+        if method in {"pool", "temperature_pool", "fitted_pool"}:
+            raise ValueError(f"`{method}` is part of `noise_channel` now; write `auto` or `noise_channel`")
+        return method
 
 
 class EvaluateOptions(Strict):

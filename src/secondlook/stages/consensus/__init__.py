@@ -16,10 +16,10 @@ from secondlook.io.destinations import require_apart
 from secondlook.jobs import cache
 from secondlook.stages.consensus import plain
 from secondlook.stats.consensus.accept import Acceptance, Proposals, Sample, decide_acceptance, needed
-from secondlook.stats.consensus.decide import Verdict, decisions, propose
+from secondlook.stats.consensus.decide import Verdict, decisions, expect, propose
 from secondlook.stats.consensus.merge import Merged, merge
-from secondlook.stats.consensus.read import read_dataset, read_reviewed, read_votes
-from secondlook.stats.consensus.votes import Reviewed
+from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
+from secondlook.stats.consensus.votes import GIVEN, Reviewed
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     proposals = propose(votes, by_majority, objects.given, options)
     plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
     verdict = Verdict(votes, by_majority.posterior, proposals, plainly, nobody)
-    about = {**_about(verdict, by_majority, options, objects.classes), **read}
+    about = {**_about(verdict, by_majority, options, objects), **read}
     _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
     reviewed = read_reviewed(objects, places.reviewed)
     merged = merge(votes, options.method, reviewed, options)
@@ -54,12 +54,14 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     acceptance = acceptance_of(proposals, reviewed, options, objects.classes)
     verdict = Verdict(votes, merged.posterior, proposals, acceptance, reviewed)
     decided = decisions(objects, verdict)
-    about = {**_about(verdict, merged, options, objects.classes), **read}
+    about = {**_about(verdict, merged, options, objects), **read}
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
     progress.say(f"consensus: {merged.why}")
     progress.say(f"consensus: {acceptance.sentence}")
+    expected = expect(verdict, objects.given)
+    progress.say(f"consensus: of {expected.accepted} accepted labels, {expected.wrong:.1f} are expected to be wrong")
 
 
 def acceptance_of(
@@ -96,8 +98,9 @@ def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any])
     records.write(path, decided, records.DECISION, taxonomy=taxonomy, made_by=about)
 
 
-def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
+def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, objects: Dataset) -> dict[str, Any]:
     """Return the metadata of the decisions of a verdict."""
+    weights = {} if merged.weight is None else dict(zip(verdict.votes.labelers, merged.weight.tolist(), strict=True))
     return {
         "stage": "consensus",
         "options": options.model_dump(),
@@ -105,7 +108,9 @@ def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, classes:
         "chosen": merged.method,
         "why": merged.why,
         "candidates": [asdict(candidate) for candidate in merged.candidates],
-        "guarantee": _about_acceptance(verdict, options, classes),
+        "weights": {name: weight for name, weight in weights.items() if name != GIVEN},
+        "expected": asdict(expect(verdict, objects.given)),
+        "guarantee": _about_acceptance(verdict, options, objects.classes),
         "reviewed": int(verdict.reviewed.seen.sum()),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.config.stages import EvaluateOptions
@@ -16,7 +17,9 @@ from secondlook.io import facts, files, records, tabular
 from secondlook.io.outputs import Table
 from secondlook.stages.evaluate import tables
 from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
+from secondlook.stages.evaluate.chance import near_chance
 from secondlook.stages.evaluate.diagnosis import diagnose
+from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.methods import (
     BY_PEOPLE,
     Method,
@@ -42,21 +45,31 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     `protocol` is the published scoring of the task, if it has one.
     """
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
+    made_by = records.made_by(places.consensus)
     all_objects, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
     objects = load_objects(places.instances, committee)
     methods = load_methods(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
+    label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
+    draws = Draws(objects.with_truth.images, options.resamples, options.seed)
+    effect = net_effect(objects, label, accepted, made_by.get("expected", {}), draws)
+    findings = {
+        **diagnosis.findings,
+        "effect": effect,
+        "near_chance": near_chance(committee, objects, label),
+        **({"rehearsal": True} if rehearsal else {}),
+    }
     scoring = scoring_tables(places, committee, protocol, options)
     written = {
         **_scores(objects, methods, classes, options, rehearsal),
-        Table.CALIBRATION: tabular.to_csv(_calibration(places, objects, committee, options)),
+        Table.CALIBRATION: tabular.to_csv(_calibration(objects, label, confidence, draws)),
         Table.COMMITTEE: tabular.to_csv(diagnosis.labelers),
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
         Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
         Table.LABEL_ERRORS: tabular.to_csv(suspicious),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
-        Table.FINDINGS: _findings(diagnosis.findings | ({"rehearsal": True} if rehearsal else {}), suspicious),
+        Table.FINDINGS: _findings(findings, suspicious),
     }
     for name, text in written.items():
         files.write_text(out / name, text)
@@ -87,12 +100,11 @@ def _scores(
     }
 
 
-def _calibration(places: Places, objects: Objects, committee: Remerge, options: EvaluateOptions) -> pd.DataFrame:
+def _calibration(
+    objects: Objects, label: NDArray[np.int64], confidence: NDArray[np.float64], draws: Draws
+) -> pd.DataFrame:
     with_truth = objects.with_truth
-    classes = records.taxonomy_of(places.instances).classes
-    label, _, confidence = consensus_of(places.consensus, objects, committee, classes)
     right = label[with_truth.rows] == objects.truth[with_truth.rows]
-    draws = Draws(with_truth.images, options.resamples, options.seed)
     return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.image, POSTERIOR_EDGES, draws))
 
 

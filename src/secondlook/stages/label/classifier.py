@@ -25,19 +25,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network in evaluation mode, the names of its outputs, and its preprocessing."""
+    """A network in evaluation mode, the names of its outputs, and its preprocessing.
+
+    `never_seen` names the outputs of classes without any crop in its training.
+    """
 
     model: "torch.nn.Module"
     outputs: list[str]
     input_px: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    never_seen: frozenset[str] = frozenset()
 
 
 def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
     """Vote on crops by the softmax of the network.
 
-    Outputs whose names mean the same class of the task add up; an unknown name is refused.
+    Outputs whose names mean the same class of the task add up; an unknown name is refused. Classes that the training
+    never saw get probability 0.
     """
     import torch
 
@@ -45,6 +50,7 @@ def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
     source, classifier = job.voter.learned_from, job.network()
     device = inference.pick_device(options.device)
     to_class = output_to_class(classifier.outputs, job.taxonomy, source)
+    unseen = torch.tensor([name in classifier.never_seen for name in classifier.outputs], device=device)
     model = classifier.model.to(device).eval()
     ids: list[str] = []
     parts: list[torch.Tensor] = []
@@ -55,7 +61,7 @@ def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
     with torch.inference_mode():
         for batch in crops.batches(job.objects, options.batch_size, resize, threads=job.threads):
             pixels = inference.to_normalised(batch.pixels, classifier.mean, classifier.std, device)
-            parts.append(torch.softmax(model(pixels).float(), dim=1))
+            parts.append(torch.softmax(model(pixels).float().masked_fill(unseen, -torch.inf), dim=1))
             ids.extend(batch.rows["instance_id"].to_pylist())
     outputs = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, len(to_class)), np.float32)
     return Ballot(ids, outputs @ to_class, np.zeros(len(ids), np.bool_))
@@ -72,11 +78,12 @@ def load(voter: Voter, options: ClassifierLabelerOptions) -> Classifier:
     try:
         labels = json.loads((source / "labels.json").read_text(encoding="utf-8"))
         outputs, input_px = [str(name) for name in labels["classes"]], int(labels["input_px"])
+        never_seen = frozenset(map(str, labels.get("never_seen", [])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{source}: is not a classifier folder with a labels.json ({error}).") from error
     model = create_timm(str(source), pretrained=True, classes=len(outputs))
     _, mean, std = timm_input(model)
-    return Classifier(model, outputs, input_px, mean, std)
+    return Classifier(model, outputs, input_px, mean, std, never_seen)
 
 
 def output_to_class(outputs: list[str], taxonomy: Taxonomy, source: Path) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ def vote(job: Job, options: NeighbourOptions) -> Ballot:
     """Vote by the `k` reference objects of highest cosine.
 
     The probability of a class is the sum of its neighbours' weights softmax(cosine / temperature), mixed with one
-    k-th of the uniform distribution so that no class is impossible because k is small.
+    k-th of the uniform distribution so that no class of the reference is impossible because k is small.
     """
     inference.make_deterministic(0, job.threads)
     reference, taxonomy = job.voter.learned_from, job.taxonomy
@@ -29,5 +29,6 @@ def vote(job: Job, options: NeighbourOptions) -> Ballot:
     share = np.zeros((len(cosine), classes), dtype=np.float32)
     np.add.at(share, (np.arange(len(cosine))[:, None], crops.target[place]), weight)
     k = place.shape[1]
-    probabilities = np.asarray((share * k + 1 / classes) / (k + 1), dtype=np.float32)
+    present = np.bincount(crops.target, minlength=classes) > 0
+    probabilities = np.asarray((share * k + present / present.sum()) / (k + 1), dtype=np.float32)
     return Ballot(objects.instance_ids.tolist(), probabilities, np.zeros(len(share), np.bool_))

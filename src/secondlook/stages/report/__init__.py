@@ -1,7 +1,7 @@
 """Stage `report`: one self-contained page of results, and `summary.json`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from secondlook.io.outputs import Table
 from secondlook.pages import render
 from secondlook.pages.charts import draw_all, load_table
 from secondlook.stages.report.crops import changed_crops, suspicious_crops
-from secondlook.stages.report.evaluation import evaluation, read_table, suspicious_by_class
+from secondlook.stages.report.evaluation import effect_sentence, evaluation, read_table, suspicious_by_class
 from secondlook.stages.report.merging import merging_of
 from secondlook.stages.report.summary import seconds_of, summarise
 
@@ -49,13 +49,23 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
         **evaluation(results / "evaluate", objects, taxonomy.classes),
         **_suspicious(results, objects, taxonomy.classes, min(SUSPICIOUS, options.changed_crops)),
     }
+    effect = context["findings"].get("effect")
+    context["effect"] = effect
+    context["effect_sentence"] = effect_sentence(effect)
     if summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
         about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": render.versions()}
-        content = {**counts, **about}
+        content = {**counts, **_expected(context["merging"].expected, effect), **about}
         files.write_text(summary, json.dumps(content, indent=2) + "\n")
     files.write_text(out, render.render(_HERE, context))
     progress.say(f"report: {out}")
+
+
+def _expected(expected: Mapping[str, Any], effect: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the summary says beyond counts: wrong labels that the posterior expects, and the net effect."""
+    wrong = expected.get("wrong")
+    net = None if effect is None else {key: effect[key] for key in ("against", "net", "net_low", "net_high")}
+    return {"expected_wrong": None if wrong is None else round(wrong, 2), "net_effect": net}
 
 
 def load_objects(results: Path) -> pd.DataFrame:

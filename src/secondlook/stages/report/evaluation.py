@@ -1,7 +1,7 @@
 """The evaluation on the page: its tables, plots and sentences."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,46 @@ def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> d
     paired = read_table(folder / Table.PAIRED)
     committee = read_table(folder / Table.COMMITTEE)
     scored = bool((accuracy["n"] > 0).any())
+    findings = read_findings(folder / Table.FINDINGS)
     return {
         "scored": scored,
         "accuracy": accuracy.to_dict("records"),
         "per_class": per_class[per_class["method"] == "consensus"].to_dict("records"),
         "paired": paired[paired["n"] > 0].to_dict("records"),
-        "findings": read_findings(folder / Table.FINDINGS),
+        "findings": findings,
+        "alerts": list(alerts(findings, paired)),
         "committee": committee.to_dict("records"),
         "saved": saved_by_dropping(committee),
         "plots": {"actions": plots.actions_by_class(objects, classes), **_plots(folder, accuracy, classes)},
     }
+
+
+def alerts(findings: Mapping[str, Any], paired: pd.DataFrame) -> Iterator[str]:
+    """Yield what a reader must know first: a consensus that is worse than majority, and labelers near chance."""
+    against = "the truth" if findings.get("against") == "truth" else "the labels of people"
+    for row in paired[(paired["b"] == "majority") & (paired["n"] > 0)].to_dict("records"):
+        if row["accuracy_difference_high"] < 0:
+            yield (
+                f"The consensus is worse than plain majority against {against}: "
+                f"{100 * row['accuracy_difference']:+.1f} points of accuracy on {row['n']} objects. Set `method: "
+                "majority` under `consensus` in config.yaml, or have people review the random sample "
+                "(review/index.html): from 20 reviewed objects on, `auto` chooses by them."
+            )
+    for one in findings.get("near_chance", []):
+        yield (
+            f"The labeler {one['labeler']} answers hardly better than chance (kappa {one['kappa']:.2f} against "
+            f"{one['against']}, {one['n']} answers). Look at its crops or prompts, or remove it from the task."
+        )
+
+
+def effect_sentence(effect: Mapping[str, Any] | None) -> str:
+    """Return the net effect of the accepted labels in words; empty where it is unknown."""
+    if effect is None:
+        return ""
+    low, high = round(effect["net_low"]), round(effect["net_high"])
+    source = {"truth": "counted against the truth", "by the posterior": "as the posterior expects, not a guarantee"}
+    how = source.get(effect["against"], f"estimated from {effect['n']} objects that people agreed on")
+    return f"{effect['fixed']:.0f} fixed, {effect['broken']:.0f} broken ({low:+d} to {high:+d}); {how}"
 
 
 def saved_by_dropping(committee: pd.DataFrame) -> tuple[float, str] | None:

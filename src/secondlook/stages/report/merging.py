@@ -19,6 +19,7 @@ class Merging:
     delta: float | None
     needed: list[dict[str, Any]]
     levels: dict[str, float | None]
+    expected: dict[str, Any]
 
 
 def merging_of(made_by: Mapping[str, Any], acceptance: Mapping[str, Any]) -> Merging:
@@ -37,4 +38,5 @@ def merging_of(made_by: Mapping[str, Any], acceptance: Mapping[str, Any]) -> Mer
         delta=acceptance.get("delta"),
         needed=list(acceptance.get("needed", [])),
         levels=dict(acceptance.get("thresholds", {})),
+        expected=dict(made_by.get("expected", {})),
     )

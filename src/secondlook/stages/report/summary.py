@@ -47,6 +47,12 @@ def as_text(path: Path) -> str:
         with_truth, accepted = content["with_truth"], content["accepted_with_truth"]
         lines.append(f"  wrong labels before  {content['wrong_before']} of {with_truth} with known truth")
         lines.append(f"  wrong labels after   {content['wrong_after']} of {accepted} accepted with known truth")
+    if (expected := content.get("expected_wrong")) is not None:
+        lines.append(f"  expected wrong       {expected:.1f} of those accepted, by the posterior; not a guarantee")
+    if net := content.get("net_effect"):
+        lines.append(
+            f"  net effect           {net['net']:+.0f} right labels ({net['net_low']:+.0f} to {net['net_high']:+.0f})"
+        )
     lines.append(f"  relabelled           {content['relabelled']}")
     lines.append(f"  sent to review       {content['sent_to_review']}")
     lines.append(f"  report               {path.parent / 'report' / 'report.html'}")

@@ -79,7 +79,7 @@ class Course:
         inference.make_deterministic(options.seed, threads)
         members, device = distributed.join(inference.pick_device(options.device))
         if members.rank == 0 and (missing := missing_classes(rows, taxonomy)):
-            progress.say(f"train: no reference crops of {missing}; this classifier will never name them")
+            progress.say(f"train: no reference crops of {', '.join(missing)}; this classifier will never name them")
         crops = decode_all(rows, options.input_px, taxonomy, threads=threads)
         return cls(rows, crops, taxonomy, options, threads, members, device)
 
@@ -122,6 +122,8 @@ class Course:
         weights = out / "model.safetensors"
         tensorfile.write(weights, best)
         about = {"classes": list(classes), "input_px": self.options.input_px, "sha256": files.sha256(weights)}
+        if missing := missing_classes(self.rows, self.taxonomy):
+            about["never_seen"] = missing
         files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
 
     def _leave_out_folds(self, out: Path, key: str) -> None:

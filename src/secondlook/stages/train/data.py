@@ -66,10 +66,10 @@ def load_reference(path: Path, taxonomy: Taxonomy) -> list[dict[str, Any]]:
     return rows
 
 
-def missing_classes(rows: list[dict[str, Any]], taxonomy: Taxonomy) -> str:
-    """Return the classes without a row, separated by commas."""
+def missing_classes(rows: list[dict[str, Any]], taxonomy: Taxonomy) -> list[str]:
+    """Return the classes without a row."""
     present = {row["reference_label"] for row in rows}
-    return ", ".join(name for name in taxonomy.classes if name not in present)
+    return [name for name in taxonomy.classes if name not in present]
 
 
 def split_by_image(

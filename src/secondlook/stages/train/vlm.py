@@ -45,7 +45,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     if cache.restore(outputs, _key(crops, options, full_prompt, threads)):
         return
     if missing := missing_classes(rows, taxonomy):
-        progress.say(f"train: no reference crops of {missing}; this VLM is not taught to name them")
+        progress.say(f"train: no reference crops of {', '.join(missing)}; this VLM is not taught to name them")
     inference.make_deterministic(options.seed, threads)
     learner = _learner(options, full_prompt)
     training, validation = split_by_image(rows, options)

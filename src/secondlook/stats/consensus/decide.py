@@ -60,6 +60,35 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     return Proposals(label, confidence)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What the posterior expects of the labels that no person checks.
+
+    `wrong` of the `accepted` labels are wrong. Of the given labels that are replaced, `fixed` were wrong and get the
+    right label, `broken` were right; `net_low` to `net_high` is the 95 % interval of the difference. None of this is a
+    guarantee.
+    """
+
+    accepted: int
+    wrong: float
+    fixed: float
+    broken: float
+    net_low: float
+    net_high: float
+
+
+def expect(verdict: Verdict, given: NDArray[np.int64]) -> Expected:
+    """Return the expectations; `given` is (objects,), -1 for none. Objects that a person decided on do not count."""
+    posterior, label = verdict.posterior, verdict.proposals.label
+    accepted = np.flatnonzero(verdict.acceptance.accepts(verdict.proposals) & ~verdict.reviewed.seen)
+    replaced = accepted[(given[accepted] >= 0) & (given[accepted] != label[accepted])]
+    right, before = posterior[replaced, label[replaced]], posterior[replaced, given[replaced]]
+    net = float((right - before).sum())
+    spread = 1.96 * float(np.sqrt((right + before - (right - before) ** 2).sum()))
+    wrong = float((1 - posterior[accepted, label[accepted]]).sum())
+    return Expected(len(accepted), wrong, float(right.sum()), float(before.sum()), net - spread, net + spread)
+
+
 def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which objects have a given class that no labeler which answered has learned, (objects,)."""
     others = votes.without(GIVEN)
@@ -84,19 +113,21 @@ class _Support:
 def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], rows: NDArray[np.int64]) -> _Support:
     """Return the support of `label` against `given`, (objects,) each, on the objects `rows`.
 
-    A family supports the label if more of its members answer with it than with the given one.
+    A family supports the label if all its members answer, and more with this label than with the given one.
     """
     place = np.full(votes.objects, -1)
     place[rows] = np.arange(len(rows))
     heard = votes.where(place[votes.object_index] >= 0)
     where, what = place[heard.object_index], heard.class_index
     names = {name: number for number, name in enumerate(dict.fromkeys(votes.families))}
-    family = np.array([names[name] for name in votes.families], dtype=np.int64)[heard.labeler_index]
+    family_of = np.array([names[name] for name in votes.families], dtype=np.int64)
+    family = family_of[heard.labeler_index]
     shape, cell = (len(rows), len(names)), where * len(names) + family
     for_label, for_given = what == label[rows][where], what == given[rows][where]
     answers = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     ahead = np.bincount(cell, for_label.astype(float) - for_given, minlength=shape[0] * shape[1]).reshape(shape)
-    families, supporting = (answers > 0).sum(axis=1), (ahead > 0).sum(axis=1)
+    heard_of = np.bincount(family_of[np.unique(votes.labeler_index)], minlength=len(names))
+    families, supporting = (answers > 0).sum(axis=1), ((ahead > 0) & (answers >= heard_of)).sum(axis=1)
     counts = np.bincount(where * votes.classes + what, minlength=len(rows) * votes.classes)
     counts = counts.reshape(len(rows), votes.classes)
     first = counts[np.arange(len(rows)), label[rows]] == counts.max(axis=1, initial=0)
