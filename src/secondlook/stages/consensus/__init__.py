@@ -75,6 +75,9 @@ def acceptance_of(
     wrong = proposals.label[drawn] != reviewed.label[drawn]
     sample = Sample(proposals.label[drawn], proposals.score[drawn], wrong, reviewed.image[drawn])
     acceptance = decide_acceptance(proposals, sample, options.guarantee, options.accept, classes)
+    if not acceptance.held and not options.guarantee.strict:
+        more = f"A label that replaces the given one needs {max(options.accept, options.accept_relabel):g} or more."
+        acceptance = replace(acceptance, sentence=f"{acceptance.sentence} {more}")
     passed_over = int((reviewed.sampled & ~reviewed.seen).sum())
     if not passed_over:
         return acceptance
