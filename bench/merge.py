@@ -1,8 +1,10 @@
 """Merge: what `auto` makes of labels that are wrong in many ways, measured on datasets whose true labels are known.
 
-Nothing is reviewed but where it says so, and all options are the defaults. The last lines count how many cells (a set
-and a noise, means over seeds) meet each requirement; those that do not are printed above them. Sets of real images
-need ../shared/data. The first run makes the votes, which takes minutes; `--sets` keeps them.
+Nothing is reviewed but where it says so, and all options are the defaults. Intervals are those of Clopper and Pearson,
+95 %, with the objects of one track (of one image, without tracks) counted as one draw where they repeat each other. The
+last lines count how many cells (a set and a noise, means over seeds) meet each requirement; those that do not are
+printed above them. Sets of real images need ../shared/data. The first run makes the votes, which takes minutes;
+`--sets` keeps them.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import noisy
 import reviewing
 from correlated import World, draw
 from rehearsals import Rehearsal, rehearsals
+from secondlook.stats.bounds import effective_size, interval
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.votes import Reviewed
 
@@ -54,7 +57,8 @@ def _cells(rehearsal: Rehearsal, args: argparse.Namespace, levels: frontier.Fron
             several.append(noisy.figures(one))
             if fraction in noisy.USUAL:
                 frontier.add(levels, one)
-        yield noisy.Cell(rehearsal.name, len(rehearsal.truth), kind, fraction, noisy.mean_of(several))
+        size = len(rehearsal.truth), effective_size(rehearsal.group)
+        yield noisy.Cell(rehearsal.name, *size, kind, fraction, noisy.mean_of(several))
 
 
 def _tables(cells: Sequence[noisy.Cell]) -> None:
@@ -63,11 +67,12 @@ def _tables(cells: Sequence[noisy.Cell]) -> None:
         own = [cell for cell in cells if cell.dataset == dataset]
         names = list(dict.fromkeys(cell.name for cell in own))
         print(f"\n{dataset}: {own[0].objects} objects; means over {len(names)} sets ({', '.join(names)})")
-        print(f"| noise | {COLUMNS} | {COUNTS} |")
-        print(f"|---|{'---:|' * 12}")
+        print(f"| noise | {COLUMNS} | {COUNTS} | auto, 95 % |")
+        print(f"|---|{'---:|' * 13}")
         for noise in dict.fromkeys(cell.noise for cell in own):
             alike = noisy.mean_of([cell.figures for cell in own if cell.noise == noise])
-            print(f"| {noise} | {_numbers(alike, own[0].objects)} |")
+            low, high = interval(own[0].draws, alike.auto)
+            print(f"| {noise} | {_numbers(alike, own[0].objects)} | {low:.3f} to {high:.3f} |")
     print()
 
 

@@ -57,10 +57,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Cell:
-    """The figures of one set and noise, means over the seeds."""
+    """The figures of one set and noise, means over the seeds; `draws` is the effective number of objects."""
 
     name: str
     objects: int
+    draws: float
     kind: Kind
     fraction: float
     figures: Figures
