@@ -50,10 +50,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy of `auto` and of the better baseline by number of reviews, means over the draws."""
+    """Accuracy of `auto` and of the better baseline by number of reviews, means over the draws.
+
+    `before` is that of `auto` with nothing reviewed.
+    """
 
     name: str
     objects: int
+    before: float
     auto: dict[int, float]
     baseline: dict[int, float]
 
@@ -97,7 +101,8 @@ def gain(problem: Problem, draws: int) -> Gain:
         samples = [problem.reviewed(count, seed) for seed in range(draws)]
         auto[count] = mean(problem.accuracy("auto", sample) for sample in samples)
         baseline[count] = max(mean(problem.accuracy(name, one) for one in samples) for name in BASELINES)
-    return Gain(problem.name, len(problem.known), auto, baseline)
+    before = problem.accuracy("auto", problem.reviewed(0, 0))
+    return Gain(problem.name, len(problem.known), before, auto, baseline)
 
 
 def without_reviews(problem: Problem) -> tuple[str, bool]:
