@@ -26,7 +26,7 @@ from secondlook.stats.consensus import dawid_skene as ds
 from secondlook.stats.consensus import one_coin as oc
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.majority import majority
-from secondlook.stats.consensus.merge import FITTED, merge
+from secondlook.stats.consensus.merge import METHODS, merge
 from secondlook.stats.consensus.votes import Posterior, Votes
 
 REVIEWS = (0, 50, 100, 300, 500)
@@ -109,12 +109,8 @@ def _relatives(args: argparse.Namespace) -> None:
     print("| method | reviews | accuracy | calibration error | guaranteed in | accepted then | wrong then |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     worlds = [draw(World(objects=args.relatives), seed) for seed in range(args.worlds)]
-    for method in ("majority", "dawid_skene", "one_coin", "pool", "temperature_pool", "fitted_pool", "auto"):
+    for method in METHODS:
         for reviews in REVIEWS:
-            if method in FITTED and reviews < 50:
-                continue
-            if method not in FITTED and method != "auto" and reviews not in {0, 500}:
-                continue
             print(_row(method, reviews, [_figures(world, method, reviews, seed) for seed, world in enumerate(worlds)]))
 
 
@@ -134,8 +130,9 @@ def _figures(drawn: Drawn, method: str, reviews: int, seed: int) -> tuple[float,
     right = best == drawn.truth
     bins = np.minimum((confidence * 15).astype(int), 14)
     error = sum(abs(right[bins == one].sum() - confidence[bins == one].sum()) for one in range(15)) / len(right)
-    acceptance = acceptance_of(drawn.votes, merged, reviewed, options, tuple(map(str, range(drawn.votes.classes))))
-    accepted = acceptance.accepts(propose(drawn.votes, merged.posterior)) & ~reviewed.seen
+    proposals = propose(drawn.votes, merged, np.full(len(best), -1), options)  # no label was given
+    acceptance = acceptance_of(proposals, reviewed, options, tuple(map(str, range(drawn.votes.classes))))
+    accepted = acceptance.accepts(proposals) & ~reviewed.seen
     wrong = float(1 - right[accepted].mean()) if accepted.any() else 0.0
     return float(right.mean()), float(error), float(accepted.mean()), wrong
 

@@ -73,8 +73,8 @@ def draw(world: World, seed: int = 0) -> Drawn:
         columns.append((answered, np.full(len(answered), labeler), log_p[answered].argmax(axis=1), log_p[answered]))
     where, who, what, log_p = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     labelers = tuple(f"{family}{index}" for index, family in enumerate(world.families))
-    shape = {"objects": world.objects, "labelers": labelers, "families": world.families, "classes": world.classes}
-    return Drawn(Votes(where, who, what, **shape, log_p=log_p), truth, image)
+    votes = Votes(where, who, what, world.objects, labelers, world.families, world.classes, log_p)
+    return Drawn(votes, truth, image)
 
 
 def _margins(world: World) -> list[float]:
@@ -90,4 +90,4 @@ def _hardness(world: World, image: NDArray[np.int64], random: np.random.Generato
     by_image = random.normal(size=image.max(initial=0) + 1)[image]
     own = random.normal(size=len(image))
     mixed = np.sqrt(world.image_share) * by_image + np.sqrt(1 - world.image_share) * own
-    return np.exp(world.difficulty * mixed)
+    return np.asarray(np.exp(world.difficulty * mixed))
