@@ -29,8 +29,8 @@ def evidence(votes: Votes, confusion: NDArray[np.float64] | None) -> NDArray[np.
     """Return log p of each class by each answer, float32 (answers, classes); the classes that it knows have mean 0.
 
     A labeler that gives probabilities has them floored at LEAST_P; one that only names its answer a has
-    log P(a | c), from its `confusion` (labelers, truth, answer) floored at LEAST_CONFUSION, so that both kinds add up in one sum. A class that a
-    labeler does not know gets 0: it says nothing about it, as an abstention does.
+    log P(a | c), from its `confusion` (labelers, truth, answer) floored at LEAST_CONFUSION, so that both kinds add up
+    in one sum. A class that a labeler does not know gets 0: it says nothing about it, as an abstention does.
     """
     rows = np.zeros((len(votes.class_index), votes.classes), dtype=np.float32)
     if confusion is not None:
