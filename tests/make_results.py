@@ -44,7 +44,7 @@ def make_results(
     write_instances(results / "ingest" / "instances.parquet", rows, classes)
     decided = [_decided(row, whole, classes) for row, whole in zip(rows, objects, strict=True)]
     labelers = {"sure": "sure", "bare": "bare", "given": "given"}
-    about = {"stage": "consensus", "labelers": labelers, "method": "pool", "options": {"accept": 0.9}}
+    about = {"stage": "consensus", "labelers": labelers, "method": "noise_channel", "options": {"accept": 0.9}}
     write_decisions(results / "consensus" / "consensus.parquet", decided, classes, about)
     for shard in range(shards):
         here = [number for number in range(len(rows)) if number % shards == shard]

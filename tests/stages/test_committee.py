@@ -155,7 +155,7 @@ def test_a_known_committee(
     truth, given, voters = known_voters
     task = write_task(tmp_path, secondlook, truth, given, voters)
     write_reviews(task, {index: int(truth[index]) for index in range(0, 600, 2)})
-    found = task.run(method="fitted_pool", reviewed=True)
+    found = task.run(method="noise_channel", reviewed=True)
     table = found.committee()
     assert table.index.tolist() == [*voters, "given"]
     assert table.loc["sharp", "selective_accuracy"] == pytest.approx((voters["sharp"].answer == truth).mean(), abs=1e-5)
@@ -266,7 +266,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("method", ["majority", "dawid_skene", "pool"])
+@pytest.mark.parametrize("method", ["majority", "dawid_skene", "noise_channel"])
 @pytest.mark.parametrize(("objects", "labelers"), ODD)
 @pytest.mark.parametrize("with_truth", [True, False])
 def test_odd_committees(
@@ -326,7 +326,7 @@ def test_one_of_two_copies_can_go(secondlook: Command, tmp_path: Path) -> None:
     write_seconds(tmp_path, {"sharp.00000": 5, "sharp.00001": 5, "sharp.v2.00000": 60, "other.00000": 30, "train": 9})
     task = write_task(tmp_path, secondlook, truth, np.full(600, -1), voters)
     write_reviews(task, {index: int(truth[index]) for index in range(0, 600, 3)})
-    found = task.run(method="fitted_pool", reviewed=True)
+    found = task.run(method="noise_channel", reviewed=True)
     table, drop = found.committee(), found.findings()["drop"]
     assert table["seconds"].tolist()[:3] == [10, 60, 30]
     assert table.loc["sharp.v2", "seconds_per_vote"] == pytest.approx(0.1)
@@ -588,11 +588,11 @@ def test_a_fit_is_scored_on_images_that_it_did_not_see(secondlook: Command, tmp_
         voters[name] = Voter(drawn.votes.families[index], answer, log_p)
     task = write_task(tmp_path, secondlook, np.full(900, -1), np.full(900, -1), voters)
     write_reviews(task, {index: int(drawn.truth[index]) for index in range(0, 900, 3)})
-    found = task.run(method="fitted_pool", reviewed=True)
+    found = task.run(method="noise_channel", reviewed=True)
     accuracy = found.table("accuracy").set_index("method")
     made_by = records.made_by(tmp_path / "consensus.parquet")
-    assert made_by["chosen"] == "fitted_pool"
-    assert found.findings()["method"] == "fitted_pool"
+    assert made_by["chosen"] == "noise_channel"
+    assert found.findings()["method"] == "noise_channel"
     assert 0.5 < accuracy.loc["consensus", "accuracy"] < 0.99
     calibration = found.table("calibration")
     assert calibration["n"].sum() == 300

@@ -30,7 +30,7 @@ from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-METHODS = ["majority", "dawid_skene", "one_coin", "pool", "auto"]
+METHODS = ["majority", "dawid_skene", "one_coin", "noise_channel", "auto"]
 CLASSES = ["stop", "yield", "turn"]
 Matrix = NDArray[np.int64]
 
@@ -254,42 +254,104 @@ CONTRADICTS = "the committee contradicts the given label"
 NEW = "no label was given"
 S, Y, T = CLASSES
 
-# id, given, answers of four labelers, accept, use_given -> label, confidence, agreement, votes, action, reason
+NO_MORE = {"accept_relabel": 0.0, "accept_relabel_alone": 0.0}  # than `accept`
+
+# id, given, answers of four labelers, options -> label, confidence, agreement, votes, action, reason
 DECISIONS: list[Any] = [
-    ("all agree", S, [S, S, S, S], 0.9, True, (S, 1.0, 1.0, 5, "keep", AGREES)),
-    ("all contradict", S, [Y, Y, Y, Y], 0.8, True, (Y, 0.8, 0.8, 5, "relabel", CONTRADICTS)),
-    ("exactly at the level is accepted", S, [S, S, S, T], 0.8, True, (S, 0.8, 0.8, 5, "keep", AGREES)),
-    ("just below the level", S, [S, S, S, T], 0.81, True, (S, 0.8, 0.8, 5, "review", UNSURE)),
-    ("level 0 accepts whatever leads", S, [Y, Y, T, T], 0.0, False, (Y, 0.5, 0.5, 4, "relabel", CONTRADICTS)),
-    ("level 1 wants everyone", S, [S, S, S, S], 1.0, True, (S, 1.0, 1.0, 5, "keep", AGREES)),
-    ("tie goes to the first class", None, [T, T, Y, Y], 0.5, True, (Y, 0.5, 0.5, 4, "relabel", NEW)),
-    ("nothing given, sure", None, [T, T, T, T], 0.9, True, (T, 1.0, 1.0, 4, "relabel", NEW)),
-    ("nothing given, unsure", None, [T, T, T, S], 0.9, True, (T, 0.75, 0.75, 4, "review", UNSURE)),
-    ("nobody answered", S, [None] * 4, 0.5, True, (S, 1.0, 1.0, 1, "review", NONE)),
-    ("nobody answered, given has no vote", S, [None] * 4, 0.1, False, (None, 1 / 3, 0.0, 0, "review", NONE)),
-    ("nobody answered, nothing given", None, [None] * 4, 0.1, True, (None, 1 / 3, 0.0, 0, "review", NONE)),
-    ("one answer is enough", S, [None, None, S, None], 0.9, False, (S, 1.0, 1.0, 1, "keep", AGREES)),
-    ("the given label has a vote", S, [Y, S, None, None], 0.6, True, (S, 2 / 3, 2 / 3, 3, "keep", AGREES)),
-    ("the given label has none", S, [Y, None, None, None], 0.6, False, (Y, 1.0, 1.0, 1, "relabel", CONTRADICTS)),
+    ("all agree", S, [S, S, S, S], {"accept": 0.9}, (S, 1.0, 1.0, 5, "keep", AGREES)),
+    ("all contradict", S, [Y, Y, Y, Y], {"accept": 0.8, **NO_MORE}, (Y, 0.8, 0.8, 5, "relabel", CONTRADICTS)),
+    ("a relabel needs more than a keep", S, [Y] * 4, {"accept": 0.8}, (Y, 0.8, 0.8, 5, "review", UNSURE)),
+    (
+        "just enough to relabel",
+        S,
+        [Y] * 4,
+        {"accept": 0.5, "accept_relabel": 0.79},
+        (Y, 0.8, 0.8, 5, "relabel", CONTRADICTS),
+    ),
+    (
+        "just too little to relabel",
+        S,
+        [Y] * 4,
+        {"accept": 0.5, "accept_relabel": 0.81},
+        (Y, 0.8, 0.8, 5, "review", UNSURE),
+    ),
+    ("exactly at the level is accepted", S, [S, S, S, T], {"accept": 0.8}, (S, 0.8, 0.8, 5, "keep", AGREES)),
+    (
+        "a keep needs only `accept`",
+        S,
+        [S, S, S, T],
+        {"accept": 0.8, "accept_relabel": 1.0},
+        (S, 0.8, 0.8, 5, "keep", AGREES),
+    ),
+    ("just below the level", S, [S, S, S, T], {"accept": 0.81}, (S, 0.8, 0.8, 5, "review", UNSURE)),
+    (
+        "`accept` above `accept_relabel` wins",
+        S,
+        [Y] * 4,
+        {"accept": 0.81, "accept_relabel": 0.5},
+        (Y, 0.8, 0.8, 5, "review", UNSURE),
+    ),
+    (
+        "level 0 accepts whatever leads",
+        S,
+        [Y, Y, T, None],
+        {"accept": 0.0, "use_given": False},
+        (Y, 2 / 3, 2 / 3, 3, "relabel", CONTRADICTS),
+    ),
+    ("level 1 wants everyone", S, [S, S, S, S], {"accept": 1.0}, (S, 1.0, 1.0, 5, "keep", AGREES)),
+    (
+        "level 1 and everyone contradicts",
+        S,
+        [Y] * 4,
+        {"accept": 1.0, "use_given": False},
+        (Y, 1.0, 1.0, 4, "relabel", CONTRADICTS),
+    ),
+    ("level 1 and the given label differs", S, [Y] * 4, {"accept": 1.0}, (Y, 0.8, 0.8, 5, "review", UNSURE)),
+    ("tie goes to the first class", None, [T, T, Y, Y], {"accept": 0.5}, (Y, 0.5, 0.5, 4, "relabel", NEW)),
+    ("nothing given, sure", None, [T, T, T, T], {"accept": 0.9}, (T, 1.0, 1.0, 4, "relabel", NEW)),
+    ("nothing given needs only `accept`", None, [T, T, T, S], {"accept": 0.75}, (T, 0.75, 0.75, 4, "relabel", NEW)),
+    ("nothing given, unsure", None, [T, T, T, S], {"accept": 0.9}, (T, 0.75, 0.75, 4, "review", UNSURE)),
+    ("nobody answered", S, [None] * 4, {"accept": 0.5}, (S, 1.0, 1.0, 1, "review", NONE)),
+    (
+        "nobody answered, given has no vote",
+        S,
+        [None] * 4,
+        {"accept": 0.1, "use_given": False},
+        (None, 1 / 3, 0.0, 0, "review", NONE),
+    ),
+    ("nobody answered, nothing given", None, [None] * 4, {"accept": 0.1}, (None, 1 / 3, 0.0, 0, "review", NONE)),
+    (
+        "one answer is enough",
+        S,
+        [None, None, S, None],
+        {"accept": 0.9, "use_given": False},
+        (S, 1.0, 1.0, 1, "keep", AGREES),
+    ),
+    ("the given label has a vote", S, [Y, S, None, None], {"accept": 0.6}, (S, 2 / 3, 2 / 3, 3, "keep", AGREES)),
+    (
+        "the given label has none",
+        S,
+        [Y, None, None, None],
+        {"accept": 0.6, "use_given": False},
+        (Y, 1.0, 1.0, 1, "relabel", CONTRADICTS),
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("given_label", "answers", "accept", "use_given", "expected"),
-    [pytest.param(*row[1:], id=row[0]) for row in DECISIONS],
+    ("given_label", "answers", "options", "expected"), [pytest.param(*row[1:], id=row[0]) for row in DECISIONS]
 )
 def test_decisions(
     secondlook: Command,
     tmp_path: Path,
     given_label: str | None,
     answers: list[str | None],
-    accept: float,
-    use_given: bool,
+    options: dict[str, Any],
     expected: tuple[Any, ...],
 ) -> None:
     labelers = {f"labeler{index}": [answer] for index, answer in enumerate(answers)}
     instances, files = write_committee(tmp_path, [given_label], labelers)
-    (row,) = decide(secondlook, instances, files, method="majority", accept=accept, use_given=use_given)
+    (row,) = decide(secondlook, instances, files, method="majority", **options)
     label, confidence, agreement, n_votes, action, reason = expected
     assert (row["given"], row["label"], row["n_votes"]) == (given_label, label, n_votes)
     assert (row["action"], row["reason"]) == (action, reason)
@@ -437,7 +499,7 @@ def test_csv_of_votes(
     assert table["confidence"].astype(float).between(0, 1).all()
 
 
-def test_items_can_be_ranked_by_a_confidence_next_to_one(secondlook: Command, tmp_path: Path) -> None:
+def test_items_can_be_ranked_by_how_many_agree(secondlook: Command, tmp_path: Path) -> None:
     answers = {"few": 2, "some": 3, "many": 4, "other": 4}
     rows = [
         f"{item}{n},w{k},{item == 'other'}" for item, size in answers.items() for n in range(9) for k in range(size)
@@ -446,7 +508,7 @@ def test_items_can_be_ranked_by_a_confidence_next_to_one(secondlook: Command, tm
     done = secondlook("consensus", "--votes", tmp_path / "votes.csv", "--out", tmp_path / "out.csv")
     assert done.code == 0, done.err
     sure = pd.read_csv(tmp_path / "out.csv").set_index("item")["confidence"]
-    assert 0.99999 < sure["few0"] < sure["some0"] < sure["many0"] < 1
+    assert sure[["few0", "some0", "many0"]].tolist() == pytest.approx([3 / 4, 4 / 5, 5 / 6]), "the rule of succession"
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def decide(folder: Path, things: Mapping[str, Thing], rows: Mapping[str, dict[st
         }
         for number, thing in things.items()
     ]
-    made_by = {"stage": "consensus", "options": {"method": "pool"}}
+    made_by = {"stage": "consensus", "options": {"method": "noise_channel"}}
     write_decisions(folder / "consensus.parquet", decisions, CLASSES, made_by)
 
 
@@ -465,7 +465,7 @@ def test_an_export_replaces_an_earlier_one_whole(world: World) -> None:
     made_by = json.loads((out / "secondlook.json").read_text(encoding="utf-8"))
     assert (made_by["format"], made_by["objects"]) == ("voc", len(THINGS))
     assert made_by["classes"] == [*CLASSES, "tree & <bush>"]
-    assert made_by["consensus"]["options"] == {"method": "pool"}
+    assert made_by["consensus"]["options"] == {"method": "noise_channel"}
 
 
 def test_a_file_where_a_folder_should_be_is_refused(world: World) -> None:
@@ -697,7 +697,7 @@ def test_label_studio_gets_predictions_that_its_config_knows(world: World) -> No
         [prediction] = task["predictions"]
         assert set(task) == {"data", "predictions"}
         assert prediction["model_version"].startswith("secondlook ")
-        assert prediction["model_version"].endswith(" pool")
+        assert prediction["model_version"].endswith(" noise_channel")
         for region in prediction["result"]:
             assert (region["type"], region["from_name"]) == ("rectanglelabels", control.get("name"))
             assert (region["to_name"], region["original_width"]) == (image.get("name"), 64)

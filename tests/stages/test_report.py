@@ -281,14 +281,14 @@ def test_what_is_unknown_is_not_called_none(plain: Path) -> None:
 GUARANTEE = {
     "stage": "consensus",
     "method": "auto",
-    "chosen": "fitted_pool",
-    "why": "fitted_pool has the least log-loss <i>here</i>",
+    "chosen": "noise_channel",
+    "why": "given labels teach <i>here</i>",
     "labelers": {"small": "small", "given": "given"},
     "options": {"accept": 0.9},
     "candidates": [
         {"method": "majority", "n": 80, "log_loss": 0.5, "accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9},
         {
-            "method": "fitted_pool",
+            "method": "noise_channel",
             "n": 80,
             "log_loss": 0.25,
             "accuracy": 0.9125,
@@ -318,16 +318,16 @@ def test_page_says_how_votes_were_merged_and_what_is_guaranteed(secondlook: Comm
     assert_stands_alone(page)
     text = " ".join(page.text.split())
     for said in (
-        "merged by fitted_pool (requested: auto): fitted_pool has the least log-loss <i>here</i>.",
+        "merged by noise_channel (requested: auto): given labels teach <i>here</i>.",
         "Guaranteed: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
         "with a chance of 95 %",
-        "It is fitted to reviewed objects",
+        "by a fit that saw no review of its image",
     ):
         assert said in text, said
     rows = (
         "at most 1 % | 12,345",
         "at most 5 % | -",
-        "fitted_pool | 80 | 0.250 | 91.2 % 80.0 to 100.0",
+        "noise_channel | 80 | 0.250 | 91.2 % 80.0 to 100.0",
         f"{A} | 0.912",
         f"{B} | never",
     )

@@ -41,7 +41,7 @@ def by_agreement(votes: Votes, posterior: Posterior) -> Posterior:
     cell = votes.object_index * len(names) + family
     answers = np.bincount(cell, minlength=len(posterior) * len(names))
     agreeing = np.bincount(cell, label[votes.object_index] == votes.class_index, minlength=len(answers))
-    share = (agreeing / np.maximum(answers, 1)).reshape(len(posterior), -1)
+    share = (agreeing / np.maximum(answers, 1)).reshape(len(posterior), len(names))
     heard = (answers > 0).reshape(share.shape).sum(axis=1)
     most = np.maximum((share.sum(axis=1) + 1) / (heard + 2), 1 / classes)
     sure = posterior[rows, label]

@@ -55,7 +55,8 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     level = np.where(support.families > 1, options.accept_relabel, options.accept_relabel_alone)
     lower = merged.proven[against] * _odds(options.accept) / _odds(np.maximum(level, options.accept))
     odds = lower * _odds(confidence[against])
-    confidence[against] = np.where(support.enough, odds / (1 + odds), UNSEEN)
+    lowered = np.where(lower < 1, odds / (1 + odds), confidence[against])
+    confidence[against] = np.where(support.enough, lowered, UNSEEN)
     confidence[unknown_to_all(votes, given) | (votes.per_object_besides(GIVEN) == 0)] = UNSEEN
     return Proposals(label, confidence)
 

@@ -127,6 +127,8 @@ METHODS: dict[str, Callable[[Committee], Merged]] = {
 def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions) -> Merged:
     """Merge by `method`, or by the best one for these votes and reviews when it is `auto`."""
     committee = Committee(votes, reviewed, options)
+    if not votes.classes:
+        return committee.merged("majority", "no vote names a class")
     if method != "auto":
         return committee.merged(method, f"the options set {method}")
     preferred, why = _preferred(committee)

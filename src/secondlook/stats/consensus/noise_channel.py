@@ -115,7 +115,7 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
     informs = np.flatnonzero(known.informs)
     x, known = x[informs], known.of(informs)
     labelers, classes = x.shape[1:]
-    flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(-1, labelers)
+    flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x) * classes, labelers)
     fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
     right, proven = _anchored(_log_p(fit, flat, classes), known)
     channel = _channel(np.zeros((classes, classes)), right)
