@@ -13,7 +13,7 @@ from secondlook.stats.consensus.decide import propose
 ACCEPT = (0.8, 0.85, 0.9, 0.95)
 RELABEL = (0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)
 COLOURS = (AMBER, GREEN, BLUE, INK)
-PANELS = {"several": "labelers of two families", "one": "labelers of one family"}
+PANELS = {"several": "labelers of two families or more", "one": "labelers of one family"}
 Frontier = dict[str, NDArray[np.float64]]  # by panel: (accept, relabel, [objects, accepted, wrong, broken])
 
 

@@ -103,11 +103,13 @@ def _reviews(sets: Sequence[Rehearsal], args: argparse.Namespace) -> list[str]:
     gains = [reviewing.gain(problem, args.draws) for problem in (*map(reviewing.noisy, sets), *crowds)]
     counts = reviewing.REVIEWS
     print(f"\naccuracy of auto / better of majority and dawid_skene; {args.draws} draws of random reviews")
-    print(f"| set | n | auto without | {' | '.join(f'{count} reviews' for count in counts)} | ahead on average |")
+    print(
+        f"| set | n | auto without (95 %) | {' | '.join(f'{count} reviews' for count in counts)} | ahead on average |"
+    )
     print(f"|---|---:|---:|{'---:|' * len(counts)}---:|")
     for one in gains:
         cells = [f"{one.auto[count]:.4f} / {one.baseline[count]:.4f}" if count in one.auto else "-" for count in counts]
-        print(f"| {one.name} | {one.objects} | {one.before:.4f} | {' | '.join(cells)} | {one.ahead:+.4f} |")
+        print(f"| {one.name} | {one.objects} | {one.before} | {' | '.join(cells)} | {one.ahead:+.4f} |")
     kept = sum(one.ahead >= reviewing.NOT_BELOW for one in gains)
     what = "sets with random reviews: auto at most half a point below majority and Dawid-Skene"
     return [f"result: merge-reviews {kept} of {len(gains)} {what}", *_crowds(crowds)]
@@ -117,7 +119,7 @@ def _crowds(crowds: Sequence[reviewing.Problem]) -> list[str]:
     if not crowds:
         return []
     print("\ncrowds, nothing reviewed")
-    print("| crowd | n | majority | dawid_skene | one_coin | auto is | auto | accepted | wrong | expected |")
+    print("| crowd | n | majority | dawid_skene | one_coin | auto is | auto (95 %) | accepted | wrong | expected |")
     print(f"|---|---:|---:|---:|---:|---|{'---:|' * 4}")
     rows, met = zip(*map(reviewing.without_reviews, crowds), strict=True)
     print("\n".join(rows))

@@ -200,6 +200,6 @@ def useful(cell: Cell) -> bool | None:
 REQUIREMENTS = {
     "not-below": (not_below, "auto at most max(1 point, 2 objects) below the best simple method"),
     "calibrated": (calibrated, "accepted wrong at most twice the expected + 3 objects"),
-    "harmless": (harmless, "of at most 1 % wrong labels: at most .2 % of right ones overwritten, more fixed"),
+    "harmless": (harmless, "of at most 1 % wrong labels: at most .2 % of right ones overwritten, no fewer fixed"),
     "useful": (useful, "of 10 and 25 % wrong labels: 85 % accepted with 1 % wrong, below 500 objects 3 % wrong"),
 }

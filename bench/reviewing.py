@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from noisy import OPTIONS, with_given
 from rehearsals import SHARED, Rehearsal, planted
 from secondlook.stages.consensus import plain
+from secondlook.stats.bounds import effective_size, interval
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.votes import Reviewed, Votes
@@ -23,12 +24,13 @@ NOT_BELOW = -0.005
 
 @dataclass(frozen=True)
 class Problem:
-    """Votes, the true class of each object, (objects,), -1 where it is unknown, and the image of each."""
+    """Votes, the true class of each object, (objects,), -1 where it is unknown, and the image and track of each."""
 
     name: str
     votes: Votes
     truth: NDArray[np.int64]
     image: NDArray[np.int64]
+    group: NDArray[np.int64]
 
     @property
     def known(self) -> NDArray[np.int64]:
@@ -42,6 +44,11 @@ class Problem:
         label[rows] = self.truth[rows]
         return Reviewed(label, label >= 0, label >= 0, self.image)
 
+    def interval(self, accuracy: float) -> str:
+        """Return an accuracy and its interval, with the objects of a track as one draw where they repeat each other."""
+        low, high = interval(effective_size(self.group[self.known]), accuracy)
+        return f"{accuracy:.4f} ({low:.3f} to {high:.3f})"
+
     def accuracy(self, method: str, reviewed: Reviewed) -> float:
         """Return the share of objects whose best class is the true one; no review counts for its own object."""
         label = merge(self.votes, method, reviewed, OPTIONS).posterior.argmax(axis=1)
@@ -52,12 +59,12 @@ class Problem:
 class Gain:
     """Accuracy of `auto` and of the better baseline by number of reviews, means over the draws.
 
-    `before` is that of `auto` with nothing reviewed.
+    `before` is that of `auto` with nothing reviewed, and its interval.
     """
 
     name: str
     objects: int
-    before: float
+    before: str
     auto: dict[int, float]
     baseline: dict[int, float]
 
@@ -85,13 +92,13 @@ def crowd(folder: Path) -> Problem:
         for line in csv.DictReader(file):
             if line["item"] in row:
                 truth[row[line["item"]]] = class_of.get(line["label"], -1)
-    return Problem(folder.name, votes, truth, np.arange(len(items)))
+    return Problem(folder.name, votes, truth, np.arange(len(items)), np.arange(len(items)))
 
 
 def noisy(rehearsal: Rehearsal) -> Problem:
     """Return a set a quarter of whose given labels are wrong."""
     votes = with_given(rehearsal.votes, planted(rehearsal, "uniform", 0.25, 0))
-    return Problem(rehearsal.name, votes, rehearsal.truth, rehearsal.image)
+    return Problem(rehearsal.name, votes, rehearsal.truth, rehearsal.image, rehearsal.group)
 
 
 def gain(problem: Problem, draws: int) -> Gain:
@@ -101,7 +108,7 @@ def gain(problem: Problem, draws: int) -> Gain:
         samples = [problem.reviewed(count, seed) for seed in range(draws)]
         auto[count] = mean(problem.accuracy("auto", sample) for sample in samples)
         baseline[count] = max(mean(problem.accuracy(name, one) for one in samples) for name in BASELINES)
-    before = problem.accuracy("auto", problem.reviewed(0, 0))
+    before = problem.interval(problem.accuracy("auto", problem.reviewed(0, 0)))
     return Gain(problem.name, len(problem.known), before, auto, baseline)
 
 
@@ -116,6 +123,6 @@ def without_reviews(problem: Problem) -> tuple[str, bool]:
     wrong = float(1 - right[accepted].mean()) if n else 0.0
     expected = float((1 - merged.posterior.max(axis=1))[accepted].mean()) if n else 0.0
     others = [f"{problem.accuracy(name, none):.4f}" for name in (*BASELINES, "one_coin")]
-    found = [f"{right[known].mean():.4f}", f"{n / known.sum():.3f}", f"{wrong:.4f}", f"{expected:.4f}"]
+    found = [problem.interval(float(right[known].mean())), f"{n / known.sum():.3f}", f"{wrong:.4f}", f"{expected:.4f}"]
     cells = [problem.name, str(known.sum()), *others, merged.method, *found]
     return f"| {' | '.join(cells)} |", wrong <= 2 * expected + 0.01
