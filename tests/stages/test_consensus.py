@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from conftest import Command
 from correlated import FAMILIES, World, draw
 from make_records import Rows, read_rows, write_instances, write_votes
+from make_votes import votes_of
 from secondlook.base.text import tidied
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import csvfile
@@ -33,14 +34,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 METHODS = ["majority", "dawid_skene", "one_coin", "noise_channel", "auto"]
 CLASSES = ["stop", "yield", "turn"]
 Matrix = NDArray[np.int64]
-
-
-def votes_of(matrix: Matrix, classes: int, families: tuple[str, ...] | None = None) -> Votes:
-    """Make votes of a matrix (objects, labelers) of class positions, -1 where a labeler abstains."""
-    row, column = np.nonzero(matrix >= 0)
-    names = tuple(f"l{index}" for index in range(matrix.shape[1]))
-    shape = {"objects": matrix.shape[0], "labelers": names, "families": families or names, "classes": classes}
-    return Votes(row, column, matrix[row, column], **shape)
 
 
 def posterior_of(matrix: Matrix, classes: int, method: str, families: tuple[str, ...] | None = None) -> Posterior:
