@@ -54,6 +54,21 @@ CONFIGS = [
         "config.yaml:7: unknown key `consensus.acept`; did you mean `accept`?",
         id="unknown key inside a section",
     ),
+    *[
+        pytest.param(
+            f"consensus:\n  method: {method}\n",
+            "config.yaml:7: `consensus.method`: Input should be 'auto', 'majority', 'dawid_skene', 'one_coin' or "
+            f"'noise_channel' (given: '{method}').",
+            id=f"a method of earlier versions: {method}",
+        )
+        for method in ("pool", "temperature_pool", "fitted_pool")
+    ],
+    pytest.param(
+        "consensus: {pool_exponent: 0.75}\n",
+        "config.yaml:6: unknown key `consensus.pool_exponent`",
+        id="an option of earlier versions",
+    ),
+    pytest.param("consensus: {accept_relabel: 1.5}\n", "less than or equal to 1 (given: 1.5).", id="more than certain"),
     pytest.param(
         "  far: {kind: prototype, encoder: body, treshold: 1}\n",
         "config.yaml:6: unknown key `labelers.far.treshold`; did you mean `threshold`?",

@@ -111,6 +111,8 @@ def test_what_is_not_proven_costs_a_new_label_but_not_the_given_one() -> None:
     assert half == pytest.approx(odds / (1 + odds))
     assert none == pytest.approx(0)
     assert score([1, 1], "ab", 1, 0.97, proven=0.0, **SAME) == pytest.approx(0.97)
+    lower = score([1, 1], "ab", 0, 0.97, proven=0.5, accept=0.97, accept_relabel=0.5)
+    assert lower == pytest.approx(half), "an `accept_relabel` below `accept` makes up for nothing"
 
 
 # --- through the files -------------------------------------------------------------------------------------------
