@@ -57,15 +57,14 @@ CONFIGS = [
     *[
         pytest.param(
             f"consensus:\n  method: {method}\n",
-            "config.yaml:7: `consensus.method`: Input should be 'auto', 'majority', 'dawid_skene', 'one_coin' or "
-            f"'noise_channel' (given: '{method}').",
+            f"config.yaml:7: `consensus.method`: `{method}` is part of `noise_channel` now; write `auto`",
             id=f"a method of earlier versions: {method}",
         )
         for method in ("pool", "temperature_pool", "fitted_pool")
     ],
     pytest.param(
         "consensus: {pool_exponent: 0.75}\n",
-        "config.yaml:6: unknown key `consensus.pool_exponent`",
+        "config.yaml:6: unknown key `consensus.pool_exponent`; the pools are one method now, `noise_channel`. Remove it.",
         id="an option of earlier versions",
     ),
     pytest.param("consensus: {accept_relabel: 1.5}\n", "less than or equal to 1 (given: 1.5).", id="more than certain"),
