@@ -64,7 +64,7 @@ CONFIGS = [
     ],
     pytest.param(
         "consensus: {pool_exponent: 0.75}\n",
-        "config.yaml:6: unknown key `consensus.pool_exponent`; the pools are one method now, `noise_channel`. Remove it.",
+        "config.yaml:6: unknown key `consensus.pool_exponent`; the pools are one method now, `noise_channel`. Remove",
         id="an option of earlier versions",
     ),
     pytest.param("consensus: {accept_relabel: 1.5}\n", "less than or equal to 1 (given: 1.5).", id="more than certain"),
