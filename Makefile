@@ -39,7 +39,7 @@ test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought u
 	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py --timeout 3600 -k the_demo_killed & demo=$$!; \
 	pytest tests/slurm/test_slurm.py --timeout 3600 -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
 
-test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about nine minutes)
+test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about seven minutes)
 	SECONDLOOK_PAPER=1 pytest tests/paper --timeout 3600
 
 test-kills: $(VENV)/.ready-dev ## the demo killed at 16 random moments ends in the same bytes (more than five minutes)
