@@ -44,7 +44,8 @@ def run(script: Path, *, toy: bool) -> str:
             print(lines[-1], flush=True)
         lines.append(line.rstrip("\n"))
     code = process.wait()
-    print("\n".join(lines if toy else lines[-1:]), flush=True)
+    # the end of the line in the same write: two benches print at a time
+    print("\n".join([*(lines if toy else lines[-1:]), ""]), end="", flush=True)
     return f"{script.stem}: ended with {code}" if code else fault_of(script.stem, lines)
 
 
