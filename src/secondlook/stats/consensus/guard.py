@@ -34,7 +34,7 @@ def left_out(votes: Votes, posterior: Posterior, *, tied: bool, seed: int = 0) -
     objects, labelers, classes = votes.objects, len(votes.labelers), votes.classes
     counts = np.zeros((labelers, classes, classes))  # labeler, answer, class
     np.add.at(counts, (votes.labeler_index, votes.class_index), posterior[votes.object_index])
-    drawn = np.random.default_rng(seed).permutation(objects)[:SAMPLE]
+    drawn = np.random.default_rng([seed, objects]).permutation(objects)[:SAMPLE]
     chosen = votes.where(np.isin(votes.object_index, drawn))
     who, what, of = chosen.labeler_index, chosen.class_index, posterior[chosen.object_index]
     everywhere = _log_confusion(counts[who], what, tied=tied)

@@ -32,12 +32,13 @@ from secondlook.stats.crossfit import folds
 LOST = 0.005  # chance that no labeler has recognised anything: bounds how far the committee outweighs a given label
 RIDGE = 20.0
 ROUNDS = 2
+TOLERANCE = 1e-6  # relative, of the loss: a tighter one moves no posterior by more than 0.001 on average
 ANCHORS = 1 / 3  # share of the objects that serve as anchors
 GUESS, GUESS_STRENGTH = 0.8, 4.0  # share of right given labels before any anchor, and the anchors that it is worth
 DIAGONAL = 0.98  # the largest share of right given labels that is assumed
 DIAGONAL_STRENGTH = 200.0  # objects of a class that the anchored share is worth
 OTHERS_STRENGTH = 30.0  # wrong labels of a class that their even spread over the other classes is worth
-CELLS = 4_000_000  # evidence that a fit reads, objects x labelers x classes: more changes no weight that matters
+CELLS = 2_000_000  # evidence that a fit reads, objects x labelers x classes: more changes no weight that matters
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
     for step in range(ROUNDS + 1):
         likelihood = _likelihood(known, channel)
         if step:
-            fit = minimize(_loss, fit, (flat, likelihood), jac=True, method="L-BFGS-B").x
+            fit = minimize(_loss, fit, (flat, likelihood), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
         posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
         channel = _channel(_counts(posterior, known.given), right)
     return NoiseChannel(np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven)
@@ -225,5 +226,5 @@ def _sample(votes: Votes, known: Known, seed: int) -> NDArray[np.int64]:
     said, others = np.flatnonzero(known.said >= 0), np.flatnonzero((known.said < 0) & (known.given >= 0))
     room = max(0, most - len(said))
     if len(others) > room:
-        others = np.random.default_rng(seed).choice(others, room, replace=False)
+        others = np.random.default_rng([seed, len(others)]).choice(others, room, replace=False)
     return np.sort(np.concatenate([said, others]))
