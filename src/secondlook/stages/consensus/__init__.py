@@ -76,7 +76,8 @@ def acceptance_of(
     sample = Sample(proposals.label[drawn], proposals.score[drawn], wrong, reviewed.image[drawn])
     acceptance = decide_acceptance(proposals, sample, options.guarantee, options.accept, classes)
     if not acceptance.held and not options.guarantee.strict:
-        more = f"A label that replaces the given one needs {max(options.accept, options.accept_relabel):g} or more."
+        two, one = (max(options.accept, level) for level in (options.accept_relabel, options.accept_relabel_alone))
+        more = f"A label that replaces the given one needs {two:g} or more, {one:g} where one family answered."
         acceptance = replace(acceptance, sentence=f"{acceptance.sentence} {more}")
     passed_over = int((reviewed.sampled & ~reviewed.seen).sum())
     if not passed_over:
@@ -93,7 +94,7 @@ def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: Consensu
     ballots, items, labels = plain.read_votes(votes)
     merged = merge(ballots, options.method, plain.read_reviewed(reviewed, items, labels), options)
     plain.write_labels(out, ballots, merged.posterior, items, labels)
-    progress.say(f"consensus: {len(ballots.class_index)} votes on {len(items)} items; {merged.why}")
+    progress.say(f"consensus: votes {len(ballots.class_index)}, items {len(items)}; {merged.why}")
 
 
 def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from secondlook.io import facts, files, records, tabular
 from secondlook.io.outputs import Table
 from secondlook.stages.evaluate import tables
 from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
-from secondlook.stages.evaluate.chance import near_chance
+from secondlook.stages.evaluate.chance import near_chance, repeats_given
 from secondlook.stages.evaluate.diagnosis import diagnose
 from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.methods import (
@@ -53,11 +53,12 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     suspicious = _label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     draws = Draws(objects.with_truth.images, options.resamples, options.seed)
-    effect = net_effect(objects, label, accepted, made_by.get("expected", {}), draws)
+    effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
     findings = {
         **diagnosis.findings,
         "effect": effect,
         "near_chance": near_chance(committee, objects, label),
+        "repeats_given": repeats_given(committee, objects),
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)

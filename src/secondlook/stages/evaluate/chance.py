@@ -1,4 +1,4 @@
-"""Labelers that are right hardly more often than chance."""
+"""Labelers that are right hardly more often than chance, or that repeat the given label."""
 
 from typing import Any
 
@@ -11,17 +11,23 @@ from secondlook.stats.consensus.votes import GIVEN
 
 LEAST_KAPPA = 0.1
 FEWEST = 30  # answers below which nothing is said
-BY_CONSENSUS = "the consensus"
+MOST_ALIKE = 0.95  # share of given labels that all labelers repeat when the labels are simply right
+BY_GIVEN, BY_CONSENSUS = "the given labels", "the consensus"
 
 
 def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Return the labelers whose kappa against the truth, or else the consensus (objects,), is below LEAST_KAPPA.
+    """Return the labelers whose kappa against the truth is below LEAST_KAPPA.
+
+    Without enough truth the given labels take its place, or else the consensus, (objects,).
 
     Kappa (J. Cohen, Educational and Psychological Measurement 20, 1960) is the agreement beyond that of independent
     answers with the same shares of classes: 0 for chance, 1 for always right.
     """
-    known = len(objects.with_truth.rows) >= FEWEST
-    right, against = (objects.truth, objects.against) if known else (consensus, BY_CONSENSUS)
+    right, against = consensus, BY_CONSENSUS
+    if int((objects.given >= 0).sum()) >= FEWEST:
+        right, against = objects.given, BY_GIVEN
+    if len(objects.with_truth.rows) >= FEWEST:
+        right, against = objects.truth, objects.against
     found = []
     for name, answer in zip(committee.votes.labelers, answers(committee), strict=True):
         compared = (answer >= 0) & (right >= 0)
@@ -32,6 +38,21 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
         if value < LEAST_KAPPA:
             found.append({"labeler": name, "kappa": round(value, 4), "n": n, "against": against})
     return found
+
+
+def repeats_given(committee: Remerge, objects: Objects) -> list[dict[str, Any]]:
+    """Return the labelers that repeat the given label on every object while another labeler often differs from it.
+
+    Such a labeler has probably learned from the labels that it should check.
+    """
+    same = {}
+    for name, answer in zip(committee.votes.labelers, answers(committee), strict=True):
+        compared = (answer >= 0) & (objects.given >= 0)
+        if name != GIVEN and int(compared.sum()) >= FEWEST:
+            same[name] = float((answer == objects.given)[compared].mean()), int(compared.sum())
+    if min((share for share, _ in same.values()), default=1.0) > MOST_ALIKE:
+        return []
+    return [{"labeler": name, "n": n} for name, (share, n) in same.items() if share == 1]
 
 
 def _kappa(answer: NDArray[np.int64], right: NDArray[np.int64], classes: int) -> float:

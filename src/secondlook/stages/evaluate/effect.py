@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.config.stages import EvaluateOptions
 from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects
+from secondlook.stats.bounds import upper
 from secondlook.stats.intervals import Draws, means
 
 BY_POSTERIOR = "by the posterior"
@@ -18,7 +20,7 @@ class Effect:
     """How many given labels were fixed and broken without a person, and the difference with its 95 % interval.
 
     `against` says what decides: the truth, the labels of people in the random sample (the counts are then estimates
-    for all objects), or, where there is neither, the posterior itself. `n` objects were compared.
+    for all replaced labels), or, where there is neither, the posterior itself. `n` objects were compared.
     """
 
     against: str
@@ -31,38 +33,37 @@ class Effect:
 
 
 def net_effect(
-    objects: Objects, label: NDArray[np.int64], accepted: NDArray[np.bool_], expected: Mapping[str, Any], draws: Draws
+    objects: Objects,
+    label: NDArray[np.int64],
+    accepted: NDArray[np.bool_],
+    expected: Mapping[str, Any],
+    options: EvaluateOptions,
 ) -> dict[str, Any] | None:
     """Return the effect of replacing given labels by the accepted ones; `label` and `accepted` are (objects,).
 
-    Without truth and reviews it is what the posterior expects (`expected`, of the metadata of the consensus), None
-    for a file without these.
+    With truth it is counted. With reviews it is the mean over the reviewed ones among the replaced labels, times the
+    number replaced. If none of these is known, it is what the posterior expects (`expected`, of the metadata of the
+    consensus), None for a file without these.
     """
-    sample = objects.with_truth
-    if not len(sample.rows):
+    changed = accepted & (objects.given >= 0) & (label != objects.given)
+    among = objects.with_truth.rows
+    if objects.against == BY_PEOPLE:
+        among = among[changed[among]]
+    if not len(among):
         return _by_posterior(expected) if expected else None
-    rows = sample.rows
-    given, truth = objects.given[rows], objects.truth[rows]
-    replaced = accepted[rows] & (given >= 0) & (label[rows] != given)
-    fixed, broken = replaced & (label[rows] == truth), replaced & (given == truth)
-    scale = len(objects.truth) if objects.against == BY_PEOPLE else len(rows)
-    net = np.subtract(fixed, broken, dtype=np.float64)[:, None]
-    mean = draws.estimates([means(net, sample.image, sample.images)])[0][0]
-    low, high = scale * mean.low, scale * mean.high
-    if not replaced.any():  # the bootstrap sees no spread
-        high = scale * (1 - 0.025 ** (1 / sample.images)) if objects.against == BY_PEOPLE else 0.0
-        low = 0.0 - high
-    return asdict(
-        Effect(
-            objects.against,
-            len(rows),
-            float(scale * fixed.mean()),
-            float(scale * broken.mean()),
-            scale * mean.value,
-            low,
-            high,
-        )
-    )
+    total = int(changed.sum()) if objects.against == BY_PEOPLE else len(among)
+    fixed = changed[among] & (label[among] == objects.truth[among])
+    broken = changed[among] & (objects.given[among] == objects.truth[among])
+    images, image = np.unique(objects.image[among], return_inverse=True)
+    difference = np.subtract(fixed, broken, dtype=np.float64)
+    draws = Draws(len(images), options.resamples, options.seed)
+    net = draws.estimates([means(difference[:, None], image, len(images))])[0][0]
+    low, high = net.low, net.high
+    if objects.against == BY_PEOPLE and len(set(difference.tolist())) == 1:  # the bootstrap sees no spread
+        unseen = 2 * (1 - upper(len(images), 0.0, 0.025)) - 1
+        low, high = min(low, max(-1.0, net.value - (1 - unseen))), max(high, min(1.0, net.value + (1 - unseen)))
+    counts = (total * float(part.mean()) for part in (fixed, broken))
+    return asdict(Effect(objects.against, len(among), *counts, *(round(total * x, 2) for x in (net.value, low, high))))
 
 
 def _by_posterior(expected: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,11 @@ def alerts(findings: Mapping[str, Any], paired: pd.DataFrame) -> Iterator[str]:
             f"The labeler {one['labeler']} answers hardly better than chance (kappa {one['kappa']:.2f} against "
             f"{one['against']}, {one['n']} answers). Look at its crops or prompts, or remove it from the task."
         )
+    for one in findings.get("repeats_given", []):
+        yield (
+            f"The labeler {one['labeler']} repeats the given label on all {one['n']} objects, and others do not. It "
+            "has probably learned from the labels that it should check: remove it, or train it on other data."
+        )
 
 
 def effect_sentence(effect: Mapping[str, Any] | None) -> str:
@@ -80,7 +85,7 @@ def effect_sentence(effect: Mapping[str, Any] | None) -> str:
         return ""
     low, high = round(effect["net_low"]), round(effect["net_high"])
     source = {"truth": "counted against the truth", "by the posterior": "as the posterior expects, not a guarantee"}
-    how = source.get(effect["against"], f"estimated from {effect['n']} objects that people agreed on")
+    how = source.get(effect["against"], f"estimated from {effect['n']} replaced labels that people reviewed")
     return f"{effect['fixed']:.0f} fixed, {effect['broken']:.0f} broken ({low:+d} to {high:+d}); {how}"
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
-from secondlook.stats.consensus.evidence import known_classes
+from secondlook.stats.consensus.evidence import knowing, known_classes
 from secondlook.stats.consensus.merge import Merged
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
@@ -51,12 +51,13 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
     confidence = posterior[np.arange(len(label)), label]
     against = np.flatnonzero((given >= 0) & (label != given))
-    support = _support(votes.without(GIVEN), label, given, against)
+    support = _support(knowing(votes.without(GIVEN), given), label, given, against)
     level = np.where(support.families > 1, options.accept_relabel, options.accept_relabel_alone)
     lower = merged.proven[against] * _odds(options.accept) / _odds(np.maximum(level, options.accept))
     odds = lower * _odds(confidence[against])
     lowered = np.where(lower < 1, odds / (1 + odds), confidence[against])
-    confidence[against] = np.where(support.enough, lowered, UNSEEN)
+    sure = merged.proven[against] * _odds(confidence[against]) >= _odds(level)
+    confidence[against] = np.where(support.enough & (sure | (options.accept > 0)), lowered, UNSEEN)
     confidence[unknown_to_all(votes, given) | (votes.per_object_besides(GIVEN) == 0)] = UNSEEN
     return Proposals(label, confidence)
 
@@ -114,7 +115,8 @@ class _Support:
 def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], rows: NDArray[np.int64]) -> _Support:
     """Return the support of `label` against `given`, (objects,) each, on the objects `rows`.
 
-    A family supports the label if all its members answer, and more with this label than with the given one.
+    A family supports the label if more of its members answer with it than with the given one, and none abstains that
+    answers on most objects: its abstention says that it has not seen the like.
     """
     place = np.full(votes.objects, -1)
     place[rows] = np.arange(len(rows))
@@ -127,7 +129,8 @@ def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], r
     for_label, for_given = what == label[rows][where], what == given[rows][where]
     answers = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     ahead = np.bincount(cell, for_label.astype(float) - for_given, minlength=shape[0] * shape[1]).reshape(shape)
-    heard_of = np.bincount(family_of[np.unique(votes.labeler_index)], minlength=len(names))
+    mostly = np.bincount(votes.labeler_index, minlength=len(votes.labelers)) > votes.objects / 2
+    heard_of = np.bincount(family_of[mostly], minlength=len(names))
     families, supporting = (answers > 0).sum(axis=1), ((ahead > 0) & (answers >= heard_of)).sum(axis=1)
     counts = np.bincount(where * votes.classes + what, minlength=len(rows) * votes.classes)
     counts = counts.reshape(len(rows), votes.classes)

@@ -25,6 +25,15 @@ def known_classes(votes: Votes) -> NDArray[np.bool_]:
     return known
 
 
+def knowing(votes: Votes, given: NDArray[np.int64]) -> Votes:
+    """Return the answers of labelers that know the given class of the object: the others have never seen its like."""
+    known = known_classes(votes)
+    if known.all():
+        return votes
+    label = given[votes.object_index]
+    return votes.where((label < 0) | known[votes.labeler_index, label])
+
+
 def evidence(votes: Votes, confusion: NDArray[np.float64] | None) -> NDArray[np.float32]:
     """Return log p of each class by each answer, float32 (answers, classes); the classes that it knows have mean 0.
 

@@ -10,6 +10,24 @@ SAMPLE = 20_000  # objects on which answers are predicted
 FEWEST_ASTRAY = 5
 
 
+def sparse(votes: Votes) -> bool:
+    """Tell whether votes are too few to learn from their agreement: most answered objects have a single answer."""
+    answers = votes.per_object()
+    return int((answers == 1).sum()) > int((answers > 1).sum())
+
+
+def many_workers(votes: Votes) -> bool:
+    """Tell whether the typical answer is of a labeler that answers fewer than half of the objects."""
+    own = np.bincount(votes.labeler_index, minlength=len(votes.labelers))[votes.labeler_index]
+    return bool(len(own) and np.median(own) < votes.objects / 2)
+
+
+def few_each(votes: Votes) -> bool:
+    """Tell whether the typical answer is of a labeler with fewer than two answers for each class."""
+    own = np.bincount(votes.labeler_index, minlength=len(votes.labelers))[votes.labeler_index]
+    return bool(len(own) and np.median(own) < 2 * votes.classes)
+
+
 def astray(votes: Votes, posterior: Posterior) -> bool:
     """Tell whether some class got most of its objects, and at least FEWEST_ASTRAY, against the plurality of answers.
 

@@ -11,7 +11,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.bounds import effective_size, interval
 from secondlook.stats.consensus import calibrate, guard
 from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
-from secondlook.stats.consensus.evidence import evidence, known_classes
+from secondlook.stats.consensus.evidence import evidence, knowing
 from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.noise_channel import Known, noise_channel
 from secondlook.stats.consensus.one_coin import one_coin
@@ -19,7 +19,8 @@ from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
 from secondlook.stats.crossfit import log_loss
 
 FEWEST = 20  # objects with a label of a person, or with a given label, that a method can learn from or be chosen by
-ENOUGH_P = 0.5  # share of answers with probabilities from which on the noise channel needs no given labels
+FEWEST_TO_TRUST = 100  # reviewed objects from which on they alone say how far agreement is believed
+ENOUGH_P = 0.5  # share of answers with probabilities from which on the noise channel is preferred
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ class Committee:
 
     def calibrated(self, posterior: Posterior) -> Posterior:
         """Return a posterior that learned from agreement alone, no surer than reviews or families allow."""
-        if len(self.reviewed.known) >= FEWEST:
-            return calibrate.by_reviews(posterior, self.reviewed, self.options.seed)
-        return calibrate.by_agreement(self.votes, posterior)
+        reviews = len(self.reviewed.known)
+        if reviews >= FEWEST:
+            posterior = calibrate.by_reviews(posterior, self.reviewed, self.options.seed)
+        return posterior if reviews >= FEWEST_TO_TRUST else calibrate.by_agreement(self.votes, posterior)
 
     def merged(self, method: str, why: str) -> Merged:
         """Merge by a method."""
@@ -98,7 +100,7 @@ class Committee:
 
 
 def _noise_channel(committee: Committee) -> Merged:
-    reviewed, labelers = committee.reviewed, _knowing(committee.votes.without(GIVEN), committee.given)
+    reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
     confusion = committee.fit.confusion if not labelers.has_p().all() else None
     rows = evidence(labelers, confusion)
     known = Known(reviewed.label, committee.given, reviewed.image)
@@ -107,17 +109,8 @@ def _noise_channel(committee: Committee) -> Merged:
     return Merged(posterior, "", "", fitted.proven, fitted.weight)
 
 
-def _knowing(votes: Votes, given: NDArray[np.int64]) -> Votes:
-    """Return the answers of labelers that know the given class of the object: the others have never seen its like."""
-    known = known_classes(votes)
-    if known.all():
-        return votes
-    label = given[votes.object_index]
-    return votes.where((label < 0) | known[votes.labeler_index, label])
-
-
 METHODS: dict[str, Callable[[Committee], Merged]] = {
-    "majority": lambda committee: committee.without_weights(majority(committee.votes)),
+    "majority": lambda committee: committee.without_weights(committee.calibrated(majority(committee.votes))),
     "dawid_skene": lambda committee: committee.without_weights(committee.calibrated(committee.fit.posterior)),
     "one_coin": lambda committee: committee.without_weights(committee.calibrated(committee.one_coin)),
     "noise_channel": _noise_channel,
@@ -139,19 +132,23 @@ def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptio
 
 def _preferred(committee: Committee) -> tuple[str, str]:
     """Return the method for votes of this kind, whatever the reviews say of it."""
-    if int((committee.given >= 0).sum()) >= FEWEST:
-        return "noise_channel", "given labels teach how much each labeler counts"
-    voiced = committee.votes.without(GIVEN).has_p()
+    votes = committee.votes.without(GIVEN)
+    voiced = votes.has_p()
     if len(voiced) and voiced.mean() >= ENOUGH_P:
         return "noise_channel", "most votes have probabilities"
-    what = "no labels were given, and most votes have no probabilities"
+    if int((committee.given >= 0).sum()) >= FEWEST and not guard.many_workers(votes):
+        return "noise_channel", "given labels teach how much each labeler counts"
+    what = "most votes have no probabilities"
+    if guard.sparse(committee.votes):
+        return "majority", f"{what}; there are too few of them to learn how good the labelers are"
     astray = guard.astray(committee.votes, committee.fit.posterior)
+    few = guard.few_each(committee.votes)
     coin = _left_out(committee, committee.one_coin, tied=True)
-    if not astray and _left_out(committee, committee.fit.posterior, tied=False) >= coin:
+    if not astray and not few and _left_out(committee, committee.fit.posterior, tied=False) >= coin:
         return "dawid_skene", f"{what}, and Dawid-Skene predicts answers from the others better than one-coin"
     if not guard.astray(committee.votes, committee.one_coin):
-        reason = "went astray" if astray else "predicts answers from the others worse"
-        return "one_coin", f"{what}, and Dawid-Skene {reason}"
+        worse = "needs more votes of each labeler" if few else "predicts answers from the others worse"
+        return "one_coin", f"{what}, and Dawid-Skene {'went astray' if astray else worse}"
     return "majority", f"{what}, and both Dawid-Skene and one-coin go against most answers for some class"
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
 from secondlook.stats.bounds import upper
@@ -31,11 +31,14 @@ from secondlook.stats.crossfit import folds
 
 LOST = 0.005  # chance that no labeler has recognised anything: bounds how far the committee outweighs a given label
 RIDGE = 20.0
+PULL = 0.5  # ridge on the log of the scale of a labeler
+COLDEST = (1e-3, 50.0)  # bounds of that scale
+SOUND = 4.0  # a labeler that needs less than this factor stays as it is
 ROUNDS = 2
 TOLERANCE = 1e-6  # relative, of the loss: a tighter one moves no posterior by more than 0.001 on average
 ANCHORS = 1 / 3  # share of the objects that serve as anchors
 GUESS, GUESS_STRENGTH = 0.8, 4.0  # share of right given labels before any anchor, and the anchors that it is worth
-DIAGONAL = 0.98  # the largest share of right given labels that is assumed
+DIAGONAL = (0.5, 0.98)  # bounds of that share: given labels are right more often than not
 DIAGONAL_STRENGTH = 200.0  # objects of a class that the anchored share is worth
 OTHERS_STRENGTH = 30.0  # wrong labels of a class that their even spread over the other classes is worth
 CELLS = 2_000_000  # evidence that a fit reads, objects x labelers x classes: more changes no weight that matters
@@ -116,8 +119,9 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
     informs = np.flatnonzero(known.informs)
     x, known = x[informs], known.of(informs)
     labelers, classes = x.shape[1:]
-    flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x) * classes, labelers)
     fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
+    scale = _scale(x, known, _anchored(_log_p(fit, _flat(x), classes), known)[0])
+    flat = _flat(x * scale[:, None])
     right, proven = _anchored(_log_p(fit, flat, classes), known)
     channel = _channel(np.zeros((classes, classes)), right)
     for step in range(ROUNDS + 1):
@@ -126,7 +130,37 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
             fit = minimize(_loss, fit, (flat, likelihood), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
         posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
         channel = _channel(_counts(posterior, known.given), right)
-    return NoiseChannel(np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven)
+    return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven)
+
+
+def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the evidence (objects, labelers, classes) as (objects x classes, labelers)."""
+    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(-1, x.shape[1]) if x.size else x.reshape(0, x.shape[1])
+
+
+def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.float64]:
+    """Return a factor for the evidence of each labeler, (labelers,): its inverse temperature when it speaks alone.
+
+    It is near 0 for a labeler at chance, however sure it is, and large for one whose probabilities are right but vague.
+    """
+    classes = x.shape[2]
+    likelihood = _likelihood(known, _channel(np.zeros((classes, classes)), right))
+    scale = np.ones(x.shape[1])
+    for labeler in range(x.shape[1]):
+        spoke = np.flatnonzero(x[:, labeler].any(axis=1))
+        if len(spoke):
+            scale[labeler] = _coldness(x[spoke, labeler], likelihood[spoke])
+    return np.asarray(scale / np.clip(scale, 1 / SOUND, SOUND))
+
+
+def _coldness(x: NDArray[np.float64], likelihood: NDArray[np.float64]) -> float:
+    def loss(log_scale: float) -> float:
+        softmax = np.exp(log_softmax(np.exp(log_scale) * x, axis=1))
+        found = (1 - LOST) * (softmax * likelihood).sum(axis=1) + LOST * likelihood.mean(axis=1)
+        return float(PULL * log_scale**2 - np.log(found).sum())
+
+    best = minimize_scalar(loss, bounds=(np.log(COLDEST[0]), np.log(COLDEST[1])), method="bounded")
+    return float(np.exp(best.x))
 
 
 def _applied(
@@ -161,7 +195,7 @@ def _anchored(log_p: NDArray[np.float64], known: Known) -> tuple[float, float]:
         return GUESS, 1.0
     hits = int((said[rows] == known.given[rows]).sum())
     right = (hits + GUESS * GUESS_STRENGTH) / (len(rows) + GUESS_STRENGTH)
-    right = min(max(right, 1 / max(1, classes) + 0.05), DIAGONAL)
+    right = min(max(right, DIAGONAL[0], 1 / max(1, classes) + 0.05), DIAGONAL[1])
     least = 1 - upper(len(rows), hits / len(rows), 0.05)
     return right, min(1.0, least / (1 - right))
 
