@@ -37,7 +37,8 @@ Matrix = NDArray[np.int64]
 
 
 def posterior_of(matrix: Matrix, classes: int, method: str, families: tuple[str, ...] | None = None) -> Posterior:
-    return merge(votes_of(matrix, classes, families), method, Reviewed.none(len(matrix)), ConsensusOptions()).posterior
+    options = ConsensusOptions.model_validate({"method": method})
+    return merge(votes_of(matrix, classes, families), method, Reviewed.none(len(matrix)), options).posterior
 
 
 @st.composite
@@ -285,11 +286,11 @@ DECISIONS: list[Any] = [
         (Y, 0.8, 0.8, 5, "review", UNSURE),
     ),
     (
-        "level 0 accepts whatever leads",
+        "level 0 still needs more to relabel",
         S,
         [Y, Y, T, None],
         {"accept": 0.0, "use_given": False},
-        (Y, 2 / 3, 2 / 3, 3, "relabel", CONTRADICTS),
+        (Y, 2 / 3, 2 / 3, 3, "review", "below the acceptance level"),
     ),
     ("level 1 wants everyone", S, [S, S, S, S], {"accept": 1.0}, (S, 1.0, 1.0, 5, "keep", AGREES)),
     (

@@ -8,12 +8,13 @@ from secondlook.stats.consensus.votes import Posterior, Votes
 
 SAMPLE = 20_000  # objects on which answers are predicted
 FEWEST_ASTRAY = 5
+FEWEST_ANSWERS = 500  # below, every labeler has few
 
 
 def sparse(votes: Votes) -> bool:
     """Tell whether votes are too few to learn from their agreement: most answered objects have a single answer."""
     answers = votes.per_object()
-    return int((answers == 1).sum()) > int((answers > 1).sum())
+    return len(votes.class_index) >= FEWEST_ANSWERS and int((answers == 1).sum()) > int((answers > 1).sum())
 
 
 def many_workers(votes: Votes) -> bool:
@@ -25,7 +26,7 @@ def many_workers(votes: Votes) -> bool:
 def few_each(votes: Votes) -> bool:
     """Tell whether the typical answer is of a labeler with fewer than two answers for each class."""
     own = np.bincount(votes.labeler_index, minlength=len(votes.labelers))[votes.labeler_index]
-    return bool(len(own) and np.median(own) < 2 * votes.classes)
+    return bool(len(own) >= FEWEST_ANSWERS and np.median(own) < 2 * votes.classes)
 
 
 def astray(votes: Votes, posterior: Posterior) -> bool:

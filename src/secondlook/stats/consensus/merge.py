@@ -82,6 +82,12 @@ class Committee:
         smoothing, exponent = self.options.smoothing, self.options.family_exponent
         return one_coin(self.votes, smoothing=smoothing, family_exponent=exponent)
 
+    @property
+    def shares(self) -> Posterior:
+        """The share of the answers: as it is where the options ask for majority, else as sure as a fit may be."""
+        shares = majority(self.votes)
+        return self.calibrated(shares) if self.options.method == "auto" else shares
+
     def calibrated(self, posterior: Posterior) -> Posterior:
         """Return a posterior that learned from agreement alone, no surer than reviews or families allow."""
         reviews = len(self.reviewed.known)
@@ -110,7 +116,7 @@ def _noise_channel(committee: Committee) -> Merged:
 
 
 METHODS: dict[str, Callable[[Committee], Merged]] = {
-    "majority": lambda committee: committee.without_weights(committee.calibrated(majority(committee.votes))),
+    "majority": lambda committee: committee.without_weights(committee.shares),
     "dawid_skene": lambda committee: committee.without_weights(committee.calibrated(committee.fit.posterior)),
     "one_coin": lambda committee: committee.without_weights(committee.calibrated(committee.one_coin)),
     "noise_channel": _noise_channel,
@@ -133,14 +139,17 @@ def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptio
 def _preferred(committee: Committee) -> tuple[str, str]:
     """Return the method for votes of this kind, whatever the reviews say of it."""
     votes = committee.votes.without(GIVEN)
-    voiced = votes.has_p()
-    if len(voiced) and voiced.mean() >= ENOUGH_P:
-        return "noise_channel", "most votes have probabilities"
-    if int((committee.given >= 0).sum()) >= FEWEST and not guard.many_workers(votes):
+    voiced, given = votes.has_p(), int((committee.given >= 0).sum()) >= FEWEST
+    with_p = len(voiced) > 0 and voiced.mean() >= ENOUGH_P
+    if given and (with_p or not guard.many_workers(votes)):
         return "noise_channel", "given labels teach how much each labeler counts"
-    what = "most votes have no probabilities"
+    if with_p:
+        return "noise_channel", "most votes have probabilities"
+    what = "most votes have no probabilities, and " + (
+        "labelers answer few objects" if given else "no labels were given"
+    )
     if guard.sparse(committee.votes):
-        return "majority", f"{what}; there are too few of them to learn how good the labelers are"
+        return "majority", f"{what}; most objects have a single answer"
     astray = guard.astray(committee.votes, committee.fit.posterior)
     few = guard.few_each(committee.votes)
     coin = _left_out(committee, committee.one_coin, tied=True)

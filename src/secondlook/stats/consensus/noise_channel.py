@@ -135,7 +135,8 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
 
 def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the evidence (objects, labelers, classes) as (objects x classes, labelers)."""
-    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(-1, x.shape[1]) if x.size else x.reshape(0, x.shape[1])
+    objects, labelers, classes = x.shape
+    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(objects * classes, labelers)
 
 
 def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.float64]:
