@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from secondlook.stages.evaluate.methods import Objects, answers
 from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stats.agreement import kappa
 from secondlook.stats.consensus.votes import GIVEN
 
 LEAST_KAPPA = 0.1
@@ -19,9 +20,6 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
     """Return the labelers whose kappa against the truth is below LEAST_KAPPA.
 
     Without enough truth the given labels take its place, or else the consensus, (objects,).
-
-    Kappa (J. Cohen, Educational and Psychological Measurement 20, 1960) is the agreement beyond that of independent
-    answers with the same shares of classes: 0 for chance, 1 for always right.
     """
     right, against = consensus, BY_CONSENSUS
     if int((objects.given >= 0).sum()) >= FEWEST:
@@ -34,7 +32,7 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
         n = int(compared.sum())
         if name == GIVEN or n < FEWEST:
             continue
-        value = _kappa(answer[compared], right[compared], committee.votes.classes)
+        value = kappa(answer[compared], right[compared], committee.votes.classes)
         if value < LEAST_KAPPA:
             found.append({"labeler": name, "kappa": round(value, 4), "n": n, "against": against})
     return found
@@ -53,9 +51,3 @@ def repeats_given(committee: Remerge, objects: Objects) -> list[dict[str, Any]]:
     if min((share for share, _ in same.values()), default=1.0) > MOST_ALIKE:
         return []
     return [{"labeler": name, "n": n} for name, (share, n) in same.items() if share == 1]
-
-
-def _kappa(answer: NDArray[np.int64], right: NDArray[np.int64], classes: int) -> float:
-    shares = [np.bincount(one, minlength=classes) / len(one) for one in (answer, right)]
-    by_chance = float(shares[0] @ shares[1])
-    return 1.0 if by_chance == 1 else (float((answer == right).mean()) - by_chance) / (1 - by_chance)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
+from secondlook.stats.agreement import kappa
 from secondlook.stats.bounds import upper
 from secondlook.stats.consensus.evidence import by_labeler, pooled
 from secondlook.stats.consensus.votes import Posterior, Votes
@@ -33,7 +34,8 @@ LOST = 0.005  # chance that no labeler has recognised anything: bounds how far t
 RIDGE = 20.0
 PULL = 0.5  # ridge on the log of the scale of a labeler
 COLDEST = (1e-3, 50.0)  # bounds of that scale
-SOUND = 4.0  # a labeler that needs less than this factor stays as it is
+LEAST_KAPPA = 0.2
+SOUND = 8.0  # a labeler that needs less than this factor stays as it is
 ROUNDS = 2
 TOLERANCE = 1e-6  # relative, of the loss: a tighter one moves no posterior by more than 0.001 on average
 ANCHORS = 1 / 3  # share of the objects that serve as anchors
@@ -142,15 +144,18 @@ def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.float64]:
     """Return a factor for the evidence of each labeler, (labelers,): its inverse temperature when it speaks alone.
 
-    It is near 0 for a labeler at chance, however sure it is, and large for one whose probabilities are right but vague.
+    It is near 0 for a labeler at chance, however sure it is, and large for one whose probabilities are right but vague:
+    one that agrees with what is known by less than LEAST_KAPPA (J. Cohen, 1960) is not made surer.
     """
     classes = x.shape[2]
+    label = np.where(known.said >= 0, known.said, known.given)
     likelihood = _likelihood(known, _channel(np.zeros((classes, classes)), right))
     scale = np.ones(x.shape[1])
     for labeler in range(x.shape[1]):
         spoke = np.flatnonzero(x[:, labeler].any(axis=1))
         if len(spoke):
-            scale[labeler] = _coldness(x[spoke, labeler], likelihood[spoke])
+            most = 1.0 if kappa(x[spoke, labeler].argmax(axis=1), label[spoke], classes) < LEAST_KAPPA else np.inf
+            scale[labeler] = min(most, _coldness(x[spoke, labeler], likelihood[spoke]))
     return np.asarray(scale / np.clip(scale, 1 / SOUND, SOUND))
 
 
