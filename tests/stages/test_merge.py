@@ -11,7 +11,7 @@ import pytest
 from conftest import Command
 from correlated import Drawn, World, draw
 from make_records import read_rows, write, write_instances
-from make_votes import bare, planted, sure_of, told, with_given, with_labeler
+from make_votes import bare, nobody, planted, sure_of, told, votes_of, with_given, with_labeler
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.merge import METHODS, Merged, merge
@@ -201,6 +201,21 @@ def test_a_class_that_nobody_votes_for_is_never_chosen(method: str, given: bool,
     assert np.isfinite(posterior).all()
 
 
+# --- few votes -----------------------------------------------------------------------------------------------------
+
+
+def test_single_answers_are_counted_and_believed_as_one_family() -> None:
+    random = np.random.default_rng(0)
+    truth, worker = random.integers(0, 6, 600), random.integers(0, 60, 600)
+    answer = np.where(random.random(600) < 0.8, truth, random.integers(0, 6, 600))
+    matrix = np.full((600, 60), -1)
+    matrix[np.arange(600), worker] = answer
+    found = merge(votes_of(matrix, 6), "auto", nobody(np.arange(600)), ConsensusOptions())
+    assert found.method == "majority"
+    np.testing.assert_array_equal(found.posterior.argmax(axis=1), answer)
+    assert found.posterior.max() == pytest.approx(2 / 3), "(a + 1) / (n + 2)"
+
+
 # --- through the files -------------------------------------------------------------------------------------------
 
 CLASSES = ["stop", "yield", "turn"]
@@ -343,3 +358,52 @@ def test_reviews_of_unknown_objects_are_refused(secondlook: Command, tmp_path: P
     result = secondlook(*arguments, "--reviewed", write_reviews(tmp_path, {"stranger": [("ann", "stop")]}))
     assert result.code == 1
     assert "stranger" in result.err
+
+
+def test_findings_say_what_the_accepted_labels_changed(secondlook: Command, tmp_path: Path) -> None:
+    arguments, drawn = write_task(tmp_path, objects=1500)
+    run(secondlook, arguments)
+    consensus, instances = arguments[-1], arguments[2]
+    votes = [part for path in drawn.votes.labelers for part in ("--votes", tmp_path / f"{path}.parquet")]
+    rest = ["evaluate", "--instances", instances, *votes, "--consensus", consensus, "--out", tmp_path / "evaluate"]
+    assert secondlook(*rest).code == 0
+    effect = json.loads((tmp_path / "evaluate/findings.json").read_text())["effect"]
+    rows = read_rows(consensus)
+    replaced = [row for row in rows if row["action"] == "relabel"]
+    expected = [row["posterior"][CLASSES.index(row["label"])] for row in replaced]
+    assert effect["against"] == "by the posterior"
+    assert effect["fixed"] == pytest.approx(sum(expected), rel=1e-4)
+    assert effect["net_low"] <= effect["net"] <= effect["net_high"] <= len(replaced) + 3
+    looked_at = np.random.default_rng(0).choice(1500, 150, replace=False)
+    said = {f"o{row:04d}": [("ann", CLASSES[drawn.truth[row]])] for row in looked_at}
+    reviewed = write_reviews(tmp_path, said)
+    run(secondlook, [*arguments, "--reviewed", reviewed])
+    assert secondlook(*rest, "--reviewed", reviewed).code == 0
+    by_people = json.loads((tmp_path / "evaluate/findings.json").read_text())["effect"]
+    assert by_people["against"] == "by people, random sample"
+    assert 0 < by_people["n"] < 150
+    assert by_people["fixed"] + by_people["broken"] <= len(list(read_rows(consensus)))
+    assert by_people["net_high"] <= by_people["fixed"] + by_people["broken"] + 1e-6 or by_people["broken"] == 0
+
+
+def test_a_labeler_that_repeats_the_given_label_and_one_at_chance_are_named(
+    secondlook: Command, tmp_path: Path
+) -> None:
+    arguments, drawn = write_task(tmp_path, objects=400)
+    given = np.where(np.arange(400) % 4 == 3, (drawn.truth + 1) % 3, drawn.truth)
+    answers = {"echo": given, "dice": np.random.default_rng(3).integers(0, 3, 400)}
+    for name, answer in answers.items():
+        rows = [
+            {"instance_id": f"o{row:04d}", "labeler": name, "label": CLASSES[answer[row]], "status": "answered"}
+            for row in range(400)
+        ]
+        about = {"stage": "label", "labeler": name, "family": name}
+        write(tmp_path / f"{name}.parquet", records.to_table(rows, records.VOTE), records.VOTE, CLASSES, about)
+        arguments[3:3] = ["--votes", tmp_path / f"{name}.parquet"]
+    run(secondlook, arguments)
+    votes = [part for name in (*drawn.votes.labelers, *answers) for part in ("--votes", tmp_path / f"{name}.parquet")]
+    rest = ["--instances", arguments[2], *votes, "--consensus", arguments[-1], "--out", tmp_path / "evaluate"]
+    assert secondlook("evaluate", *rest).code == 0
+    findings = json.loads((tmp_path / "evaluate/findings.json").read_text())
+    assert [one["labeler"] for one in findings["repeats_given"]] == ["echo"]
+    assert [one["labeler"] for one in findings["near_chance"]] == ["dice"]

@@ -392,3 +392,33 @@ def test_odd_committees_get_the_label_that_two_of_three_say(case: str, with_p: b
     assert np.isfinite(found.posterior).all()
     np.testing.assert_allclose(found.posterior.sum(axis=1), 1, atol=1e-9)
     np.testing.assert_array_equal(found.posterior.argmax(axis=1), np.arange(30) % votes.classes)
+
+
+# --- labelers that are vague, or sure of nothing ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("heat", [10.0, 30.0])
+def test_vague_probabilities_that_name_the_right_class_are_believed(heat: float) -> None:
+    """As a softmax of cosines without a temperature: the answers are the same, the probabilities nearly uniform."""
+    drawn = draw(World(objects=2000), 0)
+    assert drawn.votes.log_p is not None
+    cold = drawn.votes.log_p / np.float32(heat)
+    vague = replace(drawn.votes, log_p=cold - np.logaddexp.reduce(cold, axis=1, keepdims=True))
+    given = planted(drawn.truth, drawn.votes.classes, 0.25)
+    people = nobody(drawn.image)
+    sharp, soft = (merged(with_given(votes, given), people).posterior for votes in (drawn.votes, vague))
+    assert share_right(soft, drawn.truth) > share_right(sharp, drawn.truth) - 0.06
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("alike", [False, True])
+def test_sure_labelers_at_chance_overwrite_nothing(alike: bool, seed: int) -> None:
+    random = np.random.default_rng([seed, 5])
+    truth = random.integers(0, 6, 300)
+    said = [random.integers(0, 6, 300) for _ in range(2)]
+    matrix = np.stack([said[0], said[0] if alike else said[1]], axis=1)
+    votes = votes_of(matrix, 6, ("a", "b"))
+    votes = replace(votes, log_p=sure_of(votes.class_index, 6, 0.97))
+    given = with_given(votes, truth)
+    found = merged(given, nobody(np.arange(300)))
+    assert overwritten(given, found, truth, truth) == 0
