@@ -73,7 +73,9 @@ def plot(frontier: Frontier, path: Path) -> None:
         axes.grid(color=LINE, linewidth=0.7)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("wrong, % of the accepted")
-    panels[0].legend(fontsize=8, frameon=False)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

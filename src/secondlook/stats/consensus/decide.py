@@ -28,6 +28,9 @@ OUTCOMES = (
 )
 
 
+PRESENT = 0.75  # share of the members of a family that must answer for its support to count
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Everything that a decision uses."""
@@ -115,8 +118,8 @@ class _Support:
 def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], rows: NDArray[np.int64]) -> _Support:
     """Return the support of `label` against `given`, (objects,) each, on the objects `rows`.
 
-    A family supports the label if more of its members answer with it than with the given one, and none abstains that
-    answers on most objects: its abstention says that it has not seen the like.
+    A family supports the label if more of its members answer with it than with the given one, and if PRESENT of those
+    that answer most objects answer here: an abstention says that a labeler has not seen the like.
     """
     place = np.full(votes.objects, -1)
     place[rows] = np.arange(len(rows))
@@ -131,7 +134,7 @@ def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], r
     ahead = np.bincount(cell, for_label.astype(float) - for_given, minlength=shape[0] * shape[1]).reshape(shape)
     mostly = np.bincount(votes.labeler_index, minlength=len(votes.labelers)) > votes.objects / 2
     heard_of = np.bincount(family_of[mostly], minlength=len(names))
-    families, supporting = (answers > 0).sum(axis=1), ((ahead > 0) & (answers >= heard_of)).sum(axis=1)
+    families, supporting = (answers > 0).sum(axis=1), ((ahead > 0) & (answers >= PRESENT * heard_of)).sum(axis=1)
     counts = np.bincount(where * votes.classes + what, minlength=len(rows) * votes.classes)
     counts = counts.reshape(len(rows), votes.classes)
     first = counts[np.arange(len(rows)), label[rows]] == counts.max(axis=1, initial=0)
