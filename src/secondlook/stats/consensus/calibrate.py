@@ -36,12 +36,11 @@ def by_agreement(votes: Votes, posterior: Posterior) -> Posterior:
     if classes < 2:
         return posterior
     rows, label = np.arange(len(posterior)), posterior.argmax(axis=1)
-    names = {name: number for number, name in enumerate(dict.fromkeys(votes.families))}
-    family = np.array([names[name] for name in votes.families], dtype=np.int64)[votes.labeler_index]
-    cell = votes.object_index * len(names) + family
-    answers = np.bincount(cell, minlength=len(posterior) * len(names))
+    family, families = votes.family_index(), len(set(votes.families))
+    cell = votes.object_index * families + family[votes.labeler_index]
+    answers = np.bincount(cell, minlength=len(posterior) * families)
     agreeing = np.bincount(cell, label[votes.object_index] == votes.class_index, minlength=len(answers))
-    share = (agreeing / np.maximum(answers, 1)).reshape(len(posterior), len(names))
+    share = (agreeing / np.maximum(answers, 1)).reshape(len(posterior), families)
     heard = (answers > 0).reshape(share.shape).sum(axis=1)
     most = np.maximum((share.sum(axis=1) + 1) / (heard + 2), 1 / classes)
     sure = posterior[rows, label]

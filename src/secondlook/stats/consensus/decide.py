@@ -108,8 +108,7 @@ def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _Support:
-    """What labelers say of the labels of some objects, (objects,): the number of families that answered, and whether
-    enough of them support the label."""
+    """How many families answered, and whether enough of them support the label, (objects,) each."""
 
     families: NDArray[np.int64]
     enough: NDArray[np.bool_]
@@ -125,15 +124,13 @@ def _support(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64], r
     place[rows] = np.arange(len(rows))
     heard = votes.where(place[votes.object_index] >= 0)
     where, what = place[heard.object_index], heard.class_index
-    names = {name: number for number, name in enumerate(dict.fromkeys(votes.families))}
-    family_of = np.array([names[name] for name in votes.families], dtype=np.int64)
-    family = family_of[heard.labeler_index]
-    shape, cell = (len(rows), len(names)), where * len(names) + family
+    family, count = votes.family_index(), len(set(votes.families))
+    shape, cell = (len(rows), count), where * count + family[heard.labeler_index]
     for_label, for_given = what == label[rows][where], what == given[rows][where]
     answers = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     ahead = np.bincount(cell, for_label.astype(float) - for_given, minlength=shape[0] * shape[1]).reshape(shape)
     mostly = np.bincount(votes.labeler_index, minlength=len(votes.labelers)) > votes.objects / 2
-    heard_of = np.bincount(family_of[mostly], minlength=len(names))
+    heard_of = np.bincount(family[mostly], minlength=count)
     families, supporting = (answers > 0).sum(axis=1), ((ahead > 0) & (answers >= PRESENT * heard_of)).sum(axis=1)
     counts = np.bincount(where * votes.classes + what, minlength=len(rows) * votes.classes)
     counts = counts.reshape(len(rows), votes.classes)

@@ -28,6 +28,11 @@ class Votes:
     classes: int
     log_p: NDArray[np.float32] | None = None
 
+    def family_index(self) -> NDArray[np.int64]:
+        """Return the number of the family of each labeler, (labelers,), counted from 0 in order of appearance."""
+        number = {name: index for index, name in enumerate(dict.fromkeys(self.families))}
+        return np.array([number[name] for name in self.families], dtype=np.int64)
+
     def counts(self) -> NDArray[np.float64]:
         """Return the number of answers per object and class, (objects, classes)."""
         shape = (self.objects, self.classes)
