@@ -60,8 +60,8 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
     progress.say(f"consensus: {merged.why}")
     progress.say(f"consensus: {acceptance.sentence}")
-    expected = expect(verdict, objects.given)
-    progress.say(f"consensus: of {expected.accepted} accepted labels, {expected.wrong:.1f} are expected to be wrong")
+    accepted, wrong = about["expected"]["accepted"], about["expected"]["wrong"]
+    progress.say(f"consensus: of {accepted} accepted labels, {wrong:.1f} are expected to be wrong")
 
 
 def acceptance_of(

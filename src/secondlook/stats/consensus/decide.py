@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
-from secondlook.stats.consensus.evidence import knowing, known_classes
+from secondlook.stats.consensus.evidence import knowing
 from secondlook.stats.consensus.merge import Merged
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
@@ -54,14 +54,15 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
     confidence = posterior[np.arange(len(label)), label]
     against = np.flatnonzero((given >= 0) & (label != given))
-    support = _support(knowing(votes.without(GIVEN), given), label, given, against)
+    judging = knowing(votes.without(GIVEN), given)
+    support = _support(judging, label, given, against)
     level = np.where(support.families > 1, options.accept_relabel, options.accept_relabel_alone)
     lower = merged.proven[against] * _odds(options.accept) / _odds(np.maximum(level, options.accept))
     odds = lower * _odds(confidence[against])
     lowered = np.where(lower < 1, odds / (1 + odds), confidence[against])
     sure = merged.proven[against] * _odds(confidence[against]) >= _odds(level)
     confidence[against] = np.where(support.enough & (sure | (options.accept > 0)), lowered, UNSEEN)
-    confidence[unknown_to_all(votes, given) | (votes.per_object_besides(GIVEN) == 0)] = UNSEEN
+    confidence[judging.per_object() == 0] = UNSEEN
     return Proposals(label, confidence)
 
 
@@ -97,13 +98,7 @@ def expect(verdict: Verdict, given: NDArray[np.int64]) -> Expected:
 def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which objects have a given class that no labeler which answered has learned, (objects,)."""
     others = votes.without(GIVEN)
-    known = known_classes(others)
-    if known.all():
-        return np.zeros(len(given), dtype=np.bool_)
-    has = given[others.object_index] >= 0
-    knows = has & known[others.labeler_index, given[others.object_index]]
-    knowing = np.bincount(others.object_index, knows, minlength=len(given))
-    return np.asarray((given >= 0) & (knowing == 0) & (others.per_object() > 0))
+    return np.asarray((others.per_object() > 0) & (knowing(others, given).per_object() == 0))
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,18 @@ def sparse(votes: Votes) -> bool:
 
 def many_workers(votes: Votes) -> bool:
     """Tell whether the typical answer is of a labeler that answers fewer than half of the objects."""
-    own = np.bincount(votes.labeler_index, minlength=len(votes.labelers))[votes.labeler_index]
-    return bool(len(own) and np.median(own) < votes.objects / 2)
+    return _answers_of_typical_labeler(votes) < votes.objects / 2
 
 
 def few_each(votes: Votes) -> bool:
     """Tell whether the typical answer is of a labeler with fewer than two answers for each class."""
-    own = np.bincount(votes.labeler_index, minlength=len(votes.labelers))[votes.labeler_index]
-    return bool(len(own) >= FEWEST_ANSWERS and np.median(own) < 2 * votes.classes)
+    return len(votes.class_index) >= FEWEST_ANSWERS and _answers_of_typical_labeler(votes) < 2 * votes.classes
+
+
+def _answers_of_typical_labeler(votes: Votes) -> float:
+    """Return how many answers the labeler of the median answer gave; infinity where there is no answer."""
+    of_labeler = np.bincount(votes.labeler_index, minlength=len(votes.labelers))[votes.labeler_index]
+    return float(np.median(of_labeler)) if len(of_labeler) else np.inf
 
 
 def astray(votes: Votes, posterior: Posterior) -> bool:

@@ -1,7 +1,7 @@
 """Votes and reviews become one posterior: the methods by name, and how one of them is chosen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -97,28 +97,33 @@ class Committee:
 
     def merged(self, method: str, why: str) -> Merged:
         """Merge by a method."""
-        merged = METHODS[method](self)
-        return Merged(merged.posterior, method, why, merged.proven, merged.weight)
-
-    def without_weights(self, posterior: Posterior) -> Merged:
-        """Return a posterior that assumes nothing of given labels."""
-        return Merged(posterior, "", "", np.ones(len(posterior)))
+        posterior, proven, weight = METHODS[method](self)
+        return Merged(posterior, method, why, proven, weight)
 
 
-def _noise_channel(committee: Committee) -> Merged:
+# a posterior, what is proven of given labels, and weights, as in `Merged`
+Parts = tuple[Posterior, NDArray[np.float64], NDArray[np.float64] | None]
+
+
+def _assuming_nothing(posterior: Posterior) -> Parts:
+    """Return a posterior that assumes no share of wrong given labels and has no weights."""
+    return posterior, np.ones(len(posterior)), None
+
+
+def _noise_channel(committee: Committee) -> Parts:
     reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
     confusion = committee.fit.confusion if not labelers.has_p().all() else None
     rows = evidence(labelers, confusion)
     known = Known(reviewed.label, committee.given, reviewed.image)
     fitted = noise_channel(labelers, rows, known, seed=committee.options.seed)
     posterior = fitted.posterior if committee.supervised else calibrate.by_agreement(labelers, fitted.posterior)
-    return Merged(posterior, "", "", fitted.proven, fitted.weight)
+    return posterior, fitted.proven, fitted.weight
 
 
-METHODS: dict[str, Callable[[Committee], Merged]] = {
-    "majority": lambda committee: committee.without_weights(committee.shares),
-    "dawid_skene": lambda committee: committee.without_weights(committee.calibrated(committee.fit.posterior)),
-    "one_coin": lambda committee: committee.without_weights(committee.calibrated(committee.one_coin)),
+METHODS: dict[str, Callable[[Committee], Parts]] = {
+    "majority": lambda committee: _assuming_nothing(committee.shares),
+    "dawid_skene": lambda committee: _assuming_nothing(committee.calibrated(committee.fit.posterior)),
+    "one_coin": lambda committee: _assuming_nothing(committee.calibrated(committee.one_coin)),
     "noise_channel": _noise_channel,
 }
 
@@ -178,8 +183,7 @@ def _tried(committee: Committee, preferred: str, why: str) -> Merged:
         best = [name for name, one in candidates.items() if one.accuracy == most]
         chosen = min(best, key=lambda name: candidates[name].log_loss)
         reason = f"{chosen} is right on more of the {n} reviewed objects than {preferred}"
-    merged = tried[chosen]
-    return Merged(merged.posterior, chosen, reason, merged.proven, merged.weight, tuple(candidates.values()))
+    return replace(tried[chosen], why=reason, candidates=tuple(candidates.values()))
 
 
 def _candidate(merged: Merged, reviewed: Reviewed) -> Candidate:

@@ -17,7 +17,7 @@ and on any object the committee may be lost. All constants were chosen on the se
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +111,7 @@ def noise_channel(votes: Votes, rows: NDArray[np.float32], known: Known, *, seed
         fit = fit_channel(x[others], taught.of(others))
         weight = np.zeros(len(votes.labelers))
         weight[heard] = fit.weight
-        fits.append(NoiseChannel(weight, fit.bias, fit.channel, fit.proven))
+        fits.append(replace(fit, weight=weight))
     posterior = _applied(votes, rows, known, fits, fold_of)
     return CrossFit(posterior, np.array([fit.proven for fit in fits])[fold_of], tuple(fits))
 
