@@ -30,7 +30,7 @@ def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
     filled = []
     for row in rows:
         image = row.get("image_id", row["instance_id"])
-        filled.append({**default, "image_id": image, "image_path": f"images/{image}.jpg", **row})
+        filled.append({**default, "image_id": image, "group": image, "image_path": f"images/{image}.jpg", **row})
     write(path, records.to_table(filled, records.INSTANCE), records.INSTANCE, classes, {"stage": "ingest"})
     return path
 

@@ -33,6 +33,7 @@ VOTE = {
     "mass": 0.5,
     "confidence": 0.75,
     "status": "answered",
+    "fold": None,
 }
 
 
@@ -58,7 +59,7 @@ def write(path: Path, rows: list[dict[str, Any]], record: records.Record = recor
                 },
                 **{"x": 0.5, "y": 1.0, "w": 2.0, "h": 3.0, "segmentation": {"size": [8, 9], "counts": "0"}},
                 **{"given_raw": "- Stop", "given": "stop", "truth": None, "attributes": [("k", "v")]},
-                **{"split": "dataset", "shard": 3},
+                **{"track": None, "group": "b", "split": "dataset", "shard": 3},
             },
             id="instance",
         ),

@@ -42,6 +42,9 @@ class Dataset(Strict):
     """CSV with the columns `source_id` and `label`: true labels for the evaluation, hidden from labelers."""
     check_images: bool = True
     """Open each image and check its size; false trusts the annotations, for millions of images on a slow disk."""
+    group_by: str = "auto"
+    """Which objects belong together: `image`, `folder`, `attribute:NAME`, `regex:PATTERN` (of the image's path), or
+    `auto`: the track where an object has a `track_id`, else the image. Folds and intervals keep groups whole."""
     images_outside: bool = False
     """Accept images outside the image folder (by `..`, an absolute path or a link)."""
     obtain: str | None = None
@@ -93,10 +96,29 @@ class Selection(Strict):
 class Reference(Strict):
     """Objects whose labels are taken as correct; classifiers and prototypes learn from them."""
 
+    own: Literal["out_of_fold"] | None = None
+    """`out_of_fold`: every object is judged, by labelers that learned from the given labels of the other folds only."""
+    folds: int = Field(5, ge=2, le=20)
+    """Number of folds; everything that learns is trained once for each."""
+    reviewed: bool = False
+    """With `own: out_of_fold`: a new round, in which labels of people replace the given ones in what is learned."""
     own_fraction: Fraction = 0.0
-    """Share of the dataset's own images that becomes reference; nothing votes on their objects."""
+    """Share of the dataset's own groups that becomes reference; nothing votes on their objects."""
     sources: list[ReferenceSource] = []
     """Other datasets to learn from."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Reference":
+        if self.own is not None and self.own_fraction:
+            raise ValueError("give either `own: out_of_fold` (all objects are judged) or `own_fraction`")
+        if self.reviewed and self.own is None:
+            raise ValueError("`reviewed: true` goes with `own: out_of_fold`: elsewhere nothing learns given labels")
+        return self
+
+    @property
+    def count(self) -> int | None:
+        """The number of folds; None where nothing is learned out of fold."""
+        return self.folds if self.own is not None else None
 
 
 class Rehearsal(Strict):

@@ -30,8 +30,9 @@ RejectReason = Literal[
     "no_mask",
 ]
 
-# `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`
-VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed"]
+# `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`;
+# `unknown_class`: the given class was not in what the labeler learned from
+VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed", "unknown_class"]
 
 # `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems useful
 ReviewSample = Literal["random", "queue"]
@@ -75,6 +76,8 @@ INSTANCE = Record(
             pa.field("given", pa.string()),
             pa.field("truth", pa.string()),
             pa.field("attributes", pa.map_(pa.string(), pa.string())),
+            pa.field("track", pa.string()),  # the same for all boxes of one object of a clip; null without tracks
+            pa.field("group", pa.string(), nullable=False),  # objects that belong together: `dataset.group_by`
             pa.field("split", pa.string()),
             pa.field("shard", pa.int32(), nullable=False),
         ]
@@ -131,6 +134,29 @@ VOTE = Record(
             pa.field("confidence", pa.float32()),
             pa.field("answer", pa.string()),
             pa.field("status", pa.string(), nullable=False),  # one of VoteStatus
+            pa.field("fold", pa.int32()),  # of the labeler that learned nothing from this fold; null: learned elsewhere
+        ]
+    ),
+)
+GROUP = Record(  # which objects belong together, near-duplicates included, and the fold in which each is judged
+    "group",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("fold", pa.int32()),  # null without folds, and for reference objects that are near no object
+        ]
+    ),
+)
+LESSON = Record(  # what labelers learn out of fold
+    "lesson",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("fold", pa.int32()),  # nothing of it is learned by what judges this fold; null: all learn from it
+            pa.field("given", pa.string()),
+            pa.field("label", pa.string()),  # the class that the object teaches; null: none
         ]
     ),
 )

@@ -124,7 +124,7 @@ def _instance(row: Mapping[Any, Any], right: Mapping[str, str]) -> dict[str, Any
         **{"image_path": row["path"], "source_id": name, "width": width, "height": height},
         **{"x": 0.0, "y": 0.0, "w": float(width), "h": float(height)},
         **{"truth": right.get(name), "attributes": [("landmark", row["landmark"])]},
-        **{"split": "dataset", "shard": 0},
+        **{"group": row["image_id"], "split": "dataset", "shard": 0},
     }
 
 

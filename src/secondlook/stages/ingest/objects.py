@@ -106,6 +106,8 @@ class Checker:
             "given": given,
             "truth": None,
             "attributes": self._attributes(entry),
+            "track": None,
+            "group": records.image_id(self.dataset, entry.image),
         }
 
     def _look_where(self, image: str) -> None:
