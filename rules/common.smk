@@ -40,6 +40,7 @@ wildcard_constraints:
     imported=one_of(RUN.imported()),
     classifier=one_of(RUN.names_of("classifiers")),
     vlm=one_of(RUN.names_of("vlms")),
+    fold="[0-9]+",
     labeler=one_of(RUN.names_of("labelers")),
     part=f"[0-9]{{{5 - len(FILES.shards.tails()[0])}}}",
     hundred="[0-9]{3}",

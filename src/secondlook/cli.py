@@ -158,7 +158,7 @@ def new_task(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, fetch, ingest.ingest, ingest.split, crop.crop, embed.embed, train.train, label.label),
+    *(demo, fetch, ingest.ingest, ingest.split, crop.crop, embed.embed, train.lessons, train.train, label.label),
     *(consensus.consensus, evaluate.evaluate, review.review, export.export, report.report),
     *(summary, check, plan, new_task),
 )

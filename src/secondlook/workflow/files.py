@@ -11,7 +11,7 @@ from secondlook.config.root import Config
 from secondlook.config.task import Task
 from secondlook.io.files import sha256
 from secondlook.io.outputs import REHEARSAL, TABLES
-from secondlook.workflow.labelers import ABOUT, REFERENCE
+from secondlook.workflow.labelers import ABOUT, LESSONS, REFERENCE, Folds
 from secondlook.workflow.shards import Shards
 
 
@@ -60,9 +60,35 @@ class Files:
         trained = self.configs[task].encoders[encoder].trained
         return [f"{self.folder(task)}/train/{trained}/{ABOUT}"] if trained else []
 
-    def vlm_crops(self, task: str, vlm: str) -> str:
-        """Return the reference crops that a VLM is trained on, as its view shows them."""
-        return self.crop(task, self.configs[task].vlms[vlm].view, REFERENCE)
+    def folds(self, task: str) -> Folds | None:
+        """Return how a task learns out of fold; None where it learns from a reference."""
+        reference = self.tasks[task].reference
+        return Folds(reference.folds, self.shards.names(), bool(reference.sources)) if reference.own else None
+
+    def groups(self, task: str) -> str:
+        """Return the file of the groups of a task."""
+        return f"{self.folder(task)}/crop/groups.parquet"
+
+    def lessons(self, task: str) -> str:
+        """Return the file that says what each object teaches out of fold."""
+        return f"{self.folder(task)}/train/{LESSONS}"
+
+    def newly_learned(self, task: str) -> list[str]:
+        """Return the decisions of people that labelers learn from: those of a new round."""
+        return [f"{self.folder(task)}/review/reviewed.parquet"] if self.tasks[task].reference.reviewed else []
+
+    def taught_crops(self, task: str) -> list[str]:
+        """Return the files of crops that a classifier learns from."""
+        return self._taught(task, "crop")
+
+    def vlm_crops(self, task: str, vlm: str) -> list[str]:
+        """Return the files of crops that a VLM learns from, as its view shows them."""
+        return self._taught(task, self.configs[task].vlms[vlm].view)
+
+    def _taught(self, task: str, view: View) -> list[str]:
+        reference = self.crop(task, view, REFERENCE)
+        folds = self.folds(task)
+        return [reference] if folds is None else [self.lessons(task), *folds.taught_files(str(Path(reference).parent))]
 
     def vote_folders(self, task: str) -> list[str]:
         """Return the folder of votes of each labeler of a task."""

@@ -148,15 +148,25 @@ class Run:
 
     def labelers_of(self, task: str) -> Labelers:
         """Return the labelers of a task."""
-        return Labelers(self.tasks[task].labelers, self.config_of(task), self.files.folder(task))
+        return Labelers(
+            self.tasks[task].labelers, self.config_of(task), self.files.folder(task), self.files.folds(task)
+        )
 
     def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
         """Return the crops, embeddings or instances that a labeler looks at in a job."""
         return self.labelers_of(task).objects(labeler, self.files.shards.of(part))
 
-    def learned_from(self, task: str, labeler: str) -> str:
-        """Return the reference vectors from which a labeler learns."""
-        return self.labelers_of(task).reference_vectors(labeler)
+    def taught_files(self, task: str, labeler: str) -> list[str]:
+        """Return the files that the training of a labeler waits for."""
+        return self.labelers_of(task).taught_files(labeler)
+
+    def fold_counts(self) -> dict[int, list[str]]:
+        """Return the tasks that learn out of fold, by their number of folds."""
+        tasks: dict[int, list[str]] = {}
+        for name, task in self.tasks.items():
+            if task.reference.count is not None:
+                tasks.setdefault(task.reference.count, []).append(name)
+        return tasks
 
     def source_files(self, task: str, labeler: str) -> list[str]:
         """Return the files that represent what a labeler learned from."""
@@ -192,6 +202,7 @@ def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config: C
     for name, task in tasks.items():
         require_no_wildcards_of_task(files[name], task)
         _require_labelers(files[name], task, config)
+        _require_encoders_made_elsewhere(files[name], task, config)
         _require_sources(files[name], task, config)
 
 
@@ -202,6 +213,18 @@ def _require_labelers(path: Path, task: Task, config: Config) -> None:
             raise UsageError(f"{path}: `labelers`: `{name}` is not in the config (labelers: {have}).")
     if not task.labelers:
         raise UsageError(f"{path}: `labelers` is empty; name at least one of those in the config.")
+
+
+def _require_encoders_made_elsewhere(path: Path, task: Task, config: Config) -> None:
+    """Raise UsageError for vectors of an encoder that learns from the objects which it shows out of fold."""
+    labelers = Labelers(task.labelers, config, "")
+    for labeler in task.labelers if task.reference.count is not None else []:
+        encoder = labelers.encoder(labeler)
+        if encoder is not None and config.encoders[encoder].trained is not None:
+            raise UsageError(
+                f"{path}: `{labeler}` looks at vectors of `{encoder}`, which is `trained` on the objects that are judged; "
+                "with `own: out_of_fold` give this encoder a `model`, or let the classifier itself vote."
+            )
 
 
 def _require_sources(path: Path, task: Task, config: Config) -> None:

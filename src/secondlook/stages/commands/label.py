@@ -18,8 +18,15 @@ def label(
         typer.Option("--options", metavar="YAML", help="Options of the labeler, as under `labelers` of the config."),
     ],
     source: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What the labeler learned from: reference embeddings, or a classifier or VLM trained here. With "
+            "--lessons it may be repeated, and folders of embeddings have a file per shard."
+        ),
+    ] = None,
+    lessons: Annotated[
         Path | None,
-        typer.Option(help="What the labeler learned from: reference embeddings, or a classifier or VLM trained here."),
+        typer.Option(help="lessons.parquet: each object is judged by what learned nothing from its fold."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the labeler; by default its kind.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt for a VLM; by default a short one for the view.")] = None,
@@ -35,5 +42,6 @@ def label(
     from secondlook.stages import label as stage
 
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
-    voter = stage.Voter(name or settings.kind, settings, source, prompt or None, tuple(offer or ()))
+    sources = tuple(source or ())
+    voter = stage.Voter(name or settings.kind, settings, sources, prompt or None, tuple(offer or ()), lessons)
     stage.label_shards(voter, of_inputs(objects, out), threads=threads)

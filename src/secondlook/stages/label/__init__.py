@@ -1,8 +1,6 @@
 """Stage `label`: one labeler votes on shards, one after the other."""
 
-import functools
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from secondlook.base import progress
 from secondlook.io import records
 from secondlook.jobs import cache, ledger
 from secondlook.models import inference
+from secondlook.stages.label.judge import Judge, OutOfFold
 from secondlook.stages.label.kinds import Kind, kind_of
 from secondlook.stages.label.voter import Job, Voter
 
@@ -20,30 +19,29 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
     """Write the votes on each file of objects to its output; the network is loaded once, and only if it is needed.
 
     The objects are crops, embeddings or instances, as the labeler needs. Votes on the same objects by the same labeler
-    are restored from the cache.
+    are restored from the cache. With lessons each object is judged by what learned nothing from its fold.
     """
     kind = kind_of(voter.options.kind)
-    network = functools.cache(partial(kind.load, voter, voter.options))
+    judge = OutOfFold.of(voter, kind, voter.lessons) if voter.lessons is not None else Judge.of(voter, kind)
     for objects, out in shards:
-        _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), network, threads), kind)
+        _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), judge.network, threads), judge)
 
 
-def _label_shard(job: Job, kind: Kind) -> None:
+def _label_shard(job: Job, judge: Judge | OutOfFold) -> None:
     voter, options, out = job.voter, job.voter.options, job.out
     made_by: dict[str, Any] = {
         "stage": "label",
         "labeler": voter.name,
         "family": options.family or voter.name,
         "options": options.model_dump(exclude=set(cache.PACE)),
-        **kind.made_by(voter, options),
+        **judge.made_by(),
     }
-    if _restore(job, kind, records.About(job.taxonomy, made_by)):
+    if _restore(job, judge.kind, records.About(job.taxonomy, made_by)):
         return
-    votes = kind.vote(job, options)
-    made_by |= votes.made_by
-    rows = list(votes.rows(voter.name, job.taxonomy.classes))
+    rows, more = judge.rows(job)
+    made_by |= more
     records.write(out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=job.taxonomy, made_by=made_by)
-    cache.store([out], _key(job, kind, records.About(job.taxonomy, made_by)))
+    cache.store([out], _key(job, judge.kind, records.About(job.taxonomy, made_by)))
     ledger.forget(out)
     answered = sum(row["status"] == "answered" for row in rows)
     progress.say(f"label: {voter.name} answered {answered} of {len(rows)} objects")
@@ -59,7 +57,7 @@ def _restore(job: Job, kind: Kind, about: records.About) -> bool:
 def _key(job: Job, kind: Kind, about: records.About) -> str:
     """Return the cache key of votes; of the code it has that of their kind, which includes this package."""
     voter, beside = job.voter, job.voter.options.beside
-    learned_from = [path for path in (voter.source, Path(beside) if beside else None) if path is not None]
+    learned_from = [*voter.sources, *(path for path in (voter.lessons, beside and Path(beside)) if path)]
     settings = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
     return cache.key_of(settings, job.objects, *learned_from, code=kind.module)
 

@@ -14,22 +14,24 @@ from secondlook.config.labelers import LabelerOptions
 class Voter:
     """A labeler by name.
 
-    `source` is what it learned from: the embeddings of the reference, or the folder of something trained here.
+    `sources` are what it learned from: the embeddings of the reference, or the folder of something trained here. With
+    `lessons` it votes out of fold: they are then all embeddings, or the folder in which each fold has a folder.
     `prompt` is the prompt of a VLM, `offered` the names to choose from if they are not those of the classes.
     """
 
     name: str
     options: LabelerOptions
-    source: Path | None = None
+    sources: tuple[Path, ...] = ()
     prompt: str | None = None
     offered: tuple[str, ...] = ()
+    lessons: Path | None = None
 
     @property
     def learned_from(self) -> Path:
-        """The source; raises UsageError if it is missing."""
-        if self.source is None:
-            raise UsageError("this labeler needs --source: the files it learned from.")
-        return self.source
+        """The only source; raises UsageError if it is missing or one of several."""
+        if len(self.sources) != 1:
+            raise UsageError("this labeler needs one --source: the files it learned from.")
+        return self.sources[0]
 
     def names_read(self, taxonomy: Taxonomy) -> Any:
         """Return the names that influence the votes: the classes, for some labelers with all their wordings."""

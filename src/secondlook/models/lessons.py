@@ -1,0 +1,144 @@
+"""What objects teach out of fold: labelers of a fold learn from all other folds, and judge only that fold.
+
+Everything that learns reads a file of reference rows, crops or vectors. `reference_without` writes such a file for one
+fold, and `objects_of` the objects that what learned from it may judge; so no labeler needs to know of folds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from secondlook.base.errors import DataError
+from secondlook.io import parquetfile, records
+from secondlook.io.records import Record
+from secondlook.pixels import crops, images
+from secondlook.pixels.images import UnreadableImageError
+
+_LOSSLESS = 100  # of PNG, which has no quality
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Return the folder of what was learned without a fold."""
+    return folder / f"fold{fold}"
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The rows of a file of lessons, `records.LESSON`."""
+
+    path: Path
+    table: pa.Table
+
+    @classmethod
+    def read(cls, path: Path) -> "Lessons":
+        """Read a file of lessons; raise DataError where it has no folds."""
+        lessons = cls(path, records.read(path, records.LESSON))
+        if not lessons.folds:
+            raise DataError(f"{path}: no object has a fold; make the groups with --folds.")
+        return lessons
+
+    @cached_property
+    def folds(self) -> list[int]:
+        """The folds that have objects."""
+        return sorted(pc.unique(self.table["fold"]).drop_null().to_pylist())
+
+    def classes_without(self, fold: int) -> set[str]:
+        """Return the classes that the other folds teach."""
+        taught = self.table["label"].filter(self._outside(fold))
+        return set(pc.unique(taught).drop_null().to_pylist())
+
+    def given(self, instance_ids: Sequence[str]) -> list[str | None]:
+        """Return the given classes of some objects."""
+        given: list[str | None] = self.table["given"].take(self._rows(pa.array(instance_ids, pa.string()))).to_pylist()
+        return given
+
+    def folds_of(self, instance_ids: pa.ChunkedArray, path: Path) -> NDArray[np.int64]:
+        """Return the fold of each object of the file `path`, (objects,).
+
+        Raises DataError for an object without a fold: nothing that may judge it would be known.
+        """
+        fold = self.table["fold"].take(self._rows(instance_ids))
+        if fold.null_count:
+            unknown = instance_ids.filter(fold.is_null())[0]
+            raise DataError(f"{path}: {unknown} has no fold in {self.path}; make the lessons of these objects again.")
+        return np.asarray(fold.to_numpy(), dtype=np.int64)
+
+    def _outside(self, fold: int) -> pa.ChunkedArray:
+        """Tell which rows are of no fold or of another one."""
+        return pc.fill_null(pc.not_equal(self.table["fold"], fold), True)
+
+    def _rows(self, instance_ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        return pc.index_in(instance_ids, value_set=self.table["instance_id"])
+
+
+def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: Path) -> Path:
+    """Write to `out` the rows of crops or vectors that teach something to what judges `fold`, and return `out`.
+
+    `paths` are files, or folders with a file per shard. The rows get the class that they teach and their group; rows
+    that the lessons do not list, such as imported vectors, keep theirs. Raises DataError where nothing teaches.
+    """
+    files = records.part_files(paths, None)
+    if not files:
+        raise DataError(f"{', '.join(map(str, paths))}: no file of crops or vectors is here.")
+    parts = [part for file in files for part in _taught(lessons, fold, file)]
+    if not parts:
+        raise DataError(f"{lessons.path}: no object outside fold {fold} teaches a class; see `reference` of the task.")
+    first, table = _origin(files), pa.concat_tables(parts)
+    record = Record(records.kind_of(first), table.schema)
+    records.write(out, table, record, taxonomy=records.taxonomy_of(first), made_by=records.made_by(first))
+    return out
+
+
+def objects_of(chosen: NDArray[np.bool_], path: Path, out: Path) -> Path:
+    """Write the rows of a file for which `chosen`, (rows,), is true to `out`, and return `out`."""
+    record = Record(records.kind_of(path), parquetfile.schema(path).remove_metadata())
+    table = parquetfile.read(path).replace_schema_metadata(None).filter(pa.array(chosen))
+    records.write(out, table, record, taxonomy=records.taxonomy_of(path), made_by=records.made_by(path))
+    return out
+
+
+def _origin(files: Sequence[Path]) -> Path:
+    """Return the first file with rows: the metadata of the others may lack what made the rows."""
+    return next((file for file in files if parquetfile.count(file)), files[0])
+
+
+def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a file that teach, if there are any."""
+    table = parquetfile.read(path).replace_schema_metadata(None)
+    if not len(table):
+        return  # the vectors of an empty shard have no dimensions
+    row = lessons.table.select(["instance_id", "group", "label", "fold"])
+    place = pc.index_in(table["instance_id"], value_set=row["instance_id"])
+    listed = place.is_valid()
+    label = pc.if_else(listed, row["label"].take(place), table["reference_label"])
+    group = pc.coalesce(row["group"].take(place), table["group"])
+    outside = pc.fill_null(pc.not_equal(row["fold"].take(place), fold), True)
+    names = table.column_names
+    table = table.set_column(names.index("reference_label"), table.schema.field("reference_label"), label)
+    table = table.set_column(names.index("group"), table.schema.field("group"), group)
+    taught = table.filter(pc.and_(outside, label.is_valid()))
+    if len(taught):
+        yield _with_pixels(taught) if "place" in names else taught
+
+
+def _with_pixels(table: pa.Table) -> pa.Table:
+    """Return rows of crops with their images: those of which only the place is stored are cut out."""
+    if not table["image"].null_count:
+        return table
+    pixels = pa.array([row["image"] or _encoded(row) for row in table.to_pylist()], pa.binary())
+    return table.set_column(table.column_names.index("image"), table.schema.field("image"), pixels)
+
+
+def _encoded(row: crops.Row) -> bytes:
+    try:
+        return images.encode(crops.read(row), "png", quality=_LOSSLESS)
+    except UnreadableImageError as error:
+        raise DataError(
+            f"{row['place']['path']}: {error}; crops with `store: reference` need their images to stay."
+        ) from error

@@ -1,0 +1,66 @@
+"""What labelers learn out of fold: the given label of each object, or that of people, with its group and fold."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.io import records
+from secondlook.stats.consensus.read import read_dataset, read_reviewed
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The objects to judge, their groups, trusted objects of other datasets, and decisions of people to learn from."""
+
+    instances: Path
+    groups: Path
+    reference: Path | None = None
+    reviewed: Path | None = None
+
+
+def write_lessons(inputs: Inputs, out: Path) -> None:
+    """Write what each object teaches: its given class, or in a new round that on which people agree.
+
+    Objects of the reference teach their class; those near no object belong to no fold. Raises DataError for an object
+    without a group.
+    """
+    taxonomy = records.taxonomy_of(inputs.instances)
+    dataset = read_dataset(inputs.instances)
+    said = read_reviewed(dataset, inputs.reviewed).label
+    given = _names(dataset.given, taxonomy.classes)
+    label = _names(np.where(said >= 0, said, dataset.given), taxonomy.classes)
+    ids = dataset.instance_ids
+    if inputs.reference is not None:
+        known = records.read(inputs.reference, records.INSTANCE, columns=["instance_id", "truth"])
+        ids = pa.chunked_array([ids, *known["instance_id"].chunks])
+        label = pa.chunked_array([label, *known["truth"].chunks])
+        given = pa.chunked_array([given, pa.nulls(len(known), pa.string())])
+    table = _with_folds(ids, given, label, inputs.groups)
+    made_by = {"stage": "train", "step": "lessons", "reviewed": int((said >= 0).sum())}
+    records.write(out, table, records.LESSON, taxonomy=taxonomy, made_by=made_by)
+    folds = len(set(table["fold"].drop_null().to_pylist()))
+    progress.say(
+        f"lessons: {len(dataset)} objects in {folds} folds, {len(table) - len(dataset)} of the reference, "
+        f"{int((said >= 0).sum())} labels of people"
+    )
+
+
+def _with_folds(
+    ids: pa.Array | pa.ChunkedArray, given: pa.Array | pa.ChunkedArray, label: pa.Array | pa.ChunkedArray, groups: Path
+) -> pa.Table:
+    table = records.read(groups, records.GROUP)
+    place = pa.compute.index_in(ids, value_set=table["instance_id"])
+    if place.null_count:
+        first = ids.filter(place.is_null())[0]
+        raise DataError(f"{groups}: has no group of {first}; make the groups of this dataset again.")
+    columns = [ids, table["group"].take(place), table["fold"].take(place), given, label]
+    return pa.Table.from_arrays(columns, schema=records.LESSON.schema)
+
+
+def _names(positions: np.ndarray, classes: tuple[str, ...]) -> pa.Array:
+    index = pa.array(positions, pa.int32(), mask=positions < 0)
+    return pa.DictionaryArray.from_arrays(index, pa.array(classes, pa.string())).cast(pa.string())
