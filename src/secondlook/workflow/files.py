@@ -44,6 +44,10 @@ class Files:
         """Return the files of crops of a task, without those of the reference."""
         return [self.crop(task, "crop", shard) for shard in self.shards.names()]
 
+    def groups(self, task: str) -> str:
+        """Return the file of the groups of a task."""
+        return f"{self.folder(task)}/crop/groups.parquet"
+
     def crops_of(self, task: str, part: str) -> list[str]:
         """Return the files of crops of a job."""
         return [self.crop(task, "crop", shard) for shard in self.shards.of(part)]
