@@ -32,6 +32,38 @@ use rule crop as crop_reference with:
         f"{RESULTS}/benchmark/crop.reference.tsv"
 
 
+rule groups:
+    input:
+        instances=f"{RESULTS}/ingest/instances.parquet",
+        crops=from_wildcards(FILES.crops),
+        reference=f"{RESULTS}/ingest/reference.parquet",
+        reference_crops=f"{RESULTS}/crop/reference.parquet",
+    output:
+        f"{RESULTS}/crop/groups.parquet",
+    log:
+        "logs/{task}/crop/groups.log",
+    benchmark:
+        f"{RESULTS}/benchmark/groups.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 2
+    resources:
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
+    params:
+        code=code("stages.crop.groups"),
+        folder=subpath(output[0], parent=True),
+        shards=RUN.config.shards,
+        folds=from_wildcards(OPTIONS.folds),
+        options=OPTIONS.section("crop"),
+    message:
+        "groups: find out which objects of {wildcards.task} belong together"
+    shell:
+        "secondlook groups {params.folder} --shards {params.shards} --instances {input.instances} "
+        "--reference {input.reference} --reference-crops {input.reference_crops} {params.folds} "
+        "--out {output} --options {params.options:q} --threads {threads} 2> {log}"
+
+
 rule cutout:
     input:
         from_wildcards(FILES.instances),

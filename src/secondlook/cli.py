@@ -18,6 +18,7 @@ from secondlook.stages.commands import (
     embed,
     evaluate,
     export,
+    groups,
     ingest,
     label,
     report,
@@ -158,8 +159,8 @@ def new_task(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, fetch, ingest.ingest, ingest.split, crop.crop, embed.embed, train.lessons, train.train, label.label),
-    *(consensus.consensus, evaluate.evaluate, review.review, export.export, report.report),
+    *(demo, fetch, ingest.ingest, ingest.split, crop.crop, groups.groups, embed.embed, train.lessons, train.train),
+    *(label.label, consensus.consensus, evaluate.evaluate, review.review, export.export, report.report),
     *(summary, check, plan, new_task),
 )
 for _command in COMMANDS:

@@ -83,7 +83,8 @@ class CropOptions(RejectLimit):
     quality: int = Field(95, ge=1, le=100)
     """JPEG quality, 1 to 100; higher is larger and closer to the image."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
-    """Reference crops whose hashes (256 bits) differ in at most this many bits are dropped; null keeps all."""
+    """Reference crops whose hashes (256 bits) differ in at most this many bits are dropped; objects with such crops
+    are in one group. null compares none."""
     cap_per_class: int | None = Field(None, ge=1)
     """Maximum number of reference crops of a class; null sets no limit."""
 

@@ -1,5 +1,6 @@
 """A task file: the dataset, which objects of it, the classes with their wordings, and whose labels to learn from."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,27 @@ Format = Literal[
 ]
 
 
+def grouping(group_by: str) -> tuple[str, str]:
+    """Return the kind of `dataset.group_by` and what follows its colon, empty for kinds without.
+
+    Raises ValueError for an unknown kind, a missing name and a pattern that is no regular expression.
+    """
+    if group_by in {"auto", "image", "folder"}:
+        return group_by, ""
+    kind, colon, argument = group_by.partition(":")
+    if not colon or kind not in {"attribute", "regex"}:
+        raise ValueError(f"`{group_by}` is none of auto, image, folder, attribute:NAME and regex:PATTERN")
+    if not argument:
+        missing = "the name of an attribute" if kind == "attribute" else "a regular expression"
+        raise ValueError(f"`{group_by}` needs {missing} after the colon")
+    if kind == "regex":
+        try:
+            re.compile(argument)
+        except re.error as error:
+            raise ValueError(f"`{argument}` is no regular expression ({error})") from error
+    return kind, argument
+
+
 class Dataset(Strict):
     """Where labelled objects are. Paths are relative to the folder in which the command runs."""
 
@@ -49,6 +71,12 @@ class Dataset(Strict):
     """Accept images outside the image folder (by `..`, an absolute path or a link)."""
     obtain: str | None = None
     """A sentence that says how to get the data, for data that cannot be downloaded automatically."""
+
+    @field_validator("group_by")
+    @classmethod
+    def _known_grouping(cls, text: str) -> str:
+        grouping(text)
+        return text
 
     def is_coco_file(self) -> bool:
         """Tell, without opening it, whether `path` is a COCO file."""

@@ -41,6 +41,7 @@ class Facts:
     `numbers` is coco, yolo, or empty where labels have none; `categories` are (id, name) in the order of the dataset,
     none where the label is not the category. `reference` counts the dataset's own objects in the reference,
     `background` the images without objects, `left_out` the entries that were refused, by reason.
+    `tracks_labelled_once`: the dataset's own labels are one label for each track, not one for each of its boxes.
     """
 
     numbers: str = ""
@@ -49,6 +50,7 @@ class Facts:
     background: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
+    tracks_labelled_once: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return them as plain values."""

@@ -7,6 +7,7 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
+from secondlook.io.groups import leaks
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
 
@@ -60,7 +61,23 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
     lines += notes(run, name)
     if name != DEMO:
         lines += [f"  missing: {path}; {hint}" for path, hint in missing(run, name)]
+    lines += leakage(run, name)
     return lines
+
+
+def leakage(run: Run, name: str) -> Iterator[str]:
+    """Yield, once the groups of a task are known, how many judged objects are too close to the reference."""
+    groups, instances = Path(run.files.groups(name)), Path(run.files.folder(name)) / "ingest" / "instances.parquet"
+    if not (groups.is_file() and instances.is_file()):
+        return
+    found = leaks(groups, instances)
+    shares = f"{found.shared} of {found.judged} judged objects ({found.fraction:.1%}) share a group with the reference"
+    if found.shared:
+        shares += (
+            ": labelers look better on them than they are; set `group_by` of the dataset so that they are not split, "
+            "or `own: out_of_fold` of the reference"
+        )
+    yield f"  leakage: {shares}"
 
 
 def missing(run: Run, name: str) -> Iterator[tuple[str, str]]:

@@ -51,6 +51,11 @@ class CommandOptions:
         options = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
         return as_options(options)
 
+    def folds(self, task: str) -> list[str]:
+        """Return the number of folds of a task as an option, nothing where nothing is learned out of fold."""
+        count = self.run.tasks[task].reference.count
+        return [] if count is None else ["--folds", str(count)]
+
     def encoder(self, task: str, encoder: str) -> str:
         """Return the options of an encoder; one trained here becomes the folder of its classifier."""
         spec = self.run.config_of(task).encoders[encoder]

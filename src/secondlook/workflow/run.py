@@ -222,7 +222,7 @@ def _require_encoders_made_elsewhere(path: Path, task: Task, config: Config) -> 
         encoder = labelers.encoder(labeler)
         if encoder is not None and config.encoders[encoder].trained is not None:
             raise UsageError(
-                f"{path}: `{labeler}` looks at vectors of `{encoder}`, which is `trained` on the objects that are judged; "
+                f"{path}: `{labeler}` looks at vectors of `{encoder}`, which is `trained` on the objects to judge; "
                 "with `own: out_of_fold` give this encoder a `model`, or let the classifier itself vote."
             )
 

@@ -1,6 +1,6 @@
 """What stages exchange: the kinds of rows (`schemas`), their files (`store`), ids and positions."""
 
-from secondlook.io.records.ids import content_fraction, image_id, instance_id, review_fraction
+from secondlook.io.records.ids import content_fraction, group_id, image_id, instance_id, review_fraction, track_id
 from secondlook.io.records.positions import Covered, class_positions, object_positions
 from secondlook.io.records.schemas import (
     ACCEPTED,
@@ -92,6 +92,7 @@ __all__ = [
     "content_fraction",
     "count",
     "embedding",
+    "group_id",
     "image_id",
     "instance_id",
     "kind_of",
@@ -111,6 +112,7 @@ __all__ = [
     "rows_digest",
     "taxonomy_of",
     "to_table",
+    "track_id",
     "unmatched_beside",
     "write",
 ]

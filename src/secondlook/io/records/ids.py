@@ -13,6 +13,16 @@ def instance_id(dataset: str, image: str, source_id: str) -> str:
     return _digest(dataset, image, source_id)
 
 
+def track_id(dataset: str, clip: str, track: str) -> str:
+    """Return the stable 80-bit id of the track `track` of a clip."""
+    return _digest("track", dataset, clip, track)
+
+
+def group_id(dataset: str, kind: str, name: str) -> str:
+    """Return the stable 80-bit id of a group that is neither an image nor a track; `kind` is what `name` names."""
+    return _digest("group", dataset, kind, name)
+
+
 def review_fraction(instance_id: str) -> float:
     """Return the place, in [0, 1), of an object in the order in which the random sample of the reviews grows.
 

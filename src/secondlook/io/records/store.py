@@ -127,7 +127,8 @@ def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
         elif shards is not None:
             files.extend(path / f"{shard:05d}.parquet" for shard in range(shards))
         else:
-            files.extend(sorted(path.glob("[0-9]*.parquet")))
+            # the other files there have a second ending, as those of reject rows
+            files.extend(sorted(file for file in path.glob("[0-9]*.parquet") if "." not in file.stem))
     return files
 
 

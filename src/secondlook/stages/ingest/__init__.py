@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
@@ -17,6 +19,7 @@ from secondlook.io.inside import Inside
 from secondlook.io.outputs import EXPORT_ABOUT
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest import formats
+from secondlook.stages.ingest.groups import Groups, Tracks
 from secondlook.stages.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
 from secondlook.stages.ingest.objects import Checker, Row
 from secondlook.stages.ingest.sink import Refusals, Rows
@@ -77,14 +80,17 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
     opened = _open(name, task.dataset, rules, options)
     for row in _rows(opened, result):
-        # whole images: crops of one image are too similar to be on both sides; objects without a label teach nothing
-        drawn = records.content_fraction("reference", str(options.seed), row["image_id"]) < task.reference.own_fraction
+        # whole groups: crops of one image are too similar to be on both sides; objects without a label teach nothing
+        drawn = records.content_fraction("reference", str(options.seed), row["group"]) < task.reference.own_fraction
         if drawn and row["given"] is not None:
             _trust(row, records.REFERENCE, result)
         else:
             keep(row)
     rehearsal = None if task.rehearsal is None else Rehearsal(**task.rehearsal.model_dump())
-    _note_facts(opened, rehearsal, result)
+    tracks = _note_facts(opened, rehearsal, result)
+    if task.rehearsal is not None:
+        whole = result.instances.table()
+        result.instances.replace(rehearse(whole, result.taxonomy, task.rehearsal, by_track=tracks.labelled_once))
     for source in task.reference.sources:
         for suffix, rules in source_rules(source, task, result.taxonomy):
             for row in _rows(_open(f"{name}:{source.path}{suffix}", source, rules, options), result):
@@ -158,7 +164,7 @@ def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions
     times = Counter(name for _, name in source.categories)
     shared = frozenset(name for name, count in times.items() if count > 1)
     checker = Checker(
-        name,
+        Groups(name, dataset.group_by),
         source.images,
         rules,
         _inside(dataset, source),
@@ -180,13 +186,21 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
             result.refusals.add(row)
         else:
             yield row
+    if checker.groups.may_lack and checker.ungrouped:
+        progress.say(
+            f"ingest: {opened.path}: {checker.ungrouped} objects have no group by `{checker.groups.group_by}`; each is "
+            "grouped with its image"
+        )
     if source.listed is not None:
         bare = source.listed - len(checker.met)
         result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
 
 
-def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> None:
-    """Note the facts of a dataset, known once it was read to its end, in addition to its objects."""
+def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> Tracks:
+    """Note the facts of a dataset, known once it was read to its end, in addition to its objects; return its tracks."""
+    tracks = Tracks.of(pa.concat_tables([result.instances.table(), result.reference.table()]))
+    if opened.checker.groups.by_track and tracks.doubt is not None:
+        progress.say(f"ingest: {opened.path}: {tracks.doubt}")
     missed: Counter[str] = Counter()
     for row in opened.checker.background():
         if isinstance(row, RefusedError):
@@ -204,7 +218,9 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
         background=len(result.background),
         left_out=dict(sorted(result.refusals.counts.items())),
         rehearsal=rehearsal,
+        tracks_labelled_once=tracks.labelled_once,
     )
+    return tracks
 
 
 def _inside(dataset: Dataset, source: Source) -> Inside | None:
@@ -221,9 +237,6 @@ def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Calla
 
     def keep(row: Row) -> None:
         row["truth"] = truth.get(tidied(row["source_id"]))
-        if task.rehearsal is not None and row["given"] is not None:
-            row["truth"] = row["given"]
-            row["given"] = rehearse(row["given"], row["instance_id"], result.taxonomy, task.rehearsal)
         result.instances.add(_placed(row, "dataset", options.shards))
 
     return keep

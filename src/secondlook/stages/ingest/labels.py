@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.config.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
@@ -85,13 +88,30 @@ def read_truth(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
     return truth
 
 
-def rehearse(name: str, instance_id: str, taxonomy: Taxonomy, rehearsal: Rehearsal) -> str:
-    """Return `name`, or another class for the planted share of objects; depends on the id and the seed alone."""
+def rehearse(instances: pa.Table, taxonomy: Taxonomy, rehearsal: Rehearsal, *, by_track: bool) -> pa.Table:
+    """Return instance rows with the given labels as truth, and a share of the given labels made wrong.
+
+    The choice depends on the seed and on the id of the object alone, or of its track if `by_track`: all boxes of a
+    track then get the same wrong label.
+    """
+    given, ids = instances["given"], instances["instance_id"]
+    keys = pc.coalesce(instances["track"], ids) if by_track else ids
+    planted = [
+        None if name is None else _perhaps_wrong(name, key, taxonomy, rehearsal)
+        for name, key in zip(given.to_pylist(), keys.to_pylist(), strict=True)
+    ]
+    columns = {"truth": pc.coalesce(given, instances["truth"]), "given": pa.array(planted, pa.string())}
+    for name, column in columns.items():
+        instances = instances.set_column(instances.schema.get_field_index(name), instances.schema.field(name), column)
+    return instances
+
+
+def _perhaps_wrong(name: str, key: str, taxonomy: Taxonomy, rehearsal: Rehearsal) -> str:
     seed = str(rehearsal.seed)
     others = [other for other in taxonomy.classes if other != name]
-    if not others or content_fraction("rehearse", seed, instance_id) >= rehearsal.wrong_fraction:
+    if not others or content_fraction("rehearse", seed, key) >= rehearsal.wrong_fraction:
         return name
-    return others[int(content_fraction("wrong class", seed, instance_id) * len(others))]
+    return others[int(content_fraction("wrong class", seed, key) * len(others))]
 
 
 def _is_selected(entry: SourceObject, select: Selection) -> bool:

@@ -18,6 +18,7 @@ from secondlook.io.inside import Inside
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
 from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header
+from secondlook.stages.ingest.groups import Groups
 from secondlook.stages.ingest.labels import LabelRules, select_and_resolve
 from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
 from secondlook.stages.ingest.source import Background, Entries, SourceObject
@@ -32,10 +33,10 @@ class Checker:
 
     Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
     refused; None allows them all. `shared_names` are names of more than one category: their objects state their
-    category in an attribute.
+    category in an attribute. `ungrouped` counts the objects without what `group_by` asks for.
     """
 
-    dataset: str
+    groups: Groups
     images: Path
     rules: LabelRules
     inside: Inside | None
@@ -47,6 +48,7 @@ class Checker:
     said_outside: bool = False
     bare: dict[str, tuple[int, int] | None] = field(default_factory=dict)
     shared_names: frozenset[str] = frozenset()
+    ungrouped: int = 0
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each of `entries`, in their order."""
@@ -95,9 +97,13 @@ class Checker:
             entry = _to_px(entry, header)
             box = entry.box_xywh
         x, y, w, h = _clipped(box, header) if box else (0.0, 0.0, float(header.width), float(header.height))
+        dataset, image_id = self.groups.dataset, records.image_id(self.groups.dataset, entry.image)
+        attributes = self._attributes(entry)
+        track, group = self.groups.of(entry.image, attributes)
+        self.ungrouped += group == image_id
         return {
-            "instance_id": records.instance_id(self.dataset, entry.image, entry.source_id),
-            "image_id": records.image_id(self.dataset, entry.image),
+            "instance_id": records.instance_id(dataset, entry.image, entry.source_id),
+            "image_id": image_id,
             "image_path": (self.images / entry.image).as_posix(),
             "source_id": entry.source_id,
             **{"width": header.width, "height": header.height, "x": x, "y": y, "w": w, "h": h},
@@ -105,9 +111,9 @@ class Checker:
             "given_raw": entry.label,
             "given": given,
             "truth": None,
-            "attributes": self._attributes(entry),
-            "track": None,
-            "group": records.image_id(self.dataset, entry.image),
+            "attributes": sorted(attributes.items()),
+            "track": track,
+            "group": group,
         }
 
     def _look_where(self, image: str) -> None:
@@ -141,11 +147,11 @@ class Checker:
             raise RefusedError("size_mismatch", detail)
         return header
 
-    def _attributes(self, entry: SourceObject) -> list[tuple[str, str]]:
+    def _attributes(self, entry: SourceObject) -> dict[str, str]:
         # the category of an object whose label comes from elsewhere, such as the shape of a sign, is worth keeping
         beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
         own = {CATEGORY_ID: str(entry.category_id)} if entry.category in self.shared_names else {}
-        return sorted({**beside, **entry.attributes, **own}.items())
+        return {**beside, **entry.attributes, **own}
 
 
 def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:

@@ -36,6 +36,10 @@ class Rows:
         self._pack()
         return pa.concat_tables(self.packed)
 
+    def replace(self, table: pa.Table) -> None:
+        """Take the rows of `table` instead of all so far."""
+        self.packed, self.loose = [table], []
+
     def distinct(self, column: str) -> int:
         """Return the number of different values of a column."""
         return int(pc.count_distinct(self.table()[column]).as_py())
