@@ -1,7 +1,7 @@
 """Merge: what `auto` makes of labels that are wrong in many ways, measured on datasets whose true labels are known.
 
 Nothing is reviewed but where it says so, and all options are the defaults. Intervals are those of Clopper and Pearson,
-95 %, with the objects of one track (of one image, without tracks) counted as one draw where they repeat each other. The
+95 %, with the objects of one track (of one group, without tracks) counted as one draw where they repeat each other. The
 last lines count how many cells (a set and a noise, means over seeds) meet each requirement; those that do not are
 printed above them. Sets of real images need ../shared/data. The first run makes the votes, which takes minutes;
 `--sets` keeps them.

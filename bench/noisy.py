@@ -83,7 +83,7 @@ def drawn_sets(objects: int) -> Iterator[Rehearsal]:
         drawn = draw(World(objects=objects, families=families))
         classes = tuple(map(str, range(drawn.votes.classes)))
         near = most_confused(drawn.votes, drawn.truth)
-        yield Rehearsal(f"drawn.{name}", drawn.votes, drawn.truth, drawn.image, drawn.image, near, classes)
+        yield Rehearsal(f"drawn.{name}", drawn.votes, drawn.truth, drawn.image, near, classes)
 
 
 def most_confused(votes: Votes, truth: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -127,7 +127,7 @@ def run(rehearsal: Rehearsal, kind: Kind, fraction: float, seed: int) -> Run:
 
 def unreviewed(rehearsal: Rehearsal) -> Reviewed:
     """Return the reviews of a set of which nothing is reviewed."""
-    return replace(Reviewed.none(rehearsal.votes.objects), image=rehearsal.image)
+    return replace(Reviewed.none(rehearsal.votes.objects), group=rehearsal.group)
 
 
 def accuracy(posterior: Posterior, truth: NDArray[np.int64]) -> float:

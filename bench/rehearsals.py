@@ -74,14 +74,13 @@ class Rehearsal:
     """Votes on a dataset whose true labels are known.
 
     `votes` has the answers of all labelers, without the given label. `truth` (objects,) holds positions in `classes`;
-    `image` and `group` (objects,) number the images and the tracks, or the images again where there are no tracks.
+    `group` (objects,) numbers the tracks, or the groups of the dataset where there are no tracks.
     `look_alike` (classes,) is the class whose mean vector is nearest to that of each class.
     """
 
     name: str
     votes: Votes
     truth: NDArray[np.int64]
-    image: NDArray[np.int64]
     group: NDArray[np.int64]
     look_alike: NDArray[np.int64]
     classes: tuple[str, ...]
@@ -254,10 +253,10 @@ def gathered(name: str, results: Path, labelers: Sequence[str]) -> Rehearsal:
     truth = records.class_positions(table["truth"], dataset.classes)
     assert (truth >= 0).all(), f"{name}: an object has no true label"
     tracks = [dict(attributes or []).get("track_id", "") for attributes in table["attributes"].to_pylist()]
-    group = np.unique(np.array(tracks, dtype=np.str_), return_inverse=True)[1] if all(tracks) else dataset.image
+    group = np.unique(np.array(tracks, dtype=np.str_), return_inverse=True)[1] if all(tracks) else dataset.group
     encoders = [path for path in sorted((results / "embed").iterdir()) if path.name in votes.families]
     look_alike = nearest([path for path in encoders if path.name != NOISE], instances, truth)
-    return Rehearsal(name, votes, truth, dataset.image, group.astype(np.int64), look_alike, dataset.classes)
+    return Rehearsal(name, votes, truth, group.astype(np.int64), look_alike, dataset.classes)
 
 
 def nearest(encoders: Sequence[Path], instances: Path, truth: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -295,7 +294,6 @@ def save(rehearsal: Rehearsal, path: Path) -> None:
         labelers=np.array(votes.labelers),
         families=np.array(votes.families),
         truth=rehearsal.truth,
-        image=rehearsal.image,
         group=rehearsal.group,
         look_alike=rehearsal.look_alike,
         classes=np.array(rehearsal.classes),
@@ -317,8 +315,8 @@ def load(path: Path) -> Rehearsal:
             classes=len(classes),
             log_p=kept["log_p"],
         )
-        truth, image, group, look_alike = (kept[name] for name in ("truth", "image", "group", "look_alike"))
-        return Rehearsal(path.stem, votes, truth, image, group, look_alike, classes)
+        truth, group, look_alike = (kept[name] for name in ("truth", "group", "look_alike"))
+        return Rehearsal(path.stem, votes, truth, group, look_alike, classes)
 
 
 def planted(rehearsal: Rehearsal, kind: Kind, fraction: float, seed: int) -> NDArray[np.int64]:

@@ -24,12 +24,11 @@ NOT_BELOW = -0.005
 
 @dataclass(frozen=True)
 class Problem:
-    """Votes, the true class of each object, (objects,), -1 where it is unknown, and the image and track of each."""
+    """Votes, the true class of each object, (objects,), -1 where it is unknown, and the group of each."""
 
     name: str
     votes: Votes
     truth: NDArray[np.int64]
-    image: NDArray[np.int64]
     group: NDArray[np.int64]
 
     @property
@@ -42,7 +41,7 @@ class Problem:
         rows = np.random.default_rng(seed).choice(self.known, count, replace=False)
         label = np.full(len(self.truth), -1)
         label[rows] = self.truth[rows]
-        return Reviewed(label, label >= 0, label >= 0, self.image)
+        return Reviewed(label, label >= 0, label >= 0, self.group)
 
     def interval(self, accuracy: float) -> str:
         """Return an accuracy and its interval, with the objects of a track as one draw where they repeat each other."""
@@ -92,13 +91,13 @@ def crowd(folder: Path) -> Problem:
         for line in csv.DictReader(file):
             if line["item"] in row:
                 truth[row[line["item"]]] = class_of.get(line["label"], -1)
-    return Problem(folder.name, votes, truth, np.arange(len(items)), np.arange(len(items)))
+    return Problem(folder.name, votes, truth, np.arange(len(items)))
 
 
 def noisy(rehearsal: Rehearsal) -> Problem:
     """Return a set a quarter of whose given labels are wrong."""
     votes = with_given(rehearsal.votes, planted(rehearsal, "uniform", 0.25, 0))
-    return Problem(rehearsal.name, votes, rehearsal.truth, rehearsal.image, rehearsal.group)
+    return Problem(rehearsal.name, votes, rehearsal.truth, rehearsal.group)
 
 
 def gain(problem: Problem, draws: int) -> Gain:

@@ -186,8 +186,8 @@ def _draw(folder: Path, count: int) -> list[dict[str, Any]]:
             side = float(np.clip(random.lognormal(np.log(88), 0.6), 12, 600))
             place = {"x": random.uniform(0, WIDTH - side), "y": random.uniform(0, HEIGHT - side), "w": side, "h": side}
             name = f"{image:03d}-{box:02d}"
-            about = {"instance_id": name, "image_id": str(image), "image_path": str(path), "source_id": name}
-            size = {"width": WIDTH, "height": HEIGHT}
+            about = {"instance_id": name, "image_id": str(image), "group": str(image), "source_id": name}
+            size = {"width": WIDTH, "height": HEIGHT, "image_path": str(path)}
             rows.append({**about, **place, **size, "truth": None, "split": "dataset", "attributes": None})
     return rows
 
@@ -209,6 +209,7 @@ def write_crops(path: Path, count: int) -> Path:
         about = {
             "instance_id": f"{number:04d}",
             "image_id": str(number // 2),
+            "group": str(number // 2),
             "reference_label": ("a", "b")[number % 2],
         }
         size = {"width": int(width), "height": int(height)}

@@ -113,8 +113,8 @@ def _say_waiting(model: Path, crops: list[Pixels], args: argparse.Namespace) -> 
     """Run the command on the crops; its log has the share of the time that the model waited."""
     rows = [
         {
-            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "reference_label": None},
-            **{"width": crop.shape[1], "height": crop.shape[0]},
+            **{"instance_id": f"o{number:04d}", "image_id": f"i{number}", "group": f"i{number}"},
+            **{"reference_label": None, "width": crop.shape[1], "height": crop.shape[0]},
             "image": images.encode(crop, "jpeg", quality=95),
         }
         for number, crop in enumerate(crops)

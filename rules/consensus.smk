@@ -1,6 +1,7 @@
 rule consensus:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
+        groups=f"{RESULTS}/crop/groups.parquet",
         votes=from_wildcards(FILES.votes),
         reviewed=f"{RESULTS}/review/reviewed.parquet",
     output:
@@ -24,5 +25,5 @@ rule consensus:
     message:
         "consensus: merge the votes on {wildcards.task}"
     shell:
-        "secondlook consensus --instances {input.instances} {params.votes} --shards {params.shards} "
+        "secondlook consensus --instances {input.instances} --groups {input.groups} {params.votes} --shards {params.shards} "
         "--reviewed {input.reviewed} --out {output.consensus} --options {params.options:q} 2> {log}"

@@ -1,6 +1,7 @@
 rule evaluate:
     input:
         instances=f"{RESULTS}/ingest/instances.parquet",
+        groups=f"{RESULTS}/crop/groups.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         majority=f"{RESULTS}/consensus/majority.parquet",
         reviewed=f"{RESULTS}/review/reviewed.parquet",
@@ -27,6 +28,6 @@ rule evaluate:
     message:
         "evaluate: compare every labeler and method of {wildcards.task} with the truth, and the labelers with each other"
     shell:
-        "secondlook evaluate --instances {input.instances} {params.votes} --shards {params.shards} "
+        "secondlook evaluate --instances {input.instances} --groups {input.groups} {params.votes} --shards {params.shards} "
         "--consensus {input.consensus} --reviewed {input.reviewed} --benchmarks {params.benchmarks} "
         "--out {params.folder} {params.protocol:q} --options {params.options:q} 2> {log}"

@@ -35,6 +35,14 @@ def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
     return path
 
 
+def write_groups(path: Path, groups: Mapping[str, str | tuple[str, int | None]], classes: Any) -> Path:
+    """Write joined groups: object or reference crop -> its group, or its group and its fold."""
+    pairs = {name: (said, None) if isinstance(said, str) else said for name, said in groups.items()}
+    rows = [{"instance_id": name, "group": group, "fold": fold} for name, (group, fold) in pairs.items()]
+    write(path, records.to_table(rows, records.GROUP), records.GROUP, classes, {"stage": "crop"})
+    return path
+
+
 def write_votes(
     path: Path,
     labeler: str,
@@ -74,7 +82,7 @@ def write_decisions(path: Path, rows: Rows, classes: Any, made_by: Mapping[str, 
 
 
 def write_crops(path: Path, rows: Rows, classes: Any) -> Path:
-    """Write crops; a row has `instance_id`, `pixels` (RGB) and, if it matters, `image_id`, `trusted` and `source`."""
+    """Write crops; a row has `instance_id`, `pixels` (RGB) and, if it matters, `image_id`, `group` and so on."""
     filled = []
     for row in rows:
         pixels = row["pixels"]
@@ -82,6 +90,7 @@ def write_crops(path: Path, rows: Rows, classes: Any) -> Path:
             {
                 "instance_id": row["instance_id"],
                 "image_id": row.get("image_id", row["instance_id"]),
+                "group": row.get("group", row.get("image_id", row["instance_id"])),
                 "reference_label": row.get("reference_label"),
                 "source": row.get("source"),
                 "width": pixels.shape[1],
@@ -100,18 +109,21 @@ def write_embeddings(
     classes: Any,
     *,
     images: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | None = None,
     sources: Mapping[str, str] | None = None,
     **made_by: Any,
 ) -> Path:
     """Write embeddings: object -> vector, and object -> class for those of the reference.
 
-    `images` says in which image an object lies, each in its own when left out; `sources` where it comes from.
+    `images` says in which image an object lies, each in its own when left out; `groups` in which group, that of its
+    image when left out; `sources` where it comes from.
     """
     matrix = np.array(list(vectors.values()), dtype=np.float16).reshape(len(vectors), -1 if vectors else 1)
     record = records.embedding(matrix.shape[1])
     columns = [
         pa.array(list(vectors), pa.string()),
         pa.array([(images or {}).get(name, name) for name in vectors], pa.string()),
+        pa.array([(groups or images or {}).get(name, name) for name in vectors], pa.string()),
         pa.array([trusted.get(name) for name in vectors], pa.string()),
         pa.array([(sources or {}).get(name) for name in vectors], pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]),

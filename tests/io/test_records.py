@@ -68,7 +68,14 @@ def write(path: Path, rows: list[dict[str, Any]], record: records.Record = recor
         ),
         pytest.param(
             records.embedding(3),
-            {"instance_id": "a", "image_id": "i", "reference_label": None, "source": None, "vector": [1.0, 2.0, 3.0]},
+            {
+                "instance_id": "a",
+                "image_id": "i",
+                "group": "i",
+                "reference_label": None,
+                "source": None,
+                "vector": [1.0, 2.0, 3.0],
+            },
             id="vector",
         ),
     ],

@@ -103,7 +103,7 @@ def test_a_class_that_is_worse_than_the_rest_is_found_out() -> None:
     proposals, sample, wrong = crowd(0, 20_000, 3000, flat=0.002)
     bad = proposals.label == 1
     wrong = wrong | (bad & (np.random.default_rng(1).random(20_000) < 0.2))
-    sample = Sample(sample.label, sample.score, wrong[sample.image], sample.image)
+    sample = Sample(sample.label, sample.score, wrong[sample.group], sample.group)
     classes = ("a", "b", "c")
     guarantee = decide_acceptance(proposals, sample, Guarantee(alpha=0.04), 0.9, classes)
     assert guarantee.held

@@ -13,7 +13,7 @@ from conftest import Command, Result
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
 from secondlook.config.models import ClassifierOptions
 from secondlook.io.outputs import CLASSIFIER_FILES
-from secondlook.stages.train.data import class_weights, split_by_image
+from secondlook.stages.train.data import class_weights, split_by_group
 
 CLASSES = list(COLOURS)
 PER_CLASS = 12
@@ -35,6 +35,7 @@ def reference(classes: list[str] = CLASSES, per_class: int = PER_CLASS) -> Rows:
         {
             "instance_id": f"{name}{index:02d}",
             "image_id": f"image {name} {index // 2}",
+            "group": f"image {name} {index // 2}",
             "reference_label": name,
             "pixels": drawn(name, index),
         }
@@ -57,7 +58,7 @@ def train(secondlook: Command, crops: Path, out: Path, **options: Any) -> Result
 def held_out(options: dict[str, Any]) -> Rows:
     """Return the reference rows that the validation holds, in the order of the file."""
     rows = sorted(reference(), key=lambda row: row["instance_id"])
-    _, validation = split_by_image(rows, ClassifierOptions(**{**SMALL, **options}))
+    _, validation = split_by_group(rows, ClassifierOptions(**{**SMALL, **options}))
     return [rows[position] for position in validation]
 
 
@@ -161,24 +162,22 @@ SPLITS: list[Any] = [
 @pytest.mark.parametrize("images", SPLITS)
 def test_split(images: list[list[str]], seed: int) -> None:
     rows = [
-        {"image_id": f"image {number}", "reference_label": name}
-        for number, names in enumerate(images)
-        for name in names
+        {"group": f"image {number}", "reference_label": name} for number, names in enumerate(images) for name in names
     ]
-    training, validation = split_by_image(rows, ClassifierOptions(seed=seed))
+    training, validation = split_by_group(rows, ClassifierOptions(seed=seed))
     assert sorted(training + validation) == list(range(len(rows)))
-    assert not {rows[row]["image_id"] for row in training} & {rows[row]["image_id"] for row in validation}
+    assert not {rows[row]["group"] for row in training} & {rows[row]["group"] for row in validation}
     assert {rows[row]["reference_label"] for row in training} == {"red", "green"}
     if len(images) >= 20:
         assert len(validation) == pytest.approx(0.2 * len(rows), abs=1)
 
 
 def test_split_follows_the_seed_and_not_the_order() -> None:
-    rows = [{"image_id": f"image {number}", "reference_label": "red"} for number in range(30)]
-    chosen = [split_by_image(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
+    rows = [{"group": f"image {number}", "reference_label": "red"} for number in range(30)]
+    chosen = [split_by_group(rows, ClassifierOptions(seed=seed))[1] for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
-    _, backwards = split_by_image(rows[::-1], ClassifierOptions(seed=0))
+    _, backwards = split_by_group(rows[::-1], ClassifierOptions(seed=0))
     assert sorted(29 - row for row in backwards) == chosen[0]
 
 
@@ -210,7 +209,7 @@ def test_a_class_without_crops_is_said_and_has_an_output_that_never_wins(secondl
 
 
 def test_one_image_trains_without_validation(secondlook: Command, tmp_path: Path) -> None:
-    rows = [{**row, "image_id": "the only image"} for row in reference()]
+    rows = [{**row, "group": "the only image"} for row in reference()]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
     result = train(secondlook, crops, tmp_path / "classifier", epochs=1)
     labels = json.loads((tmp_path / "classifier" / "labels.json").read_text(encoding="utf-8"))
@@ -231,7 +230,7 @@ def test_any_input_size_comes_back_from_the_folder(secondlook: Command, tmp_path
 
 @pytest.mark.parametrize("batch_size", [2, 4])
 def test_every_batch_size_learns_something(secondlook: Command, tmp_path: Path, batch_size: int) -> None:
-    rows = [{**row, "image_id": row["instance_id"]} for row in reference(per_class=2)]
+    rows = [{**row, "group": row["instance_id"]} for row in reference(per_class=2)]
     crops = write_crops(tmp_path / "reference.parquet", rows, CLASSES)
     train(secondlook, crops, tmp_path / "classifier", batch_size=batch_size, epochs=1, input_px=64)
     assert pd.read_csv(tmp_path / "classifier" / "metrics.csv")["train_loss"][0] > 0

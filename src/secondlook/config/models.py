@@ -91,7 +91,7 @@ class ClassifierOptions(Strict):
     class_weights: bool = True
     """Weigh each class by N / N_class, so that rare classes count as much as common ones."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    """Share of the reference crops, split by image, that measures progress instead of teaching."""
+    """Share of the reference crops, split by group, that measures progress instead of teaching."""
     patience: int = Field(10, ge=1)
     """Stop after this many epochs without a lower validation loss."""
     augment: Literal["none", "light"] = "none"
@@ -165,7 +165,7 @@ class VlmTrainingOptions(Strict):
     learning_rate: float = Field(1e-4, gt=0)
     """Highest step size (AdamW): it rises over the first tenth of the steps, then falls to 0 as a cosine."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    """Share of the reference crops, split by image, that measures progress instead of teaching."""
+    """Share of the reference crops, split by group, that measures progress instead of teaching."""
     patience: int = Field(10, ge=1)
     """Stop after this many epochs without a lower validation loss."""
     augment: Literal["none", "light"] = "none"

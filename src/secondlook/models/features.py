@@ -20,14 +20,14 @@ IMPORTED = "imported:"  # how the revision of vectors with unknown weights begin
 class Features:
     """`vectors` (objects, dimensions) float32; `target` (objects,) positions in the taxonomy, -1 where unknown.
 
-    `image` (objects,) numbers the images; `source` (objects,) names where a reference object comes from, empty where
+    `group` (objects,) numbers the groups; `source` (objects,) names where a reference object comes from, empty where
     unknown.
     """
 
     instance_ids: NDArray[np.str_]
     vectors: NDArray[np.float32]
     target: NDArray[np.int64]
-    image: NDArray[np.int64]
+    group: NDArray[np.int64]
     source: NDArray[np.str_]
 
     def take(self, chosen: NDArray[np.bool_]) -> "Features":
@@ -36,7 +36,7 @@ class Features:
             self.instance_ids[chosen],
             self.vectors[chosen],
             self.target[chosen],
-            self.image[chosen],
+            self.group[chosen],
             self.source[chosen],
         )
 
@@ -50,10 +50,10 @@ def load(path: Path, taxonomy: Taxonomy) -> Features:
     column = table["vector"].combine_chunks()
     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
     target = records.class_positions(table["reference_label"], taxonomy.classes)
-    image = np.unique(np.array(table["image_id"].to_pylist(), dtype=np.str_), return_inverse=True)[1]
+    group = np.unique(np.array(table["group"].to_pylist(), dtype=np.str_), return_inverse=True)[1]
     source = np.array([name or "" for name in table["source"].to_pylist()], dtype=np.str_)
     ids = np.array(table["instance_id"].to_pylist(), dtype=np.str_)
-    return Features(ids, vectors.astype(np.float32), target, image, source)
+    return Features(ids, vectors.astype(np.float32), target, group, source)
 
 
 def load_reference(path: Path, taxonomy: Taxonomy) -> Features:

@@ -1,8 +1,8 @@
-"""Exact binomial bounds for objects that share images.
+"""Exact binomial bounds for objects that share groups.
 
-Objects of one image count as one draw where they repeat each other: n shrinks to the effective sample size, as in
+Objects of one group count as one draw where they repeat each other: n shrinks to the effective sample size, as in
 E. L. Korn and B. I. Graubard, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts
-Estimated from Survey Data", Survey Methodology 24 (1998), with full correlation inside an image assumed. The incomplete
+Estimated from Survey Data", Survey Methodology 24 (1998), with full correlation inside a group assumed. The incomplete
 beta function takes the place of the binomial sum, so that n need not be an integer.
 """
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv
 
 
-def effective_size(image: NDArray[np.int64]) -> float:
-    """Return n^2 / (sum over images of n_j^2): the number of images when all have equally many objects."""
-    counts = np.unique(image, return_counts=True)[1]
+def effective_size(group: NDArray[np.int64]) -> float:
+    """Return n^2 / (sum over groups of n_j^2): the number of groups when all have equally many objects."""
+    counts = np.unique(group, return_counts=True)[1]
     return float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What held-out figures use: folds that keep images whole, and the log-loss of probabilities."""
+"""What held-out figures use: folds that keep groups whole, and the log-loss of probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ FOLDS = 5
 LEAST_P = 1e-6  # a zero from a softmax means less than this, not never
 
 
-def folds(image: NDArray[np.int64], seed: int, at_most: int = FOLDS) -> list[NDArray[np.bool_]]:
-    """Return masks of the objects of each fold, (objects,) each; all objects of an image are in one fold."""
-    images, position = np.unique(image, return_inverse=True)
-    count = min(at_most, len(images))
-    fold = np.random.default_rng(seed).permutation(len(images)) % max(1, count)
+def folds(group: NDArray[np.int64], seed: int, at_most: int = FOLDS) -> list[NDArray[np.bool_]]:
+    """Return masks of the objects of each fold, (objects,) each; all objects of a group are in one fold."""
+    groups, position = np.unique(group, return_inverse=True)
+    count = min(at_most, len(groups))
+    fold = np.random.default_rng(seed).permutation(len(groups)) % max(1, count)
     return [fold[position] == number for number in range(count)]
 
 

@@ -1,12 +1,12 @@
-"""95 % intervals for anything that follows from sums over images: the bootstrap, clustered by image.
+"""95 % intervals for anything that follows from sums over groups: the bootstrap, clustered by group.
 
-Objects of one image share their difficulty, so images are drawn, not objects (A. C. Davison and D. V. Hinkley,
+Objects of one group share their difficulty, so groups are drawn, not objects (A. C. Davison and D. V. Hinkley,
 "Bootstrap Methods and their Application", 1997, section 3.8; percentile intervals). All resamples are matrix
-products: draw counts (resamples, images) times sums (images, cells). Equal seeds give equal draws, so the interval
+products: draw counts (resamples, groups) times sums (groups, cells). Equal seeds give equal draws, so the interval
 of a difference is paired.
 
-Where every image is the same (all right, or none) the bootstrap sees no spread. A share of 0 or 1 then gets the
-exact bound (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934) of as many draws as there are images behind it.
+Where every group is the same (all right, or none) the bootstrap sees no spread. A share of 0 or 1 then gets the
+exact bound (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934) of as many draws as there are groups behind it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from scipy import sparse
 from secondlook.base.arrays import Floats64
 
 BLOCK = 64  # resamples at once
-CELLS = 4_000_000  # numbers at once: fewer resamples where there are many images or cells
+CELLS = 4_000_000  # numbers at once: fewer resamples where there are many groups or cells
 LOW, HIGH = 2.5, 97.5
 
 
@@ -51,9 +51,9 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Statistic:
-    """Figures that follow from sums: `sums` (images, cells), dense or sparse, and (..., cells) -> (..., figures).
+    """Figures that follow from sums: `sums` (groups, cells), dense or sparse, and (..., cells) -> (..., figures).
 
-    `support` counts the images behind each figure, (figures,), where all of them are shares.
+    `support` counts the groups behind each figure, (figures,), where all of them are shares.
     """
 
     sums: Any
@@ -63,16 +63,16 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap draws of images: as many as there are, with replacement, in each resample."""
+    """Bootstrap draws of groups: as many as there are, with replacement, in each resample."""
 
-    images: int
+    groups: int
     resamples: int
     seed: int
 
     def drawn(self, statistics: Sequence[Statistic]) -> list[Floats64]:
         """Return the figures of each statistic in every resample, (resamples, figures) each."""
         widest = max((one.sums.shape[1] for one in statistics), default=1)
-        rows = max(1, min(BLOCK, CELLS // max(1, self.images, widest)))
+        rows = max(1, min(BLOCK, CELLS // max(1, self.groups, widest)))
         blocks = [[one.figures(np.asarray(counts @ one.sums)) for one in statistics] for counts in self._counts(rows)]
         return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
@@ -84,17 +84,17 @@ class Draws:
         ]
 
     def _counts(self, rows: int) -> Iterator[Floats64]:
-        """Yield how often each image is drawn, (rows, images); the draws do not depend on `rows`."""
+        """Yield how often each group is drawn, (rows, groups); the draws do not depend on `rows`."""
         random = np.random.default_rng(self.seed)
         for start in range(0, self.resamples, rows):
             size = min(rows, self.resamples - start)
-            if self.images == 0:
+            if self.groups == 0:
                 yield np.zeros((size, 0))
                 continue
-            chosen = random.integers(0, self.images, (size, self.images))
-            chosen += np.arange(size)[:, None] * self.images
-            counts = np.bincount(chosen.ravel(), minlength=size * self.images)
-            yield counts.reshape(size, self.images).astype(np.float64)
+            chosen = random.integers(0, self.groups, (size, self.groups))
+            chosen += np.arange(size)[:, None] * self.groups
+            counts = np.bincount(chosen.ravel(), minlength=size * self.groups)
+            yield counts.reshape(size, self.groups).astype(np.float64)
 
 
 def total(statistic: Statistic) -> Floats64:
@@ -114,24 +114,24 @@ def estimates(value: Floats64, drawn: Floats64, support: NDArray[np.int64] | Non
     return Estimates(value, low, high)
 
 
-def by_image(columns: Floats64, image: NDArray[np.int64], images: int) -> Floats64:
-    """Sum columns (objects, cells) over the objects of each image, (images, cells)."""
-    rows = np.arange(len(image))
-    indicator = sparse.csr_array((np.ones(len(image)), (image, rows)), shape=(images, len(image)))
+def by_group(columns: Floats64, group: NDArray[np.int64], groups: int) -> Floats64:
+    """Sum columns (objects, cells) over the objects of each group, (groups, cells)."""
+    rows = np.arange(len(group))
+    indicator = sparse.csr_array((np.ones(len(group)), (group, rows)), shape=(groups, len(group)))
     return np.asarray(indicator @ columns)
 
 
-def shares(columns: Floats64, image: NDArray[np.int64], images: int) -> Statistic:
+def shares(columns: Floats64, group: NDArray[np.int64], groups: int) -> Statistic:
     """Return the statistic of ratios: the columns are pairs, part and whole, all of the parts first."""
     half = columns.shape[1] // 2
-    sums = by_image(columns, image, images)
+    sums = by_group(columns, group, groups)
     support = (sums[:, half:] > 0).sum(axis=0)
     return Statistic(sums, lambda cells: ratio(cells[..., :half], cells[..., half:]), support)
 
 
-def means(columns: Floats64, image: NDArray[np.int64], images: int) -> Statistic:
+def means(columns: Floats64, group: NDArray[np.int64], groups: int) -> Statistic:
     """Return the statistic of the means of columns (objects, figures) that need not be shares."""
-    sums = by_image(np.hstack([columns, np.ones((len(columns), 1))]), image, images)
+    sums = by_group(np.hstack([columns, np.ones((len(columns), 1))]), group, groups)
     return Statistic(sums, lambda cells: ratio(cells[..., :-1], np.repeat(cells[..., -1:], columns.shape[1], axis=-1)))
 
 

@@ -110,6 +110,7 @@ CROP = Record(
         [
             pa.field("instance_id", pa.string(), nullable=False),
             pa.field("image_id", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),  # that of the instance
             pa.field(
                 "reference_label", pa.string()
             ),  # the class of a reference object; null for the objects of the dataset
@@ -209,6 +210,6 @@ QUEUE = Record(
 
 def embedding(dimensions: int) -> Record:
     """Return the record of `dimensions`-long float16 feature vectors."""
-    about = [CROP.schema.field(name) for name in ("instance_id", "image_id", "reference_label", "source")]
+    about = [CROP.schema.field(name) for name in ("instance_id", "image_id", "group", "reference_label", "source")]
     vector = pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False)
     return Record("embedding", pa.schema([*about, vector]))

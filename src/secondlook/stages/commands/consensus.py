@@ -8,7 +8,7 @@ import typer
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFile
 from secondlook.io.destinations import require_format
-from secondlook.stages.commands.options import Shards
+from secondlook.stages.commands.options import Groups, Shards
 
 
 def consensus(
@@ -18,6 +18,7 @@ def consensus(
     instances: Annotated[
         Path | None, typer.Option(help="instances.parquet of the dataset; not needed for a CSV of votes.")
     ] = None,
+    groups: Groups = None,
     reviewed: Annotated[
         Path | None,
         typer.Option(help="Decisions of people: reviewed.parquet; with a CSV of votes, a CSV of item, label."),
@@ -37,5 +38,6 @@ def consensus(
     elif instances is None:
         raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label works without it.")
     else:
-        places = stage.Places(instances, records.part_files(votes, shards), reviewed, require_format(out, ".parquet"))
+        files = records.part_files(votes, shards)
+        places = stage.Places(instances, files, reviewed, require_format(out, ".parquet"), groups)
         stage.merge_votes(places, settings)

@@ -7,7 +7,7 @@ import typer
 
 from secondlook.io.command_line import Options
 from secondlook.io.destinations import FOLDER
-from secondlook.stages.commands.options import Consensus, Instances, Shards
+from secondlook.stages.commands.options import Consensus, Groups, Instances, Shards
 
 
 def evaluate(
@@ -16,6 +16,7 @@ def evaluate(
     consensus: Consensus,
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for the tables.")],
     shards: Shards = None,
+    groups: Groups = None,
     reviewed: Annotated[Path | None, typer.Option(help="Decisions of people: reviewed.parquet of `review`.")] = None,
     benchmarks: Annotated[
         Path | None, typer.Option(help="Folder of Snakemake's benchmark files, for the seconds of each labeler.")
@@ -35,5 +36,5 @@ def evaluate(
 
     settings = config.parse_options(stages.EvaluateOptions, options)
     published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
-    places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks)
+    places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks, groups)
     stage.evaluate(places, out, settings, published)

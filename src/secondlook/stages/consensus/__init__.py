@@ -24,12 +24,13 @@ from secondlook.stats.consensus.votes import GIVEN, Reviewed
 
 @dataclass(frozen=True)
 class Places:
-    """What is merged and where it goes; `reviewed` is None before any review."""
+    """What is merged and where it goes; `reviewed` is None before any review, `groups` where none were joined."""
 
     instances: Path
     votes: Sequence[Path]
     reviewed: Path | None
     out: Path
+    groups: Path | None = None
 
 
 def merge_votes(places: Places, options: ConsensusOptions) -> None:
@@ -38,7 +39,7 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     Majority uses no reviews and guarantees nothing: it is the baseline for everything else.
     """
     require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
-    objects = read_dataset(places.instances)
+    objects = read_dataset(places.instances, places.groups)
     votes = read_votes(objects, places.votes, use_given=options.use_given)
     read = {"votes": cache.content_of(*places.votes)}  # other votes make another file, even if nothing else changes
     nobody = Reviewed.none(len(objects))
@@ -73,7 +74,7 @@ def acceptance_of(
     """
     drawn = np.flatnonzero(reviewed.sampled)
     wrong = proposals.label[drawn] != reviewed.label[drawn]
-    sample = Sample(proposals.label[drawn], proposals.score[drawn], wrong, reviewed.image[drawn])
+    sample = Sample(proposals.label[drawn], proposals.score[drawn], wrong, reviewed.group[drawn])
     acceptance = decide_acceptance(proposals, sample, options.guarantee, options.accept, classes)
     if not acceptance.held and not options.guarantee.strict:
         two, one = (max(options.accept, level) for level in (options.accept_relabel, options.accept_relabel_alone))
@@ -116,6 +117,7 @@ def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, objects:
         "expected": asdict(expect(verdict, objects.given)),
         "guarantee": _about_acceptance(verdict, options, objects.classes),
         "reviewed": int(verdict.reviewed.seen.sum()),
+        "groups": len(objects.group_names),
     }
 
 

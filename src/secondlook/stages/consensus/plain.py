@@ -36,7 +36,7 @@ def read_votes(path: Path) -> tuple[Votes, list[str], list[str]]:
 
 
 def read_reviewed(path: Path | None, items: list[str], labels: list[str]) -> Reviewed:
-    """Return the reviewed labels of a CSV of item and label; every item is its own image.
+    """Return the reviewed labels of a CSV of item and label; every item is its own group.
 
     An empty label, and two that differ, are ignored; an item or a label without any vote is refused.
     """

@@ -23,7 +23,7 @@ ReadImage = Callable[[list[Row]], Pixels]
 CutImage = Callable[[Pixels, list[Row]], list[Row]]
 COLUMNS = [
     *("instance_id", "image_id", "image_path", "source_id", "width", "height", "x", "y", "w", "h"),
-    *("truth", "split", "attributes"),
+    *("truth", "group", "split", "attributes"),
 ]
 _OF_IMAGE = itemgetter("image_path", "width", "height")
 _UNREADABLE = "lie in images that cannot be decoded"
@@ -227,6 +227,7 @@ def _about(row: Row) -> Row:
     return {
         "instance_id": row["instance_id"],
         "image_id": row["image_id"],
+        "group": row["group"],
         "reference_label": row["truth"] if is_reference else None,
         "source": dict(row["attributes"] or ()).get("source") if is_reference else None,
     }

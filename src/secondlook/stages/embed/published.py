@@ -123,6 +123,7 @@ def _rows(path: Path, name: str, count: int) -> pa.Table:
     columns = {
         "instance_id": ids,
         "image_id": ids,
+        "group": ids,
         "reference_label": [name] * count,
         "source": [source or None] * count,
     }

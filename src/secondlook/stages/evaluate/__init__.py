@@ -20,6 +20,7 @@ from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
 from secondlook.stages.evaluate.chance import near_chance, repeats_given
 from secondlook.stages.evaluate.diagnosis import diagnose
 from secondlook.stages.evaluate.effect import net_effect
+from secondlook.stages.evaluate.grouping import few_groups, leak
 from secondlook.stages.evaluate.methods import (
     BY_PEOPLE,
     Method,
@@ -46,19 +47,23 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     """
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
     made_by = records.made_by(places.consensus)
-    all_objects, committee = load_committee(places.instances, places.votes, places.consensus, places.reviewed)
-    objects = load_objects(places.instances, committee)
+    all_objects, committee = load_committee(
+        places.instances, places.votes, places.consensus, places.reviewed, places.groups
+    )
+    objects = load_objects(places.instances, all_objects, committee)
     methods = load_methods(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
-    draws = Draws(objects.with_truth.images, options.resamples, options.seed)
+    draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
     findings = {
         **diagnosis.findings,
         "effect": effect,
         "near_chance": near_chance(committee, objects, label),
         "repeats_given": repeats_given(committee, objects),
+        "leak": leak(places.groups, objects),
+        "few_groups": few_groups(objects),
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)
@@ -84,7 +89,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
 def _scores(
     objects: Objects, methods: list[Method], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
 ) -> dict[str, str]:
-    draws = Draws(objects.with_truth.images, options.resamples, options.seed)
+    draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     scores = score_all([method.on(objects) for method in methods], len(classes), draws)
     scored = list(zip(methods, scores, strict=True))
     *others, ours, _ = methods
@@ -93,7 +98,7 @@ def _scores(
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
         Table.ACCURACY: tabular.to_csv(accuracy),
-        Table.ACCURACY_MD: tables.to_markdown(accuracy, rehearsal),
+        Table.ACCURACY_MD: tables.to_markdown(accuracy, rehearsal, few_groups(objects)),
         Table.ACCURACY_TEX: tables.to_latex(accuracy, rehearsal),
         Table.PER_CLASS: tabular.to_csv(tables.per_class_table(scored, classes)),
         Table.CONFUSION: tabular.to_csv(tables.confusion_table(scored, classes)),
@@ -106,7 +111,7 @@ def _calibration(
 ) -> pd.DataFrame:
     with_truth = objects.with_truth
     right = label[with_truth.rows] == objects.truth[with_truth.rows]
-    return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.image, POSTERIOR_EDGES, draws))
+    return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.group, POSTERIOR_EDGES, draws))
 
 
 def _label_errors(objects: Objects, committee: Remerge, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -48,7 +48,7 @@ class Rescaled:
 
 
 def bins(
-    confidence: Floats64, right: NDArray[np.bool_], image: NDArray[np.int64], edges: Floats64, draws: Draws
+    confidence: Floats64, right: NDArray[np.bool_], group: NDArray[np.int64], edges: Floats64, draws: Draws
 ) -> Bins:
     """Sort objects (objects,) into bins by confidence."""
     # records hold float32: 0.9 must not fall below the edge 0.9
@@ -56,17 +56,17 @@ def bins(
     n = np.bincount(position, minlength=len(edges) - 1)
     held = np.flatnonzero(n)
     inside = (position[:, None] == held).astype(np.float64)
-    share = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), image, draws.images)])[0]
+    share = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), group, draws.groups)])[0]
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
     return Bins(edges[held], edges[held + 1], n[held], mean, share)
 
 
-def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], image: NDArray[np.int64], seed: int) -> Rescaled | None:
-    """Return log softmax(log_p / T) with T fitted on the objects of other images; None if there are too few.
+def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], group: NDArray[np.int64], seed: int) -> Rescaled | None:
+    """Return log softmax(log_p / T) with T fitted on the objects of other groups; None if there are too few.
 
-    `log_p` is (objects, classes), `truth` and `image` (objects,). T minimises -sum log softmax(log_p / T)[truth].
+    `log_p` is (objects, classes), `truth` and `group` (objects,). T minimises -sum log softmax(log_p / T)[truth].
     """
-    apart = folds(image, seed)
+    apart = folds(group, seed)
     if len(truth) < FEWEST or len(apart) < FOLDS:
         return None
     floored = np.maximum(log_p, np.log(LEAST_P))

@@ -9,7 +9,7 @@ from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.calibration import EDGES, Bins, Rescaled, bins, cross_fitted
 from secondlook.stages.evaluate.methods import Objects, Sample, answers
 from secondlook.stages.evaluate.remerge import Remerge
-from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, by_image, estimates, ratio, shares, total
+from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, by_group, estimates, ratio, shares, total
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def attendance(labels: NDArray[np.int64], classes: int, everything: Sample, draw
         most = others.max(axis=1, initial=0)
         columns[rows, labeler] = others[np.arange(len(rows)), answer[rows]] < most
         columns[rows, len(labels) + labeler] = most > 0
-    statistic = shares(columns, everything.image, everything.images)
+    statistic = shares(columns, everything.group, everything.groups)
     compared = columns[:, len(labels) :].sum(axis=0).astype(np.int64)
     return Attendance((labels >= 0).sum(axis=1), compared, draws.estimates([statistic])[0])
 
@@ -80,7 +80,7 @@ def pairs(labels: NDArray[np.int64], objects: Objects, everywhere: Draws, where_
         same = both & (labels[one][:, None] == others)
         n[first == one] = both.sum(axis=0)
         columns = np.hstack([same, both]).astype(np.float64)
-        agreement += everywhere.estimates([shares(columns, everything.image, everything.images)])
+        agreement += everywhere.estimates([shares(columns, everything.group, everything.groups)])
     with_truth, drawn, value = _error_pairs(labels, objects, where_true)
     return Pairs(first, second, n, _joined(agreement), with_truth, estimates(value, drawn))
 
@@ -113,17 +113,17 @@ def calibration_of(committee: Remerge, labeler: int, objects: Objects, draws: Dr
     """Return how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
     votes, with_truth = committee.votes, objects.with_truth
     place = np.full(votes.objects, -1)
-    place[with_truth.rows] = with_truth.image
+    place[with_truth.rows] = with_truth.group
     rows = np.flatnonzero((votes.labeler_index == labeler) & votes.has_p() & (place[votes.object_index] >= 0))
     if votes.log_p is None or not len(rows):
         return None
-    truth, image = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
+    truth, group = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
     answer, log_p = votes.class_index[rows], votes.log_p[rows].astype(np.float64)
 
     def binned(log_p: Floats64) -> Bins:
-        return bins(np.exp(log_p[np.arange(len(rows)), answer]), answer == truth, image, EDGES, draws)
+        return bins(np.exp(log_p[np.arange(len(rows)), answer]), answer == truth, group, EDGES, draws)
 
-    rescaled: Rescaled | None = cross_fitted(log_p, truth, image, draws.seed)
+    rescaled: Rescaled | None = cross_fitted(log_p, truth, group, draws.seed)
     after = None if rescaled is None else binned(rescaled.log_p)
     return Calibration(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
 
@@ -142,7 +142,7 @@ def own_accuracy(committee: Remerge, objects: Objects, draws: Draws) -> tuple[ND
     with_truth = objects.with_truth
     labels = answers(committee)[:, with_truth.rows].T
     columns = np.hstack([labels == objects.truth[with_truth.rows, None], labels >= 0]).astype(np.float64)
-    share = draws.estimates([shares(columns, with_truth.image, with_truth.images)])[0]
+    share = draws.estimates([shares(columns, with_truth.group, with_truth.groups)])[0]
     return (labels >= 0).sum(axis=0), share
 
 
@@ -171,7 +171,7 @@ def _error_pairs(
         both = heard[:, one, None] & heard[:, one + 1 :]
         mine, theirs = both & wrong[:, one, None], both & wrong[:, one + 1 :]
         columns = np.hstack([both, mine, theirs, mine & theirs]).astype(np.float64)
-        statistic = Statistic(by_image(columns, with_truth.image, with_truth.images), _correlation)
+        statistic = Statistic(by_group(columns, with_truth.group, with_truth.groups), _correlation)
         n.append(both.sum(axis=0))
         drawn += draws.drawn([statistic])
         value.append(total(statistic))

@@ -16,7 +16,7 @@ from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
 
-MOST_OBJECTS = 200_000  # above it, the repeated merges use a sample of the images
+MOST_OBJECTS = 200_000  # above it, the repeated merges use a sample of the groups
 MARGIN = 0.01  # the most accuracy that dropping labelers may cost, with 95 % confidence
 FEWEST = 300  # objects on which an error of MARGIN would show with 95 % probability: 3 / MARGIN
 
@@ -41,14 +41,14 @@ class Trial:
         right = (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
         surprise = log_loss(other.posterior[rows], self.truth) - log_loss(whole.posterior[rows], self.truth)
         columns = np.stack([right, surprise], axis=1)
-        losses = self._estimates(means(columns, self.scored.image, self.scored.images))
+        losses = self._estimates(means(columns, self.scored.group, self.scored.groups))
         return losses[0], losses[1]
 
     def changed(self, other: Outcome) -> Estimate:
         """Return the share of all labels that change without them."""
         moved = (other.label != self.committee.whole.label).astype(np.float64)[:, None]
         everything = self.everything
-        return self._estimates(shares(np.hstack([moved, np.ones_like(moved)]), everything.image, everything.images))[0]
+        return self._estimates(shares(np.hstack([moved, np.ones_like(moved)]), everything.group, everything.groups))[0]
 
     def _estimates(self, statistic: Statistic) -> Estimates:
         return Draws(len(statistic.sums), self.resamples, self.seed).estimates([statistic])[0]
@@ -92,25 +92,24 @@ class Dropped:
 
 
 def trial_of(committee: Remerge, objects: Objects, resamples: int, seed: int) -> Trial:
-    """Return the trial on all objects, or on about MOST_OBJECTS of them: whole images, drawn by their names.
+    """Return the trial on all objects, or on about MOST_OBJECTS of them: whole groups, drawn by their names.
 
-    Reviewed images always take part, because methods learn from them; they are scored when drawn, or when the
+    Reviewed groups always take part, because methods learn from them; they are scored when drawn, or when the
     truth comes from people.
     """
     rows, drawn = np.arange(len(objects.truth)), np.ones(len(objects.truth), dtype=np.bool_)
     if len(rows) > MOST_OBJECTS:
-        images, image = np.unique(objects.image_ids, return_inverse=True)
-        fraction = np.array([records.content_fraction("leave one out", str(name)) for name in images])
-        drawn = (fraction < MOST_OBJECTS / len(rows))[image]
-        reviewed = np.isin(objects.image, objects.image[committee.reviewed.seen])
+        fraction = np.array([records.content_fraction("leave one out", name) for name in objects.group_names])
+        drawn = (fraction < MOST_OBJECTS / len(rows))[objects.group]
+        reviewed = np.isin(objects.group, objects.group[committee.reviewed.seen])
         rows = np.flatnonzero(drawn | reviewed)
         committee = committee.on(rows)
     scored = (objects.truth[rows] >= 0) & (drawn[rows] | (objects.against == BY_PEOPLE))
-    image = objects.image[rows]
+    group = objects.group[rows]
     return Trial(
         committee,
-        Sample.of(np.arange(len(rows)), image),
-        Sample.of(np.flatnonzero(scored), image),
+        Sample.of(np.arange(len(rows)), group),
+        Sample.of(np.flatnonzero(scored), group),
         objects.truth[rows[scored]],
         resamples,
         seed,

@@ -40,8 +40,8 @@ class Members:
 def diagnose(places: Places, objects: Objects, committee: Remerge, options: EvaluateOptions) -> Diagnosis:
     """Compute the statistics of the committee, and merge again without each of its members."""
     votes, labels = committee.votes, answers(committee)
-    everywhere = Draws(objects.everything.images, options.resamples, options.seed)
-    over_truth = Draws(objects.with_truth.images, options.resamples, options.seed)
+    everywhere = Draws(objects.everything.groups, options.resamples, options.seed)
+    over_truth = Draws(objects.with_truth.groups, options.resamples, options.seed)
     calibrated = [inside.calibration_of(committee, index, objects, over_truth) for index in range(len(votes.labelers))]
     pairs = inside.pairs(labels, objects, everywhere, over_truth)
     members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)

@@ -54,13 +54,13 @@ def net_effect(
     total = int(changed.sum()) if objects.against == BY_PEOPLE else len(among)
     fixed = changed[among] & (label[among] == objects.truth[among])
     broken = changed[among] & (objects.given[among] == objects.truth[among])
-    images, image = np.unique(objects.image[among], return_inverse=True)
+    groups, group = np.unique(objects.group[among], return_inverse=True)
     difference = np.subtract(fixed, broken, dtype=np.float64)
-    draws = Draws(len(images), options.resamples, options.seed)
-    net = draws.estimates([means(difference[:, None], image, len(images))])[0][0]
+    draws = Draws(len(groups), options.resamples, options.seed)
+    net = draws.estimates([means(difference[:, None], group, len(groups))])[0][0]
     low, high = net.low, net.high
     if objects.against == BY_PEOPLE and len(set(difference.tolist())) == 1:  # the bootstrap sees no spread
-        unseen = 2 * (1 - upper(len(images), 0.0, 0.025)) - 1
+        unseen = 2 * (1 - upper(len(groups), 0.0, 0.025)) - 1
         low, high = min(low, max(-1.0, net.value - (1 - unseen))), max(high, min(1.0, net.value + (1 - unseen)))
     counts = (total * float(part.mean()) for part in (fixed, broken))
     return asdict(Effect(objects.against, len(among), *counts, *(round(total * x, 2) for x in (net.value, low, high))))

@@ -13,62 +13,65 @@ from numpy.typing import NDArray
 from secondlook.io import records, standing
 from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
+from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN
 
-_COLUMNS = ["instance_id", "image_id", "image_path", "given", "truth"]
+_COLUMNS = ["instance_id", "image_path", "given", "truth"]
 TRUTH, BY_PEOPLE = "truth", "by people, random sample"
 
 
 @dataclass(frozen=True)
 class Places:
-    """What is evaluated; `reviewed` (decisions of people) and `benchmarks` (Snakemake's files) are optional."""
+    """What is evaluated; decisions of people, Snakemake's benchmark files and joined groups are optional."""
 
     instances: Path
     votes: Sequence[Path]
     consensus: Path
     reviewed: Path | None = None
     benchmarks: Path | None = None
+    groups: Path | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some objects: their positions `rows` and the number of the image of each, (n,), counted from 0."""
+    """Some objects: their positions `rows` and the number of the group of each, (n,), counted from 0."""
 
     rows: NDArray[np.int64]
-    image: NDArray[np.int64]
-    images: int
+    group: NDArray[np.int64]
+    groups: int
 
     @classmethod
-    def of(cls, rows: NDArray[np.int64], image: NDArray[np.int64]) -> "Sample":
-        """Number the images of some objects; `image` is (objects,)."""
-        images, position = np.unique(image[rows], return_inverse=True)
-        return cls(rows, position.astype(np.int64), len(images))
+    def of(cls, rows: NDArray[np.int64], group: NDArray[np.int64]) -> "Sample":
+        """Number the groups of some objects; `group` is (objects,)."""
+        groups, position = np.unique(group[rows], return_inverse=True)
+        return cls(rows, position.astype(np.int64), len(groups))
 
 
 @dataclass(frozen=True)
 class Objects:
-    """All objects: `given` and `truth` are class positions, -1 where unknown, `image` numbers images, (objects,).
+    """All objects: `given` and `truth` are class positions, -1 where unknown, (objects,).
 
+    `group` holds positions in `group_names`, (objects,).
     `against` says what the truth is: TRUTH, BY_PEOPLE, or empty if there is none.
     """
 
     instance_ids: pa.Array
-    image_ids: NDArray[np.object_]
     image_paths: NDArray[np.object_]
     given: NDArray[np.int64]
     truth: NDArray[np.int64]
-    image: NDArray[np.int64]
+    group: NDArray[np.int64]
+    group_names: tuple[str, ...]
     against: str
 
     @cached_property
     def with_truth(self) -> Sample:
         """The objects with truth."""
-        return Sample.of(np.flatnonzero(self.truth >= 0), self.image)
+        return Sample.of(np.flatnonzero(self.truth >= 0), self.group)
 
     @cached_property
     def everything(self) -> Sample:
         """All of them."""
-        return Sample.of(np.arange(len(self.truth)), self.image)
+        return Sample.of(np.arange(len(self.truth)), self.group)
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,10 @@ class Method:
         with_truth = objects.with_truth
         chosen = self.scored[with_truth.rows] if among is None else (self.scored & among)[with_truth.rows]
         rows = with_truth.rows[chosen]
-        return TruthAndAnswers(objects.truth[rows], self.answer[rows], with_truth.image[chosen])
+        return TruthAndAnswers(objects.truth[rows], self.answer[rows], with_truth.group[chosen])
 
 
-def load_objects(instances: Path, committee: Remerge) -> Objects:
+def load_objects(instances: Path, dataset: Dataset, committee: Remerge) -> Objects:
     """Read the objects; if the dataset has no truth, what people agreed on in the random sample is the truth."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
@@ -97,11 +100,11 @@ def load_objects(instances: Path, committee: Remerge) -> Objects:
         truth, against = np.where(reviewed.sampled, reviewed.label, -1), BY_PEOPLE
     return Objects(
         table["instance_id"].combine_chunks(),
-        _texts(table["image_id"]),
         _texts(table["image_path"]),
         records.class_positions(table["given"], classes),
         truth,
-        reviewed.image,
+        dataset.group,
+        dataset.group_names,
         against if (truth >= 0).any() else "",
     )
 

@@ -28,7 +28,7 @@ class Outcome:
 
     The score is what the acceptance level is compared with.
 
-    Reviewed objects are scored by a fit that saw no object of their image.
+    Reviewed objects are scored by a fit that saw no object of their group.
     """
 
     posterior: Floats64
@@ -74,20 +74,25 @@ class Remerge:
         reviewed = self.reviewed
         return Remerge(
             replace(kept, object_index=place[kept.object_index], objects=len(rows)),
-            Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.image[rows]),
+            Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.group[rows]),
             self.method,
             self.options,
         )
 
 
 def load_committee(
-    instances: Path, votes: Sequence[Path], consensus: Path, reviewed: Path | None
+    instances: Path, votes: Sequence[Path], consensus: Path, reviewed: Path | None, groups: Path | None = None
 ) -> tuple[Dataset, Remerge]:
-    """Read the votes and reviews that `consensus` was made from; raise DataError when the reviews are missing."""
+    """Read the votes, reviews and groups that `consensus` was made from.
+
+    Raises DataError when the reviews are missing, and when the groups are others.
+    """
     made_by = records.made_by(consensus)
     if reviewed is None and made_by.get("reviewed"):
         raise DataError(f"{consensus}: learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too.")
-    objects = read_dataset(instances)
+    objects = read_dataset(instances, groups)
+    if made_by.get("groups", len(objects.group_names)) != len(objects.group_names):
+        raise DataError(f"{consensus}: was made with other groups; give it and `evaluate` the same --groups FILE.")
     method, options = how_it_was_made(made_by)
     return objects, Remerge(
         read_votes(objects, votes, use_given=True), read_reviewed(objects, reviewed), method, options

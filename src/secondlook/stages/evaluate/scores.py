@@ -21,11 +21,11 @@ BY_CLASS = ("recall", "precision", "f1")
 
 @dataclass(frozen=True)
 class TruthAndAnswers:
-    """The answers of one method to objects with truth: `truth`, `answer` (-1: none) and `image`, (objects,) each."""
+    """The answers of one method to objects with truth: `truth`, `answer` (-1: none) and `group`, (objects,) each."""
 
     truth: NDArray[np.int64]
     answer: NDArray[np.int64]
-    image: NDArray[np.int64]
+    group: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Difference:
 
 def score_all(methods: Sequence[TruthAndAnswers], classes: int, draws: Draws) -> list[Scores]:
     """Score several methods in one pass over the draws."""
-    sums = [_confusions(answers, classes, draws.images) for answers in methods]
+    sums = [_confusions(answers, classes, draws.groups) for answers in methods]
     figures = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
     return [_scores(*parts, classes) for parts in zip(methods, sums, figures, strict=True)]
 
@@ -64,13 +64,13 @@ def compare_all(
     pairs: Sequence[tuple[TruthAndAnswers, TruthAndAnswers]], classes: int, draws: Draws
 ) -> list[Difference]:
     """Compare pairs of methods, each on the same objects, in one pass over the draws."""
-    differences = draws.estimates([_difference(pair, classes, draws.images) for pair in pairs])
+    differences = draws.estimates([_difference(pair, classes, draws.groups) for pair in pairs])
     return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, differences, strict=True)]
 
 
-def _difference(pair: tuple[TruthAndAnswers, TruthAndAnswers], classes: int, images: int) -> Statistic:
+def _difference(pair: tuple[TruthAndAnswers, TruthAndAnswers], classes: int, groups: int) -> Statistic:
     """Return accuracy and macro-F1 of the first method minus those of the second."""
-    sums = [_confusions(answers, classes, images) for answers in pair]
+    sums = [_confusions(answers, classes, groups) for answers in pair]
     first, second = (_figures_of(one, classes) for one in sums)
 
     def difference(cells: Floats64) -> Floats64:
@@ -80,15 +80,15 @@ def _difference(pair: tuple[TruthAndAnswers, TruthAndAnswers], classes: int, ima
     return Statistic(sparse.hstack(sums, format="csr"), difference)
 
 
-def _confusions(answers: TruthAndAnswers, classes: int, images: int) -> Any:
-    """Return the confusion counts of each image, sparse (images, classes x (classes + 1))."""
+def _confusions(answers: TruthAndAnswers, classes: int, groups: int) -> Any:
+    """Return the confusion counts of each group, sparse (groups, classes x (classes + 1))."""
     cell = answers.truth * (classes + 1) + np.where(answers.answer < 0, classes, answers.answer)
-    shape = (images, classes * (classes + 1))
-    return sparse.csr_array((np.ones(len(cell)), (answers.image, cell)), shape=shape)
+    shape = (groups, classes * (classes + 1))
+    return sparse.csr_array((np.ones(len(cell)), (answers.group, cell)), shape=shape)
 
 
 def _support(sums: Any, classes: int) -> NDArray[np.int64]:
-    """Return how many images are behind each of `_figures`."""
+    """Return how many groups are behind each of `_figures`."""
     per_class = sums.tocoo()
     truth, answer = np.divmod(per_class.col, classes + 1)
     given = answer < classes
@@ -105,7 +105,7 @@ def _support(sums: Any, classes: int) -> NDArray[np.int64]:
 def _figures_of(sums: Any, classes: int) -> Callable[[Floats64], Floats64]:
     """Return a function to compute the figures of OVERALL, then those of BY_CLASS class by class, (..., 4 + 3 classes).
 
-    `sums` are the confusion counts of all images; it takes those of any of them, (..., classes x (classes + 1)).
+    `sums` are the confusion counts of all groups; it takes those of any of them, (..., classes x (classes + 1)).
     """
     whole = _whole(sums, classes)
 
@@ -119,7 +119,7 @@ def _figures_of(sums: Any, classes: int) -> Callable[[Floats64], Floats64]:
 
 
 def _whole(sums: Any, classes: int) -> NDArray[np.int64]:
-    """Return the confusion counts of all images together, (classes, classes + 1)."""
+    """Return the confusion counts of all groups together, (classes, classes + 1)."""
     return np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1)
 
 

@@ -27,6 +27,7 @@ from secondlook.stages.evaluate.scores import BY_CLASS, Scores, TruthAndAnswers,
 from secondlook.stages.evaluate.tables import NO_ANSWER, figure
 from secondlook.stats.intervals import Draws
 
+_COLUMNS = ["instance_id", "image_id", "given_raw", "given", "truth"]
 _ABOUT = ["labeler", "family", "kind", "view"]
 _FIGURES = ("accuracy", "selective_accuracy", "macro_f1")
 _ENDS = ("", "_low", "_high")
@@ -63,7 +64,10 @@ class LabelerVotes:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The objects of a dataset with its own labels, which are the truth here if there is no other."""
+    """The objects of a dataset with its own labels, which are the truth here if there is no other.
+
+    `image` numbers the images, (objects,): the published figures are clustered by image.
+    """
 
     ids: pa.Array
     raw: Sequence[str | None]
@@ -82,12 +86,12 @@ def tables(
     if protocol is None:
         return {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     taxonomy = records.taxonomy_of(places.instances)
-    objects = _read_objects(places.instances, committee, taxonomy)
+    objects = _read_objects(places.instances, taxonomy)
     labelers = list(_labelers(places, committee, objects, taxonomy.classes))
     with_truth = Sample.of(np.flatnonzero(objects.position >= 0), objects.image)
-    draws = Draws(with_truth.images, options.resamples, options.seed)
+    draws = Draws(with_truth.groups, options.resamples, options.seed)
     truth = objects.position[with_truth.rows]
-    answers = {one.name: TruthAndAnswers(truth, one.answer[with_truth.rows], with_truth.image) for one in labelers}
+    answers = {one.name: TruthAndAnswers(truth, one.answer[with_truth.rows], with_truth.group) for one in labelers}
     scores = score_all(list(answers.values()), len(taxonomy.classes), draws)
     scored = list(zip(labelers, scores, strict=True))
     rows: dict[str, Iterable[dict[str, object]]] = {
@@ -100,12 +104,13 @@ def tables(
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
-def _read_objects(instances: Path, committee: Remerge, taxonomy: Taxonomy) -> Labelled:
-    table = records.read(instances, records.INSTANCE, columns=["instance_id", "given_raw", "given", "truth"])
+def _read_objects(instances: Path, taxonomy: Taxonomy) -> Labelled:
+    table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
     column = "truth" if table["truth"].null_count < len(table) else "given"
     position = records.class_positions(table[column], taxonomy.classes)
     ids, raw, names = table["instance_id"].combine_chunks(), table["given_raw"].to_pylist(), table[column].to_pylist()
-    return Labelled(ids, raw, names, position, committee.reviewed.image)
+    image = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return Labelled(ids, raw, names, position, image.astype(np.int64))
 
 
 def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Sequence[str]) -> Iterator[LabelerVotes]:

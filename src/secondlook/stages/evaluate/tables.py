@@ -1,6 +1,7 @@
 """The tables of the evaluation as data frames, and their Markdown and LaTeX forms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,13 +123,13 @@ def label_errors_table(suspicion: Suspicion, names: pd.DataFrame, classes: Seque
     return pd.DataFrame(columns)
 
 
-def to_markdown(table: pd.DataFrame, rehearsal: str | None = None) -> str:
-    """Return the accuracy table as Markdown; `rehearsal` is the note on planted errors."""
+def to_markdown(table: pd.DataFrame, rehearsal: str | None = None, few_groups: Mapping[str, Any] | None = None) -> str:
+    """Return the accuracy table as Markdown; `rehearsal` is the note on planted errors, `few_groups` the finding."""
     headings = ["method", "n", "coverage", "accuracy (95 %)", "macro-F1 (95 %)"]
     text = tabular.to_markdown(headings, _cells(table, "{:.3f} ({:.3f} to {:.3f})"))
-    notes = [f"Against: {against}." for against in _against(table)] + (
-        [f"**Rehearsal.** {rehearsal}"] if rehearsal else []
-    )
+    notes = [f"Against: {against}." for against in _against(table)]
+    notes += [f"**Rehearsal.** {rehearsal}"] if rehearsal else []
+    notes += [f"**Few groups.** {few_groups['sentence']}"] if few_groups else []
     return text + "".join(f"\n{note}\n" for note in notes)
 
 

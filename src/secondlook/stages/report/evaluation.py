@@ -16,6 +16,8 @@ TEXTS = dict.fromkeys(
     ("method", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
 ) | dict.fromkeys(("instance_id", "image_path"), str)
 
+MOST_LEAKING = 0.01  # the share of judged objects up to which no alert is shown
+
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table of the evaluation; names stay text, even if a class is called `30` or `None`."""
@@ -57,7 +59,8 @@ def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> d
 
 
 def alerts(findings: Mapping[str, Any], paired: pd.DataFrame) -> Iterator[str]:
-    """Yield what a reader must know first: a consensus that is worse than majority, and labelers near chance."""
+    """Yield what a reader must know first: figures to distrust, a poor consensus, and labelers near chance."""
+    yield from group_alerts(findings)
     against = "the truth" if findings.get("against") == "truth" else "the labels of people"
     for row in paired[(paired["b"] == "majority") & (paired["n"] > 0)].to_dict("records"):
         if row["accuracy_difference_high"] < 0:
@@ -77,6 +80,20 @@ def alerts(findings: Mapping[str, Any], paired: pd.DataFrame) -> Iterator[str]:
             f"The labeler {one['labeler']} repeats the given label on all {one['n']} objects, and others do not. It "
             "has probably learned from the labels that it should check: remove it, or train it on other data."
         )
+
+
+def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what groups say about the figures: near-duplicates that were learned from, and too few groups."""
+    leak = findings.get("leak")
+    if leak and leak["share"] > MOST_LEAKING:
+        yield (
+            f"{100 * leak['share']:.1f} % of the judged objects ({leak['objects']}) belong to a group that labelers "
+            "learned from: a near-duplicate, another frame or another object of the group is in the reference. Figures "
+            "may be memory. Say what belongs together with `dataset.group_by` in the task file, and set `own: "
+            "out_of_fold` under `reference`, so that every object is judged by labelers that never saw its group."
+        )
+    if few := findings.get("few_groups"):
+        yield few["sentence"]
 
 
 def effect_sentence(effect: Mapping[str, Any] | None) -> str:

@@ -24,7 +24,7 @@ def accuracies(table: pd.DataFrame) -> str:
         axes.scatter(table["accuracy"], rows, color=colours, s=44, zorder=3)
         axes.set_yticks(rows, table["method"])
         axes.set_xlim(min(0.5, float(table["accuracy_low"].min()) - 0.03), 1.01)
-        axes.set_xlabel("accuracy, 95 % interval by image")
+        axes.set_xlabel("accuracy, 95 % interval by group")
         axes.grid(axis="x", color=LINE, linewidth=0.7)
 
     return svg(draw, width=7.0, height=0.9 + 0.36 * len(table))

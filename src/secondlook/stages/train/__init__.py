@@ -21,7 +21,7 @@ from secondlook.jobs.resume import Resume, forget
 from secondlook.models import inference
 from secondlook.models.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
 from secondlook.stages.train import curves
-from secondlook.stages.train.data import Squares, decode_all, load_reference, missing_classes, split_by_image
+from secondlook.stages.train.data import Squares, decode_all, load_reference, missing_classes, split_by_group
 from secondlook.stages.train.loop import Epoch, Split, Trainer, say_best
 from secondlook.stages.train.out_of_sample import label_errors_csv, out_of_sample_csv
 from secondlook.stats.crossfit import folds
@@ -127,9 +127,9 @@ class Course:
         files.write_text(out / "labels.json", labels_json(about, self.options, *map(len, split)))
 
     def _leave_out_folds(self, out: Path, key: str) -> None:
-        """Write the predictions on crops of images that the models have not seen, and which labels look wrong."""
-        images = np.unique([row["image_id"] for row in self.rows], return_inverse=True)[1]
-        parts = folds(images, self.options.seed, self.options.folds)
+        """Write the predictions on crops of groups that the models have not seen, and which labels look wrong."""
+        groups = np.unique([row["group"] for row in self.rows], return_inverse=True)[1]
+        parts = folds(groups, self.options.seed, self.options.folds)
         probabilities = np.zeros((len(self.rows), len(self.taxonomy.classes)))
         for number, part in enumerate(parts):
             trainer = self.trainer()
@@ -145,7 +145,7 @@ class Course:
 
     def _split(self, chosen: NDArray[np.int64]) -> Split:
         """Split the rows `chosen` into training and validation."""
-        training, validation = split_by_image([self.rows[row] for row in chosen], self.options)
+        training, validation = split_by_group([self.rows[row] for row in chosen], self.options)
         return chosen[training], chosen[np.array(validation, dtype=np.int64)]
 
     def trainer(self) -> Trainer:

@@ -1,4 +1,4 @@
-"""Reference crops, split into training and validation by image; encoded, or decoded once for all epochs."""
+"""Reference crops, split into training and validation by group; encoded, or decoded once for all epochs."""
 
 import tempfile
 from collections import Counter
@@ -72,27 +72,27 @@ def missing_classes(rows: list[dict[str, Any]], taxonomy: Taxonomy) -> list[str]
     return [name for name in taxonomy.classes if name not in present]
 
 
-def split_by_image(
+def split_by_group(
     rows: list[dict[str, Any]], options: ClassifierOptions | VlmTrainingOptions
 ) -> tuple[list[int], list[int]]:
-    """Return training and validation rows; an image is on one side only, every class keeps a training crop.
+    """Return training and validation rows; a group is on one side only, every class keeps a training crop.
 
-    The order of images depends on their ids and the seed alone, so the split is the same on every machine.
+    The order of groups depends on their names and the seed alone, so the split is the same on every machine.
     """
-    by_image: dict[str, list[int]] = {}
+    by_group: dict[str, list[int]] = {}
     for position, row in enumerate(rows):
-        by_image.setdefault(row["image_id"], []).append(position)
+        by_group.setdefault(row["group"], []).append(position)
     seed = str(options.seed)
-    image_ids = sorted(by_image, key=lambda image_id: records.content_fraction("validation", seed, image_id))
+    groups = sorted(by_group, key=lambda name: records.content_fraction("validation", seed, name))
     left = Counter(row["reference_label"] for row in rows)
     validation: list[int] = []
-    for image in image_ids:
+    for group in groups:
         if len(validation) >= options.validation_fraction * len(rows):
             break
-        here = Counter(rows[position]["reference_label"] for position in by_image[image])
+        here = Counter(rows[position]["reference_label"] for position in by_group[group])
         if all(left[name] > count for name, count in here.items()):
             left -= here
-            validation.extend(by_image[image])
+            validation.extend(by_group[group])
     held_out = set(validation)
     return [position for position in range(len(rows)) if position not in held_out], sorted(held_out)
 

@@ -1,4 +1,4 @@
-"""A linear probe on the embeddings of the reference: penalty and temperature are fitted on held-out images."""
+"""A linear probe on the embeddings of the reference: penalty and temperature are fitted on held-out groups."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +124,9 @@ def _choose(crops: Features, classes: int, options: ProbeOptions) -> tuple[float
 
 
 def _unseen(crops: Features, classes: int, inverse_penalty: float, options: ProbeOptions) -> NDArray[np.float64]:
-    """Return the logits of each crop by a probe that did not see its image, (crops, classes)."""
+    """Return the logits of each crop by a probe that did not see its group, (crops, classes)."""
     logits = np.zeros((len(crops.target), classes))
-    for part in folds(crops.image, options.seed):
+    for part in folds(crops.group, options.seed):
         if len(np.unique(crops.target[~part])) >= 2:
             logits[part] = fit(crops.take(~part), classes, inverse_penalty, options).logits(crops.vectors[part])
     return logits

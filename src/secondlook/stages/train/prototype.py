@@ -48,7 +48,7 @@ def train(reference: Path, out: Path, options: PrototypeOptions, *, threads: int
     if cache.restore(outputs, key):
         return
     fitted = prototypes.fit(crops, len(taxonomy.classes), options)
-    held_out = _hold_out(crops, folds(crops.image, options.seed), fitted.classes, options)
+    held_out = _hold_out(crops, folds(crops.group, options.seed), fitted.classes, options)
     threshold = thresholds(held_out, fitted.classes, options)
     curve = coverage(held_out, taxonomy.classes)
     sources = left_out_sources(crops, taxonomy.classes, options)
@@ -76,7 +76,7 @@ def _hold_out(crops: Features, parts: list[NDArray[np.bool_]], classes: int, opt
     score = np.zeros(len(crops.target))
     for part in parts:
         if part.all():
-            break  # a single image: no other crop to learn from
+            break  # a single group: no other crop to learn from
         cosine = prototypes.fit(crops.take(~part), classes, options).cosines(crops.vectors[part])
         named[part] = cosine.argmax(axis=1)
         score[part] = (cosine.max(axis=1) + 1) / 2
@@ -159,7 +159,7 @@ def left_out_sources(crops: Features, classes: tuple[str, ...], options: Prototy
 
 
 def metrics(held_out: HeldOut, target: NDArray[np.int64]) -> pd.DataFrame:
-    """Return how many crops were held out, and how many of them are right; with a single image there are none."""
+    """Return how many crops were held out, and how many of them are right; with a single group there are none."""
     answered = held_out.named >= 0
     shares = accuracies(held_out.named[answered], target[answered]) if answered.any() else (None, None)
     return pd.DataFrame([(answered.sum(), *shares)], columns=["n", "accuracy", "balanced_accuracy"])
@@ -167,7 +167,7 @@ def metrics(held_out: HeldOut, target: NDArray[np.int64]) -> pd.DataFrame:
 
 def _say(threshold: dict[str, float], sources: pd.DataFrame, scored: pd.DataFrame) -> None:
     n, _, balanced = scored.to_numpy()[0]
-    result = f"balanced accuracy {balanced:.3f} on {n:.0f} held-out crops" if n else "one image, so no crop is held out"
+    result = f"balanced accuracy {balanced:.3f} on {n:.0f} held-out crops" if n else "one group, so no crop is held out"
     progress.say(f"train: prototypes; {result}")
     if never := [name for name, score in threshold.items() if score >= NEVER]:
         progress.say(f"train: no score makes these classes precise enough, so they are never given: {', '.join(never)}")

@@ -14,7 +14,7 @@ from secondlook.models import inference, vlm
 from secondlook.models.checkpoints import known_revision
 from secondlook.models.prompt import Prompt, ask, default_prompt
 from secondlook.stages.train import labels_json, metrics_csv
-from secondlook.stages.train.data import load_reference, missing_classes, split_by_image, take
+from secondlook.stages.train.data import load_reference, missing_classes, split_by_group, take
 from secondlook.stages.train.loop import say_best
 from secondlook.stages.train.scratch import build
 from secondlook.stages.train.vlm_loop import VlmTrainer
@@ -48,7 +48,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
         progress.say(f"train: no reference crops of {', '.join(missing)}; this VLM is not taught to name them")
     inference.make_deterministic(options.seed, threads)
     learner = _learner(options, full_prompt)
-    training, validation = split_by_image(rows, options)
+    training, validation = split_by_group(rows, options)
     trainer = VlmTrainer(learner.model, learner.processor, learner.device, learner.dtype, full_prompt, options)
     best, history = trainer.fit(
         take(rows, training, taxonomy),

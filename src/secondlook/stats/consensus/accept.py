@@ -2,7 +2,7 @@
 
 Fixed-sequence testing as in A. N. Angelopoulos, S. Bates, E. J. Candes, M. I. Jordan and L. Lei, "Learn then Test:
 Calibrating Predictive Algorithms to Achieve Risk Control" (arXiv 2110.01052), with the exact binomial tail. Objects of
-one image count as one draw where they repeat each other (`bounds.effective_size`).
+one group count as one draw where they repeat each other (`bounds.effective_size`).
 """
 
 import math
@@ -35,16 +35,16 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Sample:
-    """The random sample of the reviewed objects, (n,) each: held-out proposals, whether they err, and the image."""
+    """The random sample of the reviewed objects, (n,) each: held-out proposals, whether they err, and the group."""
 
     label: NDArray[np.int64]
     score: NDArray[np.float64]
     wrong: NDArray[np.bool_]
-    image: NDArray[np.int64]
+    group: NDArray[np.int64]
 
     def of(self, chosen: NDArray[np.bool_]) -> "Sample":
         """Return a part of the sample."""
-        return Sample(self.label[chosen], self.score[chosen], self.wrong[chosen], self.image[chosen])
+        return Sample(self.label[chosen], self.score[chosen], self.wrong[chosen], self.group[chosen])
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,15 @@ def decide_acceptance(
         return _without_guarantee("no object of the random sample has been reviewed", guarantee, accept, classes)
     own = _own_classes(sample, guarantee, len(classes)) if guarantee.per_class else []
     rest = [position for position in range(len(classes)) if position not in own]
-    groups = [*([position] for position in own), *([rest] if rest else [])]
+    sets = [*([position] for position in own), *([rest] if rest else [])]
     level = np.full(len(classes), NOTHING)
-    for group in groups:
-        part, delta = sample.of(np.isin(sample.label, group)), guarantee.delta / len(groups)
-        level[group] = _level(_of(proposals, group), part, guarantee.alpha, delta)
+    for chosen in sets:
+        part, delta = sample.of(np.isin(sample.label, chosen)), guarantee.delta / len(sets)
+        level[chosen] = _level(_of(proposals, chosen), part, guarantee.alpha, delta)
     if np.isinf(level).all():
         above = sample.score >= accept
         wrong, n = int(sample.wrong[above].sum()), int(above.sum())
-        most = upper(effective_size(sample.image[above]), wrong / max(1, n), guarantee.delta)
+        most = upper(effective_size(sample.group[above]), wrong / max(1, n), guarantee.delta)
         measured = (
             f"{wrong} of the {n} sampled labels with a posterior of at least {accept:g} are wrong, "
             f"which means {_percent(most)} of all of these or less"
@@ -113,7 +113,7 @@ def needed(accepted_fraction: float, delta: float) -> list[dict[str, Any]]:
 
 def _own_classes(sample: Sample, guarantee: Guarantee, classes: int) -> list[int]:
     # uses the number of objects of a class, never which of them are wrong: the choice costs nothing
-    size = np.array([effective_size(sample.image[sample.label == position]) for position in range(classes)])
+    size = np.array([effective_size(sample.group[sample.label == position]) for position in range(classes)])
     order = np.argsort(-size, kind="stable")
     for count in range(classes, 0, -1):
         fewest = size[order[count - 1]]
@@ -133,11 +133,11 @@ def _level(proposals: Proposals, sample: Sample, alpha: float, delta: float) -> 
     if not len(seen):
         return NOTHING
     certified = NOTHING
-    allowed = _bearable(effective_size(sample.image) / 2, alpha, delta)
+    allowed = _bearable(effective_size(sample.group) / 2, alpha, delta)
     levels = np.unique(np.quantile(seen, np.linspace(0, 1, LEVELS)))[::-1]
     for level in levels:
         above = sample.score >= level
-        n = effective_size(sample.image[above])
+        n = effective_size(sample.group[above])
         if tail(n, allowed, alpha) > delta and level > levels[-1]:
             continue
         if tail(n, int(sample.wrong[above].sum()) * n / max(1, above.sum()), alpha) > delta:
@@ -159,6 +159,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _of(proposals: Proposals, group: list[int]) -> Proposals:
-    chosen = np.isin(proposals.label, group)
+def _of(proposals: Proposals, positions: list[int]) -> Proposals:
+    chosen = np.isin(proposals.label, positions)
     return Proposals(proposals.label[chosen], proposals.score[chosen])

@@ -15,11 +15,11 @@ PULL = 0.5  # ridge on the log of the exponent
 def by_reviews(posterior: Posterior, reviewed: Reviewed, seed: int) -> Posterior:
     """Return the posterior to the power of one exponent of at most 1, fitted to the labels of people.
 
-    The exponent of an object is fitted without the reviews of its image, in folds.
+    The exponent of an object is fitted without the reviews of its group, in folds.
     """
     log_p, rows = np.log(np.maximum(posterior, np.finfo(float).tiny)), reviewed.known
     exponent = np.ones(len(posterior))
-    for fold in folds(reviewed.image, seed):
+    for fold in folds(reviewed.group, seed):
         learn = rows[~fold[rows]]
         exponent[fold] = _exponent(log_p[learn], reviewed.label[learn])
     return normalised(log_p * exponent[:, None])

@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Merged:
-    """A posterior (objects, classes) and what made it; no row of it learned from a review of its own image.
+    """A posterior (objects, classes) and what made it; no row of it learned from a review of its own group.
 
     `proven` (objects,), from 0 to 1, lowers the odds of a label other than the given one: it is the part of the wrong
     given labels that is proven rather than assumed. `weight` is that of each labeler, (labelers,), None for methods
@@ -114,7 +114,7 @@ def _noise_channel(committee: Committee) -> Parts:
     reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
     confusion = committee.fit.confusion if not labelers.has_p().all() else None
     rows = evidence(labelers, confusion)
-    known = Known(reviewed.label, committee.given, reviewed.image)
+    known = Known(reviewed.label, committee.given, reviewed.group)
     fitted = noise_channel(labelers, rows, known, seed=committee.options.seed)
     posterior = fitted.posterior if committee.supervised else calibrate.by_agreement(labelers, fitted.posterior)
     return posterior, fitted.proven, fitted.weight
@@ -190,5 +190,5 @@ def _candidate(merged: Merged, reviewed: Reviewed) -> Candidate:
     rows = reviewed.known
     label, posterior = reviewed.label[rows], merged.posterior[rows]
     right = float((posterior.argmax(axis=1) == label).mean())
-    bounds = interval(effective_size(reviewed.image[rows]), right)
+    bounds = interval(effective_size(reviewed.group[rows]), right)
     return Candidate(merged.method, float(log_loss(posterior, label).mean()), right, *bounds, n=len(rows))

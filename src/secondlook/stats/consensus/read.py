@@ -22,12 +22,15 @@ _VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities"]
 class Dataset:
     """The objects to decide on, in the order of the posterior's rows.
 
-    `given` holds positions in the class list, -1 where nothing is given; `image` numbers the images.
+    `given` holds positions in the class list, -1 where nothing is given. `group` holds positions in `group_names`, and
+    `track` numbers the tracks, -1 where an object has none, (objects,) each.
     """
 
     instance_ids: pa.Array
     given: NDArray[np.int64]
-    image: NDArray[np.int64]
+    group: NDArray[np.int64]
+    group_names: tuple[str, ...]
+    track: NDArray[np.int64]
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -43,13 +46,43 @@ class _Ballots:
     log_p: NDArray[np.float32] | None
 
 
-def read_dataset(instances: Path) -> Dataset:
-    """Read the objects of a dataset."""
+def read_dataset(instances: Path, groups: Path | None = None) -> Dataset:
+    """Read the objects of a dataset; `groups` (groups.parquet) joins groups that share near-duplicates.
+
+    Raises DataError when `groups` has no row for an object.
+    """
     classes = records.taxonomy_of(instances).classes
-    table = records.read(instances, records.INSTANCE, columns=["instance_id", "given", "image_id"])
-    image = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    table = records.read(instances, records.INSTANCE, columns=["instance_id", "given", "track", "group"])
     ids = table["instance_id"].combine_chunks()
-    return Dataset(ids, records.class_positions(table["given"], classes), image.astype(np.int64), classes)
+    own = table["group"].combine_chunks()
+    group = (own if groups is None else _joined_groups(groups, ids)).dictionary_encode()
+    track = table["track"].combine_chunks().dictionary_encode()
+    return Dataset(
+        ids,
+        records.class_positions(table["given"], classes),
+        _codes(group),
+        tuple(group.dictionary.to_pylist()),
+        _codes(track),
+        classes,
+    )
+
+
+def _joined_groups(path: Path, instance_ids: pa.Array) -> pa.Array:
+    """Return the group of each object, (objects,), with near-duplicates joined."""
+    table = records.read(path, records.GROUP, columns=["instance_id", "group"])
+    row = pc.index_in(instance_ids, value_set=table["instance_id"].combine_chunks())
+    if row.null_count:
+        first = instance_ids.filter(row.is_null())[0]
+        raise DataError(
+            f"{path}: has no group for {row.null_count} of {len(row)} objects, among them {first}; "
+            "it belongs to another dataset or to an older version of this one, so make it again."
+        )
+    return table["group"].combine_chunks().take(row)
+
+
+def _codes(names: pa.DictionaryArray) -> NDArray[np.int64]:
+    """Return the positions in the dictionary, -1 for null."""
+    return np.asarray(pc.fill_null(names.indices, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> Votes:
@@ -83,7 +116,7 @@ def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
     """Read the labels of people; none where `reviewed` is None."""
     label, seen = np.full(len(dataset), -1), np.zeros(len(dataset), dtype=np.bool_)
     if reviewed is None:
-        return Reviewed(label, seen, seen, dataset.image)
+        return Reviewed(label, seen, seen, dataset.group)
     table = records.read(reviewed, records.REVIEW, columns=["instance_id", "label", "sample", "probability"])
     row = records.object_positions(reviewed, table["instance_id"], dataset.instance_ids)
     label_of_row = _classes(reviewed, table, dataset)
@@ -91,7 +124,7 @@ def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
     labelled = label_of_row >= 0
     label[row[labelled]] = label_of_row[labelled]
     label[row[labelled & (label[row] != label_of_row)]] = -1  # two that differ: neither counts
-    return Reviewed(label, seen, _sampled(dataset, table, row), dataset.image)
+    return Reviewed(label, seen, _sampled(dataset, table, row), dataset.group)
 
 
 def _sampled(dataset: Dataset, table: pa.Table, row: NDArray[np.int64]) -> NDArray[np.bool_]:

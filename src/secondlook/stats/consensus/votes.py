@@ -84,21 +84,21 @@ class Votes:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """The labels of people; all fields but `image` are about people only.
+    """The labels of people; all fields but `group` are about people only.
 
     `label` is the class on which those who could tell agree, (objects,), -1 where there is none. `seen` marks the
     objects that anybody looked at. `sampled` marks those of the random sample, as far as it was reviewed, whatever the
-    result: also those that were skipped or are in the queue too. `image` numbers the image of each object.
+    result: also those that were skipped or are in the queue too. `group` numbers the group of each object.
     """
 
     label: NDArray[np.int64]
     seen: NDArray[np.bool_]
     sampled: NDArray[np.bool_]
-    image: NDArray[np.int64]
+    group: NDArray[np.int64]
 
     @classmethod
     def none(cls, objects: int) -> "Reviewed":
-        """Return the reviews of a dataset without any; every object its own image."""
+        """Return the reviews of a dataset without any; every object its own group."""
         nothing = np.zeros(objects, dtype=np.bool_)
         return cls(np.full(objects, -1), nothing, nothing, np.arange(objects))
 
