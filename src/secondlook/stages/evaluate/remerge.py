@@ -73,7 +73,12 @@ class Remerge:
         kept = self.votes.where(place[self.votes.object_index] >= 0)
         reviewed = self.reviewed
         return Remerge(
-            replace(kept, object_index=place[kept.object_index], objects=len(rows)),
+            replace(
+                kept,
+                object_index=place[kept.object_index],
+                objects=len(rows),
+                track=None if kept.track is None else kept.track[rows],
+            ),
             Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.group[rows]),
             self.method,
             self.options,

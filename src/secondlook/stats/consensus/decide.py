@@ -20,8 +20,9 @@ OUTCOMES = (
     ("no label was given", "relabel"),
     ("the committee agrees with the given label", "keep"),
     ("below the acceptance level", "review"),
-    ("no labeler knows the given class", "review"),
+    ("the objects of its track are not decided alike", "review"),
     ("no labeler answered", "review"),
+    ("no labeler knows the given class", "review"),
     ("people differ or could not tell", "review"),
     (records.PERSON_CHOSE, "relabel"),
     (records.PERSON_KEPT, "keep"),
@@ -44,6 +45,26 @@ class Verdict:
 
 def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
     """Return the best class of each object, ties to the first class of the task; `given` is (objects,), -1 for none.
+
+    Where tracks were labelled once, an object is no surer than its track, and UNSEEN where that has another label; with
+    `tracks: whole` it has the label and the score of its track.
+    """
+    own = _propose(votes, merged, given, options)
+    if merged.tracks is None:
+        return own
+    pooled, unit = merged.tracks.pooled, merged.tracks.pooled.unit
+    given_once = np.full(pooled.votes.objects, -1)
+    given_once[unit] = given
+    whole = _propose(pooled.votes, merged.tracks.merged, given_once, options)
+    label, score = whole.label[unit], whole.score[unit]
+    if options.tracks == "whole":
+        return Proposals(label, score)
+    apart = own.label != label
+    return Proposals(own.label, np.where(apart, UNSEEN, np.minimum(own.score, score)), apart)
+
+
+def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
+    """Return the best class of each object on its own.
 
     A label that contradicts the given one is less sure than its posterior: its odds are lowered to the part of the
     wrong given labels that is proven, and by as much as `accept_relabel` asks more than `accept`. It is UNSEEN if
@@ -96,9 +117,12 @@ def expect(verdict: Verdict, given: NDArray[np.int64]) -> Expected:
 
 
 def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which objects have a given class that no labeler which answered has learned, (objects,)."""
+    """Tell which objects have a given class that no labeler which looked at them has learned, (objects,)."""
     others = votes.without(GIVEN)
-    return np.asarray((others.per_object() > 0) & (knowing(others, given).per_object() == 0))
+    looked = others.per_object() > 0
+    if votes.unknown_class is not None:
+        looked |= votes.unknown_class
+    return np.asarray(looked & (knowing(others, given).per_object() == 0))
 
 
 @dataclass(frozen=True)
@@ -172,11 +196,13 @@ def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2
     outcome[~verdict.acceptance.accepts(proposals)] = 3
-    outcome[unknown_to_all(verdict.votes, given)] = 4
+    if proposals.apart is not None:
+        outcome[proposals.apart] = 4
     outcome[verdict.votes.per_object_besides(GIVEN) == 0] = 5
-    outcome[reviewed.seen] = 6
-    outcome[reviewed.label >= 0] = 7
-    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 8
+    outcome[unknown_to_all(verdict.votes, given)] = 6
+    outcome[reviewed.seen] = 7
+    outcome[reviewed.label >= 0] = 8
+    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 9
     return outcome
 
 
