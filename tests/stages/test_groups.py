@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
@@ -428,6 +428,7 @@ def as_pairs(pairs: Sequence[tuple[int, int]]) -> Any:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_joined_groups_do_not_depend_on_the_order_of_rows_and_pairs(data: Any) -> None:
     group = data.draw(st.lists(names, min_size=1, max_size=12))
@@ -446,6 +447,7 @@ def test_joined_groups_do_not_depend_on_the_order_of_rows_and_pairs(data: Any) -
     assert all(name == group[list(expected).index(part)] for name, part in zip(joined, expected, strict=True))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_folds_of_groups_that_are_not_joined_with_new_images_stay(data: Any) -> None:
     count = data.draw(st.integers(1, 14))
@@ -468,6 +470,7 @@ def test_folds_of_groups_that_are_not_joined_with_new_images_stay(data: Any) -> 
             assert folds_after[position] == fold
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([0, 1, 2, 3, 5, 10, 40, 128, 255, 256]), st.integers(0, 40))
 def test_near_duplicates_are_those_of_all_pairs(seed: int, bits: int, count: int) -> None:
     random = np.random.default_rng(seed)
