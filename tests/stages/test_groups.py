@@ -326,7 +326,8 @@ def test_a_wrong_command_line_is_named(
 
 def test_crops_of_other_objects_are_refused(secondlook: Command, tmp_path: Path) -> None:
     result, _ = grouped(secondlook, tmp_path, [{"instance_id": "a"}], {"b": CROPS["a"]})
-    assert (result.code, "crop again" in result.err) == (1, True)
+    message = "00000.parquet: has a crop of b, which is no object of this dataset; crop again."
+    assert (result.code, message in result.err) == (1, True)
 
 
 # The embargo
@@ -370,6 +371,31 @@ def test_near_identical_boxes_of_neighbouring_frames_join_their_tracks(
     assert (rows["a"]["group"] == rows["b"]["group"]) == joined
     assert rows["c"]["group"] == rows["a"]["group"] == ("u" if not joined else rows["b"]["group"])
     assert f"{3 if joined else 0} by boxes in neighbouring frames" in result.err
+
+
+def test_tracks_of_a_real_clip(secondlook: Command, tmp_path: Path, shared_data: Path) -> None:
+    instances, crops, out = tmp_path / "instances.parquet", tmp_path / "crops.parquet", tmp_path / "groups.parquet"
+    source = shared_data / "cvat_urban"
+    read = secondlook("ingest", source / "instances_default.json", "--images", source / "frames", "--out", instances)
+    assert read.code == 0, read.err
+    assert "group_by: image" not in read.err
+    found = facts.of(instances)
+    assert found is not None
+    assert found.tracks_labelled_once
+    assert secondlook("crop", instances, "--out", crops, "--options", "{store: reference}").code == 0
+
+    result = secondlook("groups", crops, "--instances", instances, "--out", out, "--folds", 3, "--threads", 2)
+
+    assert result.code == 0, result.err
+    track_of = {row["instance_id"]: row["track"] for row in read_rows(instances)}
+    rows = read_rows(out)
+    assert len(rows) == 1653
+    tracks_of: dict[str, Group] = defaultdict(set)
+    for row in rows:
+        tracks_of[row["group"]].add(track_of[row["instance_id"]])
+    assert sum(map(len, tracks_of.values())) == len(set(track_of.values())), "tracks stay whole"
+    assert sorted(map(len, tracks_of.values()))[-2:] == [1, 2], "two people walk side by side"
+    assert {row["fold"] for row in rows} <= {0, 1, 2}
 
 
 # Folds and leaks
