@@ -62,7 +62,7 @@ class IngestOptions(RejectLimit):
     shards: int = Field(1, ge=1)
     """Number of shards into which the dataset is split."""
     seed: int = 0
-    """Seed of the choice of reference images from the dataset."""
+    """Seed of the choice of reference groups from the dataset."""
     scoring: Literal["sound", "paper"] | None = None
     """Overrides `scoring` of the task file."""
 
