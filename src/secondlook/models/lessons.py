@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from secondlook.base.errors import DataError
 from secondlook.io import parquetfile, records
 from secondlook.io.records import Record
+from secondlook.models import features
+from secondlook.models.contradictions import uncontradicted
 from secondlook.pixels import crops, images
 from secondlook.pixels.images import UnreadableImageError
 
@@ -81,7 +83,8 @@ def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: P
     """Write to `out` the rows of crops or vectors that teach something to what judges `fold`, and return `out`.
 
     `paths` are files, or folders with a file per shard. The rows get the class that they teach and their group; rows
-    that the lessons do not list, such as imported vectors, keep theirs. Raises DataError where nothing teaches.
+    that the lessons do not list, such as imported vectors, keep theirs. Vectors whose given class the others contradict
+    teach nothing (`uncontradicted`). Raises DataError where nothing teaches.
     """
     files = records.part_files(paths, None)
     if not files:
@@ -89,9 +92,13 @@ def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: P
     parts = [part for file in files for part in _taught(lessons, fold, file)]
     if not parts:
         raise DataError(f"{lessons.path}: no object outside fold {fold} teaches a class; see `reference` of the task.")
-    first, table = _origin(files), pa.concat_tables(parts)
+    first, table = _origin(files), pa.concat_tables([part for part, _ in parts])
+    taxonomy = records.taxonomy_of(first)
+    if "vector" in table.column_names:
+        trusted = np.concatenate([trusted for _, trusted in parts])
+        table = table.filter(pa.array(trusted | uncontradicted(features.of_table(table, taxonomy))))
     record = Record(records.kind_of(first), table.schema)
-    records.write(out, table, record, taxonomy=records.taxonomy_of(first), made_by=records.made_by(first))
+    records.write(out, table, record, taxonomy=taxonomy, made_by=records.made_by(first))
     return out
 
 
@@ -108,12 +115,12 @@ def _origin(files: Sequence[Path]) -> Path:
     return next((file for file in files if parquetfile.count(file)), files[0])
 
 
-def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[pa.Table]:
-    """Yield the rows of a file that teach, if there are any."""
+def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[tuple[pa.Table, NDArray[np.bool_]]]:
+    """Yield the rows of a file that teach, if there are any, and which of them are trusted."""
     table = parquetfile.read(path).replace_schema_metadata(None)
     if not len(table):
         return  # the vectors of an empty shard have no dimensions
-    row = lessons.table.select(["instance_id", "group", "label", "fold"])
+    row = lessons.table
     place = pc.index_in(table["instance_id"], value_set=row["instance_id"])
     listed = place.is_valid()
     label = pc.if_else(listed, row["label"].take(place), table["reference_label"])
@@ -122,9 +129,11 @@ def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[pa.Table]:
     names = table.column_names
     table = table.set_column(names.index("reference_label"), table.schema.field("reference_label"), label)
     table = table.set_column(names.index("group"), table.schema.field("group"), group)
-    taught = table.filter(pc.and_(outside, label.is_valid()))
+    teaches = pc.and_(outside, label.is_valid())
+    trusted = pc.fill_null(row["trusted"].take(place), True).filter(teaches).to_numpy().astype(np.bool_)
+    taught = table.filter(teaches)
     if len(taught):
-        yield _with_pixels(taught) if "place" in names else taught
+        yield (_with_pixels(taught) if "place" in names else taught), trusted
 
 
 def _with_pixels(table: pa.Table) -> pa.Table:

@@ -27,12 +27,14 @@ from secondlook.stages.evaluate.methods import (
     Objects,
     Places,
     consensus_of,
+    levels,
     load_methods,
     load_objects,
 )
 from secondlook.stages.evaluate.remerge import Remerge, load_committee
 from secondlook.stages.evaluate.scores import compare_all, score_all
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
+from secondlook.stages.evaluate.tracks import apart, named, tracks_table
 from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.intervals import Draws
 from secondlook.stats.label_errors import suspect
@@ -55,6 +57,8 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     diagnosis = diagnose(places, objects, committee, options)
     suspicious = _label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
+    level = levels(places.consensus, classes, committee.options.accept)
+    tracks = tracks_table(objects, committee, level, accepted)
     draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
     findings = {
@@ -64,6 +68,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         "repeats_given": repeats_given(committee, objects),
         "leak": leak(places.groups, objects),
         "few_groups": few_groups(objects),
+        "tracks": apart(tracks),
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)
@@ -74,6 +79,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
         Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
         Table.LABEL_ERRORS: tabular.to_csv(suspicious),
+        Table.TRACKS: tabular.to_csv(named(tracks, classes)),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
         Table.FINDINGS: _findings(findings, suspicious),
     }

@@ -17,7 +17,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.decide import propose
-from secondlook.stats.consensus.merge import METHODS, merge
+from secondlook.stats.consensus.merge import METHODS, MergedTracks, merge
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 
@@ -26,7 +26,8 @@ from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 class Outcome:
     """The result of a merge: `posterior` (objects, classes), `label` (-1 without votes) and `score`, (objects,).
 
-    The score is what the acceptance level is compared with.
+    The score is what the acceptance level is compared with. `tracks` are the votes on whole tracks and their posterior,
+    None where every label was given on its own.
 
     Reviewed objects are scored by a fit that saw no object of their group.
     """
@@ -34,6 +35,7 @@ class Outcome:
     posterior: Floats64
     label: NDArray[np.int64]
     score: Floats64
+    tracks: MergedTracks | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Remerge:
         merged = merge(votes, self.method, self.reviewed, self.options)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
         label = np.where(votes.per_object() > 0, proposals.label, -1)
-        return Outcome(merged.posterior, label, proposals.score)
+        return Outcome(merged.posterior, label, proposals.score, merged.tracks)
 
     def on(self, rows: NDArray[np.int64]) -> "Remerge":
         """Return the same committee on only some of the objects, in their order."""

@@ -94,6 +94,13 @@ def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
         )
     if few := findings.get("few_groups"):
         yield few["sentence"]
+    tracks = findings.get("tracks")
+    if tracks and tracks["apart"]:
+        yield (
+            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see the same class on all objects, "
+            "though each track was labelled once: evaluate/tracks.csv lists them first. Their objects go to people where "
+            "they differ from the track; `tracks: whole` under `consensus` writes the decision on a track to all of it."
+        )
 
 
 def effect_sentence(effect: Mapping[str, Any] | None) -> str:

@@ -38,13 +38,16 @@ def write_lessons(inputs: Inputs, out: Path) -> None:
     given = _names(dataset.given, taxonomy.classes)
     taught = np.where(said >= 0, said, dataset.given)
     label = _names(np.where(_few_of_each_track(inputs.instances), taught, -1), taxonomy.classes)
+    trusted = pa.array(said >= 0)
     ids = dataset.instance_ids
     if inputs.reference is not None:
         known = records.read(inputs.reference, records.INSTANCE, columns=["instance_id", "truth"])
         ids = pa.chunked_array([ids, *known["instance_id"].chunks])
         label = pa.chunked_array([label, *known["truth"].chunks])
         given = pa.chunked_array([given, pa.nulls(len(known), pa.string())])
-    table = _with_folds(ids, given, label, inputs.groups)
+        trusted = pa.chunked_array([trusted, pa.array(np.ones(len(known), dtype=np.bool_))])
+    group, fold = _folds_of(ids, inputs.groups)
+    table = pa.Table.from_arrays([ids, group, fold, given, label, trusted], schema=records.LESSON.schema)
     made_by = {"stage": "train", "step": "lessons", "reviewed": int((said >= 0).sum())}
     records.write(out, table, records.LESSON, taxonomy=taxonomy, made_by=made_by)
     folds = len(set(table["fold"].drop_null().to_pylist()))
@@ -83,16 +86,14 @@ def _few_of_each_track(instances: Path) -> NDArray[np.bool_]:
     return teaches
 
 
-def _with_folds(
-    ids: pa.Array | pa.ChunkedArray, given: pa.Array | pa.ChunkedArray, label: pa.Array | pa.ChunkedArray, groups: Path
-) -> pa.Table:
+def _folds_of(ids: pa.Array | pa.ChunkedArray, groups: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Return the group and the fold of each object."""
     table = records.read(groups, records.GROUP)
     place = pc.index_in(ids, value_set=table["instance_id"])
     if place.null_count:
         first = ids.filter(place.is_null())[0]
         raise DataError(f"{groups}: has no group of {first}; make the groups of this dataset again.")
-    columns = [ids, table["group"].take(place), table["fold"].take(place), given, label]
-    return pa.Table.from_arrays(columns, schema=records.LESSON.schema)
+    return table["group"].take(place), table["fold"].take(place)
 
 
 def _names(positions: NDArray[np.int64], classes: tuple[str, ...]) -> pa.Array:

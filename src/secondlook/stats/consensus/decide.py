@@ -10,7 +10,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.evidence import knowing
-from secondlook.stats.consensus.merge import Merged
+from secondlook.stats.consensus.merge import Merged, MergedTracks
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
 
@@ -52,15 +52,20 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     own = _propose(votes, merged, given, options)
     if merged.tracks is None:
         return own
-    pooled, unit = merged.tracks.pooled, merged.tracks.pooled.unit
-    given_once = np.full(pooled.votes.objects, -1)
-    given_once[unit] = given
-    whole = _propose(pooled.votes, merged.tracks.merged, given_once, options)
+    whole, unit = propose_tracks(merged.tracks, given, options), merged.tracks.pooled.unit
     label, score = whole.label[unit], whole.score[unit]
     if options.tracks == "whole":
         return Proposals(label, score)
     apart = own.label != label
     return Proposals(own.label, np.where(apart, UNSEEN, np.minimum(own.score, score)), apart)
+
+
+def propose_tracks(tracks: MergedTracks, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
+    """Return the same for each track that was labelled once, and for each object on its own: (units,)."""
+    pooled = tracks.pooled
+    given_once = np.full(pooled.votes.objects, -1)
+    given_once[pooled.unit] = given
+    return _propose(pooled.votes, tracks.merged, given_once, options)
 
 
 def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:

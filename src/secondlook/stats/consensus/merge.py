@@ -130,7 +130,10 @@ def _noise_channel(committee: Committee) -> Parts:
     own = _evidence(committee)
     learn_from = None if committee.learn_from is None else _evidence(taught)
     fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
-    posterior = fitted.posterior if taught.supervised else calibrate.by_agreement(own.votes, fitted.posterior)
+    if taught.supervised:
+        posterior = calibrate.by_groups(fitted.posterior, fitted.groups)
+    else:
+        posterior = calibrate.by_agreement(own.votes, fitted.posterior)
     return posterior, fitted.proven, fitted.weight
 
 

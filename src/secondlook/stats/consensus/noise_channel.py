@@ -13,9 +13,7 @@ evidence of labeler k on object i, among K labelers and C classes,
 
 Weights and channel are fitted in turns. The likelihood alone cannot tell wrong labels from a committee that is surely
 wrong. Two things decide: the share of right given labels is anchored by the objects of which the committee is surest,
-and on any object the committee may be lost. A fit of G groups knows nothing rarer than 1 in G: the posterior is mixed
-with the uniform distribution, which gets 1 / (G + 2), the chance that the rule of succession gives to what was not seen
-in G. All constants were chosen on the sets of docs/consensus.md.
+and on any object the committee may be lost. All constants were chosen on the sets of docs/consensus.md.
 """
 
 from collections.abc import Sequence
@@ -97,11 +95,12 @@ class NoiseChannel:
 class CrossFit:
     """The posterior (objects, classes), each row by a fit that saw nothing of its group, and the fits.
 
-    `proven` is that of the fit of each object, (objects,).
+    `proven` and `groups` are those of the fit of each object, (objects,).
     """
 
     posterior: Posterior
     proven: NDArray[np.float64]
+    groups: NDArray[np.int64]
     fits: tuple[NoiseChannel, ...]
 
     @property
@@ -115,9 +114,10 @@ def noise_channel(evidence: Evidence, *, learn_from: Evidence | None = None, see
     fits = _fits(evidence if learn_from is None else learn_from, seed)
     fold_of = _fold_of(evidence.known.group, seed)
     posterior = _applied(evidence.votes, evidence.rows, evidence.known, fits, fold_of)
-    unknown = np.array([1 / (fit.groups + 2) for fit in fits])[fold_of][:, None]
-    posterior = (1 - unknown) * posterior + unknown / max(1, posterior.shape[1])
-    return CrossFit(posterior, np.array([fit.proven for fit in fits])[fold_of], fits)
+    proven, groups = (
+        np.array(values)[fold_of] for values in zip(*((fit.proven, fit.groups) for fit in fits), strict=True)
+    )
+    return CrossFit(posterior, proven, groups, fits)
 
 
 def _fits(evidence: Evidence, seed: int) -> tuple[NoiseChannel, ...]:

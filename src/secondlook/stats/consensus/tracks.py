@@ -25,7 +25,7 @@ class Pooled:
 def pool(votes: Votes, given: NDArray[np.int64], reviewed: Reviewed) -> Pooled:
     """Return one answer of each labeler on each unit; objects of a track with different given labels are not one unit.
 
-    The log-probabilities of a labeler are averaged over the objects that it answered: many frames are no surer than one.
+    The log-probabilities of a labeler are averaged over the objects that it answered: many are no surer than one.
     A labeler that only names its answers has the one that it gives most often, the first of equal ones. People have
     labelled a unit where all that they labelled of it agree.
     """
