@@ -8,6 +8,7 @@ from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
 from secondlook.io.outputs import (
     CLASSIFIER_FILES,
+    FOLD_FILE,
     REHEARSAL,
     TABLES,
     VLM_CHECKPOINT,

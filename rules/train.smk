@@ -57,7 +57,7 @@ use rule train as train_fold with:
     output:
         [
             f"{RESULTS}/train/{{classifier}}/fold{{fold}}/{name}"
-            for name in CLASSIFIER_FILES
+            for name in (*CLASSIFIER_FILES, FOLD_FILE)
         ],
     log:
         "logs/{task}/train/{classifier}.{fold}.log",
@@ -105,7 +105,10 @@ rule train_vlm:
 use rule train_vlm as train_vlm_fold with:
     output:
         directory(f"{RESULTS}/train/{{vlm}}/fold{{fold}}/{VLM_CHECKPOINT}"),
-        [f"{RESULTS}/train/{{vlm}}/fold{{fold}}/{name}" for name in VLM_FILES],
+        [
+            f"{RESULTS}/train/{{vlm}}/fold{{fold}}/{name}"
+            for name in (*VLM_FILES, FOLD_FILE)
+        ],
     log:
         "logs/{task}/train/{vlm}.{fold}.log",
     benchmark:
@@ -166,7 +169,7 @@ for kind in LEARNERS:
                 [
                     f"{RESULTS}/train/{{labeler}}/fold{fold}/{name}"
                     for fold in range(folds)
-                    for name in LEARNERS[kind].leaves
+                    for name in (*LEARNERS[kind].leaves, FOLD_FILE)
                 ],
             log:
                 "logs/{task}/train/{labeler}.folds.log",

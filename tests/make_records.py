@@ -35,11 +35,14 @@ def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
     return path
 
 
-def write_groups(path: Path, groups: Mapping[str, str | tuple[str, int | None]], classes: Any) -> Path:
-    """Write joined groups: object or reference crop -> its group, or its group and its fold."""
+def write_groups(
+    path: Path, groups: Mapping[str, str | tuple[str, int | None]], classes: Any, *, folds: int | None = None
+) -> Path:
+    """Write joined groups: object or reference crop -> its group, or its group and its fold of `folds`."""
     pairs = {name: (said, None) if isinstance(said, str) else said for name, said in groups.items()}
     rows = [{"instance_id": name, "group": group, "fold": fold} for name, (group, fold) in pairs.items()]
-    write(path, records.to_table(rows, records.GROUP), records.GROUP, classes, {"stage": "crop"})
+    made_by = {"stage": "crop", "groups": {"folds": folds}}
+    write(path, records.to_table(rows, records.GROUP), records.GROUP, classes, made_by)
     return path
 
 

@@ -12,7 +12,7 @@ from secondlook.config.labelers.vlm import ServerOptions, VlmOptions
 from secondlook.config.root import Config
 from secondlook.io.outputs import VLM_CHECKPOINT
 from secondlook.stages.label.kinds import kind_of
-from secondlook.workflow.labelers import ABOUT, Labelers
+from secondlook.workflow.labelers import ABOUT, Labelers, Taught
 
 VECTORS = {"encoder": "dino"}
 ATTRIBUTES = {**VECTORS, "attribute": "a", "attributes": {"a": ["stop"]}, "templates": ["{a}"]}
@@ -171,6 +171,57 @@ def test_the_files_of_a_labeler(
 ) -> None:
     labelers = Labelers(["a"], Config.model_validate({**CONFIG, "labelers": {"a": options}}), "r")
     assert labelers.objects("a", ["7"]) == [f"r/{objects}"]
-    assert (labelers.source("a"), labelers.source_files("a"), labelers.trained()) == (source, files, trained)
+    assert labelers.sources("a") == ([source] if source else [])
+    assert (labelers.source_files("a"), labelers.trained(), labelers.lessons("a")) == (files, trained, [])
     assert labelers.show_cutouts() == ("cutout" in objects)
     assert labelers.encoders() == [name for name in [labelers.encoder("a")] if name]
+
+
+# labeler -> what it learned from out of fold, the files that stand for that, whether it votes by folds
+DINO = ["r/embed/dino/0.parquet", "r/embed/dino/1.parquet"]
+OUT_OF_FOLD: list[Any] = [
+    pytest.param(
+        {"kind": "prototype", **VECTORS}, ["r/train/a"], ["r/train/a/fold0/labels.json", "r/train/a/fold1/labels.json"],
+        True, id="a training of its own",
+    ),
+    pytest.param(
+        {"kind": "neighbours", **VECTORS}, ["r/embed/dino"], DINO, True, id="the vectors of all objects",
+    ),
+    pytest.param({"kind": "clip_zeroshot", **VECTORS}, [], [], False, id="nothing"),
+    pytest.param(
+        {"kind": "classifier", "classifier": "c"}, ["r/train/c"],
+        ["r/train/c/fold0/labels.json", "r/train/c/fold1/labels.json"], True, id="a classifier trained here",
+    ),
+    pytest.param({"kind": "classifier", "weights": "w.pth"}, ["w.pth"], ["w.pth"], False, id="a file made elsewhere"),
+    pytest.param(
+        {"kind": "vlm", "trained": "v"}, ["r/train/v"], ["r/train/v/fold0/labels.json", "r/train/v/fold1/labels.json"],
+        True, id="a VLM trained here: the folder of its folds, not a checkpoint",
+    ),
+    pytest.param(VLM, [], [], False, id="a VLM trained elsewhere"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("with_reference", [False, True])
+@pytest.mark.parametrize(("options", "sources", "files", "by_folds"), OUT_OF_FOLD)
+def test_the_files_of_a_labeler_out_of_fold(
+    options: dict[str, Any], sources: list[str], files: list[str], by_folds: bool, with_reference: bool
+) -> None:
+    taught = Taught(2, "r/lessons.parquet", ["0", "1"], with_reference)
+    labelers = Labelers(["a"], Config.model_validate({**CONFIG, "labelers": {"a": options}}), "r", taught)
+    vectors = with_reference and labelers["a"].learns_at_vote
+    assert labelers.sources("a") == [*sources, *(["r/embed/dino/reference.parquet"] if vectors else [])]
+    waited = [*(["r/lessons.parquet"] if by_folds else []), *files]
+    assert labelers.source_files("a") == [*waited, *(["r/embed/dino/reference.parquet"] if vectors else [])]
+    assert labelers.lessons("a") == (["--lessons", "r/lessons.parquet"] if by_folds else [])
+    assert labelers["a"].learns_here == by_folds
+
+
+def test_what_is_taught_is_the_reference_or_the_objects_of_all_shards() -> None:
+    assert (Taught().sources("crop"), Taught().files("crop")) == (
+        ["crop/reference.parquet"],
+        ["crop/reference.parquet"],
+    )
+    assert Taught().arguments == []
+    alone = Taught(3, "l.parquet", ["0", "1"], with_reference=False)
+    assert (alone.sources("crop"), alone.arguments) == (["crop"], ["--lessons", "l.parquet"])
+    assert alone.files("crop") == ["l.parquet", "crop/0.parquet", "crop/1.parquet"]

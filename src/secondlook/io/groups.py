@@ -1,10 +1,11 @@
-"""What the groups of a task say: which judged objects are too close to what labelers learned from."""
+"""What the groups of a task say: their folds, and which judged objects are too close to what labelers learned from."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
 
+from secondlook.base.errors import DataError
 from secondlook.io import records
 
 
@@ -19,6 +20,14 @@ class Leaks:
     def fraction(self) -> float:
         """Their share of the judged objects, 0 without any."""
         return self.shared / max(1, self.judged)
+
+
+def fold_count(groups: Path) -> int:
+    """Return the number of folds of a file of groups, also of those without an object; raise DataError without any."""
+    count: int | None = records.made_by(groups).get("groups", {}).get("folds")
+    if count is None:
+        raise DataError(f"{groups}: no object has a fold; make the groups with --folds.")
+    return count
 
 
 def leaks(groups: Path, instances: Path) -> Leaks:

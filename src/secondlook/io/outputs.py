@@ -38,3 +38,4 @@ CLASSIFIER_FILES = (
 )
 VLM_CHECKPOINT = "checkpoint"  # a folder
 VLM_FILES = ("labels.json", "metrics.csv")
+FOLD_FILE = "fold.json"  # beside what was learned without a fold: from which lessons

@@ -4,10 +4,13 @@ Everything that learns reads a file of reference rows, crops or vectors. `refere
 fold, and `objects_of` the objects that what learned from it may judge; so no labeler needs to know of folds.
 """
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +18,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
-from secondlook.io import parquetfile, records
+from secondlook.io import files, parquetfile, records
+from secondlook.io.outputs import FOLD_FILE
 from secondlook.io.records import Record
 from secondlook.models import features
 from secondlook.models.contradictions import uncontradicted
+from secondlook.models.features import IMPORTED
 from secondlook.pixels import crops, images
 from secondlook.pixels.images import UnreadableImageError
 
@@ -32,28 +37,41 @@ def fold_folder(folder: Path, fold: int) -> Path:
 
 @dataclass(frozen=True)
 class Lessons:
-    """The rows of a file of lessons, `records.LESSON`."""
+    """The rows of a file of lessons, `records.LESSON`, and the number of folds, of which some may hold no object."""
 
     path: Path
     table: pa.Table
+    count: int
 
     @classmethod
     def read(cls, path: Path) -> "Lessons":
-        """Read a file of lessons; raise DataError where it has no folds."""
-        lessons = cls(path, records.read(path, records.LESSON))
-        if not lessons.folds:
-            raise DataError(f"{path}: no object has a fold; make the groups with --folds.")
-        return lessons
+        """Read a file of lessons."""
+        return cls(path, records.read(path, records.LESSON), records.made_by(path)["folds"])
 
-    @cached_property
-    def folds(self) -> list[int]:
-        """The folds that have objects."""
-        return sorted(pc.unique(self.table["fold"]).drop_null().to_pylist())
+    @property
+    def folds(self) -> range:
+        """All folds: what judges a fold without objects learns from everything."""
+        return range(self.count)
 
     def classes_without(self, fold: int) -> set[str]:
-        """Return the classes that the other folds teach."""
-        taught = self.table["label"].filter(self._outside(fold))
-        return set(pc.unique(taught).drop_null().to_pylist())
+        """Return the classes that are taught outside a fold."""
+        return set(self._taught_without(fold)["label"].to_pylist())
+
+    def groups_without(self, fold: int) -> set[str]:
+        """Return the groups that teach outside a fold."""
+        return set(self._taught_without(fold)["group"].to_pylist())
+
+    def digest_without(self, fold: int) -> str:
+        """Return a digest of what is taught outside a fold: it tells whether something learned from these lessons."""
+        return _digest([digest for one, digest in self._digests.items() if one != fold])
+
+    @cached_property
+    def _digests(self) -> Mapping[int | None, str]:
+        """A digest of what the objects of each fold teach, and those of no fold."""
+        row = self.table.filter(self.table["label"].is_valid()).select(["instance_id", "group", "label", "fold"])
+        parts = {fold: row.filter(pc.equal(row["fold"], fold)) for fold in self.folds}
+        outside = row.filter(row["fold"].is_null())
+        return {fold: _digest(part.to_pydict()) for fold, part in (*parts.items(), (None, outside))}
 
     def given(self, instance_ids: Sequence[str]) -> list[str | None]:
         """Return the given classes of some objects."""
@@ -71,6 +89,9 @@ class Lessons:
             raise DataError(f"{path}: {unknown} has no fold in {self.path}; make the lessons of these objects again.")
         return np.asarray(fold.to_numpy(), dtype=np.int64)
 
+    def _taught_without(self, fold: int) -> pa.Table:
+        return self.table.filter(pc.and_(self._outside(fold), self.table["label"].is_valid()))
+
     def _outside(self, fold: int) -> pa.ChunkedArray:
         """Tell which rows are of no fold or of another one."""
         return pc.fill_null(pc.not_equal(self.table["fold"], fold), True)
@@ -79,20 +100,48 @@ class Lessons:
         return pc.index_in(instance_ids, value_set=self.table["instance_id"])
 
 
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def mark_learned(folder: Path, lessons: Lessons, fold: int) -> None:
+    """Write, after all other files of a folder, from which lessons they were learned."""
+    content = {"fold": fold, "folds": lessons.count, "taught": lessons.digest_without(fold)}
+    files.write_text(folder / FOLD_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def require_learned(folder: Path, lessons: Lessons, fold: int) -> None:
+    """Raise DataError unless a folder holds what was learned from these lessons without a fold."""
+    path = folder / FOLD_FILE
+    try:
+        learned_from = json.loads(path.read_text(encoding="utf-8"))["taught"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder}: nothing was learned here without fold {fold} (no {FOLD_FILE}); run `secondlook train` with "
+            f"--lessons {lessons.path}."
+        ) from error
+    if learned_from != lessons.digest_without(fold):
+        raise DataError(
+            f"{folder}: was learned from other lessons than {lessons.path}; train it again, or it may judge objects "
+            "that it learned from."
+        )
+
+
 def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: Path) -> Path:
     """Write to `out` the rows of crops or vectors that teach something to what judges `fold`, and return `out`.
 
-    `paths` are files, or folders with a file per shard. The rows get the class that they teach and their group; rows
-    that the lessons do not list, such as imported vectors, keep theirs. Vectors whose given class the others contradict
-    teach nothing (`uncontradicted`). Raises DataError where nothing teaches.
+    `paths` are files, or folders with a file per shard. The rows get the class that they teach and their group. Of
+    rows that the lessons do not list only imported vectors teach: a reference crop without a group may show an object
+    of the fold. Vectors whose given class the others contradict teach nothing (`uncontradicted`). Raises DataError
+    where nothing teaches, and for an object that the lessons do not list.
     """
-    files = records.part_files(paths, None)
-    if not files:
+    parts_of = records.part_files(paths, None)
+    if not parts_of:
         raise DataError(f"{', '.join(map(str, paths))}: no file of crops or vectors is here.")
-    parts = [part for file in files for part in _taught(lessons, fold, file)]
+    parts = [part for file in parts_of for part in _taught(lessons, fold, file)]
     if not parts:
         raise DataError(f"{lessons.path}: no object outside fold {fold} teaches a class; see `reference` of the task.")
-    first, table = _origin(files), pa.concat_tables([part for part, _ in parts])
+    first, table = _origin(parts_of), pa.concat_tables([part for part, _ in parts])
     taxonomy = records.taxonomy_of(first)
     if "vector" in table.column_names:
         trusted = np.concatenate([trusted for _, trusted in parts])
@@ -110,9 +159,9 @@ def objects_of(chosen: NDArray[np.bool_], path: Path, out: Path) -> Path:
     return out
 
 
-def _origin(files: Sequence[Path]) -> Path:
+def _origin(paths: Sequence[Path]) -> Path:
     """Return the first file with rows: the metadata of the others may lack what made the rows."""
-    return next((file for file in files if parquetfile.count(file)), files[0])
+    return next((path for path in paths if parquetfile.count(path)), paths[0])
 
 
 def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[tuple[pa.Table, NDArray[np.bool_]]]:
@@ -122,8 +171,11 @@ def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[tuple[pa.Table,
         return  # the vectors of an empty shard have no dimensions
     row = lessons.table
     place = pc.index_in(table["instance_id"], value_set=row["instance_id"])
-    listed = place.is_valid()
-    label = pc.if_else(listed, row["label"].take(place), table["reference_label"])
+    if _is_imported(path):
+        label = pc.if_else(place.is_valid(), row["label"].take(place), table["reference_label"])
+    else:
+        _require_listed(table, place, path, lessons)
+        label = row["label"].take(place)
     group = pc.coalesce(row["group"].take(place), table["group"])
     outside = pc.fill_null(pc.not_equal(row["fold"].take(place), fold), True)
     names = table.column_names
@@ -134,6 +186,19 @@ def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[tuple[pa.Table,
     taught = table.filter(teaches)
     if len(taught):
         yield (_with_pixels(taught) if "place" in names else taught), trusted
+
+
+def _is_imported(path: Path) -> bool:
+    return str(records.made_by(path).get("revision")).startswith(IMPORTED)
+
+
+def _require_listed(table: pa.Table, place: pa.ChunkedArray, path: Path, lessons: Lessons) -> None:
+    """Raise DataError for an object to judge, not of a reference, that the lessons do not list."""
+    missing = table.filter(pc.and_(place.is_null(), table["reference_label"].is_null()))
+    if len(missing):
+        raise DataError(
+            f"{path}: {missing['instance_id'][0]} is not in {lessons.path}; make the lessons of these objects again."
+        )
 
 
 def _with_pixels(table: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ from secondlook.config.root import Config
 from secondlook.config.task import Task
 from secondlook.io.files import sha256
 from secondlook.io.outputs import REHEARSAL, TABLES
-from secondlook.workflow.labelers import ABOUT, LESSONS, REFERENCE, Folds
+from secondlook.workflow.labelers import ABOUT, LESSONS, Taught
 from secondlook.workflow.shards import Shards
 
 
@@ -38,7 +38,11 @@ class Files:
 
     def crop(self, task: str, view: View, shard: str) -> str:
         """Return the file of crops of a shard, or of the reference, as a view shows them."""
-        return f"{self.folder(task)}/crop/{'cutout/' if view == 'cutout' else ''}{shard}.parquet"
+        return f"{self.crop_folder(task, view)}/{shard}.parquet"
+
+    def crop_folder(self, task: str, view: View) -> str:
+        """Return the folder of crops as a view shows them."""
+        return f"{self.folder(task)}/crop{'/cutout' if view == 'cutout' else ''}"
 
     def crops(self, task: str) -> list[str]:
         """Return the files of crops of a task, without those of the reference."""
@@ -60,10 +64,12 @@ class Files:
         trained = self.configs[task].encoders[encoder].trained
         return [f"{self.folder(task)}/train/{trained}/{ABOUT}"] if trained else []
 
-    def folds(self, task: str) -> Folds | None:
-        """Return how a task learns out of fold; None where it learns from a reference."""
+    def taught(self, task: str) -> Taught:
+        """Return what the labelers of a task learn from."""
         reference = self.tasks[task].reference
-        return Folds(reference.folds, self.shards.names(), bool(reference.sources)) if reference.own else None
+        if reference.own is None:
+            return Taught()
+        return Taught(reference.folds, self.lessons(task), self.shards.names(), bool(reference.sources))
 
     def groups(self, task: str) -> str:
         """Return the file of the groups of a task."""
@@ -78,17 +84,12 @@ class Files:
         return [f"{self.folder(task)}/review/reviewed.parquet"] if self.tasks[task].reference.reviewed else []
 
     def taught_crops(self, task: str) -> list[str]:
-        """Return the files of crops that a classifier learns from."""
-        return self._taught(task, "crop")
+        """Return the files that the training of a classifier waits for."""
+        return self.taught(task).files(self.crop_folder(task, "crop"))
 
     def vlm_crops(self, task: str, vlm: str) -> list[str]:
-        """Return the files of crops that a VLM learns from, as its view shows them."""
-        return self._taught(task, self.configs[task].vlms[vlm].view)
-
-    def _taught(self, task: str, view: View) -> list[str]:
-        reference = self.crop(task, view, REFERENCE)
-        folds = self.folds(task)
-        return [reference] if folds is None else [self.lessons(task), *folds.taught_files(str(Path(reference).parent))]
+        """Return the files that the training of a VLM waits for: crops as its view shows them."""
+        return self.taught(task).files(self.crop_folder(task, self.configs[task].vlms[vlm].view))
 
     def vote_folders(self, task: str) -> list[str]:
         """Return the folder of votes of each labeler of a task."""

@@ -15,36 +15,46 @@ _SEEN = {"crops": "crop", "cutouts": "crop/cutout", "images": "ingest/shards"}  
 
 
 @dataclass(frozen=True)
-class Folds:
-    """What is learned out of fold: the number of folds, the shards, and whether there is a reference in addition."""
+class Taught:
+    """What is learned from: the reference, or with `folds` the objects of all other folds, which `lessons` lists.
 
-    count: int
-    shards: Sequence[str]
-    with_reference: bool
+    `shards` are those of the objects; `with_reference`: there is a reference in addition.
+    """
 
-    def taught(self, folder: str) -> list[str]:
-        """Return what is learned from crops or vectors in a folder: the folder of shards, and the reference."""
-        return [folder, *self._reference(folder)]
+    folds: int | None = None
+    lessons: str = ""
+    shards: Sequence[str] = ()
+    with_reference: bool = True
 
-    def taught_files(self, folder: str) -> list[str]:
-        """Return the files of `taught`."""
-        return [*(f"{folder}/{shard}.parquet" for shard in self.shards), *self._reference(folder)]
+    def sources(self, folder: str) -> list[str]:
+        """Return what is learned from, of the crops or vectors in a folder: the folder itself stands for its shards."""
+        reference = [f"{folder}/{REFERENCE}.parquet"] if self.with_reference else []
+        return reference if self.folds is None else [folder, *reference]
 
-    def _reference(self, folder: str) -> list[str]:
-        return [f"{folder}/{REFERENCE}.parquet"] if self.with_reference else []
+    def files(self, folder: str) -> list[str]:
+        """Return the files that a job waits for which learns from the crops or vectors in a folder."""
+        parts = [*self.shards, *([REFERENCE] if self.with_reference else [])]
+        return [*self.lesson_files, *(f"{folder}/{part}.parquet" for part in parts)]
+
+    @property
+    def lesson_files(self) -> list[str]:
+        """The file of lessons; empty where all is learned from the reference."""
+        return [] if self.folds is None else [self.lessons]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The lessons as an argument of commands."""
+        return [part for path in self.lesson_files for part in ("--lessons", path)]
 
 
 @dataclass(frozen=True)
 class Labelers:
-    """The labelers of a task, with the config that counts for it and the folder of its results.
-
-    With `folds` whatever learns does so once without each fold, else from the reference.
-    """
+    """The labelers of a task, with the config that counts for it, the folder of its results, and what they learn."""
 
     names: Sequence[str]
     config: Config
     folder: str
-    folds: Folds | None = None
+    taught: Taught = Taught()
 
     def __getitem__(self, labeler: str) -> LabelerOptions:
         """Return the options of a labeler."""
@@ -63,25 +73,18 @@ class Labelers:
         """Return the encoders of all labelers, each once."""
         return list(dict.fromkeys(name for name in map(self.encoder, self.names) if name is not None))
 
-    def reference_vectors(self, labeler: str) -> str:
-        """Return the vectors of the reference by the encoder of a labeler."""
-        return f"{self._vectors(labeler)}/{REFERENCE}.parquet"
-
-    def learns_out_of_fold(self, labeler: str) -> bool:
-        """Tell whether a labeler learned once without each fold."""
-        return self.folds is not None and self[labeler].learns_from in {"reference", "training", "model"}
-
     def sources(self, labeler: str) -> list[str]:
         """Return what a labeler learned from: embeddings, a model trained here, or a file made elsewhere.
 
-        Empty for a model that was trained elsewhere and learns nothing here.
+        A model that is trained here out of fold is a folder, with a folder for each fold. Empty for a model that was
+        trained elsewhere and learns nothing here.
         """
         spec = self[labeler]
         match spec.learns_from:
             case "reference":
-                return self.learned_from(labeler)
+                return self.taught.sources(self.vectors(labeler))
             case "training" | "model":
-                part = spec.trained_part if self.folds is None else ""
+                part = spec.trained_part if self.taught.folds is None else ""
                 return ["/".join(filter(None, (self.folder, "train", spec.training(labeler), part)))]
             case "file" | "nothing":
                 return [spec.made_elsewhere] if spec.made_elsewhere else []
@@ -89,28 +92,22 @@ class Labelers:
     def source_files(self, labeler: str) -> list[str]:
         """Return the files that represent `sources`: few, as Snakemake checks them for each job."""
         spec, sources = self[labeler], self.sources(labeler)
-        if self.folds is not None and self.learns_out_of_fold(labeler):
-            if spec.learns_from == "reference":
-                return [self.lessons, *self.folds.taught_files(self._vectors(labeler))]
-            return [self.lessons, *(f"{sources[0]}/fold{fold}/{ABOUT}" for fold in range(self.folds.count))]
-        if spec.learns_from in {"training", "model"}:
-            return [sources[0] if spec.trained_part else f"{sources[0]}/{ABOUT}"]
-        return [*sources, *([spec.beside] if spec.beside else [])]
+        if spec.learns_at_vote:
+            return self.taught.files(self.vectors(labeler))
+        if not spec.learns_here:
+            return [*sources, *([spec.beside] if spec.beside else [])]
+        if self.taught.folds is not None:
+            folds = [f"{sources[0]}/fold{fold}/{ABOUT}" for fold in range(self.taught.folds)]
+            return [*self.taught.lesson_files, *folds]
+        return [sources[0] if spec.trained_part else f"{sources[0]}/{ABOUT}"]
 
-    @property
-    def lessons(self) -> str:
-        """The file that says what each object teaches out of fold."""
-        return f"{self.folder}/train/{LESSONS}"
+    def lessons(self, labeler: str) -> list[str]:
+        """Return the argument by which a labeler votes out of fold; none for one that learns nothing here."""
+        return self.taught.arguments if self[labeler].learns_here else []
 
-    def learned_from(self, labeler: str) -> list[str]:
-        """Return the vectors from which a labeler learns: those of the reference, or out of fold all of them."""
-        return [self.reference_vectors(labeler)] if self.folds is None else self.folds.taught(self._vectors(labeler))
-
-    def taught_files(self, labeler: str) -> list[str]:
-        """Return the files that the training of a labeler waits for."""
-        if self.folds is None:
-            return [self.reference_vectors(labeler)]
-        return [self.lessons, *self.folds.taught_files(self._vectors(labeler))]
+    def vectors(self, labeler: str) -> str:
+        """Return the folder of the vectors that a labeler looks at."""
+        return f"{self.folder}/embed/{self.encoder(labeler)}"
 
     def trained(self) -> set[str]:
         """Return what is trained: models that vote or serve as encoders, labelers that learn from vectors."""
@@ -119,9 +116,6 @@ class Labelers:
     def show_cutouts(self) -> bool:
         """Tell whether any of the labelers looks at cutouts."""
         return any(self[labeler].looks_at == "cutouts" for labeler in self.names)
-
-    def _vectors(self, labeler: str) -> str:
-        return f"{self.folder}/embed/{self.encoder(labeler)}"
 
     def _trained_for(self, labeler: str) -> Iterator[str | None]:
         encoder = self.encoder(labeler)

@@ -1,14 +1,12 @@
 """Settings of the config and of the task files as options of the commands that rules call."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from secondlook.base.types import View
 from secondlook.config.root import as_options
 from secondlook.config.stages import DemoOptions, IngestOptions
 from secondlook.workflow.functions import RuleFunction, rule_function
-from secondlook.workflow.labelers import REFERENCE
 from secondlook.workflow.run import Run
 
 
@@ -70,7 +68,7 @@ class CommandOptions:
         spec = labelers[labeler]
         arguments = ["--options", as_options(spec)]
         arguments += [part for source in labelers.sources(labeler) for part in ("--source", source)]
-        arguments += ["--lessons", labelers.lessons] if labelers.learns_out_of_fold(labeler) else []
+        arguments += labelers.lessons(labeler)
         if spec.prompt_view is not None:
             prompt = self.prompt(task, spec.prompt_view)
             arguments += ["--prompt", prompt] if prompt else []
@@ -102,11 +100,11 @@ class CommandOptions:
 
     def taught_crops(self, task: str) -> list[str]:
         """Return what a classifier learns from as arguments of `secondlook train`."""
-        return self._taught(task, "crop")
+        return self._taught(task, self.run.files.crop_folder(task, "crop"))
 
     def vlm_crops(self, task: str, vlm: str) -> list[str]:
         """Return what a VLM learns from as arguments of `secondlook train`."""
-        return self._taught(task, self.run.config_of(task).vlms[vlm].view)
+        return self._taught(task, self.run.files.crop_folder(task, self.run.config_of(task).vlms[vlm].view))
 
     def crops_of_other_folds(self, task: str, fold: str) -> list[str]:
         """Return what a classifier learns from that judges a fold, as arguments of `secondlook train`."""
@@ -119,16 +117,11 @@ class CommandOptions:
     def taught_vectors(self, task: str, labeler: str) -> list[str]:
         """Return what a labeler with a training of its own learns from as arguments of `secondlook train`."""
         labelers = self.run.labelers_of(task)
-        return [*labelers.learned_from(labeler), *self._lessons(task)]
+        return self._taught(task, labelers.vectors(labeler))
 
-    def _taught(self, task: str, view: View) -> list[str]:
-        files, folds = self.run.files, self.run.files.folds(task)
-        reference = files.crop(task, view, REFERENCE)
-        taught = [reference] if folds is None else folds.taught(str(Path(reference).parent))
-        return [*taught, *self._lessons(task)]
-
-    def _lessons(self, task: str) -> list[str]:
-        return [] if self.run.files.folds(task) is None else ["--lessons", self.run.files.lessons(task)]
+    def _taught(self, task: str, folder: str) -> list[str]:
+        taught = self.run.files.taught(task)
+        return [*taught.sources(folder), *taught.arguments]
 
     def newly_learned(self, task: str) -> list[str]:
         """Return the decisions of people that labelers learn from in a new round, as arguments."""

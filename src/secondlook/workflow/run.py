@@ -149,7 +149,7 @@ class Run:
     def labelers_of(self, task: str) -> Labelers:
         """Return the labelers of a task."""
         return Labelers(
-            self.tasks[task].labelers, self.config_of(task), self.files.folder(task), self.files.folds(task)
+            self.tasks[task].labelers, self.config_of(task), self.files.folder(task), self.files.taught(task)
         )
 
     def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
@@ -158,7 +158,8 @@ class Run:
 
     def taught_files(self, task: str, labeler: str) -> list[str]:
         """Return the files that the training of a labeler waits for."""
-        return self.labelers_of(task).taught_files(labeler)
+        labelers = self.labelers_of(task)
+        return labelers.taught.files(labelers.vectors(labeler))
 
     def fold_counts(self) -> dict[int, list[str]]:
         """Return the tasks that learn out of fold, by their number of folds."""

@@ -81,6 +81,16 @@ class Labeler(Strict):
         return "training" if self.leaves else "nothing"
 
     @property
+    def learns_here(self) -> bool:
+        """Whether it learns from objects of the task, so that out of fold there is one of it for each fold."""
+        return self.learns_from in {"reference", "training", "model"}
+
+    @property
+    def learns_at_vote(self) -> bool:
+        """Whether it needs no training: it votes by the vectors themselves."""
+        return self.learns_from == "reference"
+
+    @property
     def refers_to(self) -> Named | None:
         """The model of another section of the config that it needs."""
         return None

@@ -39,6 +39,7 @@ def _label_shard(job: Job, judge: Judge | OutOfFold) -> None:
     if _restore(job, judge.kind, records.About(job.taxonomy, made_by)):
         return
     rows, more = judge.rows(job)
+    judge.kind.check(rows, options)
     made_by |= more
     records.write(out, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=job.taxonomy, made_by=made_by)
     cache.store([out], _key(job, judge.kind, records.About(job.taxonomy, made_by)))
@@ -50,7 +51,7 @@ def _label_shard(job: Job, judge: Judge | OutOfFold) -> None:
 def _restore(job: Job, kind: Kind, about: records.About) -> bool:
     if about.made_by.get("revision", "") is None or not cache.restore([job.out], _key(job, kind, about), about):
         return False
-    kind.check(job.out, job.voter.options)
+    kind.check(records.read_columns(job.out, records.VOTE, ["status", "answer"]), job.voter.options)
     return True
 
 

@@ -1,19 +1,24 @@
 """Who judges the objects of a file: one learned labeler for all, or for each fold what learned nothing from it."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
+from secondlook.base.errors import UsageError
 from secondlook.io import parquetfile
-from secondlook.models.lessons import Lessons, fold_folder, objects_of, reference_without
+from secondlook.models.lessons import Lessons, fold_folder, objects_of, reference_without, require_learned
 from secondlook.stages.label.kinds import Kind
 from secondlook.stages.label.voter import Job, Voter
 
 Row = dict[str, Any]
+_ANSWER = ("label", "probabilities", "log_p", "mass", "confidence")
+_UNKNOWN_CLASS: Row = {**dict.fromkeys(_ANSWER), "status": "unknown_class"}
 
 
 @dataclass(frozen=True)
@@ -41,63 +46,63 @@ class Judge:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """A labeler that learned once without each fold; `judges` holds what judges a fold, by the number of the fold."""
+    """A labeler that learned once without each fold; the networks of the folds are in memory one after the other."""
 
     voter: Voter
     kind: Kind
     lessons: Lessons
-    judges: Mapping[int, Judge]
 
     @classmethod
-    def of(cls, voter: Voter, kind: Kind, lessons: Path) -> "OutOfFold":
-        """Return the judges of all folds; those that learned have a folder each, the others are made at the vote."""
-        taught = Lessons.read(lessons)
-        return cls(voter, kind, taught, {fold: Judge.of(_without(voter, fold), kind) for fold in taught.folds})
+    def of(cls, voter: Voter, kind: Kind, path: Path) -> "OutOfFold":
+        """Return the labeler that votes out of fold by the lessons in a file.
+
+        Raises DataError where what it trained is missing or of other lessons, UsageError for one that learns nothing.
+        """
+        if not voter.options.learns_here:
+            raise UsageError("--lessons is for labelers that learn here; this one learned elsewhere, so leave it out.")
+        lessons = Lessons.read(path)
+        if not voter.options.learns_at_vote:
+            for fold in lessons.folds:
+                require_learned(fold_folder(voter.learned_from, fold), lessons, fold)
+        return cls(voter, kind, lessons)
 
     def network(self) -> Any:
         """Return nothing: each fold loads its own."""
 
     def made_by(self) -> Mapping[str, Any]:
         """Return the metadata of the votes besides the options: those of each fold."""
-        return {"out_of_fold": {str(fold): dict(judge.made_by()) for fold, judge in self.judges.items()}}
+        judges = {fold: Judge.of(self._trained_without(fold), self.kind) for fold in self.lessons.folds}
+        return {"out_of_fold": {str(fold): dict(judge.made_by()) for fold, judge in judges.items()}}
 
     def rows(self, job: Job) -> tuple[list[Row], Mapping[str, Any]]:
-        """Return the votes on the objects of a job, each by the judge of its fold.
+        """Return the votes on the objects of a job, each by what learned nothing from its fold.
 
         A labeler abstains on an object whose given class it never saw (`unknown_class`).
         """
         ids = parquetfile.read(job.objects, columns=["instance_id"])["instance_id"]
         fold_of = self.lessons.folds_of(ids, job.objects)
         rows: list[Row] = []
-        for fold, judge in self.judges.items():
-            chosen = fold_of == fold
-            if chosen.any():
-                with TemporaryDirectory() as temporary:
-                    place = Path(temporary)
-                    part = replace(job, objects=objects_of(chosen, job.objects, place / job.objects.name))
-                    rows += self._of_fold(part, judge, fold, place / "reference.parquet")
+        for fold in np.unique(fold_of).tolist():
+            with TemporaryDirectory() as folder:
+                objects = objects_of(fold_of == fold, job.objects, Path(folder) / job.objects.name)
+                voter = self._trained_without(fold)
+                if voter.options.learns_at_vote:
+                    reference = Path(folder) / "reference.parquet"
+                    voter = replace(voter, sources=(reference_without(self.lessons, fold, voter.sources, reference),))
+                votes, _ = Judge.of(voter, self.kind).rows(replace(job, objects=objects))
+                rows += self._of_fold(votes, fold)
         return rows, {}
 
-    def _of_fold(self, job: Job, judge: Judge, fold: int, reference: Path) -> list[Row]:
-        if self.voter.options.learns_from == "reference":
-            learned = reference_without(self.lessons, fold, self.voter.sources, reference)
-            judge = replace(judge, voter=replace(judge.voter, sources=(learned,)))
-        votes, _ = judge.rows(job)
+    def _trained_without(self, fold: int) -> Voter:
+        """Return the labeler with what was trained without a fold; itself where nothing is trained."""
+        if self.voter.options.learns_at_vote:
+            return self.voter
+        learned = fold_folder(self.voter.learned_from, fold) / self.voter.options.trained_part
+        return replace(self.voter, sources=(learned,))
+
+    def _of_fold(self, votes: Sequence[Row], fold: int) -> Iterator[Row]:
         known = self.lessons.classes_without(fold)
         given = self.lessons.given([row["instance_id"] for row in votes])
-        told = {"label": None, "probabilities": None, "log_p": None, "mass": None, "confidence": None}
-        return [
-            {
-                **row,
-                **({**told, "status": "unknown_class"} if name is not None and name not in known else {}),
-                "fold": fold,
-            }
-            for row, name in zip(votes, given, strict=True)
-        ]
-
-
-def _without(voter: Voter, fold: int) -> Voter:
-    """Return the labeler as it learned without a fold."""
-    if voter.options.learns_from == "reference":
-        return voter
-    return replace(voter, sources=(fold_folder(voter.learned_from, fold) / voter.options.trained_part,))
+        for row, name in zip(votes, given, strict=True):
+            is_unknown = name is not None and name not in known
+            yield {**row, **(_UNKNOWN_CLASS if is_unknown else {}), "fold": fold}

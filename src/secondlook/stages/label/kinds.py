@@ -1,9 +1,8 @@
 """The functions of a kind of labeler; each kind has a module of its name next to this one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from secondlook.stages.label.ballot import Votes
@@ -26,14 +25,14 @@ class Kind:
 
     `vote` returns the votes on the objects of a job, and `load` the network for `job.network`. `made_by` returns the
     metadata of the labeler besides its options; a `revision` of None there is not known before the vote. `check` raises
-    DataError if cached votes must not be used.
+    DataError if the votes of a file, of which `status` and `answer` are read, must not be used.
     """
 
     module: str
     vote: Callable[[Job, Any], Votes]
     load: Callable[[Voter, Any], Any] = _nothing
     made_by: Callable[[Voter, Any], Mapping[str, Any]] = _no_facts
-    check: Callable[[Path, Any], None] = _nothing
+    check: Callable[[Sequence[Mapping[str, Any]], Any], None] = _nothing
 
 
 def kind_of(name: str) -> Kind:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import records
+from secondlook.io.groups import fold_count
+from secondlook.models.lessons import Lessons
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed
 
 FRAMES = 5  # of a track that teach: from 3 to 10 gave the same, all of them a third more wrong labels
@@ -29,9 +31,10 @@ class Inputs:
 def write_lessons(inputs: Inputs, out: Path) -> None:
     """Write what each object teaches: its given class, or in a new round that on which people agree.
 
-    Objects of the reference teach their class; those near no object belong to no fold. Raises DataError for an object
-    without a group.
+    Objects of the reference teach their class; those near no object belong to no fold, and those without a crop teach
+    nothing. Raises DataError for an object without a group, and for a fold outside which no two classes are taught.
     """
+    folds = fold_count(inputs.groups)
     taxonomy = records.taxonomy_of(inputs.instances)
     dataset = read_dataset(inputs.instances)
     said = _spread(read_reviewed(dataset, inputs.reviewed).label, dataset)
@@ -39,18 +42,19 @@ def write_lessons(inputs: Inputs, out: Path) -> None:
     taught = np.where(said >= 0, said, dataset.given)
     label = _names(np.where(_few_of_each_track(inputs.instances), taught, -1), taxonomy.classes)
     trusted = pa.array(said >= 0)
-    ids = dataset.instance_ids
+    ids, groups = dataset.instance_ids, records.read(inputs.groups, records.GROUP)
     if inputs.reference is not None:
         known = records.read(inputs.reference, records.INSTANCE, columns=["instance_id", "truth"])
+        known = known.filter(pc.is_in(known["instance_id"], value_set=groups["instance_id"].combine_chunks()))
         ids = pa.chunked_array([ids, *known["instance_id"].chunks])
         label = pa.chunked_array([label, *known["truth"].chunks])
         given = pa.chunked_array([given, pa.nulls(len(known), pa.string())])
         trusted = pa.chunked_array([trusted, pa.array(np.ones(len(known), dtype=np.bool_))])
-    group, fold = _folds_of(ids, inputs.groups)
+    group, fold = _folds_of(ids, groups, inputs.groups)
     table = pa.Table.from_arrays([ids, group, fold, given, label, trusted], schema=records.LESSON.schema)
-    made_by = {"stage": "train", "step": "lessons", "reviewed": int((said >= 0).sum())}
+    _require_two_classes(Lessons(inputs.groups, table, folds))
+    made_by = {"stage": "train", "step": "lessons", "folds": folds, "reviewed": int((said >= 0).sum())}
     records.write(out, table, records.LESSON, taxonomy=taxonomy, made_by=made_by)
-    folds = len(set(table["fold"].drop_null().to_pylist()))
     progress.say(
         f"lessons: {len(dataset)} objects in {folds} folds, {len(table) - len(dataset)} of the reference, "
         f"{int((said >= 0).sum())} labels of people"
@@ -58,7 +62,7 @@ def write_lessons(inputs: Inputs, out: Path) -> None:
 
 
 def _spread(said: NDArray[np.int64], dataset: Dataset) -> NDArray[np.int64]:
-    """Return labels of people, (objects,), -1 for none; one of a track that was labelled once is one of all its objects.
+    """Return labels of people, (objects,), -1 for none; one of a track that was labelled once is one of all of it.
 
     Where people differ on a track, each of their labels is one of its own object.
     """
@@ -86,14 +90,25 @@ def _few_of_each_track(instances: Path) -> NDArray[np.bool_]:
     return teaches
 
 
-def _folds_of(ids: pa.Array | pa.ChunkedArray, groups: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Return the group and the fold of each object."""
-    table = records.read(groups, records.GROUP)
-    place = pc.index_in(ids, value_set=table["instance_id"])
+def _folds_of(ids: pa.Array | pa.ChunkedArray, groups: pa.Table, path: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Return the group and the fold of each object; `path` holds the groups."""
+    place = pc.index_in(ids, value_set=groups["instance_id"])
     if place.null_count:
         first = ids.filter(place.is_null())[0]
-        raise DataError(f"{groups}: has no group of {first}; make the groups of this dataset again.")
-    return table["group"].take(place), table["fold"].take(place)
+        raise DataError(f"{path}: has no group of {first}; make the groups of this dataset again.")
+    return groups["group"].take(place), groups["fold"].take(place)
+
+
+def _require_two_classes(lessons: Lessons) -> None:
+    for fold in lessons.folds:
+        taught = lessons.classes_without(fold)
+        if len(taught) < 2:
+            classes = f"only the class `{next(iter(taught))}` is" if taught else "no class is"
+            raise DataError(
+                f"{lessons.path}: outside fold {fold} of {lessons.count}, {classes} taught, by "
+                f"{len(lessons.groups_without(fold))} groups, and labelers need two; add reference `sources`, let "
+                "`group_by` of the dataset make smaller groups, or choose another number of `folds`."
+            )
 
 
 def _names(positions: NDArray[np.int64], classes: tuple[str, ...]) -> pa.Array:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +11,6 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, first_line
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
-from secondlook.io import records
 from secondlook.jobs import cache
 from secondlook.jobs.ledger import Ledger
 from secondlook.models import checkpoints, inference
@@ -65,7 +63,6 @@ def vote(job: Job, options: VlmOptions) -> VlmVotes:
     priors = _priors(engine, options, prompts) if left else []
     _answer_all(left, engine, prompts, priors, options, job.taxonomy, ledger)
     rows = [ledger.rows[one.instance_id] for one in objects]
-    require_success(rows, options)
     return VlmVotes(rows, engine.revision)
 
 
@@ -79,11 +76,6 @@ def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:
     )
     about: dict[str, Any] = {"prompt": voter.prompt, "revision": revision}
     return {**about, "offered": voter.offered} if voter.offered else about
-
-
-def check(out: Path, options: VlmOptions) -> None:
-    """Raise DataError when too many of the votes in a file failed."""
-    require_success(records.read_columns(out, records.VOTE, ["status", "answer"]), options)
 
 
 def _model(voter: Voter, options: VlmOptions) -> str:
@@ -228,7 +220,7 @@ def _key(job: Job, engine: Engine, options: VlmOptions, prompts: Sequence[Prompt
     return cache.key_of({**settings, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
 
 
-def require_success(rows: Sequence[Row], options: VlmOptions) -> None:
+def check(rows: Sequence[Mapping[str, Any]], options: VlmOptions) -> None:
     """Raise DataError when more than `max_failed_fraction` of the votes failed; rows need `status` and `answer`."""
     bad = [row for row in rows if row["status"] == "failed"]
     if len(bad) > options.max_failed_fraction * len(rows):
