@@ -184,18 +184,18 @@ def make(recipe: Recipe, folder: Path) -> Folded | None:
 
 def vote(data: Folded, noise: Noise) -> Voted:
     """Make labels wrong, and let every labeler of every encoder learn from the other folds and vote."""
-    given = planted(data, noise)
     folder = data.results / "noise" / f"{noise.kind}_{noise.fraction:g}_{noise.seed}"
     instances = folder / "instances.parquet"
     labelers = [(encoder, kind) for encoder in data.encoders for kind in KINDS]
     votes = tuple(folder / "label" / f"{encoder}_{kind}" / SHARD for encoder, kind in labelers)
     if not all(path.exists() for path in votes):
         with quiet():
-            _write_given(data, given, instances)
+            _write_given(data, planted(data, noise), instances)
             write_lessons(Inputs(instances, data.groups), folder / "lessons.parquet")
             for (encoder, kind), out in zip(labelers, votes, strict=True):
                 _label(data, encoder, kind, out)
-    return Voted(data, noise, given, instances, votes)
+    table = records.read(instances, records.INSTANCE, columns=["given"])
+    return Voted(data, noise, records.class_positions(table["given"], data.classes), instances, votes)
 
 
 def planted(data: Folded, noise: Noise) -> NDArray[np.int64]:
