@@ -21,6 +21,7 @@ from secondlook.stages.evaluate.chance import near_chance, repeats_given
 from secondlook.stages.evaluate.diagnosis import diagnose
 from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.grouping import few_groups, leak
+from secondlook.stages.evaluate.label_errors import label_errors
 from secondlook.stages.evaluate.methods import (
     BY_PEOPLE,
     Method,
@@ -31,13 +32,11 @@ from secondlook.stages.evaluate.methods import (
     load_methods,
     load_objects,
 )
-from secondlook.stages.evaluate.remerge import Remerge, load_committee
+from secondlook.stages.evaluate.remerge import load_committee
 from secondlook.stages.evaluate.scores import compare_all, score_all
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
 from secondlook.stages.evaluate.tracks import apart, named, tracks_table
-from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.intervals import Draws
-from secondlook.stats.label_errors import suspect
 
 __all__ = ["Places", "evaluate"]
 
@@ -55,7 +54,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     objects = load_objects(places.instances, all_objects, committee)
     methods = load_methods(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
-    suspicious = _label_errors(objects, committee, classes)
+    suspicious = label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     level = levels(places.consensus, classes, committee.options.accept)
     tracks = tracks_table(objects, committee, level, accepted)
@@ -118,21 +117,6 @@ def _calibration(
     with_truth = objects.with_truth
     right = label[with_truth.rows] == objects.truth[with_truth.rows]
     return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.group, POSTERIOR_EDGES, draws))
-
-
-def _label_errors(objects: Objects, committee: Remerge, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Check the given labels by the noise channel, which weighs them itself, or by the consensus of all others."""
-    weighed = committee.method == "noise_channel" and GIVEN in committee.members
-    posterior = (committee.whole if weighed else committee.without(GIVEN)).posterior
-    rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
-    names = pd.DataFrame(
-        {
-            "instance_id": objects.instance_ids.take(rows).to_pylist(),
-            "image_path": objects.image_paths[rows],
-            "given": objects.given[rows],
-        }
-    )
-    return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
 
 
 def _findings(findings: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
