@@ -10,7 +10,7 @@ from secondlook.models.features import Features, to_unit
 
 NEIGHBOURS = 15
 TEMPERATURE = 0.05  # a neighbour weighs exp(cosine / temperature), as those that vote do by default
-SURE = 0.7
+SURE = 0.8
 MOST = 20_000  # vectors that are searched: enough to contradict, and the search stays linear in the objects
 BLOCK = 1024
 

@@ -99,7 +99,8 @@ def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see the same class on all objects, "
             "though each track was labelled once: evaluate/tracks.csv lists them first. Objects that differ "
-            "from their track go to people; `tracks: whole` under `consensus` writes the decision on a track to all of it."
+            "from their track go to people; `tracks: whole` under `consensus` writes the decision on a track to all its "
+            "objects."
         )
 
 
