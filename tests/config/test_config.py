@@ -330,7 +330,8 @@ def test_a_drafted_task_is_accepted_and_takes_every_object(
     assert '"yield": ["yields"]   # 3 objects' in text
     task = load_task(out)
     assert list(task.classes) == ["Stop signs", "yield", "people", "persons", '"x": [#é']
-    assert (task.dataset.label_from, task.reference.own_fraction) == ("kind", 0.3)
+    assert (task.dataset.label_from, task.reference.own, task.reference.folds) == ("kind", "out_of_fold", 5)
+    assert set(task.labelers) <= set(load_config(ROOT / "config.yaml").labelers)
     monkeypatch.chdir(tmp_path)
     done = secondlook("ingest", "--task", out, "--out", tmp_path / "i.parquet", "--reference", tmp_path / "r.parquet")
     assert "0 refused" in done.err

@@ -8,6 +8,7 @@ from secondlook.base.errors import UsageError
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
 from secondlook.io.groups import leaks
+from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
 
@@ -58,6 +59,7 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
     ]
     if task.rehearsal is not None:
         lines.append(f"  a rehearsal: {100 * task.rehearsal.wrong_fraction:g} % of the given labels are made wrong")
+    lines += described(run, name)
     lines += notes(run, name)
     if name != DEMO:
         lines += [f"  missing: {path}; {hint}" for path, hint in missing(run, name)]

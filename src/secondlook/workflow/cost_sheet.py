@@ -1,6 +1,7 @@
 """The cost sheet of `secondlook plan NAME`: objects, minutes, memory and disk of each kind of job, and the sum."""
 
 import glob
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,11 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook.base.resources import Resources
+from secondlook.config.labelers import LEARNERS
 from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
 from secondlook.workflow.costs import Costs, Network, load_costs
 from secondlook.workflow.graph import Job
+from secondlook.workflow.out_of_fold import learned_again
 from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
@@ -74,7 +77,7 @@ def sheet(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> str:
         task = _Task(run, name, amount_of(run, name), costs)
         kinds = [*_kinds([job for job in jobs if job.task == name], task)]
         everything += kinds
-        lines += [_title(task), *_table(kinds)]
+        lines += [_title(task), *learned_again(run, name), *_table(kinds)]
     others = [*_kinds([job for job in jobs if job.task not in tasks])]
     if others:
         lines += ["jobs of no task", *_table(others)]
@@ -127,6 +130,18 @@ class _Task:
     def each(self) -> float:
         return self.objects / self.parts
 
+    @property
+    def folds(self) -> int:
+        """How often a labeler with its own training is trained."""
+        return self.run.tasks[self.name].reference.count or 1
+
+    @property
+    def taught(self) -> float | None:
+        """The objects that one training learns from: the reference, out of fold those of all other folds too."""
+        if self.run.tasks[self.name].reference.own is None:
+            return self.amount.reference
+        return self.objects * (self.folds - 1) / self.folds + (self.amount.reference or 0)
+
     def network(self, name: str | None) -> Network | None:
         return self.costs.networks.get(name or "")
 
@@ -141,7 +156,8 @@ def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]
     for job in jobs:
         groups.setdefault((job.rule, _model(job)), []).append(job)
     for (rule, model), group in groups.items():
-        cost = _COSTS[rule](task, model) if task is not None and rule in _COSTS else JobCost()
+        cost_of = _COSTS.get(re.sub(r"_\d+_folds$", "_folds", rule))
+        cost = cost_of(task, model) if task is not None and cost_of is not None else JobCost()
         yield _as_measured(JobGroup(rule, model, len(group), group[0].needs, cost), group[0])
 
 
@@ -195,14 +211,32 @@ def _vectors(task: _Task, encoder: str, objects: float | None) -> JobCost:
 
 
 def _training(task: _Task, classifier: str) -> JobCost:
-    """Return the cost of the training of a classifier; its minutes are known once the reference is counted."""
-    spec, reference = task.config.classifiers[classifier], task.amount.reference
+    """Return the cost of the training of a classifier; its minutes are known once what it learns from is counted."""
+    spec, taught = task.config.classifiers[classifier], task.taught
     network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
     left = 4e9 * network.parameters if network else 0.0
-    if reference is None:
+    if taught is None:
         return JobCost(None, None, network, left)
-    shown = _FORWARD_AND_BACK * spec.epochs * reference
-    return JobCost(reference, task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left)
+    shown = _FORWARD_AND_BACK * spec.epochs * taught
+    return JobCost(taught, task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left)
+
+
+def _fine_tuning(task: _Task, vlm: str) -> JobCost:
+    """Return the cost of the training of a VLM; adapters leave next to nothing."""
+    spec, taught = task.config.vlms[vlm], task.taught
+    network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
+    left = 2e9 * network.parameters if network and spec.method == "full" else 0.0
+    if taught is None or network is None:
+        return JobCost(taught, None, network, left)
+    gflop, shown = task.costs.vlm_gflop(network, all_tiles=False), _FORWARD_AND_BACK * spec.epochs * taught
+    minutes = task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu, gflop=gflop)
+    return JobCost(taught, minutes, network, left)
+
+
+def _learning(task: _Task, _: str) -> JobCost:
+    """Return the cost of what is learned from vectors, out of fold all folds in one job."""
+    taught = task.taught
+    return JobCost() if taught is None else JobCost(taught, task.folds * task.costs.cpu_minutes("learn", taught))
 
 
 def _votes(task: _Task, labeler: str) -> JobCost:
@@ -230,7 +264,9 @@ _COSTS: Mapping[str, Callable[[_Task, str], JobCost]] = {
     "cutout": _cutouts,
     "embed": lambda task, encoder: _vectors(task, encoder, task.each),
     "embed_reference": lambda task, encoder: _vectors(task, encoder, task.amount.reference),
-    "train": _training,
+    **dict.fromkeys(("train", "train_fold"), _training),
+    **dict.fromkeys(("train_vlm", "train_vlm_fold"), _fine_tuning),
+    **dict.fromkeys([f"train_{kind}{folds}" for kind in LEARNERS for folds in ("", "_folds")], _learning),
     "label": _votes,
 }
 

@@ -9,6 +9,7 @@ from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
 from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
+from secondlook.workflow.out_of_fold import learned_again
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
 
@@ -82,7 +83,7 @@ def _missing(jobs: Sequence[Job]) -> list[str]:
 
 
 def _plan(run: Run, name: str, jobs: int) -> list[str]:
-    lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards"]
+    lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards", *learned_again(run, name)]
     objects = objects_of(run, name)
     if objects is None:
         return [*lines, "  objects: unknown before `ingest`; run this again after it"]
