@@ -8,7 +8,7 @@ real datasets were wrong before, which lowers all figures alike. All figures are
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -31,7 +31,7 @@ from secondlook.stages.evaluate.remerge import load_committee
 from secondlook.stats.consensus.votes import GIVEN, Votes
 
 DATASETS = ("demo", "road_signs", "gtsdb", "cvat_urban")
-OURS, ENSEMBLE = "ours", "ensemble of all labelers"
+ENSEMBLE = "ensemble of all labelers"
 METHODS = (
     ("self_confidence", False),
     ("self_confidence", True),
@@ -134,13 +134,13 @@ def scores(given: NDArray[np.int64], p: NDArray[np.float64]) -> dict[str, NDArra
 
 def _table(cells: Sequence[Sequence[Run]]) -> list[str]:
     """Return the table by dataset and noise."""
-    names = list(cells[0][0].on_mean)
+    names = list(_on_mean(cells[0]))
     lines = ["", "average precision; cleanlab's scores on the mean probabilities, and the best of them on one labeler"]
     lines.append(f"| dataset | noise | ranked | planted | ours | {' | '.join(names)} | best labeler |")
     lines.append(f"|---|---|{'---:|' * (len(names) + 3)}---|")
     for runs in cells:
         first, best = runs[0], best_labeler(runs)
-        figures = [mean(run.ours for run in runs), *(mean(run.on_mean[name] for run in runs) for name in names)]
+        figures = [mean(run.ours for run in runs), *_on_mean(runs).values()]
         counts = [f"{mean(run.ranked for run in runs):.0f}", f"{mean(run.planted for run in runs):.0f}"]
         cited = " | ".join([*counts, *(f"{figure:.3f}" for figure in figures)])
         lines.append(f"| {first.dataset} | {first.noise} | {cited} | {best[0]:.3f} {best[1]} |")
@@ -155,26 +155,36 @@ def best_labeler(runs: Sequence[Run]) -> tuple[float, str]:
 def _means(cells: Sequence[Sequence[Run]]) -> list[str]:
     """Return the means over datasets and noises."""
     runs = [run for cell in cells for run in cell]
-    named = {OURS: _mean(cells, lambda run: run.ours)}
-    named |= {name: _mean(cells, lambda run, name=name: run.on_mean[name]) for name in runs[0].on_mean}
-    named["the best labeler of each cell, its best score"] = mean(best_labeler(cell)[0] for cell in cells)
+    named = {"ours": _mean_of_ours(cells), **_mean_of_cleanlab(cells)}
+    named["the best labeler of each cell, by its best score"] = mean(best_labeler(cell)[0] for cell in cells)
     ours, theirs = sum(run.seconds for run in runs), sum(run.seconds_of_cleanlab for run in runs)
     lines = ["", "| ranking | mean average precision |", "|---|---:|"]
     lines += [f"| {name} | {figure:.4f} |" for name, figure in named.items()]
     return [*lines, "", f"{len(runs)} rankings: ours {ours:.1f} s with reading and merging, cleanlab {theirs:.1f} s"]
 
 
-def _mean(cells: Sequence[Sequence[Run]], figure: Callable[[Run], float]) -> float:
-    return mean(mean(map(figure, cell)) for cell in cells)
+def _mean_of_ours(cells: Sequence[Sequence[Run]]) -> float:
+    return mean(mean(run.ours for run in cell) for cell in cells)
+
+
+def _mean_of_cleanlab(cells: Sequence[Sequence[Run]]) -> dict[str, float]:
+    return {name: mean(_on_mean(cell)[name] for cell in cells) for name in _on_mean(cells[0])}
 
 
 def _results(cells: Sequence[Sequence[Run]]) -> list[str]:
     """Return the lines of the results."""
-    ours = _mean(cells, lambda run: run.ours)
-    theirs = {name: _mean(cells, lambda run, name=name: run.on_mean[name]) for name in cells[0][0].on_mean}
+    ours, theirs = _mean_of_ours(cells), _mean_of_cleanlab(cells)
     best = max(theirs, key=lambda name: theirs[name])
     against = f"AP of ours against the best of cleanlab's scores, on the mean probabilities: {best}"
-    return [f"result: label-errors-ap {ours / theirs[best]:.3f} {against}"]
+    ahead = sum(mean(run.ours for run in cell) >= max(_on_mean(cell).values()) for cell in cells)
+    return [
+        f"result: label-errors-ap {ours / theirs[best]:.3f} {against}",
+        f"result: label-errors-ahead {ahead} of {len(cells)} cells: AP of ours at or above every score of cleanlab's",
+    ]
+
+
+def _on_mean(cell: Sequence[Run]) -> dict[str, float]:
+    return {name: mean(run.on_mean[name] for run in cell) for name in cell[0].on_mean}
 
 
 if __name__ == "__main__":
