@@ -94,13 +94,11 @@ def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
         )
     if few := findings.get("few_groups"):
         yield few["sentence"]
-    tracks = findings.get("tracks")
-    if tracks and tracks["apart"]:
+    if (tracks := findings.get("tracks")) and tracks["apart"]:
         yield (
-            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see the same class on all objects, "
-            "though each track was labelled once: evaluate/tracks.csv lists them first. Objects that differ "
-            "from their track go to people; `tracks: whole` under `consensus` writes the decision on a track to all its "
-            "objects."
+            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see one class on all objects, though "
+            "each track was labelled once: evaluate/tracks.csv lists them first. Objects that differ from their track go "
+            "to people; with `tracks: whole` under `consensus` every object gets the decision on its track."
         )
 
 
