@@ -34,7 +34,7 @@ WRONG = 0.25  # of the labels, or of the tracks
 OUT_OF_FOLD = {"own": "out_of_fold", "folds": 5}
 URBAN = ("Car", "Pedestrian", "Tram")
 COLUMNS = (
-    "judged | shared | best labeler | consensus | accepted | wrong (expected) | to people | wrong before | "
+    "judged | shared | best labeler | consensus (95 %) | accepted | wrong (expected) | to people | wrong before | "
     "left if nobody reviews | left if people review all that go to them"
 )
 
@@ -81,7 +81,10 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Files:
-    """What a run leaves; `reference` is None without a file of it, `lessons` where nothing is learned out of fold."""
+    """What a run leaves; `reference` is None without a file of it, `lessons` where nothing is learned out of fold.
+
+    `accuracy` is None where nothing was evaluated.
+    """
 
     instances: Path
     groups: Path
@@ -89,12 +92,14 @@ class Files:
     decisions: Path
     reference: Path | None = None
     lessons: Path | None = None
+    accuracy: Path | None = None
 
 
 @dataclass(frozen=True)
 class Figures:
     """Fractions of the judged objects, and numbers of objects.
 
+    `low` to `high` is the 95 % interval of the accuracy of the consensus by groups, nan where nothing was evaluated.
     `left` counts the wrong labels that stay if nobody reviews, `missed` those that stay if people review without error
     whatever the decisions send to them: accepted ones, and those of the own reference.
     """
@@ -104,6 +109,8 @@ class Figures:
     shared: float
     best: float
     consensus: float
+    low: float
+    high: float
     accepted: int
     wrong: int
     expected: float
@@ -160,13 +167,15 @@ def german() -> Labelled:
 
 def urban() -> Labelled:
     """Return the video of a street: a static camera, and tracks of which most hardly move."""
-    by_image = {"group_by": "image"}
+    # compared, near-duplicates join all images of a static camera to one group: nothing is accepted, and out of fold
+    # nothing is left to learn from
+    by_image, not_compared = {"group_by": "image"}, {"near_duplicate_bits": None}
     ways = (
         Way("own_fraction, by image", OWN, by_image),
+        Way("own_fraction, by image, duplicates not compared", OWN, by_image, not_compared),
         Way("own_fraction, by track", OWN),
+        Way("out_of_fold, by image, duplicates not compared", OUT_OF_FOLD, by_image, not_compared),
         Way("out_of_fold, by track", OUT_OF_FOLD),
-        # near-duplicates, if compared, join all images of a static camera to one group, and the run ends
-        Way("out_of_fold, by image", OUT_OF_FOLD, by_image, {"near_duplicate_bits": None}),
     )
     return labelled("urban", "cvat_urban", {name: name for name in URBAN}, ways)
 
@@ -278,6 +287,7 @@ def files_of(data: Labelled, place: Path) -> Files:
         decisions=results / "consensus/consensus.parquet",
         reference=results / "ingest/reference.parquet",
         lessons=lessons if lessons.exists() else None,
+        accuracy=results / "evaluate/accuracy.csv",
     )
 
 
@@ -292,12 +302,15 @@ def figures(files: Files, truth: dict[str, str]) -> Figures:
     own = own_labels(files.reference)
     own_wrong = int((own["given"] != own["source_id"].map(truth)).sum())
     wrong = int((accepted & (decided["label"] != right)).sum())
+    low, high = interval_of(files.accuracy)
     return Figures(
         objects=len(objects) + len(own),
         judged=len(objects),
         shared=shared(files, objects),
         best=max(float((vote == right).mean()) for vote in votes),
         consensus=float((decided["label"] == right).mean()),
+        low=low,
+        high=high,
         accepted=int(accepted.sum()),
         wrong=wrong,
         expected=float(records.made_by(files.decisions)["expected"]["wrong"]),
@@ -305,6 +318,14 @@ def figures(files: Files, truth: dict[str, str]) -> Figures:
         left=int((final != right).sum()) + own_wrong,
         missed=wrong + own_wrong,
     )
+
+
+def interval_of(accuracy: Path | None) -> tuple[float, float]:
+    """Return the interval of the accuracy of the consensus on all judged objects, as `evaluate` found it."""
+    if accuracy is None:
+        return np.nan, np.nan
+    row = pd.read_csv(accuracy).set_index("method").loc["consensus"]
+    return float(row["accuracy_low"]), float(row["accuracy_high"])
 
 
 def rows_of(path: Path, record: records.Record, columns: Sequence[str]) -> pd.DataFrame:
@@ -379,7 +400,7 @@ def cells(several: Sequence[Figures]) -> str:
             counts["judged"],
             f"{mean['shared']:.0%}",
             f"{mean['best']:.3f}",
-            f"{mean['consensus']:.3f}",
+            f"{mean['consensus']:.3f} ({mean['low']:.3f} to {mean['high']:.3f})",
             counts["accepted"],
             f"{counts['wrong']} ({mean['expected']:.1f})",
             f"{mean['judged'] - mean['accepted']:.0f}",
