@@ -132,7 +132,6 @@ def parser(about: str | None) -> argparse.ArgumentParser:
 
 TOY = {"seeds": 1, "objects": 80}
 TOY_NOISE = "uniform 25%"
-FOLDS = 4  # of the drawn set
 
 
 def voted(args: argparse.Namespace, names: Sequence[str]) -> Iterator[Voted]:
@@ -249,7 +248,7 @@ def quiet() -> Iterator[None]:
 
 
 def drawn(folder: Path, objects: int) -> Folded:
-    """Write a small dataset and return it: three clouds of vectors, two objects an image, FOLDS folds."""
+    """Write a small dataset and return it: three clouds of vectors, two objects an image, four folds."""
     random = np.random.default_rng(SALT)
     truth = random.integers(0, 3, objects)
     vectors = random.normal(size=(objects, 8)) + 4 * np.eye(3, 8)[truth]
@@ -258,7 +257,7 @@ def drawn(folder: Path, objects: int) -> Folded:
         image = f"i{number // 2:04d}"
         box = {"x": 1.0, "y": 1.0, "w": 9.0, "h": 9.0}
         about = {"source_id": f"{number}", "width": 32, "height": 32, "shard": 0, **box}
-        same = {"instance_id": f"o{number:04d}", "image_id": image, "group": image, "fold": number // 2 % FOLDS}
+        same = {"instance_id": f"o{number:04d}", "image_id": image, "group": image, "fold": number // 2 % 4}
         rows.append({**about, **same, "image_path": f"{image}.png", "truth": "abc"[index], "vector": vectors[number]})
     for place, record in {
         "ingest/instances.parquet": records.INSTANCE,
@@ -266,6 +265,6 @@ def drawn(folder: Path, objects: int) -> Folded:
         f"embed/cloud/{SHARD}": records.embedding(vectors.shape[1]),
     }.items():
         table = records.to_table([{name: row.get(name) for name in record.schema.names} for row in rows], record)
-        made_by = {"stage": "drawn", "groups": {"folds": FOLDS}}
+        made_by = {"stage": "drawn", "groups": {"folds": 4}}
         records.write(folder / place, table, record, taxonomy=Taxonomy.of_names("abc"), made_by=made_by)
     return Folded.of("drawn", folder)
