@@ -96,9 +96,9 @@ def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
         yield few["sentence"]
     if (tracks := findings.get("tracks")) and tracks["apart"]:
         yield (
-            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see one class on all objects, though "
-            "each track was labelled once: evaluate/tracks.csv lists them first. Objects that differ from their track go "
-            "to people; with `tracks: whole` under `consensus` every object gets the decision on its track."
+            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see one class on all objects, "
+            "though each track was labelled once: evaluate/tracks.csv lists them first. Objects that differ from their "
+            "track go to people; with `tracks: whole` under `consensus` every object gets the decision on its track."
         )
 
 
