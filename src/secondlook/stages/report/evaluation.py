@@ -14,7 +14,7 @@ from secondlook.stages.report import plots
 
 TEXTS = dict.fromkeys(
     ("method", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
-) | dict.fromkeys(("instance_id", "image_path"), str)
+) | dict.fromkeys(("instance_id", "image_path", "lessons", "best_labeler"), str)
 
 MOST_LEAKING = 0.01  # the share of judged objects up to which no alert is shown
 
