@@ -68,7 +68,7 @@ class Lessons:
     @cached_property
     def _digests(self) -> Mapping[int | None, str]:
         """A digest of what the objects of each fold teach, and those of no fold."""
-        row = self.table.filter(self.table["label"].is_valid()).select(["instance_id", "group", "label", "fold"])
+        row = self.table.filter(self.table["label"].is_valid()).drop_columns(["given"])
         parts = {fold: row.filter(pc.equal(row["fold"], fold)) for fold in self.folds}
         outside = row.filter(row["fold"].is_null())
         return {fold: _digest(part.to_pydict()) for fold, part in (*parts.items(), (None, outside))}
