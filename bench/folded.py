@@ -268,5 +268,6 @@ def drawn(folder: Path, objects: int) -> Folded:
         f"embed/cloud/{SHARD}": records.embedding(vectors.shape[1]),
     }.items():
         table = records.to_table([{name: row.get(name) for name in record.schema.names} for row in rows], record)
-        records.write(folder / place, table, record, taxonomy=Taxonomy.of_names("abc"), made_by={"stage": "drawn"})
+        made_by = {"stage": "drawn", "groups": {"folds": 4}}
+        records.write(folder / place, table, record, taxonomy=Taxonomy.of_names("abc"), made_by=made_by)
     return Folded.of("drawn", folder)
