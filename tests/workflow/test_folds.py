@@ -24,7 +24,7 @@ FOLDS = 2
 QUICK = {"pretrained": False, "input_px": 32, "epochs": 1, "precision": "float32"}
 CONFIG: dict[str, Any] = {
     "tasks": ["signs.yaml"],
-    "shards": 2,
+    "shards": 1,
     "encoders": {"small": {"kind": "timm", "model": "encoder", "precision": "float32"}},
     "classifiers": {"own": {"model": "test_resnet", **QUICK}},
     "labelers": {
