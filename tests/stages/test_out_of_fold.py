@@ -27,7 +27,7 @@ from make_records import (
     write_groups,
     write_instances,
 )
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.config.labelers import KINDS, LabelerChoice
 from secondlook.io import records
 from secondlook.models.lessons import Lessons, objects_of, reference_without
@@ -340,6 +340,26 @@ def test_a_trusted_crop_without_a_group_teaches_nothing_and_imported_vectors_do(
         crops = write_embeddings(tmp_path / "more.parquet", known, {"unlisted": "red"}, CLASSES, revision=revision)
         taught = reference_without(lessons, 0, [tmp_path / "embed", crops], tmp_path / "taught.parquet")
         assert ("unlisted" in {row["instance_id"] for row in read_rows(taught)}) == teaches
+
+
+def test_crops_of_which_only_the_place_is_stored_are_cut_out_to_teach(secondlook: Command, tmp_path: Path) -> None:
+    entries = [coco_image(tmp_path, number, f"{number}.png", seed=number) for number in range(4)]
+    boxes = [{"id": number, "image_id": number, "category_id": 1 + number % 2, "bbox": [4, 5, 30, 20]}
+             for number in range(4)]  # fmt: skip
+    done = ingest(secondlook, tmp_path, coco(entries, boxes, ["stop", "yield"]))
+    rows = [{"instance_id": row["instance_id"], "group": row["group"], "fold": place % 2, "given": row["given"],
+             "label": row["given"]} for place, row in enumerate(read_rows(done.out))]  # fmt: skip
+    lessons, shown = lessons_of(tmp_path / "lessons.parquet", rows, 2), {}
+    for store in ("copy", "reference"):
+        crops = tmp_path / f"{store}.parquet"
+        ok(secondlook("crop", done.out, "--out", crops, "--options", f"{{store: {store}, encoding: png}}"))
+        taught = read_rows(reference_without(lessons, 0, [crops], tmp_path / "taught.parquet"))
+        shown[store] = {row["instance_id"]: images.decode_rgb(row["image"]).tolist() for row in taught}
+    assert shown["reference"] == shown["copy"]
+    assert len(shown["copy"]) == 2
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(DataError, match="crops with `store: reference` need their images to stay"):
+        reference_without(lessons, 0, [tmp_path / "reference.parquet"], tmp_path / "taught.parquet")
 
 
 # --- what an object teaches, and who abstains ---------------------------------------------------------------------
