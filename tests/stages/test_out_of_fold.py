@@ -337,7 +337,8 @@ def test_a_trusted_crop_without_a_group_teaches_nothing_and_imported_vectors_do(
     ok(world.teach(secondlook))
     lessons, known = Lessons.read(world.lessons), {"unlisted": [1.0, 0, 0, 0, 0]}
     for revision, teaches in (("r", False), ("imported:1", True)):
-        crops = write_embeddings(tmp_path / "more.parquet", known, {"unlisted": "red"}, CLASSES, revision=revision)
+        about = {"options": {}, "revision": revision}
+        crops = write_embeddings(tmp_path / "more.parquet", known, {"unlisted": "red"}, CLASSES, **about)
         taught = reference_without(lessons, 0, [tmp_path / "embed", crops], tmp_path / "taught.parquet")
         assert ("unlisted" in {row["instance_id"] for row in read_rows(taught)}) == teaches
 
@@ -417,6 +418,16 @@ def test_people_teach_instead_of_given_labels_and_no_fold_changes(secondlook: Co
     assert all(after[name][key] == before[name][key] for name in after for key in unchanged)
 
 
+def test_vectors_of_different_encoders_teach_nothing(secondlook: Command, tmp_path: Path) -> None:
+    world = World(tmp_path, things()).write()
+    ok(world.teach(secondlook))
+    known = {"trusted": [1.0, 0, 0, 0, 0]}
+    for about in ({"revision": "other"}, {"revision": "imported:1", "options": {"pooling": "cls"}}):
+        other = write_embeddings(tmp_path / "o.parquet", known, {"trusted": "red"}, CLASSES, **{"options": {}, **about})
+        with pytest.raises(DataError, match="were made by different encoders; embed both again"):
+            reference_without(Lessons.read(world.lessons), 0, [tmp_path / "embed", other], tmp_path / "t.parquet")
+
+
 # --- few groups ---------------------------------------------------------------------------------------------------
 
 
@@ -437,12 +448,12 @@ def test_a_fold_without_objects_is_trained_too(secondlook: Command, tmp_path: Pa
     [
         pytest.param(
             [Thing("a", "red", "red", "g0", 0, 0), Thing("b", "green", "green", "g1", 1, 1)],
-            "outside fold 0 of 2, only the class `green` is taught, by 1 groups",
+            "outside fold 0 of 2, only the class `green` is taught (groups that teach: 1)",
             id="two groups",
         ),
         pytest.param(
             [Thing(f"{number}", "red", CLASSES[number % 2], "g", 1, number) for number in range(4)],
-            "outside fold 1 of 2, no class is taught, by 0 groups",
+            "outside fold 1 of 2, no class is taught (groups that teach: 0)",
             id="one group",
         ),
         pytest.param(
