@@ -67,9 +67,6 @@ class OutOfFold:
                 require_learned(fold_folder(voter.learned_from, fold), lessons, fold)
         return cls(voter, kind, lessons)
 
-    def network(self) -> Any:
-        """Return nothing: each fold loads its own."""
-
     def made_by(self) -> Mapping[str, Any]:
         """Return the metadata of the votes besides the options: those of each fold."""
         judges = {fold: Judge.of(self._trained_without(fold), self.kind) for fold in self.lessons.folds}

@@ -105,9 +105,9 @@ def _require_two_classes(lessons: Lessons) -> None:
         if len(taught) < 2:
             classes = f"only the class `{next(iter(taught))}` is" if taught else "no class is"
             raise DataError(
-                f"{lessons.path}: outside fold {fold} of {lessons.count}, {classes} taught, by "
-                f"{len(lessons.groups_without(fold))} groups, and labelers need two; add reference `sources`, let "
-                "`group_by` of the dataset make smaller groups, or choose another number of `folds`."
+                f"{lessons.path}: outside fold {fold} of {lessons.count}, {classes} taught (groups that teach: "
+                f"{len(lessons.groups_without(fold))}), and labelers need two; add reference `sources`, let `group_by` "
+                "of the dataset make smaller groups, or choose another number of `folds`."
             )
 
 
