@@ -30,7 +30,7 @@ def tracks_table(
         return pd.DataFrame(columns=COLUMNS)
     unit = tracks.pooled.unit
     proposals = propose_tracks(tracks, objects.given, committee.options)
-    own = committee.whole.posterior.argmax(axis=1)
+    own = tracks.own.argmax(axis=1)
     rows = pd.DataFrame(
         {
             "unit": unit,
