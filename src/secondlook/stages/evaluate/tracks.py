@@ -67,9 +67,12 @@ def named(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     return table.assign(**{column: names[table[column].astype(int)] for column in ("given", "label")})
 
 
-def apart(table: pd.DataFrame) -> dict[str, Any] | None:
-    """Return how many tracks there are and in how many the objects disagree; None without tracks."""
+def apart(table: pd.DataFrame, decided: str) -> dict[str, Any] | None:
+    """Return how many tracks there are and in how many the objects disagree; None without tracks.
+
+    `decided` is how: `per_object` or `whole`.
+    """
     if not len(table):
         return None
     torn = table[table["alike"] < 1]
-    return {"tracks": len(table), "apart": len(torn), "objects": int(torn["objects"].sum())}
+    return {"tracks": len(table), "apart": len(torn), "objects": int(torn["objects"].sum()), "decided": decided}
