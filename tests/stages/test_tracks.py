@@ -1,4 +1,4 @@
-"""Tracks that were labelled once: their votes are pooled, and a given label counts once, however many frames have it."""
+"""Tracks that were labelled once: their votes are pooled, and a given label counts once for all frames."""
 
 from dataclasses import dataclass, replace
 from typing import Any
