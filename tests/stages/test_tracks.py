@@ -18,6 +18,7 @@ from secondlook.stages.consensus import acceptance_of
 from secondlook.stats.consensus import calibrate
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.decide import Verdict, expect, propose, propose_tracks
+from secondlook.stats.consensus.evidence import knowing, known_classes
 from secondlook.stats.consensus.merge import METHODS, Merged, merge
 from secondlook.stats.consensus.tracks import pool, units_of
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
@@ -135,6 +136,28 @@ def test_a_labeler_has_one_answer_on_a_track(
         np.testing.assert_allclose(np.exp(pooled.log_p[0]), p, atol=1e-5)
     if p == "none":
         assert not pooled.has_p().any()
+
+
+def test_folds_stay_with_the_answers_of_a_track() -> None:
+    """The learner of fold 0 never learned class 2, that of fold 1 did; a labeler from elsewhere has no fold."""
+    p = np.array([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.1, 0.1, 0.8]], dtype=np.float32)
+    votes = votes_of(np.array([[0, 0], [0, -1], [2, 0], [2, 0]]), 3)
+    rows = np.where((votes.labeler_index == 0)[:, None], p[votes.object_index], 1 / 3).astype(np.float32)
+    fold = np.where(votes.labeler_index == 0, np.array([0, 0, 1, 1])[votes.object_index], -1)
+    with np.errstate(divide="ignore"):
+        votes = replace(votes, log_p=np.log(rows), fold=fold, track=np.array([0, 0, 1, 1]))
+    group = np.array([0, 0, 1, 1])
+    pooled = pool(votes, np.full(4, -1), nobody(group)).votes
+    assert pooled.fold is not None
+    assert list(zip(pooled.object_index, pooled.labeler_index, pooled.fold, strict=True)) == [
+        (0, 0, 0),
+        (0, 1, -1),
+        (1, 0, 1),
+        (1, 1, -1),
+    ]
+    np.testing.assert_array_equal(known_classes(pooled), known_classes(votes))
+    of_turn = knowing(pooled, np.array([2, 2]))
+    assert list(zip(of_turn.object_index, of_turn.labeler_index, strict=True)) == [(0, 1), (1, 0), (1, 1)]
 
 
 UNITS: list[Any] = [
