@@ -29,7 +29,7 @@ from secondlook.base import yamlfile
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import LEARNERS, LabelerChoice
 from secondlook.config.root import parse_options
-from secondlook.io import records
+from secondlook.io import facts, records
 from secondlook.stages.label import Voter, label_shards
 from secondlook.stages.train.lessons import Inputs, write_lessons
 from secondlook.stages.train.out_of_fold import train_without_folds
@@ -46,7 +46,7 @@ class Noise:
     """How given labels become wrong.
 
     `uniform`: any other class. `pairs`: the classes are paired at random and each is taken for its partner. `tracks`:
-    as `uniform`, of whole tracks, all objects of a track alike.
+    as `uniform`, of whole tracks, all objects of a track alike; with the other kinds every frame was labelled anew.
     """
 
     kind: NoiseKind
@@ -190,7 +190,7 @@ def vote(data: Folded, noise: Noise) -> Voted:
     votes = tuple(folder / "label" / f"{encoder}_{kind}" / SHARD for encoder, kind in labelers)
     if not all(path.exists() for path in votes):
         with quiet():
-            _write_given(data, planted(data, noise), instances)
+            _write_given(data, noise, instances)
             write_lessons(Inputs(instances, data.groups), folder / "lessons.parquet")
             for (encoder, kind), out in zip(labelers, votes, strict=True):
                 _label(data, encoder, kind, out)
@@ -212,13 +212,16 @@ def planted(data: Folded, noise: Noise) -> NDArray[np.int64]:
     return np.where(wrong[unit], other, truth)
 
 
-def _write_given(data: Folded, given: NDArray[np.int64], path: Path) -> None:
-    """Write the instances of the dataset with other given labels."""
+def _write_given(data: Folded, noise: Noise, path: Path) -> None:
+    """Write the instances of the dataset with wrong labels, and the fact that tracks were labelled once where so."""
     table = records.read(data.instances, records.INSTANCE)
-    names = pa.array([data.classes[index] for index in given], pa.string())
+    names = pa.array([data.classes[index] for index in planted(data, noise)], pa.string())
     for column in ("given", "given_raw"):
         table = table.set_column(table.column_names.index(column), table.schema.field(column), names)
     taxonomy, made_by = records.taxonomy_of(data.instances), records.made_by(data.instances)
+    if facts.KEY in made_by:
+        once = made_by[facts.KEY]["tracks_labelled_once"] and noise.kind == "tracks"
+        made_by = {**made_by, facts.KEY: {**made_by[facts.KEY], "tracks_labelled_once": once}}
     records.write(path, table.cast(records.INSTANCE.schema), records.INSTANCE, taxonomy=taxonomy, made_by=made_by)
 
 
