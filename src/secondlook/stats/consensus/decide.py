@@ -22,6 +22,7 @@ OUTCOMES = (
     ("the committee agrees with the given label", "keep"),
     ("below the acceptance level", "review"),
     ("the objects of its track are not decided alike", "review"),
+    ("the committee recognises too few of the objects given this class", "review"),
     ("no labeler answered", "review"),
     ("no labeler knows the given class", "review"),
     ("people differ or could not tell", "review"),
@@ -30,6 +31,8 @@ OUTCOMES = (
 )
 
 
+APART, UNRECOGNISED = 4, 5  # numbers of outcomes
+RECOGNISED = 0.25  # share of the objects given a class that the committee must call so; see `_unrecognised`
 PRESENT = 0.75  # share of the members of a family that must answer for its support to count
 
 
@@ -56,9 +59,10 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     whole, unit = propose_tracks(merged.tracks, given, options), merged.tracks.pooled.unit
     label, score = whole.label[unit], whole.score[unit]
     if options.tracks == "whole":
-        return Proposals(label, score)
+        return Proposals(label, score, _of(whole.refusal, unit))
     apart = (own.label != label) & ~merged.tracks.pooled.alone
-    return Proposals(own.label, np.where(apart, UNSEEN, np.minimum(own.score, score)), apart)
+    refusal = np.maximum(np.where(apart, APART, 0), np.maximum(_of(own.refusal), _of(whole.refusal, unit)))
+    return Proposals(own.label, np.where(refusal > 0, UNSEEN, np.minimum(own.score, score)), refusal)
 
 
 def propose_tracks(tracks: MergedTracks, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
@@ -81,8 +85,9 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
 
     A label that contradicts the given one is less sure than its posterior: its odds are lowered to the part of the
     wrong given labels that is proven, and by as much as `accept_relabel` asks more than `accept`. It is UNSEEN if
-    another class has more votes, or if fewer than two families support it where two answered. UNSEEN is also an
-    object of which nobody took a second look: no labeler but the given label answered, or none knows the given class.
+    another class has more votes, if fewer than two families support it where two answered, or if the committee does
+    not recognise the given class. UNSEEN is also an object of which nobody took a second look: no labeler but the given
+    label answered, or none knows the given class.
     """
     posterior = merged.posterior
     label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
@@ -96,8 +101,32 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
     lowered = np.where(lower < 1, odds / (1 + odds), confidence[against])
     sure = merged.proven[against] * _odds(confidence[against]) >= _odds(level)
     confidence[against] = np.where(support.enough & (sure | (options.accept > 0)), lowered, UNSEEN)
-    confidence[judging.per_object() == 0] = UNSEEN
-    return Proposals(label, confidence)
+    unrecognised = _unrecognised(judging, label, given)
+    confidence[unrecognised | (judging.per_object() == 0)] = UNSEEN
+    return Proposals(label, confidence, np.where(unrecognised, UNRECOGNISED, 0))
+
+
+def _unrecognised(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which objects have another label than the given one, whose class the committee hardly recognises, (objects,).
+
+    Given labels are right more often than not. Where too few of the objects that are given a class are called so by
+    labelers that learned together, these do not know the class: they learned it from too few objects or from wrong
+    ones, or the name means something else there. Then their contradictions prove nothing.
+    """
+    judged = np.flatnonzero((given >= 0) & (votes.per_object() > 0))
+    fold = np.zeros(votes.objects, dtype=np.int64)
+    if votes.fold is not None:
+        np.maximum.at(fold, votes.object_index, votes.fold + 1)
+    cell = (fold * votes.classes + given)[judged]
+    same = label[judged] == given[judged]
+    recognised = np.bincount(cell, same) >= RECOGNISED * np.bincount(cell)
+    unrecognised = np.zeros(votes.objects, dtype=np.bool_)
+    unrecognised[judged] = ~recognised[cell] & ~same
+    return unrecognised
+
+
+def _of(refusal: NDArray[np.int64] | None, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.int64]:
+    return np.zeros(1, dtype=np.int64) if refusal is None else refusal[rows]
 
 
 @dataclass(frozen=True)
@@ -217,13 +246,13 @@ def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
     outcome[proposals.label == given] = 2
     refused = ~verdict.acceptance.accepts(proposals)  # a whole track can be accepted where an object has no answer
     outcome[refused] = 3
-    if proposals.apart is not None:
-        outcome[proposals.apart] = 4
-    outcome[refused & (verdict.votes.per_object_besides(GIVEN) == 0)] = 5
-    outcome[refused & unknown_to_all(verdict.votes, given)] = 6
-    outcome[reviewed.seen] = 7
-    outcome[reviewed.label >= 0] = 8
-    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 9
+    if proposals.refusal is not None:
+        outcome = np.where(proposals.refusal > 0, proposals.refusal, outcome)
+    outcome[refused & (verdict.votes.per_object_besides(GIVEN) == 0)] = 6
+    outcome[refused & unknown_to_all(verdict.votes, given)] = 7
+    outcome[reviewed.seen] = 8
+    outcome[reviewed.label >= 0] = 9
+    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 10
     return outcome
 
 
