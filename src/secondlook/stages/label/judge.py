@@ -101,5 +101,5 @@ class OutOfFold:
         known = self.lessons.classes_without(fold)
         given = self.lessons.given([row["instance_id"] for row in votes])
         for row, name in zip(votes, given, strict=True):
-            is_unknown = name is not None and name not in known
-            yield {**row, **(_UNKNOWN_CLASS if is_unknown else {}), "fold": fold}
+            abstains = name is not None and name not in known and row["status"] != "failed"
+            yield {**row, **(_UNKNOWN_CLASS if abstains else {}), "fold": fold}
