@@ -189,12 +189,9 @@ def make(recipe: Recipe, folder: Path) -> None:
     if recipe.prepare is not None:
         recipe.prepare(place)
     config = demo_config() if recipe.needs is None else own_config(recipe, place)
-    (place / "config.yaml").write_text(json.dumps({**config, "shards": 1}), encoding="utf-8")
-    if not (place / "workflow").exists():
-        (place / "workflow").symlink_to(common.ROOT / "workflow")
     results = Path("results") / ("demo_signs" if recipe.needs is None else recipe.name)
     votes = [results / "label" / labeler / "00000.parquet" for labeler in recipe.labelers()]
-    snakemake(place, votes)
+    snakemake(place, config, votes)
     for end, labelers in recipe.sets.items():
         save(gathered(recipe.file(folder, end).stem, place / results, labelers), recipe.file(folder, end))
 
@@ -207,7 +204,7 @@ def demo_config() -> dict[str, Any]:
 
 def own_config(recipe: Recipe, place: Path) -> dict[str, Any]:
     """Write the task file of a set of real images and return the config."""
-    task = {**recipe.task, "rehearsal": {"wrong_fraction": 0}, "labelers": recipe.labelers()}
+    task = {"rehearsal": {"wrong_fraction": 0}, **recipe.task, "labelers": recipe.labelers()}
     (place / f"{recipe.name}.yaml").write_text(json.dumps(task), encoding="utf-8")
     onnx, timm = SHARED / "weights/mobilenet_v2/mobilenet_v2_224_dq.onnx", SHARED / "weights/efficientnet_lite0"
     half = [128 / 255] * 3
@@ -236,8 +233,11 @@ def random_network(folder: Path) -> Path:
     return folder
 
 
-def snakemake(place: Path, targets: Sequence[Path]) -> None:
-    """Make files with the project's workflow in another folder."""
+def snakemake(place: Path, config: dict[str, Any], targets: Sequence[Path]) -> None:
+    """Make files of one shard with the project's workflow in another folder."""
+    (place / "config.yaml").write_text(json.dumps({**config, "shards": 1}), encoding="utf-8")
+    if not (place / "workflow").exists():
+        (place / "workflow").symlink_to(common.ROOT / "workflow")
     command = ["snakemake", "--snakefile", common.ROOT / "Snakefile", "--directory", place, "--cores", 2]
     path = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(common.ROOT / "src")}

@@ -207,6 +207,20 @@ TASKS = [
         TASK.replace("signs.json", "'{x}.json'"), "signs.yaml: `path`: Snakemake would take the braces in `{x}.json`",
         id="braces in the name of a dataset",
     ),
+    *[
+        pytest.param(
+            TASK.replace("signs.json", f"signs.json\n  group_by: '{group_by}'"),
+            f"signs.yaml:3: `dataset.group_by`: {said}", id=f"group_by {group_by}",
+        )
+        for group_by, said in {
+            "tracks": "`tracks` is none of auto, image, folder, attribute:NAME and regex:PATTERN",
+            "Attribute:site": "`Attribute:site` is none of auto",
+            "attribute:": "`attribute:` needs the name of an attribute after the colon",
+            "attribute": "`attribute` is none of auto",
+            "regex:": "`regex:` needs a regular expression after the colon",
+            "regex:(": "`(` is no regular expression (missing ), unterminated subpattern at position 0)",
+        }.items()
+    ],
     pytest.param(
         TASK + "reference: {sources: [{path: 'a{x}.zip'}]}\n", "signs.yaml: `path`: Snakemake would take the braces",
         id="braces in the name of a source",

@@ -96,8 +96,8 @@ CHOSEN: list[Any] = [
     pytest.param(0, 0, False, "dawid_skene", "no labels were given", 0, id="bare answers only"),
     pytest.param(19, 0, True, "noise_channel", "probabilities", 0, id="too few reviews to choose by"),
     pytest.param(20, 0, True, "noise_channel", "20 reviewed objects", 3, id="just enough reviews to choose by"),
-    pytest.param(0, 20, False, "noise_channel", "given labels teach", 0, id="just enough given labels, bare answers"),
-    pytest.param(0, 19, False, "dawid_skene", "no labels were given", 0, id="too few given labels, bare answers"),
+    pytest.param(0, 10, False, "noise_channel", "given labels teach", 0, id="just enough given labels, bare answers"),
+    pytest.param(0, 9, False, "dawid_skene", "no labels were given", 0, id="too few given labels, bare answers"),
     pytest.param(0, 3000, True, "noise_channel", "given labels teach", 0, id="given labels"),
     pytest.param(300, 3000, True, "noise_channel", "300 reviewed objects", 3, id="given labels and reviews"),
 ]

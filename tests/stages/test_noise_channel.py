@@ -17,7 +17,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.consensus import noise_channel as channel
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.evidence import evidence
-from secondlook.stats.consensus.merge import FEWEST, Merged, merge
+from secondlook.stats.consensus.merge import FEWEST_TAUGHT, Merged, merge
 from secondlook.stats.consensus.noise_channel import _loss
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
@@ -278,7 +278,7 @@ def pooled_by_hand(drawn: Drawn) -> Classes:
     return best
 
 
-@pytest.mark.parametrize("labels", [0, FEWEST - 1], ids=["no labels at all", "too few"])
+@pytest.mark.parametrize("labels", [0, FEWEST_TAUGHT - 1], ids=["no labels at all", "too few"])
 def test_without_labels_it_is_the_equally_weighted_pool_and_no_surer_than_agreement(labels: int) -> None:
     drawn = draw(World(objects=400), 0)
     given = np.where(np.arange(400) < labels, drawn.truth, -1)

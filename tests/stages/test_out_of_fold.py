@@ -252,9 +252,10 @@ def test_a_fold_is_never_taught_by_its_groups(
     ], "a dataset that grows keeps its folds"
 
     rows = [
-        {"instance_id": f"o{place:02d}", "group": name, "fold": own, "given": labels[place], "label": labels[place]}
+        {"instance_id": f"o{place:02d}", "group": name, "fold": own, "given": labels[place], "label": labels[place],
+         "trusted": True}  # all vectors are alike: whatever may be contradicted would be
         for place, (name, own) in enumerate(zip(group, fold, strict=True))
-    ]
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         lessons = lessons_of(folder / "lessons.parquet", rows, folds)
@@ -281,8 +282,9 @@ def test_a_fold_is_never_taught_by_its_groups(
 
 
 def lessons_of(path: Path, rows: Rows, folds: int) -> Lessons:
-    """Write lessons and read them back."""
-    write(path, records.to_table(rows, records.LESSON), records.LESSON, CLASSES, {"stage": "train", "folds": folds})
+    """Write lessons, of no trusted object where a row says nothing else, and read them back."""
+    filled = [{"trusted": False, **row} for row in rows]
+    write(path, records.to_table(filled, records.LESSON), records.LESSON, CLASSES, {"stage": "train", "folds": folds})
     return Lessons.read(path)
 
 

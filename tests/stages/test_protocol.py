@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, Command, box, coco, coco_image, ingest
-from make_records import write_decisions, write_instances, write_votes
+from make_records import write_decisions, write_groups, write_instances, write_votes
 from paper_objects import OBJECTS
 from scored_as_published import EXPECTED
 from secondlook.config.task import Task, load_task, task_path
@@ -123,6 +123,14 @@ def test_evaluate_writes_both_scores_and_each_difference(secondlook: Command, tm
     assert (pair["only_a_right"], pair["only_b_right"]) == (4, 5)
     assert (pair["mcnemar_p"], pair["holm_p"]) == (1.0, 1.0)
     assert pair["accuracy_difference"] == pytest.approx(-0.1)
+
+    # what is published is clustered by image, whatever belongs together
+    groups = write_groups(tmp_path / "groups.parquet", dict.fromkeys(responses, "one track"), classes)
+    assert secondlook(*both, "--groups", groups, "--out", tmp_path / "joined").code == 0
+    for table in ("scoring.csv", "scoring_pairs.csv"):
+        assert (tmp_path / "joined" / table).read_bytes() == (tmp_path / "both" / table).read_bytes()
+    pairs = [(tmp_path / out / "committee_pairs.csv").read_bytes() for out in ("both", "joined")]
+    assert pairs[0] != pairs[1], "all other intervals are by group"
 
     assert secondlook(*arguments, "--out", tmp_path / "without").code == 0
     assert len(pd.read_csv(tmp_path / "without/scoring.csv")) == 0

@@ -721,7 +721,7 @@ def test_our_own_parquet_comes_back_whole(secondlook: Command, tmp_path: Path, m
     second = read(secondlook, first.out)
 
     assert "is read as parquet" in second.result.err
-    ids = {"instance_id", "image_id"}
+    ids = {"instance_id", "image_id", "group"}
     without_ids = [{k: v for k, v in row.items() if k not in ids} for row in first.rows.values()]
     assert [{k: v for k, v in row.items() if k not in ids} for row in second.rows.values()] == without_ids
     moved = read(secondlook, first.out, "--images", tmp_path / "other")

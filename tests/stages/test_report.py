@@ -321,7 +321,7 @@ def test_page_says_how_votes_were_merged_and_what_is_guaranteed(secondlook: Comm
         "merged by noise_channel (requested: auto): given labels teach <i>here</i>.",
         "Guaranteed: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
         "with a chance of 95 %",
-        "by a fit that saw no review of its image",
+        "by a fit that saw no review of its group",
     ):
         assert said in text, said
     rows = (

@@ -101,7 +101,7 @@ class ClassifierOptions(Strict):
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Decay of a moving average of the weights, which is then validated and saved; null turns it off."""
     folds: int = Field(0, ge=0, le=20)
-    """Number of extra trainings, each without one part of the images, to find wrong reference labels; 0 turns it
+    """Number of extra trainings, each without one part of the groups, to find wrong reference labels; 0 turns it
     off."""
     precision: Precision = "auto"
     """Number format of the computation; weights stay float32. `auto` is bfloat16 where the hardware computes in it."""

@@ -64,7 +64,7 @@ class Config(Strict):
     gpu_constraint: str | None = None
     """Slurm constraint of all GPU jobs (`sbatch -C`)."""
     seed: int = Field(0, ge=0)
-    """Seed of the demo's drawings and of the choice of reference images from the dataset."""
+    """Seed of the demo's drawings and of the choice of reference groups from the dataset."""
     demo: DemoScenes = DemoScenes()
     """How much the demo draws."""
     fetch: FetchOptions = FetchOptions()

@@ -62,7 +62,7 @@ class IngestOptions(RejectLimit):
     shards: int = Field(1, ge=1)
     """Number of shards into which the dataset is split."""
     seed: int = 0
-    """Seed of the choice of reference images from the dataset."""
+    """Seed of the choice of reference groups from the dataset."""
     scoring: Literal["sound", "paper"] | None = None
     """Overrides `scoring` of the task file."""
 
@@ -141,6 +141,8 @@ class ConsensusOptions(Strict):
     """The same where labelers of only one family answered."""
     guarantee: Guarantee = Guarantee()
     """Replaces `accept` as soon as enough randomly drawn objects are reviewed."""
+    tracks: Literal["per_object", "whole"] = "per_object"
+    """Where a tool labelled tracks once: decide each object, or write the decision on a track to all its objects."""
     use_given: bool = True
     """Use the dataset's own labels: they teach the noise channel, and are votes of the labeler `given` elsewhere."""
     smoothing: float = Field(0.01, ge=0)

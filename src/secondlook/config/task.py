@@ -156,7 +156,7 @@ class Rehearsal(Strict):
     """
 
     wrong_fraction: Fraction = 0.25
-    """Share of the labels that is made wrong."""
+    """Share of the labels that is made wrong; where tracks have one label each, of the tracks."""
     seed: int = 0
     """Seed of the choice of labels that are made wrong, and of their wrong classes."""
 

@@ -17,6 +17,7 @@ class Table(StrEnum):
     COMMITTEE_PAIRS = "committee_pairs.csv"
     RELIABILITY = "reliability.csv"
     LABEL_ERRORS = "label_errors.csv"
+    TRACKS = "tracks.csv"
     FINDINGS = "findings.json"
     SCORING = "scoring.csv"
     SCORING_DIFFERENCES = "scoring_differences.csv"

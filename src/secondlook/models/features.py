@@ -47,6 +47,11 @@ def load(path: Path, taxonomy: Taxonomy) -> Features:
     table: pa.Table = parquetfile.read(path)
     if table.column_names != records.embedding(1).schema.names:
         raise DataError(f"{path}: its embedding rows have the columns of another version; make the file again.")
+    return of_table(table, taxonomy)
+
+
+def of_table(table: pa.Table, taxonomy: Taxonomy) -> Features:
+    """Return embedding rows as arrays."""
     column = table["vector"].combine_chunks()
     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
     target = records.class_positions(table["reference_label"], taxonomy.classes)

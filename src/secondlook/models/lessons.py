@@ -22,6 +22,7 @@ from secondlook.io import files, parquetfile, records
 from secondlook.io.outputs import FOLD_FILE
 from secondlook.io.records import Record
 from secondlook.models import features
+from secondlook.models.contradictions import uncontradicted
 from secondlook.pixels import crops, images
 from secondlook.pixels.images import UnreadableImageError
 
@@ -66,7 +67,7 @@ class Lessons:
     @cached_property
     def _digests(self) -> Mapping[int | None, str]:
         """A digest of what the objects of each fold teach, and those of no fold."""
-        row = self.table.filter(self.table["label"].is_valid()).select(["instance_id", "group", "label", "fold"])
+        row = self.table.filter(self.table["label"].is_valid()).drop_columns(["given"])
         parts = {fold: row.filter(pc.equal(row["fold"], fold)) for fold in self.folds}
         outside = row.filter(row["fold"].is_null())
         return {fold: _digest(part.to_pydict()) for fold, part in (*parts.items(), (None, outside))}
@@ -130,8 +131,8 @@ def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: P
 
     `paths` are files, or folders with a file per shard. The rows get the class that they teach and their group. Of
     rows that the lessons do not list only imported vectors teach: a reference crop without a group may show an object
-    of the fold. Raises DataError where nothing teaches, for an object that the lessons do not list, and for vectors of
-    different encoders.
+    of the fold. Vectors whose given class the others contradict teach nothing (`uncontradicted`). Raises DataError
+    where nothing teaches, for an object that the lessons do not list, and for vectors of different encoders.
     """
     parts_of = records.part_files(paths, None)
     if not parts_of:
@@ -140,9 +141,13 @@ def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: P
     parts = [part for file in parts_of for part in _taught(lessons, fold, file)]
     if not parts:
         raise DataError(f"{lessons.path}: no object outside fold {fold} teaches a class; see `reference` of the task.")
-    first, table = _origin(parts_of), pa.concat_tables(parts)
+    first, table = _origin(parts_of), pa.concat_tables([part for part, _ in parts])
+    taxonomy = records.taxonomy_of(first)
+    if "vector" in table.column_names:
+        trusted = np.concatenate([trusted for _, trusted in parts])
+        table = table.filter(pa.array(trusted | uncontradicted(features.of_table(table, taxonomy))))
     record = Record(records.kind_of(first), table.schema)
-    records.write(out, table, record, taxonomy=records.taxonomy_of(first), made_by=records.made_by(first))
+    records.write(out, table, record, taxonomy=taxonomy, made_by=records.made_by(first))
     return out
 
 
@@ -166,12 +171,12 @@ def _origin(paths: Sequence[Path]) -> Path:
     return next((path for path in paths if parquetfile.count(path)), paths[0])
 
 
-def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[pa.Table]:
-    """Yield the rows of a file that teach, if there are any."""
+def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[tuple[pa.Table, NDArray[np.bool_]]]:
+    """Yield the rows of a file that teach, if there are any, and which of them are trusted."""
     table = parquetfile.read(path).replace_schema_metadata(None)
     if not len(table):
         return  # the vectors of an empty shard have no dimensions
-    row = lessons.table.select(["instance_id", "group", "label", "fold"])
+    row = lessons.table
     place = pc.index_in(table["instance_id"], value_set=row["instance_id"])
     if _is_imported(path):
         label = pc.if_else(place.is_valid(), row["label"].take(place), table["reference_label"])
@@ -183,9 +188,11 @@ def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[pa.Table]:
     names = table.column_names
     table = table.set_column(names.index("reference_label"), table.schema.field("reference_label"), label)
     table = table.set_column(names.index("group"), table.schema.field("group"), group)
-    taught = table.filter(pc.and_(outside, label.is_valid()))
+    teaches = pc.and_(outside, label.is_valid())
+    trusted = pc.fill_null(row["trusted"].take(place), True).filter(teaches).to_numpy().astype(np.bool_)
+    taught = table.filter(teaches)
     if len(taught):
-        yield _with_pixels(taught) if "place" in names else taught
+        yield (_with_pixels(taught) if "place" in names else taught), trusted
 
 
 def _is_imported(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Exact binomial bounds for objects that share groups.
+"""Exact binomial bounds for objects in groups: of a track, of an image, near-duplicates.
 
 Objects of one group count as one draw where they repeat each other: n shrinks to the effective sample size, as in
 E. L. Korn and B. I. Graubard, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts

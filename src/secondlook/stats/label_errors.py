@@ -2,7 +2,9 @@
 
 C. G. Northcutt, L. Jiang and I. L. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70
 (2021), sections 3.1 and 3.2: an object counts for a class when its probability reaches the mean of the objects
-given that class. The flags are those of cleanlab's `filter_by="confident_learning"`.
+given that class. The flags are those of cleanlab's `filter_by="confident_learning"`. They say where to stop, not what
+to look at first: flagged objects first, as cleanlab orders them, rank planted errors worse than the margin alone
+(docs/evaluate.md).
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,8 @@ LEAST = 2 * ROUNDING
 class Suspicion:
     """The evidence against the given label of each object, (objects,); `threshold` and `n` are (classes,).
 
-    `quality` is the normalised margin (p_given - max of the others + 1) / 2: near 0 the label looks wrong.
+    `quality` is the normalised margin (p_given - max of the others + 1) / 2: near 0 the label looks wrong. It alone
+    ranks the objects.
     """
 
     suggested: NDArray[np.int64]
@@ -31,8 +34,8 @@ class Suspicion:
     n: NDArray[np.int64]
 
     def order(self) -> NDArray[np.int64]:
-        """Return the objects, flagged ones first, the worst quality first; ties stay in their order."""
-        return np.lexsort((self.quality, ~self.flagged))
+        """Return the objects, the worst quality first; ties stay in their order."""
+        return np.argsort(self.quality, kind="stable")
 
 
 def suspect(posterior: Floats64, given: NDArray[np.int64]) -> Suspicion:

@@ -58,13 +58,13 @@ class NeighbourOptions(VectorLabeler):
 class ProbeOptions(VectorLabeler):
     """A linear probe: logistic regression on unit vectors of the reference.
 
-    The temperature that calibrates its probabilities is found by cross-validation over images.
+    The temperature that calibrates its probabilities is found by cross-validation over groups.
     """
 
     kind: Literal["probe"]
     """`probe`: logistic regression on reference vectors."""
     inverse_penalties: list[PositiveFloat] = Field([1.0, 10.0, 100.0], min_length=1)
-    """Values of scikit-learn's C to choose from by cross-validation over images."""
+    """Values of scikit-learn's C to choose from by cross-validation over groups."""
     class_weights: bool = True
     """Weigh each class by N / N_class, so that rare classes count as much as common ones."""
     seed: int = 0

@@ -158,6 +158,7 @@ LESSON = Record(  # what labelers learn out of fold
             pa.field("fold", pa.int32()),  # nothing of it is learned by what judges this fold; null: all learn from it
             pa.field("given", pa.string()),
             pa.field("label", pa.string()),  # the class that the object teaches; null: none
+            pa.field("trusted", pa.bool_(), nullable=False),  # the class is that of people or of the reference
         ]
     ),
 )

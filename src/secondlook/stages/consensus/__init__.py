@@ -43,10 +43,11 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     votes = read_votes(objects, places.votes, use_given=options.use_given)
     read = {"votes": cache.content_of(*places.votes)}  # other votes make another file, even if nothing else changes
     nobody = Reviewed.none(len(objects))
-    by_majority = merge(votes, "majority", nobody, options.model_copy(update={"method": "majority"}))
-    proposals = propose(votes, by_majority, objects.given, options)
+    alone = replace(votes, track=None)
+    by_majority = merge(alone, "majority", nobody, options.model_copy(update={"method": "majority"}))
+    proposals = propose(alone, by_majority, objects.given, options)
     plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
-    verdict = Verdict(votes, by_majority.posterior, proposals, plainly, nobody)
+    verdict = Verdict(alone, by_majority.posterior, proposals, plainly, nobody)
     about = {**_about(verdict, by_majority, options, objects), **read}
     _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
     reviewed = read_reviewed(objects, places.reviewed)

@@ -152,10 +152,7 @@ def _iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.
 def _near_duplicates(objects: pd.DataFrame, places: Places, bits: int, threads: int) -> NDArray[np.int64]:
     """Return pairs (2, pairs) that connect the objects of each chain of near-duplicates, whatever their class."""
     files = [*places.crops, *([places.reference_crops] if places.reference_crops else [])]
-    ids, hashes = _hashes(files, threads)
-    rows = records.object_positions(
-        places.instances, ids, pa.array(objects["instance_id"]), what="has no object", remedy="crop again"
-    )
+    rows, hashes = _hashes(files, pa.array(objects["instance_id"], pa.string()), threads)
     telling = near_duplicates.is_telling(hashes)
     rows, hashes = rows[telling], hashes[telling]
     cluster = near_duplicates.clusters(hashes, bits)
@@ -164,15 +161,18 @@ def _near_duplicates(objects: pd.DataFrame, places: Places, bits: int, threads: 
     return np.stack([rows[order[same]], rows[order[same + 1]]])
 
 
-def _hashes(files: Sequence[Path], threads: int) -> tuple[pa.Array, NDArray[np.uint64]]:
-    """Return the ids of the crops in some files, and their hashes (crops, 4)."""
-    ids: list[str] = []
+def _hashes(
+    files: Sequence[Path], instance_ids: pa.Array, threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return the places of the crops in some files among `instance_ids`, (crops,), and their hashes, (crops, 4)."""
+    places = [np.zeros(0, dtype=np.int64)]
     hashes = [np.zeros((0, 4), dtype=np.uint64)]
     for path in progress.track(files, total=len(files), what="files of crops"):
         for batch in crops.batches(path, _BATCH, near_duplicates.grey_grid, threads=threads):
-            ids.extend(batch.rows["instance_id"].to_pylist())
+            ids = batch.rows["instance_id"]
+            places.append(records.object_positions(path, ids, instance_ids, what="has a crop of", remedy="crop again"))
             hashes.append(near_duplicates.grid_hashes(batch.pixels))
-    return pa.array(ids, pa.string()), np.concatenate(hashes)
+    return np.concatenate(places), np.concatenate(hashes)
 
 
 def _no_pairs() -> NDArray[np.int64]:

@@ -21,21 +21,22 @@ from secondlook.stages.evaluate.chance import near_chance, repeats_given
 from secondlook.stages.evaluate.diagnosis import diagnose
 from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.grouping import few_groups, leak
+from secondlook.stages.evaluate.label_errors import label_errors
 from secondlook.stages.evaluate.methods import (
     BY_PEOPLE,
     Method,
     Objects,
     Places,
     consensus_of,
+    levels,
     load_methods,
     load_objects,
 )
-from secondlook.stages.evaluate.remerge import Remerge, load_committee
+from secondlook.stages.evaluate.remerge import load_committee
 from secondlook.stages.evaluate.scores import compare_all, score_all
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
-from secondlook.stats.consensus.votes import GIVEN
+from secondlook.stages.evaluate.tracks import apart, named, tracks_table
 from secondlook.stats.intervals import Draws
-from secondlook.stats.label_errors import suspect
 
 __all__ = ["Places", "evaluate"]
 
@@ -53,8 +54,10 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     objects = load_objects(places.instances, all_objects, committee)
     methods = load_methods(places, objects, committee)
     diagnosis = diagnose(places, objects, committee, options)
-    suspicious = _label_errors(objects, committee, classes)
+    suspicious = label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
+    level = levels(places.consensus, classes, committee.options.accept)
+    tracks = tracks_table(objects, committee, level, accepted)
     draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
     findings = {
@@ -64,6 +67,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         "repeats_given": repeats_given(committee, objects),
         "leak": leak(places.groups, objects),
         "few_groups": few_groups(objects),
+        "tracks": apart(tracks, committee.options.tracks),
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)
@@ -74,6 +78,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
         Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
         Table.LABEL_ERRORS: tabular.to_csv(suspicious),
+        Table.TRACKS: tabular.to_csv(named(tracks, classes)),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
         Table.FINDINGS: _findings(findings, suspicious),
     }
@@ -112,21 +117,6 @@ def _calibration(
     with_truth = objects.with_truth
     right = label[with_truth.rows] == objects.truth[with_truth.rows]
     return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.group, POSTERIOR_EDGES, draws))
-
-
-def _label_errors(objects: Objects, committee: Remerge, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Check the given labels by the noise channel, which weighs them itself, or by the consensus of all others."""
-    weighed = committee.method == "noise_channel" and GIVEN in committee.members
-    posterior = (committee.whole if weighed else committee.without(GIVEN)).posterior
-    rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
-    names = pd.DataFrame(
-        {
-            "instance_id": objects.instance_ids.take(rows).to_pylist(),
-            "image_path": objects.image_paths[rows],
-            "given": objects.given[rows],
-        }
-    )
-    return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
 
 
 def _findings(findings: Mapping[str, Any], suspicious: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from secondlook.io import records
@@ -23,7 +24,8 @@ def leak(groups: Path | None, objects: Objects) -> dict[str, Any] | None:
     table = records.read(groups, records.GROUP)
     is_reference = pc.invert(pc.is_in(table["instance_id"], value_set=objects.instance_ids))
     learned = set(table.filter(pc.and_(is_reference, table["fold"].is_null()))["group"].to_pylist())
-    leaking = sum(objects.group_names[position] in learned for position in objects.group.tolist())
+    is_learned = np.array([name in learned for name in objects.group_names], dtype=np.bool_)
+    leaking = int(is_learned[objects.group].sum())
     return {"share": leaking / max(1, len(objects.group)), "objects": leaking}
 
 

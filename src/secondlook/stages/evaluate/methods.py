@@ -150,7 +150,7 @@ def consensus_of(
     confidence = table["confidence"].to_numpy().astype(np.float64)
     seen = committee.reviewed.seen
     if seen.any():
-        level = _levels(consensus, classes, committee.options.accept)
+        level = levels(consensus, classes, committee.options.accept)
         proposed = committee.whole
         label = np.where(seen, proposed.label, label)
         confidence = np.where(seen, proposed.posterior.max(axis=1, initial=0.0), confidence)
@@ -158,7 +158,7 @@ def consensus_of(
     return label, accepted, confidence
 
 
-def _levels(consensus: Path, classes: Sequence[str], accept: float) -> NDArray[np.float64]:
+def levels(consensus: Path, classes: Sequence[str], accept: float) -> NDArray[np.float64]:
     """Return the least posterior at which a label of each class is accepted, (classes,)."""
     levels = standing.guarantee_of(consensus).get("thresholds", {})
     least = [levels.get(name, accept) for name in classes]

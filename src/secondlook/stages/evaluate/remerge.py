@@ -16,8 +16,8 @@ from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
-from secondlook.stats.consensus.decide import propose
-from secondlook.stats.consensus.merge import METHODS, merge
+from secondlook.stats.consensus.decide import propose, proposed
+from secondlook.stats.consensus.merge import METHODS, MergedTracks, merge
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 
@@ -26,7 +26,8 @@ from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 class Outcome:
     """The result of a merge: `posterior` (objects, classes), `label` (-1 without votes) and `score`, (objects,).
 
-    The score is what the acceptance level is compared with.
+    The score is what the acceptance level is compared with. `tracks` are the votes on whole tracks and their posterior,
+    None where every label was given on its own.
 
     Reviewed objects are scored by a fit that saw no object of their group.
     """
@@ -34,6 +35,7 @@ class Outcome:
     posterior: Floats64
     label: NDArray[np.int64]
     score: Floats64
+    tracks: MergedTracks | None
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ class Remerge:
             votes = votes.without(name)
         merged = merge(votes, self.method, self.reviewed, self.options)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
-        label = np.where(votes.per_object() > 0, proposals.label, -1)
-        return Outcome(merged.posterior, label, proposals.score)
+        return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, merged.tracks)
 
     def on(self, rows: NDArray[np.int64]) -> "Remerge":
         """Return the same committee on only some of the objects, in their order."""
@@ -73,7 +74,13 @@ class Remerge:
         kept = self.votes.where(place[self.votes.object_index] >= 0)
         reviewed = self.reviewed
         return Remerge(
-            replace(kept, object_index=place[kept.object_index], objects=len(rows)),
+            replace(
+                kept,
+                object_index=place[kept.object_index],
+                objects=len(rows),
+                track=None if kept.track is None else kept.track[rows],
+                unknown_class=None if kept.unknown_class is None else kept.unknown_class[rows],
+            ),
             Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.group[rows]),
             self.method,
             self.options,

@@ -100,8 +100,7 @@ class Checker:
         dataset, image_id = self.groups.dataset, records.image_id(self.groups.dataset, entry.image)
         attributes = self._attributes(entry)
         track, group = self.groups.of(entry.image, attributes)
-        self.ungrouped += group == image_id
-        return {
+        row = {
             "instance_id": records.instance_id(dataset, entry.image, entry.source_id),
             "image_id": image_id,
             "image_path": (self.images / entry.image).as_posix(),
@@ -115,6 +114,8 @@ class Checker:
             "track": track,
             "group": group,
         }
+        self.ungrouped += group == image_id
+        return row
 
     def _look_where(self, image: str) -> None:
         if self.inside is not None and not self.inside.holds(image):

@@ -26,11 +26,13 @@ class Proposals:
     """What the committee proposes, (objects,): class positions, and scores to compare the acceptance level with.
 
     The score of a label that agrees with the given one is its posterior; that of another label is lower
-    (`decide.propose`). UNSEEN is never accepted.
+    (`decide.propose`). UNSEEN is never accepted. `apart` marks objects whose track has another label, None without
+    tracks.
     """
 
     label: NDArray[np.int64]
     score: NDArray[np.float64]
+    apart: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.evidence import knowing
-from secondlook.stats.consensus.merge import Merged
+from secondlook.stats.consensus.merge import Merged, MergedTracks
 from secondlook.stats.consensus.read import Dataset
+from secondlook.stats.consensus.tracks import units_of
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
 
 # (reason, action) by number, later ones override earlier ones
@@ -20,8 +21,9 @@ OUTCOMES = (
     ("no label was given", "relabel"),
     ("the committee agrees with the given label", "keep"),
     ("below the acceptance level", "review"),
-    ("no labeler knows the given class", "review"),
+    ("the objects of its track are not decided alike", "review"),
     ("no labeler answered", "review"),
+    ("no labeler knows the given class", "review"),
     ("people differ or could not tell", "review"),
     (records.PERSON_CHOSE, "relabel"),
     (records.PERSON_KEPT, "keep"),
@@ -44,6 +46,38 @@ class Verdict:
 
 def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
     """Return the best class of each object, ties to the first class of the task; `given` is (objects,), -1 for none.
+
+    Where tracks were labelled once, an object is no surer than its track, and UNSEEN where that has another label; with
+    `tracks: whole` it has the label and the score of its track.
+    """
+    own = _propose(votes, merged, given, options)
+    if merged.tracks is None:
+        return own
+    whole, unit = propose_tracks(merged.tracks, given, options), merged.tracks.pooled.unit
+    label, score = whole.label[unit], whole.score[unit]
+    if options.tracks == "whole":
+        return Proposals(label, score)
+    apart = (own.label != label) & ~merged.tracks.pooled.alone
+    return Proposals(own.label, np.where(apart, UNSEEN, np.minimum(own.score, score)), apart)
+
+
+def propose_tracks(tracks: MergedTracks, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
+    """Return the same for each track that was labelled once, and for each object on its own: (units,).
+
+    Where the given labels of a unit differ (they do not divide it if no method may use them), that label counts which
+    the decision contradicts.
+    """
+    pooled = tracks.pooled
+    given_once = np.full(pooled.votes.objects, -1)
+    given_once[pooled.unit] = given
+    if tracks.merged.posterior.shape[1]:
+        against = (given >= 0) & (given != tracks.merged.posterior.argmax(axis=1)[pooled.unit])
+        given_once[pooled.unit[against]] = given[against]
+    return _propose(pooled.votes, tracks.merged, given_once, options)
+
+
+def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
+    """Return the best class of each object on its own.
 
     A label that contradicts the given one is less sure than its posterior: its odds are lowered to the part of the
     wrong given labels that is proven, and by as much as `accept_relabel` asks more than `accept`. It is UNSEEN if
@@ -71,8 +105,8 @@ class Expected:
     """What the posterior expects of the labels that no person checks.
 
     `wrong` of the `accepted` labels are wrong. Of the given labels that are replaced, `fixed` were wrong and get the
-    right label, `broken` were right; `net_low` to `net_high` is the 95 % interval of the difference. None of this is a
-    guarantee.
+    right label, `broken` were right; `net_low` to `net_high` is the 95 % interval of the difference, in which the
+    objects of a track that was labelled once are right or wrong together. None of this is a guarantee.
     """
 
     accepted: int
@@ -90,15 +124,25 @@ def expect(verdict: Verdict, given: NDArray[np.int64]) -> Expected:
     replaced = accepted[(given[accepted] >= 0) & (given[accepted] != label[accepted])]
     right, before = posterior[replaced, label[replaced]], posterior[replaced, given[replaced]]
     net = float((right - before).sum())
-    spread = 1.96 * float(np.sqrt((right + before - (right - before) ** 2).sum()))
+    deviation = np.sqrt(right + before - (right - before) ** 2)
+    together = np.bincount(units_of(verdict.votes, given)[replaced], deviation)
+    spread = 1.96 * float(np.sqrt((together**2).sum()))
     wrong = float((1 - posterior[accepted, label[accepted]]).sum())
     return Expected(len(accepted), wrong, float(right.sum()), float(before.sum()), net - spread, net + spread)
 
 
+def proposed(votes: Votes, proposals: Proposals) -> NDArray[np.int64]:
+    """Return the label that is proposed for each object, (objects,), -1 where nobody answered it, nor its track."""
+    return np.where((votes.per_object() > 0) | (proposals.score > UNSEEN), proposals.label, -1)
+
+
 def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which objects have a given class that no labeler which answered has learned, (objects,)."""
+    """Tell which objects have a given class that no labeler which looked at them has learned, (objects,)."""
     others = votes.without(GIVEN)
-    return np.asarray((others.per_object() > 0) & (knowing(others, given).per_object() == 0))
+    looked = others.per_object() > 0
+    if votes.unknown_class is not None:
+        looked |= votes.unknown_class
+    return np.asarray(looked & (knowing(others, given).per_object() == 0))
 
 
 @dataclass(frozen=True)
@@ -148,7 +192,7 @@ def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
     proposals = verdict.proposals
     outcome = _outcomes(dataset, verdict)
     by_person = outcome >= len(OUTCOMES) - 2
-    label = np.where(by_person, reviewed.label, np.where(votes.per_object() > 0, proposals.label, -1))
+    label = np.where(by_person, reviewed.label, proposed(votes, proposals))
     rows = np.arange(len(label))
     agreeing = votes.counts()[rows, np.maximum(label, 0)] if votes.classes else np.zeros(len(label))
     committee = verdict.posterior.max(axis=1, initial=0.0)
@@ -171,12 +215,15 @@ def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
     outcome = np.zeros(len(given), dtype=np.int64)
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2
-    outcome[~verdict.acceptance.accepts(proposals)] = 3
-    outcome[unknown_to_all(verdict.votes, given)] = 4
-    outcome[verdict.votes.per_object_besides(GIVEN) == 0] = 5
-    outcome[reviewed.seen] = 6
-    outcome[reviewed.label >= 0] = 7
-    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 8
+    refused = ~verdict.acceptance.accepts(proposals)  # a whole track can be accepted where an object has no answer
+    outcome[refused] = 3
+    if proposals.apart is not None:
+        outcome[proposals.apart] = 4
+    outcome[refused & (verdict.votes.per_object_besides(GIVEN) == 0)] = 5
+    outcome[refused & unknown_to_all(verdict.votes, given)] = 6
+    outcome[reviewed.seen] = 7
+    outcome[reviewed.label >= 0] = 8
+    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 9
     return outcome
 
 

@@ -11,17 +11,17 @@ LEAST_CONFUSION = 0.05  # nor is a bare answer, which tells nothing of its own d
 
 
 def known_classes(votes: Votes) -> NDArray[np.bool_]:
-    """Tell which classes each labeler knows, (labelers, classes).
+    """Tell which classes each learner knows, (learners, classes); see `Votes.learner_index`.
 
-    A class to which a labeler gives no probability on any object was not in what it learned from; a labeler that only
+    A class to which a learner gives no probability on any object was not in what it learned from; one that only
     names its answers knows all classes.
     """
-    known = np.ones((len(votes.labelers), votes.classes), dtype=np.bool_)
+    learner = votes.learner_index()
+    known = np.ones((int(learner.max(initial=-1)) + 1, votes.classes), dtype=np.bool_)
     if votes.log_p is not None:
         has_p = votes.has_p()
-        for labeler in np.unique(votes.labeler_index[has_p]):
-            rows = has_p & (votes.labeler_index == labeler)
-            known[labeler] = votes.log_p[rows].max(axis=0) > -np.inf
+        for one in np.unique(learner[has_p]):
+            known[one] = votes.log_p[has_p & (learner == one)].max(axis=0) > -np.inf
     return known
 
 
@@ -31,7 +31,7 @@ def knowing(votes: Votes, given: NDArray[np.int64]) -> Votes:
     if known.all():
         return votes
     label = given[votes.object_index]
-    return votes.where((label < 0) | known[votes.labeler_index, label])
+    return votes.where((label < 0) | known[votes.learner_index(), label])
 
 
 def evidence(votes: Votes, confusion: NDArray[np.float64] | None) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def evidence(votes: Votes, confusion: NDArray[np.float64] | None) -> NDArray[np.
     if known.all():
         rows -= rows.sum(axis=1, keepdims=True) / max(1, votes.classes)
         return rows
-    of_answer = known[votes.labeler_index]
+    of_answer = known[votes.learner_index()]
     rows *= of_answer
     rows -= rows.sum(axis=1, keepdims=True) / np.maximum(1, of_answer.sum(axis=1, keepdims=True))
     rows *= of_answer

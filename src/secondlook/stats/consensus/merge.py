@@ -13,12 +13,14 @@ from secondlook.stats.consensus import calibrate, guard
 from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
 from secondlook.stats.consensus.evidence import evidence, knowing
 from secondlook.stats.consensus.majority import majority
-from secondlook.stats.consensus.noise_channel import Known, noise_channel
+from secondlook.stats.consensus.noise_channel import Evidence, Known, noise_channel
 from secondlook.stats.consensus.one_coin import one_coin
+from secondlook.stats.consensus.tracks import Pooled, pool
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
 from secondlook.stats.crossfit import log_loss
 
-FEWEST = 20  # objects with a label of a person, or with a given label, that a method can learn from or be chosen by
+FEWEST = 20  # objects with a label of a person that a method can learn from or be chosen by
+FEWEST_TAUGHT = 10  # objects with a given label, or with one of a person, that the noise channel can learn from
 FEWEST_TO_TRUST = 100  # reviewed objects from which on they alone say how far agreement is believed
 ENOUGH_P = 0.5  # share of answers with probabilities from which on the noise channel is preferred
 
@@ -41,7 +43,7 @@ class Merged:
 
     `proven` (objects,), from 0 to 1, lowers the odds of a label other than the given one: it is the part of the wrong
     given labels that is proven rather than assumed. `weight` is that of each labeler, (labelers,), None for methods
-    without weights.
+    without weights. `tracks` are the same on whole tracks, None where every label was given on its own.
     """
 
     posterior: Posterior
@@ -50,15 +52,29 @@ class Merged:
     proven: NDArray[np.float64]
     weight: NDArray[np.float64] | None = None
     candidates: tuple[Candidate, ...] = ()
+    tracks: "MergedTracks | None" = None
+
+
+@dataclass(frozen=True)
+class MergedTracks:
+    """The votes on tracks, pooled over their objects, and their posterior; `own` is that of each object, (objects,)."""
+
+    pooled: Pooled
+    merged: Merged
+    own: Posterior
 
 
 @dataclass(frozen=True)
 class Committee:
-    """Votes and reviews, and what several methods compute from them, once."""
+    """Votes and reviews, and what several methods compute from them, once.
+
+    `learn_from` is the committee on whole tracks, from which the noise channel learns in place of this one.
+    """
 
     votes: Votes
     reviewed: Reviewed
     options: ConsensusOptions
+    learn_from: "Committee | None" = None
 
     @cached_property
     def given(self) -> NDArray[np.int64]:
@@ -68,7 +84,7 @@ class Committee:
     @cached_property
     def supervised(self) -> bool:
         """Whether enough objects have a label that the labelers did not make."""
-        return int(((self.given >= 0) | (self.reviewed.label >= 0)).sum()) >= FEWEST
+        return int(((self.given >= 0) | (self.reviewed.label >= 0)).sum()) >= FEWEST_TAUGHT
 
     @cached_property
     def fit(self) -> DawidSkene:
@@ -111,13 +127,21 @@ def _assuming_nothing(posterior: Posterior) -> Parts:
 
 
 def _noise_channel(committee: Committee) -> Parts:
+    taught = committee.learn_from or committee
+    own = _evidence(committee)
+    learn_from = None if committee.learn_from is None else _evidence(taught)
+    fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
+    if taught.supervised:
+        posterior = calibrate.by_groups(fitted.posterior, fitted.groups)
+    else:
+        posterior = calibrate.by_agreement(own.votes, fitted.posterior)
+    return posterior, fitted.proven, fitted.weight
+
+
+def _evidence(committee: Committee) -> Evidence:
     reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
     confusion = committee.fit.confusion if not labelers.has_p().all() else None
-    rows = evidence(labelers, confusion)
-    known = Known(reviewed.label, committee.given, reviewed.group)
-    fitted = noise_channel(labelers, rows, known, seed=committee.options.seed)
-    posterior = fitted.posterior if committee.supervised else calibrate.by_agreement(labelers, fitted.posterior)
-    return posterior, fitted.proven, fitted.weight
+    return Evidence(labelers, evidence(labelers, confusion), Known(reviewed.label, committee.given, reviewed.group))
 
 
 METHODS: dict[str, Callable[[Committee], Parts]] = {
@@ -129,8 +153,25 @@ METHODS: dict[str, Callable[[Committee], Parts]] = {
 
 
 def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions) -> Merged:
-    """Merge by `method`, or by the best one for these votes and reviews when it is `auto`."""
-    committee = Committee(votes, reviewed, options)
+    """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
+
+    Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks.
+    """
+    if votes.track is None or not (votes.track >= 0).any():
+        return _merged(Committee(votes, reviewed, options), method)
+    pooled = pool(votes, votes.answers_of(GIVEN), reviewed)
+    on_tracks = Committee(pooled.votes, pooled.reviewed, options)
+    whole = _merged(on_tracks, method)
+    own = Committee(replace(votes, track=None), reviewed, options, on_tracks).merged(whole.method, whole.why)
+    of_unit = pooled.alone | (options.tracks == "whole")
+    posterior = np.where(of_unit[:, None], whole.posterior[pooled.unit], own.posterior)
+    proven = np.where(of_unit, whole.proven[pooled.unit], own.proven)
+    tracks = MergedTracks(pooled, whole, own.posterior)
+    return replace(own, posterior=posterior, proven=proven, candidates=whole.candidates, tracks=tracks)
+
+
+def _merged(committee: Committee, method: str) -> Merged:
+    votes, reviewed = committee.votes, committee.reviewed
     if not votes.classes:
         return committee.merged("majority", "no vote names a class")
     if method != "auto":
@@ -144,7 +185,7 @@ def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptio
 def _preferred(committee: Committee) -> tuple[str, str]:
     """Return the method for votes of this kind, whatever the reviews say of it."""
     votes = committee.votes.without(GIVEN)
-    voiced, given = votes.has_p(), int((committee.given >= 0).sum()) >= FEWEST
+    voiced, given = votes.has_p(), int((committee.given >= 0).sum()) >= FEWEST_TAUGHT
     with_p = len(voiced) > 0 and voiced.mean() >= ENOUGH_P
     if given and (with_p or not guard.many_workers(votes)):
         return "noise_channel", "given labels teach how much each labeler counts"

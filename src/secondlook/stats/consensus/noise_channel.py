@@ -68,27 +68,39 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Votes, what their answers say about each class, `rows` (answers, classes), and what is known of the objects."""
+
+    votes: Votes
+    rows: NDArray[np.float32]
+    known: Known
+
+
+@dataclass(frozen=True)
 class NoiseChannel:
     """A fit: `weight` (labelers,), `bias` (classes,) and `channel` (class, given).
 
     `proven` is the part of the wrong given labels assumed that the anchors prove with 95 % confidence, 0 to 1.
+    `groups` is the number of groups that it learned from.
     """
 
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
     channel: NDArray[np.float64]
     proven: float
+    groups: int
 
 
 @dataclass(frozen=True)
 class CrossFit:
     """The posterior (objects, classes), each row by a fit that saw nothing of its group, and the fits.
 
-    `proven` is that of the fit of each object, (objects,).
+    `proven` and `groups` are those of the fit of each object, (objects,).
     """
 
     posterior: Posterior
     proven: NDArray[np.float64]
+    groups: NDArray[np.int64]
     fits: tuple[NoiseChannel, ...]
 
     @property
@@ -97,14 +109,24 @@ class CrossFit:
         return np.asarray(np.mean([fit.weight for fit in self.fits], axis=0))
 
 
-def noise_channel(votes: Votes, rows: NDArray[np.float32], known: Known, *, seed: int = 0) -> CrossFit:
-    """Fit and apply in folds of whole groups; `rows` is the evidence of the answers, (answers, classes)."""
+def noise_channel(evidence: Evidence, *, learn_from: Evidence | None = None, seed: int = 0) -> CrossFit:
+    """Fit and apply in folds of whole groups; with `learn_from` fit to other evidence on the same groups."""
+    fits = _fits(evidence if learn_from is None else learn_from, seed)
+    fold_of = _fold_of(evidence.known.group, seed)
+    posterior = _applied(evidence.votes, evidence.rows, evidence.known, fits, fold_of)
+    proven, groups = (
+        np.array(values)[fold_of] for values in zip(*((fit.proven, fit.groups) for fit in fits), strict=True)
+    )
+    return CrossFit(posterior, proven, groups, fits)
+
+
+def _fits(evidence: Evidence, seed: int) -> tuple[NoiseChannel, ...]:
+    """Return the fit for each fold, which saw nothing of it."""
+    votes, known = evidence.votes, evidence.known
     sample = _sample(votes, known, seed)
-    fold_of = np.zeros(votes.objects, dtype=np.int64)
-    for number, fold in enumerate(folds(known.group, seed)):
-        fold_of[fold] = number
+    fold_of = _fold_of(known.group, seed)
     heard = np.unique(votes.labeler_index)
-    x, taught = by_labeler(votes, rows, sample)[:, heard], known.of(sample)
+    x, taught = by_labeler(votes, evidence.rows, sample)[:, heard], known.of(sample)
     fits = []
     for number in range(int(fold_of.max(initial=0)) + 1):
         others = np.flatnonzero(fold_of[sample] != number)
@@ -112,14 +134,22 @@ def noise_channel(votes: Votes, rows: NDArray[np.float32], known: Known, *, seed
         weight = np.zeros(len(votes.labelers))
         weight[heard] = fit.weight
         fits.append(replace(fit, weight=weight))
-    posterior = _applied(votes, rows, known, fits, fold_of)
-    return CrossFit(posterior, np.array([fit.proven for fit in fits])[fold_of], tuple(fits))
+    return tuple(fits)
+
+
+def _fold_of(group: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the fold of each object, (objects,); it depends on the groups alone."""
+    fold_of = np.zeros(len(group), dtype=np.int64)
+    for number, fold in enumerate(folds(group, seed)):
+        fold_of[fold] = number
+    return fold_of
 
 
 def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
     """Fit to the evidence `x` (objects, labelers, classes) of objects of which something is known."""
     informs = np.flatnonzero(known.informs)
     x, known = x[informs], known.of(informs)
+    groups = len(np.unique(known.group))
     labelers, classes = x.shape[1:]
     fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
     scale = _scale(x, known, _anchored(_log_p(fit, _flat(x), classes), known)[0])
@@ -132,7 +162,7 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
             fit = minimize(_loss, fit, (flat, likelihood), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
         posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
         channel = _channel(_counts(posterior, known.given), right)
-    return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven)
+    return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven, groups)
 
 
 def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Vote and review files become arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.io import records
+from secondlook.io import facts, records
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
-_VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities"]
+_VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities", "status", "fold"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Dataset:
     """The objects to decide on, in the order of the posterior's rows.
 
     `given` holds positions in the class list, -1 where nothing is given. `group` holds positions in `group_names`, and
-    `track` numbers the tracks, -1 where an object has none, (objects,) each.
+    `track` numbers the tracks whose objects were labelled together, -1 where an object was labelled on its own,
+    (objects,) each. A track lies in one group: what `group_by` divides is none.
     """
 
     instance_ids: pa.Array
@@ -39,11 +40,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class _Ballots:
-    """The answers of one file: positions of objects and classes, (answers,), and log-probabilities or None."""
+    """The answers of one file: positions of objects and classes, (answers,), log-probabilities and folds, or None."""
 
     object_index: NDArray[np.int64]
     class_index: NDArray[np.int64]
     log_p: NDArray[np.float32] | None
+    fold: NDArray[np.int64] | None = None
 
 
 def read_dataset(instances: Path, groups: Path | None = None) -> Dataset:
@@ -56,15 +58,26 @@ def read_dataset(instances: Path, groups: Path | None = None) -> Dataset:
     ids = table["instance_id"].combine_chunks()
     own = table["group"].combine_chunks()
     group = (own if groups is None else _joined_groups(groups, ids)).dictionary_encode()
-    track = table["track"].combine_chunks().dictionary_encode()
+    about = facts.of(instances)
+    once = about is not None and about.tracks_labelled_once
+    track = (table["track"].combine_chunks() if once else pa.nulls(len(ids), pa.string())).dictionary_encode()
     return Dataset(
         ids,
         records.class_positions(table["given"], classes),
         _codes(group),
         tuple(group.dictionary.to_pylist()),
-        _codes(track),
+        _undivided(_codes(track), _codes(group)),
         classes,
     )
+
+
+def _undivided(track: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the track of each object, (objects,), -1 also for tracks whose objects are of several groups."""
+    on_track = np.flatnonzero(track >= 0)
+    group_of = np.full(int(track.max(initial=-1)) + 1, -1)
+    group_of[track[on_track]] = group[on_track]
+    divided = np.unique(track[on_track[group_of[track[on_track]] != group[on_track]]])
+    return np.where(np.isin(track, divided), -1, track)
 
 
 def _joined_groups(path: Path, instance_ids: pa.Array) -> pa.Array:
@@ -90,11 +103,13 @@ def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> V
     families: dict[str, str] = {}
     ballots: list[tuple[int, _Ballots]] = []
     covered: dict[int, records.Covered] = {}
+    unknown: list[pa.ChunkedArray] = []
     for path in paths:
         table = records.read(path, records.VOTE, columns=_VOTE_COLUMNS)
         labeler = _labeler(path, records.made_by(path), table, families)
         covered.setdefault(labeler, records.Covered(dataset.instance_ids)).add(path, table)
         _require_same_classes(path, table, dataset)
+        unknown.append(table["instance_id"].filter(pc.equal(table["status"], "unknown_class")))
         ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), dataset)))
     for labeler, name in enumerate(families):
         if missing := covered[labeler].missing():
@@ -103,7 +118,11 @@ def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> V
         families["given"] = "given"
         rows = np.flatnonzero(dataset.given >= 0)
         ballots.append((len(families) - 1, _Ballots(rows, dataset.given[rows], None)))
-    return _joined(ballots, families, dataset)
+    votes = _joined(ballots, families, dataset)
+    if not any(map(len, unknown)):
+        return votes
+    told = pa.chunked_array([chunk for column in unknown for chunk in column.chunks])
+    return replace(votes, unknown_class=pc.is_in(dataset.instance_ids, value_set=told.combine_chunks()).to_numpy(False))
 
 
 def _require_same_classes(path: Path, table: pa.Table, dataset: Dataset) -> None:
@@ -142,7 +161,9 @@ def _sampled(dataset: Dataset, table: pa.Table, row: NDArray[np.int64]) -> NDArr
 def _ballots(path: Path, table: pa.Table, dataset: Dataset) -> _Ballots:
     index = records.object_positions(path, table["instance_id"], dataset.instance_ids)
     log_p = _log_p(path, table["probabilities"].combine_chunks(), len(dataset.classes))
-    return _Ballots(index, _classes(path, table, dataset), log_p)
+    fold = table["fold"]
+    folds = None if fold.null_count == len(fold) else pc.fill_null(fold, -1).to_numpy().astype(np.int64)
+    return _Ballots(index, _classes(path, table, dataset), log_p, folds)
 
 
 def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | None:
@@ -171,6 +192,10 @@ def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], d
             if ballot.log_p is not None:
                 log_p[start:stop] = ballot.log_p
             start = stop
+    fold = None
+    if any(ballot.fold is not None for _, ballot in ballots):
+        of_each = [np.full(len(one.object_index), -1) if one.fold is None else one.fold for _, one in ballots]
+        fold = np.concatenate([none, *of_each])
     return Votes(
         np.concatenate([none, *objects]),
         np.concatenate([none, *labelers]),
@@ -180,6 +205,8 @@ def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], d
         families=tuple(families.values()),
         classes=len(dataset.classes),
         log_p=log_p,
+        fold=fold,
+        track=dataset.track if (dataset.track >= 0).any() else None,
     )
 
 

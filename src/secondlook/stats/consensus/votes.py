@@ -16,7 +16,10 @@ class Votes:
     `object_index`, `labeler_index` and `class_index` are (answers,); a labeler may answer an object twice, both
     count. `log_p` holds the log-probabilities of every class, float32 (answers, classes), in rows of nan where a
     labeler only names its answer; None where all of them do. `families` names the relatives of each labeler,
-    (labelers,).
+    (labelers,). `fold` is that which the labeler never saw, (answers,), -1 where it learned elsewhere; None without
+    folds. `track` numbers the tracks whose objects were given one label together, each in one group, (objects,), -1 for
+    objects on their own; None where every label was given on its own. `unknown_class` marks the objects whose given
+    class some labeler never learned, by its own account, (objects,); None where none says so.
     """
 
     object_index: NDArray[np.int64]
@@ -27,6 +30,15 @@ class Votes:
     families: tuple[str, ...]
     classes: int
     log_p: NDArray[np.float32] | None = None
+    fold: NDArray[np.int64] | None = None
+    track: NDArray[np.int64] | None = None
+    unknown_class: NDArray[np.bool_] | None = None
+
+    def learner_index(self) -> NDArray[np.int64]:
+        """Return the number of what learned together and gave each answer, (answers,): a labeler, without one fold."""
+        if self.fold is None:
+            return self.labeler_index
+        return np.asarray(self.labeler_index * (self.fold.max(initial=-1) + 2) + self.fold + 1)
 
     def family_index(self) -> NDArray[np.int64]:
         """Return the number of the family of each labeler, (labelers,), counted from 0 in order of appearance."""
@@ -65,6 +77,7 @@ class Votes:
             labeler_index=self.labeler_index[kept],
             class_index=self.class_index[kept],
             log_p=None if self.log_p is None else self.log_p[kept],
+            fold=None if self.fold is None else self.fold[kept],
         )
 
     def without(self, labeler: str) -> "Votes":

@@ -1,0 +1,78 @@
+"""One decision for each track that was labelled once, from the votes on all its objects."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stats.consensus.decide import propose_tracks
+
+COLUMNS = (
+    *("track", "objects", "first_image", "last_image", "given", "label", "confidence", "action"),
+    *("alike", "accepted_objects"),
+)
+
+
+def tracks_table(
+    objects: Objects, committee: Remerge, level: NDArray[np.float64], accepted: NDArray[np.bool_]
+) -> pd.DataFrame:
+    """Return a row per track of two or more objects, those whose objects are least alike first.
+
+    `level` (classes,) is the least score at which a label is accepted, `accepted` (objects,) what needs no person.
+    `alike` is the share of the objects whose own most probable class is that of the track. Objects of a track that were
+    given another label count as another track.
+    """
+    track, tracks = committee.votes.track, committee.whole.tracks
+    if track is None or tracks is None:
+        return pd.DataFrame(columns=COLUMNS)
+    unit = tracks.pooled.unit
+    proposals = propose_tracks(tracks, objects.given, committee.options)
+    own = tracks.own.argmax(axis=1)
+    rows = pd.DataFrame(
+        {
+            "unit": unit,
+            "image": objects.image_paths,
+            "given": objects.given,
+            "alike": own == proposals.label[unit],
+            "accepted": accepted,
+        }
+    )
+    rows = rows[track >= 0]
+    table = rows.groupby("unit").agg(
+        objects=("image", "size"),
+        first_image=("image", "min"),
+        last_image=("image", "max"),
+        given=("given", "first"),
+        alike=("alike", "mean"),
+        accepted_objects=("accepted", "sum"),
+    )
+    table = table[table["objects"] > 1].reset_index()
+    of = table["unit"].to_numpy()
+    label = proposals.label[of]
+    safe = proposals.score[of] >= level[label]
+    table["label"], table["confidence"] = label, tracks.merged.posterior[of].max(axis=1, initial=0.0)
+    table["action"] = np.where(~safe, "review", np.where(label == table["given"], "keep", "relabel"))
+    table["track"] = table["unit"]
+    ordered = table.sort_values(["alike", "confidence", "unit"], ignore_index=True)
+    ordered["track"] = np.arange(1, len(ordered) + 1)
+    return ordered[list(COLUMNS)]
+
+
+def named(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Return the table with the names of classes instead of their positions."""
+    names = np.array([*classes, ""], dtype=object)  # the last is that of -1
+    return table.assign(**{column: names[table[column].astype(int)] for column in ("given", "label")})
+
+
+def apart(table: pd.DataFrame, decided: str) -> dict[str, Any] | None:
+    """Return how many tracks there are and in how many the objects disagree; None without tracks.
+
+    `decided` is how: `per_object` or `whole`.
+    """
+    if not len(table):
+        return None
+    torn = table[table["alike"] < 1]
+    return {"tracks": len(table), "apart": len(torn), "objects": int(torn["objects"].sum()), "decided": decided}
