@@ -282,8 +282,9 @@ def test_a_fold_is_never_taught_by_its_groups(
 
 
 def lessons_of(path: Path, rows: Rows, folds: int) -> Lessons:
-    """Write lessons and read them back."""
-    write(path, records.to_table(rows, records.LESSON), records.LESSON, CLASSES, {"stage": "train", "folds": folds})
+    """Write lessons, of no trusted object where a row says nothing else, and read them back."""
+    filled = [{"trusted": False, **row} for row in rows]
+    write(path, records.to_table(filled, records.LESSON), records.LESSON, CLASSES, {"stage": "train", "folds": folds})
     return Lessons.read(path)
 
 
@@ -427,6 +428,25 @@ def test_vectors_of_different_encoders_teach_nothing(secondlook: Command, tmp_pa
         other = write_embeddings(tmp_path / "o.parquet", known, {"trusted": "red"}, CLASSES, **{"options": {}, **about})
         with pytest.raises(DataError, match="were made by different encoders; embed both again"):
             reference_without(Lessons.read(world.lessons), 0, [tmp_path / "embed", other], tmp_path / "t.parquet")
+
+
+def test_failed_votes_are_counted_over_the_whole_file_and_not_over_a_fold(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of twelve is less than a tenth, one of the six that a fold has there is more."""
+    world = World(tmp_path, things()).write()
+    ok(world.teach(secondlook))
+    ok(world.learn(secondlook, "vlm"))
+    crops = tmp_path / "crop" / "00000.parquet"
+    rows = read_rows(crops)
+    rows[0]["image"] = b"no image"
+    write(crops, records.to_table(rows, records.CROP), records.CROP, CLASSES, {"stage": "crop"})
+    options = {**KINDS_THAT_LEARN["vlm"]["options"], "max_failed_fraction": 0.1}
+    monkeypatch.setitem(KINDS_THAT_LEARN["vlm"], "options", options)
+    ok(world.vote(secondlook, "vlm"))
+    assert Counter(row["status"] for row in world.votes("vlm").values())["failed"] == 1
+    monkeypatch.setitem(options, "max_failed_fraction", 0.05)
+    refused(world.vote(secondlook, "vlm"), 1, "1 of 12 objects could not be shown or answered")
 
 
 # --- few groups ---------------------------------------------------------------------------------------------------

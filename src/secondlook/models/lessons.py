@@ -54,11 +54,11 @@ class Lessons:
 
     def classes_without(self, fold: int) -> set[str]:
         """Return the classes that are taught outside a fold."""
-        return set(self._taught_without(fold)["label"].to_pylist())
+        return set(pc.unique(self._taught_without(fold)["label"]).to_pylist())
 
     def groups_without(self, fold: int) -> set[str]:
         """Return the groups that teach outside a fold."""
-        return set(self._taught_without(fold)["group"].to_pylist())
+        return set(pc.unique(self._taught_without(fold)["group"]).to_pylist())
 
     def digest_without(self, fold: int) -> str:
         """Return a digest of what is taught outside a fold: it tells whether something learned from these lessons."""

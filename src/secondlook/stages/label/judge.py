@@ -103,7 +103,9 @@ class OutOfFold:
         known = self.lessons.classes_without(fold)
         given = self.lessons.given([row["instance_id"] for row in votes])
         for row, name in zip(votes, given, strict=True):
-            if name is not None and name not in known:
+            if row["status"] == "failed":
+                yield {**row, "fold": fold}
+            elif name is not None and name not in known:
                 yield {**row, **_UNKNOWN_CLASS, "fold": fold}
             elif row["label"] is not None and row["label"] not in known:  # a VLM can name what it was not taught
                 yield {**row, **_ABSTENTION, "fold": fold}
