@@ -47,7 +47,7 @@ NoiseKind = Literal["uniform", "pairs", "tracks", "track_pairs"]
 class Noise:
     """How given labels become wrong.
 
-    `uniform`: any other class. `pairs`: the classes are paired at random and each is taken for its partner. `tracks` and
+    `uniform`: any other class. `pairs`: the classes are paired at random and each is taken for its partner. `tracks`,
     `track_pairs`: the same of whole tracks, all objects of a track alike.
     """
 

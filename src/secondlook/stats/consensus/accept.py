@@ -26,7 +26,7 @@ class Proposals:
     """What the committee proposes, (objects,): class positions, and scores to compare the acceptance level with.
 
     The score of a label that agrees with the given one is its posterior; that of another label is lower
-    (`decide.propose`). UNSEEN is never accepted. `refusal` is the number of a reason in `decide.OUTCOMES` for it, 0 where
+    (`decide.propose`). UNSEEN is never accepted. `refusal` is the number of the reason in `decide.OUTCOMES`, 0 where
     there is none in particular; None where no object has one.
     """
 

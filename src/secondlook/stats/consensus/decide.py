@@ -107,7 +107,7 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
 
 
 def _unrecognised(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which objects have another label than the given one, whose class the committee hardly recognises, (objects,).
+    """Tell which objects, (objects,), have another label than the given class, which the committee hardly knows.
 
     Given labels are right more often than not. Where too few of the objects that are given a class are called so by
     labelers that learned together, these do not know the class: they learned it from too few objects or from wrong
