@@ -428,3 +428,28 @@ def test_the_guarantee_is_about_what_is_accepted() -> None:
     acceptance = acceptance_of(proposals, told(world.track, said), options, tuple("abcd"))
     assert acceptance.held
     assert not acceptance.accepts(proposals)[proposals.apart].any()
+
+
+FEW: list[Any] = [
+    pytest.param(1, "all", id="one track"),
+    pytest.param(3, "all", id="fewer tracks than folds"),
+    pytest.param(11, "all", id="more than must be taught"),
+    pytest.param(12, "given", id="nobody answers"),
+    pytest.param(12, "none", id="not even a label is given"),
+]
+
+
+@pytest.mark.parametrize("tracks", ["per_object", "whole"])
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize(("count", "answers"), FEW)
+def test_odd_tracks(count: int, answers: str, method: str, tracks: Any) -> None:
+    world, options = tracked(0, tracks=count, frames=3), ConsensusOptions(tracks=tracks)
+    votes, given = world.votes, np.full(len(world.given), -1) if answers == "none" else world.given
+    if answers != "all":
+        votes = votes.where((votes.labeler_index == votes.labelers.index(GIVEN)) & (answers == "given"))
+    found = merge(votes, method, nobody(world.track), options)
+    np.testing.assert_allclose(found.posterior.sum(axis=1), 1, atol=1e-9)
+    proposals = propose(votes, found, given, options)
+    assert proposals.score.max() <= 1
+    if answers != "all":
+        assert (proposals.score == UNSEEN).all(), "nobody took a second look"
