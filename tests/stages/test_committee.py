@@ -706,6 +706,6 @@ def test_same_votes_same_bytes(
     other = task.run(options="{resamples: 200, seed: 1}").content()
     assert again == first
     same = {name for name in TABLES if other[name] == first[name]}
-    assert same - set(SCORING_TABLES) == {"confusion.csv", "label_errors.csv", "reliability.csv"}, (
+    assert same - set(SCORING_TABLES) == {"confusion.csv", "label_errors.csv", "reliability.csv", "tracks.csv"}, (
         "they have no interval"
     )

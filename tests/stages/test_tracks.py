@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from correlated import World, draw
-from make_votes import Classes, nobody, told, votes_of, with_given, with_labeler
+from make_votes import Classes, bare, nobody, told, votes_of, with_given, with_labeler
 from secondlook.config.stages import ConsensusOptions
 from secondlook.stages.consensus import acceptance_of
 from secondlook.stats.consensus import calibrate
@@ -229,16 +229,26 @@ def on_units(found: Merged) -> NDArray[np.float64]:
     return found.tracks.merged.posterior[found.tracks.pooled.unit]
 
 
-@drawn_by(seed=st.integers(0, 50), copies=st.integers(2, 5), method=st.sampled_from(["noise_channel", "dawid_skene"]))
+@drawn_by(
+    seed=st.integers(0, 50),
+    copies=st.integers(2, 5),
+    method=st.sampled_from(["noise_channel", "dawid_skene"]),
+    with_p=st.booleans(),
+)
 @settings(max_examples=12, deadline=None)
-def test_repeated_frames_change_neither_the_fit_nor_the_tracks(seed: int, copies: int, method: str) -> None:
+def test_repeated_frames_change_neither_the_fit_nor_the_tracks(
+    seed: int, copies: int, method: str, with_p: bool
+) -> None:
     world = tracked(seed, tracks=24, frames=3)
     longer = world.of(np.repeat(np.arange(len(world.track)), copies))
+    if not with_p:
+        world, longer = (replace(one, votes=bare(one.votes)) for one in (world, longer))
     once, again = world.merged(method), longer.merged(method)
     np.testing.assert_allclose(on_units(once)[::3], on_units(again)[:: 3 * copies], atol=2e-3)
     if once.weight is not None:
         assert again.weight is not None
         np.testing.assert_allclose(once.weight, again.weight, rtol=0.02, atol=2e-3)
+        np.testing.assert_allclose(np.repeat(once.posterior, copies, axis=0), again.posterior, atol=2e-3)
 
 
 @drawn_by(seed=st.integers(0, 50), shuffle=st.randoms(use_true_random=False), whole=st.booleans())
@@ -255,7 +265,8 @@ def test_the_order_of_objects_does_not_matter(seed: int, shuffle: Any, whole: bo
 # --- a given label counts once -----------------------------------------------------------------------------------
 
 
-def test_one_wrong_track_of_many_frames_does_not_outweigh_the_others() -> None:
+@pytest.mark.parametrize("with_p", [True, False], ids=["probabilities", "bare answers"])
+def test_one_wrong_track_of_many_frames_does_not_outweigh_the_others(with_p: bool) -> None:
     """A labeler is wrong but for one track, whose label is wrong as well: 400 frames would make it the best of all."""
     world = tracked(3, frames=4)
     last = world.track == world.track[np.flatnonzero(world.given != world.truth)[-1]]
@@ -264,6 +275,9 @@ def test_one_wrong_track_of_many_frames_does_not_outweigh_the_others() -> None:
     world = replace(world, votes=with_labeler(world.votes, "liar", lies, log_p))
     longer = world.of(np.repeat(np.arange(160), np.where(last, 100, 1)))
     rest = ~last[np.repeat(np.arange(160), np.where(last, 100, 1))]
+
+    if not with_p:
+        world, longer = (replace(one, votes=bare(one.votes)) for one in (world, longer))
 
     def moved(short: Tracked, long: Tracked) -> float:
         return float(np.abs(short.merged().posterior[~last] - long.merged().posterior[rest]).max())
@@ -283,16 +297,25 @@ def accepted(world: Tracked, **options: Any) -> tuple[int, float]:
     return int((taken & (proposals.label != world.truth)).sum()), expect(verdict, world.given).wrong
 
 
-def test_wrong_tracks_are_expected_as_often_as_they_are_accepted() -> None:
-    """40 tracks of 25 frames, ten of them wrong: fitted to frames, labelers count by what they say of few tracks."""
+@pytest.mark.parametrize("tracks", ["per_object", "whole"])
+@pytest.mark.parametrize("with_p", [True, False], ids=["probabilities", "bare answers"])
+def test_wrong_tracks_are_expected_as_often_as_they_are_accepted(with_p: bool, tracks: str) -> None:
+    """40 tracks of 25 frames, ten of them wrong."""
     worlds = [tracked(seed) for seed in range(6)]
-    wrong, expected = np.mean([accepted(world) for world in worlds], axis=0)
+    if not with_p:
+        worlds = [replace(world, votes=bare(world.votes)) for world in worlds]
+    wrong, expected = np.mean([accepted(world, tracks=tracks) for world in worlds], axis=0)
     assert wrong <= 2 * expected + 3
-    on_whole, expected = np.mean([accepted(world, tracks="whole") for world in worlds], axis=0)
-    assert on_whole <= 2 * expected + 3
-    by_frame, expected = np.mean([accepted(world.apart) for world in worlds], axis=0)
-    assert by_frame > 2 * expected + 3
-    assert by_frame > 2 * wrong
+
+
+def test_fitted_to_frames_a_labeler_counts_by_what_it_says_of_few_tracks() -> None:
+    """The same tracks as if each frame had been labelled on its own: this is what pooling mends."""
+    worlds = [tracked(seed) for seed in range(6)]
+    by_track, by_frame = (
+        np.mean([accepted(one) for one in ones], axis=0) for ones in (worlds, [w.apart for w in worlds])
+    )
+    assert by_frame[0] > 2 * by_frame[1] + 3
+    assert by_frame[0] > 2 * by_track[0]
 
 
 GROUPS: list[Any] = [
@@ -405,3 +428,28 @@ def test_the_guarantee_is_about_what_is_accepted() -> None:
     acceptance = acceptance_of(proposals, told(world.track, said), options, tuple("abcd"))
     assert acceptance.held
     assert not acceptance.accepts(proposals)[proposals.apart].any()
+
+
+FEW: list[Any] = [
+    pytest.param(1, "all", id="one track"),
+    pytest.param(3, "all", id="fewer tracks than folds"),
+    pytest.param(11, "all", id="more than must be taught"),
+    pytest.param(12, "given", id="nobody answers"),
+    pytest.param(12, "none", id="not even a label is given"),
+]
+
+
+@pytest.mark.parametrize("tracks", ["per_object", "whole"])
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize(("count", "answers"), FEW)
+def test_odd_tracks(count: int, answers: str, method: str, tracks: Any) -> None:
+    world, options = tracked(0, tracks=count, frames=3), ConsensusOptions(tracks=tracks)
+    votes, given = world.votes, np.full(len(world.given), -1) if answers == "none" else world.given
+    if answers != "all":
+        votes = votes.where((votes.labeler_index == votes.labelers.index(GIVEN)) & (answers == "given"))
+    found = merge(votes, method, nobody(world.track), options)
+    np.testing.assert_allclose(found.posterior.sum(axis=1), 1, atol=1e-9)
+    proposals = propose(votes, found, given, options)
+    assert proposals.score.max() <= 1
+    if answers != "all":
+        assert (proposals.score == UNSEEN).all(), "nobody took a second look"

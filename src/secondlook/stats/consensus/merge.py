@@ -128,8 +128,8 @@ def _assuming_nothing(posterior: Posterior) -> Parts:
 
 def _noise_channel(committee: Committee) -> Parts:
     taught = committee.learn_from or committee
-    own = _evidence(committee)
-    learn_from = None if committee.learn_from is None else _evidence(taught)
+    own = _evidence(committee, taught)
+    learn_from = None if committee.learn_from is None else _evidence(taught, taught)
     fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
     if taught.supervised:
         posterior = calibrate.by_groups(fitted.posterior, fitted.groups)
@@ -138,9 +138,9 @@ def _noise_channel(committee: Committee) -> Parts:
     return posterior, fitted.proven, fitted.weight
 
 
-def _evidence(committee: Committee) -> Evidence:
+def _evidence(committee: Committee, taught: Committee) -> Evidence:
     reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
-    confusion = committee.fit.confusion if not labelers.has_p().all() else None
+    confusion = taught.fit.confusion if not labelers.has_p().all() else None
     return Evidence(labelers, evidence(labelers, confusion), Known(reviewed.label, committee.given, reviewed.group))
 
 
