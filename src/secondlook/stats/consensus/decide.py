@@ -33,6 +33,7 @@ OUTCOMES = (
 
 APART, UNRECOGNISED = 4, 5  # numbers of outcomes
 RECOGNISED = 0.25  # share of the objects given a class that the committee must call so; see `_unrecognised`
+FEWEST_GIVEN = 3  # objects given a class from which on this share says anything
 PRESENT = 0.75  # share of the members of a family that must answer for its support to count
 
 
@@ -119,7 +120,8 @@ def _unrecognised(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int6
         np.maximum.at(fold, votes.object_index, votes.fold + 1)
     cell = (fold * votes.classes + given)[judged]
     same = label[judged] == given[judged]
-    recognised = np.bincount(cell, same) >= RECOGNISED * np.bincount(cell)
+    n = np.bincount(cell)
+    recognised = (np.bincount(cell, same) >= RECOGNISED * n) | (n < FEWEST_GIVEN)
     unrecognised = np.zeros(votes.objects, dtype=np.bool_)
     unrecognised[judged] = ~recognised[cell] & ~same
     return unrecognised

@@ -132,7 +132,7 @@ def _noise_channel(committee: Committee) -> Parts:
     learn_from = None if committee.learn_from is None else _evidence(taught, taught)
     fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
     if taught.supervised:
-        posterior = calibrate.by_groups(fitted.posterior, fitted.groups)
+        posterior = calibrate.by_groups(fitted.posterior, fitted.groups, own.known)
     else:
         posterior = calibrate.by_agreement(own.votes, fitted.posterior)
     return posterior, fitted.proven, fitted.weight
