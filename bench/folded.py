@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from io import StringIO
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -38,15 +39,16 @@ SHARD = "00000.parquet"
 OPTIONS: dict[str, dict[str, Any]] = {"prototype": {"threshold": 0}}  # of a labeler, by its kind
 SALT = 611  # of the noise: no stream of random numbers of the package begins with it
 
-NoiseKind = Literal["uniform", "pairs", "tracks"]
+FRACTIONS = (0.1, 0.25)
+NoiseKind = Literal["uniform", "pairs", "tracks", "track_pairs"]
 
 
 @dataclass(frozen=True)
 class Noise:
     """How given labels become wrong.
 
-    `uniform`: any other class. `pairs`: the classes are paired at random and each is taken for its partner. `tracks`:
-    as `uniform`, of whole tracks, all objects of a track alike.
+    `uniform`: any other class. `pairs`: the classes are paired at random and each is taken for its partner. `tracks`,
+    `track_pairs`: the same of whole tracks, all objects of a track alike.
     """
 
     kind: NoiseKind
@@ -97,10 +99,8 @@ class Folded:
 
     def noises(self, seeds: int) -> Iterator[Noise]:
         """Yield all noises; whole tracks are mislabelled where there are tracks."""
-        kinds: list[tuple[NoiseKind, float]] = [("uniform", 0.1), ("uniform", 0.25), ("pairs", 0.1), ("pairs", 0.25)]
-        if self.track is not None:
-            kinds.append(("tracks", 0.25))
-        for kind, fraction in kinds:
+        kinds: tuple[NoiseKind, ...] = ("uniform", "pairs") if self.track is None else ("tracks", "track_pairs")
+        for kind, fraction in product(kinds, FRACTIONS):
             yield from (Noise(kind, fraction, seed) for seed in range(seeds))
 
 
@@ -190,7 +190,7 @@ def vote(data: Folded, noise: Noise) -> Voted:
     votes = tuple(folder / "label" / f"{encoder}_{kind}" / SHARD for encoder, kind in labelers)
     if not all(path.exists() for path in votes):
         with quiet():
-            _write_given(data, planted(data, noise), instances)
+            _write_given(data, noise, instances)
             write_lessons(Inputs(instances, data.groups), folder / "lessons.parquet")
             for (encoder, kind), out in zip(labelers, votes, strict=True):
                 _label(data, encoder, kind, out)
@@ -202,20 +202,20 @@ def planted(data: Folded, noise: Noise) -> NDArray[np.int64]:
     """Return the given labels, (objects,)."""
     random = np.random.default_rng([SALT, *f"{noise}".encode(), noise.seed])
     truth, classes = data.truth, len(data.classes)
-    unit = np.arange(len(truth)) if noise.kind != "tracks" or data.track is None else data.track
+    unit = np.arange(len(truth)) if data.track is None else data.track
     units = int(unit.max()) + 1
     wrong = np.zeros(units, dtype=np.bool_)
     wrong[random.choice(units, round(noise.fraction * units), replace=False)] = True
     shift = random.integers(1, classes, units)
     partner = rehearsals.partners(classes, random)
-    other = partner[truth] if noise.kind == "pairs" else (truth + shift[unit]) % classes
+    other = partner[truth] if noise.kind.endswith("pairs") else (truth + shift[unit]) % classes
     return np.where(wrong[unit], other, truth)
 
 
-def _write_given(data: Folded, given: NDArray[np.int64], path: Path) -> None:
-    """Write the instances of the dataset with other given labels."""
+def _write_given(data: Folded, noise: Noise, path: Path) -> None:
+    """Write the instances of the dataset with wrong labels."""
     table = records.read(data.instances, records.INSTANCE)
-    names = pa.array([data.classes[index] for index in given], pa.string())
+    names = pa.array([data.classes[index] for index in planted(data, noise)], pa.string())
     for column in ("given", "given_raw"):
         table = table.set_column(table.column_names.index(column), table.schema.field(column), names)
     taxonomy, made_by = records.taxonomy_of(data.instances), records.made_by(data.instances)

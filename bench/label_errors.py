@@ -3,7 +3,7 @@
 Labelers learn out of fold from the wrong labels; cleanlab gets the same probabilities of the same objects: those of
 each labeler, and the mean over labelers. Planted errors are the positives of the average precision; some labels of the
 real datasets were wrong before, which lowers all figures alike. All figures are means over seeds. The data are in
-../shared/data; the first run makes vectors and votes, which takes an hour; `--sets` keeps them.
+../shared/data; the first run makes vectors and votes, half a minute to two for each noise; `--sets` keeps them.
 """
 
 import time

@@ -3,7 +3,7 @@
 Every object is judged by labelers that learned from the other folds, and merged as `secondlook consensus` does, with
 default options and nothing reviewed. All figures are means over seeds. The last lines count how many cells (a dataset
 and a noise) meet each requirement; those that do not are printed above them. The data are in ../shared/data; the first
-run makes vectors and votes, which takes an hour; `--sets` keeps them.
+run makes vectors and votes, half a minute to two for each noise; `--sets` keeps them.
 """
 
 from collections.abc import Sequence

@@ -20,9 +20,10 @@ rule report:
     params:
         code=code("stages.report"),
         folder=subpath(output.summary, parent=True),
+        lessons=from_wildcards(OPTIONS.lessons),
         options=OPTIONS.section("report"),
     message:
         "report: write the page of {wildcards.task}"
     shell:
-        "secondlook report {params.folder} --out {output.report} --summary {output.summary} "
+        "secondlook report {params.folder} --out {output.report} --summary {output.summary} {params.lessons} "
         "--options {params.options:q} 2> {log}"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.io import records
+from secondlook.io import facts, records
 
 Rows = list[dict[str, Any]]
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}  # RGB
@@ -24,14 +24,16 @@ def taxonomy(classes: Sequence[str] | Mapping[str, Sequence[str]]) -> Taxonomy:
     return Taxonomy.of_names(classes)
 
 
-def write_instances(path: Path, rows: Rows, classes: Any) -> Path:
+def write_instances(path: Path, rows: Rows, classes: Any, *, tracks_labelled_once: bool = False) -> Path:
     """Write instance rows; every column but `instance_id` has a default, each object its own image."""
     default = {"source_id": "1", "width": 64, "height": 48, "x": 1.0, "y": 2.0, "w": 10.0, "h": 12.0, "shard": 0}
     filled = []
     for row in rows:
         image = row.get("image_id", row["instance_id"])
         filled.append({**default, "image_id": image, "group": image, "image_path": f"images/{image}.jpg", **row})
-    write(path, records.to_table(filled, records.INSTANCE), records.INSTANCE, classes, {"stage": "ingest"})
+    known = facts.Facts(tracks_labelled_once=tracks_labelled_once).to_json()
+    about = {"stage": "ingest", **({facts.KEY: known} if tracks_labelled_once else {})}
+    write(path, records.to_table(filled, records.INSTANCE), records.INSTANCE, classes, about)
     return path
 
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
@@ -15,11 +16,16 @@ from scipy.special import log_softmax, softmax
 from conftest import Command
 from correlated import World, draw
 from make_records import Rows, write, write_instances
+from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
 from secondlook.stages.evaluate import contribution
 from secondlook.stages.evaluate.calibration import EDGES, bins, cross_fitted
+from secondlook.stages.evaluate.label_errors import label_errors
+from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers, compare_all
+from secondlook.stats.consensus.votes import Reviewed, Votes
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Draws, Statistic, shares
 from secondlook.stats.label_errors import suspect
@@ -525,6 +531,22 @@ def test_a_given_label_does_not_vouch_for_itself(secondlook: Command, tmp_path: 
     assert first["threshold"] == pytest.approx((quiet[alike] == given[row]).mean(), abs=1e-5)
 
 
+def test_a_label_of_a_whole_track_is_doubted_as_a_whole() -> None:
+    """Two tracks of three frames are given class 0; on one frame of each the labelers say something else."""
+    said = np.array([0, 0, 1, 1, 1, 0])
+    frames, given, groups = np.arange(6), np.zeros(6, dtype=np.int64), np.repeat([0, 1], 3)
+    votes = Votes(np.tile(frames, 2), np.repeat([0, 1], 6), np.tile(said, 2), 6, ("a", "b"), ("a", "b"), 2)
+    paths = np.array([f"{frame}.jpg" for frame in frames], dtype=object)
+    objects = Objects(pa.array([f"o{frame}" for frame in frames]), paths, given, given, groups, ("x", "y"), "")
+    nobody = replace(Reviewed.none(6), group=groups)
+    expected = {False: ["o2", "o3", "o4", "o0", "o1", "o5"], True: ["o3", "o4", "o5", "o0", "o1", "o2"]}
+    for together, order in expected.items():
+        committee = Remerge(
+            replace(votes, track=groups if together else None), nobody, "majority", ConsensusOptions(method="majority")
+        )
+        assert label_errors(objects, committee, ("red", "blue"))["instance_id"].tolist() == order
+
+
 # --- truth from people -------------------------------------------------------------------------------------------
 
 
@@ -684,6 +706,6 @@ def test_same_votes_same_bytes(
     other = task.run(options="{resamples: 200, seed: 1}").content()
     assert again == first
     same = {name for name in TABLES if other[name] == first[name]}
-    assert same - set(SCORING_TABLES) == {"confusion.csv", "label_errors.csv", "reliability.csv"}, (
+    assert same - set(SCORING_TABLES) == {"confusion.csv", "label_errors.csv", "reliability.csv", "tracks.csv"}, (
         "they have no interval"
     )

@@ -124,15 +124,18 @@ CLASSES = ["stop", "yield", "turn"]
 UNKNOWN = "no labeler knows the given class"
 
 
-def write_labeler(folder: Path, name: str, p: list[list[float] | None]) -> Path:
-    """Write votes with these probabilities; None abstains."""
+def write_labeler(
+    folder: Path, name: str, p: list[list[float] | None], *, folds: list[int] | None = None, silent: str = "abstained"
+) -> Path:
+    """Write votes with these probabilities, and the fold of each; None abstains, with the status `silent`."""
     rows = [
         {
             "instance_id": f"o{row}",
             "labeler": name,
             "label": CLASSES[int(np.argmax(shares))] if shares else None,
             "probabilities": shares,
-            "status": "answered" if shares else "abstained",
+            "status": "answered" if shares else silent,
+            "fold": None if folds is None else folds[row],
         }
         for row, shares in enumerate(p)
     ]
@@ -196,3 +199,71 @@ def test_a_labeler_that_knows_the_given_class_may_contradict_it(secondlook: Comm
     assert decided["o0"]["reason"] != UNKNOWN
     for row in range(1, objects):
         assert decided[f"o{row}"]["label"] == given[row], "who never learned `turn` has no say where it is given"
+
+
+# the folds of two objects whose given label is `turn`, which what judges fold 0 never learned -> reasons
+LEARNED: list[Any] = [
+    ("fold 0 never learned it, fold 1 did", [0, 1], [UNKNOWN, None]),
+    ("both are judged by fold 0", [0, 0], [UNKNOWN, UNKNOWN]),
+    ("both are judged by fold 1", [1, 1], [None, None]),
+]
+
+
+@pytest.mark.parametrize(("fold", "reasons"), [pytest.param(*row[1:], id=row[0]) for row in LEARNED])
+def test_which_classes_are_known_is_told_by_fold(
+    secondlook: Command, tmp_path: Path, fold: list[int], reasons: list[str | None]
+) -> None:
+    """The labeler of the other fold knows `turn`, so its name alone would say that both do."""
+    objects = 60
+    given = ["turn", "turn", *(("stop", "yield")[row % 2] for row in range(2, objects))]
+    rows = [{"instance_id": f"o{row}", "given": label} for row, label in enumerate(given)]
+    instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES)
+    folds = [*fold, *(row % 2 for row in range(2, objects))]
+    wide = {"stop": BOTH, "yield": [0.01, 0.98, 0.01], "turn": [0.01, 0.01, 0.98]}
+    narrow = {"stop": SURE, "yield": SAYS_YIELD, "turn": SURE}
+    p = [(narrow, wide)[number][label] for number, label in zip(folds, given, strict=True)]
+    votes = write_labeler(tmp_path, "a", p, folds=folds)
+    out = tmp_path / "out.parquet"
+    done = secondlook("consensus", "--votes", votes, "--instances", instances, "--out", out)
+    assert done.code == 0, done.err
+    decided = read_rows(out)
+    for row, reason in zip(decided, reasons, strict=False):
+        assert row["label"] == "turn"
+        assert (row["reason"] == UNKNOWN) == (reason == UNKNOWN)
+        assert (row["action"] == "keep") == (reason is None)
+    assert UNKNOWN not in {row["reason"] for row in decided[2:]}
+
+
+# statuses of two labelers on an object whose given label is `turn` -> reason
+SAID_SO: list[Any] = [
+    ("both say that they never learned it", ("unknown_class", "unknown_class"), UNKNOWN),
+    ("one says so, the other is silent", ("unknown_class", "abstained"), UNKNOWN),
+    ("one says so, the other answers and knows it", ("unknown_class", "answered"), None),
+    ("both are silent", ("abstained", "abstained"), "no labeler answered"),
+]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("statuses", "reason"), [pytest.param(*row[1:], id=row[0]) for row in SAID_SO])
+def test_labelers_that_say_which_classes_they_never_learned(
+    secondlook: Command, tmp_path: Path, statuses: tuple[str, str], reason: str | None, together: bool
+) -> None:
+    """Alone, and as the first frame of a track that was labelled once."""
+    objects = 60
+    given = ["turn", *(CLASSES[row % 3] for row in range(1, objects))]
+    rows = [{"instance_id": f"o{row}", "given": label} for row, label in enumerate(given)]
+    if together:
+        rows = [{**row, "track": str(place // 3), "group": str(place // 3)} for place, row in enumerate(rows)]
+    instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES, tracks_labelled_once=together)
+    wide = {"stop": BOTH, "yield": [0.01, 0.98, 0.01], "turn": [0.01, 0.01, 0.98]}
+    known = [wide[label] for label in given[1:]]
+    arguments = []
+    for name, status in zip("ab", statuses, strict=True):
+        first = wide["turn"] if status == "answered" else None
+        arguments += ["--votes", write_labeler(tmp_path, name, [first, *known], silent=status)]
+    out = tmp_path / "out.parquet"
+    done = secondlook("consensus", *arguments, "--instances", instances, "--out", out)
+    assert done.code == 0, done.err
+    row = read_rows(out)[0]
+    assert row["label"] == "turn"
+    assert (row["reason"] if row["action"] == "review" else None) == reason

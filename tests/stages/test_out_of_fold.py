@@ -27,7 +27,7 @@ from make_records import (
     write_groups,
     write_instances,
 )
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.config.labelers import KINDS, LabelerChoice
 from secondlook.io import records
 from secondlook.models.lessons import Lessons, objects_of, reference_without
@@ -252,9 +252,10 @@ def test_a_fold_is_never_taught_by_its_groups(
     ], "a dataset that grows keeps its folds"
 
     rows = [
-        {"instance_id": f"o{place:02d}", "group": name, "fold": own, "given": labels[place], "label": labels[place]}
+        {"instance_id": f"o{place:02d}", "group": name, "fold": own, "given": labels[place], "label": labels[place],
+         "trusted": True}  # all vectors are alike: whatever may be contradicted would be
         for place, (name, own) in enumerate(zip(group, fold, strict=True))
-    ]
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         lessons = lessons_of(folder / "lessons.parquet", rows, folds)
@@ -281,8 +282,9 @@ def test_a_fold_is_never_taught_by_its_groups(
 
 
 def lessons_of(path: Path, rows: Rows, folds: int) -> Lessons:
-    """Write lessons and read them back."""
-    write(path, records.to_table(rows, records.LESSON), records.LESSON, CLASSES, {"stage": "train", "folds": folds})
+    """Write lessons, of no trusted object where a row says nothing else, and read them back."""
+    filled = [{"trusted": False, **row} for row in rows]
+    write(path, records.to_table(filled, records.LESSON), records.LESSON, CLASSES, {"stage": "train", "folds": folds})
     return Lessons.read(path)
 
 
@@ -337,9 +339,30 @@ def test_a_trusted_crop_without_a_group_teaches_nothing_and_imported_vectors_do(
     ok(world.teach(secondlook))
     lessons, known = Lessons.read(world.lessons), {"unlisted": [1.0, 0, 0, 0, 0]}
     for revision, teaches in (("r", False), ("imported:1", True)):
-        crops = write_embeddings(tmp_path / "more.parquet", known, {"unlisted": "red"}, CLASSES, revision=revision)
+        about = {"options": {}, "revision": revision}
+        crops = write_embeddings(tmp_path / "more.parquet", known, {"unlisted": "red"}, CLASSES, **about)
         taught = reference_without(lessons, 0, [tmp_path / "embed", crops], tmp_path / "taught.parquet")
         assert ("unlisted" in {row["instance_id"] for row in read_rows(taught)}) == teaches
+
+
+def test_crops_of_which_only_the_place_is_stored_are_cut_out_to_teach(secondlook: Command, tmp_path: Path) -> None:
+    entries = [coco_image(tmp_path, number, f"{number}.png", seed=number) for number in range(4)]
+    boxes = [{"id": number, "image_id": number, "category_id": 1 + number % 2, "bbox": [4, 5, 30, 20]}
+             for number in range(4)]  # fmt: skip
+    done = ingest(secondlook, tmp_path, coco(entries, boxes, ["stop", "yield"]))
+    rows = [{"instance_id": row["instance_id"], "group": row["group"], "fold": place % 2, "given": row["given"],
+             "label": row["given"]} for place, row in enumerate(read_rows(done.out))]  # fmt: skip
+    lessons, shown = lessons_of(tmp_path / "lessons.parquet", rows, 2), {}
+    for store in ("copy", "reference"):
+        crops = tmp_path / f"{store}.parquet"
+        ok(secondlook("crop", done.out, "--out", crops, "--options", f"{{store: {store}, encoding: png}}"))
+        taught = read_rows(reference_without(lessons, 0, [crops], tmp_path / "taught.parquet"))
+        shown[store] = {row["instance_id"]: images.decode_rgb(row["image"]).tolist() for row in taught}
+    assert shown["reference"] == shown["copy"]
+    assert len(shown["copy"]) == 2
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(DataError, match="crops with `store: reference` need their images to stay"):
+        reference_without(lessons, 0, [tmp_path / "reference.parquet"], tmp_path / "taught.parquet")
 
 
 # --- what an object teaches, and who abstains ---------------------------------------------------------------------
@@ -397,6 +420,35 @@ def test_people_teach_instead_of_given_labels_and_no_fold_changes(secondlook: Co
     assert all(after[name][key] == before[name][key] for name in after for key in unchanged)
 
 
+def test_vectors_of_different_encoders_teach_nothing(secondlook: Command, tmp_path: Path) -> None:
+    world = World(tmp_path, things()).write()
+    ok(world.teach(secondlook))
+    known = {"trusted": [1.0, 0, 0, 0, 0]}
+    for about in ({"revision": "other"}, {"revision": "imported:1", "options": {"pooling": "cls"}}):
+        other = write_embeddings(tmp_path / "o.parquet", known, {"trusted": "red"}, CLASSES, **{"options": {}, **about})
+        with pytest.raises(DataError, match="were made by different encoders; embed both again"):
+            reference_without(Lessons.read(world.lessons), 0, [tmp_path / "embed", other], tmp_path / "t.parquet")
+
+
+def test_failed_votes_are_counted_over_the_whole_file_and_not_over_a_fold(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of twelve is less than a tenth, one of the six that a fold has there is more."""
+    world = World(tmp_path, things()).write()
+    ok(world.teach(secondlook))
+    ok(world.learn(secondlook, "vlm"))
+    crops = tmp_path / "crop" / "00000.parquet"
+    rows = read_rows(crops)
+    rows[0]["image"] = b"no image"
+    write(crops, records.to_table(rows, records.CROP), records.CROP, CLASSES, {"stage": "crop"})
+    options = {**KINDS_THAT_LEARN["vlm"]["options"], "max_failed_fraction": 0.1}
+    monkeypatch.setitem(KINDS_THAT_LEARN["vlm"], "options", options)
+    ok(world.vote(secondlook, "vlm"))
+    assert Counter(row["status"] for row in world.votes("vlm").values())["failed"] == 1
+    monkeypatch.setitem(options, "max_failed_fraction", 0.05)
+    refused(world.vote(secondlook, "vlm"), 1, "1 of 12 objects could not be shown or answered")
+
+
 # --- few groups ---------------------------------------------------------------------------------------------------
 
 
@@ -417,12 +469,12 @@ def test_a_fold_without_objects_is_trained_too(secondlook: Command, tmp_path: Pa
     [
         pytest.param(
             [Thing("a", "red", "red", "g0", 0, 0), Thing("b", "green", "green", "g1", 1, 1)],
-            "outside fold 0 of 2, only the class `green` is taught, by 1 groups",
+            "outside fold 0 of 2, only the class `green` is taught (groups that teach: 1)",
             id="two groups",
         ),
         pytest.param(
             [Thing(f"{number}", "red", CLASSES[number % 2], "g", 1, number) for number in range(4)],
-            "outside fold 1 of 2, no class is taught, by 0 groups",
+            "outside fold 1 of 2, no class is taught (groups that teach: 0)",
             id="one group",
         ),
         pytest.param(

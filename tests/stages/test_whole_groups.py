@@ -81,13 +81,14 @@ def evaluate(secondlook: Command, folder: Path, arguments: list[Any], *more: obj
 
 
 def test_the_groups_of_a_file_override_those_of_the_objects(tmp_path: Path) -> None:
+    """Joined groups keep tracks whole."""
     rows: Rows = [
         {"instance_id": "a", "group": "x", "track": "t2"},
         {"instance_id": "b", "group": "y", "track": None},
         {"instance_id": "c", "group": "z", "track": "t1"},
         {"instance_id": "d", "group": "x", "track": "t2"},
     ]
-    instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES)
+    instances = write_instances(tmp_path / "instances.parquet", rows, CLASSES, tracks_labelled_once=True)
     alone = read_dataset(instances)
     assert (alone.group.tolist(), alone.group_names) == ([0, 1, 2, 0], ("x", "y", "z"))
     assert alone.track.tolist() == [0, -1, 1, 0]
@@ -95,6 +96,26 @@ def test_the_groups_of_a_file_override_those_of_the_objects(tmp_path: Path) -> N
     joined = read_dataset(instances, write_groups(tmp_path / "groups.parquet", said, CLASSES))
     assert (joined.group.tolist(), joined.group_names) == ([0, 0, 1, 0], ("x", "z"))
     assert joined.track.tolist() == alone.track.tolist()
+
+
+TOGETHER: list[Any] = [
+    pytest.param(True, "xyxz", [0, -1, 0, 1], id="two tracks and an object on its own"),
+    pytest.param(False, "xyxz", [-1, -1, -1, -1], id="a label for each box"),
+    pytest.param(True, "xyyz", [-1, -1, -1, 1], id="images are the groups: who says so has no tracks"),
+    pytest.param(True, "xxxx", [0, -1, 0, 1], id="several tracks in a group"),
+]
+
+
+@pytest.mark.parametrize(("once", "groups", "expected"), TOGETHER)
+def test_a_track_counts_where_it_was_labelled_once_and_lies_in_one_group(
+    tmp_path: Path, once: bool, groups: str, expected: list[int]
+) -> None:
+    rows: Rows = [
+        {"instance_id": f"o{place}", "group": group, "track": track}
+        for place, (group, track) in enumerate(zip(groups, ["t2", None, "t2", "t1"], strict=True))
+    ]
+    path = write_instances(tmp_path / "instances.parquet", rows, CLASSES, tracks_labelled_once=once)
+    assert read_dataset(path).track.tolist() == expected
 
 
 @pytest.mark.parametrize("stage", ["consensus", "evaluate"])

@@ -148,10 +148,10 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
     write_json(project / "signs.json", coco([], [box(number) for number in range(900)], ["stop"]))
     (project / "config.yaml").write_text(CONFIG + "shards: 3\n")
     assert secondlook("plan").out.splitlines() == [
-        "task signs: 19 jobs in 3 shards",
+        "task signs: 20 jobs in 3 shards",
         "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",
         "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
-        "in all 20 jobs, as many as `snakemake -n` lists: finished jobs do not count",
+        "in all 21 jobs, as many as `snakemake -n` lists: finished jobs do not count",
     ]
     done = ingest(secondlook, project / "x", coco([coco_image(project / "x", 1)], [box(1), box(2)], ["stop"]))
     (project / "results" / "signs" / "ingest").mkdir(parents=True)

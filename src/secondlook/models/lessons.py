@@ -23,7 +23,6 @@ from secondlook.io.outputs import FOLD_FILE
 from secondlook.io.records import Record
 from secondlook.models import features
 from secondlook.models.contradictions import uncontradicted
-from secondlook.models.features import IMPORTED
 from secondlook.pixels import crops, images
 from secondlook.pixels.images import UnreadableImageError
 
@@ -55,11 +54,11 @@ class Lessons:
 
     def classes_without(self, fold: int) -> set[str]:
         """Return the classes that are taught outside a fold."""
-        return set(self._taught_without(fold)["label"].to_pylist())
+        return set(pc.unique(self._taught_without(fold)["label"]).to_pylist())
 
     def groups_without(self, fold: int) -> set[str]:
         """Return the groups that teach outside a fold."""
-        return set(self._taught_without(fold)["group"].to_pylist())
+        return set(pc.unique(self._taught_without(fold)["group"]).to_pylist())
 
     def digest_without(self, fold: int) -> str:
         """Return a digest of what is taught outside a fold: it tells whether something learned from these lessons."""
@@ -68,7 +67,7 @@ class Lessons:
     @cached_property
     def _digests(self) -> Mapping[int | None, str]:
         """A digest of what the objects of each fold teach, and those of no fold."""
-        row = self.table.filter(self.table["label"].is_valid()).select(["instance_id", "group", "label", "fold"])
+        row = self.table.filter(self.table["label"].is_valid()).drop_columns(["given"])
         parts = {fold: row.filter(pc.equal(row["fold"], fold)) for fold in self.folds}
         outside = row.filter(row["fold"].is_null())
         return {fold: _digest(part.to_pydict()) for fold, part in (*parts.items(), (None, outside))}
@@ -133,11 +132,12 @@ def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: P
     `paths` are files, or folders with a file per shard. The rows get the class that they teach and their group. Of
     rows that the lessons do not list only imported vectors teach: a reference crop without a group may show an object
     of the fold. Vectors whose given class the others contradict teach nothing (`uncontradicted`). Raises DataError
-    where nothing teaches, and for an object that the lessons do not list.
+    where nothing teaches, for an object that the lessons do not list, and for vectors of different encoders.
     """
     parts_of = records.part_files(paths, None)
     if not parts_of:
         raise DataError(f"{', '.join(map(str, paths))}: no file of crops or vectors is here.")
+    _require_same_encoder(parts_of)
     parts = [part for file in parts_of for part in _taught(lessons, fold, file)]
     if not parts:
         raise DataError(f"{lessons.path}: no object outside fold {fold} teaches a class; see `reference` of the task.")
@@ -157,6 +157,13 @@ def objects_of(chosen: NDArray[np.bool_], path: Path, out: Path) -> Path:
     table = parquetfile.read(path).replace_schema_metadata(None).filter(pa.array(chosen))
     records.write(out, table, record, taxonomy=records.taxonomy_of(path), made_by=records.made_by(path))
     return out
+
+
+def _require_same_encoder(paths: Sequence[Path]) -> None:
+    first = _origin(paths)
+    for path in paths if records.kind_of(first) == records.embedding(1).name else ():
+        if path != first and parquetfile.count(path):
+            features.require_same_encoder(first, features.encoder_of(path), path)
 
 
 def _origin(paths: Sequence[Path]) -> Path:
@@ -189,7 +196,7 @@ def _taught(lessons: Lessons, fold: int, path: Path) -> Iterator[tuple[pa.Table,
 
 
 def _is_imported(path: Path) -> bool:
-    return str(records.made_by(path).get("revision")).startswith(IMPORTED)
+    return str(records.made_by(path).get("revision")).startswith(features.IMPORTED)
 
 
 def _require_listed(table: pa.Table, place: pa.ChunkedArray, path: Path, lessons: Lessons) -> None:

@@ -123,6 +123,10 @@ class CommandOptions:
         taught = self.run.files.taught(task)
         return [*taught.sources(folder), *taught.arguments]
 
+    def lessons(self, task: str) -> list[str]:
+        """Return what is learned out of fold as an argument; none where a task learns from a reference."""
+        return self.run.files.taught(task).arguments
+
     def newly_learned(self, task: str) -> list[str]:
         """Return the decisions of people that labelers learn from in a new round, as arguments."""
         return [part for path in self.run.files.newly_learned(task) for part in ("--reviewed", path)]

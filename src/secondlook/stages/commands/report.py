@@ -13,12 +13,15 @@ def report(
     results: Annotated[Path, typer.Argument(help="Results folder of a task, e.g. results/demo_signs.")],
     out: OutFile = Path("report.html"),
     summary: Annotated[Path | None, typer.Option(**FILE, help="File for the summary (summary.json).")] = None,
+    lessons: Annotated[
+        Path | None, typer.Option(help="lessons.parquet: compare the rounds of a task that learns out of fold.")
+    ] = None,
     options: Options = None,
 ) -> None:
     """Write the report page and the summary of a task."""
     from secondlook.config import root as config
     from secondlook.config import stages
-    from secondlook.stages.report import write_report
+    from secondlook.stages.report import Places, write_report
 
     require_apart([out, summary])
-    write_report(results, out, summary, config.parse_options(stages.ReportOptions, options))
+    write_report(results, Places(out, summary, lessons), config.parse_options(stages.ReportOptions, options))

@@ -67,7 +67,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         "repeats_given": repeats_given(committee, objects),
         "leak": leak(places.groups, objects),
         "few_groups": few_groups(objects),
-        "tracks": apart(tracks),
+        "tracks": apart(tracks, committee.options.tracks),
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)

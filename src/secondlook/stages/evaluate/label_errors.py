@@ -15,10 +15,13 @@ from secondlook.stats.label_errors import suspect
 def label_errors(objects: Objects, committee: Remerge, classes: Sequence[str]) -> pd.DataFrame:
     """Check the given labels by the noise channel, which weighs them itself, or by the consensus of all others.
 
-    Objects without any other vote are left out.
+    A label that was given to a whole track is checked by the posterior of the track. Objects without any other vote are
+    left out.
     """
     weighed = committee.method == "noise_channel" and GIVEN in committee.members
-    posterior = (committee.whole if weighed else committee.without(GIVEN)).posterior
+    merged = committee.whole if weighed else committee.without(GIVEN)
+    tracks = merged.tracks
+    posterior = merged.posterior if tracks is None else tracks.merged.posterior[tracks.pooled.unit]
     rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
     names = pd.DataFrame(
         {

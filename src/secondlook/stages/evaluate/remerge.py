@@ -16,7 +16,7 @@ from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
-from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.decide import propose, proposed
 from secondlook.stats.consensus.merge import METHODS, MergedTracks, merge
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
@@ -65,8 +65,7 @@ class Remerge:
             votes = votes.without(name)
         merged = merge(votes, self.method, self.reviewed, self.options)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
-        label = np.where(votes.per_object() > 0, proposals.label, -1)
-        return Outcome(merged.posterior, label, proposals.score, merged.tracks)
+        return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, merged.tracks)
 
     def on(self, rows: NDArray[np.int64]) -> "Remerge":
         """Return the same committee on only some of the objects, in their order."""
@@ -80,6 +79,7 @@ class Remerge:
                 object_index=place[kept.object_index],
                 objects=len(rows),
                 track=None if kept.track is None else kept.track[rows],
+                unknown_class=None if kept.unknown_class is None else kept.unknown_class[rows],
             ),
             Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.group[rows]),
             self.method,

@@ -30,7 +30,7 @@ def tracks_table(
         return pd.DataFrame(columns=COLUMNS)
     unit = tracks.pooled.unit
     proposals = propose_tracks(tracks, objects.given, committee.options)
-    own = committee.whole.posterior.argmax(axis=1)
+    own = tracks.own.argmax(axis=1)
     rows = pd.DataFrame(
         {
             "unit": unit,
@@ -67,9 +67,12 @@ def named(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     return table.assign(**{column: names[table[column].astype(int)] for column in ("given", "label")})
 
 
-def apart(table: pd.DataFrame) -> dict[str, Any] | None:
-    """Return how many tracks there are and in how many the objects disagree; None without tracks."""
+def apart(table: pd.DataFrame, decided: str) -> dict[str, Any] | None:
+    """Return how many tracks there are and in how many the objects disagree; None without tracks.
+
+    `decided` is how: `per_object` or `whole`.
+    """
     if not len(table):
         return None
     torn = table[table["alike"] < 1]
-    return {"tracks": len(table), "apart": len(torn), "objects": int(torn["objects"].sum())}
+    return {"tracks": len(table), "apart": len(torn), "objects": int(torn["objects"].sum()), "decided": decided}

@@ -24,7 +24,7 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
     kind = kind_of(voter.options.kind)
     judge = OutOfFold.of(voter, kind, voter.lessons) if voter.lessons is not None else Judge.of(voter, kind)
     for objects, out in shards:
-        _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), judge.network, threads), judge)
+        _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), threads), judge)
 
 
 def _label_shard(job: Job, judge: Judge | OutOfFold) -> None:
@@ -57,10 +57,9 @@ def _restore(job: Job, kind: Kind, about: records.About) -> bool:
 
 def _key(job: Job, kind: Kind, about: records.About) -> str:
     """Return the cache key of votes; of the code it has that of their kind, which includes this package."""
-    voter, beside = job.voter, job.voter.options.beside
-    learned_from = [*voter.sources, *(path for path in (voter.lessons, beside and Path(beside)) if path)]
+    voter = job.voter
     settings = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
-    return cache.key_of(settings, job.objects, *learned_from, code=kind.module)
+    return cache.key_of({**settings, "learned": voter.learned_digest}, job.objects, code=kind.module)
 
 
 def _computes_in(voter: Voter) -> str | None:

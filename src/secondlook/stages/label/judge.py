@@ -19,6 +19,7 @@ from secondlook.stages.label.voter import Job, Voter
 Row = dict[str, Any]
 _ANSWER = ("label", "probabilities", "log_p", "mass", "confidence")
 _UNKNOWN_CLASS: Row = {**dict.fromkeys(_ANSWER), "status": "unknown_class"}
+_ABSTENTION: Row = {**dict.fromkeys(_ANSWER), "status": "abstained"}
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,6 @@ class OutOfFold:
                 require_learned(fold_folder(voter.learned_from, fold), lessons, fold)
         return cls(voter, kind, lessons)
 
-    def network(self) -> Any:
-        """Return nothing: each fold loads its own."""
-
     def made_by(self) -> Mapping[str, Any]:
         """Return the metadata of the votes besides the options: those of each fold."""
         judges = {fold: Judge.of(self._trained_without(fold), self.kind) for fold in self.lessons.folds}
@@ -77,7 +75,8 @@ class OutOfFold:
     def rows(self, job: Job) -> tuple[list[Row], Mapping[str, Any]]:
         """Return the votes on the objects of a job, each by what learned nothing from its fold.
 
-        A labeler abstains on an object whose given class it never saw (`unknown_class`).
+        A labeler abstains on an object whose given class it never saw (`unknown_class`), and in place of a vote for a
+        class that it never saw.
         """
         ids = parquetfile.read(job.objects, columns=["instance_id"])["instance_id"]
         fold_of = self.lessons.folds_of(ids, job.objects)
@@ -104,5 +103,11 @@ class OutOfFold:
         known = self.lessons.classes_without(fold)
         given = self.lessons.given([row["instance_id"] for row in votes])
         for row, name in zip(votes, given, strict=True):
-            is_unknown = name is not None and name not in known
-            yield {**row, **(_UNKNOWN_CLASS if is_unknown else {}), "fold": fold}
+            if row["status"] == "failed":
+                yield {**row, "fold": fold}
+            elif name is not None and name not in known:
+                yield {**row, **_UNKNOWN_CLASS, "fold": fold}
+            elif row["label"] is not None and row["label"] not in known:  # a VLM can name what it was not taught
+                yield {**row, **_ABSTENTION, "fold": fold}
+            else:
+                yield {**row, "fold": fold}

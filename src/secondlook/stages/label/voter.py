@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import LabelerOptions
+from secondlook.jobs.cache import content_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Voter:
             raise UsageError("this labeler needs one --source: the files it learned from.")
         return self.sources[0]
 
+    @cached_property
+    def learned_digest(self) -> str:
+        """A digest of all that it learned from; out of fold that can be every vector of the dataset."""
+        beside = self.options.beside
+        return content_of(*self.sources, *(path for path in (self.lessons, beside and Path(beside)) if path))
+
     def names_read(self, taxonomy: Taxonomy) -> Any:
         """Return the names that influence the votes: the classes, for some labelers with all their wordings."""
         return taxonomy.aliases if self.options.reads_aliases else taxonomy.classes
@@ -42,12 +50,12 @@ class Voter:
 class Job:
     """The objects of one file (crops, embeddings or instances, as the voter needs), and where their votes go.
 
-    `network` returns what the kind of labeler loads; all files of a voter share it.
+    `network` returns what the kind of labeler loads; all files that one model judges share it.
     """
 
     voter: Voter
     objects: Path
     out: Path
     taxonomy: Taxonomy
-    network: Callable[[], Any]
     threads: int = 1
+    network: Callable[[], Any] = lambda: None

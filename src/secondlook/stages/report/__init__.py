@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from secondlook.pages.charts import draw_all, load_table
 from secondlook.stages.report.crops import changed_crops, suspicious_crops
 from secondlook.stages.report.evaluation import effect_sentence, evaluation, read_table, suspicious_by_class
 from secondlook.stages.report.merging import merging_of
+from secondlook.stages.report.rounds import update_rounds
 from secondlook.stages.report.summary import seconds_of, summarise
 
 COLUMNS = ["instance_id", "shard", "given", "truth", "label", "action", "reason", "confidence"]
@@ -23,10 +25,20 @@ SUSPICIOUS = 16  # crops of labels that look wrong
 _HERE = Path(__file__).parent
 
 
-def write_report(results: Path, out: Path, summary: Path | None, options: ReportOptions) -> None:
+@dataclass(frozen=True)
+class Places:
+    """Where the page and the summary go; `lessons` say what a task learned that learns out of fold."""
+
+    page: Path
+    summary: Path | None = None
+    lessons: Path | None = None
+
+
+def write_report(results: Path, places: Places, options: ReportOptions) -> None:
     """Write the page of the task whose results lie in `results`; the summary too if it is requested.
 
-    The page holds no time and no date: the same results give the same bytes.
+    The page holds no time and no date: the same results give the same bytes. With lessons the figures of the round are
+    noted in `rounds.csv` beside the page.
     """
     instances = results / "ingest" / "instances.parquet"
     taxonomy = records.taxonomy_of(instances)
@@ -52,13 +64,17 @@ def write_report(results: Path, out: Path, summary: Path | None, options: Report
     effect = context["findings"].get("effect")
     context["effect"] = effect
     context["effect_sentence"] = effect_sentence(effect)
-    if summary is not None:
+    content = {**counts, **_expected(context["merging"].expected, effect)}
+    context["rounds"] = []
+    if places.lessons is not None:
+        accuracy = read_table(results / "evaluate" / Table.ACCURACY)
+        context["rounds"] = update_rounds(places.lessons, places.page.with_name("rounds.csv"), content, accuracy)
+    if places.summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
         about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": render.versions()}
-        content = {**counts, **_expected(context["merging"].expected, effect), **about}
-        files.write_text(summary, json.dumps(content, indent=2) + "\n")
-    files.write_text(out, render.render(_HERE, context))
-    progress.say(f"report: {out}")
+        files.write_text(places.summary, json.dumps({**content, **about}, indent=2) + "\n")
+    files.write_text(places.page, render.render(_HERE, context))
+    progress.say(f"report: {places.page}")
 
 
 def _expected(expected: Mapping[str, Any], effect: Mapping[str, Any] | None) -> dict[str, Any]:

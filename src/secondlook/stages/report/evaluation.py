@@ -14,8 +14,13 @@ from secondlook.stages.report import plots
 
 TEXTS = dict.fromkeys(
     ("method", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
-) | dict.fromkeys(("instance_id", "image_path"), str)
+) | dict.fromkeys(("instance_id", "image_path", "lessons", "best_labeler"), str)
 
+DIFFERING = {  # what becomes of objects whose class is not that of their track, by `consensus.tracks`
+    "per_object": "Objects that differ from their track go to people; with `tracks: whole` under `consensus` every "
+    "object gets the decision on its track.",
+    "whole": "Every object got the decision on its track.",
+}
 MOST_LEAKING = 0.01  # the share of judged objects up to which no alert is shown
 
 
@@ -96,9 +101,8 @@ def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
         yield few["sentence"]
     if (tracks := findings.get("tracks")) and tracks["apart"]:
         yield (
-            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see one class on all objects, though "
-            "each track was labelled once: evaluate/tracks.csv lists them first. Objects that differ from their track go "
-            "to people; with `tracks: whole` under `consensus` every object gets the decision on its track."
+            f"In {tracks['apart']} of {tracks['tracks']} tracks the labelers do not see one class on all objects, "
+            "though each track was labelled once: evaluate/tracks.csv lists them first. " + DIFFERING[tracks["decided"]]
         )
 
 

@@ -37,10 +37,11 @@ def write_lessons(inputs: Inputs, out: Path) -> None:
     folds = fold_count(inputs.groups)
     taxonomy = records.taxonomy_of(inputs.instances)
     dataset = read_dataset(inputs.instances)
-    said = _spread(read_reviewed(dataset, inputs.reviewed).label, dataset)
+    own = read_reviewed(dataset, inputs.reviewed).label
+    said = _spread(own, dataset)
     given = _names(dataset.given, taxonomy.classes)
     taught = np.where(said >= 0, said, dataset.given)
-    label = _names(np.where(_few_of_each_track(inputs.instances), taught, -1), taxonomy.classes)
+    label = _names(np.where(_few_of_each_track(inputs.instances) | (own >= 0), taught, -1), taxonomy.classes)
     trusted = pa.array(said >= 0)
     ids, groups = dataset.instance_ids, records.read(inputs.groups, records.GROUP)
     if inputs.reference is not None:
@@ -53,11 +54,11 @@ def write_lessons(inputs: Inputs, out: Path) -> None:
     group, fold = _folds_of(ids, groups, inputs.groups)
     table = pa.Table.from_arrays([ids, group, fold, given, label, trusted], schema=records.LESSON.schema)
     _require_two_classes(Lessons(inputs.groups, table, folds))
-    made_by = {"stage": "train", "step": "lessons", "folds": folds, "reviewed": int((said >= 0).sum())}
+    made_by = {"stage": "train", "step": "lessons", "folds": folds, "reviewed": int((own >= 0).sum())}
     records.write(out, table, records.LESSON, taxonomy=taxonomy, made_by=made_by)
     progress.say(
         f"lessons: {len(dataset)} objects in {folds} folds, {len(table) - len(dataset)} of the reference, "
-        f"{int((said >= 0).sum())} labels of people"
+        f"{int((own >= 0).sum())} labels of people"
     )
 
 
@@ -77,7 +78,8 @@ def _spread(said: NDArray[np.int64], dataset: Dataset) -> NDArray[np.int64]:
 def _few_of_each_track(instances: Path) -> NDArray[np.bool_]:
     """Tell which objects teach, (objects,): FRAMES of each track that is a group, evenly spread over its images.
 
-    All frames of a long track would outweigh other tracks, and a wrong one would be its own proof.
+    All frames of a long track would outweigh other tracks, and a wrong one would be its own proof. What people labelled
+    teaches besides.
     """
     columns = ["track", "group", "image_path", "instance_id"]
     table = records.read(instances, records.INSTANCE, columns=columns).to_pandas()
@@ -105,9 +107,9 @@ def _require_two_classes(lessons: Lessons) -> None:
         if len(taught) < 2:
             classes = f"only the class `{next(iter(taught))}` is" if taught else "no class is"
             raise DataError(
-                f"{lessons.path}: outside fold {fold} of {lessons.count}, {classes} taught, by "
-                f"{len(lessons.groups_without(fold))} groups, and labelers need two; add reference `sources`, let "
-                "`group_by` of the dataset make smaller groups, or choose another number of `folds`."
+                f"{lessons.path}: outside fold {fold} of {lessons.count}, {classes} taught (groups that teach: "
+                f"{len(lessons.groups_without(fold))}), and labelers need two; add reference `sources`, let `group_by` "
+                "of the dataset make smaller groups, or choose another number of `folds`."
             )
 
 

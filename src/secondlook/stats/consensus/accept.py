@@ -26,13 +26,13 @@ class Proposals:
     """What the committee proposes, (objects,): class positions, and scores to compare the acceptance level with.
 
     The score of a label that agrees with the given one is its posterior; that of another label is lower
-    (`decide.propose`). UNSEEN is never accepted. `apart` marks objects whose track has another label, None without
-    tracks.
+    (`decide.propose`). UNSEEN is never accepted. `refusal` is the number of the reason in `decide.OUTCOMES`, 0 where
+    there is none in particular; None where no object has one.
     """
 
     label: NDArray[np.int64]
     score: NDArray[np.float64]
-    apart: NDArray[np.bool_] | None = None
+    refusal: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

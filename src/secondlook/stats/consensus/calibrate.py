@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from secondlook.stats.consensus.noise_channel import Known
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes, normalised
 from secondlook.stats.crossfit import folds
 
@@ -25,13 +26,18 @@ def by_reviews(posterior: Posterior, reviewed: Reviewed, seed: int) -> Posterior
     return normalised(log_p * exponent[:, None])
 
 
-def by_groups(posterior: Posterior, groups: NDArray[np.int64]) -> Posterior:
+def by_groups(posterior: Posterior, groups: NDArray[np.int64], known: Known) -> Posterior:
     """Return the posterior of a fit to G groups, `groups` (objects,), mixed with the uniform distribution.
 
     That gets 1 / (G + 2), the chance that the rule of succession leaves to what never happened in G groups: a fit to 15
-    tracks, however many frames they have, knows nothing with more than 94 %.
+    tracks, however many frames they have, knows nothing with more than 94 %. Where the committee contradicts the given
+    label it gets no less than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it is
+    right there cannot be learned from where it agrees.
     """
-    unseen = 1 / (groups[:, None] + 2)
+    against = (known.given >= 0) & (known.said < 0) & (posterior.argmax(axis=1) != known.given)
+    contradicted = len(np.unique(known.group[against]))
+    unseen = 1 / (groups + 2)
+    unseen = np.where(against, np.maximum(unseen, 1 / (2 * contradicted + 2)), unseen)[:, None]
     return np.asarray((1 - unseen) * posterior + unseen / max(1, posterior.shape[1]))
 
 

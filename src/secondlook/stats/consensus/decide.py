@@ -12,6 +12,7 @@ from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.evidence import knowing
 from secondlook.stats.consensus.merge import Merged, MergedTracks
 from secondlook.stats.consensus.read import Dataset
+from secondlook.stats.consensus.tracks import units_of
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
 
 # (reason, action) by number, later ones override earlier ones
@@ -21,6 +22,7 @@ OUTCOMES = (
     ("the committee agrees with the given label", "keep"),
     ("below the acceptance level", "review"),
     ("the objects of its track are not decided alike", "review"),
+    ("the committee recognises too few of the objects given this class", "review"),
     ("no labeler answered", "review"),
     ("no labeler knows the given class", "review"),
     ("people differ or could not tell", "review"),
@@ -29,6 +31,9 @@ OUTCOMES = (
 )
 
 
+APART, UNRECOGNISED = 4, 5  # numbers of outcomes
+RECOGNISED = 0.25  # share of the objects given a class that the committee must call so; see `_unrecognised`
+FEWEST_GIVEN = 3  # objects given a class from which on this share says anything
 PRESENT = 0.75  # share of the members of a family that must answer for its support to count
 
 
@@ -55,16 +60,24 @@ def propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Con
     whole, unit = propose_tracks(merged.tracks, given, options), merged.tracks.pooled.unit
     label, score = whole.label[unit], whole.score[unit]
     if options.tracks == "whole":
-        return Proposals(label, score)
-    apart = own.label != label
-    return Proposals(own.label, np.where(apart, UNSEEN, np.minimum(own.score, score)), apart)
+        return Proposals(label, score, _of(whole.refusal, unit))
+    apart = (own.label != label) & ~merged.tracks.pooled.alone
+    refusal = np.maximum(np.where(apart, APART, 0), np.maximum(_of(own.refusal), _of(whole.refusal, unit)))
+    return Proposals(own.label, np.where(refusal > 0, UNSEEN, np.minimum(own.score, score)), refusal)
 
 
 def propose_tracks(tracks: MergedTracks, given: NDArray[np.int64], options: ConsensusOptions) -> Proposals:
-    """Return the same for each track that was labelled once, and for each object on its own: (units,)."""
+    """Return the same for each track that was labelled once, and for each object on its own: (units,).
+
+    Where the given labels of a unit differ (they do not divide it if no method may use them), that label counts which
+    the decision contradicts.
+    """
     pooled = tracks.pooled
     given_once = np.full(pooled.votes.objects, -1)
     given_once[pooled.unit] = given
+    if tracks.merged.posterior.shape[1]:
+        against = (given >= 0) & (given != tracks.merged.posterior.argmax(axis=1)[pooled.unit])
+        given_once[pooled.unit[against]] = given[against]
     return _propose(pooled.votes, tracks.merged, given_once, options)
 
 
@@ -73,8 +86,9 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
 
     A label that contradicts the given one is less sure than its posterior: its odds are lowered to the part of the
     wrong given labels that is proven, and by as much as `accept_relabel` asks more than `accept`. It is UNSEEN if
-    another class has more votes, or if fewer than two families support it where two answered. UNSEEN is also an
-    object of which nobody took a second look: no labeler but the given label answered, or none knows the given class.
+    another class has more votes, if fewer than two families support it where two answered, or if the committee does
+    not recognise the given class. UNSEEN is also an object of which nobody took a second look: no labeler but the given
+    label answered, or none knows the given class.
     """
     posterior = merged.posterior
     label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
@@ -88,8 +102,33 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
     lowered = np.where(lower < 1, odds / (1 + odds), confidence[against])
     sure = merged.proven[against] * _odds(confidence[against]) >= _odds(level)
     confidence[against] = np.where(support.enough & (sure | (options.accept > 0)), lowered, UNSEEN)
-    confidence[judging.per_object() == 0] = UNSEEN
-    return Proposals(label, confidence)
+    unrecognised = _unrecognised(judging, label, given)
+    confidence[unrecognised | (judging.per_object() == 0)] = UNSEEN
+    return Proposals(label, confidence, np.where(unrecognised, UNRECOGNISED, 0))
+
+
+def _unrecognised(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which objects, (objects,), have another label than the given class, which the committee hardly knows.
+
+    Given labels are right more often than not. Where too few of the objects that are given a class are called so by
+    labelers that learned together, these do not know the class: they learned it from too few objects or from wrong
+    ones, or the name means something else there. Then their contradictions prove nothing.
+    """
+    judged = np.flatnonzero((given >= 0) & (votes.per_object() > 0))
+    fold = np.zeros(votes.objects, dtype=np.int64)
+    if votes.fold is not None:
+        np.maximum.at(fold, votes.object_index, votes.fold + 1)
+    cell = (fold * votes.classes + given)[judged]
+    same = label[judged] == given[judged]
+    n = np.bincount(cell)
+    recognised = (np.bincount(cell, same) >= RECOGNISED * n) | (n < FEWEST_GIVEN)
+    unrecognised = np.zeros(votes.objects, dtype=np.bool_)
+    unrecognised[judged] = ~recognised[cell] & ~same
+    return unrecognised
+
+
+def _of(refusal: NDArray[np.int64] | None, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.int64]:
+    return np.zeros(1, dtype=np.int64) if refusal is None else refusal[rows]
 
 
 @dataclass(frozen=True)
@@ -97,8 +136,8 @@ class Expected:
     """What the posterior expects of the labels that no person checks.
 
     `wrong` of the `accepted` labels are wrong. Of the given labels that are replaced, `fixed` were wrong and get the
-    right label, `broken` were right; `net_low` to `net_high` is the 95 % interval of the difference. None of this is a
-    guarantee.
+    right label, `broken` were right; `net_low` to `net_high` is the 95 % interval of the difference, in which the
+    objects of a track that was labelled once are right or wrong together. None of this is a guarantee.
     """
 
     accepted: int
@@ -116,9 +155,16 @@ def expect(verdict: Verdict, given: NDArray[np.int64]) -> Expected:
     replaced = accepted[(given[accepted] >= 0) & (given[accepted] != label[accepted])]
     right, before = posterior[replaced, label[replaced]], posterior[replaced, given[replaced]]
     net = float((right - before).sum())
-    spread = 1.96 * float(np.sqrt((right + before - (right - before) ** 2).sum()))
+    deviation = np.sqrt(right + before - (right - before) ** 2)
+    together = np.bincount(units_of(verdict.votes, given)[replaced], deviation)
+    spread = 1.96 * float(np.sqrt((together**2).sum()))
     wrong = float((1 - posterior[accepted, label[accepted]]).sum())
     return Expected(len(accepted), wrong, float(right.sum()), float(before.sum()), net - spread, net + spread)
+
+
+def proposed(votes: Votes, proposals: Proposals) -> NDArray[np.int64]:
+    """Return the label that is proposed for each object, (objects,), -1 where nobody answered it, nor its track."""
+    return np.where((votes.per_object() > 0) | (proposals.score > UNSEEN), proposals.label, -1)
 
 
 def unknown_to_all(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -177,7 +223,7 @@ def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
     proposals = verdict.proposals
     outcome = _outcomes(dataset, verdict)
     by_person = outcome >= len(OUTCOMES) - 2
-    label = np.where(by_person, reviewed.label, np.where(votes.per_object() > 0, proposals.label, -1))
+    label = np.where(by_person, reviewed.label, proposed(votes, proposals))
     rows = np.arange(len(label))
     agreeing = votes.counts()[rows, np.maximum(label, 0)] if votes.classes else np.zeros(len(label))
     committee = verdict.posterior.max(axis=1, initial=0.0)
@@ -200,14 +246,15 @@ def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
     outcome = np.zeros(len(given), dtype=np.int64)
     outcome[given < 0] = 1
     outcome[proposals.label == given] = 2
-    outcome[~verdict.acceptance.accepts(proposals)] = 3
-    if proposals.apart is not None:
-        outcome[proposals.apart] = 4
-    outcome[verdict.votes.per_object_besides(GIVEN) == 0] = 5
-    outcome[unknown_to_all(verdict.votes, given)] = 6
-    outcome[reviewed.seen] = 7
-    outcome[reviewed.label >= 0] = 8
-    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 9
+    refused = ~verdict.acceptance.accepts(proposals)  # a whole track can be accepted where an object has no answer
+    outcome[refused] = 3
+    if proposals.refusal is not None:
+        outcome = np.where(proposals.refusal > 0, proposals.refusal, outcome)
+    outcome[refused & (verdict.votes.per_object_besides(GIVEN) == 0)] = 6
+    outcome[refused & unknown_to_all(verdict.votes, given)] = 7
+    outcome[reviewed.seen] = 8
+    outcome[reviewed.label >= 0] = 9
+    outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 10
     return outcome
 
 

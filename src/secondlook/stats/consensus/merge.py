@@ -57,10 +57,11 @@ class Merged:
 
 @dataclass(frozen=True)
 class MergedTracks:
-    """The votes on tracks, pooled over their objects, and their posterior."""
+    """The votes on tracks, pooled over their objects, and their posterior; `own` is that of each object, (objects,)."""
 
     pooled: Pooled
     merged: Merged
+    own: Posterior
 
 
 @dataclass(frozen=True)
@@ -127,19 +128,19 @@ def _assuming_nothing(posterior: Posterior) -> Parts:
 
 def _noise_channel(committee: Committee) -> Parts:
     taught = committee.learn_from or committee
-    own = _evidence(committee)
-    learn_from = None if committee.learn_from is None else _evidence(taught)
+    own = _evidence(committee, taught)
+    learn_from = None if committee.learn_from is None else _evidence(taught, taught)
     fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
     if taught.supervised:
-        posterior = calibrate.by_groups(fitted.posterior, fitted.groups)
+        posterior = calibrate.by_groups(fitted.posterior, fitted.groups, own.known)
     else:
         posterior = calibrate.by_agreement(own.votes, fitted.posterior)
     return posterior, fitted.proven, fitted.weight
 
 
-def _evidence(committee: Committee) -> Evidence:
+def _evidence(committee: Committee, taught: Committee) -> Evidence:
     reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
-    confusion = committee.fit.confusion if not labelers.has_p().all() else None
+    confusion = taught.fit.confusion if not labelers.has_p().all() else None
     return Evidence(labelers, evidence(labelers, confusion), Known(reviewed.label, committee.given, reviewed.group))
 
 
@@ -156,16 +157,17 @@ def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptio
 
     Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks.
     """
-    if votes.track is None:
+    if votes.track is None or not (votes.track >= 0).any():
         return _merged(Committee(votes, reviewed, options), method)
     pooled = pool(votes, votes.answers_of(GIVEN), reviewed)
     on_tracks = Committee(pooled.votes, pooled.reviewed, options)
     whole = _merged(on_tracks, method)
     own = Committee(replace(votes, track=None), reviewed, options, on_tracks).merged(whole.method, whole.why)
-    tracks = MergedTracks(pooled, whole)
-    if options.tracks == "whole":
-        own = replace(own, posterior=whole.posterior[pooled.unit], proven=whole.proven[pooled.unit])
-    return replace(own, candidates=whole.candidates, tracks=tracks)
+    of_unit = pooled.alone | (options.tracks == "whole")
+    posterior = np.where(of_unit[:, None], whole.posterior[pooled.unit], own.posterior)
+    proven = np.where(of_unit, whole.proven[pooled.unit], own.proven)
+    tracks = MergedTracks(pooled, whole, own.posterior)
+    return replace(own, posterior=posterior, proven=proven, candidates=whole.candidates, tracks=tracks)
 
 
 def _merged(committee: Committee, method: str) -> Merged:

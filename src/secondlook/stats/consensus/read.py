@@ -24,7 +24,7 @@ class Dataset:
 
     `given` holds positions in the class list, -1 where nothing is given. `group` holds positions in `group_names`, and
     `track` numbers the tracks whose objects were labelled together, -1 where an object was labelled on its own,
-    (objects,) each.
+    (objects,) each. A track lies in one group: what `group_by` divides is none.
     """
 
     instance_ids: pa.Array
@@ -66,9 +66,18 @@ def read_dataset(instances: Path, groups: Path | None = None) -> Dataset:
         records.class_positions(table["given"], classes),
         _codes(group),
         tuple(group.dictionary.to_pylist()),
-        _codes(track),
+        _undivided(_codes(track), _codes(group)),
         classes,
     )
+
+
+def _undivided(track: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the track of each object, (objects,), -1 also for tracks whose objects are of several groups."""
+    on_track = np.flatnonzero(track >= 0)
+    group_of = np.full(int(track.max(initial=-1)) + 1, -1)
+    group_of[track[on_track]] = group[on_track]
+    divided = np.unique(track[on_track[group_of[track[on_track]] != group[on_track]]])
+    return np.where(np.isin(track, divided), -1, track)
 
 
 def _joined_groups(path: Path, instance_ids: pa.Array) -> pa.Array:

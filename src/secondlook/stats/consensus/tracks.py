@@ -21,6 +21,11 @@ class Pooled:
     votes: Votes
     reviewed: Reviewed
 
+    @property
+    def alone(self) -> NDArray[np.bool_]:
+        """Tell which objects are units on their own, (objects,)."""
+        return np.asarray(np.bincount(self.unit, minlength=1)[self.unit] == 1)
+
 
 def pool(votes: Votes, given: NDArray[np.int64], reviewed: Reviewed) -> Pooled:
     """Return one answer of each labeler on each unit; objects of a track with different given labels are not one unit.
@@ -44,13 +49,17 @@ def pool(votes: Votes, given: NDArray[np.int64], reviewed: Reviewed) -> Pooled:
 
 
 def units_of(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the unit of each object, (objects,): its track and given label, or the object alone."""
+    """Return the unit of each object, (objects,): its track and given label, or the object alone.
+
+    Units are numbered in the order of their first objects.
+    """
     objects = np.arange(votes.objects)
     if votes.track is None:
         return objects
     together = votes.track >= 0
     key = np.where(together, votes.track * (votes.classes + 1) + given + 1, -1 - objects)
-    return np.unique(key, return_inverse=True)[1].astype(np.int64)
+    _, first, unit = np.unique(key, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[unit].astype(np.int64)
 
 
 def _pooled_votes(votes: Votes, unit: NDArray[np.int64], units: int) -> Votes:
@@ -73,6 +82,7 @@ def _pooled_votes(votes: Votes, unit: NDArray[np.int64], units: int) -> Votes:
         log_p=log_p,
         fold=None if votes.fold is None else votes.fold[first],
         track=None,
+        unknown_class=None,
     )
 
 

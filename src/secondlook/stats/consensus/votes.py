@@ -17,9 +17,9 @@ class Votes:
     count. `log_p` holds the log-probabilities of every class, float32 (answers, classes), in rows of nan where a
     labeler only names its answer; None where all of them do. `families` names the relatives of each labeler,
     (labelers,). `fold` is that which the labeler never saw, (answers,), -1 where it learned elsewhere; None without
-    folds. `track` numbers the tracks whose objects were given one label together, (objects,), -1 for objects on their
-    own; None where every label was given on its own. `unknown_class` marks the objects whose given class some labeler
-    never learned, by its own account, (objects,); None where none says so.
+    folds. `track` numbers the tracks whose objects were given one label together, each in one group, (objects,), -1 for
+    objects on their own; None where every label was given on its own. `unknown_class` marks the objects whose given
+    class some labeler never learned, by its own account, (objects,); None where none says so.
     """
 
     object_index: NDArray[np.int64]
