@@ -13,7 +13,7 @@ from make_votes import votes_of, with_given
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN
-from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.decide import UNRECOGNISED, propose
 from secondlook.stats.consensus.merge import Merged
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -267,3 +267,23 @@ def test_labelers_that_say_which_classes_they_never_learned(
     row = read_rows(out)[0]
     assert row["label"] == "turn"
     assert (row["reason"] if row["action"] == "review" else None) == reason
+
+
+RECOGNISED: list[Any] = [
+    pytest.param([1, 1, 1, 1], 4, id="none of four is recognised: none is overturned"),
+    pytest.param([1, 1, 1, 1, 1, 0], 5, id="one of six: fewer than a quarter"),
+    pytest.param([1, 1, 1, 0], 0, id="one of four: a quarter is enough"),
+    pytest.param([1, 1], 0, id="two objects say nothing about the class"),
+]
+
+
+@pytest.mark.parametrize(("labels", "refused"), RECOGNISED)
+def test_what_the_committee_hardly_recognises_it_does_not_overturn(labels: list[int], refused: int) -> None:
+    """Objects of given class 0 that two families call `labels`."""
+    n, given = len(labels), np.zeros(len(labels), dtype=int)
+    votes = votes_of(np.array([labels, labels]).T, 2, ["a", "b"])
+    posterior = np.where(np.arange(2) == np.array(labels)[:, None], 0.99, 0.01)
+    proposals = propose(with_given(votes, given), Merged(posterior, "", "", np.ones(n)), given, ConsensusOptions())
+    assert proposals.refusal is not None
+    assert (proposals.refusal == UNRECOGNISED).sum() == refused
+    assert (proposals.score[proposals.refusal == UNRECOGNISED] == UNSEEN).all()

@@ -17,9 +17,10 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stages.consensus import acceptance_of
 from secondlook.stats.consensus import calibrate
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
-from secondlook.stats.consensus.decide import Verdict, expect, propose, propose_tracks
+from secondlook.stats.consensus.decide import APART, UNRECOGNISED, Verdict, expect, propose, propose_tracks
 from secondlook.stats.consensus.evidence import knowing, known_classes
 from secondlook.stats.consensus.merge import METHODS, Merged, merge
+from secondlook.stats.consensus.noise_channel import Known
 from secondlook.stats.consensus.tracks import pool, units_of
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 
@@ -219,8 +220,13 @@ def test_tracks_of_one_frame_are_objects(method: str) -> None:
     )
     np.testing.assert_allclose(before.posterior, after.posterior, atol=2e-3)
     proposals = propose(votes, after, drawn.truth, ConsensusOptions())
-    assert proposals.apart is not None
-    assert not proposals.apart.any(), "an object on its own cannot differ from its track"
+    assert not differs(proposals).any(), "an object on its own cannot differ from its track"
+
+
+def differs(proposals: Proposals) -> NDArray[np.bool_]:
+    """Tell which objects have another label than their track."""
+    assert proposals.refusal is not None
+    return np.asarray(proposals.refusal == APART)
 
 
 def on_units(found: Merged) -> NDArray[np.float64]:
@@ -328,8 +334,26 @@ GROUPS: list[Any] = [
 
 @pytest.mark.parametrize(("groups", "posterior", "expected"), GROUPS)
 def test_what_a_fit_to_few_groups_may_claim(groups: int, posterior: list[float], expected: list[float]) -> None:
-    found = calibrate.by_groups(np.array([posterior]), np.array([groups]))
+    nothing = Known(np.array([-1]), np.array([-1]), np.array([0]))
+    found = calibrate.by_groups(np.array([posterior]), np.array([groups]), nothing)
     np.testing.assert_allclose(found, [expected], atol=1e-6)
+
+
+CONTRADICTED: list[Any] = [
+    pytest.param([0, 0, 0], [0, 1, 2], 1 / 102, id="agreement: one part in the groups of the fit"),
+    pytest.param([1, 0, 0], [0, 1, 2], 1 / 4, id="one contradiction: one part in four"),
+    pytest.param([1, 1, 1], [0, 1, 2], 1 / 8, id="in three groups: one part in eight"),
+    pytest.param([1, 1, 1], [5, 5, 5], 1 / 4, id="three times in one group: one contradiction"),
+]
+
+
+@pytest.mark.parametrize(("given", "group", "unseen"), CONTRADICTED)
+def test_contradictions_are_believed_as_far_as_their_number_goes(
+    given: list[int], group: list[int], unseen: float
+) -> None:
+    known = Known(np.full(3, -1), np.array(given), np.array(group))
+    found = calibrate.by_groups(np.tile([1.0, 0.0], (3, 1)), np.full(3, 100), known)
+    assert found[0, 0] == pytest.approx(1 - unseen / 2)
 
 
 @pytest.mark.parametrize("frames", [1, 30])
@@ -359,10 +383,11 @@ def test_an_object_is_no_surer_than_its_track(seed: int, method: str) -> None:
     own, whole = propose(world.votes, found, world.given, options), propose_tracks(found.tracks, world.given, options)
     unit = found.tracks.pooled.unit
     assert (own.score <= whole.score[unit]).all()
-    assert own.apart is not None
-    np.testing.assert_array_equal(own.apart, own.label != whole.label[unit])
-    assert (own.score[own.apart] == UNSEEN).all()
-    assert own.apart.any()
+    other = own.label != whole.label[unit]
+    assert (own.score[other] == UNSEEN).all()
+    assert own.refusal is not None
+    np.testing.assert_array_equal(differs(own), other & (own.refusal != UNRECOGNISED))
+    assert differs(own).any()
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -371,7 +396,7 @@ def test_whole_tracks_have_one_label_and_score(method: str) -> None:
     found = world.merged(method, tracks="whole")
     proposals = propose(world.votes, found, world.given, options)
     assert found.tracks is not None
-    assert proposals.apart is None
+    assert not differs(proposals).any()
     for unit in range(50):
         rows = found.tracks.pooled.unit == unit
         assert len({*proposals.label[rows]}) == len({*proposals.score[rows]}) == 1
@@ -422,12 +447,11 @@ def test_the_guarantee_is_about_what_is_accepted() -> None:
     votes = world.votes
     found = world.merged()
     proposals = propose(votes, found, world.given, options)
-    assert proposals.apart is not None
-    assert proposals.apart.sum() > 20
-    said = np.where(proposals.apart, (proposals.label + 1) % 4, proposals.label)
+    assert differs(proposals).sum() > 20
+    said = np.where(differs(proposals), (proposals.label + 1) % 4, proposals.label)
     acceptance = acceptance_of(proposals, told(world.track, said), options, tuple("abcd"))
     assert acceptance.held
-    assert not acceptance.accepts(proposals)[proposals.apart].any()
+    assert not acceptance.accepts(proposals)[differs(proposals)].any()
 
 
 FEW: list[Any] = [
