@@ -63,7 +63,8 @@ def unchanged() -> dict[str, str]:
         pytest.param("pipelines/video/train.py", "", "MORE = 1\n", {STEPS[1]}, id="a training of video"),
         pytest.param("pipelines/video/report.py", "", "MORE = 1\n", {STEPS[2]}, id="a page of video trains nothing"),
         pytest.param(
-            "pixels/crops.py", "", "MORE = 1\n", {f"stages.{name}" for name in ("embed", "label.vlm", "report")},
+            "pixels/crops.py", "", "MORE = 1\n",
+            {f"stages.{name}" for name in ("embed", "label.probe", "label.vlm", "report")},
             id="a shared module for those that import it",
         ),
     ],
@@ -97,8 +98,13 @@ def rules() -> list[tuple[str, str]]:
     return found
 
 
+def _function(text: str, name: str) -> str:
+    """Return the code of a function in a module, empty where it has none of this name."""
+    return text.partition(f"\ndef {name}(")[2].partition("\n@app.command")[0].partition("\n\n\ndef ")[0]
+
+
 def body_of(command: str) -> str:
-    """Return the code of a command."""
+    """Return the code of a command, with the functions of its module that it calls."""
     pipeline, _, name = command.rpartition(" ")
     package = ROOT / "src/secondlook"
     if pipeline or name in registry.NAMES:
@@ -106,8 +112,9 @@ def body_of(command: str) -> str:
     else:
         files = [package / "cli.py", *(package / "stages/commands").glob("*.py")]
     for file in files:
-        if body := file.read_text().partition(f"\ndef {name.replace('-', '_')}(")[2]:
-            return body.partition("\n@app.command")[0].partition("\n\n\ndef ")[0]
+        text = file.read_text()
+        if body := _function(text, name.replace("-", "_")):
+            return body + "".join(_function(text, called) for called in set(re.findall(r"\b(_[a-z_]+)\(", body)))
     raise AssertionError(f"there is no command `{command}`")
 
 
