@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from conftest import Command, Ingested, Result, box, coco, coco_image, ingest
-from make_records import Rows, noise, read_rows, write_crops, write_instances
+from make_records import Rows, noise, read_rows, write, write_crops, write_instances
 from secondlook.io import facts, records
 from secondlook.io.groups import Leaks, leaks
 from secondlook.pixels import near_duplicates
@@ -52,6 +52,7 @@ def ingested(
     objects: dict[str, tuple[str, dict[str, Any]]] = OBJECTS,
     *,
     classes: Sequence[int] = (),
+    code: int = 0,
     **task: Any,
 ) -> Ingested:
     """Ingest objects, in the categories `classes` (from 1), with a task file that has `task`."""
@@ -64,7 +65,7 @@ def ingested(
         for (number, (image, attributes)), category in zip(objects.items(), classes or [1] * len(objects), strict=True)
     ]
     done = ingest(secondlook, folder, coco(images, annotations, CLASSES), **{"classes": CLASSES, **task})
-    assert done.result.code == 0, done.result.err
+    assert done.result.code == code, done.result.err
     return done
 
 
@@ -75,11 +76,9 @@ def ingested(
         pytest.param("image", ["12", "3", "45", "67"], 0, id="images, whatever the tracks"),
         pytest.param("folder", ["123", "45", "67"], 0, id="folders"),
         pytest.param("attribute:site", ["1", "23", "45", "67"], 4, id="an attribute over images, else the image"),
-        pytest.param("attribute:nothing", ["12", "3", "45", "67"], 7, id="an attribute that no object has"),
         pytest.param(r"regex:_([a-z])\.", ["123", "45", "67"], 2, id="what the parentheses match"),
         pytest.param(r"regex:\d+_", ["1245", "3", "67"], 2, id="the whole match, in any folder"),
         pytest.param(r"regex:^(?:a|(b))/\d", ["12", "3", "45", "67"], 2, id="parentheses that match nothing"),
-        pytest.param("regex:z*", ["12", "3", "45", "67"], 7, id="an empty match says nothing"),
     ],
 )
 def test_objects_are_grouped(
@@ -92,6 +91,12 @@ def test_objects_are_grouped(
     line = f"{ungrouped} objects have no group by `{group_by}`"
     assert (line in done.result.err) == (ungrouped > 0)
     assert {len(row["group"]) for row in done.rows.values()} == {20}
+
+
+@pytest.mark.parametrize("group_by", ["attribute:nothing", "regex:z*", "regex:zzz"])
+def test_what_groups_no_object_is_an_error(secondlook: Command, tmp_path: Path, group_by: str) -> None:
+    done = ingested(secondlook, tmp_path, code=1, dataset={"group_by": group_by})
+    assert f"`group_by: {group_by}` gives no object a group; correct the task file." in done.result.err
 
 
 def test_ids_of_groups_do_not_depend_on_where_the_data_is(secondlook: Command, tmp_path: Path) -> None:
@@ -413,6 +418,29 @@ def test_reference_crops_have_the_fold_of_the_objects_they_are_near(secondlook: 
     assert {name: row["fold"] for name, row in rows.items()} == {**expected, "r": expected["a"], "s": None}
 
 
+TRACKS_APART: list[Any] = [
+    pytest.param(["t", "t", "u"], [0, 0, 1], [], 0, id="tracks in one fold each"),
+    pytest.param(["t", "t", "u"], [0, 1, 1], [], 2, id="a track in two folds"),
+    pytest.param([None, None, "u"], [0, 1, 1], [], 0, id="no tracks"),
+    pytest.param(["t", "t", "u"], [None, None, None], ["t"], 2, id="a track that is partly in the reference"),
+    pytest.param(["t", "t", "u"], [None, None, None], ["x"], 0, id="other tracks in the reference"),
+]
+
+
+@pytest.mark.parametrize(("tracks", "folds", "reference", "leaking"), TRACKS_APART)
+def test_objects_of_a_divided_track_leak(
+    tmp_path: Path, tracks: list[str | None], folds: list[int | None], reference: list[str], leaking: int
+) -> None:
+    rows = [{"instance_id": name, "track": track} for name, track in zip("abc", tracks, strict=True)]
+    instances = write_instances(tmp_path / "instances.parquet", rows, ["stop"])
+    said = [{"instance_id": name, "group": name, "fold": fold} for name, fold in zip("abc", folds, strict=True)]
+    table = records.to_table(said, records.GROUP)
+    write(tmp_path / "groups.parquet", table, records.GROUP, ["stop"], {"stage": "crop"})
+    taught = [{"instance_id": f"r{number}", "track": track} for number, track in enumerate(reference)]
+    place = write_instances(tmp_path / "reference.parquet", taught, ["stop"])
+    assert leaks(tmp_path / "groups.parquet", instances, place) == Leaks(leaking, 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "shared"),
     [
@@ -441,7 +469,7 @@ def test_leaks_are_judged_objects_in_a_group_with_what_was_learned(
     lines = [line for line in secondlook("check").out.splitlines() if "leakage" in line]
     share = "2 of 3 judged objects (66.7%)" if shared else "0 of 3 judged objects (0.0%)"
     assert len(lines) == 1
-    assert f"  leakage: {share} share a group with the reference" in lines[0]
+    assert f"  leakage: {share} have a part of their group or track in what labelers learned from" in lines[0]
     assert ("own: out_of_fold" in lines[0]) == bool(shared)
 
 

@@ -190,7 +190,7 @@ def test_the_table_of_tracks(secondlook: Command, tmp_path: Path) -> None:
     arguments = write_task(tmp_path)
     decided(secondlook, tmp_path, arguments)
     table = evaluated(secondlook, tmp_path, arguments)
-    assert table["track"].tolist() == list(range(1, TRACKS + 1)), "track 4 without its odd frame, too"
+    assert len(table) == table["track"].nunique() == TRACKS, "track 4 without its odd frame, too"
     first = table.iloc[0]
     assert (first["objects"], first["first_image"], first["last_image"]) == (3, "images/t01f0.jpg", "images/t01f2.jpg")
     assert (first["given"], first["label"], first["action"]) == ("yield", "yield", "keep")

@@ -214,7 +214,8 @@ def test_a_review_teaches_only_in_a_new_round(again: Path) -> None:
     snakemake(again, "results/signs/train/lessons.parquet")
     after = lessons(again)
     assert {name for name in after if after[name] != before[name]} == {name}
-    assert after[name] == {**row, "label": other}, "the fold stays, and so does the given label"
+    taught = {**row, "label": other, "trusted": True}
+    assert after[name] == taught, "the fold stays, and so does the given label"
     assert {"train_fold", f"train_prototype_{FOLDS}_folds", "label"} <= planned(again)
     snakemake(again, *(f"results/signs/train/own/fold{fold}/labels.json" for fold in range(FOLDS)))
     own = [

@@ -112,7 +112,7 @@ def test_new_images_do_again_only_the_shards_that_they_fall_into(again: Path) ->
     assert len(grown) == 1
     assert planned(again) == {
         *of_shards(grown, "crop", "embed/small", "label/mean"),
-        *("review/reviewed.parquet", *MERGED),
+        *("crop/groups.parquet", "review/reviewed.parquet", *MERGED),
     }
 
 

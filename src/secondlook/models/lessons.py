@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secondlook.base.errors import DataError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.io import files, parquetfile, records
 from secondlook.io.outputs import FOLD_FILE
 from secondlook.io.records import Record
@@ -124,6 +124,17 @@ def require_learned(folder: Path, lessons: Lessons, fold: int) -> None:
             f"{folder}: was learned from other lessons than {lessons.path}; train it again, or it may judge objects "
             "that it learned from."
         )
+
+
+def require_whole(sources: Sequence[Path]) -> None:
+    """Raise UsageError where something learned without a fold, and so from all others, is to judge any object."""
+    for source in sources:
+        folder = next((one for one in (source, source.parent) if (one / FOLD_FILE).is_file()), None)
+        if folder is not None:
+            raise UsageError(
+                f"{folder}: was learned without one fold, and has seen the objects of all others; give --lessons, and "
+                "the folder above as --source."
+            )
 
 
 def reference_without(lessons: Lessons, fold: int, paths: Sequence[Path], out: Path) -> Path:

@@ -4,10 +4,12 @@ import importlib.metadata
 import math
 import platform
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 import secondlook
 
@@ -31,9 +33,16 @@ def render(folder: Path, context: Mapping[str, Any], page: str = "page.html") ->
     environment.filters["percent"] = lambda value: f"{100 * value:.1f} %" if known(value) else "-"
     environment.filters["figure"] = lambda value: f"{value:.3f}" if known(value) else "-"
     environment.filters["points"] = points
+    environment.filters["code"] = code
     environment.filters["posterior"] = lambda value: f"{value:.3f}" if value < SURE else f"> {SURE}"
     style = (SHARED / "page.css").read_text(encoding="utf-8")
     return environment.get_template(page).render({"rehearsal": None, **context, "style": style, "versions": versions()})
+
+
+def code(text: str) -> Markup:
+    """Return a text in which what stands between backticks is shown as code."""
+    forms = cycle((Markup("{}"), Markup("<code>{}</code>")))
+    return Markup("").join(form.format(part) for part, form in zip(text.split("`"), forms, strict=False))
 
 
 def known(value: float | None) -> bool:

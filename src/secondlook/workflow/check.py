@@ -72,8 +72,11 @@ def leakage(run: Run, name: str) -> Iterator[str]:
     groups, instances = Path(run.files.groups(name)), Path(run.files.folder(name)) / "ingest" / "instances.parquet"
     if not (groups.is_file() and instances.is_file()):
         return
-    found = leaks(groups, instances)
-    shares = f"{found.shared} of {found.judged} judged objects ({found.fraction:.1%}) share a group with the reference"
+    found = leaks(groups, instances, instances.with_name("reference.parquet"))
+    shares = (
+        f"{found.shared} of {found.judged} judged objects ({found.fraction:.1%}) have a part of their group or track "
+        "in what labelers learned from"
+    )
     if found.shared:
         shares += (
             ": labelers look better on them than they are; set `group_by` of the dataset so that they are not split, "

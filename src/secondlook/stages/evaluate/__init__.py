@@ -57,7 +57,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     suspicious = label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     level = levels(places.consensus, classes, committee.options.accept)
-    tracks = tracks_table(objects, committee, level, accepted)
+    tracks = tracks_table(places.instances, objects, committee, level, accepted)
     draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
     findings = {
@@ -65,7 +65,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         "effect": effect,
         "near_chance": near_chance(committee, objects, label),
         "repeats_given": repeats_given(committee, objects),
-        "leak": leak(places.groups, objects),
+        "leak": leak(places.groups, places.instances),
         "few_groups": few_groups(objects),
         "tracks": apart(tracks, committee.options.tracks),
         **({"rehearsal": True} if rehearsal else {}),

@@ -3,30 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
-
 from secondlook.io import records
+from secondlook.io.groups import leaks
 from secondlook.stages.evaluate.methods import Objects
 from secondlook.stats.bounds import effective_size
 
 FEWEST_GROUPS = 20  # below it, the 95 % intervals of a bootstrap over groups are too narrow
 
 
-def leak(groups: Path | None, objects: Objects) -> dict[str, Any] | None:
-    """Return which share of the objects, and how many, are in one group with something that labelers learned from.
+def leak(groups: Path | None, instances: Path) -> dict[str, Any] | None:
+    """Return which share of the objects, and how many, labelers know from what they learned: see `io.groups.leaks`.
 
-    `groups` (groups.parquet) also has rows for the reference crops; all labelers learn from those without a fold. None
-    without the file.
+    None without the file of groups.
     """
     if groups is None:
         return None
-    table = records.read(groups, records.GROUP)
-    is_reference = pc.invert(pc.is_in(table["instance_id"], value_set=objects.instance_ids))
-    learned = set(table.filter(pc.and_(is_reference, table["fold"].is_null()))["group"].to_pylist())
-    is_learned = np.array([name in learned for name in objects.group_names], dtype=np.bool_)
-    leaking = int(is_learned[objects.group].sum())
-    return {"share": leaking / max(1, len(objects.group)), "objects": leaking}
+    found = leaks(groups, instances, records.reference_beside(instances))
+    return {"share": found.fraction, "objects": found.shared}
 
 
 def few_groups(objects: Objects) -> dict[str, Any] | None:

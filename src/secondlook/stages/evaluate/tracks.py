@@ -1,26 +1,29 @@
 """One decision for each track that was labelled once, from the votes on all its objects."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondlook.io import records
 from secondlook.stages.evaluate.methods import Objects
 from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.consensus.decide import propose_tracks
 
 COLUMNS = (
-    *("track", "objects", "first_image", "last_image", "given", "label", "confidence", "action"),
+    *("track", "track_id", "objects", "first_image", "last_image", "given", "label", "confidence", "action"),
     *("alike", "accepted_objects"),
 )
 
 
 def tracks_table(
-    objects: Objects, committee: Remerge, level: NDArray[np.float64], accepted: NDArray[np.bool_]
+    instances: Path, objects: Objects, committee: Remerge, level: NDArray[np.float64], accepted: NDArray[np.bool_]
 ) -> pd.DataFrame:
     """Return a row per track of two or more objects, those whose objects are least alike first.
 
+    `track` is the id in `instances`, and `track_id` the number that the dataset has for it in its clip.
     `level` (classes,) is the least score at which a label is accepted, `accepted` (objects,) what needs no person.
     `alike` is the share of the objects whose own most probable class is that of the track. Objects of a track that were
     given another label count as another track.
@@ -31,9 +34,12 @@ def tracks_table(
     unit = tracks.pooled.unit
     proposals = propose_tracks(tracks, objects.given, committee.options)
     own = tracks.own.argmax(axis=1)
+    named_as = records.read(instances, records.INSTANCE, columns=["track", "attributes"])
     rows = pd.DataFrame(
         {
             "unit": unit,
+            "track": named_as["track"].to_pylist(),
+            "track_id": [dict(one or ()).get("track_id", "") for one in named_as["attributes"].to_pylist()],
             "image": objects.image_paths,
             "given": objects.given,
             "alike": own == proposals.label[unit],
@@ -42,6 +48,8 @@ def tracks_table(
     )
     rows = rows[track >= 0]
     table = rows.groupby("unit").agg(
+        track=("track", "first"),
+        track_id=("track_id", "first"),
         objects=("image", "size"),
         first_image=("image", "min"),
         last_image=("image", "max"),
@@ -55,10 +63,7 @@ def tracks_table(
     safe = proposals.score[of] >= level[label]
     table["label"], table["confidence"] = label, tracks.merged.posterior[of].max(axis=1, initial=0.0)
     table["action"] = np.where(~safe, "review", np.where(label == table["given"], "keep", "relabel"))
-    table["track"] = table["unit"]
-    ordered = table.sort_values(["alike", "confidence", "unit"], ignore_index=True)
-    ordered["track"] = np.arange(1, len(ordered) + 1)
-    return ordered[list(COLUMNS)]
+    return table.sort_values(["alike", "confidence", "unit"], ignore_index=True)[list(COLUMNS)]
 
 
 def named(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -187,6 +187,10 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
         else:
             yield row
     if checker.groups.may_lack and checker.ungrouped:
+        if checker.ungrouped == checker.grouped:
+            raise DataError(
+                f"{opened.path}: `group_by: {checker.groups.group_by}` gives no object a group; correct the task file."
+            )
         progress.say(
             f"ingest: {opened.path}: {checker.ungrouped} objects have no group by `{checker.groups.group_by}`; each is "
             "grouped with its image"

@@ -33,7 +33,8 @@ class Checker:
 
     Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
     refused; None allows them all. `shared_names` are names of more than one category: their objects state their
-    category in an attribute. `ungrouped` counts the objects without what `group_by` asks for.
+    category in an attribute. `grouped` counts the objects, `ungrouped` those without what `group_by`
+    asks for.
     """
 
     groups: Groups
@@ -48,6 +49,7 @@ class Checker:
     said_outside: bool = False
     bare: dict[str, tuple[int, int] | None] = field(default_factory=dict)
     shared_names: frozenset[str] = frozenset()
+    grouped: int = 0
     ungrouped: int = 0
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
@@ -114,6 +116,7 @@ class Checker:
             "track": track,
             "group": group,
         }
+        self.grouped += 1
         self.ungrouped += group == image_id
         return row
 

@@ -8,6 +8,7 @@ from secondlook.base import progress
 from secondlook.io import records
 from secondlook.jobs import cache, ledger
 from secondlook.models import inference
+from secondlook.models.lessons import require_whole
 from secondlook.stages.label.judge import Judge, OutOfFold
 from secondlook.stages.label.kinds import Kind, kind_of
 from secondlook.stages.label.voter import Job, Voter
@@ -22,6 +23,8 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
     are restored from the cache. With lessons each object is judged by what learned nothing from its fold.
     """
     kind = kind_of(voter.options.kind)
+    if voter.lessons is None:
+        require_whole(voter.sources)
     judge = OutOfFold.of(voter, kind, voter.lessons) if voter.lessons is not None else Judge.of(voter, kind)
     for objects, out in shards:
         _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), threads), judge)

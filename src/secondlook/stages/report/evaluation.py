@@ -14,7 +14,7 @@ from secondlook.stages.report import plots
 
 TEXTS = dict.fromkeys(
     ("method", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
-) | dict.fromkeys(("instance_id", "image_path", "lessons", "best_labeler"), str)
+) | dict.fromkeys(("instance_id", "image_path", "taught", "best_labeler"), str)
 
 DIFFERING = {  # what becomes of objects whose class is not that of their track, by `consensus.tracks`
     "per_object": "Objects that differ from their track go to people; with `tracks: whole` under `consensus` every "
@@ -92,10 +92,10 @@ def group_alerts(findings: Mapping[str, Any]) -> Iterator[str]:
     leak = findings.get("leak")
     if leak and leak["share"] > MOST_LEAKING:
         yield (
-            f"{100 * leak['share']:.1f} % of the judged objects ({leak['objects']}) belong to a group that labelers "
-            "learned from: a near-duplicate, another frame or another object of the group is in the reference. Figures "
-            "may be memory. Say what belongs together with `dataset.group_by` in the task file, and set `own: "
-            "out_of_fold` under `reference`, so that every object is judged by labelers that never saw its group."
+            f"{100 * leak['share']:.1f} % of the judged objects ({leak['objects']}) have a near-duplicate, or another "
+            "object of their group or track, in what labelers learned from. Figures may be memory. Say what belongs "
+            "together with `dataset.group_by` in the task file (`auto` keeps tracks whole), and set `own: out_of_fold` "
+            "under `reference`, so that every object is judged by labelers that never saw its group."
         )
     if few := findings.get("few_groups"):
         yield few["sentence"]

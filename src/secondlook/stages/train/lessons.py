@@ -105,6 +105,12 @@ def _require_two_classes(lessons: Lessons) -> None:
     for fold in lessons.folds:
         taught = lessons.classes_without(fold)
         if len(taught) < 2:
+            everywhere = set(lessons.table["label"].drop_null().to_pylist())
+            if len(everywhere) == 1:
+                raise DataError(
+                    f"{lessons.path}: all objects that teach have one class ({', '.join(everywhere)}), and "
+                    "labelers need two; correct the classes of the task, or add reference `sources`."
+                )
             classes = f"only the class `{next(iter(taught))}` is" if taught else "no class is"
             raise DataError(
                 f"{lessons.path}: outside fold {fold} of {lessons.count}, {classes} taught (groups that teach: "

@@ -26,17 +26,20 @@ def by_reviews(posterior: Posterior, reviewed: Reviewed, seed: int) -> Posterior
     return normalised(log_p * exponent[:, None])
 
 
-def by_groups(posterior: Posterior, groups: NDArray[np.int64], known: Known) -> Posterior:
+def by_groups(
+    posterior: Posterior, groups: NDArray[np.int64], known: Known, *, times: NDArray[np.float64] | float = 1.0
+) -> Posterior:
     """Return the posterior of a fit to G groups, `groups` (objects,), mixed with the uniform distribution.
 
-    That gets 1 / (G + 2), the chance that the rule of succession leaves to what never happened in G groups: a fit to 15
-    tracks, however many frames they have, knows nothing with more than 94 %. Where the committee contradicts the given
-    label it gets no less than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it is
-    right there cannot be learned from where it agrees.
+    That gets `times`, (objects,) or one for all, / (G + 2), at most all of it: by the rule of succession 1 / (G + 2) is the chance of what never
+    happened in G groups, and 3 / (G + 2) is about its upper 95 % bound (the rule of three; J. A. Hanley and A.
+    Lippman-Hand, JAMA 249, 1983). Where the committee contradicts the given label the uniform distribution gets no less
+    than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it is right there cannot be
+    learned from where it agrees.
     """
     against = (known.given >= 0) & (known.said < 0) & (posterior.argmax(axis=1) != known.given)
     contradicted = len(np.unique(known.group[against]))
-    unseen = 1 / (groups + 2)
+    unseen = np.minimum(times / (groups + 2), 1.0)
     unseen = np.where(against, np.maximum(unseen, 1 / (2 * contradicted + 2)), unseen)[:, None]
     return np.asarray((1 - unseen) * posterior + unseen / max(1, posterior.shape[1]))
 

@@ -22,6 +22,7 @@ from secondlook.stats.crossfit import log_loss
 FEWEST = 20  # objects with a label of a person that a method can learn from or be chosen by
 FEWEST_TAUGHT = 10  # objects with a given label, or with one of a person, that the noise channel can learn from
 FEWEST_TO_TRUST = 100  # reviewed objects from which on they alone say how far agreement is believed
+DOUBT_OF_TRACKS = 3.0  # an error of a whole track is many errors: its upper 95 % bound counts, not its mean
 ENOUGH_P = 0.5  # share of answers with probabilities from which on the noise channel is preferred
 
 
@@ -68,13 +69,15 @@ class MergedTracks:
 class Committee:
     """Votes and reviews, and what several methods compute from them, once.
 
-    `learn_from` is the committee on whole tracks, from which the noise channel learns in place of this one.
+    `learn_from` is the committee on whole tracks, from which the noise channel learns in place of this one. `doubt`,
+    (objects,) or one for all, is how often the chance of what never happened counts in the posterior.
     """
 
     votes: Votes
     reviewed: Reviewed
     options: ConsensusOptions
     learn_from: "Committee | None" = None
+    doubt: NDArray[np.float64] | float = 1.0
 
     @cached_property
     def given(self) -> NDArray[np.int64]:
@@ -132,7 +135,7 @@ def _noise_channel(committee: Committee) -> Parts:
     learn_from = None if committee.learn_from is None else _evidence(taught, taught)
     fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
     if taught.supervised:
-        posterior = calibrate.by_groups(fitted.posterior, fitted.groups, own.known)
+        posterior = calibrate.by_groups(fitted.posterior, fitted.groups, own.known, times=committee.doubt)
     else:
         posterior = calibrate.by_agreement(own.votes, fitted.posterior)
     return posterior, fitted.proven, fitted.weight
@@ -160,9 +163,12 @@ def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptio
     if votes.track is None or not (votes.track >= 0).any():
         return _merged(Committee(votes, reviewed, options), method)
     pooled = pool(votes, votes.answers_of(GIVEN), reviewed)
-    on_tracks = Committee(pooled.votes, pooled.reviewed, options)
+    size = np.bincount(pooled.unit)
+    doubt = np.where(size > 1, DOUBT_OF_TRACKS, 1.0)
+    on_tracks = Committee(pooled.votes, pooled.reviewed, options, doubt=doubt)
     whole = _merged(on_tracks, method)
-    own = Committee(replace(votes, track=None), reviewed, options, on_tracks).merged(whole.method, whole.why)
+    alone = Committee(replace(votes, track=None), reviewed, options, on_tracks, doubt[pooled.unit])
+    own = alone.merged(whole.method, whole.why)
     of_unit = pooled.alone | (options.tracks == "whole")
     posterior = np.where(of_unit[:, None], whole.posterior[pooled.unit], own.posterior)
     proven = np.where(of_unit, whole.proven[pooled.unit], own.proven)
