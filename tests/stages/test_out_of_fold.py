@@ -546,6 +546,22 @@ def test_what_was_not_learned_without_a_fold_is_named(secondlook: Command, tmp_p
     refused(world.vote(secondlook, kind), 1, said)
 
 
+def test_what_was_learned_without_a_fold_judges_nothing_alone(secondlook: Command, tmp_path: Path) -> None:
+    world = World(tmp_path, things()).write()
+    ok(world.teach(secondlook))
+    ok(world.learn(secondlook, "prototype"))
+    spec, objects = KINDS_THAT_LEARN["prototype"], world.objects("prototype") / "00000.parquet"
+    alone = ("--source", tmp_path / "train/prototype/fold1", "--options", json.dumps(spec["options"]))
+    done = secondlook("label", objects, *alone, "--out", tmp_path / "v.parquet")
+    refused(done, 2, "fold1: was learned without one fold, and has seen the objects of all others; give --lessons")
+    assert not (tmp_path / "v.parquet").exists()
+
+
+def test_a_dataset_of_one_class_teaches_nothing(secondlook: Command, tmp_path: Path) -> None:
+    world = World(tmp_path, [replace(one, given=things()[0].given) for one in things()]).write()
+    refused(world.teach(secondlook), 1, "all objects that teach have one class")
+
+
 def test_what_was_learned_from_other_lessons_judges_nothing(secondlook: Command, tmp_path: Path) -> None:
     """Without this, objects whose group moved to another fold would be judged by what learned from them."""
     world = World(tmp_path, things()).write()
