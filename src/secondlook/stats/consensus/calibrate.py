@@ -31,11 +31,11 @@ def by_groups(
 ) -> Posterior:
     """Return the posterior of a fit to G groups, `groups` (objects,), mixed with the uniform distribution.
 
-    That gets `times`, (objects,) or one for all, / (G + 2), at most all of it: by the rule of succession 1 / (G + 2) is the chance of what never
-    happened in G groups, and 3 / (G + 2) is about its upper 95 % bound (the rule of three; J. A. Hanley and A.
-    Lippman-Hand, JAMA 249, 1983). Where the committee contradicts the given label the uniform distribution gets no less
-    than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it is right there cannot be
-    learned from where it agrees.
+    That gets `times` / (G + 2), at most all; `times` is (objects,) or one for all. By the rule of succession 1 / (G + 2)
+    is the chance of what never happened in G groups, and 3 / (G + 2) is about its upper 95 % bound (the rule of three;
+    J. A. Hanley and A. Lippman-Hand, JAMA 249, 1983). Where the committee contradicts the given label the uniform
+    distribution gets no less than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it
+    is right there cannot be learned from where it agrees.
     """
     against = (known.given >= 0) & (known.said < 0) & (posterior.argmax(axis=1) != known.given)
     contradicted = len(np.unique(known.group[against]))
