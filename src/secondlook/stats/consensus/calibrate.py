@@ -31,7 +31,7 @@ def by_groups(
 ) -> Posterior:
     """Return the posterior of a fit to G groups, `groups` (objects,), mixed with the uniform distribution.
 
-    That gets `times` / (G + 2), at most all; `times` is (objects,), or one number. By the rule of succession 1 / (G + 2)
+    That gets `times` / (G + 2), at most all; `times` is (objects,) or a number. By the rule of succession 1 / (G + 2)
     is the chance of what never happened in G groups, and 3 / (G + 2) is about its upper 95 % bound (the rule of three;
     J. A. Hanley and A. Lippman-Hand, JAMA 249, 1983). Where the committee contradicts the given label the uniform
     distribution gets no less than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it
