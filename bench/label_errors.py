@@ -63,13 +63,16 @@ def main() -> None:
     """Print the tables, and the results last."""
     args = common.arguments(folded.parser(__doc__), **folded.TOY)
     warnings.filterwarnings("ignore", module="cleanlab")
-    runs = [measured(voted) for voted in folded.voted(args, DATASETS)]
+    runs = [run for voted in folded.voted(args, DATASETS) if (run := measured(voted)) is not None]
     cells = [list(several) for _, several in groupby(runs, lambda run: (run.dataset, run.noise))]
     print("\n".join([*_table(cells), *_means(cells), "", *_results(cells)]))
 
 
-def measured(voted: Voted) -> Run:
-    """Rank the given labels as `secondlook evaluate` does, and by all scores of cleanlab."""
+def measured(voted: Voted) -> Run | None:
+    """Rank the given labels as `secondlook evaluate` does, and by all scores of cleanlab.
+
+    None, with a message, where all judged objects are given one class: cleanlab refuses them.
+    """
     data, out = voted.data, voted.folder / "consensus/decisions.parquet"
     with quiet():
         places = consensus.Places(voted.instances, voted.votes, None, out, data.groups)
@@ -80,6 +83,9 @@ def measured(voted: Voted) -> Run:
         seconds = time.perf_counter() - started
     ids = dataset.instance_ids.to_pylist()
     ranked = np.array(list(map({name: row for row, name in enumerate(ids)}.__getitem__, table["instance_id"])))
+    if len(np.unique(voted.given[ranked])) < 2:
+        print(f"left out: {data.name}, {voted.noise}, seed {voted.noise.seed}: all judged objects are given one class")
+        return None
     precision = partial(average_precision, voted.given[ranked] != data.truth[ranked])
     by_labeler = probabilities(committee.votes, ranked)
     started = time.perf_counter()
@@ -156,6 +162,9 @@ def _means(cells: Sequence[Sequence[Run]]) -> list[str]:
     """Return the means over datasets and noises."""
     runs = [run for cell in cells for run in cell]
     named = {"ours": _mean_of_ours(cells), **_mean_of_cleanlab(cells)}
+    for labeler in cells[0][0].on_labeler:
+        figures = [mean(run.on_labeler[labeler] for run in cell) for cell in cells if labeler in cell[0].on_labeler]
+        named[f"{labeler}, by its best score in each run"] = mean(figures)
     named["the best labeler of each cell, by its best score"] = mean(best_labeler(cell)[0] for cell in cells)
     ours, theirs = sum(run.seconds for run in runs), sum(run.seconds_of_cleanlab for run in runs)
     lines = ["", "| ranking | mean average precision |", "|---|---:|"]
