@@ -249,7 +249,7 @@ def test_labelers_that_say_which_classes_they_never_learned(
     secondlook: Command, tmp_path: Path, statuses: tuple[str, str], reason: str | None, together: bool
 ) -> None:
     """Alone, and as the first frame of a track that was labelled once."""
-    objects = 60
+    objects = 240  # enough tracks for a posterior above `accept`
     given = ["turn", *(CLASSES[row % 3] for row in range(1, objects))]
     rows = [{"instance_id": f"o{row}", "given": label} for row, label in enumerate(given)]
     if together:
