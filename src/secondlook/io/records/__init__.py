@@ -1,7 +1,7 @@
 """What stages exchange: the kinds of rows (`schemas`), their files (`store`), ids and positions."""
 
 from secondlook.io.records.ids import content_fraction, group_id, image_id, instance_id, review_fraction, track_id
-from secondlook.io.records.positions import Covered, class_positions, object_positions
+from secondlook.io.records.positions import Covered, class_positions, names_at, object_positions
 from secondlook.io.records.schemas import (
     ACCEPTED,
     BACKGROUND,
@@ -99,6 +99,7 @@ __all__ = [
     "made_by",
     "majority_beside",
     "manifest_beside",
+    "names_at",
     "object_positions",
     "part_files",
     "read",

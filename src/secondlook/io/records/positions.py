@@ -67,3 +67,9 @@ def class_positions(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[
     """Return the positions of class names in the class list, (rows,), -1 for null and for other names."""
     positions = pc.index_in(column, value_set=pa.array(classes, pa.string()), skip_nulls=True)
     return np.asarray(pc.fill_null(positions, -1).to_numpy().astype(np.int64))
+
+
+def names_at(positions: NDArray[np.int64], names: Sequence[str]) -> pa.Array:
+    """Return the names at some positions, (rows,), null for -1: the inverse of `class_positions`."""
+    index = pa.array(positions, pa.int32(), mask=positions < 0)
+    return pa.DictionaryArray.from_arrays(index, pa.array(names, pa.string())).cast(pa.string())

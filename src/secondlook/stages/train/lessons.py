@@ -39,9 +39,9 @@ def write_lessons(inputs: Inputs, out: Path) -> None:
     dataset = read_dataset(inputs.instances)
     own = read_reviewed(dataset, inputs.reviewed).label
     said = _spread(own, dataset)
-    given = _names(dataset.given, taxonomy.classes)
+    given = records.names_at(dataset.given, taxonomy.classes)
     taught = np.where(said >= 0, said, dataset.given)
-    label = _names(np.where(_few_of_each_track(inputs.instances) | (own >= 0), taught, -1), taxonomy.classes)
+    label = records.names_at(np.where(_few_of_each_track(inputs.instances) | (own >= 0), taught, -1), taxonomy.classes)
     trusted = pa.array(said >= 0)
     ids, groups = dataset.instance_ids, records.read(inputs.groups, records.GROUP)
     if inputs.reference is not None:
@@ -117,8 +117,3 @@ def _require_two_classes(lessons: Lessons) -> None:
                 f"{len(lessons.groups_without(fold))}), and labelers need two; add reference `sources`, let `group_by` "
                 "of the dataset make smaller groups, or choose another number of `folds`."
             )
-
-
-def _names(positions: NDArray[np.int64], classes: tuple[str, ...]) -> pa.Array:
-    index = pa.array(positions, pa.int32(), mask=positions < 0)
-    return pa.DictionaryArray.from_arrays(index, pa.array(classes, pa.string())).cast(pa.string())

@@ -229,14 +229,14 @@ def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
     committee = verdict.posterior.max(axis=1, initial=0.0)
     columns = [
         dataset.instance_ids,
-        _names(dataset.given, dataset.classes),
-        _names(label, dataset.classes),
+        records.names_at(dataset.given, dataset.classes),
+        records.names_at(label, dataset.classes),
         _lists(verdict.posterior),
         pa.array(np.where(by_person, 1.0, committee), pa.float32()),
         pa.array(agreeing / np.maximum(1, votes.per_object()), pa.float32()),
         pa.array(votes.per_object(), pa.int32()),
-        _names(outcome, [action for _, action in OUTCOMES]),
-        _names(outcome, [reason for reason, _ in OUTCOMES]),
+        records.names_at(outcome, [action for _, action in OUTCOMES]),
+        records.names_at(outcome, [reason for reason, _ in OUTCOMES]),
     ]
     return pa.Table.from_arrays(columns, schema=records.DECISION.schema)
 
@@ -256,11 +256,6 @@ def _outcomes(dataset: Dataset, verdict: Verdict) -> NDArray[np.int64]:
     outcome[reviewed.label >= 0] = 9
     outcome[(reviewed.label >= 0) & (reviewed.label == given)] = 10
     return outcome
-
-
-def _names(positions: NDArray[np.int64], names: list[str] | tuple[str, ...]) -> pa.Array:
-    index = pa.array(positions, pa.int32(), mask=positions < 0)
-    return pa.DictionaryArray.from_arrays(index, pa.array(names, pa.string())).cast(pa.string())
 
 
 def _lists(posterior: Posterior) -> pa.Array:
