@@ -7,6 +7,7 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
+from secondlook.io import records
 from secondlook.io.groups import leaks
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Pipeline
@@ -72,7 +73,7 @@ def leakage(run: Run, name: str) -> Iterator[str]:
     groups, instances = Path(run.files.groups(name)), Path(run.files.folder(name)) / "ingest" / "instances.parquet"
     if not (groups.is_file() and instances.is_file()):
         return
-    found = leaks(groups, instances, instances.with_name("reference.parquet"))
+    found = leaks(groups, instances, records.reference_beside(instances))
     shares = (
         f"{found.shared} of {found.judged} judged objects ({found.fraction:.1%}) have a part of their group or track "
         "in what labelers learned from"
