@@ -60,19 +60,20 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     tracks = tracks_table(places.instances, objects, committee, level, accepted)
     draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
+    few = few_groups(objects)
     findings = {
         **diagnosis.findings,
         "effect": effect,
         "near_chance": near_chance(committee, objects, label),
         "repeats_given": repeats_given(committee, objects),
         "leak": leak(places.groups, places.instances),
-        "few_groups": few_groups(objects),
+        "few_groups": few,
         "tracks": apart(tracks, committee.options.tracks),
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)
     written = {
-        **_scores(objects, methods, classes, options, rehearsal),
+        **_scores(objects, methods, classes, options, rehearsal, few),
         Table.CALIBRATION: tabular.to_csv(_calibration(objects, label, confidence, draws)),
         Table.COMMITTEE: tabular.to_csv(diagnosis.labelers),
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
@@ -92,7 +93,12 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
 
 
 def _scores(
-    objects: Objects, methods: list[Method], classes: tuple[str, ...], options: EvaluateOptions, rehearsal: str | None
+    objects: Objects,
+    methods: list[Method],
+    classes: tuple[str, ...],
+    options: EvaluateOptions,
+    rehearsal: str | None,
+    few: dict[str, Any] | None,
 ) -> dict[str, str]:
     draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
     scores = score_all([method.on(objects) for method in methods], len(classes), draws)
@@ -103,7 +109,7 @@ def _scores(
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
         Table.ACCURACY: tabular.to_csv(accuracy),
-        Table.ACCURACY_MD: tables.to_markdown(accuracy, rehearsal, few_groups(objects)),
+        Table.ACCURACY_MD: tables.to_markdown(accuracy, rehearsal, few),
         Table.ACCURACY_TEX: tables.to_latex(accuracy, rehearsal),
         Table.PER_CLASS: tabular.to_csv(tables.per_class_table(scored, classes)),
         Table.CONFUSION: tabular.to_csv(tables.confusion_table(scored, classes)),
