@@ -1,0 +1,92 @@
+"""What is guaranteed now: the level of each class, and the counts behind the sentence."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.base.arrays import Floats64
+from secondlook.stats.consensus.accept import NOTHING
+from secondlook.stats.guarantee.betting import allowed
+from secondlook.stats.guarantee.levels import CLEAN, level_of_accepted, level_of_dataset
+from secondlook.stats.guarantee.reviews import Reviews, Terms
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The least score at which a label of each class is accepted, (classes,), and what that rests on.
+
+    NOTHING is the level of a class for which nothing is guaranteed. Of `objects` labels in the finished dataset,
+    `unchecked` are accepted and nobody saw them; `most` of these may be wrong. `looks` random reviews found `found`
+    wrong proposals. `own` are the classes with a guarantee of their own.
+    """
+
+    terms: Terms
+    level: Floats64
+    objects: int
+    unchecked: int
+    most: int
+    looks: int
+    found: int
+    own: tuple[int, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether anything is guaranteed."""
+        return bool((self.level < NOTHING).any())
+
+    @property
+    def most_of_unchecked(self) -> float:
+        """The share of the unchecked labels that may be wrong, 0 where there are none."""
+        return min(1.0, self.most / self.unchecked) if self.unchecked else 0.0
+
+
+def claim_of(reviews: Reviews, terms: Terms, classes: int, objects: int | None = None) -> Claim:
+    """Return what is guaranteed for `terms`; call it after every review if you like.
+
+    `objects` is the size of the finished dataset where `reviews` hold a part of it (`epochs`): all others count as
+    right.
+    """
+    whole = len(reviews) if objects is None else objects
+    empty = Claim(terms, np.full(classes, NOTHING), whole, 0, 0, len(reviews.order), int(reviews.wrong.sum()))
+    if terms.of == "accepted":
+        level = level_of_accepted(reviews, terms.alpha, terms.delta)
+        claim = _counted(replace(empty, level=np.full(classes, level)), reviews)
+        return replace(claim, most=allowed(terms.alpha, claim.unchecked))
+    if terms.per_class:
+        return _counted(_by_class(empty, reviews), reviews)
+    most = allowed(terms.alpha, whole)
+    level = level_of_dataset(reviews, most, terms.delta)
+    return _counted(replace(empty, level=np.full(classes, level), most=most), reviews)
+
+
+def _by_class(empty: Claim, reviews: Reviews) -> Claim:
+    # each class is a population of its own, drawn in an order of its own; with delta split, all hold at once
+    alpha, label = empty.terms.alpha, reviews.proposals.label
+    own = own_classes(np.bincount(label, minlength=len(empty.level)), empty.terms)
+    rest = tuple(number for number in range(len(empty.level)) if number not in own)
+    sets = [*((number,) for number in own), *([rest] if np.isin(label, rest).any() else [])]
+    level, most = empty.level.copy(), 0
+    for chosen in sets:
+        part = reviews.of(np.isin(label, chosen))
+        level[list(chosen)] = level_of_dataset(part, allowed(alpha, len(part)), empty.terms.delta / len(sets))
+        most += allowed(alpha, len(part)) if level[chosen[0]] < NOTHING else 0
+    return replace(empty, level=level, most=most, own=tuple(number for number in own if level[number] < NOTHING))
+
+
+def own_classes(objects: NDArray[np.int64], terms: Terms) -> tuple[int, ...]:
+    """Return the classes that are tested alone, of `objects` (classes,): as many as are large enough for their delta.
+
+    This looks at sizes alone, so the choice costs nothing.
+    """
+    order = np.argsort(-objects, kind="stable")
+    for count in range(len(objects), 0, -1):
+        delta = terms.delta / (count + (count < len(objects)))
+        if objects[order[count - 1]] >= CLEAN * -np.log(delta) / terms.alpha:
+            return tuple(sorted(order[:count].tolist()))
+    return ()
+
+
+def _counted(claim: Claim, reviews: Reviews) -> Claim:
+    accepted = reviews.proposals.score >= claim.level[reviews.proposals.label]
+    return replace(claim, unchecked=int((accepted & ~reviews.seen).sum()))

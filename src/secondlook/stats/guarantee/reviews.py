@@ -1,0 +1,88 @@
+"""What the guarantees read: the labels proposed for all objects, and what people said about some of them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.stats.consensus.accept import UNSEEN, Proposals
+
+Of = Literal["dataset", "accepted"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is wanted: at most `alpha` wrong, with a confidence of 1 - `delta`.
+
+    `of` says of what: of all labels of the finished dataset, or of those that no person checks. `per_class` promises it
+    for large classes alone (only of the dataset). `strict` accepts nothing without a guarantee.
+    """
+
+    of: Of = "dataset"
+    alpha: float = 0.02
+    delta: float = 0.05
+    per_class: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Proposals for all objects, and the reviews.
+
+    `order` holds the positions of the random sample in the order of its hash, (looks,): the longest run from the first
+    object that has no gap. It holds reviews from the queue too where the run passes them. `wrong` tells which of their
+    proposals people did not confirm, skipped ones included, (looks,). `beside` marks objects that people saw outside
+    the run, (objects,), and `beside_wrong` those of them that they did not confirm.
+
+    The population is all objects, whoever saw them: what was reviewed beside the run was chosen by its looks, so it is
+    no evidence and stays part of the population that the run is drawn from. It no longer counts as unchecked.
+    """
+
+    proposals: Proposals
+    order: NDArray[np.int64]
+    wrong: NDArray[np.bool_]
+    beside: NDArray[np.bool_]
+    beside_wrong: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.proposals.score)
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Objects that people saw, (objects,)."""
+        seen = self.beside.copy()
+        seen[self.order] = True
+        return seen
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Objects that some level accepts, (objects,)."""
+        return np.asarray(self.proposals.score > UNSEEN)
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Reviews":
+        """Return the reviews of the objects `chosen`, (objects,), which must not depend on reviews.
+
+        Their own order is as random as that of all.
+        """
+        place = np.cumsum(chosen) - 1
+        kept = chosen[self.order]
+        proposals = Proposals(self.proposals.label[chosen], self.proposals.score[chosen])
+        return Reviews(
+            proposals, place[self.order[kept]], self.wrong[kept], self.beside[chosen], self.beside_wrong[chosen]
+        )
+
+
+def reviews_of(
+    proposals: Proposals, label: NDArray[np.int64], seen: NDArray[np.bool_], rank: NDArray[np.floating]
+) -> Reviews:
+    """Return the reviews of people who gave `label`, -1 where none, to the objects `seen`, (objects,) each.
+
+    `rank` orders the objects as the random sample grows; equal ranks by position.
+    """
+    order = np.argsort(rank, kind="stable")
+    run = int(np.append(seen[order], False).argmin())
+    beside = seen.copy()
+    beside[order[:run]] = False
+    wrong = label != proposals.label
+    return Reviews(proposals, order[:run], wrong[order[:run]], beside, beside & wrong)
