@@ -7,9 +7,9 @@ share m_i of what is left before look i is wrong, then for any bet 0 < c < 1
     E_i(c) = E_{i-1}(c) * (c if look i is wrong, else (1 - c m_i) / (1 - m_i))
 
 is a martingale that starts at 1, and so is its mean over bets. By Ville's inequality the chance that it ever reaches
-1/delta is at most delta, whenever people stop. Bets proportional to m_i have two properties on which `levels` rests,
-and which bets that follow the errors seen so far lack: the evidence only grows when m grows anywhere, and only shrinks
-when one more look is wrong.
+1/delta is at most delta, whenever people stop. With bets proportional to m_i the evidence only grows when m grows
+anywhere, and only falls when one more look is wrong; `levels` rests on this. Bets that follow the errors seen so far
+lack both, and are no faster.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ from secondlook.base.arrays import Floats64
 
 BETS = (np.arange(20) + 0.5) / 20
 WEIGHTS = (1 - BETS) ** 2 / ((1 - BETS) ** 2).sum()  # most on small bets: accepted labels are rarely wrong
+CERTAIN = 1e-15  # evidence counts a share of all but this as 1
 _ROUNDING = 1e-9
 
 
@@ -31,11 +32,11 @@ def log_evidence(wrong: NDArray[np.bool_], share: Floats64) -> Floats64:
     """Return log E_i against wrong shares m_i of what is left before each look; both (..., looks), broadcast.
 
     Infinite from the look that proves the shares impossible: one of more than 1, or of 1 at a look that is not wrong.
-    Minus infinity from a share of 0 or less: as many are wrong as the shares suppose, so there is nothing to refute.
+    Minus infinity from a share of 0 or less: as many are wrong as the shares suppose, so nothing is left to refute.
     """
     wrong, share = np.broadcast_arrays(wrong, share)
     impossible, exhausted = (share > 1) | ((share == 1) & ~wrong), share <= 0
-    m = np.clip(share, 0, 1 - 1e-15)
+    m = np.clip(share, 0, 1 - CERTAIN)
     evidence = np.full(share.shape, -np.inf)
     for bet, weight in zip(BETS, WEIGHTS, strict=True):
         step = np.where(wrong, np.log(bet), np.log1p(-bet * m) - np.log1p(-m))
@@ -43,20 +44,6 @@ def log_evidence(wrong: NDArray[np.bool_], share: Floats64) -> Floats64:
     evidence[np.logical_or.accumulate(impossible, axis=-1)] = np.inf
     evidence[np.logical_or.accumulate(exhausted, axis=-1)] = -np.inf
     return evidence
-
-
-def best_so_far(evidence: Floats64) -> Floats64:
-    """Return the maximum up to each look, (..., looks); minus infinity takes back what held before."""
-    return np.where(np.isneginf(evidence), -np.inf, np.maximum.accumulate(evidence, axis=-1))
-
-
-def share_of_total(wrong: NDArray[np.bool_], total: NDArray[np.int64] | int, objects: int) -> Floats64:
-    """Return m_i if `total` of the `objects` are wrong: (total - wrong before i) / (objects - i + 1).
-
-    `wrong` is (..., looks); `total` broadcasts with it, as (..., 1).
-    """
-    before: NDArray[np.int64] = np.cumsum(wrong, axis=-1) - wrong
-    return np.asarray((total - before) / (objects - np.arange(np.shape(wrong)[-1])))
 
 
 def share_of_rest(looks: int, rest: int, objects: int) -> Floats64:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from secondlook.base.arrays import Floats64
 from secondlook.stats.consensus.accept import NOTHING
 from secondlook.stats.guarantee.betting import allowed
-from secondlook.stats.guarantee.levels import CLEAN, level_of_accepted, level_of_dataset
+from secondlook.stats.guarantee.levels import allowances, lowest_level
 from secondlook.stats.guarantee.reviews import Reviews, Terms
+
+CLEAN = 4.0  # times log(1/delta) / alpha objects: a smaller class is nearly all reviewed before it is certain
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,33 @@ class Claim:
 def claim_of(reviews: Reviews, terms: Terms, classes: int, objects: int | None = None) -> Claim:
     """Return what is guaranteed for `terms`; call it after every review if you like.
 
+    More reviews never take back what is guaranteed of the dataset while the scores stay. Of the accepted labels it may
+    go once so many of them are reviewed that the errors that are left could be too large a part of the rest.
+
     `objects` is the size of the finished dataset where `reviews` hold a part of it (`epochs`): all others count as
     right.
     """
     whole = len(reviews) if objects is None else objects
     empty = Claim(terms, np.full(classes, NOTHING), whole, 0, 0, len(reviews.order), int(reviews.wrong.sum()))
-    if terms.of == "accepted":
-        level = level_of_accepted(reviews, terms.alpha, terms.delta)
-        claim = _counted(replace(empty, level=np.full(classes, level)), reviews)
-        return replace(claim, most=allowed(terms.alpha, claim.unchecked))
-    if terms.per_class:
+    if terms.per_class and terms.of == "dataset":
         return _counted(_by_class(empty, reviews), reviews)
-    most = allowed(terms.alpha, whole)
-    level = level_of_dataset(reviews, most, terms.delta)
-    return _counted(replace(empty, level=np.full(classes, level), most=most), reviews)
+    level = lowest_level(reviews, allowances(terms, whole, int(reviews.scored.sum())), terms.delta)
+    claim = _counted(replace(empty, level=np.full(classes, level)), reviews)
+    return replace(claim, most=allowed(terms.alpha, whole if terms.of == "dataset" else claim.unchecked))
 
 
 def _by_class(empty: Claim, reviews: Reviews) -> Claim:
     # each class is a population of its own, drawn in an order of its own; with delta split, all hold at once
-    alpha, label = empty.terms.alpha, reviews.proposals.label
-    own = own_classes(np.bincount(label, minlength=len(empty.level)), empty.terms)
+    terms, label = empty.terms, reviews.proposals.label
+    own = own_classes(np.bincount(label, minlength=len(empty.level)), terms)
     rest = tuple(number for number in range(len(empty.level)) if number not in own)
     sets = [*((number,) for number in own), *([rest] if np.isin(label, rest).any() else [])]
     level, most = empty.level.copy(), 0
     for chosen in sets:
         part = reviews.of(np.isin(label, chosen))
-        level[list(chosen)] = level_of_dataset(part, allowed(alpha, len(part)), empty.terms.delta / len(sets))
-        most += allowed(alpha, len(part)) if level[chosen[0]] < NOTHING else 0
+        (share,) = allowances(terms, len(part), len(part))
+        level[list(chosen)] = lowest_level(part, (share,), terms.delta / len(sets))
+        most += share.most if level[chosen[0]] < NOTHING else 0
     return replace(empty, level=level, most=most, own=tuple(number for number in own if level[number] < NOTHING))
 
 

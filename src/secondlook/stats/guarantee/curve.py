@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
-from secondlook.stats.consensus.accept import NOTHING, UNSEEN
-from secondlook.stats.guarantee.betting import BETS, WEIGHTS, allowed, share_of_rest
-from secondlook.stats.guarantee.levels import Rest, regions, rest_is_certain
+from secondlook.stats.consensus.accept import UNSEEN
+from secondlook.stats.guarantee.betting import BETS, CERTAIN, WEIGHTS, share_of_rest
+from secondlook.stats.guarantee.levels import Allowance, allowances
 from secondlook.stats.guarantee.reviews import Reviews, Terms
 
 ALPHAS = (0.01, 0.02, 0.05, 0.10)
 LIKELY = 0.5  # chance of a guarantee from which a number of reviews counts as enough
 ALL = 0.98  # of the objects: who must see that many reviews everything
-FUTURES, FUTURES_OF_ACCEPTED = 64, 16
-_LOOKS, _TRUST = 10_000, 4.0
-_POINTS, _POINTS_OF_ACCEPTED = 60, 20
+FUTURES = 64
+_LOOKS, _POINTS = 10_000, 60
+_TRUST = 4.0
 
 
 @dataclass(frozen=True)
@@ -69,38 +69,44 @@ def curves(reviews: Reviews, terms: Terms, p_wrong: Floats64) -> list[Curve]:
 
 def curve(reviews: Reviews, terms: Terms, p_wrong: Floats64) -> Curve:
     """Return what more reviews buy; `per_class` is left out of it: the guarantee of the whole dataset is meant."""
-    accepted = terms.of == "accepted"
     before, objects = len(reviews.order), len(reviews)
-    more = _points(objects - before, _POINTS_OF_ACCEPTED if accepted else _POINTS)
+    more = _points(objects - before)
     random = np.random.default_rng(_seed(reviews, p_wrong))
-    unseen = ~reviews.seen
-    open_scores = np.sort(reviews.proposals.score[unseen])
-    seen = objects - len(open_scores)
-    shares = np.ones((FUTURES_OF_ACCEPTED if accepted else FUTURES, len(more) + 1))
-    for row in shares:
+    rest = _Rest(np.sort(reviews.proposals.score[~reviews.seen]), 1 - more / max(1, objects - before))
+    wanted = allowances(terms, objects, int(reviews.scored.sum()))
+    unchecked = np.zeros((FUTURES, len(more)))
+    for row in unchecked:
         future = _future(reviews, p_wrong, int(more[-1]), random)
-        levels = (_levels_of_accepted if accepted else _levels_of_dataset)(future, before + more, terms)
-        above = len(open_scores) - np.searchsorted(open_scores, levels, side="left")
-        left = above * (1 - more / max(1, objects - before))  # of those above, looks take their part
-        row[:-1] = np.where(levels < NOTHING, 1 - left / objects, 1.0)
-    shares[:, :-1] = np.maximum(shares[:, :-1], seen / objects)
-    certain = np.append((shares[:, :-1] < 1).mean(axis=0), 1.0)
-    return Curve(terms, objects, np.append(more, objects - before), certain, shares.mean(axis=0))
+        row[:] = _unchecked(future, before + more, rest, wanted, terms.delta)
+    chance, share = (unchecked > 0).mean(axis=0), 1 - unchecked.mean(axis=0) / objects
+    return Curve(terms, objects, np.append(more, objects - before), np.append(chance, 1.0), np.append(share, 1.0))
 
 
-def _points(left: int, points: int) -> NDArray[np.int64]:
+def _points(left: int) -> NDArray[np.int64]:
     """Return rising numbers of looks from 0 on, closer at first; without the last, at which nothing is left."""
     last = max(0, min(left - 1, _LOOKS))
-    return np.unique(np.append(0, np.geomspace(min(10, max(1, last)), max(1, last), points).round().astype(np.int64)))
+    return np.unique(np.append(0, np.geomspace(min(10, max(1, last)), max(1, last), _POINTS).round().astype(np.int64)))
 
 
 @dataclass(frozen=True)
 class _Future:
-    """The run of a future: scores of its looks and whether they are wrong, (looks,), and the scores of all objects."""
+    """The run of a future: scores of its looks and whether they are wrong, (looks,), of so many `objects`."""
 
     score: Floats64
     wrong: NDArray[np.bool_]
-    all_scores: Floats64
+    objects: int
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """The scores of what nobody has seen yet, rising, and the part of it that is left at each number of looks."""
+
+    scores: Floats64
+    part: Floats64
+
+    def above(self, level: Floats64) -> Floats64:
+        """Return how many are above the level after each number of looks, (points,)."""
+        return np.asarray((len(self.scores) - np.searchsorted(self.scores, level, side="right")) * self.part)
 
 
 def _future(reviews: Reviews, p_wrong: Floats64, looks: int, random: np.random.Generator) -> _Future:
@@ -112,47 +118,45 @@ def _future(reviews: Reviews, p_wrong: Floats64, looks: int, random: np.random.G
     factor = random.gamma(_TRUST + reviews.wrong.sum()) / (_TRUST + expected)
     p = np.where(reviews.beside[drawn], reviews.beside_wrong[drawn], factor * p_wrong[drawn])
     wrong = np.append(reviews.wrong, random.random(len(drawn)) < p)
-    score = reviews.proposals.score
-    return _Future(score[np.append(reviews.order, drawn)], wrong, score)
+    return _Future(reviews.proposals.score[np.append(reviews.order, drawn)], wrong, len(reviews))
 
 
-def _levels_of_dataset(future: _Future, looks: NDArray[np.int64], terms: Terms) -> Floats64:
-    """Return the level after each number of looks, (points,), as `level_of_dataset` does at these numbers.
+def _unchecked(
+    future: _Future, looks: NDArray[np.int64], rest: _Rest, wanted: tuple[Allowance, ...], delta: float
+) -> Floats64:
+    """Return how many labels are left unchecked after each number of looks, (points,), as `lowest_level` does.
 
     Cuts are a few of the wrong scores, closer at the top: the level may be a little too high, never too low.
     """
-    objects = len(future.all_scores)
-    share = np.minimum(share_of_rest(len(future.wrong), allowed(terms.alpha, objects) + 1, objects), 1 - 1e-15)
-    step = np.log1p(-BETS[:, None] * share) - np.log1p(-share)  # (bets, looks) of a look that is right
-    clean = np.pad(np.cumsum(step, axis=1), ((0, 0), (1, 0)))[:, looks]  # (bets, points)
     when = np.flatnonzero(future.wrong & (future.score > UNSEEN))
     when = when[np.argsort(-future.score[when], kind="stable")]
-    cut = np.unique(np.append(np.geomspace(1, len(when) + 1, _POINTS).astype(np.int64) - 1, len(when)))
-    loss = np.zeros((len(cut) + 1, len(looks) + 1, len(BETS)))  # by the first cut and point that hold the error
-    place = np.searchsorted(cut, np.arange(len(when)), side="right"), np.searchsorted(looks, when, side="right")
+    kept = np.unique(np.append(np.geomspace(1, len(when) + 1, _POINTS).astype(np.int64) - 1, len(when)))
+    cuts = np.append(future.score[when], UNSEEN)[kept]
+    evidence, most = np.full((len(kept), len(looks)), -np.inf), np.zeros(len(looks))
+    for one in wanted:
+        evidence = np.logaddexp(evidence, np.log(one.weight) + _evidence(future, looks, when, kept, one.most))
+        best = np.maximum.accumulate(evidence, axis=1)
+        passed = (best >= -np.log(delta)).sum(axis=0)  # (points,): evidence falls with the cut
+        left = np.where(passed > 0, rest.above(cuts[np.maximum(passed, 1) - 1]), 0.0)
+        most = np.maximum(most, np.where(left >= one.left, left, 0.0))
+    return most
+
+
+def _evidence(
+    future: _Future, looks: NDArray[np.int64], when: NDArray[np.int64], kept: NDArray[np.int64], most: int
+) -> Floats64:
+    """Return the log evidence against more than `most` left, (cuts, points).
+
+    `when` holds the looks that are wrong, by falling score; cut j counts the first `kept[j]` of them.
+    """
+    share = np.minimum(share_of_rest(len(future.wrong), most + 1, future.objects), 1 - CERTAIN)
+    step = np.log1p(-BETS[:, None] * share) - np.log1p(-share)  # (bets, looks) of a look that is right
+    clean = np.pad(np.cumsum(step, axis=1), ((0, 0), (1, 0)))[:, looks]
+    loss = np.zeros((len(kept) + 1, len(looks) + 1, len(BETS)))  # by the first cut and point that count the error
+    place = np.searchsorted(kept, np.arange(len(when)), side="right"), np.searchsorted(looks, when, side="right")
     np.add.at(loss, place, (np.log(BETS)[:, None] - step[:, when]).T)
-    lost = loss.cumsum(axis=0).cumsum(axis=1)[: len(cut), : len(looks)]
-    log_e = np.log(WEIGHTS) + clean.T + lost
-    best = np.maximum.accumulate(np.logaddexp.reduce(log_e, axis=2), axis=1)
-    passed = (best >= -np.log(terms.delta)).sum(axis=0)  # (points,): evidence shrinks with the cut
-    scores = np.append(future.score[when], UNSEEN)[cut]
-    level = np.nextafter(scores, np.inf)[np.maximum(passed, 1) - 1]
-    return np.where(passed > 0, level, NOTHING)
-
-
-def _levels_of_accepted(future: _Future, looks: NDArray[np.int64], terms: Terms) -> Floats64:
-    """Return the level after each number of looks, (points,), as `level_of_accepted` does."""
-    tested = regions(future.all_scores, terms.alpha, terms.delta)
-    sizes = len(future.all_scores) - np.searchsorted(np.sort(future.all_scores), tested, side="left")
-    result = np.full(len(looks), NOTHING)
-    for point, count in enumerate(looks):
-        score, wrong = future.score[:count], future.wrong[:count]
-        for level, size in zip(tested, sizes, strict=True):
-            inside = wrong[score >= level]
-            if not rest_is_certain(inside, Rest(int(size), int(size) - len(inside)), terms.alpha, terms.delta):
-                break
-            result[point] = level
-    return result
+    lost = loss.cumsum(axis=0).cumsum(axis=1)[: len(kept), : len(looks)]
+    return np.asarray(np.logaddexp.reduce(np.log(WEIGHTS) + clean.T + lost, axis=2))
 
 
 def _seed(reviews: Reviews, p_wrong: Floats64) -> int:

@@ -1,96 +1,80 @@
-"""The lowest level of the score at which the evidence suffices, for either guarantee."""
+"""The lowest level of the score at which the evidence suffices, for either guarantee.
+
+One test for all levels. It supposes that more than a fixed number A of the accepted labels are wrong and not found yet,
+and it is right about every level and every look at once, with one delta: whatever the truth, let Y_i be the A + 1 wrong
+objects of the highest scores among those that no look before i has found. Look i finds one of Y_i with a chance of
+exactly (A + 1) / (objects - i + 1), so the evidence of a test that could see Y_i is a martingale. A level with more
+than A wrong ones left accepts all of Y_i, now and at every look before, so its own test has seen at least these errors
+and has no more evidence. What is certain once stays so: errors that are left never grow. Reviews beside the run find
+more of them, which only helps.
+
+A null that moves with the errors found, W = found + A + 1 for each level alone, is exact for one level only: over many
+levels the first false one changes with the looks (`bench/guarantee.py` breaks it).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
 from secondlook.stats.consensus.accept import NOTHING, UNSEEN
-from secondlook.stats.guarantee.betting import allowed, log_evidence, share_of_rest, share_of_total
-from secondlook.stats.guarantee.reviews import Reviews
+from secondlook.stats.guarantee.betting import allowed, log_evidence, share_of_rest
+from secondlook.stats.guarantee.reviews import Reviews, Terms
 
-STEP = 0.05  # of the scored objects, by which the regions of `of: accepted` grow
-START = 0.5  # of the scored objects: its first region
-CLEAN = 4.0  # times log(1/delta) / alpha objects: smaller first regions are exhausted before they are certain
-
-
-def level_of_dataset(reviews: Reviews, most: int, delta: float) -> float:
-    """Return the lowest level above which at most `most` unchecked labels are wrong, NOTHING where none is certain.
-
-    The test of one level supposes that `most` + 1 accepted wrong labels are left at every look. All levels and all
-    looks share one delta: whatever the truth, let Y_i be the `most` + 1 wrong objects of the highest scores among those
-    that no look before i has found. Look i finds one of Y_i with a chance of exactly (most + 1) / (objects - i + 1), so
-    the evidence of a test that could see Y_i is a martingale. A level with more than `most` wrong ones left accepts all
-    of Y_i, then and at every look before, so its own test sees at least these errors and has no more evidence. What is
-    certain once stays so: errors left never grow. Reviews beside the run find more of them, which only helps.
-    """
-    score = reviews.proposals.score
-    looked = score[reviews.order]
-    cuts = np.unique(looked[reviews.wrong & (looked > UNSEEN)])[::-1]  # above cut j the sample holds the errors before
-    cuts = np.append(cuts, UNSEEN)
-    share = share_of_rest(len(looked), most + 1, len(score))
-
-    def certain(number: int) -> bool:
-        evidence = log_evidence(reviews.wrong & (looked > cuts[number]), share)
-        return bool(evidence.max(initial=0.0) >= -np.log(delta))
-
-    low, high = -1, len(cuts)  # the last certain cut, and the first that is not: evidence shrinks with the cut
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if certain(middle) else (low, middle)
-    return float(np.min(score, where=score > cuts[low], initial=NOTHING)) if low >= 0 else NOTHING
-
-
-def level_of_accepted(reviews: Reviews, alpha: float, delta: float) -> float:
-    """Return the lowest level at which at most a share `alpha` of the unchecked labels above it is wrong, or NOTHING.
-
-    Regions are tested from the surest objects down, the next one only where the one before is certain now. The first is
-    chosen by its size alone. For one region the test is exact; over regions that grow, which of them is the first
-    false one may change with the looks, and that the error stays at delta is measured, not proven (docs/log.md).
-    """
-    certain = NOTHING
-    for level in regions(reviews.proposals.score, alpha, delta):
-        if not region_is_certain(reviews, float(level), alpha, delta):
-            break
-        certain = float(level)
-    return certain
-
-
-def regions(score: Floats64, alpha: float, delta: float) -> Floats64:
-    """Return the levels that `of: accepted` tests, from the highest down: they depend on the scores alone."""
-    scored = np.sort(score[score > UNSEEN])[::-1]
-    if not len(scored):
-        return scored
-    first = max(START * len(scored), min(len(scored), CLEAN * -np.log(delta) / alpha))
-    sizes = np.arange(first, len(scored) * (1 + STEP), STEP * len(scored)).clip(1, len(scored)).astype(np.int64)
-    return np.unique(scored[sizes - 1])[::-1]
-
-
-def region_is_certain(reviews: Reviews, level: float, alpha: float, delta: float) -> bool:
-    """Tell whether at most a share `alpha` is wrong of the objects from `level` up that nobody saw.
-
-    Of N objects, people saw n in the run and q beside it, and found w wrong. If the claim is false, at least
-    W = w + floor(alpha (N - n - q)) + 1 of the region are wrong. The evidence against W grows with W, so one that
-    suffices against the smallest suffices against the true one, whose evidence reaches 1/delta with a chance of at
-    most delta, however W moves.
-    """
-    region = reviews.of(reviews.proposals.score >= level)
-    left = len(region) - int(region.seen.sum())
-    return rest_is_certain(region.wrong, Rest(len(region), left, int(region.beside_wrong.sum())), alpha, delta)
+REGIONS = (0.5, 0.8)  # of the scored objects: how many labels `of: accepted` wants to leave unchecked, at least
+BELIEFS = (0.75, 0.25)  # the part of delta behind each; the larger region is for datasets that need little evidence
 
 
 @dataclass(frozen=True)
-class Rest:
-    """What is left of a region of `objects`: `left` that nobody saw; `beside_wrong` were found wrong beside the run."""
+class Allowance:
+    """At most `most` wrong labels, claimed where at least `left` labels remain unchecked, at a `weight` of delta."""
 
-    objects: int
+    most: int
     left: int
-    beside_wrong: int = 0
+    weight: float
 
 
-def rest_is_certain(wrong: NDArray[np.bool_], rest: Rest, alpha: float, delta: float) -> bool:
-    """Do the same from the looks at the region, (looks,), and counts."""
-    total = int(wrong.sum()) + rest.beside_wrong + allowed(alpha, rest.left) + 1
-    evidence = log_evidence(wrong, share_of_total(wrong, total, rest.objects))
-    return bool(rest.left <= 0 or evidence.max(initial=0.0) >= -np.log(delta))
+def allowances(terms: Terms, objects: int, scored: int) -> tuple[Allowance, ...]:
+    """Return what may be wrong, in rising order: of all `objects`, or of a part of the `scored` ones left unchecked."""
+    if terms.of == "dataset":
+        return (Allowance(allowed(terms.alpha, objects), 0, 1.0),)
+    regions = (int(np.ceil(part * scored)) for part in REGIONS)
+    return tuple(
+        Allowance(allowed(terms.alpha, left), left, weight) for left, weight in zip(regions, BELIEFS, strict=True)
+    )
+
+
+def lowest_level(reviews: Reviews, allowances: tuple[Allowance, ...], delta: float) -> float:
+    """Return the lowest level at which one of the `allowances`, in rising order, is kept; NOTHING where none is.
+
+    A level at which several may be claimed is tested against all of them together, by the weighted sum of the evidence:
+    each exceeds the sum's share only where its own martingale does, and the weights add up to 1.
+    """
+    open_scores = np.sort(reviews.proposals.score[~reviews.seen])
+    looked = reviews.proposals.score[reviews.order]
+    cuts = np.unique(looked[reviews.wrong & (looked > UNSEEN)])[::-1]  # above cut j the run holds j kinds of errors
+    cuts = np.append(cuts, UNSEEN)
+    lowest = NOTHING
+    for count in range(1, len(allowances) + 1):
+        cut = _lowest_cut(reviews, cuts, allowances[:count], delta)
+        left = len(open_scores) - np.searchsorted(open_scores, cut, side="right")
+        if left >= allowances[count - 1].left:
+            score = reviews.proposals.score
+            lowest = min(lowest, float(np.min(score, where=score > cut, initial=NOTHING)))
+    return lowest
+
+
+def _lowest_cut(reviews: Reviews, cuts: Floats64, allowances: tuple[Allowance, ...], delta: float) -> float:
+    """Return the lowest of the falling `cuts` above which too many wrong labels are refuted, NOTHING where none is."""
+    looked = reviews.proposals.score[reviews.order]
+    low, high = -1, len(cuts)  # the last cut that is certain, and the first that is not: evidence falls with the cut
+    while high - low > 1:
+        middle = (low + high) // 2
+        evidence = np.full(len(looked), -np.inf)
+        for one in allowances:
+            share = share_of_rest(len(looked), one.most + 1, len(reviews))
+            against = log_evidence(reviews.wrong & (looked > cuts[middle]), share)
+            evidence = np.logaddexp(evidence, np.log(one.weight) + against)
+        certain = evidence.max(initial=-np.inf) >= -np.log(delta)
+        low, high = (middle, high) if certain else (low, middle)
+    return float(cuts[low]) if low >= 0 else NOTHING
