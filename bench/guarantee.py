@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,7 @@ def just_above(objects: int, alpha: float, seed: int, graded: float) -> Populati
 # --- stop at will --------------------------------------------------------------------------------------------------
 
 Level = Callable[[Reviews, Terms], float]
+Row = TypeVar("Row", "Broken", "Work")
 
 
 def ours(reviews: Reviews, terms: Terms) -> float:
@@ -298,7 +300,7 @@ def again(worlds: int) -> Iterator[tuple[bool, bool]]:
         yield refitted(drawn.votes, drawn.truth, Terms(alpha=0.05, delta=DELTA), 25, seed)
 
 
-def printed[Row: (Broken, Work)](row: Row) -> Row:
+def printed(row: Row) -> Row:
     """Print a row as soon as it is known."""
     print(row.row(), flush=True)
     return row
