@@ -506,7 +506,7 @@ def test_a_curve_at_nothing_more_is_the_claim_of_now() -> None:
     claim = claim_of(reviews, Terms(alpha=0.05), 3)
     curve = curves.curve(reviews, Terms(alpha=0.05), p_wrong)
     assert curve.chance[0] == claim.held == 1
-    assert curve.share[0] == pytest.approx(1 - claim.unchecked / 2000, abs=0.02)
+    assert 1 - claim.unchecked / 2000 <= curve.share[0] <= 1 - claim.unchecked / 2000 + 0.04  # it tries fewer levels
     assert curve.enough == 0
 
 

@@ -1,9 +1,10 @@
 """What reviews buy: the chance of a guarantee after more random reviews, and how much people would see in all.
 
-Futures are drawn from the current posterior: the next looks are random objects, each wrong with its own probability
-times a factor that is common to all. The factor follows what the looks so far found against what the posterior expected
-of them (gamma with `_TRUST` expected errors of prior weight), because posteriors are too sure or not sure enough all
-over. Every future is then tested as `levels` does, at a few numbers of looks.
+Futures are drawn from the current posterior: the next looks are random objects, each wrong with its own probability.
+Posteriors are often too sure or not sure enough, so a future shifts and stretches their log-odds: a + b x, where x is
+measured from where most errors are expected, with a and b drawn from their own posterior after the looks so far (normal
+priors, Laplace's approximation). Before any look a forecast is as good as the posterior. Every future is tested as
+`levels` does, at a few numbers of looks.
 
 Speed: a future holds the looks alone, at most `_LOOKS`, and of those only errors move the evidence. For all cuts of the
 score and all numbers of looks at once it is a sum over errors, by cut and look. The other objects count once, sorted by
@@ -15,6 +16,7 @@ from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from secondlook.base.arrays import Floats64
 from secondlook.stats.consensus.accept import UNSEEN
@@ -25,9 +27,11 @@ from secondlook.stats.guarantee.reviews import Reviews, Terms
 ALPHAS = (0.01, 0.02, 0.05, 0.10)
 LIKELY = 0.5  # chance of a guarantee from which a number of reviews counts as enough
 ALL = 0.98  # of the objects: who must see that many reviews everything
-FUTURES = 64
-_LOOKS, _POINTS = 10_000, 60
-_TRUST = 4.0
+FUTURES = 150
+_LOOKS, _POINTS, _CUTS = 6_000, 60, 40
+_PRIOR, _SPREAD = np.array([0.0, 1.0]), np.array([0.5, 0.2])  # of shift and stretch
+_STEPS = 10
+_LEAST_P = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ def curve(reviews: Reviews, terms: Terms, p_wrong: Floats64) -> Curve:
     rest = _Rest(np.sort(reviews.proposals.score[~reviews.seen]), 1 - more / max(1, objects - before))
     wanted = allowances(terms, objects, int(reviews.scored.sum()))
     unchecked = np.zeros((FUTURES, len(more)))
-    for row in unchecked:
-        future = _future(reviews, p_wrong, int(more[-1]), random)
+    pool = _pool(reviews, p_wrong)
+    for row, (shift, stretch) in zip(unchecked, _calibrations(reviews, p_wrong, random), strict=True):
+        future = pool.future(reviews, int(more[-1]), random, (shift, stretch))
         row[:] = _unchecked(future, before + more, rest, wanted, terms.delta)
     chance, share = (unchecked > 0).mean(axis=0), 1 - unchecked.mean(axis=0) / objects
     return Curve(terms, objects, np.append(more, objects - before), np.append(chance, 1.0), np.append(share, 1.0))
@@ -109,16 +114,60 @@ class _Rest:
         return np.asarray((len(self.scores) - np.searchsorted(self.scores, level, side="right")) * self.part)
 
 
-def _future(reviews: Reviews, p_wrong: Floats64, looks: int, random: np.random.Generator) -> _Future:
-    pool = np.ones(len(reviews), dtype=np.bool_)
-    pool[reviews.order] = False
-    open_objects = np.flatnonzero(pool)
-    drawn = open_objects[random.choice(len(open_objects), min(looks, len(open_objects)), replace=False)]
-    expected = float(p_wrong[reviews.order].sum())
-    factor = random.gamma(_TRUST + reviews.wrong.sum()) / (_TRUST + expected)
-    p = np.where(reviews.beside[drawn], reviews.beside_wrong[drawn], factor * p_wrong[drawn])
-    wrong = np.append(reviews.wrong, random.random(len(drawn)) < p)
-    return _Future(reviews.proposals.score[np.append(reviews.order, drawn)], wrong, len(reviews))
+@dataclass(frozen=True)
+class _Pool:
+    """The objects after the run, (objects,) each: scores, log-odds to be wrong, and what people said beside the run.
+
+    `offset` is where most errors are expected; `told` is 1 for wrong, 0 for right, -1 where nobody looked.
+    """
+
+    score: Floats64
+    log_odds: Floats64
+    told: NDArray[np.int64]
+    offset: float
+
+    def future(
+        self, reviews: Reviews, looks: int, random: np.random.Generator, calibration: tuple[float, float]
+    ) -> _Future:
+        """Draw the next looks."""
+        shift, stretch = calibration
+        drawn = random.choice(len(self.score), looks, replace=False)
+        p = expit(self.offset + shift + stretch * (self.log_odds[drawn] - self.offset))
+        told = self.told[drawn]
+        wrong = np.where(told < 0, random.random(looks) < p, told == 1)
+        looked = np.append(reviews.proposals.score[reviews.order], self.score[drawn])
+        return _Future(looked, np.append(reviews.wrong, wrong), len(reviews))
+
+
+def _pool(reviews: Reviews, p_wrong: Floats64) -> _Pool:
+    after = np.ones(len(reviews), dtype=np.bool_)
+    after[reviews.order] = False
+    told = np.where(reviews.beside, reviews.beside_wrong.astype(np.int64), -1)
+    return _Pool(reviews.proposals.score[after], _log_odds(p_wrong)[after], told[after], _offset(p_wrong))
+
+
+def _log_odds(p: Floats64) -> Floats64:
+    return np.asarray(logit(np.clip(p, _LEAST_P, 1 - _LEAST_P)))
+
+
+def _offset(p: Floats64) -> float:
+    clipped = np.clip(p, _LEAST_P, 1 - _LEAST_P)
+    return float(np.average(logit(clipped), weights=clipped * (1 - clipped)))
+
+
+def _calibrations(reviews: Reviews, p_wrong: Floats64, random: np.random.Generator) -> list[tuple[float, float]]:
+    """Draw how far log-odds are shifted, and by how much they are stretched, for each future."""
+    looked = reviews.scored[reviews.order]
+    rows, wrong = reviews.order[looked], reviews.wrong[looked]
+    offset = _offset(p_wrong)
+    features = np.stack([np.ones(len(rows)), _log_odds(p_wrong[rows]) - offset], axis=1)
+    mean, prior = _PRIOR, np.diag(_SPREAD**-2.0)
+    for _ in range(_STEPS):
+        p = expit(offset + features @ mean)
+        curvature = prior + (features * (p * (1 - p))[:, None]).T @ features
+        mean = mean + np.linalg.solve(curvature, features.T @ (wrong - p) - prior @ (mean - _PRIOR))
+    drawn = random.multivariate_normal(mean, np.linalg.inv(curvature), FUTURES)
+    return [(float(shift), max(0.0, float(stretch))) for shift, stretch in drawn]
 
 
 def _unchecked(
@@ -130,7 +179,7 @@ def _unchecked(
     """
     when = np.flatnonzero(future.wrong & (future.score > UNSEEN))
     when = when[np.argsort(-future.score[when], kind="stable")]
-    kept = np.unique(np.append(np.geomspace(1, len(when) + 1, _POINTS).astype(np.int64) - 1, len(when)))
+    kept = np.unique(np.append(np.geomspace(1, len(when) + 1, _CUTS).astype(np.int64) - 1, len(when)))
     cuts = np.append(future.score[when], UNSEEN)[kept]
     evidence, most = np.full((len(kept), len(looks)), -np.inf), np.zeros(len(looks))
     for one in wanted:
