@@ -578,3 +578,28 @@ def test_sentences(changes: dict[str, object], says: str) -> None:
 def test_meanwhile() -> None:
     assert "every label goes to a person" in sentences.meanwhile(Terms(strict=True), 0.9)
     assert "0.9 or more are accepted" in sentences.meanwhile(Terms(), 0.9)
+
+
+def test_levels_without_a_guarantee() -> None:
+    claim = Claim(Terms(), np.array([NOTHING, NOTHING]), 1000, 0, 20, 300, 3)
+    usual = sentences.acceptance(claim, 0.9, ("car", "bus"))
+    assert (usual.held, usual.level.tolist()) == (False, [0.9, 0.9])
+    assert "0.9 or more are accepted" in usual.sentence
+    strict = sentences.acceptance(replace(claim, terms=Terms(strict=True)), 0.9, ("car", "bus"))
+    assert strict.level.tolist() == [NOTHING, NOTHING]
+    held = sentences.acceptance(replace(claim, level=np.array([0.5, NOTHING]), unchecked=9), 0.9, ("car", "bus"))
+    assert (held.held, held.level.tolist()) == (True, [0.5, NOTHING])
+
+
+@pytest.mark.parametrize(
+    ("chance", "share", "says"),
+    [
+        pytest.param([0.0, 0.9, 1.0], [1.0, 0.3, 1.0], "after 50 more random reviews. The cheapest", id="reached"),
+        pytest.param([0.0, 0.9, 1.0], [1.0, 0.3, 1.0], "people see 30 % of the 400 objects in all", id="the share"),
+        pytest.param([0.0, 0.3, 1.0], [1.0, 0.8, 1.0], "no number of random reviews makes it likely", id="a chance"),
+        pytest.param([0.0, 0.0, 1.0], [1.0, 1.0, 1.0], "cannot be reached short of reviewing everything", id="never"),
+    ],
+)
+def test_forecasts(chance: list[float], share: list[float], says: str) -> None:
+    curve = curves.Curve(Terms(), 400, np.array([0, 50, 400]), np.array(chance), np.array(share))
+    assert says in sentences.what_reviews_buy(curve)

@@ -1,6 +1,10 @@
 """The guarantee in words: which one it is, and what it does not say."""
 
+import numpy as np
+
+from secondlook.stats.consensus.accept import NOTHING, Acceptance
 from secondlook.stats.guarantee.claims import Claim
+from secondlook.stats.guarantee.curve import LIKELY, Curve
 from secondlook.stats.guarantee.reviews import Terms
 
 REVIEWERS = "What people decided is taken as right."
@@ -8,6 +12,14 @@ REFITTED = (
     "The scores are fitted again as reviews arrive, so that the guarantee holds was measured, not proven; "
     "`exact: true` proves it."
 )
+
+
+def acceptance(claim: Claim, accept: float, names: tuple[str, ...]) -> Acceptance:
+    """Return the levels that decide and the sentence; without a guarantee `accept`, or nothing where it is strict."""
+    if claim.held:
+        return Acceptance(claim.level, True, sentence(claim, names), claim.own)
+    level = np.full(len(claim.level), NOTHING if claim.terms.strict else accept)
+    return Acceptance(level, False, f"{sentence(claim, names)} {meanwhile(claim.terms, accept)}")
 
 
 def sentence(claim: Claim, names: tuple[str, ...]) -> str:
@@ -39,6 +51,19 @@ def meanwhile(terms: Terms, accept: float) -> str:
     if terms.strict:
         return "Meanwhile every label goes to a person."
     return f"Meanwhile labels with a posterior of {accept:g} or more are accepted."
+
+
+def what_reviews_buy(curve: Curve) -> str:
+    """Return when a guarantee is likely and the cheapest way to finish, as the posterior sees it today."""
+    alpha, best = percent(curve.terms.alpha), curve.best
+    if not curve.reachable:
+        return f"{alpha} cannot be reached short of reviewing everything that is left ({curve.more[-1]} objects)."
+    start = "no number of random reviews makes it likely"
+    if curve.enough is not None:
+        start = f"likely ({percent(LIKELY)}) after {curve.enough} more random reviews"
+    finish = f"{curve.more[best]} more random reviews, then all labels below the level"
+    seen = f"people see {percent(float(curve.share[best]))} of the {curve.objects} objects in all"
+    return f"{alpha}: {start}. The cheapest way to finish: {finish}; {seen}. This is a forecast, not a guarantee."
 
 
 def percent(share: float) -> str:
