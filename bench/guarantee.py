@@ -22,6 +22,7 @@ from correlated import World, draw
 from noisy import OPTIONS
 from reviewing import crowds
 from secondlook.base.arrays import Floats64
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import UNSEEN, Proposals
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
@@ -29,7 +30,7 @@ from secondlook.stats.consensus.votes import Reviewed, Votes
 from secondlook.stats.guarantee.betting import allowed, log_evidence, share_of_rest
 from secondlook.stats.guarantee.claims import claim_of
 from secondlook.stats.guarantee.curve import curve
-from secondlook.stats.guarantee.reviews import Reviews, Terms
+from secondlook.stats.guarantee.reviews import Reviews
 
 DELTA = 0.05
 MOST_BROKEN = 0.07  # of the exact upper bound of a rate, with a frozen score
@@ -102,11 +103,11 @@ def just_above(objects: int, alpha: float, seed: int, graded: float) -> Populati
 
 # --- stop at will --------------------------------------------------------------------------------------------------
 
-Level = Callable[[Reviews, Terms], float]
+Level = Callable[[Reviews, Guarantee], float]
 Row = TypeVar("Row", "Broken", "Work")
 
 
-def ours(reviews: Reviews, terms: Terms) -> float:
+def ours(reviews: Reviews, terms: Guarantee) -> float:
     """Return our level, of one class."""
     return float(claim_of(replace(reviews, proposals=one_class(reviews.proposals)), terms, 1).level[0])
 
@@ -116,7 +117,7 @@ def one_class(proposals: Proposals) -> Proposals:
     return replace(proposals, label=np.zeros_like(proposals.label))
 
 
-def is_broken(population: Population, reviews: Reviews, level: float, terms: Terms) -> bool:
+def is_broken(population: Population, reviews: Reviews, level: float, terms: Guarantee) -> bool:
     """Tell whether more labels are wrong and unchecked than the terms allow."""
     unchecked = (population.proposals.score >= level) & (population.proposals.score > UNSEEN) & ~reviews.seen
     objects = len(population) if terms.of == "dataset" else int(unchecked.sum())
@@ -124,7 +125,7 @@ def is_broken(population: Population, reviews: Reviews, level: float, terms: Ter
 
 
 def stops(
-    population: Population, terms: Terms, every: int, seed: int, level: Level, misses: float
+    population: Population, terms: Guarantee, every: int, seed: int, level: Level, misses: float
 ) -> tuple[bool, bool]:
     """Return whether anything was ever guaranteed, and whether a guarantee was ever broken."""
     run = population.reviews(np.random.default_rng([seed, 1]), len(population) - 1, misses)
@@ -138,7 +139,7 @@ def stops(
     return held, False
 
 
-def stops_after_every_review(population: Population, terms: Terms, seed: int) -> tuple[bool, bool]:
+def stops_after_every_review(population: Population, terms: Guarantee, seed: int) -> tuple[bool, bool]:
     """Return the same for the dataset and every look, from one pass over the looks for each level.
 
     What is certain stays so and errors left never grow, so a level breaks at the first look that is certain, or never.
@@ -156,7 +157,7 @@ def stops_after_every_review(population: Population, terms: Terms, seed: int) ->
     return held, False
 
 
-def refitted(votes: Votes, truth: NDArray[np.int64], terms: Terms, every: int, seed: int) -> tuple[bool, bool]:
+def refitted(votes: Votes, truth: NDArray[np.int64], terms: Guarantee, every: int, seed: int) -> tuple[bool, bool]:
     """Return the same where the votes are merged again after every batch, with the reviews."""
     order = np.random.default_rng([seed, 2]).permutation(len(truth))
     nothing, held = np.zeros(len(truth), dtype=np.bool_), False
@@ -208,7 +209,7 @@ def broken_rows(worlds: int, sizes: Sequence[int], every: Sequence[int]) -> Iter
     """
     for objects, graded in ((objects, graded) for objects in sizes for graded in (0, 2)):
         kind = f"{objects} objects, {'graded' if graded else 'just above'}"
-        whole, rest = (Terms(of=of, alpha=0.05, delta=DELTA) for of in ("dataset", "accepted"))
+        whole, rest = (Guarantee(of=of, alpha=0.05, delta=DELTA) for of in ("dataset", "accepted"))
         made = [just_above(objects, whole.alpha, seed, graded) for seed in range(worlds)]
         each = (stops_after_every_review(one, whole, seed) for seed, one in enumerate(made))
         yield count(f"dataset, {kind}, every 1", each)
@@ -220,10 +221,10 @@ def broken_rows(worlds: int, sizes: Sequence[int], every: Sequence[int]) -> Iter
 def broken_otherwise(worlds: int, objects: int) -> Iterator[Broken]:
     """Yield rows that are expected to break more often: other nulls, and reviewers who err."""
 
-    def moving(reviews: Reviews, terms: Terms) -> float:
+    def moving(reviews: Reviews, terms: Guarantee) -> float:
         return referees.level_by_moving_null(reviews, terms.alpha, terms.delta)
 
-    def chain(reviews: Reviews, terms: Terms) -> float:
+    def chain(reviews: Reviews, terms: Guarantee) -> float:
         return referees.level_by_chain(reviews, terms.alpha, terms.delta)
 
     rows: tuple[tuple[str, str, Level, float], ...] = (
@@ -233,7 +234,7 @@ def broken_otherwise(worlds: int, objects: int) -> Iterator[Broken]:
         ("dataset, reviewers miss 20 %", "dataset", ours, 0.2),
     )
     for name, of, level, misses in rows:
-        terms = Terms(of=of, alpha=0.05, delta=DELTA)  # type: ignore[arg-type]
+        terms = Guarantee(of=of, alpha=0.05, delta=DELTA)  # type: ignore[arg-type]
         populations = (just_above(objects, terms.alpha, seed, 2) for seed in range(worlds))
         yield count(name, (stops(one, terms, 5, seed, level, misses) for seed, one in enumerate(populations)))
 
@@ -267,7 +268,7 @@ def work(population: Population, alpha: float, orders: int, looks: Sequence[int]
     """Measure what people see; `predicted` is the curve of `secondlook` before any review."""
     looks = tuple(number for number in looks if number < len(population))
     share = {test: [0.0] * len(looks) for test in TESTS}
-    terms = Terms(alpha=alpha, delta=DELTA)
+    terms = Guarantee(alpha=alpha, delta=DELTA)
     for seed in range(orders):
         random = np.random.default_rng([seed, 3])
         run, again = population.reviews(random, looks[-1]), population.with_replacement(random, looks[-1])
@@ -277,7 +278,7 @@ def work(population: Population, alpha: float, orders: int, looks: Sequence[int]
                 "any time": (now, ours(now, terms)),
                 "single look": (now, referees.level_of_single_look(now, alpha, DELTA)),
                 "PAC labels": (drawn, referees.level_of_pac_labels(drawn, alpha, DELTA)),
-                "accepted": (now, ours(now, replace(terms, of="accepted"))),
+                "accepted": (now, ours(now, terms.model_copy(update={"of": "accepted"}))),
             }
             for test, (reviews, level) in levels.items():
                 left = (population.proposals.score >= level) & ~reviews.seen
@@ -321,7 +322,7 @@ def again(worlds: int) -> Iterator[tuple[bool, bool]]:
     """Yield the outcomes of small worlds with refits, of which the posterior at first is far off."""
     for seed in range(worlds):
         drawn = draw(World(objects=600, per_image=1.0 + 7 * (seed % 2), margin=2.6), seed)
-        yield refitted(drawn.votes, drawn.truth, Terms(alpha=0.05, delta=DELTA), 25, seed)
+        yield refitted(drawn.votes, drawn.truth, Guarantee(alpha=0.05, delta=DELTA), 25, seed)
 
 
 def printed(row: Row) -> Row:

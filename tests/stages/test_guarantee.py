@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from guarantee_referees import region_is_certain, share_of_total
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, UNSEEN, Proposals
 from secondlook.stats.guarantee import curve as curves
 from secondlook.stats.guarantee import sentences
@@ -20,7 +21,7 @@ from secondlook.stats.guarantee.betting import BETS, WEIGHTS, allowed, log_evide
 from secondlook.stats.guarantee.claims import Claim, claim_of, own_classes
 from secondlook.stats.guarantee.epochs import claim_in, freeze, reviews_since
 from secondlook.stats.guarantee.levels import Allowance, allowances, lowest_level
-from secondlook.stats.guarantee.reviews import Reviews, Terms, reviews_of
+from secondlook.stats.guarantee.reviews import Reviews, reviews_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 DELTA = 0.05
@@ -197,7 +198,7 @@ def test_all_levels_of_accepted_share_one_delta_in_all_orders(wrong: str, alpha:
     # objects by falling score; when[order, object] is the look at it
     errs = np.array([one == "1" for one in wrong])
     when = np.array(list(itertools.permutations(range(7))), dtype=np.int8)
-    each = allowances(Terms(of="accepted", alpha=alpha), 7, 7)
+    each = allowances(Guarantee(of="accepted", alpha=alpha), 7, 7)
     broken = np.zeros(len(when), dtype=bool)
     for size in range(1, 8):
         seen = when[:, :size, None] <= np.arange(7)  # (orders, objects of the region, looks)
@@ -280,7 +281,7 @@ def test_a_clean_sample_of_a_large_dataset_needs_a_quarter_more_than_a_single_lo
 @given(st.integers(0, 10**6), st.sampled_from([0.05, 0.1, 0.2]), st.booleans())
 def test_more_looks_never_take_a_guarantee_of_the_dataset_back(seed: int, alpha: float, per_class: bool) -> None:
     reviews, _, _ = world(200, 0.05, 150, seed)
-    terms = Terms(alpha=alpha, delta=0.2, per_class=per_class)
+    terms = Guarantee(alpha=alpha, delta=0.2, per_class=per_class)
     levels = np.array([claim_of(after(reviews, looks), terms, 3).level for looks in range(0, 151, 10)])
     assert (levels[1:] <= levels[:-1]).all()
 
@@ -342,13 +343,13 @@ def test_one_region_of_accepted_holds_just_above_the_bound(objects: int, alpha: 
 @pytest.mark.parametrize(
     ("terms", "objects", "rate"),
     [
-        pytest.param(Terms(alpha=0.05), 300, 0.055, id="dataset, little above"),
-        pytest.param(Terms(alpha=0.05), 300, 0.15, id="dataset, far above"),
-        pytest.param(Terms(of="accepted", alpha=0.1), 600, 0.07, id="accepted, good ones first"),
-        pytest.param(Terms(of="accepted", alpha=0.1), 600, 0.15, id="accepted, far above"),
+        pytest.param(Guarantee(alpha=0.05), 300, 0.055, id="dataset, little above"),
+        pytest.param(Guarantee(alpha=0.05), 300, 0.15, id="dataset, far above"),
+        pytest.param(Guarantee(of="accepted", alpha=0.1), 600, 0.07, id="accepted, good ones first"),
+        pytest.param(Guarantee(of="accepted", alpha=0.1), 600, 0.15, id="accepted, far above"),
     ],
 )
-def test_graded_scores_over_all_levels_hold(terms: Terms, objects: int, rate: float) -> None:
+def test_graded_scores_over_all_levels_hold(terms: Guarantee, objects: int, rate: float) -> None:
     held = broken = 0
     for seed in range(100):
         reviews, wrong, _ = world(objects, rate, objects, seed)
@@ -390,23 +391,23 @@ def test_everything_reviewed_is_one_run() -> None:
 
 def test_nearly_all_reviewed_certifies_the_rest_by_counting() -> None:
     reviews = made([0.9] * 20, [True] * 10 + [False] * 9)
-    claim = claim_of(reviews, Terms(alpha=0.05), 1)  # one is left, one may be wrong
+    claim = claim_of(reviews, Guarantee(alpha=0.05), 1)  # one is left, one may be wrong
     assert claim.held
     assert (claim.unchecked, claim.most) == (1, 1)
-    assert not claim_of(reviews, Terms(alpha=0.04), 1).held  # none may be wrong
+    assert not claim_of(reviews, Guarantee(alpha=0.04), 1).held  # none may be wrong
 
 
 def test_what_people_saw_beside_the_run_is_unchecked_no_longer() -> None:
     score, clean = [0.9] * 400, [False] * 100
-    before = claim_of(made(score, clean), Terms(alpha=0.05), 1)
-    aside = claim_of(made(score, clean, beside=(200, 201)), Terms(alpha=0.05), 1)
+    before = claim_of(made(score, clean), Guarantee(alpha=0.05), 1)
+    aside = claim_of(made(score, clean, beside=(200, 201)), Guarantee(alpha=0.05), 1)
     assert (before.unchecked, aside.unchecked) == (300, 298)
     assert before.level == aside.level
 
 
 def test_errors_found_beside_the_run_are_corrected_and_no_evidence() -> None:
     score, clean = [0.9] * 400, [False] * 100
-    terms = Terms(of="accepted", alpha=0.1)
+    terms = Guarantee(of="accepted", alpha=0.1)
     assert claim_of(made(score, clean), terms, 1).most == 30
     many = claim_of(made(score, clean, beside=tuple(range(200, 260))), terms, 1)
     assert many.held  # they are corrected, and the run was clean
@@ -414,14 +415,14 @@ def test_errors_found_beside_the_run_are_corrected_and_no_evidence() -> None:
 
 
 def test_unseen_scores_are_never_accepted() -> None:
-    claim = claim_of(made([UNSEEN] * 100, [False] * 90), Terms(alpha=0.1), 1)
+    claim = claim_of(made([UNSEEN] * 100, [False] * 90), Guarantee(alpha=0.1), 1)
     assert (claim.held, claim.unchecked) == (False, 0)
 
 
 def test_what_is_allowed_depends_on_sizes_alone() -> None:
-    (whole,) = allowances(Terms(alpha=0.05), 1000, 800)
+    (whole,) = allowances(Guarantee(alpha=0.05), 1000, 800)
     assert (whole.most, whole.left) == (50, 0)
-    small, large = allowances(Terms(of="accepted", alpha=0.05), 1000, 800)
+    small, large = allowances(Guarantee(of="accepted", alpha=0.05), 1000, 800)
     assert (small.most, small.left) == (20, 400)
     assert (large.most, large.left) == (32, 640)
     assert small.weight + large.weight == 1
@@ -429,14 +430,14 @@ def test_what_is_allowed_depends_on_sizes_alone() -> None:
 
 def test_a_guarantee_of_the_accepted_labels_goes_when_too_few_are_left() -> None:
     score = [0.9] * 400
-    terms = Terms(of="accepted", alpha=0.1)
+    terms = Guarantee(of="accepted", alpha=0.1)
     assert claim_of(made(score, [False] * 100), terms, 1).held
     assert not claim_of(made(score, [False] * 250), terms, 1).held
-    assert claim_of(made(score, [False] * 250), Terms(alpha=0.1), 1).held
+    assert claim_of(made(score, [False] * 250), Guarantee(alpha=0.1), 1).held
 
 
 def test_classes_are_tested_alone_where_they_are_large_enough() -> None:
-    terms = Terms(alpha=0.05, per_class=True)
+    terms = Guarantee(alpha=0.05, per_class=True)
     assert own_classes(np.array([1000, 10, 900, 0]), terms) == (0, 2)
     assert own_classes(np.array([100, 10]), terms) == ()
     assert own_classes(np.array([2000]), terms) == (0,)
@@ -447,12 +448,12 @@ def test_each_class_has_its_share_of_alpha_and_delta() -> None:
     label = random.integers(0, 2, 2000)
     wrong = (label[:400] == 1) & (random.random(400) < 0.2)  # the second class is bad everywhere
     reviews = made([0.9] * 2000, wrong.tolist(), label=label.tolist())
-    terms = Terms(alpha=0.05, per_class=True)
+    terms = Guarantee(alpha=0.05, per_class=True)
     claim = claim_of(reviews, terms, 2)
     assert claim.own == (0,)
     assert claim.level.tolist() == [0.9, NOTHING]
     assert claim.most == allowed(0.05, int((label == 0).sum()))
-    assert not claim_of(reviews, Terms(alpha=0.05), 2).held  # together they are too bad
+    assert not claim_of(reviews, Guarantee(alpha=0.05), 2).held  # together they are too bad
 
 
 # --- epochs --------------------------------------------------------------------------------------------------------
@@ -467,12 +468,12 @@ def test_an_epoch_tests_a_frozen_score_on_later_reviews_only() -> None:
     proposals = Proposals(np.where(rank < 0.1, 1 - truth, truth), np.full(objects, 0.9))  # early ones are all wrong
     epoch = freeze(proposals, seen, rank, drawn=100, before=1)
     assert (epoch.number, epoch.population.sum()) == (2, 500)
-    assert epoch.terms(Terms(delta=0.04)).delta == 0.01
+    assert epoch.terms(Guarantee(delta=0.04)).delta == 0.01
     later = seen.copy()
     later[order[:250]] = True
     reviews = reviews_since(epoch, np.where(later, truth, -1), later, rank)
     assert (len(reviews), len(reviews.order), reviews.wrong.sum()) == (500, 150, 0)
-    claim = claim_in(epoch, reviews, Terms(alpha=0.05), 2)
+    claim = claim_in(epoch, reviews, Guarantee(alpha=0.05), 2)
     assert claim.held
     assert (claim.objects, claim.most, claim.terms.delta) == (600, 30, 0.0125)
 
@@ -495,7 +496,7 @@ def test_the_metadata_of_an_epoch_change_with_the_frozen_score_alone() -> None:
 @pytest.mark.parametrize("of", ["dataset", "accepted"])
 def test_a_curve_is_the_same_each_time_and_ends_with_everything(of: str) -> None:
     reviews, _, p_wrong = world(300, 0.04, 30)
-    one, two = (curves.curve(reviews, Terms(of=of, alpha=0.05), p_wrong) for _ in range(2))
+    one, two = (curves.curve(reviews, Guarantee(of=of, alpha=0.05), p_wrong) for _ in range(2))
     assert np.array_equal(one.share, two.share)
     assert (one.more[0], one.more[-1], one.chance[-1], one.share[-1]) == (0, 270, 1.0, 1.0)
     assert (one.share >= one.more / 300).all()
@@ -503,8 +504,8 @@ def test_a_curve_is_the_same_each_time_and_ends_with_everything(of: str) -> None
 
 def test_a_curve_at_nothing_more_is_the_claim_of_now() -> None:
     reviews, _, p_wrong = world(2000, 0.02, 300)
-    claim = claim_of(reviews, Terms(alpha=0.05), 3)
-    curve = curves.curve(reviews, Terms(alpha=0.05), p_wrong)
+    claim = claim_of(reviews, Guarantee(alpha=0.05), 3)
+    curve = curves.curve(reviews, Guarantee(alpha=0.05), p_wrong)
     assert curve.chance[0] == claim.held == 1
     assert 1 - claim.unchecked / 2000 <= curve.share[0] <= 1 - claim.unchecked / 2000 + 0.04  # it tries fewer levels
     assert curve.enough == 0
@@ -512,7 +513,7 @@ def test_a_curve_at_nothing_more_is_the_claim_of_now() -> None:
 
 def test_larger_alphas_need_fewer_people() -> None:
     reviews, _, p_wrong = world(3000, 0.03, 0)
-    rising = curves.curves(reviews, Terms(alpha=0.03), p_wrong)
+    rising = curves.curves(reviews, Guarantee(alpha=0.03), p_wrong)
     assert [curve.terms.alpha for curve in rising] == [0.01, 0.02, 0.03, 0.05, 0.1]
     least = [float(curve.share[curve.best]) for curve in rising]
     assert least == sorted(least, reverse=True)
@@ -520,7 +521,7 @@ def test_larger_alphas_need_fewer_people() -> None:
 
 def test_what_cannot_be_reached_says_so() -> None:
     reviews, _, _ = world(60, 0.3, 10)
-    curve = curves.curve(reviews, Terms(alpha=0.01), np.full(60, 0.5))
+    curve = curves.curve(reviews, Guarantee(alpha=0.01), np.full(60, 0.5))
     assert not curve.reachable
     assert curve.enough is None
     assert curve.more[curve.best] == 50
@@ -531,7 +532,7 @@ def test_what_cannot_be_reached_says_so() -> None:
     ("objects", "alpha", "rate"), [(720, 0.02, 0.02), (1000, 0.05, 0.04), (5000, 0.02, 0.04)], ids=str
 )
 def test_the_predicted_number_of_reviews_is_that_of_worlds(objects: int, alpha: float, rate: float) -> None:
-    terms = Terms(alpha=alpha)
+    terms = Guarantee(alpha=alpha)
     reviews, _, p_wrong = world(objects, rate, 0)
     predicted = curves.curve(reviews, terms, p_wrong)
     simulated, shares = [], []
@@ -558,10 +559,10 @@ def test_the_predicted_number_of_reviews_is_that_of_worlds(objects: int, alpha: 
             {}, "of the 1000 labels of the finished dataset, at most 20 (2 %) are wrong because", id="dataset"
         ),
         pytest.param({}, "of the 500 labels that no person checks, up to 4 % may be wrong", id="what it does not say"),
-        pytest.param({"own": (1,), "terms": Terms(per_class=True)}, "For bus, at most 2 % of the labels", id="a class"),
-        pytest.param({"terms": Terms(per_class=True)}, "No class has a guarantee of its own", id="no class"),
+        pytest.param({"own": (1,), "terms": Guarantee(per_class=True)}, "For bus, at most 2 % of the labels", id="a class"),
+        pytest.param({"terms": Guarantee(per_class=True)}, "No class has a guarantee of its own", id="no class"),
         pytest.param(
-            {"terms": Terms(of="accepted"), "most": 10},
+            {"terms": Guarantee(of="accepted"), "most": 10},
             "of the 500 labels that no person checks, at most 10 (2 %) are wrong",
             id="accepted",
         ),
@@ -571,21 +572,21 @@ def test_the_predicted_number_of_reviews_is_that_of_worlds(objects: int, alpha: 
     ],
 )
 def test_sentences(changes: dict[str, object], says: str) -> None:
-    claim = Claim(Terms(), np.array([0.5, 0.5]), 1000, 500, 20, 300, 3)
+    claim = Claim(Guarantee(), np.array([0.5, 0.5]), 1000, 500, 20, 300, 3)
     assert says in sentences.sentence(replace(claim, **changes), ("car", "bus"))
 
 
 def test_meanwhile() -> None:
-    assert "every label goes to a person" in sentences.meanwhile(Terms(strict=True), 0.9)
-    assert "0.9 or more are accepted" in sentences.meanwhile(Terms(), 0.9)
+    assert "every label goes to a person" in sentences.meanwhile(Guarantee(strict=True), 0.9)
+    assert "0.9 or more are accepted" in sentences.meanwhile(Guarantee(), 0.9)
 
 
 def test_levels_without_a_guarantee() -> None:
-    claim = Claim(Terms(), np.array([NOTHING, NOTHING]), 1000, 0, 20, 300, 3)
+    claim = Claim(Guarantee(), np.array([NOTHING, NOTHING]), 1000, 0, 20, 300, 3)
     usual = sentences.acceptance(claim, 0.9, ("car", "bus"))
     assert (usual.held, usual.level.tolist()) == (False, [0.9, 0.9])
     assert "0.9 or more are accepted" in usual.sentence
-    strict = sentences.acceptance(replace(claim, terms=Terms(strict=True)), 0.9, ("car", "bus"))
+    strict = sentences.acceptance(replace(claim, terms=Guarantee(strict=True)), 0.9, ("car", "bus"))
     assert strict.level.tolist() == [NOTHING, NOTHING]
     held = sentences.acceptance(replace(claim, level=np.array([0.5, NOTHING]), unchecked=9), 0.9, ("car", "bus"))
     assert (held.held, held.level.tolist()) == (True, [0.5, NOTHING])
@@ -601,5 +602,5 @@ def test_levels_without_a_guarantee() -> None:
     ],
 )
 def test_forecasts(chance: list[float], share: list[float], says: str) -> None:
-    curve = curves.Curve(Terms(), 400, np.array([0, 50, 400]), np.array(chance), np.array(share))
+    curve = curves.Curve(Guarantee(), 400, np.array([0, 50, 400]), np.array(chance), np.array(share))
     assert says in sentences.what_reviews_buy(curve)

@@ -114,14 +114,20 @@ class CutoutOptions(RejectLimit):
 
 
 class Guarantee(Strict):
-    """What is guaranteed about the labels that no person checks."""
+    """What is guaranteed about labels that no person checks, however often people look (docs/consensus.md)."""
 
+    of: Literal["dataset", "accepted"] = "dataset"
+    """`dataset`: the wrong labels that no person checked are at most `alpha` of all labels of the finished dataset;
+    `accepted`: at most `alpha` of the labels that no person checks, which needs more reviews."""
     alpha: float = Field(0.02, gt=0, lt=1)
-    """Largest share of wrong labels among those that no person checks; smaller needs more reviews."""
+    """Largest share of wrong labels; smaller needs more reviews."""
     delta: float = Field(0.05, gt=0, lt=1)
     """Probability that the guarantee does not hold; smaller needs more reviews."""
-    per_class: bool = True
-    """Guarantee it for each class with enough randomly drawn reviewed objects, and for the other classes together."""
+    per_class: bool = False
+    """With `of: dataset`: guarantee it also for each large class alone, which needs more reviews."""
+    exact: bool = False
+    """Test only scores that were frozen by `secondlook freeze`, on reviews after that; then it is proven, not only
+    measured, that the guarantee holds."""
     strict: bool = False
     """Until something can be guaranteed, send every label to a person instead of using `accept`."""
 
@@ -180,10 +186,21 @@ class ReviewOptions(Strict):
     """Objects on one review page."""
     batches: int = Field(5, ge=1)
     """Maximum number of review pages that are made."""
-    random_fraction: Fraction = 0.5
-    """Share of the queue that is drawn at random; estimates and the guarantee rest on it."""
+    random_fraction: Fraction | Literal["auto"] = "auto"
+    """Share of the queue that is drawn at random, on which estimates and the guarantee rest; `auto` is what the
+    guarantee still needs, and nothing once it stands."""
+    rarity: float = Field(0.0, ge=0)
+    """Exponent of the rarity of the proposed class in the order of the queue; 0 ignores it, 0.5 prefers rare classes."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
-    """Crops whose hashes (256 bits) differ in at most this many bits are grouped; null compares none."""
+    """Crops whose hashes (256 bits) differ in at most this many bits are shown once; null compares none."""
+    copy_decisions: bool = False
+    """A decision on an object from the queue is copied to its near-duplicates and to the objects of its track that have
+    the same labels; a copy never counts for the guarantee."""
+    audit_fraction: Fraction = 0.05
+    """Share of the random sample on a page that is replaced by known wrong proposals, to measure how many of them
+    people let pass."""
+    audit_after: int = Field(200, ge=0)
+    """Randomly drawn objects that must be reviewed before the first such proposal is shown."""
     image_px: int = Field(640, ge=64)
     """Longer side in px of the whole image on a page."""
 

@@ -34,8 +34,9 @@ RejectReason = Literal[
 # `unknown_class`: the given class was not in what the labeler learned from
 VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed", "unknown_class"]
 
-# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems useful
-ReviewSample = Literal["random", "queue"]
+# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems useful;
+# `audit`: shown again with a wrong proposal; `copy`: nobody looked, the label is that of a near-duplicate or a track
+ReviewSample = Literal["random", "queue", "audit", "copy"]
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ DECISION = Record(
             pa.field("label", pa.string()),
             pa.field("posterior", pa.list_(pa.float32())),
             pa.field("confidence", pa.float32(), nullable=False),
+            pa.field("score", pa.float64(), nullable=False),  # what the acceptance level is compared with; -1: never
             pa.field("agreement", pa.float32(), nullable=False),
             pa.field("n_votes", pa.int32(), nullable=False),
             pa.field("action", pa.string(), nullable=False),
@@ -201,6 +203,7 @@ QUEUE = Record(
             pa.field("rank", pa.int32(), nullable=False),  # from 0, the order in which people should look
             pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
             pa.field("probability", pa.float64()),  # as in `review`; null for the queue
+            pa.field("proposal", pa.string()),  # the class that is proposed; a wrong one in an audit
             pa.field("benefit", pa.float32(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),  # near-duplicates share the id of the first of them

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING
 from secondlook.stats.guarantee.betting import allowed
 from secondlook.stats.guarantee.levels import allowances, lowest_level
-from secondlook.stats.guarantee.reviews import Reviews, Terms
+from secondlook.stats.guarantee.reviews import Reviews
 
 CLEAN = 4.0  # times log(1/delta) / alpha objects: a smaller class is nearly all reviewed before it is certain
 
@@ -23,7 +24,7 @@ class Claim:
     wrong proposals. `own` are the classes with a guarantee of their own.
     """
 
-    terms: Terms
+    terms: Guarantee
     level: Floats64
     objects: int
     unchecked: int
@@ -43,7 +44,7 @@ class Claim:
         return min(1.0, self.most / self.unchecked) if self.unchecked else 0.0
 
 
-def claim_of(reviews: Reviews, terms: Terms, classes: int, objects: int | None = None) -> Claim:
+def claim_of(reviews: Reviews, terms: Guarantee, classes: int, objects: int | None = None) -> Claim:
     """Return what is guaranteed for `terms`; call it after every review if you like.
 
     More reviews never take back what is guaranteed of the dataset while the scores stay. Of the accepted labels it may
@@ -76,7 +77,7 @@ def _by_class(empty: Claim, reviews: Reviews) -> Claim:
     return replace(empty, level=level, most=most, own=tuple(number for number in own if level[number] < NOTHING))
 
 
-def own_classes(objects: NDArray[np.int64], terms: Terms) -> tuple[int, ...]:
+def own_classes(objects: NDArray[np.int64], terms: Guarantee) -> tuple[int, ...]:
     """Return the classes that are tested alone, of `objects` (classes,): as many as are large enough for their delta.
 
     This looks at sizes alone, so the choice costs nothing.

@@ -11,7 +11,7 @@ score and all numbers of looks at once it is a sum over errors, by cut and look.
 score, so a million of them cost one sort. Random numbers are seeded with the content.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from secondlook.base.arrays import Floats64
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import UNSEEN
 from secondlook.stats.guarantee.betting import BETS, CERTAIN, WEIGHTS, share_of_rest
 from secondlook.stats.guarantee.levels import Allowance, allowances
-from secondlook.stats.guarantee.reviews import Reviews, Terms
+from secondlook.stats.guarantee.reviews import Reviews
 
 ALPHAS = (0.01, 0.02, 0.05, 0.10)
 LIKELY = 0.5  # chance of a guarantee from which a number of reviews counts as enough
@@ -42,7 +43,7 @@ class Curve:
     future without a guarantee.
     """
 
-    terms: Terms
+    terms: Guarantee
     objects: int
     more: NDArray[np.int64]
     chance: Floats64
@@ -66,12 +67,12 @@ class Curve:
         return int(self.more[likely[0]]) if len(likely) else None
 
 
-def curves(reviews: Reviews, terms: Terms, p_wrong: Floats64) -> list[Curve]:
+def curves(reviews: Reviews, terms: Guarantee, p_wrong: Floats64) -> list[Curve]:
     """Return the curve of each of ALPHAS and of the alpha of `terms`, in rising order; `p_wrong` is (objects,)."""
-    return [curve(reviews, replace(terms, alpha=alpha), p_wrong) for alpha in sorted({*ALPHAS, terms.alpha})]
+    return [curve(reviews, terms.model_copy(update={"alpha": alpha}), p_wrong) for alpha in sorted({*ALPHAS, terms.alpha})]
 
 
-def curve(reviews: Reviews, terms: Terms, p_wrong: Floats64) -> Curve:
+def curve(reviews: Reviews, terms: Guarantee, p_wrong: Floats64) -> Curve:
     """Return what more reviews buy; `per_class` is left out of it: the guarantee of the whole dataset is meant."""
     before, objects = len(reviews.order), len(reviews)
     more = _points(objects - before)

@@ -10,16 +10,17 @@ row per object of the population: id, label and score as frozen. A missing or ch
 next one, never the same number again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import Proposals
 from secondlook.stats.guarantee.claims import Claim, claim_of
-from secondlook.stats.guarantee.reviews import Reviews, Terms, reviews_of
+from secondlook.stats.guarantee.reviews import Reviews, reviews_of
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Epoch:
     population: NDArray[np.bool_]
     proposals: Proposals
 
-    def terms(self, terms: Terms) -> Terms:
+    def terms(self, terms: Guarantee) -> Guarantee:
         """Return the terms with the part of delta that is this epoch's."""
-        return replace(terms, delta=terms.delta * 0.5**self.number)
+        return terms.model_copy(update={"delta": terms.delta * 0.5**self.number})
 
     def about(self) -> dict[str, Any]:
         """Return what the metadata must say, with a digest of the frozen file's columns."""
@@ -71,6 +72,6 @@ def reviews_since(
     return reviews_of(Proposals(epoch.proposals.label[of], epoch.proposals.score[of]), label[of], seen[of], rank[of])
 
 
-def claim_in(epoch: Epoch, reviews: Reviews, terms: Terms, classes: int) -> Claim:
+def claim_in(epoch: Epoch, reviews: Reviews, terms: Guarantee, classes: int) -> Claim:
     """Return what is guaranteed in the epoch, for the dataset as a whole."""
     return claim_of(reviews, epoch.terms(terms), classes, objects=len(epoch.population))

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondlook.base.arrays import Floats64
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, UNSEEN
 from secondlook.stats.guarantee.betting import allowed, log_evidence, share_of_rest
-from secondlook.stats.guarantee.reviews import Reviews, Terms
+from secondlook.stats.guarantee.reviews import Reviews
 
 REGIONS = (0.5, 0.8)  # of the scored objects: how many labels `of: accepted` wants to leave unchecked, at least
 BELIEFS = (0.75, 0.25)  # the part of delta behind each; the larger region is for datasets that need little evidence
@@ -34,7 +35,7 @@ class Allowance:
     weight: float
 
 
-def allowances(terms: Terms, objects: int, scored: int) -> tuple[Allowance, ...]:
+def allowances(terms: Guarantee, objects: int, scored: int) -> tuple[Allowance, ...]:
     """Return what may be wrong, in rising order: of all `objects`, or of a part of the `scored` ones left unchecked."""
     if terms.of == "dataset":
         return (Allowance(allowed(terms.alpha, objects), 0, 1.0),)

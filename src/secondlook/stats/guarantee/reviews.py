@@ -1,30 +1,10 @@
 """What the guarantees read: the labels proposed for all objects, and what people said about some of them."""
 
 from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.stats.consensus.accept import UNSEEN, Proposals
-
-Of = Literal["dataset", "accepted"]
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is wanted: at most `alpha` wrong, with a confidence of 1 - `delta`.
-
-    `of` says of what: of all labels of the finished dataset, or of those that no person checks. `per_class` promises it
-    for large classes alone (only of the dataset). `strict` accepts nothing without a guarantee.
-    """
-
-    of: Of = "dataset"
-    alpha: float = 0.02
-    delta: float = 0.05
-    per_class: bool = False
-    strict: bool = False
-
 
 @dataclass(frozen=True)
 class Reviews:

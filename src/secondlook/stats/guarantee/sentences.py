@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, Acceptance
 from secondlook.stats.guarantee.claims import Claim
 from secondlook.stats.guarantee.curve import LIKELY, Curve
-from secondlook.stats.guarantee.reviews import Terms
 
 REVIEWERS = "What people decided is taken as right."
 REFITTED = (
@@ -31,7 +31,7 @@ def sentence(claim: Claim, names: tuple[str, ...]) -> str:
     return f"{_of_accepted(claim) if claim.terms.of == 'accepted' else _of_dataset(claim, names)} {REVIEWERS}"
 
 
-def wanted(terms: Terms) -> str:
+def wanted(terms: Guarantee) -> str:
     """Return what the terms ask for."""
     where = "the labels that no person checks" if terms.of == "accepted" else "the labels of the finished dataset"
     how = "" if terms.of == "accepted" else ", through labels that no person checked"
@@ -46,7 +46,7 @@ def nothing(claim: Claim) -> str:
     return f"Nothing is guaranteed: {found}, which is not enough to say of any labels that, {wanted(claim.terms)}."
 
 
-def meanwhile(terms: Terms, accept: float) -> str:
+def meanwhile(terms: Guarantee, accept: float) -> str:
     """Return what happens to labels while nothing is guaranteed."""
     if terms.strict:
         return "Meanwhile every label goes to a person."
