@@ -80,7 +80,7 @@ def write_votes(
 
 def write_decisions(path: Path, rows: Rows, classes: Any, made_by: Mapping[str, Any] | None = None) -> Path:
     """Write decision rows; figures that a test does not care about have defaults."""
-    default = {"posterior": None, "confidence": 0.95, "agreement": 1.0, "n_votes": 3, "reason": "because"}
+    default = {"posterior": None, "confidence": 0.95, "score": 0.9, "agreement": 1.0, "n_votes": 3, "reason": "because"}
     table = records.to_table([{**default, **row} for row in rows], records.DECISION)
     write(path, table, records.DECISION, classes, made_by or {"stage": "consensus"})
     return path

@@ -559,7 +559,9 @@ def test_the_predicted_number_of_reviews_is_that_of_worlds(objects: int, alpha: 
             {}, "of the 1000 labels of the finished dataset, at most 20 (2 %) are wrong because", id="dataset"
         ),
         pytest.param({}, "of the 500 labels that no person checks, up to 4 % may be wrong", id="what it does not say"),
-        pytest.param({"own": (1,), "terms": Guarantee(per_class=True)}, "For bus, at most 2 % of the labels", id="a class"),
+        pytest.param(
+            {"own": (1,), "terms": Guarantee(per_class=True)}, "For bus, at most 2 % of the labels", id="a class"
+        ),
         pytest.param({"terms": Guarantee(per_class=True)}, "No class has a guarantee of its own", id="no class"),
         pytest.param(
             {"terms": Guarantee(of="accepted"), "most": 10},

@@ -233,6 +233,7 @@ def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
         records.names_at(label, dataset.classes),
         _lists(verdict.posterior),
         pa.array(np.where(by_person, 1.0, committee), pa.float32()),
+        pa.array(proposals.score, pa.float64()),
         pa.array(agreeing / np.maximum(1, votes.per_object()), pa.float32()),
         pa.array(votes.per_object(), pa.int32()),
         records.names_at(outcome, [action for _, action in OUTCOMES]),

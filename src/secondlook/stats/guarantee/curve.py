@@ -69,7 +69,9 @@ class Curve:
 
 def curves(reviews: Reviews, terms: Guarantee, p_wrong: Floats64) -> list[Curve]:
     """Return the curve of each of ALPHAS and of the alpha of `terms`, in rising order; `p_wrong` is (objects,)."""
-    return [curve(reviews, terms.model_copy(update={"alpha": alpha}), p_wrong) for alpha in sorted({*ALPHAS, terms.alpha})]
+    return [
+        curve(reviews, terms.model_copy(update={"alpha": alpha}), p_wrong) for alpha in sorted({*ALPHAS, terms.alpha})
+    ]
 
 
 def curve(reviews: Reviews, terms: Guarantee, p_wrong: Floats64) -> Curve:

@@ -1,10 +1,12 @@
 """What the guarantees read: the labels proposed for all objects, and what people said about some of them."""
 
 from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.stats.consensus.accept import UNSEEN, Proposals
+
 
 @dataclass(frozen=True)
 class Reviews:
