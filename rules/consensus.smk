@@ -4,6 +4,7 @@ rule consensus:
         groups=f"{RESULTS}/crop/groups.parquet",
         votes=from_wildcards(FILES.votes),
         reviewed=f"{RESULTS}/review/reviewed.parquet",
+        frozen=from_wildcards(FILES.frozen),
     output:
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         majority=f"{RESULTS}/consensus/majority.parquet",
@@ -21,9 +22,10 @@ rule consensus:
         code=code("stages.consensus"),
         votes=from_wildcards(OPTIONS.votes),
         shards=RUN.config.shards,
+        frozen=from_wildcards(OPTIONS.frozen),
         options=OPTIONS.section("consensus"),
     message:
         "consensus: merge the votes on {wildcards.task}"
     shell:
         "secondlook consensus --instances {input.instances} --groups {input.groups} {params.votes} --shards {params.shards} "
-        "--reviewed {input.reviewed} --out {output.consensus} --options {params.options:q} 2> {log}"
+        "--reviewed {input.reviewed} {params.frozen:q} --out {output.consensus} --options {params.options:q} 2> {log}"

@@ -18,6 +18,7 @@ from secondlook.stages.commands import (
     embed,
     evaluate,
     export,
+    freeze,
     groups,
     ingest,
     label,
@@ -160,7 +161,7 @@ def new_task(
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, fetch, ingest.ingest, ingest.split, crop.crop, groups.groups, embed.embed, train.lessons, train.train),
-    *(label.label, consensus.consensus, evaluate.evaluate, review.review, export.export, report.report),
+    *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
     *(summary, check, plan, new_task),
 )
 for _command in COMMANDS:

@@ -604,5 +604,5 @@ def test_levels_without_a_guarantee() -> None:
     ],
 )
 def test_forecasts(chance: list[float], share: list[float], says: str) -> None:
-    curve = curves.Curve(Guarantee(), 400, np.array([0, 50, 400]), np.array(chance), np.array(share))
+    curve = curves.Curve(Guarantee(), 400, 0, np.array([0, 50, 400]), np.array(chance), np.array(share))
     assert says in sentences.what_reviews_buy(curve)

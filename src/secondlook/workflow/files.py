@@ -103,6 +103,11 @@ class Files:
         """Return the decisions of people so far, as CSV files."""
         return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
 
+    def frozen(self, task: str) -> list[str]:
+        """Return the scores that were frozen last, where the guarantee of a task is `exact`."""
+        epochs = sorted((Path(self.config.review.decisions) / task).glob("epoch-*.parquet"))
+        return [str(path) for path in epochs[-1:]] if self.config.consensus.guarantee.exact else []
+
     def decided(self, task: str) -> list[str]:
         """Return a digest of each of these files: as inputs their names would be read for wildcards."""
         return [sha256(path) if path.is_file() else "" for path in map(Path, self.decisions(task))]

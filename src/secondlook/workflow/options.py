@@ -135,6 +135,10 @@ class CommandOptions:
         """Return the files of the decisions of people on a task."""
         return [part for path in self.run.files.decisions(task) for part in ("--apply", path)]
 
+    def frozen(self, task: str) -> list[str]:
+        """Return the frozen scores of a task as an argument, nothing where there are none."""
+        return [part for path in self.run.files.frozen(task) for part in ("--frozen", path)]
+
     def export(self, task: str, name: str) -> list[str]:
         """Return the options of `secondlook export` for the file that it copies."""
         source, label_from = self.run.files.export_source(task, name), self.run.tasks[task].dataset.label_from

@@ -181,6 +181,16 @@ DECISION = Record(
     ),
 )
 
+FROZEN = Record(  # labels and scores of what nobody had seen when they were frozen, see `exact` in docs/consensus.md
+    "frozen",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("label", pa.string()),
+            pa.field("score", pa.float64(), nullable=False),
+        ]
+    ),
+)
 REVIEW = Record(
     "review",
     pa.schema(

@@ -21,7 +21,21 @@ def consensus(
     groups: Groups = None,
     reviewed: Annotated[
         Path | None,
-        typer.Option(help="Decisions of people: reviewed.parquet; with a CSV of votes, a CSV of item, label."),
+        typer.Option(
+            help="Decisions of people: reviewed.parquet; with a CSV of votes, a CSV of item, label, and sample "
+            "(random or queue, in the order of the looks)."
+        ),
+    ] = None,
+    frozen: Annotated[
+        Path | None, typer.Option(help="epoch-NNN.parquet of `secondlook freeze`, for a guarantee with `exact: true`.")
+    ] = None,
+    guarantee: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YAML",
+            help="With a CSV of votes: what to guarantee, e.g. '{of: dataset, alpha: 0.05, delta: 0.05}'; adds the "
+            "column `accepted`.",
+        ),
     ] = None,
     method: Annotated[str | None, typer.Option(help="auto, or the name of a method; see docs/consensus.md.")] = None,
     options: Options = None,
@@ -34,10 +48,17 @@ def consensus(
 
     settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
-        stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings)
+        promised = None if guarantee is None else config.parse_options(stages.Guarantee, guarantee)
+        if promised is not None and promised.exact:
+            raise UsageError(
+                "--guarantee: `exact` needs scores frozen by `secondlook freeze`; a CSV has none, so omit it."
+            )
+        stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings, promised)
+    elif guarantee is not None:
+        raise UsageError("--guarantee goes with one CSV of votes; for vote files it is a key of --options.")
     elif instances is None:
         raise UsageError("vote files need --instances FILE; only a CSV of item, worker, label works without it.")
     else:
         files = records.part_files(votes, shards)
-        places = stage.Places(instances, files, reviewed, require_format(out, ".parquet"), groups)
+        places = stage.Places(instances, files, reviewed, require_format(out, ".parquet"), groups, frozen)
         stage.merge_votes(places, settings)

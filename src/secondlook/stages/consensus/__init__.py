@@ -10,27 +10,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook.base import progress
-from secondlook.config.stages import ConsensusOptions
+from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import records
 from secondlook.io.destinations import require_apart
 from secondlook.jobs import cache
-from secondlook.stages.consensus import plain
-from secondlook.stats.consensus.accept import Acceptance, Proposals, Sample, decide_acceptance, needed
+from secondlook.stages.consensus import guarantee, plain
+from secondlook.stages.consensus.freeze import read_epoch
+from secondlook.stages.consensus.guarantee import People, guaranteed
+from secondlook.stats.consensus.accept import Acceptance
 from secondlook.stats.consensus.decide import Verdict, decisions, expect, propose
 from secondlook.stats.consensus.merge import Merged, merge
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
 from secondlook.stats.consensus.votes import GIVEN, Reviewed
+from secondlook.stats.guarantee.sentences import what_reviews_buy
 
 
 @dataclass(frozen=True)
 class Places:
-    """What is merged and where it goes; `reviewed` is None before any review, `groups` where none were joined."""
+    """What is merged and where it goes.
+
+    `reviewed` is None before any review, `groups` where none were joined, `frozen` where no scores were frozen.
+    """
 
     instances: Path
     votes: Sequence[Path]
     reviewed: Path | None
     out: Path
     groups: Path | None = None
+    frozen: Path | None = None
 
 
 def merge_votes(places: Places, options: ConsensusOptions) -> None:
@@ -48,55 +55,61 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     proposals = propose(alone, by_majority, objects.given, options)
     plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
     verdict = Verdict(alone, by_majority.posterior, proposals, plainly, nobody)
-    about = {**_about(verdict, by_majority, options, objects), **read}
+    promised = {"held": False, "thresholds": guarantee.thresholds(plainly, objects.classes)}
+    about = {**_about(verdict, by_majority, options, objects), **read, "guarantee": promised}
     _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
-    reviewed = read_reviewed(objects, places.reviewed)
-    merged = merge(votes, options.method, reviewed, options)
-    proposals = propose(votes, merged, objects.given, options)
-    acceptance = acceptance_of(proposals, reviewed, options, objects.classes)
-    verdict = Verdict(votes, merged.posterior, proposals, acceptance, reviewed)
+    people = _people(places, objects)
+    merged = merge(votes, options.method, people.reviewed, options)
+    result = guaranteed(propose(votes, merged, objects.given, options), people, options, objects.classes)
+    result = guarantee.with_levels_of_new_labels(result, options)
+    verdict = Verdict(votes, merged.posterior, result.proposals, result.acceptance, people.reviewed)
     decided = decisions(objects, verdict)
-    about = {**_about(verdict, merged, options, objects), **read}
+    promised = guarantee.about(result, people, merged.posterior, objects.classes)
+    about = {**_about(verdict, merged, options, objects), **read, "guarantee": promised, "people": people.agreement}
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
     progress.say(f"consensus: {merged.why}")
-    progress.say(f"consensus: {acceptance.sentence}")
+    progress.say(f"consensus: {result.acceptance.sentence}")
     accepted, wrong = about["expected"]["accepted"], about["expected"]["wrong"]
     progress.say(f"consensus: of {accepted} accepted labels, {wrong:.1f} are expected to be wrong")
 
 
-def acceptance_of(
-    proposals: Proposals, reviewed: Reviewed, options: ConsensusOptions, classes: tuple[str, ...]
-) -> Acceptance:
-    """Return what can be guaranteed about the labels that no person checks.
-
-    A sampled object counts as wrong when people skipped it, disagree or could not tell.
-    """
-    drawn = np.flatnonzero(reviewed.sampled)
-    wrong = proposals.label[drawn] != reviewed.label[drawn]
-    sample = Sample(proposals.label[drawn], proposals.score[drawn], wrong, reviewed.group[drawn])
-    acceptance = decide_acceptance(proposals, sample, options.guarantee, options.accept, classes)
-    if not acceptance.held and not options.guarantee.strict:
-        two, one = (max(options.accept, level) for level in (options.accept_relabel, options.accept_relabel_alone))
-        more = f"A label that replaces the given one needs {two:g} or more, {one:g} where one family answered."
-        acceptance = replace(acceptance, sentence=f"{acceptance.sentence} {more}")
-    passed_over = int((reviewed.sampled & ~reviewed.seen).sum())
-    if not passed_over:
-        return acceptance
-    sentence = f"{acceptance.sentence} {passed_over} objects of the random sample were skipped and count as wrong."
-    return replace(acceptance, sentence=sentence)
+def _people(places: Places, objects: Dataset) -> People:
+    """Read what people did; what they were asked besides stands in the metadata of their reviews."""
+    told = {} if places.reviewed is None else records.made_by(places.reviewed)
+    epoch = None if places.frozen is None else read_epoch(places.frozen, objects)
+    audit, reviewed = told.get("audit", {}), read_reviewed(objects, places.reviewed)
+    return People(reviewed, audit.get("missed", ()), epoch, told.get("agreement", {}))
 
 
-def merge_plain(votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions) -> None:
+def merge_plain(
+    votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions, promised: Guarantee | None = None
+) -> None:
     """Merge a CSV of votes (item, worker, label) into a CSV of item, label, confidence.
 
-    `reviewed` is a CSV of item and label: the reviewed labels, for the methods that learn from them.
+    `reviewed` is a CSV of item and label: the reviewed labels, for the methods that learn from them. With `promised`
+    the labels of people stand in the output, the reviews of the random sample (column `sample`) test what is `promised`
+    of the others, and the column `accepted` tells which labels need no person.
     """
-    ballots, items, labels = plain.read_votes(votes)
-    merged = merge(ballots, options.method, plain.read_reviewed(reviewed, items, labels), options)
-    plain.write_labels(out, ballots, merged.posterior, items, labels)
+    told = plain.read_told(reviewed)
+    ballots, items, labels = plain.read_votes(votes, [one.label for one in told] if promised else ())
+    people = plain.reviewed_of(told, reviewed, items, labels)
+    merged = merge(ballots, options.method, people, options)
+    table = plain.as_table(ballots, merged.posterior, items, labels)
     progress.say(f"consensus: votes {len(ballots.class_index)}, items {len(items)}; {merged.why}")
+    if promised is not None:
+        options = options.model_copy(update={"guarantee": promised})
+        proposals = propose(ballots, merged, np.full(len(items), -1), options)
+        asked = People(people)
+        result = guaranteed(proposals, asked, options, tuple(labels))
+        table = plain.corrected(table, people, labels).assign(
+            accepted=np.where(plain.accepted(result, people), "true", "false")
+        )
+        progress.say(f"consensus: {result.acceptance.sentence}")
+        for curve in guarantee.buys(result, asked, merged.posterior):
+            progress.say(f"consensus: {what_reviews_buy(curve)}")
+    plain.write(out, table)
 
 
 def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any]) -> None:
@@ -116,27 +129,6 @@ def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, objects:
         "candidates": [asdict(candidate) for candidate in merged.candidates],
         "weights": {name: weight for name, weight in weights.items() if name != GIVEN},
         "expected": asdict(expect(verdict, objects.given)),
-        "guarantee": _about_acceptance(verdict, options, objects.classes),
         "reviewed": int(verdict.reviewed.seen.sum()),
         "groups": len(objects.group_names),
-    }
-
-
-def _about_acceptance(verdict: Verdict, options: ConsensusOptions, classes: tuple[str, ...]) -> dict[str, Any]:
-    acceptance, guarantee = verdict.acceptance, options.guarantee
-    accepted = acceptance.accepts(verdict.proposals)
-    fraction = float(accepted.mean()) if len(accepted) else 0.0
-    levels = [None if np.isinf(level) else float(level) for level in acceptance.level]
-    return {
-        **{
-            "held": acceptance.held,
-            "alpha": guarantee.alpha,
-            "delta": guarantee.delta,
-            "sentence": acceptance.sentence,
-        },
-        "n": int(verdict.reviewed.sampled.sum()),
-        "accepted_fraction": fraction,
-        "thresholds": dict(zip(classes, levels, strict=True)),
-        "own": [classes[position] for position in acceptance.own],
-        "needed": needed(fraction, guarantee.delta),
     }

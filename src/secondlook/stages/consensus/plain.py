@@ -1,27 +1,41 @@
 """Consensus of a plain table of votes: columns item, worker, label in; item, label, confidence out."""
 
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.io import csvfile, files
+from secondlook.stages.consensus.guarantee import Guaranteed
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 VOTES = csvfile.Columns(("item", "worker", "label"), filled=("item", "worker"))
-RIGHT = csvfile.Columns(("item", "label"), filled=("item",))
+RIGHT = csvfile.Columns(("item", "label"), optional=("sample",), filled=("item",))
+SAMPLES = {"random": True, "queue": False, "": False}
 
 
-def read_votes(path: Path) -> tuple[Votes, list[str], list[str]]:
-    """Return the votes of a CSV, its items in order of first appearance, and its labels in sorted order.
+@dataclass(frozen=True)
+class Told:
+    """A review: its line in the file, its item, its label (empty: could not tell), whether it was drawn at random."""
+
+    line: int
+    item: str
+    label: str
+    random: bool
+
+
+def read_votes(path: Path, more: Collection[str] = ()) -> tuple[Votes, list[str], list[str]]:
+    """Return the votes of a CSV, its items in order of first appearance, and its labels, with `more`, in sorted order.
 
     An empty label is an abstention. Every worker is its own family.
     """
     table = csvfile.coded(path, VOTES)
     item, worker, label = (table[name] for name in VOTES.needed)
-    labels = sorted(set(label.texts) - {""})
+    labels = sorted({*label.texts, *more} - {""})
     position = {name: index for index, name in enumerate(labels)}
     class_index = np.array([position.get(name, -1) for name in label.texts], dtype=np.int64)[label.code]
     answered = class_index >= 0
@@ -35,37 +49,62 @@ def read_votes(path: Path) -> tuple[Votes, list[str], list[str]]:
     return votes, item.texts, labels
 
 
-def read_reviewed(path: Path | None, items: list[str], labels: list[str]) -> Reviewed:
-    """Return the reviewed labels of a CSV of item and label; every item is its own group.
+def read_told(path: Path | None) -> list[Told]:
+    """Return the reviews of a CSV of item, label and, in the order of the looks, sample (`random` or `queue`)."""
+    told = []
+    for line, row in csvfile.rows(path, RIGHT) if path is not None else ():
+        if row["sample"] not in SAMPLES:
+            raise DataError(f"{path}:{line}: sample `{row['sample']}` is neither `random` nor `queue`; correct it.")
+        told.append(Told(line, row["item"], row["label"], SAMPLES[row["sample"]]))
+    return told
 
-    An empty label, and two that differ, are ignored; an item or a label without any vote is refused.
+
+def reviewed_of(told: Sequence[Told], path: Path | None, items: list[str], labels: list[str]) -> Reviewed:
+    """Return the reviews of items; every item is its own group, and the random ones are ranked by their first look.
+
+    An item with two labels that differ, or with an empty one alone, was seen and has no label. An item or a label
+    without any vote is refused.
     """
-    reviewed = Reviewed.none(len(items))
-    if path is None:
-        return reviewed
-    label = reviewed.label.copy()
-    position = {item: index for index, item in enumerate(items)}
-    code = {name: index for index, name in enumerate(labels)}
+    position, code = ({name: index for index, name in enumerate(names)} for names in (items, labels))
+    label, rank = np.full(len(items), -1), np.full(len(items), np.inf)
     labels_of: dict[int, set[int]] = {}
-    for line, row in csvfile.rows(path, RIGHT):
-        item, name = row["item"], row["label"]
-        if item not in position or (name and name not in code):
-            raise DataError(f"{path}:{line}: `{item}`, `{name}`: no vote has this item or this label; remove the line.")
-        if name:
-            labels_of.setdefault(position[item], set()).add(code[name])
+    for number, one in enumerate(told):
+        if one.item not in position or (one.label and one.label not in code):
+            raise DataError(
+                f"{path}:{one.line}: `{one.item}`, `{one.label}`: no vote has this item or this label; remove the line."
+            )
+        index = position[one.item]
+        labels_of.setdefault(index, set()).update([code[one.label]] if one.label else [])
+        if one.random:
+            rank[index] = min(rank[index], number)
     for index, given in labels_of.items():
         label[index] = given.pop() if len(given) == 1 else -1
-    return replace(reviewed, label=label, seen=label >= 0)
+    seen = np.isin(np.arange(len(items)), list(labels_of))
+    return Reviewed(label, seen, np.isfinite(rank), np.arange(len(items)), rank)
 
 
-def write_labels(path: Path, votes: Votes, posterior: Posterior, items: list[str], labels: list[str]) -> None:
-    """Write item, label and confidence, one line per item; an item without an answer has no label.
+def accepted(result: Guaranteed, reviewed: Reviewed) -> NDArray[np.bool_]:
+    """Tell which items need no person, (items,): those that people labelled, and what the guarantee accepts."""
+    return np.where(reviewed.seen, reviewed.label >= 0, result.acceptance.accepts(result.proposals))
 
-    Fifteen digits of the confidence, because people rank items by it and most are next to 1.
-    """
+
+def as_table(votes: Votes, posterior: Posterior, items: list[str], labels: list[str]) -> pd.DataFrame:
+    """Return item, label and confidence, a row per item; an item without an answer has no label."""
     answered = votes.per_object() > 0
     best = posterior.argmax(axis=1) if labels else np.zeros(len(items), dtype=np.int64)
     chosen = np.where(answered, np.array(labels or [""], dtype=object)[best], "")
     confidence = np.where(answered, posterior.max(axis=1, initial=0), 0)
-    table = pd.DataFrame({"item": items, "label": chosen, "confidence": confidence})
+    return pd.DataFrame({"item": items, "label": chosen, "confidence": confidence})
+
+
+def corrected(table: pd.DataFrame, reviewed: Reviewed, labels: list[str]) -> pd.DataFrame:
+    """Return the table with the labels of people in place of others, at confidence 1."""
+    known = reviewed.known
+    label, confidence = table["label"].to_numpy(object, copy=True), table["confidence"].to_numpy(copy=True)
+    label[known], confidence[known] = np.array([*labels, ""], dtype=object)[reviewed.label[known]], 1.0
+    return table.assign(label=label, confidence=confidence)
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Write a table; fifteen digits of the confidence, because people rank items by it and most are next to 1."""
     files.write_text(path, table.to_csv(index=False, float_format="%.15g"))

@@ -14,6 +14,7 @@ from secondlook.io import facts, files, records, standing
 from secondlook.io.outputs import Table
 from secondlook.pages import render
 from secondlook.pages.charts import draw_all, load_table
+from secondlook.pages.forecast import forecast_of
 from secondlook.stages.report.crops import changed_crops, suspicious_crops
 from secondlook.stages.report.evaluation import effect_sentence, evaluation, read_table, suspicious_by_class
 from secondlook.stages.report.merging import merging_of
@@ -49,13 +50,15 @@ def write_report(results: Path, places: Places, options: ReportOptions) -> None:
     counts |= {"reference": 0 if dataset is None else dataset.reference}
     consensus = results / "consensus" / "consensus.parquet"
     made_by = {"labelers": {}, "options": {}, **records.made_by(consensus)}
+    merging = merging_of(made_by, standing.guarantee_of(consensus))
     context = {
         "task": results.name,
         "rehearsal": facts.banner(instances),
         "counts": counts,
         "rejects": rejects,
         "made_by": made_by,
-        "merging": merging_of(made_by, standing.guarantee_of(consensus)),
+        "merging": merging,
+        "forecast": forecast_of(merging.buys),
         "crops": changed_crops(results, objects, options.changed_crops),
         "charts": draw_all(load_table(instances), taxonomy.classes),
         **evaluation(results / "evaluate", objects, taxonomy.classes),
@@ -64,7 +67,7 @@ def write_report(results: Path, places: Places, options: ReportOptions) -> None:
     effect = context["findings"].get("effect")
     context["effect"] = effect
     context["effect_sentence"] = effect_sentence(effect)
-    content = {**counts, **_expected(context["merging"].expected, effect)}
+    content = {**counts, **_expected(merging.expected, effect)}
     context["rounds"] = []
     if places.lessons is not None:
         accuracy = read_table(results / "evaluate" / Table.ACCURACY)

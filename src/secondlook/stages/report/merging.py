@@ -4,6 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from secondlook.stats.bounds import interval
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two people or more decided on `objects`; on `agree` of them all chose one label. `low` to `high`: 95 % interval."""
+
+    objects: int
+    agree: int
+    low: float
+    high: float
+
 
 @dataclass(frozen=True)
 class Merging:
@@ -16,8 +28,8 @@ class Merging:
     held: bool
     guarantee: str
     sampled: int
-    delta: float | None
-    needed: list[dict[str, Any]]
+    buys: list[dict[str, Any]]
+    agreement: Agreement | None
     levels: dict[str, float | None]
     expected: dict[str, Any]
 
@@ -35,8 +47,13 @@ def merging_of(made_by: Mapping[str, Any], acceptance: Mapping[str, Any]) -> Mer
         held=bool(acceptance.get("held", False)),
         guarantee=str(acceptance.get("sentence", level)),
         sampled=int(acceptance.get("n", 0)),
-        delta=acceptance.get("delta"),
-        needed=list(acceptance.get("needed", [])),
+        buys=list(acceptance.get("buys", [])),
+        agreement=_agreement(made_by.get("people", {})),
         levels=dict(acceptance.get("thresholds", {})),
         expected=dict(made_by.get("expected", {})),
     )
+
+
+def _agreement(counts: Mapping[str, int]) -> Agreement | None:
+    objects, agree = counts.get("objects", 0), counts.get("agree", 0)
+    return Agreement(objects, agree, *interval(objects, agree / objects)) if objects else None

@@ -158,8 +158,10 @@ METHODS: dict[str, Callable[[Committee], Parts]] = {
 def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions) -> Merged:
     """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
 
-    Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks.
+    Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks. Copied decisions
+    teach nothing.
     """
+    reviewed = reviewed.without_copies()
     if votes.track is None or not (votes.track >= 0).any():
         return _merged(Committee(votes, reviewed, options), method)
     pooled = pool(votes, votes.answers_of(GIVEN), reviewed)

@@ -143,19 +143,34 @@ def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
     labelled = label_of_row >= 0
     label[row[labelled]] = label_of_row[labelled]
     label[row[labelled & (label[row] != label_of_row)]] = -1  # two that differ: neither counts
-    return Reviewed(label, seen, _sampled(dataset, table, row), dataset.group)
+    sampled, rank = _sample(dataset, table, row)
+    is_copy = pc.equal(table["sample"], "copy").to_numpy()
+    copied = seen.copy()
+    copied[row[~is_copy]] = False
+    return Reviewed(label, seen, sampled, dataset.group, rank, copied if copied.any() else None)
 
 
-def _sampled(dataset: Dataset, table: pa.Table, row: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _sample(
+    dataset: Dataset, table: pa.Table, row: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64] | None]:
+    """Return the objects of the random sample, (objects,), and the order in which ours grows."""
     sampled = np.zeros(len(dataset), dtype=np.bool_)
     random = pc.equal(table["sample"], "random").to_numpy()
     ours = random & table["probability"].is_valid().to_numpy()
-    sampled[row[random & ~ours]] = True  # a sample drawn elsewhere is trusted
+    elsewhere = row[random & ~ours]
+    sampled[elsewhere] = True  # a sample drawn elsewhere is trusted
+    if len(elsewhere) and not ours.any():
+        return sampled, None
+    if len(elsewhere):
+        progress.say(
+            f"consensus: {len(elsewhere)} reviews are of a random sample that was drawn elsewhere; the guarantee rests "
+            "on the sample of the review pages alone"
+        )
+    fraction = np.array([records.review_fraction(instance_id) for instance_id in dataset.instance_ids.to_pylist()])
     if ours.any():
         # objects that were queued before the random sample reached them belong to it, and so do skipped ones
-        fraction = np.array([records.review_fraction(instance_id) for instance_id in dataset.instance_ids.to_pylist()])
         sampled |= fraction <= fraction[row[ours]].max()
-    return sampled
+    return sampled, fraction
 
 
 def _ballots(path: Path, table: pa.Table, dataset: Dataset) -> _Ballots:

@@ -101,19 +101,31 @@ class Reviewed:
 
     `label` is the class on which those who could tell agree, (objects,), -1 where there is none. `seen` marks the
     objects that anybody looked at. `sampled` marks those of the random sample, as far as it was reviewed, whatever the
-    result: also those that were skipped or are in the queue too. `group` numbers the group of each object.
+    result: also those that were skipped or are in the queue too. `group` numbers the group of each object. `rank`
+    orders the objects as the random sample grows, (objects,), infinite where one is not drawn yet; None where the
+    sample was drawn elsewhere. `copied` marks the objects that nobody looked at, though they have a label: that of a
+    near-duplicate or of their track, (objects,); None where there are none.
     """
 
     label: NDArray[np.int64]
     seen: NDArray[np.bool_]
     sampled: NDArray[np.bool_]
     group: NDArray[np.int64]
+    rank: NDArray[np.float64] | None = None
+    copied: NDArray[np.bool_] | None = None
 
     @classmethod
     def none(cls, objects: int) -> "Reviewed":
         """Return the reviews of a dataset without any; every object its own group."""
         nothing = np.zeros(objects, dtype=np.bool_)
         return cls(np.full(objects, -1), nothing, nothing, np.arange(objects))
+
+    def without_copies(self) -> "Reviewed":
+        """Return what people said of the objects that they looked at."""
+        if self.copied is None:
+            return self
+        label = np.where(self.copied, -1, self.label)
+        return replace(self, label=label, seen=self.seen & ~self.copied, copied=None)
 
     @property
     def known(self) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from secondlook.base.arrays import Floats64
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING
+from secondlook.stats.guarantee.audit import Audit
 from secondlook.stats.guarantee.betting import allowed
 from secondlook.stats.guarantee.levels import allowances, lowest_level
 from secondlook.stats.guarantee.reviews import Reviews
@@ -21,7 +22,8 @@ class Claim:
 
     NOTHING is the level of a class for which nothing is guaranteed. Of `objects` labels in the finished dataset,
     `unchecked` are accepted and nobody saw them; `most` of these may be wrong. `looks` random reviews found `found`
-    wrong proposals. `own` are the classes with a guarantee of their own.
+    wrong proposals. `own` are the classes with a guarantee of their own. `elsewhere` tells that the sample was drawn
+    elsewhere and tested at one look.
     """
 
     terms: Guarantee
@@ -32,6 +34,8 @@ class Claim:
     looks: int
     found: int
     own: tuple[int, ...] = ()
+    elsewhere: bool = False
+    audit: Audit | None = None
 
     @property
     def held(self) -> bool:
@@ -44,36 +48,42 @@ class Claim:
         return min(1.0, self.most / self.unchecked) if self.unchecked else 0.0
 
 
-def claim_of(reviews: Reviews, terms: Guarantee, classes: int, objects: int | None = None) -> Claim:
+def claim_of(
+    reviews: Reviews, terms: Guarantee, classes: int, objects: int | None = None, audit: Audit | None = None
+) -> Claim:
     """Return what is guaranteed for `terms`; call it after every review if you like.
 
     More reviews never take back what is guaranteed of the dataset while the scores stay. Of the accepted labels it may
     go once so many of them are reviewed that the errors that are left could be too large a part of the rest.
 
     `objects` is the size of the finished dataset where `reviews` hold a part of it (`epochs`): all others count as
-    right.
+    right. With an `audit` the test is stricter, by what people may have let pass.
     """
     whole = len(reviews) if objects is None else objects
-    empty = Claim(terms, np.full(classes, NOTHING), whole, 0, 0, len(reviews.order), int(reviews.wrong.sum()))
+    empty = Claim(
+        *(terms, np.full(classes, NOTHING), whole, 0, 0, len(reviews.order), int(reviews.wrong.sum())),
+        elsewhere=reviews.group is not None,
+        audit=audit,
+    )
+    tested = terms if audit is None else audit.strict(terms)
     if terms.per_class and terms.of == "dataset":
-        return _counted(_by_class(empty, reviews), reviews)
-    level = lowest_level(reviews, allowances(terms, whole, int(reviews.scored.sum())), terms.delta)
+        return _counted(_by_class(empty, reviews, tested), reviews)
+    level = lowest_level(reviews, allowances(tested, whole, int(reviews.scored.sum())), tested.delta)
     claim = _counted(replace(empty, level=np.full(classes, level)), reviews)
     return replace(claim, most=allowed(terms.alpha, whole if terms.of == "dataset" else claim.unchecked))
 
 
-def _by_class(empty: Claim, reviews: Reviews) -> Claim:
+def _by_class(empty: Claim, reviews: Reviews, tested: Guarantee) -> Claim:
     # each class is a population of its own, drawn in an order of its own; with delta split, all hold at once
-    terms, label = empty.terms, reviews.proposals.label
-    own = own_classes(np.bincount(label, minlength=len(empty.level)), terms)
+    label = reviews.proposals.label
+    own = own_classes(np.bincount(label, minlength=len(empty.level)), tested)
     rest = tuple(number for number in range(len(empty.level)) if number not in own)
     sets = [*((number,) for number in own), *([rest] if np.isin(label, rest).any() else [])]
     level, most = empty.level.copy(), 0
     for chosen in sets:
         part = reviews.of(np.isin(label, chosen))
-        (share,) = allowances(terms, len(part), len(part))
-        level[list(chosen)] = lowest_level(part, (share,), terms.delta / len(sets))
-        most += share.most if level[chosen[0]] < NOTHING else 0
+        level[list(chosen)] = lowest_level(part, allowances(tested, len(part), len(part)), tested.delta / len(sets))
+        most += allowed(empty.terms.alpha, len(part)) if level[chosen[0]] < NOTHING else 0
     return replace(empty, level=level, most=most, own=tuple(number for number in own if level[number] < NOTHING))
 
 

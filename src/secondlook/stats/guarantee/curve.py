@@ -11,7 +11,7 @@ score and all numbers of looks at once it is a sum over errors, by cut and look.
 score, so a million of them cost one sort. Random numbers are seeded with the content.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy.special import expit, logit
 from secondlook.base.arrays import Floats64
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import UNSEEN
+from secondlook.stats.guarantee.audit import Audit
 from secondlook.stats.guarantee.betting import BETS, CERTAIN, WEIGHTS, share_of_rest
 from secondlook.stats.guarantee.levels import Allowance, allowances
 from secondlook.stats.guarantee.reviews import Reviews
@@ -39,12 +40,13 @@ _LEAST_P = 1e-6
 class Curve:
     """After `more` random reviews, (points,): the `chance` of a guarantee, and the `share` of objects people see.
 
-    `share` is a mean over futures, counting what was reviewed, is reviewed and remains below the level; it is 1 in a
-    future without a guarantee.
+    `share` is a mean over futures, counting what was reviewed (`seen` objects), is reviewed and remains below the
+    level; it is 1 in a future without a guarantee.
     """
 
     terms: Guarantee
     objects: int
+    seen: int
     more: NDArray[np.int64]
     chance: Floats64
     share: Floats64
@@ -61,33 +63,47 @@ class Curve:
         return bool(self.share[self.best] < ALL)
 
     @property
+    def others(self) -> int:
+        """How many objects are left below the level at the best point, after so many more random reviews."""
+        return max(0, round(float(self.share[self.best]) * self.objects) - self.seen - int(self.more[self.best]))
+
+    @property
     def enough(self) -> int | None:
         """The fewest more reviews after which a guarantee is likely, None where none short of everything is."""
         likely = np.flatnonzero((self.chance >= LIKELY) & (self.share < ALL))
         return int(self.more[likely[0]]) if len(likely) else None
 
 
-def curves(reviews: Reviews, terms: Guarantee, p_wrong: Floats64) -> list[Curve]:
+def curves(
+    reviews: Reviews, terms: Guarantee, p_wrong: Floats64, whole: int | None = None, audit: Audit | None = None
+) -> list[Curve]:
     """Return the curve of each of ALPHAS and of the alpha of `terms`, in rising order; `p_wrong` is (objects,)."""
-    return [
-        curve(reviews, terms.model_copy(update={"alpha": alpha}), p_wrong) for alpha in sorted({*ALPHAS, terms.alpha})
-    ]
+    alphas = sorted({*ALPHAS, terms.alpha})
+    asked = [terms.model_copy(update={"alpha": alpha}) for alpha in alphas]
+    tested = asked if audit is None else [audit.strict(one) for one in asked]
+    return [replace(curve(reviews, one, p_wrong, whole), terms=its) for one, its in zip(tested, asked, strict=True)]
 
 
-def curve(reviews: Reviews, terms: Guarantee, p_wrong: Floats64) -> Curve:
-    """Return what more reviews buy; `per_class` is left out of it: the guarantee of the whole dataset is meant."""
+def curve(reviews: Reviews, terms: Guarantee, p_wrong: Floats64, whole: int | None = None) -> Curve:
+    """Return what more reviews buy; `per_class` is left out of it: the guarantee of the whole dataset is meant.
+
+    `whole` is the size of the finished dataset where `reviews` hold a part of it, all others being seen.
+    """
     before, objects = len(reviews.order), len(reviews)
+    whole = objects if whole is None else whole
     more = _points(objects - before)
     random = np.random.default_rng(_seed(reviews, p_wrong))
     rest = _Rest(np.sort(reviews.proposals.score[~reviews.seen]), 1 - more / max(1, objects - before))
-    wanted = allowances(terms, objects, int(reviews.scored.sum()))
+    wanted = allowances(terms, whole, int(reviews.scored.sum()))
     unchecked = np.zeros((FUTURES, len(more)))
     pool = _pool(reviews, p_wrong)
     for row, (shift, stretch) in zip(unchecked, _calibrations(reviews, p_wrong, random), strict=True):
         future = pool.future(reviews, int(more[-1]), random, (shift, stretch))
         row[:] = _unchecked(future, before + more, rest, wanted, terms.delta)
-    chance, share = (unchecked > 0).mean(axis=0), 1 - unchecked.mean(axis=0) / objects
-    return Curve(terms, objects, np.append(more, objects - before), np.append(chance, 1.0), np.append(share, 1.0))
+    chance, share = (unchecked > 0).mean(axis=0), 1 - unchecked.mean(axis=0) / whole
+    seen = whole - objects + int(reviews.seen.sum())
+    more, chance, share = np.append(more, objects - before), np.append(chance, 1.0), np.append(share, 1.0)
+    return Curve(terms, whole, seen, more, chance, share)
 
 
 def _points(left: int) -> NDArray[np.int64]:

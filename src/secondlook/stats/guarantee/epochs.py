@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import Proposals
+from secondlook.stats.guarantee.audit import Audit
 from secondlook.stats.guarantee.claims import Claim, claim_of
 from secondlook.stats.guarantee.reviews import Reviews, reviews_of
 
@@ -72,6 +73,6 @@ def reviews_since(
     return reviews_of(Proposals(epoch.proposals.label[of], epoch.proposals.score[of]), label[of], seen[of], rank[of])
 
 
-def claim_in(epoch: Epoch, reviews: Reviews, terms: Guarantee, classes: int) -> Claim:
+def claim_in(epoch: Epoch, reviews: Reviews, terms: Guarantee, classes: int, audit: Audit | None = None) -> Claim:
     """Return what is guaranteed in the epoch, for the dataset as a whole."""
-    return claim_of(reviews, epoch.terms(terms), classes, objects=len(epoch.population))
+    return claim_of(reviews, epoch.terms(terms), classes, len(epoch.population), audit)

@@ -15,9 +15,11 @@ levels the first false one changes with the looks (`bench/guarantee.py` breaks i
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
 from secondlook.config.stages import Guarantee
+from secondlook.stats.bounds import effective_size, tail
 from secondlook.stats.consensus.accept import NOTHING, UNSEEN
 from secondlook.stats.guarantee.betting import allowed, log_evidence, share_of_rest
 from secondlook.stats.guarantee.reviews import Reviews
@@ -71,11 +73,19 @@ def _lowest_cut(reviews: Reviews, cuts: Floats64, allowances: tuple[Allowance, .
     low, high = -1, len(cuts)  # the last cut that is certain, and the first that is not: evidence falls with the cut
     while high - low > 1:
         middle = (low + high) // 2
-        evidence = np.full(len(looked), -np.inf)
-        for one in allowances:
-            share = share_of_rest(len(looked), one.most + 1, len(reviews))
-            against = log_evidence(reviews.wrong & (looked > cuts[middle]), share)
-            evidence = np.logaddexp(evidence, np.log(one.weight) + against)
-        certain = evidence.max(initial=-np.inf) >= -np.log(delta)
+        certain = _is_certain(reviews, reviews.wrong & (looked > cuts[middle]), allowances, delta)
         low, high = (middle, high) if certain else (low, middle)
     return float(cuts[low]) if low >= 0 else NOTHING
+
+
+def _is_certain(reviews: Reviews, wrong: NDArray[np.bool_], allowances: tuple[Allowance, ...], delta: float) -> bool:
+    """Tell whether the looks, `wrong` (looks,), refute that more are left than the largest allowance."""
+    if reviews.group is not None:
+        n = effective_size(reviews.group)
+        errors = float(wrong.mean()) * n if len(wrong) else 0.0
+        return any(tail(n, errors, (one.most + 1) / len(reviews)) <= one.weight * delta for one in allowances)
+    evidence = np.full(len(wrong), -np.inf)
+    for one in allowances:
+        share = share_of_rest(len(wrong), one.most + 1, len(reviews))
+        evidence = np.logaddexp(evidence, np.log(one.weight) + log_evidence(wrong, share))
+    return bool(evidence.max(initial=-np.inf) >= -np.log(delta))

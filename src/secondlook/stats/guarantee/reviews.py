@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.stats.consensus.accept import UNSEEN, Proposals
+from secondlook.stats.consensus.votes import Reviewed
+
+COPIED = 2.0  # above every score: the label of a copied decision stands, and no person checked it
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,10 @@ class Reviews:
 
     `order` holds the positions of the random sample in the order of its hash, (looks,): the longest run from the first
     object that has no gap. It holds reviews from the queue too where the run passes them. `wrong` tells which of their
-    proposals people did not confirm, skipped ones included, (looks,). `beside` marks objects that people saw outside
-    the run, (objects,), and `beside_wrong` those of them that they did not confirm.
+    proposals people did not confirm, also where they could not tell or differ, (looks,). `beside` marks objects that
+    people saw outside the run, (objects,), and `beside_wrong` those of them that they did not confirm. `group` numbers
+    the group of each look of a sample that was drawn elsewhere, (looks,): it is tested at one look, and objects of one
+    group count as one draw where they repeat each other; None for our own sample.
 
     The population is all objects, whoever saw them: what was reviewed beside the run was chosen by its looks, so it is
     no evidence and stays part of the population that the run is drawn from. It no longer counts as unchecked.
@@ -26,6 +31,7 @@ class Reviews:
     wrong: NDArray[np.bool_]
     beside: NDArray[np.bool_]
     beside_wrong: NDArray[np.bool_]
+    group: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.proposals.score)
@@ -50,9 +56,32 @@ class Reviews:
         place = np.cumsum(chosen) - 1
         kept = chosen[self.order]
         proposals = Proposals(self.proposals.label[chosen], self.proposals.score[chosen])
+        group = None if self.group is None else self.group[kept]
         return Reviews(
-            proposals, place[self.order[kept]], self.wrong[kept], self.beside[chosen], self.beside_wrong[chosen]
+            proposals, place[self.order[kept]], self.wrong[kept], self.beside[chosen], self.beside_wrong[chosen], group
         )
+
+
+def reviews_in(proposals: Proposals, reviewed: Reviewed) -> Reviews:
+    """Return the reviews of the proposals; a copied decision is a proposal that nobody looked at."""
+    label, score = proposals.label, proposals.score
+    if reviewed.copied is not None:
+        stands = reviewed.copied & (reviewed.label >= 0)
+        label, score = np.where(stands, reviewed.label, label), np.where(stands, COPIED, score)
+    proposals, people = Proposals(label, score), reviewed.without_copies()
+    if people.rank is not None:
+        return reviews_of(proposals, people.label, people.seen, people.rank)
+    order, wrong = np.flatnonzero(people.sampled), people.label != proposals.label
+    beside = people.seen & ~people.sampled
+    return Reviews(proposals, order, wrong[order], beside, beside & wrong, people.group[order])
+
+
+def without_looks(reviews: Reviews) -> Reviews:
+    """Return the reviews as if none were of the random sample: what people saw is known, and no evidence."""
+    wrong = reviews.beside_wrong.copy()
+    wrong[reviews.order] = reviews.wrong
+    none = np.zeros(0, dtype=np.int64)
+    return Reviews(reviews.proposals, none, none.astype(np.bool_), reviews.seen, wrong)
 
 
 def reviews_of(
@@ -60,10 +89,10 @@ def reviews_of(
 ) -> Reviews:
     """Return the reviews of people who gave `label`, -1 where none, to the objects `seen`, (objects,) each.
 
-    `rank` orders the objects as the random sample grows; equal ranks by position.
+    `rank` orders the objects as the random sample grows, equal ranks by position; an infinite one is not drawn yet.
     """
     order = np.argsort(rank, kind="stable")
-    run = int(np.append(seen[order], False).argmin())
+    run = int(np.append(seen[order] & np.isfinite(rank[order]), False).argmin())
     beside = seen.copy()
     beside[order[:run]] = False
     wrong = label != proposals.label

@@ -4,13 +4,16 @@ import numpy as np
 
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, Acceptance
+from secondlook.stats.guarantee.audit import Audit
 from secondlook.stats.guarantee.claims import Claim
 from secondlook.stats.guarantee.curve import LIKELY, Curve
+from secondlook.stats.guarantee.epochs import Epoch
 
 REVIEWERS = "What people decided is taken as right."
-REFITTED = (
-    "The scores are fitted again as reviews arrive, so that the guarantee holds was measured, not proven; "
-    "`exact: true` proves it."
+REFITTED = "Scores may be fitted again as reviews arrive; that the guarantee holds then was measured, not proven."
+ELSEWHERE = (
+    "The random sample was drawn elsewhere, so this holds for one look at it, at a size that was chosen before; "
+    "objects of one group count as one draw where they repeat each other."
 )
 
 
@@ -28,7 +31,13 @@ def sentence(claim: Claim, names: tuple[str, ...]) -> str:
         return nothing(claim)
     if not claim.unchecked:
         return "Every label was seen by a person or goes to one, so there is nothing to guarantee."
-    return f"{_of_accepted(claim) if claim.terms.of == 'accepted' else _of_dataset(claim, names)} {REVIEWERS}"
+    said = [_of_accepted(claim) if claim.terms.of == "accepted" else _of_dataset(claim, names)]
+    said.append(REVIEWERS if claim.audit is None else audited(claim.audit))
+    if claim.elsewhere:
+        said.append(ELSEWHERE)
+    elif not claim.terms.exact:
+        said.append(REFITTED)
+    return " ".join(said)
 
 
 def wanted(terms: Guarantee) -> str:
@@ -43,7 +52,17 @@ def nothing(claim: Claim) -> str:
     if not claim.looks:
         return "Nothing is guaranteed: no object of the random sample has been reviewed."
     found = f"{claim.looks} random reviews found {claim.found} wrong"
-    return f"Nothing is guaranteed: {found}, which is not enough to say of any labels that, {wanted(claim.terms)}."
+    text = f"Nothing is guaranteed: {found}, which is not enough to say of any labels that, {wanted(claim.terms)}."
+    return text if claim.audit is None else f"{text} {audited(claim.audit)}"
+
+
+def audited(audit: Audit) -> str:
+    """Return how people did on known wrong proposals, and what the test makes of it."""
+    return (
+        f"People let {audit.missed} of {audit.shown} known wrong proposals pass "
+        f"({percent(audit.missed / audit.shown)}, 95 % interval {percent(audit.low)} to {percent(audit.high)}); "
+        f"the test allows for {percent(audit.most)}."
+    )
 
 
 def meanwhile(terms: Guarantee, accept: float) -> str:
@@ -53,16 +72,36 @@ def meanwhile(terms: Guarantee, accept: float) -> str:
     return f"Meanwhile labels with a posterior of {accept:g} or more are accepted."
 
 
+def frozen(epoch: Epoch | None) -> str:
+    """Return which scores are tested where `exact` is set."""
+    if epoch is None:
+        return "`exact: true` tests frozen scores only: freeze those of now with `secondlook freeze RESULTS`."
+    return f"The scores tested were frozen in epoch {epoch.number}, and only reviews after that count."
+
+
+def passed_over(skipped: int, after: int) -> str:
+    """Return what the random sample waits for: `skipped` objects, and `after` them reviewed ones."""
+    return (
+        f"The random sample counts up to its first object that nobody has seen: {skipped} objects were passed over, "
+        f"and {after} reviewed ones after them count once these are reviewed too."
+    )
+
+
 def what_reviews_buy(curve: Curve) -> str:
     """Return when a guarantee is likely and the cheapest way to finish, as the posterior sees it today."""
-    alpha, best = percent(curve.terms.alpha), curve.best
+    alpha, left, random = percent(curve.terms.alpha), curve.objects - curve.seen, int(curve.more[curve.best])
     if not curve.reachable:
-        return f"{alpha} cannot be reached short of reviewing everything that is left ({curve.more[-1]} objects)."
+        return (
+            f"{alpha}: cannot be reached short of reviewing everything; the cheapest way is all {left} that are left."
+        )
     start = "no number of random reviews makes it likely"
-    if curve.enough is not None:
+    if curve.chance[0] == 1:
+        start = "reached now"
+    elif curve.enough is not None:
         start = f"likely ({percent(LIKELY)}) after {curve.enough} more random reviews"
-    finish = f"{curve.more[best]} more random reviews, then all labels below the level"
-    seen = f"people see {percent(float(curve.share[best]))} of the {curve.objects} objects in all"
+    below = f"the labels below the level (about {curve.others})" if curve.others else "nothing else"
+    finish = f"{random} more random reviews, then {below}" if random else below
+    seen = f"people see {percent(float(curve.share[curve.best]))} of the {curve.objects} objects in all"
     return f"{alpha}: {start}. The cheapest way to finish: {finish}; {seen}. This is a forecast, not a guarantee."
 
 

@@ -1,0 +1,64 @@
+"""Scores that are frozen, so that the guarantee about them is proven (`exact: true`): one file per epoch."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError
+from secondlook.io import records
+from secondlook.stats.consensus.accept import UNSEEN, Proposals
+from secondlook.stats.consensus.read import Dataset
+from secondlook.stats.guarantee.epochs import Epoch, freeze
+
+
+def freeze_scores(results: Path, decisions: Path) -> None:
+    """Freeze the labels and scores of what nobody has seen yet: write the next `epoch-NNN.parquet` to `decisions`.
+
+    `results` is the folder of a task whose consensus knows all decisions so far. Raises DataError where it does not.
+    """
+    consensus, reviewed = results / "consensus" / "consensus.parquet", results / "review" / "reviewed.parquet"
+    if not reviewed.exists():
+        raise DataError(f"{reviewed}: does not exist; run Snakemake on this task first.")
+    newer = [path for path in decisions.glob("*.csv") if path.stat().st_mtime > reviewed.stat().st_mtime]
+    if newer:
+        raise DataError(f"{newer[0]}: is newer than {reviewed}; run Snakemake first, so that the scores know it.")
+    table = records.read(consensus, records.DECISION, columns=["instance_id", "label", "score"])
+    taxonomy = records.taxonomy_of(consensus)
+    ids = table["instance_id"].combine_chunks()
+    rank = np.array([records.review_fraction(name) for name in ids.to_pylist()])
+    told = records.read(reviewed, records.REVIEW, columns=["instance_id"])["instance_id"].combine_chunks()
+    seen = pc.is_in(ids, value_set=told).to_numpy(zero_copy_only=False)
+    proposals = Proposals(records.class_positions(table["label"], taxonomy.classes), table["score"].to_numpy())
+    number = max([0, *map(_number, decisions.glob("epoch-*.parquet"))])
+    epoch = freeze(proposals, seen, rank, 0, number)
+    frozen = table.filter(pa.array(epoch.population)).replace_schema_metadata(None)
+    out = decisions / f"epoch-{epoch.number:03d}.parquet"
+    about = {"stage": "freeze", **epoch.about()}
+    records.write(out, frozen.cast(records.FROZEN.schema), records.FROZEN, taxonomy=taxonomy, made_by=about)
+    progress.say(
+        f"freeze: {out}: epoch {epoch.number}, the scores of {len(frozen)} objects of {len(ids)}; "
+        f"reviews from now on test them at delta / {2**epoch.number}"
+    )
+
+
+def _number(path: Path) -> int:
+    found = re.fullmatch(r"epoch-(\d+)\.parquet", path.name)
+    return int(found[1]) if found else 0
+
+
+def read_epoch(path: Path, dataset: Dataset) -> Epoch:
+    """Read the frozen scores of a dataset; raises DataError for those of another one."""
+    table, about = records.read(path, records.FROZEN), records.made_by(path)
+    row = records.object_positions(
+        path, table["instance_id"], dataset.instance_ids, what="freezes", remedy="freeze again"
+    )
+    label, score = np.zeros(len(dataset), dtype=np.int64), np.full(len(dataset), UNSEEN)
+    label[row] = np.maximum(records.class_positions(table["label"], dataset.classes), 0)
+    score[row] = table["score"].to_numpy()
+    population = np.zeros(len(dataset), dtype=np.bool_)
+    population[row] = True
+    return Epoch(int(about["epoch"]), int(about["drawn"]), population, Proposals(label, score))
