@@ -21,7 +21,7 @@ import pyarrow.csv as pa_csv
 import common
 from correlated import Drawn, World, draw
 from secondlook.config.stages import ConsensusOptions, Guarantee
-from secondlook.stages.consensus import acceptance_of
+from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.consensus import dawid_skene as ds
 from secondlook.stats.consensus import one_coin as oc
 from secondlook.stats.consensus.decide import propose
@@ -131,7 +131,8 @@ def _figures(drawn: Drawn, method: str, reviews: int, seed: int) -> tuple[float,
     bins = np.minimum((confidence * 15).astype(int), 14)
     error = sum(abs(right[bins == one].sum() - confidence[bins == one].sum()) for one in range(15)) / len(right)
     proposals = propose(drawn.votes, merged, np.full(len(best), -1), options)  # no label was given
-    acceptance = acceptance_of(proposals, reviewed, options, tuple(map(str, range(drawn.votes.classes))))
+    classes = tuple(map(str, range(drawn.votes.classes)))
+    acceptance = guaranteed(proposals, People(reviewed), options, classes).acceptance
     accepted = acceptance.accepts(proposals) & ~reviewed.seen
     wrong = float(1 - right[accepted].mean()) if accepted.any() else 0.0
     return float(right.mean()), float(error), float(accepted.mean()), wrong

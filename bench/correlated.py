@@ -48,9 +48,10 @@ class Drawn:
         """Return the reviews of `reviews` objects drawn at random."""
         random = np.random.default_rng([seed, 7])
         looked_at = random.choice(len(self.truth), size=min(reviews, len(self.truth)), replace=False)
-        label, sampled = np.full(len(self.truth), -1), np.zeros(len(self.truth), dtype=np.bool_)
-        label[looked_at], sampled[looked_at] = self.truth[looked_at], True
-        return Reviewed(label, sampled, sampled, self.image)
+        rank = np.full(len(self.truth), np.inf)
+        rank[looked_at] = np.arange(len(looked_at))
+        sampled = np.isfinite(rank)
+        return Reviewed(np.where(sampled, self.truth, -1), sampled, sampled, self.image, rank)
 
 
 def draw(world: World, seed: int = 0) -> Drawn:

@@ -285,6 +285,7 @@ GUARANTEE = {
     "why": "given labels teach <i>here</i>",
     "labelers": {"small": "small", "given": "given"},
     "options": {"accept": 0.9},
+    "people": {"objects": 40, "agree": 38},
     "candidates": [
         {"method": "majority", "n": 80, "log_loss": 0.5, "accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9},
         {
@@ -299,7 +300,18 @@ GUARANTEE = {
     "guarantee": {
         **{"held": True, "alpha": 0.02, "delta": 0.05, "n": 240, "sentence": "Guaranteed: <u>little</u>."},
         "thresholds": {A: 0.9123, B: None},
-        "needed": [{"alpha": 0.01, "reviews": 12345}, {"alpha": 0.05, "reviews": None}],
+        "buys": [
+            {
+                **{"alpha": 0.02, "sentence": "2 %: soon.", "reachable": True, "likely_after": 12345},
+                "cheapest": {"random": 23456, "others": 78, "share": 0.34},
+                **{"more": [0, 30000], "chance": [0.1, 1.0], "share": [1.0, 0.34]},
+            },
+            {
+                **{"alpha": 0.01, "sentence": "1 %: never.", "reachable": False, "likely_after": None},
+                "cheapest": {"random": 30000, "others": 0, "share": 1.0},
+                **{"more": [0, 30000], "chance": [0.0, 1.0], "share": [1.0, 1.0]},
+            },
+        ],
     },
 }
 
@@ -320,13 +332,13 @@ def test_page_says_how_votes_were_merged_and_what_is_guaranteed(secondlook: Comm
     for said in (
         "merged by noise_channel (requested: auto): given labels teach <i>here</i>.",
         "Guaranteed: <u>little</u>. It rests on 240 reviewed objects of the random sample.",
-        "with a chance of 95 %",
+        "Two or more people decided on 40 objects, and agree on 38 of them (95 %, 95 % interval 83 to 99)",
         "by a fit that saw no review of its group",
     ):
         assert said in text, said
     rows = (
-        "at most 1 % | 12,345",
-        "at most 5 % | -",
+        "2 % | 12,345 | 23,456 | 78 | 34 %",
+        "1 % | - | cannot be reached short of reviewing everything that is left",
         "noise_channel | 80 | 0.250 | 91.2 % 80.0 to 100.0",
         f"{A} | 0.912",
         f"{B} | never",
@@ -348,7 +360,7 @@ def test_older_files_give_no_guarantee(secondlook: Command, plain: Path, made_by
     assert result.code == 0, result.err
     text = Page(plain / "report" / "report.html").text
     assert "Guaranteed" not in text
-    assert "How many reviews a guarantee needs" not in text
+    assert "What more random reviews would buy" not in text
 
 
 def test_page_shows_the_committee(plain: Path) -> None:

@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from correlated import World, draw
 from make_votes import Classes, bare, nobody, told, votes_of, with_given, with_labeler
 from secondlook.config.stages import ConsensusOptions
-from secondlook.stages.consensus import acceptance_of
+from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.consensus import calibrate
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.decide import APART, UNRECOGNISED, Verdict, expect, propose, propose_tracks
@@ -450,7 +450,7 @@ def test_the_guarantee_is_about_what_is_accepted() -> None:
     proposals = propose(votes, found, world.given, options)
     assert differs(proposals).sum() > 20
     said = np.where(differs(proposals), (proposals.label + 1) % 4, proposals.label)
-    acceptance = acceptance_of(proposals, told(world.track, said), options, tuple("abcd"))
+    acceptance = guaranteed(proposals, People(told(world.track, said)), options, tuple("abcd")).acceptance
     assert acceptance.held
     assert not acceptance.accepts(proposals)[differs(proposals)].any()
 

@@ -1,4 +1,4 @@
-"""What more random reviews would buy, as a plot: the chance of a guarantee, and the share of objects that people see."""
+"""What more random reviews would buy, as a plot: the chance of a guarantee, and what people see in all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -48,7 +48,7 @@ def consensus(
 
     settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
-        promised = None if guarantee is None else config.parse_options(stages.Guarantee, guarantee)
+        promised = None if guarantee is None else config.parse_options(stages.Guarantee, guarantee, "--guarantee")
         if promised is not None and promised.exact:
             raise UsageError(
                 "--guarantee: `exact` needs scores frozen by `secondlook freeze`; a CSV has none, so omit it."

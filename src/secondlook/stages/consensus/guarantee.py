@@ -60,6 +60,8 @@ def guaranteed(proposals: Proposals, people: People, options: ConsensusOptions, 
     said = [acceptance.sentence]
     if terms.exact:
         said.append(sentences.frozen(people.epoch))
+    if reviewed.copied is not None:
+        said.append(sentences.copied(int(reviewed.copied.sum())))
     seen = reviewed.without_copies().seen
     skipped, after = int((reviewed.sampled & ~seen).sum()), int((reviewed.sampled & seen).sum()) - len(reviews.order)
     if skipped and not terms.exact and reviewed.rank is not None:

@@ -9,7 +9,7 @@ from secondlook.stats.bounds import interval
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two people or more decided on `objects`; on `agree` of them all chose one label. `low` to `high`: 95 % interval."""
+    """Several people decided on `objects`, and on `agree` of them alike; `low` to `high` is the 95 % interval."""
 
     objects: int
     agree: int

@@ -10,7 +10,7 @@ from secondlook.stats.bounds import interval
 from secondlook.stats.guarantee.betting import log_evidence
 
 PART = 0.2  # of delta that is spent on the bound of the miss rate; the rest is the test's
-_STEPS = 40  # of the bisection
+_STEPS = 24  # of the bisection
 
 
 @dataclass(frozen=True)

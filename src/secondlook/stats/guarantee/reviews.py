@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from secondlook.stats.consensus.accept import UNSEEN, Proposals
 from secondlook.stats.consensus.votes import Reviewed
 
-COPIED = 2.0  # above every score: the label of a copied decision stands, and no person checked it
-
 
 @dataclass(frozen=True)
 class Reviews:
@@ -63,14 +61,11 @@ class Reviews:
 
 
 def reviews_in(proposals: Proposals, reviewed: Reviewed) -> Reviews:
-    """Return the reviews of the proposals; a copied decision is a proposal that nobody looked at."""
-    label, score = proposals.label, proposals.score
-    if reviewed.copied is not None:
-        stands = reviewed.copied & (reviewed.label >= 0)
-        label, score = np.where(stands, reviewed.label, label), np.where(stands, COPIED, score)
-    proposals, people = Proposals(label, score), reviewed.without_copies()
-    if people.rank is not None:
-        return reviews_of(proposals, people.label, people.seen, people.rank)
+    """Return the reviews of the proposals; where a decision was copied nobody looked, so it tests nothing."""
+    people = reviewed.without_copies()
+    if people.rank is not None or not people.sampled.any():
+        rank = np.full(len(people.label), np.inf) if people.rank is None else people.rank
+        return reviews_of(proposals, people.label, people.seen, rank)
     order, wrong = np.flatnonzero(people.sampled), people.label != proposals.label
     beside = people.seen & ~people.sampled
     return Reviews(proposals, order, wrong[order], beside, beside & wrong, people.group[order])

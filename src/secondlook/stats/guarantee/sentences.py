@@ -79,6 +79,14 @@ def frozen(epoch: Epoch | None) -> str:
     return f"The scores tested were frozen in epoch {epoch.number}, and only reviews after that count."
 
 
+def copied(labels: int) -> str:
+    """Return what is assumed of copied decisions."""
+    return (
+        f"{labels} more labels were copied from decisions on near-duplicates or on the same track; these are taken as "
+        "right and are no part of the random sample."
+    )
+
+
 def passed_over(skipped: int, after: int) -> str:
     """Return what the random sample waits for: `skipped` objects, and `after` them reviewed ones."""
     return (
