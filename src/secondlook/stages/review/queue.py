@@ -173,7 +173,10 @@ def _audits(
     nobody decided and that is not `drawn` serves.
     """
     table = objects.table
+    count = round(options.audit_fraction * len(drawn))
     ready = objects.guarantee["n"] >= options.audit_after and (objects.rehearsal or objects.people > 1)
+    if not ready or not count:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if objects.rehearsal:
         known = _positions(table["truth"], objects.classes)
         known[drawn] = -1
@@ -183,7 +186,7 @@ def _audits(
     before = table["instance_id"].isin(objects.audited).to_numpy()
     given = _positions(table["given"], objects.classes)
     sources = audit.Sources(table["instance_id"].to_numpy(), known, given, objects.posterior, before)
-    return audit.choose(sources, round(options.audit_fraction * len(drawn)) if ready else 0)
+    return audit.choose(sources, count)
 
 
 def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
