@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter
 from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
 
 _COLOURS = (INK, BLUE, GREEN, AMBER, SOFT)
+_ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
 _FAR = 2.0  # a last point so many times beyond the one before it, where all is reviewed, is left out
 
 
@@ -34,7 +35,7 @@ def _lines(buys: Sequence[Mapping[str, Any]], column: str, label: str) -> str:
         axes.set_xlabel("more random reviews")
         axes.set_ylabel(label)
         axes.grid(color=LINE, linewidth=0.7)
-        axes.legend(title="wrong at most", frameon=False, fontsize=9, title_fontsize=9)
+        axes.legend(frameon=False, fontsize=9, ncols=5, handlelength=1.2, columnspacing=1, **_ABOVE)
 
     return svg(draw, width=4.6, height=3.1)
 
