@@ -120,6 +120,15 @@ def test_as_many_are_drawn_as_the_guarantee_needs(
     assert ids(rows, "random") == sorted(made.ids, key=records.review_fraction)[:expected]
 
 
+def test_the_random_part_ends_when_the_guarantee_needs_no_more(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.6}] * 200, images=False)
+    set_guarantee(made, {**NEEDS, "needs": {"random": 30, "others": 90}})
+    rows = write_pages(secondlook, made, random_fraction="auto", batch_size=40)
+    pages = [ids(rows[start : start + 40], "random") for start in range(0, 200, 40)]
+    assert [len(page) for page in pages] == [10, 10, 10, 0, 0], "a quarter of the first 120, as both end together"
+    assert [name for page in pages for name in page] == sorted(made.ids, key=records.review_fraction)[:30]
+
+
 def test_objects_that_were_passed_over_come_first(secondlook: Command, tmp_path: Path) -> None:
     made = make_results(tmp_path, [{"p": 0.6}] * 40, images=False)
     order = sorted(made.ids, key=records.review_fraction)

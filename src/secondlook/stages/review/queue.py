@@ -102,12 +102,22 @@ def _with_opinions(table: pd.DataFrame, opinions: Mapping[str, Opinion]) -> pd.D
 
 @dataclass(frozen=True)
 class _Parts:
-    """Rows of the objects: drawn at random, audits with the positions of the proposed classes, and first of a kind."""
+    """Rows of the objects: drawn at random, audits with the positions of the proposed classes, and first of a kind.
+
+    Those drawn and the audits are spread over the first `among` places.
+    """
 
     drawn: NDArray[np.int64]
     audits: NDArray[np.int64]
     wrong: NDArray[np.int64]
     kinds: Kinds
+    among: int
+
+    def order(self) -> NDArray[np.int64]:
+        """Return all rows in the order of the queue."""
+        random = _interleaved(self.drawn, self.audits)
+        mixed = max(0, self.among - len(random))
+        return np.concatenate([_interleaved(random, self.kinds.first[:mixed]), self.kinds.first[mixed:]])
 
 
 def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue:
@@ -116,12 +126,12 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
     benefit = p(the final label without a person is wrong) x (mean class size / class size) ** `rarity`, the second
     between LEAST_RARITY and MOST_RARITY. Objects on which people disagree come first; near-duplicates and the objects
     of a track are shown once.
-    The random sample is interleaved, so that both parts are reviewed in order wherever people stop. It begins with the
-    first object that nobody has looked at.
+    The random sample is interleaved, so that both parts are reviewed in order wherever people stop, as long as the
+    guarantee needs it. It begins with the first object that nobody has looked at.
     """
     benefit = _benefit(objects, options.rarity)
     parts = _parts(objects, results, options, benefit)
-    order = _interleaved(_interleaved(parts.drawn, parts.audits), parts.kinds.first)
+    order = parts.order()
     ids = objects.table["instance_id"].to_numpy()
     is_drawn, is_audit = np.isin(order, parts.drawn), np.isin(order, parts.audits)
     proposal, confidence = _proposals(objects, parts)
@@ -153,7 +163,8 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     ids = objects.table["instance_id"].to_numpy()
     unseen = np.flatnonzero(~looked)
     fraction = np.array([records.review_fraction(name) for name in ids[unseen]])
-    drawn = unseen[np.argsort(fraction, kind="stable")][: share.random_places(total, options, objects.guarantee)]
+    random = share.random_share(total, options, objects.guarantee)
+    drawn = unseen[np.argsort(fraction, kind="stable")][: random.places]
     audits, wrong = _audits(objects, drawn, options)
     drawn = drawn[: len(drawn) - len(audits)]
     rest = np.setdiff1d(np.flatnonzero(state != SEEN), np.concatenate([drawn, audits]))
@@ -161,7 +172,7 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     places = total - len(drawn) - len(audits)
     crops_of = partial(load_crops, results)
     search = Search(places, options.near_duplicate_bits, options.copy_decisions, crops_of)
-    return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search))
+    return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search), random.among)
 
 
 def _audits(

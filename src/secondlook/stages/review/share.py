@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from secondlook.config.stages import ReviewOptions
@@ -10,21 +11,30 @@ LEAST = 0.1  # while nothing is guaranteed: estimates and the forecast need some
 UNKNOWN = 0.5  # where the decisions do not say what is needed
 
 
-def random_places(total: int, options: ReviewOptions, guarantee: Mapping[str, Any]) -> int:
-    """Return how many of `total` places are drawn at random; `guarantee` is as in `standing.guarantee_of`.
+@dataclass(frozen=True)
+class Share:
+    """How many `places` of the queue are drawn at random; they are spread over its first `among` places."""
+
+    places: int
+    among: int
+
+
+def random_share(total: int, options: ReviewOptions, guarantee: Mapping[str, Any]) -> Share:
+    """Return the share of `total` places that is drawn at random; `guarantee` is as in `standing.guarantee_of`.
 
     `auto` lets the random and the other reviews of the cheapest way to finish end together.
     """
     if options.random_fraction != "auto":
-        return round(total * options.random_fraction)
+        return Share(round(total * options.random_fraction), total)
     if guarantee.get("held"):
-        return 0
+        return Share(0, total)
     needs = guarantee.get("needs")
     if needs is None:
-        return round(total * UNKNOWN)
+        return Share(round(total * UNKNOWN), total)
     random, others = int(needs["random"]), int(needs["others"])
-    least = math.ceil(round(total * LEAST, 6))
-    return max(least, min(random, round(total * random / max(1, random + others))))
+    share = max(LEAST, random / max(1, random + others))
+    places = max(math.ceil(round(total * LEAST, 6)), min(random, round(total * share)))
+    return Share(places, min(total, round(places / share)))
 
 
 def reason(options: ReviewOptions, guarantee: Mapping[str, Any]) -> str:
