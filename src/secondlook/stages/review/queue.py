@@ -91,7 +91,8 @@ def _read_reviews(reviewed: Path) -> tuple[list[dict[str, Any]], frozenset[str]]
 
 
 def _with_opinions(table: pd.DataFrame, opinions: Mapping[str, Opinion]) -> pd.DataFrame:
-    of_each = [opinions.get(name, Opinion()) for name in table["instance_id"]]
+    nothing = Opinion()
+    of_each = [opinions.get(name, nothing) for name in table["instance_id"]]
     state = [DIFFER if one.differ else SEEN if one.direct or one.copied else "" for one in of_each]
     return table.assign(
         state=np.array(state, dtype=object),
