@@ -20,14 +20,18 @@ class Copies:
 def copies_of(decisions: Decisions, known: Collection[str]) -> Copies:
     """Return a decision for each object in `also` of `decisions`, the latest of each person.
 
-    An object on which anybody decided directly gets none, and "cannot tell" is not copied. `known` are the ids of the
-    dataset.
+    An object on which anybody decided directly gets none. Neither "cannot tell" is copied nor a label on which people
+    disagree. `known` are the ids of the dataset.
     """
     decided = {name for name, _ in decisions}
+    labels: dict[str, set[str]] = {}
+    for (name, _), row in decisions.items():
+        labels.setdefault(name, set()).update([] if row["label"] is None else [row["label"]])
     made: dict[tuple[str, str], dict[str, Any]] = {}
     unmatched = []
     for (leader, labeler), row in sorted(decisions.items(), key=lambda item: (item[1]["decided_at"], item[0])):
-        for name in row["also"].split() if row["label"] is not None else ():
+        agreed = row["label"] is not None and len(labels[leader]) == 1
+        for name in row["also"].split() if agreed else ():
             if name not in known:
                 reason = f"a copy from {leader}, but no object of this dataset"
                 unmatched.append({**row, **_NO_PLACE, "instance_id": name, "reason": reason})

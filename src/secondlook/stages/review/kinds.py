@@ -72,7 +72,7 @@ def kinds_of(table: pd.DataFrame, rows: NDArray[np.int64], search: Search) -> Ki
         if found is not None:
             like[row] = found
         elif len(firsts.rows) < search.places:
-            firsts.add(row, labels[row], bits)
+            firsts.add(row, labels[row], None if alone[row] else bits)
         elif not search.whole:
             break
     return Kinds(np.array(firsts.rows, dtype=np.int64), _others(firsts.rows, of_track, like))
