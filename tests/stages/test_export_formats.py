@@ -96,12 +96,13 @@ class World:
         assert result.code == 0, result.err
         return out
 
-    def queue(self, order: list[str]) -> Path:
-        """Write a queue and return its path."""
+    def queue(self, order: list[str], audits: int = 0) -> Path:
+        """Write a queue and return its path; so many at its end are known wrong proposals."""
+        samples = ["random", *["queue"] * (len(order) - 1 - audits), *["audit"] * audits]
         rows = [
-            {"instance_id": self.ids[number], "rank": rank, "benefit": 0.5, "reason": "doubtful"}
-            | ({"sample": "queue"} if rank else {"sample": "random", "probability": 0.25})
-            for rank, number in enumerate(order)
+            {"instance_id": self.ids[number], "rank": rank, "benefit": 0.5, "reason": "doubtful", "sample": sample}
+            | ({"probability": 0.25} if sample == "random" else {})
+            for rank, (number, sample) in enumerate(zip(order, samples[: len(order)], strict=True))
         ]
         table = records.to_table([{**row, "group": row["instance_id"]} for row in rows], records.QUEUE)
         write(self.folder / "queue.parquet", table, records.QUEUE, CLASSES, {"stage": "review"})
@@ -326,6 +327,11 @@ def test_a_queue_goes_out_in_its_order(world: World, kind: str, copied: bool) ->
     if kind == "coco":
         listed = json.loads(out.read_text())["images"]
         assert [image["file_name"] for image in listed] == ["Straße 停.png", "sub dir/a.jpg", "a.jpg"]
+
+
+def test_known_wrong_proposals_stay_on_the_review_pages(world: World) -> None:
+    out = world.exported("parquet", "--queue", world.queue(QUEUE, audits=1))
+    assert pd.read_parquet(out)["instance_id"].tolist() == [world.ids[number] for number in QUEUE[:-1]]
 
 
 def test_a_queue_copies_the_bytes_of_what_it_keeps(world: World) -> None:

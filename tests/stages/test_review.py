@@ -51,19 +51,31 @@ def test_the_greatest_doubt_comes_first_and_says_why(secondlook: Command, tmp_pa
         {"given": None, "label": "stop", "p": 0.6, "action": "review"},
     ]
     rows = queue_of(secondlook, make_results(tmp_path, objects))
-    # 3: the given label would stand, has 0.1, and `yield` is rarer; 4: nothing would stand at all
-    assert names(rows) == ["o0003", "o0004", "o0002", "o0001", "o0000"]
+    # 3: the given label would stand and has 0.1; 4: nothing would stand, the proposal has 0.6
+    assert names(rows) == ["o0003", "o0002", "o0004", "o0001", "o0000"]
     reasons = {row["instance_id"]: row["reason"] for row in rows}
     assert reasons["o0001"] == reasons["o0003"] == "contradicts the given label"
     assert reasons["o0002"] == reasons["o0004"] == "the committee is unsure"
     assert reasons["o0000"] == "least sure of what is accepted"
     assert [row["sample"] for row in rows] == ["queue"] * 5
     assert [row["probability"] for row in rows] == [None] * 5
+    assert [row["proposal"] for row in rows] == ["yield", "stop", "stop", "yield", "stop"]
 
 
-def test_a_rare_class_weighs_more(secondlook: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rarity", "first", "benefit"),
+    [
+        pytest.param(0.0, "o0000", 0.2, id="rarity is off"),
+        pytest.param(0.1, "o0012", 0.2 * 6.5**0.1, id="mean 6.5 objects of a class, here 1"),
+        pytest.param(3.0, "o0012", 0.4, id="at most twice"),
+    ],
+)
+def test_a_rare_class_weighs_more_if_it_should(
+    secondlook: Command, tmp_path: Path, rarity: float, first: str, benefit: float
+) -> None:
     objects: Rows = [{"label": "stop", "p": 0.8}] * 12 + [{"given": "turn", "label": "turn", "p": 0.8}]
-    assert names(queue_of(secondlook, make_results(tmp_path, objects)))[0] == "o0012"
+    row = queue_of(secondlook, make_results(tmp_path, objects), rarity=rarity)[0]
+    assert (row["instance_id"], row["benefit"]) == (first, pytest.approx(benefit))
 
 
 def test_the_reviewed_leave_and_those_on_which_people_differ_come_first(secondlook: Command, tmp_path: Path) -> None:
@@ -73,15 +85,6 @@ def test_the_reviewed_leave_and_those_on_which_people_differ_come_first(secondlo
     rows = queue_of(secondlook, made)
     assert names(rows) == ["o0005", "o0002", "o0003", "o0004"]
     assert rows[0]["reason"] == "people differ"
-
-
-def test_near_duplicates_stand_together(secondlook: Command, tmp_path: Path) -> None:
-    objects = [{"p": 0.5, "crop": 1}, {"p": 0.6, "crop": 2}, {"p": 0.7, "crop": 1}, {"p": 0.8, "crop": 2}, {"p": 0.9}]
-    made = make_results(tmp_path, objects)
-    assert names(queue_of(secondlook, made)) == ["o0000", "o0001", "o0002", "o0003", "o0004"]
-    rows = queue_of(secondlook, made, near_duplicate_bits=10)
-    assert names(rows) == ["o0000", "o0002", "o0001", "o0003", "o0004"]
-    assert [row["group"] for row in rows] == ["o0000", "o0000", "o0001", "o0001", "o0004"]
 
 
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])

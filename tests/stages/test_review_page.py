@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from test_review import Served
+from test_review_queue import make_rehearsal
 
 from conftest import Command
 from make_records import Rows
@@ -139,6 +140,51 @@ def test_decisions_survive_a_closed_tab_and_come_back_as_reviews(
     assert "2 decisions by 1 people, 0 objects on which they disagree, 0 rows that match no object" in result.err
     again.goto(f"file://{made.results}/review/index.html")
     assert "2 done" in again.inner_text("table")
+
+
+def test_a_decision_shows_and_names_what_else_it_decides(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    objects: Rows = [{"p": 0.5 + number / 100, "track": "t"} for number in range(16)]
+    made = pages_of(secondlook, tmp_path, [*objects, {"p": 0.9}], options={"copy_decisions": True})
+    open_page(page, made)
+    assert page.inner_text("#also p") == "also decides 15 near-duplicates or objects of its track"
+    assert len(page.query_selector_all("#also img")) == 12
+    assert page.inner_text("#also span") == "+ 3"
+    page.keyboard.press("2")
+    assert not page.is_visible("#also"), "the next one has none"
+    page.keyboard.press("2")
+    rows = {row["instance_id"]: row["also"] for row in downloaded(page)}
+    assert rows == {"o0000": " ".join(made.ids[1:16]), "o0016": ""}
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("x")
+    assert [row["also"] for row in downloaded(page)] == ["", ""], "who cannot tell decides nothing else"
+
+
+def test_a_decision_decides_nothing_that_its_page_did_not_show(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    """The same objects are on a page that is written again, with the option on."""
+    made = pages_of(secondlook, tmp_path, [{"p": 0.5, "track": "t"}, {"p": 0.6, "track": "t"}])
+    open_page(page, made)
+    page.keyboard.press("2")
+    options = json.dumps({"random_fraction": 0.0, "near_duplicate_bits": None, "copy_decisions": True})
+    assert secondlook("review", made.results, "--options", options).code == 0
+    page.reload()
+    assert page.inner_text("#also p") == "also decides 1 near-duplicate or object of its track"
+    assert [row["also"] for row in downloaded(page)] == [""]
+    page.keyboard.press("2")
+    assert [row["also"] for row in downloaded(page)] == ["o0001"]
+
+
+def test_a_known_wrong_proposal_is_decided_like_any_other(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    made = make_results(tmp_path, [{"p": 0.6, "truth": "stop"}] * 20)
+    make_rehearsal(made)
+    options = {"random_fraction": 0.5, "audit_fraction": 0.2, "audit_after": 0}
+    assert secondlook("review", made.results, "--options", json.dumps(options)).code == 0
+    open_page(page, made)
+    for _ in range(20):
+        page.keyboard.press("Enter")
+    rows = downloaded(page)
+    known = [row for row in rows if row["sample"] == "audit"]
+    assert [(row["proposal"], row["label"], row["probability"]) for row in known] == [("yield", "yield", "")] * 2
+    assert "audit" not in page.inner_text("body")
 
 
 FILTERS: list[Any] = [

@@ -190,7 +190,8 @@ class ReviewOptions(Strict):
     """Share of the queue that is drawn at random, on which estimates and the guarantee rest; `auto` is what the
     guarantee still needs, and nothing once it stands."""
     rarity: float = Field(0.0, ge=0)
-    """Exponent of the rarity of the proposed class in the order of the queue; 0 ignores rarity."""
+    """Exponent of the rarity of the proposed class in the order of the queue: 0 ignores it, 0.5 shows rare classes
+    sooner."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
     """Crops whose hashes (256 bits) differ in at most this many bits are shown once; null compares none."""
     copy_decisions: bool = False

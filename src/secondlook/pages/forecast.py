@@ -1,51 +1,64 @@
-"""What more random reviews would buy, as a plot: the chance of a guarantee, and what people see in all."""
+"""Plots of what more random reviews buy: the chance of a guarantee, and the share of objects that people see."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
-from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
+
+_COLOURS = (INK, BLUE, GREEN, AMBER, SOFT)
+_ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+_FAR = 2.0  # a last point so many times beyond the one before it, where all is reviewed, is left out
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The plot as an SVG element, and a row per alpha, as in the metadata of the guarantee (`buys`)."""
+    """What more random reviews buy: two plots as SVG elements, and a row per alpha as in the metadata (`buys`)."""
 
-    plot: str
+    chances: str
+    shares: str
     rows: Sequence[Mapping[str, Any]]
-
-
-_COLOURS = (AMBER, BLUE, GREEN, "#8a5fb0", SOFT)
-_LAST = 1.15  # times the furthest cheapest way: how far the plot goes
 
 
 def forecast_of(buys: Sequence[Mapping[str, Any]]) -> Forecast | None:
     """Return what the metadata of the guarantee say of more random reviews; None where they say nothing."""
-    return Forecast(_drawn(buys), buys) if buys else None
+    return Forecast(chances(buys), shares(buys), buys) if buys else None
 
 
-def _drawn(buys: Sequence[Mapping[str, Any]]) -> str:
-    furthest = [row["cheapest"]["random"] if row["reachable"] else row["more"][-1] / 4 for row in buys]
-    last = max(10.0, _LAST * max(furthest))
+def chances(buys: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the chance of a guarantee against more random reviews; `buys` have `alpha`, `more` and `chance`."""
+    return _lines(buys, "chance", "chance of a guarantee")
 
+
+def shares(buys: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the share of all objects that people see in all; `buys` have `alpha`, `more` and `share`."""
+    return _lines(buys, "share", "share that people see in all")
+
+
+def _lines(buys: Sequence[Mapping[str, Any]], column: str, label: str) -> str:
     def draw(axes: Axes) -> None:
-        axes.set_axis_off()
-        titles = {"chance": "chance of a guarantee", "share": "share of objects that people see in all"}
-        for place, (name, title) in enumerate(titles.items()):
-            panel = axes.inset_axes((0.06 + 0.53 * place, 0.16, 0.40, 0.68))
-            for row, colour in zip(buys, _COLOURS, strict=False):
-                label = f"{100 * row['alpha']:g} %"
-                panel.plot(row["more"], row[name], color=colour, linewidth=1.8, label=label)
-                if name == "share" and row["reachable"]:
-                    cheapest = row["cheapest"]
-                    panel.scatter(cheapest["random"], cheapest["share"], color=colour, s=30, zorder=3)
-            panel.set_xlim(0, last)
-            panel.set_ylim(0, 1.03)
-            panel.set_title(title, fontsize=10, loc="left")
-            panel.set_xlabel("more random reviews")
-            panel.grid(color=LINE, linewidth=0.7)
-        panel.legend(frameon=False, fontsize=8.5, title="wrong at most", title_fontsize=8.5, loc="upper right")
+        for number, one in enumerate(buys):
+            shown, colour = _shown(one["more"]), _COLOURS[number % len(_COLOURS)]
+            more, value = one["more"][:shown], one[column][:shown]
+            axes.plot(more, value, color=colour, linewidth=1.8, label=_percent(one["alpha"]))
+        axes.set_ylim(-0.03, 1.05)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xlabel("more random reviews")
+        axes.set_ylabel(label)
+        axes.grid(color=LINE, linewidth=0.7)
+        axes.legend(frameon=False, fontsize=9, ncols=5, handlelength=1.2, columnspacing=1, **_ABOVE)
 
-    return svg(draw, width=8.2, height=2.9)
+    return svg(draw, width=4.6, height=3.1)
+
+
+def _shown(more: Sequence[int]) -> int:
+    far = len(more) > 2 and more[-1] > _FAR * more[-2]
+    return len(more) - far
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,6 +1,6 @@
 """Decisions of people, as CSV files, become review rows; rows that match no object are kept, too."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,12 @@ import pandas as pd
 
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.io import files, records, tabular
+from secondlook.io import facts, files, records, tabular
+from secondlook.stages.review import audit
+from secondlook.stages.review.copies import copies_of
 from secondlook.stages.review.decisions import COLUMNS, one_line
 from secondlook.stages.review.decisions import read as read_decisions
+from secondlook.stages.review.opinions import COPY, Opinion, agreement, opinions_of
 
 UNDONE = "undone"  # the note of a decision that was undone
 BOX = ["x", "y", "w", "h"]
@@ -22,18 +25,23 @@ _SHOWN_CHARS = 200  # of a broken line
 
 @dataclass(frozen=True)
 class _Dataset:
-    """The objects that decisions may be about."""
+    """The objects that decisions may be about; their `truth` only in a rehearsal."""
 
     rows: Mapping[str, dict[str, Any]]
     by_image: Mapping[str, list[str]]
     taxonomy: Taxonomy
+    truth: Mapping[str, str | None] | None
 
 
 @dataclass
 class _Read:
-    """What was read: the last decision of each person on each object, unmatched rows, and ids matched by their box."""
+    """What was read: the last decision of each person on each object, unmatched rows, and ids matched by their box.
+
+    Decisions on known wrong proposals (`audits`) say nothing of the object and are kept apart.
+    """
 
     decisions: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    audits: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     unmatched: list[dict[str, Any]] = field(default_factory=list)
     found_again: int = 0
 
@@ -49,28 +57,53 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     read = _Read()
     for path in decisions:
         _take_file(path, dataset, read)
-    rows = [_review(key, row) for key, row in sorted(read.decisions.items()) if row["note"] != UNDONE]
-    conflicts = _conflicts(rows, dataset)
-    _write_csv(records.unmatched_beside(out), read.unmatched, [*COLUMNS, "file", "line", "reason"])
+    direct = _not_undone(read.decisions)
+    copies = copies_of(direct, dataset.rows)
+    rows = [_review(key, row) for key, row in sorted({**copies.decisions, **direct}.items())]
+    opinions = opinions_of(rows)
+    audits = audit.count(_not_undone(read.audits), opinions, dataset.truth, dataset.taxonomy)
+    conflicts = _conflicts(rows, opinions, dataset)
+    unmatched = [*read.unmatched, *copies.unmatched]
+    _write_csv(records.unmatched_beside(out), unmatched, [*COLUMNS, "file", "line", "reason"])
     _write_csv(records.conflicts_beside(out), conflicts, ["instance_id", "image_path", "labeler", "label"])
     table = records.to_table(rows, records.REVIEW)
-    records.write(out, table, records.REVIEW, taxonomy=dataset.taxonomy, made_by={"stage": "review"})
-    people = len({row["labeler"] for row in rows})
-    objects = len({row["instance_id"] for row in conflicts})
+    made_by = {"stage": "review", "audit": audits.about(), "agreement": agreement(opinions)}
+    records.write(out, table, records.REVIEW, taxonomy=dataset.taxonomy, made_by=made_by)
     progress.say(
-        f"review: {len(rows)} decisions by {people} people, {objects} objects on which they disagree, "
-        f"{len(read.unmatched)} rows that match no object ({records.unmatched_beside(out)}), "
+        f"review: {len(direct)} decisions by {len({labeler for _, labeler in direct})} people, "
+        f"{len({row['instance_id'] for row in conflicts})} objects on which they disagree, "
+        f"{len(unmatched)} rows that match no object ({records.unmatched_beside(out)}), "
         f"{read.found_again} matched by image and box"
     )
+    _say_more(len(copies.decisions), audits, agreement(opinions))
+
+
+def _not_undone(decisions: Mapping[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {key: row for key, row in decisions.items() if row["note"] != UNDONE}
+
+
+def _say_more(copies: int, audits: audit.Counted, agree: Mapping[str, int]) -> None:
+    """Print what is not in every run: copies, objects that several people decided, and known wrong proposals."""
+    if copies:
+        progress.say(f"review: {copies} decisions were copied to near-duplicates and objects of the same track")
+    if agree["objects"]:
+        progress.say(f"review: people agree on {agree['agree']} of the {agree['objects']} objects that several decided")
+    if audits.objects:
+        progress.say(
+            f"review: {sum(audits.missed)} of {len(audits.missed)} known wrong proposals were missed; "
+            f"{audits.left_out} more do not count (what is right is not known, or only from the same person)"
+        )
 
 
 def _dataset(instances: Path) -> _Dataset:
-    columns = ["instance_id", "image_path", *BOX]
+    columns = ["instance_id", "image_path", "truth", *BOX]
     rows = {row["instance_id"]: row for row in records.read_columns(instances, records.INSTANCE, columns)}
     by_image: dict[str, list[str]] = {}
     for instance_id, row in rows.items():
         by_image.setdefault(one_line(row["image_path"]), []).append(instance_id)
-    return _Dataset(rows, by_image, records.taxonomy_of(instances))
+    is_rehearsal = facts.rehearsal_of(instances) is not None
+    truth = {instance_id: row["truth"] for instance_id, row in rows.items()} if is_rehearsal else None
+    return _Dataset(rows, by_image, records.taxonomy_of(instances), truth)
 
 
 def _take_file(path: Path, dataset: _Dataset, read: _Read) -> None:
@@ -101,13 +134,14 @@ def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
     read.found_again += instance_id != row["instance_id"]
     key = (str(instance_id), f"human:{row['reviewer'].strip()}")
     row = {**row, "label": label}
-    if key not in read.decisions or _order(read.decisions[key]) <= _order(row):
-        read.decisions[key] = row
+    decisions = read.audits if row["sample"] == audit.AUDIT else read.decisions
+    if key not in decisions or _order(decisions[key]) <= _order(row):
+        decisions[key] = row
 
 
 def _order(row: dict[str, Any]) -> tuple[str, ...]:
     # independent of the order of the files: the time, then the content
-    return (row["decided_at"], row["note"], row["label"] or "", row["sample"], row["probability"])
+    return (row["decided_at"], row["note"], row["label"] or "", row["sample"], row["probability"], row["also"])
 
 
 def _match(row: dict[str, Any], dataset: _Dataset) -> tuple[str | None, str | None]:
@@ -157,27 +191,18 @@ def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
         "instance_id": key[0],
         "labeler": key[1],
         "label": row["label"],
-        "sample": "random" if row["sample"] == "random" else "queue",
+        "sample": row["sample"] if row["sample"] in {"random", COPY} else "queue",
         "probability": probability,
         "note": row["note"] or None,
         "decided_at": row["decided_at"] or None,
     }
 
 
-def labels_given(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
-    """Return the labels that people gave each reviewed object; none if nobody could tell."""
-    labels: dict[str, set[str]] = {}
-    for row in rows:
-        labels.setdefault(row["instance_id"], set()).update([] if row["label"] is None else [row["label"]])
-    return labels
-
-
-def _conflicts(rows: list[dict[str, Any]], dataset: _Dataset) -> list[dict[str, Any]]:
-    labels = labels_given(rows)
+def _conflicts(rows: list[dict[str, Any]], opinions: Mapping[str, Opinion], dataset: _Dataset) -> list[dict[str, Any]]:
     return [
         {**row, "image_path": dataset.rows[row["instance_id"]]["image_path"]}
         for row in rows
-        if len(labels[row["instance_id"]]) > 1
+        if opinions[row["instance_id"]].differ
     ]
 
 

@@ -98,6 +98,16 @@
     find("votes").replaceChildren(...rows);
   };
 
+  const drawAlso = (item) => { // the objects that a decision on this one decides, too
+    const count = item.also.length, hidden = count - item.also_crops.length;
+    find("also").hidden = !count;
+    if (!count) return;
+    find("also").replaceChildren(
+      element("p", {}, `also decides ${count} near-duplicate${count > 1 ? "s" : ""} or object${count > 1 ? "s" : ""} of its track`),
+      element("div", {}, ...item.also_crops.map((crop) => element("img", { src: crop, alt: "" })),
+        hidden > 0 ? element("span", { class: "quiet" }, `+ ${hidden}`) : null));
+  };
+
   const drawStrip = () => {
     const first = Math.max(0, Math.min(open.at - 7, open.list.length - 15));
     const shown = open.list.slice(first, first + 15);
@@ -144,6 +154,7 @@
     find("accept").disabled = item.proposal === null;
     const decision = state.said[item.id];
     find("decided").textContent = decision ? (decision.label === "" ? "You could not tell." : `You chose ${decision.label}.`) : "";
+    drawAlso(item);
     drawClasses(item);
     drawVotes(item);
   };
@@ -154,6 +165,7 @@
     instance_id: item.id, image_path: item.path, x: item.box[0], y: item.box[1], w: item.box[2], h: item.box[3],
     given: item.given ?? "", proposal: item.proposal ?? "", label: decision.label, reviewer: decision.reviewer,
     sample: item.sample, probability: item.probability ?? "", note: decision.note ?? "", decided_at: decision.decided_at,
+    also: decision.label === "" ? "" : (decision.also ?? ""), // what this page showed when it was decided
   });
 
   const reviewer = () => {
@@ -199,7 +211,7 @@
   const decide = (label) => {
     const item = current(), name = item && reviewer();
     if (!name) return;
-    const decision = { label, reviewer: name, decided_at: new Date().toISOString() };
+    const decision = { label, reviewer: name, decided_at: new Date().toISOString(), also: item.also.join(" ") };
     state.said[item.id] = decision;
     state.order = state.order.filter((id) => id !== item.id).concat(item.id);
     open.search = "";

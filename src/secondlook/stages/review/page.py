@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from secondlook.config.stages import ReviewOptions
 from secondlook.io import facts, files, records
 from secondlook.pages import render
 from secondlook.pixels import images
-from secondlook.stages.review import queue
+from secondlook.stages.review import index, queue
 from secondlook.stages.review.apply import UNDONE
+from secondlook.stages.review.audit import AUDIT
 from secondlook.stages.review.decisions import COLUMNS
-from secondlook.stages.review.queue import Objects
+from secondlook.stages.review.queue import Objects, Queue
 
 SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
 QUALITY = 70
+THUMBNAILS, THUMBNAIL_PX = 12, 64  # of the objects that a decision decides, too
+_OF_QUEUE = ["sample", "probability", "reason", "proposal", "confidence"]
 _HERE = Path(__file__).parent
 # text inside a script element: the data must not end it or open a comment
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -34,54 +37,73 @@ def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
     objects = queue.load_objects(results)
     queued = queue.make_queue(objects, results, options)
     taxonomy = records.taxonomy_of(results / "ingest" / "instances.parquet")
-    table = pa.Table.from_pandas(queued, schema=records.QUEUE.schema, preserve_index=False)
+    table = pa.Table.from_pandas(
+        queued.table[records.QUEUE.schema.names], schema=records.QUEUE.schema, preserve_index=False
+    )
     made_by = {"stage": "review", "options": options.model_dump(exclude={"decisions"})}
     records.write(out / "queue.parquet", table, records.QUEUE, taxonomy=taxonomy, made_by=made_by)
     rehearsal, written = facts.banner(results / "ingest" / "instances.parquet"), []
     for batch in _batches(results, objects, queued, options):
         files.write_text(out / f"{batch['name']}.html", _render("page.html", batch, rehearsal))
-        written.append(_entry(batch))
+        written.append(index.entry(batch))
     for leftover in out.glob("batch-*.html"):
         if leftover.stem not in {entry["name"] for entry in written}:
             leftover.unlink()
-    about = {
-        "task": results.name,
-        "batches": written,
-        "objects": len(objects.table),
-        "seen": int((objects.table["state"] != "").sum()),
-        "folder": f"{options.decisions}/{results.name}/",
-    }
-    files.write_text(out / "index.html", _render("index.html", about, rehearsal))
-    progress.say(f"review: {len(queued)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}")
+    about = index.about(results.name, objects, queued, options)
+    files.write_text(out / "index.html", _render("index.html", {**about, "batches": written}, rehearsal))
+    progress.say(
+        f"review: {len(queued.table)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}"
+    )
 
 
-def _entry(batch: dict[str, Any]) -> dict[str, Any]:
-    items = batch["items"]
-    drawn = sum(item["sample"] == "random" for item in items)
-    return {"name": batch["name"], "key": batch["key"], "objects": len(items), "drawn": drawn}
-
-
-def _batches(results: Path, objects: Objects, queued: pd.DataFrame, options: ReviewOptions) -> Iterator[dict[str, Any]]:
+def _batches(results: Path, objects: Objects, queued: Queue, options: ReviewOptions) -> Iterator[dict[str, Any]]:
     """Yield the data that the script of each page shows."""
     named = records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {})
     labelers = [name for name in named if (results / "label" / name).is_dir()]
     position = {name: row for row, name in enumerate(objects.table["instance_id"])}
-    starts = range(0, len(queued), options.batch_size)
+    whole = objects.table.drop(columns=["proposal", "confidence"])
+    starts = range(0, len(queued.table), options.batch_size)
     for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
-        part = queued.iloc[start : start + options.batch_size]
-        rows = objects.table.iloc[[position[name] for name in part["instance_id"]]].reset_index(drop=True)
-        shown = pd.concat([rows, part[["sample", "probability", "reason"]].reset_index(drop=True)], axis=1)
-        key = json.dumps([results.name, list(part["instance_id"]), list(objects.classes)])
+        part = queued.table.iloc[start : start + options.batch_size]
+        rows = whole.iloc[[position[name] for name in part["instance_id"]]].reset_index(drop=True)
+        shown = pd.concat([rows, part[_OF_QUEUE].reset_index(drop=True)], axis=1)
+        also = {name: queued.also[name] for name in part["instance_id"] if name in queued.also}
+        thumbnails = _thumbnails(results, objects, also)
+        items = [
+            {**item, "also": also.get(item["id"], ()), "also_crops": thumbnails.get(item["id"], [])}
+            for item in _items(results, shown, labelers, objects)
+        ]
         yield {
             "task": results.name,
             "name": f"batch-{number:03d}",
-            "key": hashlib.blake2b(key.encode()).hexdigest()[:20],
+            "key": _key(results.name, part, objects.classes),
             "classes": list(objects.classes),
             "columns": list(COLUMNS),
             "undone": UNDONE,
             "images": _images(shown, options.image_px),
-            "items": list(_items(results, shown, labelers, objects)),
+            "items": items,
         }
+
+
+def _key(task: str, part: pd.DataFrame, classes: Sequence[str]) -> str:
+    """Return the name under which a browser keeps the decisions on a page."""
+    audits = part.loc[part["sample"] == AUDIT, ["instance_id", "proposal"]].to_numpy().tolist()
+    parts = [task, list(part["instance_id"]), list(classes), *audits]
+    return hashlib.blake2b(json.dumps(parts).encode()).hexdigest()[:20]
+
+
+def _thumbnails(results: Path, objects: Objects, also: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return small crops of the first objects that are decided with each object, as data addresses."""
+    wanted = {name for names in also.values() for name in names[:THUMBNAILS]}
+    crops = queue.load_crops(results, objects.table[objects.table["instance_id"].isin(wanted)]) if wanted else {}
+    return {
+        leader: [
+            images.thumbnail_address(images.decode_rgb(crops[name]), THUMBNAIL_PX)
+            for name in names[:THUMBNAILS]
+            if name in crops
+        ]
+        for leader, names in also.items()
+    }
 
 
 def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Objects) -> Iterator[dict[str, Any]]:

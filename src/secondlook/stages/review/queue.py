@@ -1,7 +1,10 @@
 """Which objects people review first, and the random sample that keeps every estimate and the guarantee valid."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,15 +12,20 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ReviewOptions
-from secondlook.io import records, standing
-from secondlook.pixels import crops, images, near_duplicates
-from secondlook.stages.review.apply import labels_given
+from secondlook.io import facts, records, standing
+from secondlook.pixels import crops
+from secondlook.stages.review import audit, share
+from secondlook.stages.review.audit import AUDIT
+from secondlook.stages.review.kinds import Kinds, Search, kinds_of
+from secondlook.stages.review.opinions import Opinion, opinions_of
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
-DIFFER = "people differ"
+DIFFER, SEEN = "differ", "seen"
+RANDOM = "random sample"  # the reason of an object that was drawn at random; of an audit, too
+MOST_COPIES = 1000  # objects that one decision may decide besides its own: they must fit into a cell
 _COLUMNS = [
     *("instance_id", "image_id", "image_path", "shard", "width", "height", "x", "y", "w", "h"),
-    *("given", "proposal", "confidence", "action", "label"),
+    *("track", "truth", "given", "proposal", "confidence", "action", "label"),
 ]
 
 
@@ -25,12 +33,31 @@ _COLUMNS = [
 class Objects:
     """The objects of a dataset with their decisions, one row each in the order of the ids; see `standing.decided`.
 
-    `posterior` is (objects, classes). `state` is what people did: `differ`, `seen` or empty.
+    `posterior` is (objects, classes). In `table`, `state` is what people did: `differ`, `seen` or empty; `looked` is
+    whether anybody looked, so not by copies; `agreed` is the label on which all who looked agree. `people` counts who
+    has decided so far, `guarantee` is as in `standing.guarantee_of`, `audited` are the objects of earlier audits.
     """
 
     table: pd.DataFrame
     posterior: NDArray[np.float64]
     classes: tuple[str, ...]
+    guarantee: Mapping[str, Any]
+    people: int
+    rehearsal: bool
+    audited: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The queue, a row per place in the order of `rank`: columns as in `records.QUEUE`, and `confidence`.
+
+    `also` are the ids that a decision on an object decides, too; `hidden` counts the objects that are represented by
+    another one of their kind.
+    """
+
+    table: pd.DataFrame
+    also: Mapping[str, tuple[str, ...]]
+    hidden: int
 
 
 def load_objects(results: Path) -> Objects:
@@ -38,78 +65,170 @@ def load_objects(results: Path) -> Objects:
     instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
     classes = records.taxonomy_of(instances).classes
     decided = standing.decided(instances, consensus, [*_COLUMNS, "posterior"])
-    table = decided.select(_COLUMNS).to_pandas()
-    states = _states(results / "review" / "reviewed.parquet")
-    table["state"] = [states.get(instance_id, "") for instance_id in table["instance_id"]]
     lists = decided["posterior"].combine_chunks()
     if lists.null_count:
         raise DataError(f"{consensus}: has objects without a posterior; run consensus again.")
-    posterior = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(table), len(classes))
-    return Objects(table, posterior, classes)
-
-
-def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> pd.DataFrame:
-    """Return the queue, a row per object in the order of `rank`, columns as in `records.QUEUE`.
-
-    benefit = rarity x p(the final label without a person is wrong), with rarity = (mean class size / class
-    size) ** 0.5 between LEAST_RARITY and MOST_RARITY. Objects on which people disagree come first; near-duplicates
-    follow the first of their kind.
-    The random sample is interleaved, so that both parts are reviewed in order wherever people stop.
-    """
-    open_rows = np.flatnonzero((objects.table["state"] != "seen").to_numpy())
-    total = min(options.batch_size * options.batches, len(open_rows))
-    ids = objects.table["instance_id"].to_numpy()
-    fraction = np.array([records.review_fraction(name) for name in ids])
-    differ = (objects.table["state"] == "differ").to_numpy()
-    by_fraction = open_rows[np.argsort(fraction[open_rows], kind="stable")]
-    drawn = by_fraction[~differ[by_fraction]][: round(total * options.random_fraction)]
-    benefit = _benefit(objects)
-    rest = np.setdiff1d(open_rows, drawn)
-    rest = rest[np.lexsort((ids[rest], -benefit[rest], ~differ[rest]))][: total - len(drawn)]
-    leader = _leaders(objects, results, rest, options.near_duplicate_bits)
-    rest = rest[np.argsort(leader, kind="stable")]
-    leader = np.sort(leader)
-    group = {row: ids[row] for row in drawn} | dict(zip(rest, ids[rest][np.searchsorted(leader, leader)], strict=True))
-    order = _interleaved(drawn, rest)
-    is_drawn = np.isin(order, drawn)
-    reached = fraction[drawn].max(initial=0.0)
-    return pd.DataFrame(
-        {
-            "instance_id": ids[order],
-            "rank": np.arange(len(order), dtype=np.int32),
-            "sample": np.where(is_drawn, "random", "queue"),
-            "probability": np.where(is_drawn, min(1.0, np.nextafter(reached, 1.0)), np.nan),
-            "benefit": benefit[order],
-            "reason": _reasons(objects.table.iloc[order], is_drawn),
-            "group": [group[row] for row in order],
-        }
+    posterior = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(decided), len(classes))
+    rows, audited = _read_reviews(results / "review" / "reviewed.parquet")
+    guarantee = dict(standing.guarantee_of(consensus))
+    guarantee.setdefault("n", len({row["instance_id"] for row in rows if row["sample"] == "random"}))
+    return Objects(
+        _with_opinions(decided.select(_COLUMNS).to_pandas(), opinions_of(rows)),
+        posterior,
+        classes,
+        guarantee,
+        len({row["labeler"] for row in rows}),
+        facts.rehearsal_of(instances) is not None,
+        audited,
     )
 
 
-def _benefit(objects: Objects) -> NDArray[np.float64]:
-    table, position = objects.table, {name: index for index, name in enumerate(objects.classes)}
-    column = table["label"].map(position).fillna(-1).astype(int).to_numpy()
+def _read_reviews(reviewed: Path) -> tuple[list[dict[str, Any]], frozenset[str]]:
+    if not reviewed.exists():
+        return [], frozenset()
+    rows = records.read_columns(reviewed, records.REVIEW, ["instance_id", "labeler", "label", "sample"])
+    return rows, frozenset(records.made_by(reviewed).get("audit", {}).get("objects", ()))
+
+
+def _with_opinions(table: pd.DataFrame, opinions: Mapping[str, Opinion]) -> pd.DataFrame:
+    nothing = Opinion()
+    of_each = [opinions.get(name, nothing) for name in table["instance_id"]]
+    state = [DIFFER if one.differ else SEEN if one.direct or one.copied else "" for one in of_each]
+    return table.assign(
+        state=np.array(state, dtype=object),
+        looked=np.array([bool(one.direct) for one in of_each], dtype=np.bool_),
+        agreed=np.array([one.unanimous for one in of_each], dtype=object),
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Rows of the objects: drawn at random, audits with the positions of the proposed classes, and first of a kind.
+
+    Those drawn and the audits are spread over the first `among` places.
+    """
+
+    drawn: NDArray[np.int64]
+    audits: NDArray[np.int64]
+    wrong: NDArray[np.int64]
+    kinds: Kinds
+    among: int
+
+    def order(self) -> NDArray[np.int64]:
+        """Return all rows in the order of the queue."""
+        random = _interleaved(self.drawn, self.audits)
+        mixed = max(0, self.among - len(random))
+        return np.concatenate([_interleaved(random, self.kinds.first[:mixed]), self.kinds.first[mixed:]])
+
+
+def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue:
+    """Return the queue.
+
+    benefit = p(the final label without a person is wrong) x (mean class size / class size) ** `rarity`, the second
+    between LEAST_RARITY and MOST_RARITY. Objects on which people disagree come first; near-duplicates and the objects
+    of a track are shown once.
+    The random sample is interleaved, so that both parts are reviewed in order wherever people stop, as long as the
+    guarantee needs it. It begins with the first object that nobody has looked at.
+    """
+    benefit = _benefit(objects, options.rarity)
+    parts = _parts(objects, results, options, benefit)
+    order = parts.order()
+    ids = objects.table["instance_id"].to_numpy()
+    is_drawn, is_audit = np.isin(order, parts.drawn), np.isin(order, parts.audits)
+    proposal, confidence = _proposals(objects, parts)
+    reached = max(map(records.review_fraction, ids[parts.drawn]), default=0.0)
+    table = pd.DataFrame(
+        {
+            "instance_id": ids[order],
+            "rank": np.arange(len(order), dtype=np.int32),
+            "sample": np.select([is_drawn, is_audit], ["random", AUDIT], default="queue"),
+            "probability": np.where(is_drawn, min(1.0, np.nextafter(reached, 1.0)), np.nan),
+            "benefit": benefit[order],
+            "reason": _reasons(objects.table.iloc[order], is_drawn | is_audit),
+            "group": ids[order],
+            "proposal": proposal[order],
+            "confidence": confidence[order],
+        }
+    )
+    also = parts.kinds.others if options.copy_decisions else {}
+    return Queue(
+        table,
+        {ids[row]: tuple(ids[list(others)][:MOST_COPIES]) for row, others in also.items()},
+        sum(map(len, parts.kinds.others.values())),
+    )
+
+
+def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDArray[np.float64]) -> _Parts:
+    state, looked = objects.table["state"].to_numpy(), objects.table["looked"].to_numpy()
+    total = min(options.batch_size * options.batches, int(((state != SEEN) | ~looked).sum()))
+    ids = objects.table["instance_id"].to_numpy()
+    unseen = np.flatnonzero(~looked)
+    fraction = np.array([records.review_fraction(name) for name in ids[unseen]])
+    random = share.random_share(total, options, objects.guarantee)
+    drawn = unseen[np.argsort(fraction, kind="stable")][: random.places]
+    audits, wrong = _audits(objects, drawn, options)
+    drawn = drawn[: len(drawn) - len(audits)]
+    rest = np.setdiff1d(np.flatnonzero(state != SEEN), np.concatenate([drawn, audits]))
+    rest = rest[np.lexsort((ids[rest], -benefit[rest], state[rest] != DIFFER))]
+    places = total - len(drawn) - len(audits)
+    crops_of = partial(load_crops, results)
+    search = Search(places, options.near_duplicate_bits, options.copy_decisions, crops_of)
+    return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search), random.among)
+
+
+def _audits(
+    objects: Objects, drawn: NDArray[np.int64], options: ReviewOptions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of known wrong proposals and the positions of the classes that are proposed.
+
+    What is right is what others decided, so two people are needed; in a rehearsal it is the truth, and an object that
+    nobody decided and that is not `drawn` serves.
+    """
+    table = objects.table
+    count = round(options.audit_fraction * len(drawn))
+    ready = objects.guarantee["n"] >= options.audit_after and (objects.rehearsal or objects.people > 1)
+    if not ready or not count:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if objects.rehearsal:
+        known = _positions(table["truth"], objects.classes)
+        known[drawn] = -1
+        known[table["looked"].to_numpy()] = -1
+    else:
+        known = _positions(table["agreed"], objects.classes)
+    before = table["instance_id"].isin(objects.audited).to_numpy()
+    given = _positions(table["given"], objects.classes)
+    sources = audit.Sources(table["instance_id"].to_numpy(), known, given, objects.posterior, before)
+    return audit.choose(sources, count)
+
+
+def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+    """Return what is proposed for all objects, a wrong class in an audit, and how sure the page says it is.
+
+    For an audit that is how sure the labelers were of their own proposal: the posterior of the wrong one would tell.
+    """
+    proposal = objects.table["proposal"].to_numpy(dtype=object, copy=True)
+    confidence = objects.table["confidence"].to_numpy(dtype=np.float64, copy=True)
+    proposal[parts.audits] = np.array(objects.classes, dtype=object)[parts.wrong]
+    confidence[parts.audits] = objects.posterior[parts.audits].max(axis=1, initial=0.0)
+    return proposal, confidence
+
+
+def _positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the positions of labels among the classes, -1 for none."""
+    position = {name: index for index, name in enumerate(classes)}
+    return np.array([position.get(name, -1) for name in labels], dtype=np.int64)
+
+
+def _benefit(objects: Objects, rarity: float) -> NDArray[np.float64]:
+    table = objects.table
+    label = table["label"].where(table["label"].notna(), table["proposal"])
+    column = _positions(label, objects.classes)
     p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)] if objects.classes else np.zeros(len(table))
     wrong = 1 - np.where(column >= 0, p, 0.0)
     counts = table["proposal"].value_counts()
     size = table["proposal"].map(counts).to_numpy(dtype=np.float64)
-    rarity = np.nan_to_num(np.sqrt(counts.mean() / size), nan=1.0).clip(LEAST_RARITY, MOST_RARITY)
-    return np.asarray(wrong * rarity, dtype=np.float64)
-
-
-def _leaders(objects: Objects, results: Path, rows: NDArray[np.int64], bits: int | None) -> NDArray[np.int64]:
-    """Return for each of `rows` the position among them of its first near-duplicate."""
-    if bits is None or not len(rows):
-        return np.arange(len(rows))
-    chosen = objects.table.iloc[rows]
-    encoded = load_crops(results, chosen)
-    alike = np.arange(len(rows))
-    has_crop = np.array([name in encoded for name in chosen["instance_id"]], dtype=np.bool_)
-    if has_crop.any():
-        names = chosen["instance_id"][has_crop]
-        hashes = np.stack([near_duplicates.perceptual_hash(images.decode_rgb(encoded[name])) for name in names])
-        alike[has_crop] = np.flatnonzero(has_crop)[near_duplicates.leaders(hashes, bits)]
-    return alike
+    weight = np.nan_to_num((counts.mean() / size) ** rarity, nan=1.0).clip(LEAST_RARITY, MOST_RARITY)
+    return np.asarray(wrong * weight, dtype=np.float64)
 
 
 def load_crops(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
@@ -117,24 +236,18 @@ def load_crops(results: Path, chosen: pd.DataFrame) -> dict[str, bytes]:
     return crops.load(results / "crop", chosen["shard"].tolist(), chosen["instance_id"].tolist())
 
 
-def _interleaved(drawn: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.int64]:
-    place = np.concatenate([(np.arange(len(part)) + 0.5) / max(1, len(part)) for part in (drawn, rest)])
-    return np.asarray(np.concatenate([drawn, rest])[np.argsort(place, kind="stable")], dtype=np.int64)
+def _interleaved(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return both parts in their orders, each spread evenly over the whole."""
+    place = np.concatenate([(np.arange(len(part)) + 0.5) / max(1, len(part)) for part in (first, second)])
+    return np.asarray(np.concatenate([first, second])[np.argsort(place, kind="stable")], dtype=np.int64)
 
 
 def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
     contradicted = (table["given"].notna() & (table["given"] != table["proposal"])).to_numpy()
     reasons = {
-        DIFFER: (table["state"] == "differ").to_numpy(),
-        "random sample": drawn,
+        RANDOM: drawn,
+        "people differ": (table["state"] == DIFFER).to_numpy(),
         "contradicts the given label": contradicted,
         "the committee is unsure": (table["action"] == "review").to_numpy(),
     }
     return np.select(list(reasons.values()), list(reasons), default="least sure of what is accepted")
-
-
-def _states(reviewed: Path) -> dict[str, str]:
-    if not reviewed.exists():
-        return {}
-    rows = records.read_columns(reviewed, records.REVIEW, ["instance_id", "label"])
-    return {name: "differ" if len(labels) > 1 else "seen" for name, labels in labels_given(rows).items()}

@@ -1,0 +1,43 @@
+"""Decisions that count for other objects, too: near-duplicates and the objects of a track."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from secondlook.stages.review.opinions import COPY
+
+Decisions = Mapping[tuple[str, str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Decisions by object and labeler, made from those on another object; and rows that name no object."""
+
+    decisions: Decisions
+    unmatched: list[dict[str, Any]]
+
+
+def copies_of(decisions: Decisions, known: Collection[str]) -> Copies:
+    """Return a decision for each object in `also` of `decisions`, the latest of each person.
+
+    An object on which anybody decided directly gets none. Neither "cannot tell" is copied nor a label on which people
+    disagree. `known` are the ids of the dataset.
+    """
+    decided = {name for name, _ in decisions}
+    labels: dict[str, set[str]] = {}
+    for (name, _), row in decisions.items():
+        labels.setdefault(name, set()).update([] if row["label"] is None else [row["label"]])
+    made: dict[tuple[str, str], dict[str, Any]] = {}
+    unmatched = []
+    for (leader, labeler), row in sorted(decisions.items(), key=lambda item: (item[1]["decided_at"], item[0])):
+        agreed = row["label"] is not None and len(labels[leader]) == 1
+        for name in row["also"].split() if agreed else ():
+            if name not in known:
+                reason = f"a copy from {leader}, but no object of this dataset"
+                unmatched.append({**row, **_NO_PLACE, "instance_id": name, "reason": reason})
+            elif name not in decided:
+                made[name, labeler] = {**row, "sample": COPY, "probability": "", "note": f"a copy from {leader}"}
+    return Copies(made, unmatched)
+
+
+_NO_PLACE = dict.fromkeys(("image_path", "x", "y", "w", "h", "given", "proposal", "also"), "")

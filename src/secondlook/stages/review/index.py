@@ -1,0 +1,35 @@
+"""What the index of the review pages says: what is guaranteed, what reviews buy, and what the next page is made of."""
+
+from typing import Any
+
+from secondlook.config.stages import ReviewOptions
+from secondlook.pages import forecast
+from secondlook.stages.review import share
+from secondlook.stages.review.audit import AUDIT
+from secondlook.stages.review.queue import SEEN, Objects, Queue
+
+
+def entry(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return what the index says of a page; a known wrong proposal looks like one of the random sample."""
+    items = batch["items"]
+    drawn = sum(item["sample"] in {"random", AUDIT} for item in items)
+    return {"name": batch["name"], "key": batch["key"], "objects": len(items), "drawn": drawn}
+
+
+def about(task: str, objects: Objects, queued: Queue, options: ReviewOptions) -> dict[str, Any]:
+    """Return what the template of the index needs besides the pages."""
+    buys = objects.guarantee.get("buys") or []
+    state = objects.table["state"]
+    return {
+        "task": task,
+        "objects": len(objects.table),
+        "seen": int(objects.table["looked"].sum()),
+        "copied": int(((state == SEEN) & ~objects.table["looked"]).sum()),
+        "hidden": queued.hidden,
+        "folder": f"{options.decisions}/{task}/",
+        "guarantee": objects.guarantee.get("sentence", ""),
+        "held": bool(objects.guarantee.get("held")),
+        "share": share.reason(options, objects.guarantee),
+        "buys": [one["sentence"] for one in buys],
+        "plots": [forecast.chances(buys), forecast.shares(buys)] if buys else [],
+    }

@@ -1,0 +1,55 @@
+"""How many places of the queue are drawn at random: as many as the guarantee still needs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from secondlook.config.stages import ReviewOptions
+
+LEAST = 0.1  # while nothing is guaranteed: estimates and the forecast need some random looks
+UNKNOWN = 0.5  # where the decisions do not say what is needed
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many `places` of the queue are drawn at random; they are spread over its first `among` places."""
+
+    places: int
+    among: int
+
+
+def random_share(total: int, options: ReviewOptions, guarantee: Mapping[str, Any]) -> Share:
+    """Return the share of `total` places that is drawn at random; `guarantee` is as in `standing.guarantee_of`.
+
+    `auto` lets the random and the other reviews of the cheapest way to finish end together.
+    """
+    if options.random_fraction != "auto":
+        return Share(round(total * options.random_fraction), total)
+    if guarantee.get("held"):
+        return Share(0, total)
+    needs = guarantee.get("needs")
+    if needs is None:
+        return Share(round(total * UNKNOWN), total)
+    random, others = int(needs["random"]), int(needs["others"])
+    share = max(LEAST, random / max(1, random + others))
+    places = max(math.ceil(round(total * LEAST, 6)), min(random, round(total * share)))
+    return Share(places, min(total, round(places / share)))
+
+
+def reason(options: ReviewOptions, guarantee: Mapping[str, Any]) -> str:
+    """Return why that many are drawn, as a sentence for people."""
+    if options.random_fraction != "auto":
+        return (
+            f"{100 * options.random_fraction:g} % of the queue is drawn at random, as `random_fraction` says, with or "
+            "without a guarantee."
+        )
+    if guarantee.get("held"):
+        return "The guarantee holds, so nothing is drawn at random any more."
+    needs = guarantee.get("needs")
+    if needs is None:
+        return f"{100 * UNKNOWN:g} % of the queue is drawn at random."
+    return (
+        f"The cheapest way to finish takes about {needs['random']} more random reviews and {needs['others']} others; "
+        f"the share of random objects lets both end together (at least {100 * LEAST:g} %)."
+    )
