@@ -142,6 +142,9 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
         pytest.param({}, {"width": 0, "height": 0}, None, id="size unknown: zero"),
         pytest.param({"segmentation": [[NAN] * 6]}, {}, "bad_coordinates", id="polygon of NaN"),
         pytest.param({"segmentation": [[0, 0, 1e10, 0, 0, 1e10]]}, {}, "bad_coordinates", id="polygon that crashes C"),
+        pytest.param(
+            {"segmentation": [[0, 0, 100_000, 100_000] * 20]}, {}, "bad_coordinates", id="polygon of gigabytes"
+        ),
         pytest.param({"segmentation": [[1, 2, 3, 4]]}, {}, "malformed", id="polygon of two points"),
         pytest.param({"segmentation": [["a"] * 6]}, {}, "malformed", id="polygon of words"),
         pytest.param({"segmentation": "mask.png"}, {}, "malformed", id="segmentation that is a word"),
