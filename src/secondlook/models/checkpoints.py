@@ -193,6 +193,11 @@ def load_errors() -> tuple[type[Exception], ...]:
     return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
 
 
+def pickle_errors() -> tuple[type[Exception], ...]:
+    """Return `load_errors`, and those that follow where a pickle holds something else than named tensors."""
+    return (*load_errors(), TypeError, AttributeError)
+
+
 def fetch_hint(name: str, error: Exception) -> str:
     """Return one sentence on why `name` could not be loaded and what to do."""
     if instead := _instead_of_foreign_code(name):

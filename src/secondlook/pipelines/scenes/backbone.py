@@ -166,6 +166,6 @@ def _state_of(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (*checkpoints.load_errors(), TypeError) as error:
+    except checkpoints.pickle_errors() as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(f"{path}: is not a readable file of weights ({reason}); fetch it again.") from error

@@ -90,7 +90,7 @@ def _load_moco(body: "nn.Module", path: str | None) -> None:
         state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if prefix in key}
         body_state = {key: value for key, value in state.items() if not key.startswith("fc.")}
         loaded = body.load_state_dict(body_state, strict=False)
-    except (*checkpoints.load_errors(), TypeError, AttributeError) as error:
+    except checkpoints.pickle_errors() as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(f"{path}: is not a MoCo v2 checkpoint that holds only weights ({reason}).") from error
     if loaded.missing_keys:

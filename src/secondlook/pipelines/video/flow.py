@@ -44,7 +44,7 @@ def _raft(options: MotionOptions) -> Flow:
         else:
             model = getattr(optical_flow, options.raft)(weights=None)
             model.load_state_dict(torch.load(options.raft_weights, map_location="cpu", weights_only=True))
-    except (*checkpoints.load_errors(), TypeError) as error:
+    except checkpoints.pickle_errors() as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(
             f"{options.raft}: its weights cannot be loaded ({reason}); set `raft_weights`, or `source: flow`."
