@@ -1052,9 +1052,9 @@ def test_soft_masks_and_ignored_pixels(indexed: Path, drawn: Path, tmp_path: Pat
     [
         pytest.param({}, "has no mask of an image with points", id="none"),
         pytest.param({".png": np.full((4, 4), 11, np.uint8)}, "has the class 11", id="a class too many"),
-        pytest.param({".png": np.zeros((4, 4, 3), np.uint8)}, "is not an index mask", id="colours"),
+        pytest.param({".png": np.zeros((4, 4, 3), np.uint8)}, "not a mask of class indices", id="colours"),
         pytest.param({".npz": np.zeros((3, 4, 4))}, r"must be (11, height, width)", id="too few classes"),
-        pytest.param({".txt": None}, "cannot be read", id="no image"),
+        pytest.param({".txt": None}, "is not a readable image", id="no image"),
     ],
 )
 def test_masks_that_are_none(

@@ -763,6 +763,20 @@ def test_masks_that_do_not_fit_are_errors(tmp_path: Path, found: Any, complaint:
         evaluate.confusion(evaluate.matching(tmp_path / "truth", tmp_path / "found"), 4)
 
 
+def test_a_flipped_bit_in_a_mask_is_an_error_or_another_mask(tmp_path: Path) -> None:
+    write_mask(tmp_path / "a.png", [[0, 1], [0, 255]])
+    whole, refused = (tmp_path / "a.png").read_bytes(), 0
+    for place in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        (tmp_path / "a.png").write_bytes(content)
+        try:
+            evaluate.read_mask(tmp_path / "a.png")
+        except DataError:
+            refused += 1
+    assert refused > 4 * len(whole)
+
+
 def test_figures_of_scores() -> None:
     scores = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
     primary = np.array([0, 1, 1, 1])

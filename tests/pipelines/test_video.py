@@ -1,6 +1,7 @@
 """Boxes from unlabeled video: first labels, merging, samples, training, tracks, and the commands on odd input."""
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from conftest import Command, read_rows, write_image
 from full_grid import full_grid
 from secondlook.base.errors import DataError, UsageError
+from secondlook.config.scenes_training import NetworkOptions
 from secondlook.config.video import (
     ClipScenes,
     DetectorOptions,
@@ -27,6 +29,7 @@ from secondlook.config.video import (
     TrackOptions,
     VideoOptions,
 )
+from secondlook.pipelines.scenes import backbone
 from secondlook.pipelines.video import detector
 from secondlook.pipelines.video import labels as records
 from secondlook.pipelines.video.drawn import draw_clips
@@ -641,6 +644,32 @@ def test_flow_of_raft_comes_from_a_file_of_weights(tmp_path: Path) -> None:
         flow_source(options.model_copy(update={"raft_weights": str(tmp_path / "none.pth")}))
 
 
+DAMAGED = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"<html>log in</html>", id="a web page"),
+    pytest.param(pickle.dumps({"state_dict": Path()}), id="a pickle that calls a function"),
+    pytest.param(pickle.dumps([1]), id="a pickle of a list"),
+    pytest.param(None, id="a list"),
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_weights_are_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    import torch
+
+    path = tmp_path / "weights.pth"
+    if content is None:
+        torch.save([1, 2], path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="its weights cannot be loaded"):
+        flow_source(MotionOptions(source="raft", raft_weights=str(path), device="cpu"))
+    with pytest.raises(DataError, match="is not a MoCo v2 checkpoint"):
+        detector.build(DetectorOptions(weights=str(path)))
+    with pytest.raises(DataError, match="is not a readable file of weights"):
+        backbone.build(NetworkOptions(weights=str(path)))
+
+
 def test_flow_of_dis_sees_a_shift() -> None:
     flow = flow_source(MotionOptions())(*two_frames())
     assert np.median(flow[20:-20, 20:-20], axis=(0, 1)) == pytest.approx([4, 0], abs=0.2)
@@ -686,6 +715,9 @@ def test_a_detector_starts_from_moco(tmp_path: Path) -> None:
     learns = {key.split(".")[0] for key, value in model.backbone.body.named_parameters() if value.requires_grad}
     assert learns == {"layer2", "layer3", "layer4"}, "the stem and the first stage stay as they are"
     assert model.rpn.anchor_generator.sizes == ((32,), (64,), (128,), (256,), (512,))
+    torch.save({"state_dict": {**state, f"module.encoder_q.{name}": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
+    with pytest.raises(DataError, match="is not a MoCo v2 checkpoint"):
+        detector.build(options)
     torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
     with pytest.raises(DataError, match="it is not the checkpoint of a ResNet-50"):
         detector.build(options)

@@ -132,8 +132,9 @@ def test_the_size_counts_before_an_image_is_decoded(
     (tmp_path / "images").mkdir()
     lying_png(tmp_path / "images/bomb.png", 30_000, 30_000)
     entry = {"id": 1, "file_name": "bomb.png", "width": stated[0], "height": stated[1]}
-    annotation = box(1, segmentation=[[1, 2, 11, 2, 11, 14]])
-    done = ingest(secondlook, tmp_path, coco([entry], [annotation], ["stop"]), dataset={"check_images": False})
+    document = coco([entry], [box(1, segmentation=[[1, 2, 11, 2, 11, 14]])], ["stop"])
+    options, dataset = "{max_megapixels: 1000}", {"check_images": False}
+    done = ingest(secondlook, tmp_path, document, options=options, dataset=dataset)
 
     stopped = secondlook("crop", done.out, "--view", view, "--out", tmp_path / "crops.parquet")
 
@@ -159,11 +160,33 @@ def test_the_limit_of_the_size_can_be_raised_by_the_key_that_the_refusal_names(
     assert len(crops_of(secondlook, done, small[1:-1])) == 0
 
 
+@pytest.mark.parametrize(
+    ("side", "reason"),
+    [
+        pytest.param(13_000, None, id="169 megapixels"),
+        pytest.param(14_000, "unreadable_image", id="196 megapixels"),
+        pytest.param(99_999, "unreadable_image", id="a mask of more px than its format counts"),
+        pytest.param(100_001, "size_mismatch", id="a side that is none"),
+    ],
+)
+def test_a_size_that_is_only_stated_has_the_same_limit(
+    secondlook: Command, tmp_path: Path, side: int, reason: str | None
+) -> None:
+    entry = {"id": 1, "file_name": "1.jpg", "width": side, "height": side}
+    document = coco([entry], [box(1, segmentation={"size": [side, side], "counts": [0, side * side]})], ["stop"])
+
+    done = ingest(secondlook, tmp_path, document, dataset={"check_images": False})
+
+    assert "Traceback" not in done.result.err
+    assert [refused["reason"] for refused in read_rows(done.rejects)] == ([] if reason is None else [reason])
+
+
 def test_a_crop_that_is_read_later_has_no_limit_of_its_own(secondlook: Command, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     lying_png(tmp_path / "images/large.png", 20_000, 10_000)
     entry = {"id": 1, "file_name": "large.png", "width": 20_000, "height": 10_000}
-    done = ingest(secondlook, tmp_path, coco([entry], [box(1)], ["stop"]), dataset={"check_images": False})
+    document, dataset = coco([entry], [box(1)], ["stop"]), {"check_images": False}
+    done = ingest(secondlook, tmp_path, document, options="{max_megapixels: 500}", dataset=dataset)
 
     options = "{store: reference, max_megapixels: 500}"
     stopped = secondlook("crop", done.out, "--out", tmp_path / "crops.parquet", "--options", options)

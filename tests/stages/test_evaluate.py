@@ -358,3 +358,5 @@ def test_tables_for_people_are_written_in_one_place() -> None:
     found = [name for name, text in sources.items() if re.search(r"(?<!tabular)\.to_csv\(", text)]
 
     assert sorted(found) == ["io/tabular.py", "stages/consensus/plain.py"]
+    by_row = [name for name, text in sources.items() if re.search(r"csv\.(Dict)?[wW]riter\(", text)]
+    assert sorted(by_row) == ["stages/export/yolo.py", "stages/review/decisions.py", "synthetic/signs/dataset.py"]

@@ -27,7 +27,7 @@ from pycocotools.coco import COCO
 from conftest import ROOT, Command, Result, box, coco, coco_image, ingest
 from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.exports import ExportFormat
-from secondlook.io import records
+from secondlook.io import records, tabular
 from secondlook.jobs.code_digest import code_of
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import Run
@@ -839,6 +839,18 @@ def test_yolo_teaches_nothing_about_images_without_labels(secondlook: Command, t
     assert [path.name for path in (out / "labels").iterdir()] == ["a.txt"]
     content = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
     assert content == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
+
+
+def test_a_label_that_is_a_formula_is_text_in_the_table_beside_yolo(secondlook: Command, tmp_path: Path) -> None:
+    formula = '=HYPERLINK("http://evil","x")'
+    things = {"1": Thing("=a.jpg", (1, 2, 3, 4), formula, "review", "stop", formula)}
+
+    table = make_world(secondlook, tmp_path, things).exported("yolo") / "objects.csv"
+
+    (row,) = pd.read_csv(table, dtype=str).to_dict("records")
+    assert [row["image"], row["label"]] == ["'=a.jpg", f"'{formula}"]
+    (back,) = tabular.read_csv(table, dtype=str).to_dict("records")
+    assert [back["image"], back["label"]] == ["=a.jpg", formula]
 
 
 def test_supervision_reads_yolo(secondlook: Command, tmp_path: Path) -> None:

@@ -123,6 +123,18 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
     assert {**found, **done.reasons} == {"1": (5, 6, 10, 12), "2": expected}
 
 
+@pytest.mark.parametrize("name", ["x\0.jpg", f"{'x' * 256}.jpg", f"{'x' * 256}/x.jpg", "a/..", "a/"])
+def test_a_name_that_no_disk_holds_is_refused_where_images_are_not_opened(
+    secondlook: Command, tmp_path: Path, name: str
+) -> None:
+    images = [coco_image(tmp_path, 1), *({"id": id_, "file_name": name, "width": 64, "height": 48} for id_ in (2, 3))]
+    document = coco(images, [box(1), box(2, image=2)], ["stop"])
+
+    done = ingest(secondlook, tmp_path, document, dataset={"check_images": False}, options=ANY)
+
+    assert (list(done.rows), done.reasons) == (["1"], {"2": "missing_image"})
+
+
 @pytest.mark.parametrize(
     ("entry", "image", "reason"),
     [
@@ -142,6 +154,9 @@ def test_boxes_are_clipped_or_refused(secondlook: Command, tmp_path: Path, given
         pytest.param({}, {"width": 0, "height": 0}, None, id="size unknown: zero"),
         pytest.param({"segmentation": [[NAN] * 6]}, {}, "bad_coordinates", id="polygon of NaN"),
         pytest.param({"segmentation": [[0, 0, 1e10, 0, 0, 1e10]]}, {}, "bad_coordinates", id="polygon that crashes C"),
+        pytest.param(
+            {"segmentation": [[0, 0, 100_000, 100_000] * 20]}, {}, "bad_coordinates", id="polygon of gigabytes"
+        ),
         pytest.param({"segmentation": [[1, 2, 3, 4]]}, {}, "malformed", id="polygon of two points"),
         pytest.param({"segmentation": [["a"] * 6]}, {}, "malformed", id="polygon of words"),
         pytest.param({"segmentation": "mask.png"}, {}, "malformed", id="segmentation that is a word"),

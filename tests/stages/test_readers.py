@@ -996,6 +996,21 @@ def test_no_format_reads_an_image_outside(secondlook: Command, tmp_path: Path, k
     assert list(done.reasons.values()) == ["bad_name"]
 
 
+def test_images_of_a_parquet_file_lie_anywhere_unless_their_folder_is_given(
+    secondlook: Command, tmp_path: Path
+) -> None:
+    folder = with_ways_out(tmp_path)
+    images = [{"id": number, "file_name": name} for number, name in enumerate(["x.jpg", "../../outside.jpg"])]
+    annotations = [{**BOXED, "id": number, "image_id": number} for number in (0, 1)]
+    (tmp_path / "a.json").write_text(json.dumps(coco(images, annotations, ["stop"])))
+    written = read(secondlook, tmp_path / "a.json", "--images", folder, "--images-outside").out
+    ours = written.rename(tmp_path / "ours.parquet")
+
+    for arguments, accepted, refused in [([], ["0", "1"], {}), (["--images", folder], ["0"], {"1": "bad_name"})]:
+        done = read(secondlook, ours, *arguments)
+        assert (sorted(done.rows), done.reasons) == (accepted, refused)
+
+
 def test_a_zip_member_that_leads_out_is_refused(secondlook: Command, tmp_path: Path) -> None:
     lay_out(tmp_path, {"stop/x.png": IMAGE})
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as packed:

@@ -8,6 +8,7 @@ from typing import Any
 
 _DIGITS = re.compile(r"([0-9]+)")
 _NO_WIDTH = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))  # byte order mark, and invisible spaces
+_LONGEST_NAME = 255  # characters; some disks count bytes, which are more
 _SHOWN = 5  # gaps that a message names
 
 
@@ -28,8 +29,9 @@ def legible_inside(value: Any) -> Any:
 
 
 def names_a_file(path: str) -> bool:
-    """Tell whether a path ends in the name of a file, not in a folder."""
-    return path.rpartition("/")[2] not in {"", ".", ".."}
+    """Tell whether a path ends in the name of a file, not in a folder, and whether a disk can hold such names."""
+    parts = path.split("/")
+    return parts[-1] not in {"", ".", ".."} and "\0" not in path and max(map(len, parts)) <= _LONGEST_NAME
 
 
 def is_legible(text: str) -> bool:

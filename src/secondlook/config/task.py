@@ -68,7 +68,8 @@ class Dataset(Strict):
     """Which objects belong together: `image`, `folder`, `attribute:NAME`, `regex:PATTERN` (of the image's path), or
     `auto`: the track where an object has a `track_id`, else the image. Folds and intervals keep groups whole."""
     images_outside: bool = False
-    """Accept images outside the image folder (by `..`, an absolute path or a link)."""
+    """Accept images outside the image folder (by `..`, an absolute path or a link). Of a Parquet file, all are accepted
+    while `images` is left out: set it for a file that is not yours."""
     obtain: str | None = None
     """A sentence that says how to get the data, for data that cannot be downloaded automatically."""
 

@@ -186,6 +186,11 @@ def _base_of(folder: Path) -> tuple[str, str | None] | None:
         return None
 
 
+def pickle_errors() -> tuple[type[Exception], ...]:
+    """Return `load_errors`, and those that follow where a pickle holds something else than named tensors."""
+    return (*load_errors(), TypeError, AttributeError)
+
+
 def load_errors() -> tuple[type[Exception], ...]:
     """Return the errors that the libraries raise for a checkpoint that is missing, foreign or damaged."""
     from safetensors import SafetensorError

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,15 +13,15 @@ import numpy as np
 import pandas as pd
 
 from secondlook.base import progress
-from secondlook.base.arrays import Floats64, Pixels
+from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes import ConsistencyOptions, Vocabulary
 from secondlook.io import files, records
 from secondlook.pipelines.scenes import consistency, tables
 from secondlook.pipelines.scenes.consistency import NOTHING, Ints
+from secondlook.pipelines.scenes.evaluate import read_mask
 from secondlook.pipelines.scenes.text import instance_id
 from secondlook.pipelines.scenes.tree import mask_name
-from secondlook.pixels import images
 
 BACKGROUND = "background"
 Fit = Callable[[tuple[Ints, Ints]], Floats64]
@@ -182,33 +183,19 @@ def _sample(path: Path, xy: Floats64, classes: int) -> Floats64 | None:
         try:
             with np.load(soft, allow_pickle=False) as opened:
                 p = opened["p"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{soft}: holds no array `p` of probabilities ({error}).") from error
         if p.ndim != 3 or len(p) != classes:
             raise DataError(f"{soft}: `p` must be ({classes}, height, width), not {p.shape}.")
         return consistency.distributions_at(p.astype(np.float64), xy)
     if not path.is_file():
         return None
-    index = consistency.classes_at(_read_index(path), xy)
+    index = consistency.classes_at(read_mask(path), xy)
     if index.max(initial=0) >= classes:
         raise DataError(f"{path}: has the class {index.max()}, but there are only {classes} with the background.")
     certain = np.eye(classes)[np.maximum(index, 0)]
     certain[index == NOTHING] = np.nan
     return certain
-
-
-def _read_index(path: Path) -> Pixels:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            images.require_size(*opened.size)
-            mask = np.asarray(opened)
-    except (OSError, ValueError, images.UnreadableImageError) as error:
-        raise DataError(f"{path}: cannot be read ({error}).") from error
-    if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise DataError(f"{path}: is not an index mask with one byte per pixel.")
-    return mask
 
 
 def _write_points(

@@ -37,7 +37,7 @@ def confusion(pairs: Sequence[Compared], classes: int, *, threads: int = 1) -> N
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """Return the class indices of a mask (h, w); raises DataError if it is missing or not an index PNG."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     from secondlook.pixels.images import UnreadableImageError, require_size
 
@@ -49,7 +49,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             return np.asarray(image, dtype=np.uint8)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such mask; predict it, or remove its true mask.") from error
-    except (UnidentifiedImageError, OSError, UnreadableImageError) as error:
+    except (OSError, ValueError, SyntaxError, UnreadableImageError) as error:
         raise DataError(f"{path}: is not a readable image ({error}); write it again.") from error
 
 

@@ -4,7 +4,8 @@ Trainers expect `labels/a.txt` next to `images/a.jpg`, so every image is a link 
 `class cx cy w h` in fractions of the image. An image without objects in the dataset has an empty text file.
 Objects without a label have no line, and images that have no other objects are left out: they would teach that nothing
 is there. Masks are left out: an outline drawn from a mask is not the given shape. `objects.csv` has everything
-else, a row for each object, with or without a label. A dataset that came as YOLO keeps its class numbers.
+else, a row for each object, with or without a label; cells that begin like a formula are written as text there. A
+dataset that came as YOLO keeps its class numbers.
 """
 
 import csv
@@ -16,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from secondlook.io.tabular import harmless
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import free_name, link, write_text
@@ -79,7 +81,8 @@ def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         first = next(rows, {})
         writer = csv.DictWriter(file, list(first), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(chain([first] if first else [], rows))
+        for row in chain([first] if first else [], rows):
+            writer.writerow({name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
 
 
 def _line(item: Object, numbers: Numbers) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from secondlook.base import progress
@@ -17,10 +18,10 @@ from secondlook.io.facts import CATEGORY_ID
 from secondlook.io.inside import Inside
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
-from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header
+from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header, require_size
 from secondlook.stages.ingest.groups import Groups
 from secondlook.stages.ingest.labels import LabelRules, select_and_resolve
-from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, RUN_LENGTHS
+from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, LONGEST_OUTLINE_PX, RUN_LENGTHS
 from secondlook.stages.ingest.source import Background, Entries, SourceObject
 
 Row = dict[str, Any]
@@ -139,7 +140,7 @@ class Checker:
         if stated_size is not None and not self.check_images:
             if max(stated_size) > LARGEST_SIDE_PX:
                 raise RefusedError("size_mismatch", f"the annotations say {max(stated_size)} px")
-            return Header(*stated_size)
+            return _stated_header(*stated_size, self.max_megapixels)
         header = self.headers.get(image)
         if header is None:
             header = self.headers[image] = _read_header(self.images / image, self.max_megapixels)
@@ -167,6 +168,14 @@ def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:
         return RefusedError("unreadable_image", str(error))
     except OSError as error:
         return RefusedError("missing_image", str(error.strerror))
+
+
+def _stated_header(width: int, height: int, max_megapixels: float) -> Header:
+    try:
+        require_size(width, height, max_megapixels)
+    except UnreadableImageError as error:
+        raise RefusedError("unreadable_image", str(error)) from error
+    return Header(width, height)
 
 
 def _checked_box(box: Box | None) -> Box | None:
@@ -218,8 +227,17 @@ def _polygon_counts(polygons: list[Any], header: Header) -> str:
             raise RefusedError(
                 "bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN"
             )
+        _require_short_outline(polygon)
     merged = coco_mask.merge(coco_mask.frPyObjects(polygons, header.height, header.width))
     return str(merged["counts"], "ascii")
+
+
+def _require_short_outline(polygon: list[float]) -> None:
+    if len(polygon) * (max(polygon) - min(polygon)) <= LONGEST_OUTLINE_PX:  # quick, and true of nearly all
+        return
+    points = np.array(polygon[: len(polygon) // 2 * 2]).reshape(-1, 2)
+    if np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum() > LONGEST_OUTLINE_PX:
+        raise RefusedError("bad_coordinates", f"the outline of a polygon is longer than {LONGEST_OUTLINE_PX} px")
 
 
 def _rle_counts(rle: Any, header: Header) -> str:

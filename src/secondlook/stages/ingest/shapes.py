@@ -9,6 +9,7 @@ from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 
 LARGEST_SIDE_PX = 100_000  # pycocotools walks shapes px by px and crashes on values that do not fit an int
+LONGEST_OUTLINE_PX = 2_000_000  # of one polygon: it keeps about a hundred bytes for each px
 RUN_LENGTHS = re.compile("[0-o]+")
 _LARGEST = 2**63
 Points = Sequence[Sequence[float]]
