@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
 from secondlook.base.errors import DataError
 from secondlook.io import records
+from secondlook.jobs import cache, code_digest
 from secondlook.jobs.ledger import Ledger
-from secondlook.models import chat_template, resolution, trie_scoring, vlm
+from secondlook.models import chat_template, inference, resolution, trie_scoring, vlm
 from secondlook.models.answer_parser import parse
 from secondlook.models.prompt import ask
 from secondlook.models.trie import Trie
@@ -911,6 +913,52 @@ def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_r
         assert "2 batches" in secondlook(*arguments).err, "nothing is taken up again"
     assert secondlook(*arguments).code == 0
     assert read_rows(out) != before
+
+
+def change_code(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Let the digest of the code see another text of a module."""
+    read = code_digest._read
+    monkeypatch.setattr(
+        code_digest, "_read", lambda entry: replace(read(entry), digest="other") if entry == module else read(entry)
+    )
+    monkeypatch.setattr(cache, "code_of", code_digest.code_of.__wrapped__)  # digests computed before do not count
+
+
+@pytest.mark.parametrize(
+    ("module", "batches"),
+    [
+        pytest.param("secondlook.models.answer_parser", 2, id="how answers are read"),
+        pytest.param("secondlook.models.vlm", 2, id="how a model is loaded"),
+        pytest.param("secondlook.stages.label.vlm", 2, id="how it is asked"),
+        pytest.param("secondlook.stages.label.probe", 0, id="another kind of labeler"),
+    ],
+)
+def test_other_code_asks_again_what_a_killed_run_finished(
+    secondlook: Command,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    batches: int,
+) -> None:
+    options = {"kind": "vlm", "batch_size": 1, "precision": "float32", "model": str(checkpoint("internvl"))}
+    arguments = ("label", crops_of(tmp_path, [(30, 30), (40, 30)]), "--out", tmp_path / "votes.parquet")
+    monkeypatch.setattr(records, "write", refuse_to_write)  # what is done stays in the ledger, as after a kill
+    assert "2 batches" in secondlook(*arguments, "--options", json.dumps(options)).err
+    change_code(monkeypatch, module)
+    said = secondlook(*arguments, "--options", json.dumps(options)).err
+    assert said.count(f"{batches} batches;") == bool(batches), said
+
+
+def test_another_precision_of_the_machine_asks_again_what_a_killed_run_finished(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"kind": "vlm", "batch_size": 1, "precision": "auto", "model": str(checkpoint("internvl"))}
+    arguments = ("label", crops_of(tmp_path, [(30, 30), (40, 30)]), "--out", tmp_path / "votes.parquet")
+    monkeypatch.setattr(records, "write", refuse_to_write)
+    for computes_bfloat16 in (False, True):
+        monkeypatch.setattr(inference, "_cpu_computes_bfloat16", lambda answer=computes_bfloat16: answer)
+        assert "2 batches" in secondlook(*arguments, "--options", json.dumps(options)).err
 
 
 def test_a_new_limit_for_failures_asks_nothing_again_and_holds(
