@@ -775,22 +775,53 @@ def test_what_cannot_be_is_refused(
     [
         ("InternVL3-1B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3-1B-hf"),
         ("InternVL3_5-2B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3_5-2B-HF"),
+        ("InternVL2-1B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3-8B-hf"),
         ("mine", {"model_type": "odd_vl", "auto_map": {"AutoModel": "modeling_odd.OddModel"}}, "no `odd_vl`"),
     ],
 )
 @pytest.mark.parametrize("answer", ["score", "generate"])
+@pytest.mark.usefixtures("nothing_loads")
 def test_a_checkpoint_that_needs_its_own_code_is_refused_in_a_sentence(
     secondlook: Command, tmp_path: Path, name: str, config: dict[str, Any], instead: str, answer: str
 ) -> None:
     model = tmp_path / name
     model.mkdir()
     (model / "config.json").write_text(json.dumps(config))
+    assert instead in refusal_of(secondlook, tmp_path, model, answer)
+
+
+@pytest.fixture
+def nothing_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library fail at once: it warns in hundreds of characters before it refuses, or asks the network."""
+    from transformers import AutoProcessor
+
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", None)
+
+
+def refusal_of(secondlook: Command, folder: Path, model: Path | str, answer: str = "score") -> str:
+    """Return the sentence with which a checkpoint is refused that needs its own code."""
     settings = json.dumps({"kind": "vlm", "model": str(model), "answer": answer})
-    result = secondlook("label", crops_of(tmp_path, [(30, 30)]), "--out", tmp_path / "v.parquet", "--options", settings)
-    last = result.err.strip().splitlines()[-1]
-    assert (result.code, len(last) < 300) == (1, True)
-    assert "needs its own code, which is never run" in last
-    assert instead in last
+    result = secondlook("label", crops_of(folder, [(30, 30)]), "--out", folder / "v.parquet", "--options", settings)
+    assert (result.code, result.err.count("\n"), len(result.err) < 300) == (1, 1, True), result.err
+    assert "needs its own code, which is never run" in result.err
+    return result.err
+
+
+@pytest.mark.usefixtures("nothing_loads")
+def test_a_published_checkpoint_is_refused_by_its_name(secondlook: Command, tmp_path: Path) -> None:
+    assert "take OpenGVLab/InternVL3-2B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL3-2B")
+    assert "take OpenGVLab/InternVL3-8B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL2-8B")
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("nothing_loads")
+def test_the_reported_checkpoint_is_refused_in_a_sentence(
+    secondlook: Command, tmp_path: Path, shared_data: Path
+) -> None:
+    case = shared_data.parent / "cases/faults/internvl_original/InternVL3-1B"
+    if not case.is_dir():
+        pytest.skip(f"the case is not here ({case})")
+    assert "take OpenGVLab/InternVL3-1B-hf." in refusal_of(secondlook, tmp_path, case)
 
 
 def test_classes_that_an_answer_cannot_tell_apart_are_refused(secondlook: Command, tmp_path: Path) -> None:
