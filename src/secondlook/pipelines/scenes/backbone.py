@@ -3,7 +3,6 @@
 Each returns features at stride 4 and its last ones. This module imports `torch`; only functions that compute import it.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import NetworkOptions
+from secondlook.models import checkpoints
 
 _EXPANSION = 4
 _RESNET_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # planes, blocks, stride (He et al., CVPR 2016)
@@ -160,13 +160,12 @@ def _start(backbone: Backbone, path: Path) -> None:
 
 
 def _state_of(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+    except (*checkpoints.load_errors(), TypeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(f"{path}: is not a readable file of weights ({reason}); fetch it again.") from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import DetectorOptions
+from secondlook.models import checkpoints
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +80,6 @@ def _resnet(options: DetectorOptions, *, with_start: bool) -> "nn.Module":
 
 def _load_moco(body: "nn.Module", path: str | None) -> None:
     """Load the query encoder of a MoCo v2 checkpoint into a ResNet-50, without its head, as published."""
-    import pickle
-
     import torch
 
     if path is None:
@@ -89,11 +88,11 @@ def _load_moco(body: "nn.Module", path: str | None) -> None:
     try:
         content = torch.load(Path(path), map_location="cpu", weights_only=True)
         state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if prefix in key}
-    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: is not a MoCo v2 checkpoint that holds only weights ({error}).") from error
-    loaded = body.load_state_dict(
-        {key: value for key, value in state.items() if not key.startswith("fc.")}, strict=False
-    )
+        body_state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        loaded = body.load_state_dict(body_state, strict=False)
+    except (*checkpoints.load_errors(), TypeError, AttributeError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise DataError(f"{path}: is not a MoCo v2 checkpoint that holds only weights ({reason}).") from error
     if loaded.missing_keys:
         raise DataError(f"{path}: has no `{prefix}{loaded.missing_keys[0]}`; it is not the checkpoint of a ResNet-50.")
 

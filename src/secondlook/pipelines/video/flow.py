@@ -10,7 +10,7 @@ import numpy as np
 from secondlook.base.arrays import Floats32, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.video import MotionOptions
-from secondlook.models import inference
+from secondlook.models import checkpoints, inference
 
 Flow = Callable[[Pixels, Pixels], Floats32]  # two frames (h, w, 3) -> px (h, w, 2) from the first to the second
 _STRIDE = 8  # RAFT needs sides that are multiples of it
@@ -44,7 +44,7 @@ def _raft(options: MotionOptions) -> Flow:
         else:
             model = getattr(optical_flow, options.raft)(weights=None)
             model.load_state_dict(torch.load(options.raft_weights, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (*checkpoints.load_errors(), TypeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(
             f"{options.raft}: its weights cannot be loaded ({reason}); set `raft_weights`, or `source: flow`."
