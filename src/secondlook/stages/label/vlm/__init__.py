@@ -216,8 +216,8 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 def _key(job: Job, engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> str:
     """Return the key under which finished votes are reused: objects, model, options, prompts, code."""
-    settings = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(prompts)}
-    settings |= {"revision": engine.revision, "computes_in": job.voter.computes_in}
+    settings: dict[str, Any] = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS})}
+    settings |= {"prompts": repr(prompts), "revision": engine.revision, "computes_in": job.voter.computes_in}
     return cache.key_of(settings, job.objects, code=__name__)
 
 
