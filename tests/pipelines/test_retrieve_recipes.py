@@ -36,7 +36,7 @@ from secondlook.config.retrieve import (
 )
 from secondlook.config.root import Config
 from secondlook.jobs.distributed import Workers
-from secondlook.models import search
+from secondlook.models import inference, search
 from secondlook.models.features import to_unit
 from secondlook.pipelines.retrieve import complete, recipe_steps
 from secondlook.pipelines.retrieve.clip import Gallery
@@ -327,6 +327,25 @@ def test_a_killed_training_goes_on_and_ends_the_same(
     assert far_apart(whole, again) == 0
     assert (tmp_path / "k/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
     assert not (tmp_path / "k/.resume").exists()
+
+
+def test_a_killed_training_does_not_go_on_in_another_precision(
+    secondlook: Command, index: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, epoch, done = json.dumps(recipe_of(tiny, epochs=3, precision="auto")), Learner.epoch, []
+
+    def dies(self: Learner, number: int) -> tuple[float, float]:
+        if done:
+            raise KeyboardInterrupt
+        done.append(number)
+        return epoch(self, number)
+
+    monkeypatch.setattr(Learner, "epoch", dies)
+    for computes_bfloat16 in (False, True):
+        monkeypatch.setattr(inference, "_cpu_computes_bfloat16", lambda answer=computes_bfloat16: answer)
+        killed = secondlook("retrieve", "train", index, "--out", tmp_path / "k", "--options", recipe)
+        assert killed.code != 0
+    assert "belongs to another training" in killed.err
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])

@@ -463,6 +463,25 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes(), name
 
 
+def test_a_killed_training_does_not_go_on_in_another_precision(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, whole, done = QUICK.model_copy(update={"precision": "auto"}), training._epoch, []
+
+    def dies(*arguments: Any) -> Any:
+        if done:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return whole(*arguments)
+
+    monkeypatch.setattr(training, "_epoch", dies)
+    for computes_bfloat16 in (False, True):
+        monkeypatch.setattr(inference, "_cpu_computes_bfloat16", lambda answer=computes_bfloat16: answer)
+        with pytest.raises(KeyboardInterrupt):
+            train_network(world.tables, CLASSES, tmp_path, SMALL, told, threads=1)
+    assert "belongs to another training" in capsys.readouterr().err
+
+
 def test_validation_leaves_nothing_to_chance(world: World, trained: Path) -> None:
     net, about = checkpoint.load(trained, "last", torch.device("cpu"))
     images = world.tables.read(CLASSES)

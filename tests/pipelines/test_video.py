@@ -332,6 +332,29 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert (other.code, "does not fit the detector" in other.err) == (1, True)
 
 
+def test_a_killed_training_does_not_go_on_in_another_precision(
+    secondlook: Command, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from secondlook.models import inference
+    from secondlook.pipelines.video import train as module
+
+    path, told = labelled(drawn, tmp_path), json.dumps({"round": ROUND, "network": NETWORK})
+    whole, done = module._train_epoch, []
+
+    def dies(*arguments: Any) -> Any:
+        if done:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return whole(*arguments)
+
+    monkeypatch.setattr(module, "_train_epoch", dies)
+    for computes_bfloat16 in (False, True):
+        monkeypatch.setattr(inference, "_cpu_computes_bfloat16", lambda answer=computes_bfloat16: answer)
+        killed = secondlook("video", "train", path, "--out", tmp_path / "cut", "--options", told)
+        assert killed.code != 0
+    assert "belongs to another training" in killed.err
+
+
 @pytest.mark.slow
 def test_a_clip_goes_from_frames_to_relabelled_objects(
     secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -329,7 +329,7 @@ def test_one_of_two_copies_can_go(secondlook: Command, tmp_path: Path) -> None:
     truth = random.integers(0, 3, 600)
     sharp = noisy(truth, 0.9, random)
     voters = {"sharp": Voter("a", sharp), "sharp.v2": Voter("a", sharp), "other": Voter("b", noisy(truth, 0.3, random))}
-    write_seconds(tmp_path, {"sharp.00000": 5, "sharp.00001": 5, "sharp.v2.00000": 60, "other.00000": 30, "train": 9})
+    write_seconds(tmp_path, {"sharp.00000": 5, "sharp.00001": 5, "sharp.v2.0000": 60, "other.00": 30, "train": 9})
     task = write_task(tmp_path, secondlook, truth, np.full(600, -1), voters)
     write_reviews(task, {index: int(truth[index]) for index in range(0, 600, 3)})
     found = task.run(method="noise_channel", reviewed=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from conftest import Command, Ingested, box, coco, coco_image, ingest
 from make_records import noise, read_rows
@@ -337,7 +338,7 @@ def test_only_reference_crops_carry_a_trusted_label(secondlook: Command, tmp_pat
 
 _XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="%d"/></rdf:RDF></x:xmpmeta>'
 )
 
 
@@ -357,7 +358,9 @@ DISAGREEING: list[Any] = [
     pytest.param("1.jpg", {}, {"width": 640, "height": 480}, id="replaced by one of twice the size"),
     pytest.param("1.jpg", {}, {"width": 320, "height": 320}, id="replaced by one of another shape"),
     pytest.param("1.jpg", {}, {"turned": 6}, id="replaced by one that EXIF turns"),
-    pytest.param("1.jpg", {"xmp": _XMP}, None, id="a JPEG that XMP turns"),
+    pytest.param("1.jpg", {"xmp": _XMP % 6}, None, id="a JPEG that XMP turns"),
+    pytest.param("1.tif", {"tiffinfo": {700: _XMP % 6}}, None, id="a TIFF that XMP turns"),
+    pytest.param("1.tif", {}, {"tiffinfo": {0x0112: 6}}, id="replaced by a TIFF that is turned"),
     pytest.param("1.png", {"turned": 6}, {}, id="replaced by one that EXIF no longer turns"),
     pytest.param("1.avif", {"turned": 6}, None, id="an AVIF that asks to be turned"),
     pytest.param("1.avif", {"turned": 8}, None, id="an AVIF that asks to be turned the other way"),
@@ -410,13 +413,62 @@ def test_images_that_exif_turns_are_no_rejects(
 
 
 @pytest.mark.parametrize("turned", [2, 3, 4])
-def test_an_avif_that_asks_to_be_mirrored_is_refused(secondlook: Command, tmp_path: Path, turned: int) -> None:
-    saved(tmp_path / "images/1.avif", turned=turned)
-    images = [{"id": 1, "file_name": "1.avif"}, coco_image(tmp_path, 2)]
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        pytest.param("avif", "exif", id="an AVIF"),
+        *(pytest.param(kind, "xmp", id=f"XMP of {kind}") for kind in ("jpg", "webp", "tif", "png")),
+    ],
+)
+def test_a_turn_that_keeps_the_size_and_that_decoders_ignore_is_refused(
+    secondlook: Command, tmp_path: Path, kind: str, way: str, turned: int
+) -> None:
+    saved(tmp_path / f"images/1.{kind}", **({"turned": turned} if way == "exif" else with_xmp(kind, turned)))
+    images = [{"id": 1, "file_name": f"1.{kind}"}, coco_image(tmp_path, 2)]
     options = "{max_reject_fraction: 0.5}"
     done = ingest(secondlook, tmp_path, coco(images, [box(1), box(2, 2)], ["stop"]), options=options)
     assert done.reasons == {"1": "unreadable_image"}
     assert "save it upright" in done.refused[0]["detail"]
+
+
+def with_xmp(kind: str, turned: int) -> dict[str, Any]:
+    """Return how Pillow writes an orientation into the XMP of an image, and not into its EXIF."""
+    text = _XMP % turned
+    if kind == "tif":
+        return {"tiffinfo": {700: text}}
+    if kind == "png":
+        chunks = PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", text.decode())
+        return {"pnginfo": chunks}
+    return {"xmp": text}
+
+
+# how a file must lie so that its orientation shows the image upright
+_UNTURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_a_turned_tiff_is_cut_where_the_box_is_seen(secondlook: Command, tmp_path: Path, turned: int) -> None:
+    (tmp_path / "images").mkdir()
+    shown = np.zeros((160, 240, 3), np.uint8)
+    shown[16:64, 80:160] = 255  # where the box is, in the image as it is seen
+    upright = Image.fromarray(shown)
+    how = _UNTURNED.get(turned)
+    (upright if how is None else upright.transpose(how)).save(tmp_path / "images/1.tif", tiffinfo={0x0112: turned})
+    images = [{"id": 1, "file_name": "1.tif"}, coco_image(tmp_path, 2)]
+    done = ingest(secondlook, tmp_path, coco(images, [box(1, bbox=[80, 16, 80, 48]), box(2, 2)], ["stop"]))
+    assert done.result.code == 0, done.result.err
+    assert (done.rows["1"]["width"], done.rows["1"]["height"]) == (240, 160)
+    assert (decoded(crops_of(secondlook, done, PNG)["1"]) == 255).all()
+    assert decoded(crops_of(secondlook, done, f"{PNG}, max_px: 40")["1"]).min() > 200, "decoded at a half"
 
 
 def test_stated_sizes_that_nobody_checked_are_checked_when_pixels_are_read(secondlook: Command, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tiny_models
-from conftest import Command, forget
+from conftest import Command, forget, write_json
 from make_records import Rows, noise, read_rows, write_crops, write_embeddings
 from secondlook.io import records
 
@@ -301,6 +301,26 @@ def test_foreign_classifier_votes_and_names_of_one_class_add_up(
         np.testing.assert_allclose([row["probabilities"] for row in rows], expected, atol=1e-5)
         assert [row["label"] for row in rows] == [list(ALIASES)[int(np.argmax(row))] for row in expected]
         assert {row["status"] for row in rows} == {"answered"}
+
+
+def test_another_folder_of_the_architecture_makes_other_votes(
+    secondlook: Command, tmp_path: Path, pth: Path, crops: Path
+) -> None:
+    about: dict[str, Any] = {
+        "architecture": "resnet18",
+        "num_classes": 0,
+        "pretrained_cfg": {"input_size": [3, 64, 64]},
+    }
+    (tmp_path / "resnet18").mkdir()
+    out, found = tmp_path / "votes.parquet", []
+    options = json.dumps({**FOREIGN, "model": str(tmp_path / "resnet18")})
+    for mean in ([0.5, 0.5, 0.5], [0.1, 0.9, 0.1]):
+        about["pretrained_cfg"]["mean"] = mean
+        write_json(tmp_path / "resnet18/config.json", about)
+        result = secondlook("label", crops, "--source", pth, "--out", out, "--options", options)
+        assert result.code == 0, result.err
+        found.append([row["probabilities"] for row in read_rows(out)])
+    assert not np.allclose(*found)
 
 
 def test_output_that_is_no_class_is_refused(secondlook: Command, tmp_path: Path, pth: Path) -> None:

@@ -91,6 +91,18 @@ def test_what_was_trained_before_is_put_back(secondlook: Command, tmp_path: Path
     assert "nothing is computed again" not in train(secondlook, crops, out, epochs=2, seed=1).err
 
 
+def test_an_alias_that_no_label_uses_trains_nothing_again(secondlook: Command, tmp_path: Path, crops: Path) -> None:
+    out = tmp_path / "out"
+    train(secondlook, crops, out, epochs=1)
+    before = contents(out)
+    classes = {name: ["another wording"] if name == CLASSES[0] else [] for name in CLASSES}
+    write_crops(crops, reference(), classes)
+    assert "nothing is computed again" in train(secondlook, crops, out, epochs=1).err
+    assert contents(out) == before
+    write_crops(crops, reference(), [*CLASSES, "another class"])
+    assert "nothing is computed again" not in train(secondlook, crops, out, epochs=1).err
+
+
 def test_two_processes_learn_what_one_learns(secondlook: Command, tmp_path: Path, crops: Path) -> None:
     options: dict[str, Any] = {"model": "test_vit", "epochs": 2, "batch_size": 7, "learning_rate": 1e-3, "mixup": 0.4}
     train(secondlook, crops, tmp_path / "one", **options)

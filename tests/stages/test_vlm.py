@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from conftest import Command, fill, forget
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
 from secondlook.base.errors import DataError
 from secondlook.io import records
+from secondlook.jobs import cache, code_digest
 from secondlook.jobs.ledger import Ledger
-from secondlook.models import chat_template, resolution, trie_scoring, vlm
+from secondlook.models import chat_template, inference, resolution, trie_scoring, vlm
 from secondlook.models.answer_parser import parse
 from secondlook.models.prompt import ask
 from secondlook.models.trie import Trie
@@ -251,6 +253,9 @@ SPOKEN: list[Any] = [
     pytest.param("C#.", "C#", id="a sign before a full stop"),
     pytest.param("It is C.", "C", id="no sign"),
     pytest.param("# C++", "C++", id="a heading with signs"),
+    pytest.param("C #", "C#", id="a sign apart from its letter"),
+    pytest.param("It is C ++.", "C++", id="signs apart from their letter in a sentence"),
+    pytest.param("C + bus", None, id="a sign between two classes"),
     pytest.param("C++ or C#", None, id="two classes with signs"),
     pytest.param("1. car\n2. bus\n3. truck", None, id="ranked guesses"),
     pytest.param("Top guesses:\n1. car\n2. bus", None, id="ranked guesses under a heading"),
@@ -773,22 +778,53 @@ def test_what_cannot_be_is_refused(
     [
         ("InternVL3-1B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3-1B-hf"),
         ("InternVL3_5-2B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3_5-2B-HF"),
+        ("InternVL2-1B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3-8B-hf"),
         ("mine", {"model_type": "odd_vl", "auto_map": {"AutoModel": "modeling_odd.OddModel"}}, "no `odd_vl`"),
     ],
 )
 @pytest.mark.parametrize("answer", ["score", "generate"])
+@pytest.mark.usefixtures("nothing_loads")
 def test_a_checkpoint_that_needs_its_own_code_is_refused_in_a_sentence(
     secondlook: Command, tmp_path: Path, name: str, config: dict[str, Any], instead: str, answer: str
 ) -> None:
     model = tmp_path / name
     model.mkdir()
     (model / "config.json").write_text(json.dumps(config))
+    assert instead in refusal_of(secondlook, tmp_path, model, answer)
+
+
+@pytest.fixture
+def nothing_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library fail at once: it warns in hundreds of characters before it refuses, or asks the network."""
+    from transformers import AutoProcessor
+
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", None)
+
+
+def refusal_of(secondlook: Command, folder: Path, model: Path | str, answer: str = "score") -> str:
+    """Return the sentence with which a checkpoint is refused that needs its own code."""
     settings = json.dumps({"kind": "vlm", "model": str(model), "answer": answer})
-    result = secondlook("label", crops_of(tmp_path, [(30, 30)]), "--out", tmp_path / "v.parquet", "--options", settings)
-    last = result.err.strip().splitlines()[-1]
-    assert (result.code, len(last) < 300) == (1, True)
-    assert "needs its own code, which is never run" in last
-    assert instead in last
+    result = secondlook("label", crops_of(folder, [(30, 30)]), "--out", folder / "v.parquet", "--options", settings)
+    assert (result.code, result.err.count("\n"), len(result.err) < 300) == (1, 1, True), result.err
+    assert "needs its own code, which is never run" in result.err
+    return result.err
+
+
+@pytest.mark.usefixtures("nothing_loads")
+def test_a_published_checkpoint_is_refused_by_its_name(secondlook: Command, tmp_path: Path) -> None:
+    assert "take OpenGVLab/InternVL3-2B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL3-2B")
+    assert "take OpenGVLab/InternVL3-8B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL2-8B")
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("nothing_loads")
+def test_the_reported_checkpoint_is_refused_in_a_sentence(
+    secondlook: Command, tmp_path: Path, shared_data: Path
+) -> None:
+    case = shared_data.parent / "cases/faults/internvl_original/InternVL3-1B"
+    if not case.is_dir():
+        pytest.skip(f"the case is not here ({case})")
+    assert "take OpenGVLab/InternVL3-1B-hf." in refusal_of(secondlook, tmp_path, case)
 
 
 def test_classes_that_an_answer_cannot_tell_apart_are_refused(secondlook: Command, tmp_path: Path) -> None:
@@ -911,6 +947,52 @@ def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_r
         assert "2 batches" in secondlook(*arguments).err, "nothing is taken up again"
     assert secondlook(*arguments).code == 0
     assert read_rows(out) != before
+
+
+def change_code(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Let the digest of the code see another text of a module."""
+    read = code_digest._read
+    monkeypatch.setattr(
+        code_digest, "_read", lambda entry: replace(read(entry), digest="other") if entry == module else read(entry)
+    )
+    monkeypatch.setattr(cache, "code_of", code_digest.code_of.__wrapped__)  # digests computed before do not count
+
+
+@pytest.mark.parametrize(
+    ("module", "batches"),
+    [
+        pytest.param("secondlook.models.answer_parser", 2, id="how answers are read"),
+        pytest.param("secondlook.models.vlm", 2, id="how a model is loaded"),
+        pytest.param("secondlook.stages.label.vlm", 2, id="how it is asked"),
+        pytest.param("secondlook.stages.label.probe", 0, id="another kind of labeler"),
+    ],
+)
+def test_other_code_asks_again_what_a_killed_run_finished(
+    secondlook: Command,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    batches: int,
+) -> None:
+    options = {"kind": "vlm", "batch_size": 1, "precision": "float32", "model": str(checkpoint("internvl"))}
+    arguments = ("label", crops_of(tmp_path, [(30, 30), (40, 30)]), "--out", tmp_path / "votes.parquet")
+    monkeypatch.setattr(records, "write", refuse_to_write)  # what is done stays in the ledger, as after a kill
+    assert "2 batches" in secondlook(*arguments, "--options", json.dumps(options)).err
+    change_code(monkeypatch, module)
+    said = secondlook(*arguments, "--options", json.dumps(options)).err
+    assert said.count(f"{batches} batches;") == bool(batches), said
+
+
+def test_another_precision_of_the_machine_asks_again_what_a_killed_run_finished(
+    secondlook: Command, checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"kind": "vlm", "batch_size": 1, "precision": "auto", "model": str(checkpoint("internvl"))}
+    arguments = ("label", crops_of(tmp_path, [(30, 30), (40, 30)]), "--out", tmp_path / "votes.parquet")
+    monkeypatch.setattr(records, "write", refuse_to_write)
+    for computes_bfloat16 in (False, True):
+        monkeypatch.setattr(inference, "_cpu_computes_bfloat16", lambda answer=computes_bfloat16: answer)
+        assert "2 batches" in secondlook(*arguments, "--options", json.dumps(options)).err
 
 
 def test_a_new_limit_for_failures_asks_nothing_again_and_holds(

@@ -131,6 +131,14 @@ def test_each_checkpoint_that_does_not_come_is_named_and_the_others_come(tmp_pat
     assert "Traceback" not in fetched.stderr
 
 
+def test_a_checkpoint_that_needs_its_own_code_is_not_downloaded(tmp_path: Path, hub: Hub) -> None:
+    hub.repositories["OpenGVLab/InternVL3-1B"] = tmp_path / "hub" / "dinov2"
+    folder = project(tmp_path / "project", ("transformers", "OpenGVLab/InternVL3-1B"))
+    fetched = command(folder, hub, "fetch", "--weights")
+    assert (fetched.returncode, hub.asked) == (1, []), fetched.stderr
+    assert "take OpenGVLab/InternVL3-1B-hf" in fetched.stderr
+
+
 def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:
     folder = project(tmp_path / "project", ("transformers", str(tmp_path / "hub" / "dinov2")))
     fetched = command(folder, hub, "fetch", "--weights")

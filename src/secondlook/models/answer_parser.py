@@ -25,6 +25,7 @@ _ITEM = re.compile(r"\s*(?:[-*+\u2022]|\(?\d{1,2}(?:st|nd|rd|th)?[.):])\s+")
 _NEXT_ITEM = re.compile(r"(?<=\S)[^\S\n]+(?=\(?\d{1,2}[.)]\s)")  # of a list on one line
 _TWO_ITEMS = re.compile(r"(?<!\S)\(?1[.)]\s.{0,500}?\s\(?2[.)]\s", re.DOTALL)
 _SIGN_APART = re.compile(r"(?<!\S)([^\w\s]+) (?=\d)")
+_SIGN_AFTER = re.compile(r"(\w+) ([^\w\s]+)(?!\S)")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
 _WRONG = r"(?:wrong|incorrect|inaccurate|invalid|false|mistaken|mislabell?ed|misclassified|rejected)"
 _DENIES = re.compile(
@@ -130,8 +131,13 @@ class _Reader:
         return self.taxonomy.resolve(text) or self.taxonomy.folded.get(bare)
 
     def _fold(self, text: str) -> str:
-        """Return a text as wordings are compared, "< 5" as "<5"."""
-        return _SIGN_APART.sub(r"\1", self.taxonomy.fold(text))
+        """Return a text as wordings are compared, "< 5" as "<5", and "C #" as "C#" where that is a wording."""
+        folded = _SIGN_APART.sub(r"\1", self.taxonomy.fold(text))
+        return _SIGN_AFTER.sub(self._joined, folded)
+
+    def _joined(self, match: re.Match[str]) -> str:
+        word = match[1] + match[2]
+        return word if word in self.taxonomy.folded else match[0]
 
     def _lettered(self, text: str) -> set[str]:
         """Return the classes of the letters in a text; none after a denial."""

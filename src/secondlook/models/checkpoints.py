@@ -198,22 +198,32 @@ def load_errors() -> tuple[type[Exception], ...]:
     return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
 
 
+def require_known_code(name: str) -> None:
+    """Raise DataError for a checkpoint that needs its own code, before it is downloaded or half of it loaded."""
+    if sentence := _needs_own_code(name):
+        raise DataError(sentence)
+
+
 def fetch_hint(name: str, error: Exception) -> str:
     """Return one sentence on why `name` could not be loaded and what to do."""
-    if instead := _instead_of_foreign_code(name):
-        return f"{name}: this checkpoint needs its own code, which is never run; take {instead}."
-    return (
+    return _needs_own_code(name) or (
         f"{name}: the checkpoint cannot be loaded ({first_line(error)}); give a local folder or a Hub id that this "
         "machine can reach, set HF_TOKEN for a gated one, or run `secondlook fetch --weights` where there is a network."
     )
 
 
+def _needs_own_code(name: str) -> str:
+    """Return the sentence on a checkpoint whose architecture transformers lacks; empty for any other."""
+    instead = _instead_of_foreign_code(name)
+    return f"{name}: this checkpoint needs its own code, which is never run; take {instead}." if instead else ""
+
+
 def _instead_of_foreign_code(name: str) -> str | None:
     """Return a replacement for a checkpoint whose architecture transformers lacks; None for any other."""
-    about = _config(name)
-    published = Path(name).name if Path(name).name.startswith("InternVL") else "InternVL3-8B"
-    by_name = not about and name == f"OpenGVLab/{published}" and not name.lower().endswith("-hf")
+    about, last = _config(name), Path(name).name
+    by_name = not about and name.startswith("OpenGVLab/InternVL") and not last.lower().endswith("-hf")
     if by_name or about.get("model_type") == "internvl_chat":
+        published = last if last.startswith("InternVL3") else "InternVL3-8B"  # older ones have no `-hf` checkpoint
         return f"OpenGVLab/{published}{'-HF' if published.startswith('InternVL3_5') else '-hf'}"
     if "auto_map" in about:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING

@@ -12,7 +12,7 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.types import Precision
 from secondlook.models import chat_template, inference
-from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.checkpoints import fetch_hint, load_errors, require_known_code, revision_of
 from secondlook.models.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
     logging.disable_progress_bar()  # it does not distinguish a terminal from a log
     where = inference.pick_device(device)
     how = {"revision": revision, "trust_remote_code": False}
+    require_known_code(name)
     try:
         processor = AutoProcessor.from_pretrained(name, **how)
         chat_template.require_usable(processor, name)

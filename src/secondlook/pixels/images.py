@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
 
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before anything is decoded
-_EXIF_ORIENTATION = 0x0112
+_EXIF_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101
 _QUARTER_TURNS = {5, 6, 7, 8}
 _SAME_SIZE_TURNS = {2, 3, 4}  # a decoder that ignores them gives pixels of the right size in the wrong places
 _TAIL_BYTES = 4096
@@ -51,18 +51,32 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     """Return the size without decoding; raise UnreadableImageError for a broken, cut or too large file."""
     try:
         with zipped.open_binary(path) as file, Image.open(file) as image:
-            width, height = image.size
+            width, height = _stored_size(image)
             require_size(width, height, max_megapixels)
             orientation = image.getexif().get(_EXIF_ORIENTATION)
             turned = orientation in _QUARTER_TURNS
-            if image.format == "AVIF" and orientation in _SAME_SIZE_TURNS:
-                raise ValueError("the decoder ignores the rotation in an AVIF; save it upright")
+            if orientation in _SAME_SIZE_TURNS and _is_ignored(image):
+                raise ValueError("the decoder ignores its rotation, which is in XMP or an AVIF; save it upright")
             _require_end_marker(file, image.format)
     except UnidentifiedImageError as error:
         raise UnreadableImageError("UnidentifiedImageError: not a known kind of image") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return Header(height, width) if turned else Header(width, height)
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Return the size in px before any turn: Pillow turns that of a TIFF itself."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
+
+
+def _is_ignored(image: Image.Image) -> bool:
+    """Tell whether the decoder ignores the orientation of an image: it applies that of EXIF, and none of an AVIF."""
+    own = Image.Exif()
+    own.load(image.info.get("exif", b""))
+    applied = _EXIF_ORIENTATION in own or _EXIF_ORIENTATION in getattr(image, "tag_v2", ())
+    return image.format == "AVIF" or not applied
 
 
 def require_size(width: int, height: int, max_megapixels: float | None = None) -> None:
@@ -88,6 +102,9 @@ def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = Non
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as header:
             require_size(*header.size, max_megapixels)
+            turned_tiff = getattr(header, "tag_v2", {}).get(_EXIF_ORIENTATION) in _QUARTER_TURNS
+        if turned_tiff:  # OpenCV 5 cannot read it from a file, and gives it the wrong shape when it reduces it
+            content, how = content or path.read_bytes(), cv2.IMREAD_COLOR_RGB
         image = cv2.imread(str(path), how) if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error as error:
         raise UnreadableImageError(f"the image cannot be decoded ({error.err})") from error
@@ -95,6 +112,8 @@ def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = Non
         raise UnreadableImageError("the image cannot be decoded") from error
     if image is None:
         raise UnreadableImageError("the image cannot be decoded")
+    if turned_tiff:
+        return scale(image, *(-(-side // reduced) for side in image.shape[1::-1]))
     if reduced != 1:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
     return np.asarray(image, dtype=np.uint8)

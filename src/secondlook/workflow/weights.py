@@ -7,7 +7,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers.base import Checkpoint
 from secondlook.config.models import EncoderOptions
-from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
+from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors, require_known_code
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.plan import choose
 from secondlook.workflow.run import Run
@@ -67,6 +67,7 @@ def _download_snapshot(checkpoint: Checkpoint) -> None:
     from huggingface_hub import list_repo_files, snapshot_download
 
     name, revision = checkpoint.name, checkpoint.revision
+    require_known_code(name)
     try:
         listed = list_repo_files(name, revision=revision)
         has_safetensors = any(file.endswith(".safetensors") for file in listed)

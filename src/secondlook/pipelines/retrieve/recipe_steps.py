@@ -99,6 +99,8 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
     settings = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
     settings |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
+    if recipe.train is not None:
+        settings |= {"computes_in": inference.numbers_of(recipe.train.precision, recipe.device)}
     tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
     return cache.key_of(settings, *tables, *([completed] if completed else []), code=__name__)
 

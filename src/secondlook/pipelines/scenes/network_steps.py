@@ -69,6 +69,7 @@ def train_network(
     weights = [Path(network.weights)] if network.weights else []
     settings = {"network": network.model_dump(), "training": options.model_dump(exclude={"resources", "device"})}
     made_by = {"stage": "scenes", **settings, "classes": list(classes), "threads": threads}
+    made_by |= {"computes_in": inference.numbers_of(options.precision, options.device)}
     key = cache.key_of(made_by, *tables.given, *weights, code=__name__)
     training.train(tables.read(classes), classes, out, network, options, threads=threads, key=key)
 

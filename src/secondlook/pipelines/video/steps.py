@@ -67,9 +67,12 @@ def train_round(
     sources: Sequence[Path], out: Path, options: RoundOptions, network: DetectorOptions, *, seed: int, threads: int
 ) -> None:
     """Train one round on the labels of all clips."""
-    settings = {"round": options.model_dump(exclude={"resources"}), "network": network.model_dump(exclude={"device"})}
+    settings: dict[str, Any] = {"round": options.model_dump(exclude={"resources"})}
+    settings |= {"network": network.model_dump(exclude={"device"})}
+    settings |= {"seed": seed, "threads": threads}
+    settings |= {"computes_in": inference.numbers_of(network.precision, network.device)}
     start = [Path(network.weights)] if network.weights else []
-    key = cache.key_of({**settings, "seed": seed, "threads": threads}, *sources, *start, code=train.__name__)
+    key = cache.key_of(settings, *sources, *start, code=train.__name__)
     device = inference.pick_device(network.device)
     if (
         not distributed.is_inside()

@@ -1,5 +1,6 @@
 """The contribution of each labeler: the consensus merged without it, and which can be dropped at no loss."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, me
 MOST_OBJECTS = 200_000  # above it, the repeated merges use a sample of the groups
 MARGIN = 0.01  # the most accuracy that dropping labelers may cost, with 95 % confidence
 FEWEST = 300  # objects on which an error of MARGIN would show with 95 % probability: 3 / MARGIN
+_BENCHMARK = re.compile(r"label\.(.+)\.[0-9]{1,5}\.tsv")  # labeler and part; a job of ten shards has a part of 4 digits
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,8 @@ def drop(trial: Trial, contributions: Mapping[str, Contribution]) -> Dropped | N
 
 def seconds_of(benchmarks: Path | None, labeler: str) -> float | None:
     """Return the wall seconds of all jobs of a labeler, from Snakemake's benchmark files; None without any."""
-    # parts are numbers of five digits: the files of `a.b` are not those of `a`
-    paths = [] if benchmarks is None else sorted(benchmarks.glob("label.*.[0-9][0-9][0-9][0-9][0-9].tsv"))
-    mine = [path for path in paths if path.name[len("label.") : -len(".00000.tsv")] == labeler]
+    paths = [] if benchmarks is None else sorted(benchmarks.glob("label.*.tsv"))
+    mine = [path for path in paths if (match := _BENCHMARK.fullmatch(path.name)) and match[1] == labeler]
     return sum(_seconds(path) for path in mine) if mine else None
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from secondlook.base import progress
 from secondlook.io import records
 from secondlook.jobs import cache, ledger
-from secondlook.models import inference
 from secondlook.models.lessons import require_whole
 from secondlook.stages.label.judge import Judge, OutOfFold
 from secondlook.stages.label.kinds import Kind, kind_of
@@ -61,11 +60,5 @@ def _restore(job: Job, kind: Kind, about: records.About) -> bool:
 def _key(job: Job, kind: Kind, about: records.About) -> str:
     """Return the cache key of votes; of the code it has that of their kind, which includes this package."""
     voter = job.voter
-    settings = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": _computes_in(voter)}
+    settings = {**about.made_by, "names": voter.names_read(about.taxonomy), "computes_in": voter.computes_in}
     return cache.key_of({**settings, "learned": voter.learned_digest}, job.objects, code=kind.module)
-
-
-def _computes_in(voter: Voter) -> str | None:
-    """Return the number type that `precision: auto` means on this machine; None if it does not apply."""
-    device = voter.options.auto_precision_on
-    return None if device is None else inference.numbers_of("auto", device)

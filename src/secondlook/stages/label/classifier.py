@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ClassifierLabelerOptions
 from secondlook.models import inference
-from secondlook.models.checkpoints import create_timm, timm_input
+from secondlook.models.checkpoints import create_timm, revision_of, timm_input
 from secondlook.pixels import crops, images
 from secondlook.stages.label import foreign
 from secondlook.stages.label.ballot import Ballot
@@ -65,6 +65,12 @@ def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
             ids.extend(batch.rows["instance_id"].to_pylist())
     outputs = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, len(to_class)), np.float32)
     return Ballot(ids, outputs @ to_class, np.zeros(len(ids), np.bool_))
+
+
+def made_by(_: Voter, options: ClassifierLabelerOptions) -> dict[str, Any]:
+    """Return the revision of the local folder that names the architecture of a .pth file, if one does."""
+    local = options.weights is not None and Path(options.model).exists()
+    return {"architecture": revision_of(options.model)} if local else {}
 
 
 def load(voter: Voter, options: ClassifierLabelerOptions) -> Classifier:

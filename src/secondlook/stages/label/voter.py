@@ -10,6 +10,7 @@ from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import LabelerOptions
 from secondlook.jobs.cache import content_of
+from secondlook.models import inference
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class Voter:
         """A digest of all that it learned from; out of fold that can be every vector of the dataset."""
         beside = self.options.beside
         return content_of(*self.sources, *(path for path in (self.lessons, beside and Path(beside)) if path))
+
+    @property
+    def computes_in(self) -> str | None:
+        """The number type that `precision: auto` means on this machine; None if it does not apply."""
+        device = self.options.auto_precision_on
+        return None if device is None else inference.numbers_of("auto", device)
 
     def names_read(self, taxonomy: Taxonomy) -> Any:
         """Return the names that influence the votes: the classes, for some labelers with all their wordings."""

@@ -215,9 +215,10 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 
 def _key(job: Job, engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> str:
-    """Return the key under which finished votes are reused: objects, model, options, prompts."""
-    settings = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS}), "prompts": repr(prompts)}
-    return cache.key_of({**settings, "revision": engine.revision}, job.objects, code="secondlook.stages.label")
+    """Return the key under which finished votes are reused: objects, model, options, prompts, code."""
+    settings: dict[str, Any] = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS})}
+    settings |= {"prompts": repr(prompts), "revision": engine.revision, "computes_in": job.voter.computes_in}
+    return cache.key_of(settings, job.objects, code=__name__)
 
 
 def check(rows: Sequence[Mapping[str, Any]], options: VlmOptions) -> None:

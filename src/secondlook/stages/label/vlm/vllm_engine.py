@@ -11,7 +11,7 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, first_line
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import chat_template
-from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.checkpoints import fetch_hint, load_errors, require_known_code, revision_of
 from secondlook.models.prompt import Prompt
 from secondlook.models.resolution import image_options
 from secondlook.stages.label.vlm import chat
@@ -42,6 +42,7 @@ class VllmEngine(Engine):
                 "engine `vllm` needs `pip install 'secondlook[vllm]'` in an environment of its own; see docs/vlm.md."
             ) from error
         _require_whole_model(model)
+        require_known_code(model)
         self._options = options
         self._warned = False
         try:
