@@ -390,7 +390,7 @@ def test_a_plain_table_can_promise(secondlook: Command, tmp_path: Path, of: str)
     assert len(accepted) > 400
     wrong = sum(truth[item] != label for item, label in accepted.items())
     assert wrong <= 0.05 * len(accepted)
-    assert "5 %: reached now" in said
+    assert "forecast, 5 %: reached now" in said
 
 
 def test_a_plain_table_without_random_reviews_promises_nothing(secondlook: Command, tmp_path: Path) -> None:

@@ -486,8 +486,12 @@ def test_agreement_of_people_on_the_same_objects(secondlook: Command, tmp_path: 
 # --- the index ---------------------------------------------------------------------------------------------------
 
 BUYS = [
-    {"alpha": alpha, "more": [0, 50, 100, 400], "chance": [0, 0.4, 0.9, 1], "share": [1, 0.6, 0.3, 1], "sentence": text}
-    for alpha, text in ((0.02, "2 %: likely after 100."), (0.05, "5 % & more: likely after 50."))
+    {
+        **{"alpha": alpha, "more": [0, 50, 100, 400], "chance": [0, 0.4, 0.9, 1], "share": [1, 0.6, 0.3, 1]},
+        **{"reachable": alpha > 0.02, "likely_after": after},
+        "cheapest": {"random": after, "others": 77, "share": 0.321},
+    }
+    for alpha, after in ((0.02, 100), (0.05, 50))
 ]
 INDEX: list[Any] = [
     pytest.param({}, ["50 % of the queue is drawn at random."], id="nothing is known"),
@@ -496,8 +500,9 @@ INDEX: list[Any] = [
         [
             "Nothing &lt;b&gt; is guaranteed.",
             "takes about 90 more random reviews and 210 others",
-            "<li>2 %: likely after 100.</li>",
-            "<li>5 % &amp; more: likely after 50.</li>",
+            "cannot be reached short of reviewing everything that is left",
+            '<td class="n">77</td>',
+            '<td class="n">32 %</td>',
             "has 20 objects: 6 of the random sample, 14 because",
             "chance of a guarantee",
             "share that people see in all",

@@ -108,7 +108,7 @@ def merge_plain(
         )
         progress.say(f"consensus: {result.acceptance.sentence}")
         for curve in guarantee.buys(result, asked, merged.posterior):
-            progress.say(f"consensus: {what_reviews_buy(curve)}")
+            progress.say(f"consensus: forecast, {what_reviews_buy(curve)}")
     plain.write(out, table)
 
 

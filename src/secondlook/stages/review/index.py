@@ -3,7 +3,6 @@
 from typing import Any
 
 from secondlook.config.stages import ReviewOptions
-from secondlook.pages import forecast
 from secondlook.stages.review import share
 from secondlook.stages.review.audit import AUDIT
 from secondlook.stages.review.queue import SEEN, Objects, Queue
@@ -18,7 +17,6 @@ def entry(batch: dict[str, Any]) -> dict[str, Any]:
 
 def about(task: str, objects: Objects, queued: Queue, options: ReviewOptions) -> dict[str, Any]:
     """Return what the template of the index needs besides the pages."""
-    buys = objects.guarantee.get("buys") or []
     state = objects.table["state"]
     return {
         "task": task,
@@ -30,6 +28,4 @@ def about(task: str, objects: Objects, queued: Queue, options: ReviewOptions) ->
         "guarantee": objects.guarantee.get("sentence", ""),
         "held": bool(objects.guarantee.get("held")),
         "share": share.reason(options, objects.guarantee),
-        "buys": [one["sentence"] for one in buys],
-        "plots": [forecast.chances(buys), forecast.shares(buys)] if buys else [],
     }

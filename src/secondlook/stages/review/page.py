@@ -16,6 +16,7 @@ from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import facts, files, records
 from secondlook.pages import render
+from secondlook.pages.forecast import Forecast, forecast_of
 from secondlook.pixels import images
 from secondlook.stages.review import index, queue
 from secondlook.stages.review.apply import UNDONE
@@ -50,7 +51,8 @@ def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
         if leftover.stem not in {entry["name"] for entry in written}:
             leftover.unlink()
     about = index.about(results.name, objects, queued, options)
-    files.write_text(out / "index.html", _render("index.html", {**about, "batches": written}, rehearsal))
+    forecast = forecast_of(objects.guarantee.get("buys") or [])
+    files.write_text(out / "index.html", _render("index.html", {**about, "batches": written}, rehearsal, forecast))
     progress.say(
         f"review: {len(queued.table)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}"
     )
@@ -171,7 +173,7 @@ def _image(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
     return images.data_address(images.encode(image, "jpeg", quality=QUALITY))
 
 
-def _render(template: str, data: dict[str, Any], rehearsal: str | None) -> str:
+def _render(template: str, data: dict[str, Any], rehearsal: str | None, forecast: Forecast | None = None) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([_HERE, render.SHARED]),
         autoescape=True,
@@ -182,4 +184,5 @@ def _render(template: str, data: dict[str, Any], rehearsal: str | None) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for letter, escape in _ESCAPED.items():
         text = text.replace(letter, escape)
-    return environment.get_template(template).render(data=text, page=data, parts=parts, rehearsal=rehearsal)
+    shown = {"data": text, "page": data, "parts": parts, "rehearsal": rehearsal, "forecast": forecast}
+    return environment.get_template(template).render(shown)

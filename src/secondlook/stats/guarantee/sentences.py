@@ -96,7 +96,7 @@ def passed_over(skipped: int, after: int) -> str:
 
 
 def what_reviews_buy(curve: Curve) -> str:
-    """Return when a guarantee is likely and the cheapest way to finish, as the posterior sees it today."""
+    """Return when a guarantee is likely and the cheapest way to finish, as the posterior sees it today: a forecast."""
     alpha, left, random = percent(curve.terms.alpha), curve.objects - curve.seen, int(curve.more[curve.best])
     if not curve.reachable:
         return (
@@ -110,7 +110,7 @@ def what_reviews_buy(curve: Curve) -> str:
     below = f"the labels below the level (about {curve.others})" if curve.others else "nothing else"
     finish = f"{random} more random reviews, then {below}" if random else below
     seen = f"people see {percent(float(curve.share[curve.best]))} of the {curve.objects} objects in all"
-    return f"{alpha}: {start}. The cheapest way to finish: {finish}; {seen}. This is a forecast, not a guarantee."
+    return f"{alpha}: {start}. The cheapest way to finish: {finish}; {seen}."
 
 
 def percent(share: float) -> str:
