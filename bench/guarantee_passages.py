@@ -20,6 +20,7 @@ from secondlook.stats.guarantee.levels import Allowance, allowances
 from secondlook.stats.guarantee.reviews import Reviews
 
 NEVER = 1 << 40
+FEW = 40  # cuts that are tried at first
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,27 @@ class Passages:
 
 
 def passages(population: Population, run: Reviews, terms: Guarantee) -> Passages:
-    """Find when each cut of the score becomes certain."""
+    """Find when each cut of the score becomes certain; of those that never do, the first is enough."""
     looked = run.proposals.score[run.order]
     when = np.flatnonzero(run.wrong & (looked > UNSEEN))
-    cuts, rank = np.unique(-looked[when], return_inverse=True)
-    ends = np.append(when, len(looked))  # before each error, and at the end
-    empty = Passages(population, run, terms, np.append(-cuts, UNSEEN), np.zeros((0, 0), dtype=np.int64))
+    falling, rank = np.unique(-looked[when], return_inverse=True)
+    cuts, count = np.append(-falling, UNSEEN), FEW
+    while True:
+        counted = rank < count - 1  # an error counts at cuts below its own
+        found = Passages(population, run, terms, cuts[:count], np.zeros((0, 0), dtype=np.int64))
+        found = replace(found, first=_firsts(found, when[counted], rank[counted]))
+        if count >= len(cuts) or found.first[-1, -1] == NEVER:
+            return found
+        count *= 4
+
+
+def _firsts(found: Passages, when: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    ends = np.append(when, len(found.run.order))  # before each error, and at the end
     together, first = [], []
-    for one in empty.wanted:
-        together.append(_Evidence.of(run, one, when, rank, ends, len(cuts) + 1))
-        first.append(_first(together, ends, -np.log(terms.delta)))
-    return replace(empty, first=np.array(first))
+    for one in found.wanted:
+        together.append(_Evidence.of(found.run, one, when, rank, ends, len(found.cuts)))
+        first.append(_first(together, ends, -np.log(found.terms.delta)))
+    return np.array(first)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -16,13 +16,14 @@ from guarantee_worlds import Population, after, just_above, region_above, simula
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import UNSEEN
 from secondlook.stats.guarantee.betting import allowed
+from secondlook.stats.guarantee.levels import allowances
 from secondlook.stats.guarantee.reviews import Reviews
 
 DELTA = 0.05
 EVERY = (1, 25, 100)  # reviews between two looks
 PARTS = (1.0, 0.8, 0.5)  # of the scored labels, those of the highest scores: just too many of them are wrong
 OF = ("dataset", "accepted")
-OBJECTS = 720  # of a world made of a crowd or of the simulator
+OBJECTS = 600  # of a world made of a crowd or of the simulator
 ORDERS = 10  # worlds that share a draw of the simulator
 CHUNK = 50  # worlds per call of a process
 
@@ -73,8 +74,12 @@ def in_chunks(pool: Executor, work: Callable[[int], T], worlds: int) -> list[T]:
 
 
 def protocols(population: Population, terms: Guarantee, seed: int, misses: float = 0.0) -> dict[str, Outcome]:
-    """Look in every protocol at one order of reviews, up to the last object but one."""
-    run = population.reviews(np.random.default_rng([seed, 1]), len(population) - 1, misses)
+    """Look in every protocol at one order of reviews, for as long as anything can break."""
+    least = min(
+        one.left for one in allowances(terms, len(population), int((population.proposals.score > UNSEEN).sum()))
+    )
+    last = len(population) - max(least, 1 + allowed(terms.alpha, len(population)) if terms.of == "dataset" else 1)
+    run = population.reviews(np.random.default_rng([seed, 1]), max(1, last), misses)
     found = passages(population, run, terms)
     if seed % CHUNK == 0:
         checked(found, len(run.order) // 4)
@@ -116,7 +121,12 @@ def in_simulator(pool: Executor, worlds: int, images: Sequence[int]) -> Iterator
 
 
 def _drawn(per_image: int, seed: int) -> dict[tuple[str, float], dict[str, Outcome]]:
-    return _all_bounds(simulated(World(objects=OBJECTS, per_image=float(per_image)), seed // ORDERS), seed)
+    return _all_bounds(_simulated(per_image, seed // ORDERS), seed)
+
+
+@lru_cache(1)
+def _simulated(per_image: int, seed: int) -> Population:
+    return simulated(World(objects=OBJECTS, per_image=float(per_image)), seed)
 
 
 def in_crowds(pool: Executor, worlds: int, populations: Sequence[Population]) -> Iterator[Broken]:

@@ -1,7 +1,7 @@
 """What people must see: by test and number of random reviews, on populations with a frozen score, and on the demo."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
 import numpy as np
@@ -18,8 +18,9 @@ from secondlook.stats.guarantee.claims import claim_of
 from secondlook.stats.guarantee.curve import Curve, curve
 from secondlook.stats.guarantee.reviews import Reviews
 
-LOOKS = (100, 200, 400, 700, 1000, 1400, 2000)
 SHOWN = (400, 1000, 2000)
+FEWEST, STEPS, NEARLY_ALL = 40, 14, 0.7  # numbers of looks that are tried besides
+AT_FIRST = 100  # reviews after which a prediction is made, besides that before any
 TESTS = ("any time", "single look", "PAC labels", "accepted")
 SPECIFIED = {  # by data and alpha: what people see with "dataset, betting, any stopping", n = 400 / 1,000 / 2,000
     ("simulator", 0.05): (0.214, 0.223, 0.284),
@@ -40,7 +41,7 @@ class Work:
     alpha: float
     looks: tuple[int, ...]
     share: dict[str, list[float]]
-    predicted: float
+    predicted: tuple[float, float]
 
     def best(self, test: str) -> float:
         """Return the share at the best number of looks."""
@@ -61,13 +62,20 @@ class Work:
         at = dict(zip(self.looks, self.share["any time"], strict=True))
         some = " / ".join(f"{at[looks]:.3f}" if looks in at else "-" for looks in SHOWN)
         specified = "-" if self.specified is None else f"{self.specified:.3f}"
-        cells = [some, *(f"{self.best(test):.3f}" for test in TESTS), f"{self.predicted:.3f}", specified]
+        cells = [
+            some,
+            *(f"{self.best(test):.3f}" for test in TESTS),
+            *(f"{share:.3f}" for share in self.predicted),
+            specified,
+        ]
         return f"| {self.name} | {100 * self.alpha:g} % | {' | '.join(cells)} |"
 
 
 HEAD = (
-    "| data | alpha | any time, n = 400 / 1,000 / 2,000 | " + " | ".join(TESTS) + " | predicted | specified |\n"
-    "|---|---:|---:|" + "---:|" * (len(TESTS) + 2)
+    "| data | alpha | any time, n = 400 / 1,000 / 2,000 | "
+    + " | ".join(TESTS)
+    + " | predicted | after 100 | specified |\n"
+    "|---|---:|---:|" + "---:|" * (len(TESTS) + 3)
 )
 
 
@@ -78,7 +86,7 @@ def ours(reviews: Reviews, terms: Guarantee) -> float:
 
 def simulators(objects: int, given_wrong: Sequence[float]) -> list[Population]:
     """Return the simulator without given labels, and with some of them wrong."""
-    world = type(SIMULATOR)(objects=objects, margin=SIMULATOR.margin)
+    world = replace(SIMULATOR, objects=objects)
     drawn = draw(world, 0)
     found = [merged("simulator", drawn.votes, drawn.truth, drawn.image)]
     for fraction in given_wrong:
@@ -94,15 +102,17 @@ def of_crowd(problem: Problem) -> Population:
 
 
 def work(orders: int, population: Population, alpha: float) -> Work:
-    """Measure what people see; `predicted` is the least share of the curve of `secondlook` before any review."""
-    looks = tuple(number for number in LOOKS if number < len(population))
+    """Measure what people see; `predicted` is the least share of the curve of `secondlook`, before any review and after some."""
+    looks = numbers_of_looks(len(population))
     share = {test: [0.0] * len(looks) for test in TESTS}
     terms = Guarantee(alpha=alpha, delta=DELTA)
     for seed in range(orders):
         random = np.random.default_rng([seed, 3])
-        run, again = population.reviews(random, looks[-1]), population.with_replacement(random, looks[-1])
+        again, draws = population.with_replacement(random, looks[-1])
+        run = after(again, 0)
+        run = replace(run, order=again.order[draws - 1], wrong=again.wrong[draws - 1])  # the same objects, once each
         for place, number in enumerate(looks):
-            now, drawn = after(run, number), after(again, number)
+            now, drawn = after(run, number), after(again, int(draws[number - 1]))
             levels = {
                 "any time": (now, ours(now, terms)),
                 "single look": (now, referees.level_of_single_look(now, alpha, DELTA)),
@@ -112,12 +122,16 @@ def work(orders: int, population: Population, alpha: float) -> Work:
             for test, (reviews, level) in levels.items():
                 left = (population.proposals.score >= level) & ~reviews.seen
                 share[test][place] += (1 - left.mean()) / orders
-    return Work(population.name, alpha, looks, share, predicted(population, terms).share.min())
+    run = population.reviews(np.random.default_rng(0), AT_FIRST)
+    least = tuple(float(curve(after(run, number), terms, population.p_wrong).share.min()) for number in (0, AT_FIRST))
+    return Work(population.name, alpha, looks, share, (least[0], least[1]))
 
 
-def predicted(population: Population, terms: Guarantee) -> Curve:
-    """Return the curve before any review."""
-    return curve(population.reviews(np.random.default_rng(0), 0), terms, population.p_wrong)
+def numbers_of_looks(objects: int) -> tuple[int, ...]:
+    """Return the numbers of looks at which shares are measured."""
+    last = int(min(SHOWN[-1], NEARLY_ALL * objects))
+    steps = np.geomspace(min(FEWEST, last), last, STEPS).astype(np.int64)
+    return tuple(sorted({*steps.tolist(), *(number for number in SHOWN if number <= last)}))
 
 
 # --- the demo ------------------------------------------------------------------------------------------------------
@@ -184,6 +198,4 @@ def demo(population: Population, orders: int, alpha: float) -> Demo:
         unchecked = np.where(found.cut >= 0, found.unchecked[looks, found.cut], 0)
         first.append(int((unchecked > 0).argmax()) if unchecked.any() else len(population))
         share += (1 - unchecked / len(population)) / orders
-    return Demo(alpha, first, share.tolist(), predicted(population, terms))
-
-
+    return Demo(alpha, first, share.tolist(), curve(after(run, 0), terms, population.p_wrong))

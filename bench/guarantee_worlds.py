@@ -38,11 +38,16 @@ class Population:
         told = self.wrong[order] & (random.random(len(order)) >= misses)
         return Reviews(self.proposals, order, told, nobody, nobody)
 
-    def with_replacement(self, random: np.random.Generator, looks: int) -> Reviews:
-        """Draw looks as PAC labels do."""
-        order = random.integers(0, len(self), looks)
+    def with_replacement(self, random: np.random.Generator, looks: int) -> tuple[Reviews, NDArray[np.int64]]:
+        """Draw as PAC labels do until `looks` objects are seen, and how many draws that took at each, (looks,)."""
         nobody = np.zeros(len(self), dtype=np.bool_)
-        return Reviews(self.proposals, order, self.wrong[order], nobody, nobody)
+        order = np.zeros(0, dtype=np.int64)
+        while True:
+            order = np.append(order, random.integers(0, len(self), 2 * looks))
+            new = np.sort(np.unique(order, return_index=True)[1])
+            if len(new) >= looks:
+                drawn = order[: new[looks - 1] + 1]
+                return Reviews(self.proposals, drawn, self.wrong[drawn], nobody, nobody), new[:looks] + 1
 
     def part(self, random: np.random.Generator, objects: int) -> "Population":
         """Draw a smaller population of this one."""
