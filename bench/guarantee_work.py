@@ -102,7 +102,10 @@ def of_crowd(problem: Problem) -> Population:
 
 
 def work(orders: int, population: Population, alpha: float) -> Work:
-    """Measure what people see; `predicted` is the least share of the curve of `secondlook`, before any review and after some."""
+    """Measure what people see.
+
+    `predicted` is the least share of the curve of `secondlook`, before any review and after some.
+    """
     looks = numbers_of_looks(len(population))
     share = {test: [0.0] * len(looks) for test in TESTS}
     terms = Guarantee(alpha=alpha, delta=DELTA)
