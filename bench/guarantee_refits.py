@@ -84,7 +84,7 @@ class _World:
 
     def _watch(self, name: str) -> _Watch:
         of = name.partition(",")[0]
-        terms = Guarantee(of=of, alpha=self.alpha, delta=DELTA)  # type: ignore[arg-type]
+        terms = Guarantee(of=of, alpha=self.alpha, delta=DELTA)
         return self.watches.setdefault(name, _Watch(terms))
 
 

@@ -105,7 +105,7 @@ def in_small_datasets(pool: Executor, worlds: int, sizes: Sequence[int]) -> Iter
                     for part in (0.55, 0.85, 1.0)
                 ),
             ):
-                terms = Guarantee(of=of, alpha=alpha, delta=DELTA)  # type: ignore[arg-type]
+                terms = Guarantee(of=of, alpha=alpha, delta=DELTA)
                 outcomes = in_chunks(pool, partial(_small, world, terms), worlds)
                 yield count(f"{of}, {objects} objects, alpha {100 * alpha:g} %, {name}", outcomes)
 
@@ -155,7 +155,7 @@ def _just_too_few(population: Population, of: str, part: float) -> Guarantee | N
     region = score >= falling[int(np.ceil(part * len(falling))) - 1]
     wrong = int(population.wrong[region].sum())
     alpha = (wrong - 0.5) / (len(population) if of == "dataset" else int(region.sum()))
-    return Guarantee(of=of, alpha=alpha, delta=DELTA) if wrong else None  # type: ignore[arg-type]
+    return Guarantee(of=of, alpha=alpha, delta=DELTA) if wrong else None
 
 
 def _rows(name: str, outcomes: Sequence[dict[tuple[str, float], dict[str, Outcome]]]) -> Iterator[Broken]:
@@ -189,7 +189,7 @@ def _missed(objects: int, misses: float, corrected: bool, seed: int) -> dict[str
 def by_other_tests(pool: Executor, worlds: int, objects: int, levels: dict[str, tuple[str, Level]]) -> Iterator[Broken]:
     """Yield rows of other tests, looked at every 5 reviews."""
     for name, (of, level) in levels.items():
-        terms = Guarantee(of=of, alpha=0.05, delta=DELTA)  # type: ignore[arg-type]
+        terms = Guarantee(of=of, alpha=0.05, delta=DELTA)
         outcomes = in_chunks(pool, partial(_stops, objects, terms, level), worlds)
         yield count(f"{of}, {name}", outcomes)
 
