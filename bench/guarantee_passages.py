@@ -20,7 +20,7 @@ from secondlook.stats.guarantee.levels import Allowance, allowances
 from secondlook.stats.guarantee.reviews import Reviews
 
 NEVER = 1 << 40
-FEW = 40  # cuts that are tried at first
+FEW = 60  # cuts that are tried at first
 
 
 @dataclass(frozen=True)

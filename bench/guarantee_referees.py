@@ -21,7 +21,7 @@ STEP, START, CLEAN = 0.05, 0.5, 4.0
 
 def share_of_total(wrong: NDArray[np.bool_], total: NDArray[np.int64] | int, objects: int) -> Floats64:
     """Return m_i if `total` of the `objects` are wrong: (total - wrong before i) / (objects - i + 1), (..., looks)."""
-    before = np.cumsum(wrong, axis=-1) - wrong
+    before: NDArray[np.int64] = np.cumsum(wrong, axis=-1) - wrong
     return np.asarray((total - before) / (objects - np.arange(np.shape(wrong)[-1])))
 
 

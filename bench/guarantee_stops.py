@@ -23,7 +23,7 @@ DELTA = 0.05
 EVERY = (1, 25, 100)  # reviews between two looks
 PARTS = (1.0, 0.8, 0.5)  # of the scored labels, those of the highest scores: just too many of them are wrong
 OF = ("dataset", "accepted")
-OBJECTS = 600  # of a world made of a crowd or of the simulator
+OBJECTS = 720  # of a world made of a crowd or of the simulator
 ORDERS = 10  # worlds that share a draw of the simulator
 CHUNK = 50  # worlds per call of a process
 
@@ -62,7 +62,7 @@ def upper(broken: int, worlds: int) -> float:
 
 
 def count(name: str, outcomes: Sequence[dict[str, Outcome]]) -> Broken:
-    """Count the outcomes of worlds by protocol; `guaranteed` is that of the first protocol."""
+    """Count the outcomes of worlds by protocol; `guaranteed`, while it can break, is that of the first protocol."""
     protocols = list(outcomes[0])
     held = sum(one[protocols[0]][0] for one in outcomes)
     return Broken(name, len(outcomes), held, {name: sum(one[name][1] for one in outcomes) for name in protocols})
@@ -75,15 +75,19 @@ def in_chunks(pool: Executor, work: Callable[[int], T], worlds: int) -> list[T]:
 
 def protocols(population: Population, terms: Guarantee, seed: int, misses: float = 0.0) -> dict[str, Outcome]:
     """Look in every protocol at one order of reviews, for as long as anything can break."""
-    least = min(
-        one.left for one in allowances(terms, len(population), int((population.proposals.score > UNSEEN).sum()))
-    )
-    last = len(population) - max(least, 1 + allowed(terms.alpha, len(population)) if terms.of == "dataset" else 1)
-    run = population.reviews(np.random.default_rng([seed, 1]), max(1, last), misses)
+    run = population.reviews(np.random.default_rng([seed, 1]), len(population) - 1, misses)
+    run = after(run, max(1, last_look(population, run, terms)))
     found = passages(population, run, terms)
     if seed % CHUNK == 0:
-        checked(found, len(run.order) // 4)
+        checked(found, len(run.order) // 2)
     return {f"every {every}": found.outcome(every) for every in EVERY}
+
+
+def last_look(population: Population, run: Reviews, terms: Guarantee) -> int:
+    """Return the last look at which enough wrong labels, and enough labels, are left for a guarantee to be broken."""
+    wanted = allowances(terms, len(population), int(run.scored.sum()))
+    wrong = (population.wrong & run.scored).sum() - np.cumsum((population.wrong & run.scored)[run.order])
+    return min(int((wrong > wanted[0].most).sum()), len(population) - wanted[0].left)
 
 
 # --- worlds just above the bound -----------------------------------------------------------------------------------
@@ -180,6 +184,7 @@ def by_reviewers(pool: Executor, worlds: int, objects: int) -> Iterator[Broken]:
 def _missed(objects: int, misses: float, corrected: bool, seed: int) -> dict[str, Outcome]:
     population = just_above(objects, 0.05, seed, 2)
     run = population.reviews(np.random.default_rng([seed, 1]), objects - 1, misses)
+    run = after(run, max(1, last_look(population, run, Guarantee(alpha=0.05, delta=DELTA))))
     tested = Guarantee(alpha=0.05 * (1 - misses if corrected else 1), delta=DELTA)
     meant = Guarantee(alpha=0.05, delta=DELTA)
     found = replace(passages(population, run, tested), terms=meant)
