@@ -26,6 +26,7 @@ OF = ("dataset", "accepted")
 OBJECTS = 720  # of a world made of a crowd or of the simulator
 ORDERS = 10  # worlds that share a draw of the simulator
 CHUNK = 50  # worlds per call of a process
+STEEP, OTHERS_EVERY = 4, 2  # times too many errors, and reviews between two looks, where other tests are compared
 
 Outcome = tuple[bool, bool]  # whether anything was guaranteed, and whether a guarantee broke
 Level = Callable[[Reviews, Guarantee], float]
@@ -96,7 +97,7 @@ def last_look(population: Population, run: Reviews, terms: Guarantee) -> int:
 def in_small_datasets(pool: Executor, worlds: int, sizes: Sequence[int]) -> Iterator[Broken]:
     """Yield rows of datasets of which nearly all is reviewed.
 
-    Of the dataset one is wrong too many, or twice as many and graded by score; of the accepted labels one too many in a
+    Of the dataset one is wrong too many, or more and graded by score; of the accepted labels one too many in a
     region of the score, below which every second label is wrong.
     """
     for objects in sizes:
@@ -104,6 +105,7 @@ def in_small_datasets(pool: Executor, worlds: int, sizes: Sequence[int]) -> Iter
             for name, of, world in (
                 ("one too many", "dataset", partial(just_above, objects, alpha, graded=0)),
                 ("twice too many, graded", "dataset", partial(just_above, objects, alpha, graded=2)),
+                ("four times too many, steep", "dataset", partial(just_above, objects, alpha, graded=STEEP)),
                 *(
                     (f"one too many in {100 * part:g} %", "accepted", partial(region_above, objects, alpha, part=part))
                     for part in (0.55, 0.85, 1.0)
@@ -192,7 +194,7 @@ def _missed(objects: int, misses: float, corrected: bool, seed: int) -> dict[str
 
 
 def by_other_tests(pool: Executor, worlds: int, objects: int, levels: dict[str, tuple[str, Level]]) -> Iterator[Broken]:
-    """Yield rows of other tests, looked at every 5 reviews."""
+    """Yield rows of other tests, looked at every few reviews, on graded errors."""
     for name, (of, level) in levels.items():
         terms = Guarantee(of=of, alpha=0.05, delta=DELTA)
         outcomes = in_chunks(pool, partial(_stops, objects, terms, level), worlds)
@@ -200,16 +202,15 @@ def by_other_tests(pool: Executor, worlds: int, objects: int, levels: dict[str, 
 
 
 def _stops(objects: int, terms: Guarantee, level: Level, seed: int) -> dict[str, Outcome]:
-    population = just_above(objects, terms.alpha, seed, 2)
+    population, name, held = just_above(objects, terms.alpha, seed, STEEP), f"every {OTHERS_EVERY}", False
     run = population.reviews(np.random.default_rng([seed, 1]), objects - 1)
-    held = False
-    for looks in range(5, len(run.order), 5):
+    for looks in range(OTHERS_EVERY, last_look(population, run, terms), OTHERS_EVERY):
         now = after(run, looks)
         found = level(now, terms)
         held |= bool((population.proposals.score >= found).any())
         if is_broken(population, now.seen, found, terms):
-            return {"every 5": (True, True)}
-    return {"every 5": (held, False)}
+            return {name: (True, True)}
+    return {name: (held, False)}
 
 
 def is_broken(population: Population, seen: NDArray[np.bool_], level: float, terms: Guarantee) -> bool:

@@ -94,9 +94,13 @@ def partly_wrong(truth: NDArray[np.int64], classes: int, fraction: float, seed: 
 
 
 def just_above(objects: int, alpha: float, seed: int, graded: float) -> Population:
-    """Draw a dataset with one error more than allowed, all equally sure, or `graded` times as many and graded."""
+    """Draw a dataset with one error more than allowed, all equally sure, or `graded` times as many and graded.
+
+    More than twice as many are graded steeply: hardly any at the top.
+    """
     random = np.random.default_rng([seed, objects])
-    p = np.linspace(0.2, 1.8, objects) if graded else np.ones(objects)
+    gentle, steep = np.linspace(0.2, 1.8, objects), 0.002 + 2 * np.linspace(0, 1, objects) ** 2
+    p = steep / steep.max() if graded > 2 else gentle if graded else np.ones(objects)
     errors = min(objects, round(max(1.0, graded) * allowed(alpha, objects)) + 1)
     wrong = np.zeros(objects, dtype=np.bool_)
     wrong[random.choice(objects, errors, replace=False, p=p / p.sum())] = True
