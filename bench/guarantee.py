@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=guarantee_refits.BATCHES, help="after which it is fitted again")
     parser.add_argument("--others", type=int, default=200, help="worlds of each row of other tests")
     parser.add_argument("--orders", type=int, default=20, help="orders of each row of work")
+    parser.add_argument("--draws", type=int, default=3, help="draws of the simulator for the queue")
     parser.add_argument("--demo-orders", type=int, default=200, help="orders of the demo")
     parser.add_argument("--objects", type=int, default=10_000, help="objects of the simulator")
     parser.add_argument("--sizes", type=int, nargs="+", default=[300, 720, 2000], help="objects of small datasets")
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, help="folder that keeps the votes of the demo; default: made anew")
     parser.add_argument("--crowds", type=Path, nargs="*", default=[], help="folders of more crowds")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
-    toy = {"worlds": 4, "refitted": 2, "batches": 3, "others": 2, "orders": 1, "objects": 600}
+    toy = {"worlds": 4, "refitted": 2, "batches": 3, "others": 2, "orders": 1, "objects": 400, "draws": 1}
     args = common.arguments(parser, **toy, demo_orders=2, sizes=[300], images=[8])
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # of the processes
     with ProcessPoolExecutor(1 if args.toy else PROCESSES, get_context("spawn")) as pool:
@@ -120,7 +121,7 @@ def worst(rows: list[Broken]) -> float:
 def work(args: argparse.Namespace, pool: Executor, problems: list[Problem]) -> Iterator[Result]:
     """Measure what people must see."""
     print(f"\nshare of objects that people see, at the best number of reviews\n{guarantee_work.HEAD}")
-    populations = guarantee_work.simulators(args.objects, (GIVEN_WRONG, 0.25))
+    populations = guarantee_work.simulators(args.objects, () if args.toy else (GIVEN_WRONG, 0.25))
     populations += pool.map(guarantee_work.of_crowd, problems)
     measure = partial(guarantee_work.work, args.orders)
     one = [(population, alpha) for population in populations for alpha in ALPHAS]
@@ -165,7 +166,7 @@ def votes_of_demo(folder: Path) -> Rehearsal:
 def queue(args: argparse.Namespace, pool: Executor, problems: list[Problem]) -> Iterator[Result]:
     """Measure how many errors the queue finds."""
     print(f"\nerrors found per 100 reviews after 5/10/20 % of the objects\n{guarantee_queue.HEAD}")
-    draws = [*guarantee_queue.simulators(args.objects), *([problem] for problem in problems)]
+    draws = [*guarantee_queue.simulators(args.objects, args.draws), *([problem] for problem in problems)]
     rows = printed(pool.map(guarantee_queue.queue, draws))
     high = max(rows, key=lambda row: row.missing)
     yield bound("queue", high.missing, 0, f"errors per 100 reviews less than wanted, worst row ({high.name})")

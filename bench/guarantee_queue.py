@@ -24,7 +24,6 @@ SPECIFIED = {  # the best order but the oracle, with the errors of the merge of 
     "product": (31, 25, 17),
 }
 SLACK = 2.0
-SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,11 @@ class Queue:
 HEAD = f"| data | n | {' | '.join(ORDERS)} | at least |\n|---|---:|{'---:|' * (len(ORDERS) + 1)}"
 
 
-def simulators(objects: int) -> Iterator[list[Problem]]:
+def simulators(objects: int, seeds: int) -> Iterator[list[Problem]]:
     """Yield the simulator with and without given labels, several draws of each."""
     for name, fraction in (("simulator, given labels", GIVEN_WRONG), ("simulator, none given", None)):
         draws = []
-        for seed in range(SEEDS):
+        for seed in range(seeds):
             drawn = draw(replace(SIMULATOR, objects=objects), seed)
             votes = drawn.votes
             if fraction is not None:
