@@ -21,14 +21,15 @@ STEP, START, CLEAN = 0.05, 0.5, 4.0
 
 def share_of_total(wrong: NDArray[np.bool_], total: NDArray[np.int64] | int, objects: int) -> Floats64:
     """Return m_i if `total` of the `objects` are wrong: (total - wrong before i) / (objects - i + 1), (..., looks)."""
-    before = np.cumsum(wrong, axis=-1) - wrong
+    before: NDArray[np.int64] = np.cumsum(wrong, axis=-1) - wrong
     return np.asarray((total - before) / (objects - np.arange(np.shape(wrong)[-1])))
 
 
 def following_bets(wrong: NDArray[np.bool_], share: Floats64, alpha: float) -> Floats64:
     """Return log E_i with bets that follow the errors seen: q_i = min(0.98 m_i, (S + 50 alpha) / (i - 1 + 100))."""
     wrong, share = np.broadcast_arrays(wrong, share)
-    before, looks = np.cumsum(wrong, axis=-1) - wrong, np.arange(wrong.shape[-1])
+    before: NDArray[np.int64] = np.cumsum(wrong, axis=-1) - wrong
+    looks = np.arange(wrong.shape[-1])
     m = np.clip(share, 1e-300, 1 - 1e-15)
     q = np.minimum(0.98 * m, (before + 50 * alpha) / (looks + 100))
     evidence = np.cumsum(np.where(wrong, np.log(q / m), np.log1p(-q) - np.log1p(-m)), axis=-1)
