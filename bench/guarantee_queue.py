@@ -11,6 +11,7 @@ from guarantee_worlds import GIVEN_WRONG, SIMULATOR, partly_wrong
 from noisy import OPTIONS, with_given
 from reviewing import Problem
 from secondlook.base.arrays import Floats64
+from secondlook.stats.consensus.accept import UNSEEN
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.votes import GIVEN, Reviewed
@@ -35,20 +36,23 @@ class Queue:
     found: dict[str, list[float]]
 
     @property
-    def wanted(self) -> list[float]:
-        """What the queue must find: what is specified, and no more than there is; else the best measured order."""
-        specified = SPECIFIED.get(self.name) or np.maximum(self.found["1 - p"], self.found["margin"])
-        return [min(want, most) - SLACK for want, most in zip(specified, self.found["oracle"], strict=True)]
+    def wanted(self) -> list[float] | None:
+        """What the queue must find: what is specified, and no more than there is; None where nothing is."""
+        if self.name not in SPECIFIED:
+            return None
+        return [min(pair) - SLACK for pair in zip(SPECIFIED[self.name], self.found["oracle"], strict=True)]
 
     @property
     def missing(self) -> float:
         """How many errors per 100 reviews are found less than wanted, at the worst point; 0 where enough are."""
-        return max(0.0, *(want - got for want, got in zip(self.wanted, self.found["1 - p"], strict=True)))
+        pairs = zip(self.wanted or (), self.found["1 - p"], strict=False)
+        return max(0.0, *(want - got for want, got in pairs), 0.0)
 
     def row(self) -> str:
         """Return a row of the table."""
         cells = ["/".join(f"{value:.0f}" for value in self.found[order]) for order in ORDERS]
-        return f"| {self.name} | {self.objects} | {' | '.join(cells)} | {'/'.join(f'{w:.0f}' for w in self.wanted)} |"
+        wanted = "-" if self.wanted is None else "/".join(f"{w:.0f}" for w in self.wanted)
+        return f"| {self.name} | {self.objects} | {' | '.join(cells)} | {wanted} |"
 
 
 HEAD = f"| data | n | {' | '.join(ORDERS)} | at least |\n|---|---:|{'---:|' * (len(ORDERS) + 1)}"
@@ -77,7 +81,8 @@ def queue(draws: Sequence[Problem]) -> Queue:
 def _found(problem: Problem) -> dict[str, list[float]]:
     """Return errors found per 100 reviews, in the label that stands without a person: given where nothing is accepted.
 
-    `1 - p` is what the posterior expects of that label; `margin` is between its two best classes.
+    `1 - p` is what the posterior expects of that label, the certainty where none is given; `margin` is between its two
+    best classes.
     """
     votes, given = problem.votes, problem.votes.answers_of(GIVEN)
     none = replace(Reviewed.none(votes.objects), group=problem.group)
@@ -86,6 +91,7 @@ def _found(problem: Problem) -> dict[str, list[float]]:
     final = np.where((given >= 0) & (proposals.score < OPTIONS.accept), given, proposals.label)
     best = np.sort(merged.posterior, axis=1)
     p, wrong = merged.posterior[np.arange(votes.objects), final], final != problem.truth
+    p = np.where((given < 0) & (proposals.score > UNSEEN), proposals.ordered, p)
     random = np.random.default_rng(0)
     shuffled = random.permutation(problem.known)
     known = shuffled[np.argsort(p[shuffled], kind="stable")]  # ties fall at random

@@ -69,6 +69,7 @@ class _World:
         truth, people = self.drawn.truth, self.reviewed(batch * BATCH)
         posterior = merge(self.drawn.votes, "auto", people, OPTIONS)
         proposals = propose(self.drawn.votes, posterior, np.full(len(truth), -1), OPTIONS)
+        proposals = Proposals(proposals.label, proposals.ordered)
         for of in OF:
             now, exact = self._watch(f"{of}, merged again"), self._watch(f"{of}, frozen in epochs")
             reviews = reviews_of(proposals, people.label, people.seen, self.rank)

@@ -75,7 +75,7 @@ def merged(
     posterior = merge(votes, "auto", none, OPTIONS)
     proposals = propose(votes, posterior, np.full(votes.objects, -1) if given is None else given, OPTIONS)
     known = truth >= 0
-    label, score = proposals.label[known], proposals.score[known]
+    label, score = proposals.label[known], proposals.ordered[known]
     p_right = posterior.posterior[np.flatnonzero(known), label]
     return Population(name, one_class(Proposals(label, score)), label != truth[known], 1 - p_right)
 

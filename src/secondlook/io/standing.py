@@ -26,14 +26,14 @@ def decided(instances: Path, consensus: Path, columns: Sequence[str] | None = No
     """Return the instances of a dataset in their order, each with its decision.
 
     The columns of `records.INSTANCE`; `proposal`, which is the label of the decision, and its other columns; `label`,
-    the resulting one, and `label_source`: consensus, person or undecided. Only `columns` where they are named; only
-    what these follow from is read.
+    the resulting one, and `label_source`: consensus, person or undecided. Only `columns` where they are named, of which
+    `score` may be one; only what these follow from is read.
     """
     wanted = set(COLUMNS if columns is None else columns)
     wanted |= {name for column in wanted for name in _FOLLOWS_FROM.get(column, ())} | {"instance_id"}
     own = [name for name in records.INSTANCE.schema.names if name in wanted]
     table = records.read(instances, records.INSTANCE, columns=own).replace_schema_metadata(None)
-    sources = {"proposal": "label", **{name: name for name in DECIDED}}
+    sources = {"proposal": "label", "score": "score", **{name: name for name in DECIDED}}
     sources = {name: source for name, source in sources.items() if name in wanted}
     decisions = decisions_on(table["instance_id"].combine_chunks(), consensus, list(sources.values()))
     for name, source in sources.items():

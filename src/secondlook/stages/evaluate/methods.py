@@ -154,7 +154,8 @@ def consensus_of(
         proposed = committee.whole
         label = np.where(seen, proposed.label, label)
         confidence = np.where(seen, proposed.posterior.max(axis=1, initial=0.0), confidence)
-        accepted = np.where(seen, (label >= 0) & (proposed.score >= level[label]), accepted)
+        sure = proposed.certainty if standing.guarantee_of(consensus).get("held") else proposed.score
+        accepted = np.where(seen, (label >= 0) & (sure >= level[label]), accepted)
     return label, accepted, confidence
 
 

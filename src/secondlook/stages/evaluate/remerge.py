@@ -26,8 +26,8 @@ from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 class Outcome:
     """The result of a merge: `posterior` (objects, classes), `label` (-1 without votes) and `score`, (objects,).
 
-    The score is what the acceptance level is compared with. `tracks` are the votes on whole tracks and their posterior,
-    None where every label was given on its own.
+    The score is what `accept` is compared with, the certainty what a level of a guarantee is. `tracks` are the votes on
+    whole tracks and their posterior, None where every label was given on its own.
 
     Reviewed objects are scored by a fit that saw no object of their group.
     """
@@ -35,6 +35,7 @@ class Outcome:
     posterior: Floats64
     label: NDArray[np.int64]
     score: Floats64
+    certainty: Floats64
     tracks: MergedTracks | None
 
 
@@ -65,7 +66,7 @@ class Remerge:
             votes = votes.without(name)
         merged = merge(votes, self.method, self.reviewed, self.options)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
-        return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, merged.tracks)
+        return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, proposals.ordered, merged.tracks)
 
     def on(self, rows: NDArray[np.int64]) -> "Remerge":
         """Return the same committee on only some of the objects, in their order."""

@@ -18,6 +18,7 @@ from secondlook.stages.review import audit, share
 from secondlook.stages.review.audit import AUDIT
 from secondlook.stages.review.kinds import Kinds, Search, kinds_of
 from secondlook.stages.review.opinions import Opinion, opinions_of
+from secondlook.stats.consensus.accept import UNSEEN
 
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
 DIFFER, SEEN = "differ", "seen"
@@ -25,7 +26,7 @@ RANDOM = "random sample"  # the reason of an object that was drawn at random; of
 MOST_COPIES = 1000  # objects that one decision may decide besides its own: they must fit into a cell
 _COLUMNS = [
     *("instance_id", "image_id", "image_path", "shard", "width", "height", "x", "y", "w", "h"),
-    *("track", "truth", "given", "proposal", "confidence", "action", "label"),
+    *("track", "truth", "given", "proposal", "confidence", "score", "action", "label"),
 ]
 
 
@@ -225,6 +226,8 @@ def _benefit(objects: Objects, rarity: float) -> NDArray[np.float64]:
     column = _positions(label, objects.classes)
     p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)] if objects.classes else np.zeros(len(table))
     wrong = 1 - np.where(column >= 0, p, 0.0)
+    alone = (table["given"].isna() & (table["score"] > UNSEEN)).to_numpy()
+    wrong[alone] = 1 - table["score"].to_numpy()[alone]  # finer than the posterior, which families limit
     counts = table["proposal"].value_counts()
     size = table["proposal"].map(counts).to_numpy(dtype=np.float64)
     weight = np.nan_to_num((counts.mean() / size) ** rarity, nan=1.0).clip(LEAST_RARITY, MOST_RARITY)

@@ -34,6 +34,7 @@ OUTCOMES = (
 APART, UNRECOGNISED = 4, 5  # numbers of outcomes
 RECOGNISED = 0.25  # share of the objects given a class that the committee must call so; see `_unrecognised`
 FEWEST_GIVEN = 3  # objects given a class from which on this share says anything
+OF_UNLIMITED = 0.15  # part of the unlimited posterior in the certainty; the limit ties objects that differ
 PRESENT = 0.75  # share of the members of a family that must answer for its support to count
 
 
@@ -88,7 +89,8 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
     wrong given labels that is proven, and by as much as `accept_relabel` asks more than `accept`. It is UNSEEN if
     another class has more votes, if fewer than two families support it where two answered, or if the committee does
     not recognise the given class. UNSEEN is also an object of which nobody took a second look: no labeler but the given
-    label answered, or none knows the given class.
+    label answered, or none knows the given class. Where families limit the posterior, the certainty also depends on the
+    posterior that they do not limit.
     """
     posterior = merged.posterior
     label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
@@ -104,7 +106,12 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
     confidence[against] = np.where(support.enough & (sure | (options.accept > 0)), lowered, UNSEEN)
     unrecognised = _unrecognised(judging, label, given)
     confidence[unrecognised | (judging.per_object() == 0)] = UNSEEN
-    return Proposals(label, confidence, np.where(unrecognised, UNRECOGNISED, 0))
+    refusal = np.where(unrecognised, UNRECOGNISED, 0)
+    if merged.unlimited is None:
+        return Proposals(label, confidence, refusal)
+    unlimited = np.maximum(1 - merged.unlimited[np.arange(len(label)), label], np.finfo(float).tiny)
+    doubt = np.maximum(1 - confidence, 0) ** (1 - OF_UNLIMITED) * unlimited**OF_UNLIMITED
+    return Proposals(label, confidence, refusal, np.where(confidence > UNSEEN, 1 - doubt, UNSEEN))
 
 
 def _unrecognised(votes: Votes, label: NDArray[np.int64], given: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -233,7 +240,7 @@ def decisions(dataset: Dataset, verdict: Verdict) -> pa.Table:
         records.names_at(label, dataset.classes),
         _lists(verdict.posterior),
         pa.array(np.where(by_person, 1.0, committee), pa.float32()),
-        pa.array(proposals.score, pa.float64()),
+        pa.array(proposals.ordered, pa.float64()),
         pa.array(agreeing / np.maximum(1, votes.per_object()), pa.float32()),
         pa.array(votes.per_object(), pa.int32()),
         records.names_at(outcome, [action for _, action in OUTCOMES]),

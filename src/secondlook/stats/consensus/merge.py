@@ -23,6 +23,7 @@ FEWEST = 20  # objects with a label of a person that a method can learn from or 
 FEWEST_TAUGHT = 10  # objects with a given label, or with one of a person, that the noise channel can learn from
 FEWEST_TO_TRUST = 100  # reviewed objects from which on they alone say how far agreement is believed
 DOUBT_OF_TRACKS = 3.0  # an error of a whole track is many errors: its upper 95 % bound counts, not its mean
+VAGUE = 0.05  # least smoothing of the Dawid-Skene that orders objects whose families agree alike
 ENOUGH_P = 0.5  # share of answers with probabilities from which on the noise channel is preferred
 
 
@@ -44,7 +45,9 @@ class Merged:
 
     `proven` (objects,), from 0 to 1, lowers the odds of a label other than the given one: it is the part of the wrong
     given labels that is proven rather than assumed. `weight` is that of each labeler, (labelers,), None for methods
-    without weights. `tracks` are the same on whole tracks, None where every label was given on its own.
+    without weights. `tracks` are the same on whole tracks, None where every label was given on its own. `unlimited` is
+    a posterior that the agreement of families does not limit: it orders objects whose limit is the same. None where
+    nothing was limited.
     """
 
     posterior: Posterior
@@ -54,6 +57,7 @@ class Merged:
     weight: NDArray[np.float64] | None = None
     candidates: tuple[Candidate, ...] = ()
     tracks: "MergedTracks | None" = None
+    unlimited: Posterior | None = None
 
 
 @dataclass(frozen=True)
@@ -102,31 +106,49 @@ class Committee:
         return one_coin(self.votes, smoothing=smoothing, family_exponent=exponent)
 
     @property
-    def shares(self) -> Posterior:
+    def shares(self) -> "Parts":
         """The share of the answers: as it is where the options ask for majority, else as sure as a fit may be."""
         shares = majority(self.votes)
-        return self.calibrated(shares) if self.options.method == "auto" else shares
+        return self.calibrated(shares) if self.options.method == "auto" else Parts.assuming_nothing(shares)
 
-    def calibrated(self, posterior: Posterior) -> Posterior:
-        """Return a posterior that learned from agreement alone, no surer than reviews or families allow."""
-        reviews = len(self.reviewed.known)
+    @property
+    def vague(self) -> Posterior:
+        """The posterior of Dawid-Skene with more smoothing: it orders better than the surest matrices do."""
+        smoothing = max(VAGUE, self.options.smoothing)
+        return dawid_skene(self.votes, smoothing=smoothing, family_exponent=self.options.family_exponent).posterior
+
+    def calibrated(self, posterior: Posterior, unlimited: Callable[[], Posterior] | None = None) -> "Parts":
+        """Return a posterior that learned from agreement alone, no surer than reviews or families allow.
+
+        `unlimited` makes what orders the objects where families limit it; by default the posterior before that.
+        """
+        reviews, before = len(self.reviewed.known), posterior
         if reviews >= FEWEST:
             posterior = calibrate.by_reviews(posterior, self.reviewed, self.options.seed)
-        return posterior if reviews >= FEWEST_TO_TRUST else calibrate.by_agreement(self.votes, posterior)
+        if reviews >= FEWEST_TO_TRUST:
+            return Parts.assuming_nothing(posterior)
+        limited = Parts.assuming_nothing(calibrate.by_agreement(self.votes, posterior))
+        return replace(limited, unlimited=before if unlimited is None else unlimited())
 
     def merged(self, method: str, why: str) -> Merged:
         """Merge by a method."""
-        posterior, proven, weight = METHODS[method](self)
-        return Merged(posterior, method, why, proven, weight)
+        parts = METHODS[method](self)
+        return Merged(parts.posterior, method, why, parts.proven, parts.weight, unlimited=parts.unlimited)
 
 
-# a posterior, what is proven of given labels, and weights, as in `Merged`
-Parts = tuple[Posterior, NDArray[np.float64], NDArray[np.float64] | None]
+@dataclass(frozen=True)
+class Parts:
+    """What a method makes, as in `Merged`."""
 
+    posterior: Posterior
+    proven: NDArray[np.float64]
+    weight: NDArray[np.float64] | None = None
+    unlimited: Posterior | None = None
 
-def _assuming_nothing(posterior: Posterior) -> Parts:
-    """Return a posterior that assumes no share of wrong given labels and has no weights."""
-    return posterior, np.ones(len(posterior)), None
+    @classmethod
+    def assuming_nothing(cls, posterior: Posterior) -> "Parts":
+        """Return a posterior that assumes no share of wrong given labels and has no weights."""
+        return cls(posterior, np.ones(len(posterior)))
 
 
 def _noise_channel(committee: Committee) -> Parts:
@@ -136,9 +158,9 @@ def _noise_channel(committee: Committee) -> Parts:
     fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
     if taught.supervised:
         posterior = calibrate.by_groups(fitted.posterior, fitted.groups, own.known, times=committee.doubt)
-    else:
-        posterior = calibrate.by_agreement(own.votes, fitted.posterior)
-    return posterior, fitted.proven, fitted.weight
+        return Parts(posterior, fitted.proven, fitted.weight)
+    posterior = calibrate.by_agreement(own.votes, fitted.posterior)
+    return Parts(posterior, fitted.proven, fitted.weight, fitted.posterior)
 
 
 def _evidence(committee: Committee, taught: Committee) -> Evidence:
@@ -148,9 +170,9 @@ def _evidence(committee: Committee, taught: Committee) -> Evidence:
 
 
 METHODS: dict[str, Callable[[Committee], Parts]] = {
-    "majority": lambda committee: _assuming_nothing(committee.shares),
-    "dawid_skene": lambda committee: _assuming_nothing(committee.calibrated(committee.fit.posterior)),
-    "one_coin": lambda committee: _assuming_nothing(committee.calibrated(committee.one_coin)),
+    "majority": lambda committee: committee.shares,
+    "dawid_skene": lambda committee: committee.calibrated(committee.fit.posterior, lambda: committee.vague),
+    "one_coin": lambda committee: committee.calibrated(committee.one_coin),
     "noise_channel": _noise_channel,
 }
 

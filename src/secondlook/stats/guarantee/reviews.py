@@ -62,7 +62,7 @@ class Reviews:
 
 def reviews_in(proposals: Proposals, reviewed: Reviewed) -> Reviews:
     """Return the reviews of the proposals; where a decision was copied nobody looked, so it tests nothing."""
-    people = reviewed.without_copies()
+    people, proposals = reviewed.without_copies(), Proposals(proposals.label, proposals.ordered)
     if people.rank is not None or not people.sampled.any():
         rank = np.full(len(people.label), np.inf) if people.rank is None else people.rank
         return reviews_of(proposals, people.label, people.seen, rank)
