@@ -1,6 +1,7 @@
 """The guarantee through stage `consensus`: files, plain tables, frozen scores, copies and audits."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import records
 from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.bounds import interval, upper
-from secondlook.stats.consensus.accept import Proposals
+from secondlook.stats.consensus.accept import Acceptance, Proposals
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.votes import Reviewed
@@ -82,6 +83,21 @@ def test_the_bound_is_that_of_clopper_and_pearson(n: int, wrong: int) -> None:
     low = float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0
     high = float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0
     assert interval(n, wrong / n) == pytest.approx((low, high))
+
+
+def test_certainty_orders_what_agreement_ties() -> None:
+    """The limit of few families ties most objects; levels and the queue still tell them apart, `accept` does not."""
+    drawn = draw(World(objects=2000, families=("a", "b", "c"), abstain=0.0), 0)
+    votes = replace(drawn.votes, log_p=None)
+    merged = merge(votes, "dawid_skene", Reviewed.none(2000), ConsensusOptions())
+    proposals = propose(votes, merged, np.full(2000, -1), ConsensusOptions())
+    assert len(np.unique(proposals.score.round(9))) < 200 < len(np.unique(proposals.ordered.round(9)))
+    assert (proposals.score <= 0.8 + 1e-9).all()
+    wrong = proposals.label != drawn.truth
+    found = [wrong[np.argsort(values, kind="stable")[:200]].mean() for values in (proposals.score, proposals.ordered)]
+    assert found[1] >= found[0]
+    plain = Acceptance(np.full(11, 0.9), held=False, sentence="")
+    assert not plain.accepts(proposals).any(), "nothing is accepted by its certainty while nothing is guaranteed"
 
 
 # --- reviewers who err -----------------------------------------------------------------------------------------------
