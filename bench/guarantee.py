@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=20, help="orders of each row of work")
     parser.add_argument("--draws", type=int, default=3, help="draws of the simulator for the queue")
     parser.add_argument("--demo-orders", type=int, default=200, help="orders of the demo")
-    parser.add_argument("--objects", type=int, default=10_000, help="objects of the simulator")
+    parser.add_argument("--objects", type=int, default=20_000, help="objects of the simulator")
     parser.add_argument("--sizes", type=int, nargs="+", default=[300, 720, 2000], help="objects of small datasets")
     parser.add_argument("--images", type=int, nargs="+", default=[1, 8, 20], help="objects of an image")
     parser.add_argument("--sets", type=Path, help="folder that keeps the votes of the demo; default: made anew")
