@@ -96,11 +96,12 @@ SHARES: list[Any] = [
     pytest.param("auto", {"held": True, "n": 90, "needs": {"random": 0, "others": 40}}, 0, id="held"),
     pytest.param("auto", {"held": True}, 0, id="held, an older file"),
     pytest.param(
-        "auto", {**NEEDS, "needs": {"random": 60, "others": 180}}, 25, id="a quarter, so that both end together"
+        "auto", {**NEEDS, "needs": {"random": 40, "others": 120}}, 25, id="a quarter, so that both end together"
     ),
     pytest.param("auto", {**NEEDS, "needs": {"random": 6, "others": 4}}, 10, id="never more than needed, but a tenth"),
     pytest.param("auto", {**NEEDS, "needs": {"random": 30, "others": 20}}, 30, id="never more than needed"),
     pytest.param("auto", {**NEEDS, "needs": {"random": 3, "others": 900}}, 10, id="a tenth at least"),
+    pytest.param("auto", {**NEEDS, "needs": {"random": 40, "others": 900}}, 25, id="no more others than are doubtful"),
     pytest.param("auto", {**NEEDS, "needs": {"random": 0, "others": 50}}, 10, id="nothing needed, nothing held"),
     pytest.param("auto", {**NEEDS, "needs": {"random": 0, "others": 0}}, 10, id="nothing needed at all"),
     pytest.param("auto", {**NEEDS, "needs": {"random": 500, "others": 0}}, 100, id="all random"),
@@ -113,7 +114,7 @@ SHARES: list[Any] = [
 def test_as_many_are_drawn_as_the_guarantee_needs(
     secondlook: Command, tmp_path: Path, fraction: Any, guarantee: dict[str, Any], expected: int
 ) -> None:
-    made = make_results(tmp_path, [{"p": 0.6}] * 120, images=False)
+    made = make_results(tmp_path, [{"p": 0.6, "action": "review"}] * 120, images=False)
     set_guarantee(made, guarantee)
     rows = write_pages(secondlook, made, random_fraction=fraction, batch_size=50, batches=2)
     assert len(rows) == 100
@@ -121,7 +122,7 @@ def test_as_many_are_drawn_as_the_guarantee_needs(
 
 
 def test_the_random_part_ends_when_the_guarantee_needs_no_more(secondlook: Command, tmp_path: Path) -> None:
-    made = make_results(tmp_path, [{"p": 0.6}] * 200, images=False)
+    made = make_results(tmp_path, [{"p": 0.6, "action": "review"}] * 200, images=False)
     set_guarantee(made, {**NEEDS, "needs": {"random": 30, "others": 90}})
     rows = write_pages(secondlook, made, random_fraction="auto", batch_size=40)
     pages = [ids(rows[start : start + 40], "random") for start in range(0, 200, 40)]
@@ -503,7 +504,7 @@ INDEX: list[Any] = [
             "cannot be reached short of reviewing everything that is left",
             '<td class="n">77</td>',
             '<td class="n">32 %</td>',
-            "has 20 objects: 6 of the random sample, 14 because",
+            "has 20 objects: 12 of the random sample, 8 because",
             "chance of a guarantee",
             "share that people see in all",
         ],
@@ -521,7 +522,7 @@ INDEX: list[Any] = [
 def test_the_index_says_what_is_guaranteed_and_what_comes_next(
     secondlook: Command, tmp_path: Path, guarantee: dict[str, Any], texts: list[str]
 ) -> None:
-    made = make_results(tmp_path, [{"p": 0.6}] * 60, images=False)
+    made = make_results(tmp_path, [{"p": 0.6, "action": "review"}] * 60, images=False)
     set_guarantee(made, guarantee)
     write_pages(secondlook, made, random_fraction="auto", batch_size=20, batches=2)
     page = index_of(made)

@@ -165,7 +165,8 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     ids = objects.table["instance_id"].to_numpy()
     unseen = np.flatnonzero(~looked)
     fraction = np.array([records.review_fraction(name) for name in ids[unseen]])
-    random = share.random_share(total, options, objects.guarantee)
+    doubtful = int(((objects.table["action"] == "review") & ~looked).sum())
+    random = share.random_share(total, doubtful, options, objects.guarantee)
     drawn = unseen[np.argsort(fraction, kind="stable")][: random.places]
     audits, wrong = _audits(objects, drawn, options)
     drawn = drawn[: len(drawn) - len(audits)]

@@ -19,10 +19,12 @@ class Share:
     among: int
 
 
-def random_share(total: int, options: ReviewOptions, guarantee: Mapping[str, Any]) -> Share:
+def random_share(total: int, doubtful: int, options: ReviewOptions, guarantee: Mapping[str, Any]) -> Share:
     """Return the share of `total` places that is drawn at random; `guarantee` is as in `standing.guarantee_of`.
 
-    `auto` lets the random and the other reviews of the cheapest way to finish end together.
+    `auto` mixes the random reviews that are needed with the others of the cheapest way to finish, so that both end
+    together; with no more of these than the `doubtful` objects that go to a person now, because a level that turns out
+    lower would accept the rest.
     """
     if options.random_fraction != "auto":
         return Share(round(total * options.random_fraction), total)
@@ -31,7 +33,7 @@ def random_share(total: int, options: ReviewOptions, guarantee: Mapping[str, Any
     needs = guarantee.get("needs")
     if needs is None:
         return Share(round(total * UNKNOWN), total)
-    random, others = int(needs["random"]), int(needs["others"])
+    random, others = int(needs["random"]), min(int(needs["others"]), doubtful)
     share = max(LEAST, random / max(1, random + others))
     places = max(math.ceil(round(total * LEAST, 6)), min(random, round(total * share)))
     return Share(places, min(total, round(places / share)))
@@ -50,6 +52,7 @@ def reason(options: ReviewOptions, guarantee: Mapping[str, Any]) -> str:
     if needs is None:
         return f"{100 * UNKNOWN:g} % of the queue is drawn at random."
     return (
-        f"The cheapest way to finish takes about {needs['random']} more random reviews and {needs['others']} others; "
-        f"the share of random objects lets both end together (at least {100 * LEAST:g} %)."
+        f"The cheapest way to finish takes about {needs['random']} more random reviews and {needs['others']} others. "
+        "Random objects are mixed with those that go to a person anyway, so that both end together (at least "
+        f"{100 * LEAST:g} % are random)."
     )

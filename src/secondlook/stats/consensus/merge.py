@@ -247,7 +247,7 @@ def _tried(committee: Committee, preferred: str, why: str) -> Merged:
     tried = {name: committee.merged(name, "") for name in names}
     candidates = {name: _candidate(merged, committee.reviewed) for name, merged in tried.items()}
     most = max(one.accuracy for one in candidates.values())
-    n = len(committee.reviewed.known)
+    n = len(_choosing(committee.reviewed))
     if candidates[preferred].accuracy == most:
         chosen, reason = preferred, f"{why}; no other method is right on more of the {n} reviewed objects"
     else:
@@ -257,8 +257,17 @@ def _tried(committee: Committee, preferred: str, why: str) -> Merged:
     return replace(tried[chosen], why=reason, candidates=tuple(candidates.values()))
 
 
+def _choosing(reviewed: Reviewed) -> NDArray[np.int64]:
+    """Return the reviewed objects by which methods are compared: the random ones, where there are enough of them.
+
+    The queue shows what one method doubts, and would speak against that method.
+    """
+    random = reviewed.known[reviewed.sampled[reviewed.known]]
+    return random if len(random) >= FEWEST else reviewed.known
+
+
 def _candidate(merged: Merged, reviewed: Reviewed) -> Candidate:
-    rows = reviewed.known
+    rows = _choosing(reviewed)
     label, posterior = reviewed.label[rows], merged.posterior[rows]
     right = float((posterior.argmax(axis=1) == label).mean())
     bounds = interval(effective_size(reviewed.group[rows]), right)
