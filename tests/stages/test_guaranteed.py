@@ -208,7 +208,9 @@ def test_the_run_takes_in_the_queue_and_ends_at_what_was_passed_over(secondlook:
         first = part.index(skipped[0]) if skipped else 300
         assert found["n"] == first, "up to the first that nobody has seen, however each object was reached"
         after = 300 - first - passed_over
-        waits = f"{passed_over} objects were passed over, and {after} reviewed ones after them count once"
+        waits = (
+            f"Passed over so far: {passed_over}; reviewed after that, and counted only once these are, too: {after}."
+        )
         assert (waits in found["sentence"]) == bool(passed_over)
 
 
@@ -308,10 +310,12 @@ def test_exact_tests_frozen_scores_on_later_reviews(secondlook: Command, tmp_pat
     assert not found["held"]
     assert "freeze those of now with `secondlook freeze RESULTS`" in found["sentence"]
     options = json.dumps({"decisions": str(tmp_path / "decisions")})
-    for number in (1, 2):
-        result = secondlook("freeze", results, "--options", options)
-        assert result.code == 0, result.err
-        assert f"epoch {number}, the scores of 600 objects of 900" in result.err
+    result = secondlook("freeze", results, "--options", options)
+    assert result.code == 0, result.err
+    assert "epoch 1, the scores of 600 objects of 900" in result.err
+    again = secondlook("freeze", results, "--options", options)
+    assert again.code == 1
+    assert "epoch-001.parquet: holds these very scores, and nothing was reviewed since; freeze later." in again.err
     frozen = tmp_path / "decisions" / "mine" / "epoch-001.parquet"
     assert not look(secondlook, arguments, results, labels, 300, "--frozen", frozen)["held"]
     found = look(secondlook, arguments, results, labels, 500, "--frozen", frozen)
@@ -324,11 +328,21 @@ def test_exact_tests_frozen_scores_on_later_reviews(secondlook: Command, tmp_pat
         if row["action"] in records.ACCEPTED and row["confidence"] < 1:
             was = scores[row["instance_id"]]
             assert (row["label"], row["score"]) == (was["label"], was["score"]), "what decides is what was frozen"
-    second = look(secondlook, arguments, results, labels, 500, "--frozen", frozen.with_name("epoch-002.parquet"))
-    assert second["unchecked"] <= found["unchecked"], "the second epoch has half of the first one's delta"
+    assert secondlook("freeze", results, "--options", options).code == 0
+    second = frozen.with_name("epoch-002.parquet")
+    assert len(read_rows(second)) == 400
+    assert not look(secondlook, arguments, results, labels, 500, "--frozen", second)["held"]
+    later = look(secondlook, arguments, results, labels, 700, "--frozen", second)
+    assert (later["epoch"]["epoch"], later["n"]) == (2, 200)
+    copy = frozen.with_name("epoch-009.parquet")
+    copy.write_bytes(second.read_bytes())
+    refused = secondlook(*arguments, "--frozen", copy)
+    assert refused.code == 1
+    assert "epoch-009.parquet: holds epoch 2; call the file epoch-002 again." in refused.err
 
 
 REFUSED: list[Any] = [
+    pytest.param("all", "people have seen every object, so there is nothing to freeze", id="nothing is left"),
     pytest.param(
         "newer", "run Snakemake first, so that the scores know it", id="decisions that the scores do not know"
     ),
@@ -338,12 +352,12 @@ REFUSED: list[Any] = [
 
 @pytest.mark.parametrize(("fault", "said"), REFUSED)
 def test_freeze_refuses(secondlook: Command, tmp_path: Path, fault: str, said: str) -> None:
-    _, results, _ = a_results_folder(secondlook, tmp_path, 20)
+    _, results, _ = a_results_folder(secondlook, tmp_path, 900 if fault == "all" else 20)
     decisions = tmp_path / "decisions" / "mine"
     decisions.mkdir(parents=True)
     if fault == "newer":
         (decisions / "ann.csv").write_text("instance_id,label,reviewer\n")
-    else:
+    elif fault == "gone":
         (results / "review" / "reviewed.parquet").unlink()
     result = secondlook("freeze", results, "--options", json.dumps({"decisions": str(tmp_path / "decisions")}))
     assert result.code == 1
@@ -430,7 +444,45 @@ def test_the_labels_of_people_stand_in_a_promised_table(secondlook: Command, tmp
     assert "2 random reviews found 2 wrong" in said
 
 
+@pytest.mark.parametrize("sample", ["random", "queue"])
+def test_when_people_saw_everything_there_is_nothing_to_guarantee(
+    secondlook: Command, tmp_path: Path, sample: str
+) -> None:
+    truth = a_table(tmp_path, 30)
+    told = told_file(tmp_path, [(item, label, sample) for item, label in truth.items()])
+    table, said = plain(secondlook, tmp_path, {}, "--reviewed", told)
+    assert "Every label was seen by a person, so there is nothing to guarantee." in said
+    assert "forecast" not in said
+    assert "Nothing is guaranteed" not in said
+    assert set(table["accepted"]) == {"true"}
+    arguments, drawn = write_task(tmp_path, objects=60)
+    labels = {f"o{row:04d}": CLASSES[drawn.truth[row]] for row in range(60)}
+    path = reviewed_file(tmp_path, reviews(in_hash_order(60), labels, sample))
+    run(secondlook, [*arguments, "--reviewed", path])
+    found = guarantee_in(tmp_path)
+    assert "Every label was seen by a person" in found["sentence"]
+    assert (found["buys"], found["needs"]) == ([], {"random": 0, "others": 0})
+
+
+def test_votes_that_are_all_blank_promise_nothing(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / "votes.csv").write_text("item,worker,label\na,w1,\nb,w1,\n", encoding="utf-8")
+    table, said = plain(secondlook, tmp_path, {})
+    assert table["accepted"].tolist() == ["false", "false"]
+    assert "Nothing is guaranteed" in said
+
+
+def test_a_guarantee_in_the_options_of_a_plain_table_counts(secondlook: Command, tmp_path: Path) -> None:
+    a_table(tmp_path, 20)
+    votes, out = tmp_path / "votes.csv", tmp_path / "out.csv"
+    options = json.dumps({"guarantee": {"alpha": 0.07}})
+    result = secondlook("consensus", "--votes", votes, "--out", out, "--options", options)
+    assert "forecast, 7 %" in result.err
+    assert "accepted" in pd.read_csv(out).columns
+
+
 FAULTS: list[Any] = [
+    pytest.param("", "item,label,sample\n", "--guarantee: ", 2, id="nothing"),
+    pytest.param("{of: accepted, per_class: true}", "item,label,sample\n", "`per_class` goes with", 2, id="classes"),
     pytest.param("{of: all}", "item,label,sample\n", "guarantee", 2, id="another guarantee"),
     pytest.param("{exact: true}", "item,label,sample\n", "`exact` needs scores frozen", 2, id="exact"),
     pytest.param("{}", "item,label,sample\ni1,a,Random\n", ":2: sample `Random` is neither", 1, id="another sample"),
@@ -459,3 +511,9 @@ def test_a_guarantee_of_vote_files_is_a_key_of_the_options(secondlook: Command, 
     result = secondlook(*arguments, "--guarantee", "{}")
     assert result.code == 2
     assert "--guarantee goes with one CSV of votes" in result.err
+    a_table(tmp_path, 10)
+    frozen = secondlook(
+        *("consensus", "--votes", tmp_path / "votes.csv", "--out", tmp_path / "o.csv", "--frozen", "epoch-001.parquet")
+    )
+    assert frozen.code == 2
+    assert "--frozen goes with vote files" in frozen.err

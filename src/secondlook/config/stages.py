@@ -1,9 +1,9 @@
 """The sections of `config.yaml` that stages use, one model each; `root.py` has the whole file."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from secondlook.base.resources import Resources
 from secondlook.base.types import MOST_MEGAPIXELS, Device, Fraction, Name, Precision
@@ -130,6 +130,12 @@ class Guarantee(Strict):
     measured, that the guarantee holds."""
     strict: bool = False
     """Until something can be guaranteed, send every label to a person instead of using `accept`."""
+
+    @model_validator(mode="after")
+    def _classes_of_the_dataset(self) -> Self:
+        if self.per_class and self.of != "dataset":
+            raise ValueError("`per_class` goes with `of: dataset` only; leave it out")
+        return self
 
 
 class ConsensusOptions(Strict):

@@ -48,7 +48,11 @@ def consensus(
 
     settings = config.parse_options(stages.ConsensusOptions, options, **({"method": method} if method else {}))
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
-        promised = None if guarantee is None else config.parse_options(stages.Guarantee, guarantee, "--guarantee")
+        if frozen is not None:
+            raise UsageError("--frozen goes with vote files; a CSV of votes has no frozen scores.")
+        promised = settings.guarantee if "guarantee" in settings.model_fields_set else None
+        if guarantee is not None:
+            promised = config.parse_options(stages.Guarantee, guarantee or "''", "--guarantee")
         if promised is not None and promised.exact:
             raise UsageError(
                 "--guarantee: `exact` needs scores frozen by `secondlook freeze`; a CSV has none, so omit it."

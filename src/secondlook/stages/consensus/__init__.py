@@ -102,7 +102,7 @@ def merge_plain(
         options = options.model_copy(update={"guarantee": promised})
         proposals = propose(ballots, merged, np.full(len(items), -1), options)
         asked = People(people)
-        result = guaranteed(proposals, asked, options, tuple(labels))
+        result = guaranteed(proposals, asked, options, tuple(labels) or ("",))
         table = plain.corrected(table, people, labels).assign(
             accepted=np.where(plain.accepted(result, people), "true", "false")
         )

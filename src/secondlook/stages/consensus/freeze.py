@@ -33,16 +33,25 @@ def freeze_scores(results: Path, decisions: Path) -> None:
     told = records.read(reviewed, records.REVIEW, columns=["instance_id"])["instance_id"].combine_chunks()
     seen = pc.is_in(ids, value_set=told).to_numpy(zero_copy_only=False)
     proposals = Proposals(records.class_positions(table["label"], taxonomy.classes), table["score"].to_numpy())
-    number = max([0, *map(_number, decisions.glob("epoch-*.parquet"))])
-    epoch = freeze(proposals, seen, rank, 0, number)
+    last = max(decisions.glob("epoch-*.parquet"), key=_number, default=None)
+    epoch = freeze(proposals, seen, rank, 0, 0 if last is None else _number(last))
+    if not epoch.population.any():
+        raise DataError(f"{reviewed}: people have seen every object, so there is nothing to freeze.")
+    if last is not None and records.made_by(last).get("frozen") == epoch.about()["frozen"]:
+        raise DataError(f"{last}: holds these very scores, and nothing was reviewed since; freeze later.")
     frozen = table.filter(pa.array(epoch.population)).replace_schema_metadata(None)
-    out = decisions / f"epoch-{epoch.number:03d}.parquet"
+    out = decisions / f"{name_of(epoch.number)}.parquet"
     about = {"stage": "freeze", **epoch.about()}
     records.write(out, frozen.cast(records.FROZEN.schema), records.FROZEN, taxonomy=taxonomy, made_by=about)
     progress.say(
         f"freeze: {out}: epoch {epoch.number}, the scores of {len(frozen)} objects of {len(ids)}; "
-        f"reviews from now on test them at delta / {2**epoch.number}"
+        f"with `guarantee: {{exact: true}}` reviews from now on test them at delta / {2**epoch.number}"
     )
+
+
+def name_of(number: int) -> str:
+    """Return the name of the file of an epoch, without its ending."""
+    return f"epoch-{number:03d}"
 
 
 def _number(path: Path) -> int:
@@ -53,6 +62,8 @@ def _number(path: Path) -> int:
 def read_epoch(path: Path, dataset: Dataset) -> Epoch:
     """Read the frozen scores of a dataset; raises DataError for those of another one."""
     table, about = records.read(path, records.FROZEN), records.made_by(path)
+    if path.stem != name_of(int(about["epoch"])):
+        raise DataError(f"{path}: holds epoch {about['epoch']}; call the file {name_of(int(about['epoch']))} again.")
     row = records.object_positions(
         path, table["instance_id"], dataset.instance_ids, what="freezes", remedy="freeze again"
     )

@@ -132,9 +132,9 @@ def thresholds(acceptance: Acceptance, classes: tuple[str, ...]) -> dict[str, fl
 
 
 def buys(result: Guaranteed, people: People, posterior: Posterior) -> list[Curve]:
-    """Return what more random reviews buy, for several alphas; none where there are no objects."""
+    """Return what more random reviews buy, for several alphas; none where no object is left to review."""
     reviews, terms, whole = result.reviews, result.claim.terms, result.claim.objects
-    if not len(reviews):
+    if reviews.seen.all() or not posterior.shape[1]:
         return []
     rows = np.arange(whole)
     if terms.exact and people.epoch is not None:

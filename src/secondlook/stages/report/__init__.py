@@ -74,7 +74,13 @@ def write_report(results: Path, places: Places, options: ReportOptions) -> None:
         context["rounds"] = update_rounds(places.lessons, places.page.with_name("rounds.csv"), content, accuracy)
     if places.summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
-        about = {"rehearsal": context["rehearsal"] is not None, "seconds": seconds, "versions": render.versions()}
+        promised = {"held": merging.held, "sentence": merging.guarantee}
+        about = {
+            "guarantee": promised,
+            "rehearsal": context["rehearsal"] is not None,
+            "seconds": seconds,
+            "versions": render.versions(),
+        }
         files.write_text(places.summary, json.dumps({**content, **about}, indent=2) + "\n")
     files.write_text(places.page, render.render(_HERE, context))
     progress.say(f"report: {places.page}")

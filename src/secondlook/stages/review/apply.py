@@ -1,5 +1,6 @@
 """Decisions of people, as CSV files, become review rows; rows that match no object are kept, too."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ UNDONE = "undone"  # the note of a decision that was undone
 BOX = ["x", "y", "w", "h"]
 MOVED_PX = 0.5
 LEAST_IOU = 0.99
+_SAMPLES = {"", "random", "queue", audit.AUDIT}
 _SHOWN_CHARS = 200  # of a broken line
 
 
@@ -126,6 +128,11 @@ def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
     label = dataset.taxonomy.resolve(row["label"]) if row["label"] else None
     if reason is None and row["label"] and label is None:
         reason = "its label is not a class of this dataset"
+    sample = row["sample"].strip().lower()
+    if reason is None and sample not in _SAMPLES:
+        reason = "its sample is neither random nor queue"
+    if reason is None and row["probability"].strip() and not _is_number(row["probability"]):
+        reason = "its probability is not a number"
     if reason is None and not row["reviewer"].strip():
         reason = "it names no reviewer"
     if reason is not None:
@@ -133,10 +140,17 @@ def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
         return
     read.found_again += instance_id != row["instance_id"]
     key = (str(instance_id), f"human:{row['reviewer'].strip()}")
-    row = {**row, "label": label}
+    row = {**row, "label": label, "sample": sample}
     decisions = read.audits if row["sample"] == audit.AUDIT else read.decisions
     if key not in decisions or _order(decisions[key]) <= _order(row):
         decisions[key] = row
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False
 
 
 def _order(row: dict[str, Any]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def reason(options: ReviewOptions, guarantee: Mapping[str, Any]) -> str:
             "without a guarantee."
         )
     if guarantee.get("held"):
-        return "The guarantee holds, so nothing is drawn at random any more."
+        return f"The guarantee holds, so nothing is drawn at random any more.{_worthwhile(guarantee)}"
     needs = guarantee.get("needs")
     if needs is None:
         return f"{100 * UNKNOWN:g} % of the queue is drawn at random."
@@ -56,3 +56,14 @@ def reason(options: ReviewOptions, guarantee: Mapping[str, Any]) -> str:
         "Random objects are mixed with those that go to a person anyway, so that both end together (at least "
         f"{100 * LEAST:g} % are random)."
     )
+
+
+def _worthwhile(guarantee: Mapping[str, Any]) -> str:
+    """Return how many more random reviews would pay although the guarantee holds; empty where none would."""
+    for row in guarantee.get("buys") or []:
+        if row["alpha"] == guarantee.get("alpha") and row["reachable"] and row["cheapest"]["random"]:
+            return (
+                f" About {row['cheapest']['random']} more random reviews may lower the level and save more looks than "
+                "they cost: `random_fraction: 1` draws them."
+            )
+    return ""

@@ -93,7 +93,9 @@ def _propose(votes: Votes, merged: Merged, given: NDArray[np.int64], options: Co
     posterior that they do not limit.
     """
     posterior = merged.posterior
-    label = posterior.argmax(axis=1) if posterior.shape[1] else np.zeros(len(posterior), dtype=np.int64)
+    if not posterior.shape[1]:
+        return Proposals(np.zeros(len(posterior), dtype=np.int64), np.full(len(posterior), UNSEEN))
+    label = posterior.argmax(axis=1)
     confidence = posterior[np.arange(len(label)), label]
     against = np.flatnonzero((given >= 0) & (label != given))
     judging = knowing(votes.without(GIVEN), given)

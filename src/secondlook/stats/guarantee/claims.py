@@ -21,9 +21,9 @@ class Claim:
     """The least score at which a label of each class is accepted, (classes,), and what that rests on.
 
     NOTHING is the level of a class for which nothing is guaranteed. Of `objects` labels in the finished dataset,
-    `unchecked` are accepted and nobody saw them; `most` of these may be wrong. `looks` random reviews found `found`
-    wrong proposals. `own` are the classes with a guarantee of their own. `elsewhere` tells that the sample was drawn
-    elsewhere and tested at one look.
+    `left` were seen by nobody, and `unchecked` of these are accepted; `most` of them may be wrong. `looks` random
+    reviews found `found` wrong proposals. `own` are the classes with a guarantee of their own. `elsewhere` tells that
+    the sample was drawn elsewhere and tested at one look.
     """
 
     terms: Guarantee
@@ -34,6 +34,7 @@ class Claim:
     looks: int
     found: int
     own: tuple[int, ...] = ()
+    left: int = 1
     elsewhere: bool = False
     audit: Audit | None = None
 
@@ -62,6 +63,7 @@ def claim_of(
     whole = len(reviews) if objects is None else objects
     empty = Claim(
         *(terms, np.full(classes, NOTHING), whole, 0, 0, len(reviews.order), int(reviews.wrong.sum())),
+        left=int((~reviews.seen).sum()),
         elsewhere=reviews.group is not None,
         audit=audit,
     )

@@ -22,11 +22,14 @@ def acceptance(claim: Claim, accept: float, names: tuple[str, ...]) -> Acceptanc
     if claim.held:
         return Acceptance(claim.level, True, sentence(claim, names), claim.own)
     level = np.full(len(claim.level), NOTHING if claim.terms.strict else accept)
-    return Acceptance(level, False, f"{sentence(claim, names)} {meanwhile(claim.terms, accept)}")
+    more = f" {meanwhile(claim.terms, accept)}" if claim.left else ""
+    return Acceptance(level, False, f"{sentence(claim, names)}{more}")
 
 
 def sentence(claim: Claim, names: tuple[str, ...]) -> str:
     """Return what is guaranteed, or that nothing is; `names` are those of the classes."""
+    if not claim.left:
+        return "Every label was seen by a person, so there is nothing to guarantee."
     if not claim.held:
         return nothing(claim)
     if not claim.unchecked:
@@ -90,8 +93,8 @@ def copied(labels: int) -> str:
 def passed_over(skipped: int, after: int) -> str:
     """Return what the random sample waits for: `skipped` objects, and `after` them reviewed ones."""
     return (
-        f"The random sample counts up to its first object that nobody has seen: {skipped} objects were passed over, "
-        f"and {after} reviewed ones after them count once these are reviewed too."
+        "The random sample counts up to its first object that nobody has seen. "
+        f"Passed over so far: {skipped}; reviewed after that, and counted only once these are, too: {after}."
     )
 
 
