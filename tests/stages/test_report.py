@@ -167,6 +167,7 @@ def test_summary_has_the_counts(secondlook: Command, plain: Path) -> None:
     assert {name: summary[name] for name in COUNTS} == COUNTS
     assert summary["accepted_with_truth"] == 6
     assert summary["seconds"] == 3.5
+    assert summary["guarantee"]["held"] is False
     assert {"secondlook", "python", "numpy", "torch"} <= set(summary["versions"])
     printed = secondlook("summary", plain / "summary.json")
     assert printed.code == 0

@@ -484,6 +484,31 @@ def test_agreement_of_people_on_the_same_objects(secondlook: Command, tmp_path: 
     assert "people agree on 1 of the 2 objects that several decided" in said
 
 
+def test_the_words_of_a_sample_are_read_and_never_guessed(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.6}] * 4, images=False)
+    rows = [
+        decision("o0000", "stop", sample=" Random", probability="0.5"),
+        decision("o0001", "stop", sample="lottery"),
+        decision("o0002", "stop", sample="random", probability="half"),
+        decision("o0003", "stop", sample=""),
+    ]
+    apply(secondlook, made, rows)
+    assert reviews(made) == {("o0000", "ann"): ("stop", "random"), ("o0003", "ann"): ("stop", "queue")}
+    assert [row["reason"] for row in listed(made, "unmatched")] == [
+        "its sample is neither random nor queue",
+        "its probability is not a number",
+    ]
+
+
+def test_a_held_guarantee_says_when_more_random_reviews_would_pay(secondlook: Command, tmp_path: Path) -> None:
+    made = make_results(tmp_path, [{"p": 0.6}] * 30, images=False)
+    held = {"held": True, "alpha": 0.05, "sentence": "Guaranteed.", "buys": BUYS}
+    for alpha, pays in ((0.05, True), (0.02, False)):
+        set_guarantee(made, {**held, "alpha": alpha})
+        write_pages(secondlook, made, random_fraction="auto", batch_size=20, batches=1)
+        assert ("About 50 more random reviews may lower the level" in index_of(made)) is pays
+
+
 # --- the index ---------------------------------------------------------------------------------------------------
 
 BUYS = [
