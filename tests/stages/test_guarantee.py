@@ -502,6 +502,14 @@ def test_a_curve_is_the_same_each_time_and_ends_with_everything(of: str) -> None
     assert (one.share >= one.more / 300).all()
 
 
+@pytest.mark.parametrize("looks", [299, 300])
+def test_a_curve_ends_where_nothing_is_left(looks: int) -> None:
+    reviews, _, p_wrong = world(300, 0.04, looks)
+    curve = curves.curve(reviews, Guarantee(alpha=0.05), p_wrong)
+    assert curve.more.tolist() == [0, 300 - looks]
+    assert curve.others <= 300 - looks
+
+
 def test_a_curve_at_nothing_more_is_the_claim_of_now() -> None:
     reviews, _, p_wrong = world(2000, 0.02, 300)
     claim = claim_of(reviews, Guarantee(alpha=0.05), 3)

@@ -262,6 +262,16 @@ def test_copied_decisions_are_labels_but_no_looks(secondlook: Command, tmp_path:
     assert guarantee_in(tmp_path)["n"] == 250, "a look beside the copy counts"
 
 
+def test_reviews_of_a_part_know_its_copies_and_ranks() -> None:
+    flags = np.array([True, False, True, False])
+    whole = Reviewed(np.array([0, 1, 1, -1]), np.array([1, 1, 1, 0], bool), ~flags, np.arange(4), np.arange(4.0), flags)
+    part = whole.on(np.array([2, 1]))
+    assert part.without_copies().label.tolist() == [-1, 1]
+    assert part.rank is not None
+    assert part.rank.tolist() == [2, 1]
+    assert Reviewed.none(3).on(np.array([0])).copied is None
+
+
 def test_an_audit_is_told_and_counts(secondlook: Command, tmp_path: Path) -> None:
     arguments, drawn = write_task(tmp_path, objects=900)
     labels = {f"o{row:04d}": CLASSES[drawn.truth[row]] for row in range(900)}

@@ -106,7 +106,7 @@ class Files:
     def frozen(self, task: str) -> list[str]:
         """Return the scores that were frozen last, where the guarantee of a task is `exact`."""
         epochs = sorted((Path(self.config.review.decisions) / task).glob("epoch-*.parquet"))
-        return [str(path) for path in epochs[-1:]] if self.config.consensus.guarantee.exact else []
+        return [str(path) for path in epochs[-1:]] if self.configs[task].consensus.guarantee.exact else []
 
     def decided(self, task: str) -> list[str]:
         """Return a digest of each of these files: as inputs their names would be read for wildcards."""

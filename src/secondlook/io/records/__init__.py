@@ -4,7 +4,9 @@ from secondlook.io.records.ids import content_fraction, group_id, image_id, inst
 from secondlook.io.records.positions import Covered, class_positions, names_at, object_positions
 from secondlook.io.records.schemas import (
     ACCEPTED,
+    AUDIT,
     BACKGROUND,
+    COPY,
     CROP,
     DECISION,
     FROZEN,
@@ -59,8 +61,10 @@ from secondlook.io.records.store import (
 
 __all__ = [
     "ACCEPTED",
+    "AUDIT",
     "BACKGROUND",
     "BACKGROUND_KEY",
+    "COPY",
     "CROP",
     "CROP_ROW_GROUP",
     "DECISION",

@@ -37,6 +37,8 @@ VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed", 
 # `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems useful;
 # `audit`: shown again with a wrong proposal; `copy`: nobody looked, the label is that of a near-duplicate or a track
 ReviewSample = Literal["random", "queue", "audit", "copy"]
+AUDIT: ReviewSample = "audit"
+COPY: ReviewSample = "copy"
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,8 @@ def levels(consensus: Path, classes: Sequence[str], accept: float) -> NDArray[np
 
 
 def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Method]:
-    table = records.read(reviewed, records.REVIEW, columns=["instance_id", "labeler", "label"])
+    table = records.read(reviewed, records.REVIEW, columns=["instance_id", "labeler", "label", "sample"])
+    table = table.filter(pc.not_equal(table["sample"], records.COPY))  # nobody looked
     methods = []
     for name in pc.unique(table["labeler"]).to_pylist():
         mine = table.filter(pc.equal(table["labeler"], name))

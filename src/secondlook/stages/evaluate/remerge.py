@@ -73,7 +73,6 @@ class Remerge:
         place = np.full(self.votes.objects, -1)
         place[rows] = np.arange(len(rows))
         kept = self.votes.where(place[self.votes.object_index] >= 0)
-        reviewed = self.reviewed
         return Remerge(
             replace(
                 kept,
@@ -82,7 +81,7 @@ class Remerge:
                 track=None if kept.track is None else kept.track[rows],
                 unknown_class=None if kept.unknown_class is None else kept.unknown_class[rows],
             ),
-            Reviewed(reviewed.label[rows], reviewed.seen[rows], reviewed.sampled[rows], reviewed.group[rows]),
+            self.reviewed.on(rows),
             self.method,
             self.options,
         )

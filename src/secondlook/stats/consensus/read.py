@@ -144,7 +144,7 @@ def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
     label[row[labelled]] = label_of_row[labelled]
     label[row[labelled & (label[row] != label_of_row)]] = -1  # two that differ: neither counts
     sampled, rank = _sample(dataset, table, row)
-    is_copy = pc.equal(table["sample"], "copy").to_numpy()
+    is_copy = pc.equal(table["sample"], records.COPY).to_numpy()
     copied = seen.copy()
     copied[row[~is_copy]] = False
     return Reviewed(label, seen, sampled, dataset.group, rank, copied if copied.any() else None)
@@ -153,8 +153,10 @@ def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
 def _sample(
     dataset: Dataset, table: pa.Table, row: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64] | None]:
-    """Return the objects of the random sample, (objects,), and the order in which ours grows."""
+    """Return the objects of the random sample, (objects,), and the order in which ours grows, None without reviews."""
     sampled = np.zeros(len(dataset), dtype=np.bool_)
+    if not len(table):
+        return sampled, None
     random = pc.equal(table["sample"], "random").to_numpy()
     ours = random & table["probability"].is_valid().to_numpy()
     elsewhere = row[random & ~ours]

@@ -120,6 +120,12 @@ class Reviewed:
         nothing = np.zeros(objects, dtype=np.bool_)
         return cls(np.full(objects, -1), nothing, nothing, np.arange(objects))
 
+    def on(self, rows: NDArray[np.int64]) -> "Reviewed":
+        """Return the reviews of some objects, in their order."""
+        rank = None if self.rank is None else self.rank[rows]
+        copied = None if self.copied is None else self.copied[rows]
+        return Reviewed(self.label[rows], self.seen[rows], self.sampled[rows], self.group[rows], rank, copied)
+
     def without_copies(self) -> "Reviewed":
         """Return what people said of the objects that they looked at."""
         if self.copied is None:

@@ -109,7 +109,8 @@ def curve(reviews: Reviews, terms: Guarantee, p_wrong: Floats64, whole: int | No
 def _points(left: int) -> NDArray[np.int64]:
     """Return rising numbers of looks from 0 on, closer at first; without the last, at which nothing is left."""
     last = max(0, min(left - 1, _LOOKS))
-    return np.unique(np.append(0, np.geomspace(min(10, max(1, last)), max(1, last), _POINTS).round().astype(np.int64)))
+    points = np.geomspace(min(10, max(1, last)), max(1, last), _POINTS).round().astype(np.int64)
+    return np.unique(np.append(0, np.minimum(points, last)))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
 """`exact: true`: scores that are refitted between epochs and frozen within, so that the guarantee is proven.
 
 Epoch k spends delta 2^-k, together at most delta. Its score may come from every review before it began; only reviews
-after that test it. Its population is what nobody had seen or been shown by then, and in that the rest of the hash order
-is as random as the whole was. Everything seen earlier is checked, so all of the allowed errors may be among the rest;
-what had only been shown by then goes to people, and no level accepts it.
+after that test it. Its population is what nobody had seen by then, and in that the rest of the hash order is as random
+as the whole was. Everything seen earlier is checked, so all of the allowed errors may be among the rest. What had been
+shown without a decision may be left out, too (`drawn`): it then goes to people, and no level accepts it.
 
-To be stored in the metadata of the decisions: `number`, `delta` and `drawn` of the epoch, and the name of a file with a
-row per object of the population: id, label and score as frozen. A missing or changed file ends the epoch: freeze the
-next one, never the same number again.
+An epoch is a file (`stages/consensus/freeze.py`). If one is lost, freeze the next; never use its number again.
 """
 
 from dataclasses import dataclass
