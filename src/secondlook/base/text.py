@@ -70,3 +70,8 @@ def gaps_in(numbers: Sequence[int]) -> str:
     shown = [str(low) if low == high else f"{low} to {high}" for low, high in gaps[:_SHOWN]]
     more = f" and {len(gaps) - _SHOWN} more gaps" if len(gaps) > _SHOWN else ""
     return f"{numbers[0]} to {numbers[-1]} without {', '.join(shown)}{more}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with at most three digits."""
+    return f"{100 * share:.3g} %"

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from secondlook.base.text import percent
 from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
 
 _COLOURS = (INK, BLUE, GREEN, AMBER, SOFT)
@@ -43,7 +44,7 @@ def _lines(buys: Sequence[Mapping[str, Any]], column: str, label: str) -> str:
         for number, one in enumerate(buys):
             shown, colour = _shown(one["more"]), _COLOURS[number % len(_COLOURS)]
             more, value = one["more"][:shown], one[column][:shown]
-            axes.plot(more, value, color=colour, linewidth=1.8, label=_percent(one["alpha"]))
+            axes.plot(more, value, color=colour, linewidth=1.8, label=percent(one["alpha"]))
         axes.set_ylim(-0.03, 1.05)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -58,7 +59,3 @@ def _lines(buys: Sequence[Mapping[str, Any]], column: str, label: str) -> str:
 def _shown(more: Sequence[int]) -> int:
     far = len(more) > 2 and more[-1] > _FAR * more[-2]
     return len(more) - far
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

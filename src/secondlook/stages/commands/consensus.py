@@ -52,7 +52,9 @@ def consensus(
             raise UsageError("--frozen goes with vote files; a CSV of votes has no frozen scores.")
         promised = settings.guarantee if "guarantee" in settings.model_fields_set else None
         if guarantee is not None:
-            promised = config.parse_options(stages.Guarantee, guarantee or "''", "--guarantee")
+            if not guarantee.strip():
+                raise UsageError("--guarantee: is empty; give a mapping such as '{alpha: 0.05}'.")
+            promised = config.parse_options(stages.Guarantee, guarantee, "--guarantee")
         if promised is not None and promised.exact:
             raise UsageError(
                 "--guarantee: `exact` needs scores frozen by `secondlook freeze`; a CSV has none, so omit it."

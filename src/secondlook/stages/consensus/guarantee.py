@@ -41,7 +41,6 @@ class Guaranteed:
     acceptance: Acceptance
     claim: Claim
     reviews: Reviews
-    audit: Audit | None
 
 
 def guaranteed(proposals: Proposals, people: People, options: ConsensusOptions, classes: tuple[str, ...]) -> Guaranteed:
@@ -66,7 +65,7 @@ def guaranteed(proposals: Proposals, people: People, options: ConsensusOptions, 
     skipped, after = int((reviewed.sampled & ~seen).sum()), int((reviewed.sampled & seen).sum()) - len(reviews.order)
     if skipped and not terms.exact and reviewed.rank is not None:
         said.append(sentences.passed_over(skipped, max(0, after)))
-    return Guaranteed(proposals, replace(acceptance, sentence=" ".join(said)), claim, reviews, audit)
+    return Guaranteed(proposals, replace(acceptance, sentence=" ".join(said)), claim, reviews)
 
 
 def with_levels_of_new_labels(result: Guaranteed, options: ConsensusOptions) -> Guaranteed:
@@ -89,7 +88,7 @@ def _since(
     terms, reviewed = options.guarantee, people.reviewed.without_copies()
     if people.epoch is None:
         reviews = without_looks(reviews_in(proposals, reviewed))
-        return proposals, reviews, claim_of(reviews, terms, len(classes))
+        return proposals, reviews, claim_of(reviews, terms, len(classes), audit=audit)
     epoch = people.epoch
     rank = np.zeros(len(reviewed.label)) if reviewed.rank is None else reviewed.rank
     reviews = reviews_since(epoch, reviewed.label, reviewed.seen, rank)
@@ -108,17 +107,15 @@ def about(result: Guaranteed, people: People, posterior: Posterior, classes: tup
     `needs` is the cheapest way to finish from now, `buys` the forecast for each alpha.
     """
     claim, terms, acceptance = result.claim, result.claim.terms, result.acceptance
-    accepted = acceptance.accepts(result.proposals)
     found = buys(result, people, posterior)
     return {
         **{"held": claim.held, "of": terms.of, "alpha": terms.alpha, "delta": terms.delta},
         "sentence": acceptance.sentence,
         **{"n": claim.looks, "found": claim.found, "objects": claim.objects},
         **{"unchecked": claim.unchecked, "most": claim.most},
-        "accepted_fraction": float(accepted.mean()) if len(accepted) else 0.0,
         "thresholds": thresholds(acceptance, classes),
         "own": [classes[position] for position in acceptance.own],
-        "audit": None if result.audit is None else asdict(result.audit),
+        "audit": None if claim.audit is None else asdict(claim.audit),
         "epoch": None if people.epoch is None else people.epoch.about(),
         "needs": _needs(result, people, found),
         "buys": [_as_row(curve) for curve in found],
@@ -142,7 +139,7 @@ def buys(result: Guaranteed, people: People, posterior: Posterior) -> list[Curve
     p_wrong: Floats64 = 1 - posterior[rows, reviews.proposals.label]
     if reviews.group is not None:  # only our own sample can grow
         reviews = without_looks(reviews)
-    return curves(reviews, terms, p_wrong, whole, result.audit)
+    return curves(reviews, terms, p_wrong, whole, result.claim.audit)
 
 
 def _needs(result: Guaranteed, people: People, found: Sequence[Curve]) -> dict[str, int]:
@@ -159,8 +156,7 @@ def _needs(result: Guaranteed, people: People, found: Sequence[Curve]) -> dict[s
 def _as_row(curve: Curve) -> dict[str, Any]:
     points = {"more": curve.more.tolist(), "chance": curve.chance, "share": curve.share}
     return {
-        **{"alpha": curve.terms.alpha, "sentence": sentences.what_reviews_buy(curve)},
-        **{"reachable": curve.reachable, "likely_after": curve.enough},
+        **{"alpha": curve.terms.alpha, "reachable": curve.reachable, "likely_after": curve.enough},
         "cheapest": {
             **{"random": int(curve.more[curve.best]), "others": curve.others},
             "share": float(curve.share[curve.best]),

@@ -81,7 +81,7 @@ def _in_order(table: pa.Table) -> pa.Table:
 
 def _queued(table: pa.Table, queue: Path) -> pa.Table:
     columns = ["instance_id", *QUEUE_COLUMNS]
-    shown_again = pc.field("sample") == "audit"  # with a wrong proposal, though people decided on it already
+    shown_again = pc.field("sample") == records.AUDIT  # with a wrong proposal, though people decided on it already
     queued = records.read(queue, records.QUEUE, columns=columns, filters=~shown_again).sort_by("rank")
     ids, own = queued["instance_id"], table["instance_id"].combine_chunks()
     table = table.take(records.object_positions(queue, ids, own, what="queues", remedy="run review again"))

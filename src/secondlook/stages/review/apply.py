@@ -15,13 +15,13 @@ from secondlook.stages.review import audit
 from secondlook.stages.review.copies import copies_of
 from secondlook.stages.review.decisions import COLUMNS, one_line
 from secondlook.stages.review.decisions import read as read_decisions
-from secondlook.stages.review.opinions import COPY, Opinion, agreement, opinions_of
+from secondlook.stages.review.opinions import Opinion, agreement, opinions_of
 
 UNDONE = "undone"  # the note of a decision that was undone
 BOX = ["x", "y", "w", "h"]
 MOVED_PX = 0.5
 LEAST_IOU = 0.99
-_SAMPLES = {"", "random", "queue", audit.AUDIT}
+_SAMPLES = {"", "random", "queue", records.AUDIT}
 _SHOWN_CHARS = 200  # of a broken line
 
 
@@ -141,7 +141,7 @@ def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
     read.found_again += instance_id != row["instance_id"]
     key = (str(instance_id), f"human:{row['reviewer'].strip()}")
     row = {**row, "label": label, "sample": sample}
-    decisions = read.audits if row["sample"] == audit.AUDIT else read.decisions
+    decisions = read.audits if row["sample"] == records.AUDIT else read.decisions
     if key not in decisions or _order(decisions[key]) <= _order(row):
         decisions[key] = row
 
@@ -205,7 +205,7 @@ def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
         "instance_id": key[0],
         "labeler": key[1],
         "label": row["label"],
-        "sample": row["sample"] if row["sample"] in {"random", COPY} else "queue",
+        "sample": row["sample"] if row["sample"] in {"random", records.COPY} else "queue",
         "probability": probability,
         "note": row["note"] or None,
         "decided_at": row["decided_at"] or None,

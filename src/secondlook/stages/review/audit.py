@@ -11,8 +11,6 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.io import records
 from secondlook.stages.review.opinions import Opinion
 
-AUDIT = "audit"  # the sample of such a row in the queue and in decisions
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -33,7 +31,7 @@ def choose(sources: Sources, count: int) -> tuple[NDArray[np.int64], NDArray[np.
     rows = np.flatnonzero(sources.known >= 0)
     wrong = wrong_proposals(sources, rows)
     rows, wrong = rows[wrong >= 0], wrong[wrong >= 0]
-    place = np.array([records.content_fraction(AUDIT, name) for name in sources.instance_ids[rows]])
+    place = np.array([records.content_fraction(records.AUDIT, name) for name in sources.instance_ids[rows]])
     chosen = np.lexsort((place, sources.before[rows]))[:count]
     return rows[chosen], wrong[chosen]
 

@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secondlook.stages.review.opinions import COPY
+from secondlook.io import records
+from secondlook.stages.review.opinions import opinions_of
 
 Decisions = Mapping[tuple[str, str], dict[str, Any]]
+_NO_PLACE = dict.fromkeys(("image_path", "x", "y", "w", "h", "given", "proposal", "also"), "")
 
 
 @dataclass(frozen=True)
@@ -23,21 +25,20 @@ def copies_of(decisions: Decisions, known: Collection[str]) -> Copies:
     An object on which anybody decided directly gets none. Neither "cannot tell" is copied nor a label on which people
     disagree. `known` are the ids of the dataset.
     """
-    decided = {name for name, _ in decisions}
-    labels: dict[str, set[str]] = {}
-    for (name, _), row in decisions.items():
-        labels.setdefault(name, set()).update([] if row["label"] is None else [row["label"]])
+    said = opinions_of({**row, "instance_id": name, "labeler": labeler} for (name, labeler), row in decisions.items())
     made: dict[tuple[str, str], dict[str, Any]] = {}
     unmatched = []
     for (leader, labeler), row in sorted(decisions.items(), key=lambda item: (item[1]["decided_at"], item[0])):
-        agreed = row["label"] is not None and len(labels[leader]) == 1
+        agreed = row["label"] is not None and said[leader].unanimous is not None
         for name in row["also"].split() if agreed else ():
             if name not in known:
                 reason = f"a copy from {leader}, but no object of this dataset"
                 unmatched.append({**row, **_NO_PLACE, "instance_id": name, "reason": reason})
-            elif name not in decided:
-                made[name, labeler] = {**row, "sample": COPY, "probability": "", "note": f"a copy from {leader}"}
+            elif name not in said:
+                made[name, labeler] = {
+                    **row,
+                    "sample": records.COPY,
+                    "probability": "",
+                    "note": f"a copy from {leader}",
+                }
     return Copies(made, unmatched)
-
-
-_NO_PLACE = dict.fromkeys(("image_path", "x", "y", "w", "h", "given", "proposal", "also"), "")

@@ -3,15 +3,14 @@
 from typing import Any
 
 from secondlook.config.stages import ReviewOptions
-from secondlook.stages.review import share
-from secondlook.stages.review.audit import AUDIT
+from secondlook.io import records
 from secondlook.stages.review.queue import SEEN, Objects, Queue
 
 
 def entry(batch: dict[str, Any]) -> dict[str, Any]:
     """Return what the index says of a page; a known wrong proposal looks like one of the random sample."""
     items = batch["items"]
-    drawn = sum(item["sample"] in {"random", AUDIT} for item in items)
+    drawn = sum(item["sample"] in {"random", records.AUDIT} for item in items)
     return {"name": batch["name"], "key": batch["key"], "objects": len(items), "drawn": drawn}
 
 
@@ -27,5 +26,5 @@ def about(task: str, objects: Objects, queued: Queue, options: ReviewOptions) ->
         "folder": f"{options.decisions}/{task}/",
         "guarantee": objects.guarantee.get("sentence", ""),
         "held": bool(objects.guarantee.get("held")),
-        "share": share.reason(options, objects.guarantee),
+        "share": queued.why,
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-COPY = "copy"  # the sample of a review row that nobody looked at
+from secondlook.io import records
 
 
 @dataclass
@@ -38,7 +38,7 @@ def opinions_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Opinion]:
     opinions: dict[str, Opinion] = {}
     for row in rows:
         opinion = opinions.setdefault(row["instance_id"], Opinion())
-        if row["sample"] != COPY:
+        if row["sample"] != records.COPY:
             opinion.direct[row["labeler"]] = row["label"]
         elif row["label"] is not None:
             opinion.copied.add(row["label"])

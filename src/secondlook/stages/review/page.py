@@ -20,7 +20,6 @@ from secondlook.pages.forecast import Forecast, forecast_of
 from secondlook.pixels import images
 from secondlook.stages.review import index, queue
 from secondlook.stages.review.apply import UNDONE
-from secondlook.stages.review.audit import AUDIT
 from secondlook.stages.review.decisions import COLUMNS
 from secondlook.stages.review.queue import Objects, Queue
 
@@ -89,7 +88,7 @@ def _batches(results: Path, objects: Objects, queued: Queue, options: ReviewOpti
 
 def _key(task: str, part: pd.DataFrame, classes: Sequence[str]) -> str:
     """Return the name under which a browser keeps the decisions on a page."""
-    audits = part.loc[part["sample"] == AUDIT, ["instance_id", "proposal"]].to_numpy().tolist()
+    audits = part.loc[part["sample"] == records.AUDIT, ["instance_id", "proposal"]].to_numpy().tolist()
     parts = [task, list(part["instance_id"]), list(classes), *audits]
     return hashlib.blake2b(json.dumps(parts).encode()).hexdigest()[:20]
 

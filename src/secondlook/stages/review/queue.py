@@ -15,7 +15,6 @@ from secondlook.config.stages import ReviewOptions
 from secondlook.io import facts, records, standing
 from secondlook.pixels import crops
 from secondlook.stages.review import audit, share
-from secondlook.stages.review.audit import AUDIT
 from secondlook.stages.review.kinds import Kinds, Search, kinds_of
 from secondlook.stages.review.opinions import Opinion, opinions_of
 from secondlook.stats.consensus.accept import UNSEEN
@@ -53,12 +52,13 @@ class Queue:
     """The queue, a row per place in the order of `rank`: columns as in `records.QUEUE`, and `confidence`.
 
     `also` are the ids that a decision on an object decides, too; `hidden` counts the objects that are represented by
-    another one of their kind.
+    another one of their kind; `why` says why so many objects are drawn at random.
     """
 
     table: pd.DataFrame
     also: Mapping[str, tuple[str, ...]]
     hidden: int
+    why: str
 
 
 def load_objects(results: Path) -> Objects:
@@ -106,19 +106,19 @@ def _with_opinions(table: pd.DataFrame, opinions: Mapping[str, Opinion]) -> pd.D
 class _Parts:
     """Rows of the objects: drawn at random, audits with the positions of the proposed classes, and first of a kind.
 
-    Those drawn and the audits are spread over the first `among` places.
+    Those drawn and the audits are spread as `random` says.
     """
 
     drawn: NDArray[np.int64]
     audits: NDArray[np.int64]
     wrong: NDArray[np.int64]
     kinds: Kinds
-    among: int
+    random: share.Share
 
     def order(self) -> NDArray[np.int64]:
         """Return all rows in the order of the queue."""
         random = _interleaved(self.drawn, self.audits)
-        mixed = max(0, self.among - len(random))
+        mixed = max(0, self.random.among - len(random))
         return np.concatenate([_interleaved(random, self.kinds.first[:mixed]), self.kinds.first[mixed:]])
 
 
@@ -142,7 +142,7 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
         {
             "instance_id": ids[order],
             "rank": np.arange(len(order), dtype=np.int32),
-            "sample": np.select([is_drawn, is_audit], ["random", AUDIT], default="queue"),
+            "sample": np.select([is_drawn, is_audit], ["random", records.AUDIT], default="queue"),
             "probability": np.where(is_drawn, min(1.0, np.nextafter(reached, 1.0)), np.nan),
             "benefit": benefit[order],
             "reason": _reasons(objects.table.iloc[order], is_drawn | is_audit),
@@ -156,6 +156,7 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
         table,
         {ids[row]: tuple(ids[list(others)][:MOST_COPIES]) for row, others in also.items()},
         sum(map(len, parts.kinds.others.values())),
+        parts.random.why,
     )
 
 
@@ -175,7 +176,7 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     places = total - len(drawn) - len(audits)
     crops_of = partial(load_crops, results)
     search = Search(places, options.near_duplicate_bits, options.copy_decisions, crops_of)
-    return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search), random.among)
+    return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search), random)
 
 
 def _audits(

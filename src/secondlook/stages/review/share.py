@@ -13,10 +13,11 @@ UNKNOWN = 0.5  # where the decisions do not say what is needed
 
 @dataclass(frozen=True)
 class Share:
-    """How many `places` of the queue are drawn at random; they are spread over its first `among` places."""
+    """How many `places` of the queue are drawn at random, and why; they are spread over its first `among` places."""
 
     places: int
     among: int
+    why: str
 
 
 def random_share(total: int, doubtful: int, options: ReviewOptions, guarantee: Mapping[str, Any]) -> Share:
@@ -27,35 +28,26 @@ def random_share(total: int, doubtful: int, options: ReviewOptions, guarantee: M
     lower would accept the rest.
     """
     if options.random_fraction != "auto":
-        return Share(round(total * options.random_fraction), total)
-    if guarantee.get("held"):
-        return Share(0, total)
-    needs = guarantee.get("needs")
-    if needs is None:
-        return Share(round(total * UNKNOWN), total)
-    random, others = int(needs["random"]), min(int(needs["others"]), doubtful)
-    share = max(LEAST, random / max(1, random + others))
-    places = max(math.ceil(round(total * LEAST, 6)), min(random, round(total * share)))
-    return Share(places, min(total, round(places / share)))
-
-
-def reason(options: ReviewOptions, guarantee: Mapping[str, Any]) -> str:
-    """Return why that many are drawn, as a sentence for people."""
-    if options.random_fraction != "auto":
-        return (
+        why = (
             f"{100 * options.random_fraction:g} % of the queue is drawn at random, as `random_fraction` says, with or "
             "without a guarantee."
         )
+        return Share(round(total * options.random_fraction), total, why)
     if guarantee.get("held"):
-        return f"The guarantee holds, so nothing is drawn at random any more.{_worthwhile(guarantee)}"
+        why = f"The guarantee holds, so nothing is drawn at random any more.{_worthwhile(guarantee)}"
+        return Share(0, total, why)
     needs = guarantee.get("needs")
     if needs is None:
-        return f"{100 * UNKNOWN:g} % of the queue is drawn at random."
-    return (
+        return Share(round(total * UNKNOWN), total, f"{100 * UNKNOWN:g} % of the queue is drawn at random.")
+    random, others = int(needs["random"]), min(int(needs["others"]), doubtful)
+    share = max(LEAST, random / max(1, random + others))
+    places = max(math.ceil(round(total * LEAST, 6)), min(random, round(total * share)))
+    why = (
         f"The cheapest way to finish takes about {needs['random']} more random reviews and {needs['others']} others. "
         "Random objects are mixed with those that go to a person anyway, so that both end together (at least "
         f"{100 * LEAST:g} % are random)."
     )
+    return Share(places, min(total, round(places / share)), why)
 
 
 def _worthwhile(guarantee: Mapping[str, Any]) -> str:

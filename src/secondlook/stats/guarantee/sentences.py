@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from secondlook.base.text import percent
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, Acceptance
 from secondlook.stats.guarantee.audit import Audit
@@ -114,11 +115,6 @@ def what_reviews_buy(curve: Curve) -> str:
     finish = f"{random} more random reviews, then {below}" if random else below
     seen = f"people see {percent(float(curve.share[curve.best]))} of the {curve.objects} objects in all"
     return f"{alpha}: {start}. The cheapest way to finish: {finish}; {seen}."
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with at most three digits."""
-    return f"{100 * share:.3g} %"
 
 
 def _of_dataset(claim: Claim, names: tuple[str, ...]) -> str:
