@@ -15,6 +15,7 @@ from secondlook.io.outputs import (
     VLM_FILES,
 )
 from secondlook.pipelines.registry import pipelines
+from secondlook.workflow.dry_run import show_limits
 from secondlook.workflow.needs import Needs
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
@@ -33,6 +34,7 @@ RUN = checked(lambda: Run.of(config, pipelines=pipelines()))
 
 FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 MISSING = RUN.data.missing()
+show_limits(RUN, workflow)
 
 
 wildcard_constraints:

@@ -72,6 +72,8 @@ class Dataset(Strict):
     while `images` is left out: set it for a file that is not yours."""
     obtain: str | None = None
     """A sentence that says how to get the data, for data that cannot be downloaded automatically."""
+    objects: int | None = Field(None, ge=1)
+    """Number of objects, as published or guessed: `plan`, `check` and `snakemake -n` use it until the data is there."""
 
     @field_validator("group_by")
     @classmethod

@@ -12,6 +12,7 @@ from secondlook.io.groups import leaks
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
+from secondlook.workflow.verdicts import in_one_line, kinds_of_models, refuse, way_out
 
 
 def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
@@ -27,8 +28,12 @@ def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
         raise UsageError("\n".join(complaints))
     run = Run.load(config, pipelines)
     lines = [f"{config}: valid"]
+    kinds = kinds_of_models(run, run.names)
+    refuse(run, kinds)
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
+        lines.append(f"  {in_one_line([kind for kind in kinds if kind.task == name], run.config)}")
+    lines.extend(f"limits: {setting}" for setting in way_out(kinds, run.config))
     for pipeline in pipelines:
         lines.extend(pipeline.describe(run))
     lines.append("`secondlook plan` counts the jobs and estimates their cost")

@@ -32,11 +32,15 @@ _FORM = "  {:<20} {:<24} {:>5} {:>9} {:>9} {:>9} {:>8} {:>10} {:>10} {:>11} {:>9
 
 @dataclass(frozen=True)
 class Amount:
-    """How many objects, images and reference objects a task has; None where unknown."""
+    """How many objects, images and reference objects a task has; None where unknown.
+
+    `counted` is False for objects that its task file states, because its data is missing.
+    """
 
     objects: int | None
     images: int | None = None
     reference: int | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,10 @@ class JobCost:
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Jobs of one rule that differ only in their part of the data; `measured` where such jobs ran here."""
+    """Jobs of one rule that differ only in their part of the data; `measured` where such jobs ran here.
+
+    `by_part`: they share the objects of their task. `partition` is where Slurm would run them, None where unknown.
+    """
 
     rule: str
     model: str
@@ -63,6 +70,9 @@ class JobGroup:
     needs: Resources
     cost: JobCost
     measured: bool = False
+    task: str | None = None
+    by_part: bool = False
+    partition: str | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -70,22 +80,32 @@ class JobGroup:
         return self.cost.on_server or bool(self.needs.gpus)
 
 
-def sheet(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> str:
+def sheet(parts: Sequence["TaskCosts"]) -> str:
     """Return the sheet of the jobs of each task, of the jobs of no task, and the sum of all."""
-    costs, lines, everything = load_costs(), [], []
-    for name in tasks:
-        task = _Task(run, name, amount_of(run, name), costs)
-        kinds = [*_kinds([job for job in jobs if job.task == name], task)]
-        everything += kinds
-        lines += [_title(task), *learned_again(run, name), *_table(kinds)]
-    others = [*_kinds([job for job in jobs if job.task not in tasks])]
-    if others:
-        lines += ["jobs of no task", *_table(others)]
-    return "\n".join([*lines, *_sum([*everything, *others], costs)])
+    lines = []
+    for task, kinds in ((part.task, part.kinds) for part in parts):
+        if task is not None:
+            lines += [_title(task), *learned_again(task.run, task.name), *_table(kinds)]
+        elif kinds:
+            lines += ["jobs of no task", *_table(kinds)]
+    return "\n".join([*lines, *_sum([kind for part in parts for kind in part.kinds], load_costs())])
+
+
+def costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> "list[TaskCosts]":
+    """Return the kinds of jobs of each task, and last those of no task, with what a job of each kind costs."""
+    costs, by_task = load_costs(), dict[str | None, list[Job]]()
+    for job in jobs:
+        by_task.setdefault(job.task if job.task in tasks else None, []).append(job)
+    figures = [_Task(run, name, amount_of(run, name), costs) for name in tasks]
+    parts = [TaskCosts(task, [*_kinds(by_task.get(task.name, []), task)]) for task in figures]
+    return [*parts, TaskCosts(None, [*_kinds(by_task.get(None, []))])]
 
 
 def amount_of(run: Run, task: str) -> Amount:
-    """Count the objects of a task from the output of `ingest`, else from its annotations where that is cheap."""
+    """Count the objects of a task from the output of `ingest`, else from its annotations where that is cheap.
+
+    Where neither is there, they are as many as its task file states.
+    """
     folder = Path(run.files.folder(task)) / "ingest"
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
     objects = objects_of(run, task)
@@ -93,7 +113,11 @@ def amount_of(run: Run, task: str) -> Amount:
         images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
         references = records.count(reference, records.INSTANCE) if reference.is_file() else None
         return Amount(objects, len(images), references)
-    return Amount(objects)
+    stated = [source.objects for source in run.tasks[task].reference.sources]
+    taught = sum(number or 0 for number in stated) if stated and None not in stated else None
+    if objects is None:
+        return Amount(run.tasks[task].dataset.objects, reference=taught, counted=False)
+    return Amount(objects, reference=taught)
 
 
 def objects_of(run: Run, task: str) -> int | None:
@@ -150,6 +174,14 @@ class _Task:
         return JobCost(self.each, minutes, network, size * self.each)
 
 
+@dataclass(frozen=True)
+class TaskCosts:
+    """The kinds of jobs of a task, with the figures of the task; without it those of no task."""
+
+    task: _Task | None
+    kinds: list[JobGroup]
+
+
 def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]:
     """Yield the kinds of some jobs in their order; without a task only past runs give their costs."""
     groups: dict[tuple[str, str], list[Job]] = {}
@@ -158,7 +190,9 @@ def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]
     for (rule, model), group in groups.items():
         cost_of = _COSTS.get(re.sub(r"_\d+_folds$", "_folds", rule))
         cost = cost_of(task, model) if task is not None and cost_of is not None else JobCost()
-        yield _as_measured(JobGroup(rule, model, len(group), group[0].needs, cost), group[0])
+        first = group[0]
+        kind = JobGroup(rule, model, len(group), first.needs, cost, task=first.task, by_part=first.by_part)
+        yield _as_measured(replace(kind, partition=first.partition), first)
 
 
 def _model(job: Job) -> str:
@@ -274,6 +308,8 @@ _COSTS: Mapping[str, Callable[[_Task, str], JobCost]] = {
 def _title(task: _Task) -> str:
     objects = task.amount.objects
     count = f"{objects} objects" if objects is not None else f"estimated for {ASSUMED} objects: its data is missing"
+    if objects is not None and not task.amount.counted:
+        count = f"about {objects} objects, as its task file states: its data is missing"
     shards = task.run.config.shards
     return f"task {task.name}: {count}, {shards} shards; objects, minutes, memory and weights are those of a job"
 

@@ -68,15 +68,22 @@ class Costs(Strict):
         """
         if network is None:
             return None
-        device = self.gpu if on_gpu else self.cpu
+        device = self._device(on_gpu=on_gpu)
         tflops = device.tflops["float32" if precision == "float32" else "bfloat16"]
         operations = images * (gflop or network.gflop) * self.times_the_network[work]
-        return (operations / (1000 * tflops * device.reached) + network.weights_gb / device.read_gb_per_s) / 60
+        return operations / (60_000 * tflops * device.reached) + self.loading_minutes(network, on_gpu=on_gpu)
+
+    def loading_minutes(self, network: Network | None, *, on_gpu: bool) -> float:
+        """Return the minutes in which a job reads its weights, however few its objects are."""
+        return network.weights_gb / self._device(on_gpu=on_gpu).read_gb_per_s / 60 if network else 0.0
 
     def vlm_gflop(self, network: Network, *, all_tiles: bool) -> float:
         """Return the GFLOP of one object: its tiles, and two operations per parameter and token."""
         tiles = network.tiles if all_tiles else 1
         return tiles * network.gflop + 2 * network.parameters * (tiles * network.tokens + self.prompt_tokens)
+
+    def _device(self, *, on_gpu: bool) -> Device:
+        return self.gpu if on_gpu else self.cpu
 
 
 def load_costs(path: Path = COSTS_FILE) -> Costs:

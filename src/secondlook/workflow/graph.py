@@ -20,7 +20,7 @@ class Job:
     """A job that would run now.
 
     `needs` is what its first attempt requests, `benchmark` the file for its time, and `message` the sentence that its
-    rule prints; both are None where the rule has none.
+    rule prints; both are None where the rule has none. `partition` is where Slurm would run it, None where unknown.
     """
 
     rule: str
@@ -28,6 +28,12 @@ class Job:
     needs: Resources
     benchmark: str | None
     message: str | None
+    partition: str | None = None
+
+    @property
+    def by_part(self) -> bool:
+        """Whether it is one of several jobs that share the objects of a task: more shards make it shorter."""
+        return "part" in self.wildcards
 
     @property
     def task(self) -> str | None:
@@ -44,7 +50,7 @@ def jobs_of(targets: Sequence[str], config: Path = CONFIG) -> list[Job]:
     require_snakefile()
     from snakemake.exceptions import MissingInputException, RuleException, WorkflowError
 
-    collected = _Collector()
+    collected = Collector()
     try:
         _dry_run(targets, config, collected)
     except MissingInputException as error:
@@ -61,7 +67,7 @@ def require_snakefile() -> None:
         raise UsageError(f"{Path.cwd()}: has no Snakefile; run this in the folder that holds it.")
 
 
-class _Collector(logging.Handler):
+class Collector(logging.Handler):
     """Collects the log events of Snakemake about the jobs of a run."""
 
     def __init__(self) -> None:
@@ -72,9 +78,13 @@ class _Collector(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         match getattr(record, "event", None):
             case "job_info":
-                self.jobs.append(_job(record))
+                self.jobs.append(self.job_of(record))
             case "run_info":
                 self.rules = [*record.__dict__["stats"]]
+
+    def job_of(self, record: logging.LogRecord) -> Job:
+        """Return the job that an event describes."""
+        return _job(record)
 
     def in_order(self) -> list[Job]:
         """Return the jobs rule by rule, as data flows."""
@@ -137,6 +147,7 @@ def _job(record: logging.LogRecord) -> Job:
     resources = content["resources"]
     needs = Resources.model_construct(
         gpus=resources.get("gpu", 0),
+        gpu_model=resources.get("gpu_model"),
         cpus=content["threads"],
         mem_mb=resources.get("mem_mb", 0),
         runtime=resources.get("runtime", 0),

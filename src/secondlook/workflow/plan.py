@@ -7,14 +7,15 @@ from pathlib import Path
 from secondlook.base.errors import UsageError
 from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
-from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, objects_of, sheet
+from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, JobGroup, TaskCosts, amount_of, costs_of, sheet
 from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
+from secondlook.workflow.limits import MOST_JOBS
 from secondlook.workflow.out_of_fold import learned_again
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
+from secondlook.workflow.verdicts import in_one_line, verdict, way_out
 
 REVIEW_SECONDS = 4
-MOST_JOBS = 5000
 _DEMO_RULE = "demo"
 
 
@@ -30,7 +31,8 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
         return "\n".join([*_overview(run, jobs), *_missing(jobs)])
     tasks = dict.fromkeys(task for name in names for task in _tasks_of(run, name, rules))
     jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config)
-    return "\n".join([sheet(run, [*tasks], jobs), *_missing(jobs)])
+    parts = costs_of(run, [*tasks], jobs)
+    return "\n".join([sheet(parts), *verdict(_all(parts), run.config), *_missing(jobs)])
 
 
 def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
@@ -70,11 +72,19 @@ def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:
 
 
 def _overview(run: Run, jobs: Sequence[Job]) -> Iterator[str]:
-    for name in run.names:
+    parts = costs_of(run, run.names, jobs)
+    for name, part in zip(run.names, parts, strict=False):
         yield from _plan(run, name, sum(job.task == name for job in jobs))
+        yield f"  {in_one_line(part.kinds, run.config)}"
     yield f"in all {len(jobs)} jobs, as many as `snakemake -n` lists: finished jobs do not count"
-    if len(jobs) > MOST_JOBS:
+    advice = way_out(_all(parts), run.config)
+    yield from advice
+    if len(jobs) > MOST_JOBS and not advice:
         yield f"more than {MOST_JOBS} jobs slow Snakemake down; {_way_to_fewer(run, jobs)}"
+
+
+def _all(parts: Sequence[TaskCosts]) -> list[JobGroup]:
+    return [kind for part in parts for kind in part.kinds]
 
 
 def _missing(jobs: Sequence[Job]) -> list[str]:
@@ -84,14 +94,17 @@ def _missing(jobs: Sequence[Job]) -> list[str]:
 
 def _plan(run: Run, name: str, jobs: int) -> list[str]:
     lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards", *learned_again(run, name)]
-    objects = objects_of(run, name)
+    amount = amount_of(run, name)
+    objects = amount.objects
     if objects is None:
         return [*lines, "  objects: unknown before `ingest`; run this again after it"]
+    about = "" if amount.counted else "about "
     votes = objects * len(run.tasks[name].labelers)
     megabytes = (objects * CROP_BYTES + votes * VOTE_BYTES) / 2**20
     return [
         *lines,
-        f"  objects {objects}, votes {votes}, disk about {megabytes:.0f} MiB (crops of {CROP_BYTES // 1024} kB each)",
+        f"  objects {about}{objects}, votes {votes}, disk about {megabytes:.0f} MiB "
+        f"(crops of {CROP_BYTES // 1024} kB each)",
         f"  people: {objects * REVIEW_SECONDS / 3600:.1f} h if every object went to review, "
         f"{0.05 * objects * REVIEW_SECONDS / 3600:.1f} h at 5 % ({REVIEW_SECONDS} s each)",
     ]

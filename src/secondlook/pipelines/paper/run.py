@@ -113,6 +113,7 @@ def outputs(tasks: Sequence[str]) -> list[str]:
 
 def _describe(run: Run) -> list[str]:
     from secondlook.workflow.check import missing, notes
+    from secondlook.workflow.verdicts import in_one_line, kinds_of_models, way_out
 
     if not Path(run.config.paper).is_file():
         return []
@@ -128,7 +129,9 @@ def _describe(run: Run) -> list[str]:
         else "its data is there"
     )
     summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
-    return [summary, *notes(paper, paper.names[0])]
+    kinds = kinds_of_models(run, paper.names)
+    limits = [in_one_line(kinds, run.config), *way_out(kinds, run.config)]
+    return [summary, *notes(paper, paper.names[0]), *(f"  {line}" for line in limits)]
 
 
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":

@@ -1,0 +1,171 @@
+"""What `plan`, `check` and `snakemake -n` say of limits: which kinds of jobs do not fit, and what to set instead."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from secondlook.base.errors import UsageError
+from secondlook.base.resources import Resources
+from secondlook.config.root import Config
+from secondlook.workflow.cost_sheet import JobGroup, costs_of
+from secondlook.workflow.graph import Job
+from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, Fit, least_memory_mb
+from secondlook.workflow.run import Run
+
+_SPARE = 1.2  # of a proposed limit, over the estimate
+_MOST_SHARDS = 100_000
+
+
+def verdict(kinds: Iterable[JobGroup], config: Config) -> list[str]:
+    """Return the sentence on the limits of all jobs; where some do not fit, each of these kinds and the way out."""
+    fit = Fit.of(kinds, config)
+    if fit.fits:
+        return [
+            f"limits: every kind of job fits its limit{_slowest(fit, fit.parts)}{_unjudged(fit)}",
+            *_advice(fit, config),
+        ]
+    long, large = _worst(fit), fit.too_large
+    return [
+        f"limits: {_counted(len(long) + len(large), 'kind')} of jobs do not fit:",
+        *(f"  {_name(kind)} needs {_time(fit.minutes(kind, fit.parts))}, its limit is {_time(kind.needs.runtime)}"
+          for kind in long),
+        *(f"  {_name(kind)} needs at least {least_memory_mb(kind) / 1000:.0f} GB for its weights, "
+          f"its memory is {kind.needs.mem_mb / 1000:.0f} GB" for kind in large),
+        *_advice(fit, config),
+    ]  # fmt: skip
+
+
+def in_one_line(kinds: Iterable[JobGroup], config: Config) -> str:
+    """Return the same on the jobs of one task, without the way out, which is that of the whole run."""
+    fit = Fit.of(kinds, config)
+    if fit.fits:
+        return f"limits: every kind of job fits its limit{_unjudged(fit)}"
+    long = _worst(fit)
+    if not long:
+        return f"limits: {_name(fit.too_large[0])} needs more memory than it requests{_and_more(len(fit.too_large))}"
+    needed, limit = _time(fit.minutes(long[0], fit.parts)), _time(long[0].needs.runtime)
+    return f"limits: {_name(long[0])} needs {needed}, its limit is {limit}{_and_more(len(long))}"
+
+
+def way_out(kinds: Iterable[JobGroup], config: Config) -> list[str]:
+    """Return what to set so that all jobs fit, a line for each setting; none where nothing needs to change."""
+    return [line.strip() for line in _advice(Fit.of(kinds, config), config)]
+
+
+def refuse(run: Run, kinds: Sequence[JobGroup]) -> None:
+    """Raise UsageError where a job would not even end in its longest attempt, with the way out."""
+    fit = Fit.of(kinds, run.config)
+    far = [kind for kind in _worst(fit) if fit.minutes(kind, fit.parts) > LONGEST_ATTEMPT * kind.needs.runtime]
+    if far:
+        needed, limit = _time(fit.minutes(far[0], fit.parts)), far[0].needs.runtime
+        raise UsageError(
+            f"task {far[0].task}: a job of {far[0].model or far[0].rule} needs {needed} and its longest attempt gets "
+            f"{_time(LONGEST_ATTEMPT * limit)} (`runtime: {limit}`, {LONGEST_ATTEMPT} times){_and_more(len(far))}; "
+            f"{'; '.join(way_out(kinds, run.config))}."
+        )
+
+
+def kinds_of_models(run: Run, tasks: Sequence[str]) -> list[JobGroup]:
+    """Return the kinds of jobs that load a model, with their costs, as if nothing were done; no Snakemake is needed."""
+    jobs = [job for task in tasks for job in _jobs_of_models(run, task)]
+    return [kind for part in costs_of(run, tasks, jobs) for kind in part.kinds]
+
+
+def _jobs_of_models(run: Run, task: str) -> Iterator[Job]:
+    """Yield a job of each kind, which stands for those of all parts; crops, which load none, are jobs by part too."""
+    labelers, config, folder = run.labelers_of(task), run.config_of(task), run.files.benchmarks(task)
+    for name in labelers.names:
+        benchmark = f"{folder}/label.{name}.0.tsv"
+        yield Job("label", {"task": task, "labeler": name, "part": "0"}, labelers[name].resources, benchmark, None)
+    for name in labelers.encoders():
+        needs = config.encoders[name].resources
+        yield Job("embed", {"task": task, "encoder": name, "part": "0"}, needs, f"{folder}/embed.{name}.0.tsv", None)
+    for name in sorted(labelers.trained()):
+        benchmark = f"{folder}/train.{name}.tsv"
+        if name in config.classifiers:
+            yield Job("train", {"task": task, "classifier": name}, config.classifiers[name].resources, benchmark, None)
+        elif name in config.vlms:
+            yield Job("train_vlm", {"task": task, "vlm": name}, config.vlms[name].resources, benchmark, None)
+    yield Job("crop", {"task": task, "part": "0"}, Resources(), f"{folder}/crop.0.tsv", None)
+    if labelers.show_cutouts():
+        needs = config.cutout.resources
+        yield Job("cutout", {"task": task, "part": "0"}, needs, f"{folder}/crop.cutout.0.tsv", None)
+
+
+def _advice(fit: Fit, config: Config) -> Iterator[str]:
+    parts = _parts_to_set(fit)
+    if parts != fit.parts:
+        per_job = config.shards_per_job if parts * config.shards_per_job <= _MOST_SHARDS else 1
+        shards = parts * per_job
+        yield (
+            f"  set `shards: {shards}` and `shards_per_job: {per_job}` ({fit.jobs(parts)} jobs"
+            f"{_slowest(fit, parts)}), or add `--config shards={shards} shards_per_job={per_job}` to snakemake"
+        )
+    for kind in _longest_of_each_model(fit, fit.too_long(parts), parts):
+        minutes = 10 * math.ceil(_SPARE * fit.minutes(kind, parts) / 10)
+        yield f"  set `runtime: {minutes}` {_where(kind, f'runtime={minutes}')}"
+    for kind in fit.too_large:
+        mem_mb = 1000 * math.ceil(_SPARE * least_memory_mb(kind) / 1000)
+        yield f"  set `mem_mb: {mem_mb}` {_where(kind, f'mem_mb={mem_mb}')}"
+
+
+def _parts_to_set(fit: Fit) -> int:
+    """Return the parts of now, unless jobs by shard exceed their limit or are far from the length that suits a GPU."""
+    slowest = fit.slowest(fit.parts)
+    unsuited = slowest is not None and not fit.suits(fit.minutes(slowest, fit.parts))
+    exceeded = any(kind.by_part for kind in fit.too_long(fit.parts))
+    return fit.best_parts if exceeded or unsuited else fit.parts
+
+
+def _worst(fit: Fit) -> list[JobGroup]:
+    """Return the kinds of jobs that exceed their limit, each in the task where it is longest, the worst first."""
+    kinds = _longest_of_each_model(fit, fit.too_long(fit.parts), fit.parts)
+    return sorted(kinds, key=lambda kind: kind.needs.runtime / fit.minutes(kind, fit.parts))
+
+
+def _longest_of_each_model(fit: Fit, kinds: Iterable[JobGroup], parts: int) -> list[JobGroup]:
+    longest: dict[tuple[str, str], JobGroup] = {}
+    for kind in kinds:
+        before = longest.setdefault((kind.rule, kind.model), kind)
+        if fit.minutes(kind, parts) > fit.minutes(before, parts):
+            longest[kind.rule, kind.model] = kind
+    return [*longest.values()]
+
+
+def _slowest(fit: Fit, parts: int) -> str:
+    kind = fit.slowest(parts)
+    if kind is None:
+        return ""
+    minutes = fit.minutes(kind, parts)
+    full = f", as more shards would make more than {MOST_JOBS} jobs" if parts == fit.most_parts else ""
+    return (
+        f"; the slowest GPU job by shard, {_name(kind)}, lasts {minutes:.0f} of its {kind.needs.runtime} minutes{full}"
+    )
+
+
+def _unjudged(fit: Fit) -> str:
+    rules = dict.fromkeys(kind.rule for kind in fit.kinds if kind.cost.minutes is None)
+    return f" (not judged, because their minutes are unknown: {', '.join(rules)})" if rules else ""
+
+
+def _where(kind: JobGroup, setting: str) -> str:
+    task = f" of {kind.task}" if kind.task else ""
+    if kind.model:
+        return f"in the `resources` of {kind.model}, for {kind.rule}{task}"
+    return f"for {kind.rule}{task}: `snakemake --set-resources {kind.rule}:{setting}`"
+
+
+def _name(kind: JobGroup) -> str:
+    model = f" {kind.model}" if kind.model else ""
+    return f"{kind.rule}{model}{f' of {kind.task}' if kind.task else ''}"
+
+
+def _time(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _and_more(number: int) -> str:
+    return f", and {_counted(number - 1, 'more kind')} of jobs" if number > 1 else ""
