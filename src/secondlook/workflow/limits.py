@@ -72,10 +72,6 @@ class Fit:
         by_part = sum(kind.by_part for kind in self.kinds)
         return max(1, (MOST_JOBS - max(self.others, _DONE_ONCE)) // by_part) if by_part else self.parts
 
-    def jobs(self, parts: int) -> int:
-        """Return the number of all jobs."""
-        return self.others + parts * sum(kind.by_part for kind in self.kinds)
-
     @cached_property
     def best_parts(self) -> int:
         """The parts for which jobs fit, and the slowest GPU job lasts about an hour, unless that are too many jobs."""

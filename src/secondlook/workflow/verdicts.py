@@ -26,12 +26,10 @@ def verdict(kinds: Iterable[JobGroup], config: Config) -> list[str]:
     long, large = _worst(fit), fit.too_large
     return [
         f"limits: {_counted(len(long) + len(large), 'kind')} of jobs do not fit:",
-        *(f"  {_name(kind)} needs {_time(fit.minutes(kind, fit.parts))}, its limit is {_time(kind.needs.runtime)}"
-          for kind in long),
-        *(f"  {_name(kind)} needs at least {least_memory_mb(kind) / 1000:.0f} GB for its weights, "
-          f"its memory is {kind.needs.mem_mb / 1000:.0f} GB" for kind in large),
+        *(f"  too long: {_name(kind)} needs {_against_limit(fit, kind)}" for kind in long),
+        *(f"  too large: {_name(kind)} needs {_against_memory(kind)}" for kind in large),
         *_advice(fit, config),
-    ]  # fmt: skip
+    ]
 
 
 def in_one_line(kinds: Iterable[JobGroup], config: Config) -> str:
@@ -41,9 +39,9 @@ def in_one_line(kinds: Iterable[JobGroup], config: Config) -> str:
         return f"limits: every kind of job fits its limit{_unjudged(fit)}"
     long = _worst(fit)
     if not long:
-        return f"limits: {_name(fit.too_large[0])} needs more memory than it requests{_and_more(len(fit.too_large))}"
-    needed, limit = _time(fit.minutes(long[0], fit.parts)), _time(long[0].needs.runtime)
-    return f"limits: {_name(long[0])} needs {needed}, its limit is {limit}{_and_more(len(long))}"
+        large = fit.too_large
+        return f"limits: {_name(large[0])} needs {_against_memory(large[0])}{_and_more(len(large))}"
+    return f"limits: {_name(long[0])} needs {_against_limit(fit, long[0])}{_and_more(len(long))}"
 
 
 def way_out(kinds: Iterable[JobGroup], config: Config) -> list[str]:
@@ -96,9 +94,10 @@ def _advice(fit: Fit, config: Config) -> Iterator[str]:
     if parts != fit.parts:
         per_job = config.shards_per_job if parts * config.shards_per_job <= _MOST_SHARDS else 1
         shards = parts * per_job
+        why = "set" if fit.too_long(fit.parts) else "GPU jobs should last 30 to 90 minutes: set"
         yield (
-            f"  set `shards: {shards}` and `shards_per_job: {per_job}` ({fit.jobs(parts)} jobs"
-            f"{_slowest(fit, parts)}), or add `--config shards={shards} shards_per_job={per_job}` to snakemake"
+            f"  {why} `shards: {shards}` and `shards_per_job: {per_job}` in config.yaml, or add "
+            f"`--config shards={shards} shards_per_job={per_job}` to snakemake{_slowest(fit, parts)}"
         )
     for kind in _longest_of_each_model(fit, fit.too_long(parts), parts):
         minutes = 10 * math.ceil(_SPARE * fit.minutes(kind, parts) / 10)
@@ -161,6 +160,15 @@ def _name(kind: JobGroup) -> str:
 
 def _time(minutes: float) -> str:
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _against_limit(fit: Fit, kind: JobGroup) -> str:
+    return f"{_time(fit.minutes(kind, fit.parts))}, its limit is {_time(kind.needs.runtime)}"
+
+
+def _against_memory(kind: JobGroup) -> str:
+    needed, requested = least_memory_mb(kind) / 1000, kind.needs.mem_mb / 1000
+    return f"at least {needed:.0f} GB of memory for its weights and PyTorch, it requests {requested:.0f} GB"
 
 
 def _counted(number: int, noun: str) -> str:

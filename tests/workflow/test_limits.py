@@ -1,0 +1,259 @@
+"""Limits of jobs: what `plan`, `check` and `snakemake -n` say where jobs need more than they request, and what to set."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checkouts import copy_checkout, run
+from conftest import ROOT, Command, Result
+from secondlook.base.resources import Resources
+from secondlook.config.root import Config
+from secondlook.workflow.cost_sheet import JobCost, JobGroup
+from secondlook.workflow.costs import Network
+from secondlook.workflow.limits import MOST_JOBS
+from secondlook.workflow.verdicts import verdict
+
+FITS = "limits: every kind of job fits its limit"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of jobs before it is split: the minutes of all its objects, and what a job loads and requests."""
+
+    model: str
+    work: float
+    weights_gb: float
+    needs: Resources
+    by_part: bool
+
+    def split(self, parts: int) -> JobGroup:
+        """Return it as jobs on so many parts, by the formula of the cost sheet."""
+        count = parts if self.by_part else 1
+        network = Network(parameters=self.weights_gb / 2, gflop=1)
+        minutes = self.weights_gb / 60 + self.work / count
+        return JobGroup("label", self.model, count, self.needs, JobCost(1, minutes, network), by_part=self.by_part)
+
+
+KINDS = st.builds(
+    Kind,
+    model=st.sampled_from([f"model{number}" for number in range(50)]),
+    work=st.floats(0, 1e6),
+    weights_gb=st.floats(0.01, 100),
+    needs=st.builds(Resources, gpus=st.integers(0, 1), mem_mb=st.integers(500, 200_000), runtime=st.integers(1, 2880)),
+    by_part=st.booleans(),
+)
+SPLITS = st.tuples(st.integers(1, 400), st.sampled_from([1, 10, 100]))
+
+
+def config_of(parts: int, per_job: int) -> Config:
+    return Config(shards=parts * per_job, shards_per_job=per_job)
+
+
+def advised(lines: list[str], kinds: list[Kind], config: Config) -> tuple[list[Kind], Config]:
+    """Return kinds of jobs and a config with everything set that the lines propose."""
+    text = "\n".join(lines)
+    if found := re.search(r"set `shards: (\d+)` and `shards_per_job: (\d+)`", text):
+        config = config_of(int(found[1]) // int(found[2]), int(found[2]))
+    for key in ("runtime", "mem_mb"):
+        for value, model in re.findall(rf"set `{key}: (\d+)` in the `resources` of (\w+)", text):
+            changed = {key: int(value)}
+            kinds = [
+                replace(kind, needs=kind.needs.model_copy(update=changed)) if kind.model == model else kind
+                for kind in kinds
+            ]
+    return kinds, config
+
+
+@settings(max_examples=300, deadline=None)
+@given(kinds=st.lists(KINDS, min_size=1, max_size=30, unique_by=lambda kind: kind.model), split=SPLITS)
+def test_what_is_proposed_makes_every_job_fit_and_nothing_more_is_proposed(
+    kinds: list[Kind], split: tuple[int, int]
+) -> None:
+    config = config_of(*split)
+    before = verdict([kind.split(split[0]) for kind in kinds], config)
+    kinds, config = advised(before, kinds, config)
+    parts = config.shards // config.shards_per_job
+    jobs = [kind.split(parts) for kind in kinds]
+    after = verdict(jobs, config)
+    assert len(after) == 1, after
+    assert after[0].startswith(FITS)
+    assert all(job.cost.minutes <= job.needs.runtime * 1.00001 for job in jobs if job.cost.minutes is not None)
+    if len(before) > 1 and parts != split[0]:
+        assert sum(job.jobs for job in jobs) <= MOST_JOBS
+
+
+@pytest.mark.parametrize(
+    ("work", "runtime", "parts", "proposed"),
+    [
+        pytest.param(59, 240, 1, None, id="one job of an hour"),
+        pytest.param(59 * 40, 240, 40, None, id="forty of them"),
+        pytest.param(100 * 40, 240, 40, 67, id="100 minutes fit, but a killed job loses them"),
+        pytest.param(10 * 40, 240, 40, 7, id="jobs of 10 minutes are too short"),
+        pytest.param(10, 240, 1, None, id="there is no more than 10 minutes"),
+        pytest.param(4809, 360, 2, 81, id="forty hours"),
+        pytest.param(4809, 40, 2, 121, id="a limit below the hour wins"),
+        pytest.param(1e6, 600, 2, 4900, id="as many as a run may have"),
+    ],
+)  # fmt: skip
+def test_gpu_jobs_last_30_to_90_minutes(work: float, runtime: int, parts: int, proposed: int | None) -> None:
+    needs = Resources(gpus=1, mem_mb=16000, runtime=runtime)
+    lines = verdict([Kind("vlm", work, 0.01, needs, True).split(parts)], config_of(parts, 1))
+    shards = re.findall(r"set `shards: (\d+)`", "\n".join(lines))
+    assert shards == ([] if proposed is None else [str(proposed)])
+
+
+def test_memory_is_compared_with_the_weights() -> None:
+    enough, little = Resources(mem_mb=40_000), Resources(mem_mb=20_000)
+    kinds = [Kind("a", 1, 30, enough, True).split(1), Kind("b", 1, 30, little, True).split(1)]
+    assert verdict(kinds, config_of(1, 1)) == [
+        "limits: 1 kind of jobs do not fit:",
+        "  too large: label b needs at least 32 GB of memory for its weights and PyTorch, it requests 20 GB",
+        "  set `mem_mb: 39000` in the `resources` of b, for label",
+    ]
+    served = replace(kinds[1], cost=replace(kinds[1].cost, on_server=True))
+    assert verdict([served], config_of(1, 1))[0].startswith(FITS), "a server loads the weights"
+
+
+TASK = """\
+dataset: {path: signs.json, obtain: ask Ann, objects: OBJECTS}
+classes: {stop: [], yield: []}
+labelers: [near]
+"""
+CONFIG = """\
+tasks: [signs.yaml]
+shards: SHARDS
+encoders:
+  body: {kind: transformers, model: facebook/dinov2-giant, resources: {gpus: 1, mem_mb: 16000, runtime: 60}}
+labelers:
+  near: {kind: neighbours, encoder: body}
+"""
+
+
+def checked(secondlook: Command, objects: int, shards: int) -> Result:
+    Path("config.yaml").write_text(CONFIG.replace("SHARDS", str(shards)))
+    Path("signs.yaml").write_text(TASK.replace("OBJECTS", str(objects)))
+    return secondlook("check")
+
+
+def test_check_refuses_what_no_attempt_can_finish(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = checked(secondlook, 10_000_000, 2)
+    assert (refused.code, refused.out) == (2, "")
+    assert len(refused.err.splitlines()) == 1
+    said = re.search(
+        r"task signs: a job of body needs ([\d.]+) hours and its longest attempt gets 3.0 hours "
+        r"\(`runtime: 60`, 3 times\); set `shards: (\d+)` and `shards_per_job: 1`",
+        refused.err,
+    )
+    assert said is not None, refused.err
+    assert float(said[1]) > 6
+    done = checked(secondlook, 10_000_000, int(said[2]))
+    assert (done.code, done.err) == (0, "")
+    assert f"  {FITS}" in done.out
+    assert "set `shards" not in done.out, "nothing more to change"
+
+
+def test_check_warns_of_what_a_later_attempt_may_finish(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    warned = checked(secondlook, 3_000_000, 2)
+    assert (warned.code, warned.err) == (0, "")
+    assert re.search(r"^  limits: embed body of signs needs 1\d\d minutes, its limit is 60 minutes$", warned.out, re.M)
+    assert re.search(r"^limits: set `shards: \d+` and `shards_per_job: 1` in config.yaml", warned.out, re.M)
+
+
+def test_a_fresh_clone_is_not_refused_for_the_paper(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    said = secondlook("check")
+    assert said.code == 0, said.err
+    _, _, paper = said.out.partition("`snakemake paper`")
+    assert re.search(r"^  limits: label internvl3_14b_\w+ of paper/bdd_vehicles needs [\d.]+ hours", paper, re.M)
+    assert re.search(r"^  set `shards: \d+`", paper, re.M)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout without results."""
+    return copy_checkout(tmp_path_factory.mktemp("limits"))
+
+
+def dry_run(folder: Path, *arguments: str) -> str:
+    shown = run(["snakemake", "-n", *arguments], folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    return shown.stdout + shown.stderr
+
+
+def rows(said: str) -> Iterator[list[str]]:
+    """Yield the cells of each line of the table."""
+    _, _, table = said.partition("kinds of jobs, each")
+    for line in table.partition("limits: ")[0].splitlines()[2:]:
+        yield re.split(r" {2,}", line.strip())
+
+
+@pytest.mark.slow
+def test_the_paper_fits_a_cluster_with_the_proposed_shards(fresh: Path) -> None:
+    planned = run(["secondlook", "plan", "paper"], fresh)
+    assert planned.returncode == 0, planned.stderr
+    assert FITS not in planned.stdout, "the preset of the demo is too small for the paper"
+    proposed = re.search(r"`--config (shards=\d+) (shards_per_job=\d+)`", planned.stdout)
+    assert proposed is not None, planned.stdout
+    assert "set `runtime" not in planned.stdout, "shards are enough"
+    said = dry_run(fresh, "paper", "--profile", "slurm", "--quiet", "rules", "--config", *proposed.groups())
+    assert re.search(f"^{FITS}; the slowest GPU job by shard, label internvl3_14b_", said, re.M), said[-3000:]
+    assert "too long" not in said
+    table = {tuple(row[:2]): row for row in rows(said)}
+    _, _, jobs, partition, gpus, memory, limit, minutes = table["label", "internvl3_14b_box"]
+    assert (partition, gpus, memory, limit) == ("gpu", "1", "64", "360")
+    assert int(jobs) == 4 * int(proposed[1].split("=")[1])
+    assert 30 <= float(minutes) <= 120  # 5,000 jobs come first: docs/cluster.md
+    assert table["label", "dinov2_prototype"][3:5] == ["cpu", "-"]
+    assert next(row for row in rows(said) if row[0] == "split")[2] == "(login node)"
+    total = int(re.findall(r"^total +(\d+)$", said, re.M)[-1])
+    assert total == sum(int(row[[bool(re.fullmatch(r"\d+", cell)) for cell in row].index(True)]) for row in rows(said))
+    assert total <= MOST_JOBS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "shown", "partitions"),
+    [
+        pytest.param(["--cores", "2"], True, False, id="without a cluster"),
+        pytest.param(["--cores", "2", "--quiet", "rules"], True, False, id="without the list of jobs"),
+        pytest.param(["--cores", "2", "--quiet"], False, False, id="quiet: Snakemake lists no jobs"),
+        pytest.param(["--workflow-profile", "slurm"], True, True, id="another spelling of the profile"),
+    ],
+)
+def test_a_dry_run_ends_with_the_kinds_of_jobs(
+    fresh: Path, arguments: list[str], shown: bool, partitions: bool
+) -> None:
+    said = dry_run(fresh, "demo", *arguments)
+    assert said.count("kinds of jobs, each") == said.count(FITS) == int(shown)
+    assert ("partition" in said) == partitions
+
+
+@pytest.mark.slow
+def test_the_partition_is_the_one_that_the_site_has_for_the_job(fresh: Path) -> None:
+    profile = fresh / "site"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("executor: slurm\njobs: 1\nslurm-partition-config: partitions.yaml\n")
+    (profile / "partitions.yaml").write_text(
+        "partitions:\n  short: {max_runtime: 45, max_mem_mb: 9000}\n  long: {max_runtime: 100}\n"
+    )
+    found = {row[0]: row[-5] for row in rows(dry_run(fresh, "demo", "--profile", "site"))}
+    assert (found["ingest"], found["label"], found["train"]) == ("short", "long", "(default)")
+
+
+@pytest.mark.slow
+def test_a_run_and_its_jobs_print_no_table(fresh: Path) -> None:
+    target = "results/demo_signs/ingest/instances.parquet"
+    done = run(["snakemake", "--cores", "1", "--configfile", "tests/mini.yaml", "--", target], fresh)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kinds of jobs" not in done.stdout + done.stderr
