@@ -1,4 +1,4 @@
-"""Limits of jobs: what `plan`, `check` and `snakemake -n` say where jobs need more than they request, and what to set."""
+"""Limits of jobs: what `plan`, `check` and `snakemake -n` say where jobs need more than they request."""
 
 import re
 from collections.abc import Iterator
