@@ -1,6 +1,7 @@
 """Limits of jobs: what `plan`, `check` and `snakemake -n` say where jobs need more than they request."""
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -257,3 +258,9 @@ def test_a_run_and_its_jobs_print_no_table(fresh: Path) -> None:
     done = run(["snakemake", "--cores", "1", "--configfile", "tests/mini.yaml", "--", target], fresh)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kinds of jobs" not in done.stdout + done.stderr
+
+
+def test_jobs_do_not_import_what_only_a_dry_run_needs() -> None:
+    code = "import sys, secondlook.workflow.dry_run; print('pandas' in sys.modules)"
+    done = run([sys.executable, "-c", code], ROOT)
+    assert done.stdout == "False\n", done.stderr

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.workflow.cost_sheet import JobGroup, costs_of
 from secondlook.workflow.graph import Collector, Job
 from secondlook.workflow.run import Run
-from secondlook.workflow.verdicts import verdict
+
+if TYPE_CHECKING:
+    from secondlook.workflow.cost_sheet import JobGroup
 
 _HEADINGS = ("rule", "model", "jobs", "partition", "GPUs", "memory GB", "limit min", "estimate min")
 PartitionOf = Callable[[logging.LogRecord], str]
@@ -60,6 +61,9 @@ class _Table(Collector):
         return replace(job, partition=self.chosen[key])
 
     def _lines(self) -> list[str]:
+        from secondlook.workflow.cost_sheet import costs_of  # slow to import, and every job reads the Snakefile
+        from secondlook.workflow.verdicts import verdict
+
         jobs = self.in_order()
         tasks = dict.fromkeys(job.task for job in jobs if job.task is not None and job.task in self.run.tasks)
         try:
@@ -69,7 +73,7 @@ class _Table(Collector):
         return [*_table(kinds), *verdict(kinds, self.run.config)]
 
 
-def _table(kinds: list[JobGroup]) -> Iterator[str]:
+def _table(kinds: "list[JobGroup]") -> Iterator[str]:
     """Yield a line for each kind of job over all tasks, with the minutes of the task where it is longest."""
     same: dict[tuple[object, ...], list[JobGroup]] = {}
     for kind in kinds:
@@ -83,7 +87,7 @@ def _table(kinds: list[JobGroup]) -> Iterator[str]:
         yield f"  {'  '.join(map(str.ljust, row, widths))}".rstrip()
 
 
-def _row(same: Sequence[JobGroup]) -> tuple[str, ...]:
+def _row(same: "Sequence[JobGroup]") -> tuple[str, ...]:
     first, needs, minutes = same[0], same[0].needs, [kind.cost.minutes for kind in same]
     known = [number for number in minutes if number is not None]
     return (
