@@ -54,7 +54,7 @@ def ran(
 def test_a_job_that_has_finished_something_is_queued_again_before_its_end(tmp_path: Path, saves: str) -> None:
     asked, printed = ran(tmp_path, f"echo '0:21 {OURS}'", saves=saves)
     assert asked == "requeue 7\n"
-    assert "time limit: 21 s are left; Slurm starts this job again" in printed
+    assert "time limit: 21 s are left; asking Slurm to start this job again" in printed
 
 
 def test_a_limit_that_was_raised_meanwhile_is_waited_for(tmp_path: Path) -> None:

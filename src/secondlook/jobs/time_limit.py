@@ -42,7 +42,7 @@ def _requeue_in_time(job: str) -> None:
         while (left_s := _left_s(job)) is not None:
             if left_s <= MARGIN_S:
                 progress.say(
-                    f"time limit: {left_s:.0f} s are left; Slurm starts this job again, and it goes on from here"
+                    f"time limit: {left_s:.0f} s are left; asking Slurm to start this job again, to go on from here"
                 )
                 _run("scontrol", "requeue", job)
                 return
