@@ -36,7 +36,7 @@ test-slow: $(VENV)/.ready-dev ## the slow tests: simulations and trainings of a 
 coverage: $(VENV)/.ready-dev ## which lines the tests run, by file and in htmlcov/
 	pytest -n auto --dist worksteal -m "not slow" --cov=secondlook --cov-report=term:skip-covered --cov-report=html
 
-test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about eight minutes)
+test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about ten minutes)
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
 	SECONDLOOK_SLURM=1 pytest $(SLURM_TESTS) -n 2 --dist loadfile --no-loadscope-reorder --timeout 3600
 

@@ -16,7 +16,7 @@ from conftest import ROOT
 slurm = on_slurm.slurm
 
 # on a busy machine Slurm 22.05 at times starts a step without CUDA_VISIBLE_DEVICES; `gpu` then says `none`
-# `greedy` takes 800 MB, of which its second attempt has enough; `slow` takes 70 s, its first attempt has 60
+# `greedy` takes 800 MB, of which its second attempt has enough; `slow` takes 70 s, its first attempt has 60 s
 TOY = """
 rule all:
     input: expand("{name}.txt", name=NAMES)
@@ -32,7 +32,7 @@ rule greedy:
         "; touch {output}"
 rule slow:
     output: "slow.txt"
-    resources: mem_mb=600, runtime=lambda wildcards, attempt: attempt
+    resources: mem_mb=600, runtime=lambda wildcards, attempt: 1 if attempt == 1 else 10
     shell: "echo attempt >> slow.tries; sleep 70; touch {output}"
 rule victim:
     output: "victim{node}.txt"
