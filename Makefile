@@ -5,6 +5,8 @@ CORES ?= all
 SNAKEMAKE_ARGS ?=
 LOCK := envs/requirements.txt
 DEV_LOCK := envs/requirements-dev.txt
+# the longest first; each file has a cluster of its own
+SLURM_TESTS := tests/slurm/test_slurm.py $(filter-out %/test_slurm.py %/test_accounting.py,$(wildcard tests/slurm/test_*.py))
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 # compiled modules are kept, whatever the shell says: without them a job compiles PyTorch anew, for half of its start
@@ -34,10 +36,9 @@ test-slow: $(VENV)/.ready-dev ## the slow tests: simulations and trainings of a 
 coverage: $(VENV)/.ready-dev ## which lines the tests run, by file and in htmlcov/
 	pytest -n auto --dist worksteal -m "not slow" --cov=secondlook --cov-report=term:skip-covered --cov-report=html
 
-test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about eight minutes)
+test-slurm: $(VENV)/.ready-dev ## the workflow on a real Slurm that is brought up for it (about ten minutes)
 	@$(call apt_get,slurmctld munged,slurmctld slurmd slurm-client munge)
-	@export SECONDLOOK_SLURM=1; pytest tests/slurm/test_slurm.py --timeout 3600 -k the_demo_killed & demo=$$!; \
-	pytest tests/slurm/test_slurm.py --timeout 3600 -k 'not the_demo_killed'; others=$$?; wait $$demo && exit $$others
+	SECONDLOOK_SLURM=1 pytest $(SLURM_TESTS) -n 2 --dist loadfile --no-loadscope-reorder --timeout 3600
 
 test-paper: $(VENV)/.ready-dev ## the paper from end to end on small datasets with tiny checkpoints (about seven minutes)
 	SECONDLOOK_PAPER=1 pytest tests/paper --timeout 3600

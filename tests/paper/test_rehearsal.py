@@ -5,36 +5,29 @@ some hundred jobs: `make test-paper`.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-import tiny_models
-import tiny_sam
-import tiny_vlms
-from chat_server import Content, Say, Site, says, serve
+from chat_server import Site, serve
 from checkouts import copy_checkout
-from conftest import ROOT
 from paper_objects import OBJECTS
-from paper_world import PER_LABEL, paper_settings, write_world
+from paper_rehearsal import SERVED, offered, one_of_them, shipped, write_checkpoints, write_config
+from paper_world import PER_LABEL, write_world
 from secondlook.config.task import load_task, task_path
 from secondlook.pipelines.paper.run import outputs
 
 pytestmark = pytest.mark.skipif("SECONDLOOK_PAPER" not in os.environ, reason="takes minutes; `make test-paper` runs it")
 
-SERVED = "internvl3_9b"  # the one that is asked over HTTP
 VLMS = ["internvl3_1b", SERVED, "gemma3_4b"]  # sizes of one family differ only in their weights, which are tiny here
-SHIPPED = {**yaml.safe_load((ROOT / "workflow/paper/config.yaml").read_text(encoding="utf-8")), "vlms": VLMS}
+SHIPPED = shipped(vlms=VLMS)
 LABELERS = [f"{vlm}_{view}" for vlm in VLMS for view in SHIPPED["views"]] + SHIPPED["labelers"]
 # objects that count: soundly, as published for VLMs, as published for classifiers
 COUNTED = {
@@ -64,54 +57,14 @@ class Rehearsal:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
 
 
-def offered(body: Content) -> list[str]:
-    """Return the names that a request lists."""
-    parts = body["messages"][0]["content"]
-    text = next(part["text"] for part in parts if part["type"] == "text")
-    return re.findall(r"^- (.+)$", text, flags=re.MULTILINE)
-
-
-def one_of_them(body: Content) -> Say:
-    """Answer with one of the names listed, another for another image."""
-    names = offered(body)
-    return says(names[len(str(body["messages"][0]["content"][0])) % len(names)].upper())
-
-
-def write_checkpoints(folder: Path) -> None:
-    tiny_vlms.tiny_internvl(folder / "internvl3")
-    tiny_vlms.tiny_gemma3(folder / "gemma3")
-    tiny_models.tiny_dinov2(folder / "dinov2")
-    tiny_sam.tiny_sam(folder / "sam")
-    for name in ("resnet50", "resnet101"):
-        tiny_models.tiny_timm(folder / name, "test_resnet")
-
-
-def rehearsal_config(url: str) -> dict[str, Any]:
-    """Return what stands above config.yaml: the same labelers with tiny checkpoints, and empty masks allowed."""
-    small = {"precision": "float32", "batch_size": 8}
-    vlms = {name: {"model": f"checkpoints/{name.split('_')[0]}", **small} for name in SHIPPED["vlms"]}
-    networks = {
-        name: {"model": f"checkpoints/{name}", "epochs": 1, "input_px": 64} for name in ("resnet50", "resnet101")
-    }
-    return {
-        "shards": 1,
-        "paper": "rehearsal_paper.yaml",
-        "labelers": {**vlms, SERVED: {"server": {"url": url}}},
-        "encoders": {"dinov2_giant": {"model": "checkpoints/dinov2"}},
-        "classifiers": networks,
-        "cutout": {"segmenter": "checkpoints/sam", "max_reject_fraction": 1.0},
-    }
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     """The finished run."""
     folder: Path = copy_checkout(tmp_path_factory.mktemp("rehearsal"))
     write_world(folder)
     write_checkpoints(folder / "checkpoints")
-    (folder / "rehearsal_paper.yaml").write_text(yaml.safe_dump(paper_settings(SHIPPED)), encoding="utf-8")
     with serve(one_of_them) as site:
-        (folder / "rehearsal.yaml").write_text(yaml.safe_dump(rehearsal_config(site.url)), encoding="utf-8")
+        write_config(folder, SHIPPED, site.url)
         rehearsal = Rehearsal(folder, site)
         ran = rehearsal.snakemake("--quiet", "reason", "host")
         assert ran.returncode == 0, (ran.stdout + ran.stderr)[-6000:]

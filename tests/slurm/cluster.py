@@ -1,5 +1,7 @@
 """A real Slurm of two nodes on this machine: a CPU node and a GPU node whose two GPUs can be counted, not computed on.
 
+Jobs of the partition `spare` are requeued when one of `urgent` needs their node.
+
 No systemd, no cgroups, nothing outside its folder, everything bound to loopback (but for slurmdbd, which cannot be).
 Memory limits are enforced by Slurm's own accounting; a database (MariaDB, slurmdbd) comes with it when asked for.
 """
@@ -20,13 +22,14 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "si
 DATABASE_PROGRAMS = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db", "mariadb")
 NODES = ("cpu01", "gpu01")
 START_S = 20.0
+REQUEUE_S = 20  # how long a requeued job waits; 120 s where nothing is set
 CONF = """
 ClusterName=secondlook
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-AuthInfo=socket={state}/munge/munge.socket
+AuthInfo=socket={state}/munge/munge.socket,cred_expire={requeue_s}
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
@@ -56,8 +59,13 @@ GresTypes=gpu
 NodeName=DEFAULT CPUs=4 CoresPerSocket=4 RealMemory=30000
 NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu}
 NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu} Gres=gpu:a100:2
-PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes=gpu01 MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT MaxTime=INFINITE State=UP PreemptMode=OFF
+PartitionName=cpu Nodes=cpu01 Default=YES
+PartitionName=gpu Nodes=gpu01
+PartitionName=spare Nodes=gpu01 PreemptMode=REQUEUE
+PartitionName=urgent Nodes=gpu01 PriorityTier=2
 """
 DATABASE_CONF = """
 AccountingStorageType=accounting_storage/slurmdbd
@@ -177,7 +185,9 @@ class Cluster:
         self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
         host = socket.gethostname().split(".")[0]
         conf = CONF + (DATABASE_CONF if self.has_database else "")
-        (self.state / "slurm.conf").write_text(conf.format(host=host, state=self.state, **self.ports))
+        (self.state / "slurm.conf").write_text(
+            conf.format(host=host, state=self.state, requeue_s=REQUEUE_S, **self.ports)
+        )
         database = self.state / "slurmdbd.conf"
         database.write_text(SLURMDBD_CONF.format(state=self.state, **self.ports))
         database.chmod(0o600)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, cluster, missing_programs
-from test_slurm import snakemake, toy
+from on_slurm import snakemake
+from test_slurm import toy
 
 
 @pytest.fixture(scope="module")

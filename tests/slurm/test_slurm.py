@@ -1,26 +1,22 @@
-"""The workflow on a real Slurm: where jobs land, what is tried again, and that the files are those of a local run."""
+"""The workflow on a real Slurm: where jobs land, what is tried again, and what goes on after a kill."""
 
 import os
-import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import on_slurm
 import pytest
-from cluster import Cluster, cluster, missing_programs
+from cluster import Cluster
+from on_slurm import LONGEST_S, MINI, commands_of_the_docs, jobs_of, last_id, snakemake, started, wait_for
 
-from checkouts import final_files, run
+from checkouts import run
 from conftest import ROOT
 
-QUICK = ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
-SNAKEMAKE = ["snakemake", "--profile", str(ROOT / "profiles/slurm"), *QUICK]
-MINI = ["demo", "--configfile", "tests/mini.yaml"]
-LONGEST_S = 500
+slurm = on_slurm.slurm
 
 # on a busy machine Slurm 22.05 at times starts a step without CUDA_VISIBLE_DEVICES; `gpu` then says `none`
-# `greedy` takes 800 MB, of which its second attempt has enough; `slow` takes 70 s, its first attempt has 60
+# `greedy` takes 800 MB, of which its second attempt has enough; `slow` takes 70 s, its first attempt has 60 s
 TOY = """
 rule all:
     input: expand("{name}.txt", name=NAMES)
@@ -36,7 +32,7 @@ rule greedy:
         "; touch {output}"
 rule slow:
     output: "slow.txt"
-    resources: mem_mb=600, runtime=lambda wildcards, attempt: attempt
+    resources: mem_mb=600, runtime=lambda wildcards, attempt: 1 if attempt == 1 else 10
     shell: "echo attempt >> slow.tries; sleep 70; touch {output}"
 rule victim:
     output: "victim{node}.txt"
@@ -45,92 +41,9 @@ rule victim:
 """
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster of two nodes."""
-    if os.environ.get("SECONDLOOK_SLURM") != "1":
-        pytest.skip("needs a Slurm of its own: make test-slurm")
-    missing = missing_programs()
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}; `make test-slurm` as root installs them on Debian")
-    with cluster(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
-
-
-def snakemake(slurm: Cluster, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in `folder` against the cluster."""
-    return subprocess.run(
-        [*SNAKEMAKE, *arguments], cwd=folder, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S
-    )
-
-
-def started(slurm: Cluster, folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start Snakemake in `folder` and go on."""
-    with (folder / "snakemake.log").open("w") as log:
-        return subprocess.Popen([*SNAKEMAKE, *arguments], cwd=folder, env=slurm.env, stdout=log, stderr=log, text=True)
-
-
-def wait_for(process: "subprocess.Popen[str]", happens: Callable[[], object]) -> None:
-    """Wait until something holds that a run brings about; fail when the run ends before."""
-    while not happens():
-        assert process.poll() is None
-        time.sleep(0.2)
-
-
-def last_id(slurm: Cluster) -> int:
-    """Return the number of the job submitted last, 0 where there is none."""
-    return max((int(job[0]) for job in slurm.jobs()), default=0)
-
-
-def jobs_of(slurm: Cluster, rule: str, *, after: int = 0) -> list[list[str]]:
-    """Return the jobs of a rule, in order of submission."""
-    return [job for job in slurm.jobs() if int(job[0]) > after and f"rule_{rule}" in job[3]]
-
-
 def toy(folder: Path, *names: str) -> Path:
     (folder / "Snakefile").write_text(f"NAMES = {list(names)}\n{TOY}", encoding="utf-8")
     return folder
-
-
-def commands_of_the_docs() -> list[str]:
-    """Return what docs/cluster.md says to do after a killed run, without the run that follows."""
-    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
-    return [line for line in page.splitlines() if line.startswith(("squeue --me", "snakemake --unlock"))]
-
-
-def test_the_demo_killed_on_its_way_has_the_same_files_as_a_local_run(
-    slurm: Cluster, checkout: Path, tmp_path: Path
-) -> None:
-    local = tmp_path / "local"
-    subprocess.run(["cp", "-a", str(checkout), str(local)], check=True)
-    with (tmp_path / "local.log").open("w") as log:
-        command = ["snakemake", *MINI, "--cores", "1"]  # fills the time in which the cluster's run waits
-        beside = subprocess.Popen(command, cwd=local, env=slurm.env, stdout=log, stderr=log)
-
-    process = started(slurm, checkout, *MINI)
-    wait_for(process, slurm.jobs)
-    second = snakemake(slurm, checkout, *MINI)
-    assert second.returncode != 0
-    assert "Directory cannot be locked" in second.stdout + second.stderr
-
-    wait_for(process, lambda: [job for job in jobs_of(slurm, "label") if job[1] == "RUNNING"])
-    running = {job[0] for job in slurm.jobs("RUNNING")}
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    results = checkout / "results/demo_signs"
-    finished = {path: path.stat().st_mtime_ns for path in (results / "ingest").rglob("*.parquet")}
-    finished |= {path: path.stat().st_mtime_ns for path in (results / "crop").glob("*.parquet")}
-    assert len(finished) > 5
-    _, unlock = commands_of_the_docs()  # nothing is cancelled: what runs goes on beside the next run
-    subprocess.run(unlock, cwd=checkout, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
-    done = snakemake(slurm, checkout, *MINI)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert beside.wait(timeout=LONGEST_S) == 0, (tmp_path / "local.log").read_text()
-
-    assert final_files(checkout) == final_files(local)
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished, "no finished shard is made again"
-    assert {job[2] for job in slurm.jobs()} == {"cpu"}, "nothing in the demo asks for a GPU"
-    assert {job[1] for job in slurm.jobs() if job[0] in running} == {"COMPLETED"}, "what ran went on to its end"
 
 
 @dataclass(frozen=True)

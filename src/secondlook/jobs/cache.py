@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from secondlook.base import progress
 from secondlook.io import files, parquetfile, records, zipped
 from secondlook.io.records import About
+from secondlook.jobs import time_limit
 from secondlook.jobs.code_digest import code_of
 
 # these change where, how fast or how strictly something is computed, not what
@@ -118,6 +119,7 @@ def store(outputs: Sequence[Path], key: str) -> None:
         for older in cached.parent.glob(f"{output.name}.*"):
             if older != cached and older.name.rpartition(".")[0] == output.name:
                 _remove(older)
+    time_limit.progressed()
 
 
 def _cached(output: Path, key: str) -> Path:

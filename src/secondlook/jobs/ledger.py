@@ -9,6 +9,7 @@ from typing import Any
 
 from secondlook.base.errors import DataError
 from secondlook.io import files
+from secondlook.jobs import time_limit
 
 
 class Ledger:
@@ -37,6 +38,7 @@ class Ledger:
         except OSError as error:
             raise DataError(f"{self._folder}: cannot be written ({error.strerror}); finished rows stay.") from error
         self.rows |= {row["instance_id"]: row for row in new}
+        time_limit.progressed()
 
 
 def forget(out: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import tensorfile
+from secondlook.jobs import time_limit
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,7 @@ class Resume:
         tensorfile.write(self._path, tensors, {"notes": json.dumps({**notes, "key": self.key})})
         self._done = monotonic()
         self._took = self._done - started
+        time_limit.progressed()
 
     @property
     def _path(self) -> Path:
