@@ -752,7 +752,9 @@ def test_an_image_that_the_model_refuses_fails_alone(
 
 REFUSED: list[Any] = [
     pytest.param({"model": "no/such"}, 1, "HF_TOKEN", id="a checkpoint that is not there"),
-    pytest.param({"model": "OpenGVLab/InternVL3-1B"}, 1, "take OpenGVLab/InternVL3-1B-hf", id="a checkpoint with code"),
+    pytest.param(
+        {"model": "OpenGVLab/InternVL3-9B"}, 1, "no `-hf` checkpoint of it is known", id="only a server has it"
+    ),
     pytest.param({"model": "x", "trained": "y"}, 2, "either `model`", id="two sources"),
     pytest.param({"model": "x", "engine": "openai"}, 2, "scores letters only", id="names on a server"),
     pytest.param({"model": "x", "view": "cutout", "margin": 1}, 2, "`margin`", id="a margin around nothing"),
@@ -812,7 +814,7 @@ def refusal_of(secondlook: Command, folder: Path, model: Path | str, answer: str
 
 @pytest.mark.usefixtures("nothing_loads")
 def test_a_published_checkpoint_is_refused_by_its_name(secondlook: Command, tmp_path: Path) -> None:
-    assert "take OpenGVLab/InternVL3-2B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL3-2B")
+    assert "no `-hf` checkpoint of it is known" in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL3-9B")
     assert "take OpenGVLab/InternVL3-8B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL2-8B")
 
 

@@ -20,6 +20,9 @@ from make_records import noise, write_crops
 COMMIT = "a" * 40
 
 
+VLM = "OpenGVLab/InternVL3-1B"
+
+
 @dataclass
 class Hub:
     """Repositories by id, each a folder of files, and what was asked for."""
@@ -137,6 +140,55 @@ def test_a_checkpoint_that_needs_its_own_code_is_not_downloaded(tmp_path: Path, 
     fetched = command(folder, hub, "fetch", "--weights")
     assert (fetched.returncode, hub.asked) == (1, []), fetched.stderr
     assert "take OpenGVLab/InternVL3-1B-hf" in fetched.stderr
+
+
+def vlm_project(folder: Path, **more: object) -> Path:
+    """Write a config with one VLM, by its published id."""
+    folder.mkdir()
+    labelers = {"internvl": {"kind": "vlm", "model": VLM, **more}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"tasks": ["signs.yaml"], "labelers": labelers}))
+    write_json(folder / "signs.yaml", {"dataset": {"path": "a.json"}, "classes": ["stop"], "labelers": ["internvl"]})
+    return folder
+
+
+def test_the_same_model_for_transformers_is_downloaded_for_a_published_id(tmp_path: Path, hub: Hub) -> None:
+    hub.repositories |= {VLM: tmp_path / "hub" / "resnet", f"{VLM}-hf": tmp_path / "hub" / "dinov2"}
+    folder = vlm_project(tmp_path / "project")
+    fetched = command(folder, hub, "fetch", "--weights")
+    assert fetched.returncode == 0, fetched.stderr
+    assert f"fetch: {VLM}-hf is in the cache; it is used for {VLM}" in fetched.stderr
+    assert hub.asked
+    assert all(f"{VLM}-hf/" in path for path in hub.asked), hub.asked
+    checked = command(folder, None, "check")
+    assert f"internvl: {VLM} needs its own code, which is never run; {VLM}-hf is used" in checked.stdout, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        pytest.param({"strict_ids": True}, f"`strict_ids: true` allows no other; name {VLM}-hf.", id="strict"),
+        pytest.param(
+            {"revision": COMMIT}, f"is not one of {VLM}-hf, which is loaded instead", id="a commit of the other"
+        ),
+    ],
+)
+def test_an_id_that_stands_for_another_checkpoint_can_be_forbidden(
+    tmp_path: Path, hub: Hub, more: dict[str, object], said: str
+) -> None:
+    folder = vlm_project(tmp_path / "project", **more)
+    for arguments in (("check",), ("fetch", "--weights")):
+        refused = command(folder, hub, *arguments)
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+        assert "signs.yaml: `labelers`: `internvl`: " in refused.stderr
+    assert hub.asked == []
+
+
+def test_one_key_forbids_other_checkpoints_for_all_vlms(tmp_path: Path) -> None:
+    folder = vlm_project(tmp_path / "project")
+    with (folder / "config.yaml").open("a") as config:
+        config.write("strict_ids: true\n")
+    refused = command(folder, None, "check")
+    assert (refused.returncode, f"name {VLM}-hf." in refused.stderr) == (2, True), refused.stderr
 
 
 def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:

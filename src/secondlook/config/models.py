@@ -150,6 +150,8 @@ class VlmTrainingOptions(Strict):
     """Hub id or local folder; left out, a small VLM is built here (`scratch`)."""
     revision: str | None = None
     """Hub revision."""
+    strict_ids: bool = False
+    """Refuse a published id or folder that needs its own code, instead of loading the same model for transformers."""
     method: Literal["lora", "full"] = "lora"
     """`lora` trains adapters on the language model; `full` trains all weights."""
     lora: LoraOptions = LoraOptions()

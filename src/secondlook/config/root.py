@@ -83,6 +83,8 @@ class Config(Strict):
     """Vision-language models by name, fine-tuned on the reference crops."""
     labelers: dict[LabelerName, LabelerOptions] = {}
     """Labelers by name; a task lists those that vote on it."""
+    strict_ids: bool = False
+    """Sets `strict_ids` of all VLMs."""
     consensus: ConsensusOptions = ConsensusOptions()
     """How votes become one label."""
     evaluate: EvaluateOptions = EvaluateOptions()

@@ -21,7 +21,7 @@ from secondlook.jobs import time_limit
 from secondlook.jobs.code_digest import code_of
 
 # these change where, how fast or how strictly something is computed, not what
-PACE = frozenset({"batch_size", "device", "reference_pt", "resources"})
+PACE = frozenset({"batch_size", "device", "reference_pt", "resources", "strict_ids"})
 LIMITS = frozenset({"max_reject_fraction", "max_failed_fraction"})
 
 

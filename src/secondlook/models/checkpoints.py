@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError, first_line
 from secondlook.io import files
+from secondlook.models.native import native_of, needs_own_code
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,8 +127,10 @@ def known_revision(name: str, revision: str | None = None) -> str | None:
 def state_of(name: str | None) -> str:
     """Return a quick digest of a local checkpoint: the content of small files, sizes and times of large ones.
 
-    It changes whenever `revision_of` does. Empty where there is no file or folder.
+    It changes whenever `revision_of` does. Empty where there is no file or folder. It is that of the checkpoint which
+    is loaded for it, where that is another one.
     """
+    name = native_of(name) if name else name
     path = Path(name or "")
     if not name or not path.exists():
         return ""
@@ -198,48 +201,9 @@ def load_errors() -> tuple[type[Exception], ...]:
     return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
 
 
-def require_known_code(name: str) -> None:
-    """Raise DataError for a checkpoint that needs its own code, before it is downloaded or half of it loaded."""
-    if sentence := _needs_own_code(name):
-        raise DataError(sentence)
-
-
 def fetch_hint(name: str, error: Exception) -> str:
     """Return one sentence on why `name` could not be loaded and what to do."""
-    return _needs_own_code(name) or (
+    return needs_own_code(name) or (
         f"{name}: the checkpoint cannot be loaded ({first_line(error)}); give a local folder or a Hub id that this "
         "machine can reach, set HF_TOKEN for a gated one, or run `secondlook fetch --weights` where there is a network."
     )
-
-
-def _needs_own_code(name: str) -> str:
-    """Return the sentence on a checkpoint whose architecture transformers lacks; empty for any other."""
-    instead = _instead_of_foreign_code(name)
-    return f"{name}: this checkpoint needs its own code, which is never run; take {instead}." if instead else ""
-
-
-def _instead_of_foreign_code(name: str) -> str | None:
-    """Return a replacement for a checkpoint whose architecture transformers lacks; None for any other."""
-    about, last = _config(name), Path(name).name
-    by_name = not about and name.startswith("OpenGVLab/InternVL") and not last.lower().endswith("-hf")
-    if by_name or about.get("model_type") == "internvl_chat":
-        published = last if last.startswith("InternVL3") else "InternVL3-8B"  # older ones have no `-hf` checkpoint
-        return f"OpenGVLab/{published}{'-HF' if published.startswith('InternVL3_5') else '-hf'}"
-    if "auto_map" in about:
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-        if (kind := about.get("model_type")) not in CONFIG_MAPPING:
-            return f"one whose architecture transformers has (it has no `{kind}`)"
-    return None
-
-
-def _config(name: str) -> dict[str, Any]:
-    """Return config.json of a folder, or of a Hub id in the cache of this machine; empty where there is none."""
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        file = Path(name) / "config.json" if Path(name).is_dir() else try_to_load_from_cache(name, "config.json")
-        content = json.loads(Path(file).read_bytes()) if isinstance(file, str | Path) else {}
-    except (OSError, ValueError):  # no file, no JSON, or not a Hub id
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -12,7 +12,8 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.types import Precision
 from secondlook.models import chat_template, inference
-from secondlook.models.checkpoints import fetch_hint, load_errors, require_known_code, revision_of
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.native import require_known_code
 from secondlook.models.prompt import Prompt
 
 if TYPE_CHECKING:

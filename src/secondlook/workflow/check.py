@@ -9,6 +9,7 @@ from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
 from secondlook.io import records
 from secondlook.io.groups import leaks
+from secondlook.workflow import vlm_ids
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
@@ -47,6 +48,8 @@ def notes(run: Run, task: str) -> list[str]:
     for labeler in labelers.names:
         if remark := labelers[labeler].remark:
             labelers_of.setdefault(remark, []).append(labeler)
+    for name, sentence in vlm_ids.remarks(labelers.config, labelers.names):
+        labelers_of.setdefault(sentence, []).append(name)
     return [f"  {', '.join(labelers)}: {note}" for note, labelers in labelers_of.items()]
 
 

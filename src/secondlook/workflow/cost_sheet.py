@@ -14,6 +14,7 @@ from secondlook.config.labelers import LEARNERS
 from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
+from secondlook.models.native import native_of
 from secondlook.workflow.costs import Costs, Network, load_costs
 from secondlook.workflow.graph import Job
 from secondlook.workflow.out_of_fold import learned_again
@@ -167,7 +168,7 @@ class _Task:
         return self.objects * (self.folds - 1) / self.folds + (self.amount.reference or 0)
 
     def network(self, name: str | None) -> Network | None:
-        return self.costs.networks.get(name or "")
+        return self.costs.networks.get(native_of(name) if name else "")
 
     def by_shard(self, minutes: float | None, network: Network | None, size: int) -> JobCost:
         """Return the cost of a job on a part of the objects that writes `size` bytes for each."""

@@ -19,6 +19,7 @@ from secondlook.workflow.files import Files
 from secondlook.workflow.functions import RuleFunction, rule_function
 from secondlook.workflow.labelers import Labelers
 from secondlook.workflow.pipeline import Added, Pipeline
+from secondlook.workflow.vlm_ids import require_allowed
 
 DEMO = "demo_signs"
 # the section with the models of a wildcard; others name labelers
@@ -205,6 +206,7 @@ def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config: C
         _require_labelers(files[name], task, config)
         _require_encoders_made_elsewhere(files[name], task, config)
         _require_sources(files[name], task, config)
+        require_allowed(files[name], config, task.labelers)
 
 
 def _require_labelers(path: Path, task: Task, config: Config) -> None:

@@ -7,10 +7,12 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers.base import Checkpoint
 from secondlook.config.models import EncoderOptions
-from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors, require_known_code
+from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
+from secondlook.models.native import native_of, require_known_code
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.plan import choose
 from secondlook.workflow.run import Run
+from secondlook.workflow.vlm_ids import NamedVlm, vlms_of
 
 # the same weights in the formats of other libraries, which are not used here
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
@@ -33,7 +35,8 @@ def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipel
         except DataError as error:
             complaints.append(str(error))
         else:
-            progress.say(f"fetch: {checkpoint.name} is in the cache")
+            used_for = f"; it is used for {checkpoint.named}" if checkpoint.named else ""
+            progress.say(f"fetch: {checkpoint.name} is in the cache{used_for}")
     progress.say(f"fetch: {len(wanted) - len(complaints)} checkpoints ready, {len(complaints)} failed")
     if complaints:
         raise DataError("\n".join(complaints))
@@ -45,15 +48,20 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     trained = labelers.trained()
     checkpoints = [
         *(_of_encoder(config.encoders[name]) for name in labelers.encoders()),
-        *(labelers[name].checkpoint for name in labelers.names),
+        *(labelers[name].checkpoint for name in labelers.names if labelers[name].prompt_view is None),
+        *(_of_vlm(vlm) for vlm in vlms_of(config, labelers.names)),
         *(Checkpoint("timm", spec.model) for name, spec in config.classifiers.items()
           if name in trained and spec.pretrained),
-        *(Checkpoint("transformers", spec.model, spec.revision) for name, spec in config.vlms.items()
-          if name in trained and spec.model is not None),
     ]  # fmt: skip
     if labelers.show_cutouts():
         checkpoints.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
     yield from (one for one in checkpoints if one is not None and not Path(one.name).exists())
+
+
+def _of_vlm(vlm: NamedVlm) -> Checkpoint:
+    """Return the checkpoint that is loaded for a VLM."""
+    native = native_of(vlm.model)
+    return Checkpoint("transformers", native, vlm.revision, None if native == vlm.model else vlm.model)
 
 
 def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:

@@ -24,11 +24,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint by Hub id or by its name in the library (transformers, timm or open_clip) that loads it."""
+    """A checkpoint by Hub id or by its name in the library (transformers, timm or open_clip) that loads it.
+
+    `named` is the id in the config where this one is loaded in its place.
+    """
 
     library: str
     name: str
     revision: str | None = None
+    named: str | None = None
 
 
 @dataclass(frozen=True)

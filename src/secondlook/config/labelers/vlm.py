@@ -37,6 +37,8 @@ class VlmOptions(Labeler):
     """Hub id or local folder."""
     revision: str | None = None
     """Hub revision; pin a commit for a paper."""
+    strict_ids: bool = False
+    """Refuse a published id or folder that needs its own code, instead of loading the same model for transformers."""
     trained: Name | None = None
     """Name under `vlms`: use the VLM that is fine-tuned here, instead of `model`."""
     view: View = "crop"

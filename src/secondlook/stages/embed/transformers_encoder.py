@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.models import EncoderOptions
 from secondlook.models import inference
-from secondlook.models.checkpoints import fetch_hint, load_errors, require_known_code, revision_of
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.native import require_known_code
 from secondlook.stages.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Stage `label`: one labeler votes on shards, one after the other."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
     are restored from the cache. With lessons each object is judged by what learned nothing from its fold.
     """
     kind = kind_of(voter.options.kind)
+    voter = replace(voter, options=kind.resolve(voter.options))
     if voter.lessons is None:
         require_whole(voter.sources)
     judge = OutOfFold.of(voter, kind, voter.lessons) if voter.lessons is not None else Judge.of(voter, kind)

@@ -8,7 +8,7 @@ from typing import Any
 from secondlook.stages.label.ballot import Votes
 from secondlook.stages.label.voter import Job, Voter
 
-_FUNCTIONS = ("vote", "load", "made_by", "check")
+_FUNCTIONS = ("vote", "load", "made_by", "check", "resolve")
 
 
 def _nothing(*_: Any) -> None:
@@ -19,13 +19,18 @@ def _no_facts(*_: Any) -> Mapping[str, Any]:
     return {}
 
 
+def _as_given(options: Any) -> Any:
+    return options
+
+
 @dataclass(frozen=True)
 class Kind:
     """The module of a kind of labeler and its functions; each takes the options of the kind last.
 
     `vote` returns the votes on the objects of a job, and `load` the network for `job.network`. `made_by` returns the
     metadata of the labeler besides its options; a `revision` of None there is not known before the vote. `check` raises
-    DataError if the votes of a file, of which `status` and `answer` are read, must not be used.
+    DataError if the votes of a file, of which `status` and `answer` are read, must not be used. `resolve` returns the
+    options with the checkpoint that is loaded, where the one that they name stands for it.
     """
 
     module: str
@@ -33,6 +38,7 @@ class Kind:
     load: Callable[[Voter, Any], Any] = _nothing
     made_by: Callable[[Voter, Any], Mapping[str, Any]] = _no_facts
     check: Callable[[Sequence[Mapping[str, Any]], Any], None] = _nothing
+    resolve: Callable[[Any], Any] = _as_given
 
 
 def kind_of(name: str) -> Kind:

@@ -185,7 +185,7 @@ def labels_json(
         **about,
         "trained_on": training,
         "validated_on": validation,
-        "options": options.model_dump(exclude={"device", "resources"}),
+        "options": options.model_dump(exclude={"device", "resources", "strict_ids"}),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 

@@ -10,7 +10,7 @@ from secondlook.config.models import VlmTrainingOptions
 from secondlook.io import files, records
 from secondlook.io.outputs import VLM_CHECKPOINT, VLM_FILES
 from secondlook.jobs import cache
-from secondlook.models import inference, vlm
+from secondlook.models import inference, native, vlm
 from secondlook.models.checkpoints import known_revision
 from secondlook.models.prompt import Prompt, ask, default_prompt
 from secondlook.stages.train import labels_json, metrics_csv
@@ -38,6 +38,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
 
     The prompt is the one used for scoring: `prompt`, or the default of the view, and the classes of the crops.
     """
+    options = _resolved(options)
     taxonomy = records.taxonomy_of(crops)
     rows = load_reference(crops, taxonomy)
     full_prompt = ask(prompt or default_prompt(options.view), taxonomy, "names")
@@ -62,10 +63,20 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     say_best(history, len(training), len(validation))
 
 
+def _resolved(options: VlmTrainingOptions) -> VlmTrainingOptions:
+    """Return the options with the model that is loaded."""
+    if options.model is None:
+        return options
+    model = native.to_load(options.model, revision=options.revision, strict=options.strict_ids)
+    if sentence := native.instead_of(options.model):
+        progress.say(f"train: {sentence}")
+    return options.model_copy(update={"model": model})
+
+
 def _key(crops: Path, options: VlmTrainingOptions, full_prompt: Prompt, threads: int) -> str:
     """Return the cache key of a training; it includes class names, and all wordings for a new tokenizer."""
     settings = {
-        "training": options.model_dump(exclude={"device", "resources"}),
+        "training": options.model_dump(exclude={"device", "resources", "strict_ids"}),
         "prompt": [full_prompt.text, full_prompt.classes, full_prompt.wordings if options.model is None else ()],
         "threads": threads,
         "revision": known_revision(options.model, options.revision) if options.model else None,

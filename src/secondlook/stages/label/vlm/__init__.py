@@ -13,7 +13,7 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.jobs import cache
 from secondlook.jobs.ledger import Ledger
-from secondlook.models import checkpoints, inference
+from secondlook.models import checkpoints, inference, native
 from secondlook.models.prompt import Prompt, ask, default_prompt
 from secondlook.pixels.images import UnreadableImageError
 from secondlook.stages.label.vlm.engine import Engine, LogP, Shape
@@ -80,6 +80,16 @@ def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:
 
 def _model(voter: Voter, options: VlmOptions) -> str:
     return options.model or str(voter.learned_from)
+
+
+def resolve(options: VlmOptions) -> VlmOptions:
+    """Return the options with the model that is loaded; a server loads what it is told to."""
+    if options.model is None or options.engine == "openai":
+        return options
+    model = native.to_load(options.model, revision=options.revision, strict=options.strict_ids)
+    if sentence := native.instead_of(options.model):
+        progress.say(f"label: {sentence}")
+    return options.model_copy(update={"model": model})
 
 
 def load(voter: Voter, options: VlmOptions) -> Engine:

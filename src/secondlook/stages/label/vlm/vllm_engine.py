@@ -11,7 +11,8 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, first_line
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.models import chat_template
-from secondlook.models.checkpoints import fetch_hint, load_errors, require_known_code, revision_of
+from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
+from secondlook.models.native import require_known_code
 from secondlook.models.prompt import Prompt
 from secondlook.models.resolution import image_options
 from secondlook.stages.label.vlm import chat
