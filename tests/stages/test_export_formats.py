@@ -36,6 +36,7 @@ CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]
 FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
 FOLDERS = ("cvat", "labelstudio", "yolo", "voc", "fiftyone")
 FORMATS = (*FILES, *FOLDERS)
+OF_VOTES = ("votes_json", "votes_txt")  # no shapes, so nothing to read back
 WITHOUT_LABEL = {"coco": "unlabelled", "cvat": "unlabelled", "voc": "unlabelled", "yolo": "left out"}
 POLYGON = [[5.25, 6, 15, 6.5, 15, 18.75]]
 
@@ -376,7 +377,7 @@ def test_the_code_of_every_format_counts_though_only_its_name_leads_there() -> N
     rule = (ROOT / "rules/export.smk").read_text()
     assert 'EXPORTERS = [f"stages.export.{name}" for name in EXPORT_FORMATS]' in rule
     assert 'code=code("stages.export", *EXPORTERS)' in rule
-    assert {code_of(f"secondlook.stages.export.{kind}") for kind in FORMATS}
+    assert {code_of(f"secondlook.stages.export.{kind}") for kind in (*FORMATS, *OF_VOTES)}
 
 
 @pytest.mark.parametrize(
@@ -389,6 +390,9 @@ def test_the_code_of_every_format_counts_though_only_its_name_leads_there() -> N
         pytest.param("coco", ["--label-from", "kind"], "--label-from works only with an annotation file", id="no file"),
         pytest.param(
             "voc", ["--image-prefix", "s3://x/"], "--image-prefix works with --format labelstudio", id="prefix"
+        ),
+        pytest.param(
+            "votes_json", ["annotations.json"], "works with the formats coco and cvat only", id="votes of a copy"
         ),
         pytest.param("coco", ["annotations.json", "--images", "x"], "--images works only without an", id="names stay"),
     ],
@@ -1016,7 +1020,7 @@ def test_the_workflow_knows_every_format(tmp_path: Path, monkeypatch: pytest.Mon
     assert [options.export("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
     copied = ["x.json", "--label-from", "k"]
     assert [options.export("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]
-    assert set(FORMATS) == set(get_args(ExportFormat))
+    assert {*FORMATS, *OF_VOTES} == set(get_args(ExportFormat))
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -1533,3 +1537,72 @@ def test_a_real_roboflow_export_keeps_its_category_numbers(
     there = {path.name for path in (source / "valid").glob("*.jpg")}
     assert found == [pair for pair in wanted if pair[0] in there]
     assert len(found) > 50
+
+
+# --- votes, as the published runs listed them ----------------------------------------------------------------------
+
+VIEWS_OF = {"vlm_box": "box", "vlm_crop": "crop", "tree": None, "odd_crop": "box"}
+
+
+@pytest.fixture
+def voted(secondlook: Command, tmp_path: Path) -> World:
+    """The little world with a VLM in two views, a labeler without a view, and one whose name says another view."""
+    made = make_world(secondlook, tmp_path, THINGS)
+    answers = {
+        "vlm_box": dict.fromkeys(made.ids.values(), "stop"),
+        "vlm_crop": {made.ids["2"]: None, made.ids["3"]: 'say "no"'},
+        "tree": {made.ids[number]: thing.given if thing.given in CLASSES else None for number, thing in THINGS.items()},
+        "odd_crop": {made.ids["1"]: "停\nhere"},
+    }
+    for name, said_by in answers.items():
+        folder = tmp_path / "label" / name / "00000.parquet"
+        made.votes.append(write_votes(folder, name, said_by, CLASSES, kind="vlm", view=VIEWS_OF[name]))
+    return made
+
+
+def test_votes_are_listed_by_image_with_an_answer_for_each_view(voted: World) -> None:
+    out = voted.exported("votes_json")
+    assert sorted(path.name for path in out.glob("*.json")) == [
+        "odd_crop.json",
+        "secondlook.json",
+        "tree.json",
+        "vlm.json",
+    ]
+    listed = json.loads((out / "vlm.json").read_text(encoding="utf-8"))
+    assert listed == {
+        "Straße 停.png": [["tree & <bush>", None, "stop", None], [None, None, "stop", None]],
+        "a.jpg": [["stop", None, "stop", None], ["stop", None, "stop", None]],
+        "sub dir/a.jpg": [['say "no"', 'say "no"', "stop", None], [None, None, "stop", None]],
+    }
+    assert json.loads((out / "tree.json").read_text())["a.jpg"] == [["stop", "stop"], ["stop", "stop"]]
+    assert json.loads((out / "odd_crop.json").read_text())["a.jpg"][0] == ["stop", None, "停\nhere", None]
+
+
+def test_shares_of_right_votes_have_a_line_for_each_view(voted: World) -> None:
+    out = voted.exported("votes_txt")
+    # three objects have a class: two stops and a `say "no"`
+    assert (out / "vlm.txt").read_text() == f"{1 / 3}\n{2 / 3}\nnan\n"
+    assert (out / "tree.txt").read_text() == "1.0\n"
+    assert [float(line) for line in (out / "odd_crop.txt").read_text().split()][1] == 0
+
+
+def test_votes_on_the_reference_are_none(voted: World) -> None:
+    part = records.read(voted.instances, records.INSTANCE)
+    reference = part.filter([name != voted.ids["2"] for name in part["instance_id"].to_pylist()]).slice(0, 1)
+    rows = [{**row, "instance_id": "of-reference"} for row in reference.to_pylist()]
+    path = voted.folder / "reference.parquet"
+    write(path, records.to_table(rows, records.INSTANCE), records.INSTANCE, CLASSES, {"stage": "ingest"})
+    with_reference = voted.exported("votes_json", "--reference", path)
+    count = sum(map(len, json.loads((with_reference / "tree.json").read_text()).values()))
+    assert count == len(THINGS)
+
+
+@pytest.mark.parametrize("kind", OF_VOTES)
+def test_an_export_of_votes_needs_votes_and_is_repeatable(voted: World, kind: str) -> None:
+    first, second = (contents(voted.export(kind, name=name)[1]) for name in ("one", "two"))
+    assert first == second
+    assert "boxes" not in voted.export(kind)[0].err, "it has no shapes to lose"
+    voted.votes.clear()
+    refused, out = voted.export(kind, name="none")
+    assert (refused.code, out.exists()) == (2, False)
+    assert "give them with --votes" in refused.err

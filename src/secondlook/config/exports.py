@@ -16,7 +16,7 @@ class Format:
     """A format: how it writes objects without a label, and its one file; None where it is a folder.
 
     `copies`: for a dataset from a COCO file it is a copy of that file. `masks`: it holds masks. `image_prefix`: the
-    prefix of the names of images can be set.
+    prefix of the names of images can be set. `votes`: it holds the votes, without the shapes of objects.
     """
 
     unlabelled: str
@@ -24,6 +24,7 @@ class Format:
     copies: bool = False
     masks: bool = True
     image_prefix: bool = False
+    votes: bool = False
 
 
 EXPORT_FORMATS: Mapping[str, Format] = {
@@ -34,6 +35,8 @@ EXPORT_FORMATS: Mapping[str, Format] = {
     "voc": Format(_AS_UNLABELLED, masks=False),
     "fiftyone": Format(_WITHOUT),
     "parquet": Format(_WITHOUT, file="objects.parquet"),
+    "votes_json": Format(_WITHOUT, votes=True),
+    "votes_txt": Format(_WITHOUT, votes=True),
 }
 
 if TYPE_CHECKING:

@@ -60,6 +60,8 @@ def _checked(inputs: Inputs, request: Request) -> Format:
     if request.image_prefix is not None and not kind.image_prefix:
         prefixed = " or ".join(names_of(lambda each: each.image_prefix))
         raise UsageError(f"--image-prefix works with --format {prefixed} only.")
+    if kind.votes and not inputs.votes:
+        raise UsageError(f"--format {request.format} writes the votes of labelers; give them with --votes.")
     _require_apart(inputs, request)
     _require_rehearsal_place(inputs, request)
     return kind
@@ -91,11 +93,11 @@ def _warn(data: Corrected, request: Request, kind: Format) -> None:
     elif data.facts.left_out and request.source is None:
         counts = ", ".join(f"{reason} {count}" for reason, count in data.facts.left_out.items())
         progress.say(f"export: entries that ingest left out are not exported: {counts}")
-    if data.masked() and not kind.masks:
+    if data.masked() and not (kind.masks or kind.votes):
         progress.say(
             f"export: {data.masked()} objects have masks, which {request.format} does not support; it gets boxes"
         )
-    if data.unlabelled() and request.source is None:
+    if data.unlabelled() and request.source is None and not kind.votes:
         progress.say(f"export: {data.unlabelled()} objects have no label; they {kind.unlabelled}")
     archive = data.archive()
     if archive is not None:

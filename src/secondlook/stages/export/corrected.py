@@ -1,7 +1,7 @@
 """The corrected dataset: one table in memory, and its objects and images one after the other."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ class Corrected:
     """The objects of an export, a row of `table` each: the columns of `records.INSTANCE` and the decisions.
 
     `background` are the images without objects. `classes` are those of the task in their order, then other wordings
-    used as labels. `root` is the folder of the images, `facts` what the dataset states about itself.
+    used as labels. `root` is the folder of the images, `facts` what the dataset states about itself, `views` the view
+    of each labeler that has one.
     """
 
     table: pa.Table
@@ -97,6 +98,7 @@ class Corrected:
     root: Path
     made_by: dict[str, Any]
     facts: Facts | None = None
+    views: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

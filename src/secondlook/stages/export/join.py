@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from secondlook.base.errors import DataError
 from secondlook.io import facts, records, standing
 from secondlook.stages.export.corrected import QUEUE_COLUMNS, Corrected
-from secondlook.stages.export.votes import Ballots, read_ballots
+from secondlook.stages.export.votes import Ballots, read_ballots, views_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def load(inputs: Inputs) -> Corrected:
     others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
     classes = (*taxonomy.classes, *sorted(others))
     about, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
-    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, about)
+    views = views_of(inputs.votes)
+    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, about, views)
 
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:

@@ -28,6 +28,13 @@ def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
     return {labeler: _beside(pa.concat_tables(tables), instance_ids) for labeler, tables in parts.items()}
 
 
+def views_of(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the view that each labeler was shown, by the metadata of its votes; those without a view are left out."""
+    about = [records.made_by(path) for path in paths]
+    views = {str(one.get("labeler")): one.get("options", {}).get("view") for one in about}
+    return {labeler: view for labeler, view in views.items() if view is not None}
+
+
 def _beside(votes: pa.Table, instance_ids: pa.Array) -> tuple[pa.Array, pa.Array]:
     row = pc.index_in(instance_ids, value_set=votes["instance_id"].combine_chunks())
     aligned = votes.take(row)
