@@ -8,6 +8,7 @@ rule paper:
     input:
         tables=lambda wildcards: checked(PAPER.tables),
         published=PAPER.published(),
+        prompts=PAPER.prompts(),
     output:
         PAPER.files(),
         summary=PAPER.summary,
@@ -25,8 +26,9 @@ rule paper:
         code=code("pipelines.paper.report"),
         tasks=PAPER.tasks(),
         published=[part for path in PAPER.published() for part in ("--published", path)],
+        prompts=[part for path in PAPER.prompts() for part in ("--prompts", path)],
         folder=subpath(output.summary, parent=True),
     message:
         "paper: join the tables of its tasks"
     shell:
-        "secondlook paper {params.tasks:q} {params.published:q} --out {params.folder} 2> {log}"
+        "secondlook paper report {params.tasks:q} {params.published:q} {params.prompts:q} --out {params.folder} 2> {log}"

@@ -73,7 +73,7 @@ def evaluated(secondlook: Command, folder: Path, name: str) -> Path:
 def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp_path: Path) -> None:
     folders = [evaluated(secondlook, tmp_path, name) for name in OBJECTS]
     out = tmp_path / "paper"
-    done = secondlook("paper", *folders, "--published", PUBLISHED, "--out", out)
+    done = secondlook("paper", "report", *folders, "--published", PUBLISHED, "--out", out)
     assert done.code == 0, done.err
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == sorted(
         [*outputs(list(OBJECTS)), "summary.json"]
@@ -135,7 +135,7 @@ def test_the_paper_says_which_of_its_tasks_are_rehearsals(secondlook: Command, t
         findings = json.loads((folders[1] / "evaluate/findings.json").read_text())
         (folders[1] / "evaluate/findings.json").write_text(json.dumps({**findings, "rehearsal": True}))
 
-    done = secondlook("paper", *folders, "--out", tmp_path / "paper")
+    done = secondlook("paper", "report", *folders, "--out", tmp_path / "paper")
 
     assert done.code == 0, done.err
     assert ("In bdd_vehicles the labels" in (tmp_path / "paper/paper.html").read_text()) == planted
@@ -156,7 +156,7 @@ def line_of(scoring: pd.DataFrame, model: str) -> list[str]:
 def test_the_same_tables_give_the_same_bytes_and_latex_is_whole(secondlook: Command, tmp_path: Path) -> None:
     folder = evaluated(secondlook, tmp_path, "bdd_vehicles")
     for out in ("first", "second"):
-        assert secondlook("paper", folder, "--out", tmp_path / out).code == 0
+        assert secondlook("paper", "report", folder, "--out", tmp_path / out).code == 0
     first = sorted(path for path in (tmp_path / "first").rglob("*") if path.is_file())
     for path in first:
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes(), path
@@ -201,7 +201,7 @@ def test_a_bad_file_of_published_figures_is_refused(
 ) -> None:
     folder = evaluated(secondlook, tmp_path, "bdd_vehicles")
     (tmp_path / "published.csv").write_text(published, encoding="utf-8")
-    done = secondlook("paper", folder, "--published", tmp_path / "published.csv", "--out", tmp_path / "paper")
+    done = secondlook("paper", "report", folder, "--published", tmp_path / "published.csv", "--out", tmp_path / "paper")
     assert done.code == 1
     assert said in done.err
     assert not (tmp_path / "paper").exists()
@@ -209,14 +209,14 @@ def test_a_bad_file_of_published_figures_is_refused(
 
 def test_results_that_cannot_be_joined_are_named(secondlook: Command, tmp_path: Path) -> None:
     folder = evaluated(secondlook, tmp_path, "bdd_vehicles")
-    twice = secondlook("paper", folder, folder, "--out", tmp_path / "paper")
+    twice = secondlook("paper", "report", folder, folder, "--out", tmp_path / "paper")
     assert (twice.code, "have the same name" in twice.err) == (1, True)
-    absent = secondlook("paper", tmp_path / "nothing", "--out", tmp_path / "paper")
+    absent = secondlook("paper", "report", tmp_path / "nothing", "--out", tmp_path / "paper")
     assert absent.code == 1
     assert f"{tmp_path}/nothing/evaluate/scoring.csv: cannot be read" in absent.err
     heading = (folder / "evaluate/scoring.csv").read_text().splitlines()[0]
     (folder / "evaluate/scoring.csv").write_text(heading + "\n")
-    empty = secondlook("paper", folder, "--out", tmp_path / "paper")
+    empty = secondlook("paper", "report", folder, "--out", tmp_path / "paper")
     assert (empty.code, "add a `protocol`" in empty.err) == (1, True)
 
 

@@ -56,6 +56,15 @@ def ask(
     return Prompt(text, classes, tuple(_wordings(taxonomy)), whole=True)
 
 
+def ask_as_it_stands(prompt: str, taxonomy: Taxonomy) -> Prompt:
+    """Return a prompt that lists its own names: nothing is appended, and the answers are those of `ask` in names.
+
+    Raises UsageError for classes that an answer in words cannot distinguish.
+    """
+    taxonomy.require_distinct()
+    return Prompt(prompt, taxonomy.classes, tuple(_wordings(taxonomy)), whole=True)
+
+
 def default_prompt(view: str) -> str:
     """Return the text for a task file without a prompt."""
     where = {

@@ -70,10 +70,18 @@ class CommandOptions:
         arguments += [part for source in labelers.sources(labeler) for part in ("--source", source)]
         arguments += labelers.lessons(labeler)
         if spec.prompt_view is not None:
-            prompt = self.prompt(task, spec.prompt_view)
-            arguments += ["--prompt", prompt] if prompt else []
-            arguments += [part for name in self.offered(task, spec.family or labeler) for part in ("--offer", name)]
+            arguments += self._asked(task, spec.family or labeler, spec.prompt_view)
         return arguments
+
+    def _asked(self, task: str, family: str, view: View) -> list[str]:
+        """Return the prompt of a VLM as arguments: one to send as it stands, or that of the task with its names."""
+        added = self.run.added_with(task)
+        whole = added.whole_prompt(task, family, view) if added else None
+        if whole is not None:
+            return ["--prompt", whole, "--as-it-stands"]
+        prompt = self.prompt(task, view)
+        offered = [part for name in self.offered(task, family) for part in ("--offer", name)]
+        return [*(["--prompt", prompt] if prompt else []), *offered]
 
     def offered(self, task: str, family: str) -> list[str]:
         """Return the names that the published runs offered the VLMs of a family; only for tasks of a pipeline."""

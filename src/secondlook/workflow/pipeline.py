@@ -42,6 +42,10 @@ class Added:
     task_files: Mapping[str, Path]
     scoring: Literal["sound", "paper"] | None = None
 
+    def whole_prompt(self, task: str, family: str, view: str) -> str | None:  # noqa: ARG002
+        """Return a prompt that a VLM of a family is sent as it stands, None for the one of the task file."""
+        return None
+
 
 def _adds_nothing(content: Mapping[str, Any], config: Config) -> Added | None:  # noqa: ARG001
     return None

@@ -14,6 +14,7 @@ from secondlook.io import files
 from secondlook.pages import render
 from secondlook.pipelines.paper import figures
 from secondlook.pipelines.paper.figures import Figures
+from secondlook.pipelines.paper.prompts import load_prompts, whose
 from secondlook.pipelines.paper.published import load_published, with_published
 from secondlook.pipelines.paper.read import Scores, read_tasks, rehearsed
 from secondlook.pipelines.paper.tables import (
@@ -28,11 +29,11 @@ from secondlook.pipelines.paper.tables import (
 _HERE = Path(__file__).parent
 
 
-def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> None:
+def write_paper(tasks: Sequence[Path], published: Path | None, out: Path, *, prompts: Path | None = None) -> None:
     """Write tables (CSV, Markdown, LaTeX), figures (SVG, PDF), `paper.html` and `summary.json` to folder `out`.
 
     `tasks` are results folders whose `evaluate` has the scoring tables; their names are those of the tasks. Without a
-    file of published figures, their columns are blank.
+    file of published figures, their columns are blank. `prompts` is the file of imported prompts.
     """
     names = [folder.name for folder in tasks]
     if len(set(names)) < len(names):
@@ -56,12 +57,19 @@ def write_paper(tasks: Sequence[Path], published: Path | None, out: Path) -> Non
     headlines = _headlines(scores)
     planted = rehearsed(tasks)
     about = {"headlines": headlines, "rehearsal": _about_rehearsals(planted) if planted else None}
+    about["prompts"] = whose(load_prompts(prompts) if prompts else None, _asked(scores))
     page = {**about, **_page(scores, reference, tables, pairs, drawn)}
     files.write_text(out / "paper.html", render.render(_HERE, page))
     summary = {"tasks": headlines, "published_figures": len(reference), "rehearsal": bool(planted)}
     summary |= {"versions": render.versions()}
     files.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     progress.say(f"paper: {out / 'paper.html'}")
+
+
+def _asked(scores: Scores) -> list[tuple[str, str, str]]:
+    """Return the task, family and view of every VLM."""
+    vlms = scores.scoring[scores.scoring["kind"] == "vlm"]
+    return [(str(row["task"]), str(row["family"]), str(row["view"])) for row in vlms.to_dict("records")]
 
 
 def _about_rehearsals(names: Sequence[str]) -> str:

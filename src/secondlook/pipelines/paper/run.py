@@ -12,6 +12,7 @@ from secondlook.base.yamlfile import merged, parse, validate
 from secondlook.config.root import Config
 from secondlook.config.task import load_task, task_path
 from secondlook.io.outputs import SCORING_TABLES
+from secondlook.pipelines.paper.prompts import ImportedPrompts, load_prompts
 from secondlook.pipelines.paper.settings import PaperRun, in_every_view
 from secondlook.workflow.file_names import require_no_wildcard
 from secondlook.workflow.pipeline import Added, Pipeline
@@ -25,9 +26,18 @@ PAPER: Literal["paper"] = "paper"  # its tasks are paper/<task>, and so are thei
 
 @dataclass(frozen=True)
 class Paper(Added):
-    """The tasks of `snakemake paper`, and the file of published figures."""
+    """The tasks of `snakemake paper`, the file of published figures, and that of imported prompts.
+
+    `prompts` are read from `prompts_file` if it is there.
+    """
 
     published: str | None = None
+    prompts_file: str | None = None
+    prompts: ImportedPrompts | None = None
+
+    def whole_prompt(self, task: str, family: str, view: str) -> str | None:
+        """Return the published prompt, if it was imported."""
+        return self.prompts.text(Path(task).name, family, view) if self.prompts else None
 
 
 def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
@@ -36,6 +46,7 @@ def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
         raise UsageError(f"{path}: there is no such file; it must list what the paper runs.")
     paper = parse(PaperRun, path)
     require_no_wildcard(f"{path}: `published`", paper.published)
+    require_no_wildcard(f"{path}: `prompts`", paper.prompts)
     content = merged(content, paper.settings.model_dump(exclude_unset=True))
     config = validate(Config, content, source=f"{path}: `settings`")
     by_view = dict(in_every_view(paper, config, path))
@@ -48,7 +59,9 @@ def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
         raise UsageError(f"{path}: `tasks`: two tasks have the same name; rename one file.")
     labelers = [*by_view, *paper.labelers]
     tasks = {name: load_task(file).model_copy(update={"labelers": labelers}) for name, file in files.items()}
-    return Paper(config, tasks, files, scoring=PAPER, published=paper.published)
+    imported = paper.prompts if paper.prompts and Path(paper.prompts).exists() else None
+    prompts = load_prompts(Path(imported)) if imported else None
+    return Paper(config, tasks, files, PAPER, paper.published, paper.prompts, prompts)
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,10 @@ class PaperTables:
         """Return the file of published figures, if there is one."""
         return [self.paper.published] if self.paper and self.paper.published else []
 
+    def prompts(self) -> list[str]:
+        """Return the file of imported prompts, if it is there."""
+        return [self.paper.prompts_file] if self.paper and self.paper.prompts and self.paper.prompts_file else []
+
     def files(self) -> list[str]:
         """Return its tables, figures and page; none without tasks."""
         return [f"{self.folder}/{name}" for name in outputs([Path(task).name for task in self.tasks()])]
@@ -97,7 +114,7 @@ class PaperTables:
 
 
 def outputs(tasks: Sequence[str]) -> list[str]:
-    """Return the files that `secondlook paper` writes about tasks besides its summary, as names in its folder."""
+    """Return the files that `secondlook paper report` writes about tasks, but for its summary, by their names."""
     if not tasks:
         return []
     tables = ["table_accuracy", "table_scoring", "table_differences", *(f"table_{task}" for task in tasks)]
@@ -131,7 +148,19 @@ def _describe(run: Run) -> list[str]:
     summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
     kinds = kinds_of_models(run, paper.names)
     limits = [in_one_line(kinds, run.config), *way_out(kinds, run.config)]
-    return [summary, *notes(paper, paper.names[0]), *(f"  {line}" for line in limits)]
+    about = [*_about_prompts(run.added[PAPER]), *notes(paper, paper.names[0])]
+    return [summary, *about, *(f"  {line}" for line in limits)]
+
+
+def _about_prompts(paper: "Added | UsageError") -> list[str]:
+    if not isinstance(paper, Paper) or paper.prompts_file is None:
+        return []
+    if paper.prompts is None:
+        return [
+            "  prompts: our own wording; `secondlook paper import-prompts CLONE --out "
+            f"{paper.prompts_file}` takes those of the published runs"
+        ]
+    return [f"  prompts: imported from {paper.prompts.origin}"]
 
 
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
@@ -145,7 +174,10 @@ def _add(content: Mapping[str, Any], config: Config) -> Paper:
     return load_paper(content, Path(config.paper))
 
 
-SETTINGS: Mapping[type[BaseModel], str] = {PaperRun: "`workflow/paper/config.yaml`"}
+SETTINGS: Mapping[type[BaseModel], str] = {
+    PaperRun: "`workflow/paper/config.yaml`",
+    ImportedPrompts: "`workflow/paper/prompts.yaml`",
+}
 PIPELINE = Pipeline(
     name=PAPER, settings=SETTINGS, of=PaperTables.of, describe=_describe, checkpoints=_checkpoints, add=_add
 )

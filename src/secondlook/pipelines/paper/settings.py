@@ -46,6 +46,8 @@ class PaperRun(Strict):
     """Further labelers, each in its own view."""
     published: str | None = None
     """CSV of published figures to compare with."""
+    prompts: str | None = None
+    """File of `secondlook paper import-prompts`; without it the VLMs are asked in our own words."""
     settings: PaperSettings = PaperSettings()
     """Settings for these tasks only."""
 

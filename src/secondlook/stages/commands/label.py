@@ -34,6 +34,9 @@ def label(
         list[str] | None,
         typer.Option(help="Name that the prompt offers a VLM, instead of the classes; may be repeated."),
     ] = None,
+    as_it_stands: Annotated[
+        bool, typer.Option("--as-it-stands", help="Append no names to the prompt, because it lists its own.")
+    ] = False,
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on shards."""
@@ -43,5 +46,7 @@ def label(
 
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
     sources = tuple(source or ())
-    voter = stage.Voter(name or settings.kind, settings, sources, prompt or None, tuple(offer or ()), lessons)
+    voter = stage.Voter(
+        name or settings.kind, settings, sources, prompt or None, tuple(offer or ()), lessons, as_it_stands
+    )
     stage.label_shards(voter, of_inputs(objects, out), threads=threads)

@@ -19,7 +19,8 @@ class Voter:
 
     `sources` are what it learned from: the embeddings of the reference, or the folder of something trained here. With
     `lessons` it votes out of fold: they are then all embeddings, or the folder in which each fold has a folder.
-    `prompt` is the prompt of a VLM, `offered` the names to choose from if they are not those of the classes.
+    `prompt` is the prompt of a VLM, `offered` the names to choose from if they are not those of the classes; a prompt
+    that lists its own names is sent `as_it_stands`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Voter:
     prompt: str | None = None
     offered: tuple[str, ...] = ()
     lessons: Path | None = None
+    as_it_stands: bool = False
 
     @property
     def learned_from(self) -> Path:

@@ -8,13 +8,13 @@ from typing import Any
 
 from secondlook.base import progress
 from secondlook.base.arrays import Pixels
-from secondlook.base.errors import DataError, first_line
+from secondlook.base.errors import DataError, UsageError, first_line
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers.vlm import VlmOptions
 from secondlook.jobs import cache
 from secondlook.jobs.ledger import Ledger
 from secondlook.models import checkpoints, inference, native
-from secondlook.models.prompt import Prompt, ask, default_prompt
+from secondlook.models.prompt import Prompt, ask, ask_as_it_stands, default_prompt
 from secondlook.pixels.images import UnreadableImageError
 from secondlook.stages.label.vlm.engine import Engine, LogP, Shape
 from secondlook.stages.label.vlm.views import Shown, shown
@@ -75,6 +75,7 @@ def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:
         None if options.engine == "openai" else checkpoints.known_revision(_model(voter, options), options.revision)
     )
     about: dict[str, Any] = {"prompt": voter.prompt, "revision": revision}
+    about |= {"as_it_stands": True} if voter.as_it_stands else {}
     return {**about, "offered": voter.offered} if voter.offered else about
 
 
@@ -140,10 +141,21 @@ def _descending(shape: Shape) -> tuple[tuple[tuple[str, str], ...], int]:
 def _prompts(options: VlmOptions, job: Job) -> list[Prompt]:
     """Return the prompt in each requested order of the options, evenly rotated."""
     voter, taxonomy = job.voter, job.taxonomy
+    if voter.as_it_stands:
+        return [_whole_prompt(options, voter, taxonomy)]
     classes = len(taxonomy.classes)
     turns = sorted({turn * classes // options.option_orders for turn in range(options.option_orders)})
     text = voter.prompt or default_prompt(options.view)
     return [ask(text, taxonomy, options.options, turn=turn, offered=voter.offered) for turn in turns]
+
+
+def _whole_prompt(options: VlmOptions, voter: Voter, taxonomy: Taxonomy) -> Prompt:
+    if not voter.prompt or voter.offered or options.options == "letters" or options.option_orders > 1:
+        raise UsageError(
+            "--as-it-stands goes with --prompt, and without --offer, `options: letters` and `option_orders`: the "
+            "prompt lists its own names."
+        )
+    return ask_as_it_stands(voter.prompt, taxonomy)
 
 
 def _priors(engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> list[LogP]:
