@@ -75,6 +75,7 @@ def test_the_tables_have_the_figures_worked_out_by_hand(secondlook: Command, tmp
     out = tmp_path / "paper"
     done = secondlook("paper", "report", *folders, "--published", PUBLISHED, "--out", out)
     assert done.code == 0, done.err
+    assert "The prompts are our own wording" in (out / "paper.html").read_text(encoding="utf-8")
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == sorted(
         [*outputs(list(OBJECTS)), "summary.json"]
     )
@@ -157,6 +158,13 @@ def test_the_same_tables_give_the_same_bytes_and_latex_is_whole(secondlook: Comm
     folder = evaluated(secondlook, tmp_path, "bdd_vehicles")
     for out in ("first", "second"):
         assert secondlook("paper", "report", folder, "--out", tmp_path / out).code == 0
+    prompts = {"bdd_vehicles": {"gemma3": {"box": "Which one?"}}}
+    (tmp_path / "prompts.yaml").write_text(yaml.safe_dump({"clone": "theirs", "prompts": prompts}), encoding="utf-8")
+    imported = ("--prompts", tmp_path / "prompts.yaml", "--out", tmp_path / "imported")
+    assert secondlook("paper", "report", folder, *imported).code == 0
+    page = (tmp_path / "imported/paper.html").read_text(encoding="utf-8")
+    assert "imported from theirs and sent as they stand, except where none was found" in page
+    assert "our own wording: bdd_vehicles, internvl3, crop." in page
     first = sorted(path for path in (tmp_path / "first").rglob("*") if path.is_file())
     for path in first:
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes(), path
