@@ -157,8 +157,7 @@ def test_check_refuses_what_no_attempt_can_finish(
     assert float(said[1]) > 6
     done = checked(secondlook, 10_000_000, int(said[2]))
     assert (done.code, done.err) == (0, "")
-    assert f"  {FITS}" in done.out
-    assert "set `shards" not in done.out, "nothing more to change"
+    assert "limits" not in done.out, "nothing more to change"
 
 
 def test_check_warns_of_what_a_later_attempt_may_finish(

@@ -13,7 +13,7 @@ from secondlook.workflow import vlm_ids
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import DEMO, Run
-from secondlook.workflow.verdicts import in_one_line, kinds_of_models, refuse, way_out
+from secondlook.workflow.verdicts import excess, kinds_of_models, refuse, way_out
 
 
 def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
@@ -33,7 +33,7 @@ def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
     refuse(run, kinds)
     for name in run.names:
         lines.extend(_describe(run, name, run.tasks[name]))
-        lines.append(f"  {in_one_line([kind for kind in kinds if kind.task == name], run.config)}")
+        lines.extend(f"  {line}" for line in excess([kind for kind in kinds if kind.task == name], run.config))
     lines.extend(f"limits: {setting}" for setting in way_out(kinds, run.config))
     for pipeline in pipelines:
         lines.extend(pipeline.describe(run))

@@ -44,6 +44,11 @@ def in_one_line(kinds: Iterable[JobGroup], config: Config) -> str:
     return f"limits: {_name(long[0])} needs {_against_limit(fit, long[0])}{_and_more(len(long))}"
 
 
+def excess(kinds: Sequence[JobGroup], config: Config) -> list[str]:
+    """Return this line where a job exceeds its limit, none where all fit."""
+    return [] if Fit.of(kinds, config).fits else [in_one_line(kinds, config)]
+
+
 def way_out(kinds: Iterable[JobGroup], config: Config) -> list[str]:
     """Return what to set so that all jobs fit, a line for each setting; none where nothing needs to change."""
     return [line.strip() for line in _advice(Fit.of(kinds, config), config)]

@@ -130,7 +130,7 @@ def outputs(tasks: Sequence[str]) -> list[str]:
 
 def _describe(run: Run) -> list[str]:
     from secondlook.workflow.check import missing, notes
-    from secondlook.workflow.verdicts import in_one_line, kinds_of_models, way_out
+    from secondlook.workflow.verdicts import excess, kinds_of_models, way_out
 
     if not Path(run.config.paper).is_file():
         return []
@@ -147,7 +147,7 @@ def _describe(run: Run) -> list[str]:
     )
     summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
     kinds = kinds_of_models(run, paper.names)
-    limits = [in_one_line(kinds, run.config), *way_out(kinds, run.config)]
+    limits = [*excess(kinds, run.config), *way_out(kinds, run.config)]
     about = [*_about_prompts(run.added[PAPER]), *notes(paper, paper.names[0])]
     return [summary, *about, *(f"  {line}" for line in limits)]
 
