@@ -18,7 +18,7 @@ slurm = on_slurm.slurm
 TASK = "bdd_vehicles"
 # a VLM needs the masks and their cutouts, a prototype the encoder, a classifier its training
 PAPER = shipped(tasks=[TASK], vlms=["internvl3_1b"], views=["cutout"], labelers=["dinov2_prototype", "resnet50"])
-ON_GPU = {"cutout", "embed", "embed_reference", "train", "label internvl3_1b_cutout", "label resnet50"}
+ON_GPU = {"cutout", "embed", "embed_reference", "train", "label internvl3_1b_cutout"}
 
 
 @dataclass(frozen=True)
