@@ -53,7 +53,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=5,bf_interval=5,batch_sched_delay=0,sched_min_interval=0
 KillWait=5
 MessageTimeout=5
-MinJobAge=300
+MinJobAge=3600
 ReturnToService=2
 GresTypes=gpu
 NodeName=DEFAULT CPUs=4 CoresPerSocket=4 RealMemory=30000
@@ -118,9 +118,14 @@ class Cluster:
         return done.stdout
 
     def jobs(self, states: str = "all") -> list[list[str]]:
-        """Return id, state, partition, comment and number of GPUs of the jobs, in order of submission."""
-        shown = self.run("squeue", f"--states={states}", "--noheader", "--sort=i", "-o", "%i|%T|%P|%k|%b")
+        """Return id, state, partition and comment of the jobs, in order of submission."""
+        shown = self.run("squeue", f"--states={states}", "--noheader", "--sort=i", "-o", "%i|%T|%P|%k")
         return [line.split("|") for line in shown.splitlines()]
+
+    def asked_for_gpus(self) -> set[str]:
+        """Return the ids of the jobs that asked for a GPU."""
+        shown = self.run("squeue", "--states=all", "--noheader", "--Format=JobID,tres-per-job")
+        return {line.split()[0] for line in shown.splitlines() if "gpu" in line}
 
     def start_node(self, name: str) -> None:
         """Start the daemon of a node and wait until it is idle."""
