@@ -10,7 +10,7 @@ import typer
 import secondlook
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io.command_line import Options, OutFolder
-from secondlook.io.destinations import FILE
+from secondlook.io.destinations import FILE, FOLDER
 from secondlook.pipelines import registry
 from secondlook.stages.commands import (
     consensus,
@@ -141,6 +141,40 @@ def plan(
     typer.echo(plan_all(config, names or [], registry.pipelines()))
 
 
+def accept(
+    profile: Annotated[
+        str | None, typer.Option(help="Profile of Snakemake, such as slurm; by default only this machine is looked at.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", **FOLDER, help="Folder for the report; by default RESULTS/accept.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out the limits of jobs, the requeued job and the VLM.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Minutes after which jobs that still wait are cancelled.")
+    ] = 20,
+    config: ConfigFile = Path("config.yaml"),
+) -> None:
+    """Look whether a site, or this machine, has what a run needs: a small job per partition and kind of GPU."""
+    from secondlook.workflow import accept as acceptance
+    from secondlook.workflow.run import Run
+
+    run = Run.load(config, registry.pipelines())
+    folder = out or Path(run.config.results) / "accept"
+    report = acceptance.accept(run, acceptance.Request(profile, folder, quick, 60 * timeout))
+    typer.echo(report.text)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def accept_probe(name: Annotated[str, typer.Argument(help="Name in probes.json of the folder of the run.")]) -> None:
+    """Do one probe in the folder of a run of `secondlook accept`, and write its record: its jobs call this."""
+    from secondlook.workflow.accept.launch import run_probe
+
+    run_probe(name, Path()).write(Path("records") / f"{name}.json")
+
+
 def new_task(
     annotations: Annotated[Path, typer.Argument(help="A COCO annotation file.")],
     out: Annotated[
@@ -162,7 +196,7 @@ def new_task(
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, fetch, ingest.ingest, ingest.split, crop.crop, groups.groups, embed.embed, train.lessons, train.train),
     *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
-    *(summary, check, plan, new_task),
+    *(summary, check, plan, accept, accept_probe, new_task),
 )
 for _command in COMMANDS:
     app.command()(_command)
