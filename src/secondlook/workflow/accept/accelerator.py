@@ -36,7 +36,7 @@ def _count(asked: int | None, seen: int) -> Finding:
     if not asked:
         if asked is None and not seen:
             return note("gpu", "torch sees none: models compute on the CPU")
-        return note("gpu", f"none was asked for, torch sees {seen}") if asked == 0 else ok("gpu", f"torch sees {seen}")
+        return note("gpu", f"none was asked for, torch sees {seen or 'none'}") if asked == 0 else ok("gpu", f"{seen}")
     if not seen:
         listed = _smi("--list-gpus")
         says = f"asked for {asked}, torch sees none; nvidia-smi {f'lists {listed}' if listed else 'is not there'}"

@@ -57,7 +57,8 @@ def facts_of(run: Run, latency_s: float) -> Facts:
     """Return the facts of this machine and a run."""
     from huggingface_hub import constants
 
-    ids = [one.name for task in run.names for one in checkpoints_of(run, task) if "/" in one.name]
+    of_tasks = [one for task in run.names for one in checkpoints_of(run, task)]
+    ids = [one.name for one in of_tasks if one.library == "transformers"]  # others may come from other servers
     lacking = {marker for task in run.names for marker in run.data.fetch_markers(task) if not Path(marker).exists()}
     needed = [_address(run.config, name) for name in run.config.fetch.sources if run.data.marker(name) in lacking]
     named = [_address(run.config, name) for name in run.config.fetch.sources]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from secondlook.base import progress
+from secondlook.base.errors import UsageError
 from secondlook.io import files
 from secondlook.workflow.accept import limits
 from secondlook.workflow.accept.findings import Finding, Record, failure, read_record
@@ -42,7 +43,12 @@ class Launch:
         """Run the probes and yield a record of each, whatever became of it."""
         for name in ("records", "logs", SHARED):
             (self.folder / name).mkdir()
-        content = {"probes": {name: asdict(probe) for name, probe in self.probes.items()}}
+        probes = {name: asdict(probe) for name, probe in self.probes.items()}
+        # a resource that no probe names is left to `default-resources` of the profile
+        named = [
+            key for key in asdict(Probe("node", 0, 0)) if key != "kind" and any(one[key] for one in probes.values())
+        ]
+        content = {"probes": probes, "resources": named}
         files.write_text(self.folder / PROBES, json.dumps(content, indent=1) + "\n")
         watcher = Watcher(self.folder / SHARED, [name for name, one in self.probes.items() if one.kind == "node"])
         watcher.start()
@@ -143,7 +149,8 @@ def _states_in_queue() -> dict[str, str]:
 def _requeue(job: str) -> str | None:
     if not job:
         return "the job does not know its id (SLURM_JOB_ID)"
-    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)
+    command = ["scontrol", "requeue", job]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return None if done.returncode == 0 else (done.stderr.strip() or "scontrol requeue failed")
 
 
@@ -159,8 +166,13 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def run_probe(name: str, folder: Path) -> Record:
-    """Do in a job what a probe is for, and return what was found."""
+    """Do in a job what a probe is for, and return what was found; raises UsageError outside of a run."""
     from secondlook.workflow.accept.probe import find
 
-    probe = Probe(**json.loads((folder / PROBES).read_text(encoding="utf-8"))["probes"][name])
+    try:
+        probe = Probe(**json.loads((folder / PROBES).read_text(encoding="utf-8"))["probes"][name])
+    except (OSError, KeyError) as error:
+        raise UsageError(
+            f"{PROBES}: has no probe {name}; this command is for the jobs of `secondlook accept`."
+        ) from error
     return Record(name, os.uname().nodename, tuple(find(name, probe, folder)))

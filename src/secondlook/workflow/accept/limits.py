@@ -19,9 +19,13 @@ _TICK_S = 1.0
 
 def take_memory(asked_mb: int, signs: Path) -> Iterator[Finding]:
     """Take twice the memory that was asked for; whoever reads this finding knows that nothing stopped it."""
-    held = []
+    held: list[bytes] = []
     for taken in range(STEP_MB, 2 * asked_mb + 1, STEP_MB):
-        held.append(b"x" * (STEP_MB * 10**6))
+        try:
+            held.append(b"x" * (STEP_MB * 10**6))
+        except MemoryError:
+            yield ok("memory limit", f"a job that asked for {asked_mb} MB was refused more than {taken - STEP_MB} MB")
+            return
         files.write_text(signs / "memory.taken", str(taken))
         time.sleep(_TICK_S / 5)
     time.sleep(HOLD_S)
@@ -38,7 +42,7 @@ def memory_was_limited(asked_mb: int, signs: Path) -> Finding | None:
     if 2 * taken < asked_mb:
         way_out = "ask for more memory than a job needs (`resources: {mem_mb: ...}`); see its log"
         return warning("memory limit", f"a job that asked for {asked_mb} MB was stopped at {taken} MB", way_out)
-    return ok("memory limit", f"a job that asked for {asked_mb} MB was stopped after it had taken {taken} MB more")
+    return ok("memory limit", f"a job that asked for {asked_mb} MB was stopped after its command had taken {taken} MB")
 
 
 def take_time(minutes: int, signs: Path) -> Iterator[Finding]:

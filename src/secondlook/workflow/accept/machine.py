@@ -19,7 +19,7 @@ def look_at_machine(facts: Facts, folder: Path) -> Iterator[Finding]:
     yield ok("machine", f"{platform.system()} {platform.machine()}, {cores()} cores, {memory_gb():.1f} GB memory")
     yield _environment(facts)
     yield from _scratch()
-    yield note("results", f"{folder} has {free_gb(folder):.1f} GB free")
+    yield note("results", f"{folder.absolute()} has {free_gb(folder):.1f} GB free")
 
 
 def cores() -> int:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from secondlook.io.net import shown_url
 from secondlook.workflow.accept.facts import Facts
 from secondlook.workflow.accept.findings import Finding, failure, note, ok, warning
 
@@ -41,8 +42,9 @@ def _hub(facts: Facts, *, fetches: bool) -> Iterator[Finding]:
         yield note("hub", f"not asked: {problem}")
     else:
         problem = _reach(constants.ENDPOINT)
-        said = f"{constants.ENDPOINT} is not reached from here ({problem})"
-        yield ok("hub", f"{constants.ENDPOINT} answers") if problem is None else note("hub", said)
+        server = shown_url(constants.ENDPOINT)
+        said = f"{server} is not reached from here ({problem})"
+        yield ok("hub", f"{server} answers") if problem is None else note("hub", said)
         if problem is not None and not fetches:
             yield warning(
                 "hub", "jobs would ask it first and wait", "export HF_HUB_OFFLINE=1 before you start Snakemake"

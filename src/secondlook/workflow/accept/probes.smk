@@ -22,11 +22,6 @@ rule probe:
         "logs/{probe}.log",
     threads: 1
     resources:
-        mem_mb=asked("mem_mb"),
-        runtime=asked("runtime"),
-        gpu=asked("gpu"),
-        gpu_model=asked("gpu_model"),
-        constraint=asked("constraint"),
-        slurm_partition=asked("slurm_partition"),
+        **{resource: asked(resource) for resource in config["resources"]},
     shell:
         "secondlook accept-probe {wildcards.probe} 2> {log}"

@@ -53,7 +53,7 @@ class Report:
         yield from _wrapped(", ".join(f"{name} {text}" for name, text in self.versions.items()), "")
         for record in self.records:
             yield ""
-            place = f" on {record.where}" if record.where else ", never ran or never came back"
+            place = f" on {record.where}" if record.where else ""
             asked = self.asked.get(record.probe, "")
             yield f"{record.probe}{f' ({asked})' if asked else ''}{place}"
             for finding in record.findings:

@@ -1,7 +1,7 @@
 """What a profile says about a site, and the probes that follow: one per partition and kind of GPU, and the limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from secondlook.workflow.run import Run
 
 Kind = Literal["node", "vlm", "memory", "time", "requeue"]
 NODE_MB, LIMITED_MB, VLM_MB = 2000, 800, 4000  # each job starts Snakemake twice, 140 MB each
+NODE_MINUTES = 10
 _MINUTES = {"time": 1, "vlm": 30}
 _USUAL_LATENCY_S = 5.0  # of Snakemake, where the profile has no `latency-wait`
 
@@ -66,8 +67,9 @@ class Site:
         probes = dict(self._nodes(run))
         with_gpu = [probe for probe in probes.values() if probe.gpu]
         without = [probe for probe in probes.values() if not probe.gpu] or list(probes.values())
+        limits: tuple[Kind, ...] = ("memory", "time", "requeue") if self.executor == "slurm" else ()
         if not quick:
-            probes |= {f"{kind}": _like(without[0], kind) for kind in ("memory", "time", "requeue")}
+            probes |= {kind: _like(without[0], kind) for kind in limits}
             probes["vlm"] = _like((with_gpu or without)[0], "vlm")
         return probes
 
@@ -81,13 +83,13 @@ class Site:
                 tail = [str(part) for part in (model, constraint) if part]
                 name = ".".join(["node", _safe(partition, number), *(_safe(one, 0) for one in tail)])
                 gpus = int(bool(limits.get("max_gpu")))
-                yield name, Probe("node", NODE_MB, 10, gpus, partition, model, constraint)
+                yield name, Probe("node", NODE_MB, NODE_MINUTES, gpus, partition, model, constraint)
         for number, (model, constraint) in enumerate(dict.fromkeys(self._asked_kinds(run))):
             if (model, constraint) not in named:
                 name = f"gpu.{_safe('.'.join(filter(None, (model, constraint))), number)}"
-                yield name, Probe("node", NODE_MB, 10, 1, None, model, constraint)
+                yield name, Probe("node", NODE_MB, NODE_MINUTES, 1, None, model, constraint)
         if not self.partitions:
-            yield "node", Probe("node", NODE_MB, 10)
+            yield "node", Probe("node", NODE_MB, NODE_MINUTES)
 
     def _asked_kinds(self, run: Run) -> Iterator[tuple[str | None, str | None]]:
         """Yield the kinds of GPU that jobs of the tasks will ask for."""
@@ -128,8 +130,7 @@ def _kinds(limits: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
 def _like(node: Probe, kind: Kind) -> Probe:
     """Return a probe of another kind that goes to the same nodes."""
     memory = VLM_MB if kind == "vlm" else LIMITED_MB
-    gpu = node.gpu if kind == "vlm" or node.slurm_partition else 0
-    return Probe(kind, memory, _MINUTES.get(kind, 15), gpu, node.slurm_partition, node.gpu_model, node.constraint)
+    return replace(node, kind=kind, mem_mb=memory, runtime=_MINUTES.get(kind, 15))
 
 
 def _safe(name: str, number: int) -> str:

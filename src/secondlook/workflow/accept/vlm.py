@@ -42,10 +42,10 @@ def look_at_vlm(folder: Path) -> Iterator[Finding]:
             yield failure("vlm", f"`secondlook {command[0]}` fails: {problem}", _WAY_OUT)
             return
     votes = parquetfile.read(folder / "votes.parquet", columns=["status"]).column("status").to_pylist()
-    given, expected = votes.count("ok"), _PER_CLASS * len(LABELS)
+    given, expected = votes.count("answered"), _PER_CLASS * len(LABELS)
     says = f"a small VLM was trained and voted on {given} of {expected} drawn crops in {perf_counter() - start:.0f} s"
     if given < expected:
-        yield failure("vlm", f"{says}; others: {sorted(set(votes) - {'ok'})}", _WAY_OUT)
+        yield failure("vlm", f"{says}; others: {sorted(set(votes) - {'answered'})}", _WAY_OUT)
     else:
         yield ok("vlm", says)
 
