@@ -78,7 +78,7 @@ def test_a_bad_partition_hides_no_other(secondlook: Command, tmp_path: Path, mon
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     site = profile(tmp_path / "site", {"dying": {}, "well": {}, "blind": {"max_gpu": 1}})
 
-    done = secondlook("accept", "--quick", "--profile", site, "--out", tmp_path / "out")
+    done = secondlook("accept", "--quick", "--profile", os.path.relpath(site), "--out", tmp_path / "out")
     assert done.code == 1, done.out + done.err
     report = tmp_path / "out" / "report.json"
     assert findings(report, "node.dying")["job"]["status"] == "failure"

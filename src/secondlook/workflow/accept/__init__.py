@@ -80,6 +80,8 @@ def _here(run: Run, facts: Facts, folder: Path, *, site: Site | None, quick: boo
     checks |= {"batch system": lambda: _batch_system(site), "shared folder": lambda: _own_folder(folder)}
     if site is None or not _can_submit(site):
         checks["tasks"] = lambda: _needs(run)
+    else:
+        del checks["gpu"]  # nothing computes on a login node
     if not quick:
         checks["vlm"] = lambda: look_at_vlm(folder / "work" / "vlm")
     return Record(_HERE, os.uname().nodename, tuple(all_of(checks)))

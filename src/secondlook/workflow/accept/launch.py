@@ -66,7 +66,7 @@ class Launch:
 
     def _run(self) -> dict[str, str]:
         """Run Snakemake to its end or to the timeout; return what Slurm says of the jobs that then still wait."""
-        command = [sys.executable, "-m", "snakemake", "--profile", self.site.profile, "--snakefile", str(SNAKEFILE)]
+        command = [sys.executable, "-m", "snakemake", "--profile", str(self.site.file), "--snakefile", str(SNAKEFILE)]
         command += ["--directory", str(self.folder), "--keep-going", "--retries", "0", "--nolock"]
         if self.site.executor == "slurm":
             command += ["--slurm-init-seconds-before-status-checks", "10"]

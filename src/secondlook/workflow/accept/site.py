@@ -40,9 +40,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class Site:
-    """A profile: its executor, how long files may take to appear, its partitions with their limits, `config:` keys."""
+    """A profile: its executor, how long files may take to appear, its partitions with their limits, `config:` keys.
+
+    `file` is absolute: Snakemake resolves what a profile names after it has changed to the folder of the run.
+    """
 
     profile: str
+    file: Path
     executor: str
     latency_s: float
     partitions: Mapping[str, Mapping[str, Any]]
@@ -60,7 +64,7 @@ class Site:
         settings = content.get("config") or []
         pairs = settings.items() if isinstance(settings, dict) else (str(one).split("=", 1) for one in settings)
         latency_s = float(content.get("latency-wait", _USUAL_LATENCY_S))
-        return cls(profile, str(content.get("executor", "local")), latency_s, partitions, dict(pairs))
+        return cls(profile, file, str(content.get("executor", "local")), latency_s, partitions, dict(pairs))
 
     def probes(self, run: Run, *, quick: bool) -> dict[str, Probe]:
         """Return the probes by name; `quick` leaves out the limits and the VLM."""
@@ -150,4 +154,4 @@ def _file_of(profile: str) -> Path:
         raise UsageError(
             f"--profile: there is no profile `{profile}` here; give the folder of one, such as profiles/slurm."
         )
-    return Path(found[1])
+    return Path(found[1]).absolute()
