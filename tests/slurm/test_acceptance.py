@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import on_slurm
 import pytest
 from cluster import Cluster
-from test_slurm import slurm as slurm  # noqa: PLC0414 - the fixture
+from on_slurm import LONGEST_S
 
 from conftest import ROOT
 
-LONGEST_S = 900
+slurm = on_slurm.slurm
 PARTITIONS = """
 partitions:
   cpu: {max_runtime: 1440, max_threads: 4, max_mem_mb: 30000}
