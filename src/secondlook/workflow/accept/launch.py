@@ -23,7 +23,7 @@ SNAKEFILE = Path(__file__).parent / "probes.smk"
 PROBES = "probes.json"
 SNAKEMAKE_LOG = "snakemake.log"
 _TICK_S = 1.0
-_GRACE_S = 90.0  # for Snakemake to cancel its jobs
+_GRACE_S = 60.0  # for Snakemake to cancel its jobs
 _STATES_OF_A_LIMIT = {"memory": ("FAILED", "OUT_OF_MEMORY"), "time": ("TIMEOUT",)}
 _SUBMITTED = re.compile(r"SLURM jobid (\d+) \(log: \S*?/rule_probe/([^/\s]+)/")
 _ENDED = re.compile(r"SLURM-job '(\d+)' failed[^']*SLURM status is:\s*'(\w+)'", re.DOTALL)
@@ -75,7 +75,8 @@ class Launch:
             try:
                 return self._watch(process)
             finally:
-                _end(process)
+                if not _ends(process):
+                    self._cancel()
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> dict[str, str]:
         start, came_back, requeued = time.monotonic(), 0, False
@@ -90,6 +91,12 @@ class Launch:
                 progress.say(f"accept: {found} of {len(self.probes)} probes came back")
             time.sleep(_TICK_S)
         return {}
+
+    def _cancel(self) -> None:
+        """Cancel the jobs that were submitted: Snakemake was killed and could not."""
+        text = (self.folder / SNAKEMAKE_LOG).read_text(encoding="utf-8", errors="replace")
+        if jobs := [job for job, _ in _SUBMITTED.findall(text)]:
+            subprocess.run(["scancel", *jobs], timeout=60, check=False)
 
     def _lost(self, name: str, probe: Probe, log: str, waiting: Mapping[str, str]) -> Finding:
         """Return why a probe has no record; for a probe of a limit this may be what it is for."""
@@ -154,8 +161,11 @@ def _requeue(job: str) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip() or "scontrol requeue failed")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Have Snakemake cancel its jobs and wait for it; SIGTERM would let it wait for them."""
+def _ends(process: "subprocess.Popen[bytes]") -> bool:
+    """Have Snakemake cancel its jobs, and tell whether it did; SIGTERM would let it wait for them.
+
+    A shell has its background commands ignore SIGINT, and with them Snakemake.
+    """
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
@@ -163,6 +173,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            return False
+    return True
 
 
 def run_probe(name: str, folder: Path) -> Record:
