@@ -96,7 +96,8 @@ class Launch:
         """Cancel the jobs that were submitted: Snakemake was killed and could not."""
         text = (self.folder / SNAKEMAKE_LOG).read_text(encoding="utf-8", errors="replace")
         if jobs := [job for job, _ in _SUBMITTED.findall(text)]:
-            subprocess.run(["scancel", *jobs], timeout=60, check=False)
+            command = ["scancel", *jobs]
+            subprocess.run(command, timeout=60, check=False)
 
     def _lost(self, name: str, probe: Probe, log: str, waiting: Mapping[str, str]) -> Finding:
         """Return why a probe has no record; for a probe of a limit this may be what it is for."""
