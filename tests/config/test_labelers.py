@@ -79,8 +79,16 @@ LOADED: list[Any] = [
         VLM, Checkpoint("transformers", "Org/vlm", "abc"), Cost("vlm", "Org/vlm", all_tiles=False), id="VLM"
     ),
     pytest.param(
-        {**VLM, "engine": "openai", "answer": "choose", "tiling": "published"},
+        {**VLM, "engine": "openai", "answer": "choose", "tiling": "published", "server": {"url": "http://gpu/v1"}},
         None, Cost("vlm", "Org/vlm", all_tiles=True, on_server=True), id="a server has its own checkpoint",
+    ),
+    pytest.param(
+        {**VLM, "engine": "openai", "answer": "choose", "server": {"command": "serve {model} {port}"}},
+        Checkpoint("server", "Org/vlm", "abc"), Cost("vlm", "Org/vlm", all_tiles=False), id="a server started here",
+    ),
+    pytest.param(
+        {**VLM, "engine": "openai", "answer": "choose"}, None, Cost("vlm", "Org/vlm", all_tiles=False),
+        id="a server that is not set up yet",
     ),
     pytest.param({"kind": "vlm", "trained": "v"}, None, Cost("vlm", all_tiles=False), id="trained here"),
 ]  # fmt: skip

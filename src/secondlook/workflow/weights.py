@@ -43,7 +43,7 @@ def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipel
 
 
 def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
-    """Yield what the jobs of a task load from the Hub: nothing that is in a folder, or behind a server."""
+    """Yield what the jobs of a task load from the Hub: nothing that is in a folder, or behind a server elsewhere."""
     config, labelers = run.config_of(task), run.labelers_of(task)
     trained = labelers.trained()
     checkpoints = [
@@ -70,12 +70,16 @@ def _of_encoder(encoder: EncoderOptions) -> Checkpoint | None:
     return Checkpoint(encoder.kind, encoder.model, encoder.revision)
 
 
+def _download_for_transformers(checkpoint: Checkpoint) -> None:
+    require_known_code(checkpoint.name)
+    _download_snapshot(checkpoint)
+
+
 def _download_snapshot(checkpoint: Checkpoint) -> None:
     """Download the files without loading them: a login node need not hold a model of 14 billion weights."""
     from huggingface_hub import list_repo_files, snapshot_download
 
     name, revision = checkpoint.name, checkpoint.revision
-    require_known_code(name)
     try:
         listed = list_repo_files(name, revision=revision)
         has_safetensors = any(file.endswith(".safetensors") for file in listed)
@@ -94,7 +98,8 @@ def _download_open_clip(checkpoint: Checkpoint) -> None:
 
 
 _DOWNLOAD: dict[str, Callable[[Checkpoint], None]] = {
-    "transformers": _download_snapshot,
+    "transformers": _download_for_transformers,
+    "server": _download_snapshot,
     "timm": _download_timm,
     "open_clip": _download_open_clip,
 }

@@ -24,7 +24,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint by Hub id or by its name in the library (transformers, timm or open_clip) that loads it.
+    """A checkpoint by Hub id or by its name in what loads it: transformers, timm, open_clip, or a `server`.
 
     `named` is the id in the config where this one is loaded in its place.
     """

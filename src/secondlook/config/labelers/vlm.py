@@ -5,27 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from secondlook.base.types import Device, Fraction, Name, Precision, View
-from secondlook.base.yamlfile import Strict
 from secondlook.config.labelers.base import Checkpoint, Cost, Counted, Labeler, Lesson, Named, Sight
-
-
-class ServerOptions(Strict):
-    """An OpenAI-compatible server (vLLM, SGLang, LMDeploy, `transformers serve`) and how it is used."""
-
-    url: str = "http://127.0.0.1:8000/v1"
-    """Base address of the API, with `/v1`."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key."""
-    parallel: int = Field(16, ge=1)
-    """Requests in flight at once."""
-    attempts: int = Field(6, ge=1)
-    """Give up after this many failures of a request in a row."""
-    backoff_s: float = Field(1.0, ge=0)
-    """Seconds before the second attempt, twice as many before each further one."""
-    timeout_s: float = Field(120.0, gt=0)
-    """Seconds to wait for an answer."""
-    structured: Literal["choice", "json_schema"] = "choice"
-    """What the server obeys for `answer: choose`: `choice` (vLLM's `structured_outputs`) or `json_schema` (an enum)."""
+from secondlook.config.labelers.server import ServerOptions
 
 
 class VlmOptions(Labeler):
@@ -110,7 +91,8 @@ class VlmOptions(Labeler):
     def cost(self) -> Cost:
         """Return the cost of a VLM; the crop of one object is one tile unless tiles are published ones."""
         all_tiles = self.tiling == "published" or self.view == "box"
-        return Cost("vlm", self.model, self.precision, all_tiles, on_server=self.engine == "openai")
+        elsewhere = self.engine == "openai" and self.server.url is not None
+        return Cost("vlm", self.model, self.precision, all_tiles, on_server=elsewhere)
 
     @property
     def learns_from(self) -> Lesson:
@@ -129,10 +111,10 @@ class VlmOptions(Labeler):
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """Return the model, unless a server has it."""
-        if self.model is None or self.engine == "openai":
+        """Return the model, unless a server elsewhere has it; one that is started here loads it with its own code."""
+        if self.model is None or (self.engine == "openai" and self.server.command is None):
             return None
-        return Checkpoint("transformers", self.model, self.revision)
+        return Checkpoint("server" if self.engine == "openai" else "transformers", self.model, self.revision)
 
     @property
     def prompt_view(self) -> View:
@@ -151,5 +133,6 @@ class VlmOptions(Labeler):
 
     @property
     def remark(self) -> str | None:
-        """Return the note."""
-        return self.note
+        """Return the note, and what a server lacks."""
+        lacks = self.server.lacks if self.engine == "openai" else None
+        return "; ".join(text for text in (self.note, lacks) if text) or None

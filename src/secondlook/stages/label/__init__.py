@@ -1,6 +1,7 @@
 """Stage `label`: one labeler votes on shards, one after the other."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
     if voter.lessons is None:
         require_whole(voter.sources)
     judge = OutOfFold.of(voter, kind, voter.lessons) if voter.lessons is not None else Judge.of(voter, kind)
-    for objects, out in shards:
-        _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), threads), judge)
+    with closing(judge):
+        for objects, out in shards:
+            _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), threads), judge)
 
 
 def _label_shard(job: Job, judge: Judge | OutOfFold) -> None:

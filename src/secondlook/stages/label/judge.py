@@ -1,7 +1,8 @@
 """Who judges the objects of a file: one learned labeler for all, or for each fold what learned nothing from it."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,12 +29,17 @@ class Judge:
 
     voter: Voter
     kind: Kind
-    network: Callable[[], Any]
+    network: "functools._lru_cache_wrapper[Any]"
 
     @classmethod
     def of(cls, voter: Voter, kind: Kind) -> "Judge":
         """Return the judge of a labeler."""
         return cls(voter, kind, functools.cache(partial(kind.load, voter, voter.options)))
+
+    def close(self) -> None:
+        """End what was loaded, if anything was."""
+        if self.network.cache_info().currsize:
+            self.kind.close(self.network())
 
     def made_by(self) -> Mapping[str, Any]:
         """Return the metadata of its votes besides its options."""
@@ -67,6 +73,9 @@ class OutOfFold:
                 require_learned(fold_folder(voter.learned_from, fold), lessons, fold)
         return cls(voter, kind, lessons)
 
+    def close(self) -> None:
+        """End nothing: what a fold loads ends with its votes."""
+
     def made_by(self) -> Mapping[str, Any]:
         """Return the metadata of the votes besides the options: those of each fold."""
         judges = {fold: Judge.of(self._trained_without(fold), self.kind) for fold in self.lessons.folds}
@@ -88,7 +97,8 @@ class OutOfFold:
                 if voter.options.learns_at_vote:
                     reference = Path(folder) / "reference.parquet"
                     voter = replace(voter, sources=(reference_without(self.lessons, fold, voter.sources, reference),))
-                votes, _ = Judge.of(voter, self.kind).rows(replace(job, objects=objects))
+                with closing(Judge.of(voter, self.kind)) as judge:
+                    votes, _ = judge.rows(replace(job, objects=objects))
                 rows += self._of_fold(votes, fold)
         return rows, {}
 

@@ -8,7 +8,7 @@ from typing import Any
 from secondlook.stages.label.ballot import Votes
 from secondlook.stages.label.voter import Job, Voter
 
-_FUNCTIONS = ("vote", "load", "made_by", "check", "resolve")
+_FUNCTIONS = ("vote", "load", "made_by", "check", "resolve", "close")
 
 
 def _nothing(*_: Any) -> None:
@@ -30,7 +30,8 @@ class Kind:
     `vote` returns the votes on the objects of a job, and `load` the network for `job.network`. `made_by` returns the
     metadata of the labeler besides its options; a `revision` of None there is not known before the vote. `check` raises
     DataError if the votes of a file, of which `status` and `answer` are read, must not be used. `resolve` returns the
-    options with the checkpoint that is loaded, where the one that they name stands for it.
+    options with the checkpoint that is loaded, where the one that they name stands for it. `close` ends what `load`
+    returned.
     """
 
     module: str
@@ -39,6 +40,7 @@ class Kind:
     made_by: Callable[[Voter, Any], Mapping[str, Any]] = _no_facts
     check: Callable[[Sequence[Mapping[str, Any]], Any], None] = _nothing
     resolve: Callable[[Any], Any] = _as_given
+    close: Callable[[Any], None] = _nothing
 
 
 def kind_of(name: str) -> Kind:

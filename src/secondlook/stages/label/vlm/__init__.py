@@ -58,6 +58,7 @@ def vote(job: Job, options: VlmOptions) -> VlmVotes:
         inference.make_deterministic(options.seed, job.threads)
     objects = shown(job.objects, options)
     engine: Engine = job.network()
+    engine.begin(job.out)
     ledger = Ledger(job.out, _key(job, engine, options, prompts))
     left = [batch for batch in batches(objects, engine, options.batch_size) if not _is_done(batch, ledger)]
     priors = _priors(engine, options, prompts) if left else []
@@ -69,11 +70,14 @@ def vote(job: Job, options: VlmOptions) -> VlmVotes:
 def made_by(voter: Voter, options: VlmOptions) -> dict[str, Any]:
     """Return the prompt of a model, its revision if that is known before it is loaded, and the offered names.
 
-    The revision of a model behind a server is never known in advance.
+    The revision of a model behind a server elsewhere is never known in advance.
     """
-    revision = (
-        None if options.engine == "openai" else checkpoints.known_revision(_model(voter, options), options.revision)
-    )
+    if options.engine == "openai":
+        from secondlook.stages.label.vlm.openai_engine import known_revision
+
+        revision = known_revision(options)
+    else:
+        revision = checkpoints.known_revision(_model(voter, options), options.revision)
     about: dict[str, Any] = {"prompt": voter.prompt, "revision": revision}
     about |= {"as_it_stands": True} if voter.as_it_stands else {}
     return {**about, "offered": voter.offered} if voter.offered else about
@@ -109,6 +113,11 @@ def load(voter: Voter, options: VlmOptions) -> Engine:
             from secondlook.stages.label.vlm.vllm_engine import VllmEngine
 
             return VllmEngine(options, model)
+
+
+def close(engine: Engine) -> None:
+    """End a server that the engine started."""
+    engine.close()
 
 
 def batches(objects: Sequence[Shown], engine: Engine, size: int) -> list[list[Shown]]:
@@ -238,7 +247,8 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 def _key(job: Job, engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> str:
     """Return the key under which finished votes are reused: objects, model, options, prompts, code."""
-    settings: dict[str, Any] = {"labeler": options.model_dump(exclude={"resources", *cache.LIMITS})}
+    left_out: dict[str, Any] = {**dict.fromkeys(("resources", *cache.LIMITS), True), "server": options.server.patience}
+    settings: dict[str, Any] = {"labeler": options.model_dump(exclude=left_out)}
     settings |= {"prompts": repr(prompts), "revision": engine.revision, "computes_in": job.voter.computes_in}
     return cache.key_of(settings, job.objects, code=__name__)
 

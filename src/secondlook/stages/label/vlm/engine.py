@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +41,14 @@ class Engine(Protocol):
 
     revision: str
     """Identifies the model in the metadata of its votes: a commit, a digest, or a name."""
+
+    def begin(self, out: Path) -> None:  # noqa: ARG002
+        """Prepare for the votes that go to `out`; most engines have nothing to do."""
+        return
+
+    def close(self) -> None:
+        """End what would outlive the votes; most engines have nothing to do."""
+        return
 
     def shape_of(self, width: int, height: int) -> Shape:
         """Return the shape of an image of that size in px; images are batched by it."""

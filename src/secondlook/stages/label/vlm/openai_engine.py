@@ -4,16 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from secondlook.base import progress
 from secondlook.base.arrays import Pixels
-from secondlook.base.errors import DataError
+from secondlook.base.errors import DataError, UsageError
+from secondlook.config.labelers.server import ServerOptions
 from secondlook.config.labelers.vlm import VlmOptions
+from secondlook.models import checkpoints
 from secondlook.models.prompt import Prompt
 from secondlook.stages.label.vlm import chat
 from secondlook.stages.label.vlm.engine import Answer, Engine, Shape
+from secondlook.stages.label.vlm.hosts import GivenHost, Host
 from secondlook.stages.label.vlm.openai_wire import Reply, Wire
+from secondlook.stages.label.vlm.started_host import StartedHost
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,21 @@ class OpenaiEngine(Engine):
     def __init__(self, options: VlmOptions) -> None:
         self._options = options
         self._model = options.model or ""
-        self._wire = Wire(options.server, self._model)
+        self._host = host_of(options.server, self._model)
+        self._wire = Wire(self._host, options.server, self._model)
         self._pool = ThreadPoolExecutor(options.server.parallel, thread_name_prefix="openai")
         self._answered = False
         self._warned = False
-        self.revision = f"{self._wire.address} {self._model}"
+        self.revision = known_revision(options) or f"{self._wire.address} {self._model}"
+
+    def begin(self, out: Path) -> None:
+        """Have a server that is started from here on write its log beside `out`."""
+        self._host.place(out)
+
+    def close(self) -> None:
+        """End the server that was started."""
+        self._wire.stop()
+        self._host.close()
 
     def shape_of(self, width: int, height: int) -> Shape:  # noqa: ARG002
         """Return the same shape for all: each image is a request."""
@@ -126,6 +141,20 @@ class OpenaiEngine(Engine):
             f"label: {self._wire.address} does not keep to the allowed answers "
             f"(`structured: {self._options.server.structured}`); they are read as free text"
         )
+
+
+def host_of(server: ServerOptions, model: str) -> Host:
+    """Return the server of a labeler; raises UsageError where the config names none."""
+    if server.command is not None:
+        return StartedHost(server.command, server, model)
+    if server.url is None:
+        raise UsageError(f"engine `openai` has {server.lacks}.")
+    return GivenHost(server.url, server, model)
+
+
+def known_revision(options: VlmOptions) -> str | None:
+    """Return the model that a command serves, as a digest for a local folder; None where the server is elsewhere."""
+    return None if options.server.command is None else checkpoints.revision_of(options.model or "")
 
 
 def _first_choice(content: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -1,6 +1,5 @@
 """Requests to an OpenAI-compatible server: repeated while they may still succeed, with a key that is never shown."""
 
-import os
 import random
 import threading
 from collections.abc import Mapping
@@ -11,13 +10,13 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
-from secondlook.base.errors import DataError, UsageError
-from secondlook.config.labelers.vlm import ServerOptions
-from secondlook.io.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, PASSING, TemporaryError, retry_after_s, shown_url
+from secondlook.base.errors import DataError
+from secondlook.config.labelers.server import ServerOptions
+from secondlook.io.net import LONGEST_BACKOFF_S, LONGEST_WAIT_S, PASSING, TemporaryError, retry_after_s
 from secondlook.models.prompt import one_line
+from secondlook.stages.label.vlm.hosts import Host
 
 _SHOWN_CHARACTERS = 200
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -36,20 +35,18 @@ class Reply:
 class Wire:
     """Sends bodies to `{url}/chat/completions`; threads share it.
 
-    `address` is shown and stored, so it contains neither user nor password nor the values of a query.
+    `address` is shown, so it contains neither user nor password nor the values of a query.
     """
 
-    def __init__(self, server: ServerOptions, model: str) -> None:
-        _require_address(server.url)
-        self.address = shown_url(server.url.rstrip("/"))
-        self._server, self._model = server, model
-        self._url = _endpoint(server.url)
-        self._key = _key(server.api_key_env)
+    def __init__(self, host: Host, server: ServerOptions, model: str) -> None:
+        self.address = host.shown
+        self._host, self._server, self._model = host, server, model
+        self._key = host.key
         self._session = requests.Session()
         self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=server.parallel))
         self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=server.parallel))
         # a proxy from the environment cannot reach this machine's own servers
-        self._session.trust_env = urlsplit(server.url).hostname not in _LOOPBACK
+        self._session.trust_env = not host.is_local
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -77,9 +74,10 @@ class Wire:
                 self._wait(failures, error.wait_s)
 
     def _post(self, body: bytes) -> requests.Response:
+        url = _endpoint(self._host.url())
         try:
             return self._session.post(
-                self._url,
+                url,
                 data=body,
                 headers={"Content-Type": "application/json"},
                 auth=self._authorise if self._key else None,
@@ -98,6 +96,7 @@ class Wire:
     def _read(self, response: requests.Response) -> Reply:
         status = response.status_code
         if status == 200:
+            self._host.has_answered()
             content = _json(response)
             return Reply(content) if isinstance(content, dict) else Reply(error="the server sent no JSON object.")
         if status in PASSING or status == 409 or status > 500:
@@ -109,10 +108,8 @@ class Wire:
     def _refusal(self, response: requests.Response) -> DataError:
         status = response.status_code
         if status in {401, 403}:
-            have = "holds one that it does not accept" if self._key else "is not set"
             return DataError(
-                f"{self.address}: the server requires a valid key (status {status}), and the environment variable "
-                f"{self._server.api_key_env} {have}."
+                f"{self.address}: the server requires a valid key (status {status}), and {self._host.no_key}."
             )
         if status == 404:
             return DataError(
@@ -124,10 +121,7 @@ class Wire:
     def _give_up(self, response: requests.Response | None, reason: str) -> Reply:
         if response is not None and response.status_code == 500:
             return Reply(error=f"the server failed, {reason}: {self._message(response)}", broken=True)
-        raise DataError(
-            f"{self.address}: the server cannot be used, {reason}; start one, for instance with "
-            f"`vllm serve {self._model}`, or correct `url`, `parallel` or `timeout_s` under `server`."
-        ) from None
+        raise DataError(f"{self.address}: the server cannot be used, {reason}; {self._host.way_out}.") from None
 
     def _wait(self, failures: int, requested_s: float) -> None:
         if requested_s > LONGEST_WAIT_S:
@@ -144,28 +138,9 @@ class Wire:
         return text[:_SHOWN_CHARACTERS]
 
 
-def _require_address(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:  # it is not shown: an invalid address may contain a password anywhere
-        raise UsageError(
-            "`url` under `server` is not the address of a server; write one such as http://127.0.0.1:8000/v1."
-        )
-
-
 def _endpoint(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
-
-
-def _key(variable: str) -> str:
-    key = os.environ.get(variable, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise DataError(f"the environment variable {variable} holds no key: a key is one line of ASCII characters.")
-    return key
 
 
 def _json(response: requests.Response) -> Any:

@@ -13,7 +13,7 @@ from secondlook.models import chat_template, trie_scoring, vlm
 from secondlook.models.prompt import Prompt
 from secondlook.models.resolution import image_options, keeps_its_tiles
 from secondlook.models.trie import Trie
-from secondlook.stages.label.vlm.engine import Answer, Shape
+from secondlook.stages.label.vlm.engine import Answer, Engine, Shape
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ class Prepared:
     inputs: dict[str, "torch.Tensor"]
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Any AutoModelForImageTextToText checkpoint: scores, chooses or generates."""
 
     def __init__(self, options: VlmOptions, name: str) -> None:
