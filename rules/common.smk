@@ -1,11 +1,14 @@
 # Reads the config once and turns it into paths and options; `secondlook check` has the checks.
 # Rules that run once per shard have no `message` and few functions: Snakemake evaluates them for each job of a plan.
+import os
+
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
 from secondlook.config.exports import EXPORT_FILES, EXPORT_FORMATS
 from secondlook.config.labelers import KINDS, LEARNERS
 from secondlook.config.root import as_options
 from secondlook.base.errors import UsageError
+from secondlook.io.scratch import VARIABLE as SCRATCH
 from secondlook.io.outputs import (
     CLASSIFIER_FILES,
     FOLD_FILE,
@@ -31,6 +34,11 @@ def checked(made, *arguments):
 
 
 RUN = checked(lambda: Run.of(config, pipelines=pipelines()))
+
+if RUN.config.scratch is not None:
+    os.environ[SCRATCH] = (
+        RUN.config.scratch
+    )  # jobs inherit it; it is no parameter, for it changes no result
 
 FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 MISSING = RUN.data.missing()

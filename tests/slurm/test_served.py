@@ -1,4 +1,4 @@
-"""A served model on a real Slurm: its server is killed twice and a job of it once, and every vote is there at the end."""
+"""A served model on a real Slurm: a server killed twice, a job killed once, and every vote is there at the end."""
 
 import os
 import shlex

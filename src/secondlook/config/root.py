@@ -63,6 +63,9 @@ class Config(Strict):
     """Kind of GPU that all GPU jobs request, as the cluster names it (`sbatch --gpus=MODEL:1`)."""
     gpu_constraint: str | None = None
     """Slurm constraint of all GPU jobs (`sbatch -C`)."""
+    scratch: str | None = None
+    """Folder on a local disk of each node, to which zips of images are copied once and from which they are read;
+    variables such as `$TMPDIR` are filled in on the node."""
     seed: int = Field(0, ge=0)
     """Seed of the demo's drawings and of the choice of reference groups from the dataset."""
     demo: DemoScenes = DemoScenes()

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from secondlook.base.errors import DataError
+from secondlook.io import scratch
 
 LARGEST_MEMBER = 2**31
 # Below this a file can do no harm, whatever its ratio: lists and masks of one value pack a thousandfold.
@@ -111,7 +112,7 @@ def _open(archive: Path) -> zipfile.ZipFile:
 @lru_cache(maxsize=4)
 def _opened(archive: Path, _changed_ns: int) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(archive)
+        return zipfile.ZipFile(scratch.local_copy(archive))
     except (zipfile.BadZipFile, EOFError) as error:
         raise OSError(5, f"is not a whole zip archive ({error})", str(archive)) from error
 

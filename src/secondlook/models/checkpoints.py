@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError, first_line
 from secondlook.io import files
+from secondlook.models import hub
 from secondlook.models.native import native_of, needs_own_code
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
     import timm
 
     source = f"local-dir:{name}" if Path(name).is_dir() else name
+    if pretrained and (hub_id := _hub_id_of_timm(name)):
+        hub.rely_on_cache(hub_id)
     try:
         model: nn.Module = timm.create_model(source, pretrained=pretrained, num_classes=classes)
     except load_errors() as error:
@@ -55,6 +58,8 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
     if not tag and ":" not in source:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(source)[:5])
         raise UsageError(f"{name}: name the weights too, as NAME/TAG (tags: {tags or 'none, the model is unknown'}).")
+    if hub_id := _hub_id_of_open_clip(name):
+        hub.rely_on_cache(hub_id)
     try:
         return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
     except load_errors() as error:
@@ -86,22 +91,30 @@ def revision_of(name: str, commit: str | None = None) -> str:
 
 def revision_of_timm(name: str) -> str:
     """Return the revision of the weights of a timm model; for those of the Hub, their commit on this machine."""
+    hub_id = _hub_id_of_timm(name)
+    return revision_of(name, known_revision(hub_id) if hub_id else None)
+
+
+def _hub_id_of_timm(name: str) -> str:
     import timm
 
     _, _, hub_id = name.partition(":")  # `hf-hub:ID`
     about = None if hub_id or Path(name).exists() else timm.get_pretrained_cfg(name, allow_unregistered=True)
-    hub_id = hub_id or str(getattr(about, "hf_hub_id", None) or "")
-    return revision_of(name, known_revision(hub_id) if hub_id else None)
+    return hub_id or str(getattr(about, "hf_hub_id", None) or "")
 
 
 def revision_of_open_clip(name: str) -> str:
     """Return the revision of the weights of an open_clip model, as `revision_of_timm` does."""
+    hub_id = _hub_id_of_open_clip(name)
+    return revision_of(name, known_revision(hub_id) if hub_id else None)
+
+
+def _hub_id_of_open_clip(name: str) -> str:
     import open_clip
 
     model, _, tag = name.partition("/")
     settings: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}
-    hub_id = name.removeprefix("hf-hub:") if ":" in name else settings.get("hf_hub", "").strip("/")
-    return revision_of(name, known_revision(hub_id) if hub_id else None)
+    return name.removeprefix("hf-hub:") if ":" in name else settings.get("hf_hub", "").strip("/")
 
 
 def known_revision(name: str, revision: str | None = None) -> str | None:
@@ -109,18 +122,7 @@ def known_revision(name: str, revision: str | None = None) -> str | None:
 
     None for a Hub id that is not in the cache of this machine yet, and for a name that is no id and not on this disk.
     """
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.file_download import repo_folder_name
-
-    if Path(name).exists():
-        return revision_of(name)
-    try:
-        folder = repo_folder_name(repo_id=name, repo_type="model")
-    except HFValidationError:  # the path of a folder on another machine
-        return None
-    commit = Path(HF_HUB_CACHE) / folder / "refs" / (revision or "main")
-    return commit.read_text(encoding="utf-8").strip() if commit.is_file() else None
+    return revision_of(name) if Path(name).exists() else hub.known_commit(name, revision)
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
+from secondlook.models import hub
 from secondlook.models.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source, revision_of
 from secondlook.models.features import to_unit
 
@@ -47,6 +48,7 @@ def _transformers(name: str, revision: str | None, device: "torch.device") -> An
     from transformers import AutoModel, AutoTokenizer
 
     how = {"revision": revision, "trust_remote_code": False}
+    hub.rely_on_cache(name, revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **how)
         model = AutoModel.from_pretrained(name, **how).eval().to(device)

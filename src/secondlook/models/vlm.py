@@ -11,7 +11,7 @@ import numpy as np
 from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.types import Precision
-from secondlook.models import chat_template, inference
+from secondlook.models import chat_template, hub, inference
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.models.native import require_known_code
 from secondlook.models.prompt import Prompt
@@ -58,6 +58,7 @@ def load(name: str, *, revision: str | None, precision: Precision, device: str) 
     where = inference.pick_device(device)
     how = {"revision": revision, "trust_remote_code": False}
     require_known_code(name)
+    hub.rely_on_cache(name, revision)
     try:
         processor = AutoProcessor.from_pretrained(name, **how)
         chat_template.require_usable(processor, name)

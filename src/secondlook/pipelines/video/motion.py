@@ -23,7 +23,7 @@ from secondlook.base.arrays import Floats32, Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import MotionOptions
 from secondlook.io import tensorfile
-from secondlook.models import inference
+from secondlook.models import hub, inference
 from secondlook.pipelines.video.flow import Flow, flow_source
 from secondlook.pipelines.video.labels import ClipLabels, Frame, decode
 from secondlook.pipelines.video.labels import read as read_labels
@@ -152,6 +152,7 @@ def _depth_model(name: str, device: str) -> tuple[Any, Any]:
 
     from secondlook.models.checkpoints import fetch_hint, load_errors
 
+    hub.rely_on_cache(name)
     try:
         processor = AutoImageProcessor.from_pretrained(name)
         return processor, AutoModelForDepthEstimation.from_pretrained(name).eval().to(inference.pick_device(device))

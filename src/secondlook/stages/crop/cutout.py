@@ -14,7 +14,7 @@ from secondlook.base.errors import DataError
 from secondlook.config.stages import CutoutOptions
 from secondlook.io import records, rle
 from secondlook.jobs import cache
-from secondlook.models import inference
+from secondlook.models import hub, inference
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.pixels import images
 from secondlook.pixels.images import Box
@@ -130,6 +130,7 @@ class Segmenter:
 
         name = options.segmenter
         dtype = inference.pick_precision(options.precision, device)
+        hub.rely_on_cache(name, options.revision)
         try:
             # without it, transformers asks on the terminal whether to run the code of the checkpoint
             how = {"revision": options.revision, "trust_remote_code": False}

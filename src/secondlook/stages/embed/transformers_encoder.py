@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.models import EncoderOptions
-from secondlook.models import inference
+from secondlook.models import hub, inference
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.models.native import require_known_code
 from secondlook.stages.embed.encoder import Preprocessing, TorchEncoder, maps_to_tokens, module_of, pool_tokens
@@ -53,6 +53,7 @@ def _load(options: EncoderOptions, dtype: "torch.dtype") -> tuple[Any, Any]:
     # without it, transformers asks on the terminal whether to run the code of the checkpoint
     how = {"revision": options.revision, "trust_remote_code": False}
     require_known_code(name)
+    hub.rely_on_cache(name, options.revision)
     try:
         processor = AutoImageProcessor.from_pretrained(name, **how)
         return AutoModel.from_pretrained(name, dtype=dtype, **how), processor

@@ -10,7 +10,7 @@ from secondlook.base import progress
 from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, first_line
 from secondlook.config.labelers.vlm import VlmOptions
-from secondlook.models import chat_template
+from secondlook.models import chat_template, hub
 from secondlook.models.checkpoints import fetch_hint, load_errors, revision_of
 from secondlook.models.native import require_known_code
 from secondlook.models.prompt import Prompt
@@ -44,6 +44,7 @@ class VllmEngine(Engine):
             ) from error
         _require_whole_model(model)
         require_known_code(model)
+        hub.rely_on_cache(model, options.revision)
         self._options = options
         self._warned = False
         try:
