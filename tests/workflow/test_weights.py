@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from loopback import serving
 from make_records import noise, write_crops
 
 VLM = "OpenGVLab/InternVL3-1B"
-
 
 
 @pytest.fixture
@@ -45,9 +44,9 @@ def project(folder: Path, *models: tuple[str, str]) -> Path:
     return folder
 
 
-def command(folder: Path, hub: Hub | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, hub: Hub | Mapping[str, str] | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own: the libraries read these variables when they are imported."""
-    told = {"HF_ENDPOINT": hub.url} if hub else {"HF_HUB_OFFLINE": "1"}
+    told = {"HF_ENDPOINT": hub.url} if isinstance(hub, Hub) else hub or {"HF_HUB_OFFLINE": "1"}
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     environment |= {"HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", **told}
     return subprocess.run(
@@ -57,7 +56,14 @@ def command(folder: Path, hub: Hub | None, *arguments: str) -> subprocess.Comple
 
 
 @pytest.mark.slow
-def test_what_was_fetched_is_enough_without_a_network(tmp_path: Path, hub: Hub) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"HF_HUB_OFFLINE": "1"}, id="the environment says so"),
+        pytest.param({"HF_ENDPOINT": "http://127.0.0.1:9"}, id="nobody says so"),
+    ],
+)
+def test_what_was_fetched_is_enough_without_a_network(tmp_path: Path, hub: Hub, told: dict[str, str]) -> None:
     models = (("transformers", "tiny/dinov2"), ("timm", "hf_hub:tiny/resnet"))
     folder = project(tmp_path / "project", *models)
     write_crops(folder / "crops.parquet", [{"instance_id": "a", "pixels": noise(0)}], ["stop"])
@@ -70,8 +76,9 @@ def test_what_was_fetched_is_enough_without_a_network(tmp_path: Path, hub: Hub) 
 
     for kind, model in models:
         options = json.dumps({"kind": kind, "model": model, "precision": "float32"})
-        done = command(folder, None, "embed", "crops.parquet", "--out", f"{kind}.parquet", "--options", options)
+        done = command(folder, told, "embed", "crops.parquet", "--out", f"{kind}.parquet", "--options", options)
         assert done.returncode == 0, done.stderr
+        assert done.stderr.count("cannot be reached; checkpoints are read from the cache") == ("HF_ENDPOINT" in told)
 
 
 def test_each_checkpoint_that_does_not_come_is_named_and_the_others_come(tmp_path: Path, hub: Hub) -> None:
@@ -138,6 +145,27 @@ def test_one_key_forbids_other_checkpoints_for_all_vlms(tmp_path: Path) -> None:
         config.write("strict_ids: true\n")
     refused = command(folder, None, "check")
     assert (refused.returncode, f"name {VLM}-hf." in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("server", "fetched"),
+    [
+        pytest.param({"command": "vllm serve {model} --port {port}"}, 1, id="started by the job, on this disk"),
+        pytest.param({"url": "http://gpu/v1"}, 0, id="elsewhere"),
+        pytest.param({}, 0, id="not set up"),
+    ],
+)
+def test_the_weights_of_a_served_model_are_fetched_for_its_own_code(
+    tmp_path: Path, hub: Hub, server: dict[str, str], fetched: int
+) -> None:
+    hub.repositories["OpenGVLab/InternVL3-9B"] = tmp_path / "hub" / "dinov2"
+    folder = project(tmp_path / "project")
+    labeler = {"kind": "vlm", "model": "OpenGVLab/InternVL3-9B", "engine": "openai", "answer": "generate"}
+    config = {"tasks": ["signs.yaml"], "labelers": {"served": {**labeler, "server": server}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    write_json(folder / "signs.yaml", {"dataset": {"path": "a.json"}, "classes": ["stop"], "labelers": ["served"]})
+    done = command(folder, hub, "fetch", "--weights")
+    assert f"{fetched} checkpoints ready, 0 failed" in done.stderr
 
 
 def test_folders_are_not_fetched(tmp_path: Path, hub: Hub) -> None:

@@ -25,7 +25,7 @@ def vlms_of(config: Config, labelers: Sequence[str]) -> Iterator[NamedVlm]:
     """Yield the VLMs that labelers load here, and those that are fine-tuned for them."""
     for name in labelers:
         spec = config.labelers[name]
-        if spec.prompt_view is not None and spec.checkpoint is not None:
+        if spec.prompt_view is not None and spec.checkpoint is not None and spec.checkpoint.library != "server":
             strict = config.strict_ids or bool(getattr(spec, "strict_ids", False))
             yield NamedVlm("labelers", name, spec.checkpoint.name, spec.checkpoint.revision, strict)
     trained = Labelers(labelers, config, "").trained()

@@ -49,6 +49,7 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     checkpoints = [
         *(_of_encoder(config.encoders[name]) for name in labelers.encoders()),
         *(labelers[name].checkpoint for name in labelers.names if labelers[name].prompt_view is None),
+        *(one for name in labelers.names if (one := labelers[name].checkpoint) and one.library == "server"),
         *(_of_vlm(vlm) for vlm in vlms_of(config, labelers.names)),
         *(Checkpoint("timm", spec.model) for name, spec in config.classifiers.items()
           if name in trained and spec.pretrained),
