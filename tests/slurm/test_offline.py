@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import on_slurm
 import pytest
 import yaml
 from cluster import Cluster
-from test_slurm import jobs_of, slurm, snakemake  # noqa: F401  # `slurm` is a fixture
+from on_slurm import jobs_of, snakemake
 
 import tiny_vlms
 from conftest import write_image
@@ -22,6 +23,7 @@ from hub_server import Hub, HubHandler
 from loopback import serving
 from make_records import read_rows
 
+slurm = on_slurm.slurm
 PARTS = [f"results/signs/label/vlm/0000{part}.parquet" for part in (0, 1)]
 
 
@@ -63,9 +65,7 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def test_jobs_need_no_network_and_copy_the_images_once(
-    slurm: Cluster,  # noqa: F811
-    checkout: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    slurm: Cluster, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_up(checkout)
     cache = checkout / "hf"

@@ -6,14 +6,16 @@ import signal
 import sys
 from pathlib import Path
 
+import on_slurm
 import yaml
 from cluster import Cluster
-from test_slurm import LONGEST_S, jobs_of, slurm, started, wait_for  # noqa: F401  # `slurm` is a fixture
+from on_slurm import LONGEST_S, jobs_of, started, wait_for
 
 from checkouts import run
 from conftest import ROOT, write_image
 from make_records import read_rows
 
+slurm = on_slurm.slurm
 CLASSES, IMAGES = ("stop", "yield"), 36
 PARTS = [f"results/signs/label/served/0000{part}.parquet" for part in (0, 1)]
 
@@ -49,7 +51,7 @@ def votes(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in ledgers)
 
 
-def test_every_vote_is_there_although_server_and_job_were_killed(slurm: Cluster, checkout: Path) -> None:  # noqa: F811
+def test_every_vote_is_there_although_server_and_job_were_killed(slurm: Cluster, checkout: Path) -> None:
     set_up(checkout)
     process = started(slurm, checkout, *PARTS)
     for enough in (3, 9):
