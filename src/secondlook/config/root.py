@@ -14,6 +14,7 @@ from secondlook.base.types import Name
 from secondlook.base.yamlfile import Strict
 from secondlook.config.labelers import LabelerOptions
 from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
+from secondlook.config.pilot import PilotOptions
 from secondlook.config.retrieve import RetrieveOptions
 from secondlook.config.scenes import ScenesOptions
 from secondlook.config.stages import (
@@ -100,6 +101,8 @@ class Config(Strict):
     """What the report shows."""
     paper: str = "workflow/paper/config.yaml"
     """File that says what `snakemake paper` runs."""
+    pilot: PilotOptions = PilotOptions()
+    """What `snakemake pilot` tries before the real run."""
     video: VideoOptions = VideoOptions()
     """What `snakemake video` runs."""
     retrieve: RetrieveOptions = RetrieveOptions()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from secondlook.workflow.pipeline import Pipeline
 
-NAMES = ("paper", "video", "retrieve", "scenes")  # each is a folder here, with `cli.py` and `run.py`
+NAMES = ("paper", "pilot", "video", "retrieve", "scenes")  # each is a folder here, with `cli.py` and `run.py`
 
 
 def commands() -> "Iterator[typer.Typer]":

@@ -18,6 +18,7 @@ from secondlook.models.native import native_of
 from secondlook.workflow.costs import Costs, Network, load_costs
 from secondlook.workflow.graph import Job
 from secondlook.workflow.out_of_fold import learned_again
+from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
@@ -60,9 +61,10 @@ class JobCost:
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Jobs of one rule that differ only in their part of the data; `measured` where such jobs ran here.
+    """Jobs of one rule that differ only in their part of the data.
 
-    `by_part`: they share the objects of their task. `partition` is where Slurm would run them, None where unknown.
+    `measured` where such jobs ran here, `tried` where the pilot tried one. `by_part`: they share the objects of their
+    task. `partition` is where Slurm would run them, None where unknown.
     """
 
     rule: str
@@ -71,6 +73,7 @@ class JobGroup:
     needs: Resources
     cost: JobCost
     measured: bool = False
+    tried: bool = False
     task: str | None = None
     by_part: bool = False
     partition: str | None = None
@@ -193,12 +196,20 @@ def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]
         cost = cost_of(task, model) if task is not None and cost_of is not None else JobCost()
         first = group[0]
         kind = JobGroup(rule, model, len(group), first.needs, cost, task=first.task, by_part=first.by_part)
-        yield _as_measured(replace(kind, partition=first.partition), first)
+        yield _as_measured(_as_tried(replace(kind, partition=first.partition), task), first)
 
 
 def _model(job: Job) -> str:
     """Return the wildcards of a job other than its task and its part of the data: parts are numbered."""
     return "/".join(value for name, value in job.wildcards.items() if name != "task" and value and not value.isdigit())
+
+
+def _as_tried(kind: JobGroup, task: _Task | None) -> JobGroup:
+    """Return a kind of jobs with the minutes that follow from the pilot of its task, if there was one."""
+    if task is None:
+        return kind
+    minutes = minutes_by_pilot(task.run, task.name, kind.rule, kind.model, objects=task.objects)
+    return kind if minutes is None else replace(kind, cost=replace(kind.cost, minutes=minutes), tried=True)
 
 
 def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
@@ -321,7 +332,8 @@ def _table(kinds: Sequence[JobGroup]) -> list[str]:
 
 def _line(kind: JobGroup) -> str:
     cost, needs = kind.cost, kind.needs
-    minutes = "?" if cost.minutes is None else f"{cost.minutes:.2f}{'*' if kind.measured else ''}"
+    mark = "*" if kind.measured else "p" if kind.tried else ""
+    minutes = "?" if cost.minutes is None else f"{cost.minutes:.2f}{mark}"
     return _FORM.format(
         *(kind.rule, kind.model, kind.jobs, "-" if cost.objects is None else f"{cost.objects:.0f}"),
         *((minutes, "-") if kind.on_gpu else ("-", minutes)),
@@ -345,7 +357,7 @@ def _sum(kinds: Sequence[JobGroup], costs: Costs) -> list[str]:
         f"of memory in a job, {left / 1e9:.2f} GB of results, {weights:.1f} GB of weights",
         "  these are the jobs that `snakemake -n` lists: finished jobs do not count",
         f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
-        "* is the mean of jobs that ran here",
+        "* is the mean of jobs that ran here, p follows from the pilot",
     ]
     if unknown:
         lines.append(f"  not in the sum (?), because their minutes are still unknown: {', '.join(unknown)}")
