@@ -1,6 +1,7 @@
 """The pilot: its sample, what becomes of a command that is tried, its page, and what `plan` takes from it."""
 
 import json
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,10 +14,12 @@ from checkouts import copy_checkout, run
 from conftest import Command, Result
 from make_records import COLOURS, drawn, read_rows, write_crops, write_instances, write_votes
 from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, read_trial
+from secondlook.pipelines.pilot.run import PIPELINE, PilotRun
 from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run
 
 CLASSES = list(COLOURS)
+LONGEST_S = 1800
 ASKED = Asked(gpus=0, cpus=1, mem_mb=4000, runtime=60)
 
 
@@ -295,6 +298,23 @@ def test_minutes_of_the_plan_are_those_of_the_pilot(
 BROKEN = {"lost": {"kind": "vlm", "model": "checkpoints/lost"}, "untaught": {"kind": "classifier", "classifier": "no"}}
 
 
+def test_a_missing_file_of_a_labeler_stops_no_plan(tmp_path: Path) -> None:
+    """Snakemake would stop everything at an input that is missing; the command of the labeler says it instead."""
+    made_elsewhere = {"kind": "classifier", "weights": "lost.pth", "labels": "lost.pkl", "model": "resnet18"}
+    (tmp_path / "signs.yaml").write_text(
+        yaml.safe_dump({
+            "dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": ["far"],
+            "reference": {"sources": [{"path": "reference"}]},
+        })
+    )  # fmt: skip
+    run = Run.of({"tasks": [str(tmp_path / "signs.yaml")], "labelers": {"far": made_elsewhere}})
+    pilot = PIPELINE.of(run)
+    assert isinstance(pilot, PilotRun)
+    assert pilot.names("signs") == ["crop", "label/far"]
+    assert not any("lost" in path for path in pilot.files("signs", "label/far"))
+    assert "lost.pth" in pilot.command("signs", "label/far")
+
+
 @pytest.mark.slow
 def test_the_pilot_of_the_demo_names_what_is_broken_and_shows_the_rest(tmp_path: Path) -> None:
     folder = copy_checkout(tmp_path)
@@ -305,7 +325,8 @@ def test_the_pilot_of_the_demo_names_what_is_broken_and_shows_the_rest(tmp_path:
     working = yaml.safe_load(task.read_text())["labelers"]
     listed = "labelers: [" + ", ".join(working)
     task.write_text(task.read_text().replace(listed, f"{listed}, {', '.join(BROKEN)}"))
-    done = run(["snakemake", "pilot", "--cores", "2", "--configfile", "pilot.yaml"], folder)
+    command = ["snakemake", "pilot", "--cores", "2", "--configfile", "pilot.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     labelers = json.loads((folder / "results/pilot/summary.json").read_text())["tasks"]["demo_signs"]["labelers"]
     assert list(labelers) == [*working, *BROKEN]
