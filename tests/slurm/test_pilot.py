@@ -1,38 +1,21 @@
 """The pilot on a real Slurm: a labeler that fails, and one that Slurm kills for memory, stop nothing."""
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+import on_slurm
 import yaml
-from cluster import Cluster, cluster, missing_programs
+from cluster import Cluster
+from on_slurm import snakemake
 
 from checkouts import copy_checkout
-from conftest import ROOT
 
-LONGEST_S = 900
-SNAKEMAKE = ["snakemake", "pilot", "--profile", str(ROOT / "profiles/slurm"), "--configfile", "pilot.yaml"]
-QUICK = ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
+slurm = on_slurm.slurm
 # a job of PyTorch takes more than 600 MB for longer than Slurm looks away, and less than twice that
 LABELERS = {
     "demo_classifier": {"resources": {"mem_mb": 500}},
     "lost": {"kind": "vlm", "model": "checkpoints/lost"},
 }
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster of two nodes."""
-    if os.environ.get("SECONDLOOK_SLURM") != "1":
-        pytest.skip("needs a Slurm of its own: make test-slurm")
-    missing = missing_programs()
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}; `make test-slurm` as root installs them on Debian")
-    with cluster(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 def test_a_labeler_that_fails_and_one_that_is_killed_are_named(slurm: Cluster, tmp_path: Path) -> None:
@@ -43,9 +26,7 @@ def test_a_labeler_that_fails_and_one_that_is_killed_are_named(slurm: Cluster, t
     task = folder / "workflow/tasks/demo_signs.yaml"
     shown = yaml.safe_load(task.read_text()) | {"labelers": [*LABELERS, "demo_prototype"]}
     task.write_text(yaml.safe_dump(shown, sort_keys=False))
-    done = subprocess.run(
-        [*SNAKEMAKE, *QUICK], cwd=folder, env=slurm.env, capture_output=True, text=True, timeout=LONGEST_S
-    )
+    done = snakemake(slurm, folder, "pilot", "--configfile", "pilot.yaml")
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     labelers = json.loads((folder / "results/pilot/summary.json").read_text())["tasks"]["demo_signs"]["labelers"]
     assert "checkpoints/lost" in labelers["lost"]["failed_because"]

@@ -1,5 +1,6 @@
 """A trial: a command runs as a child process, and whatever becomes of it is a record, never an error of the job."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -102,7 +103,9 @@ def _run(attempt: Attempt) -> tuple[int, list[str], Seen]:
     """Run the command; return its exit status, its last lines, and what was seen of it."""
     program, *arguments = attempt.command
     own = [sys.executable, "-m", program] if program == "secondlook" else [program]  # the same code as this process
-    child = subprocess.Popen([*own, *arguments], stderr=subprocess.PIPE, text=True, errors="replace")
+    # `jobs.time_limit` would have Slurm start a trial again and again: one on the sample begins anew each time
+    watched = {name: value for name, value in os.environ.items() if attempt.shared or name != "SLURM_JOB_ID"}
+    child = subprocess.Popen([*own, *arguments], stderr=subprocess.PIPE, text=True, errors="replace", env=watched)
     said: deque[str] = deque(maxlen=200)
     reader = Thread(target=_relay, args=(child.stderr, said))
     reader.start()
