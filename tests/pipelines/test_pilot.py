@@ -19,7 +19,7 @@ from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run
 
 CLASSES = list(COLOURS)
-LONGEST_S = 1800
+LONGEST_S = 800
 ASKED = Asked(gpus=0, cpus=1, mem_mb=4000, runtime=60)
 
 
