@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import records
 
@@ -93,13 +94,22 @@ def background(instances: Path, place: Path | None = None) -> pa.Table:
 
 
 def images(instances: Path) -> pa.Table:
-    """Return what a dataset says of its images, rows of `records.IMAGE`; raises DataError as `background` does."""
+    """Return what a dataset says of its images, rows of `records.IMAGE`; none, and a message, without its file.
+
+    Raises DataError where their number is not that in the facts.
+    """
     dataset, path = of(instances), records.images_beside(instances)
-    if dataset is None or not dataset.images:
-        return records.IMAGE.schema.empty_table()
+    if dataset is not None and dataset.images and not path.exists():
+        progress.say(f"{path} is not there: ids, order and tags of the images are unknown")
+    elif dataset is not None and dataset.images:
+        return _counted_images(instances, path, dataset.images)
+    return records.IMAGE.schema.empty_table()
+
+
+def _counted_images(instances: Path, path: Path, count: int) -> pa.Table:
     table = records.read(path, records.IMAGE).replace_schema_metadata(None)
-    if len(table) != dataset.images:
-        raise DataError(f"{path}: holds {len(table)} images, but {instances} counts {dataset.images}; ingest again.")
+    if len(table) != count:
+        raise DataError(f"{path}: holds {len(table)} images, but {instances} counts {count}; ingest again.")
     return table
 
 

@@ -23,7 +23,8 @@ def to_rle(mask: Any, box: Box, size: Size) -> dict[str, Any] | None:
 
     `box` is in fractions of the image. Raises RefusedError for a mask that cannot be read.
     """
-    packed = mask.get("$binary", {}).get("base64") if isinstance(mask, dict) else None
+    binary = mask.get("$binary") if isinstance(mask, dict) else None
+    packed = binary.get("base64") if isinstance(binary, dict) else None
     if not isinstance(packed, str):
         return None
     width, height = size
