@@ -409,7 +409,7 @@ def test_options_that_do_not_fit_are_one_sentence(world: World, kind: str, argum
     "name",
     [
         *("annotations.json", "instances.parquet", "consensus.parquet", "queue.parquet"),
-        *("reference.parquet", "instances.background.parquet"),
+        *("reference.parquet", "instances.background.parquet", "instances.images.parquet"),
     ],
 )
 def test_what_is_read_is_never_overwritten(world: World, name: str) -> None:
