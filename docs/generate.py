@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/config.md from the code, so that they cannot disagree with it."""
+"""Writes docs/commands.md, docs/config.md and the matrix of docs/export.md from the code: they cannot disagree."""
 
 import inspect
 import json
@@ -12,11 +12,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from secondlook.cli import app
+from secondlook.config.holds import HOLDS, KINDS
 from secondlook.config.root import Config
 from secondlook.config.task import Task
 from secondlook.pipelines.registry import pipelines
 
 HERE = Path(__file__).parent
+MATRIX_START, MATRIX_END = "<!-- what each format holds: written by `make docs` -->", "<!-- end -->"
 FILES: dict[type[BaseModel], str] = {
     Config: "`config.yaml`",
     Task: "`workflow/tasks/<task>.yaml`",
@@ -112,6 +114,22 @@ def configuration() -> str:
     return "\n".join(lines)
 
 
+def export_page() -> str:
+    """Return docs/export.md with the matrix of what each format holds between its markers."""
+    before, rest = (HERE / "export.md").read_text(encoding="utf-8").split(MATRIX_START)
+    after = rest.split(MATRIX_END)[1]
+    return f"{before}{MATRIX_START}\n{matrix()}\n{MATRIX_END}{after}"
+
+
+def matrix() -> str:
+    """Return the table of `config/holds.py`: a row for each kind of information, a column for each format."""
+    rows = [
+        f"| {kind.name} | {' | '.join(str(cells[name]) for cells in HOLDS.values())} |" for name, kind in KINDS.items()
+    ]
+    head = f"| | {' | '.join(f'`{name}`' for name in HOLDS)} |"
+    return "\n".join([head, "|---" * (len(HOLDS) + 1) + "|", *rows])
+
+
 def without_meaning() -> list[str]:
     """Return the keys, as `Model.key`, whose field has no docstring."""
     return [
@@ -171,7 +189,7 @@ def _flow(value: Any) -> str:
 
 def main() -> None:
     """Write the pages, or with `--check` say whether they are what the code says and leave no key unexplained."""
-    for name, text in (("commands.md", commands()), ("config.md", configuration())):
+    for name, text in (("commands.md", commands()), ("config.md", configuration()), ("export.md", export_page())):
         if "--check" not in sys.argv:
             (HERE / name).write_text(text, encoding="utf-8")
         elif (HERE / name).read_text(encoding="utf-8") != text:

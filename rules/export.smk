@@ -9,6 +9,7 @@ rule export:
         ),
         instances=f"{RESULTS}/ingest/instances.parquet",
         background=f"{RESULTS}/ingest/instances.background.parquet",
+        images=f"{RESULTS}/ingest/instances.images.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
     output:

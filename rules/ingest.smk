@@ -8,6 +8,7 @@ rule ingest:
     output:
         instances=f"{RESULTS}/ingest/instances.parquet",
         background=f"{RESULTS}/ingest/instances.background.parquet",
+        images=f"{RESULTS}/ingest/instances.images.parquet",
         reference=f"{RESULTS}/ingest/reference.parquet",
     log:
         "logs/{task}/ingest.log",

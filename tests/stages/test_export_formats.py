@@ -409,7 +409,7 @@ def test_options_that_do_not_fit_are_one_sentence(world: World, kind: str, argum
     "name",
     [
         *("annotations.json", "instances.parquet", "consensus.parquet", "queue.parquet"),
-        *("reference.parquet", "instances.background.parquet"),
+        *("reference.parquet", "instances.background.parquet", "instances.images.parquet"),
     ],
 )
 def test_what_is_read_is_never_overwritten(world: World, name: str) -> None:
@@ -721,7 +721,7 @@ def test_scores_are_those_of_the_label_that_is_written(world: World) -> None:
     scores = {region["id"]: region.get("score") for task in tasks for region in task["predictions"][0]["result"]}
     wanted = {"1": 0.7, "2": 0.7, "3": 0.1, "4": None, "9": None, "10": 0.7}
     assert scores == {world.ids[number]: score for number, score in wanted.items()}
-    assert [task["predictions"][0]["score"] for task in tasks] == [0.7, 0.7, 0.1]
+    assert [task["predictions"][0]["score"] for task in tasks] == [0.7, 0.1, 0.7]
 
 
 def test_label_studio_config_holds_what_xml_cannot(secondlook: Command, tmp_path: Path) -> None:
@@ -749,7 +749,7 @@ def test_the_address_of_an_image(world: World, prefix: str | None, address: str)
 
     tasks = json.loads((world.exported("labelstudio", *arguments) / "tasks.json").read_text(encoding="utf-8"))
 
-    assert tasks[0]["data"]["image"] == address
+    assert tasks[-1]["data"]["image"] == address
 
 
 # YOLO

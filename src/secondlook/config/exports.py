@@ -15,14 +15,14 @@ _AS_UNLABELLED, _WITHOUT = "are written as `unlabelled`", "are written without o
 class Format:
     """A format: how it writes objects without a label, and its one file; None where it is a folder.
 
-    `copies`: for a dataset from a COCO file it is a copy of that file. `masks`: it holds masks. `image_prefix`: the
-    prefix of the names of images can be set. `votes`: it holds the votes, without the shapes of objects.
+    `copies`: for a dataset from a COCO file it is a copy of that file. `image_prefix`: the prefix of the names of
+    images can be set. `votes`: it holds the votes, without the shapes of objects. What the others hold is in
+    `config/holds.py`.
     """
 
     unlabelled: str
     file: str | None = None
     copies: bool = False
-    masks: bool = True
     image_prefix: bool = False
     votes: bool = False
 
@@ -30,9 +30,9 @@ class Format:
 EXPORT_FORMATS: Mapping[str, Format] = {
     "coco": Format(_AS_UNLABELLED, file="annotations.json", copies=True),
     "cvat": Format(_AS_UNLABELLED, copies=True),
-    "labelstudio": Format("are boxes without a label", masks=False, image_prefix=True),
-    "yolo": Format("are left out", masks=False),
-    "voc": Format(_AS_UNLABELLED, masks=False),
+    "labelstudio": Format("are boxes without a label", image_prefix=True),
+    "yolo": Format("are left out"),
+    "voc": Format(_AS_UNLABELLED),
     "fiftyone": Format(_WITHOUT),
     "parquet": Format(_WITHOUT, file="objects.parquet"),
     "votes_json": Format(_WITHOUT, votes=True),

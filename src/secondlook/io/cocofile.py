@@ -14,6 +14,7 @@ from secondlook.base.text import legible, legible_inside
 from secondlook.io import jsonfile
 
 Id = int | str
+SCORE = "score"  # of a prediction, beside its box or among its attributes
 CROWD = (1, "1")  # what `iscrowd` says of a group of objects
 
 
@@ -24,6 +25,7 @@ class CocoImage(msgspec.Struct):
     file_name: str
     width: float | None = 0
     height: float | None = 0
+    tags: Any = None
 
 
 class CocoCategory(msgspec.Struct):
@@ -43,6 +45,7 @@ class CocoAnnotation(msgspec.Struct):
     segmentation: Any = msgspec.UNSET
     attributes: dict[str, Any] | None = None
     iscrowd: Any = None
+    score: Any = None
 
 
 class _FastAnnotation(CocoAnnotation):

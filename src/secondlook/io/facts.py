@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import records
 
 KEY = "facts"  # among what made the instances
+KINDS = ("bool", "int", "float", "json")
 CATEGORY_ID = "secondlook_category_id"  # the attribute of an object whose category shares its name with others
 CategoryId = int | str
 
@@ -40,17 +42,21 @@ class Facts:
 
     `numbers` is coco, yolo, or empty where labels have none; `categories` are (id, name) in the order of the dataset,
     none where the label is not the category. `reference` counts the dataset's own objects in the reference,
-    `background` the images without objects, `left_out` the entries that were refused, by reason.
-    `tracks_labelled_once`: the dataset's own labels are one label for each track, not one for each of its boxes.
+    `background` the images without objects, `images` those of which it says something, `left_out` the entries that were
+    refused, by reason. `tracks_labelled_once`: the dataset's own labels are one label for each track, not one for each
+    of its boxes. `attribute_kinds`: attributes that are something else than text (one of `KINDS`); instance rows hold
+    all as text.
     """
 
     numbers: str = ""
     categories: tuple[tuple[CategoryId, str], ...] = ()
     reference: int = 0
     background: int = 0
+    images: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
     tracks_labelled_once: bool = False
+    attribute_kinds: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return them as plain values."""
@@ -59,7 +65,11 @@ class Facts:
 
 def of(instances: Path) -> Facts | None:
     """Return the facts of a dataset; None for instances that come from no dataset or from an older version."""
-    content = records.made_by(instances).get(KEY)
+    return of_json(records.made_by(instances).get(KEY))
+
+
+def of_json(content: Mapping[str, Any] | None) -> Facts | None:
+    """Return the facts that `Facts.to_json` gave; None for None."""
     if content is None:
         return None
     categories = tuple((number, name) for number, name in content["categories"])
@@ -80,6 +90,26 @@ def background(instances: Path, place: Path | None = None) -> pa.Table:
         raise DataError(
             f"{path}: holds {len(table)} images, but {instances} counts {dataset.background}; ingest again."
         )
+    return table
+
+
+def images(instances: Path) -> pa.Table:
+    """Return what a dataset says of its images, rows of `records.IMAGE`; none, and a message, without its file.
+
+    Raises DataError where their number is not that in the facts.
+    """
+    dataset, path = of(instances), records.images_beside(instances)
+    if dataset is not None and dataset.images and not path.exists():
+        progress.say(f"{path} is not there: ids, order and tags of the images are unknown")
+    elif dataset is not None and dataset.images:
+        return _counted_images(instances, path, dataset.images)
+    return records.IMAGE.schema.empty_table()
+
+
+def _counted_images(instances: Path, path: Path, count: int) -> pa.Table:
+    table = records.read(path, records.IMAGE).replace_schema_metadata(None)
+    if len(table) != count:
+        raise DataError(f"{path}: holds {len(table)} images, but {instances} counts {count}; ingest again.")
     return table
 
 

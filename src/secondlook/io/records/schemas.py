@@ -96,6 +96,17 @@ BACKGROUND = Record(  # images without objects
         ]
     ),
 )
+IMAGE = Record(  # what a dataset says of its images, in its own order
+    "image",
+    pa.schema(
+        [
+            pa.field("image_path", pa.string(), nullable=False),
+            pa.field("place", pa.int32(), nullable=False),  # in the list of images of the dataset, from 0
+            pa.field("source_id", pa.string()),  # the id of the image there; null without one
+            pa.field("tags", pa.list_(pa.string())),
+        ]
+    ),
+)
 REJECT = Record(
     "reject",
     pa.schema(

@@ -17,6 +17,7 @@ from secondlook.io import parquetfile
 from secondlook.io.records.schemas import CROP, REFERENCE, Record
 
 ROW_GROUP, CROP_ROW_GROUP = 4096, 128  # rows
+FACTS_KEY = b"secondlook.facts"  # where such a table states what is known of its dataset
 BACKGROUND_KEY = b"secondlook.background"  # where a flat table of objects names the images without any
 
 
@@ -175,6 +176,11 @@ def conflicts_beside(reviewed: Path) -> Path:
 def background_beside(instances: Path) -> Path:
     """Return the file of the images of a dataset that have no object, next to its instances."""
     return instances.with_suffix(".background.parquet")
+
+
+def images_beside(instances: Path) -> Path:
+    """Return where the rows of `IMAGE` of a dataset lie, beside its instances."""
+    return instances.with_suffix(".images.parquet")
 
 
 def reference_beside(instances: Path) -> Path:

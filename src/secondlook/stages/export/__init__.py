@@ -16,6 +16,7 @@ from secondlook.base.errors import UsageError
 from secondlook.config.exports import EXPORT_FORMATS, Format, names_of
 from secondlook.io import facts, files, records, standing
 from secondlook.io.outputs import REHEARSAL
+from secondlook.stages.export import losses
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import replaced_folder, require_ours
 from secondlook.stages.export.join import Inputs, load
@@ -45,6 +46,9 @@ def export(inputs: Inputs, request: Request) -> None:
     counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
     if data.count(standing.OF_REFERENCE):
         counts += f", {data.count(standing.OF_REFERENCE)} part of the reference"
+    not_held = losses.sentence(losses.losses(data, request))
+    if not_held:
+        progress.say(f"export: {request.format} cannot hold: {not_held}")
     progress.say(f"export: {len(data)} objects as {request.format} in {request.out}, {counts}{where}")
 
 
@@ -79,7 +83,8 @@ def _require_rehearsal_place(inputs: Inputs, request: Request) -> None:
 
 
 def _require_apart(inputs: Inputs, request: Request) -> None:
-    beside = (records.reference_beside(inputs.instances), records.background_beside(inputs.instances))
+    places = (records.reference_beside, records.background_beside, records.images_beside)
+    beside = [place(inputs.instances) for place in places]
     copied = None if request.source is None else request.source.annotations
     optional = [path for path in (copied, inputs.queue, inputs.reference, inputs.background) if path is not None]
     read = [inputs.instances, inputs.consensus, *inputs.votes, *beside, *optional]
@@ -93,10 +98,6 @@ def _warn(data: Corrected, request: Request, kind: Format) -> None:
     elif data.facts.left_out and request.source is None:
         counts = ", ".join(f"{reason} {count}" for reason, count in data.facts.left_out.items())
         progress.say(f"export: entries that ingest left out are not exported: {counts}")
-    if data.masked() and not (kind.masks or kind.votes):
-        progress.say(
-            f"export: {data.masked()} objects have masks, which {request.format} does not support; it gets boxes"
-        )
     if data.unlabelled() and request.source is None and not kind.votes:
         progress.say(f"export: {data.unlabelled()} objects have no label; they {kind.unlabelled}")
     archive = data.archive()

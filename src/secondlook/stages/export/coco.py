@@ -6,7 +6,7 @@ in the categories of the dataset if it came as COCO, else in one for each class.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,10 +21,11 @@ from secondlook.io import cocofile
 from secondlook.io.cocofile import CocoAnnotation, CocoFile, Id
 from secondlook.stages.export.corrected import Corrected, Object
 from secondlook.stages.export.folder import write_items
-from secondlook.stages.export.notes import CROWD, UNLABELLED, is_crowd, notes, own_attributes
+from secondlook.stages.export.notes import CROWD, IMAGE_ID, TAGS, UNLABELLED, is_crowd, notes, typed_attributes
 from secondlook.stages.export.numbers import number
 from secondlook.stages.export.request import OriginalFile, Request
 from secondlook.stages.export.selected import select
+from secondlook.stages.export.wordings import wordings
 
 
 @dataclass
@@ -66,7 +67,7 @@ def write(corrected: Corrected, path: Path, request: Request) -> None:
 
 def _copy(corrected: Corrected, path: Path, source: OriginalFile) -> None:
     objects = {item.source_id: item for item in corrected.objects()}
-    wording = _wordings(objects.values(), corrected.taxonomy)
+    wording = wordings(corrected.table, corrected.taxonomy)
     category_ids: dict[str, Id] = {}
     new: list[dict[str, Any]] = []
     if source.label_from is None:
@@ -76,17 +77,6 @@ def _copy(corrected: Corrected, path: Path, source: OriginalFile) -> None:
     if corrected.queued:
         select(path, list(objects), named=source.annotations)
     progress.say(f"export: {edit.relabelled} objects relabelled, {len(edit.seen)} annotated in the copy")
-
-
-def _wordings(objects: Iterable[Object], taxonomy: Taxonomy) -> dict[str, str]:
-    # the wording that a dataset uses most for a class is the one its other tools expect
-    counts: dict[str, Counter[str]] = {name: Counter() for name in taxonomy.classes}
-    uses = Counter(item.given_raw for item in objects if item.given_raw)
-    for wording in uses:
-        resolved = taxonomy.resolve(wording)
-        if resolved is not None:
-            counts[resolved][wording] = uses[wording]
-    return {name: max(sorted(tally), key=tally.__getitem__, default=name) for name, tally in counts.items()}
 
 
 def _category_ids(
@@ -127,18 +117,21 @@ def _write_new(corrected: Corrected, file: BinaryIO) -> None:
 
 
 def _images(corrected: Corrected, image_ids: dict[str, int]) -> Iterator[dict[str, Any]]:
+    keep_ids = are_numbers(corrected.image_ids())
     for image in corrected.images():
-        image_ids[image.name] = len(image_ids) + 1
+        image_ids[image.name] = int(image.source_id or 0) if keep_ids else len(image_ids) + 1
         size = {"width": image.width, "height": image.height}
-        yield {"id": image_ids[image.name], "file_name": image.name, **size}
+        tags = {TAGS: image.tags} if image.tags else {}
+        own = {} if keep_ids or image.source_id is None else {IMAGE_ID: image.source_id}
+        yield {"id": image_ids[image.name], "file_name": image.name, **size, **tags, **own}
 
 
 def _annotations(
     corrected: Corrected, image_ids: Mapping[str, int], category_id: Callable[[Object], int]
 ) -> Iterator[dict[str, Any]]:
-    keep_ids = _are_numbers(corrected.table["source_id"].to_pylist())
+    keep_ids = are_numbers(corrected.table["source_id"].to_pylist())
     for place, item in enumerate(corrected.objects(), start=1):
-        own = own_attributes(item)
+        own = typed_attributes(item, corrected.attribute_kinds)
         own.pop(CROWD, None)
         yield {
             "id": int(item.source_id) if keep_ids else place,
@@ -152,9 +145,10 @@ def _annotations(
         }
 
 
-def _are_numbers(source_ids: list[str]) -> bool:
-    """Tell whether source ids can be written as numbers, like those of a COCO file."""
-    canonical = all(text.isascii() and text.isdigit() and text == str(int(text[:18])) for text in source_ids)
+def are_numbers(source_ids: Sequence[str | None]) -> bool:
+    """Tell whether ids of a dataset can be written as numbers, like those of a COCO file."""
+    texts = [text or "" for text in source_ids]
+    canonical = all(text.isascii() and text.isdigit() and text == str(int(text[:18])) for text in texts)
     return canonical and len(set(source_ids)) == len(source_ids)
 
 

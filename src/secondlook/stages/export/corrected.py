@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from secondlook.pixels.images import Box
 _BATCH = records.ROW_GROUP
 DESCRIPTION = "Labels after a second look"
 QUEUE_COLUMNS = {"rank": "rank", "sample": "sample", "probability": "sample_probability", "reason": "queue_reason"}
+
+IMAGE_COLUMNS = {"image_place": "place", "image_source_id": "source_id", "image_tags": "tags"}  # of `records.IMAGE`
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Object:
     queued: Queued | None
     votes: tuple[Vote, ...]
     attributes: dict[str, str]
+    image_id: str | None = None
+    image_tags: tuple[str, ...] = ()
+    image_place: int | None = None
 
     @property
     def new_label(self) -> str | None:
@@ -73,12 +79,18 @@ class Object:
 
 @dataclass(frozen=True)
 class Image:
-    """An image, by its name relative to the folder of the images, with its objects in the order of the export."""
+    """An image, by its name relative to the folder of the images, with its objects in the order of the export.
+
+    `source_id` is its id in the dataset, None without one; `place` its place there, None where it has none.
+    """
 
     name: str
     width: int
     height: int
     objects: tuple[Object, ...]
+    source_id: str | None = None
+    tags: tuple[str, ...] = ()
+    place: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,11 @@ class Corrected:
         rehearsal = None if self.facts is None else self.facts.rehearsal
         return DESCRIPTION if rehearsal is None else f"{DESCRIPTION}. Rehearsal. {rehearsal.sentence}"
 
+    @property
+    def attribute_kinds(self) -> Mapping[str, str]:
+        """What the attributes of the dataset are that are no text."""
+        return {} if self.facts is None else self.facts.attribute_kinds
+
     def masked(self) -> int:
         """Return the number of objects with a mask."""
         return len(self) - int(self.table["segmentation"].null_count)
@@ -130,8 +147,30 @@ class Corrected:
         """Yield the objects in the order of the export, a batch in memory at a time."""
         yield from _objects(self.table, self.labelers)
 
+    def image_ids(self) -> list[str | None]:
+        """Return the id that the dataset gives each image, None without one."""
+        return [row["image_source_id"] for row in self.image_rows()]
+
+    def image_rows(self) -> list[dict[str, Any]]:
+        """Return the name of each image, and the columns of what the dataset says of it."""
+        columns = ["image", *IMAGE_COLUMNS]
+        table = pa.concat_tables([self.table.select(columns), self.background.select(columns)])
+        names = table["image"].combine_chunks().dictionary_encode()
+        first = np.unique(names.indices.to_numpy(), return_index=True)[1]
+        rows: list[dict[str, Any]] = table.take(pa.array(first)).to_pylist()
+        return rows
+
     def images(self) -> Iterator[Image]:
-        """Yield the images in the order of their first object, then those without objects."""
+        """Yield the images in the order of the dataset; without one, those without objects come last.
+
+        The images of a queue are in the order of their first object.
+        """
+        if self.queued:
+            yield from self._with_objects()
+        else:
+            yield from merge(self._with_objects(), self._without_objects(), key=_order)
+
+    def _with_objects(self) -> Iterator[Image]:
         number = self.table["image"].combine_chunks().dictionary_encode().indices
         place = pa.array(np.arange(len(self)))
         order = pc.sort_indices(
@@ -145,8 +184,11 @@ class Corrected:
             group.append(item)
         if group:
             yield _image(group)
-        for row in self.background.sort_by("image").to_pylist():
-            yield Image(row["image"], row["width"], row["height"], ())
+
+    def _without_objects(self) -> Iterator[Image]:
+        for row in self.background.sort_by([("image_place", "ascending"), ("image", "ascending")]).to_pylist():
+            about = (row["image_source_id"], tuple(row["image_tags"] or ()), row["image_place"])
+            yield Image(row["image"], row["width"], row["height"], (), *about)
 
     def archive(self) -> Path | None:
         """Return the zip that holds the images; None if they are files."""
@@ -181,6 +223,9 @@ def _object(row: dict[str, Any], labelers: Sequence[str]) -> Object:
         queued=Queued(*(row[name] for name in QUEUE_COLUMNS.values())) if "rank" in row else None,
         votes=tuple(Vote(name, row[f"vote_{name}"], row[f"confidence_{name}"]) for name in labelers),
         attributes=dict(row["attributes"] or ()),
+        image_id=row["image_source_id"],
+        image_tags=tuple(row["image_tags"] or ()),
+        image_place=row["image_place"],
     )
 
 
@@ -191,4 +236,9 @@ def _short(value: float) -> float:
 
 def _image(objects: list[Object]) -> Image:
     first = objects[0]
-    return Image(first.image, first.width, first.height, tuple(objects))
+    about = (first.image_id, first.image_tags, first.image_place)
+    return Image(first.image, first.width, first.height, tuple(objects), *about)
+
+
+def _order(image: Image) -> tuple[bool, int, bool, str]:
+    return image.place is None, image.place or 0, not image.objects, image.name

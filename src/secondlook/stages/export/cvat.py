@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,11 +24,12 @@ from secondlook.io.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
 from secondlook.stages.export import coco
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import write_items, write_text
-from secondlook.stages.export.notes import UNLABELLED
+from secondlook.stages.export.notes import PREFIX, UNLABELLED
 from secondlook.stages.export.request import Request
 
 # CVAT has these on every shape with types of their own; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
+_TRUE = {"true", "1", "1.0", "yes"}
 Size = tuple[int, int]
 ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
 
@@ -155,6 +157,8 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
         return None
     category = None if annotation.category_id is None else ids.categories.get(annotation.category_id)
     area = item.get("area")
+    scored = {cocofile.SCORE: annotation.score} if _is_finite(annotation.score) else {}
+    attributes = {**scored, **(annotation.attributes or {})}
     return {
         "id": ids.annotations[annotation.id],
         "image_id": ids.images[image.id],
@@ -163,7 +167,7 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
         "area": area if _is_finite(area) else box[2] * box[3],
         "segmentation": _shape(item.get("segmentation"), image),
         "iscrowd": 1 if item.get("iscrowd") in cocofile.CROWD else 0,
-        "attributes": {name: _typed(name, value) for name, value in (annotation.attributes or {}).items()},
+        "attributes": dict(starmap(_attribute, attributes.items())),
     }
 
 
@@ -183,10 +187,13 @@ def _is_finite(value: Any) -> bool:
     return jsonfile.is_number(value) and math.isfinite(value)
 
 
-def _typed(name: str, value: Any) -> str | float | int | bool:
+def _attribute(name: str, value: Any) -> tuple[str, str | float | int | bool]:
     if name in _FLAGS:
-        return str(value).lower() == "true"
-    return _as_number(value) if name in _NUMBERS else _scalar(value)
+        return name, str(value).lower() in _TRUE
+    number = _as_number(value) if name in _NUMBERS else None
+    if name in _NUMBERS and number is None:  # CVAT stops at text here
+        return PREFIX + name, _scalar(value)
+    return name, _scalar(value) if number is None else number
 
 
 def _scalar(value: Any) -> str | float | int | bool:
@@ -194,15 +201,15 @@ def _scalar(value: Any) -> str | float | int | bool:
         return ""
     if isinstance(value, str | float | int | bool):
         return value
-    return msgspec.json.encode(value).decode()
+    return json.dumps(value, ensure_ascii=False)  # as ingest writes it
 
 
-def _as_number(value: Any) -> float:
+def _as_number(value: Any) -> float | int | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return 0.0
-    return number if math.isfinite(number) else 0.0
+        return None
+    return (int(value) if str(value).isdecimal() else number) if math.isfinite(number) else None
 
 
 def _labels(path: Path) -> list[dict[str, Any]]:

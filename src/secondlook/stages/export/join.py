@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from secondlook.base.errors import DataError
 from secondlook.io import facts, records, standing
-from secondlook.stages.export.corrected import QUEUE_COLUMNS, Corrected
+from secondlook.stages.export.corrected import IMAGE_COLUMNS, QUEUE_COLUMNS, Corrected
 from secondlook.stages.export.votes import Ballots, read_ballots, views_of
 
 
@@ -44,14 +44,16 @@ def load(inputs: Inputs) -> Corrected:
     table = table.append_column("image", names[: len(table)])
     table = table.append_column("score", _scores(table, taxonomy.classes))
     ballots = read_ballots(inputs.votes, table["instance_id"].combine_chunks())
-    table = _in_order(_with_votes(table, ballots))
+    about = facts.images(inputs.instances)
+    table = _in_order(_with_images(_with_votes(table, ballots), about))
+    background = _with_images(background, about)
     if inputs.queue is not None:
         table, background = _queued(table, inputs.queue), background.slice(0, 0)
     others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
     classes = (*taxonomy.classes, *sorted(others))
-    about, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
+    dataset, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
     views = views_of(inputs.votes)
-    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, about, views)
+    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, dataset, views)
 
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:
@@ -73,10 +75,22 @@ def _with_votes(table: pa.Table, ballots: Ballots) -> pa.Table:
     return table
 
 
+def _with_images(table: pa.Table, about: pa.Table) -> pa.Table:
+    """Add what the dataset says of the image of each row; null where it says nothing."""
+    row = pc.index_in(table["image_path"].combine_chunks(), value_set=about["image_path"].combine_chunks())
+    for name, source in IMAGE_COLUMNS.items():
+        table = table.append_column(name, about[source].combine_chunks().take(row))
+    return table
+
+
 def _in_order(table: pa.Table) -> pa.Table:
-    """Order by image, then as the dataset numbers its objects: `a.txt:2` goes before `a.txt:10`."""
+    """Order by image as the dataset lists them, by name where it does not; then as the dataset numbers its objects.
+
+    `a.txt:2` goes before `a.txt:10`.
+    """
     padded = [re.sub(r"\d+", lambda number: number[0].zfill(12), text) for text in table["source_id"].to_pylist()]
-    keys = pa.table({"image": table["image"], "number": padded, "id": table["instance_id"]})
+    place = table["image_place"]
+    keys = pa.table({"place": place, "image": table["image"], "number": padded, "id": table["instance_id"]})
     return table.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
 
 

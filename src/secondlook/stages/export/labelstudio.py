@@ -15,7 +15,7 @@ import secondlook
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox, from_text
 from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import write_items, write_text
-from secondlook.stages.export.notes import DIGITS, known_notes, own_attributes
+from secondlook.stages.export.notes import DIGITS, IMAGE_ID, TAGS, known_notes, own_attributes
 from secondlook.stages.export.request import Request
 from secondlook.stages.export.xmltext import holdable
 
@@ -49,7 +49,12 @@ def _tasks(corrected: Corrected, image_prefix: str) -> Iterator[dict[str, Any]]:
         ranks = [item.queued.rank for item in image.objects if item.queued is not None]
         scores = [item.score for item in image.objects if item.score is not None]
         yield {
-            "data": {"image": _address(image.name, image_prefix), **({"rank": min(ranks)} if ranks else {})},
+            "data": {
+                "image": _address(image.name, image_prefix),
+                **({"rank": min(ranks)} if ranks else {}),
+                **({} if image.source_id is None else {IMAGE_ID: image.source_id}),
+                **({TAGS: image.tags} if image.tags else {}),
+            },
             "predictions": [
                 {
                     "model_version": version,
@@ -67,10 +72,10 @@ def _address(name: str, prefix: str) -> str:
 
 def _region(item: Object, image: Image) -> dict[str, Any]:
     own = own_attributes(item)
-    rotated = _rotated(item)
-    if rotated is not None:
+    turned = rotated(item)
+    if turned is not None:
         del own[ATTRIBUTE]
-    x, y, w, h = item.box_xywh if rotated is None else (rotated.x, rotated.y, rotated.w, rotated.h)
+    x, y, w, h = item.box_xywh if turned is None else (turned.x, turned.y, turned.w, turned.h)
     percent = {
         "x": 100 * x / image.width,
         "y": 100 * y / image.height,
@@ -87,18 +92,22 @@ def _region(item: Object, image: Image) -> dict[str, Any]:
         "image_rotation": 0,
         "value": {
             **{name: round(value, _PERCENT_DIGITS) for name, value in percent.items()},
-            "rotation": 0 if rotated is None else rotated.angle_deg,
+            "rotation": 0 if turned is None else turned.angle_deg,
             "rectanglelabels": [] if item.label is None else [holdable(item.label)],
         },
         **({} if item.score is None else {"score": round(item.score, DIGITS)}),
-        "meta": {"text": [f"{name}: {value}" for name, value in {**own, **known_notes(item)}.items()]},
+        "meta": {"text": [_note(name, value) for name, value in {**own, **known_notes(item)}.items()]},
     }
 
 
-def _rotated(item: Object) -> RotatedBox | None:
+def _note(name: str, value: object) -> str:
+    return f"{name.replace(': ', ':')}: {value}"  # the first colon and space end the name
+
+
+def rotated(item: Object) -> RotatedBox | None:
     """Return the rotated rectangle of an object; None if it has none or its box was moved since."""
-    rotated = from_text(item.attributes.get(ATTRIBUTE, ""))
-    return rotated if rotated is not None and rotated.fills(item.box_xywh, (item.width, item.height)) else None
+    stated = from_text(item.attributes.get(ATTRIBUTE, ""))
+    return stated if stated is not None and stated.fills(item.box_xywh, (item.width, item.height)) else None
 
 
 def _config(corrected: Corrected) -> str:

@@ -1,11 +1,17 @@
 """The decision on an object as flat attributes, the same in every format that has attributes."""
 
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from secondlook.stages.export.corrected import Object
 
 PREFIX = "secondlook_"
 UNLABELLED = "unlabelled"  # the class of objects without a label, in formats where each must have one
 DIGITS = 4
-CROWD = "iscrowd"
+IMAGE_ID = f"{PREFIX}image_id"  # of an image in its dataset, in formats where an image has fields but no such id
+CROWD, TAGS = "iscrowd", "tags"
 
 Scalar = str | float | int | None
 
@@ -23,6 +29,7 @@ def notes(item: Object) -> dict[str, Scalar]:
         "posterior": rounded(item.posterior),
         "reason": item.reason,
         "id": item.instance_id,
+        "source_id": item.source_id,
     }
     if item.queued is not None:
         values |= {"rank": item.queued.rank, "queue_reason": item.queued.reason}
@@ -46,6 +53,32 @@ def known_notes(item: Object) -> dict[str, str | float | int]:
 def own_attributes(item: Object) -> dict[str, str]:
     """Return the attributes that the dataset gave an object, without those of an earlier export."""
     return {name: value for name, value in item.attributes.items() if not name.startswith(PREFIX)}
+
+
+def typed_attributes(item: Object, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return `own_attributes` as what they were in the dataset; `kinds` are those of its facts."""
+    return {name: _typed(text, kinds.get(name, "text")) for name, text in own_attributes(item).items()}
+
+
+def _typed(text: str, kind: str) -> Any:
+    try:
+        match kind:
+            case "bool":
+                return {"True": True, "False": False}.get(text, text)
+            case "int":
+                return int(text)
+            case "float":
+                return float(text) if math.isfinite(float(text)) else text
+            case "json":
+                return json.loads(text)
+    except ValueError:
+        return text
+    return text
+
+
+def is_tags(value: Any) -> bool:
+    """Tell whether a value is a list of tags."""
+    return isinstance(value, list) and bool(value) and all(isinstance(tag, str) for tag in value)
 
 
 def is_crowd(item: Object) -> bool:

@@ -38,7 +38,7 @@ class Numbers:
 
 def number(corrected: Corrected, kind: str, *, first: int) -> Numbers:
     """Number the classes of an export; `kind` is coco or yolo, `first` the first number if the dataset has none."""
-    listed = _listed(corrected, kind)
+    listed = listed_numbers(corrected, kind)
     given = Numbers(listed, {}, _first_of_each(listed))
     uses = Counter(given.own(item) for item in corrected.objects()) if listed else Counter()
     best: dict[str, int] = {}
@@ -50,7 +50,7 @@ def number(corrected: Corrected, kind: str, *, first: int) -> Numbers:
     return Numbers(names, {**best, **{name: place for place, name in names.items() if name in added}}, given.by_name)
 
 
-def _listed(corrected: Corrected, kind: str) -> dict[int, str]:
+def listed_numbers(corrected: Corrected, kind: str) -> dict[int, str]:
     """Return the numbers of the labels in the dataset; none if they are of another kind or not numbers."""
     facts = corrected.facts
     if facts is None or facts.numbers != kind:

@@ -1,9 +1,12 @@
 """Parquet: one flat table, a row an object, for pandas and SQL.
 
 The columns of the instances, `image` (its name), `label` (the final one), `label_source` (consensus, person, reference
-or undecided), `score` (the posterior of that label), `proposal`, `posterior` (over the classes), `confidence` (of the
-proposal), `agreement`, `n_votes`, `action`, `reason`, for each labeler `vote_<name>` and `confidence_<name>`, and with
-a queue `rank`, `sample`, `sample_probability` and `queue_reason`. Images without objects are listed in the metadata.
+or undecided), `wording` (the label as the dataset words it), `score` (the posterior of that label), `proposal`,
+`posterior` (over the classes), `confidence` (of the proposal), `agreement`, `n_votes`, `action`, `reason`, what the
+dataset says of the image (`image_place`, `image_source_id`, `image_tags`), for each labeler `vote_<name>` and
+`confidence_<name>`, and with a queue `rank`, `sample`, `sample_probability` and `queue_reason`. The metadata list
+images without objects and what is known of the dataset, so that nothing is lost: its classes with their numbers, and
+which attributes are no text.
 """
 
 import json
@@ -14,6 +17,7 @@ from secondlook.io import parquetfile, records
 from secondlook.io.outputs import EXPORT_RECORD
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.request import Request
+from secondlook.stages.export.wordings import in_wordings
 
 
 def write(corrected: Corrected, path: Path, _: Request) -> None:
@@ -26,5 +30,8 @@ def write(corrected: Corrected, path: Path, _: Request) -> None:
         records.BACKGROUND_KEY: json.dumps(corrected.background.to_pylist(), ensure_ascii=False),
         "secondlook.made_by": json.dumps(made_by, sort_keys=True),
     }
-    table = corrected.table.replace_schema_metadata(metadata)
+    if corrected.facts is not None:
+        metadata[records.FACTS_KEY] = json.dumps(corrected.facts.to_json(), sort_keys=True, ensure_ascii=False)
+    wording = in_wordings(corrected.table, corrected.taxonomy)
+    table = corrected.table.append_column("wording", wording).replace_schema_metadata(metadata)
     parquetfile.write_open(path, table, row_group_size=records.ROW_GROUP)

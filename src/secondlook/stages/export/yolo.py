@@ -3,14 +3,14 @@
 Trainers expect `labels/a.txt` next to `images/a.jpg`, so every image is a link there and none is copied. A line is
 `class cx cy w h` in fractions of the image. An image without objects in the dataset has an empty text file.
 Objects without a label have no line, and images that have no other objects are left out: they would teach that nothing
-is there. Masks are left out: an outline drawn from a mask is not the given shape. `objects.csv` has everything
-else, a row for each object, with or without a label; cells that begin like a formula are written as text there. A
-dataset that came as YOLO keeps its class numbers.
+is there. Masks have no line: an outline drawn from a mask is not the given shape. `objects.csv` has them (RLE) and
+everything else, a row for each object, with or without a label; cells that begin like a formula are written as text
+there. A dataset that came as YOLO keeps its class numbers.
 """
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +21,7 @@ from secondlook.io.tabular import harmless
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import free_name, link, write_text
-from secondlook.stages.export.notes import PREFIX, notes, own_attributes
+from secondlook.stages.export.notes import PREFIX, notes, typed_attributes
 from secondlook.stages.export.numbers import Numbers, number
 from secondlook.stages.export.request import Request
 
@@ -64,15 +64,19 @@ def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: P
             link(folder, f"images/{stem}{suffix}", corrected.root / image.name, place=place)
         places = {name: line for line, name in enumerate(lines, start=1)}
         for item in image.objects:
-            yield _row(item, f"{stem}.txt" if item.instance_id in places else "", places.get(item.instance_id))
+            file = f"{stem}.txt" if item.instance_id in places else ""
+            yield _row(item, file, places.get(item.instance_id), corrected.attribute_kinds)
 
 
-def _row(item: Object, label_file: str, line: int | None) -> dict[str, Any]:
+def _row(item: Object, label_file: str, line: int | None, kinds: Mapping[str, str]) -> dict[str, Any]:
     x, y, w, h = item.box_xywh
+    own = typed_attributes(item, kinds)
     values = {name.removeprefix(PREFIX): value for name, value in notes(item).items()}
     return {
         **{"image": item.image, "label_file": label_file, "line": line, "label": item.label, **values},
-        **{"x": x, "y": y, "w": w, "h": h, "attributes": json.dumps(own_attributes(item), ensure_ascii=False)},
+        **{"x": x, "y": y, "w": w, "h": h, "attributes": json.dumps(own, ensure_ascii=False)},
+        "mask": None if item.segmentation is None else json.dumps(item.segmentation),
+        **{"image_id": item.image_id, "image_tags": ", ".join(item.image_tags) or None},
     }
 
 

@@ -30,7 +30,8 @@ from secondlook.stages.ingest.source import Source
 class Places:
     """Where the rows of a dataset go; `rejects` and `reference` are left out when None.
 
-    The images without objects go to `background`; when None, next to `out` if there are any.
+    The images without objects go to `background`; when None, next to `out` if there are any. What the dataset says of
+    its images goes next to `out`.
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class Ingested:
     instances: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
     reference: Rows = field(default_factory=lambda: Rows(records.INSTANCE))
     background: Rows = field(default_factory=lambda: Rows(records.BACKGROUND))
+    images: Rows = field(default_factory=lambda: Rows(records.IMAGE))
     facts: Facts | None = None
     refusals: Refusals = field(default_factory=Refusals)
     without_objects: list[str] = field(default_factory=list)
@@ -126,6 +128,9 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
     if places.background is not None or len(result.background):
         path, table = places.background or records.background_beside(places.out), result.background.table()
         records.write(path, table, records.BACKGROUND, taxonomy=result.taxonomy, made_by=made_by)
+    if places.background is not None or len(result.images):
+        path, table = records.images_beside(places.out), result.images.table()
+        records.write(path, table, records.IMAGE, taxonomy=result.taxonomy, made_by=made_by)
     if result.facts is not None:
         made_by[facts.KEY] = result.facts.to_json()
     records.write(places.out, result.instances.table(), records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
@@ -205,6 +210,8 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
     tracks = Tracks.of(pa.concat_tables([result.instances.table(), result.reference.table()]))
     if opened.checker.groups.by_track and tracks.doubt is not None:
         progress.say(f"ingest: {opened.path}: {tracks.doubt}")
+    for about in opened.checker.about_images():
+        result.images.add(about)
     missed: Counter[str] = Counter()
     for row in opened.checker.background():
         if isinstance(row, RefusedError):
@@ -220,11 +227,20 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
         categories=tuple(opened.source.categories),
         reference=len(result.reference),
         background=len(result.background),
+        images=len(result.images),
         left_out=dict(sorted(result.refusals.counts.items())),
         rehearsal=rehearsal,
         tracks_labelled_once=tracks.labelled_once,
+        attribute_kinds=_attribute_kinds(opened),
     )
     return tracks
+
+
+def _attribute_kinds(opened: _Opened) -> dict[str, str]:
+    """Return the kind of each attribute whose values all are of one kind that is not text."""
+    kinds_of = {name: kinds for name, kinds in opened.checker.kinds.items() if name != "iscrowd"}  # a flag everywhere
+    single = {name: next(iter(kinds)) for name, kinds in kinds_of.items() if len(kinds) == 1}
+    return {name: kind for name, kind in sorted({**opened.source.kinds, **single}.items()) if kind != "text"}
 
 
 def _inside(dataset: Dataset, source: Source) -> Inside | None:

@@ -27,7 +27,16 @@ from secondlook.stages.ingest.shapes import (
     points_to_polygon,
     stated_size,
 )
-from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.stages.ingest.source import (
+    AboutImage,
+    Background,
+    Entries,
+    Source,
+    SourceObject,
+    choose_label,
+    kinds_of,
+    to_text,
+)
 
 
 class _Box2d(msgspec.Struct):
@@ -55,6 +64,7 @@ class _Label(msgspec.Struct):
     category: str | None = None
     id: int | str | None = None
     attributes: dict[str, Any] | None = None
+    score: Any = None
     box2d: _Box2d | None = None
     poly2d: list[_Poly2d] | None = None
     rle: _Rle | None = None
@@ -64,6 +74,7 @@ class _Frame(msgspec.Struct):
     name: str
     labels: list[Any] | None = None
     size: _Size | None = None
+    attributes: Any = None
 
 
 def read(dataset: Dataset) -> Source:
@@ -84,6 +95,8 @@ def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
             yield RefusedError("duplicate_id", "the frame was listed before", frame.name, frame.name)
             continue
         seen.add(frame.name)
+        stated = to_text(frame.attributes if isinstance(frame.attributes, dict) else None)
+        yield AboutImage(frame.name, tags=tuple(f"{name}: {value}" for name, value in stated.items()))
         if not frame.labels:
             yield Background(frame.name, _size(frame))
         for place, label in enumerate(frame.labels or []):
@@ -97,7 +110,9 @@ def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
 
 def _object(label: _Label, frame: _Frame, source_id: str, label_from: str | None) -> SourceObject:
     box, segmentation = _shape(label)
-    attributes = to_text({**(label.attributes or {}), "id": label.id})
+    scored = {"score": label.score} if jsonfile.is_number(label.score) else {}
+    stated = {**scored, **(label.attributes or {}), "id": label.id}
+    attributes = to_text(stated)
     category = None if label.category is None else legible(label.category)
     return SourceObject(
         source_id=source_id,
@@ -108,6 +123,7 @@ def _object(label: _Label, frame: _Frame, source_id: str, label_from: str | None
         stated_size=_size(frame),
         segmentation=segmentation,
         attributes=attributes,
+        kinds=kinds_of(stated),
     )
 
 

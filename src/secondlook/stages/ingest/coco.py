@@ -3,13 +3,24 @@
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.io import cocofile
-from secondlook.io.cocofile import CROWD, CocoAnnotation, CocoImage, Id, Malformed
+from secondlook.io import cocofile, jsonfile
+from secondlook.io.cocofile import CROWD, SCORE, CocoAnnotation, CocoImage, Id, Malformed
 from secondlook.io.records import RefusedError
-from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.stages.ingest.source import (
+    AboutImage,
+    Background,
+    Entries,
+    Source,
+    SourceObject,
+    choose_label,
+    kinds_of,
+    tags_of,
+    to_text,
+)
 
 
 def read(dataset: Dataset) -> Source:
@@ -38,7 +49,7 @@ def images_folder(dataset: Dataset) -> Path:
 
 
 def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
-    """Yield the objects of a COCO file, then its images without any."""
+    """Yield the objects of a COCO file, then its images without any, then what it says of all."""
     images = {image.id: image for image in coco.images}
     times_listed = Counter(image.id for image in coco.images)
     names = {category.id: category.name for category in coco.categories}
@@ -65,6 +76,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             continue
         yield _source_object(annotation, image, category, label_from)
     yield from (Background(image.file_name, _stated_size(image)) for image in coco.images if image.id not in met)
+    yield from (AboutImage(image.file_name, str(image.id), tags_of(image.tags)) for image in coco.images)
 
 
 def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: bool) -> RefusedError | None:
@@ -83,7 +95,8 @@ def _refusal(annotation: CocoAnnotation, image: CocoImage | None, *, repeated: b
 def _source_object(
     annotation: CocoAnnotation, image: CocoImage, category: str | None, label_from: str | None
 ) -> SourceObject:
-    attributes = to_text(annotation.attributes)
+    stated = _attributes(annotation)
+    attributes, kinds = to_text(stated), kinds_of(stated)
     if annotation.iscrowd in CROWD:
         attributes["iscrowd"] = "1"
     box = annotation.bbox or []
@@ -99,7 +112,13 @@ def _source_object(
         segmentation=annotation.segmentation,
         attributes=attributes,
         category_id=annotation.category_id,
+        kinds=kinds,
     )
+
+
+def _attributes(annotation: CocoAnnotation) -> dict[str, Any]:
+    scored = jsonfile.is_number(annotation.score)  # files of predictions
+    return {**({SCORE: annotation.score} if scored else {}), **(annotation.attributes or {})}
 
 
 def _stated_size(image: CocoImage) -> tuple[int, int] | None:

@@ -1,7 +1,8 @@
 """FiftyOne exports: `FiftyOneDataset` (samples.json, metadata.json, data/) and the detection and classification JSON.
 
 In a `FiftyOneDataset` the labels are in a field of each sample: `ground_truth`, or the only field of labels, or the
-one that `label_from` names. Boxes are fractions of the image. Masks inside detections are not read.
+one that `label_from` names. Boxes are fractions of the image. A mask inside a detection is read where the metadata of
+its sample state the size of the image. The tags of a detection are its attribute `tags`.
 """
 
 from collections import Counter
@@ -15,12 +16,23 @@ from secondlook.config.task import Dataset
 from secondlook.io import jsonfile, zipped
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
+from secondlook.stages.ingest import fiftyone_mask
 from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
-from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, to_text
+from secondlook.stages.ingest.source import (
+    AboutImage,
+    Background,
+    Entries,
+    Source,
+    SourceObject,
+    kinds_of,
+    tags_of,
+    to_text,
+)
 
 SAMPLES, LABELS = "samples.json", "labels.json"
 _LISTS = {"Detections": "detections", "Classifications": "classifications", "Polylines": "polylines"}
 _SINGLE = {"Detection", "Classification", "Polyline"}
+_EXPORTED = "secondlook_id"  # the key of detections that `export` wrote
 _OWN_KEYS = {"_id", "_cls", "label", "bounding_box", "points", "mask", "mask_path", "attributes", "closed", "filled"}
 
 
@@ -64,12 +76,19 @@ def _samples(items: jsonfile.Items, field: str) -> Entries:
         image = legible(sample["filepath"].replace("\\", "/"))
         metadata = sample.get("metadata")
         size = stated_size(metadata.get("width"), metadata.get("height")) if isinstance(metadata, dict) else None
+        yield AboutImage(image, _id(sample), tags_of(sample.get("tags")))
         labels = _listed(sample.get(field))
         if not labels:
             yield Background(image, size)
         for label in labels:
             yield _object(label, f"{image}:{listed[image]}", image, size)
             listed[image] += 1
+
+
+def _id(sample: dict[str, Any]) -> str | None:
+    stated = sample.get("_id")
+    text = stated.get("$oid") if isinstance(stated, dict) else None
+    return text if isinstance(text, str) else None
 
 
 def _listed(value: Any) -> list[Any]:
@@ -106,9 +125,12 @@ def _object(label: Any, source_id: str, image: str, size: tuple[int, int] | None
     if not isinstance(label, dict) or not isinstance(label.get("label"), str | None):
         return RefusedError("malformed", "the label is not an object with a text `label`", image, source_id)
     try:
-        box, polygons = _shape(label)
+        box, shape = _shape(label)
+        if shape is None and box is not None and size is not None:
+            shape = fiftyone_mask.to_rle(label.get("mask"), box, size)
     except RefusedError as refusal:
         return refusal.at(image, source_id)
+    attributes = dict(_attributes(label))
     return SourceObject(
         source_id=source_id,
         image=image,
@@ -116,13 +138,14 @@ def _object(label: Any, source_id: str, image: str, size: tuple[int, int] | None
         label=label.get("label"),
         category=label.get("label"),
         stated_size=size,
-        segmentation=polygons,
-        attributes=to_text(dict(_attributes(label))),
+        segmentation=shape,
+        attributes=to_text(attributes),
         in_fractions=True,
+        kinds=kinds_of(attributes),
     )
 
 
-def _shape(label: dict[str, Any]) -> tuple[Box | None, list[list[float]] | None]:
+def _shape(label: dict[str, Any]) -> tuple[Box | None, Any]:
     if "points" in label:
         if not isinstance(label["points"], list) or not label["points"]:
             raise RefusedError("malformed", "the polyline has no points")
@@ -141,9 +164,15 @@ def _shape(label: dict[str, Any]) -> tuple[Box | None, list[list[float]] | None]
 
 
 def _attributes(label: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    ours = _EXPORTED in label  # then the score and the last tag are those of the decision
     for key, value in label.items():
-        if key not in _OWN_KEYS and isinstance(value, str | int | float | bool):
+        if key not in _OWN_KEYS and not (ours and key == "confidence") and isinstance(value, str | int | float | bool):
             yield key, value
     attributes = label.get("attributes")
     for key, value in attributes.items() if isinstance(attributes, dict) else ():
-        yield key, value.get("value") if isinstance(value, dict) else value
+        named = value.get("name") if isinstance(value, dict) else None
+        yield named if isinstance(named, str) else key, value.get("value") if isinstance(value, dict) else value
+    tags = label.get("tags")
+    own = (tags[:-1] if ours else tags) if isinstance(tags, list) else []
+    if own:
+        yield "tags", own

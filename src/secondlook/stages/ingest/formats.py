@@ -66,7 +66,8 @@ def detect(dataset: Dataset) -> str:
 
 def _of_files(root: Path, names: list[str]) -> str:
     bases = {PurePosixPath(name).name for name in names}
-    if roboflow.ANNOTATIONS in bases or {"README.roboflow.txt", "README.dataset.txt"} & bases:
+    # the folder of images of a FiftyOneDataset may be that of another dataset, with the files of that
+    if fiftyone.SAMPLES not in names and {roboflow.ANNOTATIONS, "README.roboflow.txt", "README.dataset.txt"} & bases:
         return "roboflow"
     if any(map(mapillary.is_polygon_file, names)):
         return "mapillary"

@@ -18,7 +18,16 @@ from secondlook.pixels.images import Box
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
 from secondlook.stages.ingest.coco import images_folder
 from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
-from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.stages.ingest.source import (
+    AboutImage,
+    Background,
+    Entries,
+    Source,
+    SourceObject,
+    choose_label,
+    tags_of,
+    to_text,
+)
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
 Region = dict[str, Any]
@@ -43,6 +52,8 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
             yield RefusedError("duplicate_id", f"task {number} was listed before", image, f"task {number}")
             continue
         seen.add(str(number))
+        stated = str(task["id"]) if "id" in task else None
+        yield AboutImage(image, stated, tags_of(task["data"].get("tags")))
         annotation = _annotation(task)
         groups = _regions(annotation or {})
         if annotation is not None and not groups:

@@ -22,7 +22,7 @@ from secondlook.pixels.images import Box, Header, UnreadableImageError, read_hea
 from secondlook.stages.ingest.groups import Groups
 from secondlook.stages.ingest.labels import LabelRules, select_and_resolve
 from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, LONGEST_OUTLINE_PX, RUN_LENGTHS
-from secondlook.stages.ingest.source import Background, Entries, SourceObject
+from secondlook.stages.ingest.source import AboutImage, Background, Entries, SourceObject
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -35,7 +35,8 @@ class Checker:
     Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
     refused; None allows them all. `shared_names` are names of more than one category: their objects state their
     category in an attribute. `grouped` counts the objects, `ungrouped` those without what `group_by`
-    asks for.
+    asks for. `kinds` are those of each attribute so far, `said` is
+    what the dataset says of its images.
     """
 
     groups: Groups
@@ -52,12 +53,17 @@ class Checker:
     shared_names: frozenset[str] = frozenset()
     grouped: int = 0
     ungrouped: int = 0
+    kinds: dict[str, set[str]] = field(default_factory=dict)
+    said: dict[str, AboutImage] = field(default_factory=dict)
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each of `entries`, in their order."""
         for entry in entries:
             if isinstance(entry, Background):
                 self.bare[entry.image] = entry.stated_size
+                continue
+            if isinstance(entry, AboutImage):
+                self.said.setdefault(entry.image, entry)
                 continue
             path = str(self.images / entry.image) if entry.image is not None else None
             if entry.image is not None and entry.image not in self.met:
@@ -89,6 +95,12 @@ class Checker:
             else:
                 yield {"image_path": path.as_posix(), "width": header.width, "height": header.height}
 
+    def about_images(self) -> Iterator[Row]:
+        """Yield a row for each image of which the dataset says something, in its order."""
+        for place, (image, about) in enumerate(self.said.items()):
+            path = legible((self.images / image).as_posix())
+            yield {"image_path": path, "place": place, "source_id": about.source_id, "tags": list(about.tags) or None}
+
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
@@ -117,6 +129,8 @@ class Checker:
             "track": track,
             "group": group,
         }
+        for name, kind in entry.kinds.items():
+            self.kinds.setdefault(name, set()).add(kind)
         self.grouped += 1
         self.ungrouped += group == image_id
         return row
@@ -155,7 +169,8 @@ class Checker:
     def _attributes(self, entry: SourceObject) -> dict[str, str]:
         # the category of an object whose label comes from elsewhere, such as the shape of a sign, is worth keeping
         beside = {"category": entry.category} if entry.category is not None and entry.category != entry.label else {}
-        own = {CATEGORY_ID: str(entry.category_id)} if entry.category in self.shared_names else {}
+        numbered = entry.category in self.shared_names and entry.category_id is not None
+        own = {CATEGORY_ID: str(entry.category_id)} if numbered else {}
         return {**beside, **entry.attributes, **own}
 
 
@@ -190,12 +205,16 @@ def _checked_box(box: Box | None) -> Box | None:
 
 def _to_px(entry: SourceObject, header: Header) -> SourceObject:
     scale = (header.width, header.height)
-    box, polygons = entry.box_xywh, entry.segmentation or []
+    box, shape = entry.box_xywh, entry.segmentation or []
     return replace(
         entry,
         box_xywh=None if box is None else (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1]),
-        segmentation=[[value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in polygons],
+        segmentation=_polygons_to_px(shape, scale) if isinstance(shape, list) else shape,
     )
+
+
+def _polygons_to_px(polygons: list[list[float]], scale: tuple[int, int]) -> list[list[float]]:
+    return [[value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in polygons]
 
 
 def _clipped(box: Box, header: Header) -> Box:
@@ -204,8 +223,13 @@ def _clipped(box: Box, header: Header) -> Box:
     right, bottom = min(x + w, float(header.width)), min(y + h, float(header.height))
     if right <= left or bottom <= top:
         raise RefusedError("box_outside", f"bbox {list(box)} lies outside the {header.width}x{header.height} image")
-    inside = (left, top, right) == (x, y, x + w) and bottom == y + h
+    inside = (left, top) == (x, y) and _ends_in(x + w, header.width) and _ends_in(y + h, header.height)
     return box if inside else (left, top, right - left, bottom - top)
+
+
+def _ends_in(edge: float, side: int) -> bool:
+    # rows hold float32: a box that was clipped before, and lost some digits since, is left as it is
+    return edge <= side or float(np.float32(edge)) <= side
 
 
 def _segmentation_to_rle(value: Any, header: Header) -> Row | None:

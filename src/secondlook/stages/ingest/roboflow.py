@@ -14,7 +14,7 @@ from secondlook.io.facts import CategoryId
 from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest import coco, voc, yolo
-from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
+from secondlook.stages.ingest.source import AboutImage, Background, Entries, Source, SourceObject
 
 ANNOTATIONS = "_annotations.coco.json"
 
@@ -53,7 +53,7 @@ def _with_split(split: str, entries: Entries) -> Entries:
     for entry in entries:
         if isinstance(entry, SourceObject):
             yield replace(entry, source_id=f"{split}{entry.source_id}", image=f"{split}{entry.image}")
-        elif isinstance(entry, Background):
+        elif isinstance(entry, Background | AboutImage):
             yield replace(entry, image=f"{split}{entry.image}")
         else:
             image = None if entry.image is None else f"{split}{entry.image}"

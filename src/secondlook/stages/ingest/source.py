@@ -1,5 +1,6 @@
 """What a dataset reader yields: objects as the dataset states them, images without objects, and refused entries."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ class SourceObject:
     """An object before any check; `box_xywh` is None for the whole image.
 
     Box and polygons are in px, or in fractions of the image's sides where `in_fractions` says so. `category_id` is the
-    number of `category` in the dataset.
+    number of `category` in the dataset, `kinds` what the attributes were before they became text; see `kinds_of`.
     """
 
     source_id: str
@@ -30,6 +31,7 @@ class SourceObject:
     attributes: Mapping[str, str] = field(default_factory=dict)
     in_fractions: bool = False
     category_id: CategoryId | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,22 @@ class Background:
 
 
 @dataclass(frozen=True)
+class AboutImage:
+    """What a dataset says of an image besides its objects; the order of these is that of its images."""
+
+    image: str
+    source_id: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """An opened dataset: the folder its image names are relative to, and its entries in file order.
 
     `total` is the number of entries, if it is known without reading them, and `listed` the number of images that
     the dataset lists, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
     any folder. `categories` are (id, name), where the dataset numbers its labels, and `numbers` says how: coco or yolo.
+    `kinds` are those of attributes that were read from text but were something else before.
     """
 
     images: Path
@@ -56,15 +68,35 @@ class Source:
     categories: Sequence[tuple[CategoryId, str]] = ()
     numbers: str = ""
     anywhere: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
-Entries = Iterator[SourceObject | Background | RefusedError]
+Entries = Iterator[SourceObject | Background | AboutImage | RefusedError]
 Reader = Callable[[Dataset], Source]
 
 
 def to_text(attributes: Mapping[str, Any] | None) -> dict[str, str]:
     """Return attributes as text; those that are null are left out."""
-    return {legible(key): legible(str(value)) for key, value in (attributes or {}).items() if value is not None}
+    return {legible(key): legible(_text(value)) for key, value in (attributes or {}).items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+def kinds_of(attributes: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what each attribute is: one of `facts.KINDS`, or text; those that are null are left out."""
+    return {legible(key): _kind(value) for key, value in (attributes or {}).items() if value is not None}
+
+
+def _kind(value: Any) -> str:
+    return {bool: "bool", int: "int", float: "float", list: "json", dict: "json"}.get(type(value), "text")
+
+
+def tags_of(value: Any) -> tuple[str, ...]:
+    """Return a list of texts as tags; none for anything else."""
+    listed = value if isinstance(value, list) else []
+    return tuple(legible(tag) for tag in listed if isinstance(tag, str))
 
 
 def choose_label(category: str | None, attributes: Mapping[str, str], label_from: str | None) -> str | None:
