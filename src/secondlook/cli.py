@@ -194,7 +194,18 @@ def new_task(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, fetch, ingest.ingest, ingest.split, crop.crop, groups.groups, embed.embed, train.lessons, train.train),
+    *(
+        demo,
+        fetch,
+        ingest.ingest,
+        ingest.formats,
+        ingest.split,
+        crop.crop,
+        groups.groups,
+        embed.embed,
+        train.lessons,
+        train.train,
+    ),
     *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
     *(summary, check, plan, accept, accept_probe, new_task),
 )

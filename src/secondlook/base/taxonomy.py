@@ -13,18 +13,30 @@ _PUNCTUATION = frozenset(".,:;!?\"'`()[]{}*|~\u2026\u201c\u201d\u201e\u2018\u201
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Classes in a fixed order, which breaks ties, and the aliases of each."""
+    """Classes in a fixed order, which breaks ties, and the aliases of each.
+
+    Without aliases, two names may be alike but for letter case or signs; each then means its class as written only.
+    """
 
     aliases: Mapping[str, tuple[str, ...]]
 
     def __post_init__(self) -> None:
         owner: dict[str, str] = {}
+        alike: dict[str, str] = {}
         for name, wordings in self.aliases.items():
             for wording in (name, *wordings):
                 other = owner.setdefault(normalise(wording), name)
                 if other != name:
-                    raise UsageError(f"`{wording}` means both `{other}` and `{name}`; keep it under one.")
-        object.__setattr__(self, "_owner", owner)
+                    alike[normalise(wording)] = f"`{wording}` means both `{other}` and `{name}`; keep it under one."
+        if any(self.aliases.values()):
+            self._require_none(alike)
+        object.__setattr__(self, "_alike", alike)
+        object.__setattr__(self, "_owner", {words: name for words, name in owner.items() if words not in alike})
+
+    @staticmethod
+    def _require_none(alike: Mapping[str, str]) -> None:
+        for complaint in alike.values():
+            raise UsageError(complaint)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -34,7 +46,7 @@ class Taxonomy:
     def resolve(self, wording: str) -> str | None:
         """Return the class that `wording` means, or None; whole wordings only, never substrings."""
         owner: dict[str, str] = self._owner  # type: ignore[attr-defined]
-        return owner.get(normalise(wording))
+        return wording if wording in self.aliases else owner.get(normalise(wording))
 
     def fold(self, text: str) -> str:
         """Return a text as wordings are compared: without punctuation, except signs that matter (C, C++, C#)."""
@@ -46,10 +58,14 @@ class Taxonomy:
         owners: dict[str, str] = {}
         for name, wording in self._wordings():
             owners.setdefault(self.fold(wording), name)
+        alike: dict[str, str] = self._alike  # type: ignore[attr-defined]
+        if alike:  # no answer in words tells these classes apart
+            owners = {words: name for words, name in owners.items() if normalise(name) not in alike}
         return {words: owners[words] for words in sorted(owners, key=lambda words: (-len(words), words)) if words}
 
     def require_distinct(self) -> None:
         """Raise UsageError for two classes that no answer in words can distinguish, or a class that no words mean."""
+        self._require_none(self._alike)  # type: ignore[attr-defined]
         for name, wordings in self.aliases.items():
             if not any(map(normalise, (name, *wordings))):
                 raise UsageError(f"class `{name}` has no letter and no digit, so nothing means it; give it an alias.")

@@ -66,11 +66,26 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 def plain(text: str) -> Any:
     """Return the content of YAML; raise ValueError where it is invalid, has an alias or is nested too deeply."""
+    return _loaded(text, yaml.SafeLoader)
+
+
+def texts(text: str) -> Any:
+    """Return the content of YAML with every value as it is written: `no`, `020` and `null` are texts.
+
+    Raises ValueError as `plain` does, and where a value has a tag.
+    """
+    return _loaded(text, yaml.BaseLoader, tags=False)
+
+
+def _loaded(text: str, loader: type[Any], *, tags: bool = True) -> Any:
     try:
         for event in _events(text):
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"`*{event.anchor}` is an alias; write out its value")
-        return yaml.safe_load(text)
+            tag = getattr(event, "tag", None)
+            if not tags and tag not in {None, "!", "tag:yaml.org,2002:str"}:
+                raise ValueError(f"`{tag}` is a tag; write the value without it")
+        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError as error:

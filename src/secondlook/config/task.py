@@ -23,6 +23,11 @@ Format = Literal[
     "roboflow",
     "fiftyone",
     "labelstudio",
+    "cvat",
+    "labelme",
+    "kitti",
+    "visdrone",
+    "csv",
     "folders",
     "parquet",
 ]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,10 +29,15 @@ class CocoImage(msgspec.Struct):
 
 
 class CocoCategory(msgspec.Struct):
-    """A category."""
+    """A category; a name that is a number in the file is its text."""
 
     id: Id
     name: str
+
+
+class _RawCategory(msgspec.Struct):
+    id: Id | float
+    name: Any = None
 
 
 class CocoAnnotation(msgspec.Struct):
@@ -55,7 +60,7 @@ class _FastAnnotation(CocoAnnotation):
 class _FastFile(msgspec.Struct):
     images: list[CocoImage]
     annotations: list[msgspec.Raw]
-    categories: list[CocoCategory] = []
+    categories: list[_RawCategory] = []
 
 
 @dataclass(frozen=True)
@@ -65,18 +70,22 @@ class Malformed:
     source_id: str
     detail: str
     image_id: Id | None = None
+    own_id: Id | None = None
 
 
 @dataclass(frozen=True)
 class CocoFile:
     """The parts of a COCO file; entries keep the order of the file.
 
-    Bytes that are not UTF-8 become escapes, except in file names, where surrogates hold them.
+    Bytes that are not UTF-8 become escapes, except in file names, where surrogates hold them. `faulty_images` and
+    `faulty_categories` say what is wrong with the others, by their id.
     """
 
     images: list[CocoImage]
     categories: list[CocoCategory]
     annotations: Collection["CocoAnnotation | Malformed"]
+    faulty_images: Mapping[Id, str] = field(default_factory=dict)
+    faulty_categories: Mapping[Id, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ def _decode_patiently(raw: msgspec.Raw, position: int) -> "CocoAnnotation | Malf
     return annotation
 
 
-Entry = TypeVar("Entry", CocoImage, CocoCategory, CocoAnnotation)
+Entry = TypeVar("Entry", CocoImage, _RawCategory, CocoAnnotation)
 Edit = Callable[[CocoAnnotation], Mapping[str, Any]]
 
 
@@ -120,7 +129,8 @@ def read(path: Path) -> CocoFile:
         fast = msgspec.json.decode(content, type=_FastFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_item_by_item(path, content)
-    return CocoFile(fast.images, fast.categories, _LazyAnnotations(fast.annotations))
+    categories, faulty = _named(fast.categories)
+    return CocoFile(fast.images, categories, _LazyAnnotations(fast.annotations), faulty_categories=faulty)
 
 
 def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str, Any]]) -> None:
@@ -159,22 +169,67 @@ def _loads(path: Path, content: bytes) -> dict[str, Any]:
 
 def _read_item_by_item(path: Path, content: bytes) -> CocoFile:
     parts = _loads(path, content)
-    categories = legible_inside(parts.get("categories") or [])
+    listed = _convert(legible_inside(parts.get("categories") or []), _RawCategory)
+    categories, faulty = _named([entry for entry in listed if isinstance(entry, _RawCategory)])
+    images = list(_convert(parts["images"], CocoImage))
     return CocoFile(
-        [entry for entry in _convert(parts["images"], CocoImage) if isinstance(entry, CocoImage)],
-        [entry for entry in _convert(categories, CocoCategory) if isinstance(entry, CocoCategory)],
+        [entry for entry in images if isinstance(entry, CocoImage)],
+        categories,
         list(_convert(legible_inside(parts["annotations"]), CocoAnnotation)),
+        {entry.own_id: entry.detail for entry in images if isinstance(entry, Malformed) and entry.own_id is not None},
+        faulty,
     )
+
+
+def _named(listed: list[_RawCategory]) -> tuple[list[CocoCategory], dict[Id, str]]:
+    """Return the categories with a name, and what is wrong with the others: no name, or several for one id."""
+    categories: list[CocoCategory] = []
+    names: dict[Id, str] = {}
+    faulty: dict[Id, str] = {}
+    for entry in listed:
+        number = _whole(entry.id)
+        if isinstance(entry.name, bool) or not isinstance(entry.name, str | int | float):
+            faulty[number] = f"category {number} has the name {json.dumps(entry.name)[:40]}, which is none"
+            continue
+        name = str(entry.name)
+        if names.setdefault(number, name) != name:
+            faulty[number] = f"category id {number} is listed with two names, `{names[number]}` and `{name}`"
+        categories.append(CocoCategory(number, name))
+    return [category for category in categories if category.id not in faulty], faulty
+
+
+def _whole(value: Any) -> Any:
+    """Return a number without its fraction of zero, as tables of pandas write ids."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _tidied(item: Any) -> Any:
+    """Return an entry with ids as whole numbers, sizes as numbers, and attributes as a mapping."""
+    if not isinstance(item, dict):
+        return item
+    tidy = {**item, **{key: _whole(item[key]) for key in ("id", "image_id", "category_id") if key in item}}
+    for key in ("width", "height"):
+        if isinstance(item.get(key), str) and item[key].strip().isdecimal():
+            tidy[key] = int(item[key])
+    attributes = item.get("attributes")
+    if "attributes" in item and not isinstance(attributes, dict | None):
+        tidy["attributes"] = {"attributes": json.dumps(attributes, ensure_ascii=False)} if attributes else None
+    return tidy
 
 
 def _convert(items: list[Any], kind: type[Entry], *, first: int = 0) -> Iterator[Entry | Malformed]:
     for position, item in enumerate(items, start=first):
         try:
-            yield msgspec.convert(item, kind)
+            yield msgspec.convert(_tidied(item), kind)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             source_id, image_id = (item.get(key) if isinstance(item, dict) else None for key in ("id", "image_id"))
             name = legible(str(source_id if source_id is not None else f"#{position}"))
-            yield Malformed(name, str(error), image_id if isinstance(image_id, int | str) else None)
+            own_id, image_id = _whole(source_id), _whole(image_id)
+            yield Malformed(name, str(error), _id(image_id), _id(own_id))
+
+
+def _id(value: Any) -> Id | None:
+    return value if isinstance(value, int | str) else None
 
 
 def _rewrite_fast(content: bytes, edit: Edit, categories: list[dict[str, Any]]) -> Iterator[bytes]:

@@ -4,7 +4,11 @@ from collections.abc import Collection
 from pathlib import Path, PurePath, PurePosixPath
 
 FRAMES = (".jpg", ".jpeg", ".png")  # what cameras and published systems write
-SUFFIXES = (*FRAMES, ".bmp", ".webp", ".ppm", ".tif", ".tiff")  # what datasets come as
+SUFFIXES = (  # what datasets come as
+    *FRAMES,
+    *(".jfif", ".jpe", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 
 
 def is_image(name: str | PurePath, suffixes: Collection[str] = SUFFIXES) -> bool:

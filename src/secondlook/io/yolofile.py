@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 NAMES_LIST = "classes.txt"
+NAMES_LISTS = ("obj.names", "_darknet.labels", NAMES_LIST)  # a class name on each line
 _NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
 
 

@@ -45,6 +45,7 @@ def is_file(path: Path) -> bool:
 def list_files(root: Path) -> list[str]:
     """Return the names of all files under a folder, a zip or a folder inside one, relative to it and sorted.
 
+    Hidden folders are left out, such as those of notebooks, and the `._` copies of Macs.
     Raises DataError for a broken zip.
     """
     archive = root if is_zip(root) else archive_of(root)
@@ -52,9 +53,18 @@ def list_files(root: Path) -> list[str]:
         return sorted(path.relative_to(root).as_posix() for path in _walk(root))
     inside = "" if archive == root else member_name(archive, root) + "/"
     try:
-        return sorted(name.removeprefix(inside) for name in _names(archive) if name.startswith(inside))
+        names = [name.removeprefix(inside) for name in _names(archive) if name.startswith(inside)]
     except OSError as error:
         raise DataError(f"{archive}: {error.strerror}; fetch it again.") from error
+    return sorted(name for name in names if _is_visible(PurePosixPath(name)))
+
+
+def _is_visible(name: PurePosixPath) -> bool:
+    return not name.name.startswith("._") and not any(map(_is_hidden, name.parts[:-1]))
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith(".") and folder not in {".", ".."}
 
 
 def is_zip(path: Path) -> bool:
@@ -83,7 +93,8 @@ def _walk(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
-        yield from (Path(folder, name) for name in names)
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (Path(folder, name) for name in names if not name.startswith("._"))
 
 
 def _read_member(archive: Path, name: str) -> bytes:
@@ -120,9 +131,6 @@ def _opened(archive: Path, _changed_ns: int) -> zipfile.ZipFile:
 @lru_cache(maxsize=4)
 def _index(archive: Path, changed_ns: int) -> dict[str, zipfile.ZipInfo]:
     members = _opened(archive, changed_ns).infolist()
-    # tools on Macs hide a second, broken copy of each file in `__MACOSX`
-    return {
-        member.filename: member
-        for member in members
-        if not member.is_dir() and PurePosixPath(member.filename).parts[:1] != ("__MACOSX",)
-    }
+    # tools on Macs hide a second, broken copy of each file in `__MACOSX`; some others write `./` or back slashes
+    named = {member.filename.replace("\\", "/").removeprefix("./"): member for member in members if not member.is_dir()}
+    return {name: member for name, member in named.items() if PurePosixPath(name).parts[:1] != ("__MACOSX",)}

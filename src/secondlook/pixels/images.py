@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from secondlook.base.arrays import Mask, Pixels
@@ -25,7 +26,9 @@ Encoding = Literal["jpeg", "png"]
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before anything is decoded
 _EXIF_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101
 _QUARTER_TURNS = {5, 6, 7, 8}
-_SAME_SIZE_TURNS = {2, 3, 4}  # a decoder that ignores them gives pixels of the right size in the wrong places
+_TURNS = range(1, 9)
+_TIFF_BITS = 0x0102
+_BIT_DEPTHS = (8, 10, 12, 14, 16)  # of cameras; files have 16 for all that are above 8
 _TAIL_BYTES = 4096
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}  # BGR
 _RED, _BOX_PX = (255, 0, 0), 5  # the mark of arXiv 2508.02047
@@ -53,10 +56,7 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
         with zipped.open_binary(path) as file, Image.open(file) as image:
             width, height = _stored_size(image)
             require_size(width, height, max_megapixels)
-            orientation = image.getexif().get(_EXIF_ORIENTATION)
-            turned = orientation in _QUARTER_TURNS
-            if orientation in _SAME_SIZE_TURNS and _is_ignored(image):
-                raise ValueError("the decoder ignores its rotation, which is in XMP or an AVIF; save it upright")
+            turned = _orientation(image) in _QUARTER_TURNS
             _require_end_marker(file, image.format)
     except UnidentifiedImageError as error:
         raise UnreadableImageError("UnidentifiedImageError: not a known kind of image") from error
@@ -71,12 +71,19 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     return tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
 
 
-def _is_ignored(image: Image.Image) -> bool:
-    """Tell whether the decoder ignores the orientation of an image: it applies that of EXIF, and none of an AVIF."""
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, 1 where it has none; decoders ignore what XMP says."""
     own = Image.Exif()
     own.load(image.info.get("exif", b""))
-    applied = _EXIF_ORIENTATION in own or _EXIF_ORIENTATION in getattr(image, "tag_v2", ())
-    return image.format == "AVIF" or not applied
+    stated = getattr(image, "tag_v2", {}).get(_EXIF_ORIENTATION, own.get(_EXIF_ORIENTATION))
+    return stated if isinstance(stated, int) and stated in _TURNS else 1
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether the samples of an image have more than eight bits."""
+    bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, ())
+    raw = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    return image.mode.startswith(("I", "F")) or any(bit > 8 for bit in bits) or any("16" in mode for mode in raw)
 
 
 def require_size(width: int, height: int, max_megapixels: float | None = None) -> None:
@@ -92,9 +99,9 @@ def require_size(width: int, height: int, max_megapixels: float | None = None) -
 def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = None) -> Pixels:
     """Decode an image to RGB uint8, grey, 16-bit and alphan images too.
 
-    With `reduced` 2, 4 or 8 it is smaller by that factor, which decodes a JPEG in less time.
+    Samples of 10, 12 or 14 bits in a 16-bit file are scaled by the range that they use. With `reduced` 2, 4 or 8 the
+    image is smaller by that factor, which decodes a JPEG in less time.
     """
-    how = cv2.IMREAD_COLOR_RGB if reduced == 1 else _REDUCED[reduced]
     try:
         content = None if zipped.archive_of(path) is None else zipped.read_bytes(path)
     except OSError as error:
@@ -102,21 +109,47 @@ def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = Non
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as header:
             require_size(*header.size, max_megapixels)
-            turned_tiff = getattr(header, "tag_v2", {}).get(_EXIF_ORIENTATION) in _QUARTER_TURNS
-        if turned_tiff:  # OpenCV 5 cannot read it from a file, and gives it the wrong shape when it reduces it
-            content, how = content or path.read_bytes(), cv2.IMREAD_COLOR_RGB
-        image = cv2.imread(str(path), how) if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), how)
+            kind, orientation, is_deep = header.format, _orientation(header), _is_deep(header)
+        if kind == "TIFF" and orientation in _QUARTER_TURNS:  # OpenCV 5 cannot read it from a file, nor reduce it
+            content = content or path.read_bytes()
+        whole = kind == "AVIF" or is_deep or (kind == "TIFF" and orientation in _QUARTER_TURNS)
+        how = _REDUCED[reduced] if reduced != 1 and not whole else cv2.IMREAD_COLOR_RGB
+        image = _decode(path, content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR if is_deep else how)
     except cv2.error as error:
         raise UnreadableImageError(f"the image cannot be decoded ({error.err})") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError("the image cannot be decoded") from error
-    if image is None:
-        raise UnreadableImageError("the image cannot be decoded")
-    if turned_tiff:
+    if kind == "AVIF":  # OpenCV leaves it as stored
+        image = _turned(image, orientation)
+    if reduced != 1 and whole:
         return scale(image, *(-(-side // reduced) for side in image.shape[1::-1]))
     if reduced != 1:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
-    return np.asarray(image, dtype=np.uint8)
+    return image
+
+
+def _decode(path: Path, content: bytes | None, how: int) -> Pixels:
+    image = cv2.imread(str(path), how) if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    if image is None:
+        raise ValueError
+    return np.asarray(image, dtype=np.uint8) if not how & cv2.IMREAD_ANYDEPTH else _shallow(image)
+
+
+def _shallow(image: NDArray[Any]) -> Pixels:
+    """Return grey or BGR samples of more than eight bits as RGB uint8; raise ValueError for signed ones and floats."""
+    if image.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+        raise ValueError
+    highest = int(image.max())
+    bits = next(bits for bits in _BIT_DEPTHS if highest < 2**bits)
+    small = np.asarray(image >> (bits - 8), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB if small.ndim == 2 else cv2.COLOR_BGR2RGB))
+
+
+def _turned(image: Pixels, orientation: int) -> Pixels:
+    """Return stored pixels as EXIF `orientation` (1 to 8) shows them."""
+    mirrored = image[:, ::-1] if orientation in {2, 4, 5, 7} else image
+    quarters = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(mirrored, quarters))
 
 
 def read_sized(path: Path, width: int, height: int, *, reduced: int = 1, max_megapixels: float | None = None) -> Pixels:

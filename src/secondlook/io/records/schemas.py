@@ -20,6 +20,7 @@ RejectReason = Literal[
     "size_mismatch",
     "bad_name",
     "unknown_image",
+    "ambiguous_image",
     "duplicate_id",
     "bad_coordinates",
     "empty_box",

@@ -57,6 +57,15 @@ def ingest(
         stage.draw_charts(out, charts)
 
 
+def formats(
+    path: Annotated[Path, typer.Argument(help="Annotation file, folder or zip.")],
+) -> None:
+    """Say which dataset formats a path looks like, and why; nothing is read or written."""
+    from secondlook.stages.ingest import formats as known
+
+    typer.echo(known.describe(path))
+
+
 def split(
     instances: Annotated[Path, typer.Argument(help="instances.parquet of the dataset.")],
     out: Annotated[Path, typer.Option("--out", **FOLDER, help="Folder for a file per shard: 00000.parquet and so on.")],

@@ -20,10 +20,12 @@ from secondlook.io.outputs import EXPORT_ABOUT
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest import formats
 from secondlook.stages.ingest.groups import Groups, Tracks
+from secondlook.stages.ingest.image_names import ImageNames
 from secondlook.stages.ingest.labels import FoundNames, LabelRules, read_truth, rehearse, source_rules
 from secondlook.stages.ingest.objects import Checker, Row
 from secondlook.stages.ingest.sink import Refusals, Rows
 from secondlook.stages.ingest.source import Source
+from secondlook.stages.ingest.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Ingested:
     images: Rows = field(default_factory=lambda: Rows(records.IMAGE))
     facts: Facts | None = None
     refusals: Refusals = field(default_factory=Refusals)
+    tally: Tally = field(default_factory=Tally)
     without_objects: list[str] = field(default_factory=list)
 
     def refused(self) -> int:
@@ -80,7 +83,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     keep = _dataset_rows(task, options, result)
     keep_unknown = task.unknown_labels == "keep_unlabelled"
     rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
-    opened = _open(name, task.dataset, rules, options)
+    opened = _open(name, task.dataset, rules, options, tally=result.tally)
     for row in _rows(opened, result):
         # whole groups: crops of one image are too similar to be on both sides; objects without a label teach nothing
         drawn = records.content_fraction("reference", str(options.seed), row["group"]) < task.reference.own_fraction
@@ -95,7 +98,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
         result.instances.replace(rehearse(whole, result.taxonomy, task.rehearsal, by_track=tracks.labelled_once))
     for source in task.reference.sources:
         for suffix, rules in source_rules(source, task, result.taxonomy):
-            for row in _rows(_open(f"{name}:{source.path}{suffix}", source, rules, options), result):
+            for row in _rows(_open(f"{name}:{source.path}{suffix}", source, rules, options, tally=Tally()), result):
                 origin = [("licence", source.licence), ("source", source.path)]
                 whole = {**row, "attributes": sorted(dict([*row["attributes"], *origin]).items())}
                 _trust(whole, records.SOURCE, result)
@@ -106,10 +109,14 @@ def ingest_path(dataset: Dataset, options: IngestOptions) -> Ingested:
     """Read a dataset without a task file: its own labels, in order of first appearance, are the classes."""
     names = FoundNames()
     result = Ingested(names.taxonomy())
-    opened = _open(Path(dataset.path).stem, dataset, LabelRules(names.resolve, Selection(), False), options)
+    opened = _open(
+        Path(dataset.path).stem, dataset, LabelRules(names.resolve, Selection(), False), options, tally=result.tally
+    )
     for row in _rows(opened, result):
         result.instances.add(_placed(row, "dataset", options.shards))
     _note_facts(opened, None, result)
+    for merged in names.merged():
+        progress.say(f"ingest: {dataset.path}: {merged}")
     result.taxonomy = names.taxonomy()
     return result
 
@@ -162,7 +169,7 @@ class _Opened:
     checker: Checker
 
 
-def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions) -> _Opened:
+def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions, *, tally: Tally) -> _Opened:
     kind = formats.detect(dataset)
     source = formats.READERS[kind](dataset)
     progress.say(f"ingest: {dataset.path} is read as {kind}")
@@ -175,7 +182,9 @@ def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions
         _inside(dataset, source),
         check_images=dataset.check_images,
         max_megapixels=options.max_megapixels,
+        names=None if source.anywhere else ImageNames(source.images, source.stated),
         shared_names=shared,
+        tally=tally,
     )
     return _Opened(dataset.path, source, checker)
 
@@ -191,6 +200,8 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
             result.refusals.add(row)
         else:
             yield row
+    for doubt in checker.tally.doubts():
+        progress.say(f"ingest: {opened.path}: {doubt}")
     if checker.groups.may_lack and checker.ungrouped:
         if checker.ungrouped == checker.grouped:
             raise DataError(
@@ -278,6 +289,7 @@ def _say(result: Ingested) -> None:
     progress.say(
         f"ingest: {len(result.instances)} objects in {result.instances.distinct('image_id')} images, "
         f"{len(result.reference)} reference objects, {result.refused()} refused, rejects: {result.reasons()}"
+        f"{result.tally.ending()}"
     )
 
 
@@ -289,4 +301,14 @@ def _stop_if_useless(result: Ingested, limit: float, rejects: Path | None) -> No
             f"max_reject_fraction {limit:.1%} ({result.reasons()}){where}."
         )
     if not len(result.instances):
-        raise DataError(f"no object is left in the dataset (rejects: {result.reasons()}){where}.")
+        raise DataError(_none_left(result, where))
+
+
+def _none_left(result: Ingested, where: str) -> str:
+    """Say why there are no objects: those that were refused with an example, or that there were none."""
+    if not len(result.refusals.rows):
+        held = f" ({'; '.join(result.without_objects)})" if result.without_objects else ""
+        return f"no object is left in the dataset: it has none{held}."
+    first = result.refusals.first
+    example = f"; the first: {first.reason}, {first.image or first.source_id}: {first.detail}" if first else ""
+    return f"no object is left in the dataset (rejects: {result.reasons()}){example}{where}."

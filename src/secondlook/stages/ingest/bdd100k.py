@@ -5,26 +5,26 @@ Category names stay as given, old (motor, bike, rider) or new (motorcycle, bicyc
 because files written by BDD100K's own tools give areas `closed: false` too.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from pycocotools import mask as coco_mask
 
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
 from secondlook.io import jsonfile
 from secondlook.io.records import RefusedError
-from secondlook.io.rle import fills
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest.coco import images_folder
+from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.shapes import (
-    LARGEST_SIDE_PX,
-    RUN_LENGTHS,
     checked_points,
     corners_to_box,
     points_to_box,
     points_to_polygon,
+    rle_to_box,
     stated_size,
 )
 from secondlook.stages.ingest.source import (
@@ -37,6 +37,8 @@ from secondlook.stages.ingest.source import (
     kinds_of,
     to_text,
 )
+from secondlook.stages.ingest.tree import Evidence, Tree
+from secondlook.stages.ingest.unread import json_evidence
 
 
 class _Box2d(msgspec.Struct):
@@ -70,8 +72,12 @@ class _Label(msgspec.Struct):
     rle: _Rle | None = None
 
 
-class _Frame(msgspec.Struct):
+class _FrameName(msgspec.Struct):
     name: str
+    videoName: str | None = None  # noqa: N815 - as the file has it
+
+
+class _Frame(_FrameName):
     labels: list[Any] | None = None
     size: _Size | None = None
     attributes: Any = None
@@ -80,10 +86,48 @@ class _Frame(msgspec.Struct):
 def read(dataset: Dataset) -> Source:
     """Open a label file; images lie in the folder `images` of the task under the frames' names."""
     frames = jsonfile.read_items(Path(dataset.path), "frames")
-    return Source(images_folder(dataset), _entries(frames, dataset.label_from), listed=len(frames))
+    shared = _shared_names(frames)
+    return Source(
+        images_folder(dataset),
+        _entries(frames, shared, dataset.label_from),
+        listed=len(frames),
+        stated=lambda: _image_names(frames, shared),
+    )
 
 
-def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether a JSON file is a list of frames with `name`, by itself or under `frames`."""
+    return json_evidence(_has_frames, "is a list of frames with a `name`")(tree)
+
+
+def _has_frames(outline: Outline) -> bool:
+    frames = outline.items("frames") if outline.kind == "{" else outline.items()
+    if frames is None:
+        return False
+    return frames.has("name") and (frames.one_of({"labels", "url", "videoName", "timestamp"}) or len(frames.inner) <= 2)
+
+
+def _shared_names(frames: jsonfile.Items) -> frozenset[str]:
+    """Return the names that frames of several videos have: each lies in the folder of its video."""
+    videos: dict[str, set[str]] = {}
+    for item in frames:
+        name, video = (item.get(key) if isinstance(item, dict) else None for key in ("name", "videoName"))
+        if isinstance(name, str) and isinstance(video, str) and video:
+            videos.setdefault(name, set()).add(video)
+    return frozenset(name for name, several in videos.items() if len(several) > 1)
+
+
+def _image_of(frame: _FrameName, shared: frozenset[str]) -> str:
+    return f"{frame.videoName}/{frame.name}" if frame.name in shared and frame.videoName else frame.name
+
+
+def _image_names(frames: jsonfile.Items, shared: frozenset[str]) -> Iterator[str]:
+    for item in frames:
+        with contextlib.suppress(msgspec.ValidationError):
+            yield _image_of(msgspec.convert(item, _FrameName), shared)
+
+
+def _entries(frames: jsonfile.Items, shared: frozenset[str], label_from: str | None) -> Entries:
     seen: set[str] = set()
     for position, item in enumerate(frames):
         try:
@@ -91,8 +135,13 @@ def _entries(frames: jsonfile.Items, label_from: str | None) -> Entries:
         except msgspec.ValidationError as error:
             yield RefusedError("malformed", f"not a frame: {error}", source_id=f"frame {position}")
             continue
+        frame.name = _image_of(frame, shared)
         if frame.name in seen:
             yield RefusedError("duplicate_id", "the frame was listed before", frame.name, frame.name)
+            continue
+        if frame.name in shared:
+            detail = "frames of several videos have this name, and this one has no `videoName`"
+            yield RefusedError("ambiguous_image", detail, frame.name, frame.name)
             continue
         seen.add(frame.name)
         stated = to_text(frame.attributes if isinstance(frame.attributes, dict) else None)
@@ -144,21 +193,9 @@ def _shape(label: _Label) -> tuple[Box, Any]:
     if polygons:
         return points_to_box([point for points in polygons for point in points]), segmentation
     if label.rle is not None:
-        return _rle_to_box(label.rle), segmentation
+        return rle_to_box(label.rle.size, label.rle.counts), segmentation
     raise RefusedError("bad_coordinates", "the label has neither box2d nor poly2d nor rle")
 
 
 def _is_lane(label: _Label) -> bool:
     return label.category == "lane" or any(key.startswith("lane") for key in label.attributes or {})
-
-
-def _rle_to_box(rle: _Rle) -> Box:
-    # pycocotools divides by the height and trusts the text, so both are checked first
-    if len(rle.size) != 2 or not all(0 < side < LARGEST_SIDE_PX for side in rle.size):
-        raise RefusedError("malformed", f"the rle has the size {rle.size}")
-    if not RUN_LENGTHS.fullmatch(rle.counts):
-        raise RefusedError("malformed", "the `counts` of the rle are not run lengths")
-    if not fills(rle.counts, rle.size[0] * rle.size[1]):
-        raise RefusedError("malformed", "the run lengths of the rle do not fill the image")
-    x, y, w, h = coco_mask.toBbox({"size": rle.size, "counts": rle.counts.encode("ascii")})
-    return float(x), float(y), float(w), float(h)

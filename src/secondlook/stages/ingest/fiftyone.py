@@ -28,6 +28,7 @@ from secondlook.stages.ingest.source import (
     tags_of,
     to_text,
 )
+from secondlook.stages.ingest.tree import Evidence, Tree
 
 SAMPLES, LABELS = "samples.json", "labels.json"
 _LISTS = {"Detections": "detections", "Classifications": "classifications", "Polylines": "polylines"}
@@ -54,6 +55,18 @@ def read(dataset: Dataset) -> Source:
         raise DataError(f"{file}: has no mapping `labels`; it is not a FiftyOne detection or classification export.")
     images = Path(dataset.images or root / "data")
     return Source(images, _labels(content, images))
+
+
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether there is a samples.json or labels.json of FiftyOne's, or a JSON file with its keys."""
+    for name, outline in tree.outlines.items():
+        samples = outline.items("samples")
+        labels = outline.inner.get("labels") if outline.kind == "{" else None
+        if samples is None and (labels is None or labels.kind != "{" or len(outline.inner) > 2):
+            continue
+        if tree.is_file or name in {SAMPLES, LABELS}:
+            return Evidence(f"`{name}` has the {'samples' if samples is not None else 'labels'} of FiftyOne")
+    return None
 
 
 def _label_field(file: Path, items: jsonfile.Items) -> str:

@@ -1,28 +1,107 @@
-"""Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be a zip."""
+"""Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be a zip.
 
-from pathlib import Path
+Folders that hold nothing but one folder, and the splits `train`, `val` and `test`, are no classes: classes are the
+folders below them. Images may lie deeper inside their class folder.
+"""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, zipped
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.source import Entries, Source, SourceObject
+from secondlook.stages.ingest.tree import Evidence, Tree
+
+SPLITS = {"train", "training", "trn", "val", "valid", "validation", "dev", "test", "testing"}
+_NO_CLASSES = SPLITS | {
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "jpegimages",
+    "frames",
+    "data",
+    "dataset",
+    "pictures",
+    "photos",
+}
+_NO_CLASSES |= {"mask", "masks", "label", "labels", "annotation", "annotations", "image_2", "labeltxt", "photos"}
+_LIKE_ANNOTATIONS = {"annotations", "annotation", "shapes", "images", "image", "objects", "bbox", "boxes", "labels"}
+_LIKE_ANNOTATIONS |= {"label", "regions", "polygon", "points", "categories", "class", "imagePath", "file_name", "items"}
+_LIKE_ANNOTATIONS |= {"filename", "detections", "predictions", "samples", "frames"}
+_IMAGE_COLUMNS = {"filename", "file_name", "image", "image_id", "imageid", "image_path"}
+_SHOWN = 5
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder of class folders; images may lie deeper inside their class folder."""
+    """Open a folder of class folders."""
     root = Path(dataset.path)
-    if not zipped.is_zip(root) and not any(entry.is_dir() for entry in (root.iterdir() if root.is_dir() else ())):
-        raise DataError(f"{root}: holds no class folders; expected {root}/<class>/<image>.")
-    names = [name for name in zipped.list_files(root) if "/" in name]
+    names = zipped.list_files(root)
     images = list(filter(imagefiles.is_image, names))
-    return Source(root, _entries(root, images), len(images), len(images))
+    classes = classes_of(images)
+    inside = [name for name in images if name in classes]
+    if not inside:
+        raise DataError(f"{root}: holds no class folders; expected {root}/<class>/<image>.")
+    _say_what_is_left(root, [name for name in names if name not in classes])
+    return Source(root, _entries(root, inside, classes), len(inside), len(inside))
 
 
-def _entries(root: Path, images: list[str]) -> Entries:
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether all images lie in folders that may be classes, with nothing beside that looks like annotations."""
+    classes = classes_of(tree.images)
+    found = sorted(set(classes.values()))
+    if not found or {name.casefold() for name in found} & _NO_CLASSES or next(_annotations(tree), None):
+        return None
+    if 2 * len(classes) < len(tree.images):
+        return None
+    shown = ", ".join(map(legible, found[:_SHOWN])) + (", ..." if len(found) > _SHOWN else "")
+    return Evidence(f"images lie in the class folders {shown}, with no annotations beside them")
+
+
+def classes_of(images: Sequence[str]) -> dict[str, str]:
+    """Return the class folder of each image; images beside the class folders have none."""
+    folders = {name: PurePosixPath(name).parts[:-1] for name in images}
+    while tops := {parts[0] for parts in folders.values() if parts}:
+        are_splits = all(part.casefold() in SPLITS for part in tops)
+        holds_images = any(len(parts) == 1 for parts in folders.values())
+        below = {parts[1].casefold() for parts in folders.values() if len(parts) > 1}
+        is_class = holds_images or below <= _NO_CLASSES - SPLITS  # `stop/images/1.jpg` is a stop
+        if not are_splits and (len(tops) > 1 or is_class):
+            break
+        folders = {name: parts[1:] for name, parts in folders.items()}
+    return {name: parts[0] for name, parts in folders.items() if parts}
+
+
+def _annotations(tree: Tree) -> Iterator[str]:
+    """Yield the names of files that look like annotations, in whatever format."""
+    for name, outline in tree.outlines.items():
+        items = outline.items()
+        if outline.one_of(_LIKE_ANNOTATIONS) or (items is not None and items.one_of(_LIKE_ANNOTATIONS)):
+            yield name
+    yield from (name for name in tree.root_tags if "<bndbox" in tree.head(name) or "<image" in tree.head(name))
+    yield from (name for name in tree.some(".txt") if tree.kind_of_text(name))
+    for name in tree.some(".csv", ".tsv"):
+        lines = tree.head(name).splitlines()[:3]
+        cells = [cell.strip(" \"'") for line in lines for cell in line.replace("\t", ",").split(",")]
+        if any(map(imagefiles.is_image, cells)) or _IMAGE_COLUMNS & {cell.casefold() for cell in cells}:
+            yield name
+
+
+def _say_what_is_left(root: Path, left: Sequence[str]) -> None:
+    if left:
+        endings = Counter(PurePosixPath(name).suffix.lower() or "without ending" for name in left)
+        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
+        progress.say(f"ingest: {root}: files that are no images in class folders are not read: {kinds}")
+
+
+def _entries(root: Path, images: Sequence[str], classes: dict[str, str]) -> Entries:
     for name in images:
         if is_legible(name):
-            yield SourceObject(source_id=name, image=name, box_xywh=None, label=name.split("/", maxsplit=1)[0])
+            yield SourceObject(source_id=name, image=name, box_xywh=None, label=classes[name])
         else:
             yield RefusedError("bad_name", "the file name is not UTF-8", legible(str(root / name)), legible(name))

@@ -1,104 +1,168 @@
-"""The dataset formats: one reader each, listed here and nowhere else."""
+"""The dataset formats: one reader each, listed here and nowhere else, and which of them a path looks like."""
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import zipped
-from secondlook.io.yolofile import is_label_file
+from secondlook.io import jsonfile, zipped
 from secondlook.stages.ingest import (
     bdd100k,
     coco,
+    cvat,
     fiftyone,
     folders,
+    kitti,
+    labelme,
     labelstudio,
     mapillary,
     objects365,
     parquet,
     roboflow,
+    table,
+    visdrone,
     voc,
     yolo,
 )
-from secondlook.stages.ingest.source import Reader
+from secondlook.stages.ingest.source import Reader, Source
+from secondlook.stages.ingest.tree import Evidence, Tree
+from secondlook.stages.ingest.unread import UNREAD
 
-READERS: dict[str, Reader] = {
-    "coco": coco.read,
-    "objects365": objects365.read,
-    "bdd100k": bdd100k.read,
-    "mapillary": mapillary.read,
-    "voc": voc.read,
-    "yolo": yolo.read,
-    "roboflow": roboflow.read,
-    "fiftyone": fiftyone.read,
-    "labelstudio": labelstudio.read,
-    "folders": folders.read,
-    "parquet": parquet.read,
+
+class _Format(Protocol):
+    """What the module of a format defines."""
+
+    def read(self, dataset: Dataset) -> Source:
+        """Open a dataset."""
+
+    def evidence(self, tree: Tree) -> Evidence | None:
+        """Tell why a path looks like a dataset of this format; None where it does not."""
+
+
+FORMATS: dict[str, _Format] = {
+    "coco": coco,
+    "objects365": objects365,
+    "bdd100k": bdd100k,
+    "mapillary": mapillary,
+    "voc": voc,
+    "yolo": yolo,
+    "roboflow": roboflow,
+    "fiftyone": fiftyone,
+    "labelstudio": labelstudio,
+    "cvat": cvat,
+    "labelme": labelme,
+    "kitti": kitti,
+    "visdrone": visdrone,
+    "csv": table,
+    "folders": folders,
+    "parquet": parquet,
 }
-_SUFFIXES = {".parquet": "parquet", ".yaml": "yolo", ".yml": "yolo"}
-_HEAD_BYTES = 65_536
-_BEGINNINGS = {
-    "labelstudio": re.compile(
-        r'\[\s*\{(?=.*?"data"\s*:\s*\{)(?=.*?"(annotations|predictions|completions)"\s*:)', re.DOTALL
-    ),
-    "bdd100k": re.compile(r'\{\s*"(frames|config)"\s*:|\[\s*\{.*?"name"\s*:\s*"', re.DOTALL),
-    "fiftyone": re.compile(r'\{\s*"samples"\s*:|\{\s*("classes"\s*:\s*(\[[^]]*\]|null)\s*,\s*)?"labels"\s*:\s*\{'),
-    "objects365": re.compile(r'\{.*?"file_name"\s*:\s*"[^"]*patch\d+/objects365_v\d_\d+\.jpg"', re.DOTALL),
+READERS: dict[str, Reader] = {name: module.read for name, module in FORMATS.items()}
+# formats that a narrower one consists of; the images of a FiftyOneDataset may lie in the folder of another dataset
+_COVERS = {
+    "roboflow": {"coco", "yolo", "voc"},
+    "objects365": {"coco"},
+    "fiftyone": {"roboflow", "coco", "yolo", "voc", "folders", "csv"},
 }
-_COCO = re.compile(r'"(images|annotations|categories)"\s*:\s*\[')
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A format that a path looks like; `way` is what to do where the format has no reader."""
+
+    name: str
+    evidence: Evidence
+    way: str | None = None
+
+    def as_text(self) -> str:
+        """Return the name of the format and why, as one clause."""
+        return f"{self.name} ({self.evidence.why})"
 
 
 def detect(dataset: Dataset) -> str:
-    """Return the format named in the task, else the one that the path looks like."""
+    """Return the format named in the task, else the only one that the path gives evidence of.
+
+    Raises DataError where none fits, where several fit, and for a format that is not read.
+    """
     if dataset.format is not None:
         return dataset.format
     path = Path(dataset.path)
-    if path.is_dir() or zipped.is_zip(path):
-        return _of_files(path, zipped.list_files(path))
-    if path.suffix.lower() == ".json":
-        return _of_json(path)
-    if path.suffix.lower() in _SUFFIXES:
-        return _SUFFIXES[path.suffix.lower()]
-    if not path.exists():
+    tree = _tree(path)
+    found = _found(tree)
+    if not found:
+        raise DataError(_nothing(path, tree))
+    if len(found) > 1:
+        choice = "and ".join([", ".join(one.as_text() for one in found[:-1]) + " ", found[-1].as_text()])
+        raise DataError(f"{path}: fits several formats: {choice}; name the right one with --format.")
+    [one] = found
+    if one.way is not None:
+        raise DataError(f"{path}: looks like {one.as_text()}, which is not read; {one.way}.")
+    if one.evidence.file is not None:
+        file = tree.root / one.evidence.file
+        raise DataError(f"{path}: is not a dataset by itself, but {file} looks like one; give that file ({one.name}).")
+    return one.name
+
+
+def describe(path: Path) -> str:
+    """Return what lies at a path and which formats it looks like, for people; a line each."""
+    tree = _tree(path)
+    lines = [f"{path}: {_contents(tree)}"]
+    for one in _found(tree):
+        end = (
+            f"; not read: {one.way}"
+            if one.way
+            else f"; give that file: {tree.root / one.evidence.file}"
+            if (one.evidence.file)
+            else ""
+        )
+        lines.append(f"{one.name}: {one.evidence.why}{end}")
+    return "\n".join(lines if len(lines) > 1 else [*lines, f"no known format; read are {', '.join(READERS)}"])
+
+
+def _tree(path: Path) -> Tree:
+    if not path.exists() and not zipped.is_file(path):
         raise DataError(f"{path}: no such file or folder.")
-    raise DataError(f"{path}: its format was not recognised; name one of {', '.join(READERS)} with --format.")
+    return Tree.of(path)
 
 
-def _of_files(root: Path, names: list[str]) -> str:
-    bases = {PurePosixPath(name).name for name in names}
-    # the folder of images of a FiftyOneDataset may be that of another dataset, with the files of that
-    if fiftyone.SAMPLES not in names and {roboflow.ANNOTATIONS, "README.roboflow.txt", "README.dataset.txt"} & bases:
-        return "roboflow"
-    if any(map(mapillary.is_polygon_file, names)):
-        return "mapillary"
-    if fiftyone.SAMPLES in names or (fiftyone.LABELS in names and _of_json(root / fiftyone.LABELS) == "fiftyone"):
-        return "fiftyone"
-    if {*yolo.NAMES_FILES} & bases or any("/labels/" in f"/{name}" and is_label_file(name) for name in names):
-        return "yolo"
-    if any(name.lower().endswith(".xml") for name in names):
-        return "voc"
-    _require_no_coco_file(root, names)
-    return "folders"
+def _found(tree: Tree) -> list[Sighting]:
+    found = list(_sightings(tree))
+    covered = {name for one in found for name in _COVERS.get(one.name, ())}
+    return [one for one in found if one.name not in covered]
 
 
-def _require_no_coco_file(root: Path, names: list[str]) -> None:
-    """Raise DataError for the folder of a COCO file: its `images` is not a class."""
-    for name in names:
-        if name.endswith(".json") and name.count("/") < 2 and _COCO.search(_head(root / name)):
-            raise DataError(f"{root}: is not a dataset by itself, but {root / name} looks like one; give that file.")
+def _sightings(tree: Tree) -> Iterator[Sighting]:
+    for name, module in FORMATS.items():
+        if (evidence := module.evidence(tree)) is not None:
+            yield Sighting(name, evidence)
+    for unread in UNREAD:
+        if (evidence := unread.evidence(tree)) is not None:
+            yield Sighting(unread.name, evidence, unread.way)
 
 
-def _of_json(path: Path) -> str:
-    """Tell the format of a JSON file by its beginning; files that are not recognised go to the COCO reader."""
-    if path.name == fiftyone.SAMPLES:
-        return "fiftyone"
-    head = _head(path)
-    return next((kind for kind, beginning in _BEGINNINGS.items() if beginning.match(head)), "coco")
+def _contents(tree: Tree) -> str:
+    """Return how many files of each kind there are."""
+    counts = sorted(((len(names), ending) for ending, names in tree.by_ending.items()), reverse=True)
+    shown = [f"{count} {ending or 'files without ending'}" for count, ending in counts[:_SHOWN]]
+    more = sum(count for count, _ in counts[_SHOWN:])
+    return ", ".join([*shown, *([f"{more} other files"] if more else [])]) or "no files"
 
 
-def _head(path: Path) -> str:
-    try:
-        with zipped.open_binary(path) as file:
-            return file.read(_HEAD_BYTES).decode("utf-8-sig", "replace").lstrip()
-    except OSError:
-        return ""
+def _nothing(path: Path, tree: Tree) -> str:
+    if tree.is_file and path.suffix.lower() == ".json":
+        jsonfile.parse(path, jsonfile.read(path))  # a broken file gets the line of its mistake
+        inner = next(iter(tree.outlines.values())).inner
+        keys = ", ".join(f"`{key}`" for key in list(inner)[:_SHOWN] if key != "[]")
+        return (
+            f"{path}: its format was not recognised (its keys are {keys or 'none'}); name one of {', '.join(READERS)} "
+            "with --format."
+        )
+    folders_ = sorted({f"{PurePosixPath(name).parts[0]}/" for name in tree.names if "/" in name})
+    inside = f", in {', '.join(folders_[:_SHOWN])}" if folders_ and not tree.is_file else ""
+    return (
+        f"{path}: its format was not recognised ({_contents(tree)}{inside}); name one of {', '.join(READERS)} with "
+        "--format."
+    )

@@ -1,7 +1,10 @@
 """From raw wordings to classes: selection, aliases, hidden truth and planted errors."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +16,8 @@ from secondlook.config.task import Exclusion, ReferenceSource, Rehearsal, Select
 from secondlook.io import csvfile
 from secondlook.io.records import RefusedError, content_fraction
 from secondlook.stages.ingest.source import SourceObject
+
+_BETWEEN = re.compile(r"(?<=\w)[-_](?=\w)|_")
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,39 @@ class LabelRules:
 
 @dataclass
 class FoundNames:
-    """The labels of a dataset, used as its classes, in order of first appearance."""
+    """The labels of a dataset, used as its classes, in order of first appearance.
+
+    Words in several spellings are one class, `Stop-Sign` and `stop sign`. Single letters and signs are not words: `A`
+    and `a`, `grade A` and `grade A-` are two classes.
+    """
 
     spelling: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
 
     def resolve(self, wording: str) -> str:
         """Return the first spelling of `wording`."""
-        return self.spelling.setdefault(normalise(wording), wording)
+        name = self.spelling.setdefault(_spelled(wording), wording)
+        if name != wording:
+            self.others[wording] = name
+        return name
+
+    def merged(self) -> Iterator[str]:
+        """Yield a sentence for each class that has labels in another letter case or with other signs."""
+        for other, name in self.others.items():
+            if other.strip() != name.strip():
+                yield f"`{other}` and `{name}` differ only in spelling and are one class, `{name}`"
 
     def taxonomy(self) -> Taxonomy:
         """Return the classes found so far."""
         return Taxonomy.of_names(self.spelling.values() or ["object"])
+
+
+@lru_cache(maxsize=4096)
+def _spelled(wording: str) -> str:
+    """Return a wording as `normalise` does, but with single letters and the signs at the ends of words as written."""
+    text = unicodedata.normalize("NFKC", wording).removeprefix("- ")
+    words = _BETWEEN.sub(" ", text).split()
+    return " ".join(word if sum(map(str.isalpha, word)) == 1 else normalise(word) or word for word in words)
 
 
 def source_rules(source: ReferenceSource, task: Task, taxonomy: Taxonomy) -> Iterator[tuple[str, LabelRules]]:

@@ -1,12 +1,14 @@
 """Label Studio's JSON export: rectangles (turned ones too) and polygons in percent of the image.
 
 If several people annotated a task, the annotation marked as ground truth counts, else the first that was not
-cancelled; predictions are never read. The name of an image is what follows `?d=` in a local-files address, else the
-last part of its address; it lies in the folder `images` of the task. Notes on a region of the form `name: value` are
+cancelled; predictions are never read. The name of an image is what follows `?d=` in a local-files address, else its
+address; it lies in the folder `images` of the task. A region of a task with several images lies on the one whose key
+its `to_name` is. Notes on a region of the form `name: value` are
 attributes; one of them holds the rotation of a rectangle. Brush masks and points are not boxes: not selected.
 """
 
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +19,8 @@ from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
 from secondlook.stages.ingest.coco import images_folder
+from secondlook.stages.ingest.image_names import ImageNames
+from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
 from secondlook.stages.ingest.source import (
     AboutImage,
@@ -28,22 +32,45 @@ from secondlook.stages.ingest.source import (
     tags_of,
     to_text,
 )
+from secondlook.stages.ingest.tree import Evidence, Tree
+from secondlook.stages.ingest.unread import json_evidence
 
 RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
 Region = dict[str, Any]
+_MOST = 1.05  # sides of the image
 
 
 def read(dataset: Dataset) -> Source:
     """Open an export; each task is one image."""
     tasks = jsonfile.read_items(Path(dataset.path), "tasks")
-    return Source(images_folder(dataset), _entries(tasks, dataset.label_from), listed=len(tasks))
+    folder = images_folder(dataset)
+    names = ImageNames(folder, lambda: _stated(tasks))
+    return Source(folder, _entries(tasks, names, dataset.label_from), listed=len(tasks))
 
 
-def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether a JSON file is a list of tasks."""
+    return json_evidence(_has_tasks, "is a list of tasks with `data`")(tree)
+
+
+def _has_tasks(outline: Outline) -> bool:
+    tasks = outline.items()
+    return tasks is not None and tasks.has("data") and tasks.one_of({"annotations", "predictions", "completions"})
+
+
+def _stated(tasks: jsonfile.Items) -> Iterator[str]:
+    """Yield the names of all images in the tasks."""
+    for task in tasks:
+        yield from _images(task.get("data") if isinstance(task, dict) else None).values()
+
+
+def _entries(tasks: jsonfile.Items, names: ImageNames, label_from: str | None) -> Entries:
     seen: set[str] = set()
+    annotated = predicted = 0
     for place, task in enumerate(tasks):
         number = task.get("id", f"#{place}") if isinstance(task, dict) else f"#{place}"
-        image = _image(task.get("data")) if isinstance(task, dict) else None
+        images = _images(task.get("data")) if isinstance(task, dict) else {}
+        image = next(iter(images.values()), None)
         if image is None:
             detail = "the task has no image address under `data`; export as JSON, not as JSON-MIN"
             yield RefusedError("malformed", detail, source_id=f"task {number}")
@@ -52,31 +79,80 @@ def _entries(tasks: jsonfile.Items, label_from: str | None) -> Entries:
             yield RefusedError("duplicate_id", f"task {number} was listed before", image, f"task {number}")
             continue
         seen.add(str(number))
+        listed = _list(task.get("annotations") or task.get("completions"))
+        if listed and not any(isinstance(entry, dict) for entry in listed):
+            detail = "the task lists the ids of its annotations only; export it as JSON with them"
+            yield RefusedError("malformed", detail, image, f"task {number}")
+            continue
+        annotated += bool(listed)
+        predicted += bool(_list(task.get("predictions")))
         stated = str(task["id"]) if "id" in task else None
-        yield AboutImage(image, stated, tags_of(task["data"].get("tags")))
+        yield from (
+            AboutImage(_found_or_stated(one, names), stated, tags_of(task["data"].get("tags")))
+            for one in images.values()
+        )
         annotation = _annotation(task)
         groups = _regions(annotation or {})
         if annotation is not None and not groups:
-            yield Background(image)
+            yield from (Background(_placed(one, names)) for one in images.values())
         for position, group in enumerate(groups):
             source_id = f"{number}:{position}"
             try:
-                yield _object(group, source_id, image, label_from)
+                image = _image_of(group, images)
+                yield _object(group, source_id, _placed(image, names), label_from)
             except RefusedError as refusal:
                 yield refusal.at(image, source_id)
+    if predicted and not annotated:
+        detail = "the tasks have predictions only, which are never read; annotate them, or export the annotations"
+        yield RefusedError("malformed", detail, source_id="all tasks")
 
 
-def _image(data: Any) -> str | None:
-    """Return the name of a task's image: the first text under `data` that ends like one, else the first address."""
-    texts = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
-    names = list(filter(imagefiles.is_image, map(_name, texts)))
-    return next(iter(names), next((_name(text) for text in texts if "/" in text), None))
+def _images(data: Any) -> dict[str, str]:
+    """Return the images of a task by their key under `data`: the texts that end like one, else the first address."""
+    texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
+    names = {key: _name(text) for key, text in texts.items()}
+    images = {key: name for key, name in names.items() if imagefiles.is_image(name)}
+    return images or dict([(key, names[key]) for key, text in texts.items() if "/" in text][:1])
+
+
+def _image_of(group: list[Region], images: dict[str, str]) -> str:
+    """Return the image that a region lies on; raise RefusedError where a task has several and none is named."""
+    if len(images) == 1:
+        return next(iter(images.values()))
+    targets = {str(result.get("to_name")) for result in group}
+    named = {images[target] for target in targets if target in images}
+    if len(named) == 1:
+        return named.pop()
+    shown = ", ".join(f"{key}: {name}" for key, name in images.items())
+    detail = f"the task has several images ({shown}), and `to_name` {', '.join(sorted(targets))} is the key of none"
+    raise RefusedError("ambiguous_image", detail)
+
+
+def _placed(image: str, names: ImageNames) -> str:
+    """Return the name of an image's file; its name in the address where there is none, which is then refused."""
+    try:
+        return names.find(image)
+    except RefusedError as refusal:
+        if refusal.reason == "ambiguous_image":
+            raise
+        return image
+
+
+def _found_or_stated(image: str, names: ImageNames) -> str:
+    try:
+        return names.find(image)
+    except RefusedError:
+        return image
 
 
 def _name(address: str) -> str:
+    """Return the path in an address, or the file that its query names."""
     path, _, query = address.partition("?")
-    local = next((part.removeprefix("d=") for part in query.split("&") if part.startswith("d=")), None)
-    return legible(unquote(local).lstrip("/") if local is not None else PurePosixPath(unquote(path)).name)
+    parts = [part.partition("=") for part in query.split("&")]
+    local = next((value for key, _, value in parts if key == "d"), None)
+    if local is None and not imagefiles.is_image(unquote(path)):
+        local = next((value for _, _, value in parts if imagefiles.is_image(unquote(value))), None)
+    return legible(unquote(path if local is None else local).lstrip("/"))
 
 
 def _annotation(task: Region) -> Region | None:
@@ -125,6 +201,10 @@ def _object(group: list[Region], source_id: str, image: str, label_from: str | N
 
 def _rectangle(shape: Region) -> Box:
     x, y, w, h = (_number(shape, key) / 100 for key in ("x", "y", "width", "height"))
+    if not _value(shape).get("rotation") and max(x + w, y + h) > _MOST:
+        raise RefusedError(
+            "bad_coordinates", f"the rectangle reaches to {100 * max(x + w, y + h):g} percent of the image"
+        )
     return x, y, w, h
 
 

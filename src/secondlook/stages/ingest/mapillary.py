@@ -16,6 +16,7 @@ from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest.shapes import Points, checked_points, points_to_polygon, stated_size
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
+from secondlook.stages.ingest.tree import Evidence, Tree
 
 POLYGONS = "v2.0/polygons/"
 
@@ -27,6 +28,12 @@ def read(dataset: Dataset) -> Source:
     if not files:
         raise DataError(f"{root}: holds no polygon files; expected {root}/<split>/{POLYGONS}<id>.json.")
     return Source(Path(dataset.images or root), _entries(root, files), listed=len(files))
+
+
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether there are polygon files at their place."""
+    found = next(filter(is_polygon_file, tree.names), None)
+    return None if found is None or tree.is_file else Evidence(f"`{found}` lies where Mapillary Vistas has polygons")
 
 
 def is_polygon_file(name: str) -> bool:

@@ -1,5 +1,6 @@
 """From objects as a dataset states them to checked instance rows."""
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,13 +17,16 @@ from secondlook.base.types import MOST_MEGAPIXELS
 from secondlook.io import cocofile, records, zipped
 from secondlook.io.facts import CATEGORY_ID
 from secondlook.io.inside import Inside
+from secondlook.io.jsonfile import is_number
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
 from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header, require_size
 from secondlook.stages.ingest.groups import Groups
+from secondlook.stages.ingest.image_names import ImageNames
 from secondlook.stages.ingest.labels import LabelRules, select_and_resolve
 from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, LONGEST_OUTLINE_PX, RUN_LENGTHS
 from secondlook.stages.ingest.source import AboutImage, Background, Entries, SourceObject
+from secondlook.stages.ingest.tally import Tally, is_far
 
 Row = dict[str, Any]
 _SHORTEST_POLYGON = 6
@@ -30,13 +34,13 @@ _SHORTEST_POLYGON = 6
 
 @dataclass
 class Checker:
-    """Checks the objects of one source; remembers the header of each image.
+    """Checks the objects of one source; remembers the header of each image, under the name of its file.
 
     Without `check_images` an image whose size the annotations state is not opened. Images that are not `inside` are
-    refused; None allows them all. `shared_names` are names of more than one category: their objects state their
-    category in an attribute. `grouped` counts the objects, `ungrouped` those without what `group_by`
-    asks for. `kinds` are those of each attribute so far, `said` is
-    what the dataset says of its images.
+    refused; None allows them all. `names` finds images whose name is not that of a file. `shared_names` are names of
+    more than one category: their objects state their category in an attribute. `grouped` counts the objects,
+    `ungrouped` those without what `group_by` asks for; `shown` are the files of images with objects.
+    `kinds` are those of each attribute so far, `said` is what the dataset says of its images.
     """
 
     groups: Groups
@@ -45,7 +49,8 @@ class Checker:
     inside: Inside | None
     check_images: bool = True
     max_megapixels: float = MOST_MEGAPIXELS
-    headers: dict[str, Header | RefusedError] = field(default_factory=dict)
+    names: ImageNames | None = None
+    headers: dict[str, tuple[str, Header] | RefusedError] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
     said_outside: bool = False
@@ -55,6 +60,8 @@ class Checker:
     ungrouped: int = 0
     kinds: dict[str, set[str]] = field(default_factory=dict)
     said: dict[str, AboutImage] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    shown: set[str] = field(default_factory=set)
 
     def rows(self, entries: Entries) -> Iterator[Row | RefusedError]:
         """Yield an instance row or a refusal for each of `entries`, in their order."""
@@ -88,40 +95,43 @@ class Checker:
                 if not names_a_file(image):
                     raise RefusedError("missing_image", f"`{image}` does not exist")
                 self._look_where(image)
-                self._require_inside(image)
-                header = self._header(image, stated_size)
+                place, header = self._located(image, stated_size)
             except RefusedError as refusal:
                 yield refusal.at(legible(str(path)), None)
-            else:
+                continue
+            if place not in self.shown:
+                path = self.images / place
                 yield {"image_path": path.as_posix(), "width": header.width, "height": header.height}
 
     def about_images(self) -> Iterator[Row]:
         """Yield a row for each image of which the dataset says something, in its order."""
         for place, (image, about) in enumerate(self.said.items()):
-            path = legible((self.images / image).as_posix())
+            located = self.headers.get(image)
+            name = located[0] if isinstance(located, tuple) else image
+            path = legible((self.images / name).as_posix())
             yield {"image_path": path, "place": place, "source_id": about.source_id, "tags": list(about.tags) or None}
 
     def _row(self, entry: SourceObject) -> Row:
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
             raise RefusedError("missing_image", f"`{entry.image}` does not exist")
-        self._require_inside(entry.image)
-        box = _checked_box(entry.box_xywh)
-        header = self._header(entry.image, entry.stated_size)
+        box = _checked_box(entry.box_xywh, in_fractions=entry.in_fractions)
+        image, header = self._located(entry.image, entry.stated_size)
         if entry.in_fractions:
             entry = _to_px(entry, header)
             box = entry.box_xywh
         x, y, w, h = _clipped(box, header) if box else (0.0, 0.0, float(header.width), float(header.height))
-        dataset, image_id = self.groups.dataset, records.image_id(self.groups.dataset, entry.image)
+        shape, lost_parts = _segmentation_to_rle(entry.segmentation, header)
+        dataset, image_id = self.groups.dataset, records.image_id(self.groups.dataset, image)
         attributes = self._attributes(entry)
-        track, group = self.groups.of(entry.image, attributes)
+        track, group = self.groups.of(image, attributes)
         row = {
-            "instance_id": records.instance_id(dataset, entry.image, entry.source_id),
+            "instance_id": records.instance_id(dataset, image, entry.source_id),
             "image_id": image_id,
-            "image_path": (self.images / entry.image).as_posix(),
+            "image_path": (self.images / image).as_posix(),
             "source_id": entry.source_id,
             **{"width": header.width, "height": header.height, "x": x, "y": y, "w": w, "h": h},
-            "segmentation": _segmentation_to_rle(entry.segmentation, header),
+            "segmentation": shape,
             "given_raw": entry.label,
             "given": given,
             "truth": None,
@@ -133,6 +143,11 @@ class Checker:
             self.kinds.setdefault(name, set()).add(kind)
         self.grouped += 1
         self.ungrouped += group == image_id
+        self.shown.add(image)
+        self.tally.lost_parts += lost_parts
+        self.tally.unlabelled += entry.label is None
+        if box is not None:
+            self.tally.add(box, header, in_fractions=entry.in_fractions)
         return row
 
     def _look_where(self, image: str) -> None:
@@ -150,21 +165,42 @@ class Checker:
             )
         raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
 
-    def _header(self, image: str, stated_size: tuple[int, int] | None) -> Header:
+    def _located(self, image: str, stated_size: tuple[int, int] | None) -> tuple[str, Header]:
+        """Return the name of the file that an image name means, and its header."""
         if stated_size is not None and not self.check_images:
+            self._require_inside(image)
             if max(stated_size) > LARGEST_SIDE_PX:
                 raise RefusedError("size_mismatch", f"the annotations say {max(stated_size)} px")
-            return _stated_header(*stated_size, self.max_megapixels)
-        header = self.headers.get(image)
-        if header is None:
-            header = self.headers[image] = _read_header(self.images / image, self.max_megapixels)
-        if isinstance(header, RefusedError):
-            raise header
+            return image, _stated_header(*stated_size, self.max_megapixels)
+        located = self.headers.get(image)
+        if located is None:
+            located = self.headers[image] = self._opened(image)
+        if isinstance(located, RefusedError):
+            self._require_inside(image)
+            raise located
+        name, header = located
         if stated_size not in (None, (header.width, header.height)):
             stated = "x".join(str(side) for side in stated_size or ())
             detail = f"the annotations say {stated} px, the image has {header.width}x{header.height}"
             raise RefusedError("size_mismatch", detail)
-        return header
+        return name, header
+
+    def _opened(self, image: str) -> tuple[str, Header] | RefusedError:
+        """Read the header of an image, under the name of the file that it means where none is called so."""
+        header = _read_header(self.images / image, self.max_megapixels)
+        if isinstance(header, Header):
+            return (image, header) if image not in self.outside else RefusedError("bad_name", "outside")
+        if header.reason != "missing_image" or self.names is None:
+            return header
+        try:
+            name = self.names.find(image)
+        except RefusedError as refusal:
+            return refusal
+        self._look_where(name)
+        if name in self.outside:
+            return RefusedError("missing_image", f"no such file; {legible(name)} is similar, but a link that leads out")
+        found = _read_header(self.images / name, self.max_megapixels)
+        return (name, found) if isinstance(found, Header) else found
 
     def _attributes(self, entry: SourceObject) -> dict[str, str]:
         # the category of an object whose label comes from elsewhere, such as the shape of a sign, is worth keeping
@@ -193,13 +229,18 @@ def _stated_header(width: int, height: int, max_megapixels: float) -> Header:
     return Header(width, height)
 
 
-def _checked_box(box: Box | None) -> Box | None:
+def _checked_box(box: Box | None, *, in_fractions: bool) -> Box | None:
     if box is None:
         return None
     if not all(math.isfinite(value) for value in box):
         raise RefusedError("bad_coordinates", f"bbox {list(box)} is not four finite numbers")
     if box[2] <= 0 or box[3] <= 0:
         raise RefusedError("empty_box", f"bbox {list(box)} has no area")
+    if in_fractions and is_far(box):
+        detail = (
+            f"bbox {[round(value, 4) for value in box]} reaches far beyond the image; are these fractions, from 0 to 1?"
+        )
+        raise RefusedError("bad_coordinates", detail)
     return box
 
 
@@ -232,28 +273,48 @@ def _ends_in(edge: float, side: int) -> bool:
     return edge <= side or float(np.float32(edge)) <= side
 
 
-def _segmentation_to_rle(value: Any, header: Header) -> Row | None:
+def _segmentation_to_rle(value: Any, header: Header) -> tuple[Row | None, int]:
+    """Return a segmentation as run lengths, None where there is none, and the number of its parts that are none."""
     try:
         shape = cocofile.decode_segmentation(value)
         if not shape:
-            return None
-        counts = _polygon_counts(shape, header) if isinstance(shape, list) else _rle_counts(shape, header)
+            return None, 0
+        if isinstance(shape, list):
+            counts, lost = _polygon_counts(shape, header)
+        else:
+            counts, lost = _rle_counts(shape, header), 0
     except (msgspec.DecodeError, TypeError, ValueError, KeyError) as error:
         raise RefusedError("malformed", f"the segmentation cannot be read ({error})") from error
-    return {"size": [header.height, header.width], "counts": counts}
+    return (None if counts is None else {"size": [header.height, header.width], "counts": counts}), lost
 
 
-def _polygon_counts(polygons: list[Any], header: Header) -> str:
-    for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < _SHORTEST_POLYGON:
-            raise ValueError("a polygon needs at least three points")
+def _polygon_counts(polygons: list[Any], header: Header) -> tuple[str | None, int]:
+    if all(map(is_number, polygons)):
+        polygons = [polygons]  # one polygon without the list around it
+    parts = [polygon for polygon in polygons if len(_numbers(polygon)) >= _SHORTEST_POLYGON]
+    for polygon in parts:
         if not all(abs(value) <= LARGEST_SIDE_PX for value in polygon):
             raise RefusedError(
                 "bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN"
             )
         _require_short_outline(polygon)
-    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, header.height, header.width))
-    return str(merged["counts"], "ascii")
+    lost = len(polygons) - len(parts)
+    if not parts:
+        return None, lost
+    merged = coco_mask.merge(coco_mask.frPyObjects(parts, header.height, header.width))
+    return str(merged["counts"], "ascii"), lost
+
+
+def _numbers(polygon: Any) -> list[float]:
+    """Return the numbers of a polygon; raise RefusedError where it is no list of pairs of them."""
+    if not isinstance(polygon, list):
+        raise RefusedError("malformed", f"the segmentation has {json.dumps(polygon)[:40]} where a polygon is due")
+    odd = next((value for value in polygon if not is_number(value)), 0)
+    if odd != 0:
+        raise RefusedError("malformed", f"a polygon of the segmentation has {json.dumps(odd)[:40]} among its numbers")
+    if len(polygon) % 2:
+        raise RefusedError("malformed", f"a polygon of the segmentation has {len(polygon)} numbers, which are no pairs")
+    return polygon
 
 
 def _require_short_outline(polygon: list[float]) -> None:

@@ -14,7 +14,9 @@ from secondlook.config.task import Dataset
 from secondlook.io import cocofile
 from secondlook.stages.ingest import coco
 from secondlook.stages.ingest.source import Source
+from secondlook.stages.ingest.tree import Evidence, Tree
 
+_NAMED = re.compile(r'"file_name"\s*:\s*"[^"]*patch\d+/objects365_v\d_\d+\.jpg"')
 PATCH_NAME = re.compile(r"(?:.*/)?(patch\d+/objects365_v\d_\d+\.jpg)")
 
 
@@ -24,6 +26,14 @@ def read(dataset: Dataset) -> Source:
     images = [msgspec.structs.replace(image, file_name=_on_disk(image.file_name)) for image in file.images]
     renamed = cocofile.CocoFile(images, file.categories, file.annotations)
     return coco.opened(renamed, dataset)
+
+
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether a COCO file names images as Objects365 does."""
+    found = [name for name in tree.outlines if _NAMED.search(tree.head(name)) and coco.evidence(tree)]
+    if not found:
+        return None
+    return Evidence(f"`{found[0]}` is COCO with the image names of Objects365", None if tree.is_file else found[0])
 
 
 def _on_disk(name: str) -> str:

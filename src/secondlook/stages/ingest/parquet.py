@@ -16,6 +16,7 @@ from secondlook.config.task import Dataset
 from secondlook.io import facts, parquetfile, records
 from secondlook.io.outputs import EXPORT_RECORD
 from secondlook.stages.ingest.source import AboutImage, Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.stages.ingest.tree import Evidence, Tree
 
 
 def read(dataset: Dataset) -> Source:
@@ -49,6 +50,11 @@ def _facts(path: Path, *, exported: bool) -> facts.Facts | None:
 def _classes(path: Path, numbers: str) -> tuple[tuple[int, str], ...]:
     """Return the classes of an export of a dataset that has no numbers for them."""
     return () if numbers else tuple(enumerate(json.loads(_metadata(path).get(b"secondlook.classes", b"[]"))))
+
+
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether the path is a Parquet file."""
+    return Evidence("it is a Parquet file") if tree.is_file and ".parquet" in tree.by_ending else None
 
 
 def _entries(path: Path, label_from: str | None, *, exported: bool) -> Entries:

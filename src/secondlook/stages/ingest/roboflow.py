@@ -15,8 +15,10 @@ from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest import coco, voc, yolo
 from secondlook.stages.ingest.source import AboutImage, Background, Entries, Source, SourceObject
+from secondlook.stages.ingest.tree import Evidence, Tree
 
 ANNOTATIONS = "_annotations.coco.json"
+_READMES = ("README.roboflow.txt", "README.dataset.txt")
 
 
 def read(dataset: Dataset) -> Source:
@@ -36,6 +38,15 @@ def read(dataset: Dataset) -> Source:
     if any(map(is_label_file, names)):
         return yolo.read(dataset)
     raise DataError(f"{root}: holds neither {ANNOTATIONS} nor XML nor YOLO label files; download it as one of these.")
+
+
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether there are files that only Roboflow writes, beside annotations of a kind that is read."""
+    found = None if tree.is_file else next(tree.bases({ANNOTATIONS, *_READMES}), None)
+    if found is None:
+        return None
+    read = next(tree.bases({ANNOTATIONS}), None) is not None or voc.evidence(tree) or yolo.evidence(tree)
+    return Evidence(f"`{found}` is a file of Roboflow's") if read else None
 
 
 def _categories(files: dict[str, cocofile.CocoFile], label_from: str | None) -> list[tuple[CategoryId, str]]:

@@ -56,9 +56,11 @@ class Refusals:
 
     rows: Rows = field(default_factory=lambda: Rows(records.REJECT))
     counts: Counter[str] = field(default_factory=Counter)
+    first: RefusedError | None = None
 
     def add(self, refusal: RefusedError) -> None:
         """Add one refusal."""
+        self.first = self.first or refusal
         self.counts[refusal.reason] += 1
         row = {"image_path": refusal.image, "source_id": refusal.source_id}
         self.rows.add({**row, "reason": refusal.reason, "detail": refusal.detail})

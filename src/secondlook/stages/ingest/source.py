@@ -1,7 +1,7 @@
 """What a dataset reader yields: objects as the dataset states them, images without objects, and refused entries."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,9 @@ class Source:
 
     `total` is the number of entries, if it is known without reading them, and `listed` the number of images that
     the dataset lists, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
-    any folder. `categories` are (id, name), where the dataset numbers its labels, and `numbers` says how: coco or yolo.
-    `kinds` are those of attributes that were read from text but were something else before.
+    any folder. `stated` returns all image names, where they are known before the objects. `categories` are (id, name),
+    where the dataset numbers its labels, and `numbers` says how: coco or yolo. `kinds` are those of attributes that
+    were read from text but were something else before.
     """
 
     images: Path
@@ -69,6 +70,7 @@ class Source:
     numbers: str = ""
     anywhere: bool = False
     kinds: Mapping[str, str] = field(default_factory=dict)
+    stated: Callable[[], Iterable[str]] | None = None
 
 
 Entries = Iterator[SourceObject | Background | AboutImage | RefusedError]

@@ -4,7 +4,10 @@ Corners are taken as given, `w = xmax - xmin`: labelImg, CVAT and Roboflow count
 challenge itself (`<database>The VOC2007 Database</database>`) count from 1 with the last px included.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -16,9 +19,12 @@ from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import xmlfile
+from secondlook.stages.ingest.shapes import turned, turns
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.stages.ingest.tree import Evidence, Tree
 
 IMAGE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
+_NO_ATTRIBUTES = {"name", "bndbox", "polygon", "robndbox", "attributes", "part", "type"}
 _TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folders are those of the XML files
 
 
@@ -34,8 +40,15 @@ def read(dataset: Dataset) -> Source:
     return Source(images, _entries(root, files, there, dataset.label_from), listed=len(files))
 
 
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether XML files are annotations of one image each."""
+    found = next((name for name, tag in tree.root_tags.items() if tag == "annotation"), None)
+    return None if found is None or tree.is_file else Evidence(f"`{found}` is an XML file with `<annotation>`")
+
+
 def _entries(root: Path, files: list[str], images: set[str], label_from: str | None) -> Entries:
     described: dict[str, str] = {}
+    claims = _Claims(root, files)
     for name in files:
         if not is_legible(name):
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
@@ -45,7 +58,11 @@ def _entries(root: Path, files: list[str], images: set[str], label_from: str | N
         except (OSError, ValueError) as error:
             yield RefusedError("malformed", f"the XML cannot be read ({error})", source_id=name)
             continue
-        image = _find_image(name, _text(tree, "filename"), images)
+        try:
+            image = _find_image(name, _text(tree, "filename"), images, claims)
+        except RefusedError as refusal:
+            yield refusal.at(None, name)
+            continue
         if (other := described.setdefault(image, name)) != name:
             yield RefusedError("duplicate_id", f"{other} describes the same image", image, name)
             continue
@@ -62,19 +79,62 @@ def _entries(root: Path, files: list[str], images: set[str], label_from: str | N
                 yield refusal.at(image, f"{name}:{position}")
 
 
+@dataclass(frozen=True)
+class _Claims:
+    """Which XML files state an image; they are read only once two images are possible for one file."""
+
+    root: Path
+    files: list[str]
+
+    @cached_property
+    def _by_image(self) -> dict[str, set[str]]:
+        claims: dict[str, set[str]] = {}
+        for name in self.files:
+            stated = _base(_stated_in(self.root / name))
+            claims.setdefault(str(PurePosixPath(name).with_name(stated or "-")), set()).add(name)
+        return claims
+
+    def of(self, xml: str, image: str) -> set[str]:
+        """Return the files in the folder of `xml` that state an image."""
+        return self._by_image.get(str(PurePosixPath(xml).with_name(PurePosixPath(image).name)), set())
+
+
+def _base(stated: str | None) -> str | None:
+    return PurePosixPath(stated.replace("\\", "/")).name or None if stated else None
+
+
+def _stated_in(path: Path) -> str | None:
+    """Return the image name that another XML file states; None where it cannot be read."""
+    try:
+        return _text(xmlfile.parse(zipped.read_bytes(path)), "filename")
+    except (OSError, ValueError):
+        return None
+
+
 def _object(item: Element, blank: SourceObject, first_px: float, label_from: str | None) -> SourceObject:
     attributes = to_text(dict(_attributes(item)))
     category = _text(item, "name")
+    box, polygons = _shape(item, first_px, attributes)
     return SourceObject(
         source_id=blank.source_id,
         image=blank.image,
-        box_xywh=_box(item, first_px),
+        box_xywh=box,
         label=choose_label(category, attributes, label_from),
         category=category,
         stated_size=blank.stated_size,
-        segmentation=_polygon(item),
+        segmentation=polygons,
         attributes=attributes,
     )
+
+
+def _shape(item: Element, first_px: float, attributes: dict[str, str]) -> tuple[Box, list[list[float]] | None]:
+    """Return box and polygon; of a turned box, roLabelImg's or CVAT's, those around it."""
+    if item.find("bndbox") is None and item.find("robndbox") is not None:
+        center_x, center_y, w, h, angle = (_number(item, f"robndbox/{key}") for key in ("cx", "cy", "w", "h", "angle"))
+        attributes["rotation"] = repr(math.degrees(angle))
+        return turned((center_x - w / 2, center_y - h / 2, w, h), attributes)
+    box, polygons = _box(item, first_px), _polygon(item)
+    return turned(box, attributes) if polygons is None and turns(attributes) else (box, polygons)
 
 
 def _box(item: Element, first_px: float) -> Box:
@@ -91,33 +151,56 @@ def _polygon(item: Element) -> list[list[float]] | None:
 
 
 def _attributes(item: Element) -> Iterator[tuple[str, str]]:
-    for key in ("pose", "truncated", "occluded", "difficult"):
-        value = _text(item, key)
-        if value is not None:
-            yield key, value
+    for child in item:
+        if child.tag not in _NO_ATTRIBUTES and not len(child) and (value := (child.text or "").strip()):
+            yield child.tag, value
     for attribute in item.iterfind("attributes/attribute"):
         yield _text(attribute, "name") or "", _text(attribute, "value") or ""
 
 
-def _find_image(xml: str, stated: str | None, images: set[str]) -> str:
-    """Return the image of an XML file: the stated name if it exists, else an image with the same stem.
+def _find_image(xml: str, stated: str | None, images: Collection[str], claims: _Claims) -> str:
+    """Return the image of an XML file: the one with its stem or the one that it states, if only one is there.
 
-    It is looked up next to the file and in folders of images near it, then in the same folders elsewhere:
-    `Annotations/a/1.xml` describes `JPEGImages/a/1.jpg` or `a/1.jpg` before `1.jpg`. Many files state a name that their
-    image no longer has; if no image is found, the stated name is kept.
+    Many files state a name that their image no longer has. Where both are there, the statements of the other files
+    decide: the stated image is another's if the file with its stem states it too, and this one's if only this file
+    states it and another one states the image with the stem. Else RefusedError names both. Without an image, the stated
+    name is kept.
     """
-    folder, stem = PurePosixPath(xml).parent, PurePosixPath(xml).stem
-    stated = PurePosixPath(stated.replace("\\", "/")).name if stated else None
-    names = [stated] if stated else []
-    names += [stem + suffix for suffix in sorted(SUFFIXES)] + [stem + suffix.upper() for suffix in sorted(SUFFIXES)]
+    stated = _base(stated)
+    by_name = None if stated is None else _beside(xml, stated, images)
+    if by_name is not None and PurePosixPath(by_name).stem == PurePosixPath(xml).stem:
+        return by_name
+    by_stem = _with_stem(xml, images)
+    if by_name is None or by_stem is None:
+        return by_name or by_stem or _joined(PurePosixPath(xml).parent, "", stated or f"{PurePosixPath(xml).stem}.jpg")
+    owner = str(PurePosixPath(xml).with_name(f"{PurePosixPath(by_name).stem}.xml"))
+    if owner in claims.of(xml, by_name):
+        return by_stem
+    if claims.of(xml, by_name) == {xml} and claims.of(xml, by_stem) - {xml}:
+        return by_name
+    raise RefusedError("ambiguous_image", f"{xml} states {by_name}, but {by_stem} has its name; correct one of them")
+
+
+def _with_stem(xml: str, images: Collection[str]) -> str | None:
+    """Return the image with the stem of an XML file; raise RefusedError where there are several at one place."""
+    stem = PurePosixPath(xml).stem
+    names = [stem + spelled for suffix in sorted(SUFFIXES) for spelled in (suffix, suffix.upper())]
+    found = [place for name in names if (place := _beside(xml, name, images)) is not None]
+    if len(found) > 1 and len({PurePosixPath(place).parent for place in found}) == 1:
+        raise RefusedError("ambiguous_image", f"{xml} may belong to {' or '.join(found[:3])}")
+    return found[0] if found else None
+
+
+def _beside(xml: str, name: str, images: Collection[str]) -> str | None:
+    """Return an image of this name next to an XML file, in folders of images near it, or in the same folders elsewhere.
+
+    `Annotations/a/1.xml` describes `JPEGImages/a/1.jpg` or `a/1.jpg` before `1.jpg`.
+    """
+    folder = PurePosixPath(xml).parent
     below = [folder.parts[start:] for start in range(len(folder.parts) + 1)]
-    for name in names:
-        beside = [_joined(folder, place, name) for place in IMAGE_FOLDERS]
-        alike = ["/".join([*top, *parts, name]) for parts in below for top in _TOPS]
-        for candidate in (*beside, *alike):
-            if candidate in images:
-                return candidate
-    return _joined(folder, "", names[0])
+    beside = [_joined(folder, place, name) for place in IMAGE_FOLDERS]
+    alike = ["/".join([*top, *parts, name]) for parts in below for top in _TOPS]
+    return next((candidate for candidate in (*beside, *alike) if candidate in images), None)
 
 
 def _joined(folder: PurePosixPath, place: str, name: str) -> str:

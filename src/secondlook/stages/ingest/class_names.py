@@ -1,0 +1,124 @@
+"""The class names of YOLO datasets, as written: `data.yaml`, another YAML file with `names`, or a list of lines.
+
+Each label file has the names of the nearest folder above it that has any, so two datasets below one folder keep their
+own numbers. A dataset with one names file in all has its names everywhere.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from secondlook.base import yamlfile
+from secondlook.base.errors import DataError
+from secondlook.io import zipped
+from secondlook.io.yolofile import NAMES_LISTS
+from secondlook.stages.ingest.tree import Tree
+
+YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+LARGEST_NAMES = 2**20  # characters
+_NAMES_KEY = re.compile(r"^names\s*:", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names file of a dataset: class names by number, and the columns of a line with key points, None without."""
+
+    file: str = ""
+    by_number: Mapping[int, str] = field(default_factory=dict)
+    pose_columns: int | None = None
+
+
+@dataclass(frozen=True)
+class AllNames:
+    """The names files of all datasets below one folder, by the folder in which they lie."""
+
+    by_folder: Mapping[str, Names]
+
+    def of(self, label_file: str) -> Names:
+        """Return the names that count for a label file; none where no file has them."""
+        if len(self.by_folder) == 1:
+            return next(iter(self.by_folder.values()))
+        folders = (parent.as_posix() for parent in PurePosixPath(label_file).parents)
+        return next((self.by_folder[folder] for folder in folders if folder in self.by_folder), Names())
+
+    def categories(self) -> list[tuple[int, str]]:
+        """Return the number and name of each class; none where datasets differ in them."""
+        distinct = {tuple(sorted(names.by_number.items())) for names in self.by_folder.values()}
+        return list(next(iter(self.by_folder.values())).by_number.items()) if len(distinct) == 1 else []
+
+
+def find(tree: Tree) -> AllNames:
+    """Read all names files of a dataset; raise DataError where two in one folder differ."""
+    by_folder: dict[str, Names] = {}
+    for name in files(tree):
+        folder, names = PurePosixPath(name).parent.as_posix(), read(tree.root, name)
+        other = by_folder.setdefault(folder, names)
+        if other.by_number != names.by_number:
+            raise DataError(f"{tree.root}: {other.file} and {name} name different classes; keep the right one.")
+    return AllNames(by_folder)
+
+
+def files(tree: Tree) -> Iterator[str]:
+    """Yield the names files of a dataset, those in YAML first."""
+    for name in (*tree.by_ending.get(".yaml", ()), *tree.by_ending.get(".yml", ())):
+        if PurePosixPath(name).name in YAML_FILES or _NAMES_KEY.search(tree.head(name)):
+            yield name
+    yield from tree.bases(NAMES_LISTS)
+
+
+def read(root: Path, name: str) -> Names:
+    """Read one names file; raise DataError where it has none."""
+    path = root / name
+    if PurePosixPath(name).name in NAMES_LISTS:
+        return Names(name, _numbered(_lines(path)))
+    content = content_of(path)
+    listed = content.get("names") if isinstance(content, dict) else None
+    if isinstance(listed, str) and zipped.is_file(path.parent / listed):
+        listed = _lines(path.parent / listed)
+    if isinstance(listed, list) and not any(isinstance(one, list | dict) for one in listed):
+        return Names(name, _numbered(listed), _pose_columns(content))
+    if isinstance(listed, dict) and all(_is_named(number, one) for number, one in listed.items()):
+        numbered = {int(number): one.strip() for number, one in listed.items()}
+        return Names(name, numbered, _pose_columns(content))
+    raise DataError(f"{path}: `names` is neither a list of class names nor a mapping from number to name.")
+
+
+def content_of(path: Path) -> Any:
+    """Return the content of a YAML file, every value as text; raise DataError where it is none."""
+    text = _text(path)
+    try:
+        if len(text) > LARGEST_NAMES:
+            raise ValueError(f"{len(text)} characters are not a list of names")
+        return yamlfile.texts(text)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return zipped.read_bytes(path).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
+
+
+def _lines(path: Path) -> list[str]:
+    return _text(path).splitlines()
+
+
+def _numbered(names: Sequence[str]) -> dict[int, str]:
+    """Return names by their position; an empty line is no class, but counts."""
+    return {number: name.strip() for number, name in enumerate(names) if name.strip()}
+
+
+def _is_named(number: object, name: object) -> bool:
+    return isinstance(number, str) and number.isdecimal() and isinstance(name, str) and bool(name.strip())
+
+
+def _pose_columns(content: Any) -> int | None:
+    """Return the columns of a line with key points: class, box, and what `kpt_shape` says."""
+    shape = content.get("kpt_shape") if isinstance(content, dict) else None
+    if not isinstance(shape, list) or len(shape) != 2 or not all(str(side).isdecimal() for side in shape):
+        return None
+    return 5 + int(shape[0]) * int(shape[1])

@@ -1,0 +1,131 @@
+"""Which image a label file belongs to, by folder and name: `labels/a.txt` has the labels of `images/a.jpg`."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from secondlook.base.text import is_legible, legible
+from secondlook.io import zipped
+from secondlook.io.records import RefusedError
+from secondlook.stages.ingest.source import Background, Entries, SourceObject
+
+_SHOWN = 3
+Entry = SourceObject | RefusedError
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The names of folders that stand for each other: `labels/a/1.txt` belongs to `images/a/1.jpg`."""
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+YOLO_FOLDERS = Folders(("images", "JPEGImages"), ("labels",))
+
+
+@dataclass(frozen=True)
+class ImagesOfLabels:
+    """Images by the path that they share with their label file."""
+
+    names: Sequence[str]
+    by_key: dict[str, list[str]]
+    folders: Folders
+
+    @classmethod
+    def of(cls, names: Sequence[str], *, apart: bool, folders: Folders = YOLO_FOLDERS) -> "ImagesOfLabels":
+        """Take the names of images; `apart` ones lie in a folder of their own, which plays the part of `images`."""
+        by_key: dict[str, list[str]] = {}
+        by_name: dict[str, list[str]] = {}  # some tools write a.jpg.txt
+        for name in names:
+            placed = f"{folders.images[0]}/{name}" if apart else name
+            by_key.setdefault(_key(str(PurePosixPath(placed).with_suffix("")), folders.images), []).append(name)
+            by_name.setdefault(_key(placed, folders.images), []).append(name)
+        return cls(names, {**by_name, **by_key}, folders)
+
+    def has(self, label_file: str) -> bool:
+        """Tell whether a label file has an image."""
+        return self._label_key(label_file) in self.by_key
+
+    def of_label(self, label_file: str) -> str:
+        """Return the image of a label file, the place where it should lie when there is none.
+
+        Raises RefusedError where several images may be meant.
+        """
+        found = self.by_key.get(self._label_key(label_file), [])
+        expected = self._swapped(PurePosixPath(label_file).with_suffix(""))
+        in_place = [name for name in found if expected in {str(PurePosixPath(name).with_suffix("")), name}]
+        found = in_place or found
+        if len(found) > 1:
+            shown = " or ".join(found[:_SHOWN])
+            raise RefusedError("ambiguous_image", f"{label_file} may belong to {shown}")
+        return found[0] if found else f"{expected}.jpg"
+
+    def _label_key(self, label_file: str) -> str:
+        return _key(str(PurePosixPath(label_file).with_suffix("")), self.folders.labels)
+
+    def _swapped(self, path: PurePosixPath) -> str:
+        parts = list(path.parts)
+        place = _last(parts, self.folders.labels)
+        if place is not None:
+            parts[place] = self.folders.images[0]
+        return "/".join(parts)
+
+
+def line_entries(
+    root: Path, files: Sequence[str], images: ImagesOfLabels, parse: Callable[[str, str, str], Entry]
+) -> Entries:
+    """Yield an entry for each line of label files, then the images without any.
+
+    `parse` takes a line, the name of its image and the id of its object, `<file>:<line>`.
+    """
+    bare = dict.fromkeys(images.names)
+    for name in files:
+        if not is_legible(name):
+            yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
+            continue
+        try:
+            image = images.of_label(name)
+        except RefusedError as refusal:
+            yield refusal.at(None, name)
+            continue
+        try:
+            lines = zipped.read_bytes(root / name).decode("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            yield RefusedError("malformed", f"the label file cannot be read ({error})", image, name)
+            continue
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                bare.pop(image, None)
+                yield _parsed(parse, line, image, f"{name}:{number}")
+    used = {PurePosixPath(image).parent for image in images.names if image not in bare}
+    yield from _backgrounds(bare, used, images.folders.images)
+
+
+def _parsed(parse: Callable[[str, str, str], Entry], line: str, image: str, source_id: str) -> Entry:
+    try:
+        return parse(line, image, source_id)
+    except RefusedError as refusal:
+        return refusal.at(image, source_id)
+
+
+def _backgrounds(
+    bare: Collection[str], used: Collection[PurePosixPath], folders: Sequence[str]
+) -> Iterator[Background]:
+    """Yield the images without labels that lie in a folder of the dataset's images; others are plots and the like."""
+    for image in bare:
+        parent = PurePosixPath(image).parent
+        if parent in used or any(folder in parent.parts for folder in folders):
+            yield Background(image)
+
+
+def _key(path: str, folders: Sequence[str]) -> str:
+    """Return a path with the last of its folders that is one of `folders` left out."""
+    parts = path.split("/")
+    place = _last(parts, folders)
+    return path if place is None else "/".join(parts[:place] + parts[place + 1 :])
+
+
+def _last(parts: Sequence[str], folders: Sequence[str]) -> int | None:
+    alike = {folder.casefold() for folder in folders}
+    return next((place for place in reversed(range(len(parts) - 1)) if parts[place].casefold() in alike), None)

@@ -1,0 +1,132 @@
+"""labelme: one JSON file for each image, next to it, with `shapes` and `imagePath`.
+
+Rectangles and polygons are objects, circles are read as the box around them; lines and points are not selected. Flags,
+`group_id` and the description are attributes.
+"""
+
+import math
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from secondlook.base.errors import DataError
+from secondlook.base.text import legible
+from secondlook.config.task import Dataset
+from secondlook.io import imagefiles, jsonfile, zipped
+from secondlook.io.records import RefusedError
+from secondlook.pixels.images import Box
+from secondlook.stages.ingest import image_names
+from secondlook.stages.ingest.shapes import Points, checked_points, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
+from secondlook.stages.ingest.tree import Evidence, Tree
+
+_NO_OBJECTS = {"line", "linestrip", "point", "points", "mask"}
+
+
+def read(dataset: Dataset) -> Source:
+    """Open a folder or zip of JSON files, in the order of their names."""
+    root = Path(dataset.path)
+    tree = Tree.of(root)
+    names = tree.by_ending.get(".json", [])
+    if not any(outline.has("shapes") for outline in tree.outlines.values()):
+        raise DataError(f"{root}: holds no JSON files of labelme.")
+    folder = Path(dataset.images or root)
+    images = tree.images if dataset.images is None else list(filter(imagefiles.is_image, zipped.list_files(folder)))
+    return Source(folder, _entries(tree.root, names, frozenset(images), dataset.label_from), listed=len(images))
+
+
+def evidence(tree: Tree) -> Evidence | None:
+    """Tell whether JSON files have `shapes` and `imagePath`."""
+    found = (name for name, outline in tree.outlines.items() if outline.has("shapes") and _is_labelme(tree, name))
+    name = next(found, None)
+    return None if name is None else Evidence(f"`{name}` has the `shapes` of labelme")
+
+
+def _is_labelme(tree: Tree, name: str) -> bool:
+    return tree.outlines[name].one_of({"imagePath", "version", "imageData"})
+
+
+def _entries(root: Path, names: list[str], images: Collection[str], label_from: str | None) -> Entries:
+    used: set[str] = set()
+    for name in names:
+        source_id = legible(name)
+        try:
+            content = jsonfile.parse(root / name, jsonfile.read(root / name))
+            shapes = content.get("shapes") if isinstance(content, dict) else None
+            if not isinstance(shapes, list):
+                raise RefusedError("malformed", "the file has no list `shapes`")
+            image = _image(name, content.get("imagePath"), images)
+            if image in used:
+                raise RefusedError("duplicate_id", "another file describes the same image", image)
+        except DataError as error:
+            yield RefusedError("malformed", str(error), source_id=source_id)
+            continue
+        except RefusedError as refusal:
+            yield refusal.at(refusal.image, source_id)
+            continue
+        used.add(image)
+        size = stated_size(content.get("imageWidth"), content.get("imageHeight"))
+        if not shapes:
+            yield Background(image, size)
+        for position, shape in enumerate(shapes):
+            try:
+                yield _object(shape, image, f"{source_id}:{position}", size, label_from)
+            except RefusedError as refusal:
+                yield refusal.at(image, f"{source_id}:{position}")
+    yield from (Background(image) for image in sorted(set(images) - used))
+
+
+def _image(name: str, stated: Any, images: Collection[str]) -> str:
+    """Return the image that a file states, or the one with its name where only that is there.
+
+    Raises RefusedError where both are there, and differ.
+    """
+    beside = PurePosixPath(name).parent
+    stem = str(PurePosixPath(name).with_suffix(""))
+    spelled = (stem + ending for suffix in imagefiles.SUFFIXES for ending in (suffix, suffix.upper()))
+    by_stem = [image for image in spelled if image in images]
+    parts = image_names.split(f"{beside.as_posix()}/{stated}") if isinstance(stated, str) and stated else ()
+    by_name = legible("/".join(parts))
+    if by_name in by_stem or (by_name in images and not by_stem):
+        return by_name
+    if len(by_stem) > 1 or (by_stem and by_name in images):
+        shown = " or ".join([*([by_name] if by_name in images else []), *by_stem])
+        raise RefusedError("ambiguous_image", f"{name} may describe {shown}")
+    return by_stem[0] if by_stem else by_name or f"{PurePosixPath(name).with_suffix('')}.jpg"
+
+
+def _object(
+    shape: Any, image: str, source_id: str, size: tuple[int, int] | None, label_from: str | None
+) -> SourceObject:
+    if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
+        raise RefusedError("malformed", "the shape has no text `label`")
+    kind = shape.get("shape_type") or "polygon"
+    if kind in _NO_OBJECTS:
+        raise RefusedError("not_selected", f"`{kind}` is neither a rectangle nor a polygon")
+    box, polygons = _geometry(kind, checked_points(shape.get("points")))
+    flags = shape.get("flags")
+    kept = {key: shape.get(key) for key in ("group_id", "description") if shape.get(key) not in {None, ""}}
+    attributes = to_text({**kept, **(flags if isinstance(flags, dict) else {})})
+    label = legible(shape["label"])
+    return SourceObject(
+        source_id=source_id,
+        image=image,
+        box_xywh=box,
+        label=choose_label(label, attributes, label_from),
+        category=label,
+        stated_size=size,
+        segmentation=polygons,
+        attributes=attributes,
+    )
+
+
+def _geometry(kind: str, points: Points) -> tuple[Box, list[list[float]] | None]:
+    if kind == "rectangle" and len(points) in {2, 4}:
+        return points_to_box(points), None
+    if kind == "circle" and len(points) == 2:
+        (x, y), (on_x, on_y) = points[0][:2], points[1][:2]
+        radius = math.hypot(on_x - x, on_y - y)
+        return (x - radius, y - radius, 2 * radius, 2 * radius), None
+    if kind == "polygon" and len(points) > 2:
+        return points_to_box(points), [points_to_polygon(points)]
+    raise RefusedError("malformed", f"a {kind!r} of {len(points)} points is no object")

@@ -1,0 +1,112 @@
+"""Formats that are recognised but not read: what tells them, and how their datasets come in all the same."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from secondlook.stages.ingest.outline import Outline
+from secondlook.stages.ingest.tree import Evidence, Tree
+
+_MASK_FOLDERS = {"mask", "masks", "segmentation", "segmentations", "segmentationclass", "segmentationobject", "gtfine"}
+_CONVERT = "export it as COCO, YOLO or Pascal VOC with the tool that wrote it"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A format without a reader: its name for people, its evidence, and the way out, as the end of a sentence."""
+
+    name: str
+    evidence: Callable[[Tree], Evidence | None]
+    way: str = _CONVERT
+
+
+def json_evidence(test: Callable[[Outline], bool], why: str) -> Callable[[Tree], Evidence | None]:
+    """Return a search for a JSON file whose outline passes `test`."""
+
+    def search(tree: Tree) -> Evidence | None:
+        name = next((name for name, outline in tree.outlines.items() if test(outline)), None)
+        return None if name is None else Evidence(f"`{name}` {why}", None if tree.is_file else name)
+
+    return search
+
+
+def _masks(tree: Tree) -> Evidence | None:
+    folders: dict[str, set[str]] = {}
+    for name in tree.images:
+        path = PurePosixPath(name)
+        folders.setdefault(path.parent.as_posix(), set()).add(path.stem)
+    for folder, stems in folders.items():
+        if PurePosixPath(folder).name.casefold() in _MASK_FOLDERS and any(
+            other != folder and stems & others for other, others in folders.items()
+        ):
+            return Evidence(f"`{folder}` has images with the names of other images, as masks have")
+    return None
+
+
+def _dota(tree: Tree) -> Evidence | None:
+    name = next((name for name in tree.some(".txt") if tree.kind_of_text(name) == "dota"), None)
+    return None if name is None else Evidence(f"`{name}` has lines of eight numbers and a class")
+
+
+def _mot(tree: Tree) -> Evidence | None:
+    found = [name for name in tree.bases({"gt.txt", "det.txt"}) if tree.kind_of_text(name) == "mot"]
+    return Evidence(f"`{found[0]}` has the lines of a tracking challenge") if found else None
+
+
+def _json_lines(tree: Tree) -> Evidence | None:
+    named = [
+        *tree.by_ending.get(".jsonl", ()),
+        *tree.by_ending.get(".ndjson", ()),
+        *tree.by_ending.get(".manifest", ()),
+    ]
+    several = [name for name, outline in tree.outlines.items() if outline.several]
+    found = next(iter([*named, *several]), None)
+    return None if found is None else Evidence(f"`{found}` has a JSON value on each line")
+
+
+def _is_via(outline: Outline) -> bool:
+    inner = next(iter(outline.inner.values()), Outline())
+    return outline.has("_via_img_metadata") or (outline.kind == "{" and inner.has("filename", "regions"))
+
+
+def _cityscapes(tree: Tree) -> Evidence | None:
+    found = [name for name in tree.by_ending.get(".json", ()) if re.search(r"_gt(Fine|Coarse)_polygons\.json$", name)]
+    return Evidence(f"`{found[0]}` is called as there") if found else None
+
+
+def _is_createml(outline: Outline) -> bool:
+    items = outline.items()
+    return items is not None and items.has("image", "annotations") and not items.has("data")
+
+
+def _is_supervisely(outline: Outline) -> bool:
+    return outline.items_have("objects", "classTitle") or (outline.has("objects", "size", "tags", "description"))
+
+
+def _is_json_min(outline: Outline) -> bool:
+    items = outline.items()
+    if items is None or not items.has("id") or items.one_of({"data", "image_id", "bbox"}):
+        return False
+    return items.one_of({"annotation_id", "annotator", "lead_time"})
+
+
+UNREAD = (
+    Unread("CreateML", json_evidence(_is_createml, "is a list of images with annotations")),
+    Unread("DOTA", _dota, "its boxes are turned; convert them to YOLO-OBB, which `yolo` reads"),
+    Unread("MOT Challenge", _mot, "import it into CVAT and export it as COCO or CVAT for images"),
+    Unread("Supervisely", json_evidence(_is_supervisely, "has `objects` with a `classTitle`"),
+           "export it as COCO with its app `Export to COCO`"),
+    Unread("Label Studio JSON-MIN", json_evidence(_is_json_min, "is a list of tasks without `data`"),
+           "export it as JSON, which has the sizes and all regions"),
+    Unread("predictions in COCO's result format",
+           json_evidence(lambda outline: outline.items_have(None, "image_id", "category_id"),
+                         "is a list of detections without images and categories"),
+           "these are predictions only; give the annotation file that they were made for"),
+    Unread("VGG Image Annotator", json_evidence(_is_via, "has `filename` and `regions`"), "export it as COCO there"),
+    Unread("Datumaro", json_evidence(lambda outline: outline.has("categories", "items"), "has `items`"),
+           "convert it with `datum convert -f coco`"),
+    Unread("Cityscapes", _cityscapes, "convert its polygons to COCO"),
+    Unread("JSON lines", _json_lines, "write one JSON document in the format of COCO instead"),
+    Unread("images with masks", _masks, "write the masks as run lengths into a COCO file"),
+)  # fmt: skip
