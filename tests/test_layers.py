@@ -87,7 +87,7 @@ def test_imports_go_downwards(module: tuple[str, ...]) -> None:
     ("by", "of", "allowed"),
     [
         pytest.param("io.files", "base.text", True, id="downwards"),
-        pytest.param("io.files", "io.zipped", True, id="within a room"),
+        pytest.param("io.files", "io.packed", True, id="within a room"),
         pytest.param("base.text", "io.files", False, id="upwards"),
         pytest.param("stages.crop.cutout", "stages.crop.reference", True, id="within a stage"),
         pytest.param("stages.export.yolo", "stages.ingest.yolo", False, id="from a stage to another"),

@@ -1,8 +1,10 @@
 """Zips of images that are copied to a local disk of the node, once, and read from there."""
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 
 from conftest import Command, fill, write_image, write_json
 from make_records import read_rows
-from secondlook.io import scratch, zipped
+from secondlook.io import packed, scratch
+from secondlook.io.archives import ENDINGS
 
-READ = "import sys; from pathlib import Path; from secondlook.io import zipped; zipped.read_bytes(Path(sys.argv[1]))"
+READ = "import sys; from pathlib import Path; from secondlook.io import packed; packed.read_bytes(Path(sys.argv[1]))"
 Make = Callable[..., Path]
 
 
@@ -27,19 +30,28 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "disk"
 
 
-def packed(folder: Path, content: bytes = b"first" * 2000) -> Path:
+def zipped(folder: Path, content: bytes = b"first" * 2000) -> Path:
     """Write a zip with one file, which is returned."""
     with zipfile.ZipFile(folder / "images.zip", "w") as archive:
         archive.writestr("stop/a.bin", content)
     return folder / "images.zip/stop/a.bin"
 
 
+def tarred(folder: Path, content: bytes = b"first" * 2000) -> Path:
+    """Write a tar with one file, which is returned."""
+    with tarfile.open(folder / "images.tar", "w") as archive:
+        member = tarfile.TarInfo("stop/a.bin")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return folder / "images.tar/stop/a.bin"
+
+
 def copies(disk: Path) -> list[Path]:
-    return sorted(disk.glob("*/*.zip"))
+    return sorted(path for path in disk.glob("*/*.*") if path.suffix in ENDINGS)
 
 
 def test_two_jobs_at_once_copy_once(disk: Path, tmp_path: Path) -> None:
-    path = packed(tmp_path, os.urandom(20_000_000))
+    path = zipped(tmp_path, os.urandom(20_000_000))
     command = [sys.executable, "-c", READ, str(path)]
     jobs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = "".join(job.communicate(timeout=120)[1] for job in jobs)
@@ -48,21 +60,26 @@ def test_two_jobs_at_once_copy_once(disk: Path, tmp_path: Path) -> None:
     assert [copy.read_bytes() for copy in copies(disk)] == [(tmp_path / "images.zip").read_bytes()]
 
 
-def test_what_is_read_comes_from_the_copy_and_a_changed_archive_is_copied_anew(disk: Path, tmp_path: Path) -> None:
-    path = packed(tmp_path)
-    assert zipped.read_bytes(path) == b"first" * 2000
+@pytest.mark.parametrize("written", [zipped, tarred])
+def test_what_is_read_comes_from_the_copy_and_a_changed_archive_is_copied_anew(
+    disk: Path, tmp_path: Path, written: Callable[..., Path]
+) -> None:
+    path = written(tmp_path)
+    archive = path.parent.parent
+    assert packed.read_bytes(path) == b"first" * 2000
     (copy,) = copies(disk)
     opened = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
     assert copy.resolve() in opened
-    assert tmp_path / "images.zip" not in opened
-    os.utime(packed(tmp_path, b"second" * 2000).parent.parent, ns=(1, 1))
-    assert zipped.read_bytes(path) == b"second" * 2000
-    assert [one.read_bytes() for one in copies(disk)] == [(tmp_path / "images.zip").read_bytes()], "the old one is gone"
+    assert archive not in opened
+    written(tmp_path, b"second" * 2000)
+    os.utime(archive, ns=(1, 1))
+    assert packed.read_bytes(path) == b"second" * 2000
+    assert [one.read_bytes() for one in copies(disk)] == [archive.read_bytes()], "the old one is gone"
 
 
 def test_a_copy_that_a_kill_cut_off_is_made_again(disk: Path, tmp_path: Path) -> None:
-    path = packed(tmp_path)
-    zipped.read_bytes(path)
+    path = zipped(tmp_path)
+    packed.read_bytes(path)
     (copy,) = copies(disk)
     copy.rename(copy.with_name(copy.name.split(".")[0] + ".half"))
     done = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, timeout=120)
@@ -88,9 +105,9 @@ def test_without_a_usable_disk_the_archive_is_read_in_place(
 ) -> None:
     scratch._say_once.cache_clear()
     monkeypatch.setenv(scratch.VARIABLE, name(tmp_path))
-    path = packed(tmp_path)
+    path = zipped(tmp_path)
     for _ in range(3):
-        assert zipped.read_bytes(path) == b"first" * 2000
+        assert packed.read_bytes(path) == b"first" * 2000
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("is read in place") == 1
@@ -101,11 +118,11 @@ def test_a_full_disk_is_left_alone(
 ) -> None:
     scratch._say_once.cache_clear()
     monkeypatch.setenv(scratch.VARIABLE, str(small_disk))
-    path = packed(tmp_path, os.urandom(50_000))
-    assert len(zipped.read_bytes(path)) == 50_000
+    path = zipped(tmp_path, os.urandom(50_000))
+    assert len(packed.read_bytes(path)) == 50_000
     fill(small_disk)
     os.utime(tmp_path / "images.zip", ns=(2, 2))
-    assert len(zipped.read_bytes(path)) == 50_000
+    assert len(packed.read_bytes(path)) == 50_000
     assert "too little space" in capsys.readouterr().err
     assert copies(small_disk) == []
 

@@ -36,10 +36,10 @@ from make_records import read_rows
 from secondlook.base.errors import DataError
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, Format
-from secondlook.io import records, zipped
+from secondlook.io import archives, packed, records
 from secondlook.pixels import images
 from secondlook.stages.ingest import Places, formats, ingest_path, write
-from secondlook.stages.ingest.source import Background
+from secondlook.stages.ingest.source import AboutImage, Background
 
 Found = dict[str, tuple[str, str | None, tuple[float, ...]]]
 
@@ -491,18 +491,18 @@ def test_a_damaged_member_is_one_reject_and_a_damaged_zip_one_sentence(secondloo
 
 
 def test_a_member_that_unpacks_to_a_hundred_times_as_much_is_not_read(tmp_path: Path) -> None:
-    packed = zip_up(lay_out(tmp_path / "bomb", {"a.png": bytes(20_000_000)}))
+    bomb = zip_up(lay_out(tmp_path / "bomb", {"a.png": bytes(20_000_000)}))
 
     with pytest.raises(OSError, match="unpacks to 20000000 bytes; unpack the zip"):
-        zipped.read_bytes(packed / "a.png")
+        packed.read_bytes(bomb / "a.png")
 
 
 def test_a_member_that_unpacks_to_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = zip_up(lay_out(tmp_path / "bomb", {"a.png": bytes(100_000)}))
-    monkeypatch.setattr(zipped, "LARGEST_MEMBER", 99_999)
+    bomb = zip_up(lay_out(tmp_path / "bomb", {"a.png": bytes(100_000)}))
+    monkeypatch.setattr(archives, "LARGEST_MEMBER", 99_999)
 
     with pytest.raises(OSError, match="unpacks to 100000 bytes"):
-        zipped.read_bytes(packed / "a.png")
+        packed.read_bytes(bomb / "a.png")
 
 
 def detections(*labels: Any) -> dict[str, Any]:
@@ -714,8 +714,8 @@ def test_a_dataset_is_opened_once(secondlook: Command, tmp_path: Path, monkeypat
     _, files, _ = ROBOFLOW[0].values
     root = lay_out(tmp_path / "export", files)
     opened: list[Path] = []
-    read_bytes = zipped.read_bytes
-    monkeypatch.setattr(zipped, "read_bytes", lambda path: [opened.append(path), read_bytes(path)][1])
+    read_bytes = packed.read_bytes
+    monkeypatch.setattr(packed, "read_bytes", lambda path: [opened.append(path), read_bytes(path)][1])
 
     assert read(secondlook, root).result.code == 0
 
@@ -830,7 +830,7 @@ def test_links_are_followed_and_circles_are_left(tmp_path: Path) -> None:
     lay_out(tmp_path / "elsewhere", {"2.jpg": IMAGE})
     (root / "b").symlink_to(tmp_path / "elsewhere")
 
-    assert zipped.list_files(root) == ["a/1.jpg", "b/2.jpg"]
+    assert packed.list_files(root) == ["a/1.jpg", "b/2.jpg"]
 
 
 # --- images outside their folder -----------------------------------------------------------------------------------
@@ -1078,7 +1078,7 @@ def test_real_bdd100k_files_have_the_keys_we_read(shared_data: Path, path: str, 
     dataset = Dataset(path=str(file))
 
     found = formats.READERS[formats.detect(dataset)](dataset).entries
-    entries = [entry for entry in found if not isinstance(entry, Background)]
+    entries = [entry for entry in found if not isinstance(entry, (AboutImage, Background))]
 
     document = json.loads(file.read_text())
     frames = document["frames"] if isinstance(document, dict) else document

@@ -65,7 +65,7 @@ class Config(Strict):
     gpu_constraint: str | None = None
     """Slurm constraint of all GPU jobs (`sbatch -C`)."""
     scratch: str | None = None
-    """Folder on a local disk of each node, to which zips of images are copied once and from which they are read;
+    """Folder on a local disk of each node, to which archives of images are copied once and from which they are read;
     variables such as `$TMPDIR` are filled in on the node."""
     seed: int = Field(0, ge=0)
     """Seed of the demo's drawings and of the choice of reference groups from the dataset."""

@@ -58,11 +58,11 @@ class Dataset(Strict):
     """Where labelled objects are. Paths are relative to the folder in which the command runs."""
 
     path: str
-    """File, folder or zip with the annotations; README.md lists what each format needs."""
+    """File, folder, zip or tar with the annotations; README.md lists what each format needs."""
     format: Format | None = None
     """Format of the dataset; left out, it is detected."""
     images: str | None = None
-    """Folder or zip with the images; left out, the format says where they are."""
+    """Folder, zip or tar with the images; left out, the format says where they are."""
     label_from: str | None = None
     """Annotation attribute or field that holds the label, where the category does not."""
     truth: str | None = None

@@ -9,7 +9,7 @@ _ODD = {"", ".", ".."}
 
 
 class Inside:
-    """Tells which names lead to a place inside a folder or zip, links included, unless links may lead anywhere.
+    """Tells which names lead to a place inside a folder or archive, links included, unless links may lead anywhere.
 
     Each folder is looked at once, files only where they are links: millions of names cost little.
     """

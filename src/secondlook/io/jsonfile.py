@@ -11,7 +11,7 @@ import msgspec
 
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible_inside
-from secondlook.io import zipped
+from secondlook.io import packed
 
 _LARGEST = 2**63
 
@@ -95,6 +95,6 @@ def _loads(content: bytes) -> Any:
 def read(path: Path) -> bytes:
     """Return the content of a file; raise DataError when it cannot be read."""
     try:
-        return zipped.read_bytes(path)
+        return packed.read_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from secondlook.base import progress
-from secondlook.io import files, parquetfile, records, zipped
+from secondlook.io import files, packed, parquetfile, records
 from secondlook.io.records import About
 from secondlook.jobs import time_limit
 from secondlook.jobs.code_digest import code_of
@@ -74,7 +74,7 @@ def _stamps(path: Path, kind: str) -> list[tuple[str, int, int]]:
         case _:
             return []
     images = pc.unique(pc.drop_null(column)).to_pylist()
-    return [_stamp(image) for image in sorted({zipped.archive_of(Path(name)) or Path(name) for name in images})]
+    return [_stamp(image) for image in sorted({packed.archive_of(Path(name)) or Path(name) for name in images})]
 
 
 def _stamp(image: Path) -> tuple[str, int, int]:

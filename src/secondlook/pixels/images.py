@@ -1,7 +1,7 @@
 """Images: one way to open, crop, enlarge and encode them. Arrays are RGB uint8, (height, width, 3).
 
 EXIF orientation is applied everywhere, as annotation tools do: sizes and boxes are those of the turned image.
-A path may lead into a zip: `data/export.zip/train/a.jpg`.
+A path may lead into an archive: `data/export.zip/train/a.jpg`.
 """
 
 import base64
@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from secondlook.base.arrays import Mask, Pixels
 from secondlook.base.types import MOST_MEGAPIXELS
-from secondlook.io import zipped
+from secondlook.io import packed
 
 Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
@@ -53,7 +53,7 @@ class Header:
 def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     """Return the size without decoding; raise UnreadableImageError for a broken, cut or too large file."""
     try:
-        with zipped.open_binary(path) as file, Image.open(file) as image:
+        with packed.open_binary(path) as file, Image.open(file) as image:
             width, height = _stored_size(image)
             require_size(width, height, max_megapixels)
             turned = _orientation(image) in _QUARTER_TURNS
@@ -103,7 +103,7 @@ def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = Non
     image is smaller by that factor, which decodes a JPEG in less time.
     """
     try:
-        content = None if zipped.archive_of(path) is None else zipped.read_bytes(path)
+        content = None if packed.archive_of(path) is None else packed.read_bytes(path)
     except OSError as error:
         raise UnreadableImageError(f"the image cannot be read ({error.strerror})") from error
     try:

@@ -10,7 +10,7 @@ import cv2
 from secondlook.base import progress, text
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import FrameOptions
-from secondlook.io import files, imagefiles, zipped
+from secondlook.io import files, imagefiles, packed
 from secondlook.io.imagefiles import FRAMES
 from secondlook.io.inside import Inside
 from secondlook.pipelines.video.labels import ClipLabels, Frame
@@ -62,7 +62,7 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
     if not folder.is_dir():
         return {}
     written = _inside(folder, besides)
-    names = [name for name in map(PurePosixPath, zipped.list_files(folder)) if not _is_hidden(name, written)]
+    names = [name for name in map(PurePosixPath, packed.list_files(folder)) if not _is_hidden(name, written)]
     still = {name.parent for name in names if imagefiles.is_image(name, FRAMES)}
     films = [name for name in names if name.suffix.lower() in VIDEOS]
     empty = {name for name in _folders(folder) if not _is_hidden(name, written)}

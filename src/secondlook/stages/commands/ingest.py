@@ -58,7 +58,7 @@ def ingest(
 
 
 def formats(
-    path: Annotated[Path, typer.Argument(help="Annotation file, folder or zip.")],
+    path: Annotated[Path, typer.Argument(help="Annotation file, folder, zip or tar.")],
 ) -> None:
     """Say which dataset formats a path looks like, and why; nothing is read or written."""
     from secondlook.stages.ingest import formats as known

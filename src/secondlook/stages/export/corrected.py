@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.io import records, zipped
+from secondlook.io import packed, records
 from secondlook.io.facts import Facts
 from secondlook.pixels.images import Box
 
@@ -194,7 +194,7 @@ class Corrected:
         """Return the zip that holds the images; None if they are files."""
         if not len(self):
             return None
-        return zipped.archive_of(self.root / self.table["image"][0].as_py())
+        return packed.archive_of(self.root / self.table["image"][0].as_py())
 
 
 def _objects(table: pa.Table, labelers: Sequence[str]) -> Iterator[Object]:

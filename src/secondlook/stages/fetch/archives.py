@@ -24,7 +24,7 @@ from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.sources import UnpackLimits
 from secondlook.io import files
-from secondlook.io.zipped import RATIO_COUNTS_FROM_BYTES
+from secondlook.io.archives import RATIO_COUNTS_FROM_BYTES
 from secondlook.stages.fetch.line import shown_bytes
 
 CHUNK_BYTES = 1 << 18

@@ -12,7 +12,7 @@ from typing import Any
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError
-from secondlook.io import zipped
+from secondlook.io import packed
 from secondlook.io.yolofile import NAMES_LISTS
 from secondlook.stages.ingest.tree import Tree
 
@@ -75,7 +75,7 @@ def read(root: Path, name: str) -> Names:
         return Names(name, _numbered(_lines(path)))
     content = content_of(path)
     listed = content.get("names") if isinstance(content, dict) else None
-    if isinstance(listed, str) and zipped.is_file(path.parent / listed):
+    if isinstance(listed, str) and packed.is_file(path.parent / listed):
         listed = _lines(path.parent / listed)
     if isinstance(listed, list) and not any(isinstance(one, list | dict) for one in listed):
         return Names(name, _numbered(listed), _pose_columns(content))
@@ -98,7 +98,7 @@ def content_of(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return zipped.read_bytes(path).decode("utf-8-sig")
+        return packed.read_bytes(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
 

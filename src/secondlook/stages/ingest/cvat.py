@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import xmlfile
@@ -42,7 +42,7 @@ def read(dataset: Dataset) -> Source:
     """Open the XML file of an export."""
     path = Path(dataset.path)
     try:
-        root = xmlfile.parse(zipped.read_bytes(path))
+        root = xmlfile.parse(packed.read_bytes(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     images, tracks = root.findall("image"), root.findall("track")
@@ -79,7 +79,7 @@ class _Frames:
             size = root.find("meta/original_size")
         sides = (None, None) if size is None else (_text(size, "width"), _text(size, "height"))
         names: dict[int, str] = {}
-        for name in zipped.list_files(folder) if root.find("track") is not None else ():
+        for name in packed.list_files(folder) if root.find("track") is not None else ():
             stem = Path(name).stem.removeprefix("frame_")
             if imagefiles.is_image(name) and stem.isdecimal():
                 names.setdefault(int(stem), name)

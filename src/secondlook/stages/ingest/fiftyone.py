@@ -13,7 +13,7 @@ from typing import Any
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile, zipped
+from secondlook.io import jsonfile, packed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import fiftyone_mask
@@ -44,7 +44,7 @@ def read(dataset: Dataset) -> Source:
         root, samples = path.parent, path.name == SAMPLES
         file = path
     else:
-        root, samples = path, zipped.is_file(path / SAMPLES)
+        root, samples = path, packed.is_file(path / SAMPLES)
         file = path / (SAMPLES if samples else LABELS)
     if samples:
         items = jsonfile.read_items(file, "samples")
@@ -114,7 +114,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _labels(content: dict[str, Any], images: Path) -> Entries:
     by_key: dict[str, str] = {}
-    for name in zipped.list_files(images):
+    for name in packed.list_files(images):
         by_key.setdefault(str(PurePosixPath(name).with_suffix("")), name)
         by_key[name] = name
     classes = content.get("classes")

@@ -1,4 +1,4 @@
-"""Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be a zip.
+"""Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be an archive.
 
 Folders that hold nothing but one folder, and the splits `train`, `val` and `test`, are no classes: classes are the
 folders below them. Images may lie deeper inside their class folder.
@@ -12,7 +12,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.source import Entries, Source, SourceObject
 from secondlook.stages.ingest.tree import Evidence, Tree
@@ -41,7 +41,7 @@ _SHOWN = 5
 def read(dataset: Dataset) -> Source:
     """Open a folder of class folders."""
     root = Path(dataset.path)
-    names = zipped.list_files(root)
+    names = packed.list_files(root)
     images = list(filter(imagefiles.is_image, names))
     classes = classes_of(images)
     inside = [name for name in images if name in classes]

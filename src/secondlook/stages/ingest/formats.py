@@ -7,7 +7,7 @@ from typing import Protocol
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile, zipped
+from secondlook.io import jsonfile, packed
 from secondlook.stages.ingest import (
     bdd100k,
     coco,
@@ -123,7 +123,7 @@ def describe(path: Path) -> str:
 
 
 def _tree(path: Path) -> Tree:
-    if not path.exists() and not zipped.is_file(path):
+    if not path.exists() and not packed.is_file(path):
         raise DataError(f"{path}: no such file or folder.")
     return Tree.of(path)
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from secondlook.base.text import legible
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 
 Parts = tuple[str, ...]
@@ -124,7 +124,7 @@ class ImageNames:
 
     @cached_property
     def _files(self) -> list[str]:
-        return [name for name in zipped.list_files(self.root) if imagefiles.is_image(name)]
+        return [name for name in packed.list_files(self.root) if imagefiles.is_image(name)]
 
     @cached_property
     def _root_parts(self) -> Parts:

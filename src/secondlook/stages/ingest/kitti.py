@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.label_files import Folders, ImagesOfLabels, line_entries
 from secondlook.stages.ingest.shapes import corners_to_box
@@ -20,11 +20,11 @@ _COLUMNS, _IGNORED = (15, 16), "DontCare"
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder or zip of label files."""
+    """Open a folder or archive of label files."""
     root = Path(dataset.path)
     tree = Tree.of(root)
     files = [name for name in tree.by_ending.get(".txt", ()) if tree.kind_of_text(name) in {"kitti", None}]
-    listed = list(filter(imagefiles.is_image, zipped.list_files(Path(dataset.images)))) if dataset.images else None
+    listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
     names = tree.images if listed is None else listed
     images = ImagesOfLabels.of(names, apart=listed is not None, folders=FOLDERS)
     files = [name for name in files if images.has(name) or tree.kind_of_text(name) == "kitti"]

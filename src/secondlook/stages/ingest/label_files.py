@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from secondlook.base.text import is_legible, legible
-from secondlook.io import zipped
+from secondlook.io import packed
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.source import Background, Entries, SourceObject
 
@@ -90,7 +90,7 @@ def line_entries(
             yield refusal.at(None, name)
             continue
         try:
-            lines = zipped.read_bytes(root / name).decode("utf-8-sig").splitlines()
+            lines = packed.read_bytes(root / name).decode("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             yield RefusedError("malformed", f"the label file cannot be read ({error})", image, name)
             continue

@@ -12,7 +12,7 @@ from typing import Any
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, jsonfile, zipped
+from secondlook.io import imagefiles, jsonfile, packed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import image_names
@@ -24,14 +24,14 @@ _NO_OBJECTS = {"line", "linestrip", "point", "points", "mask"}
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder or zip of JSON files, in the order of their names."""
+    """Open a folder or archive of JSON files, in the order of their names."""
     root = Path(dataset.path)
     tree = Tree.of(root)
     names = tree.by_ending.get(".json", [])
     if not any(outline.has("shapes") for outline in tree.outlines.values()):
         raise DataError(f"{root}: holds no JSON files of labelme.")
     folder = Path(dataset.images or root)
-    images = tree.images if dataset.images is None else list(filter(imagefiles.is_image, zipped.list_files(folder)))
+    images = tree.images if dataset.images is None else list(filter(imagefiles.is_image, packed.list_files(folder)))
     return Source(folder, _entries(tree.root, names, frozenset(images), dataset.label_from), listed=len(images))
 
 

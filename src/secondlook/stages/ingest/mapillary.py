@@ -11,7 +11,7 @@ from typing import Any
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile, zipped
+from secondlook.io import jsonfile, packed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest.shapes import Points, checked_points, points_to_polygon, stated_size
@@ -24,7 +24,7 @@ POLYGONS = "v2.0/polygons/"
 def read(dataset: Dataset) -> Source:
     """Open the polygon files of every split, sorted by name."""
     root = Path(dataset.path)
-    files = [name for name in zipped.list_files(root) if is_polygon_file(name)]
+    files = [name for name in packed.list_files(root) if is_polygon_file(name)]
     if not files:
         raise DataError(f"{root}: holds no polygon files; expected {root}/<split>/{POLYGONS}<id>.json.")
     return Source(Path(dataset.images or root), _entries(root, files), listed=len(files))

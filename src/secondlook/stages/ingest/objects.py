@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from secondlook.base import progress
 from secondlook.base.text import is_legible, legible, names_a_file
 from secondlook.base.types import MOST_MEGAPIXELS
-from secondlook.io import cocofile, records, zipped
+from secondlook.io import cocofile, packed, records
 from secondlook.io.facts import CATEGORY_ID
 from secondlook.io.inside import Inside
 from secondlook.io.jsonfile import is_number
@@ -212,7 +212,7 @@ class Checker:
 
 def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:
     try:
-        if not zipped.is_file(path):
+        if not packed.is_file(path):
             return RefusedError("missing_image", "no such file")
         return read_header(path, max_megapixels=max_megapixels)
     except UnreadableImageError as error:
@@ -270,7 +270,8 @@ def _clipped(box: Box, header: Header) -> Box:
 
 def _ends_in(edge: float, side: int) -> bool:
     # rows hold float32: a box that was clipped before, and lost some digits since, is left as it is
-    return edge <= side or float(np.float32(edge)) <= side
+    with np.errstate(over="ignore"):  # far beyond float32 is outside in any case
+        return edge <= side or float(np.float32(edge)) <= side
 
 
 def _segmentation_to_rle(value: Any, header: Header) -> tuple[Row | None, int]:

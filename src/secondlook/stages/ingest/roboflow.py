@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import cocofile, zipped
+from secondlook.io import cocofile, packed
 from secondlook.io.facts import CategoryId
 from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import is_label_file
@@ -24,7 +24,7 @@ _READMES = ("README.roboflow.txt", "README.dataset.txt")
 def read(dataset: Dataset) -> Source:
     """Open an export of any of the three kinds."""
     root = Path(dataset.path)
-    names = zipped.list_files(root)
+    names = packed.list_files(root)
     splits = [name.removesuffix(ANNOTATIONS) for name in names if f"/{name}".endswith(f"/{ANNOTATIONS}")]
     if splits:
         files = {split: cocofile.read(root / f"{split}{ANNOTATIONS}") for split in splits}

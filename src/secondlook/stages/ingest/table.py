@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import zipped
+from secondlook.io import packed
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.coco import images_folder
 from secondlook.stages.ingest.shapes import corners_to_box, stated_size
@@ -68,7 +68,7 @@ def _kind(heading: list[str]) -> _Kind | None:
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
     """Yield each row by its line; raise DataError where the table cannot be read."""
     try:
-        with zipped.open_binary(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        with packed.open_binary(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
             reader = csv.DictReader(text, strict=True)  # quotes inside a cell would vanish from a name
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             for row in reader:
@@ -129,7 +129,7 @@ def _object(row: Mapping[str, str | None], kind: _Kind, blank: SourceObject, nam
 
 def _descriptions(path: Path) -> dict[str, str]:
     """Return the names of Open Images' codes from the only table of them beside, where there is one."""
-    beside = sorted(path.parent.glob(_DESCRIPTIONS)) if zipped.archive_of(path) is None else []
+    beside = sorted(path.parent.glob(_DESCRIPTIONS)) if packed.archive_of(path) is None else []
     if len(beside) != 1:
         return {}
     rows = csv.reader(beside[0].read_text("utf-8-sig").splitlines())

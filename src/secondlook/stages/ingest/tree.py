@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.stages.ingest.outline import Outline, outline_of
 from secondlook.stages.ingest.textlines import kind_of_lines
 
@@ -25,7 +25,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of a folder or zip, or one file: names relative to `root`, sorted, hidden ones left out."""
+    """The files of a folder or archive, or one file: names relative to `root`, sorted, hidden ones left out."""
 
     root: Path
     names: tuple[str, ...]
@@ -34,9 +34,9 @@ class Tree:
 
     @classmethod
     def of(cls, path: Path) -> "Tree":
-        """List what lies at `path`; raises DataError for a broken zip."""
-        if path.is_dir() or zipped.is_zip(path) or not zipped.is_file(path):
-            return cls(path, tuple(zipped.list_files(path)), is_file=False)
+        """List what lies at `path`; raises DataError for a broken archive."""
+        if path.is_dir() or packed.is_archive(path) or not packed.is_file(path):
+            return cls(path, tuple(packed.list_files(path)), is_file=False)
         return cls(path.parent, (path.name,), is_file=True)
 
     @cached_property
@@ -80,7 +80,7 @@ class Tree:
         """Return the beginning of a file as text; empty where it cannot be read."""
         if name not in self.heads:
             try:
-                with zipped.open_binary(self.root / name) as file:
+                with packed.open_binary(self.root / name) as file:
                     self.heads[name] = file.read(HEAD_BYTES)
             except OSError:
                 self.heads[name] = b""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.stages.ingest.label_files import Folders, ImagesOfLabels, line_entries
 from secondlook.stages.ingest.source import Source, SourceObject
@@ -23,10 +23,10 @@ _COLUMNS = 8
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder or zip of annotation files."""
+    """Open a folder or archive of annotation files."""
     root = Path(dataset.path)
     tree = Tree.of(root)
-    listed = list(filter(imagefiles.is_image, zipped.list_files(Path(dataset.images)))) if dataset.images else None
+    listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
     names = tree.images if listed is None else listed
     images = ImagesOfLabels.of(names, apart=listed is not None, folders=FOLDERS)
     texts = tree.by_ending.get(".txt", ())

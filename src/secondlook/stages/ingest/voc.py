@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
-from secondlook.io import zipped
+from secondlook.io import packed
 from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
@@ -29,14 +29,14 @@ _TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folder
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder or zip of XML files, in the order of their names."""
+    """Open a folder or archive of XML files, in the order of their names."""
     root = Path(dataset.path)
-    names = zipped.list_files(root)
+    names = packed.list_files(root)
     files = [name for name in names if name.lower().endswith(".xml")]
     if not files:
         raise DataError(f"{root}: holds no XML files.")
     images = Path(dataset.images or root)
-    there = set(zipped.list_files(images) if dataset.images else names)
+    there = set(packed.list_files(images) if dataset.images else names)
     return Source(images, _entries(root, files, there, dataset.label_from), listed=len(files))
 
 
@@ -54,7 +54,7 @@ def _entries(root: Path, files: list[str], images: set[str], label_from: str | N
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
             continue
         try:
-            tree = xmlfile.parse(zipped.read_bytes(root / name))
+            tree = xmlfile.parse(packed.read_bytes(root / name))
         except (OSError, ValueError) as error:
             yield RefusedError("malformed", f"the XML cannot be read ({error})", source_id=name)
             continue
@@ -106,7 +106,7 @@ def _base(stated: str | None) -> str | None:
 def _stated_in(path: Path) -> str | None:
     """Return the image name that another XML file states; None where it cannot be read."""
     try:
-        return _text(xmlfile.parse(zipped.read_bytes(path)), "filename")
+        return _text(xmlfile.parse(packed.read_bytes(path)), "filename")
     except (OSError, ValueError):
         return None
 

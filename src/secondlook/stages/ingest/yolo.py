@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, zipped
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest import class_names
@@ -37,11 +37,11 @@ class _Dataset:
 
 
 def read(dataset: Dataset) -> Source:
-    """Open a folder or zip of label files, or the `data.yaml` in it."""
+    """Open a folder or archive of label files, or the `data.yaml` in it."""
     path = Path(dataset.path)
     root = _root_of(path) if path.suffix.lower() in _YAML else path
     tree = Tree.of(root)
-    listed = list(filter(imagefiles.is_image, zipped.list_files(Path(dataset.images)))) if dataset.images else None
+    listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
     images = ImagesOfLabels.of(tree.images if listed is None else listed, apart=listed is not None)
     files = _label_files(tree, images)
     if not files:
@@ -84,9 +84,9 @@ def _root_of(path: Path) -> Path:
     stated = content.get("path") if isinstance(content, dict) else None
     here = path.parent
     there = here / stated if isinstance(stated, str) and stated.strip() else here
-    if there.is_dir() and any(map(is_label_file, zipped.list_files(there))):
+    if there.is_dir() and any(map(is_label_file, packed.list_files(there))):
         return there
-    if there != here and not any(map(is_label_file, zipped.list_files(here))):
+    if there != here and not any(map(is_label_file, packed.list_files(here))):
         raise DataError(f"{path}: says `path: {stated}`, but there are no label files in {there}; correct the path.")
     return here
 
