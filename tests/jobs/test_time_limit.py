@@ -52,29 +52,35 @@ def ran(
 
 @pytest.mark.parametrize("saves", ["ledger", "training", "shard"])
 def test_a_job_that_has_finished_something_is_queued_again_before_its_end(tmp_path: Path, saves: str) -> None:
-    asked, printed = ran(tmp_path, f"echo '0:21 {OURS}'", saves=saves)
+    asked, printed = ran(tmp_path, f"echo '0:21 0:00 {OURS}'", saves=saves)
     assert asked == "requeue 7\n"
     assert "time limit: 21 s are left; asking Slurm to start this job again" in printed
 
 
 def test_a_limit_that_was_raised_meanwhile_is_waited_for(tmp_path: Path) -> None:
     turn = f"echo >> {tmp_path}/turns; case $(/usr/bin/wc -l < {tmp_path}/turns) in 3) left=30;; *) left=31;; esac"
-    asked, _ = ran(tmp_path, f"{turn}; echo 0:$left {OURS}")
+    asked, _ = ran(tmp_path, f"{turn}; echo 0:$left 0:00 {OURS}")
     assert asked == "requeue 7\n"
     assert (tmp_path / "turns").read_text() == "\n" * 3
+
+
+def test_a_job_that_did_little_but_start_gets_a_longer_limit_instead(tmp_path: Path) -> None:
+    asked, printed = ran(tmp_path, f"echo '0:21 9:39 {OURS}'")
+    assert asked == ""
+    assert "most of the time went into the start of this job; give it a longer `runtime`" in printed
 
 
 @pytest.mark.parametrize(
     ("squeue", "options"),
     [
-        pytest.param(f"echo '0:21 {OURS}'", {"saves": "nothing"}, id="it would begin where this start began"),
-        pytest.param(f"echo '0:21 {OURS}'", {"job": None}, id="not in a Slurm job"),
-        pytest.param("echo '0:21 (null)'", {}, id="a person's own job, in which several commands may run"),
-        pytest.param("echo '0:21 my own rule_label'", {}, id="a person's own job with a comment"),
-        pytest.param(f"echo 'UNLIMITED {OURS}'", {}, id="no limit"),
-        pytest.param(f"echo '1-00:00:21 {OURS}'", {"wait_s": 2}, id="a day is left"),
-        pytest.param(f"echo '5:00:21 {OURS}'", {"wait_s": 2}, id="hours are left"),
-        pytest.param(f"echo '10:21 {OURS}'", {"wait_s": 2}, id="minutes are left"),
+        pytest.param(f"echo '0:21 0:00 {OURS}'", {"saves": "nothing"}, id="it would begin where this start began"),
+        pytest.param(f"echo '0:21 0:00 {OURS}'", {"job": None}, id="not in a Slurm job"),
+        pytest.param("echo '0:21 0:00 (null)'", {}, id="a person's own job, in which several commands may run"),
+        pytest.param("echo '0:21 0:00 my own rule_label'", {}, id="a person's own job with a comment"),
+        pytest.param(f"echo 'UNLIMITED 0:00 {OURS}'", {}, id="no limit"),
+        pytest.param(f"echo '1-00:00:21 0:00 {OURS}'", {"wait_s": 2}, id="a day is left"),
+        pytest.param(f"echo '5:00:21 0:00 {OURS}'", {"wait_s": 2}, id="hours are left"),
+        pytest.param(f"echo '10:21 0:00 {OURS}'", {"wait_s": 2}, id="minutes are left"),
     ],
 )
 def test_other_jobs_are_left_alone(tmp_path: Path, squeue: str, options: dict[str, Any]) -> None:
@@ -87,7 +93,7 @@ def test_other_jobs_are_left_alone(tmp_path: Path, squeue: str, options: dict[st
     ("squeue", "scontrol", "reason"),
     [
         pytest.param(
-            f"echo '0:21 {OURS}'",
+            f"echo '0:21 0:00 {OURS}'",
             "echo 'Requested operation is presently disabled for job 7' >&2; exit 1",
             "scontrol: Requested operation is presently disabled for job 7",
             id="a site that requeues nothing",

@@ -189,6 +189,16 @@ def test_a_prompt_is_put_together_as_the_script_would(imported: Callable[..., An
             asked("", "cv2.putText(crop_pixels, 'A line that is drawn', (0, 0))"), "no prompt found", id="drawn"
         ),
         pytest.param("this is no Python", "no prompt found", id="no Python"),
+        pytest.param(
+            asked('prompt = "Is it a car or not?"\ndef run():\n    global prompt\n    prompt = "Is it a bus?"\nrun()'),
+            "no prompt found", id="a function gives the name another value",
+        ),
+        pytest.param(
+            "if False:\n    model.chat(tokenizer, crop_pixels, 'Is it a car or not?')",
+            "no prompt found", id="never run",
+        ),
+        pytest.param(asked("prompt = " + "(" * 5000 + "'x'" + ")" * 5000), "no prompt found", id="too many brackets"),
+        pytest.param(asked("prompt = " + "+".join(["'a b c d'"] * 20_000)), "no prompt found", id="too many parts"),
     ],
 )  # fmt: skip
 def test_what_does_not_follow_from_the_script_is_listed(imported: Callable[..., Any], script: str, why: str) -> None:
@@ -202,6 +212,15 @@ def test_nothing_is_written_where_nothing_is_found(imported: Callable[..., Any])
     done, written = imported(internvl__signs="x = 1")
     assert (done.code, written) == (1, {})
     assert "no prompt was found" in done.err
+
+
+def test_a_file_of_another_kind_is_not_overwritten(secondlook: Command, tmp_path: Path) -> None:
+    where, out = clone(tmp_path / "clone", gemma__bdd=MESSAGES), tmp_path / "README.md"
+    out.write_text("# Mine\n", encoding="utf-8")
+    done = secondlook("paper", "import-prompts", where, "--out", out)
+    assert (done.code, "did not write" in done.err, out.read_text(encoding="utf-8")) == (2, True, "# Mine\n")
+    for _ in range(2):
+        assert secondlook("paper", "import-prompts", where, "--out", tmp_path / "p.yaml").code == 0
 
 
 def test_no_folder_is_said(secondlook: Command, tmp_path: Path) -> None:

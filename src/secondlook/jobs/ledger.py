@@ -34,6 +34,7 @@ class Ledger:
         """Write rows down; they have an `instance_id` each and survive a kill from here on."""
         new = [dict(row) for row in rows]
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)  # another process may have ended with the same output
             files.append(self._own, "".join(json.dumps(row) + "\n" for row in new).encode())
         except OSError as error:
             raise DataError(f"{self._folder}: cannot be written ({error.strerror}); finished rows stay.") from error

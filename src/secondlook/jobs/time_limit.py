@@ -1,7 +1,8 @@
 """A Slurm job that nears its time limit is queued again, once something is finished from which it goes on.
 
 Slurm starts the same job again after its own delay. Snakemake sees it wait and counts no attempt. A job that has
-finished nothing since its start is left alone: it times out, and its next attempt gets more minutes.
+finished nothing since its start, or spent nearly all of its time on starting, is left alone: it times out, and its next
+attempt gets more minutes.
 """
 
 import os
@@ -15,8 +16,11 @@ from secondlook.base import progress
 
 MARGIN_S = 30.0
 _LONGEST_S = 60.0
+_LEAST_WORK = (
+    0.1  # of the time used, since something was finished first; with less a job would be started again for ever
+)
 # days-hours:minutes:seconds, of which the first two may be absent
-_LEFT = re.compile(r"(?:(?:(?P<days>\d+)-)?(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
+_CLOCK = re.compile(r"(?:(?:(?P<days>\d+)-)?(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
 _RULE = "rule_"  # how the Slurm executor of Snakemake begins the comment of a job
 _OTHERWISE = "if it reaches its time limit, that counts as a failed attempt"
 
@@ -37,25 +41,43 @@ def _watch(job: str) -> None:
 
 
 def _requeue_in_time(job: str) -> None:
+    began = time.monotonic()
     try:
         # asked again after each wait: the limit may have been raised meanwhile
-        while (left_s := _left_s(job)) is not None:
+        while (clock := _clock(job)) is not None:
+            left_s, used_s = clock
             if left_s <= MARGIN_S:
-                progress.say(
-                    f"time limit: {left_s:.0f} s are left; asking Slurm to start this job again, to go on from here"
-                )
-                _run("scontrol", "requeue", job)
+                _requeue(job, left_s, is_worth_it=time.monotonic() - began >= _LEAST_WORK * used_s)
                 return
             time.sleep(left_s - MARGIN_S)
     except (OSError, subprocess.SubprocessError) as error:
         progress.say(f"time limit: this job cannot be queued again ({_reason(error)}); {_OTHERWISE}")
 
 
-def _left_s(job: str) -> float | None:
-    """Return the seconds that are left to a job of a rule; None for other jobs, and without a limit."""
-    left, _, comment = _run("squeue", "--noheader", f"--jobs={job}", "--format=%L %k").strip().partition(" ")
-    match = _LEFT.fullmatch(left)
-    if match is None or not comment.startswith(_RULE):
+def _requeue(job: str, left_s: float, *, is_worth_it: bool) -> None:
+    if not is_worth_it:
+        progress.say(
+            f"time limit: {left_s:.0f} s are left, and most of the time went into the start of this job; give it a "
+            "longer `runtime`"
+        )
+        return
+    progress.say(f"time limit: {left_s:.0f} s are left; asking Slurm to start this job again, to go on from here")
+    _run("scontrol", "requeue", job)
+
+
+def _clock(job: str) -> tuple[float, float] | None:
+    """Return the seconds that are left to a job of a rule and those it used; None for others, and without a limit."""
+    shown = _run("squeue", "--noheader", f"--jobs={job}", "--format=%L %M %k").strip()
+    left, used, comment = (*shown.split(" ", 2), "", "", "")[:3]
+    seconds = [_seconds(text) for text in (left, used)]
+    if None in seconds or not comment.startswith(_RULE):
+        return None
+    return seconds[0] or 0.0, seconds[1] or 0.0
+
+
+def _seconds(text: str) -> float | None:
+    match = _CLOCK.fullmatch(text)
+    if match is None:
         return None
     part = {name: int(value or 0) for name, value in match.groupdict().items()}
     return ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60.0 + part["seconds"]

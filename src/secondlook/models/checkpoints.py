@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -200,7 +201,8 @@ def load_errors() -> tuple[type[Exception], ...]:
     """Return the errors that the libraries raise for a checkpoint that is missing, foreign or damaged."""
     from safetensors import SafetensorError
 
-    return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
+    http = [sys.modules[name].HTTPError for name in ("httpx", "httpx2") if name in sys.modules]  # of the Hub's library
+    return (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError, *http)
 
 
 def fetch_hint(name: str, error: Exception) -> str:

@@ -1,16 +1,16 @@
 """The Hub where it cannot be reached: what was fetched before is enough, and nothing waits for the network."""
 
 import os
-import socket
-from contextlib import closing
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+
+import requests
 
 from secondlook.base import progress
+from secondlook.base.errors import DataError
 
 _PATIENCE_S = 5.0
+_WAY_OUT = "correct the name, or run `secondlook fetch --weights` where there is a network."
 
 
 def known_commit(hub_id: str, revision: str | None = None) -> str | None:
@@ -31,28 +31,49 @@ def known_commit(hub_id: str, revision: str | None = None) -> str | None:
 
 
 def rely_on_cache(hub_id: str, revision: str | None = None) -> None:
-    """Go offline for the rest of this process when a checkpoint is in the cache and the Hub cannot be reached.
+    """Go offline for the rest of this process when the Hub does not answer and a checkpoint is in the cache.
 
-    Otherwise the libraries try each file of it several times, which takes minutes on a node without a network.
+    Otherwise the libraries try each file of it several times, which takes minutes on a node without a network. Raises
+    DataError where it is not in the cache either.
     """
     from huggingface_hub import constants
 
-    if Path(hub_id).exists() or constants.HF_HUB_OFFLINE or known_commit(hub_id, revision) is None:
+    if Path(hub_id).exists():
         return
-    if not _is_reached(constants.ENDPOINT):
+    cached = known_commit(hub_id, revision) is not None
+    if constants.HF_HUB_OFFLINE:
+        if not cached:
+            raise DataError(f"{_absent(hub_id)}, and HF_HUB_OFFLINE forbids to ask for it; {_WAY_OUT}")
+    elif not answers():
+        if not cached:
+            raise DataError(f"{_absent(hub_id)}, and {constants.ENDPOINT} does not answer; {_WAY_OUT}")
         os.environ["HF_HUB_OFFLINE"] = "1"  # for processes that this one starts
         constants.HF_HUB_OFFLINE = True
         progress.say(f"{constants.ENDPOINT} cannot be reached; checkpoints are read from the cache of this machine")
 
 
+def is_offline() -> bool:
+    """Tell whether this process asks the Hub for nothing."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def answers() -> bool:
+    """Tell whether the Hub answers at all within a few seconds, through a proxy where one is set."""
+    from huggingface_hub import constants
+
+    return _answers(constants.ENDPOINT)
+
+
 @cache
-def _is_reached(endpoint: str) -> bool:
-    parts = urlsplit(endpoint)
-    if parts.scheme in getproxies():  # who knows what a proxy reaches
-        return True
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+def _answers(endpoint: str) -> bool:
     try:
-        with closing(socket.create_connection((parts.hostname or "", port), timeout=_PATIENCE_S)):
-            return True
-    except OSError:
+        requests.head(endpoint, timeout=_PATIENCE_S, allow_redirects=False)
+    except requests.RequestException:
         return False
+    return True
+
+
+def _absent(hub_id: str) -> str:
+    return f"{hub_id}: there is no such folder here, no such checkpoint in the cache of this machine"

@@ -7,6 +7,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers.base import Checkpoint
 from secondlook.config.models import EncoderOptions
+from secondlook.models import hub
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
 from secondlook.models.native import native_of, require_known_code
 from secondlook.workflow.pipeline import Pipeline
@@ -81,6 +82,9 @@ def _download_snapshot(checkpoint: Checkpoint) -> None:
     from huggingface_hub import list_repo_files, snapshot_download
 
     name, revision = checkpoint.name, checkpoint.revision
+    hub.rely_on_cache(name, revision)
+    if hub.is_offline():  # the cache is all that there is, and it holds this checkpoint
+        return
     try:
         listed = list_repo_files(name, revision=revision)
         has_safetensors = any(file.endswith(".safetensors") for file in listed)

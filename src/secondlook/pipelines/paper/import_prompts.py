@@ -129,10 +129,15 @@ def _first(words: Mapping[str, str], text: str) -> str | None:
 def _prompts_in(path: Path) -> dict[str, list[str]]:
     """Return the different prompts for each view in a script; none where it cannot be parsed."""
     try:
-        script = syntax.read(path.read_text(encoding="utf-8"))
+        return _texts_in(syntax.read(path.read_text(encoding="utf-8")))
+    except RecursionError:
+        progress.say(f"paper: {path}: is nested too deeply to be read")
     except (SyntaxError, ValueError, OSError) as error:
         progress.say(f"paper: {path}: cannot be read as Python ({error})")
-        return {}
+    return {}
+
+
+def _texts_in(script: Script) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
     for call, scope in script.calls:
         for view, text in _asked(call, scope, script):

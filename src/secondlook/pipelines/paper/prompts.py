@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
+from secondlook.base.errors import UsageError
 from secondlook.base.types import View
 from secondlook.base.yamlfile import Strict, parse
 from secondlook.io import files
@@ -45,7 +46,9 @@ def load_prompts(path: Path) -> ImportedPrompts:
 
 
 def write_prompts(path: Path, prompts: ImportedPrompts) -> None:
-    """Write the file of prompts."""
+    """Write the file of prompts over an older one; raises UsageError for a file of another kind."""
+    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(HEAD.partition("\n")[0]):
+        raise UsageError(f"{path}: is a file that this command did not write; give another --out or remove it.")
     content = yaml.safe_dump(prompts.model_dump(), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(path, HEAD + content)
 

@@ -39,7 +39,7 @@ class Given:
 class Scope:
     """The names of a function, or of a whole script, and the values that they are given."""
 
-    given: Mapping[str, Sequence[Given]]
+    given: dict[str, list[Given]]
     parameters: frozenset[str] = frozenset()
     around: "Scope | None" = None
 
@@ -72,6 +72,9 @@ def read(source: str) -> Script:
     tree = ast.parse(source)
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, Function)}
     scope = _scope_of(tree, None)
+    changed = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    for name in changed:  # nobody knows when the function runs that gives it another value
+        scope.given[name] = [Given(0, ast.Constant(None), doubtful=True)]
     return Script(scope, functions, sorted(_calls(tree, scope), key=lambda call: (call[0].lineno, call[0].col_offset)))
 
 
@@ -131,11 +134,23 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _calls(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
+    never = (
+        node.body if isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and not node.test.value else []
+    )
     for child in ast.iter_child_nodes(node):
+        if child in never:
+            continue
         inner = _scope_of(child, scope) if isinstance(child, Function) else scope
         if isinstance(child, ast.Call):
             yield child, scope
         yield from _calls(child, inner)
+
+
+def _never_runs(child: ast.AST, node: ast.AST) -> bool:
+    """Return whether this is below an `if False`."""
+    return (
+        isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and not node.test.value and child in node.body
+    )
 
 
 def arguments_of(script: Script, call: ast.Call) -> list[tuple[str, ast.expr]]:
@@ -166,7 +181,7 @@ def value_of(node: ast.expr, scope: Scope, script: Script, depth: int = 0) -> An
         raise UnknownError
     try:
         value = _Values(scope, script, depth + 1).of(node)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:  # of the operation itself
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:  # of the operation itself
         raise UnknownError from error
     if isinstance(value, str) and len(value) > _LONGEST:
         raise UnknownError

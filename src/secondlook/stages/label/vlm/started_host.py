@@ -73,6 +73,12 @@ class StartedHost(Host):
                     self._start()
                 elif self._keeper.poll() is not None:
                     self._start_again()
+            except OSError as error:
+                place = error.filename or self._log.parent
+                self._broken = DataError(
+                    f"{place}: {error.strerror or error}; {self.shown} needs this place for its log."
+                )
+                raise self._broken from error
             except DataError as error:
                 self._broken = error
                 raise
