@@ -114,7 +114,7 @@ def test_the_same_model_for_transformers_is_downloaded_for_a_published_id(tmp_pa
     assert fetched.returncode == 0, fetched.stderr
     assert f"fetch: {VLM}-hf is in the cache; it is used for {VLM}" in fetched.stderr
     assert hub.asked
-    assert all(f"{VLM}-hf/" in path for path in hub.asked), hub.asked
+    assert all(f"{VLM}-hf/" in path for path in hub.asked if path != "/"), hub.asked
     checked = command(folder, None, "check")
     assert f"internvl: {VLM} needs its own code, which is never run; {VLM}-hf is used" in checked.stdout, checked.stderr
 

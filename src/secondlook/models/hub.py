@@ -10,7 +10,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 
 _PATIENCE_S = 5.0
-_WAY_OUT = "correct the name, or run `secondlook fetch --weights` where there is a network."
+_WAY_OUT = "give a local folder, correct the name, or run `secondlook fetch --weights` where there is a network."
 
 
 def known_commit(hub_id: str, revision: str | None = None) -> str | None:

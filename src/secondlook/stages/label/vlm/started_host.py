@@ -1,5 +1,6 @@
 """A server that a label job starts for itself."""
 
+import errno
 import json
 import os
 import secrets
@@ -113,7 +114,8 @@ class StartedHost(Host):
                 self._write_note()
                 progress.say(f"label: {self.shown} answers; {self._note} says where")
                 return
-            if not _is_taken(self._port):
+            # the other program may be gone again
+            if not _is_taken(self._port) and os.strerror(errno.EADDRINUSE) not in self._last_lines():
                 break
         raise DataError(f"{self.shown} ended before it answered: {self._last_lines()}")
 
