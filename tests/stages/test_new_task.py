@@ -52,8 +52,9 @@ def options_of(dataset: dict[str, Any]) -> list[object]:
 
 
 def config_with(task: Path) -> Path:
-    """Write the shipped config with one task."""
-    content = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    """Write a config with one task and the models of the shipped one."""
+    shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    content = {key: shipped[key] for key in ("encoders", "classifiers", "vlms", "labelers")}
     path = task.parent / "config.yaml"
     path.write_text(yaml.safe_dump({**content, "tasks": [str(task)]}), encoding="utf-8")
     return path
@@ -81,15 +82,16 @@ def accepts_and_reads(secondlook: Command, out: Path) -> Task:
     text, given = out.read_text(encoding="utf-8"), pq.read_table("i.parquet")["given"].to_pylist()
     counted = dict(re.findall(r'^  "(.+)": \[.*\]   # (\d+) object', text, re.MULTILINE))
     task = load_task(out)
-    assert {name: int(count) for name, count in counted.items()} == {name: given.count(name) for name in task.classes}
+    assert {yaml.safe_load(f'"{name}"'): int(count) for name, count in counted.items()} == {
+        name: given.count(name) for name in task.classes
+    }
     assert f": {len(given)} object" in text
     return task
 
 
 def signs(folder: Path) -> Path:
-    kinds = (
-        ["- Stop signs"] * 5 + ["- yield"] * 3 + ["- Stop-Signs", "yields", "mass", "no entry!", "no-entry", '"x": [#é']
-    )
+    once = ["- Stop-Signs", "yields", "mass", "no entry!", "no-entry", '"x": [#é']
+    kinds = ["- Stop signs"] * 5 + ["- yield"] * 3 + once
     annotations = [box(number, attributes={"kind": kind, "occluded": False}) for number, kind in enumerate(kinds)]
     document = coco([coco_image(folder, 1)], [*annotations, box(99, category=2)], ["Sign", "Bus", "Tram"])
     return write_json(folder / "signs.json", document)
@@ -119,9 +121,9 @@ def test_classes_are_as_written_and_merged_only_where_no_task_file_can_tell_them
         "alone tell them apart: `- Stop signs` 5, `- Stop-Signs` 1",
         '"yield": []   # 3 objects; fewer than the 5 folds',
         '"yields": []   # 1 object; fewer than the 5 folds, so not every fold has one; if it means the same as `yield`',
-        "in 1 image (1 without a label)",
+        "# Read as coco: 15 objects (1 without a label) in 1 image.",
     ):
-        assert expected in text.replace(" (1 without a label) in 1 image", " in 1 image (1 without a label)")
+        assert expected in text
 
 
 def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, tmp_path: Path) -> None:
@@ -145,7 +147,8 @@ GROUPS = [
     pytest.param([f"{part}/{number}.jpg" for part in ("train", "val2017", "Sign") for number in (1, 2)], None, None,
                  "No tracks", id="parts of a dataset and classes are no sequences"),
     pytest.param(CLIPS, None, r"regex:([^/]*[^/\d])(\d+)(?:_[a-z]+\.rf\.\w+)?\.[^./]+$",
-                 "6 beginnings of names with a running number look like sequences, such as clip0_ with 3 images", id="names"),
+                 "6 beginnings of names with a running number look like sequences, such as clip0_ with 3 images",
+                 id="names"),
     pytest.param([f"200{year}_{number}.jpg" for year in range(6) for number in (3, 8, 19, 42, 44)], None, None,
                  "No tracks", id="numbers that do not run"),
     pytest.param(["a.jpg", "b.jpg"], [7, 7], "auto", "1 track of two or more objects (`track_id`): each is a group",
@@ -248,7 +251,7 @@ def test_nothing_in_the_data_becomes_a_key_of_the_draft(tmp_path: Path, names: l
         assert {taxonomy.resolve(label) for label in labels} == set(content["classes"])
 
 
-def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command, tmp_path: Path) -> None:
+def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command) -> None:
     source = ROOT.parent / "shared/cases/faults/new_task/inj.json"
     if not source.is_file():
         pytest.skip(f"the case is not here ({source})")
@@ -275,20 +278,23 @@ KINDS = [box(number, attributes={"kind": kind}) for number, kind in enumerate("a
     ("annotations", "images", "arguments", "message"),
     [
         pytest.param([], True, [], "holds no object that can be read.", id="no annotations"),
-        pytest.param([box(1, w=-1)], True, [], "holds no object that can be read (rejected: bad_", id="no good box"),
+        pytest.param([box(1, bbox=[5, 6, -1, 12])], True, [], "holds no object that can be read (rejected: ",
+                     id="no good box"),
         pytest.param(KINDS, True, ["--label-from", "knd"], "has the attribute `knd`; its text attributes with several "
                      "values are: kind.", id="another attribute"),
-        pytest.param(KINDS, False, [], "none of the images with objects is there, 1 in all; the first is ", id="no images"),
+        pytest.param(KINDS, False, [], "none of the images with objects is there, 1 in all; the first is ",
+                     id="no images"),
         pytest.param(KINDS, True, ["--format", "yolo"], "", id="another format"),
     ],
 )  # fmt: skip
 def test_nothing_to_draft_from_is_one_sentence(
     secondlook: Command, tmp_path: Path, annotations: Any, images: bool, arguments: list[str], message: str
 ) -> None:
-    image = coco_image(tmp_path if images else tmp_path / "elsewhere", 1)
+    folder = tmp_path / "set"
+    image = coco_image(folder if images else tmp_path, 1)
 
-    result = secondlook("new-task", write_json(tmp_path / "a.json", coco([image], annotations, ["a"])), *arguments)
+    result = secondlook("new-task", write_json(folder / "a.json", coco([image], annotations, ["a"])), *arguments)
 
     assert (result.code, result.out) == (1, "")
     assert message in result.err
-    assert [line for line in result.err.splitlines() if not line.startswith("ingest: ")][0].startswith("secondlook: ")
+    assert sum(not line.startswith("ingest: ") for line in result.err.splitlines()) == 1

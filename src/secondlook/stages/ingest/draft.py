@@ -40,7 +40,7 @@ class _Seen:
     def counts(self) -> Counter[str]:
         """Number of objects of each label; 0 for labels of which all objects were rejected."""
         labels: Counter[str] = Counter(self.read.instances.table()["given_raw"].drop_null().to_pylist())
-        named = self.read.taxonomy.classes if len(self.read.instances) else ()
+        named = self.read.taxonomy.classes if labels else ()
         return Counter({**labels, **{name: 0 for name in named if name not in labels}})
 
     @cached_property
