@@ -10,7 +10,7 @@ import typer
 import secondlook
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io.command_line import Options, OutFolder
-from secondlook.io.destinations import FILE, FOLDER
+from secondlook.io.destinations import FOLDER
 from secondlook.pipelines import registry
 from secondlook.stages.commands import (
     consensus,
@@ -175,24 +175,6 @@ def accept_probe(name: Annotated[str, typer.Argument(help="Name in probes.json o
     run_probe(name, Path()).write(Path("records") / f"{name}.json")
 
 
-def new_task(
-    annotations: Annotated[Path, typer.Argument(help="A COCO annotation file.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", **FILE, help="Task file to write; by default it is printed.")
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
-    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
-) -> None:
-    """Write a commented task file for a COCO file: its classes, their counts, a draft of aliases."""
-    from secondlook.workflow.new_task import draft, write_new
-
-    text = draft(annotations, images, label_from)
-    if out is None:
-        typer.echo(text)
-    else:
-        write_new(out, text)
-
-
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(
         demo,
@@ -207,7 +189,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
         train.train,
     ),
     *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
-    *(summary, check, plan, accept, accept_probe, new_task),
+    *(summary, check, plan, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
     app.command()(_command)

@@ -5,19 +5,15 @@ import string
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import ROOT, Command, Result, box, coco, coco_image, write_json
+from conftest import ROOT, Command, Result
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy, normalise
 from secondlook.config.root import Config, load_config
-from secondlook.config.task import load_task
-from secondlook.workflow.new_task import draft
 
 LABELERS = """\
 encoders:
@@ -308,110 +304,6 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
     shipped["fetch"]["sources"] = default["fetch"]["sources"]
     own = {"preset", "shards", "fetch", "encoders", "classifiers", "vlms", "labelers", "video", "retrieve", "scenes"}
     assert {key: shipped[key] for key in shipped.keys() - own} == {key: default[key] for key in default.keys() - own}
-
-
-def signs(folder: Path) -> Path:
-    kinds = ["- Stop signs"] * 5 + ["- yield"] * 3 + ["- Stop Signs", "people", "persons", '"x": [#é']
-    annotations = [box(number, attributes={"kind": kind, "occluded": False}) for number, kind in enumerate(kinds)]
-    document = coco([coco_image(folder, 1)], [*annotations, box(99, category=2)], ["Sign", "Bus"])
-    return write_json(folder / "signs.json", document)
-
-
-def test_a_drafted_task_is_accepted_and_takes_every_object(
-    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    source, out = signs(tmp_path), tmp_path / "tasks" / "draft.yaml"
-
-    result = secondlook("new-task", source, "--out", out, "--images", tmp_path / "images", "--label-from", "kind")
-
-    assert result.code == 0, result.err
-    text = out.read_text(encoding="utf-8")
-    assert '"Stop signs": ["stop sign"]   # 6 objects' in text
-    assert '"yield": ["yields"]   # 3 objects' in text
-    task = load_task(out)
-    assert list(task.classes) == ["Stop signs", "yield", "people", "persons", '"x": [#é']
-    assert (task.dataset.label_from, task.reference.own, task.reference.folds) == ("kind", "out_of_fold", 5)
-    assert set(task.labelers) <= set(load_config(ROOT / "config.yaml").labelers)
-    monkeypatch.chdir(tmp_path)
-    done = secondlook("ingest", "--task", out, "--out", tmp_path / "i.parquet", "--reference", tmp_path / "r.parquet")
-    assert "0 refused" in done.err
-
-
-def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, tmp_path: Path) -> None:
-    result = secondlook("new-task", signs(tmp_path))
-
-    assert result.code == 0
-    drafted = yaml.safe_load(result.out)
-    assert drafted["classes"] == {"Sign": ["signs"], "Bus": ["buses"]}
-    assert "label_from" not in drafted["dataset"]
-    assert "when the class is in an attribute; this file has kind (6 values)" in result.out
-    assert "# 12 objects" in result.out
-
-
-LIVE = "x\nrehearsal: {wrong_fraction: 1.0}\n#"
-ODD = st.text(max_size=12) | st.sampled_from([LIVE, "a: b", "# c", '"', "'", "*a", "no", "\x85a: b", "\u2028", "😀"])
-
-
-@pytest.mark.slow
-@given(st.lists(ODD.filter(normalise), min_size=2, max_size=4, unique_by=normalise), ODD)
-@example(["stop", LIVE], LIVE)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_nothing_in_the_data_becomes_a_key_of_the_draft(tmp_path: Path, names: list[str], attribute: str) -> None:
-    annotations = [box(number, attributes={attribute: name}) for number, name in enumerate(names)]
-    source = write_json(tmp_path / f"{LIVE}.json", coco([], annotations, ["a"]))
-
-    for label_from, classes in ((attribute, names), (None, ["a"])):
-        content = yaml.safe_load(draft(source, Path(LIVE), label_from))
-
-        assert list(content) == ["title", "dataset", "classes", "unknown_labels", "reference", "labelers"]
-        dataset = {"format": "coco", "path": str(source), "images": LIVE, "label_from": label_from}
-        assert content["dataset"] == {key: value for key, value in dataset.items() if value is not None}
-        assert [normalise(name) for name in content["classes"]] == [normalise(name) for name in classes]
-
-
-def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command) -> None:
-    source = ROOT.parent / "shared/cases/faults/new_task/inj.json"
-    if not source.is_file():
-        pytest.skip(f"the case is not here ({source})")
-
-    result = secondlook("new-task", source)
-
-    assert "rehearsal" not in yaml.safe_load(result.out)
-    assert r'this file has "x\nrehearsal: {wrong_fraction: 1.0}\n#" (2 values)' in result.out
-
-
-def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:
-    out = tmp_path / "mine.yaml"
-    out.write_text("mine")
-
-    result = secondlook("new-task", signs(tmp_path), "--out", out)
-
-    assert (result.code, out.read_text()) == (2, "mine")
-    assert result.err == f"secondlook: {out}: already exists; give another --out or remove it.\n"
-
-
-@pytest.mark.parametrize(
-    ("document", "arguments", "message"),
-    [
-        pytest.param(coco([], [], ["a"]), [], "holds no annotation with a category", id="no annotations"),
-        pytest.param(coco([], [box(1, category=None)], ["a"]), [], "no annotation with a category", id="no categories"),
-        pytest.param(
-            coco([], [box(1, attributes={"kind": "a"}), box(2, attributes={"kind": "b"})], ["a"]),
-            ["--label-from", "knd"],
-            "has the attribute `knd`; its text attributes are: kind.",
-            id="another attribute",
-        ),
-        pytest.param([1], [], "has no list `images`", id="no COCO file"),
-    ],
-)
-def test_nothing_to_draft_from_is_one_sentence(
-    secondlook: Command, tmp_path: Path, document: Any, arguments: list[str], message: str
-) -> None:
-    result = secondlook("new-task", write_json(tmp_path / "a.json", document), *arguments)
-
-    assert (result.code, result.out) == (1, "")
-    assert message in result.err
-    assert result.err.count("\n") == 1
 
 
 WORDINGS = st.text(string.ascii_letters + "äÖßé停ﬁ\N{FULLWIDTH DIGIT ONE}", min_size=1, max_size=8)

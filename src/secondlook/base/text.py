@@ -72,6 +72,11 @@ def gaps_in(numbers: Sequence[int]) -> str:
     return f"{numbers[0]} to {numbers[-1]} without {', '.join(shown)}{more}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a count and what was counted, a noun in the singular: `1 object`, `2 objects`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage with at most three digits."""
     return f"{100 * share:.3g} %"

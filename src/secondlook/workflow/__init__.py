@@ -1,1 +1,1 @@
-"""What the rules and `check`, `plan` and `new-task` need of a run."""
+"""What the rules, `check` and `plan` need of a run."""

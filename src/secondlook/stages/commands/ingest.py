@@ -1,4 +1,4 @@
-"""`secondlook ingest` and `secondlook split`: a dataset becomes instance rows, and these become shards."""
+"""`secondlook ingest`, `formats`, `split` and `new-task`: a dataset becomes instance rows, or the draft of a task."""
 
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +64,34 @@ def formats(
     from secondlook.stages.ingest import formats as known
 
     typer.echo(known.describe(path))
+
+
+def new_task(
+    annotations: Annotated[Path, typer.Argument(help="Annotation file, folder, zip or tar of the dataset.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", **FILE, help="Task file to write; by default it is printed.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Format of the dataset; by default it is detected.")
+    ] = None,
+    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
+) -> None:
+    """Write a commented task file for a dataset: its classes with their counts, groups, and labelers that run here."""
+    from secondlook.base.yamlfile import validate
+    from secondlook.config.stages import IngestOptions
+    from secondlook.config.task import Dataset
+    from secondlook.stages.ingest.draft import draft, require_new, write_new
+
+    if out is not None:
+        require_new(out)  # before a large dataset is read
+    named = {"path": str(annotations), "images": str(images) if images else None}
+    content = {**named, "format": format_, "label_from": label_from}
+    text = draft(validate(Dataset, content, source="new-task"), IngestOptions())
+    if out is None:
+        typer.echo(text)
+    else:
+        write_new(out, text)
 
 
 def split(
