@@ -1,6 +1,7 @@
 """The pilot: its sample, what becomes of a command that is tried, its page, and what `plan` takes from it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,17 +11,28 @@ from typing import Any
 import pytest
 import yaml
 
-from checkouts import copy_checkout, run
+from checkouts import copy_checkout
 from conftest import Command, Result
 from make_records import COLOURS, drawn, read_rows, write_crops, write_instances, write_votes
 from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, read_trial
 from secondlook.pipelines.pilot.run import PIPELINE, PilotRun
+from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run
 
 CLASSES = list(COLOURS)
+NEAR = {"kind": "neighbours", "encoder": "body", "k": 15}
 LONGEST_S = 800
 ASKED = Asked(gpus=0, cpus=1, mem_mb=4000, runtime=60)
+
+
+def run_of_signs(folder: Path, labelers: dict[str, Any], **changed: Any) -> Run:
+    """Return a run of one task `signs` that learns from a reference, unless `changed` says else."""
+    reference = {"reference": changed.pop("reference", {"sources": [{"path": "reference"}]})}
+    task = {"dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": [*labelers], **reference}
+    (folder / "signs.yaml").write_text(yaml.safe_dump(task))
+    config = {"shards": 4, "results": str(folder / "results"), "encoders": {"body": {"kind": "timm", "model": "x"}}}
+    return Run.of({**config, "tasks": [str(folder / "signs.yaml")], "labelers": labelers, **changed})
 
 
 def instances(folder: Path, given: list[str | None], *, per_image: int = 2) -> Path:
@@ -124,6 +136,20 @@ def test_a_command_that_fails_leaves_its_sentence(
     assert done.code == 0, done.err
     trial = read_trial(tmp_path / "trial.json")
     assert (trial.step, trial.sentence, trial.attempt) == ("label/near", sentence, 1)
+
+
+def test_a_failure_is_counted_so_that_the_next_plan_tries_it_again(secondlook: Command, tmp_path: Path) -> None:
+    pilot = PilotRun(run_of_signs(tmp_path, {"near": NEAR}))
+    trial = Path(pilot.trial("signs", "label/near"))
+    counts = [pilot.failures("signs", "label/near")]
+    for script in (FAILS, FAILS, "pass"):
+        assert secondlook(
+            "pilot", "trial", "--step", "label/near", "--made", tmp_path / "a", "--out", trial, "--",
+            sys.executable, "-c", script,
+        ).code == 0  # fmt: skip
+        counts.append(pilot.failures("signs", "label/near"))
+    assert counts == [0, 1, 2, 2], "a success leaves the number with which it was planned"
+    assert read_trial(trial).sentence is None
 
 
 def test_what_a_failed_step_says_is_what_the_next_one_says(secondlook: Command, tmp_path: Path) -> None:
@@ -270,29 +296,21 @@ def test_a_page_without_crops_and_votes_is_a_page(secondlook: Command, folder: P
     ("k", "expected"),
     [pytest.param(15, 2.0, id="as it was tried"), pytest.param(5, None, id="other options than those that were tried")],
 )
-def test_minutes_of_the_plan_are_those_of_the_pilot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int, expected: float | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "signs.yaml").write_text(
-        yaml.safe_dump({
-            "dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": ["near"],
-            "reference": {"sources": [{"path": "reference"}]},
-        })
-    )  # fmt: skip
-    labelers = {"near": {"kind": "neighbours", "encoder": "body", "k": 15}}
-    config = {"tasks": ["signs.yaml"], "shards": 4, "encoders": {"body": {"kind": "timm", "model": "x"}}}
-    from secondlook.workflow.options import CommandOptions
-
-    options = CommandOptions(Run.of({**config, "labelers": labelers})).label("signs", "near")
+def test_minutes_of_the_plan_are_those_of_the_pilot(tmp_path: Path, k: int, expected: float | None) -> None:
+    options = CommandOptions(run_of_signs(tmp_path, {"near": NEAR})).label("signs", "near")
     place = tmp_path / "results/pilot/signs"
     Trial("label/near", ["label", *options], ASKED, pace=Pace(20.0, 0.0, 0.5, "object")).write(
         place / "trials/label/near.json"
     )
     Sample([1, 1, 8], [1, 1, 1], 800, 3).write(place / "sample.json")
-    run = Run.of({**config, "labelers": {"near": {**labelers["near"], "k": k}}})
+    run = run_of_signs(tmp_path, {"near": NEAR | {"k": k}})
     assert minutes_by_pilot(run, "signs", "label", "near", objects=800) == expected
     assert minutes_by_pilot(run, "signs", "embed", "body", objects=800) is None
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["snakemake", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
 
 
 BROKEN = {"lost": {"kind": "vlm", "model": "checkpoints/lost"}, "untaught": {"kind": "classifier", "classifier": "no"}}
@@ -301,13 +319,7 @@ BROKEN = {"lost": {"kind": "vlm", "model": "checkpoints/lost"}, "untaught": {"ki
 def test_a_missing_file_of_a_labeler_stops_no_plan(tmp_path: Path) -> None:
     """Snakemake would stop everything at an input that is missing; the command of the labeler says it instead."""
     made_elsewhere = {"kind": "classifier", "weights": "lost.pth", "labels": "lost.pkl", "model": "resnet18"}
-    (tmp_path / "signs.yaml").write_text(
-        yaml.safe_dump({
-            "dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": ["far"],
-            "reference": {"sources": [{"path": "reference"}]},
-        })
-    )  # fmt: skip
-    run = Run.of({"tasks": [str(tmp_path / "signs.yaml")], "labelers": {"far": made_elsewhere}})
+    run = run_of_signs(tmp_path, {"far": made_elsewhere})
     pilot = PIPELINE.of(run)
     assert isinstance(pilot, PilotRun)
     assert pilot.names("signs") == ["crop", "label/far"]
@@ -325,8 +337,7 @@ def test_the_pilot_of_the_demo_names_what_is_broken_and_shows_the_rest(tmp_path:
     working = yaml.safe_load(task.read_text())["labelers"]
     listed = "labelers: [" + ", ".join(working)
     task.write_text(task.read_text().replace(listed, f"{listed}, {', '.join(BROKEN)}"))
-    command = ["snakemake", "pilot", "--cores", "2", "--configfile", "pilot.yaml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
+    done = snakemake(folder, "pilot", "--cores", "2", "--configfile", "pilot.yaml")
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     labelers = json.loads((folder / "results/pilot/summary.json").read_text())["tasks"]["demo_signs"]["labelers"]
     assert list(labelers) == [*working, *BROKEN]
@@ -334,5 +345,31 @@ def test_the_pilot_of_the_demo_names_what_is_broken_and_shows_the_rest(tmp_path:
     assert "checkpoints/lost" in labelers["lost"]["failed_because"]
     assert labelers["untaught"]["failed_because"].startswith("(train/no) ")
     assert all(labelers[name]["job_minutes"] > 0 for name in working)
-    again = run(["snakemake", "pilot", "-n", "--configfile", "pilot.yaml"], folder)
-    assert "Nothing to be done" in again.stdout + again.stderr
+    again = snakemake(folder, "pilot", "-n", "--configfile", "pilot.yaml")
+    steps = re.findall(r"pilot: try (\S+) on", again.stdout + again.stderr)
+    assert sorted(steps) == ["label/lost", "label/untaught", "train/no"], "what failed is tried again, nothing else"
+
+
+@pytest.mark.slow
+def test_what_failed_is_tried_again_and_what_needs_it_follows(tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path)
+    task = folder / "workflow/tasks/demo_signs.yaml"
+    task.write_text(re.sub(r"(?m)^labelers: .*$", "labelers: [demo_classifier]", task.read_text()))
+    options = ["--cores", "2", "--configfile", "tests/mini.yaml"]
+    assert snakemake(folder, "results/demo_signs/ingest/instances.parquet", *options).returncode == 0
+    images = {
+        path: path.read_bytes() for path in (folder / "data/demo_signs/images").glob("*.*") if path.stem[0] != "."
+    }
+    assert images
+    reasons = []
+    for broken in (True, False):
+        for path, content in images.items():
+            path.write_bytes(b"lost for a moment" if broken else content)
+        done = snakemake(folder, "pilot", *options)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        summary = json.loads((folder / "results/pilot/summary.json").read_text())
+        reasons.append(summary["tasks"]["demo_signs"]["labelers"]["demo_classifier"]["failed_because"])
+    assert reasons[0].startswith("(crop) ")
+    assert reasons[1] is None, "no parameter changed, and yet it was tried again"
+    again = snakemake(folder, "pilot", "-n", *options)
+    assert "Nothing to be done" in again.stdout + again.stderr, "a success is not repeated"

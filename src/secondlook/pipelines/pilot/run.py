@@ -11,7 +11,7 @@ from secondlook.base.resources import Resources
 from secondlook.base.types import View
 from secondlook.config.root import as_options
 from secondlook.io.outputs import FOLD_FILE
-from secondlook.io.trials import PAGE, PILOT, SAMPLE, SHARDS, Unit
+from secondlook.io.trials import PAGE, PILOT, SAMPLE, SHARDS, Unit, failures
 from secondlook.jobs.code_digest import code_of
 from secondlook.models.checkpoints import state_of
 from secondlook.workflow.files import Files
@@ -161,6 +161,10 @@ class PilotRun:
         """Return what decides the outcome of a step besides its command: its code and its local model."""
         tried = self.steps(task)[step]
         return [code_of(*(f"secondlook.{entry}" for entry in tried.code)), state_of(tried.loads)]
+
+    def failures(self, task: str, step: str) -> int:
+        """Return how often a step has failed: after a failure it is another number, so that the step is tried again."""
+        return failures(Path(self.trial(task, step)))
 
     def cpus(self) -> RuleFunction:
         """Return the function by which the rule requests the threads of a step."""

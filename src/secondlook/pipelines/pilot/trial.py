@@ -15,7 +15,7 @@ from typing import IO
 
 from secondlook.base import progress
 from secondlook.io import files
-from secondlook.io.trials import SHARDS, Asked, Pace, Trial, Unit, read_sample, read_trial
+from secondlook.io.trials import SHARDS, Asked, Pace, Trial, Unit, note_failure, read_sample, read_trial
 from secondlook.pipelines.pilot.watch import Seen, watch
 
 TRIES = 2  # of the three attempts of a profile with two retries, the last one only writes the record
@@ -57,6 +57,8 @@ def try_command(attempt: Attempt, out: Path) -> None:
         trial = replace(trial, sentence=f"{trial.killed}; request more under `resources`")
     else:
         trial = _tried(attempt, trial)
+    if trial.sentence is not None:
+        note_failure(out, trial.sentence)
     trial.write(out)
     progress.say(f"pilot: {trial.step} {'failed: ' + trial.sentence if trial.sentence else f'{trial.seconds:.1f} s'}")
 
