@@ -13,8 +13,17 @@ import yaml
 
 from checkouts import copy_checkout
 from conftest import Command, Result
-from make_records import COLOURS, drawn, read_rows, write_crops, write_instances, write_votes
-from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, read_trial
+from make_records import (
+    COLOURS,
+    drawn,
+    read_rows,
+    write_crops,
+    write_embeddings,
+    write_groups,
+    write_instances,
+    write_votes,
+)
+from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, failures, read_trial
 from secondlook.pipelines.pilot.run import PIPELINE, PilotRun
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.pilot_times import minutes_by_pilot
@@ -163,6 +172,82 @@ def test_what_a_failed_step_says_is_what_the_next_one_says(secondlook: Command, 
     assert read_trial(tmp_path / "trial.json").sentence == "(embed/small) no such model.", "the first cause only"
 
 
+GIVEN = {"a": "red", "b": "green", "c": "red", "d": "green"}
+FOLD = {"a": 0, "b": 0, "c": 1, "d": 1}
+
+
+def sample_of(secondlook: Command, folder: Path, names: str) -> list[Path]:
+    """Write lessons of all objects, and the vectors of a sample of them; return the lessons and the vectors."""
+    rows = [{"instance_id": name, "given": given, "group": name} for name, given in GIVEN.items()]
+    objects = write_instances(folder / "instances.parquet", rows, CLASSES)
+    groups = {name: (name, fold) for name, fold in FOLD.items()}
+    where = ("--instances", objects, "--groups", write_groups(folder / "groups.parquet", groups, CLASSES, folds=2))
+    assert secondlook("lessons", *where, "--out", folder / "lessons.parquet").code == 0
+    vectors = {name: [1.0, float(name in "bd")] for name in names}
+    return [folder / "lessons.parquet", write_embeddings(folder / "embed/00000.parquet", vectors, {}, CLASSES)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample", "sentence"),
+    [
+        pytest.param("neighbours", "cd", "no object outside fold 1 teaches a class", id="neighbours vote"),
+        pytest.param("prototype", "cd", "no object outside fold 1 teaches a class", id="prototypes are learned"),
+        pytest.param("probe", "ac", "holds reference crops of one class", id="a probe learns one class"),
+    ],
+)
+def test_a_sample_too_small_to_teach_is_no_failure(
+    secondlook: Command, tmp_path: Path, kind: str, sample: str, sentence: str
+) -> None:
+    lessons, vectors = sample_of(secondlook, tmp_path, sample)
+    where = ["--lessons", str(lessons), "--out", f"{tmp_path / 'made'}/"]
+    command = ["secondlook", "train", str(vectors.parent), "--kind", kind, "--options", "{}", *where]
+    if kind == "neighbours":
+        options = json.dumps({"kind": kind, "encoder": "e"})
+        command = ["secondlook", "label", str(vectors), "--source", str(vectors.parent), "--options", options, *where]
+    out, made = tmp_path / "trial.json", tmp_path / "made/a"
+    for option, untried in (("--taught-by-sample",), True), ((), False):
+        done = secondlook("pilot", "trial", "--step", "x", "--made", made, "--out", out, *option, "--", *command)
+        assert done.code == 0, done.err
+        trial = read_trial(out)
+        assert (trial.untried, sentence in str(trial.sentence)) == (untried, True), trial.sentence
+        assert str(trial.sentence).startswith("not tried: out of fold it learns from the vectors of all") is untried
+        assert failures(out) == (0 if untried else 1)
+
+
+def test_another_failure_of_what_the_sample_teaches_is_one(secondlook: Command, tmp_path: Path) -> None:
+    tried(secondlook, tmp_path, FAILS, "--taught-by-sample")
+    trial = read_trial(tmp_path / "trial.json")
+    assert (trial.untried, trial.sentence) == (False, "model/x: is no folder.")
+
+
+def test_what_needs_something_untried_is_untried_and_a_failure_counts_more(secondlook: Command, tmp_path: Path) -> None:
+    Trial("train/near", [], ASKED, sentence="not tried: few.", untried=True).write(tmp_path / "train.json")
+    tried(secondlook, tmp_path, "pass", "--after", tmp_path / "train.json")
+    trial = read_trial(tmp_path / "trial.json")
+    assert (trial.untried, trial.sentence) == (True, "(train/near) not tried: few.")
+    Trial("embed/body", [], ASKED, sentence="no weights.").write(tmp_path / "embed.json")
+    tried(secondlook, tmp_path, "pass", "--after", tmp_path / "train.json", "--after", tmp_path / "embed.json")
+    trial = read_trial(tmp_path / "trial.json")
+    assert (trial.untried, trial.sentence) == (False, "(embed/body) no weights.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "expected"),
+    [
+        pytest.param({"kind": "neighbours"}, "out_of_fold", ["label/near"], id="neighbours learn when they vote"),
+        pytest.param({"kind": "probe"}, "out_of_fold", ["train/near"], id="a probe learns before"),
+        pytest.param({"kind": "probe"}, None, [], id="a reference is learned in full"),
+    ],
+)
+def test_out_of_fold_the_sample_teaches_what_learns_from_vectors(
+    tmp_path: Path, kind: dict[str, str], own: str | None, expected: list[str]
+) -> None:
+    reference = {"own": own, "folds": 2} if own else {"sources": [{"path": "reference"}]}
+    pilot = PilotRun(run_of_signs(tmp_path, {"near": {**kind, "encoder": "body"}}, reference=reference))
+    steps = pilot.names("signs")
+    assert [one for one in steps if "--taught-by-sample" in pilot.arguments("signs", one)] == expected
+
+
 @pytest.mark.parametrize(
     ("attempt", "killed", "ran"),
     [
@@ -279,6 +364,21 @@ def test_the_figures_say_what_the_real_run_takes(secondlook: Command, folder: Pa
     done = secondlook("pilot", "join", folder / "summary.json", "--out", joined)
     assert "signs: 3 labelers; failed: broken" in done.err
     assert list(json.loads(joined.read_text())["tasks"]) == ["signs"]
+
+
+def test_a_labeler_that_the_sample_cannot_teach_has_neither_voted_nor_failed(
+    secondlook: Command, folder: Path, tmp_path: Path
+) -> None:
+    sentence = "(train/x) not tried: out of fold."
+    Trial("label/broken", [], ASKED, sentence=sentence, untried=True).write(folder / "trials/label/broken.json")
+    page, summary = reported(secondlook, folder)
+    assert "<b>2 of 3</b>" in page
+    assert "1 not tried" in page
+    assert "What failed" not in page
+    broken = summary["labelers"]["broken"]
+    assert (broken["failed_because"], broken["not_tried_because"]) == (None, sentence)
+    done = secondlook("pilot", "join", folder / "summary.json", "--out", tmp_path / "summary.json")
+    assert "signs: 3 labelers; not tried: broken; " in done.err
 
 
 def test_a_page_without_crops_and_votes_is_a_page(secondlook: Command, folder: Path) -> None:

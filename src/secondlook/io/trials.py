@@ -62,6 +62,7 @@ class Pace:
 class Trial:
     """A command that was tried: `sentence` says why it failed, None where it did not.
 
+    `untried`: nothing failed, but the sample is too small to teach it; `sentence` says so.
     `killed` are the attempts before this one, which left no record. `pace` is None where nothing was timed file by
     file; `cached`: the results cache answered, so that its seconds and its memory say nothing.
     """
@@ -76,6 +77,7 @@ class Trial:
     gpu_mb: int | None = None
     pace: Pace | None = None
     cached: bool = False
+    untried: bool = False
 
     @property
     def killed(self) -> str | None:
