@@ -23,8 +23,12 @@ from make_records import (
     write_instances,
     write_votes,
 )
+from secondlook.base.resources import Resources
+from secondlook.config.root import as_options
 from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, failures, read_trial
 from secondlook.pipelines.pilot.run import PIPELINE, PilotRun
+from secondlook.workflow.cost_sheet import costs_of, sheet
+from secondlook.workflow.graph import Job
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run
@@ -406,6 +410,67 @@ def test_minutes_of_the_plan_are_those_of_the_pilot(tmp_path: Path, k: int, expe
     run = run_of_signs(tmp_path, {"near": NEAR | {"k": k}})
     assert minutes_by_pilot(run, "signs", "label", "near", objects=800) == expected
     assert minutes_by_pilot(run, "signs", "embed", "body", objects=800) is None
+
+
+SMALL = {"model": "test_resnet", "epochs": 3}
+IN_FULL = [
+    pytest.param("train", "net", ["train/net"], {}, 2.0, id="a training is not on the sample"),
+    pytest.param("train", "net", ["train/net"], {"cached": True}, None, id="the cache answered"),
+    pytest.param("train", "net", ["train/net"], {"sentence": "no memory."}, None, id="it failed"),
+    pytest.param("train", "net", ["train/net"], {"command": ["train", "{}"]}, None, id="other options"),
+    pytest.param("train_fold", "net", ["train/net/0", "train/net/1"], {}, 2.0, id="out of fold: the mean"),
+    pytest.param("train_fold", "net", ["train/net"], {}, None, id="another job: without folds"),
+    pytest.param("embed_reference", "body", ["embed_reference/body"], {}, 2.0, id="vectors of the reference"),
+    pytest.param("train_probe", "near", ["train/near"], {}, 2.0, id="a probe that learns from a reference"),
+    pytest.param("train_probe_2_folds", "near", ["train/near"], {}, None, id="out of fold it learned from the sample"),
+]
+
+
+def trained(folder: Path, steps: list[str], changed: dict[str, Any]) -> Run:
+    """Write trials that took two minutes, by a run with a classifier and a probe."""
+    near = {"kind": "probe", "encoder": "body"}
+    voting = {"near": near, "net": {"kind": "classifier", "classifier": "net"}}
+    run = run_of_signs(folder, voting, classifiers={"net": SMALL})
+    config = run.config_of("signs")
+    spec = {"near": config.labelers["near"], "net": config.classifiers["net"], "body": config.encoders["body"]}
+    for step in steps:
+        options = as_options(spec[step.split("/")[1]])
+        about = {"command": ["secondlook", "--options", options], "seconds": 120.0} | changed
+        Trial(step, asked=ASKED, **about).write(folder / f"results/pilot/signs/trials/{step}.json")
+    return run
+
+
+@pytest.mark.parametrize(("rule", "model", "steps", "changed", "expected"), IN_FULL)
+def test_what_the_pilot_did_in_full_gives_its_seconds(
+    tmp_path: Path, rule: str, model: str, steps: list[str], changed: dict[str, Any], expected: float | None
+) -> None:
+    run = trained(tmp_path, steps, changed)
+    assert minutes_by_pilot(run, "signs", rule, model, objects=800) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "real_s", "shown"),
+    [
+        pytest.param(["train/net"], 3.0, "2.00p", id="restored from the cache of the pilot"),
+        pytest.param(["train/net"], 300.0, "5.00*", id="the real job took longer"),
+        pytest.param([], 3.0, "0.05*", id="the pilot measured none"),
+    ],
+)
+def test_a_real_job_that_was_restored_from_the_cache_says_nothing(
+    tmp_path: Path, steps: list[str], real_s: float, shown: str
+) -> None:
+    run = trained(tmp_path, steps, {})
+    benchmark = tmp_path / "results/signs/benchmark/train.net.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text(f"s\n{real_s}\n")
+    job = Job("train", {"task": "signs", "classifier": "net"}, Resources(), str(benchmark), None)
+    assert shown in sheet(costs_of(run, ["signs"], [job]))
+
+
+def test_a_training_that_resumes_tells_no_seconds(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / ".resume").mkdir()
+    tried(secondlook, tmp_path, "pass")
+    assert read_trial(tmp_path / "trial.json").cached
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

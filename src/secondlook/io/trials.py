@@ -64,7 +64,8 @@ class Trial:
 
     `untried`: nothing failed, but the sample is too small to teach it; `sentence` says so.
     `killed` are the attempts before this one, which left no record. `pace` is None where nothing was timed file by
-    file; `cached`: the results cache answered, so that its seconds and its memory say nothing.
+    file; `cached`: the results cache answered, or an earlier attempt had done a part, so that its seconds and memory
+    say nothing.
     """
 
     step: str

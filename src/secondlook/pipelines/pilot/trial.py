@@ -95,6 +95,7 @@ def _tried(attempt: Attempt, trial: Trial) -> Trial:
     _clear(attempt)
     for folder, real in _shared(attempt):
         _share_cache(real, folder)
+    resumed = any((path.parent / ".resume").exists() for path in attempt.made)  # a training that was killed
     code, said, seen = _run(attempt)
     trial = replace(trial, seconds=seen.seconds, peak_mb=seen.peak_mb, gpu_mb=seen.gpu_mb)
     if code:
@@ -104,7 +105,7 @@ def _tried(attempt: Attempt, trial: Trial) -> Trial:
         return replace(trial, sentence=sentence)
     for folder, real in _shared(attempt):
         _share_cache(folder, real)
-    cached = any(_ANSWERED_BY_CACHE in line for line in said)
+    cached = resumed or any(_ANSWERED_BY_CACHE in line for line in said)
     return replace(trial, cached=cached, pace=_pace(attempt, seen))
 
 
