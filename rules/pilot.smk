@@ -115,7 +115,7 @@ rule pilot:
     message:
         "pilot: join the figures of its tasks"
     shell:
-        "secondlook pilot join {input:q} --out {output} 2> {log}"
+        "secondlook pilot join {input:q} --out {output} 2> {log} && cat {log} >&2"
 
 
 use rule pilot as pilot_paper with:

@@ -385,6 +385,36 @@ def test_a_labeler_that_the_sample_cannot_teach_has_neither_voted_nor_failed(
     assert "signs: 3 labelers; not tried: broken; " in done.err
 
 
+@pytest.mark.parametrize(
+    ("answered", "warned"), [pytest.param(0, True, id="no object"), pytest.param(1, False, id="a single one")]
+)
+def test_a_labeler_that_answered_no_object_is_named(
+    secondlook: Command, folder: Path, tmp_path: Path, answered: int, warned: bool
+) -> None:
+    ids = [[row["instance_id"] for row in read_rows(folder / f"crop/{shard}.parquet")] for shard in SHARDS]
+    for number, (shard, names) in enumerate(zip(SHARDS, ids, strict=True)):
+        answers = dict.fromkeys(names, "red" if number == 0 and answered else None)
+        write_votes(folder / f"label/vlm/{shard}.parquet", "vlm", answers, CLASSES)
+    page, summary = reported(secondlook, folder)
+    assert ("answered no object: <b>vlm</b>" in page) is warned
+    assert summary["labelers"]["vlm"]["answered_no_object"] is warned
+    done = secondlook("pilot", "join", folder / "summary.json", "--out", tmp_path / "summary.json")
+    assert ("; answered no object: vlm; " in done.err) is warned
+
+
+def test_the_cards_of_the_page_say_what_there_is(secondlook: Command, folder: Path) -> None:
+    page, _ = reported(secondlook, folder)
+    assert "GPU-hours for all objects" in page
+    assert "now 2 shards," in page
+    Trial("label/vlm", [], ASKED, seconds=60.0, pace=Pace(30.0, 0.0, 7200.0, "object")).write(
+        folder / "trials/label/vlm.json"
+    )
+    page, _ = reported(secondlook, folder, parts=1)
+    assert "GPU-hours" not in page
+    assert "CPU-hours for all objects" in page
+    assert "now 1 shard," in page
+
+
 def test_a_page_without_crops_and_votes_is_a_page(secondlook: Command, folder: Path) -> None:
     for shard in SHARDS:
         (folder / f"crop/{shard}.parquet").unlink()

@@ -59,10 +59,16 @@ class Tried:
         """Why the sample cannot try it, None where it was tried."""
         return self.trial.sentence if self.trial.untried else None
 
+    @property
+    def answered_no_object(self) -> bool:
+        """Whether it voted, and every vote is an abstention, unparsed or failed."""
+        return self.answers is not None and self.answers.answered == 0
+
     def summary(self) -> Row:
         """Return its figures for scripts."""
         trial = self.trial
         figures: Row = {"failed_because": self.failed_because, "not_tried_because": self.not_tried_because}
+        figures |= {"answered_no_object": self.answered_no_object}
         figures |= {"killed": trial.killed, "seconds": round(trial.seconds, 3)}
         figures |= {"pace": asdict(trial.pace) if trial.pace else None, "from_cache": trial.cached}
         figures |= {"peak_mb": trial.peak_mb, "gpu_mb": trial.gpu_mb, "asked": asdict(trial.asked)}

@@ -22,6 +22,7 @@ def _trouble(labelers: Mapping[str, Any]) -> str:
     """Return the names of the labelers whose votes say nothing, by the reason."""
     reasons = {
         "failed": [name for name, one in labelers.items() if one["failed_because"]],
+        "answered no object": [name for name, one in labelers.items() if one["answered_no_object"]],
         "not tried": [name for name, one in labelers.items() if one["not_tried_because"]],
     }
     return "".join(f"; {reason}: {', '.join(names)}" for reason, names in reasons.items() if names)
