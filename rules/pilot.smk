@@ -1,5 +1,6 @@
 # A few objects of each class, shown to every labeler before the real run. A trial is a job with the resources of the real
-# one; when its command fails, the record of the trial says so. What is learned is shared with the real run.
+# one; when its command fails, the record of the trial says so, and the next `snakemake pilot` tries it again: the count
+# of its failures is a parameter. What is learned is shared with the real run.
 from secondlook.pipelines.pilot import run as pilot
 
 PILOT = checked(pilot.PIPELINE.of, RUN)
@@ -55,6 +56,7 @@ rule pilot_trial:
     params:
         code=code("pipelines.pilot.trial"),
         made_by=from_wildcards(PILOT.made_by),
+        failures=from_wildcards(PILOT.failures),
         arguments=from_wildcards(PILOT.arguments),
         command=from_wildcards(PILOT.command),
     message:
@@ -113,7 +115,7 @@ rule pilot:
     message:
         "pilot: join the figures of its tasks"
     shell:
-        "secondlook pilot join {input:q} --out {output} 2> {log}"
+        "secondlook pilot join {input:q} --out {output} 2> {log} && cat {log} >&2"
 
 
 use rule pilot as pilot_paper with:

@@ -1,6 +1,7 @@
 """The pilot: its sample, what becomes of a command that is tried, its page, and what `plan` takes from it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,17 +11,41 @@ from typing import Any
 import pytest
 import yaml
 
-from checkouts import copy_checkout, run
+from checkouts import copy_checkout
 from conftest import Command, Result
-from make_records import COLOURS, drawn, read_rows, write_crops, write_instances, write_votes
-from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, read_trial
+from make_records import (
+    COLOURS,
+    drawn,
+    read_rows,
+    write_crops,
+    write_embeddings,
+    write_groups,
+    write_instances,
+    write_votes,
+)
+from secondlook.base.resources import Resources
+from secondlook.config.root import as_options
+from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, failures, read_trial
 from secondlook.pipelines.pilot.run import PIPELINE, PilotRun
+from secondlook.workflow.cost_sheet import costs_of, sheet
+from secondlook.workflow.graph import Job
+from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run
 
 CLASSES = list(COLOURS)
+NEAR = {"kind": "neighbours", "encoder": "body", "k": 15}
 LONGEST_S = 800
 ASKED = Asked(gpus=0, cpus=1, mem_mb=4000, runtime=60)
+
+
+def run_of_signs(folder: Path, labelers: dict[str, Any], **changed: Any) -> Run:
+    """Return a run of one task `signs` that learns from a reference, unless `changed` says else."""
+    reference = {"reference": changed.pop("reference", {"sources": [{"path": "reference"}]})}
+    task = {"dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": [*labelers], **reference}
+    (folder / "signs.yaml").write_text(yaml.safe_dump(task))
+    config = {"shards": 4, "results": str(folder / "results"), "encoders": {"body": {"kind": "timm", "model": "x"}}}
+    return Run.of({**config, "tasks": [str(folder / "signs.yaml")], "labelers": labelers, **changed})
 
 
 def instances(folder: Path, given: list[str | None], *, per_image: int = 2) -> Path:
@@ -126,6 +151,20 @@ def test_a_command_that_fails_leaves_its_sentence(
     assert (trial.step, trial.sentence, trial.attempt) == ("label/near", sentence, 1)
 
 
+def test_a_failure_is_counted_so_that_the_next_plan_tries_it_again(secondlook: Command, tmp_path: Path) -> None:
+    pilot = PilotRun(run_of_signs(tmp_path, {"near": NEAR}))
+    trial = Path(pilot.trial("signs", "label/near"))
+    counts = [pilot.failures("signs", "label/near")]
+    for script in (FAILS, FAILS, "pass"):
+        assert secondlook(
+            "pilot", "trial", "--step", "label/near", "--made", tmp_path / "a", "--out", trial, "--",
+            sys.executable, "-c", script,
+        ).code == 0  # fmt: skip
+        counts.append(pilot.failures("signs", "label/near"))
+    assert counts == [0, 1, 2, 2], "a success leaves the number with which it was planned"
+    assert read_trial(trial).sentence is None
+
+
 def test_what_a_failed_step_says_is_what_the_next_one_says(secondlook: Command, tmp_path: Path) -> None:
     Trial("embed/small", [], ASKED, sentence="no such model.").write(tmp_path / "embed.json")
     done = tried(secondlook, tmp_path, "open('ran', 'w')", "--after", tmp_path / "embed.json")
@@ -135,6 +174,82 @@ def test_what_a_failed_step_says_is_what_the_next_one_says(secondlook: Command, 
     (tmp_path / "trial.json").rename(tmp_path / "train.json")
     tried(secondlook, tmp_path, "pass", "--after", tmp_path / "train.json")
     assert read_trial(tmp_path / "trial.json").sentence == "(embed/small) no such model.", "the first cause only"
+
+
+GIVEN = {"a": "red", "b": "green", "c": "red", "d": "green"}
+FOLD = {"a": 0, "b": 0, "c": 1, "d": 1}
+
+
+def sample_of(secondlook: Command, folder: Path, names: str) -> list[Path]:
+    """Write lessons of all objects, and the vectors of a sample of them; return the lessons and the vectors."""
+    rows = [{"instance_id": name, "given": given, "group": name} for name, given in GIVEN.items()]
+    objects = write_instances(folder / "instances.parquet", rows, CLASSES)
+    groups = {name: (name, fold) for name, fold in FOLD.items()}
+    where = ("--instances", objects, "--groups", write_groups(folder / "groups.parquet", groups, CLASSES, folds=2))
+    assert secondlook("lessons", *where, "--out", folder / "lessons.parquet").code == 0
+    vectors = {name: [1.0, float(name in "bd")] for name in names}
+    return [folder / "lessons.parquet", write_embeddings(folder / "embed/00000.parquet", vectors, {}, CLASSES)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample", "sentence"),
+    [
+        pytest.param("neighbours", "cd", "no object outside fold 1 teaches a class", id="neighbours vote"),
+        pytest.param("prototype", "cd", "no object outside fold 1 teaches a class", id="prototypes are learned"),
+        pytest.param("probe", "ac", "holds reference crops of one class", id="a probe learns one class"),
+    ],
+)
+def test_a_sample_too_small_to_teach_is_no_failure(
+    secondlook: Command, tmp_path: Path, kind: str, sample: str, sentence: str
+) -> None:
+    lessons, vectors = sample_of(secondlook, tmp_path, sample)
+    where = ["--lessons", str(lessons), "--out", f"{tmp_path / 'made'}/"]
+    command = ["secondlook", "train", str(vectors.parent), "--kind", kind, "--options", "{}", *where]
+    if kind == "neighbours":
+        options = json.dumps({"kind": kind, "encoder": "e"})
+        command = ["secondlook", "label", str(vectors), "--source", str(vectors.parent), "--options", options, *where]
+    out, made = tmp_path / "trial.json", tmp_path / "made/a"
+    for option, untried in (("--taught-by-sample",), True), ((), False):
+        done = secondlook("pilot", "trial", "--step", "x", "--made", made, "--out", out, *option, "--", *command)
+        assert done.code == 0, done.err
+        trial = read_trial(out)
+        assert (trial.untried, sentence in str(trial.sentence)) == (untried, True), trial.sentence
+        assert str(trial.sentence).startswith("not tried: out of fold it learns from the vectors of all") is untried
+        assert failures(out) == (0 if untried else 1)
+
+
+def test_another_failure_of_what_the_sample_teaches_is_one(secondlook: Command, tmp_path: Path) -> None:
+    tried(secondlook, tmp_path, FAILS, "--taught-by-sample")
+    trial = read_trial(tmp_path / "trial.json")
+    assert (trial.untried, trial.sentence) == (False, "model/x: is no folder.")
+
+
+def test_what_needs_something_untried_is_untried_and_a_failure_counts_more(secondlook: Command, tmp_path: Path) -> None:
+    Trial("train/near", [], ASKED, sentence="not tried: few.", untried=True).write(tmp_path / "train.json")
+    tried(secondlook, tmp_path, "pass", "--after", tmp_path / "train.json")
+    trial = read_trial(tmp_path / "trial.json")
+    assert (trial.untried, trial.sentence) == (True, "(train/near) not tried: few.")
+    Trial("embed/body", [], ASKED, sentence="no weights.").write(tmp_path / "embed.json")
+    tried(secondlook, tmp_path, "pass", "--after", tmp_path / "train.json", "--after", tmp_path / "embed.json")
+    trial = read_trial(tmp_path / "trial.json")
+    assert (trial.untried, trial.sentence) == (False, "(embed/body) no weights.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "expected"),
+    [
+        pytest.param({"kind": "neighbours"}, "out_of_fold", ["label/near"], id="neighbours learn when they vote"),
+        pytest.param({"kind": "probe"}, "out_of_fold", ["train/near"], id="a probe learns before"),
+        pytest.param({"kind": "probe"}, None, [], id="a reference is learned in full"),
+    ],
+)
+def test_out_of_fold_the_sample_teaches_what_learns_from_vectors(
+    tmp_path: Path, kind: dict[str, str], own: str | None, expected: list[str]
+) -> None:
+    reference = {"own": own, "folds": 2} if own else {"sources": [{"path": "reference"}]}
+    pilot = PilotRun(run_of_signs(tmp_path, {"near": {**kind, "encoder": "body"}}, reference=reference))
+    steps = pilot.names("signs")
+    assert [one for one in steps if "--taught-by-sample" in pilot.arguments("signs", one)] == expected
 
 
 @pytest.mark.parametrize(
@@ -255,6 +370,51 @@ def test_the_figures_say_what_the_real_run_takes(secondlook: Command, folder: Pa
     assert list(json.loads(joined.read_text())["tasks"]) == ["signs"]
 
 
+def test_a_labeler_that_the_sample_cannot_teach_has_neither_voted_nor_failed(
+    secondlook: Command, folder: Path, tmp_path: Path
+) -> None:
+    sentence = "(train/x) not tried: out of fold."
+    Trial("label/broken", [], ASKED, sentence=sentence, untried=True).write(folder / "trials/label/broken.json")
+    page, summary = reported(secondlook, folder)
+    assert "<b>2 of 3</b>" in page
+    assert "1 not tried" in page
+    assert "What failed" not in page
+    broken = summary["labelers"]["broken"]
+    assert (broken["failed_because"], broken["not_tried_because"]) == (None, sentence)
+    done = secondlook("pilot", "join", folder / "summary.json", "--out", tmp_path / "summary.json")
+    assert "signs: 3 labelers; not tried: broken; " in done.err
+
+
+@pytest.mark.parametrize(
+    ("answered", "warned"), [pytest.param(0, True, id="no object"), pytest.param(1, False, id="a single one")]
+)
+def test_a_labeler_that_answered_no_object_is_named(
+    secondlook: Command, folder: Path, tmp_path: Path, answered: int, warned: bool
+) -> None:
+    ids = [[row["instance_id"] for row in read_rows(folder / f"crop/{shard}.parquet")] for shard in SHARDS]
+    for number, (shard, names) in enumerate(zip(SHARDS, ids, strict=True)):
+        answers = dict.fromkeys(names, "red" if number == 0 and answered else None)
+        write_votes(folder / f"label/vlm/{shard}.parquet", "vlm", answers, CLASSES)
+    page, summary = reported(secondlook, folder)
+    assert ("answered no object: <b>vlm</b>" in page) is warned
+    assert summary["labelers"]["vlm"]["answered_no_object"] is warned
+    done = secondlook("pilot", "join", folder / "summary.json", "--out", tmp_path / "summary.json")
+    assert ("; answered no object: vlm; " in done.err) is warned
+
+
+def test_the_cards_of_the_page_say_what_there_is(secondlook: Command, folder: Path) -> None:
+    page, _ = reported(secondlook, folder)
+    assert "GPU-hours for all objects" in page
+    assert "now 2 shards," in page
+    Trial("label/vlm", [], ASKED, seconds=60.0, pace=Pace(30.0, 0.0, 7200.0, "object")).write(
+        folder / "trials/label/vlm.json"
+    )
+    page, _ = reported(secondlook, folder, parts=1)
+    assert "GPU-hours" not in page
+    assert "CPU-hours for all objects" in page
+    assert "now 1 shard," in page
+
+
 def test_a_page_without_crops_and_votes_is_a_page(secondlook: Command, folder: Path) -> None:
     for shard in SHARDS:
         (folder / f"crop/{shard}.parquet").unlink()
@@ -270,29 +430,82 @@ def test_a_page_without_crops_and_votes_is_a_page(secondlook: Command, folder: P
     ("k", "expected"),
     [pytest.param(15, 2.0, id="as it was tried"), pytest.param(5, None, id="other options than those that were tried")],
 )
-def test_minutes_of_the_plan_are_those_of_the_pilot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int, expected: float | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "signs.yaml").write_text(
-        yaml.safe_dump({
-            "dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": ["near"],
-            "reference": {"sources": [{"path": "reference"}]},
-        })
-    )  # fmt: skip
-    labelers = {"near": {"kind": "neighbours", "encoder": "body", "k": 15}}
-    config = {"tasks": ["signs.yaml"], "shards": 4, "encoders": {"body": {"kind": "timm", "model": "x"}}}
-    from secondlook.workflow.options import CommandOptions
-
-    options = CommandOptions(Run.of({**config, "labelers": labelers})).label("signs", "near")
+def test_minutes_of_the_plan_are_those_of_the_pilot(tmp_path: Path, k: int, expected: float | None) -> None:
+    options = CommandOptions(run_of_signs(tmp_path, {"near": NEAR})).label("signs", "near")
     place = tmp_path / "results/pilot/signs"
     Trial("label/near", ["label", *options], ASKED, pace=Pace(20.0, 0.0, 0.5, "object")).write(
         place / "trials/label/near.json"
     )
     Sample([1, 1, 8], [1, 1, 1], 800, 3).write(place / "sample.json")
-    run = Run.of({**config, "labelers": {"near": {**labelers["near"], "k": k}}})
+    run = run_of_signs(tmp_path, {"near": NEAR | {"k": k}})
     assert minutes_by_pilot(run, "signs", "label", "near", objects=800) == expected
     assert minutes_by_pilot(run, "signs", "embed", "body", objects=800) is None
+
+
+SMALL = {"model": "test_resnet", "epochs": 3}
+IN_FULL = [
+    pytest.param("train", "net", ["train/net"], {}, 2.0, id="a training is not on the sample"),
+    pytest.param("train", "net", ["train/net"], {"cached": True}, None, id="the cache answered"),
+    pytest.param("train", "net", ["train/net"], {"sentence": "no memory."}, None, id="it failed"),
+    pytest.param("train", "net", ["train/net"], {"command": ["train", "{}"]}, None, id="other options"),
+    pytest.param("train_fold", "net", ["train/net/0", "train/net/1"], {}, 2.0, id="out of fold: the mean"),
+    pytest.param("train_fold", "net", ["train/net"], {}, None, id="another job: without folds"),
+    pytest.param("embed_reference", "body", ["embed_reference/body"], {}, 2.0, id="vectors of the reference"),
+    pytest.param("train_probe", "near", ["train/near"], {}, 2.0, id="a probe that learns from a reference"),
+    pytest.param("train_probe_2_folds", "near", ["train/near"], {}, None, id="out of fold it learned from the sample"),
+]
+
+
+def trained(folder: Path, steps: list[str], changed: dict[str, Any]) -> Run:
+    """Write trials that took two minutes, by a run with a classifier and a probe."""
+    near = {"kind": "probe", "encoder": "body"}
+    voting = {"near": near, "net": {"kind": "classifier", "classifier": "net"}}
+    run = run_of_signs(folder, voting, classifiers={"net": SMALL})
+    config = run.config_of("signs")
+    spec = {"near": config.labelers["near"], "net": config.classifiers["net"], "body": config.encoders["body"]}
+    for step in steps:
+        options = as_options(spec[step.split("/")[1]])
+        about = {"command": ["secondlook", "--options", options], "seconds": 120.0} | changed
+        Trial(step, asked=ASKED, **about).write(folder / f"results/pilot/signs/trials/{step}.json")
+    return run
+
+
+@pytest.mark.parametrize(("rule", "model", "steps", "changed", "expected"), IN_FULL)
+def test_what_the_pilot_did_in_full_gives_its_seconds(
+    tmp_path: Path, rule: str, model: str, steps: list[str], changed: dict[str, Any], expected: float | None
+) -> None:
+    run = trained(tmp_path, steps, changed)
+    assert minutes_by_pilot(run, "signs", rule, model, objects=800) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "real_s", "shown"),
+    [
+        pytest.param(["train/net"], 3.0, "2.00p", id="restored from the cache of the pilot"),
+        pytest.param(["train/net"], 300.0, "5.00*", id="the real job took longer"),
+        pytest.param([], 3.0, "0.05*", id="the pilot measured none"),
+    ],
+)
+def test_a_real_job_that_was_restored_from_the_cache_says_nothing(
+    tmp_path: Path, steps: list[str], real_s: float, shown: str
+) -> None:
+    run = trained(tmp_path, steps, {})
+    benchmark = tmp_path / "results/signs/benchmark/train.net.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text(f"s\n{real_s}\n")
+    job = Job("train", {"task": "signs", "classifier": "net"}, Resources(), str(benchmark), None)
+    assert shown in sheet(costs_of(run, ["signs"], [job]))
+
+
+def test_a_training_that_resumes_tells_no_seconds(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / ".resume").mkdir()
+    tried(secondlook, tmp_path, "pass")
+    assert read_trial(tmp_path / "trial.json").cached
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["snakemake", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
 
 
 BROKEN = {"lost": {"kind": "vlm", "model": "checkpoints/lost"}, "untaught": {"kind": "classifier", "classifier": "no"}}
@@ -301,13 +514,7 @@ BROKEN = {"lost": {"kind": "vlm", "model": "checkpoints/lost"}, "untaught": {"ki
 def test_a_missing_file_of_a_labeler_stops_no_plan(tmp_path: Path) -> None:
     """Snakemake would stop everything at an input that is missing; the command of the labeler says it instead."""
     made_elsewhere = {"kind": "classifier", "weights": "lost.pth", "labels": "lost.pkl", "model": "resnet18"}
-    (tmp_path / "signs.yaml").write_text(
-        yaml.safe_dump({
-            "dataset": {"path": "a.json"}, "classes": CLASSES, "labelers": ["far"],
-            "reference": {"sources": [{"path": "reference"}]},
-        })
-    )  # fmt: skip
-    run = Run.of({"tasks": [str(tmp_path / "signs.yaml")], "labelers": {"far": made_elsewhere}})
+    run = run_of_signs(tmp_path, {"far": made_elsewhere})
     pilot = PIPELINE.of(run)
     assert isinstance(pilot, PilotRun)
     assert pilot.names("signs") == ["crop", "label/far"]
@@ -325,8 +532,7 @@ def test_the_pilot_of_the_demo_names_what_is_broken_and_shows_the_rest(tmp_path:
     working = yaml.safe_load(task.read_text())["labelers"]
     listed = "labelers: [" + ", ".join(working)
     task.write_text(task.read_text().replace(listed, f"{listed}, {', '.join(BROKEN)}"))
-    command = ["snakemake", "pilot", "--cores", "2", "--configfile", "pilot.yaml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
+    done = snakemake(folder, "pilot", "--cores", "2", "--configfile", "pilot.yaml")
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     labelers = json.loads((folder / "results/pilot/summary.json").read_text())["tasks"]["demo_signs"]["labelers"]
     assert list(labelers) == [*working, *BROKEN]
@@ -334,5 +540,31 @@ def test_the_pilot_of_the_demo_names_what_is_broken_and_shows_the_rest(tmp_path:
     assert "checkpoints/lost" in labelers["lost"]["failed_because"]
     assert labelers["untaught"]["failed_because"].startswith("(train/no) ")
     assert all(labelers[name]["job_minutes"] > 0 for name in working)
-    again = run(["snakemake", "pilot", "-n", "--configfile", "pilot.yaml"], folder)
-    assert "Nothing to be done" in again.stdout + again.stderr
+    again = snakemake(folder, "pilot", "-n", "--configfile", "pilot.yaml")
+    steps = re.findall(r"pilot: try (\S+) on", again.stdout + again.stderr)
+    assert sorted(steps) == ["label/lost", "label/untaught", "train/no"], "what failed is tried again, nothing else"
+
+
+@pytest.mark.slow
+def test_what_failed_is_tried_again_and_what_needs_it_follows(tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path)
+    task = folder / "workflow/tasks/demo_signs.yaml"
+    task.write_text(re.sub(r"(?m)^labelers: .*$", "labelers: [demo_classifier]", task.read_text()))
+    options = ["--cores", "2", "--configfile", "tests/mini.yaml"]
+    assert snakemake(folder, "results/demo_signs/ingest/instances.parquet", *options).returncode == 0
+    images = {
+        path: path.read_bytes() for path in (folder / "data/demo_signs/images").glob("*.*") if path.stem[0] != "."
+    }
+    assert images
+    reasons = []
+    for broken in (True, False):
+        for path, content in images.items():
+            path.write_bytes(b"lost for a moment" if broken else content)
+        done = snakemake(folder, "pilot", *options)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        summary = json.loads((folder / "results/pilot/summary.json").read_text())
+        reasons.append(summary["tasks"]["demo_signs"]["labelers"]["demo_classifier"]["failed_because"])
+    assert reasons[0].startswith("(crop) ")
+    assert reasons[1] is None, "no parameter changed, and yet it was tried again"
+    again = snakemake(folder, "pilot", "-n", *options)
+    assert "Nothing to be done" in again.stdout + again.stderr, "a success is not repeated"

@@ -12,6 +12,7 @@ from secondlook.io import files
 PILOT = "pilot"  # the folder of the pilot in the results; in it the tasks have the folders that they have there
 SHARDS = ("00000", "00001", "00002")  # of a sample: two small ones, and the rest
 SAMPLE, PAGE = "sample.json", "pilot.html"
+_FAILED = ".failed"  # beside a trial: a line for each time that it failed
 Unit = Literal["object", "image"]
 
 
@@ -61,8 +62,10 @@ class Pace:
 class Trial:
     """A command that was tried: `sentence` says why it failed, None where it did not.
 
+    `untried`: nothing failed, but the sample is too small to teach it; `sentence` says so.
     `killed` are the attempts before this one, which left no record. `pace` is None where nothing was timed file by
-    file; `cached`: the results cache answered, so that its seconds and its memory say nothing.
+    file; `cached`: the results cache answered, or an earlier attempt had done a part, so that its seconds and memory
+    say nothing.
     """
 
     step: str
@@ -75,6 +78,7 @@ class Trial:
     gpu_mb: int | None = None
     pace: Pace | None = None
     cached: bool = False
+    untried: bool = False
 
     @property
     def killed(self) -> str | None:
@@ -85,6 +89,19 @@ class Trial:
     def write(self, path: Path) -> None:
         """Write the trial as JSON."""
         files.write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def failures(path: Path) -> int:
+    """Return how often the trial that is written to `path` has failed so far."""
+    noted = path.with_suffix(_FAILED)
+    return len(noted.read_text(encoding="utf-8").splitlines()) if noted.is_file() else 0
+
+
+def note_failure(path: Path, sentence: str) -> None:
+    """Note beside a trial that it failed; no output of a job, for the next plan counts these lines to try it again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(_FAILED).open("a", encoding="utf-8") as noted:
+        noted.write(" ".join(sentence.split()) + "\n")
 
 
 def read_trial(path: Path) -> Trial:

@@ -18,7 +18,7 @@ from secondlook.models.native import native_of
 from secondlook.workflow.costs import Costs, Network, load_costs
 from secondlook.workflow.graph import Job
 from secondlook.workflow.out_of_fold import learned_again
-from secondlook.workflow.pilot_times import minutes_by_pilot
+from secondlook.workflow.pilot_times import is_in_full, minutes_by_pilot
 from secondlook.workflow.run import Run
 
 CROP_BYTES = 10 * 1024  # a JPEG of quality 95 of a median 88 px crop
@@ -213,7 +213,10 @@ def _as_tried(kind: JobGroup, task: _Task | None) -> JobGroup:
 
 
 def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
-    """Return a kind of jobs with the mean minutes of those that ran here, if any."""
+    """Return a kind of jobs with the mean minutes of those that ran here, if any.
+
+    What the pilot did in full is restored from the cache here, in less time: then the longer one counts.
+    """
     if job.benchmark is None:  # a rule that only collects files, and runs nothing
         return replace(kind, cost=JobCost(minutes=0.0))
     place = Path(job.benchmark)
@@ -223,7 +226,10 @@ def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
     seconds = [float(pd.read_csv(path, sep="\t")["s"].mean()) for path in place.parent.glob(pattern)]
     if not seconds:
         return kind
-    return replace(kind, cost=replace(kind.cost, minutes=sum(seconds) / len(seconds) / 60), measured=True)
+    minutes = sum(seconds) / len(seconds) / 60
+    if kind.tried and is_in_full(kind.rule) and (kind.cost.minutes or 0.0) > minutes:
+        return kind
+    return replace(kind, cost=replace(kind.cost, minutes=minutes), measured=True)
 
 
 def _at_once(rule: str, task: _Task, _: str) -> JobCost:

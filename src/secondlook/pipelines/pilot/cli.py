@@ -46,6 +46,9 @@ def trial(
     ] = None,
     sample: Annotated[Path | None, typer.Option(help="sample.json of `sample`: measure the pace.")] = None,
     by_image: Annotated[bool, typer.Option("--by-image", help="The pace is that of images, not of objects.")] = False,
+    taught_by_sample: Annotated[
+        bool, typer.Option("--taught-by-sample", help="It learns from the vectors of the sample, which may be too few.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads that the command may use.")] = 1,
 ) -> None:
     """Run a command and record its time and memory, or why it failed; ends well in both cases."""
@@ -62,6 +65,7 @@ def trial(
         shared=shared,
         sample=sample,
         unit="image" if by_image else "object",
+        taught_by_sample=taught_by_sample,
     )
     try_command(tried, out)
 

@@ -52,12 +52,24 @@ class Tried:
     @property
     def failed_because(self) -> str | None:
         """Why it failed, None where it did not."""
-        return self.trial.sentence
+        return None if self.trial.untried else self.trial.sentence
+
+    @property
+    def not_tried_because(self) -> str | None:
+        """Why the sample cannot try it, None where it was tried."""
+        return self.trial.sentence if self.trial.untried else None
+
+    @property
+    def answered_no_object(self) -> bool:
+        """Whether it voted, and every vote is an abstention, unparsed or failed."""
+        return self.answers is not None and self.answers.answered == 0
 
     def summary(self) -> Row:
         """Return its figures for scripts."""
         trial = self.trial
-        figures: Row = {"failed_because": trial.sentence, "killed": trial.killed, "seconds": round(trial.seconds, 3)}
+        figures: Row = {"failed_because": self.failed_because, "not_tried_because": self.not_tried_because}
+        figures |= {"answered_no_object": self.answered_no_object}
+        figures |= {"killed": trial.killed, "seconds": round(trial.seconds, 3)}
         figures |= {"pace": asdict(trial.pace) if trial.pace else None, "from_cache": trial.cached}
         figures |= {"peak_mb": trial.peak_mb, "gpu_mb": trial.gpu_mb, "asked": asdict(trial.asked)}
         return figures | asdict(self.forecast) | {"answers": asdict(self.answers) if self.answers else None}

@@ -51,6 +51,7 @@ def write_page(folder: Path, steps: Sequence[str], about: RealRun, out: Path, su
         "objects": _shown(folder, objects, labelers),
         "jobs": {"parts": about.parts, "per_job": about.per_job, "follow": follow},
         "hours": hours,
+        "on_gpu": any(one.trial.asked.gpus for one in all_steps.values()),
     }
     files.write_text(out, render.render(_HERE, context))
     figures = {

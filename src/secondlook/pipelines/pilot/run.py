@@ -1,7 +1,7 @@
 """The pilot for Snakemake: its description, and the steps that it tries for each task."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from secondlook.base.resources import Resources
 from secondlook.base.types import View
 from secondlook.config.root import as_options
 from secondlook.io.outputs import FOLD_FILE
-from secondlook.io.trials import PAGE, PILOT, SAMPLE, SHARDS, Unit
+from secondlook.io.trials import PAGE, PILOT, SAMPLE, SHARDS, Unit, failures
 from secondlook.jobs.code_digest import code_of
 from secondlook.models.checkpoints import state_of
 from secondlook.workflow.files import Files
@@ -32,6 +32,7 @@ class Step:
 
     `files` are made by rules of the real run, `after` are other steps. `made` are its outputs, those of a sample in
     their order. `loads` is the model that it loads; `shared`: the real run makes the same.
+    `taught_by_sample`: out of fold it learns from vectors, and the pilot has only those of the sample.
     """
 
     command: Sequence[str]
@@ -43,6 +44,7 @@ class Step:
     loads: str | None = None
     unit: Unit | None = None
     shared: bool = False
+    taught_by_sample: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class PilotRun:
         arguments += [part for path in self.after(task, step) for part in ("--after", path)]
         arguments += ["--shared", folder, self.run.files.folder(task)] if tried.shared else []
         arguments += ["--sample", f"{folder}/{SAMPLE}"] if tried.unit else []
+        arguments += ["--taught-by-sample"] if tried.taught_by_sample else []
         return arguments + (["--by-image"] if tried.unit == "image" else [])
 
     def command(self, task: str, step: str) -> list[str]:
@@ -161,6 +164,10 @@ class PilotRun:
         """Return what decides the outcome of a step besides its command: its code and its local model."""
         tried = self.steps(task)[step]
         return [code_of(*(f"secondlook.{entry}" for entry in tried.code)), state_of(tried.loads)]
+
+    def failures(self, task: str, step: str) -> int:
+        """Return how often a step has failed: after a failure it is another number, so that the step is tried again."""
+        return failures(Path(self.trial(task, step)))
 
     def cpus(self) -> RuleFunction:
         """Return the function by which the rule requests the threads of a step."""
@@ -319,7 +326,9 @@ class _Steps:
             command += ["--options", as_options(spec)]
             made = [f"{out}/fold{fold}/{ABOUT}" for fold in range(folds)] if folds else made
             after, files = self._vectors_learned(encoder), self._taught.lesson_files
-            return Step(command, made, spec.resources, [f"stages.train.{spec.kind}"], files, after, shared=True)
+            code = [f"stages.train.{spec.kind}"]
+            by_sample = folds is not None
+            return Step(command, made, spec.resources, code, files, after, shared=True, taught_by_sample=by_sample)
         if name in self._config.classifiers:
             classifier = self._config.classifiers[name]
             command = ["train", *self._options.taught_crops(self.task), *arguments, "--options", as_options(classifier)]
@@ -358,7 +367,8 @@ class _Steps:
         code = ["stages.label", f"stages.label.{spec.kind}"]
         unique = list(dict.fromkeys(after))
         made = self._outputs(folder)
-        return Step(command, made, spec.resources, code, files, unique, spec.loads, unit="object")
+        step = Step(command, made, spec.resources, code, files, unique, spec.loads, unit="object")
+        return replace(step, taught_by_sample=self._taught.folds is not None and spec.learns_at_vote)
 
 
 def _there(paths: Sequence[str]) -> list[str]:

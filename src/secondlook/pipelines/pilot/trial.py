@@ -15,12 +15,20 @@ from typing import IO
 
 from secondlook.base import progress
 from secondlook.io import files
-from secondlook.io.trials import SHARDS, Asked, Pace, Trial, Unit, read_sample, read_trial
+from secondlook.io.trials import SHARDS, Asked, Pace, Trial, Unit, note_failure, read_sample, read_trial
 from secondlook.pipelines.pilot.watch import Seen, watch
 
 TRIES = 2  # of the three attempts of a profile with two retries, the last one only writes the record
 _PREFIX = "secondlook: "  # before the sentence of an error
 _ANSWERED_BY_CACHE = "nothing is computed again"
+# what commands say that learn from vectors where these are too few
+_TOO_FEW = re.compile(
+    r"no object outside fold \d+ teaches|holds no reference objects|crops of one class; a probe needs two"
+)
+_UNTRIED = (
+    "not tried: out of fold it learns from the vectors of all objects, and the sample has too few ({}); more "
+    "`objects_per_class` may do"
+)
 _OF_THE_SAMPLE = re.compile(rf"({'|'.join(SHARDS)})\.parquet\.")
 
 
@@ -30,6 +38,7 @@ class Attempt:
 
     `after` are the trials of what it needs. `shared` are a folder of the pilot and that of the real run, where the real
     run makes the same files under the same names.
+    `taught_by_sample`: it learns from the vectors of the sample, where the real run has those of all objects.
     The pace is measured where a `sample` and the `unit` of the work are given; `made` are then its three files.
     """
 
@@ -42,6 +51,7 @@ class Attempt:
     shared: tuple[Path, Path] | None = None
     sample: Path | None = None
     unit: Unit = "object"
+    taught_by_sample: bool = False
 
 
 def try_command(attempt: Attempt, out: Path) -> None:
@@ -50,15 +60,26 @@ def try_command(attempt: Attempt, out: Path) -> None:
     A job that the cluster killed left no trial: its next attempt says so, and the one after `TRIES` runs nothing.
     """
     trial = Trial(attempt.step, attempt.command, attempt.asked, attempt.number)
-    failed = [one for one in map(read_trial, attempt.after) if one.sentence is not None]
-    if failed:
-        trial = replace(trial, sentence=failed[0].sentence if _names_step(failed[0]) else _of_step(failed[0]))
+    stopped = [one for one in map(read_trial, attempt.after) if one.sentence is not None]
+    if stopped:
+        first = min(stopped, key=lambda one: one.untried)  # a failure counts more
+        trial = replace(
+            trial, sentence=first.sentence if _names_step(first) else _of_step(first), untried=first.untried
+        )
     elif attempt.number > TRIES:
         trial = replace(trial, sentence=f"{trial.killed}; request more under `resources`")
     else:
         trial = _tried(attempt, trial)
+    if trial.sentence is not None and not trial.untried:
+        note_failure(out, trial.sentence)
     trial.write(out)
-    progress.say(f"pilot: {trial.step} {'failed: ' + trial.sentence if trial.sentence else f'{trial.seconds:.1f} s'}")
+    progress.say(f"pilot: {trial.step} {_outcome(trial)}")
+
+
+def _outcome(trial: Trial) -> str:
+    if trial.sentence is None:
+        return f"{trial.seconds:.1f} s"
+    return trial.sentence if trial.untried else f"failed: {trial.sentence}"
 
 
 def _names_step(trial: Trial) -> bool:
@@ -74,13 +95,17 @@ def _tried(attempt: Attempt, trial: Trial) -> Trial:
     _clear(attempt)
     for folder, real in _shared(attempt):
         _share_cache(real, folder)
+    resumed = any((path.parent / ".resume").exists() for path in attempt.made)  # a training that was killed
     code, said, seen = _run(attempt)
     trial = replace(trial, seconds=seen.seconds, peak_mb=seen.peak_mb, gpu_mb=seen.gpu_mb)
     if code:
-        return replace(trial, sentence=_sentence(code, said, attempt))
+        sentence = _sentence(code, said, attempt)
+        if attempt.taught_by_sample and _TOO_FEW.search(sentence):
+            return replace(trial, sentence=_UNTRIED.format(sentence.rstrip(".")), untried=True)
+        return replace(trial, sentence=sentence)
     for folder, real in _shared(attempt):
         _share_cache(folder, real)
-    cached = any(_ANSWERED_BY_CACHE in line for line in said)
+    cached = resumed or any(_ANSWERED_BY_CACHE in line for line in said)
     return replace(trial, cached=cached, pace=_pace(attempt, seen))
 
 
