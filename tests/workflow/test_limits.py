@@ -179,6 +179,25 @@ def test_a_fresh_clone_is_not_refused_for_the_paper(secondlook: Command, monkeyp
     assert re.search(r"^  set `shards: \d+`", paper, re.M)
 
 
+def test_the_paper_is_refused_by_its_name(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    refused = secondlook("check", "paper")
+    assert (refused.code, refused.out) == (2, "")
+    assert re.search(r"a job of internvl3_14b_\w+ needs [\d.]+ hours and its longest attempt gets 18.0", refused.err)
+
+
+def test_chosen_tasks_are_judged_alone(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    checked(secondlook, 10_000_000, 2)
+    Path("small.yaml").write_text(TASK.replace("OBJECTS", "1000"))
+    Path("config.yaml").write_text(Path("config.yaml").read_text().replace("[signs.yaml]", "[signs.yaml, small.yaml]"))
+    small, large = secondlook("check", "small"), secondlook("check", "small", "signs")
+    assert (small.code, "task signs" in small.out, "task small" in small.out) == (0, False, True), small.err
+    assert (large.code, "task signs: a job of body" in large.err) == (2, True)
+    unknown = secondlook("check", "paperr")
+    assert (unknown.code, "`paperr` is neither a task of the config nor a pipeline" in unknown.err) == (2, True)
+
+
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout without results."""
