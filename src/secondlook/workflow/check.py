@@ -45,7 +45,7 @@ def _judged(run: Run, names: Sequence[str], rules: Set[str]) -> Iterator[str]:
     """Yield the lines on the chosen tasks, without those that a pipeline describes; raise UsageError as `refuse`."""
     judged = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules)) if names else run.names
     kinds = kinds_of_models(run, [*judged])
-    refuse(run, kinds)
+    refuse(run, [*judged], kinds)
     described_later = {task for name in names if name in run.added for task in run.of_pipeline(name).names}
     shown = [task for task in judged if task not in described_later]
     kinds = [kind for kind in kinds if kind.task in shown]

@@ -57,7 +57,7 @@ def choose(run: Run, names: Sequence[str], others: Iterable[str] = ()) -> Run:
 
 
 def tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
-    """Return the tasks of a name: of a task, of a pipeline that adds some, or of the rule `demo`; none of other rules."""
+    """Return the tasks of a name: of a task, of a pipeline that adds some, or of `demo`; none of other rules."""
     if name == _DEMO_RULE and DEMO in run.tasks:
         return (DEMO,)
     return () if name in rules and name not in run.added else choose(run, [name], rules).names
