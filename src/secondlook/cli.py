@@ -122,11 +122,17 @@ def summary(
         typer.echo(as_text(file))
 
 
-def check(config: ConfigFile = Path("config.yaml")) -> None:
-    """Check the config and its task files, and print which data is missing."""
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tasks or pipelines (such as `paper`) to judge instead of the tasks of the config."),
+    ] = None,
+    config: ConfigFile = Path("config.yaml"),
+) -> None:
+    """Check the config and its task files, print which data is missing, and refuse jobs that could never end."""
     from secondlook.workflow.check import check_all
 
-    typer.echo(check_all(config, registry.pipelines()))
+    typer.echo(check_all(config, names or [], registry.pipelines()))
 
 
 def plan(

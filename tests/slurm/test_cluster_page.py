@@ -60,7 +60,7 @@ def test_the_commands_of_the_page_lead_from_the_clone_to_the_table(slurm: Cluste
     )  # fmt: skip
 
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    assert "every kind of job fits its limit" in done.stdout + done.stderr
+    assert "limits: every kind of job" in done.stdout + done.stderr
     assert (checkout / "results/accept/report.txt").is_file()
     assert (checkout / "results/pilot/demo_signs/pilot.html").is_file()
     assert (checkout / "results/demo_signs/report/report.html").is_file()

@@ -20,6 +20,7 @@ from secondlook.workflow.limits import MOST_JOBS
 from secondlook.workflow.verdicts import verdict
 
 FITS = "limits: every kind of job fits its limit"
+JUDGED = "limits: every kind of job"
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,93 @@ def test_a_fresh_clone_is_not_refused_for_the_paper(secondlook: Command, monkeyp
     assert re.search(r"^  set `shards: \d+`", paper, re.M)
 
 
+def test_the_paper_is_refused_by_its_name(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    refused = secondlook("check", "paper")
+    assert (refused.code, refused.out) == (2, "")
+    assert re.search(r"a job of internvl3_14b_\w+ needs [\d.]+ hours and its longest attempt gets 18.0", refused.err)
+
+
+def test_chosen_tasks_are_judged_alone(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    checked(secondlook, 10_000_000, 2)
+    Path("small.yaml").write_text(TASK.replace("OBJECTS", "1000"))
+    Path("config.yaml").write_text(Path("config.yaml").read_text().replace("[signs.yaml]", "[signs.yaml, small.yaml]"))
+    small, large = secondlook("check", "small"), secondlook("check", "small", "signs")
+    assert (small.code, "task signs" in small.out, "task small" in small.out) == (0, False, True), small.err
+    assert (large.code, "task signs: a job of body" in large.err) == (2, True)
+    unknown = secondlook("check", "paperr")
+    assert (unknown.code, "`paperr` is neither a task of the config nor a pipeline" in unknown.err) == (2, True)
+
+
+VLM_TASK = "dataset: {path: a.json, objects: 10}\nclasses: {stop: [], yield: []}\nlabelers: [one, two]\n"
+
+
+@pytest.mark.parametrize(
+    ("mem_mb", "code"),
+    [
+        pytest.param(5000, 2, id="less than a third"),
+        pytest.param(9000, 0, id="a later attempt gets enough"),
+        pytest.param(40000, 0, id="enough"),
+    ],
+)
+def test_memory_that_no_attempt_gets_is_refused(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mem_mb: int, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vlm = f"{{kind: vlm, model: OpenGVLab/InternVL3-8B-hf, resources: {{gpus: 1, mem_mb: {mem_mb}}}}}"
+    Path("config.yaml").write_text(f"tasks: [signs.yaml]\nlabelers:\n  one: {vlm}\n  two: {vlm}\n")
+    Path("signs.yaml").write_text(VLM_TASK)
+    said = secondlook("check")
+    assert said.code == code, said.err
+    assert ("of memory for its weights" in said.out) == (mem_mb == 9000)
+    sentence = (
+        "task signs: a job of one needs at least 18 GB of memory for its weights and PyTorch and its longest attempt "
+        "gets 15.0 GB (`mem_mb: 5000`, 3 times); set `mem_mb: 22000` in the `resources` of one, for label of signs."
+    )
+    assert said.err.removeprefix("secondlook: ").splitlines() == (
+        [sentence, sentence.replace("one", "two")] if code else []
+    )
+
+
+def test_labelers_that_can_never_run_are_refused_all_at_once(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("InternVL3-8B").mkdir()
+    Path("InternVL3-8B/config.json").write_text('{"model_type": "internvl_chat"}')
+    Path("config.yaml").write_text(
+        "tasks: [signs.yaml, more.yaml]\nlabelers:\n  one: {kind: vlm, model: OpenGVLab/InternVL3-9B}\n"
+        "  two: {kind: vlm, model: InternVL3-8B}\n  three: {kind: vlm, model: m, engine: openai, answer: generate}\n"
+        "  four: {kind: vlm, model: OpenGVLab/InternVL3-8B, resources: {mem_mb: 20000}}\n"
+    )
+    Path("signs.yaml").write_text(VLM_TASK)
+    Path("more.yaml").write_text(VLM_TASK.replace("two", "three, four"))
+    refused = secondlook("check")
+    assert (refused.code, refused.out) == (2, "")
+    first, second, third = refused.err.removeprefix("secondlook: ").splitlines()
+    assert first.startswith("tasks signs, more: one cannot run: OpenGVLab/InternVL3-9B: this checkpoint needs its own")
+    assert second.startswith("task signs: two cannot run: InternVL3-8B: this checkpoint needs its own code")
+    assert third.startswith("task more: three cannot run: no server: set `command` under `server`")
+    Path("InternVL3-8B-hf").mkdir()
+    Path("InternVL3-8B-hf/config.json").write_text('{"model_type": "internvl"}')
+    assert "two cannot run" not in secondlook("check").err
+
+
+def test_jobs_that_cannot_run_or_whose_minutes_are_unknown_do_not_count_as_fit() -> None:
+    kinds = [Kind(name, 1, 1, Resources(), True).split(1) for name in ("a", "b", "c")]
+    unable = replace(kinds[0], cannot_run=True, cost=replace(kinds[0].cost, minutes=1e6))
+    unknown = replace(kinds[1], rule="train", cost=JobCost())
+    assert verdict([unable, unknown, kinds[2]], config_of(1, 1)) == [
+        "limits: every kind of job that can run and whose minutes are known fits its limit; unknown: train; "
+        "not judged, as they cannot run (`secondlook check NAME` says why): a"
+    ]
+    assert verdict([kinds[2]], config_of(1, 1)) == [FITS]
+    assert verdict([kinds[2], unknown], config_of(1, 1)) == [
+        "limits: every kind of job whose minutes are known fits its limit; unknown: train"
+    ]
+
+
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout without results."""
@@ -202,12 +290,16 @@ def rows(said: str) -> Iterator[list[str]]:
 def test_the_paper_fits_a_cluster_with_the_proposed_shards(fresh: Path) -> None:
     planned = run(["secondlook", "plan", "paper"], fresh)
     assert planned.returncode == 0, planned.stderr
-    assert FITS not in planned.stdout, "the preset of the demo is too small for the paper"
+    assert JUDGED not in planned.stdout, "the preset of the demo is too small for the paper"
     proposed = re.search(r"`--config (shards=\d+) (shards_per_job=\d+)`", planned.stdout)
     assert proposed is not None, planned.stdout
     assert "set `runtime" not in planned.stdout, "shards are enough"
     said = dry_run(fresh, "paper", "--profile", "slurm", "--quiet", "rules", "--config", *proposed.groups())
-    assert re.search(f"^{FITS}; the slowest GPU job by shard, label internvl3_14b_", said, re.M), said[-3000:]
+    said_of = (
+        r"^limits: every kind of job that can run and whose minutes are known fits its limit; the slowest GPU job by "
+    )
+    assert re.search(said_of + "shard, label internvl3_14b_", said, re.M), said[-3000:]
+    assert re.search("; not judged, as they cannot run .*: internvl3_9b_crop, internvl3_9b_box, internvl3_9b_", said)
     assert "too long" not in said
     table = {tuple(row[:2]): row for row in rows(said)}
     _, _, jobs, partition, gpus, memory, limit, minutes = table["label", "internvl3_14b_box"]
@@ -235,7 +327,7 @@ def test_a_dry_run_ends_with_the_kinds_of_jobs(
     fresh: Path, arguments: list[str], shown: bool, partitions: bool
 ) -> None:
     said = dry_run(fresh, "demo", *arguments)
-    assert said.count("kinds of jobs, each") == said.count(FITS) == int(shown)
+    assert said.count("kinds of jobs, each") == said.count(JUDGED) == int(shown)
     assert ("partition" in said) == partitions
 
 

@@ -151,8 +151,8 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
         "task signs: 20 jobs in 3 shards",
         "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",
         "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
-        "  limits: every kind of job fits its limit (not judged, because their minutes are unknown: crop_reference, "
-        "reviewed, split, embed_reference, embed, groups, export, review, report)",
+        "  limits: every kind of job whose minutes are known fits its limit; unknown: crop_reference, "
+        "reviewed, split, embed_reference, embed, groups, export, review, report",
         "in all 21 jobs, as many as `snakemake -n` lists: finished jobs do not count",
     ]
     done = ingest(secondlook, project / "x", coco([coco_image(project / "x", 1)], [box(1), box(2)], ["stop"]))

@@ -1,6 +1,6 @@
 """`secondlook check`: is the config valid, which tasks does it name, and what is still missing on disk?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from secondlook.base import yamlfile
@@ -12,12 +12,17 @@ from secondlook.io.groups import leaks
 from secondlook.workflow import vlm_ids
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Pipeline
+from secondlook.workflow.plan import rules_of, tasks_of
 from secondlook.workflow.run import DEMO, Run
 from secondlook.workflow.verdicts import excess, kinds_of_models, refuse, way_out
 
 
-def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
-    """Return a description of the config; raise UsageError with a line per bad key in it and in its task files."""
+def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
+    """Return a description of the config; raise UsageError with a line per bad key in it and in its task files.
+
+    Jobs are judged, and refused where they could never end, of the tasks of the config, or of those that `names` choose
+    (tasks, and pipelines that add tasks). Without names, pipelines are only described.
+    """
     complaints: list[str] = []
     parsed = _collect(complaints, config)
     for name in parsed.tasks if parsed else []:
@@ -28,17 +33,26 @@ def check_all(config: Path, pipelines: Sequence[Pipeline] = ()) -> str:
     if complaints:
         raise UsageError("\n".join(complaints))
     run = Run.load(config, pipelines)
-    lines = [f"{config}: valid"]
-    kinds = kinds_of_models(run, run.names)
-    refuse(run, kinds)
-    for name in run.names:
-        lines.extend(_describe(run, name, run.tasks[name]))
-        lines.extend(f"  {line}" for line in excess([kind for kind in kinds if kind.task == name], run.config))
-    lines.extend(f"limits: {setting}" for setting in way_out(kinds, run.config))
-    for pipeline in pipelines:
+    chosen = [pipeline for pipeline in pipelines if not names or pipeline.name in names]
+    lines = [f"{config}: valid", *_judged(run, names, rules_of(pipelines))]
+    for pipeline in chosen:
         lines.extend(pipeline.describe(run))
     lines.append("`secondlook plan` counts the jobs and estimates their cost")
     return "\n".join(lines)
+
+
+def _judged(run: Run, names: Sequence[str], rules: Set[str]) -> Iterator[str]:
+    """Yield the lines on the chosen tasks, without those that a pipeline describes; raise UsageError as `refuse`."""
+    judged = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules)) if names else run.names
+    kinds = kinds_of_models(run, [*judged])
+    refuse(run, [*judged], kinds)
+    described_later = {task for name in names if name in run.added for task in run.of_pipeline(name).names}
+    shown = [task for task in judged if task not in described_later]
+    kinds = [kind for kind in kinds if kind.task in shown]
+    for name in shown:
+        yield from _describe(run, name, run.tasks[name])
+        yield from (f"  {line}" for line in excess([kind for kind in kinds if kind.task == name], run.config))
+    yield from (f"limits: {setting}" for setting in way_out(kinds, run.config))
 
 
 def notes(run: Run, task: str) -> list[str]:

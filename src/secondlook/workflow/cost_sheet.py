@@ -4,7 +4,7 @@ import glob
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
 from secondlook.models.native import native_of
+from secondlook.workflow import vlm_ids
 from secondlook.workflow.costs import Costs, Network, load_costs
 from secondlook.workflow.graph import Job
 from secondlook.workflow.out_of_fold import learned_again
@@ -64,7 +65,8 @@ class JobGroup:
     """Jobs of one rule that differ only in their part of the data.
 
     `measured` where such jobs ran here, `tried` where the pilot tried one. `by_part`: they share the objects of their
-    task. `partition` is where Slurm would run them, None where unknown.
+    task. `partition` is where Slurm would run them, None where unknown. `cannot_run`: their checkpoint cannot be
+    loaded, or their server is not stated.
     """
 
     rule: str
@@ -77,6 +79,7 @@ class JobGroup:
     task: str | None = None
     by_part: bool = False
     partition: str | None = None
+    cannot_run: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -170,6 +173,10 @@ class _Task:
             return self.amount.reference
         return self.objects * (self.folds - 1) / self.folds + (self.amount.reference or 0)
 
+    @cached_property
+    def cannot_run(self) -> Mapping[tuple[str, str], str]:
+        return vlm_ids.cannot_run(self.config, self.run.tasks[self.name].labelers)
+
     def network(self, name: str | None) -> Network | None:
         return self.costs.networks.get(native_of(name) if name else "")
 
@@ -196,6 +203,9 @@ def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]
         cost = cost_of(task, model) if task is not None and cost_of is not None else JobCost()
         first = group[0]
         kind = JobGroup(rule, model, len(group), first.needs, cost, task=first.task, by_part=first.by_part)
+        section = "labelers" if rule == "label" else "vlms" if rule.startswith("train_vlm") else rule
+        if task is not None and (section, model) in task.cannot_run:
+            kind = replace(kind, cannot_run=True)
         yield _as_measured(_as_tried(replace(kind, partition=first.partition), task), first)
 
 

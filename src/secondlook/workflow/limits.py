@@ -38,6 +38,21 @@ class Fit:
         others = sum(kind.jobs for kind in groups if not kind.by_part)
         return cls(groups, config.shards // config.shards_per_job, others)
 
+    @cached_property
+    def able(self) -> list[JobGroup]:
+        """The kinds of jobs that can run: those that are judged."""
+        return [kind for kind in self.kinds if not kind.cannot_run]
+
+    @cached_property
+    def unable(self) -> list[JobGroup]:
+        """The kinds of jobs that cannot run, whatever their limits."""
+        return [kind for kind in self.kinds if kind.cannot_run]
+
+    @cached_property
+    def unknown(self) -> list[JobGroup]:
+        """The kinds of jobs that can run, and whose minutes are unknown."""
+        return [kind for kind in self.able if kind.cost.minutes is None]
+
     def minutes(self, kind: JobGroup, parts: int) -> float:
         """Return the minutes of a job if the objects were split into so many parts; 0 where they are unknown."""
         now, loading = kind.cost.minutes or 0.0, loading_minutes(kind)
@@ -45,12 +60,12 @@ class Fit:
 
     def too_long(self, parts: int) -> list[JobGroup]:
         """Return the kinds of jobs that would exceed the limit of their first attempt."""
-        return [kind for kind in self.kinds if self.minutes(kind, parts) > kind.needs.runtime * _ROUNDING]
+        return [kind for kind in self.able if self.minutes(kind, parts) > kind.needs.runtime * _ROUNDING]
 
     @cached_property
     def too_large(self) -> list[JobGroup]:
         """The kinds of jobs whose weights alone need more memory than they request."""
-        return [kind for kind in self.kinds if kind.needs.mem_mb < least_memory_mb(kind)]
+        return [kind for kind in self.able if kind.needs.mem_mb < least_memory_mb(kind)]
 
     @property
     def fits(self) -> bool:
@@ -59,7 +74,7 @@ class Fit:
 
     def slowest(self, parts: int) -> JobGroup | None:
         """Return the kind of the longest GPU job by shard, None without one."""
-        on_gpu = [kind for kind in self.kinds if kind.by_part and kind.on_gpu and kind.cost.minutes]
+        on_gpu = [kind for kind in self.able if kind.by_part and kind.on_gpu and kind.cost.minutes]
         return max(on_gpu, key=lambda kind: self.minutes(kind, parts), default=None)
 
     def suits(self, minutes: float) -> bool:
@@ -75,7 +90,7 @@ class Fit:
     @cached_property
     def best_parts(self) -> int:
         """The parts for which jobs fit, and the slowest GPU job lasts about an hour, unless that are too many jobs."""
-        by_part = [kind for kind in self.kinds if kind.by_part]
+        by_part = [kind for kind in self.able if kind.by_part]
         slowest = self.slowest(1)
         least = [self._least_parts(kind, kind.needs.runtime) for kind in by_part]
         wanted = [parts for parts in least if parts <= self.most_parts]

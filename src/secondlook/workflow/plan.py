@@ -25,11 +25,11 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
     A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
     require_snakefile()
-    run, rules = load_run(config, pipelines), {_DEMO_RULE, *(pipeline.name for pipeline in pipelines)}
+    run, rules = load_run(config, pipelines), rules_of(pipelines)
     if not names:
         jobs = jobs_of([], config)
         return "\n".join([*_overview(run, jobs), *_missing(jobs)])
-    tasks = dict.fromkeys(task for name in names for task in _tasks_of(run, name, rules))
+    tasks = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))
     jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config)
     parts = costs_of(run, [*tasks], jobs)
     return "\n".join([sheet(parts), *verdict(_all(parts), run.config), *_missing(jobs)])
@@ -56,10 +56,16 @@ def choose(run: Run, names: Sequence[str], others: Iterable[str] = ()) -> Run:
     return replace(run, names=tuple(dict.fromkeys(chosen)))
 
 
-def _tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
+def tasks_of(run: Run, name: str, rules: Set[str]) -> tuple[str, ...]:
+    """Return the tasks of a name: of a task, of a pipeline that adds some, or of `demo`; none of other rules."""
     if name == _DEMO_RULE and DEMO in run.tasks:
         return (DEMO,)
     return () if name in rules and name not in run.added else choose(run, [name], rules).names
+
+
+def rules_of(pipelines: Sequence[Pipeline]) -> set[str]:
+    """Return the names that are rules: of the pipelines and of the demo."""
+    return {_DEMO_RULE, *(pipeline.name for pipeline in pipelines)}
 
 
 def _targets_of(run: Run, name: str, rules: Set[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.config.root import Config
+from secondlook.workflow import vlm_ids
 from secondlook.workflow.cost_sheet import JobGroup, costs_of
 from secondlook.workflow.graph import Job
 from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, Fit, least_memory_mb
@@ -20,7 +21,7 @@ def verdict(kinds: Iterable[JobGroup], config: Config) -> list[str]:
     fit = Fit.of(kinds, config)
     if fit.fits:
         return [
-            f"limits: every kind of job fits its limit{_slowest(fit, fit.parts)}{_unjudged(fit)}",
+            f"limits: {_judged(fit)} fits its limit{_slowest(fit, fit.parts)}{_unjudged(fit)}",
             *_advice(fit, config),
         ]
     long, large = _worst(fit), fit.too_large
@@ -28,6 +29,7 @@ def verdict(kinds: Iterable[JobGroup], config: Config) -> list[str]:
         f"limits: {_counted(len(long) + len(large), 'kind')} of jobs do not fit:",
         *(f"  too long: {_name(kind)} needs {_against_limit(fit, kind)}" for kind in long),
         *(f"  too large: {_name(kind)} needs {_against_memory(kind)}" for kind in large),
+        *(f"  {said}" for said in _not_judged(fit)),
         *_advice(fit, config),
     ]
 
@@ -36,7 +38,7 @@ def in_one_line(kinds: Iterable[JobGroup], config: Config) -> str:
     """Return the same on the jobs of one task, without the way out, which is that of the whole run."""
     fit = Fit.of(kinds, config)
     if fit.fits:
-        return f"limits: every kind of job fits its limit{_unjudged(fit)}"
+        return f"limits: {_judged(fit)} fits its limit{_unjudged(fit)}"
     long = _worst(fit)
     if not long:
         large = fit.too_large
@@ -54,16 +56,49 @@ def way_out(kinds: Iterable[JobGroup], config: Config) -> list[str]:
     return [line.strip() for line in _advice(Fit.of(kinds, config), config)]
 
 
-def refuse(run: Run, kinds: Sequence[JobGroup]) -> None:
-    """Raise UsageError where a job would not even end in its longest attempt, with the way out."""
+def refuse(run: Run, tasks: Sequence[str], kinds: Sequence[JobGroup]) -> None:
+    """Raise UsageError where a labeler cannot run, or a job not even in its longest attempt, each with the way out."""
     fit = Fit.of(kinds, run.config)
+    refused = [*_cannot_run(run, tasks), *_far_too_long(fit, run.config), *_far_too_large(fit)]
+    if refused:
+        raise UsageError("\n".join(refused))
+
+
+def _cannot_run(run: Run, tasks: Sequence[str]) -> Iterator[str]:
+    """Yield each reason why labelers of some tasks cannot run, with all these tasks and labelers."""
+    tasks_of: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
+    for task in tasks:
+        for key, sentence in vlm_ids.cannot_run(run.config_of(task), run.tasks[task].labelers).items():
+            tasks_of.setdefault(sentence, []).append(task)
+            names_of.setdefault(sentence, []).append(key[1])
+    for sentence, names in names_of.items():
+        where = [*dict.fromkeys(tasks_of[sentence])]
+        yield (
+            f"task{'s' if len(where) > 1 else ''} {', '.join(where)}: {', '.join(dict.fromkeys(names))} cannot run: "
+            f"{sentence.removesuffix('.')}."
+        )
+
+
+def _far_too_long(fit: Fit, config: Config) -> Iterator[str]:
     far = [kind for kind in _worst(fit) if fit.minutes(kind, fit.parts) > LONGEST_ATTEMPT * kind.needs.runtime]
     if far:
         needed, limit = _time(fit.minutes(far[0], fit.parts)), far[0].needs.runtime
-        raise UsageError(
+        yield (
             f"task {far[0].task}: a job of {far[0].model or far[0].rule} needs {needed} and its longest attempt gets "
             f"{_time(LONGEST_ATTEMPT * limit)} (`runtime: {limit}`, {LONGEST_ATTEMPT} times){_and_more(len(far))}; "
-            f"{'; '.join(way_out(kinds, run.config))}."
+            f"{'; '.join(way_out(fit.kinds, config))}."
+        )
+
+
+def _far_too_large(fit: Fit) -> Iterator[str]:
+    far = [kind for kind in fit.too_large if least_memory_mb(kind) > LONGEST_ATTEMPT * kind.needs.mem_mb]
+    for kind in _longest_of_each_model(fit, far, fit.parts):
+        needed, mem_mb = least_memory_mb(kind) / 1000, kind.needs.mem_mb
+        yield (
+            f"task {kind.task}: a job of {kind.model or kind.rule} needs at least {needed:.0f} GB of memory for its "
+            f"weights and PyTorch and its longest attempt gets {LONGEST_ATTEMPT * mem_mb / 1000:.1f} GB "
+            f"(`mem_mb: {mem_mb}`, {LONGEST_ATTEMPT} times); {_memory_to_set(kind)}."
         )
 
 
@@ -108,8 +143,7 @@ def _advice(fit: Fit, config: Config) -> Iterator[str]:
         minutes = 10 * math.ceil(_SPARE * fit.minutes(kind, parts) / 10)
         yield f"  set `runtime: {minutes}` {_where(kind, f'runtime={minutes}')}"
     for kind in fit.too_large:
-        mem_mb = 1000 * math.ceil(_SPARE * least_memory_mb(kind) / 1000)
-        yield f"  set `mem_mb: {mem_mb}` {_where(kind, f'mem_mb={mem_mb}')}"
+        yield f"  {_memory_to_set(kind)}"
 
 
 def _parts_to_set(fit: Fit) -> int:
@@ -146,9 +180,28 @@ def _slowest(fit: Fit, parts: int) -> str:
     )
 
 
+def _memory_to_set(kind: JobGroup) -> str:
+    mem_mb = 1000 * math.ceil(_SPARE * least_memory_mb(kind) / 1000)
+    return f"set `mem_mb: {mem_mb}` {_where(kind, f'mem_mb={mem_mb}')}"
+
+
+def _judged(fit: Fit) -> str:
+    """Return which kinds of jobs are judged."""
+    known = "whose minutes are known" if fit.unknown else ""
+    able = "that can run" if fit.unable else ""
+    return " ".join(["every kind of job", *filter(None, [" and ".join(filter(None, [able, known]))])])
+
+
+def _not_judged(fit: Fit) -> Iterator[str]:
+    if fit.unknown:
+        yield f"unknown: {', '.join(dict.fromkeys(kind.rule for kind in fit.unknown))}"
+    if fit.unable:
+        names = ", ".join(dict.fromkeys(kind.model for kind in fit.unable))
+        yield f"not judged, as they cannot run (`secondlook check NAME` says why): {names}"
+
+
 def _unjudged(fit: Fit) -> str:
-    rules = dict.fromkeys(kind.rule for kind in fit.kinds if kind.cost.minutes is None)
-    return f" (not judged, because their minutes are unknown: {', '.join(rules)})" if rules else ""
+    return "".join(f"; {said}" for said in _not_judged(fit))
 
 
 def _where(kind: JobGroup, setting: str) -> str:

@@ -46,6 +46,19 @@ def require_allowed(path: Path, config: Config, labelers: Sequence[str]) -> None
             raise UsageError(f"{path}: `{vlm.section}`: `{vlm.name}`: {error}") from error
 
 
+def cannot_run(config: Config, labelers: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return, by section and name, the sentence on each labeler or VLM to train that can never run as it is.
+
+    Its checkpoint needs code that is never run, or its server is not stated.
+    """
+    found = {("labelers", name): lacks for name in labelers if (lacks := config.labelers[name].lacks)}
+    for vlm in vlms_of(config, labelers):
+        sentence = "" if native.instead_of(vlm.model) else native.needs_own_code(vlm.model)
+        if sentence:
+            found[vlm.section, vlm.name] = sentence
+    return found
+
+
 def remarks(config: Config, labelers: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each VLM whose name stands for another checkpoint, or for one that cannot be loaded, with the sentence."""
     for vlm in vlms_of(config, labelers):

@@ -146,6 +146,11 @@ class Labeler(Strict):
         return None
 
     @property
+    def lacks(self) -> str | None:
+        """What is missing in its entry before it can run, with the way out; None where nothing is."""
+        return None
+
+    @property
     def remark(self) -> str | None:
         """The remark of `secondlook check` about it."""
         return None

@@ -132,7 +132,11 @@ class VlmOptions(Labeler):
         return self.device if (self.engine, self.precision) == ("transformers", "auto") else None
 
     @property
+    def lacks(self) -> str | None:
+        """Return what its server lacks, where it has one."""
+        return self.server.lacks if self.engine == "openai" else None
+
+    @property
     def remark(self) -> str | None:
         """Return the note, and what a server lacks."""
-        lacks = self.server.lacks if self.engine == "openai" else None
-        return "; ".join(text for text in (self.note, lacks) if text) or None
+        return "; ".join(text for text in (self.note, self.lacks) if text) or None
