@@ -141,7 +141,7 @@ def _coco_entries(one: Any, place: int, content: Any, prefix: str) -> list[Entry
 def bdd_tree() -> list[Any]:
     return [
         {"name": name, "labels": [
-            {"category": label, "box2d": dict(zip(("x1", "y1", "x2", "y2"), corners(box), strict=True)), "attributes": {}}
+            {"category": label, "box2d": dict(zip(("x1", "y1", "x2", "y2"), corners(box), strict=True)), "attributes": {}}  # noqa: E501
             for label, box in objects
         ]}
         for name, objects in OBJECTS.items()
