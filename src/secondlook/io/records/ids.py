@@ -1,8 +1,10 @@
 """Ids and numbers that follow from names alone: the same on every machine, wherever the data is."""
 
 import hashlib
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)  # the objects of an image follow each other
 def image_id(dataset: str, image: str) -> str:
     """Return the stable 80-bit id of an image: it depends on names, never on where the data is."""
     return _digest(dataset, image)

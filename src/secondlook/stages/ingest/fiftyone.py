@@ -5,6 +5,7 @@ one that `label_from` names. Boxes are fractions of the image. A mask inside a d
 its sample state the size of the image. The tags of a detection are its attribute `tags`.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -90,7 +91,11 @@ def _samples(items: jsonfile.Items, field: str) -> Entries:
         metadata = sample.get("metadata")
         size = stated_size(metadata.get("width"), metadata.get("height")) if isinstance(metadata, dict) else None
         yield AboutImage(image, _id(sample), tags_of(sample.get("tags")))
-        labels = _listed(sample.get(field))
+        try:
+            labels = _listed(sample.get(field))
+        except RefusedError as refusal:
+            yield refusal.at(image, f"sample {place}")
+            continue
         if not labels:
             yield Background(image, size)
         for label in labels:
@@ -105,11 +110,16 @@ def _id(sample: dict[str, Any]) -> str | None:
 
 
 def _listed(value: Any) -> list[Any]:
-    if not isinstance(value, dict):
+    """Return the labels of a field, none where it is null; raise RefusedError where it holds something else."""
+    key = _LISTS.get(str(value.get("_cls"))) if isinstance(value, dict) else None
+    labels = value.get(key) if key is not None else value
+    if labels is None:
         return []
-    key = _LISTS.get(str(value.get("_cls")))
-    labels = [value] if key is None else value.get(key)
-    return labels if isinstance(labels, list) else []
+    if isinstance(labels, dict) and key is None and "label" in labels:
+        return [labels]
+    if not isinstance(labels, list) or key is None:
+        raise RefusedError("malformed", f"the field of labels holds {json.dumps(labels)[:60]}, which is no label")
+    return labels
 
 
 def _labels(content: dict[str, Any], images: Path) -> Entries:

@@ -39,26 +39,30 @@ class Groups:
 
     def of(self, image: str, attributes: Mapping[str, str]) -> tuple[str | None, str]:
         """Return the ids of the track, None without one, and of the group of an object in the image named `image`."""
-        clip, number = PurePosixPath(image).parent.as_posix(), attributes.get(TRACK_ID)
-        track = records.track_id(self.dataset, clip, number) if number else None
+        number = attributes.get(TRACK_ID)
+        track = records.track_id(self.dataset, _clip_of(image), number) if number else None
         if self.by_track and track is not None:
             return track, track
-        name = self._name(image, clip, attributes)
+        name = self._name(image, attributes)
         if not name:
             return track, records.image_id(self.dataset, image)
         return track, records.group_id(self.dataset, self._grouping[0], name)
 
-    def _name(self, image: str, clip: str, attributes: Mapping[str, str]) -> str | None:
+    def _name(self, image: str, attributes: Mapping[str, str]) -> str | None:
         kind, argument = self._grouping
         match kind:
             case "folder":
-                return clip
+                return _clip_of(image)
             case "attribute":
                 return attributes.get(argument)
             case "regex":
                 found = re.search(argument, image)
                 return (next(iter(found.groups()), None) or found[0]) if found else None
         return None
+
+
+def _clip_of(image: str) -> str:
+    return PurePosixPath(image).parent.as_posix()
 
 
 @dataclass(frozen=True)

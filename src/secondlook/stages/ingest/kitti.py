@@ -23,11 +23,10 @@ def read(dataset: Dataset) -> Source:
     """Open a folder or archive of label files."""
     root = Path(dataset.path)
     tree = Tree.of(root)
-    files = [name for name in tree.by_ending.get(".txt", ()) if tree.kind_of_text(name) in {"kitti", None}]
     listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
     names = tree.images if listed is None else listed
     images = ImagesOfLabels.of(names, apart=listed is not None, folders=FOLDERS)
-    files = [name for name in files if images.has(name) or tree.kind_of_text(name) == "kitti"]
+    files = images.label_files(tree, "kitti")
     if not files:
         raise DataError(f"{root}: holds no label files of KITTI; expected {root}/label_2/<name>.txt.")
     return Source(Path(dataset.images or root), line_entries(root, files, images, _object), listed=len(names))

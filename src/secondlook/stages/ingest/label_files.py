@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 from secondlook.base.text import is_legible, legible
 from secondlook.io import packed
 from secondlook.io.records import RefusedError
+from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest.source import Background, Entries, SourceObject
+from secondlook.stages.ingest.tree import Tree
 
 _SHOWN = 3
 Entry = SourceObject | RefusedError
@@ -46,6 +48,16 @@ class ImagesOfLabels:
     def has(self, label_file: str) -> bool:
         """Tell whether a label file has an image."""
         return self._label_key(label_file) in self.by_key
+
+    def label_files(self, tree: Tree, kind: str) -> list[str]:
+        """Return the text files with the name of an image, in a folder of labels, or with lines of this kind."""
+        return [
+            name
+            for name in filter(is_label_file, tree.by_ending.get(".txt", ()))
+            if self.has(name)
+            or _last(name.split("/"), self.folders.labels) is not None
+            or tree.kind_of_text(name) == kind
+        ]
 
     def of_label(self, label_file: str) -> str:
         """Return the image of a label file, the place where it should lie when there is none.

@@ -100,12 +100,12 @@ def _object(
 ) -> SourceObject:
     if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
         raise RefusedError("malformed", "the shape has no text `label`")
-    kind = shape.get("shape_type") or "polygon"
+    kind = str(shape.get("shape_type") or "polygon")
     if kind in _NO_OBJECTS:
         raise RefusedError("not_selected", f"`{kind}` is neither a rectangle nor a polygon")
     box, polygons = _geometry(kind, checked_points(shape.get("points")))
     flags = shape.get("flags")
-    kept = {key: shape.get(key) for key in ("group_id", "description") if shape.get(key) not in {None, ""}}
+    kept = {key: shape.get(key) for key in ("group_id", "description") if shape.get(key) not in (None, "")}
     attributes = to_text({**kept, **(flags if isinstance(flags, dict) else {})})
     label = legible(shape["label"])
     return SourceObject(

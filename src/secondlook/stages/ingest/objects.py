@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,6 @@ class Checker:
             if isinstance(entry, AboutImage):
                 self.said.setdefault(entry.image, entry)
                 continue
-            path = str(self.images / entry.image) if entry.image is not None else None
             if entry.image is not None and entry.image not in self.met:
                 self.met.add(entry.image)
                 self._look_where(entry.image)
@@ -81,6 +81,7 @@ class Checker:
                     raise entry
                 yield self._row(entry)
             except RefusedError as refusal:
+                path = None if entry.image is None else str(self.images / entry.image)
                 yield refusal.at(path, entry.source_id)
 
     def background(self) -> Iterator[Row | RefusedError]:
@@ -128,7 +129,7 @@ class Checker:
         row = {
             "instance_id": records.instance_id(dataset, image, entry.source_id),
             "image_id": image_id,
-            "image_path": (self.images / image).as_posix(),
+            "image_path": _path_of(self.images, image),
             "source_id": entry.source_id,
             **{"width": header.width, "height": header.height, "x": x, "y": y, "w": w, "h": h},
             "segmentation": shape,
@@ -210,6 +211,11 @@ class Checker:
         return {**beside, **entry.attributes, **own}
 
 
+@lru_cache(maxsize=1024)
+def _path_of(folder: Path, image: str) -> str:
+    return (folder / image).as_posix()
+
+
 def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:
     try:
         if not packed.is_file(path):
@@ -269,9 +275,11 @@ def _clipped(box: Box, header: Header) -> Box:
 
 
 def _ends_in(edge: float, side: int) -> bool:
+    if edge <= side:
+        return True
     # rows hold float32: a box that was clipped before, and lost some digits since, is left as it is
     with np.errstate(over="ignore"):  # far beyond float32 is outside in any case
-        return edge <= side or float(np.float32(edge)) <= side
+        return float(np.float32(edge)) <= side
 
 
 def _segmentation_to_rle(value: Any, header: Header) -> tuple[Row | None, int]:
@@ -302,7 +310,8 @@ def _polygon_counts(polygons: list[Any], header: Header) -> tuple[str | None, in
     lost = len(polygons) - len(parts)
     if not parts:
         return None, lost
-    merged = coco_mask.merge(coco_mask.frPyObjects(parts, header.height, header.width))
+    drawn = coco_mask.frPyObjects(parts, header.height, header.width)
+    merged = drawn[0] if len(drawn) == 1 else coco_mask.merge(drawn)
     return str(merged["counts"], "ascii"), lost
 
 

@@ -29,8 +29,7 @@ def read(dataset: Dataset) -> Source:
     listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
     names = tree.images if listed is None else listed
     images = ImagesOfLabels.of(names, apart=listed is not None, folders=FOLDERS)
-    texts = tree.by_ending.get(".txt", ())
-    files = [name for name in texts if images.has(name) or tree.kind_of_text(name) == "visdrone"]
+    files = images.label_files(tree, "visdrone")
     if not files:
         raise DataError(f"{root}: holds no annotation files of VisDrone; expected {root}/annotations/<name>.txt.")
     return Source(Path(dataset.images or root), line_entries(root, files, images, _object), listed=len(names))
