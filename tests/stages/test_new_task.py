@@ -1,5 +1,6 @@
 """`secondlook new-task`: its drafts are task files that `check` accepts, of all objects that it counted."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -251,14 +252,16 @@ def test_nothing_in_the_data_becomes_a_key_of_the_draft(tmp_path: Path, names: l
         assert {taxonomy.resolve(label) for label in labels} == set(content["classes"])
 
 
-def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command) -> None:
-    source = ROOT.parent / "shared/cases/faults/new_task/inj.json"
-    if not source.is_file():
-        pytest.skip(f"the case is not here ({source})")
+def test_the_draft_of_the_shared_case_rehearses_nothing(secondlook: Command, tmp_path: Path) -> None:
+    case = ROOT.parent / "shared/cases/faults/new_task/inj.json"
+    if not case.is_file():
+        pytest.skip(f"the case is not here ({case})")
+    document = {**json.loads(case.read_text(encoding="utf-8")), "images": [coco_image(tmp_path, 1, "ok.jpg")]}
 
-    result = secondlook("new-task", source)
+    result = secondlook("new-task", write_json(tmp_path / "inj.json", document), "--images", tmp_path / "images")
 
-    assert "rehearsal" not in (yaml.safe_load(result.out) or {})
+    assert "rehearsal" not in yaml.safe_load(result.out)
+    assert r'this dataset has "x\nrehearsal: {wrong_fraction: 1.0}\n#" (2 values)' in result.out
 
 
 def test_a_draft_never_overwrites(secondlook: Command, tmp_path: Path) -> None:
