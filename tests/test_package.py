@@ -109,7 +109,7 @@ def test_installed_it_writes_the_pages_of_a_task_and_of_the_paper(
         ["evaluate", *places, *consensus, "--out", results / "evaluate"],
         ["report", results, "--out", "report.html"],
         ["review", looked_at],
-        ["paper", "results/bdd_vehicles", "--out", "paper"],
+        ["paper", "report", "results/bdd_vehicles", "--out", "paper"],
     )
     for page in ("report.html", looked_at / "review/index.html", "paper/paper.html"):
         assert "<h1>" in (tmp_path / page).read_text(encoding="utf-8")
