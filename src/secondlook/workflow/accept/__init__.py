@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from secondlook.base.errors import DataError
+from secondlook.workflow.accept import queue
 from secondlook.workflow.accept.facts import Facts, facts_of
 from secondlook.workflow.accept.findings import Finding, Record, failure, note, ok, warning
 from secondlook.workflow.accept.launch import Launch
@@ -43,6 +44,7 @@ def accept(run: Run, request: Request) -> Report:
     folder = _new_folder(request.out)
     facts = facts_of(run, site.latency_s if site else _LAPTOP_LATENCY_S)
     facts.write(folder)
+    queue.own(folder)
     probes = site.probes(run, quick=request.quick) if site and _can_submit(site) else {}
     records = [_here(run, facts, folder, site=site, quick=request.quick or bool(probes))]
     if site is not None and probes:
@@ -77,7 +79,7 @@ def _new_folder(out: Path) -> Path:
 def _here(run: Run, facts: Facts, folder: Path, *, site: Site | None, quick: bool) -> Record:
     """Return what is so on this machine; `quick` leaves the VLM to a job, or out."""
     checks = of_machine(facts, folder, asked_gpus=None, fetches=True)
-    checks |= {"batch system": lambda: _batch_system(site), "shared folder": lambda: _own_folder(folder)}
+    checks |= {"batch system": lambda: _batch_system(site, folder.parent), "shared folder": lambda: _own_folder(folder)}
     if site is None or not _can_submit(site):
         checks["tasks"] = lambda: _needs(run)
     else:
@@ -87,7 +89,7 @@ def _here(run: Run, facts: Facts, folder: Path, *, site: Site | None, quick: boo
     return Record(_HERE, os.uname().nodename, tuple(all_of(checks)))
 
 
-def _batch_system(site: Site | None) -> Iterator[Finding]:
+def _batch_system(site: Site | None, out: Path) -> Iterator[Finding]:
     if site is None:
         there = "is" if shutil.which("sbatch") else "is not"
         yield note("batch system", f"no profile was given; sbatch {there} on this machine")
@@ -96,6 +98,15 @@ def _batch_system(site: Site | None) -> Iterator[Finding]:
         yield failure("batch system", says, "run this on a login node (perhaps after `module load slurm`)")
     else:
         yield ok("batch system", f"the profile {site.profile} uses the executor {site.executor}")
+        yield from _older_runs(site, out)
+
+
+def _older_runs(site: Site, out: Path) -> Iterator[Finding]:
+    if site.executor == "slurm":
+        try:
+            yield from queue.of_older_runs(out)
+        except DataError as error:
+            yield failure("batch system", str(error), "ask your admin: Snakemake reads the states of jobs from squeue")
 
 
 def _own_folder(folder: Path) -> list[Finding]:

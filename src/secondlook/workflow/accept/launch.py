@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from secondlook.base import progress
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.io import files
-from secondlook.workflow.accept import limits
+from secondlook.workflow.accept import limits, queue, stopping
 from secondlook.workflow.accept.findings import Finding, Record, failure, read_record
+from secondlook.workflow.accept.queue import Job
 from secondlook.workflow.accept.sharing import SHARED, Watcher
 from secondlook.workflow.accept.site import Probe, Site
 
@@ -23,11 +25,20 @@ SNAKEFILE = Path(__file__).parent / "probes.smk"
 PROBES = "probes.json"
 SNAKEMAKE_LOG = "snakemake.log"
 _TICK_S = 1.0
-_GRACE_S = 60.0  # for Snakemake to cancel its jobs
+_SUBMITTING_S = 2.0  # a job that was being submitted is in the queue after that
+_STATES_OF_WORK = ("RUNNING", "CONFIGURING", "SUSPENDED", "STOPPED")
 _STATES_OF_A_LIMIT = {"memory": ("FAILED", "OUT_OF_MEMORY"), "time": ("TIMEOUT",)}
 _SUBMITTED = re.compile(r"SLURM jobid (\d+) \(log: \S*?/rule_probe/([^/\s]+)/")
 _ENDED = re.compile(r"SLURM-job '(\d+)' failed[^']*SLURM status is:\s*'(\w+)'", re.DOTALL)
 _REJECTED = re.compile(r"The error message was '(.*?)'\.\s*sbatch call:.*?_wildcards_([^\s\"']+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run of probes ended: the exit status of Snakemake, None where it had to be ended; the jobs it left."""
+
+    status: int | None
+    left: Mapping[str, Job]
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class Launch:
         watcher = Watcher(self.folder / SHARED, [name for name, one in self.probes.items() if one.kind == "node"])
         watcher.start()
         try:
-            waiting = self._run()
+            ending = self._run()
         finally:
             watcher.stop()
         log = (self.folder / SNAKEMAKE_LOG).read_text(encoding="utf-8", errors="replace")
@@ -62,44 +73,81 @@ class Launch:
             if record.exists():
                 yield read_record(record).adding(watcher.findings(name))
             else:
-                yield Record(name, "", (self._lost(name, probe, log, waiting),))
+                yield Record(name, "", (self._lost(name, probe, log, ending),))
 
-    def _run(self) -> dict[str, str]:
-        """Run Snakemake to its end or to the timeout; return what Slurm says of the jobs that then still wait."""
+    def _run(self) -> Ending:
+        """Run Snakemake to its end or to the timeout; raises DataError where a signal ends the run."""
         command = [sys.executable, "-m", "snakemake", "--profile", str(self.site.file), "--snakefile", str(SNAKEFILE)]
         command += ["--directory", str(self.folder), "--keep-going", "--retries", "0", "--nolock"]
-        if self.site.executor == "slurm":
+        if self._on_slurm:
             command += ["--slurm-init-seconds-before-status-checks", "10"]
-        with (self.folder / SNAKEMAKE_LOG).open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
+        left: list[Job] = []
+        with stopping.kept() as signals, (self.folder / SNAKEMAKE_LOG).open("w", encoding="utf-8") as log:
+            # in a session of its own: Ctrl-C on the terminal is for this command, which then ends Snakemake
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
             try:
-                return self._watch(process)
+                self._watch(process, signals)
             finally:
-                if not _ends(process):
-                    self._cancel()
+                status = process.poll()
+                became = self._end(process, left)
+        if signals.first is not None:
+            raise DataError(f"accept: ended by {signals.first.name}; {became}; no report was written.")
+        if left:
+            progress.say(f"accept: {became}")
+        return Ending(status, {job.probe: job for job in left})
 
-    def _watch(self, process: "subprocess.Popen[bytes]") -> dict[str, str]:
+    @property
+    def _on_slurm(self) -> bool:
+        return self.site.executor == "slurm"
+
+    def _watch(self, process: "subprocess.Popen[bytes]", signals: stopping.Kept) -> None:
+        """Wait for Snakemake, the timeout or a signal."""
         start, came_back, requeued = time.monotonic(), 0, False
-        while process.poll() is None:
+        while process.poll() is None and signals.first is None:
             if time.monotonic() - start > self.timeout_s:
-                progress.say(f"accept: {self.timeout_s / 60:g} minutes are over; what still waits is cancelled")
-                return _states_in_queue()
+                progress.say(f"accept: {self._minutes} are over; what is still in the queue is cancelled")
+                return
             requeued = requeued or limits.requeue_half_done(self.folder / SHARED, _requeue)
             found = len(list((self.folder / "records").glob("*.json")))
             if found != came_back:
                 came_back = found
                 progress.say(f"accept: {found} of {len(self.probes)} probes came back")
             time.sleep(_TICK_S)
-        return {}
 
-    def _cancel(self) -> None:
-        """Cancel the jobs that were submitted: Snakemake was killed and could not."""
+    @property
+    def _minutes(self) -> str:
+        return f"the {self.timeout_s / 60:g} minutes of `--timeout`"
+
+    def _end(self, process: "subprocess.Popen[bytes]", left: list[Job]) -> str:
+        """End Snakemake, add the jobs that it leaves to `left` and cancel them; return what became of them."""
+        status = process.poll()
+        if status == 0:
+            return "its jobs had ended"
+        left += self._in_queue()
+        stopping.end(process, at_once=self._on_slurm)
+        became = queue.cancel(left)
+        if status is None or status < 0:  # it may have submitted a job while it was ended
+            time.sleep(_SUBMITTING_S)
+            late = [job for job in self._in_queue() if job.id not in {one.id for one in left}]
+            left += late
+            became = f"{became}; {queue.cancel(late)}" if late else became
+        return became
+
+    def _in_queue(self) -> list[Job]:
+        """Return the jobs of this run in the queue; where squeue does not answer, those whose record is not there."""
+        if not self._on_slurm and shutil.which("squeue") is None:
+            return []
+        try:
+            return queue.jobs_of(self.folder)
+        except DataError as error:
+            if not self._on_slurm:
+                return []
+            progress.say(f"accept: {error}")
         text = (self.folder / SNAKEMAKE_LOG).read_text(encoding="utf-8", errors="replace")
-        if jobs := [job for job, _ in _SUBMITTED.findall(text)]:
-            command = ["scancel", *jobs]
-            subprocess.run(command, timeout=60, check=False)
+        lacking = [one for one in _SUBMITTED.findall(text) if not (self.folder / "records" / f"{one[1]}.json").exists()]
+        return [Job(number, "UNKNOWN", "squeue does not answer", probe, self.folder) for number, probe in lacking]
 
-    def _lost(self, name: str, probe: Probe, log: str, waiting: Mapping[str, str]) -> Finding:
+    def _lost(self, name: str, probe: Probe, log: str, ending: Ending) -> Finding:
         """Return why a probe has no record; for a probe of a limit this may be what it is for."""
         signs, state = self.folder / SHARED, _states(log).get(name)
         limited = {
@@ -108,16 +156,27 @@ class Launch:
         }.get(probe.kind)
         if limited is not None and state in _STATES_OF_A_LIMIT[probe.kind] and (meant := limited()) is not None:
             return meant
-        if probe.kind == "requeue" and name in waiting and (late := limits.requeue_did_not_end(signs)) is not None:
+        if probe.kind == "requeue" and name in ending.left and (late := limits.requeue_did_not_end(signs)) is not None:
             return late
         rejected = {probe: " ".join(said.split()) for said, probe in _REJECTED.findall(log)}
         if name in rejected:
             way_out = f"correct {self.site.profile} (partitions.yaml, account, kinds of GPU); `sinfo` shows your site"
             return failure("job", f"Slurm refused it: {rejected[name]}", way_out)
-        if name in waiting:
-            way_out = "ask your admin, or give `--timeout` more minutes on a busy site"
-            return failure("job", f"had not ended when the time was over; squeue says {waiting[name]}", way_out)
+        if name in ending.left:
+            return self._left(ending.left[name], ending.status)
         return failure("job", self._last_words(name, state, log), f"the logs are in {self.folder}")
+
+    def _left(self, job: Job, status: int | None) -> Finding:
+        """Return why a job was still in the queue when Snakemake had ended (`status`) or the time was over (None)."""
+        if status is not None:
+            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with the exit status {status}"
+            way_out = f"start again, in tmux or screen; its log is {self.folder / SNAKEMAKE_LOG}"
+            return failure("job", f"Snakemake was {how} before this job had ended, which was then cancelled", way_out)
+        if job.state in _STATES_OF_WORK:
+            return failure("job", f"was still running when {self._minutes} were over", "give `--timeout` more minutes")
+        way_out = "ask your admin, or give `--timeout` more minutes on a busy site"
+        says = f"had not started when {self._minutes} were over; squeue says {job.state} ({job.reason})"
+        return failure("job", says, way_out)
 
     def _last_words(self, name: str, state: str | None, log: str) -> str:
         own = self.folder / "logs" / f"{name}.log"
@@ -142,40 +201,12 @@ def _states(log: str) -> dict[str, str]:
     return {probe_of[job]: state for job, state in _ENDED.findall(log) if job in probe_of}
 
 
-def _states_in_queue() -> dict[str, str]:
-    """Return state and reason of the jobs of probes in the queue, by the name of the probe."""
-    command = ["squeue", "--me", "--noheader", "-o", "%k|%T (%r)"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        progress.say(f"accept: squeue does not answer ({error})")
-        return {}
-    lines = [line.split("|", 1) for line in done.stdout.splitlines() if "rule_probe_wildcards_" in line]
-    return {comment.partition("_wildcards_")[2]: state for comment, state in lines}
-
-
 def _requeue(job: str) -> str | None:
     if not job:
         return "the job does not know its id (SLURM_JOB_ID)"
     command = ["scontrol", "requeue", job]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, start_new_session=True)
     return None if done.returncode == 0 else (done.stderr.strip() or "scontrol requeue failed")
-
-
-def _ends(process: "subprocess.Popen[bytes]") -> bool:
-    """Have Snakemake cancel its jobs, and tell whether it did; SIGTERM would let it wait for them.
-
-    A shell has its background commands ignore SIGINT, and with them Snakemake.
-    """
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            return False
-    return True
 
 
 def run_probe(name: str, folder: Path) -> Record:
