@@ -169,7 +169,8 @@ def accept(
     run = Run.load(config, registry.pipelines())
     folder = out or Path(run.config.results) / "accept"
     report = acceptance.accept(run, acceptance.Request(profile, folder, quick, 60 * timeout))
-    typer.echo(report.text)
+    typer.echo(report.text)  # before it is written: the disk may be full
+    report.write(folder)
     if report.failed:
         raise typer.Exit(1)
 

@@ -4,14 +4,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from secondlook.base.errors import DataError
 from secondlook.workflow.accept import queue
 from secondlook.workflow.accept.facts import Facts, facts_of
-from secondlook.workflow.accept.findings import Finding, Record, failure, note, ok, warning
+from secondlook.workflow.accept.findings import FREE_SPACE, Finding, Record, failure, note, ok, warning
 from secondlook.workflow.accept.launch import Launch
 from secondlook.workflow.accept.machine import cores, memory_gb
 from secondlook.workflow.accept.probe import all_of, of_machine
@@ -36,21 +36,26 @@ class Request:
 
 
 def accept(run: Run, request: Request) -> Report:
-    """Look at this machine and, through the profile, at the nodes of a site; write the report and return it.
+    """Look at this machine and, through the profile, at the nodes of a site; return the report, not yet written.
 
     Raises UsageError for a profile that is not there, DataError where the folder cannot be written.
     """
     site = Site.of(request.profile) if request.profile is not None else None
     folder = _new_folder(request.out)
-    facts = facts_of(run, site.latency_s if site else _LAPTOP_LATENCY_S)
-    facts.write(folder)
-    queue.own(folder)
+    latency_s, settings = (site.latency_s, site.settings) if site else (_LAPTOP_LATENCY_S, {})
+    facts = facts_of(run, latency_s, scratch=settings.get("scratch", ""))
+    try:
+        facts.write(folder)
+        queue.own(folder)
+    except DataError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        full = failure("results", str(error), FREE_SPACE)
+        return Report(_title(None, {}), facts.versions, [Record(_HERE, os.uname().nodename, (full,))], {})
     probes = site.probes(run, quick=request.quick) if site and _can_submit(site) else {}
     records = [_here(run, facts, folder, site=site, quick=request.quick or bool(probes))]
     if site is not None and probes:
         records += Launch(folder, site, probes, request.timeout_s).records()
     report = Report(_title(site, probes), facts.versions, records, {name: one.asks_for for name, one in probes.items()})
-    report.write(request.out)
     if not report.failed:
         shutil.rmtree(folder, ignore_errors=True)  # else its logs say more than the report
     return report
@@ -78,6 +83,8 @@ def _new_folder(out: Path) -> Path:
 
 def _here(run: Run, facts: Facts, folder: Path, *, site: Site | None, quick: bool) -> Record:
     """Return what is so on this machine; `quick` leaves the VLM to a job, or out."""
+    if site is not None and _can_submit(site) and site.executor != "local":
+        facts = replace(facts, scratch="")  # a folder of the nodes
     checks = of_machine(facts, folder, asked_gpus=None, fetches=True)
     checks |= {"batch system": lambda: _batch_system(site, folder.parent), "shared folder": lambda: _own_folder(folder)}
     if site is None or not _can_submit(site):

@@ -26,7 +26,7 @@ class Facts:
     """Versions here, checkpoints that the tasks need, addresses that the config fetches from, and the patience.
 
     `addresses` are by a name for people; `needed` are those of data that tasks still lack. `latency_s` is how long
-    Snakemake waits for a file to appear.
+    Snakemake waits for a file to appear. `results` and `scratch` are folders of the config.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +35,8 @@ class Facts:
     needed: tuple[str, ...] = ()
     hub_cache: str = ""
     latency_s: float = 60.0
+    results: str = ""
+    scratch: str = ""
 
     def write(self, folder: Path) -> None:
         """Write the facts into the folder of a run."""
@@ -53,8 +55,8 @@ def read_facts(folder: Path) -> Facts:
     return Facts(**content)
 
 
-def facts_of(run: Run, latency_s: float) -> Facts:
-    """Return the facts of this machine and a run."""
+def facts_of(run: Run, latency_s: float, *, scratch: str = "") -> Facts:
+    """Return the facts of this machine and a run; `scratch` is that of a profile, which comes before the config."""
     from huggingface_hub import constants
 
     of_tasks = [one for task in run.names for one in checkpoints_of(run, task)]
@@ -69,6 +71,8 @@ def facts_of(run: Run, latency_s: float) -> Facts:
         needed=tuple(dict.fromkeys(address[0] for address in needed if address is not None)),
         hub_cache=str(constants.HF_HUB_CACHE),
         latency_s=latency_s,
+        results=str(Path(run.config.results).absolute()),
+        scratch=scratch or run.config.scratch or "",
     )
 
 

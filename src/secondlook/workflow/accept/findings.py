@@ -1,6 +1,8 @@
 """What a probe found: sentences with a status and a way out, one JSON file per probe."""
 
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,6 +13,7 @@ from secondlook.base.errors import DataError, first_line
 from secondlook.io import files
 
 Status = Literal["ok", "note", "warning", "failure"]
+FREE_SPACE = "free space in that folder, or use another: --out and `results`, TMPDIR for temporary files"
 STATUSES: tuple[Status, ...] = ("ok", "note", "warning", "failure")
 
 
@@ -75,11 +78,19 @@ def read_record(path: Path) -> Record:
         ) from error
 
 
+def is_full(said: str) -> bool:
+    """Tell whether a message is about a disk without space, or a quota that is used up."""
+    return any(os.strerror(number) in said for number in (errno.ENOSPC, errno.EDQUOT))
+
+
 @contextmanager
 def guarded(check: str, found: list[Finding]) -> Iterator[None]:
     """Turn what goes wrong in a check into a failure of that check, so that it hides no other."""
     try:
         yield
     except Exception as error:  # whatever a library raises on an unknown machine is what the report is for
+        if is_full(str(error)):
+            found.append(failure(check, f"the disk is full: {first_line(error)}", FREE_SPACE))
+            return
         said = f"the check itself failed: {type(error).__name__}: {first_line(error)}"
         found.append(failure(check, said, "send this report, with the logs of the run"))

@@ -16,7 +16,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io import files
 from secondlook.workflow.accept import limits, queue, stopping
-from secondlook.workflow.accept.findings import Finding, Record, failure, read_record
+from secondlook.workflow.accept.findings import FREE_SPACE, Finding, Record, failure, is_full, read_record
 from secondlook.workflow.accept.queue import Job
 from secondlook.workflow.accept.sharing import SHARED, Watcher
 from secondlook.workflow.accept.site import Probe, Site
@@ -164,7 +164,8 @@ class Launch:
             return failure("job", f"Slurm refused it: {rejected[name]}", way_out)
         if name in ending.left:
             return self._left(ending.left[name], ending.status)
-        return failure("job", self._last_words(name, state, log), f"the logs are in {self.folder}")
+        words = self._last_words(name, state, log)
+        return failure("job", words, FREE_SPACE if is_full(words) else f"the logs are in {self.folder}")
 
     def _left(self, job: Job, status: int | None) -> Finding:
         """Return why a job was still in the queue when Snakemake had ended (`status`) or the time was over (None)."""

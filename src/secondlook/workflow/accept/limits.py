@@ -42,7 +42,8 @@ def memory_was_limited(asked_mb: int, signs: Path) -> Finding | None:
     if 2 * taken < asked_mb:
         way_out = "ask for more memory than a job needs (`resources: {mem_mb: ...}`); see its log"
         return warning("memory limit", f"a job that asked for {asked_mb} MB was stopped at {taken} MB", way_out)
-    return ok("memory limit", f"a job that asked for {asked_mb} MB was stopped after its command had taken {taken} MB")
+    says = f"is enforced: a job that asked for {asked_mb} MB was stopped when its command had taken {taken} MB"
+    return ok("memory limit", f"{says} (the start-up of Python and Snakemake counts too)")
 
 
 def take_time(minutes: int, signs: Path) -> Iterator[Finding]:

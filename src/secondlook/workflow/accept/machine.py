@@ -10,7 +10,8 @@ from pathlib import Path
 from secondlook.workflow.accept.facts import Facts, versions
 from secondlook.workflow.accept.findings import Finding, failure, note, ok, warning
 
-LEAST_SCRATCH_GB = 2.0  # trainings keep their crops there: 150 kB each
+LEAST_GB = 2.0  # for results and for temporary files, where trainings keep their crops: 150 kB each
+FULL_GB = 0.1
 _INTERPRETER = ("interpreter", "package")
 
 
@@ -18,8 +19,10 @@ def look_at_machine(facts: Facts, folder: Path) -> Iterator[Finding]:
     """Yield what is so on this machine; `folder` is where results go."""
     yield ok("machine", f"{platform.system()} {platform.machine()}, {cores()} cores, {memory_gb():.1f} GB memory")
     yield _environment(facts)
-    yield from _scratch()
-    yield note("results", f"{folder.absolute()} has {free_gb(folder):.1f} GB free")
+    yield from _temporary()
+    yield _results(Path(facts.results) if facts.results else folder.absolute())
+    if facts.scratch:
+        yield _scratch(facts.scratch)
 
 
 def cores() -> int:
@@ -52,21 +55,54 @@ def _environment(facts: Facts) -> Finding:
     return ok("environment", shown)
 
 
-def _scratch() -> Iterator[Finding]:
+def _temporary() -> Iterator[Finding]:
     """Yield what trainings use for their crops: the folder that Python chooses, and the variables that lead to it."""
     for name in ("TMPDIR", "SLURM_TMPDIR"):
         place = os.environ.get(name)
         if place and not os.access(place, os.W_OK):
             says = f"${name} is {place}, which is not there or cannot be written"
             yield failure(
-                "scratch", says, f"unset {name} before you start Snakemake, or set it to a folder of the nodes"
+                "temporary files", says, f"unset {name} before you start Snakemake, or set it to a folder of the nodes"
             )
     chosen = Path(tempfile.gettempdir())
     named = ", ".join(name for name in ("TMPDIR", "SLURM_TMPDIR") if os.environ.get(name) == str(chosen))
     room = free_gb(chosen)
-    says = f"temporary files go to {chosen} ({f'${named}' if named else 'no TMPDIR is set'}), {room:.1f} GB free"
-    if room < LEAST_SCRATCH_GB:
-        way_out = f"set TMPDIR to a disk with {LEAST_SCRATCH_GB:g} GB or more; trainings keep their crops there"
-        yield warning("scratch", says, way_out)
-    else:
-        yield ok("scratch", says)
+    says = f"go to {chosen} ({f'${named}' if named else 'no TMPDIR is set'}), {room:.1f} GB free"
+    way_out = f"set TMPDIR to a disk with {LEAST_GB:g} GB or more; trainings keep their crops there"
+    yield _room("temporary files", says, room, way_out)
+
+
+def _results(folder: Path) -> Finding:
+    """Return what room there is for results, whose folder the run may have yet to make."""
+    standing = _standing(folder)
+    room = free_gb(standing)
+    says = f"{folder} has {room:.1f} GB free"
+    way_out = f"free space in {folder}, or set `results` to a folder on a disk with {LEAST_GB:g} GB or more"
+    if not os.access(standing, os.W_OK | os.X_OK):
+        return failure("results", f"{folder} cannot be written here", "set `results` to a folder that you may write")
+    return _room("results", says, room, way_out)
+
+
+def _scratch(named: str) -> Finding:
+    """Return whether the folder of the key `scratch` can take copies of archives on this machine."""
+    folder = Path(os.path.expandvars(named)).expanduser()
+    way_out = "correct `scratch` in the config, or leave it out; until then archives are read in place"
+    if "$" in str(folder):
+        return warning("scratch", f"{named}: a variable in this name is not set here", way_out)
+    standing = _standing(folder)
+    if not os.access(standing, os.W_OK | os.X_OK):
+        return warning("scratch", f"{folder} is not there or cannot be written", way_out)
+    room = free_gb(standing)
+    says = f"archives are copied to {folder}, {room:.1f} GB free"
+    return ok("scratch", says) if room >= LEAST_GB else warning("scratch", says, way_out)
+
+
+def _room(check: str, says: str, room_gb: float, way_out: str) -> Finding:
+    if room_gb < FULL_GB:
+        return failure(check, f"{says}, too little for any run", way_out)
+    return ok(check, says) if room_gb >= LEAST_GB else warning(check, f"{says}, less than {LEAST_GB:g} GB", way_out)
+
+
+def _standing(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that is there."""
+    return next(one for one in (folder, *folder.absolute().parents) if os.access(one, os.F_OK))

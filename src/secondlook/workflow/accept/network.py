@@ -1,7 +1,7 @@
 """What can be reached from a machine: the Hub, its cache, and the servers that the config fetches from."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from secondlook.workflow.accept.facts import Facts
 from secondlook.workflow.accept.findings import Finding, failure, note, ok, warning
 
 TIMEOUT_S = 5.0
+_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME")
 
 
 def look_at_network(facts: Facts, *, fetches: bool) -> Iterator[Finding]:
@@ -44,12 +45,14 @@ def _hub(facts: Facts, *, fetches: bool) -> Iterator[Finding]:
         problem = _reach(constants.ENDPOINT)
         server = shown_url(constants.ENDPOINT)
         said = f"{server} is not reached from here ({problem})"
-        yield ok("hub", f"{server} answers") if problem is None else note("hub", said)
-        if problem is not None and not fetches:
-            yield warning(
-                "hub", "jobs would ask it first and wait", "export HF_HUB_OFFLINE=1 before you start Snakemake"
-            )
-    yield _cache(cache, facts)
+        if problem is None:
+            yield ok("hub", f"{server} answers")
+        elif fetches or not facts.checkpoints:
+            yield note("hub", said)
+        else:
+            way_out = "export HF_HUB_OFFLINE=1 before you start Snakemake"
+            yield warning("hub", f"{said}; jobs would ask it first and wait", way_out)
+    yield _cache(cache, facts, absent)
     if absent and problem is not None:
         way_out = (
             "run `secondlook fetch --weights` where there is a network, and set HF_HOME to a folder on the shared disk"
@@ -60,22 +63,34 @@ def _hub(facts: Facts, *, fetches: bool) -> Iterator[Finding]:
         yield note("hub cache", says, "run `secondlook fetch --weights` before the run")
 
 
-def _cache(cache: Path, facts: Facts) -> Finding:
+def _cache(cache: Path, facts: Facts, absent: Sequence[str]) -> Finding:
+    from huggingface_hub import constants
+
     way_out = "set HF_HOME to a folder on the shared disk before you start Snakemake"
     if facts.hub_cache and str(cache) != facts.hub_cache:
         return failure("hub cache", f"is {cache}, not {facts.hub_cache} as where Snakemake starts", way_out)
-    if not cache.exists():
+    named = [f"${name}" for name in _VARIABLES if os.environ.get(name)]
+    worse = failure if absent else warning
+    home = Path(constants.HF_HOME) if named == ["$HF_HOME"] else cache
+    if named and not os.access(home, os.F_OK):
+        return worse("hub cache", f"{named[0]} is set, and {home} is not there{_missing_parent(home)}", way_out)
+    if not os.access(cache, os.F_OK) and (not named or os.access(home, os.R_OK | os.X_OK)):
         return note("hub cache", f"{cache} is not there yet: nothing was downloaded")
     if not os.access(cache, os.R_OK | os.X_OK):
-        return failure("hub cache", f"{cache} cannot be read here", way_out)
+        return worse("hub cache", f"{cache} cannot be read here", way_out)
     kept = sum(1 for _ in cache.glob("models--*"))
     written = "written" if os.access(cache, os.W_OK) else "only read"
     return ok("hub cache", f"{cache} can be {written}, {kept} checkpoints")
 
 
+def _missing_parent(folder: Path) -> str:
+    return "" if os.access(folder.parent, os.F_OK) else f", nor is {folder.parent}"
+
+
 def is_cached(cache: Path, name: str) -> bool:
     """Tell whether a snapshot of a Hub id is in the cache."""
-    return any((cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*/*"))
+    kept = cache / f"models--{name.replace('/', '--')}" / "snapshots"
+    return os.access(kept, os.R_OK | os.X_OK) and any(kept.glob("*/*"))
 
 
 def _reach(address: str) -> str | None:

@@ -13,6 +13,7 @@ from secondlook.workflow.accept.findings import STATUSES, Finding, Record
 TEXT, JSON = "report.txt", "report.json"
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "failure": "FAILURE"}
 _WIDTH = 116
+_OF_NETWORK = ("hub", "hub cache", "sources")
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,30 @@ class Report:
         counts = Counter(one.status for one in self._findings())
         return {status: counts[status] for status in STATUSES}
 
+    def _everywhere(self) -> list[Finding]:
+        """Return what all machines say alike of the network, but for failures: it is shown once."""
+        said = [
+            [one for one in record.findings if one.check in _OF_NETWORK and one.status != "failure"]
+            for record in self.records
+        ]
+        said = [found for found in said if found]
+        return [one for one in said[0] if all(one in found for found in said)] if len(said) > 1 else []
+
     def _lines(self) -> Iterator[str]:
         yield self.title
         yield from _wrapped(", ".join(f"{name} {text}" for name, text in self.versions.items()), "")
+        everywhere = self._everywhere()
         for record in self.records:
             yield ""
             place = f" on {record.where}" if record.where else ""
             asked = self.asked.get(record.probe, "")
             yield f"{record.probe}{f' ({asked})' if asked else ''}{place}"
             for finding in record.findings:
+                if finding not in everywhere:
+                    yield from _of_finding(finding)
+        if everywhere:
+            yield from ("", "on each of these machines")
+            for finding in everywhere:
                 yield from _of_finding(finding)
         counts = self._counts()
         yield ""
@@ -65,9 +81,9 @@ class Report:
 
 
 def _of_finding(finding: Finding) -> Iterator[str]:
-    yield from _wrapped(finding.says, f"  {_MARKS[finding.status]:<8}{finding.check:<15}")
+    yield from _wrapped(finding.says, f"  {_MARKS[finding.status]:<8}{finding.check:<17}")
     if finding.way_out:
-        yield from _wrapped(finding.way_out, f"{'':25}-> ")
+        yield from _wrapped(finding.way_out, f"{'':27}-> ")
 
 
 def _wrapped(text: str, before: str) -> list[str]:

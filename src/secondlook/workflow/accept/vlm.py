@@ -12,7 +12,7 @@ from time import perf_counter
 from secondlook.io import parquetfile
 from secondlook.synthetic.signs.dataset import write_reference
 from secondlook.synthetic.signs.signs import LABELS
-from secondlook.workflow.accept.findings import Finding, failure, ok
+from secondlook.workflow.accept.findings import FREE_SPACE, Finding, failure, is_full, ok
 
 _PER_CLASS = 3
 _WAY_OUT = "send this report, with the logs of the run"
@@ -39,7 +39,8 @@ def look_at_vlm(folder: Path) -> Iterator[Finding]:
     for command in COMMANDS:
         problem = _run(command, folder)
         if problem is not None:
-            yield failure("vlm", f"`secondlook {command[0]}` fails: {problem}", _WAY_OUT)
+            way_out = FREE_SPACE if is_full(problem) else _WAY_OUT
+            yield failure("vlm", f"`secondlook {command[0]}` fails: {problem}", way_out)
             return
     votes = parquetfile.read(folder / "votes.parquet", columns=["status"]).column("status").to_pylist()
     given, expected = votes.count("answered"), _PER_CLASS * len(LABELS)
