@@ -41,6 +41,7 @@ def test_room_is_judged_by_a_threshold(
     found = found_by(Facts(versions=versions(), results=str(results)), tmp_path / "run-x")
     assert (found["results"].status, found["temporary files"].status) == (status, status)
     assert found["results"].says.startswith(f"{results} has {free / 1e9:.1f} GB free"), "no temporary folder"
+    assert ("report" in found) == (status != "ok"), "a folder beside the results is named where it has no room"
 
 
 def test_a_disk_that_is_full_is_no_fault_of_the_check() -> None:

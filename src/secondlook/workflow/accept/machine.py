@@ -21,6 +21,9 @@ def look_at_machine(facts: Facts, folder: Path) -> Iterator[Finding]:
     yield _environment(facts)
     yield from _temporary()
     yield _results(Path(facts.results) if facts.results else folder.absolute())
+    if facts.results and Path(facts.results) not in folder.absolute().parents and free_gb(folder) < LEAST_GB:
+        way_out = f"free space there, or name a folder on a disk with {LEAST_GB:g} GB or more with --out"
+        yield _room("report", f"{folder.absolute().parent} has {free_gb(folder):.1f} GB free", free_gb(folder), way_out)
     if facts.scratch:
         yield _scratch(facts.scratch)
 
