@@ -17,7 +17,7 @@ from secondlook.config.root import Config
 from secondlook.workflow.cost_sheet import JobCost, JobGroup
 from secondlook.workflow.costs import Network
 from secondlook.workflow.limits import MOST_JOBS
-from secondlook.workflow.verdicts import verdict
+from secondlook.workflow.verdicts import verdict, way_out
 
 FITS = "limits: every kind of job fits its limit"
 JUDGED = "limits: every kind of job"
@@ -98,7 +98,7 @@ def test_what_is_proposed_makes_every_job_fit_and_nothing_more_is_proposed(
         pytest.param(10 * 40, 240, 40, 7, id="jobs of 10 minutes are too short"),
         pytest.param(10, 240, 1, None, id="there is no more than 10 minutes"),
         pytest.param(4809, 360, 2, 81, id="forty hours"),
-        pytest.param(4809, 40, 2, 121, id="a limit below the hour wins"),
+        pytest.param(4809, 40, 2, 145, id="a limit below the hour wins, a fifth below it"),
         pytest.param(1e6, 600, 2, 4900, id="as many as a run may have"),
     ],
 )  # fmt: skip
@@ -176,8 +176,9 @@ def test_a_fresh_clone_is_not_refused_for_the_paper(secondlook: Command, monkeyp
     said = secondlook("check")
     assert said.code == 0, said.err
     _, _, paper = said.out.partition("`snakemake paper`")
-    assert re.search(r"^  limits: label internvl3_14b_\w+ of paper/bdd_vehicles needs [\d.]+ hours", paper, re.M)
-    assert re.search(r"^  set `shards: \d+`", paper, re.M)
+    whose = "^for `snakemake paper`: "
+    assert re.search(rf"{whose}limits: label internvl3_14b_\w+ of paper/bdd_vehicles needs [\d.]+ hours", paper, re.M)
+    assert re.search(rf"{whose}set `shards: \d+`", paper, re.M)
 
 
 def test_the_paper_is_refused_by_its_name(secondlook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +266,32 @@ def test_jobs_that_cannot_run_or_whose_minutes_are_unknown_do_not_count_as_fit()
     assert verdict([kinds[2], unknown], config_of(1, 1)) == [
         "limits: every kind of job whose minutes are known fits its limit; unknown: train"
     ]
+
+
+@pytest.mark.parametrize(
+    ("work", "runtime", "said"),
+    [
+        pytest.param(599, 5, ["set `shards: 12`", "set `runtime: 60`"], id="jobs of 4 minutes would be all start"),
+        pytest.param(599, 12, ["set `shards: 60`"], id="ten minutes"),
+    ],
+)
+def test_a_tiny_limit_is_raised(work: float, runtime: int, said: list[str]) -> None:
+    needs = Resources(mem_mb=16000, runtime=runtime)
+    lines = verdict([Kind("slow", work, 0.001, needs, True).split(1)], config_of(1, 1))
+    assert re.findall(r"set `(?:shards|runtime): \d+`", "\n".join(lines)) == said
+
+
+def test_more_shards_than_needed_are_lowered_only_for_short_gpu_jobs() -> None:
+    gpu = Kind("vlm", 40 * 100, 0.01, Resources(gpus=1, mem_mb=16000, runtime=240), True).split(100)
+    assert verdict([gpu], config_of(100, 1))[1:] == []
+    assert way_out([gpu], config_of(100, 1), keep=90) == []
+    short = Kind("vlm", 4 * 100, 0.01, gpu.needs, True).split(100)
+    (alone,) = way_out([short], config_of(100, 1))
+    assert alone.startswith(
+        "GPU jobs should last 30 to 90 minutes, and the slowest lasts 4 minutes now: set `shards: 7` and"
+    )
+    assert way_out([short], config_of(100, 1), keep=90)[0].partition(": set ")[2].startswith("`shards: 90`")
+    assert way_out([short], config_of(100, 1), keep=100) == way_out([short], config_of(100, 1), keep=200) == []
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """`secondlook check`: is the config valid, which tasks does it name, and what is still missing on disk?"""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from secondlook.base import yamlfile
@@ -10,11 +10,12 @@ from secondlook.config.task import Task, load_task, task_path
 from secondlook.io import records
 from secondlook.io.groups import leaks
 from secondlook.workflow import vlm_ids
+from secondlook.workflow.cost_sheet import JobGroup
 from secondlook.workflow.out_of_fold import described
-from secondlook.workflow.pipeline import Pipeline
+from secondlook.workflow.pipeline import Added, Pipeline
 from secondlook.workflow.plan import rules_of, tasks_of
 from secondlook.workflow.run import DEMO, Run
-from secondlook.workflow.verdicts import excess, kinds_of_models, refuse, way_out
+from secondlook.workflow.verdicts import excess, kinds_of_models, parts_for, refuse, way_out
 
 
 def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
@@ -34,17 +35,40 @@ def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipel
         raise UsageError("\n".join(complaints))
     run = Run.load(config, pipelines)
     chosen = [pipeline for pipeline in pipelines if not names or pipeline.name in names]
-    lines = [f"{config}: valid", *_judged(run, names, rules_of(pipelines))]
+    needs = _needs(run)
+    lines = [f"{config}: valid", *_judged(run, names, rules_of(pipelines), needs)]
     for pipeline in chosen:
         lines.extend(pipeline.describe(run))
+        lines.extend(f"for `snakemake {pipeline.name}`: {line}" for line in _of_pipeline(run, pipeline.name, needs))
     lines.append("`secondlook plan` counts the jobs and estimates their cost")
     return "\n".join(lines)
 
 
-def _judged(run: Run, names: Sequence[str], rules: Set[str]) -> Iterator[str]:
+def _needs(run: Run) -> dict[str | None, list[JobGroup]]:
+    """Return the kinds of jobs of the tasks of the config (None), and of those that each pipeline adds."""
+    added = {name: tuple(more.tasks) for name, more in run.added.items() if isinstance(more, Added)}
+    return {None: kinds_of_models(run, run.names), **{name: kinds_of_models(run, of) for name, of in added.items()}}
+
+
+def _kept(run: Run, needs: Mapping[str | None, list[JobGroup]], but: str | None) -> int:
+    """Return the parts that the others need: there is one number of shards for all."""
+    return max([1, *(parts_for(kinds, run.config) for name, kinds in needs.items() if name != but and kinds)])
+
+
+def _of_pipeline(run: Run, name: str, needs: Mapping[str | None, list[JobGroup]]) -> Iterator[str]:
+    kinds = needs.get(name, [])
+    yield from excess(kinds, run.config)
+    yield from way_out(kinds, run.config, keep=_kept(run, needs, name))
+
+
+def _judged(
+    run: Run, names: Sequence[str], rules: Set[str], needs: Mapping[str | None, list[JobGroup]]
+) -> Iterator[str]:
     """Yield the lines on the chosen tasks, without those that a pipeline describes; raise UsageError as `refuse`."""
     judged = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules)) if names else run.names
-    kinds = kinds_of_models(run, [*judged])
+    known = {kind.task: kind for kinds in needs.values() for kind in kinds}
+    kinds = [kind for group in needs.values() for kind in group if kind.task in judged]
+    kinds += kinds_of_models(run, [task for task in judged if task not in known])
     refuse(run, [*judged], kinds)
     described_later = {task for name in names if name in run.added for task in run.of_pipeline(name).names}
     shown = [task for task in judged if task not in described_later]
@@ -52,7 +76,7 @@ def _judged(run: Run, names: Sequence[str], rules: Set[str]) -> Iterator[str]:
     for name in shown:
         yield from _describe(run, name, run.tasks[name])
         yield from (f"  {line}" for line in excess([kind for kind in kinds if kind.task == name], run.config))
-    yield from (f"limits: {setting}" for setting in way_out(kinds, run.config))
+    yield from (f"limits: {setting}" for setting in way_out(kinds, run.config, keep=_kept(run, needs, None)))
 
 
 def notes(run: Run, task: str) -> list[str]:

@@ -1,5 +1,6 @@
 """`costs.yaml` next to this file: the costs of stages and networks, and the minutes of a job by these figures."""
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +87,7 @@ class Costs(Strict):
         return self.gpu if on_gpu else self.cpu
 
 
+@cache
 def load_costs(path: Path = COSTS_FILE) -> Costs:
     """Read the figures; raises UsageError where the file is missing."""
     return parse(Costs, path)

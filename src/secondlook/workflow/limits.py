@@ -18,6 +18,9 @@ _DONE_ONCE = 100
 _SHORT_MIN, _AIM_MIN, _LONG_MIN = 30, 60, 90  # minutes of the slowest GPU job by shard
 _BESIDE_WEIGHTS_MB = 2000  # Python with PyTorch; a lower bound, as activations are not counted
 _ROUNDING = 1 + 1e-6
+SPARE = 1.2  # of a proposed limit, over the estimate
+_TINY_MIN = 10  # no proposal makes jobs that short only because of their limit
+_INSTEAD_MIN = 50  # and these minutes are aimed at instead, with a longer limit: an hour with what is spare
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,35 @@ class Fit:
         """The parts for which jobs fit, and the slowest GPU job lasts about an hour, unless that are too many jobs."""
         by_part = [kind for kind in self.able if kind.by_part]
         slowest = self.slowest(1)
-        least = [self._least_parts(kind, kind.needs.runtime) for kind in by_part]
+        least = [self._least_parts(kind, self._aim(kind)) for kind in by_part]
         wanted = [parts for parts in least if parts <= self.most_parts]
         if slowest is not None:
             wanted.append(min(self.most_parts, self._least_parts(slowest, _AIM_MIN)))
         return max(1, *wanted) if wanted else self.parts
+
+    def _aim(self, kind: JobGroup) -> float:
+        """Return the minutes that a job should last at most: a fifth below its limit, unless that limit is tiny."""
+        most = kind.needs.runtime / SPARE
+        if most >= _TINY_MIN:
+            return most
+        exceeded = self.minutes(kind, self.parts) > kind.needs.runtime * _ROUNDING
+        return _INSTEAD_MIN if exceeded else most
+
+    @property
+    def parts_to_set(self) -> int:
+        """The parts of now, unless jobs exceed their limit, or the slowest GPU job is too long, or too short.
+
+        More parts than needed still fit; fewer are proposed only where GPU jobs last less than half an hour.
+        """
+        slowest = self.slowest(self.parts)
+        minutes = self.minutes(slowest, self.parts) if slowest is not None else None
+        exceeded = any(kind.by_part for kind in self.too_long(self.parts))
+        unsuited = minutes is not None and not self.suits(minutes)
+        if not (exceeded or unsuited):
+            return self.parts
+        fewer_help = minutes is not None and minutes < _SHORT_MIN
+        more_help = exceeded or not fewer_help
+        return self.best_parts if (fewer_help if self.best_parts < self.parts else more_help) else self.parts
 
     def _least_parts(self, kind: JobGroup, limit: float) -> int:
         """Return the fewest parts whose jobs last no longer than `limit` minutes; too many where none are enough."""

@@ -9,10 +9,9 @@ from secondlook.config.root import Config
 from secondlook.workflow import vlm_ids
 from secondlook.workflow.cost_sheet import JobGroup, costs_of
 from secondlook.workflow.graph import Job
-from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, Fit, least_memory_mb
+from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, SPARE, Fit, least_memory_mb
 from secondlook.workflow.run import Run
 
-_SPARE = 1.2  # of a proposed limit, over the estimate
 _MOST_SHARDS = 100_000
 
 
@@ -51,9 +50,17 @@ def excess(kinds: Sequence[JobGroup], config: Config) -> list[str]:
     return [] if Fit.of(kinds, config).fits else [in_one_line(kinds, config)]
 
 
-def way_out(kinds: Iterable[JobGroup], config: Config) -> list[str]:
-    """Return what to set so that all jobs fit, a line for each setting; none where nothing needs to change."""
-    return [line.strip() for line in _advice(Fit.of(kinds, config), config)]
+def way_out(kinds: Iterable[JobGroup], config: Config, *, keep: int = 1) -> list[str]:
+    """Return what to set so that all jobs fit, a line for each setting; none where nothing needs to change.
+
+    No fewer than `keep` parts are proposed where there are so many already: other tasks need them.
+    """
+    return [line.strip() for line in _advice(Fit.of(kinds, config), config, keep)]
+
+
+def parts_for(kinds: Iterable[JobGroup], config: Config) -> int:
+    """Return the parts that these jobs need or, where they need no others, those of now."""
+    return Fit.of(kinds, config).parts_to_set
 
 
 def refuse(run: Run, tasks: Sequence[str], kinds: Sequence[JobGroup]) -> None:
@@ -129,29 +136,29 @@ def _jobs_of_models(run: Run, task: str) -> Iterator[Job]:
         yield Job("cutout", {"task": task, "part": "0"}, needs, f"{folder}/crop.cutout.0.tsv", None)
 
 
-def _advice(fit: Fit, config: Config) -> Iterator[str]:
-    parts = _parts_to_set(fit)
+def _advice(fit: Fit, config: Config, keep: int = 1) -> Iterator[str]:
+    parts = fit.parts_to_set
+    if parts < fit.parts:
+        parts = max(parts, min(keep, fit.parts))
     if parts != fit.parts:
         per_job = config.shards_per_job if parts * config.shards_per_job <= _MOST_SHARDS else 1
         shards = parts * per_job
-        why = "set" if fit.too_long(fit.parts) else "GPU jobs should last 30 to 90 minutes: set"
+        why = "set" if parts > fit.parts and fit.too_long(fit.parts) else f"{_unsuited(fit)}: set"
         yield (
             f"  {why} `shards: {shards}` and `shards_per_job: {per_job}` in config.yaml, or add "
             f"`--config shards={shards} shards_per_job={per_job}` to snakemake{_slowest(fit, parts)}"
         )
     for kind in _longest_of_each_model(fit, fit.too_long(parts), parts):
-        minutes = 10 * math.ceil(_SPARE * fit.minutes(kind, parts) / 10)
+        minutes = 10 * math.ceil(SPARE * fit.minutes(kind, parts) / 10 - 1e-4)
         yield f"  set `runtime: {minutes}` {_where(kind, f'runtime={minutes}')}"
     for kind in fit.too_large:
         yield f"  {_memory_to_set(kind)}"
 
 
-def _parts_to_set(fit: Fit) -> int:
-    """Return the parts of now, unless jobs by shard exceed their limit or are far from the length that suits a GPU."""
+def _unsuited(fit: Fit) -> str:
     slowest = fit.slowest(fit.parts)
-    unsuited = slowest is not None and not fit.suits(fit.minutes(slowest, fit.parts))
-    exceeded = any(kind.by_part for kind in fit.too_long(fit.parts))
-    return fit.best_parts if exceeded or unsuited else fit.parts
+    now = f", and the slowest lasts {_time(fit.minutes(slowest, fit.parts))} now" if slowest else ""
+    return f"GPU jobs should last 30 to 90 minutes{now}"
 
 
 def _worst(fit: Fit) -> list[JobGroup]:
@@ -181,7 +188,7 @@ def _slowest(fit: Fit, parts: int) -> str:
 
 
 def _memory_to_set(kind: JobGroup) -> str:
-    mem_mb = 1000 * math.ceil(_SPARE * least_memory_mb(kind) / 1000)
+    mem_mb = 1000 * math.ceil(SPARE * least_memory_mb(kind) / 1000)
     return f"set `mem_mb: {mem_mb}` {_where(kind, f'mem_mb={mem_mb}')}"
 
 

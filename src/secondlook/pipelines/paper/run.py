@@ -130,7 +130,6 @@ def outputs(tasks: Sequence[str]) -> list[str]:
 
 def _describe(run: Run) -> list[str]:
     from secondlook.workflow.check import missing, notes
-    from secondlook.workflow.verdicts import excess, kinds_of_models, way_out
 
     if not Path(run.config.paper).is_file():
         return []
@@ -146,10 +145,8 @@ def _describe(run: Run) -> list[str]:
         else "its data is there"
     )
     summary = f"`snakemake paper`: {len(paper.names)} tasks, {len(labelers)} labelers; {data}"
-    kinds = kinds_of_models(run, paper.names)
-    limits = [*excess(kinds, run.config), *way_out(kinds, run.config)]
     about = [*_about_prompts(run.added[PAPER]), *notes(paper, paper.names[0])]
-    return [summary, *about, *(f"  {line}" for line in limits)]
+    return [summary, *about]
 
 
 def _about_prompts(paper: "Added | UsageError") -> list[str]:
