@@ -88,6 +88,7 @@ def test_a_folder_without_its_like_says_the_way_out(secondlook: Command, origina
         ("liuhaotian/llava-v1.5-7b", "llava-hf/llava-1.5-7b-hf"),
         ("lmms-lab/llava-onevision-qwen2-7b-ov", "llava-hf/llava-onevision-qwen2-7b-ov-hf"),
         pytest.param("OpenGVLab/InternVL3-8B-hf", "OpenGVLab/InternVL3-8B-hf", id="it is one already"),
+        pytest.param("opengvlab/internvl3-8b", "OpenGVLab/InternVL3-8B-hf", id="the Hub ignores case"),
         pytest.param("OpenGVLab/InternVL3-9B", "OpenGVLab/InternVL3-9B", id="none is known"),
         pytest.param("OpenGVLab/InternVL3-8B-Instruct", "OpenGVLab/InternVL3-8B-Instruct", id="other weights"),
         pytest.param("OpenGVLab/InternVL2_5-8B", "OpenGVLab/InternVL2_5-8B", id="none is published"),
@@ -98,6 +99,11 @@ def test_a_folder_without_its_like_says_the_way_out(secondlook: Command, origina
 def test_which_checkpoint_is_loaded(named: str, loaded: str) -> None:
     assert native.native_of(named) == loaded
     assert bool(native.instead_of(named)) == (named != loaded)
+
+
+def test_what_cannot_be_loaded_is_found_in_any_case() -> None:
+    assert "no `-hf` checkpoint of it is known" in native.needs_own_code("opengvlab/internvl3-9b")
+    assert "needs its own code" in native.needs_own_code("opengvlab/InternVL2-8B")
 
 
 def test_an_original_llava_is_told_by_its_architecture(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _PUBLISHED: Mapping[str, str] = {
     },
     **{f"lmms-lab/llava-onevision-qwen2-{size}": f"llava-hf/llava-onevision-qwen2-{size}-hf" for size in _ONEVISION},
 }
+_BY_LOWER: Mapping[str, str] = {name.lower(): native for name, native in _PUBLISHED.items()}  # the Hub ignores case
 _NOT_PUBLISHED = f"{_INTERNVL}3-9B"
 _OTHER_INTERNVL = f"{_INTERNVL}3-8B-hf"  # to take where nothing is known of the same model
 _CONVERTED = ("-hf", "-HF")  # endings of a folder with the same model in the format of transformers
@@ -36,7 +37,7 @@ _REASON = "this checkpoint needs its own code, which is never run"
 def native_of(name: str) -> str:
     """Return the checkpoint that is loaded for a Hub id or a folder: itself, unless another has the same weights."""
     if not Path(name).exists():
-        return _PUBLISHED.get(name, name)
+        return _BY_LOWER.get(name.lower(), name)
     return _converted_beside(Path(name)) or name
 
 
@@ -76,11 +77,11 @@ def needs_own_code(name: str) -> str:
     if Path(name).exists() or about:
         kind = _foreign_kind(about)
         return f"{name}: {_REASON}; {_way_out(Path(name).name, kind)}." if kind else ""
-    if name in _PUBLISHED:
-        return f"{name}: {_REASON}; take {_PUBLISHED[name]}."
-    if name == _NOT_PUBLISHED:
+    if name.lower() in _BY_LOWER:
+        return f"{name}: {_REASON}; take {_BY_LOWER[name.lower()]}."
+    if name.lower() == _NOT_PUBLISHED.lower():
         return f"{name}: {_REASON}, and no `-hf` checkpoint of it is known; serve it (`engine: openai`)."
-    if name.startswith(_INTERNVL) and not name.lower().endswith("-hf"):
+    if name.lower().startswith(_INTERNVL.lower()) and not name.lower().endswith("-hf"):
         return f"{name}: {_REASON}; take {_OTHER_INTERNVL}."
     return ""
 
@@ -104,9 +105,9 @@ def _architectures(about: Mapping[str, Any]) -> list[str]:
 
 def _way_out(last: str, kind: str) -> str:
     """Return what to do about a foreign folder, or Hub id in the cache, by the last part of its name."""
-    published = {name.rpartition("/")[2]: native for name, native in _PUBLISHED.items()}.get(last)
+    published = {name.rpartition("/")[2]: native for name, native in _BY_LOWER.items()}.get(last.lower())
     if kind == "internvl_chat":
-        other = published or _OTHER_INTERNVL
+        other = published or "the `-hf` checkpoint of its size from the Hub"
         return (
             f"convert it (convert_internvl_weights_to_hf.py of transformers) to `{last}-hf` beside it, or take {other}"
         )
