@@ -4,12 +4,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from secondlook.base.errors import DataError
 from secondlook.base.text import is_legible, legible
-from secondlook.io import packed
+from secondlook.config.task import Dataset
+from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import is_label_file
-from secondlook.stages.ingest.source import Background, Entries, SourceObject
-from secondlook.stages.ingest.tree import Tree
+from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject
+from secondlook.stages.ingest.tree import Evidence, Tree
 
 _SHOWN = 3
 Entry = SourceObject | RefusedError
@@ -24,6 +26,40 @@ class Folders:
 
 
 YOLO_FOLDERS = Folders(("images", "JPEGImages"), ("labels",))
+
+
+@dataclass(frozen=True)
+class LineFormat:
+    """A format of text files with an object on each line, one beside each image.
+
+    `kind` is that of `Tree.kind_of_text`, `title` its name, `columns` describes them; `parse` takes a line, the name of
+    its image and the id of its object.
+    """
+
+    kind: str
+    title: str
+    columns: str
+    folders: Folders
+    parse: Callable[[str, str, str], Entry]
+
+    def read(self, dataset: Dataset) -> Source:
+        """Open a folder or archive of label files; raises DataError where it holds none."""
+        root = Path(dataset.path)
+        tree = Tree.of(root)
+        listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
+        names = tree.images if listed is None else listed
+        images = ImagesOfLabels.of(names, apart=listed is not None, folders=self.folders)
+        files = images.label_files(tree, self.kind)
+        if not files:
+            place = f"{root}/{self.folders.labels[0]}/<name>.txt"
+            raise DataError(f"{root}: holds no label files of {self.title}; expected {place}.")
+        entries = line_entries(root, files, images, self.parse)
+        return Source(Path(dataset.images or root), entries, listed=len(names))
+
+    def evidence(self, tree: Tree) -> Evidence | None:
+        """Tell whether text files have the columns of the format."""
+        found = next((name for name in tree.some(".txt") if tree.kind_of_text(name) == self.kind), None)
+        return None if found is None or tree.is_file else Evidence(f"`{found}` has the {self.columns} of {self.title}")
 
 
 @dataclass(frozen=True)
