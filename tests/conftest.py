@@ -13,12 +13,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from checkouts import ROOT, copy_checkout
 from make_records import Rows, read_rows
 from secondlook.base.arrays import Pixels
 from secondlook.cli import main
 from secondlook.pixels import images
+
+# a busy machine is slow at drawing examples; that says nothing about the code
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 
 @dataclass(frozen=True)
