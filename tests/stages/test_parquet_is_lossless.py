@@ -15,7 +15,7 @@ from secondlook.io import facts
 SIZES = {"b.jpg": (64, 48), "d/a.jpg": (31, 17), "ü 停.jpg": (64, 48)}
 HASHES = ("instance_id", "image_id", "group", "track")  # of the names of the dataset and its images
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-NAMES = st.one_of(st.sampled_from(["iscrowd", "track_id", "rotation", "tags", "score"]), TEXTS)
+NAMES = st.one_of(st.sampled_from(["iscrowd", "track_id", "tags", "score"]), TEXTS)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.one_of(TEXTS, st.booleans(), st.integers(-(2**60), 2**60), NUMBERS, st.lists(TEXTS, max_size=2), st.none())
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # three commands an example: shrinking would take minutes

@@ -780,7 +780,7 @@ def test_what_cannot_be_is_refused(
     [
         ("InternVL3-1B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3-1B-hf"),
         ("InternVL3_5-2B", {"model_type": "internvl_chat"}, "OpenGVLab/InternVL3_5-2B-HF"),
-        ("InternVL2-1B", {"model_type": "internvl_chat"}, "or take the `-hf` checkpoint of its size from the Hub."),
+        ("InternVL2-1B", {"model_type": "internvl_chat"}, "or take the `-hf` one of its size from the Hub."),
         ("mine", {"model_type": "odd_vl", "auto_map": {"AutoModel": "modeling_odd.OddModel"}}, "no `odd_vl`"),
     ],
 )

@@ -10,7 +10,10 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 
 _PATIENCE_S = 5.0
-_WAY_OUT = "give a local folder, correct the name, or run `secondlook fetch --weights` where there is a network."
+_WAY_OUT = (
+    "give a local folder, correct the name, set HF_TOKEN for a gated one, or run `secondlook fetch --weights` where "
+    "there is a network."
+)
 
 
 def known_commit(hub_id: str, revision: str | None = None) -> str | None:
@@ -43,10 +46,10 @@ def rely_on_cache(hub_id: str, revision: str | None = None) -> None:
     cached = known_commit(hub_id, revision) is not None
     if constants.HF_HUB_OFFLINE:
         if not cached:
-            raise DataError(f"{_absent(hub_id)}, and HF_HUB_OFFLINE forbids to ask for it; {_WAY_OUT}")
+            raise DataError(f"{_absent(hub_id)}, and HF_HUB_OFFLINE forbids to ask for it); {_WAY_OUT}")
     elif not answers():
         if not cached:
-            raise DataError(f"{_absent(hub_id)}, and {constants.ENDPOINT} does not answer; {_WAY_OUT}")
+            raise DataError(f"{_absent(hub_id)}, and {constants.ENDPOINT} does not answer); {_WAY_OUT}")
         os.environ["HF_HUB_OFFLINE"] = "1"  # for processes that this one starts
         constants.HF_HUB_OFFLINE = True
         progress.say(f"{constants.ENDPOINT} cannot be reached; checkpoints are read from the cache of this machine")
@@ -76,4 +79,5 @@ def _answers(endpoint: str) -> bool:
 
 
 def _absent(hub_id: str) -> str:
-    return f"{hub_id}: there is no such folder here, no such checkpoint in the cache of this machine"
+    reason = "there is no such folder here, it is not in the cache of this machine"
+    return f"{hub_id}: the checkpoint cannot be loaded ({reason}"

@@ -107,7 +107,7 @@ def _way_out(last: str, kind: str) -> str:
     """Return what to do about a foreign folder, or Hub id in the cache, by the last part of its name."""
     published = {name.rpartition("/")[2]: native for name, native in _BY_LOWER.items()}.get(last.lower())
     if kind == "internvl_chat":
-        other = published or "the `-hf` checkpoint of its size from the Hub"
+        other = published or "the `-hf` one of its size from the Hub"
         return (
             f"convert it (convert_internvl_weights_to_hf.py of transformers) to `{last}-hf` beside it, or take {other}"
         )
