@@ -67,12 +67,11 @@ def _requeue(job: str, left_s: float, *, is_worth_it: bool) -> None:
 
 def _clock(job: str) -> tuple[float, float] | None:
     """Return the seconds that are left to a job of a rule and those it used; None for others, and without a limit."""
-    shown = _run("squeue", "--noheader", f"--jobs={job}", "--format=%L %M %k").strip()
-    left, used, comment = (*shown.split(" ", 2), "", "", "")[:3]
-    seconds = [_seconds(text) for text in (left, used)]
-    if None in seconds or not comment.startswith(_RULE):
+    shown = _run("squeue", "--noheader", f"--jobs={job}", "--format=%L %M %k").split(maxsplit=2)
+    if len(shown) < 3 or not shown[2].startswith(_RULE):
         return None
-    return seconds[0] or 0.0, seconds[1] or 0.0
+    left_s, used_s = map(_seconds, shown[:2])
+    return None if left_s is None or used_s is None else (left_s, used_s)
 
 
 def _seconds(text: str) -> float | None:
