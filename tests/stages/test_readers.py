@@ -354,6 +354,7 @@ def test_yolo_layouts(secondlook: Command, tmp_path: Path, files: Any, path: str
 
 NO_NAMES = [
     *("names: 3", "names: [a", "path: here", "- 1"),
+    *("names: []", "names: {}", "names: ['', '']"),
     *("names: [[a, b]]", "names: {0: {a: b}}", "names: {0.5: a}"),
     *("names: &a [*a]", "other: &a [stop]\nnames: *a", "names: [a, !!int 3]", f"names: {'[' * 5000}{']' * 5000}"),
     f"names: [{'stop, ' * 200_000}]",

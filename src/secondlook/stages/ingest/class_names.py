@@ -70,7 +70,13 @@ def files(tree: Tree) -> Iterator[str]:
 
 def read(root: Path, name: str) -> Names:
     """Read one names file; raise DataError where it has none."""
-    path = root / name
+    names = _read(root / name, name)
+    if not names.by_number:
+        raise DataError(f"{root / name}: lists no class names; write them, or remove it to keep the numbers as labels.")
+    return names
+
+
+def _read(path: Path, name: str) -> Names:
     if PurePosixPath(name).name in NAMES_LISTS:
         return Names(name, _numbered(_lines(path)))
     content = content_of(path)

@@ -1,7 +1,7 @@
 """Is a folder the same on two machines? The node's half writes and waits; `Watcher` answers where Snakemake starts.
 
 Files in the shared folder, by the name of the probe: `.hello` of the node, `.answer` to it, `.swapped` that the node
-replaces again and again, `.done`.
+replaces again and again once `.reading` says that it is read, `.done`.
 """
 
 import errno
@@ -26,14 +26,14 @@ def look_at_sharing(probe: str, shared: Path, latency_s: float) -> Iterator[Find
     """Yield whether files travel both ways, can be linked, and are replaced in one step; takes a few seconds."""
     start = time.monotonic()
     files.write_text(shared / f"{probe}.hello", "hello\n")
-    while not _is_there(shared / f"{probe}.answer"):
-        if time.monotonic() - start > latency_s + _PATIENCE_S:
-            says = f"no file of the machine where Snakemake runs was seen in {latency_s + _PATIENCE_S:.0f} s"
-            yield failure("shared folder", says, "put the clone and its results on a disk that all nodes share")
-            return
-        time.sleep(_POLL_S)
+    if not _appears(shared / f"{probe}.answer", latency_s + _PATIENCE_S):
+        says = f"no file of the machine where Snakemake runs was seen in {latency_s + _PATIENCE_S:.0f} s"
+        yield failure("shared folder", says, "put the clone and its results on a disk that all nodes share")
+        return
     yield _round_trip(time.monotonic() - start, latency_s)
     yield _hard_link(shared / f"{probe}.hello", shared / f"{probe}.linked")
+    files.write_bytes(shared / f"{probe}.swapped", bytes(_SWAPPED_BYTES))
+    _appears(shared / f"{probe}.reading", latency_s + _PATIENCE_S)
     for number in range(_SWAPS):
         files.write_bytes(shared / f"{probe}.swapped", bytes([number]) * _SWAPPED_BYTES)
     files.write_text(shared / f"{probe}.done", "done\n")
@@ -61,6 +61,16 @@ def _hard_link(path: Path, link: Path) -> Finding:
     if not same:
         return warning("hard links", "a link shows another file", "put the results on another disk")
     return ok("hard links", "a second name shows the same file")
+
+
+def _appears(path: Path, seconds: float) -> bool:
+    """Wait for a file, so long at most."""
+    end = time.monotonic() + seconds
+    while not _is_there(path):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _is_there(path: Path) -> bool:
@@ -127,7 +137,10 @@ class Watcher(threading.Thread):
             self._answered.add(probe)
             files.write_text(self._shared / f"{probe}.answer", "answer\n")
         if f"{probe}.swapped" in present and f"{probe}.done" not in present:
-            self._reads.setdefault(probe, Reads()).read(self._shared / f"{probe}.swapped")
+            if probe not in self._reads:
+                self._reads[probe] = Reads()
+                files.write_text(self._shared / f"{probe}.reading", "reading\n")
+            self._reads[probe].read(self._shared / f"{probe}.swapped")
 
     def stop(self) -> None:
         """End the thread."""
