@@ -1,6 +1,7 @@
 # Reads the config once and turns it into paths and options; `secondlook check` has the checks.
 # Rules that run once per shard have no `message` and few functions: Snakemake evaluates them for each job of a plan.
 import os
+from dataclasses import replace
 
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of
@@ -22,6 +23,7 @@ from secondlook.workflow.dry_run import show_limits
 from secondlook.workflow.needs import Needs
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
+from secondlook.workflow.shards import hand_down, handed_down, tails
 from snakemake.exceptions import WorkflowError
 
 
@@ -34,6 +36,10 @@ def checked(made, *arguments):
 
 
 RUN = checked(lambda: Run.of(config, pipelines=pipelines()))
+if workflow.is_main_process:
+    checked(lambda: hand_down(RUN.splits))
+else:
+    RUN = replace(RUN, decided=handed_down())
 
 if RUN.config.scratch is not None:
     os.environ[SCRATCH] = (
@@ -41,6 +47,7 @@ if RUN.config.scratch is not None:
     )  # jobs inherit it; it is no parameter, for it changes no result
 
 FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
+TAILS = tails(RUN.config.shards_per_job)
 MISSING = RUN.data.missing()
 show_limits(RUN, workflow)
 
@@ -53,7 +60,7 @@ wildcard_constraints:
     vlm=one_of(RUN.names_of("vlms")),
     fold="[0-9]+",
     labeler=one_of(RUN.names_of("labelers")),
-    part=f"[0-9]{{{5 - len(FILES.shards.tails()[0])}}}",
+    part=f"[0-9]{{{5 - len(TAILS[0])}}}",
     hundred="[0-9]{3}",
     fetched=one_of(RUN.config.fetch.sources),
     missing=one_of(MISSING),
@@ -62,7 +69,7 @@ wildcard_constraints:
 
 RESULTS = f"{RUN.config.results}/{{task}}"
 FOLDER = f"{RUN.config.results}/{{wildcards.task}}"  # the same in a command
-TAILS, SPLIT_TAILS = FILES.shards.tails(), FILES.shards.split_tails()
+SHARDS = [f"{RESULTS}/ingest/shards/{{part}}{tail}.parquet" for tail in TAILS]
 
 
 def results_of(tasks):

@@ -21,7 +21,7 @@ rule consensus:
     params:
         code=code("stages.consensus"),
         votes=from_wildcards(OPTIONS.votes),
-        shards=RUN.config.shards,
+        shards=from_wildcards(FILES.shard_count),
         frozen=from_wildcards(OPTIONS.frozen),
         options=OPTIONS.section("consensus"),
     message:

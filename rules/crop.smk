@@ -1,6 +1,6 @@
 rule crop:
     input:
-        from_wildcards(FILES.instances),
+        SHARDS,
     output:
         [f"{RESULTS}/crop/{{part}}{tail}.parquet" for tail in TAILS],
     log:
@@ -53,7 +53,7 @@ rule groups:
     params:
         code=code("stages.crop.groups"),
         folder=subpath(output[0], parent=True),
-        shards=RUN.config.shards,
+        shards=from_wildcards(FILES.shard_count),
         folds=from_wildcards(OPTIONS.folds),
         options=OPTIONS.section("crop"),
     message:
@@ -66,7 +66,7 @@ rule groups:
 
 rule cutout:
     input:
-        from_wildcards(FILES.instances),
+        SHARDS,
     output:
         [f"{RESULTS}/crop/cutout/{{part}}{tail}.parquet" for tail in TAILS],
     log:

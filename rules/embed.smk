@@ -1,6 +1,6 @@
 rule embed:
     input:
-        crops=from_wildcards(FILES.crops_of),
+        crops=rules.crop.output,
         encoder=from_wildcards(FILES.encoder_files),
     output:
         [f"{RESULTS}/embed/{{encoder}}/{{part}}{tail}.parquet" for tail in TAILS],

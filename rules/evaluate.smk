@@ -22,7 +22,7 @@ rule evaluate:
         folder=subpath(output[0], parent=True),
         benchmarks=from_wildcards(FILES.benchmarks),
         votes=from_wildcards(OPTIONS.votes),
-        shards=RUN.config.shards,
+        shards=from_wildcards(FILES.shard_count),
         protocol=from_wildcards(OPTIONS.protocol),
         options=OPTIONS.section("evaluate"),
     message:

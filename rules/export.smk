@@ -32,7 +32,7 @@ rule export:
         code=code("stages.export", *EXPORTERS),
         source=from_wildcards(OPTIONS.export, "task", "format"),
         votes=from_wildcards(OPTIONS.votes),
-        shards=RUN.config.shards,
+        shards=from_wildcards(FILES.shard_count),
     message:
         "export: write the corrected dataset of {wildcards.task} as {wildcards.format}"
     shell:

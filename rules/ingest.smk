@@ -31,32 +31,40 @@ rule ingest:
         "--reference {output.reference} --background {output.background} --options {params.options:q} 2> {log}"
 
 
-# A file per shard, a hundred to a job: as outputs of `ingest` Snakemake would compare each of them with every target.
-rule split:
-    input:
-        f"{RESULTS}/ingest/instances.parquet",
-    output:
-        [f"{RESULTS}/ingest/shards/{{hundred}}{tail}.parquet" for tail in SPLIT_TAILS],
-    log:
-        "logs/{task}/split/{hundred}.log",
-    benchmark:
-        f"{RESULTS}/benchmark/split.{{hundred}}.tsv"
-    conda:
-        "../envs/secondlook.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_attempt(2000),
-        runtime=per_attempt(30),
-    params:
-        code=code("stages.ingest.split", "stages.ingest.stale"),
-        shards=len(SPLIT_TAILS),
-        per_job=RUN.config.shards_per_job,
-    message:
-        "split: write a file for each shard of {wildcards.task} from {wildcards.hundred}00 on"
-    shell:
-        "secondlook split {input} --first {wildcards.hundred}00 --count {params.shards} --per-job {params.per_job} "
-        f"--results {FOLDER} --out {FOLDER}/ingest/shards 2> {{log}}"
+# A file per shard, a hundred to a job: as outputs of `ingest` Snakemake would compare each of them with every target. A
+# rule for each task, as their shards differ in number; and with its folder in front of all wildcards, Snakemake compares
+# the hundred with files of that folder alone.
+for task in RUN.tasks:
 
-
-localrules:
-    split,
+    rule:
+        name:
+            f"split_{task}"
+        localrule: True
+        input:
+            f"{FILES.folder(task)}/ingest/instances.parquet",
+        output:
+            [
+                f"{FILES.folder(task)}/ingest/shards/{{hundred}}{tail}.parquet"
+                for tail in FILES.shards(task).split_tails()
+            ],
+        log:
+            f"logs/{task}/split/{{hundred}}.log",
+        benchmark:
+            f"{FILES.folder(task)}/benchmark/split.{{hundred}}.tsv"
+        conda:
+            "../envs/secondlook.yaml"
+        threads: 1
+        resources:
+            mem_mb=per_attempt(2000),
+            runtime=per_attempt(30),
+        params:
+            code=code("stages.ingest.split", "stages.ingest.stale"),
+            number=len(FILES.shards(task).split_tails()),
+            shards=FILES.shard_count(task),
+            per_job=RUN.config.shards_per_job,
+            folder=FILES.folder(task),
+        message:
+            f"split: write a file for each shard of {task} from {{wildcards.hundred}}00 on"
+        shell:
+            "secondlook split {input} --first {wildcards.hundred}00 --count {params.number} --shards {params.shards} "
+            "--per-job {params.per_job} --results {params.folder} --out {params.folder}/ingest/shards 2> {log}"

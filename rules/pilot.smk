@@ -86,7 +86,7 @@ rule pilot_page:
         code=code("pipelines.pilot.report"),
         folder=subpath(output.page, parent=True),
         steps=from_wildcards(PILOT.names),
-        parts=FILES.shards.parts,
+        parts=from_wildcards(FILES.job_count),
         per_job=RUN.config.shards_per_job,
     message:
         "pilot: write the page of {wildcards.task}"

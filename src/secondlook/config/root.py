@@ -38,28 +38,28 @@ def _no_method(name: str) -> str:
     return name
 
 
+MOST_SHARDS = 100_000  # their names have five digits
 LabelerName = Annotated[Name, AfterValidator(_no_method)]
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {"shards": 2},
-    "laptop": {"shards": 8},
-    "cluster": {"shards": 256},
-}
+# shards of a dataset whose objects nobody has counted before `ingest`, by preset
+UNCOUNTED = {"demo": 1, "laptop": 1, "cluster": 64}
 
 
 class Config(Strict):
     """The whole of `config.yaml`."""
 
     preset: Literal["demo", "laptop", "cluster"] = "laptop"
-    """Sets `shards` to 2 (`demo`), 8 (`laptop`) or 256 (`cluster`), unless `shards` is given."""
+    """Into how many shards `auto` splits a dataset whose objects are unknown before `ingest`: 64 on a `cluster`, else
+    one."""
     tasks: list[str] = Field(["demo_signs"], min_length=1)
     """Tasks that `snakemake` runs: file names under `workflow/tasks` without ending, or paths."""
     results: str = "results"
     """Folder for all results, relative to the folder in which snakemake runs."""
-    shards: int = Field(1, ge=1, le=100_000)
-    """Parts into which a dataset is split, by image; more make more and shorter jobs. Default: by the preset."""
+    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] | Literal["auto"] = "auto"
+    """Parts into which a dataset is split, by image: more make more and shorter jobs. `auto`: as many as each task
+    needs, by its objects and the cost of its labelers (docs/cluster.md)."""
     shards_per_job: Literal[1, 10, 100, 1000] = 1
-    """Shards that one job processes; `shards` must be a multiple of it."""
+    """Shards that one job processes; a number under `shards` must be a multiple of it."""
     gpu_model: GpuName | None = None
     """Kind of GPU that all GPU jobs request, as the cluster names it (`sbatch --gpus=MODEL:1`)."""
     gpu_constraint: str | None = None
@@ -110,16 +110,9 @@ class Config(Strict):
     scenes: ScenesOptions = ScenesOptions()
     """What `snakemake scenes` runs."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _apply_preset(cls, content: Any) -> Any:
-        if isinstance(content, dict):
-            return {**PRESETS.get(str(content.get("preset", "laptop")), {}), **content}
-        return content
-
     @model_validator(mode="after")
     def _jobs_are_full(self) -> "Config":
-        if self.shards % self.shards_per_job:
+        if self.shards != "auto" and self.shards % self.shards_per_job:
             fitting = -(-self.shards // self.shards_per_job) * self.shards_per_job
             message = f"{self.shards} is no multiple of `shards_per_job` ({self.shards_per_job}); set it to {fitting}"
             raise PydanticCustomError("shards", message, {"loc": ("shards",)})

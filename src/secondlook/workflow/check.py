@@ -5,6 +5,7 @@ from pathlib import Path
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
+from secondlook.base.text import counted
 from secondlook.config.root import Config
 from secondlook.config.task import Task, load_task, task_path
 from secondlook.io import records
@@ -102,7 +103,7 @@ def _collect(complaints: list[str], config: Path) -> Config | None:
 def _describe(run: Run, name: str, task: Task) -> list[str]:
     lines = [
         f"task {name} ({run.task_files[name]}): {len(task.classes)} classes, {len(task.labelers)} labelers, "
-        f"{run.config.shards} shards",
+        f"{counted(run.splits[name], 'shard')}",
     ]
     if task.rehearsal is not None:
         lines.append(f"  a rehearsal: {100 * task.rehearsal.wrong_fraction:g} % of the given labels are made wrong")

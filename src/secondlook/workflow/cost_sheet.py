@@ -1,5 +1,6 @@
 """The cost sheet of `secondlook plan NAME`: objects, minutes, memory and disk of each kind of job, and the sum."""
 
+import csv
 import glob
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,9 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-import pandas as pd
-
 from secondlook.base.resources import Resources
+from secondlook.base.text import counted
 from secondlook.config.labelers import LEARNERS
 from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
@@ -100,12 +100,21 @@ def sheet(parts: Sequence["TaskCosts"]) -> str:
 
 def costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> "list[TaskCosts]":
     """Return the kinds of jobs of each task, and last those of no task, with what a job of each kind costs."""
+    return _costs_of(run, tasks, jobs, _as_measured)
+
+
+def expected_costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> "list[TaskCosts]":
+    """Return the same without the times of past jobs, which had the shards of their time."""
+    return _costs_of(run, tasks, jobs, lambda kind, _: kind)
+
+
+def _costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job], measured: "_Measured") -> "list[TaskCosts]":
     costs, by_task = load_costs(), dict[str | None, list[Job]]()
     for job in jobs:
         by_task.setdefault(job.task if job.task in tasks else None, []).append(job)
     figures = [_Task(run, name, amount_of(run, name), costs) for name in tasks]
-    parts = [TaskCosts(task, [*_kinds(by_task.get(task.name, []), task)]) for task in figures]
-    return [*parts, TaskCosts(None, [*_kinds(by_task.get(None, []))])]
+    parts = [TaskCosts(task, [*_kinds(by_task.get(task.name, []), task, measured)]) for task in figures]
+    return [*parts, TaskCosts(None, [*_kinds(by_task.get(None, []), None, measured)])]
 
 
 def amount_of(run: Run, task: str) -> Amount:
@@ -155,7 +164,7 @@ class _Task:
 
     @property
     def parts(self) -> int:
-        return self.run.files.shards.parts
+        return self.run.files.job_count(self.name)
 
     @property
     def each(self) -> float:
@@ -193,7 +202,10 @@ class TaskCosts:
     kinds: list[JobGroup]
 
 
-def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]:
+_Measured = Callable[[JobGroup, Job], JobGroup]
+
+
+def _kinds(jobs: Sequence[Job], task: _Task | None, measured: _Measured) -> Iterator[JobGroup]:
     """Yield the kinds of some jobs in their order; without a task only past runs give their costs."""
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
@@ -206,7 +218,7 @@ def _kinds(jobs: Sequence[Job], task: _Task | None = None) -> Iterator[JobGroup]
         section = "labelers" if rule == "label" else "vlms" if rule.startswith("train_vlm") else rule
         if task is not None and (section, model) in task.cannot_run:
             kind = replace(kind, cannot_run=True)
-        yield _as_measured(_as_tried(replace(kind, partition=first.partition), task), first)
+        yield measured(_as_tried(replace(kind, partition=first.partition), task), first)
 
 
 def _model(job: Job) -> str:
@@ -233,13 +245,20 @@ def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
     pattern = glob.escape(place.name)
     for part in filter(str.isdigit, job.wildcards.values()):
         pattern = pattern.replace(f".{part}.", ".[0-9]*.")
-    seconds = [float(pd.read_csv(path, sep="\t")["s"].mean()) for path in place.parent.glob(pattern)]
+    seconds = [*map(_seconds, place.parent.glob(pattern))]
     if not seconds:
         return kind
     minutes = sum(seconds) / len(seconds) / 60
     if kind.tried and is_in_full(kind.rule) and (kind.cost.minutes or 0.0) > minutes:
         return kind
     return replace(kind, cost=replace(kind.cost, minutes=minutes), measured=True)
+
+
+def _seconds(benchmark: Path) -> float:
+    """Return the mean seconds of a job in its benchmark file: a line for each time it ran."""
+    with benchmark.open(newline="", encoding="utf-8") as file:
+        seconds = [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    return sum(seconds) / len(seconds)
 
 
 def _at_once(rule: str, task: _Task, _: str) -> JobCost:
@@ -338,8 +357,9 @@ def _title(task: _Task) -> str:
     count = f"{objects} objects" if objects is not None else f"estimated for {ASSUMED} objects: its data is missing"
     if objects is not None and not task.amount.counted:
         count = f"about {objects} objects, as its task file states: its data is missing"
-    shards = task.run.config.shards
-    return f"task {task.name}: {count}, {shards} shards; objects, minutes, memory and weights are those of a job"
+    shards = task.run.splits[task.name]
+    about = "objects, minutes, memory and weights are those of a job"
+    return f"task {task.name}: {count}, {counted(shards, 'shard')}; {about}"
 
 
 def _table(kinds: Sequence[JobGroup]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from secondlook.base.types import View
@@ -17,16 +16,24 @@ from secondlook.workflow.shards import Shards
 
 @dataclass(frozen=True)
 class Files:
-    """The config and the tasks of a run, and the config that counts for each task."""
+    """The config and the tasks of a run; the config that counts for each task, and the shards of its dataset."""
 
     config: Config
     tasks: Mapping[str, Task]
     configs: Mapping[str, Config]
+    splits: Mapping[str, int]
 
-    @cached_property
-    def shards(self) -> Shards:
-        """The shards of each task."""
-        return Shards(self.config.shards, self.config.shards_per_job)
+    def shards(self, task: str) -> Shards:
+        """Return the shards of a task."""
+        return Shards(self.splits[task], self.config.shards_per_job)
+
+    def shard_count(self, task: str) -> int:
+        """Return the number of shards of a task."""
+        return self.splits[task]
+
+    def job_count(self, task: str) -> int:
+        """Return the number of jobs of a labeler on all shards of a task."""
+        return self.shards(task).parts
 
     def folder(self, task: str) -> str:
         """Return the results folder of a task."""
@@ -34,7 +41,7 @@ class Files:
 
     def instances(self, task: str, part: str) -> list[str]:
         """Return the files of instances of a job."""
-        return [f"{self.folder(task)}/ingest/shards/{shard}.parquet" for shard in self.shards.of(part)]
+        return [f"{self.folder(task)}/ingest/shards/{shard}.parquet" for shard in self.shards(task).of(part)]
 
     def crop(self, task: str, view: View, shard: str) -> str:
         """Return the file of crops of a shard, or of the reference, as a view shows them."""
@@ -46,11 +53,11 @@ class Files:
 
     def crops(self, task: str) -> list[str]:
         """Return the files of crops of a task, without those of the reference."""
-        return [self.crop(task, "crop", shard) for shard in self.shards.names()]
+        return [self.crop(task, "crop", shard) for shard in self.shards(task).names()]
 
     def crops_of(self, task: str, part: str) -> list[str]:
         """Return the files of crops of a job."""
-        return [self.crop(task, "crop", shard) for shard in self.shards.of(part)]
+        return [self.crop(task, "crop", shard) for shard in self.shards(task).of(part)]
 
     def reference_pt(self, task: str, imported: str) -> str:
         """Return the folder of reference vectors of an encoder; an impossible path where it has none for this task.
@@ -69,7 +76,7 @@ class Files:
         reference = self.tasks[task].reference
         if reference.own is None:
             return Taught()
-        return Taught(reference.folds, self.lessons(task), self.shards.names(), bool(reference.sources))
+        return Taught(reference.folds, self.lessons(task), self.shards(task).names(), bool(reference.sources))
 
     def groups(self, task: str) -> str:
         """Return the file of the groups of a task."""
@@ -97,7 +104,9 @@ class Files:
 
     def votes(self, task: str) -> list[str]:
         """Return the vote files of all labelers of a task, labeler by labeler."""
-        return [f"{folder}/{shard}.parquet" for folder in self.vote_folders(task) for shard in self.shards.names()]
+        return [
+            f"{folder}/{shard}.parquet" for folder in self.vote_folders(task) for shard in self.shards(task).names()
+        ]
 
     def decisions(self, task: str) -> list[str]:
         """Return the decisions of people so far, as CSV files."""

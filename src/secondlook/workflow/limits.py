@@ -16,6 +16,7 @@ MOST_JOBS = 5000
 LONGEST_ATTEMPT = 3  # the profiles allow two retries, and attempt n gets n times the minutes
 _DONE_ONCE = 100
 _SHORT_MIN, _AIM_MIN, _LONG_MIN = 30, 60, 90  # minutes of the slowest GPU job by shard
+_AIM_CPU_MIN = 15  # of the slowest job by shard, where none of them needs a GPU
 _BESIDE_WEIGHTS_MB = 2000  # Python with PyTorch; a lower bound, as activations are not counted
 _ROUNDING = 1 + 1e-6
 SPARE = 1.2  # of a proposed limit, over the estimate
@@ -27,7 +28,8 @@ _INSTEAD_MIN = 50  # and these minutes are aimed at instead, with a longer limit
 class Fit:
     """Kinds of jobs with known costs, split into `parts` now, and what makes all of them fit.
 
-    `others` is the number of jobs that do not depend on the number of parts.
+    `others` is the number of jobs that do not depend on the number of parts. With `shards: auto` each task has a number
+    of its own: `parts` is 1 then, and stands for the split of now.
     """
 
     kinds: Sequence[JobGroup]
@@ -39,7 +41,8 @@ class Fit:
         """Return the fit of some kinds of jobs under the shards of a config."""
         groups = list(kinds)
         others = sum(kind.jobs for kind in groups if not kind.by_part)
-        return cls(groups, config.shards // config.shards_per_job, others)
+        parts = 1 if config.shards == "auto" else config.shards // config.shards_per_job
+        return cls(groups, parts, others)
 
     @cached_property
     def able(self) -> list[JobGroup]:
@@ -88,7 +91,7 @@ class Fit:
     def most_parts(self) -> int:
         """The most parts with which a run stays below 5,000 jobs, a hundred of them for what is done once."""
         by_part = sum(kind.by_part for kind in self.kinds)
-        return max(1, (MOST_JOBS - max(self.others, _DONE_ONCE)) // by_part) if by_part else self.parts
+        return most_parts(by_part, self.others) if by_part else self.parts
 
     @cached_property
     def best_parts(self) -> int:
@@ -100,6 +103,19 @@ class Fit:
         if slowest is not None:
             wanted.append(min(self.most_parts, self._least_parts(slowest, _AIM_MIN)))
         return max(1, *wanted) if wanted else self.parts
+
+    @property
+    def even_parts(self) -> int:
+        """The power of two that `shards: auto` takes for a dataset: these parts, rounded up.
+
+        Without a GPU job by shard, the slowest of all lasts a quarter of an hour: cores then share the work.
+        """
+        wanted = self.best_parts
+        if self.slowest(1) is None:
+            by_part = [kind for kind in self.able if kind.by_part]
+            wanted = max([wanted, *(self._least_parts(kind, _AIM_CPU_MIN) for kind in by_part)])
+        most = 1 << (self.most_parts.bit_length() - 1)
+        return min(most, 1 << (wanted - 1).bit_length())
 
     def _aim(self, kind: JobGroup) -> float:
         """Return the minutes that a job should last at most: a fifth below its limit, unless that limit is tiny."""
@@ -130,6 +146,11 @@ class Fit:
         loading = loading_minutes(kind)
         work = self.minutes(kind, 1) - loading
         return math.ceil(work / (limit - loading) / _ROUNDING) if loading < limit else MOST_JOBS + 1
+
+
+def most_parts(by_part: int, others: int) -> int:
+    """Return the most parts of a run with `by_part` jobs for each part and `others` that do not depend on them."""
+    return max(1, (MOST_JOBS - max(others, _DONE_ONCE)) // by_part)
 
 
 def loading_minutes(kind: JobGroup) -> float:

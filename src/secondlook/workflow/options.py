@@ -46,7 +46,9 @@ class CommandOptions:
         """
         config, added = self.run.config, self.run.added_with(task)
         scoring = added.scoring if added else None
-        options = IngestOptions(**config.ingest.model_dump(), shards=config.shards, seed=config.seed, scoring=scoring)
+        options = IngestOptions(
+            **config.ingest.model_dump(), shards=self.run.splits[task], seed=config.seed, scoring=scoring
+        )
         return as_options(options)
 
     def folds(self, task: str) -> list[str]:

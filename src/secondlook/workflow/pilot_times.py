@@ -33,7 +33,7 @@ def minutes_by_pilot(run: Run, task: str, rule: str, model: str, *, objects: int
     if trial.pace is None or not _is_as_now(run, task, rule, model, trial):
         return None
     units = sample.total(trial.pace.unit) * objects / sample.of_objects
-    shards = run.files.shards
+    shards = run.files.shards(task)
     return trial.pace.seconds(units / shards.parts, shards.per_job) / 60
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
+from secondlook.base.text import counted
 from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
 from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, JobGroup, TaskCosts, amount_of, costs_of, sheet
@@ -99,7 +100,7 @@ def _missing(jobs: Sequence[Job]) -> list[str]:
 
 
 def _plan(run: Run, name: str, jobs: int) -> list[str]:
-    lines = [f"task {name}: {jobs} jobs in {run.config.shards} shards", *learned_again(run, name)]
+    lines = [f"task {name}: {jobs} jobs in {counted(run.splits[name], 'shard')}", *learned_again(run, name)]
     amount = amount_of(run, name)
     objects = amount.objects
     if objects is None:
@@ -117,8 +118,10 @@ def _plan(run: Run, name: str, jobs: int) -> list[str]:
 
 
 def _way_to_fewer(run: Run, jobs: Sequence[Job]) -> str:
+    if run.config.shards == "auto":
+        return "set fewer `shards`"
     by_part = sum("part" in job.wildcards for job in jobs)
-    parts = run.files.shards.parts
+    parts = run.config.shards // run.config.shards_per_job
     for per_job in (10, 100, 1000):
         fewer = -(-run.config.shards // per_job)
         count = len(jobs) - by_part + by_part * fewer // parts

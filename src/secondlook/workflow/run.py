@@ -32,7 +32,8 @@ class Run:
     """A checked config with its checked task files, by task name.
 
     `names` are the tasks of the config; `tasks` also has the demo and those that pipelines add. `added` has the latter
-    by the name of their pipeline, and the error where they are invalid.
+    by the name of their pipeline, and the error where they are invalid. `decided`: the shards of each task, where the
+    process that planned the run decided them.
     """
 
     config: Config
@@ -40,6 +41,7 @@ class Run:
     task_files: Mapping[str, Path]
     names: tuple[str, ...]
     added: Mapping[str, Added | UsageError] = field(default_factory=dict)
+    decided: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -116,9 +118,18 @@ class Run:
         return [self.config, *(more.config for more in self._valid())]
 
     @cached_property
+    def splits(self) -> Mapping[str, int]:
+        """The number of shards of each task: as written, or decided once where the config says `auto`."""
+        if self.config.shards != "auto":
+            return dict.fromkeys(self.tasks, self.config.shards)
+        from secondlook.workflow.auto_shards import decide  # it reads the costs of a run, so it is built on this module
+
+        return self.decided or decide(self)
+
+    @cached_property
     def files(self) -> Files:
         """The files of the tasks."""
-        return Files(self.config, self.tasks, {task: self.config_of(task) for task in self.tasks})
+        return Files(self.config, self.tasks, {task: self.config_of(task) for task in self.tasks}, self.splits)
 
     def names_of(self, section: str) -> list[str]:
         """Return the names under `encoders`, `classifiers`, `vlms` or `labelers` for any task."""
@@ -155,7 +166,7 @@ class Run:
 
     def objects_of(self, task: str, labeler: str, part: str) -> list[str]:
         """Return the crops, embeddings or instances that a labeler looks at in a job."""
-        return self.labelers_of(task).objects(labeler, self.files.shards.of(part))
+        return self.labelers_of(task).objects(labeler, self.files.shards(task).of(part))
 
     def taught_files(self, task: str, labeler: str) -> list[str]:
         """Return the files that the training of a labeler waits for."""

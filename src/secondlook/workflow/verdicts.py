@@ -1,18 +1,20 @@
 """What `plan`, `check` and `snakemake -n` say of limits: which kinds of jobs do not fit, and what to set instead."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
-from secondlook.config.root import Config
+from secondlook.base.text import counted
+from secondlook.config.root import MOST_SHARDS, Config
 from secondlook.workflow import vlm_ids
-from secondlook.workflow.cost_sheet import JobGroup, costs_of
+from secondlook.workflow.cost_sheet import JobGroup, TaskCosts, costs_of
 from secondlook.workflow.graph import Job
 from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, SPARE, Fit, least_memory_mb
 from secondlook.workflow.run import Run
 
-_MOST_SHARDS = 100_000
+CostsOf = Callable[[Run, Sequence[str], Sequence[Job]], "list[TaskCosts]"]
 
 
 def verdict(kinds: Iterable[JobGroup], config: Config) -> list[str]:
@@ -25,7 +27,7 @@ def verdict(kinds: Iterable[JobGroup], config: Config) -> list[str]:
         ]
     long, large = _worst(fit), fit.too_large
     return [
-        f"limits: {_counted(len(long) + len(large), 'kind')} of jobs do not fit:",
+        f"limits: {counted(len(long) + len(large), 'kind')} of jobs do not fit:",
         *(f"  too long: {_name(kind)} needs {_against_limit(fit, kind)}" for kind in long),
         *(f"  too large: {_name(kind)} needs {_against_memory(kind)}" for kind in large),
         *(f"  {said}" for said in _not_judged(fit)),
@@ -109,14 +111,14 @@ def _far_too_large(fit: Fit) -> Iterator[str]:
         )
 
 
-def kinds_of_models(run: Run, tasks: Sequence[str]) -> list[JobGroup]:
+def kinds_of_models(run: Run, tasks: Sequence[str], costs: CostsOf = costs_of) -> list[JobGroup]:
     """Return the kinds of jobs that load a model, with their costs, as if nothing were done; no Snakemake is needed."""
-    jobs = [job for task in tasks for job in _jobs_of_models(run, task)]
-    return [kind for part in costs_of(run, tasks, jobs) for kind in part.kinds]
+    jobs = [job for task in tasks for job in jobs_of_models(run, task)]
+    return [kind for part in costs(run, tasks, jobs) for kind in part.kinds]
 
 
-def _jobs_of_models(run: Run, task: str) -> Iterator[Job]:
-    """Yield a job of each kind, which stands for those of all parts; crops, which load none, are jobs by part too."""
+def jobs_of_models(run: Run, task: str) -> Iterator[Job]:
+    """Yield a job of each kind that loads a model, which stands for those of all parts, and one that cuts crops."""
     labelers, config, folder = run.labelers_of(task), run.config_of(task), run.files.benchmarks(task)
     for name in labelers.names:
         benchmark = f"{folder}/label.{name}.0.tsv"
@@ -138,10 +140,13 @@ def _jobs_of_models(run: Run, task: str) -> Iterator[Job]:
 
 def _advice(fit: Fit, config: Config, keep: int = 1) -> Iterator[str]:
     parts = fit.parts_to_set
+    if config.shards == "auto" and parts != fit.parts:
+        yield from _split_anew(fit, config)
+        parts = fit.parts
     if parts < fit.parts:
         parts = max(parts, min(keep, fit.parts))
     if parts != fit.parts:
-        per_job = config.shards_per_job if parts * config.shards_per_job <= _MOST_SHARDS else 1
+        per_job = config.shards_per_job if parts * config.shards_per_job <= MOST_SHARDS else 1
         shards = parts * per_job
         why = "set" if parts > fit.parts and fit.too_long(fit.parts) else f"{_unsuited(fit)}: set"
         yield (
@@ -153,6 +158,18 @@ def _advice(fit: Fit, config: Config, keep: int = 1) -> Iterator[str]:
         yield f"  set `runtime: {minutes}` {_where(kind, f'runtime={minutes}')}"
     for kind in fit.too_large:
         yield f"  {_memory_to_set(kind)}"
+
+
+def _split_anew(fit: Fit, config: Config) -> Iterator[str]:
+    """Yield how to split a dataset again whose jobs last too long: `auto` keeps the shards that are there."""
+    long = [kind for kind in fit.able if kind.by_part and (kind in fit.too_long(1) or kind == fit.slowest(1))]
+    for task in dict.fromkeys(kind.task for kind in long):
+        instances = Path(config.results) / str(task) / "ingest" / "instances.parquet"
+        if instances.is_file():
+            yield (
+                f"  {task} keeps its shards, which are too few for these jobs: remove {instances}, and `shards: auto` "
+                "splits it again; all its jobs by shard then run again"
+            )
 
 
 def _unsuited(fit: Fit) -> str:
@@ -236,9 +253,5 @@ def _against_memory(kind: JobGroup) -> str:
     return f"at least {needed:.0f} GB of memory for its weights and PyTorch, it requests {requested:.0f} GB"
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}"
-
-
 def _and_more(number: int) -> str:
-    return f", and {_counted(number - 1, 'more kind')} of jobs" if number > 1 else ""
+    return f", and {counted(number - 1, 'more kind')} of jobs" if number > 1 else ""

@@ -66,8 +66,9 @@ class _PilotRun(Run):
     @cached_property
     def files(self) -> Files:
         results = self.config.results.removesuffix(f"/{PILOT}")
-        real = Files(self.config.model_copy(update={"results": results}), self.tasks, {})
-        return _PilotFiles(self.config, self.tasks, {task: self.config_of(task) for task in self.tasks}, real=real)
+        real = Files(self.config.model_copy(update={"results": results}), self.tasks, {}, {})
+        configs = {task: self.config_of(task) for task in self.tasks}
+        return _PilotFiles(self.config, self.tasks, configs, self.splits, real=real)
 
 
 @dataclass(frozen=True)

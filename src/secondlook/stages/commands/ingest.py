@@ -104,11 +104,15 @@ def split(
         typer.Option(help="Results folder of the task: outputs of shards that no longer exist are removed from it."),
     ] = None,
     per_job: Annotated[int, typer.Option(min=1, help="With --results: `shards_per_job` of the config.")] = 1,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="The number of all shards; refuse instances that have another.")
+    ] = None,
 ) -> None:
     """Write the instances of each shard to a separate file."""
     from secondlook.stages.ingest import split as step
     from secondlook.stages.ingest.stale import remove_stale
 
+    step.require_shards(instances, shards)
     step.split_instances(instances, out, first=first, count=count)
     if results is not None:
         remove_stale(results, step.shards_of(instances), per_job)

@@ -5,12 +5,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from secondlook.base.errors import DataError
 from secondlook.io import facts, records
 
 
 def shards_of(instances: Path) -> int:
     """Return the number of shards of a dataset."""
     return int(records.made_by(instances)["options"]["shards"])
+
+
+def require_shards(instances: Path, shards: int | None) -> None:
+    """Raise DataError for instances with another number of shards: objects of the others would be lost."""
+    if shards is not None and shards_of(instances) != shards:
+        raise DataError(
+            f"{instances}: has {shards_of(instances)} shards, and {shards} are to be written; start the run again."
+        )
 
 
 def split_instances(instances: Path, folder: Path, *, first: int = 0, count: int | None = None) -> None:
