@@ -73,6 +73,7 @@ CONFIGS = [
         "shards: many\n", "config.yaml:6: `shards`: Input should be a valid integer", id="a word for a number"
     ),
     pytest.param("shards: 0\n", "greater than or equal to 1 (given: 0).", id="too small"),
+    pytest.param("shards: Auto\n", "config.yaml:6: `shards`: Input should be a valid integer", id="auto is lower case"),
     pytest.param(
         "shards: 25\nshards_per_job: 10\n",
         "config.yaml:6: `shards`: 25 is no multiple of `shards_per_job` (10); set it to 30",
@@ -277,13 +278,12 @@ def test_a_sound_config_says_what_it_describes_and_what_is_missing(
 @pytest.mark.parametrize(
     ("text", "shards"),
     [
-        pytest.param("tasks: [a]\n", 8, id="laptop when nothing is said"),
-        pytest.param("preset: demo\n", 2, id="demo"),
-        pytest.param("preset: cluster\n", 256, id="cluster"),
-        pytest.param("preset: cluster\nshards: 5\n", 5, id="a key of its own goes before the preset"),
+        pytest.param("tasks: [a]\n", "auto", id="nothing is said"),
+        pytest.param("shards: auto\nshards_per_job: 10\n", "auto", id="in whole jobs"),
+        pytest.param("preset: cluster\nshards: 5\n", 5, id="a number"),
     ],
 )
-def test_the_preset_sets_the_shards(tmp_path: Path, text: str, shards: int) -> None:
+def test_shards_are_a_number_or_auto(tmp_path: Path, text: str, shards: int | str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
 

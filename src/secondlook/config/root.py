@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from secondlook.base import yamlfile
@@ -41,6 +41,10 @@ def _no_method(name: str) -> str:
 MOST_SHARDS = 100_000  # their names have five digits
 LabelerName = Annotated[Name, AfterValidator(_no_method)]
 
+ShardCount = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_SHARDS), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda value: "auto" if value == "auto" else "number"),  # so that a mistake is one complaint
+]
 # shards of a dataset whose objects nobody has counted before `ingest`, by preset
 UNCOUNTED = {"demo": 1, "laptop": 1, "cluster": 64}
 
@@ -55,7 +59,7 @@ class Config(Strict):
     """Tasks that `snakemake` runs: file names under `workflow/tasks` without ending, or paths."""
     results: str = "results"
     """Folder for all results, relative to the folder in which snakemake runs."""
-    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] | Literal["auto"] = "auto"
+    shards: ShardCount = "auto"
     """Parts into which a dataset is split, by image: more make more and shorter jobs. `auto`: as many as each task
     needs, by its objects and the cost of its labelers (docs/cluster.md)."""
     shards_per_job: Literal[1, 10, 100, 1000] = 1
