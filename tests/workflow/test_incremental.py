@@ -105,7 +105,7 @@ def test_new_images_do_again_only_the_shards_that_they_fall_into(again: Path) ->
     dataset(again / "data", 13)
     assert "ingest/instances.parquet" in planned(again)
 
-    snakemake(again, CONSENSUS, "--until", "split")
+    snakemake(again, CONSENSUS, "--until", "split_signs")
 
     grown = {path.stem for path in (again / "results/signs/ingest/shards").iterdir()
              if path.read_bytes() != shards[path.stem]}  # fmt: skip
@@ -138,7 +138,7 @@ def parts() -> list[str]:
 def test_a_new_labeler_does_nothing_else_again(again: Path) -> None:
     task = yaml.safe_load((again / "signs.yaml").read_text())
     (again / "signs.yaml").write_text(yaml.safe_dump(task | {"labelers": ["mean", "means"]}))
-    snakemake(again, CONSENSUS, "--until", "split")  # the task file is newer, its dataset the same
+    snakemake(again, CONSENSUS, "--until", "split_signs")  # the task file is newer, its dataset the same
     assert planned(again) == {
         *(f"train/means/{name}" for name in PrototypeOptions.leaves),
         *of_shards(set(parts()), "label/means"),

@@ -111,7 +111,7 @@ def test_the_plan_counts_what_is_left_of_a_run(
     assert planned(after.out) == before - 2 == listed(checkout, ["demo"], "tests/mini.yaml")
     assert re.search(r"^  ingest ", after.out, flags=re.MULTILINE) is None
     assert f"task demo_signs: {8 * 4} objects" not in after.out
-    assert re.search(r"^task demo_signs: \d+ objects, 1 shards;", after.out)
+    assert re.search(r"^task demo_signs: \d+ objects, 1 shard;", after.out)
 
     (checkout / "results/demo_signs/ingest/instances.parquet").unlink()
     again = secondlook("plan", "demo", *mini)
@@ -148,11 +148,11 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
     write_json(project / "signs.json", coco([], [box(number) for number in range(900)], ["stop"]))
     (project / "config.yaml").write_text(CONFIG + "shards: 3\n")
     assert secondlook("plan").out.splitlines() == [
-        "task signs: 20 jobs in 3 shards",
+        "task signs: 19 jobs in 3 shards",
         "  objects 900, votes 900, disk about 9 MiB (crops of 10 kB each)",
         "  people: 1.0 h if every object went to review, 0.1 h at 5 % (4 s each)",
         "  limits: every kind of job whose minutes are known fits its limit; unknown: crop_reference, "
-        "reviewed, split, embed_reference, embed, groups, export, review, report",
+        "reviewed, embed_reference, embed, groups, export, review, report",
         "in all 21 jobs, as many as `snakemake -n` lists: finished jobs do not count",
     ]
     done = ingest(secondlook, project / "x", coco([coco_image(project / "x", 1)], [box(1), box(2)], ["stop"]))

@@ -82,8 +82,8 @@ def _kept_parts(run: Run, task: str) -> int | None:
     if fit.even_parts <= parts or not any(kind.by_part for kind in fit.too_long(parts)):
         return parts
     progress.say(
-        f"shards: the {shards} shards of {task} become {fit.even_parts * run.config.shards_per_job}, as its jobs would "
-        "exceed their time limits."
+        f"shards: {task} is split again, into {fit.even_parts * run.config.shards_per_job} shards instead of {shards}, "
+        "as its jobs would exceed their time limits."
     )
     return None
 

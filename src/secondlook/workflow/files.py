@@ -39,10 +39,6 @@ class Files:
         """Return the results folder of a task."""
         return f"{self.config.results}/{task}"
 
-    def instances(self, task: str, part: str) -> list[str]:
-        """Return the files of instances of a job."""
-        return [f"{self.folder(task)}/ingest/shards/{shard}.parquet" for shard in self.shards(task).of(part)]
-
     def crop(self, task: str, view: View, shard: str) -> str:
         """Return the file of crops of a shard, or of the reference, as a view shows them."""
         return f"{self.crop_folder(task, view)}/{shard}.parquet"
@@ -54,10 +50,6 @@ class Files:
     def crops(self, task: str) -> list[str]:
         """Return the files of crops of a task, without those of the reference."""
         return [self.crop(task, "crop", shard) for shard in self.shards(task).names()]
-
-    def crops_of(self, task: str, part: str) -> list[str]:
-        """Return the files of crops of a job."""
-        return [self.crop(task, "crop", shard) for shard in self.shards(task).of(part)]
 
     def reference_pt(self, task: str, imported: str) -> str:
         """Return the folder of reference vectors of an encoder; an impossible path where it has none for this task.
