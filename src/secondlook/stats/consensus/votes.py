@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 GIVEN = "given"  # the name of the dataset's own label among the labelers
 Posterior = NDArray[np.float64]  # (objects, classes), rows sum to 1
+Posteriors = NDArray[np.float32] | NDArray[np.float64]  # the same, also where many are stored
 
 
 @dataclass(frozen=True)
