@@ -13,7 +13,8 @@ from make_votes import votes_of, with_given
 from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.stats.consensus.accept import UNSEEN
-from secondlook.stats.consensus.decide import UNRECOGNISED, propose
+from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.draft import UNRECOGNISED
 from secondlook.stats.consensus.merge import Merged
 
 pytestmark = pytest.mark.filterwarnings("error")

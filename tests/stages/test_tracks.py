@@ -17,7 +17,8 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.consensus import calibrate
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
-from secondlook.stats.consensus.decide import APART, UNRECOGNISED, Verdict, expect, propose, propose_tracks
+from secondlook.stats.consensus.decide import APART, Tally, Verdict, expect, propose, propose_tracks
+from secondlook.stats.consensus.draft import UNRECOGNISED
 from secondlook.stats.consensus.evidence import knowing, known_classes
 from secondlook.stats.consensus.merge import METHODS, Merged, merge
 from secondlook.stats.consensus.noise_channel import Known
@@ -298,7 +299,7 @@ def accepted(world: Tracked, **options: Any) -> tuple[int, float]:
     found = merge(world.votes, "noise_channel", people, choice)
     proposals = propose(world.votes, found, world.given, choice)
     level = Acceptance(np.full(4, choice.accept), False, "")
-    verdict = Verdict(world.votes, found.posterior, proposals, level, people)
+    verdict = Verdict(Tally.of(world.votes, world.given), found.posterior, proposals, level, people)
     taken = verdict.acceptance.accepts(proposals)
     return int((taken & (proposals.label != world.truth)).sum()), expect(verdict, world.given).wrong
 
@@ -431,7 +432,10 @@ def test_objects_of_a_track_are_fixed_or_broken_together() -> None:
 
     def half_width(track: list[int] | None) -> float:
         here = replace(votes, track=None if track is None else np.array(track))
-        found = expect(Verdict(here, posterior, scores, acceptance, nobody(np.arange(4))), np.zeros(4, int))
+        found = expect(
+            Verdict(Tally.of(here, np.zeros(4, int)), posterior, scores, acceptance, nobody(np.arange(4))),
+            np.zeros(4, int),
+        )
         assert (found.accepted, found.wrong) == (4, pytest.approx(0.4))
         assert (found.net_low + found.net_high) / 2 == pytest.approx(3.2)
         return (found.net_high - found.net_low) / 2

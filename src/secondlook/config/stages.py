@@ -159,6 +159,9 @@ class ConsensusOptions(Strict):
     """Use the dataset's own labels: they teach the noise channel, and are votes of the labeler `given` elsewhere."""
     smoothing: float = Field(0.01, ge=0)
     """Added to every count of a confusion matrix (Dawid-Skene); larger trusts single votes less."""
+    sample: int = Field(200_000, ge=1)
+    """A larger dataset is merged in blocks: methods are fitted to so many objects, drawn by a hash of their ids, and
+    applied to all."""
     family_exponent: Fraction = 0.5
     """Dawid-Skene: a vote from a family of n weighs n to the power of minus this; 0 ignores families."""
     seed: int = 0

@@ -1,7 +1,7 @@
 """What stages exchange: the kinds of rows (`schemas`), their files (`store`), ids and positions."""
 
 from secondlook.io.records.ids import content_fraction, group_id, image_id, instance_id, review_fraction, track_id
-from secondlook.io.records.positions import Covered, class_positions, names_at, object_positions
+from secondlook.io.records.positions import Covered, ObjectIds, class_positions, names_at, object_positions
 from secondlook.io.records.schemas import (
     ACCEPTED,
     AUDIT,
@@ -91,6 +91,7 @@ __all__ = [
     "VOTE",
     "About",
     "Covered",
+    "ObjectIds",
     "Record",
     "RefusedError",
     "RejectReason",

@@ -1,7 +1,7 @@
 """Stage `consensus`: the votes of all labelers become one posterior and one decision per object."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from secondlook.jobs import cache
 from secondlook.stages.consensus import guarantee, plain
 from secondlook.stages.consensus.freeze import read_epoch
 from secondlook.stages.consensus.guarantee import People, guaranteed
+from secondlook.stages.consensus.merging import Outcomes, merge_at_once, merge_in_blocks
 from secondlook.stats.consensus.accept import Acceptance
 from secondlook.stats.consensus.decide import Verdict, decisions, expect, propose
 from secondlook.stats.consensus.merge import Merged, merge
-from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
-from secondlook.stats.consensus.votes import GIVEN, Reviewed
+from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed
+from secondlook.stats.consensus.votes import Reviewed
 from secondlook.stats.guarantee.sentences import what_reviews_buy
 
 
@@ -47,29 +48,29 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     """
     require_apart([places.out, records.majority_beside(places.out)], [places.instances, *places.votes])
     objects = read_dataset(places.instances, places.groups)
-    votes = read_votes(objects, places.votes, use_given=options.use_given)
-    read = {"votes": cache.content_of(*places.votes)}  # other votes make another file, even if nothing else changes
-    nobody = Reviewed.none(len(objects))
-    alone = replace(votes, track=None)
-    by_majority = merge(alone, "majority", nobody, options.model_copy(update={"method": "majority"}))
-    proposals = propose(alone, by_majority, objects.given, options)
-    plainly = Acceptance(np.full(votes.classes, options.accept), False, "")
-    verdict = Verdict(alone, by_majority.posterior, proposals, plainly, nobody)
-    promised = {"held": False, "thresholds": guarantee.thresholds(plainly, objects.classes)}
-    about = {**_about(verdict, by_majority, options, objects), **read, "guarantee": promised}
-    _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
     people = _people(places, objects)
-    merged = merge(votes, options.method, people.reviewed, options)
-    result = guaranteed(propose(votes, merged, objects.given, options), people, options, objects.classes)
+    if len(objects) > options.sample:
+        outcomes = merge_in_blocks(objects, places.votes, people.reviewed, options, places.out)
+    else:
+        outcomes = merge_at_once(objects, places.votes, people.reviewed, options)
+    read = {"votes": cache.content_of(*places.votes)}  # other votes make another file, even if nothing else changes
+    _write_majority(places, outcomes, options, objects, read)
+    chosen = outcomes.chosen
+    result = guaranteed(chosen.proposals, people, options, objects.classes)
     result = guarantee.with_levels_of_new_labels(result, options)
-    verdict = Verdict(votes, merged.posterior, result.proposals, result.acceptance, people.reviewed)
+    verdict = Verdict(chosen.tally, chosen.posterior, result.proposals, result.acceptance, people.reviewed)
     decided = decisions(objects, verdict)
-    promised = guarantee.about(result, people, merged.posterior, objects.classes)
-    about = {**_about(verdict, merged, options, objects), **read, "guarantee": promised, "people": people.agreement}
+    promised = guarantee.about(result, people, chosen.posterior, objects.classes)
+    about = {
+        **_about(verdict, chosen.merged, outcomes, options, objects),
+        **read,
+        "guarantee": promised,
+        "people": people.agreement,
+    }
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
-    progress.say(f"consensus: {merged.why}")
+    progress.say(f"consensus: {chosen.merged.why}")
     progress.say(f"consensus: {result.acceptance.sentence}")
     accepted, wrong = about["expected"]["accepted"], about["expected"]["wrong"]
     progress.say(f"consensus: of {accepted} accepted labels, {wrong:.1f} are expected to be wrong")
@@ -117,18 +118,34 @@ def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any])
     records.write(path, decided, records.DECISION, taxonomy=taxonomy, made_by=about)
 
 
-def _about(verdict: Verdict, merged: Merged, options: ConsensusOptions, objects: Dataset) -> dict[str, Any]:
+def _write_majority(
+    places: Places, outcomes: Outcomes, options: ConsensusOptions, objects: Dataset, read: Mapping[str, Any]
+) -> None:
+    """Write what plain majority decides, without reviews and without a guarantee."""
+    own, nobody = outcomes.majority, Reviewed.none(len(objects))
+    plainly = Acceptance(np.full(len(objects.classes), options.accept), False, "")
+    verdict = Verdict(own.tally, own.posterior, own.proposals, plainly, nobody)
+    promised = {"held": False, "thresholds": guarantee.thresholds(plainly, objects.classes)}
+    about = {**_about(verdict, own.merged, outcomes, options, objects), **read, "guarantee": promised}
+    _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
+
+
+def _about(
+    verdict: Verdict, merged: Merged, outcomes: Outcomes, options: ConsensusOptions, objects: Dataset
+) -> dict[str, Any]:
     """Return the metadata of the decisions of a verdict."""
-    weights = {} if merged.weight is None else dict(zip(verdict.votes.labelers, merged.weight.tolist(), strict=True))
+    told = {} if outcomes.fitted_to is None else {"fitted_to": dict(outcomes.fitted_to)}
     return {
         "stage": "consensus",
-        "options": options.model_dump(),
-        "labelers": dict(zip(verdict.votes.labelers, verdict.votes.families, strict=True)),
+        # a sample that was not needed changes nothing, so it is not said
+        "options": options.model_dump(exclude=None if told else {"sample"}),
+        "labelers": dict(outcomes.families),
         "chosen": merged.method,
         "why": merged.why,
         "candidates": [asdict(candidate) for candidate in merged.candidates],
-        "weights": {name: weight for name, weight in weights.items() if name != GIVEN},
+        "weights": outcomes.weights_of(merged),
         "expected": asdict(expect(verdict, objects.given)),
         "reviewed": int(verdict.reviewed.seen.sum()),
         "groups": len(objects.group_names),
+        **told,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from secondlook.base.arrays import Floats64
 from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.consensus.accept import NOTHING, UNSEEN, Acceptance, Proposals
-from secondlook.stats.consensus.votes import Posterior, Reviewed
+from secondlook.stats.consensus.votes import Posteriors, Reviewed
 from secondlook.stats.guarantee import sentences
 from secondlook.stats.guarantee.audit import Audit, audit_of
 from secondlook.stats.guarantee.claims import Claim, claim_of
@@ -101,7 +101,7 @@ def _since(
     return Proposals(label, np.where(epoch.population, epoch.proposals.score, UNSEEN)), reviews, claim
 
 
-def about(result: Guaranteed, people: People, posterior: Posterior, classes: tuple[str, ...]) -> dict[str, Any]:
+def about(result: Guaranteed, people: People, posterior: Posteriors, classes: tuple[str, ...]) -> dict[str, Any]:
     """Return what the metadata of the decisions say of the guarantee.
 
     `needs` is the cheapest way to finish from now, `buys` the forecast for each alpha.
@@ -128,7 +128,7 @@ def thresholds(acceptance: Acceptance, classes: tuple[str, ...]) -> dict[str, fl
     return dict(zip(classes, levels, strict=True))
 
 
-def buys(result: Guaranteed, people: People, posterior: Posterior) -> list[Curve]:
+def buys(result: Guaranteed, people: People, posterior: Posteriors) -> list[Curve]:
     """Return what more random reviews buy, for several alphas; none where no object is left to review."""
     reviews, terms, whole = result.reviews, result.claim.terms, result.claim.objects
     if reviews.seen.all() or not posterior.shape[1]:
@@ -136,7 +136,7 @@ def buys(result: Guaranteed, people: People, posterior: Posterior) -> list[Curve
     rows = np.arange(whole)
     if terms.exact and people.epoch is not None:
         rows, terms = np.flatnonzero(people.epoch.population), people.epoch.terms(terms)
-    p_wrong: Floats64 = 1 - posterior[rows, reviews.proposals.label]
+    p_wrong: Floats64 = 1 - posterior[rows, reviews.proposals.label].astype(np.float64)
     if reviews.group is not None:  # only our own sample can grow
         reviews = without_looks(reviews)
     return curves(reviews, terms, p_wrong, whole, result.claim.audit)

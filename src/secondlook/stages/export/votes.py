@@ -19,11 +19,12 @@ def read_ballots(paths: Sequence[Path], instance_ids: pa.Array) -> Ballots:
     """
     parts: dict[str, list[pa.Table]] = {}
     covered: dict[str, records.Covered] = {}
+    ids = records.ObjectIds(instance_ids)
     for path in paths:
         table = records.read(path, records.VOTE, columns=_COLUMNS).replace_schema_metadata(None)
         for labeler in table["labeler"].unique().to_pylist():
             own = table.filter(pc.equal(table["labeler"], labeler))
-            covered.setdefault(labeler, records.Covered(instance_ids)).add(path, own)
+            covered.setdefault(labeler, records.Covered(ids)).add(path, own)
             parts.setdefault(labeler, []).append(own)
     return {labeler: _beside(pa.concat_tables(tables), instance_ids) for labeler, tables in parts.items()}
 

@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 
 from secondlook.stats.consensus.noise_channel import Known
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes, normalised
-from secondlook.stats.crossfit import folds
+from secondlook.stats.crossfit import Folds
 
 LEAST_EXPONENT = 1e-3
 PULL = 0.5  # ridge on the log of the exponent
@@ -18,16 +18,34 @@ def by_reviews(posterior: Posterior, reviewed: Reviewed, seed: int) -> Posterior
 
     The exponent of an object is fitted without the reviews of its group, in folds.
     """
-    log_p, rows = np.log(np.maximum(posterior, np.finfo(float).tiny)), reviewed.known
-    exponent = np.ones(len(posterior))
-    for fold in folds(reviewed.group, seed):
-        learn = rows[~fold[rows]]
-        exponent[fold] = _exponent(log_p[learn], reviewed.label[learn])
-    return normalised(log_p * exponent[:, None])
+    folds = Folds.drawn(reviewed.group, seed)
+    return powered(posterior, exponents(posterior, reviewed, folds)[folds.of(reviewed.group)])
+
+
+def exponents(posterior: Posterior, reviewed: Reviewed, folds: Folds) -> NDArray[np.float64]:
+    """Return the exponent for the objects of each fold, (folds,), fitted to the reviews of the others."""
+    rows = reviewed.known
+    log_p, label, fold_of = _log(posterior[rows]), reviewed.label[rows], folds.of(reviewed.group[rows])
+    found = [_exponent(log_p[fold_of != number], label[fold_of != number]) for number in range(len(folds))]
+    return np.array(found)
+
+
+def powered(posterior: Posterior, exponent: NDArray[np.float64]) -> Posterior:
+    """Return the posterior to the power of the exponent of each object, (objects,)."""
+    return normalised(_log(posterior) * exponent[:, None])
+
+
+def _log(posterior: Posterior) -> NDArray[np.float64]:
+    return np.asarray(np.log(np.maximum(posterior, np.finfo(float).tiny)))
 
 
 def by_groups(
-    posterior: Posterior, groups: NDArray[np.int64], known: Known, *, times: NDArray[np.float64] | float = 1.0
+    posterior: Posterior,
+    groups: NDArray[np.int64],
+    known: Known,
+    *,
+    times: NDArray[np.float64] | float = 1.0,
+    contradicted: int | None = None,
 ) -> Posterior:
     """Return the posterior of a fit to G groups, `groups` (objects,), mixed with the uniform distribution.
 
@@ -35,13 +53,22 @@ def by_groups(
     is the chance of what never happened in G groups, and 3 / (G + 2) is about its upper 95 % bound (the rule of three;
     J. A. Hanley and A. Lippman-Hand, JAMA 249, 1983). Where the committee contradicts the given label the uniform
     distribution gets no less than 1 / (2 D + 2), with D groups in which it does so (the rule of Jeffreys): whether it
-    is right there cannot be learned from where it agrees.
+    is right there cannot be learned from where it agrees. `contradicted` is D where the fit read other objects.
     """
-    against = (known.given >= 0) & (known.said < 0) & (posterior.argmax(axis=1) != known.given)
-    contradicted = len(np.unique(known.group[against]))
+    against = _against(posterior, known)
+    contradicted = contradictions(posterior, known) if contradicted is None else contradicted
     unseen = np.minimum(times / (groups + 2), 1.0)
     unseen = np.where(against, np.maximum(unseen, 1 / (2 * contradicted + 2)), unseen)[:, None]
     return np.asarray((1 - unseen) * posterior + unseen / max(1, posterior.shape[1]))
+
+
+def contradictions(posterior: Posterior, known: Known) -> int:
+    """Return the number of groups in which the committee contradicts a given label that no person looked at."""
+    return len(np.unique(known.group[_against(posterior, known)]))
+
+
+def _against(posterior: Posterior, known: Known) -> NDArray[np.bool_]:
+    return np.asarray((known.given >= 0) & (known.said < 0) & (posterior.argmax(axis=1) != known.given))
 
 
 def by_agreement(votes: Votes, posterior: Posterior) -> Posterior:

@@ -21,11 +21,20 @@ ITERATIONS = 100
 
 @dataclass(frozen=True)
 class DawidSkene:
-    """A fit: `posterior` (objects, classes), `prior` (classes,), `confusion` (labelers, truth, answer)."""
+    """A fit: `posterior` (objects, classes), `prior` (classes,), `confusion` (labelers, truth, answer).
+
+    `log_prior` and `by_answer` (labelers x answers, classes) are those of the E-step that made the posterior.
+    """
 
     posterior: Posterior
     prior: NDArray[np.float64]
     confusion: NDArray[np.float64]
+    log_prior: NDArray[np.float64]
+    by_answer: NDArray[np.float64]
+
+    def of(self, votes: Votes) -> Posterior:
+        """Return the posterior of any objects that the same labelers answered, (objects, classes)."""
+        return normalised(self.log_prior + _indicator(votes) @ self.by_answer)
 
 
 def dawid_skene(
@@ -49,12 +58,13 @@ def dawid_skene(
     posterior = majority(votes)
     for _ in range(ITERATIONS):
         prior, confusion = _m_step(indicator, posterior, answered, pseudo)
-        updated = _e_step(indicator, prior, weight[:, None, None] * np.log(confusion))
+        log_prior, by_answer = np.log(prior), _by_answer(weight[:, None, None] * np.log(confusion))
+        updated = normalised(log_prior + indicator @ by_answer)
         moved = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
         if moved < TOLERANCE:
             break
-    return DawidSkene(posterior, *_m_step(indicator, posterior, answered, pseudo))
+    return DawidSkene(posterior, *_m_step(indicator, posterior, answered, pseudo), log_prior, by_answer)
 
 
 def _indicator(votes: Votes) -> sparse.csr_array:
@@ -72,6 +82,6 @@ def _m_step(
     return prior / prior.sum(), confusion / confusion.sum(axis=2, keepdims=True)
 
 
-def _e_step(indicator: sparse.csr_array, prior: NDArray[np.float64], log_confusion: NDArray[np.float64]) -> Posterior:
-    by_answer = log_confusion.transpose(0, 2, 1).reshape(indicator.shape[1], len(prior))
-    return normalised(np.log(prior) + indicator @ by_answer)
+def _by_answer(log_confusion: NDArray[np.float64]) -> NDArray[np.float64]:
+    labelers, truths, answers = log_confusion.shape
+    return log_confusion.transpose(0, 2, 1).reshape(labelers * answers, truths)

@@ -16,6 +16,8 @@ def known_classes(votes: Votes) -> NDArray[np.bool_]:
     A class to which a learner gives no probability on any object was not in what it learned from; one that only
     names its answers knows all classes.
     """
+    if votes.whole is not None:
+        return votes.whole.known.reshape(-1, votes.classes)
     learner = votes.learner_index()
     known = np.ones((int(learner.max(initial=-1)) + 1, votes.classes), dtype=np.bool_)
     if votes.log_p is not None:

@@ -11,13 +11,13 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.bounds import effective_size, interval
 from secondlook.stats.consensus import calibrate, guard
 from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
-from secondlook.stats.consensus.evidence import evidence, knowing
+from secondlook.stats.consensus.fitted import Cast, Fitted, FromAgreement, FromChannel, Parts, PosteriorOf
 from secondlook.stats.consensus.majority import majority
-from secondlook.stats.consensus.noise_channel import Evidence, Known, noise_channel
-from secondlook.stats.consensus.one_coin import one_coin
+from secondlook.stats.consensus.noise_channel import cross_fit, fit_folds
+from secondlook.stats.consensus.one_coin import OneCoin, fit_one_coin
 from secondlook.stats.consensus.tracks import Pooled, pool
 from secondlook.stats.consensus.votes import GIVEN, Posterior, Reviewed, Votes
-from secondlook.stats.crossfit import log_loss
+from secondlook.stats.crossfit import Folds, log_loss
 
 FEWEST = 20  # objects with a label of a person that a method can learn from or be chosen by
 FEWEST_TAUGHT = 10  # objects with a given label, or with one of a person, that the noise channel can learn from
@@ -47,7 +47,7 @@ class Merged:
     given labels that is proven rather than assumed. `weight` is that of each labeler, (labelers,), None for methods
     without weights. `tracks` are the same on whole tracks, None where every label was given on its own. `unlimited` is
     a posterior that the agreement of families does not limit: it orders objects whose limit is the same. None where
-    nothing was limited.
+    nothing was limited. `fitted` is what can be applied to other objects.
     """
 
     posterior: Posterior
@@ -58,6 +58,19 @@ class Merged:
     candidates: tuple[Candidate, ...] = ()
     tracks: "MergedTracks | None" = None
     unlimited: Posterior | None = None
+    fitted: Fitted | None = None
+
+    @classmethod
+    def of(cls, parts: Parts, method: str, why: str) -> "Merged":
+        """Return what a method made."""
+        merged = cls(parts.posterior, method, why, parts.proven, parts.weight)
+        return replace(merged, unlimited=parts.unlimited, fitted=parts.fitted)
+
+    def on(self, cast: Cast) -> "Merged":
+        """Return what the same fit makes of other objects."""
+        if self.fitted is None:
+            raise ValueError("a posterior alone cannot be applied to other objects")
+        return replace(Merged.of(self.fitted.parts(cast), self.method, self.why), candidates=self.candidates)
 
 
 @dataclass(frozen=True)
@@ -73,13 +86,14 @@ class MergedTracks:
 class Committee:
     """Votes and reviews, and what several methods compute from them, once.
 
-    `learn_from` is the committee on whole tracks, from which the noise channel learns in place of this one. `doubt`,
-    (objects,) or one for all, is how often the chance of what never happened counts in the posterior.
+    `folds` are those of all groups. `learn_from` is the committee on whole tracks, from which the noise channel learns
+    in place of this one. `doubt` is that of `Cast`.
     """
 
     votes: Votes
     reviewed: Reviewed
     options: ConsensusOptions
+    folds: Folds
     learn_from: "Committee | None" = None
     doubt: NDArray[np.float64] | float = 1.0
 
@@ -88,111 +102,134 @@ class Committee:
         """The given label of each object, (objects,), -1 where there is none."""
         return self.votes.answers_of(GIVEN)
 
+    @property
+    def cast(self) -> Cast:
+        """The objects and all that is said of them."""
+        return Cast(self.votes, self.given, self.reviewed, self.folds, self.doubt)
+
     @cached_property
     def supervised(self) -> bool:
         """Whether enough objects have a label that the labelers did not make."""
         return int(((self.given >= 0) | (self.reviewed.label >= 0)).sum()) >= FEWEST_TAUGHT
 
+    @property
+    def has_bare(self) -> bool:
+        """Whether any labeler only names its answer, here or, where these are some of the votes, elsewhere."""
+        if self.votes.whole is not None:
+            return self.votes.whole.bare
+        return not bool(self.votes.without(GIVEN).has_p().all())
+
+    @cached_property
+    def teaching(self) -> Votes:
+        """The votes from whose agreement methods learn: not those on objects that people chose by their doubt."""
+        chosen = self.reviewed.chosen
+        return self.votes if chosen is None else self.votes.where(~chosen[self.votes.object_index])
+
     @cached_property
     def fit(self) -> DawidSkene:
         """Dawid-Skene with the family exponent of the options."""
         smoothing, exponent = self.options.smoothing, self.options.family_exponent
-        return dawid_skene(self.votes, smoothing=smoothing, family_exponent=exponent)
+        return dawid_skene(self.teaching, smoothing=smoothing, family_exponent=exponent)
 
     @cached_property
-    def one_coin(self) -> Posterior:
-        """The posterior of one-coin Dawid-Skene."""
+    def one_coin(self) -> OneCoin:
+        """One-coin Dawid-Skene."""
         smoothing, exponent = self.options.smoothing, self.options.family_exponent
-        return one_coin(self.votes, smoothing=smoothing, family_exponent=exponent)
+        return fit_one_coin(self.teaching, smoothing=smoothing, family_exponent=exponent)
 
     @property
-    def shares(self) -> "Parts":
-        """The share of the answers: as it is where the options ask for majority, else as sure as a fit may be."""
-        shares = majority(self.votes)
-        return self.calibrated(shares) if self.options.method == "auto" else Parts.assuming_nothing(shares)
-
-    @property
-    def vague(self) -> Posterior:
-        """The posterior of Dawid-Skene with more smoothing: it orders better than the surest matrices do."""
+    def vague(self) -> DawidSkene:
+        """Dawid-Skene with more smoothing: it orders better than the surest matrices do."""
         smoothing = max(VAGUE, self.options.smoothing)
-        return dawid_skene(self.votes, smoothing=smoothing, family_exponent=self.options.family_exponent).posterior
+        return dawid_skene(self.teaching, smoothing=smoothing, family_exponent=self.options.family_exponent)
 
-    def calibrated(self, posterior: Posterior, unlimited: Callable[[], Posterior] | None = None) -> "Parts":
-        """Return a posterior that learned from agreement alone, no surer than reviews or families allow.
+    def calibrated(self, of: PosteriorOf, unlimited: Callable[[], PosteriorOf] | None = None) -> Parts:
+        """Return the posterior `of` the votes, which learned from agreement alone, no surer than `FromAgreement` says.
 
         `unlimited` makes what orders the objects where families limit it; by default the posterior before that.
         """
-        reviews, before = len(self.reviewed.known), posterior
-        if reviews >= FEWEST:
-            posterior = calibrate.by_reviews(posterior, self.reviewed, self.options.seed)
-        if reviews >= FEWEST_TO_TRUST:
-            return Parts.assuming_nothing(posterior)
-        limited = Parts.assuming_nothing(calibrate.by_agreement(self.votes, posterior))
-        return replace(limited, unlimited=before if unlimited is None else unlimited())
+        reviews, before = len(self.reviewed.known), of(self.votes)
+        exponent = calibrate.exponents(before, self.reviewed, self.folds) if reviews >= FEWEST else None
+        limited = reviews < FEWEST_TO_TRUST
+        order = unlimited() if limited and unlimited is not None else None
+        return FromAgreement(of, exponent, limited, order).finished(self.cast, before)
 
     def merged(self, method: str, why: str) -> Merged:
         """Merge by a method."""
-        parts = METHODS[method](self)
-        return Merged(parts.posterior, method, why, parts.proven, parts.weight, unlimited=parts.unlimited)
+        return Merged.of(METHODS[method](self), method, why)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a method makes, as in `Merged`."""
+def _majority(committee: Committee) -> Parts:
+    """Return the share of the answers: as it is where the options ask for it, else as sure as a fit may be."""
+    if committee.options.method == "auto":
+        return committee.calibrated(majority)
+    return FromAgreement(majority).parts(committee.cast)
 
-    posterior: Posterior
-    proven: NDArray[np.float64]
-    weight: NDArray[np.float64] | None = None
-    unlimited: Posterior | None = None
 
-    @classmethod
-    def assuming_nothing(cls, posterior: Posterior) -> "Parts":
-        """Return a posterior that assumes no share of wrong given labels and has no weights."""
-        return cls(posterior, np.ones(len(posterior)))
+def _dawid_skene(committee: Committee) -> Parts:
+    return committee.calibrated(committee.fit.of, lambda: committee.vague.of)
+
+
+def _one_coin(committee: Committee) -> Parts:
+    return committee.calibrated(committee.one_coin.of)
 
 
 def _noise_channel(committee: Committee) -> Parts:
     taught = committee.learn_from or committee
-    own = _evidence(committee, taught)
-    learn_from = None if committee.learn_from is None else _evidence(taught, taught)
-    fitted = noise_channel(own, learn_from=learn_from, seed=committee.options.seed)
-    if taught.supervised:
-        posterior = calibrate.by_groups(fitted.posterior, fitted.groups, own.known, times=committee.doubt)
-        return Parts(posterior, fitted.proven, fitted.weight)
-    posterior = calibrate.by_agreement(own.votes, fitted.posterior)
-    return Parts(posterior, fitted.proven, fitted.weight, fitted.posterior)
-
-
-def _evidence(committee: Committee, taught: Committee) -> Evidence:
-    reviewed, labelers = committee.reviewed, knowing(committee.votes.without(GIVEN), committee.given)
-    confusion = taught.fit.confusion if not labelers.has_p().all() else None
-    return Evidence(labelers, evidence(labelers, confusion), Known(reviewed.label, committee.given, reviewed.group))
+    confusion = taught.fit.confusion if committee.has_bare else None
+    own = committee.cast.evidence(confusion)
+    learn_from = own if committee.learn_from is None else taught.cast.evidence(confusion)
+    fits = fit_folds(learn_from, committee.folds, committee.options.seed)
+    found = cross_fit(own, fits, committee.cast.fold_of)
+    contradicted = calibrate.contradictions(found.posterior, own.known) if taught.supervised else None
+    return FromChannel(fits, confusion, contradicted).finished(committee.cast, own, found)
 
 
 METHODS: dict[str, Callable[[Committee], Parts]] = {
-    "majority": lambda committee: committee.shares,
-    "dawid_skene": lambda committee: committee.calibrated(committee.fit.posterior, lambda: committee.vague),
-    "one_coin": lambda committee: committee.calibrated(committee.one_coin),
+    "majority": _majority,
+    "dawid_skene": _dawid_skene,
+    "one_coin": _one_coin,
     "noise_channel": _noise_channel,
 }
 
 
-def merge(votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions) -> Merged:
+def merge(
+    votes: Votes, method: str, reviewed: Reviewed, options: ConsensusOptions, folds: Folds | None = None
+) -> Merged:
     """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
 
     Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks. Copied decisions
-    teach nothing.
+    teach nothing. `folds` are those of all groups where these are some of the objects.
     """
     reviewed = reviewed.without_copies()
+    folds = Folds.drawn(reviewed.group, options.seed) if folds is None else folds
     if votes.track is None or not (votes.track >= 0).any():
-        return _merged(Committee(votes, reviewed, options), method)
+        return _merged(Committee(votes, reviewed, options, folds), method)
     pooled = pool(votes, votes.answers_of(GIVEN), reviewed)
-    size = np.bincount(pooled.unit)
-    doubt = np.where(size > 1, DOUBT_OF_TRACKS, 1.0)
-    on_tracks = Committee(pooled.votes, pooled.reviewed, options, doubt=doubt)
+    on_tracks = Committee(pooled.votes, pooled.reviewed, options, folds, doubt=_doubt(pooled))
     whole = _merged(on_tracks, method)
-    alone = Committee(replace(votes, track=None), reviewed, options, on_tracks, doubt[pooled.unit])
-    own = alone.merged(whole.method, whole.why)
+    alone = replace(votes, track=None)
+    own = Committee(alone, reviewed, options, folds, on_tracks, _doubt(pooled)[pooled.unit])
+    return _by_tracks(pooled, whole, own.merged(whole.method, whole.why), options)
+
+
+def apply(fit: Merged, votes: Votes, reviewed: Reviewed, options: ConsensusOptions, folds: Folds) -> Merged:
+    """Return what a fit makes of the votes on any objects, by the same labelers; tracks must be whole."""
+    reviewed, given = reviewed.without_copies(), votes.answers_of(GIVEN)
+    if votes.track is None:
+        return fit.on(Cast(votes, given, reviewed, folds))
+    pooled = pool(votes, given, reviewed)
+    units = Cast(pooled.votes, pooled.votes.answers_of(GIVEN), pooled.reviewed, folds, _doubt(pooled))
+    whole = (fit if fit.tracks is None else fit.tracks.merged).on(units)
+    alone = Cast(replace(votes, track=None), given, reviewed, folds, _doubt(pooled)[pooled.unit])
+    return _by_tracks(pooled, whole, fit.on(alone), options)
+
+
+def _doubt(pooled: Pooled) -> NDArray[np.float64]:
+    return np.where(np.bincount(pooled.unit) > 1, DOUBT_OF_TRACKS, 1.0)
+
+
+def _by_tracks(pooled: Pooled, whole: Merged, own: Merged, options: ConsensusOptions) -> Merged:
     of_unit = pooled.alone | (options.tracks == "whole")
     posterior = np.where(of_unit[:, None], whole.posterior[pooled.unit], own.posterior)
     proven = np.where(of_unit, whole.proven[pooled.unit], own.proven)
@@ -214,7 +251,7 @@ def _merged(committee: Committee, method: str) -> Merged:
 
 def _preferred(committee: Committee) -> tuple[str, str]:
     """Return the method for votes of this kind, whatever the reviews say of it."""
-    votes = committee.votes.without(GIVEN)
+    votes = committee.teaching.without(GIVEN)
     voiced, given = votes.has_p(), int((committee.given >= 0).sum()) >= FEWEST_TAUGHT
     with_p = len(voiced) > 0 and voiced.mean() >= ENOUGH_P
     if given and (with_p or not guard.many_workers(votes)):
@@ -224,21 +261,21 @@ def _preferred(committee: Committee) -> tuple[str, str]:
     what = "most votes have no probabilities, and " + (
         "labelers answer few objects" if given else "no labels were given"
     )
-    if guard.sparse(committee.votes):
+    if guard.sparse(committee.teaching):
         return "majority", f"{what}; most objects have a single answer"
-    astray = guard.astray(committee.votes, committee.fit.posterior)
-    few = guard.few_each(committee.votes)
-    coin = _left_out(committee, committee.one_coin, tied=True)
+    astray = guard.astray(committee.teaching, committee.fit.posterior)
+    few = guard.few_each(committee.teaching)
+    coin = _left_out(committee, committee.one_coin.posterior, tied=True)
     if not astray and not few and _left_out(committee, committee.fit.posterior, tied=False) >= coin:
         return "dawid_skene", f"{what}, and Dawid-Skene predicts answers from the others better than one-coin"
-    if not guard.astray(committee.votes, committee.one_coin):
+    if not guard.astray(committee.teaching, committee.one_coin.posterior):
         worse = "needs more votes of each labeler" if few else "predicts answers from the others worse"
         return "one_coin", f"{what}, and Dawid-Skene {'went astray' if astray else worse}"
     return "majority", f"{what}, and both Dawid-Skene and one-coin go against most answers for some class"
 
 
 def _left_out(committee: Committee, posterior: Posterior, *, tied: bool) -> float:
-    return guard.left_out(committee.votes, posterior, tied=tied, seed=committee.options.seed)
+    return guard.left_out(committee.teaching, posterior, tied=tied, seed=committee.options.seed)
 
 
 def _tried(committee: Committee, preferred: str, why: str) -> Merged:

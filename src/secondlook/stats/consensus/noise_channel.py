@@ -28,7 +28,7 @@ from secondlook.stats.agreement import kappa
 from secondlook.stats.bounds import upper
 from secondlook.stats.consensus.evidence import by_labeler, pooled
 from secondlook.stats.consensus.votes import Posterior, Votes
-from secondlook.stats.crossfit import folds
+from secondlook.stats.crossfit import Folds
 
 LOST = 0.005  # chance that no labeler has recognised anything: bounds how far the committee outweighs a given label
 RIDGE = 20.0
@@ -50,16 +50,24 @@ CELLS = 2_000_000  # evidence that a fit reads, objects x labelers x classes: mo
 class Known:
     """What is known of each object, (objects,): the class that a person said and the given label, -1 where none.
 
-    `group` numbers the objects that belong together.
+    `group` numbers the objects that belong together. `chosen` marks the objects that are here only because people
+    chose to look at them: they teach weights, and nothing of how given labels err; None where there are none.
     """
 
     said: NDArray[np.int64]
     given: NDArray[np.int64]
     group: NDArray[np.int64]
+    chosen: NDArray[np.bool_] | None = None
 
-    def of(self, rows: NDArray[np.int64]) -> "Known":
+    def of(self, rows: NDArray[np.int64] | slice) -> "Known":
         """Return what is known of some objects."""
-        return Known(self.said[rows], self.given[rows], self.group[rows])
+        chosen = None if self.chosen is None else self.chosen[rows]
+        return Known(self.said[rows], self.given[rows], self.group[rows], chosen)
+
+    @property
+    def drawn(self) -> NDArray[np.int64] | slice:
+        """Positions of the objects that nobody chose; all of them as a slice."""
+        return slice(None) if self.chosen is None else np.flatnonzero(~self.chosen)
 
     @property
     def informs(self) -> NDArray[np.bool_]:
@@ -109,10 +117,8 @@ class CrossFit:
         return np.asarray(np.mean([fit.weight for fit in self.fits], axis=0))
 
 
-def noise_channel(evidence: Evidence, *, learn_from: Evidence | None = None, seed: int = 0) -> CrossFit:
-    """Fit and apply in folds of whole groups; with `learn_from` fit to other evidence on the same groups."""
-    fits = _fits(evidence if learn_from is None else learn_from, seed)
-    fold_of = _fold_of(evidence.known.group, seed)
+def cross_fit(evidence: Evidence, fits: tuple[NoiseChannel, ...], fold_of: NDArray[np.int64]) -> CrossFit:
+    """Apply to each object the fit of its fold, `fold_of` (objects,)."""
     posterior = _applied(evidence.votes, evidence.rows, evidence.known, fits, fold_of)
     proven, groups = (
         np.array(values)[fold_of] for values in zip(*((fit.proven, fit.groups) for fit in fits), strict=True)
@@ -120,29 +126,21 @@ def noise_channel(evidence: Evidence, *, learn_from: Evidence | None = None, see
     return CrossFit(posterior, proven, groups, fits)
 
 
-def _fits(evidence: Evidence, seed: int) -> tuple[NoiseChannel, ...]:
-    """Return the fit for each fold, which saw nothing of it."""
+def fit_folds(evidence: Evidence, folds: Folds, seed: int = 0) -> tuple[NoiseChannel, ...]:
+    """Return the fit for each fold of whole groups, which saw nothing of it."""
     votes, known = evidence.votes, evidence.known
     sample = _sample(votes, known, seed)
-    fold_of = _fold_of(known.group, seed)
+    fold_of = folds.of(known.group)
     heard = np.unique(votes.labeler_index)
     x, taught = by_labeler(votes, evidence.rows, sample)[:, heard], known.of(sample)
     fits = []
-    for number in range(int(fold_of.max(initial=0)) + 1):
+    for number in range(len(folds)):
         others = np.flatnonzero(fold_of[sample] != number)
         fit = fit_channel(x[others], taught.of(others))
         weight = np.zeros(len(votes.labelers))
         weight[heard] = fit.weight
         fits.append(replace(fit, weight=weight))
     return tuple(fits)
-
-
-def _fold_of(group: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return the fold of each object, (objects,); it depends on the groups alone."""
-    fold_of = np.zeros(len(group), dtype=np.int64)
-    for number, fold in enumerate(folds(group, seed)):
-        fold_of[fold] = number
-    return fold_of
 
 
 def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
@@ -152,16 +150,17 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
     groups = len(np.unique(known.group))
     labelers, classes = x.shape[1:]
     fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
-    scale = _scale(x, known, _anchored(_log_p(fit, _flat(x), classes), known)[0])
+    drawn = known.drawn
+    scale = _scale(x, known, _anchored(_log_p(fit, _flat(x), classes)[drawn], known.of(drawn))[0])
     flat = _flat(x * scale[:, None])
-    right, proven = _anchored(_log_p(fit, flat, classes), known)
+    right, proven = _anchored(_log_p(fit, flat, classes)[drawn], known.of(drawn))
     channel = _channel(np.zeros((classes, classes)), right)
     for step in range(ROUNDS + 1):
         likelihood = _likelihood(known, channel)
         if step:
             fit = minimize(_loss, fit, (flat, likelihood), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
         posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
-        channel = _channel(_counts(posterior, known.given), right)
+        channel = _channel(_counts(posterior[drawn], known.given[drawn]), right)
     return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven, groups)
 
 

@@ -4,6 +4,8 @@ Y. Zhang, X. Chen, D. Zhou and M. I. Jordan, "Spectral Methods Meet EM: A Provab
 Crowdsourcing", JMLR 17 (2016), section 2.2. For labelers with too few votes for a confusion matrix.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -14,7 +16,25 @@ from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.votes import Posterior, Votes, normalised
 
 
+@dataclass(frozen=True)
+class OneCoin:
+    """A fit: `posterior` (objects, classes), and what its last E-step used: `log_prior` and `gain` (labelers,)."""
+
+    posterior: Posterior
+    log_prior: NDArray[np.float64]
+    gain: NDArray[np.float64]
+
+    def of(self, votes: Votes) -> Posterior:
+        """Return the posterior of any objects that the same labelers answered, (objects, classes)."""
+        return _e_step(votes, self.log_prior, self.gain)
+
+
 def one_coin(votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 0.5) -> Posterior:
+    """Return the posterior (objects, classes) of the fit."""
+    return fit_one_coin(votes, smoothing=smoothing, family_exponent=family_exponent).posterior
+
+
+def fit_one_coin(votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 0.5) -> OneCoin:
     """Fit by EM from the majority shares until no posterior moves by more than TOLERANCE.
 
     M-step: r_k = share of its answers that are right, by the posterior. E-step: log p_ic = log prior_c + sum of
@@ -33,13 +53,20 @@ def one_coin(votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 
         prior = posterior.sum(axis=0, where=answered[:, None]) + smoothing + np.finfo(float).tiny
         right = _right(votes, posterior.ravel()[cell], voiced, smoothing)
         gain = weight * np.log(right * max(1, votes.classes - 1) / (1 - right))
-        evidence = np.bincount(cell, gain[votes.labeler_index], minlength=posterior.size).reshape(posterior.shape)
-        updated = normalised(np.log(prior / prior.sum()) + evidence)
+        log_prior = np.log(prior / prior.sum())
+        updated = _e_step(votes, log_prior, gain)
         moved = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
         if moved < TOLERANCE:
             break
-    return posterior
+    return OneCoin(posterior, log_prior, gain)
+
+
+def _e_step(votes: Votes, log_prior: NDArray[np.float64], gain: NDArray[np.float64]) -> Posterior:
+    shape = (votes.objects, votes.classes)
+    cell = votes.object_index * votes.classes + votes.class_index
+    evidence = np.bincount(cell, gain[votes.labeler_index], minlength=shape[0] * shape[1]).reshape(shape)
+    return normalised(log_prior + evidence)
 
 
 def _right(

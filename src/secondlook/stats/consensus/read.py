@@ -1,7 +1,8 @@
 """Vote and review files become arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from secondlook.base.errors import DataError
 from secondlook.io import facts, records
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
-_VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities", "status", "fold"]
+VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities", "status", "fold"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,14 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.given)
 
+    @cached_property
+    def ids(self) -> records.ObjectIds:
+        """The ids, by which other files find the objects."""
+        return records.ObjectIds(self.instance_ids)
+
 
 @dataclass(frozen=True)
-class _Ballots:
+class Ballots:
     """The answers of one file: positions of objects and classes, (answers,), log-probabilities and folds, or None."""
 
     object_index: NDArray[np.int64]
@@ -101,23 +107,21 @@ def _codes(names: pa.DictionaryArray) -> NDArray[np.int64]:
 def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> Votes:
     """Read vote files; the given label takes part as the labeler `given` unless switched off."""
     families: dict[str, str] = {}
-    ballots: list[tuple[int, _Ballots]] = []
+    ballots: list[tuple[int, Ballots]] = []
     covered: dict[int, records.Covered] = {}
     unknown: list[pa.ChunkedArray] = []
     for path in paths:
-        table = records.read(path, records.VOTE, columns=_VOTE_COLUMNS)
-        labeler = _labeler(path, records.made_by(path), table, families)
-        covered.setdefault(labeler, records.Covered(dataset.instance_ids)).add(path, table)
-        _require_same_classes(path, table, dataset)
+        table = records.read(path, records.VOTE, columns=VOTE_COLUMNS)
+        labeler = labeler_of(path, records.made_by(path), table, families)
+        place = covered.setdefault(labeler, records.Covered(dataset.ids)).add(path, table)
+        require_same_classes(path, table, dataset)
         unknown.append(table["instance_id"].filter(pc.equal(table["status"], "unknown_class")))
-        ballots.append((labeler, _ballots(path, table.filter(table["label"].is_valid()), dataset)))
-    for labeler, name in enumerate(families):
-        if missing := covered[labeler].missing():
-            progress.say(f"consensus: the files of {name} have no row for {missing} of {len(dataset)} objects")
+        ballots.append((labeler, ballots_in(path, table, place, dataset)))
+    say_what_is_missing(families, covered, dataset)
     if use_given:
         families["given"] = "given"
         rows = np.flatnonzero(dataset.given >= 0)
-        ballots.append((len(families) - 1, _Ballots(rows, dataset.given[rows], None)))
+        ballots.append((len(families) - 1, Ballots(rows, dataset.given[rows], None)))
     votes = _joined(ballots, families, dataset)
     if not any(map(len, unknown)):
         return votes
@@ -125,7 +129,14 @@ def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> V
     return replace(votes, unknown_class=pc.is_in(dataset.instance_ids, value_set=told.combine_chunks()).to_numpy(False))
 
 
-def _require_same_classes(path: Path, table: pa.Table, dataset: Dataset) -> None:
+def say_what_is_missing(families: Iterable[str], covered: Mapping[int, records.Covered], dataset: Dataset) -> None:
+    """Say on how many objects a labeler has no row in any file."""
+    for labeler, name in enumerate(families):
+        if missing := covered[labeler].missing():
+            progress.say(f"consensus: the files of {name} have no row for {missing} of {len(dataset)} objects")
+
+
+def require_same_classes(path: Path, table: pa.Table, dataset: Dataset) -> None:
     """Raise DataError for probabilities of other classes, or of the same in another order."""
     if table["probabilities"].null_count < len(table) and records.taxonomy_of(path).classes != dataset.classes:
         raise DataError(f"{path}: holds probabilities of other classes, or in another order; label again.")
@@ -137,7 +148,7 @@ def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
     if reviewed is None:
         return Reviewed(label, seen, seen, dataset.group)
     table = records.read(reviewed, records.REVIEW, columns=["instance_id", "label", "sample", "probability"])
-    row = records.object_positions(reviewed, table["instance_id"], dataset.instance_ids)
+    row = dataset.ids.positions(reviewed, table["instance_id"])
     label_of_row = _classes(reviewed, table, dataset)
     seen[row] = True
     labelled = label_of_row >= 0
@@ -175,12 +186,14 @@ def _sample(
     return sampled, fraction
 
 
-def _ballots(path: Path, table: pa.Table, dataset: Dataset) -> _Ballots:
-    index = records.object_positions(path, table["instance_id"], dataset.instance_ids)
+def ballots_in(path: Path, table: pa.Table, place: NDArray[np.int64], dataset: Dataset) -> Ballots:
+    """Return the answers in a table of votes on the objects at `place`, (rows,)."""
+    answered = table["label"].is_valid()
+    index, table = place[answered.to_numpy()], table.filter(answered)
     log_p = _log_p(path, table["probabilities"].combine_chunks(), len(dataset.classes))
     fold = table["fold"]
     folds = None if fold.null_count == len(fold) else pc.fill_null(fold, -1).to_numpy().astype(np.int64)
-    return _Ballots(index, _classes(path, table, dataset), log_p, folds)
+    return Ballots(index, _classes(path, table, dataset), log_p, folds)
 
 
 def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | None:
@@ -195,7 +208,7 @@ def _log_p(path: Path, lists: pa.Array, classes: int) -> NDArray[np.float32] | N
         return np.log(p, out=p)
 
 
-def _joined(ballots: Sequence[tuple[int, _Ballots]], families: dict[str, str], dataset: Dataset) -> Votes:
+def _joined(ballots: Sequence[tuple[int, Ballots]], families: dict[str, str], dataset: Dataset) -> Votes:
     none = np.zeros(0, dtype=np.int64)
     objects = [ballot.object_index for _, ballot in ballots]
     labelers = [np.full(len(ballot.object_index), labeler) for labeler, ballot in ballots]
@@ -236,7 +249,8 @@ def _classes(path: Path, table: pa.Table, dataset: Dataset) -> NDArray[np.int64]
     return positions
 
 
-def _labeler(path: Path, made_by: dict[str, Any], table: pa.Table, families: dict[str, str]) -> int:
+def labeler_of(path: Path, made_by: dict[str, Any], table: pa.Table, families: dict[str, str]) -> int:
+    """Return the number of the labeler of a table of votes, and note its family; raises DataError for several."""
     names = set(pc.unique(table["labeler"]).to_pylist()) or {made_by["labeler"]}
     if len(names) != 1:
         raise DataError(f"{path}: holds votes of several labelers ({', '.join(sorted(names))}); one file, one labeler.")

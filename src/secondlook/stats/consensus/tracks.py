@@ -45,7 +45,11 @@ def pool(votes: Votes, given: NDArray[np.int64], reviewed: Reviewed) -> Pooled:
     np.logical_or.at(seen, unit, reviewed.seen)
     np.logical_or.at(sampled, unit, reviewed.sampled)
     group[unit] = reviewed.group
-    return Pooled(unit, _pooled_votes(votes, unit, units), Reviewed(label, seen, sampled, group))
+    chosen = None
+    if reviewed.chosen is not None:
+        chosen = np.zeros(units, dtype=np.bool_)
+        chosen[unit] = reviewed.chosen
+    return Pooled(unit, _pooled_votes(votes, unit, units), Reviewed(label, seen, sampled, group, chosen=chosen))
 
 
 def units_of(votes: Votes, given: NDArray[np.int64]) -> NDArray[np.int64]:

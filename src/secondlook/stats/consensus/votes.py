@@ -7,6 +7,19 @@ from numpy.typing import NDArray
 
 GIVEN = "given"  # the name of the dataset's own label among the labelers
 Posterior = NDArray[np.float64]  # (objects, classes), rows sum to 1
+Posteriors = NDArray[np.float32] | NDArray[np.float64]  # the same, also where many are stored
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What is true of all votes where only some of them are at hand.
+
+    `known` tells which classes each labeler knows, without one fold, (labelers, folds + 1, classes), as
+    `known_classes` does. `bare`: some answers of labelers are without probabilities.
+    """
+
+    known: NDArray[np.bool_]
+    bare: bool
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,8 @@ class Votes:
     (labelers,). `fold` is that which the labeler never saw, (answers,), -1 where it learned elsewhere; None without
     folds. `track` numbers the tracks whose objects were given one label together, each in one group, (objects,), -1 for
     objects on their own; None where every label was given on its own. `unknown_class` marks the objects whose given
-    class some labeler never learned, by its own account, (objects,); None where none says so.
+    class some labeler never learned, by its own account, (objects,); None where none says so. `whole` is about all
+    votes where these are only some of them.
     """
 
     object_index: NDArray[np.int64]
@@ -33,9 +47,13 @@ class Votes:
     fold: NDArray[np.int64] | None = None
     track: NDArray[np.int64] | None = None
     unknown_class: NDArray[np.bool_] | None = None
+    whole: Whole | None = None
 
     def learner_index(self) -> NDArray[np.int64]:
         """Return the number of what learned together and gave each answer, (answers,): a labeler, without one fold."""
+        if self.whole is not None:
+            fold = 0 if self.fold is None else self.fold + 1
+            return np.asarray(self.labeler_index * self.whole.known.shape[1] + fold)
         if self.fold is None:
             return self.labeler_index
         return np.asarray(self.labeler_index * (self.fold.max(initial=-1) + 2) + self.fold + 1)
@@ -104,7 +122,8 @@ class Reviewed:
     result: also those that were skipped or are in the queue too. `group` numbers the group of each object. `rank`
     orders the objects as the random sample grows, (objects,), infinite where one is not drawn yet; None where the
     sample was drawn elsewhere. `copied` marks the objects that nobody looked at, though they have a label: that of a
-    near-duplicate or of their track, (objects,); None where there are none.
+    near-duplicate or of their track, (objects,); None where there are none. `chosen` marks the objects that are at hand
+    only because people chose to look at them, where others are drawn, (objects,); None where there are none.
     """
 
     label: NDArray[np.int64]
@@ -113,6 +132,7 @@ class Reviewed:
     group: NDArray[np.int64]
     rank: NDArray[np.float64] | None = None
     copied: NDArray[np.bool_] | None = None
+    chosen: NDArray[np.bool_] | None = None
 
     @classmethod
     def none(cls, objects: int) -> "Reviewed":
@@ -124,7 +144,8 @@ class Reviewed:
         """Return the reviews of some objects, in their order."""
         rank = None if self.rank is None else self.rank[rows]
         copied = None if self.copied is None else self.copied[rows]
-        return Reviewed(self.label[rows], self.seen[rows], self.sampled[rows], self.group[rows], rank, copied)
+        chosen = None if self.chosen is None else self.chosen[rows]
+        return Reviewed(self.label[rows], self.seen[rows], self.sampled[rows], self.group[rows], rank, copied, chosen)
 
     def without_copies(self) -> "Reviewed":
         """Return what people said of the objects that they looked at."""
