@@ -20,7 +20,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
 from secondlook.stages.evaluate import contribution
-from secondlook.stages.evaluate.calibration import EDGES, bins, cross_fitted
+from secondlook.stages.evaluate.calibration import EDGES, Confident, bins, cross_fitted
 from secondlook.stages.evaluate.label_errors import label_errors
 from secondlook.stages.evaluate.methods import Objects
 from secondlook.stages.evaluate.remerge import Remerge
@@ -437,7 +437,7 @@ def test_calibration_error_and_log_loss_equal_the_referees() -> None:
     label = random.integers(0, 6, 500)
     assert log_loss(posterior, label).mean() == pytest.approx(referee(label, posterior, labels=range(6)))
     confidence, right = posterior.max(axis=1), posterior.argmax(axis=1) == label
-    found = bins(confidence, right, np.arange(500), EDGES, Draws(500, 100, 0))
+    found = bins(Confident(confidence, right, np.arange(500), 500), EDGES).on(Draws(500, 100, 0))
     assert found.error() == pytest.approx(ece_by_hand(confidence, right))
     certain = np.array([[1.0, 0.0]])
     assert np.isfinite(log_loss(certain, np.array([1]))).all()
@@ -670,9 +670,9 @@ def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.Mon
     from secondlook.stats import intervals
 
     statistic = shares(np.random.default_rng(0).random((30, 4)), np.arange(30) % 10, 10)
-    first = Draws(10, 150, 3).drawn([statistic])[0]
+    first = Draws(10, 150, 3).figures([statistic])[0].drawn
     monkeypatch.setattr(intervals, "CELLS", 70)
-    np.testing.assert_allclose(Draws(10, 150, 3).drawn([statistic])[0], first, rtol=1e-12)
+    np.testing.assert_allclose(Draws(10, 150, 3).figures([statistic])[0].drawn, first, rtol=1e-12)
 
 
 EDGE_CASES = [

@@ -3,15 +3,16 @@
 Objects of one group share their difficulty, so groups are drawn, not objects (A. C. Davison and D. V. Hinkley,
 "Bootstrap Methods and their Application", 1997, section 3.8; percentile intervals). All resamples are matrix
 products: draw counts (resamples, groups) times sums (groups, cells). Equal seeds give equal draws, so the interval
-of a difference is paired.
+of a difference is paired. The draws cost more than the products, so figures are asked for as questions, and `ask` draws
+once for all of them. Counts are whole numbers: float32 adds them without any error below 2^24.
 
 Where every group is the same (all right, or none) the bootstrap sees no spread. A share of 0 or 1 then gets the
 exact bound (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934) of as many draws as there are groups behind it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,12 @@ from scipy import sparse
 
 from secondlook.base.arrays import Floats64
 
-BLOCK = 64  # resamples at once
-CELLS = 4_000_000  # numbers at once: fewer resamples where there are many groups or cells
+T = TypeVar("T")
+BLOCK = 128  # resamples at once
+CELLS = 32_000_000  # numbers at once: fewer resamples where there are many groups or cells
+CHUNK = 8192  # groups whose draws are multiplied at once
+AT_ONCE = 256_000_000  # bytes of the sums that one pass over the draws serves
+EXACT = 2**24  # float32 holds all whole numbers below
 LOW, HIGH = 2.5, 97.5
 
 
@@ -50,15 +55,70 @@ class Estimates:
 
 
 @dataclass(frozen=True)
-class Statistic:
-    """Figures that follow from sums: `sums` (groups, cells), dense or sparse, and (..., cells) -> (..., figures).
+class Later:
+    """Sums of a `shape` (groups, cells) that are made when they are needed, because they are large: whole numbers."""
 
-    `support` counts the groups behind each figure, (figures,), where all of them are shares.
+    make: Callable[[], NDArray[Any]]
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Figures that follow from sums: `sums` (groups, cells), dense, sparse or `Later`; (..., cells) -> (..., figures).
+
+    `support` counts the groups behind each figure, (figures,), where all of them are shares, or does so from the sums.
     """
 
     sums: Any
     figures: Callable[[Floats64], Floats64]
+    support: NDArray[np.int64] | Callable[[NDArray[Any]], NDArray[np.int64]] | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Figures of the data, (figures,), and in every resample, (resamples, figures); `support` as in `Statistic`."""
+
+    value: Floats64
+    drawn: Floats64
     support: NDArray[np.int64] | None = None
+
+    def estimates(self) -> Estimates:
+        """Return the figures with their intervals."""
+        return estimates(self.value, self.drawn, self.support)
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """What is asked of the draws: some statistics, and what their figures together answer."""
+
+    statistics: Sequence[Statistic]
+    finish: Callable[[Sequence[Drawn]], T]
+
+    def on(self, draws: "Draws") -> T:
+        """Answer it alone; several are answered faster by `ask`."""
+        return self.finish(draws.figures(self.statistics))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The figures behind each question."""
+
+    figures: Mapping[int, Sequence[Drawn]]
+
+    def to(self, question: Question[T]) -> T:
+        """Return the answer to one of the questions."""
+        return question.finish(self.figures[id(question)])
+
+
+def ask(questions: Sequence[Question[Any]], resamples: int, seed: int) -> Answers:
+    """Answer several questions by the same draws: one pass over those of each number of groups."""
+    every = [statistic for question in questions for statistic in question.statistics]
+    found: dict[int, Drawn] = {}
+    for groups in dict.fromkeys(statistic.sums.shape[0] for statistic in every):
+        own = [statistic for statistic in every if statistic.sums.shape[0] == groups]
+        figures = Draws(groups, resamples, seed).figures(own)
+        found |= {id(statistic): drawn for statistic, drawn in zip(own, figures, strict=True)}
+    return Answers({id(one): [found[id(statistic)] for statistic in one.statistics] for one in questions})
 
 
 @dataclass(frozen=True)
@@ -69,37 +129,106 @@ class Draws:
     resamples: int
     seed: int
 
-    def drawn(self, statistics: Sequence[Statistic]) -> list[Floats64]:
-        """Return the figures of each statistic in every resample, (resamples, figures) each."""
-        widest = max((one.sums.shape[1] for one in statistics), default=1)
-        rows = max(1, min(BLOCK, CELLS // max(1, self.groups, widest)))
-        blocks = [[one.figures(np.asarray(counts @ one.sums)) for one in statistics] for counts in self._counts(rows)]
-        return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    def figures(self, statistics: Sequence[Statistic]) -> list[Drawn]:
+        """Return the figures of each statistic, of the data and in every resample."""
+        return [drawn for part in _passes(statistics) for drawn in self._pass(part)]
 
     def estimates(self, statistics: Sequence[Statistic]) -> list[Estimates]:
         """Return the figures of each statistic with their intervals."""
-        return [
-            estimates(total(one), drawn, one.support)
-            for one, drawn in zip(statistics, self.drawn(statistics), strict=True)
-        ]
+        return [one.estimates() for one in self.figures(statistics)]
 
-    def _counts(self, rows: int) -> Iterator[Floats64]:
+    def _pass(self, statistics: Sequence[Statistic]) -> list[Drawn]:
+        products = [_product_of(one) for one in statistics]
+        values = [one.figures(product.whole) for one, product in zip(statistics, products, strict=True)]
+        widest = max((one.sums.shape[1] for one in statistics), default=1)
+        rows = max(1, min(BLOCK, CELLS // max(1, self.groups, widest)))
+        blocks: list[list[Floats64]] = [[] for _ in statistics]
+        for counts in self._counts(rows):
+            for one, product, block in zip(statistics, _drawn_sums(products, counts), blocks, strict=True):
+                block.append(one.figures(product))
+        drawn = [np.concatenate(block) for block in blocks]
+        supports = [product.support for product in products]
+        return [Drawn(*parts) for parts in zip(values, drawn, supports, strict=True)]
+
+    def _counts(self, rows: int) -> Iterator[NDArray[np.uint16]]:
         """Yield how often each group is drawn, (rows, groups); the draws do not depend on `rows`."""
         random = np.random.default_rng(self.seed)
         for start in range(0, self.resamples, rows):
-            size = min(rows, self.resamples - start)
-            if self.groups == 0:
-                yield np.zeros((size, 0))
-                continue
-            chosen = random.integers(0, self.groups, (size, self.groups))
-            chosen += np.arange(size)[:, None] * self.groups
-            counts = np.bincount(chosen.ravel(), minlength=size * self.groups)
-            yield counts.reshape(size, self.groups).astype(np.float64)
+            counts = np.zeros((min(rows, self.resamples - start), self.groups), dtype=np.uint16)
+            for row in counts if self.groups else ():
+                row[:] = np.bincount(random.integers(0, self.groups, self.groups), minlength=self.groups)
+            yield counts
 
 
-def total(statistic: Statistic) -> Floats64:
-    """Return the figures of the data without resampling, (figures,)."""
-    return statistic.figures(np.asarray(statistic.sums.sum(axis=0), dtype=np.float64))
+@dataclass(frozen=True)
+class _Product:
+    """Sums that are multiplied with draws: by chunk of groups, (cells, groups), dense or sparse.
+
+    `most` is the largest number to which the cells of each chunk add up, without signs; infinity for no counts.
+    """
+
+    chunks: Sequence[Any]
+    most: Sequence[float]
+    whole: Floats64
+    support: NDArray[np.int64] | None
+
+    def times(self, number: int, weight: NDArray[np.float32], largest: int) -> NDArray[Any]:
+        """Multiply a chunk with draws (groups, rows), the `largest` of them: in float32 where that stays exact."""
+        chunk = self.chunks[number]
+        if largest * self.most[number] >= EXACT:
+            return np.asarray(chunk.astype(np.float64) @ weight.astype(np.float64))
+        return np.asarray(chunk.astype(np.float32, copy=False) @ weight)
+
+
+def _product_of(statistic: Statistic) -> _Product:
+    sums, support = statistic.sums, statistic.support
+    made = sums.make() if isinstance(sums, Later) else sums
+    whole = np.asarray(made.sum(axis=0), dtype=np.float64).ravel()
+    parts = [_compact(made[start : start + CHUNK]) for start in range(0, made.shape[0], CHUNK)]
+    behind = support(made) if callable(support) else support
+    return _Product([part.T for part in parts], [_most(part) for part in parts], whole, behind)
+
+
+def _compact(rows: Any) -> Any:
+    """Return sparse counts as float32, which changes none of them; others as they are."""
+    return rows.astype(np.float32) if sparse.issparse(rows) and _are_counts(rows) else rows
+
+
+def _most(rows: Any) -> float:
+    if not _are_counts(rows):
+        return np.inf
+    return float(np.asarray(abs(rows).sum(axis=0, dtype=np.float64)).max(initial=0))
+
+
+def _are_counts(rows: Any) -> bool:
+    values = rows.data if sparse.issparse(rows) else rows
+    return values.dtype.kind in "bui" or bool((values == np.floor(values)).all() and (abs(values) < EXACT).all())
+
+
+def _drawn_sums(products: Sequence[_Product], counts: NDArray[np.uint16]) -> list[Floats64]:
+    """Return the sums of the drawn groups, (rows, cells) for each product."""
+    sums = [np.zeros((len(product.whole), len(counts))) for product in products]
+    largest = int(counts.max(initial=0))
+    for number, start in enumerate(range(0, counts.shape[1], CHUNK)):
+        weight = np.ascontiguousarray(counts[:, start : start + CHUNK].T).astype(np.float32)
+        for product, of_product in zip(products, sums, strict=True):
+            np.add(of_product, product.times(number, weight, largest), out=of_product)
+    return [np.ascontiguousarray(one.T) for one in sums]
+
+
+def _passes(statistics: Sequence[Statistic]) -> Iterator[list[Statistic]]:
+    """Divide statistics so that the sums of each pass fit into memory, in their order."""
+    part: list[Statistic] = []
+    taken = 0
+    for one in statistics:
+        size = one.sums.shape[0] * one.sums.shape[1] if isinstance(one.sums, Later) else 0
+        if part and taken + size > AT_ONCE:
+            yield part
+            part, taken = [], 0
+        part.append(one)
+        taken += size
+    if part:
+        yield part
 
 
 def estimates(value: Floats64, drawn: Floats64, support: NDArray[np.int64] | None = None) -> Estimates:
@@ -107,7 +236,9 @@ def estimates(value: Floats64, drawn: Floats64, support: NDArray[np.int64] | Non
     low, high = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
     defined = np.flatnonzero(np.isfinite(drawn).any(axis=0))
     if len(defined):
-        low[defined], high[defined] = np.nanpercentile(drawn[:, defined], [LOW, HIGH], axis=0)
+        chosen = drawn[:, defined]
+        percentile = np.percentile if np.isfinite(chosen).all() else np.nanpercentile  # the second takes much longer
+        low[defined], high[defined] = percentile(chosen, [LOW, HIGH], axis=0)
     if support is not None:
         unseen = 1 - (LOW / 100) ** (1 / np.maximum(support, 1))
         low, high = np.where(value == 1, 1 - unseen, low), np.where(value == 0, unseen, high)
@@ -121,12 +252,34 @@ def by_group(columns: Floats64, group: NDArray[np.int64], groups: int) -> Floats
     return np.asarray(indicator @ columns)
 
 
+def counts_by_group(marks: NDArray[np.bool_], group: NDArray[np.int64], groups: int) -> NDArray[Any]:
+    """Count marks (cells, objects) in each group, (groups, cells), in a byte each where that is enough."""
+    largest = int(np.bincount(group, minlength=1).max())
+    counts = np.empty((len(marks), groups), dtype=np.uint8 if largest < 256 else np.uint32)
+    for own, marked in zip(counts, marks, strict=True):
+        own[:] = np.bincount(group[marked], minlength=groups)
+    return counts.T
+
+
 def shares(columns: Floats64, group: NDArray[np.int64], groups: int) -> Statistic:
     """Return the statistic of ratios: the columns are pairs, part and whole, all of the parts first."""
-    half = columns.shape[1] // 2
-    sums = by_group(columns, group, groups)
-    support = (sums[:, half:] > 0).sum(axis=0)
-    return Statistic(sums, lambda cells: ratio(cells[..., :half], cells[..., half:]), support)
+    return Statistic(by_group(columns, group, groups), share_of_pairs, support_of_pairs)
+
+
+def marked_shares(marks: NDArray[np.bool_], group: NDArray[np.int64], groups: int) -> Statistic:
+    """Return the same for truth values (cells, objects)."""
+    return Statistic(counts_by_group(marks, group, groups), share_of_pairs, support_of_pairs)
+
+
+def support_of_pairs(sums: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many groups (groups, 2 x figures) are behind each ratio."""
+    return np.asarray((sums[:, sums.shape[1] // 2 :] > 0).sum(axis=0), dtype=np.int64)
+
+
+def share_of_pairs(cells: Floats64) -> Floats64:
+    """Return the ratios of pairs of cells (..., 2 x figures), all of the parts first."""
+    half = cells.shape[-1] // 2
+    return ratio(cells[..., :half], cells[..., half:])
 
 
 def means(columns: Floats64, group: NDArray[np.int64], groups: int) -> Statistic:

@@ -16,9 +16,9 @@ from secondlook.config.task import Protocol
 from secondlook.io import facts, files, records, tabular
 from secondlook.io.outputs import Table
 from secondlook.stages.evaluate import tables
-from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, bins
+from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, Bins, Confident, bins
 from secondlook.stages.evaluate.chance import near_chance, repeats_given
-from secondlook.stages.evaluate.diagnosis import diagnose
+from secondlook.stages.evaluate.diagnosis import diagnose, examine
 from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.grouping import few_groups, leak
 from secondlook.stages.evaluate.label_errors import label_errors
@@ -33,10 +33,10 @@ from secondlook.stages.evaluate.methods import (
     load_objects,
 )
 from secondlook.stages.evaluate.remerge import load_committee
-from secondlook.stages.evaluate.scores import compare_all, score_all
+from secondlook.stages.evaluate.scores import Contest, Difference, Scores, contest
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
 from secondlook.stages.evaluate.tracks import apart, named, tracks_table
-from secondlook.stats.intervals import Draws
+from secondlook.stats.intervals import Question, ask
 
 __all__ = ["Places", "evaluate"]
 
@@ -53,17 +53,19 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     )
     objects = load_objects(places.instances, all_objects, committee)
     methods = load_methods(places, objects, committee)
-    diagnosis = diagnose(places, objects, committee, options)
+    asked = examine(objects, committee, options)
     suspicious = label_errors(objects, committee, classes)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     level = levels(places.consensus, classes, committee.options.accept)
     tracks = tracks_table(places.instances, objects, committee, level, accepted)
-    draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
-    effect = net_effect(objects, label, accepted, made_by.get("expected", {}), options)
+    competing, calibrated = _contest(objects, methods, len(classes)), _calibration(objects, label, confidence)
+    effect = net_effect(objects, label, accepted, made_by.get("expected", {}))
+    found = ask([*asked.questions, competing, calibrated, effect], options.resamples, options.seed)
+    diagnosis = diagnose(places, objects, committee, asked, found)
     few = few_groups(objects)
     findings = {
         **diagnosis.findings,
-        "effect": effect,
+        "effect": found.to(effect),
         "near_chance": near_chance(committee, objects, label),
         "repeats_given": repeats_given(committee, objects),
         "leak": leak(places.groups, places.instances),
@@ -73,8 +75,8 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     }
     scoring = scoring_tables(places, committee, protocol, options)
     written = {
-        **_scores(objects, methods, classes, options, rehearsal, few),
-        Table.CALIBRATION: tabular.to_csv(_calibration(objects, label, confidence, draws)),
+        **_scores(objects, methods, found.to(competing), classes, (rehearsal, few)),
+        Table.CALIBRATION: tabular.to_csv(tables.calibration_table(found.to(calibrated))),
         Table.COMMITTEE: tabular.to_csv(diagnosis.labelers),
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
         Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
@@ -92,37 +94,40 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 
 
+def _contest(objects: Objects, methods: list[Method], classes: int) -> Question[tuple[list[Scores], list[Difference]]]:
+    """Ask for the scores of all methods, and how much better the consensus is than each other one."""
+    *others, ours, _ = methods
+    pairs = [(ours.on(objects, method.scored), method.on(objects)) for method in others]
+    return contest(Contest([one.on(objects) for one in methods], pairs, classes, objects.with_truth.groups))
+
+
 def _scores(
     objects: Objects,
     methods: list[Method],
+    found: tuple[list[Scores], list[Difference]],
     classes: tuple[str, ...],
-    options: EvaluateOptions,
-    rehearsal: str | None,
-    few: dict[str, Any] | None,
+    notes: tuple[str | None, dict[str, Any] | None],
 ) -> dict[str, str]:
-    draws = Draws(objects.with_truth.groups, options.resamples, options.seed)
-    scores = score_all([method.on(objects) for method in methods], len(classes), draws)
-    scored = list(zip(methods, scores, strict=True))
+    scored = list(zip(methods, found[0], strict=True))
     *others, ours, _ = methods
-    pairs = [(ours.on(objects, method.scored), method.on(objects)) for method in others]
-    differences = list(zip(others, compare_all(pairs, len(classes), draws), strict=True))
     accuracy = tables.accuracy_table(scored, objects.against)
     return {
         Table.ACCURACY: tabular.to_csv(accuracy),
-        Table.ACCURACY_MD: tables.to_markdown(accuracy, rehearsal, few),
-        Table.ACCURACY_TEX: tables.to_latex(accuracy, rehearsal),
+        Table.ACCURACY_MD: tables.to_markdown(accuracy, *notes),
+        Table.ACCURACY_TEX: tables.to_latex(accuracy, notes[0]),
         Table.PER_CLASS: tabular.to_csv(tables.per_class_table(scored, classes)),
         Table.CONFUSION: tabular.to_csv(tables.confusion_table(scored, classes)),
-        Table.PAIRED: tabular.to_csv(tables.paired_table(ours.name, differences, objects.against)),
+        Table.PAIRED: tabular.to_csv(
+            tables.paired_table(ours.name, list(zip(others, found[1], strict=True)), objects.against)
+        ),
     }
 
 
-def _calibration(
-    objects: Objects, label: NDArray[np.int64], confidence: NDArray[np.float64], draws: Draws
-) -> pd.DataFrame:
+def _calibration(objects: Objects, label: NDArray[np.int64], confidence: NDArray[np.float64]) -> Question[Bins]:
     with_truth = objects.with_truth
     right = label[with_truth.rows] == objects.truth[with_truth.rows]
-    return tables.calibration_table(bins(confidence[with_truth.rows], right, with_truth.group, POSTERIOR_EDGES, draws))
+    confident = Confident(confidence[with_truth.rows], right, with_truth.group, with_truth.groups)
+    return bins(confident, POSTERIOR_EDGES)
 
 
 def _findings(findings: Mapping[str, Any], suspicious: pd.DataFrame) -> str:

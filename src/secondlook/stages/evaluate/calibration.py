@@ -4,16 +4,18 @@ Expected calibration error and temperature scaling: C. Guo, G. Pleiss, Y. Sun an
 Modern Neural Networks", ICML 2017, with their 15 bins of equal width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from secondlook.base.arrays import Floats64
 from secondlook.stats.crossfit import FOLDS, LEAST_P, folds
-from secondlook.stats.intervals import Draws, Estimates, shares
+from secondlook.stats.intervals import Drawn, Estimates, Question, Statistic, ratio
 
 EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
@@ -47,18 +49,40 @@ class Rescaled:
     temperature: float
 
 
-def bins(
-    confidence: Floats64, right: NDArray[np.bool_], group: NDArray[np.int64], edges: Floats64, draws: Draws
-) -> Bins:
-    """Sort objects (objects,) into bins by confidence."""
+@dataclass(frozen=True)
+class Confident:
+    """How confident an answer was and whether it is `right`, (objects,), in which of so many `groups`."""
+
+    confidence: Floats64
+    right: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    groups: int
+
+
+def bins(answers: Confident, edges: Floats64) -> Question[Bins]:
+    """Ask for the share of right answers in each bin by confidence."""
+    confidence, group = answers.confidence, answers.group
     # records hold float32: 0.9 must not fall below the edge 0.9
     position = np.digitize(confidence.astype(np.float32), edges[1:-1].astype(np.float32))
     n = np.bincount(position, minlength=len(edges) - 1)
     held = np.flatnonzero(n)
-    inside = (position[:, None] == held).astype(np.float64)
-    share = draws.estimates([shares(np.hstack([inside * right[:, None], inside]), group, draws.groups)])[0]
+    place = np.searchsorted(held, position)
+    ones = np.ones(len(place), dtype=np.float32)
+    shape = (answers.groups, 2 * len(held))
+    sums = sparse.csr_array((ones, (group, place + len(held) * ~answers.right)), shape=shape)
+    support = np.bincount(np.unique(group * max(1, len(held)) + place) % max(1, len(held)), minlength=len(held))
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
-    return Bins(edges[held], edges[held + 1], n[held], mean, share)
+
+    def finish(found: Sequence[Drawn]) -> Bins:
+        return Bins(edges[held], edges[held + 1], n[held], mean, found[0].estimates())
+
+    return Question([Statistic(sums, _right_share, support)], finish)
+
+
+def _right_share(cells: Floats64) -> Floats64:
+    """Return right / (right + wrong) of each bin, from (..., right and then wrong ones by bin)."""
+    right, wrong = np.split(cells, 2, axis=-1)
+    return ratio(right, right + wrong)
 
 
 def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], group: NDArray[np.int64], seed: int) -> Rescaled | None:

@@ -1,15 +1,30 @@
 """Statistics of the committee: coverage, conflicts, correlated errors, and the effective number of labelers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
-from secondlook.stages.evaluate.calibration import EDGES, Bins, Rescaled, bins, cross_fitted
-from secondlook.stages.evaluate.methods import Objects, Sample, answers
+from secondlook.stages.evaluate.calibration import EDGES, Bins, Confident, Rescaled, bins, cross_fitted
+from secondlook.stages.evaluate.methods import Labels, Objects, Sample
 from secondlook.stages.evaluate.remerge import Remerge
-from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, by_group, estimates, ratio, shares, total
+from secondlook.stats.intervals import (
+    Drawn,
+    Estimate,
+    Estimates,
+    Later,
+    Question,
+    Statistic,
+    counts_by_group,
+    estimates,
+    marked_shares,
+    ratio,
+    share_of_pairs,
+    support_of_pairs,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,7 @@ class Attendance:
 class Pairs:
     """Every two labelers, (pairs,) each: positions, common answers, the share that is equal, correlation of errors.
 
-    `with_truth` counts the common answers to objects with truth; `correlation` is over those.
+    `with_truth` counts the common answers to objects with truth; `correlation` is over those, `errors` its draws.
     """
 
     first: NDArray[np.int64]
@@ -38,6 +53,7 @@ class Pairs:
     agreement: Estimates
     with_truth: NDArray[np.int64]
     correlation: Estimates
+    errors: Drawn
 
     def matrix(self, labelers: int) -> Floats64:
         """Return the correlations, (labelers, labelers), with ones on the diagonal."""
@@ -53,40 +69,75 @@ class Calibration:
     temperature: float
 
 
-def attendance(labels: NDArray[np.int64], classes: int, everything: Sample, draws: Draws) -> Attendance:
-    """Count answers and conflicts; `labels` is (labelers, objects), -1 for no answer."""
+def attendance(labels: Labels, classes: int, everything: Sample) -> Question[Attendance]:
+    """Ask for answers and conflicts; `labels` is (labelers, objects), -1 for no answer."""
     counts = _counts(labels, classes)
-    columns = np.zeros((labels.shape[1], 2 * len(labels)))
+    marks = np.zeros((2 * len(labels), labels.shape[1]), dtype=np.bool_)
     for labeler, answer in enumerate(labels):
         rows = np.flatnonzero(answer >= 0)
         others = counts[rows]
         others[np.arange(len(rows)), answer[rows]] -= 1
         most = others.max(axis=1, initial=0)
-        columns[rows, labeler] = others[np.arange(len(rows)), answer[rows]] < most
-        columns[rows, len(labels) + labeler] = most > 0
-    statistic = shares(columns, everything.group, everything.groups)
-    compared = columns[:, len(labels) :].sum(axis=0).astype(np.int64)
-    return Attendance((labels >= 0).sum(axis=1), compared, draws.estimates([statistic])[0])
+        marks[labeler, rows] = others[np.arange(len(rows)), answer[rows]] < most
+        marks[len(labels) + labeler, rows] = most > 0
+    answered, compared = (labels >= 0).sum(axis=1), marks[len(labels) :].sum(axis=1)
+    statistic = marked_shares(marks, everything.group, everything.groups)
+    return Question([statistic], lambda found: Attendance(answered, compared, found[0].estimates()))
 
 
-def pairs(labels: NDArray[np.int64], objects: Objects, everywhere: Draws, where_true: Draws) -> Pairs:
-    """Compare every two labelers; `labels` is (labelers, objects)."""
+def pairs(labels: Labels, objects: Objects) -> Question[Pairs]:
+    """Ask for a comparison of every two labelers; `labels` is (labelers, objects)."""
+    with_truth = objects.with_truth
     first, second = (part.astype(np.int64) for part in np.triu_indices(len(labels), k=1))
-    everything = objects.everything
-    n, agreement = _empty(first), [_nothing()]
-    for one in range(len(labels) - 1):
-        others = labels[one + 1 :].T
-        both = (labels[one][:, None] >= 0) & (others >= 0)
-        same = both & (labels[one][:, None] == others)
-        n[first == one] = both.sum(axis=0)
-        columns = np.hstack([same, both]).astype(np.float64)
-        agreement += everywhere.estimates([shares(columns, everything.group, everything.groups)])
-    with_truth, drawn, value = _error_pairs(labels, objects, where_true)
-    return Pairs(first, second, n, _joined(agreement), with_truth, estimates(value, drawn))
+    count = len(labels) - 1
+    known, truth = labels[:, with_truth.rows], objects.truth[with_truth.rows]
+    agreement = [_agreements(labels, one, objects.everything) for one in range(count)]
+    errors = [_errors(known, truth, one, with_truth) for one in range(count)]
+    n, n_with_truth = _common(labels >= 0, first, second), _common(known >= 0, first, second)
+
+    def finish(found: Sequence[Drawn]) -> Pairs:
+        equal = _joined([one.estimates() for one in found[: len(agreement)]])
+        wrong = found[len(agreement) :]
+        drawn = np.hstack([one.drawn for one in wrong]) if wrong else np.zeros((1, 0))
+        value = np.concatenate([np.zeros(0), *(one.value for one in wrong)])
+        return Pairs(first, second, n, equal, n_with_truth, estimates(value, drawn), Drawn(value, drawn))
+
+    return Question([*agreement, *errors], finish)
+
+
+def _agreements(labels: Labels, one: int, everything: Sample) -> Statistic:
+    """Return the statistic of the equal answers of a labeler and each later one."""
+
+    def make() -> NDArray[Any]:
+        others = labels[one + 1 :]
+        both = (labels[one] >= 0) & (others >= 0)
+        return counts_by_group(np.vstack([both & (labels[one] == others), both]), everything.group, everything.groups)
+
+    shape = (everything.groups, 2 * (len(labels) - 1 - one))
+    return Statistic(Later(make, shape), share_of_pairs, support_of_pairs)
+
+
+def _errors(known: Labels, truth: NDArray[np.int64], one: int, with_truth: Sample) -> Statistic:
+    """Return the statistic of the correlations of the errors of a labeler and each later one."""
+
+    def make() -> NDArray[Any]:
+        heard, wrong = known[one:] >= 0, known[one:] != truth
+        both = heard[0] & heard[1:]
+        mine, theirs = both & wrong[0], both & wrong[1:]
+        marks = np.vstack([both, mine, theirs, mine & theirs])
+        return counts_by_group(marks, with_truth.group, with_truth.groups)
+
+    return Statistic(Later(make, (with_truth.groups, 4 * (len(known) - 1 - one))), _correlation)
+
+
+def _common(heard: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many objects both of two labelers answered, (pairs,)."""
+    counts = [np.count_nonzero(heard[one] & heard[other]) for one, other in zip(first, second, strict=True)]
+    return np.array(counts, dtype=np.int64)
 
 
 def effective_number(
-    labels: NDArray[np.int64], objects: Objects, members: NDArray[np.int64], draws: Draws
+    labels: Labels, objects: Objects, members: NDArray[np.int64], every_pair: Pairs
 ) -> tuple[int, Estimate]:
     """Return how many members answered objects with truth, K, and how many independent ones they equal.
 
@@ -100,32 +151,42 @@ def effective_number(
     count = len(heard)
     if not count:
         return 0, Estimate(np.nan, np.nan, np.nan)
-    _, drawn, value = _error_pairs(labels[heard], objects, draws)
+    inside = np.isin(every_pair.first, heard) & np.isin(every_pair.second, heard)
 
     def contribution(correlation: Floats64) -> Floats64:
         together = count + 2 * np.nan_to_num(correlation).sum(axis=-1, keepdims=True)
         return np.asarray(count**2 / np.maximum(count, together))
 
-    return count, estimates(contribution(value), contribution(drawn))[0]
+    errors = every_pair.errors
+    drawn = errors.drawn[:, inside] if inside.any() else np.zeros((1, 0))
+    return count, estimates(contribution(errors.value[inside]), contribution(drawn))[0]
 
 
-def calibration_of(committee: Remerge, labeler: int, objects: Objects, draws: Draws) -> Calibration | None:
-    """Return how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
+def calibration_of(committee: Remerge, labeler: int, objects: Objects, seed: int) -> Question[Calibration] | None:
+    """Ask how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
     votes, with_truth = committee.votes, objects.with_truth
     place = np.full(votes.objects, -1)
     place[with_truth.rows] = with_truth.group
-    rows = np.flatnonzero((votes.labeler_index == labeler) & votes.has_p() & (place[votes.object_index] >= 0))
-    if votes.log_p is None or not len(rows):
+    rows = np.flatnonzero(votes.labeler_index == labeler)
+    rows = rows[place[votes.object_index[rows]] >= 0]
+    if votes.log_p is None or not len(rows := rows[~np.isnan(votes.log_p[rows, 0])]):
         return None
     truth, group = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
     answer, log_p = votes.class_index[rows], votes.log_p[rows].astype(np.float64)
 
-    def binned(log_p: Floats64) -> Bins:
-        return bins(np.exp(log_p[np.arange(len(rows)), answer]), answer == truth, group, EDGES, draws)
+    def binned(log_p: Floats64) -> Question[Bins]:
+        confidence = np.exp(log_p[np.arange(len(rows)), answer])
+        return bins(Confident(confidence, answer == truth, group, with_truth.groups), EDGES)
 
-    rescaled: Rescaled | None = cross_fitted(log_p, truth, group, draws.seed)
-    after = None if rescaled is None else binned(rescaled.log_p)
-    return Calibration(binned(log_p), after, np.nan if rescaled is None else rescaled.temperature)
+    rescaled: Rescaled | None = cross_fitted(log_p, truth, group, seed)
+    temperature = np.nan if rescaled is None else rescaled.temperature
+    asked = [binned(log_p)] if rescaled is None else [binned(log_p), binned(rescaled.log_p)]
+
+    def finish(found: Sequence[Drawn]) -> Calibration:
+        before, *after = (question.finish([drawn]) for question, drawn in zip(asked, found, strict=True))
+        return Calibration(before, after[0] if after else None, temperature)
+
+    return Question([one for question in asked for one in question.statistics], finish)
 
 
 def mean_confidence(committee: Remerge) -> Floats64:
@@ -137,13 +198,14 @@ def mean_confidence(committee: Remerge) -> Floats64:
     return ratio(np.bincount(voter, p, len(votes.labelers)), np.bincount(voter, minlength=len(votes.labelers)))
 
 
-def own_accuracy(committee: Remerge, objects: Objects, draws: Draws) -> tuple[NDArray[np.int64], Estimates]:
-    """Return how many objects with truth each labeler answered, and the share it got right, (labelers,) each."""
+def own_accuracy(labels: Labels, objects: Objects) -> Question[tuple[NDArray[np.int64], Estimates]]:
+    """Ask how many objects with truth each labeler answered, and for the share it got right, (labelers,) each."""
     with_truth = objects.with_truth
-    labels = answers(committee)[:, with_truth.rows].T
-    columns = np.hstack([labels == objects.truth[with_truth.rows, None], labels >= 0]).astype(np.float64)
-    share = draws.estimates([shares(columns, with_truth.group, with_truth.groups)])[0]
-    return (labels >= 0).sum(axis=0), share
+    known = labels[:, with_truth.rows]
+    marks = np.vstack([known == objects.truth[with_truth.rows], known >= 0])
+    n = marks[len(labels) :].sum(axis=1)
+    statistic = marked_shares(marks, with_truth.group, with_truth.groups)
+    return Question([statistic], lambda found: (n, found[0].estimates()))
 
 
 def means_by_kinship(every_pair: Pairs, families: tuple[str, ...]) -> tuple[Floats64, Floats64]:
@@ -159,25 +221,6 @@ def means_by_kinship(every_pair: Pairs, families: tuple[str, ...]) -> tuple[Floa
     )
 
 
-def _error_pairs(
-    labels: NDArray[np.int64], objects: Objects, draws: Draws
-) -> tuple[NDArray[np.int64], Floats64, Floats64]:
-    """Return for every two labelers the common n, the drawn correlations (resamples, pairs) and those of the data."""
-    with_truth = objects.with_truth
-    heard = (labels[:, with_truth.rows] >= 0).T
-    wrong = heard & (objects.truth[with_truth.rows, None] != labels[:, with_truth.rows].T)
-    n, drawn, value = [np.zeros(0)], [np.zeros((draws.resamples, 0))], [np.zeros(0)]
-    for one in range(len(labels) - 1):
-        both = heard[:, one, None] & heard[:, one + 1 :]
-        mine, theirs = both & wrong[:, one, None], both & wrong[:, one + 1 :]
-        columns = np.hstack([both, mine, theirs, mine & theirs]).astype(np.float64)
-        statistic = Statistic(by_group(columns, with_truth.group, with_truth.groups), _correlation)
-        n.append(both.sum(axis=0))
-        drawn += draws.drawn([statistic])
-        value.append(total(statistic))
-    return np.concatenate(n).astype(np.int64), np.hstack(drawn), np.concatenate(value)
-
-
 def _correlation(sums: Floats64) -> Floats64:
     """Return Pearson's correlation of two 0/1 variables from (..., n, sum a, sum b, sum ab), nan if one is constant."""
     n, mine, theirs, joint = np.split(sums, 4, axis=-1)
@@ -185,11 +228,13 @@ def _correlation(sums: Floats64) -> Floats64:
     return np.where(spread > 0, ratio(n * joint - mine * theirs, np.sqrt(np.maximum(spread, 0))), np.nan)
 
 
-def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    objects = labels.shape[1]
-    labeler, row = np.nonzero(labels >= 0)
-    flat = row * classes + labels[labeler, row]
-    return np.bincount(flat, minlength=objects * classes).reshape(objects, classes)
+def _counts(labels: Labels, classes: int) -> NDArray[np.int16]:
+    """Return how many labelers gave each answer, (objects, classes)."""
+    counts = np.zeros((labels.shape[1], classes), dtype=np.int16)
+    for answer in labels:
+        rows = np.flatnonzero(answer >= 0)
+        counts[rows, answer[rows]] += 1
+    return counts
 
 
 def _square(values: Floats64, first: NDArray[np.int64], second: NDArray[np.int64], size: int) -> Floats64:
@@ -198,13 +243,7 @@ def _square(values: Floats64, first: NDArray[np.int64], second: NDArray[np.int64
     return matrix
 
 
-def _empty(like: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.zeros(len(like), dtype=np.int64)
-
-
-def _nothing() -> Estimates:
-    return Estimates(np.zeros(0), np.zeros(0), np.zeros(0))
-
-
 def _joined(parts: list[Estimates]) -> Estimates:
-    return Estimates(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("value", "low", "high")))
+    none = np.zeros(0)
+    names = ("value", "low", "high")
+    return Estimates(*(np.concatenate([none, *(getattr(part, name) for part in parts)]) for name in names))

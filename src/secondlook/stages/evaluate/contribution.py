@@ -15,7 +15,7 @@ from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
 from secondlook.stages.evaluate.remerge import Outcome, Remerge
 from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.crossfit import log_loss
-from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, means, shares
+from secondlook.stats.intervals import Drawn, Draws, Estimate, Question, Statistic, marked_shares, means
 
 MOST_OBJECTS = 200_000  # above it, the repeated merges use a sample of the groups
 MARGIN = 0.01  # the most accuracy that dropping labelers may cost, with 95 % confidence
@@ -37,23 +37,22 @@ class Trial:
     resamples: int
     seed: int
 
-    def loss(self, other: Outcome) -> tuple[Estimate, Estimate]:
+    def loss(self, other: Outcome) -> Statistic:
         """Return accuracy of all minus that of `other`, and log-loss of `other` minus that of all: what is lost."""
         rows, whole = self.scored.rows, self.committee.whole
         right = (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
         surprise = log_loss(other.posterior[rows], self.truth) - log_loss(whole.posterior[rows], self.truth)
-        columns = np.stack([right, surprise], axis=1)
-        losses = self._estimates(means(columns, self.scored.group, self.scored.groups))
-        return losses[0], losses[1]
+        return means(np.stack([right, surprise], axis=1), self.scored.group, self.scored.groups)
 
-    def changed(self, other: Outcome) -> Estimate:
+    def changed(self, other: Outcome) -> Statistic:
         """Return the share of all labels that change without them."""
-        moved = (other.label != self.committee.whole.label).astype(np.float64)[:, None]
-        everything = self.everything
-        return self._estimates(shares(np.hstack([moved, np.ones_like(moved)]), everything.group, everything.groups))[0]
+        moved = other.label != self.committee.whole.label
+        marks = np.stack([moved, np.ones_like(moved)])
+        return marked_shares(marks, self.everything.group, self.everything.groups)
 
-    def _estimates(self, statistic: Statistic) -> Estimates:
-        return Draws(len(statistic.sums), self.resamples, self.seed).estimates([statistic])[0]
+    def accuracy_lost(self, other: Outcome) -> Estimate:
+        """Return the first part of `loss` with its interval."""
+        return Draws(self.scored.groups, self.resamples, self.seed).estimates([self.loss(other)])[0][0]
 
 
 @dataclass(frozen=True)
@@ -118,13 +117,19 @@ def trial_of(committee: Remerge, objects: Objects, resamples: int, seed: int) ->
     )
 
 
-def leave_one_out(trial: Trial) -> dict[str, Contribution]:
-    """Return the contribution of each member."""
-    contributions = {}
-    for name in trial.committee.members:
+def leave_one_out(trial: Trial) -> Question[dict[str, Contribution]]:
+    """Ask for the contribution of each member."""
+    names, statistics = trial.committee.members, []
+    for name in names:
         other = trial.committee.without(name)
-        contributions[name] = Contribution(*trial.loss(other), trial.changed(other))
-    return contributions
+        statistics += [trial.loss(other), trial.changed(other)]
+
+    def finish(found: Sequence[Drawn]) -> dict[str, Contribution]:
+        every = [one.estimates() for one in found]
+        pairs = zip(names, every[::2], every[1::2], strict=True)
+        return {name: Contribution(lost[0], lost[1], changed[0]) for name, lost, changed in pairs}
+
+    return Question(statistics, finish)
 
 
 def drop(trial: Trial, contributions: Mapping[str, Contribution]) -> Dropped | None:
@@ -145,7 +150,7 @@ def drop(trial: Trial, contributions: Mapping[str, Contribution]) -> Dropped | N
         if len(dropped) + 1 == len(candidates) or not _is_free(contributions[name].accuracy):
             continue
         together = (*dropped, name)
-        loss = trial.loss(trial.committee.without(*together))[0] if dropped else contributions[name].accuracy
+        loss = trial.accuracy_lost(trial.committee.without(*together)) if dropped else contributions[name].accuracy
         if _is_free(loss):
             dropped, lost = together, loss
     return Dropped(dropped, lost, n)

@@ -1,19 +1,20 @@
 """`committee.csv` and its companion tables: the committee, labeler by labeler."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from secondlook.config.stages import EvaluateOptions
 from secondlook.io import records
 from secondlook.stages.evaluate import committee as inside
 from secondlook.stages.evaluate import contribution, tables
-from secondlook.stages.evaluate.methods import Objects, Places, answers
+from secondlook.stages.evaluate.methods import Labels, Objects, Places, answers
 from secondlook.stages.evaluate.remerge import Remerge
-from secondlook.stats.intervals import Draws, Estimate
+from secondlook.stats.intervals import Answers, Estimate, Estimates, Question
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 
@@ -37,22 +38,54 @@ class Members:
     votes: Mapping[str, int]
 
 
-def diagnose(places: Places, objects: Objects, committee: Remerge, options: EvaluateOptions) -> Diagnosis:
-    """Compute the statistics of the committee, and merge again without each of its members."""
+@dataclass(frozen=True)
+class Examination:
+    """What is asked of the draws about the committee, and the labelers of whom it is asked."""
+
+    labels: Labels
+    trial: contribution.Trial
+    calibrated: Sequence[Question[inside.Calibration] | None]
+    pairs: Question[inside.Pairs]
+    attendance: Question[inside.Attendance]
+    accuracy: Question[tuple[NDArray[np.int64], Estimates]]
+    contributions: Question[dict[str, contribution.Contribution]]
+
+    @property
+    def questions(self) -> list[Question[Any]]:
+        """All of them."""
+        voiced = [one for one in self.calibrated if one is not None]
+        return [*voiced, self.pairs, self.attendance, self.accuracy, self.contributions]
+
+
+def examine(objects: Objects, committee: Remerge, options: EvaluateOptions) -> Examination:
+    """Count what the statistics of the committee follow from, and merge again without each of its members."""
     votes, labels = committee.votes, answers(committee)
-    everywhere = Draws(objects.everything.groups, options.resamples, options.seed)
-    over_truth = Draws(objects.with_truth.groups, options.resamples, options.seed)
-    calibrated = [inside.calibration_of(committee, index, objects, over_truth) for index in range(len(votes.labelers))]
-    pairs = inside.pairs(labels, objects, everywhere, over_truth)
-    members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
-    count, effective = inside.effective_number(labels, objects, members, over_truth)
     trial = contribution.trial_of(committee, objects, options.resamples, options.seed)
-    contributions = contribution.leave_one_out(trial)
+    return Examination(
+        labels,
+        trial,
+        [inside.calibration_of(committee, index, objects, options.seed) for index in range(len(votes.labelers))],
+        inside.pairs(labels, objects),
+        inside.attendance(labels, votes.classes, objects.everything),
+        inside.own_accuracy(labels, objects),
+        contribution.leave_one_out(trial),
+    )
+
+
+def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examination, found: Answers) -> Diagnosis:
+    """Return the statistics of the committee."""
+    votes, labels, trial = committee.votes, asked.labels, asked.trial
+    calibrated = [None if one is None else found.to(one) for one in asked.calibrated]
+    pairs = found.to(asked.pairs)
+    members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
+    count, effective = inside.effective_number(labels, objects, members, pairs)
+    contributions = found.to(asked.contributions)
     seconds = {name: contribution.seconds_of(places.benchmarks, name) for name in votes.labelers}
     dropped = contribution.drop(trial, contributions)
+    n, accuracy = found.to(asked.accuracy)
     columns = {
-        **_attendance(labels, objects, committee, everywhere),
-        **_accuracy(committee, objects, over_truth),
+        **_attendance(found.to(asked.attendance), objects, committee),
+        **{"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)},
         **_calibration(calibrated, inside.mean_confidence(committee)),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
@@ -76,8 +109,7 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, options: Eval
     )
 
 
-def _attendance(labels: Any, objects: Objects, committee: Remerge, draws: Draws) -> dict[str, Any]:
-    counted = inside.attendance(labels, committee.votes.classes, objects.everything, draws)
+def _attendance(counted: inside.Attendance, objects: Objects, committee: Remerge) -> dict[str, Any]:
     return {
         "labeler": list(committee.votes.labelers),
         "family": list(committee.votes.families),
@@ -87,11 +119,6 @@ def _attendance(labels: Any, objects: Objects, committee: Remerge, draws: Draws)
         "compared": counted.compared,
         **tables.figure("conflict", counted.conflict),
     }
-
-
-def _accuracy(committee: Remerge, objects: Objects, draws: Draws) -> dict[str, Any]:
-    n, accuracy = inside.own_accuracy(committee, objects, draws)
-    return {"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)}
 
 
 def _calibration(calibrated: list[inside.Calibration | None], confidence: Any) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """The net effect of the accepted labels: wrong given labels that were fixed, minus right ones that were broken."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.config.stages import EvaluateOptions
-from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects
+from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
 from secondlook.stats.bounds import upper
-from secondlook.stats.intervals import Draws, means
+from secondlook.stats.intervals import Drawn, Estimate, Question, means
 
 BY_POSTERIOR = "by the posterior"
 
@@ -37,9 +36,8 @@ def net_effect(
     label: NDArray[np.int64],
     accepted: NDArray[np.bool_],
     expected: Mapping[str, Any],
-    options: EvaluateOptions,
-) -> dict[str, Any] | None:
-    """Return the effect of replacing given labels by the accepted ones; `label` and `accepted` are (objects,).
+) -> Question[dict[str, Any] | None]:
+    """Ask for the effect of replacing given labels by the accepted ones; `label` and `accepted` are (objects,).
 
     With truth it is counted. With reviews it is the mean over the reviewed ones among the replaced labels, times the
     number replaced. If none of these is known, it is what the posterior expects (`expected`, of the metadata of the
@@ -50,20 +48,29 @@ def net_effect(
     if objects.against == BY_PEOPLE:
         among = among[changed[among]]
     if not len(among):
-        return _by_posterior(expected) if expected else None
+        known = _by_posterior(expected) if expected else None
+        return Question([], lambda _: known)
     total = int(changed.sum()) if objects.against == BY_PEOPLE else len(among)
     fixed = changed[among] & (label[among] == objects.truth[among])
     broken = changed[among] & (objects.given[among] == objects.truth[among])
-    groups, group = np.unique(objects.group[among], return_inverse=True)
+    sample = Sample.of(among, objects.group)
     difference = np.subtract(fixed, broken, dtype=np.float64)
-    draws = Draws(len(groups), options.resamples, options.seed)
-    net = draws.estimates([means(difference[:, None], group, len(groups))])[0][0]
-    low, high = net.low, net.high
-    if objects.against == BY_PEOPLE and len(set(difference.tolist())) == 1:  # the bootstrap sees no spread
-        unseen = 2 * (1 - upper(len(groups), 0.0, 0.025)) - 1
-        low, high = min(low, max(-1.0, net.value - (1 - unseen))), max(high, min(1.0, net.value + (1 - unseen)))
-    counts = (total * float(part.mean()) for part in (fixed, broken))
-    return asdict(Effect(objects.against, len(among), *counts, *(round(total * x, 2) for x in (net.value, low, high))))
+    counts = [total * float(part.mean()) for part in (fixed, broken)]
+    same = objects.against == BY_PEOPLE and len(np.unique(difference)) == 1  # the bootstrap sees no spread
+
+    def finish(found: Sequence[Drawn]) -> dict[str, Any]:
+        net = found[0].estimates()[0]
+        low, high = _unseen(net, sample.groups) if same else (net.low, net.high)
+        interval = (round(total * value, 2) for value in (net.value, low, high))
+        return asdict(Effect(objects.against, len(among), *counts, *interval))
+
+    return Question([means(difference[:, None], sample.group, sample.groups)], finish)
+
+
+def _unseen(net: Estimate, groups: int) -> tuple[float, float]:
+    """Return an interval that allows for what none of the groups has shown."""
+    unseen = 2 * (1 - upper(groups, 0.0, 0.025)) - 1
+    return min(net.low, max(-1.0, net.value - (1 - unseen))), max(net.high, min(1.0, net.value + (1 - unseen)))
 
 
 def _by_posterior(expected: Mapping[str, Any]) -> dict[str, Any]:

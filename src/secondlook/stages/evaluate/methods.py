@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from secondlook.stats.consensus.votes import GIVEN
 
 _COLUMNS = ["instance_id", "image_path", "given", "truth"]
 TRUTH, BY_PEOPLE = "truth", "by people, random sample"
+Labels = NDArray[np.int16]  # (labelers, objects): the class that each said, -1 for no answer
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Method:
 
     name: str
     family: str
-    answer: NDArray[np.int64]
+    answer: NDArray[np.signedinteger[Any]]
     scored: NDArray[np.bool_]
 
     def on(self, objects: Objects, among: NDArray[np.bool_] | None = None) -> TruthAndAnswers:
@@ -128,10 +130,10 @@ def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[M
     return methods
 
 
-def answers(committee: Remerge) -> NDArray[np.int64]:
-    """Return the answer of each labeler to each object, (labelers, objects), -1 where it gave none."""
+def answers(committee: Remerge) -> Labels:
+    """Return the answer of each labeler to each object."""
     votes = committee.votes
-    labels = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int64)
+    labels = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int16)
     labels[votes.labeler_index, votes.object_index] = votes.class_index
     return labels
 

@@ -1,4 +1,4 @@
-"""Accuracy, macro-F1, balanced accuracy and the figures of each class, from confusion counts.
+"""Accuracy, macro-F1, balanced accuracy and the figures of each class, from counts of right, given and true labels.
 
 The two means are over the classes that occur in the truth of the whole data, in every resample too: a class that is
 missing in a resample keeps its figure of the whole data there, or the mean would be over other classes.
@@ -6,6 +6,7 @@ missing in a resample keeps its figure of the whole data there, or the mean woul
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from secondlook.base.arrays import Floats64
-from secondlook.stats.intervals import Draws, Estimate, Estimates, Statistic, ratio
+from secondlook.stats.intervals import Drawn, Draws, Estimate, Estimates, Question, Statistic, estimates, ratio
 
 OVERALL = ("accuracy", "selective_accuracy", "macro_f1", "balanced_accuracy")
 BY_CLASS = ("recall", "precision", "f1")
@@ -24,7 +25,7 @@ class TruthAndAnswers:
     """The answers of one method to objects with truth: `truth`, `answer` (-1: none) and `group`, (objects,) each."""
 
     truth: NDArray[np.int64]
-    answer: NDArray[np.int64]
+    answer: NDArray[np.signedinteger[Any]]
     group: NDArray[np.int64]
 
 
@@ -53,79 +54,153 @@ class Difference:
     macro_f1: Estimate
 
 
+@dataclass(frozen=True)
+class Contest:
+    """Several methods, and pairs of them on the same objects, among so many classes and groups."""
+
+    methods: Sequence[TruthAndAnswers]
+    pairs: Sequence[tuple[TruthAndAnswers, TruthAndAnswers]]
+    classes: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The distinct answers to the same objects: a method that is compared with many others is counted once."""
+
+    answers: dict[bytes, TruthAndAnswers]
+
+    def statistic(self, contest: Contest) -> Statistic:
+        """Return the figures of all answers, one after the other."""
+        every = list(self.answers.values())
+        sums = sparse.hstack([_truths(every[0], contest), *(_hits(one, contest) for one in every)], format="csr")
+        figures = _figures_of(np.asarray(sums.sum(axis=0), dtype=np.float64), contest.classes)
+        return Statistic(sums, figures, np.concatenate([_support(one, contest.classes) for one in every]))
+
+
+def contest(asked: Contest) -> Question[tuple[list[Scores], list[Difference]]]:
+    """Ask for the scores of all methods and the differences of all pairs."""
+    panels: dict[bytes, Panel] = {}
+    for answers in [*asked.methods, *(one for pair in asked.pairs for one in pair)]:
+        panels.setdefault(_digest(answers.truth, answers.group), Panel({})).answers[_digest(answers.answer)] = answers
+
+    def finish(found: Sequence[Drawn]) -> tuple[list[Scores], list[Difference]]:
+        of = dict(zip(panels, found, strict=True))
+
+        def drawn_of(answers: TruthAndAnswers) -> Drawn:
+            objects = _digest(answers.truth, answers.group)
+            place = list(panels[objects].answers).index(_digest(answers.answer))
+            return _part(of[objects], place, len(OVERALL) + len(BY_CLASS) * asked.classes)
+
+        scores = [_scores(one, drawn_of(one), asked.classes) for one in asked.methods]
+        return scores, [_difference(len(one.truth), drawn_of(one), drawn_of(other)) for one, other in asked.pairs]
+
+    return Question([panel.statistic(asked) for panel in panels.values()], finish)
+
+
 def score_all(methods: Sequence[TruthAndAnswers], classes: int, draws: Draws) -> list[Scores]:
     """Score several methods in one pass over the draws."""
-    sums = [_confusions(answers, classes, draws.groups) for answers in methods]
-    figures = draws.estimates([Statistic(one, _figures_of(one, classes), _support(one, classes)) for one in sums])
-    return [_scores(*parts, classes) for parts in zip(methods, sums, figures, strict=True)]
+    return contest(Contest(methods, (), classes, draws.groups)).on(draws)[0]
 
 
 def compare_all(
     pairs: Sequence[tuple[TruthAndAnswers, TruthAndAnswers]], classes: int, draws: Draws
 ) -> list[Difference]:
     """Compare pairs of methods, each on the same objects, in one pass over the draws."""
-    differences = draws.estimates([_difference(pair, classes, draws.groups) for pair in pairs])
-    return [Difference(len(pair[0].truth), one[0], one[1]) for pair, one in zip(pairs, differences, strict=True)]
+    return contest(Contest((), pairs, classes, draws.groups)).on(draws)[1]
 
 
-def _difference(pair: tuple[TruthAndAnswers, TruthAndAnswers], classes: int, groups: int) -> Statistic:
+def _digest(*arrays: NDArray[np.signedinteger[Any]]) -> bytes:
+    digest = blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.digest()
+
+
+def _part(drawn: Drawn, place: int, size: int) -> Drawn:
+    own = slice(place * size, (place + 1) * size)
+    return Drawn(drawn.value[own], drawn.drawn[:, own], None if drawn.support is None else drawn.support[own])
+
+
+def _difference(n: int, one: Drawn, other: Drawn) -> Difference:
     """Return accuracy and macro-F1 of the first method minus those of the second."""
-    sums = [_confusions(answers, classes, groups) for answers in pair]
-    first, second = (_figures_of(one, classes) for one in sums)
-
-    def difference(cells: Floats64) -> Floats64:
-        one, other = np.split(cells, 2, axis=-1)
-        return (first(one) - second(other))[..., [0, 2]]
-
-    return Statistic(sparse.hstack(sums, format="csr"), difference)
+    value, drawn = one.value - other.value, one.drawn - other.drawn
+    accuracy, _, macro_f1 = (estimates(value[[place]], drawn[:, [place]])[0] for place in range(3))
+    return Difference(n, accuracy, macro_f1)
 
 
-def _confusions(answers: TruthAndAnswers, classes: int, groups: int) -> Any:
-    """Return the confusion counts of each group, sparse (groups, classes x (classes + 1))."""
-    cell = answers.truth * (classes + 1) + np.where(answers.answer < 0, classes, answers.answer)
-    shape = (groups, classes * (classes + 1))
-    return sparse.csr_array((np.ones(len(cell)), (answers.group, cell)), shape=shape)
+def _truths(answers: TruthAndAnswers, contest: Contest) -> sparse.csr_array:
+    """Return how many objects of each group have each class, sparse (groups, classes)."""
+    return _counted(answers.group, answers.truth, (contest.groups, contest.classes))
 
 
-def _support(sums: Any, classes: int) -> NDArray[np.int64]:
+def _hits(answers: TruthAndAnswers, contest: Contest) -> sparse.csr_array:
+    """Return the right answers of each class, then the wrong ones, sparse (groups, 2 x classes)."""
+    said = answers.answer >= 0
+    cell = answers.answer + contest.classes * (answers.answer != answers.truth)
+    return _counted(answers.group[said], cell[said], (contest.groups, 2 * contest.classes))
+
+
+def _counted(group: NDArray[np.int64], cell: NDArray[Any], shape: tuple[int, int]) -> sparse.csr_array:
+    return sparse.csr_array((np.ones(len(cell), dtype=np.float32), (group, cell)), shape=shape)
+
+
+def _support(answers: TruthAndAnswers, classes: int) -> NDArray[np.int64]:
     """Return how many groups are behind each of `_figures`."""
-    per_class = sums.tocoo()
-    truth, answer = np.divmod(per_class.col, classes + 1)
-    given = answer < classes
-    true, answered = (
-        np.unique(per_class.row[chosen] * classes + name[chosen]) % classes
-        for name, chosen in ((truth, np.ones(len(given), dtype=np.bool_)), (answer, given))
+    said = answers.answer >= 0
+    overall = len(np.unique(answers.group)), len(np.unique(answers.group[said]))
+    by_truth, by_answer = (
+        np.bincount(np.unique(group * classes + label) % max(1, classes), minlength=classes)
+        for group, label in ((answers.group, answers.truth), (answers.group[said], answers.answer[said]))
     )
-    all_images, answered_images = len(np.unique(per_class.row)), len(np.unique(per_class.row[given]))
-    by_truth, by_answer = (np.bincount(named, minlength=classes) for named in (true, answered))
-    overall = [all_images, answered_images, all_images, all_images]
-    return np.concatenate([overall, by_truth, by_answer, by_truth]).astype(np.int64)
+    overall_figures = [overall[0], overall[1], overall[0], overall[0]]
+    return np.concatenate([overall_figures, by_truth, by_answer, by_truth]).astype(np.int64)
 
 
-def _figures_of(sums: Any, classes: int) -> Callable[[Floats64], Floats64]:
-    """Return a function to compute the figures of OVERALL, then those of BY_CLASS class by class, (..., 4 + 3 classes).
+@dataclass(frozen=True)
+class Counts:
+    """How many labels of each class are right, given and true, (..., classes) each."""
 
-    `sums` are the confusion counts of all groups; it takes those of any of them, (..., classes x (classes + 1)).
+    right: Floats64
+    given: Floats64
+    true: Floats64
+
+
+def _figures_of(whole: Floats64, classes: int) -> Callable[[Floats64], Floats64]:
+    """Return a function to compute, answers by answers, the figures of OVERALL, then those of BY_CLASS class by class.
+
+    `whole` are the counts of all groups: true labels, then right and wrong ones of each method, (cells,); it takes
+    those of any of them, (..., cells), and returns (..., methods x (4 + 3 classes)).
     """
-    whole = _whole(sums, classes)
+    every = _counts_of(whole, classes)
 
     def figures(cells: Floats64) -> Floats64:
-        confusion = cells.reshape(*cells.shape[:-1], classes, classes + 1)
-        means = [macro(figure, confusion, whole) for figure in (class_f1, recall)]
-        overall = np.stack([accuracy(confusion), selective_accuracy(confusion), *means], axis=-1)
-        return np.concatenate([overall, recall(confusion), precision(confusion), class_f1(confusion)], axis=-1)
+        counted = _counts_of(cells, classes)
+        return np.concatenate([_figures(one, of_all) for one, of_all in zip(counted, every, strict=True)], axis=-1)
 
     return figures
 
 
-def _whole(sums: Any, classes: int) -> NDArray[np.int64]:
-    """Return the confusion counts of all groups together, (classes, classes + 1)."""
-    return np.asarray(sums.sum(axis=0)).astype(np.int64).reshape(classes, classes + 1)
+def _counts_of(cells: Floats64, classes: int) -> list[Counts]:
+    true, methods = cells[..., :classes], (cells.shape[-1] // max(1, classes) - 1) // 2
+    found = []
+    for method in range(methods):
+        start = (1 + 2 * method) * classes
+        right, wrong = cells[..., start : start + classes], cells[..., start + classes : start + 2 * classes]
+        found.append(Counts(right, right + wrong, true))
+    return found
 
 
-def _scores(answers: TruthAndAnswers, sums: Any, figures: Estimates, classes: int) -> Scores:
-    start = len(OVERALL)
+def _figures(counts: Counts, whole: Counts) -> Floats64:
+    overall = [accuracy(counts), selective_accuracy(counts), *(macro(one, counts, whole) for one in (class_f1, recall))]
+    by_class = [recall(counts), precision(counts), class_f1(counts)]
+    return np.concatenate([np.stack(overall, axis=-1), *by_class], axis=-1)
+
+
+def _scores(answers: TruthAndAnswers, found: Drawn, classes: int) -> Scores:
+    figures, start = found.estimates(), len(OVERALL)
     parts = [figures.part(start + index * classes, start + (index + 1) * classes) for index in range(len(BY_CLASS))]
+    cell = answers.truth * (classes + 1) + np.where(answers.answer < 0, classes, answers.answer)
     return Scores(
         n=len(answers.truth),
         answered=int((answers.answer >= 0).sum()),
@@ -136,46 +211,42 @@ def _scores(answers: TruthAndAnswers, sums: Any, figures: Estimates, classes: in
         recall=parts[0],
         precision=parts[1],
         f1=parts[2],
-        confusion=_whole(sums, classes),
+        confusion=np.bincount(cell, minlength=classes * (classes + 1)).reshape(classes, classes + 1),
     )
 
 
-def accuracy(confusion: NDArray[Any]) -> Floats64:
-    """Return right / all for each (..., classes, classes + 1)."""
-    return ratio(_right(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
+def accuracy(counts: Counts) -> Floats64:
+    """Return right / all."""
+    return ratio(counts.right.sum(axis=-1), counts.true.sum(axis=-1))
 
 
-def selective_accuracy(confusion: NDArray[Any]) -> Floats64:
+def selective_accuracy(counts: Counts) -> Floats64:
     """Return right / answered."""
-    return ratio(_right(confusion).sum(axis=-1), confusion[..., :-1].sum(axis=(-2, -1)))
+    return ratio(counts.right.sum(axis=-1), counts.given.sum(axis=-1))
 
 
-def macro(figure: Callable[[NDArray[Any]], Floats64], confusion: NDArray[Any], whole: NDArray[Any]) -> Floats64:
-    """Return the mean of a figure over the classes in the truth of `whole`, nan for a matrix without any object.
+def macro(figure: Callable[[Counts], Floats64], counts: Counts, whole: Counts) -> Floats64:
+    """Return the mean of a figure over the classes in the truth of `whole`, nan for counts without any object.
 
-    If a matrix (..., classes, classes + 1) has no figure of a class, that of `whole` is used.
+    If counts (..., classes) have no figure of a class, that of `whole` is used.
     """
-    present = whole.sum(axis=-1) > 0
-    values = figure(confusion)
+    present = whole.true > 0
+    values = figure(counts)
     filled = np.where(np.isnan(values), figure(whole), values)[..., present]
-    objects = confusion.sum(axis=(-2, -1))
+    objects = counts.true.sum(axis=-1)
     return ratio(np.where(objects > 0, filled.sum(axis=-1), 0), np.where(objects > 0, present.sum(), 0))
 
 
-def class_f1(confusion: NDArray[Any]) -> Floats64:
+def class_f1(counts: Counts) -> Floats64:
     """Return F1 per class, 2 TP / (2 TP + FP + FN), nan for a class neither true nor answered."""
-    return ratio(2 * _right(confusion), confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2))
+    return ratio(2 * counts.right, counts.true + counts.given)
 
 
-def recall(confusion: NDArray[Any]) -> Floats64:
+def recall(counts: Counts) -> Floats64:
     """Return right / true per class."""
-    return ratio(_right(confusion), confusion.sum(axis=-1))
+    return ratio(counts.right, counts.true)
 
 
-def precision(confusion: NDArray[Any]) -> Floats64:
+def precision(counts: Counts) -> Floats64:
     """Return right / answered per class."""
-    return ratio(_right(confusion), confusion[..., :-1].sum(axis=-2))
-
-
-def _right(confusion: NDArray[Any]) -> Floats64:
-    return np.diagonal(confusion[..., :-1], axis1=-2, axis2=-1).astype(np.float64)
+    return ratio(counts.right, counts.given)

@@ -1,6 +1,6 @@
 """Tables that compare the published scoring with a correct one: the same votes, counted in two ways."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +23,7 @@ from secondlook.stages.evaluate import methods
 from secondlook.stages.evaluate.methods import Places, Sample
 from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, Scored, differences_of, mended, score
 from secondlook.stages.evaluate.remerge import Remerge
-from secondlook.stages.evaluate.scores import BY_CLASS, Scores, TruthAndAnswers, compare_all, score_all
+from secondlook.stages.evaluate.scores import BY_CLASS, Contest, Difference, Scores, TruthAndAnswers, contest
 from secondlook.stages.evaluate.tables import NO_ANSWER, figure
 from secondlook.stats.intervals import Draws
 
@@ -59,7 +59,7 @@ class LabelerVotes:
     nature: type[Labeler]
     view: str
     responses: Responses
-    answer: NDArray[np.int64]
+    answer: NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,15 @@ def tables(
     draws = Draws(with_truth.groups, options.resamples, options.seed)
     truth = objects.position[with_truth.rows]
     answers = {one.name: TruthAndAnswers(truth, one.answer[with_truth.rows], with_truth.group) for one in labelers}
-    scores = score_all(list(answers.values()), len(taxonomy.classes), draws)
+    rivals = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
+    paired = [(answers[one.name], answers[other.name]) for one, other in rivals]
+    asked = Contest(list(answers.values()), paired, len(taxonomy.classes), with_truth.groups)
+    scores, differences = contest(asked).on(draws)
     scored = list(zip(labelers, scores, strict=True))
     rows: dict[str, Iterable[dict[str, object]]] = {
         Table.SCORING: _beside(scored, protocol, taxonomy),
         Table.SCORING_DIFFERENCES: _fix_each(labelers, protocol, taxonomy),
-        Table.SCORING_PAIRS: _pairs(labelers, answers, taxonomy, draws),
+        Table.SCORING_PAIRS: _pairs(rivals, paired, differences),
         Table.SCORING_PER_CLASS: _by_class(scored, taxonomy.classes),
         Table.SCORING_CONFUSION: _confusion(scored, taxonomy.classes),
     }
@@ -175,12 +178,11 @@ def _confusion(scored: Sequence[tuple[LabelerVotes, Scores]], classes: Sequence[
 
 
 def _pairs(
-    labelers: Sequence[LabelerVotes], answers: Mapping[str, TruthAndAnswers], taxonomy: Taxonomy, draws: Draws
+    pairs: Sequence[tuple[LabelerVotes, LabelerVotes]],
+    paired: Sequence[tuple[TruthAndAnswers, TruthAndAnswers]],
+    differences: Sequence[Difference],
 ) -> Iterator[dict[str, object]]:
     """Compare every two labelers of different families on the same objects, with the correct scoring."""
-    pairs = [(one, other) for one, other in combinations(labelers, 2) if one.family != other.family]
-    paired = [(answers[one.name], answers[other.name]) for one, other in pairs]
-    differences = compare_all(paired, len(taxonomy.classes), draws) if pairs else []
     alone = [_right_alone(*pair) for pair in paired]
     p = [mcnemar(*counts) for counts in alone]
     for (one, other), counts, own_p, holm_p, difference in zip(pairs, alone, p, holm(p), differences, strict=True):
