@@ -73,7 +73,7 @@ def crops_of(folder: Path, sizes: list[tuple[int, int]], classes: Any = None) ->
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("words", [1, 90], ids=["short prompt", "prompt beyond the sliding window"])
 def test_the_tree_pass_equals_a_full_pass_per_answer(
-    checkpoint: Callable[[str], Path], family: str, words: int
+    checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, family: str, words: int
 ) -> None:
     import torch
 
@@ -86,7 +86,10 @@ def test_the_tree_pass_equals_a_full_pass_per_answer(
     with torch.inference_mode():
         fast = trie_scoring.edge_log_p(loaded.model, inputs, trie)
         slow = trie_scoring.naive(loaded.model, inputs, trie)
+        monkeypatch.setattr(trie_scoring, "_MOST_BYTES", 1)
+        one_by_one = trie_scoring.edge_log_p(loaded.model, inputs, trie)
     np.testing.assert_allclose(fast, slow, atol=1e-4)
+    np.testing.assert_allclose(fast, one_by_one, atol=1e-6)  # however many images fit into memory at a time
     assert np.ptp(slow) > 0.1, "the model must have preferences, or equality says nothing"
 
 

@@ -62,6 +62,8 @@ def make_deterministic(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("warn")  # unlike its longer name it does not import the compiler
+    # else every new tensor is filled with NaN first, which only shows kernels that read what nobody wrote
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def to_normalised(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Inputs = dict[str, Any]
 # what a processor returns for each token besides its id; the tokens of an answer need none of it
 _TOKEN_KINDS = ("token_type_ids", "mm_token_type_ids")
+_MOST_BYTES = 2**28
 
 
 def edge_log_p(model: Any, inputs: Inputs, trie: Trie) -> Floats64:
@@ -133,12 +134,16 @@ def _extended(inputs: Inputs, tokens: "torch.Tensor") -> Inputs:
 
 
 def _log_p(logits: "torch.Tensor", nodes: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tensor":
-    """Return log P of `tokens` (edges,) after `nodes` (edges,), (images, edges); one image at a time for memory."""
+    """Return log P of `tokens` (edges,) after `nodes` (edges,), (images, edges).
+
+    As many images at a time as fit into `_MOST_BYTES` in float32, which is what a large vocabulary needs.
+    """
     import torch
 
     nodes, tokens = nodes.to(logits.device), tokens.to(logits.device)
-    rows = []
-    for of_image in logits:
-        scores = of_image.float()
-        rows.append((scores[nodes, tokens] - scores.logsumexp(dim=-1)[nodes]).cpu())
-    return torch.stack(rows).double()
+    size = max(1, _MOST_BYTES // (4 * logits[0].numel()))
+    parts = []
+    for start in range(0, len(logits), size):
+        scores = logits[start : start + size].float()
+        parts.append(scores[:, nodes, tokens] - scores.logsumexp(dim=-1)[:, nodes])
+    return torch.cat(parts).cpu().double()

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from secondlook.base.resources import Resources
 from secondlook.base.text import counted
+from secondlook.base.types import Precision
 from secondlook.config.labelers import LEARNERS
 from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.io import cocofile, records
 from secondlook.models.native import native_of
 from secondlook.workflow import vlm_ids
-from secondlook.workflow.costs import Costs, Network, load_costs
+from secondlook.workflow.costs import Costs, Network, Work, load_costs
+from secondlook.workflow.gpu_bench import GpuBench, bench_of, read_benches
 from secondlook.workflow.graph import Job
 from secondlook.workflow.out_of_fold import learned_again
 from secondlook.workflow.pilot_times import is_in_full, minutes_by_pilot
@@ -64,9 +66,10 @@ class JobCost:
 class JobGroup:
     """Jobs of one rule that differ only in their part of the data.
 
-    `measured` where such jobs ran here, `tried` where the pilot tried one. `by_part`: they share the objects of their
-    task. `partition` is where Slurm would run them, None where unknown. `cannot_run`: their checkpoint cannot be
-    loaded, or their server is not stated.
+    `measured` where such jobs ran here, `tried` where the pilot tried one, `bench` the GPU and date of the bench that
+    their minutes follow from, empty where they do not. `by_part`: they share the objects of their task. `partition` is
+    where Slurm would run them, None where unknown. `cannot_run`: their checkpoint cannot be loaded, or their server is
+    not stated.
     """
 
     rule: str
@@ -76,6 +79,7 @@ class JobGroup:
     cost: JobCost
     measured: bool = False
     tried: bool = False
+    bench: str = ""
     task: str | None = None
     by_part: bool = False
     partition: str | None = None
@@ -112,7 +116,8 @@ def _costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job], measured: "_M
     costs, by_task = load_costs(), dict[str | None, list[Job]]()
     for job in jobs:
         by_task.setdefault(job.task if job.task in tasks else None, []).append(job)
-    figures = [_Task(run, name, amount_of(run, name), costs) for name in tasks]
+    benches = read_benches(costs)
+    figures = [_Task(run, name, amount_of(run, name), costs, benches) for name in tasks]
     parts = [TaskCosts(task, [*_kinds(by_task.get(task.name, []), task, measured)]) for task in figures]
     return [*parts, TaskCosts(None, [*_kinds(by_task.get(None, []), None, measured)])]
 
@@ -153,6 +158,12 @@ class _Task:
     name: str
     amount: Amount
     costs: Costs
+    benches: Sequence[GpuBench] = ()
+    bench: GpuBench | None = None
+
+    def on(self, gpu: str | None) -> "_Task":
+        """Return the task with the bench of a kind of GPU, of the one that is assumed if it is unknown."""
+        return replace(self, bench=bench_of(gpu or self.costs.gpu.name, self.benches))
 
     @property
     def config(self) -> Config:
@@ -189,6 +200,24 @@ class _Task:
     def network(self, name: str | None) -> Network | None:
         return self.costs.networks.get(native_of(name) if name else "")
 
+    def minutes(
+        self,
+        network: Network | None,
+        images: float,
+        work: Work,
+        precision: Precision,
+        *,
+        on_gpu: bool,
+        gflop: float | None = None,
+    ) -> float | None:
+        """Return the minutes of a job as `Costs.minutes` does, by the bench of its GPU where there is one."""
+        if on_gpu and network is not None and self.bench is not None:
+            operations = gflop or network.gflop
+            minutes = self.bench.minutes(self.costs, network, images, work, precision, operations)
+            if minutes is not None:
+                return minutes
+        return self.costs.minutes(network, images, work, precision, on_gpu=on_gpu, gflop=gflop)
+
     def by_shard(self, minutes: float | None, network: Network | None, size: int) -> JobCost:
         """Return the cost of a job on a part of the objects that writes `size` bytes for each."""
         return JobCost(self.each, minutes, network, size * self.each)
@@ -212,13 +241,23 @@ def _kinds(jobs: Sequence[Job], task: _Task | None, measured: _Measured) -> Iter
         groups.setdefault((job.rule, _model(job)), []).append(job)
     for (rule, model), group in groups.items():
         cost_of = _COSTS.get(re.sub(r"_\d+_folds$", "_folds", rule))
-        cost = cost_of(task, model) if task is not None and cost_of is not None else JobCost()
         first = group[0]
-        kind = JobGroup(rule, model, len(group), first.needs, cost, task=first.task, by_part=first.by_part)
+        kind = JobGroup(rule, model, len(group), first.needs, JobCost(), task=first.task, by_part=first.by_part)
+        if task is not None and cost_of is not None:
+            kind = _estimated(kind, task, cost_of)
         section = "labelers" if rule == "label" else "vlms" if rule.startswith("train_vlm") else rule
         if task is not None and (section, model) in task.cannot_run:
             kind = replace(kind, cannot_run=True)
         yield measured(_as_tried(replace(kind, partition=first.partition), task), first)
+
+
+def _estimated(kind: JobGroup, task: _Task, cost_of: Callable[[_Task, str], JobCost]) -> JobGroup:
+    """Return a kind of jobs with its estimated cost, by the bench of its GPU where there is one."""
+    on_gpu = task.on(kind.needs.gpu_model)
+    cost = cost_of(on_gpu, kind.model)
+    if on_gpu.bench is None or cost.minutes == cost_of(task, kind.model).minutes:
+        return replace(kind, cost=cost)
+    return replace(kind, cost=cost, bench=f"{on_gpu.bench.gpu}, {on_gpu.bench.date}")
 
 
 def _model(job: Job) -> str:
@@ -278,7 +317,7 @@ def _cutouts(task: _Task, _: str) -> JobCost:
     network, on_gpu = task.network(options.segmenter), bool(options.resources.gpus)
     seen = (task.amount.images or task.objects) / task.parts  # an image is encoded once
     return task.by_shard(
-        task.costs.minutes(network, seen, "segmenter", options.precision, on_gpu=on_gpu), network, CROP_BYTES
+        task.minutes(network, seen, "segmenter", options.precision, on_gpu=on_gpu), network, CROP_BYTES
     )
 
 
@@ -287,7 +326,7 @@ def _vectors(task: _Task, encoder: str, objects: float | None) -> JobCost:
     network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
     if objects is None:
         return JobCost(network=network)
-    minutes = task.costs.minutes(network, objects, "encoder", spec.precision, on_gpu=on_gpu)
+    minutes = task.minutes(network, objects, "encoder", spec.precision, on_gpu=on_gpu)
     return JobCost(objects, minutes, network, VECTOR_BYTES * objects)
 
 
@@ -299,7 +338,7 @@ def _training(task: _Task, classifier: str) -> JobCost:
     if taught is None:
         return JobCost(None, None, network, left)
     shown = _FORWARD_AND_BACK * spec.epochs * taught
-    return JobCost(taught, task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left)
+    return JobCost(taught, task.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu), network, left)
 
 
 def _fine_tuning(task: _Task, vlm: str) -> JobCost:
@@ -310,7 +349,7 @@ def _fine_tuning(task: _Task, vlm: str) -> JobCost:
     if taught is None or network is None:
         return JobCost(taught, None, network, left)
     gflop, shown = task.costs.vlm_gflop(network, all_tiles=False), _FORWARD_AND_BACK * spec.epochs * taught
-    minutes = task.costs.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu, gflop=gflop)
+    minutes = task.minutes(network, shown, "train", spec.precision, on_gpu=on_gpu, gflop=gflop)
     return JobCost(taught, minutes, network, left)
 
 
@@ -334,7 +373,7 @@ def _minutes_of_votes(task: _Task, cost: Cost, network: Network | None, *, on_gp
     gflop = None
     if network is not None and cost.all_tiles is not None:
         gflop = task.costs.vlm_gflop(network, all_tiles=cost.all_tiles)
-    return task.costs.minutes(network, task.each, cost.work, cost.precision, on_gpu=on_gpu, gflop=gflop)
+    return task.minutes(network, task.each, cost.work, cost.precision, on_gpu=on_gpu, gflop=gflop)
 
 
 # the cost of a job of a rule, for a task and the model in the wildcards of the job; others are known once they ran
@@ -368,7 +407,7 @@ def _table(kinds: Sequence[JobGroup]) -> list[str]:
 
 def _line(kind: JobGroup) -> str:
     cost, needs = kind.cost, kind.needs
-    mark = "*" if kind.measured else "p" if kind.tried else ""
+    mark = "*" if kind.measured else "p" if kind.tried else "b" if kind.bench else ""
     minutes = "?" if cost.minutes is None else f"{cost.minutes:.2f}{mark}"
     return _FORM.format(
         *(kind.rule, kind.model, kind.jobs, "-" if cost.objects is None else f"{cost.objects:.0f}"),
@@ -395,6 +434,8 @@ def _sum(kinds: Sequence[JobGroup], costs: Costs) -> list[str]:
         f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
         "* is the mean of jobs that ran here, p follows from the pilot",
     ]
+    benches = dict.fromkeys(kind.bench for kind in kinds if kind.bench and not kind.measured and not kind.tried)
+    lines += [f"  b follows from `make bench-gpu` ({'; '.join(benches)})"] if benches else []
     if unknown:
         lines.append(f"  not in the sum (?), because their minutes are still unknown: {', '.join(unknown)}")
     return lines
