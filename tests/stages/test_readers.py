@@ -711,6 +711,62 @@ def test_rows_are_packed_as_they_come_and_none_is_lost(
     assert "66 objects in 1 images, 0 reference objects, 34 refused, rejects: empty_box 34" in done.result.err
 
 
+REPEATED = [
+    pytest.param([3, "3"], ["3"], id="a number, then its text"),
+    pytest.param(["03", 3], [], id="03 is not 3"),
+    pytest.param([0, 8, 7, 8], ["8"], id="bits of two bytes"),
+    pytest.param([-1, -1, 1], ["-1"], id="below zero"),
+    pytest.param([2**40, 1, 2**40], [str(2**40)], id="too large for a bit"),
+    pytest.param(["a", "b", "a", "a"], ["a", "a"], id="texts"),
+]
+
+
+@pytest.mark.parametrize(("ids", "refused"), REPEATED)
+def test_an_id_used_before_is_refused(
+    secondlook: Command, tmp_path: Path, ids: list[int | str], refused: list[str]
+) -> None:
+    annotations = [{"id": one, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 9]} for one in ids]
+    root = lay_out(
+        tmp_path / "data", {"a.jpg": IMAGE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
+    )
+
+    done = read(secondlook, root / "a.json")
+
+    assert len(done.rows) == len(ids) - len(refused)
+    assert sorted(done.reasons) == sorted(set(refused))
+    assert set(done.reasons.values()) <= {"duplicate_id"}
+
+
+ODD_NUMBERS = [
+    pytest.param([1, 1, 9, 1, 9, 9], None, id="whole numbers"),
+    pytest.param([1, 1.5, 9, 1, 9, 9.5], None, id="both kinds"),
+    pytest.param([1, 1, 9, True, 9, 9], "malformed", id="true among numbers"),
+    pytest.param([1, False, 9, 1, 9, 9], "malformed", id="false among numbers"),
+    pytest.param([1, "1", 9, 1, 9, 9], "malformed", id="a text"),
+    pytest.param([1, 1, 9, None, 9, 9], "malformed", id="null"),
+    pytest.param([1, 1, 9, 2**63, 9, 9], "malformed", id="beyond 64 bits"),
+    pytest.param([1, 1, 9, 1, 9, 2e5], "bad_coordinates", id="far to the right"),
+    pytest.param([-2e5, 1, 9, 1, 9, 9], "bad_coordinates", id="far to the left"),
+    pytest.param([float("nan"), 1, 9, 1, 9, 9], "bad_coordinates", id="NaN first"),
+    pytest.param([1, 1, 9, float("nan"), 9, 9], "bad_coordinates", id="NaN inside"),
+    pytest.param([1, 1, 9, float("-inf"), 9, 9], "bad_coordinates", id="infinite"),
+]
+
+
+@pytest.mark.parametrize(("polygon", "reason"), ODD_NUMBERS)
+def test_numbers_of_a_polygon(secondlook: Command, tmp_path: Path, polygon: list[Any], reason: str | None) -> None:
+    boxes = [{"id": 1, "bbox": [1, 1, 5, 9]}, {"id": 2, "bbox": [1, 1, 5, 9], "segmentation": [polygon]}]
+    annotations = [{**box, "image_id": 1, "category_id": 1} for box in boxes]
+    root = lay_out(
+        tmp_path / "data", {"a.jpg": IMAGE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
+    )
+
+    done = read(secondlook, root / "a.json")
+
+    assert done.reasons == ({"2": reason} if reason else {})
+    assert sorted(done.rows) == (["1"] if reason else ["1", "2"])
+
+
 def test_a_dataset_is_opened_once(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, files, _ = ROBOFLOW[0].values
     root = lay_out(tmp_path / "export", files)
