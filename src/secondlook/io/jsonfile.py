@@ -84,7 +84,7 @@ def is_number(value: Any) -> bool:
 def are_numbers(values: Sequence[Any]) -> bool:
     """Tell whether all of `values` are numbers as `is_number` means them, without a call for each."""
     kinds = set(map(type, values))
-    plain = kinds <= {int, float} and (int not in kinds or (-_LARGEST < min(values) and max(values) < _LARGEST))
+    plain = kinds <= {int, float} and (int not in kinds or (min(values) > -_LARGEST and max(values) < _LARGEST))
     return plain or all(map(is_number, values))
 
 

@@ -325,7 +325,7 @@ def _numbers(polygon: Any) -> list[float]:
 
 def _require_near(polygon: list[float]) -> None:
     lowest, highest = min(polygon), max(polygon)
-    if not (-LARGEST_SIDE_PX <= lowest and highest <= LARGEST_SIDE_PX) or math.isnan(sum(polygon)):
+    if not (lowest >= -LARGEST_SIDE_PX and highest <= LARGEST_SIDE_PX) or math.isnan(sum(polygon)):
         raise RefusedError("bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN")
     if len(polygon) * (highest - lowest) <= LONGEST_OUTLINE_PX:  # quick, and true of nearly all
         return
