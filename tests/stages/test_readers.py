@@ -613,7 +613,10 @@ LABELSTUDIO = [
         [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "not_selected"},
         id="brush",
     ),
-    pytest.param([{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"}, id="choice"),
+    pytest.param(
+        [{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"},
+        id="a choice for an image of a project with boxes",
+    ),
     pytest.param([region("rectanglelabels", {"x": 1})], {}, {"0": "bad_coordinates"}, id="half a box"),
     pytest.param([region("polygonlabels", {"points": "x"})], {}, {"0": "malformed"}, id="polygon of text"),
     pytest.param(
@@ -651,6 +654,53 @@ def test_labelstudio(
     refused = {f"5:{place}": reason for place, reason in reasons.items()}
     check(done, root / "images", "labelstudio", rows, {**refused, "task 8": "malformed"})
     assert dict(done.rows["6:0"]["attributes"]) == {"distance": "far"}
+
+
+def choice(control: str, *choices: str) -> dict[str, Any]:
+    return {"id": control, "type": "choices", "from_name": control, "to_name": "image", "value": {"choices": choices}}
+
+
+IMAGE_CHOICES = [
+    pytest.param([choice("kind", "cat")], None, "cat", None, id="one control: as class folders"),
+    pytest.param([choice("kind", "cat", "dog")], None, "cat", None, id="several choices: the first, all of them noted"),
+    pytest.param([choice("kind", "cat"), choice("light", "day")], "light", "day", "not of `light`", id="named control"),
+    pytest.param([choice("kind", "cat"), choice("light", "day")], None, None, "of kind, light; name", id="none named"),
+]
+
+
+@pytest.mark.parametrize(("results", "label_from", "label", "detail"), IMAGE_CHOICES)
+def test_choices_for_images_are_labels_where_nothing_is_drawn(
+    secondlook: Command, tmp_path: Path, results: list[Any], label_from: str | None, label: str | None, detail: str
+) -> None:
+    tasks = [{"id": 5, "data": {"image": "/data/local-files/?d=a.jpg"}, "annotations": [{"result": results}]}]
+    root = lay_out(tmp_path / "ls", {"x.json": tasks, "images/a.jpg": IMAGE})
+
+    done = read(secondlook, root / "x.json", *(["--label-from", label_from] if label_from else []))
+
+    assert [row["given_raw"] for row in done.rows.values()] == ([label] if label else [])
+    assert [(row["x"], row["y"], row["w"], row["h"]) for row in done.rows.values()] == [(0, 0, 64, 48)] * len(done.rows)
+    if len(results[0]["value"]["choices"]) > 1:
+        assert [dict(row["attributes"]) for row in done.rows.values()] == [{"labels": "cat, dog"}]
+    assert detail is None or detail in " ".join(row["detail"] for row in done.refused)
+
+
+POSE_LINES = [
+    pytest.param("0 0.5 0.5 0.25 0.5 0.4 0.4 2 0.6 0.60 0", {"keypoints": "0.4 0.4 2 0.6 0.60 0"}, id="as written"),
+    pytest.param("0 0.5 0.5 0.25 0.5", {}, id="a box alone"),
+]
+
+
+@pytest.mark.parametrize(("line", "attributes"), POSE_LINES)
+def test_key_points_of_yolo_are_an_attribute(
+    secondlook: Command, tmp_path: Path, line: str, attributes: dict[str, str]
+) -> None:
+    files = {"data.yaml": "names: [x]\nkpt_shape: [2, 3]\n", "images/a.jpg": IMAGE, "labels/a.txt": line}
+    root = lay_out(tmp_path / "pose", files)
+
+    done = read(secondlook, root)
+
+    assert [dict(row["attributes"]) for row in done.rows.values()] == [attributes]
+    assert [(row["x"], row["y"], row["w"], row["h"]) for row in done.rows.values()] == [(24, 12, 16, 24)]
 
 
 def test_our_own_parquet_comes_back_whole(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
