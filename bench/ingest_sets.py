@@ -1,8 +1,11 @@
-"""Drawn datasets of any size in the format of every reader, for `bench/ingest.py`: boxes, 15 to an image."""
+"""Drawn datasets of any size for `bench/ingest.py`: boxes, 15 to an image.
 
-import csv
+A function for each reader, which bears its name, writes the dataset and returns the path that is ingested.
+"""
+
 import json
 from collections.abc import Callable, Iterator, Sequence
+from csv import writer as csv_writer
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +213,10 @@ def labelme(folder: Path, images: int) -> Path:
     return folder
 
 
-def table(folder: Path, images: int) -> Path:
+def csv(folder: Path, images: int) -> Path:
     write_images(folder / "images", images)
     with (folder / "x.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv_writer(file)
         writer.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"])
         for name, objects in drawn(images):
             writer.writerows([f"{name}.jpg", WIDTH, HEIGHT, label, *_corners(box)] for label, box in objects)
@@ -224,22 +227,3 @@ def folders(folder: Path, images: int) -> Path:
     for label in CATEGORIES[:5]:
         write_images(folder / label, images * BOXES_PER_IMAGE // 5)
     return folder
-
-
-SETS: dict[str, Callable[[Path, int], Path]] = {
-    "coco": coco,
-    "objects365": objects365,
-    "bdd100k": bdd100k,
-    "mapillary": mapillary,
-    "voc": voc,
-    "yolo": yolo,
-    "roboflow": roboflow,
-    "fiftyone": fiftyone,
-    "labelstudio": labelstudio,
-    "cvat": cvat,
-    "labelme": labelme,
-    "kitti": kitti,
-    "visdrone": visdrone,
-    "csv": table,
-    "folders": folders,
-}

@@ -74,6 +74,8 @@ NOT_READ: list[Any] = [
                  id="a table in a folder"),
     pytest.param({"x/y/z.json": ONE, "x/y/a.jpg": IMAGE}, "z.json looks like one; give that file",
                  id="a COCO file three folders deep"),
+    pytest.param({"x/rows.parquet": b"PAR1", "x/images/a.jpg": IMAGE}, "was not recognised",
+                 id="a folder with a table and its images is no class"),
     pytest.param({"images/a.jpg": IMAGE}, "was not recognised", id="images alone are no class `images`"),
     pytest.param({"cat/a.jpg": IMAGE, "labels.csv": "id,breed\na.jpg,cat\n"}, "was not recognised",
                  id="class folders with a table of labels beside them"),
@@ -92,6 +94,23 @@ def test_what_is_no_dataset_of_a_known_format_is_one_sentence(
     assert done.result.code == 1
     assert done.result.err.count("\n") == 1
     assert words in done.result.err
+
+
+def test_the_list_of_objects_of_an_export_is_named(secondlook: Command, tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "data", {"objects.csv": "image,label_file,line,label,action\na.jpg,a.txt,1,car,keep\n"})
+
+    done = read(secondlook, root / "objects.csv")
+
+    assert done.result.code == 1
+    assert (
+        "beside a YOLO export (it has the columns of an export), which is not read; give its folder" in done.result.err
+    )
+
+
+def test_what_ingest_wrote_beside_class_folders_is_no_dataset(secondlook: Command, tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "data", {"cat/a.jpg": IMAGE, "dog/b.jpg": IMAGE, "i.parquet": b"PAR1"})
+
+    assert sorted(read(secondlook, root).rows) == ["cat/a.jpg", "dog/b.jpg"]
 
 
 def test_two_formats_are_both_named_and_format_decides(secondlook: Command, tmp_path: Path) -> None:

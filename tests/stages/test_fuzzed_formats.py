@@ -12,12 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from conftest import write_image
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset
 from secondlook.stages.ingest import Ingested, ingest_path
-from sound_sets import SETS, SIZES, SoundSet, Unit
+from sound_sets import SETS, SIZES, Unit, lay
 
 JUNK: list[Any] = [
     None,
@@ -38,17 +37,6 @@ JUNK: list[Any] = [
     10**30,
 ]
 IDS = [f"{one.kind} {place}" for place, one in enumerate(SETS)]
-
-
-def lay(folder: Path, one: SoundSet, trees: dict[str, Any]) -> dict[str, str]:
-    """Write a set with these trees; return the texts of its files."""
-    for name, (width, height) in SIZES.items():
-        write_image(folder / one.images.format(one.image_names[name]), width=width, height=height, seed=width)
-    texts = {name: one.to_text(tree) for name, tree in trees.items()}
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(text.encode("utf-8", "replace"))
-    return texts
 
 
 def places(tree: Any) -> list[tuple[Any, Any]]:

@@ -613,7 +613,10 @@ LABELSTUDIO = [
         [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "not_selected"},
         id="brush",
     ),
-    pytest.param([{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"}, id="choice"),
+    pytest.param(
+        [{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"},
+        id="a choice for an image of a project with boxes",
+    ),
     pytest.param([region("rectanglelabels", {"x": 1})], {}, {"0": "bad_coordinates"}, id="half a box"),
     pytest.param([region("polygonlabels", {"points": "x"})], {}, {"0": "malformed"}, id="polygon of text"),
     pytest.param(
@@ -651,6 +654,53 @@ def test_labelstudio(
     refused = {f"5:{place}": reason for place, reason in reasons.items()}
     check(done, root / "images", "labelstudio", rows, {**refused, "task 8": "malformed"})
     assert dict(done.rows["6:0"]["attributes"]) == {"distance": "far"}
+
+
+def choice(control: str, *choices: str) -> dict[str, Any]:
+    return {"id": control, "type": "choices", "from_name": control, "to_name": "image", "value": {"choices": choices}}
+
+
+IMAGE_CHOICES = [
+    pytest.param([choice("kind", "cat")], None, "cat", None, id="one control: as class folders"),
+    pytest.param([choice("kind", "cat", "dog")], None, "cat", None, id="several choices: the first, all of them noted"),
+    pytest.param([choice("kind", "cat"), choice("light", "day")], "light", "day", "not of `light`", id="named control"),
+    pytest.param([choice("kind", "cat"), choice("light", "day")], None, None, "of kind, light; name", id="none named"),
+]
+
+
+@pytest.mark.parametrize(("results", "label_from", "label", "detail"), IMAGE_CHOICES)
+def test_choices_for_images_are_labels_where_nothing_is_drawn(
+    secondlook: Command, tmp_path: Path, results: list[Any], label_from: str | None, label: str | None, detail: str
+) -> None:
+    tasks = [{"id": 5, "data": {"image": "/data/local-files/?d=a.jpg"}, "annotations": [{"result": results}]}]
+    root = lay_out(tmp_path / "ls", {"x.json": tasks, "images/a.jpg": IMAGE})
+
+    done = read(secondlook, root / "x.json", *(["--label-from", label_from] if label_from else []))
+
+    assert [row["given_raw"] for row in done.rows.values()] == ([label] if label else [])
+    assert [(row["x"], row["y"], row["w"], row["h"]) for row in done.rows.values()] == [(0, 0, 64, 48)] * len(done.rows)
+    if len(results[0]["value"]["choices"]) > 1:
+        assert [dict(row["attributes"]) for row in done.rows.values()] == [{"labels": "cat, dog"}]
+    assert detail is None or detail in " ".join(row["detail"] for row in done.refused)
+
+
+POSE_LINES = [
+    pytest.param("0 0.5 0.5 0.25 0.5 0.4 0.4 2 0.6 0.60 0", {"keypoints": "0.4 0.4 2 0.6 0.60 0"}, id="as written"),
+    pytest.param("0 0.5 0.5 0.25 0.5", {}, id="a box alone"),
+]
+
+
+@pytest.mark.parametrize(("line", "attributes"), POSE_LINES)
+def test_key_points_of_yolo_are_an_attribute(
+    secondlook: Command, tmp_path: Path, line: str, attributes: dict[str, str]
+) -> None:
+    files = {"data.yaml": "names: [x]\nkpt_shape: [2, 3]\n", "images/a.jpg": IMAGE, "labels/a.txt": line}
+    root = lay_out(tmp_path / "pose", files)
+
+    done = read(secondlook, root)
+
+    assert [dict(row["attributes"]) for row in done.rows.values()] == [attributes]
+    assert [(row["x"], row["y"], row["w"], row["h"]) for row in done.rows.values()] == [(24, 12, 16, 24)]
 
 
 def test_our_own_parquet_comes_back_whole(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -709,6 +759,62 @@ def test_rows_are_packed_as_they_come_and_none_is_lost(
     assert sorted(map(int, done.rows)) == [number for number in range(100) if number % 3]
     assert sorted(map(int, done.reasons)) == [number for number in range(100) if number % 3 == 0]
     assert "66 objects in 1 images, 0 reference objects, 34 refused, rejects: empty_box 34" in done.result.err
+
+
+REPEATED = [
+    pytest.param([3, "3"], ["3"], id="a number, then its text"),
+    pytest.param(["03", 3], [], id="03 is not 3"),
+    pytest.param([0, 8, 7, 8], ["8"], id="bits of two bytes"),
+    pytest.param([-1, -1, 1], ["-1"], id="below zero"),
+    pytest.param([2**40, 1, 2**40], [str(2**40)], id="too large for a bit"),
+    pytest.param(["a", "b", "a", "a"], ["a", "a"], id="texts"),
+]
+
+
+@pytest.mark.parametrize(("ids", "refused"), REPEATED)
+def test_an_id_used_before_is_refused(
+    secondlook: Command, tmp_path: Path, ids: list[int | str], refused: list[str]
+) -> None:
+    annotations = [{"id": one, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 9]} for one in ids]
+    root = lay_out(
+        tmp_path / "data", {"a.jpg": IMAGE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
+    )
+
+    done = read(secondlook, root / "a.json")
+
+    assert len(done.rows) == len(ids) - len(refused)
+    assert sorted(done.reasons) == sorted(set(refused))
+    assert set(done.reasons.values()) <= {"duplicate_id"}
+
+
+ODD_NUMBERS = [
+    pytest.param([1, 1, 9, 1, 9, 9], None, id="whole numbers"),
+    pytest.param([1, 1.5, 9, 1, 9, 9.5], None, id="both kinds"),
+    pytest.param([1, 1, 9, True, 9, 9], "malformed", id="true among numbers"),
+    pytest.param([1, False, 9, 1, 9, 9], "malformed", id="false among numbers"),
+    pytest.param([1, "1", 9, 1, 9, 9], "malformed", id="a text"),
+    pytest.param([1, 1, 9, None, 9, 9], "malformed", id="null"),
+    pytest.param([1, 1, 9, 2**63, 9, 9], "malformed", id="beyond 64 bits"),
+    pytest.param([1, 1, 9, 1, 9, 2e5], "bad_coordinates", id="far to the right"),
+    pytest.param([-2e5, 1, 9, 1, 9, 9], "bad_coordinates", id="far to the left"),
+    pytest.param([float("nan"), 1, 9, 1, 9, 9], "bad_coordinates", id="NaN first"),
+    pytest.param([1, 1, 9, float("nan"), 9, 9], "bad_coordinates", id="NaN inside"),
+    pytest.param([1, 1, 9, float("-inf"), 9, 9], "bad_coordinates", id="infinite"),
+]
+
+
+@pytest.mark.parametrize(("polygon", "reason"), ODD_NUMBERS)
+def test_numbers_of_a_polygon(secondlook: Command, tmp_path: Path, polygon: list[Any], reason: str | None) -> None:
+    boxes = [{"id": 1, "bbox": [1, 1, 5, 9]}, {"id": 2, "bbox": [1, 1, 5, 9], "segmentation": [polygon]}]
+    annotations = [{**box, "image_id": 1, "category_id": 1} for box in boxes]
+    root = lay_out(
+        tmp_path / "data", {"a.jpg": IMAGE, "a.json": coco([{"id": 1, "file_name": "a.jpg"}], annotations, ["x"])}
+    )
+
+    done = read(secondlook, root / "a.json")
+
+    assert done.reasons == ({"2": reason} if reason else {})
+    assert sorted(done.rows) == (["1"] if reason else ["1", "2"])
 
 
 def test_a_dataset_is_opened_once(secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

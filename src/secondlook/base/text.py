@@ -14,7 +14,7 @@ _SHOWN = 5  # gaps that a message names
 
 def legible(text: str) -> str:
     """Return `text` with every character that UTF-8 cannot carry shown as a backslash escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def legible_inside(value: Any) -> Any:

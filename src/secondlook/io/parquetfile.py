@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MARK = b"SLfooter"
 _ROWS_AT_ONCE = 4096
+_GROUPS_AT_ONCE = 32  # row groups that are put in order together
 _TAIL_BYTES = 8  # after the footer: its length and `PAR1`
 # a damaged size asks for memory that no machine has, damaged text is not UTF-8
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError, OverflowError, MemoryError)
@@ -43,6 +44,22 @@ def write_open(
     """Write `table` as `write` does, to a path that is already temporary."""
     pq.write_table(table, path, compression=compression, row_group_size=row_group_size, write_page_checksum=True)
     _seal(path)
+
+
+def write_in_order(
+    path: Path, table: pa.Table, order: pa.Array, *, compression: str | Mapping[str, str], row_group_size: int
+) -> None:
+    """Write the rows of `table` in the order of their numbers, atomically.
+
+    The bytes are those of `write` for the ordered table, which is never whole in memory.
+    """
+    how = {"compression": compression, "write_page_checksum": True}
+    rows = row_group_size * _GROUPS_AT_ONCE
+    with files.atomic_path(path) as temporary:
+        with pq.ParquetWriter(temporary, table.schema, **how) as opened:
+            for start in range(0, max(1, len(order)), rows):
+                opened.write_table(table.take(order[start : start + rows]), row_group_size)
+        _seal(temporary)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class About:
 
 def to_table(rows: Iterable[Mapping[str, Any]], record: Record) -> pa.Table:
     """Make an Arrow table of `record` from row mappings."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=record.schema)
+    return pa.Table.from_pylist(list(rows), schema=record.schema)
 
 
 def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, made_by: Mapping[str, Any]) -> None:
@@ -50,13 +50,14 @@ def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, ma
     table = table.select(record.schema.names).cast(record.schema)
     keys = [name for name in ("instance_id", "labeler") if name in record.schema.names]
     keys = keys or [name for name in ("source_id", "image_path") if name in record.schema.names][:1]
-    table = table.sort_by([(key, "ascending") for key in keys])
+    order = pc.sort_indices(table, [(key, "ascending") for key in keys])
     metadata = About(taxonomy, made_by).metadata(record)
     # encoded images do not shrink: compressing them again only costs time
     compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
-    parquetfile.write(
+    parquetfile.write_in_order(
         path,
         table.replace_schema_metadata(metadata),
+        order,
         compression=compression if len(compression) > 1 else "zstd",
         row_group_size=CROP_ROW_GROUP if record.name == CROP.name else ROW_GROUP,
     )

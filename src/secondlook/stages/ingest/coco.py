@@ -15,6 +15,7 @@ from secondlook.io.cocofile import CROWD, SCORE, CocoAnnotation, CocoImage, Id, 
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest.outline import Outline
+from secondlook.stages.ingest.seen_ids import SeenIds
 from secondlook.stages.ingest.shapes import decoded, segmentation_to_box, turned, turns
 from secondlook.stages.ingest.source import (
     AboutImage,
@@ -97,7 +98,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
     # ids that are numbers in one place and texts in another
     image_of_text = {} if len(set(map(str, images))) < len(images) else {str(key): one for key, one in images.items()}
     name_of_text = {str(key): name for key, name in names.items()} if len(set(map(str, names))) == len(names) else {}
-    seen: set[str] = set()
+    seen = SeenIds()
     met: set[Id | None] = set()
     for annotation in coco.annotations:
         if isinstance(annotation, Malformed):
@@ -106,11 +107,10 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             continue
         image = images.get(annotation.image_id) or image_of_text.get(str(annotation.image_id))
         met.add(annotation.image_id if image is None else image.id)
-        refusal = _refusal(annotation, image, coco, repeated=str(annotation.id) in seen)
+        refusal = _refusal(annotation, image, coco, repeated=seen.meets(annotation.id))
         if refusal is None and image is not None and times_listed[image.id] > 1:
             detail = f"image id {image.id} is listed {times_listed[image.id]} times"
             refusal = RefusedError("duplicate_id", detail, source_id=str(annotation.id))
-        seen.add(str(annotation.id))
         if refusal is not None or image is None:
             yield refusal or RefusedError("unknown_image", "no such image")
             continue

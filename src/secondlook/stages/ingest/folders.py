@@ -90,6 +90,10 @@ def _annotations(tree: Tree) -> Iterator[str]:
         cells = [cell.strip(" \"'") for line in lines for cell in line.replace("\t", ",").split(",")]
         if any(map(imagefiles.is_image, cells)) or _IMAGE_COLUMNS & {cell.casefold() for cell in cells}:
             yield name
+    for name in tree.by_ending.get(".parquet", ()):
+        folder = name.rpartition("/")[0]  # at the top it may be what `ingest` wrote
+        if folder and any(image.startswith(f"{folder}/") for image in tree.images):
+            yield name
 
 
 def _say_what_is_left(root: Path, left: Sequence[str]) -> None:

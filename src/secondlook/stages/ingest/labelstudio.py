@@ -4,7 +4,8 @@ If several people annotated a task, the annotation marked as ground truth counts
 cancelled; predictions are never read. The name of an image is what follows `?d=` in a local-files address, else its
 address; it lies in the folder `images` of the task. A region of a task with several images lies on the one whose key
 its `to_name` is. Notes on a region of the form `name: value` are
-attributes; one of them holds the rotation of a rectangle. Brush masks and points are not boxes: not selected.
+attributes; one of them holds the rotation of a rectangle. Brush masks and points are not boxes: not selected. Choices
+for whole images are labels where no task has anything drawn (see `labelstudio_choices`).
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from secondlook.pixels.images import Box
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
 from secondlook.stages.ingest.coco import images_folder
 from secondlook.stages.ingest.image_names import ImageNames
+from secondlook.stages.ingest.labelstudio_choices import ImageChoices
 from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
 from secondlook.stages.ingest.source import (
@@ -45,7 +47,7 @@ def read(dataset: Dataset) -> Source:
     tasks = jsonfile.read_items(Path(dataset.path), "tasks")
     folder = images_folder(dataset)
     names = ImageNames(folder, lambda: _stated(tasks))
-    return Source(folder, _entries(tasks, names, dataset.label_from), listed=len(tasks))
+    return Source(folder, _entries(tasks, names, ImageChoices(tasks, dataset.label_from)), listed=len(tasks))
 
 
 def evidence(tree: Tree) -> Evidence | None:
@@ -64,7 +66,7 @@ def _stated(tasks: jsonfile.Items) -> Iterator[str]:
         yield from _images(task.get("data") if isinstance(task, dict) else None).values()
 
 
-def _entries(tasks: jsonfile.Items, names: ImageNames, label_from: str | None) -> Entries:
+def _entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) -> Entries:
     seen: set[str] = set()
     annotated = predicted = 0
     for place, task in enumerate(tasks):
@@ -99,7 +101,7 @@ def _entries(tasks: jsonfile.Items, names: ImageNames, label_from: str | None) -
             source_id = f"{number}:{position}"
             try:
                 image = _image_of(group, images)
-                yield _object(group, source_id, _placed(image, names), label_from)
+                yield _object(group, source_id, _placed(image, names), choices)
             except RefusedError as refusal:
                 yield refusal.at(image, source_id)
     if predicted and not annotated:
@@ -171,9 +173,11 @@ def _regions(annotation: Region) -> list[list[Region]]:
     return list(groups.values())
 
 
-def _object(group: list[Region], source_id: str, image: str, label_from: str | None) -> SourceObject:
+def _object(group: list[Region], source_id: str, image: str, whole: ImageChoices) -> SourceObject:
     shape = next((result for result in group if str(result.get("type")) in RECTANGLES | POLYGONS), None)
     if shape is None:
+        if (one := whole.whole(group, source_id, image)) is not None:
+            return one
         kinds = ", ".join(sorted({str(result.get("type")) for result in group}))
         raise RefusedError("not_selected", f"`{kinds}` is neither a rectangle nor a polygon")
     rotated = _rotated(shape)
@@ -190,7 +194,7 @@ def _object(group: list[Region], source_id: str, image: str, label_from: str | N
         source_id=source_id,
         image=image,
         box_xywh=box,
-        label=choose_label(category, attributes, label_from),
+        label=choose_label(category, attributes, whole.label_from),
         category=category,
         stated_size=_stated_size(shape),
         segmentation=polygons,

@@ -18,7 +18,7 @@ from secondlook.base.types import MOST_MEGAPIXELS
 from secondlook.io import cocofile, packed, records
 from secondlook.io.facts import CATEGORY_ID
 from secondlook.io.inside import Inside
-from secondlook.io.jsonfile import is_number
+from secondlook.io.jsonfile import are_numbers, is_number
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
 from secondlook.pixels.images import Box, Header, UnreadableImageError, read_header, require_size
@@ -238,7 +238,7 @@ def _stated_header(width: int, height: int, max_megapixels: float) -> Header:
 def _checked_box(box: Box | None, *, in_fractions: bool) -> Box | None:
     if box is None:
         return None
-    if not all(math.isfinite(value) for value in box):
+    if not all(map(math.isfinite, box)):
         raise RefusedError("bad_coordinates", f"bbox {list(box)} is not four finite numbers")
     if box[2] <= 0 or box[3] <= 0:
         raise RefusedError("empty_box", f"bbox {list(box)} has no area")
@@ -302,11 +302,7 @@ def _polygon_counts(polygons: list[Any], header: Header) -> tuple[str | None, in
         polygons = [polygons]  # one polygon without the list around it
     parts = [polygon for polygon in polygons if len(_numbers(polygon)) >= _SHORTEST_POLYGON]
     for polygon in parts:
-        if not all(abs(value) <= LARGEST_SIDE_PX for value in polygon):
-            raise RefusedError(
-                "bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN"
-            )
-        _require_short_outline(polygon)
+        _require_near(polygon)
     lost = len(polygons) - len(parts)
     if not parts:
         return None, lost
@@ -319,16 +315,19 @@ def _numbers(polygon: Any) -> list[float]:
     """Return the numbers of a polygon; raise RefusedError where it is no list of pairs of them."""
     if not isinstance(polygon, list):
         raise RefusedError("malformed", f"the segmentation has {json.dumps(polygon)[:40]} where a polygon is due")
-    odd = next((value for value in polygon if not is_number(value)), 0)
-    if odd != 0:
+    if not are_numbers(polygon):
+        odd = next(value for value in polygon if not is_number(value))
         raise RefusedError("malformed", f"a polygon of the segmentation has {json.dumps(odd)[:40]} among its numbers")
     if len(polygon) % 2:
         raise RefusedError("malformed", f"a polygon of the segmentation has {len(polygon)} numbers, which are no pairs")
     return polygon
 
 
-def _require_short_outline(polygon: list[float]) -> None:
-    if len(polygon) * (max(polygon) - min(polygon)) <= LONGEST_OUTLINE_PX:  # quick, and true of nearly all
+def _require_near(polygon: list[float]) -> None:
+    lowest, highest = min(polygon), max(polygon)
+    if not (lowest >= -LARGEST_SIDE_PX and highest <= LARGEST_SIDE_PX) or math.isnan(sum(polygon)):
+        raise RefusedError("bad_coordinates", f"a polygon has points farther than {LARGEST_SIDE_PX} px away, or NaN")
+    if len(polygon) * (highest - lowest) <= LONGEST_OUTLINE_PX:  # quick, and true of nearly all
         return
     points = np.array(polygon[: len(polygon) // 2 * 2]).reshape(-1, 2)
     if np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum() > LONGEST_OUTLINE_PX:

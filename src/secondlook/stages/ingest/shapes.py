@@ -9,7 +9,7 @@ import msgspec
 from pycocotools import mask as coco_mask
 
 from secondlook.io import cocofile
-from secondlook.io.jsonfile import is_number
+from secondlook.io.jsonfile import are_numbers, is_number
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
 from secondlook.pixels.images import Box
@@ -50,9 +50,9 @@ def segmentation_to_box(segmentation: Any) -> Box:
     """Return the box around polygons or run lengths; raise RefusedError where they are none."""
     if isinstance(segmentation, dict):
         return rle_to_box(segmentation.get("size"), segmentation.get("counts"))
-    parts = [segmentation] if isinstance(segmentation, list) and all(map(is_number, segmentation)) else segmentation
+    parts = [segmentation] if isinstance(segmentation, list) and are_numbers(segmentation) else segmentation
     sound = [part for part in parts if isinstance(part, list) and len(part) >= 6] if isinstance(parts, list) else []
-    if not sound or not all(is_number(value) for part in sound for value in part):
+    if not sound or not all(map(are_numbers, sound)):
         raise RefusedError("bad_coordinates", "the annotation has no bbox, and no polygon of at least three points")
     return points_to_box([pair for part in sound for pair in zip(part[::2], part[1::2], strict=False)])
 

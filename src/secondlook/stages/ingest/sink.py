@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from secondlook.io import records
 from secondlook.io.records import Record, RefusedError
 
-ROWS_PER_TABLE = 20_000
+ROWS_PER_TABLE = 5_000
 
 
 @dataclass

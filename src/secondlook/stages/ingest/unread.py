@@ -91,6 +91,12 @@ def _is_json_min(outline: Outline) -> bool:
     return items.one_of({"annotation_id", "annotator", "lead_time"})
 
 
+def _rows_of_export(tree: Tree) -> Evidence | None:
+    """Find `objects.csv` of an export where it is given alone; in its folder it lies beside label files."""
+    heading = next((tree.head(name).partition("\n")[0] for name in tree.some(".csv")), "") if tree.is_file else ""
+    return Evidence("it has the columns of an export") if heading.startswith("image,label_file,line,label,") else None
+
+
 UNREAD = (
     Unread("CreateML", json_evidence(_is_createml, "is a list of images with annotations")),
     Unread("DOTA", _dota, "its boxes are turned; convert them to YOLO-OBB, which `yolo` reads"),
@@ -108,5 +114,7 @@ UNREAD = (
            "convert it with `datum convert -f coco`"),
     Unread("Cityscapes", _cityscapes, "convert its polygons to COCO"),
     Unread("JSON lines", _json_lines, "write one JSON document in the format of COCO instead"),
+    Unread("the list of objects beside a YOLO export", _rows_of_export,
+           "give its folder, which `yolo` reads; for all that this list holds, export as `parquet`"),
     Unread("images with masks", _masks, "write the masks as run lengths into a COCO file"),
 )  # fmt: skip

@@ -2,8 +2,9 @@
 
 `.../images/<name>.jpg` goes with `.../labels/<name>.txt`, or both lie in one folder. A line is `class cx cy w h`, or
 `class x1 y1 x2 y2 x3 y3 ...`, in fractions of the image's sides; with `kpt_shape` in `data.yaml` it is a box and key
-points, which are left out. An image without a text file has no objects. Without a names file (see `class_names`) the
-name of a class is its number. The splits in `data.yaml` do not matter: all label files are read.
+points, which become the attribute `keypoints` as they are written. An image without a text file has no objects.
+Without a names file (see `class_names`) the name of a class is its number. The splits in `data.yaml` do not matter:
+all label files are read.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from secondlook.stages.ingest.source import Entries, Source, SourceObject
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 _YAML = {".yaml", ".yml"}
+KEY_POINTS = "keypoints"
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 
 
@@ -123,8 +125,9 @@ def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject
         number, *values = [float(part) for part in line.split()]
     except ValueError:
         return RefusedError("malformed", f"`{line.strip()[:80]}` is not a line of numbers", image, source_id)
+    attributes: dict[str, str] = {}
     if names.pose_columns is not None and 1 + len(values) == names.pose_columns:
-        values = values[:4]
+        values, attributes = values[:4], {KEY_POINTS: " ".join(line.split()[_BOX_COLUMNS:])}
     elif names.pose_columns is not None and len(values) != 4:
         detail = f"the line has {1 + len(values)} columns; with this `kpt_shape` it has {names.pose_columns}"
         return RefusedError("malformed", detail, image, source_id)
@@ -144,5 +147,13 @@ def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject
         points = list(zip(values[::2], values[1::2], strict=True))
         box, polygons = points_to_box(points), [values]
     return SourceObject(
-        source_id, image, box, label, label, segmentation=polygons, in_fractions=True, category_id=int(number)
+        source_id=source_id,
+        image=image,
+        box_xywh=box,
+        label=label,
+        category=label,
+        segmentation=polygons,
+        attributes=attributes,
+        in_fractions=True,
+        category_id=int(number),
     )
