@@ -49,4 +49,4 @@ def _disable(function: Callable[..., Any] | None = None, recursive: bool = True,
     """Exclude a function from compilation as PyTorch does with its own, at the first call."""
     import torch
 
-    return torch._disable_dynamo(function, recursive)  # type: ignore[call-overload]
+    return torch._disable_dynamo(function, recursive)  # type: ignore[attr-defined]

@@ -106,9 +106,11 @@ def split(
     per_job: Annotated[int, typer.Option(min=1, help="With --results: `shards_per_job` of the config.")] = 1,
 ) -> None:
     """Write the instances of each shard to a separate file."""
+    from secondlook.io.without_pandas import leave_pandas_out
     from secondlook.stages.ingest import split as step
     from secondlook.stages.ingest.stale import remove_stale
 
+    leave_pandas_out()
     step.split_instances(instances, out, first=first, count=count)
     if results is not None:
         remove_stale(results, step.shards_of(instances), per_job)
