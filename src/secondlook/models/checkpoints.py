@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError, first_line
 from secondlook.io import files
-from secondlook.models import hub
+from secondlook.models import hub, without_compiler
 from secondlook.models.native import native_of, needs_own_code
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ _LARGE = 20_000_000  # bytes from which a file is not read to see whether it cha
 
 def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
     """Return a timm model with a head of `classes` outputs (0: no head); raise DataError with a remedy."""
-    import timm
-
+    timm = without_compiler.load("timm")
     source = f"local-dir:{name}" if Path(name).is_dir() else name
     if pretrained and (hub_id := _hub_id_of_timm(name)):
         hub.rely_on_cache(hub_id)
@@ -52,8 +51,7 @@ def open_clip_source(name: str) -> str:
 
 def create_open_clip(name: str, input_px: int | None) -> Any:
     """Return an open_clip model with its weights, for images of `input_px` where that is not its own size."""
-    import open_clip
-
+    open_clip = without_compiler.load("open_clip")
     source = open_clip_source(name)
     tag = "" if ":" in source else name.partition("/")[2]
     if not tag and ":" not in source:
@@ -97,11 +95,11 @@ def revision_of_timm(name: str) -> str:
 
 
 def _hub_id_of_timm(name: str) -> str:
-    import timm
-
     _, _, hub_id = name.partition(":")  # `hf-hub:ID`
-    about = None if hub_id or Path(name).exists() else timm.get_pretrained_cfg(name, allow_unregistered=True)
-    return hub_id or str(getattr(about, "hf_hub_id", None) or "")
+    if hub_id or Path(name).exists():
+        return hub_id
+    about = without_compiler.load("timm").get_pretrained_cfg(name, allow_unregistered=True)
+    return str(getattr(about, "hf_hub_id", None) or "")
 
 
 def revision_of_open_clip(name: str) -> str:
@@ -111,8 +109,7 @@ def revision_of_open_clip(name: str) -> str:
 
 
 def _hub_id_of_open_clip(name: str) -> str:
-    import open_clip
-
+    open_clip = without_compiler.load("open_clip")
     model, _, tag = name.partition("/")
     settings: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}
     return name.removeprefix("hf-hub:") if ":" in name else settings.get("hf_hub", "").strip("/")

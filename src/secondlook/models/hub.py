@@ -4,8 +4,6 @@ import os
 from functools import cache
 from pathlib import Path
 
-import requests
-
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 
@@ -71,6 +69,8 @@ def answers() -> bool:
 
 @cache
 def _answers(endpoint: str) -> bool:
+    import requests
+
     try:
         requests.head(endpoint, timeout=_PATIENCE_S, allow_redirects=False)
     except requests.RequestException:

@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,16 +14,33 @@ from secondlook.base.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+_GPU_FILES = ("nvidia*", "nvmap", "kfd", "dxg")  # in /dev: NVIDIA, its Jetson, AMD, and GPUs of a Windows host
+
+
+def device_name(name: str) -> str:
+    """Return `cpu` or `cuda` as `pick_device` does; PyTorch is imported only where a driver has left its files."""
+    if name == "cpu":
+        return name
+    if not sys.platform.startswith("linux") or any(any(Path("/dev").glob(files)) for files in _GPU_FILES):
+        return str(pick_device(name).type)
+    if name == "cuda":
+        raise _no_cuda()
+    return "cpu"
+
 
 def pick_device(name: str) -> "torch.device":
     """Return the device that `auto`, `cpu` or `cuda` means on this machine."""
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("this machine has no device `cuda`; use `auto` or `cpu`.")
+        raise _no_cuda()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def _no_cuda() -> UsageError:
+    return UsageError("this machine has no device `cuda`; use `auto` or `cpu`.")
 
 
 def pick_precision(name: str, device: "torch.device") -> "torch.dtype":
@@ -78,6 +97,23 @@ def to_normalised(
     batch = torch.from_numpy(pixels)
     if device.type == "cuda":
         batch = batch.pin_memory()
-    scale = torch.tensor([1 / (255 * value) for value in std], device=device).view(1, 3, 1, 1)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).view(1, 3, 1, 1)
+    scale, shift = (torch.from_numpy(value).to(device).view(1, 3, 1, 1) for value in _scale_and_shift(mean, std))
     return batch.to(device, non_blocking=True).permute(0, 3, 1, 2).float().mul_(scale).add_(shift)
+
+
+def normalised(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return uint8 (n, s, s, 3) as float32, normalised to the bits of `to_normalised`, but channels last."""
+    scale, shift = _scale_and_shift(mean, std)
+    floats = pixels.astype(np.float32)
+    floats *= scale
+    floats += shift
+    return floats
+
+
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return by what values in [0, 255] are multiplied, and what is then added, (3,) each."""
+    scale = [1 / (255 * value) for value in std]
+    shift = [-m / s for m, s in zip(mean, std, strict=True)]
+    return np.array(scale, dtype=np.float32), np.array(shift, dtype=np.float32)

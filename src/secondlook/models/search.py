@@ -23,6 +23,8 @@ def nearest(
 
     Both hold unit vectors, (n, dimensions). Cosines are rounded; equal ones keep the order of the gallery.
     """
+    if not needs_torch(gallery, device):
+        return _nearest_in_numpy(objects, gallery, k)
     import torch
 
     vectors = torch.from_numpy(gallery).to(device)
@@ -35,6 +37,11 @@ def nearest(
             cosines[start : start + len(block)] = rounded.div_(_STEPS).cpu().numpy()
             places[start : start + len(block)] = found.cpu().numpy()
     return cosines, places
+
+
+def needs_torch(gallery: NDArray[np.float32], device: "torch.device | str") -> bool:
+    """Tell whether PyTorch searches: on a GPU, or in a gallery of more than a block, for which it pays to load it."""
+    return len(gallery) > GALLERY or str(device) != "cpu"
 
 
 def nearest_by_faiss(
@@ -55,6 +62,37 @@ def nearest_by_faiss(
     order = np.lexsort((place, -rounded))[:, :k]
     nearest_cosines = (np.take_along_axis(rounded, order, axis=1) / _STEPS).astype(np.float32)
     return nearest_cosines, np.take_along_axis(place, order, axis=1)
+
+
+def _nearest_in_numpy(
+    objects: NDArray[np.float32], gallery: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the same as `nearest` for a gallery of one block."""
+    k = min(k, len(gallery))
+    cosines, places = np.empty((len(objects), k), dtype=np.float32), np.empty((len(objects), k), dtype=np.int64)
+    for start in range(0, len(objects), OBJECTS):
+        part = slice(start, start + OBJECTS)
+        cosines[part], places[part] = _nearest_in_row(objects[part] @ gallery.T, k)
+    return cosines / np.float32(_STEPS), places
+
+
+def _nearest_in_row(cosine: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return what `_nearest_of_block` does, in the same way."""
+    few = min(k + _SPARE, cosine.shape[1])
+    candidates = np.sort(np.argpartition(cosine, -few, axis=1)[:, -few:], axis=1)
+    rounded, order = _falling(np.take_along_axis(cosine, candidates, axis=1))
+    places = np.take_along_axis(candidates, order, axis=1)[:, :k]
+    if few < cosine.shape[1] and (open_ := rounded[:, -1] >= rounded[:, k - 1]).any():
+        whole, order = _falling(cosine[open_])
+        rounded[open_, :k], places[open_] = whole[:, :k], order[:, :k]
+    return rounded[:, :k], places
+
+
+def _falling(cosine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return rows of rounded cosines in falling order, equal ones as they came, and the order."""
+    rounded = np.rint(cosine * np.float32(_STEPS))
+    order = np.argsort(-rounded, axis=1, kind="stable")
+    return np.take_along_axis(rounded, order, axis=1), order
 
 
 def _nearest(objects: "torch.Tensor", gallery: "torch.Tensor", k: int) -> "tuple[torch.Tensor, torch.Tensor]":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.models import hub
+from secondlook.models import hub, without_compiler
 from secondlook.models.checkpoints import create_open_clip, fetch_hint, load_errors, open_clip_source, revision_of
 from secondlook.models.features import to_unit
 
@@ -71,9 +71,9 @@ def _transformers(name: str, revision: str | None, device: "torch.device") -> An
 
 @cache
 def _open_clip(name: str, device: "torch.device") -> Any:
-    import open_clip
     import torch
 
+    open_clip = without_compiler.load("open_clip")
     model = create_open_clip(name, None).eval().to(device)
     tokenizer = open_clip.get_tokenizer(open_clip_source(name))
 

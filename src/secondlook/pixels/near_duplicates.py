@@ -5,9 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from secondlook.base.arrays import Pixels
 
@@ -140,7 +138,10 @@ def _run_ends(*columns: NDArray[Any]) -> NDArray[np.int64]:
 
 def connected(cluster: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the clusters (n,) after those of the members in each column of `pairs` (2, pairs) were joined."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     count = int(cluster.max(initial=-1)) + 1
     first, second = cluster[pairs[0]], cluster[pairs[1]]
-    links = sp.coo_matrix((np.ones(len(first), dtype=np.bool_), (first, second)), shape=(count, count))
+    links = coo_matrix((np.ones(len(first), dtype=np.bool_), (first, second)), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1][cluster], dtype=np.int64)

@@ -14,7 +14,7 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.retrieve import ClipSource, ScratchClip, Transform
 from secondlook.io import files, tensorfile
-from secondlook.models import inference
+from secondlook.models import inference, without_compiler
 from secondlook.models.checkpoints import create_open_clip, open_clip_source
 from secondlook.models.features import to_unit
 from secondlook.pipelines.retrieve.transforms import square_of
@@ -112,8 +112,7 @@ def load(source: ClipSource, transform: Transform, device: "torch.device", seed:
 
 
 def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
-    import open_clip
-
+    open_clip = without_compiler.load("open_clip")
     if source.trained is not None:
         raise UsageError(
             f"`trained: {source.trained}` works only under Snakemake; give `source: {{model: FOLDER}}` or --weights."
@@ -133,9 +132,9 @@ def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
 
 
 def _built(sizes: ScratchClip, device: "torch.device", seed: int) -> Clip:
-    import open_clip
     import torch
 
+    open_clip = without_compiler.load("open_clip")
     torch.manual_seed(seed)
     vision = {"layers": list(sizes.layers), "width": sizes.width, "head_width": sizes.width, "image_size": sizes.px}
     text = {

@@ -48,6 +48,8 @@ def embed(
     elif not paths or out is None or task is not None or settings is None:
         raise UsageError("give a file of crops and --out FILE.")
     else:
+        from secondlook.io.without_pandas import leave_pandas_out
         from secondlook.stages.embed import embed_crops
 
+        leave_pandas_out()
         embed_crops(of_inputs(paths, out), settings, threads=threads)

@@ -109,9 +109,11 @@ def split(
     ] = None,
 ) -> None:
     """Write the instances of each shard to a separate file."""
+    from secondlook.io.without_pandas import leave_pandas_out
     from secondlook.stages.ingest import split as step
     from secondlook.stages.ingest.stale import remove_stale
 
+    leave_pandas_out()
     step.require_shards(instances, shards)
     step.split_instances(instances, out, first=first, count=count)
     if results is not None:

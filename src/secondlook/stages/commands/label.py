@@ -42,8 +42,10 @@ def label(
     """Let one labeler vote on shards."""
     from secondlook.config.labelers import LabelerChoice
     from secondlook.config.root import parse_options
+    from secondlook.io.without_pandas import leave_pandas_out
     from secondlook.stages import label as stage
 
+    leave_pandas_out()
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
     sources = tuple(source or ())
     voter = stage.Voter(

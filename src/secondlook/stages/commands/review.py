@@ -28,16 +28,21 @@ def review(
     """Write the review pages for people, or read their decisions back with --apply."""
     from secondlook.config import root as config
     from secondlook.config import stages
-    from secondlook.stages import review as stage
 
     settings = config.parse_options(stages.ReviewOptions, options)
     if apply or instances is not None:
         if results is not None or serve or instances is None or out is None:
             raise UsageError("to read decisions, give only --apply FILE, --instances FILE and --out FILE.")
-        stage.apply_decisions(apply or [], instances, require_format(as_file(out), ".parquet"))
+        from secondlook.stages.review.apply import apply_decisions
+
+        apply_decisions(apply or [], instances, require_format(as_file(out), ".parquet"))
     elif results is None:
         raise UsageError("give the results folder of a task, or decisions to --apply.")
     elif serve:
-        stage.serve(results, as_folder(out or results / "review"), settings, port=port)
+        from secondlook.stages.review.server import serve as serve_pages
+
+        serve_pages(results, as_folder(out or results / "review"), settings, port=port)
     else:
-        stage.write_pages(results, as_folder(out or results / "review"), settings)
+        from secondlook.stages.review.page import write_pages
+
+        write_pages(results, as_folder(out or results / "review"), settings)

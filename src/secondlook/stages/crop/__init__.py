@@ -12,11 +12,10 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import CropOptions, CutoutOptions, RejectLimit
-from secondlook.io import files, records, tabular
+from secondlook.io import files, records
 from secondlook.jobs import cache
 from secondlook.pixels import images, prefetch
 from secondlook.pixels.images import UnreadableImageError, WrongSizeError
-from secondlook.stages.crop.reference import curate
 
 Row = dict[str, Any]
 ReadImage = Callable[[list[Row]], Pixels]
@@ -62,6 +61,9 @@ def _crop_shard(instances: Path, out: Path, options: CropOptions, threads: int) 
 
 def _curate(rows: list[Row], crops: list[Row], options: CropOptions, manifest: Path) -> list[Row]:
     """Return the reference crops that stay; write next to them where they come from."""
+    from secondlook.io import tabular
+    from secondlook.stages.crop.reference import curate
+
     attributes = {row["instance_id"]: dict(row["attributes"] or ()) for row in rows}
     origins = {name: (values.get("source", ""), values.get("licence", "")) for name, values in attributes.items()}
     curated = curate(crops, origins, duplicate_bits=options.near_duplicate_bits, cap=options.cap_per_class)

@@ -1,6 +1,6 @@
 """Stage `embed`: the crops of shards become feature vectors, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,49 +22,45 @@ from secondlook.stages.embed.encoder import Encoder, TorchEncoder
 if TYPE_CHECKING:
     import torch
 
+    from secondlook.stages.embed.openvino_encoder import OpenvinoEncoder
+
 
 def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *, threads: int = 1) -> None:
     """Write a float16 vector per crop, for each file of crops to its output; the encoder is loaded once."""
     for path, _ in shards:
         records.check(path, records.CROP)
-    inference.make_deterministic(0, threads)
-    device = inference.pick_device(options.device)
-    encoder = load_encoder(options, device)
-    made_by, computes_in = about(options, encoder.revision), inference.numbers_of(options.precision, options.device)
+    encoder = _encoder(options, threads)
+    made_by = about(options, encoder.revision)
+    computes_in = "float32" if options.kind == "onnx" else inference.numbers_of(options.precision, options.device)
     for path, out in shards:
         key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
         if cache.restore([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue
-        rows, vectors = encode(path, encoder, options, device, threads=threads)
+        rows, vectors = encode(path, encoder, options, threads=threads)
         write(out, rows, vectors, records.taxonomy_of(path), made_by)
         cache.store([out], key)
         progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
 
 
 def encode(
-    path: Path, encoder: Encoder, options: EncoderOptions, device: "torch.device", *, threads: int
+    path: Path, encoder: Encoder, options: EncoderOptions, *, threads: int
 ) -> tuple[pa.Table, NDArray[np.float32]]:
-    """Return the rows of a file of crops without their pixels, and their vectors (crops, dimensions).
-
-    Vectors stay on the device until the last batch is done, so that the device never waits for a copy.
-    """
-    import torch
-
-    how = encoder.preprocessing
+    """Return the rows of a file of crops without their pixels, and their vectors (crops, dimensions)."""
 
     def resize(pixels: Pixels) -> Pixels:
-        return images.resize(pixels, how.input_px, options.resize)
+        return images.resize(pixels, encoder.preprocessing.input_px, options.resize)
 
     total = -(-records.count(path, records.CROP) // options.batch_size)
     batches = crops.batches(path, options.batch_size, resize, threads=threads)
-    rows, vectors = [], []
-    with torch.inference_mode():
+    rows: list[pa.Table] = []
+
+    def pixels() -> Iterator[NDArray[np.uint8]]:
         for batch in progress.track(batches, total=total, what="batches"):
-            vectors.append(encoder(inference.to_normalised(batch.pixels, how.mean, how.std, device)))
             rows.append(batch.rows)
-        if not rows:
-            return parquetfile.read(path), np.zeros((0, 1), np.float32)
-        return pa.concat_tables(rows), torch.cat(vectors).float().cpu().numpy()
+            yield batch.pixels
+
+    vectors = encoder.encode(pixels())
+    return pa.concat_tables(rows) if rows else parquetfile.read(path), vectors
 
 
 def about(options: EncoderOptions, revision: str) -> dict[str, Any]:
@@ -86,12 +82,18 @@ def write(out: Path, rows: pa.Table, vectors: NDArray[np.float32], taxonomy: Tax
     records.write(out, table, record, taxonomy=taxonomy, made_by=made_by)
 
 
-def load_encoder(options: EncoderOptions, device: "torch.device") -> Encoder:
+def _encoder(options: EncoderOptions, threads: int) -> Encoder:
     """Return the encoder that `options` names; each kind is one file next to this one."""
     if options.kind == "onnx":
         from secondlook.stages.embed.onnx_encoder import OnnxEncoder
 
-        return OnnxEncoder(options, device)
+        return OnnxEncoder(options, threads)
+    inference.make_deterministic(0, threads)
+    return load_encoder(options, inference.pick_device(options.device))
+
+
+def load_encoder(options: EncoderOptions, device: "torch.device") -> "TorchEncoder | OpenvinoEncoder":
+    """Return an encoder that is a network of PyTorch."""
     if options.backend == "torch":
         return _load_torch(options, device)
     from secondlook.stages.embed.openvino_encoder import OpenvinoEncoder, require_cpu

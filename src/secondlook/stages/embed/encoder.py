@@ -1,10 +1,15 @@
 """The interface of an encoder, and the pooling of its tokens."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secondlook.base.errors import UsageError
 from secondlook.config.models import EncoderOptions
+from secondlook.models import inference
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +29,17 @@ class Preprocessing:
         return Preprocessing(options.input_px or self.input_px, options.mean or self.mean, options.std or self.std)
 
 
+Batches = Iterable[NDArray[np.uint8]]  # of square images (n, s, s, 3)
+
+
 class Encoder(Protocol):
-    """Turns normalised images (n, 3, s, s) into features (n, dimensions)."""
+    """Turns square images into features."""
 
     preprocessing: Preprocessing
     revision: str
 
-    def __call__(self, batch: "torch.Tensor") -> "torch.Tensor":
-        """Return float32 features of a batch."""
+    def encode(self, batches: Batches) -> NDArray[np.float32]:
+        """Return the features of all batches, (images, dimensions); (0, 1) where there are none."""
 
 
 @dataclass
@@ -55,6 +63,24 @@ class TorchEncoder:
         """Return float32 features of a batch."""
         features: torch.Tensor = self.module(batch.to(self._dtype))
         return features.float()
+
+    def encode(self, batches: Batches) -> NDArray[np.float32]:
+        """Return the features of all batches."""
+        return encode_tensors(self, self.preprocessing, next(self.module.parameters()).device, batches)
+
+
+def encode_tensors(
+    encoder: "Callable[[torch.Tensor], torch.Tensor]", how: Preprocessing, device: "torch.device", batches: Batches
+) -> NDArray[np.float32]:
+    """Return the features of all batches by an encoder of normalised images (n, 3, s, s).
+
+    They stay on the device until the last batch is done, so that the device never waits for a copy.
+    """
+    import torch
+
+    with torch.inference_mode():
+        features = [encoder(inference.to_normalised(pixels, how.mean, how.std, device)) for pixels in batches]
+        return torch.cat(features).float().cpu().numpy() if features else np.zeros((0, 1), np.float32)
 
 
 def module_of(model: "nn.Module", features: Any) -> "nn.Module":

@@ -4,9 +4,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secondlook.base.errors import UsageError
 from secondlook.models.checkpoints import missing_package
-from secondlook.stages.embed.encoder import TorchEncoder
+from secondlook.stages.embed.encoder import Batches, TorchEncoder, encode_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +37,12 @@ class OpenvinoEncoder:
         import torch
 
         return torch.from_numpy(self._compiled([batch.contiguous().numpy()])[0].copy()).float()
+
+    def encode(self, batches: Batches) -> NDArray[np.float32]:
+        """Return the features of all batches."""
+        import torch
+
+        return encode_tensors(self, self.preprocessing, torch.device("cpu"), batches)
 
 
 def _traced(module: "torch.nn.Module", example: "torch.Tensor") -> Any:

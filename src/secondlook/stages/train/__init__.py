@@ -7,23 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
-from secondlook.io import files, records, tabular, tensorfile
+from secondlook.io import files, records, tensorfile
 from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.jobs import cache, distributed
 from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget
 from secondlook.models import inference
 from secondlook.models.checkpoints import create_timm, folder_arguments, revision_of_timm, timm_input
-from secondlook.stages.train import curves
 from secondlook.stages.train.data import Squares, decode_all, load_reference, missing_classes, split_by_group
 from secondlook.stages.train.loop import Epoch, Split, Trainer, say_best
-from secondlook.stages.train.out_of_sample import label_errors_csv, out_of_sample_csv
 from secondlook.stats.crossfit import folds
 
 if TYPE_CHECKING:
@@ -112,6 +109,9 @@ class Course:
         scored_on: NDArray[np.int64],
         split: Split,
     ) -> None:
+        from secondlook.io import tabular
+        from secondlook.stages.train import curves
+
         classes = self.taxonomy.classes
         table = curves.confusion(named, self.crops.target[scored_on], classes)
         files.write_text(out / "metrics.csv", metrics_csv(history))
@@ -128,6 +128,10 @@ class Course:
 
     def _leave_out_folds(self, out: Path, key: str) -> None:
         """Write the predictions on crops of groups that the models have not seen, and which labels look wrong."""
+        import pandas as pd
+
+        from secondlook.stages.train.out_of_sample import label_errors_csv, out_of_sample_csv
+
         groups = np.unique([row["group"] for row in self.rows], return_inverse=True)[1]
         parts = folds(groups, self.options.seed, self.options.folds)
         probabilities = np.zeros((len(self.rows), len(self.taxonomy.classes)))
