@@ -241,7 +241,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", [[], ["--profile", "slurm"]], ids=["local", "slurm"])
 def test_a_fresh_clone_lists_the_whole_graph_and_what_is_missing(fresh: Path, profile: list[str]) -> None:
-    shown = run(["snakemake", "-n", "paper", *profile], fresh)
+    shown = run(["snakemake", "-n", "paper", *profile, "--config", "shards=2"], fresh)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     told = shown.stdout + shown.stderr
     counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", told, flags=re.MULTILINE)}

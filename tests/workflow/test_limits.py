@@ -182,7 +182,7 @@ def test_a_fresh_clone_is_not_refused_for_the_paper(secondlook: Command, monkeyp
 
 def two_shards(folder: Path) -> str:
     """Write the config of the checkout with two shards for every task, and return its path."""
-    (folder / "two.yaml").write_text((ROOT / "config.yaml").read_text() + "shards: 2\n")
+    (folder / "two.yaml").write_text((ROOT / "config.yaml").read_text().replace("\nshards: auto\n", "\nshards: 2\n"))
     return str(folder / "two.yaml")
 
 

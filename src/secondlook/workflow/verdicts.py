@@ -162,8 +162,9 @@ def _advice(fit: Fit, config: Config, keep: int = 1) -> Iterator[str]:
 
 def _split_anew(fit: Fit, config: Config) -> Iterator[str]:
     """Yield how to split a dataset again whose jobs last too long: `auto` keeps the shards that are there."""
-    long = [kind for kind in fit.able if kind.by_part and (kind in fit.too_long(1) or kind == fit.slowest(1))]
-    for task in dict.fromkeys(kind.task for kind in long):
+    by_part = [kind for kind in fit.able if kind.by_part]
+    long = [kind for kind in by_part if kind.on_gpu and not fit.suits(fit.minutes(kind, fit.parts))]
+    for task in dict.fromkeys(kind.task for kind in [*fit.too_long(fit.parts), *long] if kind.by_part):
         instances = Path(config.results) / str(task) / "ingest" / "instances.parquet"
         if instances.is_file():
             yield (
