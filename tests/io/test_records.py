@@ -254,6 +254,33 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path, read: Calla
     assert seen["refused"] > 600
 
 
+IDS: list[Any] = [
+    pytest.param(["aa", "bb", "cc"], ["cc", "aa"], [2, 0], id="equal lengths in order: by bisection"),
+    pytest.param(["cc", "aa", "bb"], ["bb", "cc"], [2, 0], id="not in order"),
+    pytest.param(["a", "bb", "ccc"], ["ccc", "a"], [2, 0], id="lengths that differ"),
+    pytest.param(["aa", "bb"], ["bb", "c"], [1, "c"], id="another length in the file"),
+    pytest.param(["aa", "bb"], ["aa", "ab"], [0, "ab"], id="unknown, between two"),
+    pytest.param(["aa", "bb"], ["zz"], ["zz"], id="unknown, after all"),
+    pytest.param(["aa"], [], [], id="a file without rows"),
+    pytest.param([], ["aa"], ["aa"], id="a dataset without objects"),
+    pytest.param(["äa", "öb"], ["öb"], [1], id="more bytes than letters"),
+]
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize(("ids", "wanted", "expected"), IDS)
+def test_objects_are_found_by_their_ids(ids: list[str], wanted: list[str], expected: list[Any], offset: int) -> None:
+    """Also in a slice of a longer column; an expected text is that of the id that is no object."""
+    column = pa.chunked_array([pa.array(["x"] * offset + wanted, pa.string())[offset:]])
+    known = records.ObjectIds(pa.array(["y"] * offset + ids, pa.string())[offset:])
+    unknown = [one for one in expected if isinstance(one, str)]
+    if unknown:
+        with pytest.raises(DataError, match=f"f.parquet: votes on {unknown[0]}, which is no object"):
+            known.positions(Path("f.parquet"), column)
+    else:
+        assert known.positions(Path("f.parquet"), column).tolist() == expected
+
+
 def test_nothing_else_reads_or_writes_parquet() -> None:
     sources = Path(secondlook.__file__).parent.rglob("*.py")
 

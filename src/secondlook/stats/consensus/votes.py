@@ -87,7 +87,7 @@ class Votes:
             return np.zeros(len(self.class_index), dtype=np.bool_)
         return ~np.isnan(self.log_p[:, 0])
 
-    def where(self, kept: NDArray[np.bool_]) -> "Votes":
+    def where(self, kept: NDArray[np.bool_] | slice) -> "Votes":
         """Return the votes whose answers are `kept`, (answers,); objects and labelers stay as they are."""
         return replace(
             self,
@@ -102,7 +102,10 @@ class Votes:
         """Return the votes of all other labelers; all of them where it is none of these."""
         if labeler not in self.labelers:
             return self
-        return self.where(self.labeler_index != self.labelers.index(labeler))
+        others = self.labeler_index != self.labelers.index(labeler)
+        count = int(others.sum())
+        # the given labels are read last: to leave them out takes no copy
+        return self.where(slice(count) if others[:count].all() else others)
 
     def answers_of(self, labeler: str) -> NDArray[np.int64]:
         """Return the answers of a labeler, (objects,), -1 where it gave none or is none of these."""
