@@ -1,8 +1,8 @@
 """A dataset of any size without images: instances, vote files of a file per labeler and shard, and reviews.
 
-Votes go straight to Parquet, shard by shard, so that memory stays that of one shard. Labelers have known accuracies;
-every other one gives probabilities, and its errors are often unsure. Objects of an image share a shard, as after
-`ingest`.
+Votes go straight to Parquet, shard by shard, so that memory stays that of one shard. Every labeler has half of its
+noise in common with its family, and every other one gives probabilities, which are calibrated. Objects of an image
+share a shard, as after `ingest`.
 """
 
 from dataclasses import dataclass, field
@@ -112,27 +112,32 @@ def write_instances(path: Path, objects: Objects) -> None:
 def write_votes(folder: Path, objects: Objects, shard: int) -> None:
     """Write the votes of all labelers on a shard."""
     rows = np.flatnonzero(objects.shard == shard)
-    ids, truth = objects.ids.take(pa.array(rows)), objects.truth[rows]
-    for number, name in enumerate(objects.drawing.names):
-        random = np.random.default_rng([objects.drawing.seed, 2, shard, number])
-        table = _votes(objects.drawing, ids, truth, number, random)
+    drawing = objects.drawing
+    random = np.random.default_rng([drawing.seed, 2, shard])
+    for number, name in enumerate(drawing.names):
+        if number % drawing.family == 0:
+            shared = random.standard_normal((len(rows), drawing.classes), dtype=np.float32)
+        table = _votes(objects, rows, number, shared, random)
         path = folder / name / f"{shard:05d}.parquet"
-        about = {"stage": "label", "labeler": name, "family": f"family_{number // objects.drawing.family}"}
-        records.write(path, table, records.VOTE, taxonomy=objects.drawing.taxonomy, made_by=about)
+        about = {"stage": "label", "labeler": name, "family": f"family_{number // drawing.family}"}
+        records.write(path, table, records.VOTE, taxonomy=drawing.taxonomy, made_by=about)
 
 
-def _votes(drawing: Drawing, ids: pa.Array, truth: Classes, number: int, random: np.random.Generator) -> pa.Table:
-    score = random.standard_normal((len(truth), drawing.classes), dtype=np.float32)
-    margin = np.float32(1.5 + 2.5 * (number + 1) / drawing.labelers)
-    score[np.arange(len(truth)), truth] += margin
+def _votes(
+    objects: Objects, rows: NDArray[np.int64], number: int, shared: NDArray[np.float32], random: np.random.Generator
+) -> pa.Table:
+    drawing, truth = objects.drawing, objects.truth[rows]
+    margin = np.float32(1.0 + 1.5 * (number + 1) / drawing.labelers)
+    score = shared + random.standard_normal(shared.shape, dtype=np.float32)
+    score[np.arange(len(truth)), truth] += np.float32(np.sqrt(2)) * margin
     answer = score.argmax(axis=1)
-    p = np.exp(margin * score)
+    p = np.exp(margin / np.float32(np.sqrt(2)) * score)
     p /= p.sum(axis=1, keepdims=True)
     answered = random.random(len(truth)) >= drawing.abstain
     status = pa.array(answered.astype(np.int8)).cast(pa.bool_())
     voiced = number % 2 == 0
     columns: dict[str, pa.Array] = {
-        "instance_id": ids,
+        "instance_id": objects.ids.take(pa.array(rows)),
         "labeler": pa.repeat(drawing.names[number], len(truth)),
         "label": records.names_at(np.where(answered, answer, -1), drawing.taxonomy.classes),
         "confidence": pa.array(p.max(axis=1, initial=0), mask=~answered),
