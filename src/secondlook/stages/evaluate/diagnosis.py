@@ -60,7 +60,7 @@ class Examination:
 def examine(objects: Objects, committee: Remerge, options: EvaluateOptions) -> Examination:
     """Count what the statistics of the committee follow from, and merge again without each of its members."""
     votes, labels = committee.votes, answers(committee)
-    trial = contribution.trial_of(committee, objects, options.resamples, options.seed)
+    trial = contribution.trial_of(committee, objects, options)
     return Examination(
         labels,
         trial,
