@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.config.stages import EvaluateOptions
-from secondlook.io import records
 from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
 from secondlook.stages.evaluate.remerge import Outcome, Remerge
 from secondlook.stats.consensus.votes import GIVEN
@@ -93,19 +92,14 @@ class Dropped:
 
 
 def trial_of(committee: Remerge, objects: Objects, options: EvaluateOptions) -> Trial:
-    """Return the trial on all objects, or on about `sample` of them: whole groups, drawn by their names.
+    """Return the trial on the objects whose votes are at hand: all, or about `sample` of them.
 
     Reviewed groups always take part, because methods learn from them; they are scored when drawn, or when the
     truth comes from people.
     """
-    rows, drawn = np.arange(len(objects.truth)), np.ones(len(objects.truth), dtype=np.bool_)
-    if len(rows) > options.sample:
-        fraction = np.array([records.content_fraction("leave one out", name) for name in objects.group_names])
-        drawn = (fraction < options.sample / len(rows))[objects.group]
-        reviewed = np.isin(objects.group, objects.group[committee.reviewed.seen])
-        rows = np.flatnonzero(drawn | reviewed)
-        committee = committee.on(rows)
-    scored = (objects.truth[rows] >= 0) & (drawn[rows] | (objects.against == BY_PEOPLE))
+    rows, everyone = committee.rows, committee.everyone
+    drawn = np.ones(len(rows), dtype=np.bool_) if everyone is None else everyone.drawn[rows]
+    scored = (objects.truth[rows] >= 0) & (drawn | (objects.against == BY_PEOPLE))
     group = objects.group[rows]
     return Trial(
         committee,
