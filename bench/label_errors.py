@@ -27,7 +27,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stages import consensus
 from secondlook.stages.evaluate.label_errors import label_errors
 from secondlook.stages.evaluate.methods import load_objects
-from secondlook.stages.evaluate.remerge import load_committee
+from secondlook.stages.evaluate.remerge import Places, load_committee
 from secondlook.stats.consensus.votes import GIVEN, Votes
 
 DATASETS = ("demo", "road_signs", "gtsdb", "cvat_urban")
@@ -78,7 +78,7 @@ def measured(voted: Voted) -> Run | None:
         places = consensus.Places(voted.instances, voted.votes, None, out, data.groups)
         consensus.merge_votes(places, ConsensusOptions())
         started = time.perf_counter()
-        dataset, committee = load_committee(voted.instances, voted.votes, out, None, data.groups)
+        dataset, committee = load_committee(Places(voted.instances, voted.votes, out, groups=data.groups), 200_000)
         table = label_errors(load_objects(voted.instances, dataset, committee), committee, data.classes)
         seconds = time.perf_counter() - started
     ids = dataset.instance_ids.to_pylist()

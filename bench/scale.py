@@ -1,7 +1,9 @@
 """A generated dataset from ingest to consensus on two cores: minutes and peak memory of each stage.
 
 `--objects 100000` is the size that docs/log.md reports; `make bench` runs a small one. Shards have the same number of
-objects at every size, so memory that grows with the dataset shows when a quarter is compared with the whole.
+objects at every size, so memory that grows with the dataset shows when a quarter is compared with the whole. With
+`--no-images` votes and vectors are drawn instead of images, and every tabular stage runs on them, also on millions of
+objects.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import pandas as pd
 import yaml
 
 import common
+import scale_tables
 
 CLASSES = ["stop", "yield", "turn", "parking", "no parking", "crosswalk"]
 COLOURS = [(200, 30, 30), (220, 200, 40), (40, 80, 210), (40, 160, 200), (150, 40, 160), (50, 170, 60)]  # RGB
@@ -34,7 +37,13 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=5000)
     parser.add_argument("--folder", type=Path, help="Where to work; default: a temporary folder.")
     parser.add_argument("--quarter", action=argparse.BooleanOptionalAction, default=True, help="first run a quarter")
+    parser.add_argument("--no-images", action="store_true", help="draw votes and vectors; run the tabular stages")
+    parser.add_argument("--labelers", type=int, default=8, help="with --no-images: labelers whose votes are drawn")
+    parser.add_argument("--classes", type=int, default=12, help="with --no-images")
     args = common.arguments(parser, objects=100, quarter=False)
+    if args.no_images:
+        tabular(args)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         sizes = [args.objects // 4] * args.quarter + [args.objects]
@@ -49,6 +58,24 @@ def main() -> None:
     growth = (whole["MB"] / small["MB"]).dropna()
     print(f"result: scale-memory {growth.max():.2f} peak of `{growth.idxmax()}` against a quarter of the objects")
     print(f"result: scale-rate {args.objects / minutes / 60:.0f} objects per second from ingest to consensus")
+
+
+def tabular(args: argparse.Namespace) -> None:
+    """Run the tabular stages on a quarter of the size and the whole, print both."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or Path(temporary)
+        counts = [args.objects // 4] * args.quarter + [args.objects]
+        sizes = [scale_tables.Size(count, args.labelers, args.classes) for count in counts]
+        tables = [scale_tables.run(folder / str(size.objects), size) for size in sizes]
+    small, whole = tables[0], tables[-1]
+    print(f"{args.objects} objects, {args.labelers} drawn labelers, {args.classes} classes, {sizes[-1].shards} shards")
+    print(whole.join(small.add_suffix(" of a quarter")).round(2).to_string())
+    for column, what in (("CPU s", "time"), ("MB", "memory")):
+        growth = whole[column] / small[column]
+        print(f"result: scale-tables-{what} {growth.max():.2f} {column} of `{growth.idxmax()}` against a quarter")
+    print(
+        f"result: scale-tables-peak {whole['MB'].max():.0f} MB of `{whole['MB'].idxmax()}`, the largest of all stages"
+    )
 
 
 def run(folder: Path, objects: int) -> pd.DataFrame:

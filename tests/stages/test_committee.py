@@ -371,20 +371,20 @@ def test_nobody_is_dropped_on_few_objects_or_at_a_loss(secondlook: Command, tmp_
 
 
 def test_large_datasets_are_merged_again_on_whole_images(
-    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_voters: tuple[Said, Said, Any]
+    secondlook: Command, tmp_path: Path, known_voters: tuple[Said, Said, Any]
 ) -> None:
     truth, given, voters = known_voters
     task = write_task(tmp_path, secondlook, truth, given, voters)
     whole = task.run()
     table = whole.committee()
     assert whole.findings()["merged_again_on"] == 600
-    monkeypatch.setattr(contribution, "MOST_OBJECTS", 200)
-    part = task.run()
+    sample = "{resamples: 200, sample: 200}"
+    part = task.run(options=sample)
     count = part.findings()["merged_again_on"]
     assert 120 < count < 280
     assert count % 3 == 0, "three objects to an image"
     first = part.content()
-    assert task.run().content() == first
+    assert task.run(options=sample).content() == first
     sampled = part.committee()
     assert sampled["conflict"].equals(table["conflict"]), "only merging again is sampled"
     assert not sampled["accuracy_lost"].equals(table["accuracy_lost"])

@@ -11,7 +11,7 @@ import pytest
 from conftest import Command
 from make_records import Rows, read_rows, write, write_instances
 from secondlook.io import records
-from secondlook.stages.evaluate.remerge import load_committee
+from secondlook.stages.evaluate.remerge import Places, load_committee
 from secondlook.stages.report.evaluation import group_alerts
 
 CLASSES = ["stop", "yield", "turn"]
@@ -240,7 +240,7 @@ def test_a_committee_on_some_objects_keeps_their_tracks(secondlook: Command, tmp
     arguments = write_task(tmp_path)
     decided(secondlook, tmp_path, arguments)
     paths = [tmp_path / f"{name}.parquet" for name in LABELERS]
-    _, committee = load_committee(arguments[1], paths, tmp_path / "consensus.parquet", None)
+    _, committee = load_committee(Places(arguments[1], paths, tmp_path / "consensus.parquet"), 200_000)
     rows = np.arange(30, 150)
     part = committee.on(rows)
     assert part.votes.track is not None

@@ -26,13 +26,12 @@ from secondlook.stages.evaluate.methods import (
     BY_PEOPLE,
     Method,
     Objects,
-    Places,
     consensus_of,
     levels,
     load_methods,
     load_objects,
 )
-from secondlook.stages.evaluate.remerge import load_committee
+from secondlook.stages.evaluate.remerge import Places, load_committee
 from secondlook.stages.evaluate.scores import Contest, Difference, Scores, contest
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
 from secondlook.stages.evaluate.tracks import apart, named, tracks_table
@@ -48,13 +47,11 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     """
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
     made_by = records.made_by(places.consensus)
-    all_objects, committee = load_committee(
-        places.instances, places.votes, places.consensus, places.reviewed, places.groups
-    )
+    all_objects, committee = load_committee(places, options.sample)
     objects = load_objects(places.instances, all_objects, committee)
     methods = load_methods(places, objects, committee)
     asked = examine(objects, committee, options)
-    suspicious = label_errors(objects, committee, classes)
+    suspicious = label_errors(objects, committee, classes, places.consensus)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     level = levels(places.consensus, classes, committee.options.accept)
     tracks = tracks_table(places.instances, objects, committee, level, accepted)

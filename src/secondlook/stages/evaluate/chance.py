@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.stages.evaluate.methods import Objects, answers
+from secondlook.stages.evaluate.methods import Objects
 from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.agreement import kappa
 from secondlook.stats.consensus.votes import GIVEN
@@ -27,12 +27,12 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
     if len(objects.with_truth.rows) >= FEWEST:
         right, against = objects.truth, objects.against
     found = []
-    for name, answer in zip(committee.votes.labelers, answers(committee), strict=True):
+    for name, answer in zip(committee.votes.labelers, committee.labels, strict=True):
         compared = (answer >= 0) & (right >= 0)
         n = int(compared.sum())
         if name == GIVEN or n < FEWEST:
             continue
-        value = kappa(answer[compared], right[compared], committee.votes.classes)
+        value = kappa(answer[compared].astype(np.int64), right[compared], committee.votes.classes)
         if value < LEAST_KAPPA:
             found.append({"labeler": name, "kappa": round(value, 4), "n": n, "against": against})
     return found
@@ -44,7 +44,7 @@ def repeats_given(committee: Remerge, objects: Objects) -> list[dict[str, Any]]:
     Such a labeler has probably learned from the labels that it should check.
     """
     same = {}
-    for name, answer in zip(committee.votes.labelers, answers(committee), strict=True):
+    for name, answer in zip(committee.votes.labelers, committee.labels, strict=True):
         compared = (answer >= 0) & (objects.given >= 0)
         if name != GIVEN and int(compared.sum()) >= FEWEST:
             same[name] = float((answer == objects.given)[compared].mean()), int(compared.sum())

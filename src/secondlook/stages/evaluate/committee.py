@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.calibration import EDGES, Bins, Confident, Rescaled, bins, cross_fitted
-from secondlook.stages.evaluate.methods import Labels, Objects, Sample
+from secondlook.stages.evaluate.methods import Objects, Sample
 from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stages.evaluate.sampled import Labels
 from secondlook.stats.intervals import (
     Drawn,
     Estimate,
@@ -164,12 +165,11 @@ def effective_number(
 
 def calibration_of(committee: Remerge, labeler: int, objects: Objects, seed: int) -> Question[Calibration] | None:
     """Ask how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
-    votes, with_truth = committee.votes, objects.with_truth
+    votes, with_truth = committee.votes_of(labeler), objects.with_truth
     place = np.full(votes.objects, -1)
     place[with_truth.rows] = with_truth.group
-    rows = np.flatnonzero(votes.labeler_index == labeler)
-    rows = rows[place[votes.object_index[rows]] >= 0]
-    if votes.log_p is None or not len(rows := rows[~np.isnan(votes.log_p[rows, 0])]):
+    rows = np.flatnonzero(votes.has_p() & (place[votes.object_index] >= 0))
+    if votes.log_p is None or not len(rows):
         return None
     truth, group = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
     answer, log_p = votes.class_index[rows], votes.log_p[rows].astype(np.float64)
@@ -187,15 +187,6 @@ def calibration_of(committee: Remerge, labeler: int, objects: Objects, seed: int
         return Calibration(before, after[0] if after else None, temperature)
 
     return Question([one for question in asked for one in question.statistics], finish)
-
-
-def mean_confidence(committee: Remerge) -> Floats64:
-    """Return the mean probability that each labeler gave its own answers, (labelers,); nan if it gives none."""
-    votes = committee.votes
-    voiced = np.flatnonzero(votes.has_p())
-    voter = votes.labeler_index[voiced]
-    p = np.zeros(0) if votes.log_p is None else np.exp(votes.log_p[voiced, votes.class_index[voiced]], dtype=np.float64)
-    return ratio(np.bincount(voter, p, len(votes.labelers)), np.bincount(voter, minlength=len(votes.labelers)))
 
 
 def own_accuracy(labels: Labels, objects: Objects) -> Question[tuple[NDArray[np.int64], Estimates]]:

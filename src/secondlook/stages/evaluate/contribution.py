@@ -10,14 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
-from secondlook.io import records
+from secondlook.config.stages import EvaluateOptions
 from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
 from secondlook.stages.evaluate.remerge import Outcome, Remerge
 from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.crossfit import log_loss
 from secondlook.stats.intervals import Drawn, Draws, Estimate, Question, Statistic, marked_shares, means
 
-MOST_OBJECTS = 200_000  # above it, the repeated merges use a sample of the groups
 MARGIN = 0.01  # the most accuracy that dropping labelers may cost, with 95 % confidence
 FEWEST = 300  # objects on which an error of MARGIN would show with 95 % probability: 3 / MARGIN
 _BENCHMARK = re.compile(r"label\.(.+)\.[0-9]{1,5}\.tsv")  # labeler and part; a job of ten shards has a part of 4 digits
@@ -92,28 +91,23 @@ class Dropped:
         )
 
 
-def trial_of(committee: Remerge, objects: Objects, resamples: int, seed: int) -> Trial:
-    """Return the trial on all objects, or on about MOST_OBJECTS of them: whole groups, drawn by their names.
+def trial_of(committee: Remerge, objects: Objects, options: EvaluateOptions) -> Trial:
+    """Return the trial on the objects whose votes are at hand: all, or about `sample` of them.
 
     Reviewed groups always take part, because methods learn from them; they are scored when drawn, or when the
     truth comes from people.
     """
-    rows, drawn = np.arange(len(objects.truth)), np.ones(len(objects.truth), dtype=np.bool_)
-    if len(rows) > MOST_OBJECTS:
-        fraction = np.array([records.content_fraction("leave one out", name) for name in objects.group_names])
-        drawn = (fraction < MOST_OBJECTS / len(rows))[objects.group]
-        reviewed = np.isin(objects.group, objects.group[committee.reviewed.seen])
-        rows = np.flatnonzero(drawn | reviewed)
-        committee = committee.on(rows)
-    scored = (objects.truth[rows] >= 0) & (drawn[rows] | (objects.against == BY_PEOPLE))
+    rows, everyone = committee.rows, committee.everyone
+    drawn = np.ones(len(rows), dtype=np.bool_) if everyone is None else everyone.drawn[rows]
+    scored = (objects.truth[rows] >= 0) & (drawn | (objects.against == BY_PEOPLE))
     group = objects.group[rows]
     return Trial(
         committee,
         Sample.of(np.arange(len(rows)), group),
         Sample.of(np.flatnonzero(scored), group),
         objects.truth[rows[scored]],
-        resamples,
-        seed,
+        options.resamples,
+        options.seed,
     )
 
 

@@ -12,8 +12,9 @@ from secondlook.config.stages import EvaluateOptions
 from secondlook.io import records
 from secondlook.stages.evaluate import committee as inside
 from secondlook.stages.evaluate import contribution, tables
-from secondlook.stages.evaluate.methods import Labels, Objects, Places, answers
-from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.remerge import Places, Remerge
+from secondlook.stages.evaluate.sampled import Labels
 from secondlook.stats.intervals import Answers, Estimate, Estimates, Question
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
@@ -59,8 +60,8 @@ class Examination:
 
 def examine(objects: Objects, committee: Remerge, options: EvaluateOptions) -> Examination:
     """Count what the statistics of the committee follow from, and merge again without each of its members."""
-    votes, labels = committee.votes, answers(committee)
-    trial = contribution.trial_of(committee, objects, options.resamples, options.seed)
+    votes, labels = committee.votes, committee.labels
+    trial = contribution.trial_of(committee, objects, options)
     return Examination(
         labels,
         trial,
@@ -86,7 +87,7 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examin
     columns = {
         **_attendance(found.to(asked.attendance), objects, committee),
         **{"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)},
-        **_calibration(calibrated, inside.mean_confidence(committee)),
+        **_calibration(calibrated, committee.confidence),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
         **_contribution(votes.labelers, Members(contributions, seconds, _vote_counts(places))),

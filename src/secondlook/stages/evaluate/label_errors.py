@@ -1,10 +1,13 @@
 """Given labels that look wrong, by the consensus."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from secondlook.base.arrays import Floats64
+from secondlook.io import standing
 from secondlook.stages.evaluate import tables
 from secondlook.stages.evaluate.methods import Objects
 from secondlook.stages.evaluate.remerge import Remerge
@@ -12,17 +15,27 @@ from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.label_errors import suspect
 
 
-def label_errors(objects: Objects, committee: Remerge, classes: Sequence[str]) -> pd.DataFrame:
+def label_errors(
+    objects: Objects, committee: Remerge, classes: Sequence[str], consensus: Path | None = None
+) -> pd.DataFrame:
     """Check the given labels by the noise channel, which weighs them itself, or by the consensus of all others.
 
     A label that was given to a whole track is checked by the posterior of the track. Objects without any other vote are
-    left out.
+    left out. Where votes are merged again on a sample only, the noise channel is that of the file `consensus`; other
+    methods check the objects of the sample.
     """
+    others = [labeler != GIVEN for labeler in committee.votes.labelers]
+    checked = (objects.given >= 0) & (committee.labels[others] >= 0).any(axis=0)
     weighed = committee.method == "noise_channel" and GIVEN in committee.members
-    merged = committee.whole if weighed else committee.without(GIVEN)
-    tracks = merged.tracks
-    posterior = merged.posterior if tracks is None else tracks.merged.posterior[tracks.pooled.unit]
-    rows = np.flatnonzero((objects.given >= 0) & (committee.votes.per_object_besides(GIVEN) > 0))
+    if weighed and committee.everyone is not None and consensus is not None:
+        rows = place = np.flatnonzero(checked)
+        posterior = _decided(objects, consensus, len(classes))
+    else:
+        merged = committee.whole if weighed else committee.without(GIVEN)
+        tracks = merged.tracks
+        posterior = merged.posterior if tracks is None else tracks.merged.posterior[tracks.pooled.unit]
+        place = np.flatnonzero(checked[committee.rows])
+        rows = committee.rows[place]
     names = pd.DataFrame(
         {
             "instance_id": objects.instance_ids.take(rows).to_pylist(),
@@ -30,4 +43,10 @@ def label_errors(objects: Objects, committee: Remerge, classes: Sequence[str]) -
             "given": objects.given[rows],
         }
     )
-    return tables.label_errors_table(suspect(posterior[rows], objects.given[rows]), names, classes)
+    return tables.label_errors_table(suspect(posterior[place], objects.given[rows]), names, classes)
+
+
+def _decided(objects: Objects, consensus: Path, classes: int) -> Floats64:
+    """Return the posteriors in a file of decisions, (objects, classes)."""
+    column = standing.decisions_on(objects.instance_ids, consensus, ["posterior"])["posterior"].combine_chunks()
+    return np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(-1, classes)

@@ -12,26 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook.io import records, standing
-from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stages.evaluate.remerge import Places, Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN
 
 _COLUMNS = ["instance_id", "image_path", "given", "truth"]
 TRUTH, BY_PEOPLE = "truth", "by people, random sample"
-Labels = NDArray[np.int16]  # (labelers, objects): the class that each said, -1 for no answer
-
-
-@dataclass(frozen=True)
-class Places:
-    """What is evaluated; decisions of people, Snakemake's benchmark files and joined groups are optional."""
-
-    instances: Path
-    votes: Sequence[Path]
-    consensus: Path
-    reviewed: Path | None = None
-    benchmarks: Path | None = None
-    groups: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ def load_objects(instances: Path, dataset: Dataset, committee: Remerge) -> Objec
     """Read the objects; if the dataset has no truth, what people agreed on in the random sample is the truth."""
     classes = records.taxonomy_of(instances).classes
     table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
-    truth, against, reviewed = records.class_positions(table["truth"], classes), TRUTH, committee.reviewed
+    truth, against, reviewed = records.class_positions(table["truth"], classes), TRUTH, committee.people
     if not (truth >= 0).any():
         truth, against = np.where(reviewed.sampled, reviewed.label, -1), BY_PEOPLE
     return Objects(
@@ -114,7 +101,7 @@ def load_objects(instances: Path, dataset: Dataset, committee: Remerge) -> Objec
 def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[Method]:
     """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
     everyone = np.ones(len(objects.truth), dtype=np.bool_)
-    labels = answers(committee)
+    labels = committee.labels
     classes = records.taxonomy_of(places.instances).classes
     methods = [Method(GIVEN, GIVEN, objects.given, everyone)]
     for index, name in enumerate(committee.votes.labelers):
@@ -130,14 +117,6 @@ def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[M
     return methods
 
 
-def answers(committee: Remerge) -> Labels:
-    """Return the answer of each labeler to each object."""
-    votes = committee.votes
-    labels = np.full((len(votes.labelers), votes.objects), -1, dtype=np.int16)
-    labels[votes.labeler_index, votes.object_index] = votes.class_index
-    return labels
-
-
 def consensus_of(
     consensus: Path, objects: Objects, committee: Remerge, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
@@ -150,14 +129,14 @@ def consensus_of(
     label = records.class_positions(table["label"], classes)
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
-    seen = committee.reviewed.seen
-    if seen.any():
+    if (seen := committee.reviewed.seen).any():  # all of them are merged again
         level = levels(consensus, classes, committee.options.accept)
-        proposed = committee.whole
-        label = np.where(seen, proposed.label, label)
-        confidence = np.where(seen, proposed.posterior.max(axis=1, initial=0.0), confidence)
+        rows, proposed = committee.rows[seen], committee.whole
+        label, accepted = label.copy(), accepted.copy()
+        label[rows] = proposed.label[seen]
+        confidence[rows] = proposed.posterior.max(axis=1, initial=0.0)[seen]
         sure = proposed.certainty if standing.guarantee_of(consensus).get("held") else proposed.score
-        accepted = np.where(seen, (label >= 0) & (sure >= level[label]), accepted)
+        accepted[rows] = (label[rows] >= 0) & (sure[seen] >= level[label[rows]])
     return label, accepted, confidence
 
 

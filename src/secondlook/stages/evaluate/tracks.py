@@ -31,17 +31,18 @@ def tracks_table(
     track, tracks = committee.votes.track, committee.whole.tracks
     if track is None or tracks is None:
         return pd.DataFrame(columns=COLUMNS)
-    unit = tracks.pooled.unit
-    proposals = propose_tracks(tracks, objects.given, committee.options)
+    unit, merged = tracks.pooled.unit, committee.rows
+    given, accepted = objects.given[merged], accepted[merged]
+    proposals = propose_tracks(tracks, given, committee.options)
     own = tracks.own.argmax(axis=1)
-    named_as = records.read(instances, records.INSTANCE, columns=["track", "attributes"])
+    named_as = records.read(instances, records.INSTANCE, columns=["track", "attributes"]).take(merged)
     rows = pd.DataFrame(
         {
             "unit": unit,
             "track": named_as["track"].to_pylist(),
             "track_id": [dict(one or ()).get("track_id", "") for one in named_as["attributes"].to_pylist()],
-            "image": objects.image_paths,
-            "given": objects.given,
+            "image": objects.image_paths[merged],
+            "given": given,
             "alike": own == proposals.label[unit],
             "accepted": accepted,
         }
