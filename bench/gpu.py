@@ -2,8 +2,8 @@
 
 `make bench-gpu` takes at most eight minutes and downloads nothing. Each part runs in a process of its own; one that
 does not fit into memory or into its time is left out with a sentence, and the others keep their figures. They go into
-`bench/results/<gpu>.json`, written anew after each part. `--toy` runs everything in small on a CPU and writes no such
-file unless `--out` names a folder.
+a file of `bench/results` with the name of the GPU, written anew after each part. `--toy` runs everything in small on a
+CPU and writes no such file unless `--out` names a folder.
 """
 
 import argparse
