@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import common
+from secondlook.io import files
 from secondlook.workflow.gpu_bench import FOLDER, GpuBench, file_of
 
 PACKAGES = ("secondlook", "torch", "transformers", "timm", "open-clip-torch")
@@ -41,7 +42,7 @@ def main() -> None:
         GpuBench.model_validate(found)  # `plan` can read it
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            (out / file_of(gpu)).write_text(json.dumps(found, indent=1) + "\n")
+            files.write_text(out / file_of(gpu), json.dumps(found, indent=1) + "\n")
     _say(found, None if out is None else out / file_of(gpu))
     if found["left_out"] and (args.toy or not found["ratios"]):
         sys.exit("\n".join(f"{name}: {why}" for name, why in found["left_out"].items()))
