@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow coverage test-kills test-paper test-slurm test-slurm-db lint bench docs plan lock clean
+.PHONY: help setup setup-dev demo test test-slow coverage test-kills test-paper test-slurm test-slurm-db lint bench bench-gpu docs plan lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, hadolint, se
 
 bench: $(VENV)/.ready-dev ## measure beside references; TOY=1: in two minutes, only to see that every bench runs
 	@python bench $(if $(TOY),--toy)
+
+bench-gpu: $(VENV)/.ready-dev ## measure this GPU for `secondlook plan`, into bench/results (at most eight minutes)
+	@python bench gpu
 
 docs: $(VENV)/.ready-dev ## write docs/commands.md and docs/config.md from the code
 	python docs/generate.py

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model, pipeline
+from transformers import AutoImageProcessor, BitImageProcessor, Dinov2Config, Dinov2Model
 
 import common
 from secondlook.base.taxonomy import Taxonomy
@@ -84,11 +84,11 @@ def race(stage: str, unit: str, pieces: int, ways: Sequence[Way], comparison: st
         way()  # builds what is built once
     for _ in range(on.rounds):
         for rate, way in zip(rates, ways, strict=True):
-            rate.append(pieces / _seconds(way, on.device))
+            rate.append(pieces / seconds_of(way, on.device))
     return Row(stage, unit, *rates, comparison)
 
 
-def _seconds(way: Way, device: torch.device) -> float:
+def seconds_of(way: Way, device: torch.device) -> float:
     _wait(device)
     start = perf_counter()
     way()
@@ -139,7 +139,7 @@ def main() -> None:
 
 def crop_rows(folder: Path, count: int, rounds: int) -> list[Row]:
     """Measure the cutting of objects out of street images."""
-    rows = _draw(folder, count)
+    rows = draw_street(folder, count)
     paths = sorted({str(row["image_path"]) for row in rows})
     cpu = Machine(torch.device("cpu"), 1, rounds)
 
@@ -174,7 +174,7 @@ def crop_rows(folder: Path, count: int, rounds: int) -> list[Row]:
     return [one, two, small]
 
 
-def _draw(folder: Path, count: int) -> list[dict[str, Any]]:
+def draw_street(folder: Path, count: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
     for image in range(count):
@@ -226,29 +226,29 @@ def embed_rows(folder: Path, crops: Path, on: Machine) -> list[Row]:
     """Measure encoders: DINOv2 and a ResNet, in PyTorch and, on a CPU, in OpenVINO."""
     device = on.device
     large = device.type == "cuda"
-    dinov2 = _dinov2(folder / "dinov2", large)
+    dinov2 = write_dinov2(folder / "dinov2", large)
     resnet = f"resnet{101 if large else 50}.tv_in1k"
     size = 128 if large else 16
     name = "DINOv2-giant" if large else "DINOv2-S"
     how: dict[str, Any] = {"batch_size": size, "device": device.type}
     ours = EncoderOptions(kind="transformers", model=str(dinov2), **how)
     rows = [
-        _embed(f"embed {name}", crops, ours, _one_by_one(crops, dinov2, device),
+        race_encoder(f"embed {name}", crops, ours, one_by_one(crops, dinov2, device),
                "against one crop at a time in float32, as published", on),
-        _embed(f"embed {name}, peer", crops, ours, _hf_pipeline(crops, dinov2, size, device),
+        race_encoder(f"embed {name}, peer", crops, ours, _hf_pipeline(crops, dinov2, size, device),
                "against the HF pipeline in batches, float32", on),
     ]  # fmt: skip
-    body = _timm_folder(folder / "resnet", resnet)
+    body = write_timm(folder / "resnet", resnet)
     exact = EncoderOptions(kind="timm", model=str(body), precision="float32", **how)
     for backend in ("torch",) if large else ("torch", "openvino"):
         options = exact.model_copy(update={"precision": "auto", "backend": backend})
-        against = _forward_way(crops, exact, device)
+        against = forward_way(crops, exact, device)
         comparison = "against PyTorch in float32 on pixels in memory"
-        rows.append(_embed(f"embed ResNet {backend}", crops, options, against, comparison, on))
+        rows.append(race_encoder(f"embed ResNet {backend}", crops, options, against, comparison, on))
     return rows
 
 
-def _embed(stage: str, crops: Path, options: EncoderOptions, reference: Way, comparison: str, on: Machine) -> Row:
+def race_encoder(stage: str, crops: Path, options: EncoderOptions, reference: Way, comparison: str, on: Machine) -> Row:
     encoder = embed.load_encoder(options, on.device)
     ways = [
         lambda: embed.encode(crops, encoder, options, on.device, threads=on.threads),
@@ -271,11 +271,11 @@ def _forward(encoder: Any, options: EncoderOptions, count: int, device: torch.de
     return run
 
 
-def _forward_way(crops: Path, options: EncoderOptions, device: torch.device) -> Way:
+def forward_way(crops: Path, options: EncoderOptions, device: torch.device) -> Way:
     return _forward(embed.load_encoder(options, device), options, records.count(crops, records.CROP), device)
 
 
-def _one_by_one(crops: Path, folder: Path, device: torch.device) -> Way:
+def one_by_one(crops: Path, folder: Path, device: torch.device) -> Way:
     processor = AutoImageProcessor.from_pretrained(folder)
     model = Dinov2Model.from_pretrained(folder, dtype=torch.float32).eval().to(device)
     encoded = records.read(crops, records.CROP)["image"].to_pylist()
@@ -290,22 +290,25 @@ def _one_by_one(crops: Path, folder: Path, device: torch.device) -> Way:
 
 
 def _hf_pipeline(crops: Path, folder: Path, size: int, device: torch.device) -> Way:
+    from transformers import pipeline
+
     extract: Any = pipeline("image-feature-extraction", model=str(folder), device=device, batch_size=size)
     encoded = records.read(crops, records.CROP)["image"].to_pylist()
     return lambda: extract([Image.open(io.BytesIO(crop)).convert("RGB") for crop in encoded], return_tensors=True)
 
 
-def _dinov2(folder: Path, giant: bool) -> Path:
+def write_dinov2(folder: Path, giant: bool) -> Path:
     torch.manual_seed(0)
     small = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
     large = {"hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 24, "use_swiglu_ffn": True}
-    Dinov2Model(Dinov2Config(**(large if giant else small), image_size=224)).save_pretrained(folder)
+    with torch.device("cuda" if giant else "cpu"):  # a CPU takes a minute for so many random numbers
+        Dinov2Model(Dinov2Config(**(large if giant else small), image_size=224)).save_pretrained(folder)
     sizes = {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}
     BitImageProcessor(**sizes, resample=3).save_pretrained(folder)
     return folder
 
 
-def _timm_folder(folder: Path, name: str) -> Path:
+def write_timm(folder: Path, name: str) -> Path:
     import json
 
     import timm
@@ -431,7 +434,7 @@ def search_rows(on: Machine, count: int) -> list[Row]:
         [lambda: nearest(objects, gallery, 10, device), product, product],
         *("against the matrix product alone", on),
     )
-    alone = [32 / _seconds(one_query_at_a_time, device) for _ in range(on.rounds)]
+    alone = [32 / seconds_of(one_query_at_a_time, device) for _ in range(on.rounds)]
     comparison = "against one query at a time with a sort; bound: the matrix product alone"
     return [Row("search", "queries", slow.ours, alone, slow.bound, comparison)]
 

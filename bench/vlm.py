@@ -46,7 +46,7 @@ def main() -> None:
     args = _arguments()
     inference.make_deterministic(0, args.threads)
     prompt = ask("Which kind of traffic sign is this?", Taxonomy.of_names(SIGNS), "names")
-    crops = _crops(args.crops)
+    crops = draw_crops(args.crops)
     with TemporaryDirectory() as folder:
         _write_model(Path(folder), prompt, args)
         options = VlmOptions(kind="vlm", model=folder, precision=args.precision, batch_size=args.batch)
@@ -83,7 +83,7 @@ def _compare(
     ratios, ours, published = [], [], []
     for _ in range(rounds):
         ours.append(scored / seconds(score))
-        published.append(len(some) / seconds(lambda: _published(some, loaded, prompt, tokens)))
+        published.append(len(some) / seconds(lambda: published_loop(some, loaded, prompt, tokens)))
         ratios.append(ours[-1] / published[-1])
     tiles = sum(_published_tiles(crop, loaded) for crop in some) / len(some)
     print(
@@ -107,11 +107,11 @@ def _against_bound(
     tokens) x 2 x parameters, which neglects that a tile has 1,024 patches for its 256 tokens.
     """
     prepared = engine.prepare(crops, prompt)
-    counted = _operations(loaded, prepared.inputs)
+    counted = prefill_operations(loaded, prepared.inputs)
     by_tokens = prepared.inputs["input_ids"].numel() * 2 * loaded.model.num_parameters()
     took, rates = [], []
     for _ in range(rounds):
-        rates.append(_matrix_rate(loaded, seconds))
+        rates.append(matrix_rate(loaded, seconds))
         took.append(seconds(lambda: engine.answer(prepared)))
     ideal = [second * rate for second, rate in zip(took, rates, strict=True)]
     print(
@@ -127,7 +127,7 @@ def _against_bound(
     ]
 
 
-def _operations(loaded: vlm.Vlm, inputs: dict[str, torch.Tensor]) -> int:
+def prefill_operations(loaded: vlm.Vlm, inputs: dict[str, torch.Tensor]) -> int:
     """Return the floating-point operations of the pass over the prompt."""
     moved = {name: value.to(loaded.device) for name, value in inputs.items()}
     moved["pixel_values"] = moved["pixel_values"].to(loaded.model.dtype)
@@ -136,7 +136,7 @@ def _operations(loaded: vlm.Vlm, inputs: dict[str, torch.Tensor]) -> int:
     return int(counter.get_total_flops())
 
 
-def _matrix_rate(loaded: vlm.Vlm, seconds: Clock, side: int = 1536) -> float:
+def matrix_rate(loaded: vlm.Vlm, seconds: Clock, side: int = 1536) -> float:
     """Return the floating-point operations per second of a square matrix product in the model's type."""
     a, b = (torch.randn(side, side).to(loaded.device, loaded.model.dtype) for _ in range(2))
     _ = a @ b
@@ -204,7 +204,7 @@ def _scored(crops: list[Pixels], engine: TransformersEngine, prompt: Prompt, bat
         engine.answer(engine.prepare(crops[start : start + batch], prompt))
 
 
-def _published(crops: list[Pixels], loaded: vlm.Vlm, prompt: Prompt, tokens: int) -> None:
+def published_loop(crops: list[Pixels], loaded: vlm.Vlm, prompt: Prompt, tokens: int) -> None:
     how = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": True}
     with torch.inference_mode():
         for crop in crops:
@@ -224,7 +224,7 @@ def _write_model(folder: Path, prompt: Prompt, args: argparse.Namespace) -> None
     processor.save_pretrained(folder)
 
 
-def _crops(count: int) -> list[Pixels]:
+def draw_crops(count: int) -> list[Pixels]:
     """Return crops of noise with log-normal sides (median 90 px), as boxes of street scenes have."""
     random = np.random.default_rng(0)
     sides = np.exp(random.normal(np.log(90), 0.5, size=(count, 2))).clip(12, 400).astype(int)

@@ -36,7 +36,7 @@ labelers:
 
 
 def content(gpu: str, **changed: Any) -> dict[str, Any]:
-    about = {"gpu": gpu, "date": "2026-11-29", "versions": {"torch": "2"}, "timings": TIMINGS}
+    about = {"gpu": gpu, "date": "2026-11-29", "versions": {"torch": "2"}, "timings": TIMINGS, "others": {}}
     return {**about, "peak_gb": {"vlm": 40.0}, "ratios": {"gpu-vlm-crop": 20.0}, "left_out": {}, **changed}
 
 

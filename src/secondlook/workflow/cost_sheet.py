@@ -14,9 +14,9 @@ from secondlook.base.types import Precision
 from secondlook.config.labelers import LEARNERS
 from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
-from secondlook.io import cocofile, records
 from secondlook.models.native import native_of
 from secondlook.workflow import vlm_ids
+from secondlook.workflow.amounts import Amount, amount_of
 from secondlook.workflow.costs import Costs, Network, Work, load_costs
 from secondlook.workflow.gpu_bench import GpuBench, bench_of, read_benches
 from secondlook.workflow.graph import Job
@@ -33,19 +33,6 @@ _HEADINGS = (
     *("threads", "memory GB", "limit min", "weights GB", "disk MB"),
 )
 _FORM = "  {:<20} {:<24} {:>5} {:>9} {:>9} {:>9} {:>8} {:>10} {:>10} {:>11} {:>9}"
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How many objects, images and reference objects a task has; None where unknown.
-
-    `counted` is False for objects that its task file states, because its data is missing.
-    """
-
-    objects: int | None
-    images: int | None = None
-    reference: int | None = None
-    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,34 +107,6 @@ def _costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job], measured: "_M
     figures = [_Task(run, name, amount_of(run, name), costs, benches) for name in tasks]
     parts = [TaskCosts(task, [*_kinds(by_task.get(task.name, []), task, measured)]) for task in figures]
     return [*parts, TaskCosts(None, [*_kinds(by_task.get(None, []), None, measured)])]
-
-
-def amount_of(run: Run, task: str) -> Amount:
-    """Count the objects of a task from the output of `ingest`, else from its annotations where that is cheap.
-
-    Where neither is there, they are as many as its task file states.
-    """
-    folder = Path(run.files.folder(task)) / "ingest"
-    instances, reference = folder / "instances.parquet", folder / "reference.parquet"
-    objects = objects_of(run, task)
-    if instances.is_file():
-        images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
-        references = records.count(reference, records.INSTANCE) if reference.is_file() else None
-        return Amount(objects, len(images), references)
-    stated = [source.objects for source in run.tasks[task].reference.sources]
-    taught = sum(number or 0 for number in stated) if stated and None not in stated else None
-    if objects is None:
-        return Amount(run.tasks[task].dataset.objects, reference=taught, counted=False)
-    return Amount(objects, reference=taught)
-
-
-def objects_of(run: Run, task: str) -> int | None:
-    """Count the objects alone, from the head of the output of `ingest` where there is one."""
-    instances, dataset = Path(run.files.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
-    if instances.is_file():
-        return records.count(instances, records.INSTANCE)
-    annotations = Path(dataset.path)
-    return len(cocofile.read(annotations).annotations) if dataset.is_coco_file() and annotations.is_file() else None
 
 
 @dataclass(frozen=True)

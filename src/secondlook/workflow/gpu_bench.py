@@ -39,14 +39,15 @@ class Timing(Strict):
 class GpuBench(Strict):
     """A file of the bench: the GPU by the name of its driver, and what was measured on it.
 
-    `peak_gb` is the most GPU memory of each part, `ratios` are the results that the bench printed, `left_out` says why
-    a part has no figures.
+    `others` are seconds of what the plan does not price, by what they are of; `peak_gb` is the most GPU memory of each
+    part, `ratios` are the results that the bench printed, and `left_out` says why a part has no figures.
     """
 
     gpu: str
     date: str
     versions: dict[str, str]
     timings: list[Timing]
+    others: dict[str, float]
     peak_gb: dict[str, float]
     ratios: dict[str, float]
     left_out: dict[str, str]

@@ -8,7 +8,8 @@ from secondlook.base.errors import UsageError
 from secondlook.base.text import counted
 from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
-from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, JobGroup, TaskCosts, amount_of, costs_of, sheet
+from secondlook.workflow.amounts import amount_of
+from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, JobGroup, TaskCosts, costs_of, sheet
 from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
 from secondlook.workflow.limits import MOST_JOBS
 from secondlook.workflow.out_of_fold import learned_again

@@ -1,0 +1,48 @@
+"""The objects, images and reference objects of a task: counted where that is cheap, else as its task file states."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondlook.io import cocofile, records
+from secondlook.workflow.run import Run
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How many objects, images and reference objects a task has; None where unknown.
+
+    `counted` is False for objects that its task file states, because its data is missing.
+    """
+
+    objects: int | None
+    images: int | None = None
+    reference: int | None = None
+    counted: bool = True
+
+
+def amount_of(run: Run, task: str) -> Amount:
+    """Count the objects of a task from the output of `ingest`, else from its annotations where that is cheap.
+
+    Where neither is there, they are as many as its task file states.
+    """
+    folder = Path(run.files.folder(task)) / "ingest"
+    instances, reference = folder / "instances.parquet", folder / "reference.parquet"
+    objects = objects_of(run, task)
+    if instances.is_file():
+        images = {row["image_id"] for row in records.read_columns(instances, records.INSTANCE, ["image_id"])}
+        references = records.count(reference, records.INSTANCE) if reference.is_file() else None
+        return Amount(objects, len(images), references)
+    stated = [source.objects for source in run.tasks[task].reference.sources]
+    taught = sum(number or 0 for number in stated) if stated and None not in stated else None
+    if objects is None:
+        return Amount(run.tasks[task].dataset.objects, reference=taught, counted=False)
+    return Amount(objects, reference=taught)
+
+
+def objects_of(run: Run, task: str) -> int | None:
+    """Count the objects alone, from the head of the output of `ingest` where there is one."""
+    instances, dataset = Path(run.files.folder(task)) / "ingest" / "instances.parquet", run.tasks[task].dataset
+    if instances.is_file():
+        return records.count(instances, records.INSTANCE)
+    annotations = Path(dataset.path)
+    return len(cocofile.read(annotations).annotations) if dataset.is_coco_file() and annotations.is_file() else None
