@@ -21,8 +21,8 @@ def leave_pandas_out() -> None:
     if "pandas" in sys.modules:
         return
     hidden = _Hidden()
-    sys.meta_path.insert(0, hidden)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, hidden)
     try:
         pa.array([])
     finally:
-        sys.meta_path.remove(hidden)  # type: ignore[arg-type]
+        sys.meta_path.remove(hidden)
