@@ -5,6 +5,14 @@ import sys
 import pyarrow as pa
 
 
+class _Hidden:
+    """Finds no pandas."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 def leave_pandas_out() -> None:
     """Let pyarrow look for pandas now, in vain; it looks again when it is asked for a data frame.
 
@@ -12,8 +20,9 @@ def leave_pandas_out() -> None:
     """
     if "pandas" in sys.modules:
         return
-    sys.modules["pandas"] = None  # type: ignore[assignment]
+    hidden = _Hidden()
+    sys.meta_path.insert(0, hidden)
     try:
         pa.array([])
     finally:
-        del sys.modules["pandas"]
+        sys.meta_path.remove(hidden)

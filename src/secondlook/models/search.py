@@ -67,32 +67,38 @@ def nearest_by_faiss(
 def _nearest_in_numpy(
     objects: NDArray[np.float32], gallery: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the same as `nearest` for a gallery of one block."""
-    k = min(k, len(gallery))
+    """Return the same as `nearest` for a gallery of one block.
+
+    Sums are float64: in float32, the library gives equal vectors other cosines at the edge of a matrix.
+    """
+    k, transposed = min(k, len(gallery)), gallery.T.astype(np.float64)
     cosines, places = np.empty((len(objects), k), dtype=np.float32), np.empty((len(objects), k), dtype=np.int64)
     for start in range(0, len(objects), OBJECTS):
         part = slice(start, start + OBJECTS)
-        cosines[part], places[part] = _nearest_in_row(objects[part] @ gallery.T, k)
+        rounded = np.rint(objects[part].astype(np.float64) @ transposed * _STEPS).astype(np.float32)
+        cosines[part], places[part] = _largest(rounded, k)
     return cosines / np.float32(_STEPS), places
 
 
-def _nearest_in_row(cosine: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return what `_nearest_of_block` does, in the same way."""
-    few = min(k + _SPARE, cosine.shape[1])
-    candidates = np.sort(np.argpartition(cosine, -few, axis=1)[:, -few:], axis=1)
-    rounded, order = _falling(np.take_along_axis(cosine, candidates, axis=1))
-    places = np.take_along_axis(candidates, order, axis=1)[:, :k]
-    if few < cosine.shape[1] and (open_ := rounded[:, -1] >= rounded[:, k - 1]).any():
-        whole, order = _falling(cosine[open_])
-        rounded[open_, :k], places[open_] = whole[:, :k], order[:, :k]
-    return rounded[:, :k], places
+def _largest(values: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the `k` largest values of each row, falling, equal ones as they come, and their places.
+
+    A few more are sorted; where the last of these equals the k-th, more may follow, and the whole row is sorted.
+    """
+    few = min(k + _SPARE, values.shape[1])
+    candidates = np.sort(np.argpartition(values, -few, axis=1)[:, -few:], axis=1)
+    order = _falling(np.take_along_axis(values, candidates, axis=1))
+    places = np.take_along_axis(candidates, order, axis=1)
+    largest = np.take_along_axis(values, places, axis=1)
+    open_ = largest[:, -1] >= largest[:, k - 1]
+    places = places[:, :k]
+    if few < values.shape[1] and open_.any():
+        places[open_] = _falling(values[open_])[:, :k]
+    return np.take_along_axis(values, places, axis=1), places
 
 
-def _falling(cosine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return rows of rounded cosines in falling order, equal ones as they came, and the order."""
-    rounded = np.rint(cosine * np.float32(_STEPS))
-    order = np.argsort(-rounded, axis=1, kind="stable")
-    return np.take_along_axis(rounded, order, axis=1), order
+def _falling(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.argsort(-values, axis=1, kind="stable")
 
 
 def _nearest(objects: "torch.Tensor", gallery: "torch.Tensor", k: int) -> "tuple[torch.Tensor, torch.Tensor]":
