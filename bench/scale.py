@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--no-images", action="store_true", help="draw votes and vectors; run the tabular stages")
     parser.add_argument("--labelers", type=int, default=8, help="with --no-images: labelers whose votes are drawn")
     parser.add_argument("--classes", type=int, default=12, help="with --no-images")
-    args = common.arguments(parser, objects=100, quarter=False)
+    args = common.arguments(parser, objects=100, quarter=False, labelers=3, classes=4)
     if args.no_images:
         tabular(args)
         return
