@@ -30,6 +30,7 @@ def with_labeler(votes: Votes, name: str, answers: Classes, log_p: NDArray[np.fl
         labelers=(*votes.labelers, name),
         families=(*votes.families, name),
         log_p=None if votes.log_p is None else np.concatenate([votes.log_p, rows]),
+        fold=None if votes.fold is None else np.concatenate([votes.fold, np.full(len(said), -1)]),
     )
 
 
