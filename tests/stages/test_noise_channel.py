@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_the_loss(seed: int, labelers: int, classes: int
     flat = random.normal(0, 2, (objects * classes, labelers))
     reviewed = np.eye(classes)[random.integers(0, classes, objects)]
     given = random.dirichlet(np.ones(classes), objects)
-    likelihood = np.where(random.random((objects, 1)) < 0.3, reviewed, given)
+    likelihood = np.where(random.random((objects, 1)) < 0.3, reviewed, given).T
     fit = random.normal(0, 1.5, labelers + classes)
     _, gradient = _loss(fit, flat, likelihood)
     expected = approx_fprime(fit, lambda x: _loss(x, flat, likelihood)[0], 1e-6)

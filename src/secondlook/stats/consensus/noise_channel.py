@@ -158,16 +158,17 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
     for step in range(ROUNDS + 1):
         likelihood = _likelihood(known, channel)
         if step:
-            fit = minimize(_loss, fit, (flat, likelihood), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
+            by_class = np.ascontiguousarray(likelihood.T)
+            fit = minimize(_loss, fit, (flat, by_class), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
         posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
         channel = _channel(_counts(posterior[drawn], known.given[drawn]), right)
     return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven, groups)
 
 
 def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the evidence (objects, labelers, classes) as (objects x classes, labelers)."""
+    """Return the evidence (objects, labelers, classes) as (classes x objects, labelers)."""
     objects, labelers, classes = x.shape
-    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(objects * classes, labelers)
+    return np.ascontiguousarray(x.transpose(2, 0, 1)).reshape(classes * objects, labelers)
 
 
 def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.float64]:
@@ -189,9 +190,13 @@ def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.flo
 
 
 def _coldness(x: NDArray[np.float64], likelihood: NDArray[np.float64]) -> float:
+    x = np.ascontiguousarray((x - x.max(axis=1, keepdims=True)).T)  # (classes, objects): sums over classes are fast
+    likelihood = np.ascontiguousarray(likelihood.T)
+    lost = LOST * likelihood.mean(axis=0)
+
     def loss(log_scale: float) -> float:
-        softmax = np.exp(log_softmax(np.exp(log_scale) * x, axis=1))
-        found = (1 - LOST) * (softmax * likelihood).sum(axis=1) + LOST * likelihood.mean(axis=1)
+        p = np.exp(np.exp(log_scale) * x)
+        found = (1 - LOST) * np.einsum("co,co->o", p, likelihood) / p.sum(axis=0) + lost
         return float(PULL * log_scale**2 - np.log(found).sum())
 
     best = minimize_scalar(loss, bounds=(np.log(COLDEST[0]), np.log(COLDEST[1])), method="bounded")
@@ -268,25 +273,35 @@ def _times(softmax: NDArray[np.float64], likelihood: NDArray[np.float64]) -> Pos
 
 
 def _log_p(fit: NDArray[np.float64], flat: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+    return np.asarray(log_softmax(_scores(fit, flat, classes), axis=0).T)
+
+
+def _scores(fit: NDArray[np.float64], flat: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+    """Return the weighted evidence and the biases, (classes, objects)."""
     labelers = flat.shape[1]
-    scores = (flat @ np.logaddexp(0, fit[:labelers])).reshape(-1, classes) + fit[labelers:]
-    return np.asarray(log_softmax(scores, axis=1))
+    return np.asarray((flat @ np.logaddexp(0, fit[:labelers])).reshape(classes, -1) + fit[labelers:, None])
 
 
 def _loss(
     fit: NDArray[np.float64], flat: NDArray[np.float64], likelihood: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return the negative penalised log-likelihood and its gradient by the inverse softplus of weights, and biases."""
-    labelers, classes = flat.shape[1], likelihood.shape[1]
-    softmax = np.exp(_log_p(fit, flat, classes))
+    """Return the negative penalised log-likelihood and its gradient by the inverse softplus of weights, and biases.
+
+    `likelihood` is (classes, objects), so that sums over classes go along whole rows.
+    """
+    labelers, classes = flat.shape[1], len(likelihood)
+    softmax = _scores(fit, flat, classes)
+    softmax -= softmax.max(axis=0)
+    np.exp(softmax, out=softmax)
+    softmax /= softmax.sum(axis=0)
     found = (1 - LOST) * softmax * likelihood
-    recognised = found.sum(axis=1, keepdims=True)
-    total = recognised + LOST / classes * likelihood.sum(axis=1, keepdims=True)
+    recognised = found.sum(axis=0)
+    total = recognised + LOST / classes * likelihood.sum(axis=0)
     pull = (softmax * recognised - found) / total
     away, bias = np.logaddexp(0, fit[:labelers]) - _start(labelers), fit[labelers:]
     loss = RIDGE * away @ away + RIDGE / 2 * bias @ bias - np.log(total).sum()
     by_weight = (flat.T @ pull.ravel() + 2 * RIDGE * away) * expit(fit[:labelers])
-    return float(loss), np.concatenate([by_weight, pull.sum(axis=0) + RIDGE * bias])
+    return float(loss), np.concatenate([by_weight, pull.sum(axis=1) + RIDGE * bias])
 
 
 def _sample(votes: Votes, known: Known, seed: int) -> NDArray[np.int64]:
