@@ -235,6 +235,26 @@ def test_a_mistake_in_a_task_file_is_named_with_its_line(
     assert message in result.err
 
 
+@pytest.mark.parametrize(
+    ("labeler", "code", "message"),
+    [
+        pytest.param("near", 0, "", id="labels are as written"),
+        pytest.param("asked", 2, "keep it under one (`asked` answers in words)", id="no answer tells them apart"),
+    ],
+)
+def test_classes_that_only_letter_case_tells_apart_need_labelers_without_words(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, labeler: str, code: int, message: str
+) -> None:
+    task = f"dataset: {{path: signs.json}}\nclasses: [A, a]\nlabelers: [{labeler}]\n"
+    config = "  asked: {kind: vlm, model: a/b}\n"
+
+    result = check(secondlook, monkeypatch, tmp_path, config=config, task=task)
+
+    assert result.code == code, result.err
+    assert message in result.err
+    assert ("signs.yaml: `classes`: `a` means both `A` and `a`" in result.err) is bool(message)
+
+
 def test_mistakes_are_reported_together(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     result = check(secondlook, monkeypatch, tmp_path, config="sharts: 1\ncrop: {margin: x}\nseed: -1\n")
 

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from conftest import Command, box, coco, coco_image, ingest
@@ -34,6 +35,21 @@ def test_labels_are_one_class_only_where_it_is_said(
     assert sorted(row["given_raw"] for row in done.rows.values()) == sorted(names)
     assert len({row["given"] for row in done.rows.values()}) == count
     assert words in done.result.err
+
+
+@pytest.mark.parametrize("names", [["A", "a"], ["car", "Car"], ["grade A", "grade A-"]], ids=" and ".join)
+def test_a_task_may_list_classes_that_only_their_spelling_tells_apart(
+    secondlook: Command, tmp_path: Path, names: list[str]
+) -> None:
+    document = coco([coco_image(tmp_path, 1)], [box(1, category=1), box(2, category=2)], names)
+    lay_out(tmp_path, {"a.json": document})
+    task = {"dataset": {"path": str(tmp_path / "a.json"), "images": str(tmp_path / "images")}, "classes": names}
+    (tmp_path / "task.yaml").write_text(yaml.safe_dump({**task, "labelers": ["near"]}), encoding="utf-8")
+
+    done = secondlook("ingest", "--task", tmp_path / "task.yaml", "--out", tmp_path / "i.parquet")
+
+    assert done.code == 0, done.err
+    assert sorted(row["given"] for row in read_rows(tmp_path / "i.parquet")) == sorted(names)
 
 
 @pytest.mark.parametrize("as_list", [True, False])

@@ -227,6 +227,12 @@ def _require_labelers(path: Path, task: Task, config: Config) -> None:
             raise UsageError(f"{path}: `labelers`: `{name}` is not in the config (labelers: {have}).")
     if not task.labelers:
         raise UsageError(f"{path}: `labelers` is empty; name at least one of those in the config.")
+    in_words = next((name for name in task.labelers if config.labelers[name].in_words), None)
+    if in_words is not None:
+        try:
+            task.taxonomy().require_distinct()
+        except UsageError as error:
+            raise UsageError(f"{path}: `classes`: {str(error).rstrip('.')} (`{in_words}` answers in words).") from error
 
 
 def _require_encoders_made_elsewhere(path: Path, task: Task, config: Config) -> None:
