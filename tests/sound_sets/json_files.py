@@ -74,7 +74,7 @@ def bdd_says(texts: Texts) -> list[Unit]:
     for place, frame in enumerate(frames if isinstance(frames, list) else frames["frames"]):
         name = get(frame, "name")
         labels = [entry(f"{name}:{k}", name, get(one, "category")) for k, one in enumerate(items(get(frame, "labels")))]
-        units.append(Unit(str(name) if str(name) in seen else f"frame {place}", labels))
+        units.append(Unit(name if isinstance(name, str) and name in seen else f"frame {place}", labels))
         seen.add(str(name))
     return units
 

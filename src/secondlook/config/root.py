@@ -45,7 +45,7 @@ ShardCount = Annotated[
     Annotated[int, Field(ge=1, le=MOST_SHARDS), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
     Discriminator(lambda value: "auto" if value == "auto" else "number"),  # so that a mistake is one complaint
 ]
-# shards of a dataset whose objects nobody has counted before `ingest`, by preset
+# least shards of a dataset whose objects nobody has counted before `ingest`, by preset
 UNCOUNTED = {"demo": 1, "laptop": 1, "cluster": 64}
 
 
@@ -53,8 +53,8 @@ class Config(Strict):
     """The whole of `config.yaml`."""
 
     preset: Literal["demo", "laptop", "cluster"] = "laptop"
-    """Into how many shards `auto` splits a dataset whose objects are unknown before `ingest`: 64 on a `cluster`, else
-    one."""
+    """Into how many shards `auto` at least splits a dataset whose objects are unknown before `ingest`: 64 on a
+    `cluster`, else one."""
     tasks: list[str] = Field(["demo_signs"], min_length=1)
     """Tasks that `snakemake` runs: file names under `workflow/tasks` without ending, or paths."""
     results: str = "results"

@@ -66,9 +66,10 @@ def _parts_of(run: Run, tasks: Sequence[str]) -> dict[str, int]:
 
 
 def _wanted_parts(run: Run, task: str) -> int:
+    wanted = min(_fit(run, task).even_parts, MOST_SHARDS // run.config.shards_per_job)
     if objects_of(run, task) is None and run.tasks[task].dataset.objects is None:
-        return UNCOUNTED[run.config.preset]
-    return min(_fit(run, task).even_parts, MOST_SHARDS // run.config.shards_per_job)
+        return max(wanted, UNCOUNTED[run.config.preset])  # costs are those of as many objects as `plan` assumes
+    return wanted
 
 
 def _kept_parts(run: Run, task: str) -> int | None:

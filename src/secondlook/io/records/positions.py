@@ -17,7 +17,7 @@ class ObjectIds:
     Ids of equal length in rising order, as Second Look writes them, are found by bisection, others by hashing.
     """
 
-    def __init__(self, instance_ids: pa.Array) -> None:
+    def __init__(self, instance_ids: pa.Array | pa.ChunkedArray) -> None:
         self.instance_ids = instance_ids
         names = _names(instance_ids)
         self._names = names if names is not None and bool((names[1:] > names[:-1]).all()) else None
@@ -40,7 +40,7 @@ class ObjectIds:
         return rows
 
     def _found(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
-        wanted = _names(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids)
+        wanted = _names(ids)
         if self._names is None or wanted is None or wanted.dtype != self._names.dtype:
             found = pc.fill_null(pc.index_in(ids, value_set=self.instance_ids), -1)
             return np.asarray(found.to_numpy().astype(np.int64))
@@ -48,8 +48,10 @@ class ObjectIds:
         return np.where(self._names[place] == wanted, place, -1)
 
 
-def _names(ids: pa.Array) -> NDArray[np.bytes_] | None:
-    """Return ids as bytes of one length, (rows,), without a copy; None where they differ in length."""
+def _names(ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_] | None:
+    """Return ids as bytes of one length, (rows,), without a copy of an array; None where they differ in length."""
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.combine_chunks()
     if not len(ids) or ids.null_count or ids.type != pa.string():
         return None
     _, offsets, content = ids.buffers()
@@ -63,7 +65,7 @@ def _names(ids: pa.Array) -> NDArray[np.bytes_] | None:
 def object_positions(
     path: Path,
     ids: pa.Array | pa.ChunkedArray,
-    instance_ids: pa.Array,
+    instance_ids: pa.Array | pa.ChunkedArray,
     *,
     what: str = "votes on",
     remedy: str = "label again",
