@@ -75,6 +75,12 @@ def test_objects_are_counted_where_the_data_is_there(secondlook: Command) -> Non
     assert shards_of(secondlook) == 1
 
 
+def test_damaged_annotations_leave_the_complaint_to_ingest(secondlook: Command) -> None:
+    write(encoders={"body": ON_GPU})
+    Path("signs.json").write_text('{"annotations": [')
+    assert Run.load(Path("config.yaml")).splits["signs"] == 1
+
+
 def test_each_task_has_the_shards_that_it_needs(secondlook: Command) -> None:
     write(objects=8_000_000, encoders={"body": ON_GPU})
     Path("small.yaml").write_text(Path("signs.yaml").read_text().replace("8000000", "1000"))

@@ -190,7 +190,10 @@ def test_a_run_out_of_fold_ends_in_all_its_files(done: Path, monkeypatch: pytest
     fold_of = {name: row["fold"] for name, row in lessons(done).items()}
     assert set(fold_of.values()) == {0, 1}
     for labeler in CONFIG["labelers"]:
-        votes = [Path(files.folder("signs")) / "label" / labeler / f"{shard}.parquet" for shard in files.shards.names()]
+        votes = [
+            Path(files.folder("signs")) / "label" / labeler / f"{shard}.parquet"
+            for shard in files.shards("signs").names()
+        ]
         rows = [row for path in votes for row in read_rows(path)]
         assert {row["instance_id"]: row["fold"] for row in rows} == fold_of
     groups = {row["instance_id"]: (row["group"], row["fold"]) for row in read_rows(Path(files.groups("signs")))}

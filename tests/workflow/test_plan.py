@@ -225,4 +225,4 @@ def test_jobs_of_a_rule_are_told_apart_by_their_model_alone() -> None:
 
     jobs = [Job("r", {"task": "t", "labeler": name, "part": part}, Resources(), None, None)
             for name in "ab" for part in ("0", "1")]  # fmt: skip
-    assert [(kind.model, kind.jobs) for kind in _kinds(jobs)] == [("a", 2), ("b", 2)]
+    assert [(kind.model, kind.jobs) for kind in _kinds(jobs, None, lambda kind, _: kind)] == [("a", 2), ("b", 2)]

@@ -66,8 +66,12 @@ def _parts_of(run: Run, tasks: Sequence[str]) -> dict[str, int]:
 
 
 def _wanted_parts(run: Run, task: str) -> int:
+    try:
+        objects = objects_of(run, task)
+    except DataError:  # `ingest` says what is wrong with the annotations
+        return UNCOUNTED[run.config.preset]
     wanted = min(_fit(run, task).even_parts, MOST_SHARDS // run.config.shards_per_job)
-    if objects_of(run, task) is None and run.tasks[task].dataset.objects is None:
+    if objects is None and run.tasks[task].dataset.objects is None:
         return max(wanted, UNCOUNTED[run.config.preset])  # costs are those of as many objects as `plan` assumes
     return wanted
 
