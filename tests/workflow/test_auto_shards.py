@@ -75,7 +75,7 @@ def test_objects_are_counted_where_the_data_is_there(secondlook: Command) -> Non
     assert shards_of(secondlook) == 1
 
 
-def test_damaged_annotations_leave_the_complaint_to_ingest(secondlook: Command) -> None:
+def test_damaged_annotations_leave_the_complaint_to_ingest() -> None:
     write(encoders={"body": ON_GPU})
     Path("signs.json").write_text('{"annotations": [')
     assert Run.load(Path("config.yaml")).splits["signs"] == 1
