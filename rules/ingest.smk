@@ -39,7 +39,6 @@ for task in RUN.tasks:
     rule:
         name:
             f"split_{task}"
-        localrule: True
         input:
             f"{FILES.folder(task)}/ingest/instances.parquet",
         output:
@@ -51,6 +50,7 @@ for task in RUN.tasks:
             f"logs/{task}/split/{{hundred}}.log",
         benchmark:
             f"{FILES.folder(task)}/benchmark/split.{{hundred}}.tsv"
+        localrule: True
         conda:
             "../envs/secondlook.yaml"
         threads: 1
@@ -62,9 +62,9 @@ for task in RUN.tasks:
             number=len(FILES.shards(task).split_tails()),
             shards=FILES.shard_count(task),
             per_job=RUN.config.shards_per_job,
-            folder=FILES.folder(task),
         message:
             f"split: write a file for each shard of {task} from {{wildcards.hundred}}00 on"
         shell:
             "secondlook split {input} --first {wildcards.hundred}00 --count {params.number} --shards {params.shards} "
-            "--per-job {params.per_job} --results {params.folder} --out {params.folder}/ingest/shards 2> {log}"
+            "--per-job {params.per_job} "
+            f"--results {FILES.folder(task)} --out {FILES.folder(task)}/ingest/shards 2> {{log}}"
