@@ -98,7 +98,7 @@ def _same_labels(model: Path, crops: Path, size: Size) -> float:
             kind="transformers", model=str(model), precision=precision, device=size.device.type, batch_size=64
         )
         encoder = speed.embed.load_encoder(options, size.device)
-        _, vectors = speed.embed.encode(crops, encoder, options, size.device, threads=size.machine.threads)
+        _, vectors = speed.embed.encode(crops, encoder, options, threads=size.machine.threads)
         unit = speed.to_unit(vectors - vectors.mean(axis=0))
         labels.append((unit @ unit[:LABELS].T)[min(LABELS, len(unit) - 1) :].argmax(axis=1))
     return float((labels[0] == labels[1]).mean())

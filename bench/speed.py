@@ -251,7 +251,7 @@ def embed_rows(folder: Path, crops: Path, on: Machine) -> list[Row]:
 def race_encoder(stage: str, crops: Path, options: EncoderOptions, reference: Way, comparison: str, on: Machine) -> Row:
     encoder = embed.load_encoder(options, on.device)
     ways = [
-        lambda: embed.encode(crops, encoder, options, on.device, threads=on.threads),
+        lambda: embed.encode(crops, encoder, options, threads=on.threads),
         reference,
         _forward(encoder, options, records.count(crops, records.CROP), on.device),
     ]
