@@ -1,6 +1,7 @@
 """The objects, images and reference objects of a task: counted where that is cheap, else as its task file states."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from secondlook.io import cocofile, records
@@ -45,4 +46,12 @@ def objects_of(run: Run, task: str) -> int | None:
     if instances.is_file():
         return records.count(instances, records.INSTANCE)
     annotations = Path(dataset.path)
-    return len(cocofile.read(annotations).annotations) if dataset.is_coco_file() and annotations.is_file() else None
+    if not dataset.is_coco_file() or not annotations.is_file():
+        return None
+    state = annotations.stat()
+    return _count(annotations, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # shards, costs and limits of a run ask one after the other, and a large file takes seconds
+def _count(annotations: Path, size: int, mtime_ns: int) -> int:  # noqa: ARG001 - another state is another file
+    return len(cocofile.read(annotations).annotations)
