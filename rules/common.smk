@@ -2,6 +2,7 @@
 # Rules that run once per shard have no `message` and few functions: Snakemake evaluates them for each job of a plan.
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from secondlook.workflow.functions import code, from_wildcards, one_of, per_attempt
 from secondlook.models.checkpoints import state_of

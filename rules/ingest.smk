@@ -33,7 +33,8 @@ rule ingest:
 
 # A file per shard, a hundred to a job: as outputs of `ingest` Snakemake would compare each of them with every target. A
 # rule for each task, as their shards differ in number; and with its folder in front of all wildcards, Snakemake compares
-# the hundred with files of that folder alone.
+# the hundred with files of that folder alone. Its command must not name `task`: Snakemake forms it when the job runs,
+# and the loop has ended then.
 for task in RUN.tasks:
 
     rule:
@@ -62,9 +63,9 @@ for task in RUN.tasks:
             number=len(FILES.shards(task).split_tails()),
             shards=FILES.shard_count(task),
             per_job=RUN.config.shards_per_job,
+            folder=lambda wildcards, output: Path(output[0]).parents[2],
         message:
             f"split: write a file for each shard of {task} from {{wildcards.hundred}}00 on"
         shell:
             "secondlook split {input} --first {wildcards.hundred}00 --count {params.number} --shards {params.shards} "
-            "--per-job {params.per_job} "
-            f"--results {FILES.folder(task)} --out {FILES.folder(task)}/ingest/shards 2> {{log}}"
+            "--per-job {params.per_job} --results {params.folder} --out {params.folder}/ingest/shards 2> {log}"

@@ -5,6 +5,7 @@ Snakemake and its executor are real; Slurm is a folder with a file per job, and 
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -152,9 +153,13 @@ def test_the_next_command_cancels_what_a_killed_one_left(slurm: Slurm) -> None:
     out, _ = again.communicate()
     assert left <= slurm.cancelled()
     assert slurm.jobs() == set()
-    assert "was left by a command that was killed; its jobs were cancelled: 100 (node.cpu)" in " ".join(out.split())
-    said = "was still running when the 0.2 minutes of `--timeout` were over"
-    assert {one["findings"][0]["says"] for one in records(slurm)[1:]} == {said}
+    said = " ".join(out.split())
+    listed = re.search(r"was left by a command that was killed; its jobs were cancelled: (.*?\)), (.*?\))", said)
+    assert listed, out
+    assert {one.split()[0] for one in listed.groups()} == left, "in the order in which Snakemake started them"
+    assert {one.split()[1] for one in listed.groups()} == {"(node.cpu)", "(node.gpu)"}
+    late = "was still running when the 0.2 minutes of `--timeout` were over"
+    assert {one["findings"][0]["says"] for one in records(slurm)[1:]} == {late}
 
 
 def records(slurm: Slurm) -> list[dict[str, list[dict[str, str]]]]:
