@@ -4,12 +4,13 @@ One VLM of each family and one that is served. Seven minutes on two cores, nearl
 some hundred jobs: `make test-paper`.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -50,10 +51,10 @@ class Rehearsal:
         """The results."""
         return self.folder / "results/paper"
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the paper on all cores."""
+    def snakemake(self, *arguments: str, target: str = "paper") -> subprocess.CompletedProcess[str]:
+        """Run the paper, or another target, on all cores."""
         environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
-        command = ["snakemake", "paper", "--cores", "all", "--configfile", "rehearsal.yaml", *arguments]
+        command = ["snakemake", target, "--cores", "all", "--configfile", "rehearsal.yaml", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
 
 
@@ -141,3 +142,21 @@ def test_the_cost_sheet_takes_what_the_jobs_took(done: Rehearsal, tmp_path: Path
     labels = [line for line in shown.stdout.splitlines() if line.startswith("  label ")]
     assert len(labels) == 4 * len(LABELERS)
     assert all("*" in line for line in labels)
+
+
+def test_a_pilot_shows_every_labeler_and_names_the_one_that_fails(done: Rehearsal, tmp_path: Path) -> None:
+    folder = tmp_path / "pilot"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    shutil.rmtree(folder / "checkpoints/gemma3")
+    pilot = folder / "results/pilot/paper/bdd_vehicles"
+    ran = replace(done, folder=folder).snakemake(
+        "--quiet", "reason", "host", target=f"{pilot.relative_to(folder)}/pilot.html"
+    )
+    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-6000:]
+    labelers = json.loads((pilot / "summary.json").read_text(encoding="utf-8"))["labelers"]
+    assert list(labelers) == LABELERS
+    failed = {name: one["failed_because"] for name, one in labelers.items() if one["failed_because"] is not None}
+    assert list(failed) == [name for name in LABELERS if name.startswith("gemma3")]
+    shown = (pilot / "pilot.html").read_text(encoding="utf-8")
+    assert all("checkpoints/gemma3" in why and why in shown for why in failed.values())
+    assert all(f"<b>{name}</b>" in shown for name in LABELERS)

@@ -27,8 +27,9 @@ from secondlook.base.resources import Resources
 from secondlook.config.root import as_options
 from secondlook.io.trials import SHARDS, Asked, Pace, Sample, Trial, failures, read_trial
 from secondlook.pipelines.pilot.run import PIPELINE, PilotRun
-from secondlook.workflow.cost_sheet import costs_of, sheet
+from secondlook.workflow.cost_sheet import sheet
 from secondlook.workflow.graph import Job
+from secondlook.workflow.job_groups import costs_of
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.pilot_times import minutes_by_pilot
 from secondlook.workflow.run import Run

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, Command
 from secondlook.base.errors import UsageError
 from secondlook.workflow import gpu_bench
-from secondlook.workflow.costs import load_costs
+from secondlook.workflow.costs import Passes, load_costs
 from secondlook.workflow.gpu_bench import GpuBench, bench_of, file_of, read_benches
 
 VLM = "OpenGVLab/InternVL3-8B-hf"
@@ -90,7 +90,7 @@ def test_minutes_follow_from_the_nearest_network(
     costs = load_costs()
     one = costs.networks[network]
     gflop = costs.vlm_gflop(one, all_tiles=all_tiles) if work == "vlm" else one.gflop
-    minutes = bench("NVIDIA H200").minutes(costs, one, 100, work, precision, gflop)
+    minutes = bench("NVIDIA H200").minutes(costs, Passes(one, 100, work, precision, gflop))
     if expected is None:
         assert minutes is None
     else:

@@ -15,8 +15,9 @@ from conftest import ROOT, Command, Result
 from secondlook.base.resources import Resources
 from secondlook.config.root import Config
 from secondlook.pipelines.registry import pipelines
-from secondlook.workflow.cost_sheet import JobCost, JobGroup
 from secondlook.workflow.costs import Network
+from secondlook.workflow.job_costs import JobCost
+from secondlook.workflow.job_groups import JobGroup
 from secondlook.workflow.limits import MOST_JOBS
 from secondlook.workflow.run import Run
 from secondlook.workflow.verdicts import verdict, way_out

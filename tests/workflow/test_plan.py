@@ -221,7 +221,7 @@ def test_what_snakemake_refuses_is_said_in_one_line(project: Path) -> None:
 
 def test_jobs_of_a_rule_are_told_apart_by_their_model_alone() -> None:
     from secondlook.base.resources import Resources
-    from secondlook.workflow.cost_sheet import _kinds
+    from secondlook.workflow.job_groups import _kinds
 
     jobs = [Job("r", {"task": "t", "labeler": name, "part": part}, Resources(), None, None)
             for name in "ab" for part in ("0", "1")]  # fmt: skip

@@ -14,8 +14,8 @@ from secondlook.base.errors import DataError
 from secondlook.config.root import MOST_SHARDS, UNCOUNTED
 from secondlook.io import records
 from secondlook.workflow.amounts import objects_of
-from secondlook.workflow.cost_sheet import JobGroup, expected_costs_of
 from secondlook.workflow.costs import load_costs
+from secondlook.workflow.job_groups import JobGroup, expected_costs_of
 from secondlook.workflow.limits import Fit, most_parts
 from secondlook.workflow.pipeline import Added
 from secondlook.workflow.run import Run

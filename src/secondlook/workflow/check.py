@@ -11,7 +11,7 @@ from secondlook.config.task import Task, load_task, task_path
 from secondlook.io import records
 from secondlook.io.groups import leaks
 from secondlook.workflow import vlm_ids
-from secondlook.workflow.cost_sheet import JobGroup
+from secondlook.workflow.job_groups import JobGroup
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Added, Pipeline
 from secondlook.workflow.plan import rules_of, tasks_of

@@ -1,5 +1,6 @@
 """`costs.yaml` next to this file: the costs of stages and networks, and the minutes of a job by these figures."""
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,27 @@ class Device(Strict):
     read_gb_per_s: float = Field(gt=0)
 
 
+@dataclass(frozen=True)
+class Passes:
+    """The work of a network in a job: so many images, and the GFLOP of one of them."""
+
+    network: Network
+    images: float
+    work: Work
+    precision: Precision
+    gflop: float
+
+    @classmethod
+    def over(cls, network: Network | None, images: float, work: Work, precision: Precision) -> "Passes | None":
+        """Return one pass over each image; None where the network is unknown."""
+        return None if network is None else cls(network, images, work, precision, network.gflop)
+
+    @property
+    def number(self) -> Literal["bfloat16", "float32"]:
+        """The kind of numbers that a GPU computes with."""
+        return "float32" if self.precision == "float32" else "bfloat16"
+
+
 class Costs(Strict):
     """All figures: of our stages, of devices, and of networks by name."""
 
@@ -53,26 +75,12 @@ class Costs(Strict):
         """Return the minutes of a stage without a network."""
         return self.cpu_ms_per_object[stage] * objects / 60_000
 
-    def minutes(
-        self,
-        network: Network | None,
-        images: float,
-        work: Work,
-        precision: Precision,
-        *,
-        on_gpu: bool,
-        gflop: float | None = None,
-    ) -> float | None:
-        """Return the minutes of a job: its operations at the reached speed, and its weights read once.
-
-        `gflop` is that of one image, where that is not one pass of the network. None without a network.
-        """
-        if network is None:
-            return None
+    def minutes(self, passes: Passes, *, on_gpu: bool) -> float:
+        """Return the minutes of a job: its operations at the reached speed, and its weights read once."""
         device = self._device(on_gpu=on_gpu)
-        tflops = device.tflops["float32" if precision == "float32" else "bfloat16"]
-        operations = images * (gflop or network.gflop) * self.times_the_network[work]
-        return operations / (60_000 * tflops * device.reached) + self.loading_minutes(network, on_gpu=on_gpu)
+        operations = passes.images * passes.gflop * self.times_the_network[passes.work]
+        computing = operations / (60_000 * device.tflops[passes.number] * device.reached)
+        return computing + self.loading_minutes(passes.network, on_gpu=on_gpu)
 
     def loading_minutes(self, network: Network | None, *, on_gpu: bool) -> float:
         """Return the minutes in which a job reads its weights, however few its objects are."""

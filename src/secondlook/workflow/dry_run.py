@@ -18,7 +18,7 @@ from secondlook.workflow.graph import Collector, Job
 from secondlook.workflow.run import Run
 
 if TYPE_CHECKING:
-    from secondlook.workflow.cost_sheet import JobGroup
+    from secondlook.workflow.job_groups import JobGroup
 
 _HEADINGS = ("rule", "model", "jobs", "partition", "GPUs", "memory GB", "limit min", "estimate min")
 PartitionOf = Callable[[logging.LogRecord], str]
@@ -61,7 +61,7 @@ class _Table(Collector):
         return replace(job, partition=self.chosen[key])
 
     def _lines(self) -> list[str]:
-        from secondlook.workflow.cost_sheet import costs_of  # slow to import, and every job reads the Snakefile
+        from secondlook.workflow.job_groups import costs_of  # slow to import, and every job reads the Snakefile
         from secondlook.workflow.verdicts import verdict
 
         jobs = self.in_order()

@@ -9,9 +9,8 @@ from typing import Literal
 from pydantic import Field
 
 from secondlook.base.errors import UsageError
-from secondlook.base.types import Precision
 from secondlook.base.yamlfile import Strict, parse
-from secondlook.workflow.costs import Costs, Network, Work
+from secondlook.workflow.costs import Costs, Passes, Work
 
 FOLDER = Path(__file__).with_name("gpus")  # `bench/results` of a checkout is a link to it
 _LIKE: dict[Work, Work] = {"classifier": "encoder"}  # a pass over the same network, where it was not measured itself
@@ -52,20 +51,17 @@ class GpuBench(Strict):
     ratios: dict[str, float]
     left_out: dict[str, str]
 
-    def minutes(
-        self, costs: Costs, network: Network, images: float, work: Work, precision: Precision, gflop: float
-    ) -> float | None:
+    def minutes(self, costs: Costs, passes: Passes) -> float | None:
         """Return the minutes of a job by the nearest measured network; None where none did this work.
 
         Nearest is the network itself, else the one with the most similar operations, at whose rate it computes.
         """
-        number = "float32" if precision == "float32" else "bfloat16"
-        for kind in (work, _LIKE.get(work)):
-            fitting = [one for one in self.timings if (one.work, one.precision) == (kind, number)]
+        for kind in (passes.work, _LIKE.get(passes.work)):
+            fitting = [one for one in self.timings if (one.work, one.precision) == (kind, passes.number)]
             if fitting:
-                nearest = min(fitting, key=lambda one: _distance(one, costs, network, gflop))
-                seconds = images * nearest.seconds * gflop / nearest.gflop(costs)
-                return seconds / 60 + costs.loading_minutes(network, on_gpu=True)
+                nearest = min(fitting, key=lambda one: _distance(one, costs, passes))
+                seconds = passes.images * nearest.seconds * passes.gflop / nearest.gflop(costs)
+                return seconds / 60 + costs.loading_minutes(passes.network, on_gpu=True)
         return None
 
 
@@ -106,6 +102,6 @@ def _words(gpu: str) -> Sequence[str]:
     return re.findall(r"[a-z0-9]+", gpu.lower())
 
 
-def _distance(timing: Timing, costs: Costs, network: Network, gflop: float) -> tuple[bool, float, str]:
-    own = costs.networks[timing.network]
-    return own != network, abs(math.log(gflop / timing.gflop(costs))), timing.network
+def _distance(timing: Timing, costs: Costs, passes: Passes) -> tuple[bool, float, str]:
+    other = costs.networks[timing.network] != passes.network
+    return other, abs(math.log(passes.gflop / timing.gflop(costs))), timing.network

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from secondlook.config.root import Config
-from secondlook.workflow.cost_sheet import JobGroup
 from secondlook.workflow.costs import load_costs
+from secondlook.workflow.job_groups import JobGroup
 
 MOST_JOBS = 5000
 LONGEST_ATTEMPT = 3  # the profiles allow two retries, and attempt n gets n times the minutes
@@ -104,7 +104,7 @@ class Fit:
             wanted.append(min(self.most_parts, self._least_parts(slowest, _AIM_MIN)))
         return max(1, *wanted) if wanted else self.parts
 
-    @property
+    @cached_property
     def even_parts(self) -> int:
         """The power of two that `shards: auto` takes for a dataset: these parts, rounded up.
 

@@ -9,8 +9,10 @@ from secondlook.base.text import counted
 from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
 from secondlook.workflow.amounts import amount_of
-from secondlook.workflow.cost_sheet import CROP_BYTES, VOTE_BYTES, JobGroup, TaskCosts, costs_of, sheet
+from secondlook.workflow.cost_sheet import sheet
 from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
+from secondlook.workflow.job_costs import CROP_BYTES, VOTE_BYTES
+from secondlook.workflow.job_groups import JobGroup, TaskCosts, costs_of
 from secondlook.workflow.limits import MOST_JOBS
 from secondlook.workflow.out_of_fold import learned_again
 from secondlook.workflow.pipeline import Pipeline

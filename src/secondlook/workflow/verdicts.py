@@ -9,8 +9,8 @@ from secondlook.base.resources import Resources
 from secondlook.base.text import counted
 from secondlook.config.root import MOST_SHARDS, Config
 from secondlook.workflow import vlm_ids
-from secondlook.workflow.cost_sheet import JobGroup, TaskCosts, costs_of
 from secondlook.workflow.graph import Job
+from secondlook.workflow.job_groups import JobGroup, TaskCosts, costs_of
 from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, SPARE, Fit, least_memory_mb
 from secondlook.workflow.run import Run
 
