@@ -5,6 +5,7 @@ Nothing is unpacked: a member is read whole into memory, so its name cannot lead
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,8 @@ from typing import BinaryIO
 from secondlook.base.errors import DataError
 from secondlook.io import scratch
 from secondlook.io.archives import ENDINGS, OPENERS, Archive
+
+_INSIDE = re.compile("|".join(re.escape(f"{ending}/") for ending in ENDINGS), re.IGNORECASE)
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -44,7 +47,7 @@ def list_files(root: Path) -> list[str]:
     """
     archive = root if is_archive(root) else archive_of(root)
     if archive is None:
-        return sorted(path.relative_to(root).as_posix() for path in _walk(root))
+        return sorted(_walk(root))
     inside = "" if archive == root else member_name(archive, root) + "/"
     try:
         names = [name.removeprefix(inside) for name in _open(archive).names if name.startswith(inside)]
@@ -68,7 +71,7 @@ def is_archive(path: Path) -> bool:
 
 def archive_of(path: Path) -> Path | None:
     """Return the archive that `path` is in, None for a path on the disk."""
-    if not any(f"{ending}/" in path.as_posix().lower() for ending in ENDINGS):
+    if _INSIDE.search(path.as_posix()) is None:
         return None
     return next((parent for parent in path.parents if is_archive(parent)), None)
 
@@ -78,7 +81,8 @@ def member_name(archive: Path, path: Path) -> str:
     return path.as_posix().removeprefix(archive.as_posix()).lstrip("/")
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _walk(root: Path) -> Iterator[str]:
+    """Yield the names of all files below a folder, relative to it."""
     # data is often behind links; a folder that was visited before closes a loop
     visited: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -88,7 +92,9 @@ def _walk(root: Path) -> Iterator[Path]:
             continue
         visited.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in folders if not _is_hidden(name)]
-        yield from (Path(folder, name) for name in names if not name.startswith("._"))
+        inner = Path(folder).relative_to(root).as_posix()
+        start = "" if inner == "." else f"{inner}/"
+        yield from (f"{start}{name}" for name in names if not name.startswith("._"))
 
 
 # one open archive serves all images and threads; a changed file is opened again

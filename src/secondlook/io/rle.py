@@ -1,5 +1,12 @@
 """Run lengths of masks as COCO packs them into text."""
 
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+
+_PARTS = re.compile("[0-O]+|[P-o]+[0-O]")  # lengths of one digit each, or one of several: its last has no sixth bit
+_SIGNED = bytes((code - 48) | (240 if (code - 48) & 16 else 0) if 48 <= code < 80 else 0 for code in range(256))
+
 
 def fills(counts: str, pixels: int) -> bool:
     """Tell whether the run lengths of a COCO RLE add up to `pixels`.
@@ -7,13 +14,19 @@ def fills(counts: str, pixels: int) -> bool:
     pycocotools returns uninitialised memory for what they leave out, and reads past the end of a cut text.
     A length is the sum of five-bit digits, the lowest first; from the fourth on it is relative to the last but one.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for digit in (ord(character) - 48 for character in counts):
-        value |= (digit & 31) << shift
-        shift += 5
-        if not digit & 32:
-            value -= (digit & 16) << (shift - 4)
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return shift == 0 and min(runs, default=0) >= 0 and sum(runs) == pixels
+    parts = _PARTS.findall(counts)
+    if sum(map(len, parts)) != len(counts):
+        return False
+    lengths = list(_lengths(parts))
+    runs = [*lengths[:1], *accumulate(lengths[1::2]), *accumulate(lengths[2::2])]
+    return min(runs, default=0) >= 0 and sum(runs) == pixels
+
+
+def _lengths(parts: list[str]) -> Iterator[int]:
+    for part in parts:
+        if part[0] < "P":
+            yield from memoryview(part.encode().translate(_SIGNED)).cast("b")
+        else:
+            digits = [code - 48 for code in part.encode()]
+            value = sum((digit & 31) << (5 * place) for place, digit in enumerate(digits))
+            yield value - ((digits[-1] & 16) << (5 * len(digits) - 4))

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from secondlook.base.arrays import Mask, Pixels
 from secondlook.base.types import MOST_MEGAPIXELS
 from secondlook.io import packed
+from secondlook.pixels import jpeg
 
 Box = tuple[float, float, float, float]
 Encoding = Literal["jpeg", "png"]
@@ -29,7 +30,7 @@ _QUARTER_TURNS = {5, 6, 7, 8}
 _TURNS = range(1, 9)
 _TIFF_BITS = 0x0102
 _BIT_DEPTHS = (8, 10, 12, 14, 16)  # of cameras; files have 16 for all that are above 8
-_TAIL_BYTES = 4096
+_HEAD_BYTES, _TAIL_BYTES = 8192, 4096
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}  # BGR
 _RED, _BOX_PX = (255, 0, 0), 5  # the mark of arXiv 2508.02047
 
@@ -53,16 +54,25 @@ class Header:
 def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     """Return the size without decoding; raise UnreadableImageError for a broken, cut or too large file."""
     try:
-        with packed.open_binary(path) as file, Image.open(file) as image:
-            width, height = _stored_size(image)
+        with packed.open_binary(path) as file:
+            kind, (width, height), orientation = _stored(file)
             require_size(width, height, max_megapixels)
-            turned = _orientation(image) in _QUARTER_TURNS
-            _require_end_marker(file, image.format)
+            _require_end_marker(file, kind)
     except UnidentifiedImageError as error:
         raise UnreadableImageError("UnidentifiedImageError: not a known kind of image") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
-    return Header(height, width) if turned else Header(width, height)
+    return Header(height, width) if orientation in _QUARTER_TURNS else Header(width, height)
+
+
+def _stored(file: BinaryIO) -> tuple[str | None, tuple[int, int], int]:
+    """Return the format of an image, its size in px before any turn, and its EXIF orientation."""
+    plain = jpeg.read_plain(file.read(_HEAD_BYTES))
+    if plain is not None:
+        return "JPEG", (plain.width, plain.height), _orientation_of(plain.exif)
+    file.seek(0)
+    with Image.open(file) as image:
+        return image.format, _stored_size(image), _orientation(image)
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
@@ -73,9 +83,16 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an image, 1 where it has none; decoders ignore what XMP says."""
-    own = Image.Exif()
-    own.load(image.info.get("exif", b""))
-    stated = getattr(image, "tag_v2", {}).get(_EXIF_ORIENTATION, own.get(_EXIF_ORIENTATION))
+    tags = getattr(image, "tag_v2", {})
+    return _orientation_of(image.info.get("exif"), tags.get(_EXIF_ORIENTATION))
+
+
+def _orientation_of(exif: bytes | None, stated: object = None) -> int:
+    """Return the orientation that is `stated`, else that in EXIF data, 1 where there is none."""
+    if stated is None and exif:
+        own = Image.Exif()
+        own.load(exif)
+        stated = own.get(_EXIF_ORIENTATION)
     return stated if isinstance(stated, int) and stated in _TURNS else 1
 
 
@@ -304,7 +321,7 @@ def _require_end_marker(file: BinaryIO, kind: str | None) -> None:
         return
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _TAIL_BYTES))
-    if marker not in file.read():
+    if marker not in file.read(_TAIL_BYTES):
         file.seek(0)
         _decode_whole(file)
 

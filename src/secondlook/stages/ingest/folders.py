@@ -6,7 +6,7 @@ folders below them. Images may lie deeper inside their class folder.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
@@ -65,7 +65,7 @@ def evidence(tree: Tree) -> Evidence | None:
 
 def classes_of(images: Sequence[str]) -> dict[str, str]:
     """Return the class folder of each image; images beside the class folders have none."""
-    folders = {name: PurePosixPath(name).parts[:-1] for name in images}
+    folders = {name: tuple(name.split("/")[:-1]) for name in images}
     while tops := {parts[0] for parts in folders.values() if parts}:
         are_splits = all(part.casefold() in SPLITS for part in tops)
         holds_images = any(len(parts) == 1 for parts in folders.values())
@@ -98,7 +98,7 @@ def _annotations(tree: Tree) -> Iterator[str]:
 
 def _say_what_is_left(root: Path, left: Sequence[str]) -> None:
     if left:
-        endings = Counter(PurePosixPath(name).suffix.lower() or "without ending" for name in left)
+        endings = Counter(imagefiles.suffix_of(name) or "without ending" for name in left)
         kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
         progress.say(f"ingest: {root}: files that are no images in class folders are not read: {kinds}")
 

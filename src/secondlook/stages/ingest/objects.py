@@ -129,7 +129,7 @@ class Checker:
         row = {
             "instance_id": records.instance_id(dataset, image, entry.source_id),
             "image_id": image_id,
-            "image_path": _path_of(self.images, image),
+            "image_path": _path_of(self.images, image).as_posix(),
             "source_id": entry.source_id,
             **{"width": header.width, "height": header.height, "x": x, "y": y, "w": w, "h": h},
             "segmentation": shape,
@@ -188,7 +188,7 @@ class Checker:
 
     def _opened(self, image: str) -> tuple[str, Header] | RefusedError:
         """Read the header of an image, under the name of the file that it means where none is called so."""
-        header = _read_header(self.images / image, self.max_megapixels)
+        header = _read_header(_path_of(self.images, image), self.max_megapixels)
         if isinstance(header, Header):
             return (image, header) if image not in self.outside else RefusedError("bad_name", "outside")
         if header.reason != "missing_image" or self.names is None:
@@ -212,8 +212,8 @@ class Checker:
 
 
 @lru_cache(maxsize=1024)
-def _path_of(folder: Path, image: str) -> str:
-    return (folder / image).as_posix()
+def _path_of(folder: Path, image: str) -> Path:
+    return folder / image
 
 
 def _read_header(path: Path, max_megapixels: float) -> Header | RefusedError:

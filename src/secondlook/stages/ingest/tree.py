@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from secondlook.io import imagefiles, packed
 from secondlook.stages.ingest.outline import Outline, outline_of
@@ -44,7 +44,7 @@ class Tree:
         """The names by their ending in lower case, `.jpg`."""
         grouped: dict[str, list[str]] = {}
         for name in self.names:
-            grouped.setdefault(PurePosixPath(name).suffix.lower(), []).append(name)
+            grouped.setdefault(imagefiles.suffix_of(name), []).append(name)
         return grouped
 
     @cached_property
@@ -65,7 +65,7 @@ class Tree:
 
     def bases(self, wanted: Collection[str]) -> Iterator[str]:
         """Yield the names of files that are called one of `wanted`, in any folder."""
-        return (name for name in self.names if PurePosixPath(name).name in wanted)
+        return (name for name in self.names if name.rpartition("/")[2] in wanted)
 
     def some(self, *endings: str) -> list[str]:
         """Return names with one of these endings: all of a few, else some that are spread over all."""

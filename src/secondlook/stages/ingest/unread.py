@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.tree import Evidence, Tree
@@ -34,10 +33,10 @@ def json_evidence(test: Callable[[Outline], bool], why: str) -> Callable[[Tree],
 def _masks(tree: Tree) -> Evidence | None:
     folders: dict[str, set[str]] = {}
     for name in tree.images:
-        path = PurePosixPath(name)
-        folders.setdefault(path.parent.as_posix(), set()).add(path.stem)
+        folder, _, base = name.rpartition("/")
+        folders.setdefault(folder, set()).add(base.rpartition(".")[0])
     for folder, stems in folders.items():
-        if PurePosixPath(folder).name.casefold() in _MASK_FOLDERS and any(
+        if folder.rpartition("/")[2].casefold() in _MASK_FOLDERS and any(
             other != folder and stems & others for other, others in folders.items()
         ):
             return Evidence(f"`{folder}` has images with the names of other images, as masks have")

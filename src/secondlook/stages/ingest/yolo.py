@@ -71,7 +71,7 @@ def evidence(tree: Tree) -> Evidence | None:
     texts = list(filter(is_label_file, tree.some(".txt")))
     if named is not None and (PurePosixPath(named).name in class_names.YAML_FILES or texts):
         return Evidence(f"`{named}` is a file of class names")
-    stems = {str(PurePosixPath(name).with_suffix("")) for name in tree.images}
+    stems = {name.rpartition(".")[0] for name in tree.images}
     for name in texts:
         path, kind = PurePosixPath(name), tree.kind_of_text(name)
         in_place = _in_labels(name) or str(path.with_suffix("")) in stems or not stems
