@@ -149,8 +149,9 @@ class New:
 
 def are_numbers(source_ids: pa.ChunkedArray) -> bool:
     """Tell whether ids of a dataset can be written as numbers, like those of a COCO file: all differ, none is null."""
-    canonical = pc.all(pc.match_substring_regex(source_ids, "^(0|[1-9][0-9]{0,17})$"), skip_nulls=False).as_py()
-    return bool(canonical) and pc.count_distinct(source_ids, mode="all").as_py() == len(source_ids)
+    canonical = pc.match_substring_regex(source_ids, "^(0|[1-9][0-9]{0,17})$")
+    different = pc.count_distinct(source_ids, mode="all").as_py() == len(source_ids)
+    return bool(different and pc.all(canonical, skip_nulls=False, min_count=0).as_py())
 
 
 def _area(item: Object) -> float:

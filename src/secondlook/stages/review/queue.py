@@ -223,7 +223,8 @@ def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], ND
 
 def _positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the positions of labels among the classes, -1 for none."""
-    return records.class_positions(pa.chunked_array([pa.array(labels, pa.string(), from_pandas=True)]), classes)
+    texts = pa.array(labels.to_numpy(dtype=object), pa.string(), from_pandas=True)
+    return records.class_positions(pa.chunked_array([texts], pa.string()), classes)
 
 
 def _benefit(objects: Objects, rarity: float) -> NDArray[np.float64]:
