@@ -40,10 +40,18 @@ def main() -> None:
     parser.add_argument("--no-images", action="store_true", help="draw votes and vectors; run the tabular stages")
     parser.add_argument("--labelers", type=int, default=8, help="with --no-images: labelers whose votes are drawn")
     parser.add_argument("--classes", type=int, default=12, help="with --no-images")
+    parser.add_argument(
+        "--stages", nargs="+", default=[], help="with --no-images and --folder: only these, on what an earlier run left"
+    )
     args = common.arguments(parser, objects=100, quarter=False, labelers=3, classes=4)
-    if args.no_images:
-        tabular(args)
-        return
+    results = [] if args.no_images else with_images(args)
+    if args.no_images or args.toy:
+        results += tabular(args)
+    print("\n".join(f"result: {line}" for line in results))
+
+
+def with_images(args: argparse.Namespace) -> list[str]:
+    """Run the stages up to consensus on images, print their table and return the results."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         sizes = [args.objects // 4] * args.quarter + [args.objects]
@@ -56,26 +64,32 @@ def main() -> None:
     minutes = whole.attrs["minutes"]
     print(f"together {whole['minutes'].sum():.1f} minutes of jobs, {minutes:.1f} minutes of wall clock")
     growth = (whole["MB"] / small["MB"]).dropna()
-    print(f"result: scale-memory {growth.max():.2f} peak of `{growth.idxmax()}` against a quarter of the objects")
-    print(f"result: scale-rate {args.objects / minutes / 60:.0f} objects per second from ingest to consensus")
+    return [
+        f"scale-memory {growth.max():.2f} peak of `{growth.idxmax()}` against a quarter of the objects",
+        f"scale-rate {args.objects / minutes / 60:.0f} objects per second from ingest to consensus",
+    ]
 
 
-def tabular(args: argparse.Namespace) -> None:
-    """Run the tabular stages on a quarter of the size and the whole, print both."""
+def tabular(args: argparse.Namespace) -> list[str]:
+    """Run the tabular stages on a quarter of the size and the whole, print both with their ratio; return the results.
+
+    A ratio of 0.25 is linear; below it, time or memory grows faster than the objects.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         counts = [args.objects // 4] * args.quarter + [args.objects]
-        sizes = [scale_tables.Size(count, args.labelers, args.classes) for count in counts]
-        tables = [scale_tables.run(folder / str(size.objects), size) for size in sizes]
+        stages = tuple(args.stages)
+        sizes = [scale_tables.Size(count, args.labelers, args.classes, stages) for count in counts]
+        tables = [scale_tables.run(folder / f"tables-{size.objects}", size) for size in sizes]
     small, whole = tables[0], tables[-1]
     print(f"{args.objects} objects, {args.labelers} drawn labelers, {args.classes} classes, {sizes[-1].shards} shards")
-    print(whole.join(small.add_suffix(" of a quarter")).round(2).to_string())
-    for column, what in (("CPU s", "time"), ("MB", "memory")):
-        growth = whole[column] / small[column]
-        print(f"result: scale-tables-{what} {growth.max():.2f} {column} of `{growth.idxmax()}` against a quarter")
-    print(
-        f"result: scale-tables-peak {whole['MB'].max():.0f} MB of `{whole['MB'].idxmax()}`, the largest of all stages"
-    )
+    ratios = (small / whole)[["CPU s", "MB"]].add_prefix("a quarter of the objects: ")
+    print(whole.join(ratios).round(2).to_string())
+    results = [f"scale-tables-peak {whole['MB'].max():.0f} MB of `{whole['MB'].idxmax()}`, the most of all stages"]
+    for what, ratio in zip(("time", "memory"), (ratios[column] for column in ratios), strict=True):
+        which = f"of the {what} of `{ratio.idxmin()}` for a quarter of the objects, the least of all stages"
+        results.append(f"scale-tables-{what} {ratio.min():.2f} {which}")
+    return results
 
 
 def run(folder: Path, objects: int) -> pd.DataFrame:

@@ -1,37 +1,42 @@
-"""The tabular stages on drawn votes and vectors: no image is drawn or read."""
+"""The tabular stages on drawn votes and vectors: no image is drawn, and `ingest` alone opens one, under many names."""
 
+import csv
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from drawn_votes import Drawing, Objects, draw
+from secondlook.config.exports import EXPORT_FORMATS
 from secondlook.io import records
+from secondlook.stages.review.decisions import COLUMNS
 
 PER_SHARD, WIDTH, REFERENCE = 25_000, 32, 40  # objects, dimensions of a vector, reference objects of a class
+DECIDED = 20  # every so many objects a person has decided on one
+PER_FILE = 10_000  # names of one image file: file systems limit them
 ENCODER = {"stage": "embed", "encoder": "drawn"}
-QUEUE = (
-    "import sys; from pathlib import Path; from secondlook.config.stages import ReviewOptions; "
-    "from secondlook.stages.review.queue import load_objects, make_queue; results = Path(sys.argv[1]); "
-    "print(len(make_queue(load_objects(results), results, ReviewOptions(near_duplicate_bits=None)).table))"
-)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is drawn."""
+    """How much is drawn, and the first words of the stages that run; none: all."""
 
     objects: int
     labelers: int
     classes: int
+    stages: tuple[str, ...] = ()
 
     @property
     def shards(self) -> int:
@@ -40,19 +45,74 @@ class Size:
 
 
 def run(folder: Path, size: Size) -> pd.DataFrame:
-    """Draw a dataset, run every tabular stage in a process of its own, and return its minutes, CPU s and peak MB."""
+    """Draw a dataset, run every tabular stage in a process of its own, and return its minutes, CPU s and peak MB.
+
+    A folder that holds a dataset already keeps it, so that some stages can be measured again.
+    """
+    if not (folder / "dataset.json").exists():
+        # in a process of its own: a process that is measured counts the peak of the one that started it as its own
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            pool.submit(draw_all, folder, size).result()
+    names = Drawing(labelers=size.labelers).names
+    wanted = {
+        stage: command
+        for stage, command in _commands(folder, size, names)
+        if not size.stages or stage.startswith(size.stages)
+    }
+    return pd.DataFrame({stage: measured(command) for stage, command in wanted.items()}).T
+
+
+def draw_all(folder: Path, size: Size) -> None:
+    """Draw instances, votes, vectors, empty files of crops, decisions and, last, a COCO file."""
     results = folder / "results"
     objects = draw(folder, Drawing(size.objects, size.labelers, size.classes, size.shards))
     for old, new in (("instances.parquet", "ingest/instances.parquet"), ("votes", "label")):
         (results / new).parent.mkdir(parents=True, exist_ok=True)
         (folder / old).rename(results / new)
-    taxonomy, names = objects.drawing.taxonomy, objects.drawing.names
-    empty = records.REJECT.schema.empty_table()
-    records.write(results / "ingest/rejects.parquet", empty, records.REJECT, taxonomy=taxonomy, made_by={})
+    taxonomy = objects.drawing.taxonomy
+    empty = [(records.REJECT, results / "ingest/rejects.parquet")]
+    empty += [(records.CROP, results / "crop" / f"{shard:05d}.parquet") for shard in range(size.shards)]
+    for record, path in empty:
+        records.write(path, record.schema.empty_table(), record, taxonomy=taxonomy, made_by={})
     draw_vectors(results, objects)
-    del objects
-    rows = {stage: measured(command) for stage, command in _commands(results, size, names)}
-    return pd.DataFrame(rows).T
+    draw_decisions(folder / "decisions.csv", objects)
+    draw_coco(folder, objects)
+
+
+def draw_coco(folder: Path, objects: Objects) -> None:
+    """Write the objects as a COCO file, and one image under the name of each of its images."""
+    (folder / "images").mkdir()
+    count = int(objects.image.max(initial=0)) + 1
+    names = [f"{number:07d}.png" for number in range(count)]
+    for number, name in enumerate(names):
+        first = folder / "images" / names[number - number % PER_FILE]
+        if number % PER_FILE:
+            (folder / "images" / name).hardlink_to(first)
+        else:
+            cv2.imwrite(str(first), np.zeros((64, 64, 3), dtype=np.uint8))
+    side = {"width": 64, "height": 64}
+    categories = [{"id": number, "name": name} for number, name in enumerate(objects.drawing.taxonomy.classes)]
+    images = [{"id": number, "file_name": name, **side} for number, name in enumerate(names)]
+    head = msgspec.json.encode({"categories": categories, "images": images})
+    with (folder / "dataset.json").open("wb") as file:
+        file.write(head[:-1] + b',"annotations":[')
+        for number, (image, given) in enumerate(zip(objects.image.tolist(), objects.given.tolist(), strict=True)):
+            row = {"id": number, "image_id": image, "category_id": given, "bbox": [8, 8, 8, 8]}
+            file.write((b"," if number else b"") + msgspec.json.encode(row))
+        file.write(b"]}")
+
+
+def draw_decisions(path: Path, objects: Objects) -> None:
+    """Write what two people, who are always right, say about some objects."""
+    place = dict.fromkeys("xywh", 8) | {"sample": "random", "probability": 1, "decided_at": "2026-01-01T00:00:00Z"}
+    classes = objects.drawing.taxonomy.classes
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in range(0, len(objects.truth), DECIDED):
+            about = {"instance_id": objects.ids[row].as_py(), "image_path": str(objects.image[row])}
+            person = {"label": classes[objects.truth[row]], "reviewer": f"person {row // DECIDED % 2}"}
+            writer.writerow({**place, **about, **person})
 
 
 def draw_vectors(results: Path, objects: Objects) -> None:
@@ -92,11 +152,15 @@ def _write_vectors(
     records.write(path, table, record, taxonomy=drawing.taxonomy, made_by=ENCODER)
 
 
-def _commands(results: Path, size: Size, names: Sequence[str]) -> Iterator[tuple[str, list[object]]]:
+def _commands(folder: Path, size: Size, names: Sequence[str]) -> Iterator[tuple[str, list[object]]]:
+    results = folder / "results"
     tool: list[object] = [sys.executable, "-m", "secondlook"]
     instances, consensus = results / "ingest/instances.parquet", results / "consensus/consensus.parquet"
     vectors = [results / "embed" / f"{shard:05d}.parquet" for shard in range(size.shards)]
     reference, trained = results / "embed/reference.parquet", results / "train/prototype"
+    dataset = [folder / "dataset.json", "--images", folder / "images"]
+    yield "ingest", [*tool, "ingest", *dataset, "--out", folder / "ingested/instances.parquet"]
+    yield "split", [*tool, "split", instances, "--out", results / "ingest/shards"]
     yield "train prototype", [*tool, "train", reference, "--out", trained, "--kind", "prototype"]
     for kind, learned in (("neighbours", reference), ("prototype", trained)):
         options = json.dumps({"kind": kind, "encoder": "drawn"})
@@ -107,12 +171,13 @@ def _commands(results: Path, size: Size, names: Sequence[str]) -> Iterator[tuple
     yield "consensus", [*tool, "consensus", *objects, *votes, "--out", consensus]
     decided = [*objects, "--consensus", consensus]
     yield "evaluate", [*tool, "evaluate", *decided, *votes, "--out", results / "evaluate"]
-    yield "review queue", [sys.executable, "-c", QUEUE, results]
-    for format_, name in (("parquet", "objects.parquet"), ("coco", "objects.json")):
-        out = results / "export" / name
-        yield f"export {format_}", [*tool, "export", *decided, "--format", format_, "--out", out]
-    no_crops = json.dumps({"changed_crops": 0})
-    yield "report", [*tool, "report", results, "--out", results / "report.html", "--options", no_crops]
+    reviewed = ["--apply", folder / "decisions.csv", *objects, "--out", results / "review/reviewed.parquet"]
+    yield "reviewed", [*tool, "review", *reviewed]
+    yield "review", [*tool, "review", results]
+    yield "report", [*tool, "report", results, "--out", results / "report.html"]
+    for name, kind in EXPORT_FORMATS.items():
+        out = ["--out", results / "export" / name / (kind.file or "")]
+        yield f"export {name}", [*tool, "export", *decided, "--format", name, *out, *(votes if kind.votes else [])]
 
 
 def measured(command: Sequence[object]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import supervision
@@ -29,6 +30,8 @@ from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.exports import ExportFormat
 from secondlook.io import records, tabular
 from secondlook.jobs.code_digest import code_of
+from secondlook.stages.export import coco as coco_export
+from secondlook.stages.export import corrected
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import Run
 
@@ -229,6 +232,40 @@ def test_two_exports_are_equal_bytes(world: World, kind: str) -> None:
 
     assert first == second
     assert first
+
+
+@pytest.mark.parametrize("queued", [False, True], ids=["all objects", "a queue"])
+@pytest.mark.parametrize("kind", [*FORMATS, *OF_VOTES])
+def test_a_batch_of_one_row_gives_the_same_bytes(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str, queued: bool
+) -> None:
+    queue = ["--queue", world.queue(QUEUE)] if queued else []
+    whole = contents(world.exported(kind, *queue))
+    monkeypatch.setattr(corrected, "_BATCH", 1)
+    result, out = world.export(kind, *queue, name="by row")
+    assert result.code == 0, result.err
+    assert contents(out) == whole
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        pytest.param(["3", "0", "12"], True, id="numbers"),
+        pytest.param([], True, id="none at all"),
+        pytest.param(["9" * 18], True, id="the longest"),
+        pytest.param(["9" * 19], False, id="too long for every reader"),
+        pytest.param(["3", "03"], False, id="a zero before it"),
+        pytest.param(["3", "-3"], False, id="a sign"),
+        pytest.param(["3", "3"], False, id="one of them twice"),
+        pytest.param(["3", None], False, id="one without an id"),
+        pytest.param(["3", ""], False, id="a blank one"),
+        pytest.param(["3", "4\n"], False, id="a line end"),
+        pytest.param(["\u0663"], False, id="a digit of another script"),
+        pytest.param(["a.txt:1"], False, id="a text"),
+    ],
+)
+def test_ids_stay_only_where_all_are_different_whole_numbers(ids: list[str | None], expected: bool) -> None:
+    assert coco_export.are_numbers(pa.chunked_array([ids], pa.string())) is expected
 
 
 def contents(out: Path) -> dict[str, bytes]:

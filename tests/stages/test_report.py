@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,17 @@ def test_same_results_same_bytes(secondlook: Command, plain: Path) -> None:
     first = [(plain / name).read_bytes() for name in ("report/report.html", "summary.json")]
     assert report(secondlook, plain).code == 0
     assert [(plain / name).read_bytes() for name in ("report/report.html", "summary.json")] == first
+
+
+def test_a_table_read_in_parts_gives_the_same_page(
+    secondlook: Command, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = plain / "report" / "report.html"
+    whole = page.read_bytes()
+    monkeypatch.setattr(sys.modules[read_table.__module__], "_ROWS_AT_ONCE", 2)
+    assert len(read_table(plain / "evaluate" / "label_errors.csv")) > 2
+    assert report(secondlook, plain).code == 0
+    assert page.read_bytes() == whole
 
 
 def assert_stands_alone(page: Page) -> None:

@@ -12,10 +12,13 @@ from conftest import Command
 from make_records import Rows, read_rows
 from make_results import Made, make_results
 from secondlook.io import facts, records
+from secondlook.stages.review import apply as decisions_applied
+from secondlook.stages.review import page
 from secondlook.stages.review.decisions import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("error")
 
+BOX = {"x": "1", "y": "2", "w": "10", "h": "12"}
 PLAIN: dict[str, Any] = {"random_fraction": 0.0, "near_duplicate_bits": None}
 
 
@@ -138,6 +141,26 @@ def test_objects_that_were_passed_over_come_first(secondlook: Command, tmp_path:
     apply(secondlook, made, [*told, decision(seen[2], "stop"), decision(seen[3], "")])
     rows = write_pages(secondlook, made, random_fraction=0.5, batch_size=10, batches=1)
     assert ids(rows, "random") == [order[1], order[4], order[5], order[6], order[8]]
+
+
+def test_pages_and_reviews_do_not_depend_on_how_much_is_read_at_once(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_results(tmp_path, [{"p": 0.6, "action": "review"}, {"p": 0.7}, {"given": "turn"}] * 4, shards=3)
+    folder = made.results / "review"
+
+    def written() -> dict[str, bytes]:
+        elsewhere = decision("gone", "stop", "bob", image_path=str(tmp_path / "images" / "i7.jpg"), **BOX)
+        copied = decision(made.ids[3], "yield", also=f"{made.ids[8]} nowhere")
+        apply(secondlook, made, [copied, decision(made.ids[5], ""), decision(made.ids[3], "yield", "bob"), elsewhere])
+        assert len(write_pages(secondlook, made, batch_size=2, batches=4)) == 8
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+    whole = written()
+    assert reviews(made)[made.ids[7], "bob"] == ("stop", "queue"), "found by its image and its box"
+    for module, name in ((page, "AT_ONCE"), (page, "_ROWS_AT_ONCE"), (decisions_applied, "_ROWS_AT_ONCE")):
+        monkeypatch.setattr(module, name, 1)
+    assert written() == whole
 
 
 # --- each kind once ----------------------------------------------------------------------------------------------

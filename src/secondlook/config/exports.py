@@ -16,8 +16,8 @@ class Format:
     """A format: how it writes objects without a label, and its one file; None where it is a folder.
 
     `copies`: for a dataset from a COCO file it is a copy of that file. `image_prefix`: the prefix of the names of
-    images can be set. `votes`: it holds the votes, without the shapes of objects. What the others hold is in
-    `config/holds.py`.
+    images can be set. `votes`: it holds the votes, without the shapes of objects. `columns`: it holds every column of
+    an object. What the others hold is in `config/holds.py`.
     """
 
     unlabelled: str
@@ -25,6 +25,7 @@ class Format:
     copies: bool = False
     image_prefix: bool = False
     votes: bool = False
+    columns: bool = False
 
 
 EXPORT_FORMATS: Mapping[str, Format] = {
@@ -34,7 +35,7 @@ EXPORT_FORMATS: Mapping[str, Format] = {
     "yolo": Format("are left out"),
     "voc": Format(_AS_UNLABELLED),
     "fiftyone": Format(_WITHOUT),
-    "parquet": Format(_WITHOUT, file="objects.parquet"),
+    "parquet": Format(_WITHOUT, file="objects.parquet", columns=True),
     "votes_json": Format(_WITHOUT, votes=True),
     "votes_txt": Format(_WITHOUT, votes=True),
 }

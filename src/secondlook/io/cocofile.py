@@ -98,15 +98,22 @@ class _LazyAnnotations(Collection["CocoAnnotation | Malformed"]):
         return len(self.raw)
 
     def __iter__(self) -> Iterator["CocoAnnotation | Malformed"]:
-        decode = msgspec.json.Decoder(_FastAnnotation).decode
         for position, raw in enumerate(self.raw):
-            try:
-                yield decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                yield _decode_patiently(raw, position)
+            yield annotation(raw, position)
 
     def __contains__(self, annotation: object) -> bool:
         return any(annotation == own for own in self)
+
+
+_decode = msgspec.json.Decoder(_FastAnnotation).decode
+
+
+def annotation(raw: msgspec.Raw, position: int = 0) -> "CocoAnnotation | Malformed":
+    """Return an annotation from its text; `position` is that in its file."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_patiently(raw, position)
 
 
 def _decode_patiently(raw: msgspec.Raw, position: int) -> "CocoAnnotation | Malformed":

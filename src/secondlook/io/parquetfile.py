@@ -53,13 +53,24 @@ def write_in_order(
 
     The bytes are those of `write` for the ordered table, which is never whole in memory.
     """
-    how = {"compression": compression, "write_page_checksum": True}
-    rows = row_group_size * _GROUPS_AT_ONCE
     with files.atomic_path(path) as temporary:
-        with pq.ParquetWriter(temporary, table.schema, **how) as opened:
-            for start in range(0, max(1, len(order)), rows):
-                opened.write_table(table.take(order[start : start + rows]), row_group_size)
-        _seal(temporary)
+        write_open_in_order(temporary, table, order, compression=compression, row_group_size=row_group_size)
+
+
+def write_open_in_order(
+    path: Path,
+    table: pa.Table,
+    order: pa.Array,
+    *,
+    compression: str | Mapping[str, str] = "zstd",
+    row_group_size: int,
+) -> None:
+    """Write `table` as `write_in_order` does, to a path that is already temporary."""
+    rows = row_group_size * _GROUPS_AT_ONCE
+    with pq.ParquetWriter(path, table.schema, compression=compression, write_page_checksum=True) as opened:
+        for start in range(0, max(1, len(order)), rows):
+            opened.write_table(table.take(order[start : start + rows]), row_group_size)
+    _seal(path)
 
 
 @contextmanager

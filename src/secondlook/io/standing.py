@@ -77,16 +77,20 @@ def guarantee_of(consensus: Path) -> Mapping[str, Any]:
     return guarantee
 
 
-def whole(instances: Path, consensus: Path, reference: Path | None = None) -> pa.Table:
+def whole(
+    instances: Path, consensus: Path, reference: Path | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
     """Return all objects of a dataset: those of `decided`, then those that are part of the reference.
 
     `reference` is the file that `ingest` wrote, next to the instances when None. Columns without a value for such an
-    object are null; its action and its `label_source` are `reference`.
+    object are null; its action and its `label_source` are `reference`. Only `columns` where they are named.
     """
-    table, dataset = decided(instances, consensus), facts.of(instances)
+    table, dataset = decided(instances, consensus, columns), facts.of(instances)
     if dataset is None or not dataset.reference:
         return table
-    return pa.concat_tables([table, _own_reference(instances, reference, dataset.reference)], promote_options="default")
+    rows = _own_reference(instances, reference, dataset.reference)
+    rows = rows.select([name for name in table.column_names if name in rows.column_names])
+    return pa.concat_tables([table, rows], promote_options="default")
 
 
 def _own_reference(instances: Path, reference: Path | None, count: int) -> pa.Table:

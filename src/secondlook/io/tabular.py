@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ def to_csv(table: pd.DataFrame, *, digits: int = 6) -> str:
 def read_csv(path: Path, **how: Any) -> pd.DataFrame:
     """Read what `to_csv` wrote, with the original texts; `how` and errors are those of pandas."""
     return _with_texts(pd.read_csv(path, **how), verbatim)
+
+
+def csv_parts(path: Path, rows: int, **how: Any) -> Iterator[pd.DataFrame]:
+    """Yield what `read_csv` returns, at most `rows` at once."""
+    with pd.read_csv(path, chunksize=rows, **how) as parts:
+        for part in parts:
+            yield _with_texts(part, verbatim)
 
 
 def harmless(text: str) -> str:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 from secondlook.io import files, records
 from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
@@ -34,17 +37,29 @@ class Chart:
 def load_table(instances: Path) -> pd.DataFrame:
     """Return one row per object: image_id, class, category, area_px2, occluded (None where unknown)."""
     columns = ["image_id", "w", "h", "given", "attributes"]
-    rows = records.read_columns(instances, records.INSTANCE, columns)
-    attributes = [dict(row["attributes"] or ()) for row in rows]
+    rows = records.read(instances, records.INSTANCE, columns=columns)
+    category, occluded = (_stated(rows["attributes"], name) for name in (CATEGORY, "occluded"))
     return pd.DataFrame(
         {
-            "image_id": [row["image_id"] for row in rows],
-            "class": [row["given"] or NONE for row in rows],
-            "category": [row.get(CATEGORY) for row in attributes],
-            "area_px2": [row["w"] * row["h"] for row in rows],
-            "occluded": [_is_yes(row.get("occluded")) for row in attributes],
+            "image_id": _texts(rows["image_id"]),
+            "class": [name or NONE for name in _texts(rows["given"])],
+            "category": category,
+            "area_px2": rows["w"].to_numpy().astype(np.float64) * rows["h"].to_numpy(),
+            "occluded": np.array([_is_yes(text) for text in occluded], dtype=object),
         }
     )
+
+
+def _stated(attributes: pa.ChunkedArray, name: str) -> NDArray[np.object_]:
+    """Return an attribute of each object, (objects,); None where it has none."""
+    return _texts(pc.map_lookup(attributes, pa.scalar(name), "last"))
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return texts of which equal ones are one object in memory, (rows,); None for null."""
+    coded = column.combine_chunks().dictionary_encode()
+    texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    return texts[pc.fill_null(coded.indices, -1).to_numpy()]
 
 
 def draw_all(objects: pd.DataFrame, classes: Sequence[str]) -> list[Chart]:

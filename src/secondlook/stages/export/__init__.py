@@ -34,7 +34,7 @@ def export(inputs: Inputs, request: Request) -> None:
     write: Callable[[Corrected, Path, Request], None] = import_module(f"{__name__}.{request.format}").write
     if kind.file is None:
         require_ours(request.out)
-    data = load(inputs)
+    data = load(inputs, every_column=kind.columns)
     _warn(data, request, kind)
     if kind.file is None:
         with replaced_folder(request.out, _made_by(data, request)) as folder:

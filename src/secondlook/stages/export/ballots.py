@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-import pyarrow as pa
-
 from secondlook.base.types import View
 from secondlook.io import standing
-from secondlook.stages.export.corrected import Corrected
+from secondlook.stages.export.corrected import Corrected, Rows
 
 _VIEWS: tuple[str, ...] = get_args(View)
 _COLUMNS = ("image", "truth", "given", "given_raw", "action")
@@ -58,15 +56,16 @@ def _in_order(by_view: Mapping[str, str]) -> tuple[str | None, ...]:
     return (by_view[""],) if "" in by_view else tuple(by_view.get(view) for view in _VIEWS)
 
 
-def rows_of(corrected: Corrected, labelers: Sequence[str | None]) -> Iterator[Row]:
-    """Yield every object that was judged, in the order of the export; those of the reference were not."""
-    votes = [f"vote_{labeler}" for labeler in labelers if labeler is not None]
-    columns = [corrected.table[name].to_pylist() for name in (*_COLUMNS, *votes)]
+def rows_of(corrected: Corrected, labelers: Sequence[str | None], rows: Rows | None = None) -> Iterator[Row]:
+    """Yield every object that was judged, in the order of the export or of `rows`; those of the reference were not."""
+    votes = [None if labeler is None else f"vote_{labeler}" for labeler in labelers]
     classes = set(corrected.taxonomy.classes)
-    nothing = pa.nulls(len(corrected)).to_pylist()
-    answered = iter(columns[len(_COLUMNS) :])
-    answers = zip(*(nothing if labeler is None else next(answered) for labeler in labelers), strict=True)
-    for image, truth, given, raw, action, said in zip(*columns[: len(_COLUMNS)], answers, strict=True):
-        if action != standing.OF_REFERENCE:
-            label = truth or given or raw
-            yield Row(image, label, said, label in classes)
+    for batch in corrected.batches([*_COLUMNS, *filter(None, votes)], rows):
+        columns = [batch[name].to_pylist() for name in _COLUMNS]
+        answers = zip(
+            *([None] * len(batch) if name is None else batch[name].to_pylist() for name in votes), strict=True
+        )
+        for image, truth, given, raw, action, said in zip(*columns, answers, strict=True):
+            if action != standing.OF_REFERENCE:
+                label = truth or given or raw
+                yield Row(image, label, said, label in classes)

@@ -6,13 +6,15 @@ in the categories of the dataset if it came as COCO, else in one for each class.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 from pycocotools import mask as coco_mask
 
 from secondlook.base import progress
@@ -61,8 +63,16 @@ def write(corrected: Corrected, path: Path, request: Request) -> None:
     if request.source is not None:
         _copy(corrected, path, request.source)
         return
+    new = New(corrected)
     with path.open("wb") as file:
-        _write_new(corrected, file)
+        file.write(b'{"info": ' + msgspec.json.encode({"description": corrected.description}))
+        file.write(b', "licenses": [],\n"categories": ')
+        write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in new.names.items()))
+        file.write(b',\n"images": ')
+        write_items(file, new.images())
+        file.write(b',\n"annotations": ')
+        write_items(file, new.annotations())
+        file.write(b"}\n")
 
 
 def _copy(corrected: Corrected, path: Path, source: OriginalFile) -> None:
@@ -97,59 +107,51 @@ def _category_ids(
     return {**ids, **missing}, new
 
 
-def _write_new(corrected: Corrected, file: BinaryIO) -> None:
-    numbers = number(corrected, "coco", first=1)
-    names = dict(sorted(numbers.names.items()))
-    unlabelled = next((key for key, name in names.items() if name == UNLABELLED), max(names, default=0) + 1)
-    if corrected.unlabelled():
-        names[unlabelled] = UNLABELLED
-    image_ids: dict[str, int] = {}
-    info = {"description": corrected.description}
-    file.write(b'{"info": ' + msgspec.json.encode(info) + b', "licenses": [],\n"categories": ')
-    write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in names.items()))
-    file.write(b',\n"images": ')
-    write_items(file, _images(corrected, image_ids))
-    file.write(b',\n"annotations": ')
-    write_items(
-        file, _annotations(corrected, image_ids, lambda item: unlabelled if item.label is None else numbers.of(item))
-    )
-    file.write(b"}\n")
+class New:
+    """The entries of a new file, one after the other: its images first, then their annotations."""
+
+    def __init__(self, corrected: Corrected) -> None:
+        self._corrected, self._numbers = corrected, number(corrected, "coco", first=1)
+        self._image_ids: dict[str, int] = {}
+        self.names = dict(sorted(self._numbers.names.items()))
+        named = next((key for key, name in self.names.items() if name == UNLABELLED), None)
+        self._unlabelled = max(self.names, default=0) + 1 if named is None else named
+        if corrected.unlabelled():
+            self.names[self._unlabelled] = UNLABELLED
+
+    def images(self) -> Iterator[dict[str, Any]]:
+        """Yield the images."""
+        keep_ids, ids = are_numbers(self._corrected.image_table()["image_source_id"]), self._image_ids
+        for image in self._corrected.images():
+            ids[image.name] = int(image.source_id or 0) if keep_ids else len(ids) + 1
+            size = {"width": image.width, "height": image.height}
+            tags = {TAGS: image.tags} if image.tags else {}
+            own = {} if keep_ids or image.source_id is None else {IMAGE_ID: image.source_id}
+            yield {"id": ids[image.name], "file_name": image.name, **size, **tags, **own}
+
+    def annotations(self) -> Iterator[dict[str, Any]]:
+        """Yield the annotations on the images that `images` has yielded."""
+        keep_ids = are_numbers(self._corrected.table["source_id"])
+        for place, item in enumerate(self._corrected.objects(), start=1):
+            own = typed_attributes(item, self._corrected.attribute_kinds)
+            own.pop(CROWD, None)
+            yield {
+                "id": int(item.source_id) if keep_ids else place,
+                "image_id": self._image_ids[item.image],
+                "category_id": self._unlabelled if item.label is None else self._numbers.of(item),
+                "bbox": list(item.box_xywh),
+                "area": _area(item),
+                "segmentation": item.segmentation or [],
+                "iscrowd": int(is_crowd(item)),
+                "attributes": {**own, **notes(item)},
+            }
 
 
-def _images(corrected: Corrected, image_ids: dict[str, int]) -> Iterator[dict[str, Any]]:
-    keep_ids = are_numbers(corrected.image_ids())
-    for image in corrected.images():
-        image_ids[image.name] = int(image.source_id or 0) if keep_ids else len(image_ids) + 1
-        size = {"width": image.width, "height": image.height}
-        tags = {TAGS: image.tags} if image.tags else {}
-        own = {} if keep_ids or image.source_id is None else {IMAGE_ID: image.source_id}
-        yield {"id": image_ids[image.name], "file_name": image.name, **size, **tags, **own}
-
-
-def _annotations(
-    corrected: Corrected, image_ids: Mapping[str, int], category_id: Callable[[Object], int]
-) -> Iterator[dict[str, Any]]:
-    keep_ids = are_numbers(corrected.table["source_id"].to_pylist())
-    for place, item in enumerate(corrected.objects(), start=1):
-        own = typed_attributes(item, corrected.attribute_kinds)
-        own.pop(CROWD, None)
-        yield {
-            "id": int(item.source_id) if keep_ids else place,
-            "image_id": image_ids[item.image],
-            "category_id": category_id(item),
-            "bbox": list(item.box_xywh),
-            "area": _area(item),
-            "segmentation": item.segmentation or [],
-            "iscrowd": int(is_crowd(item)),
-            "attributes": {**own, **notes(item)},
-        }
-
-
-def are_numbers(source_ids: Sequence[str | None]) -> bool:
-    """Tell whether ids of a dataset can be written as numbers, like those of a COCO file."""
-    texts = [text or "" for text in source_ids]
-    canonical = all(text.isascii() and text.isdigit() and text == str(int(text[:18])) for text in texts)
-    return canonical and len(set(source_ids)) == len(source_ids)
+def are_numbers(source_ids: pa.ChunkedArray) -> bool:
+    """Tell whether ids of a dataset can be written as numbers, like those of a COCO file: all differ, none is null."""
+    canonical = pc.match_substring_regex(source_ids, "^(0|[1-9][0-9]{0,17})$")
+    different = pc.count_distinct(source_ids, mode="all").as_py() == len(source_ids)
+    return bool(different and pc.all(canonical, skip_nulls=False, min_count=0).as_py())
 
 
 def _area(item: Object) -> float:

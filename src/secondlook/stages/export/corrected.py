@@ -1,4 +1,4 @@
-"""The corrected dataset: one table in memory, and its objects and images one after the other."""
+"""The corrected dataset: one table of columns in memory, and its objects and images one after the other."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.io import packed, records
 from secondlook.io.facts import Facts
 from secondlook.pixels.images import Box
 
+Rows = NDArray[np.int64]  # (objects,)
 _BATCH = records.ROW_GROUP
+COLUMNS = (  # of `standing.COLUMNS`: those of `Object` and of the votes
+    *("instance_id", "source_id", "width", "height", "x", "y", "w", "h", "segmentation", "given_raw", "given", "truth"),
+    *("attributes", "proposal", "confidence", "action", "reason", "label", "label_source"),
+)
 DESCRIPTION = "Labels after a second look"
 QUEUE_COLUMNS = {"rank": "rank", "sample": "sample", "probability": "sample_probability", "reason": "queue_reason"}
 
@@ -95,7 +101,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Corrected:
-    """The objects of an export, a row of `table` each: the columns of `records.INSTANCE` and the decisions.
+    """The objects of an export, a row of `table` each, and their rows in its `order`: see `COLUMNS`.
 
     `background` are the images without objects. `classes` are those of the task in their order, then other wordings
     used as labels. `root` is the folder of the images, `facts` what the dataset states about itself, `views` the view
@@ -103,6 +109,7 @@ class Corrected:
     """
 
     table: pa.Table
+    order: Rows = field(repr=False)
     background: pa.Table
     taxonomy: Taxonomy
     classes: tuple[str, ...]
@@ -143,22 +150,21 @@ class Corrected:
         """Return the number of objects without a label."""
         return int(self.table["label"].null_count)
 
+    def batches(self, columns: Sequence[str], rows: Rows | None = None) -> Iterator[pa.Table]:
+        """Yield `columns` of the rows in the order of the export, or of `rows`, a batch at a time."""
+        yield from _batches(self.table.select(list(dict.fromkeys(columns))), self.order if rows is None else rows)
+
     def objects(self) -> Iterator[Object]:
         """Yield the objects in the order of the export, a batch in memory at a time."""
-        yield from _objects(self.table, self.labelers)
+        yield from _objects(self.table, self.order, self.labelers)
 
-    def image_ids(self) -> list[str | None]:
-        """Return the id that the dataset gives each image, None without one."""
-        return [row["image_source_id"] for row in self.image_rows()]
-
-    def image_rows(self) -> list[dict[str, Any]]:
-        """Return the name of each image, and the columns of what the dataset says of it."""
+    def image_table(self) -> pa.Table:
+        """Return a row for each image: its name, and the columns of what the dataset says of it."""
         columns = ["image", *IMAGE_COLUMNS]
         table = pa.concat_tables([self.table.select(columns), self.background.select(columns)])
         names = table["image"].combine_chunks().dictionary_encode()
         first = np.unique(names.indices.to_numpy(), return_index=True)[1]
-        rows: list[dict[str, Any]] = table.take(pa.array(first)).to_pylist()
-        return rows
+        return table.take(pa.array(first))
 
     def images(self) -> Iterator[Image]:
         """Yield the images in the order of the dataset; without one, those without objects come last.
@@ -170,14 +176,16 @@ class Corrected:
         else:
             yield from merge(self._with_objects(), self._without_objects(), key=_order)
 
+    def by_image(self) -> Rows:
+        """Return the rows in the order of the images, which is that of their first objects."""
+        names = self.table["image"].combine_chunks().dictionary_encode()
+        image = names.indices.to_numpy()[self.order]
+        first = np.unique(image, return_index=True)[1]
+        return self.order[np.argsort(first[image], kind="stable")]
+
     def _with_objects(self) -> Iterator[Image]:
-        number = self.table["image"].combine_chunks().dictionary_encode().indices
-        place = pa.array(np.arange(len(self)))
-        order = pc.sort_indices(
-            pa.table({"number": number, "place": place}), [("number", "ascending"), ("place", "ascending")]
-        )
         group: list[Object] = []
-        for item in _objects(self.table.take(order), self.labelers):
+        for item in _objects(self.table, self.by_image(), self.labelers):
             if group and group[0].image != item.image:
                 yield _image(group)
                 group = []
@@ -194,11 +202,16 @@ class Corrected:
         """Return the zip that holds the images; None if they are files."""
         if not len(self):
             return None
-        return packed.archive_of(self.root / self.table["image"][0].as_py())
+        return packed.archive_of(self.root / self.table["image"][int(self.order[0])].as_py())
 
 
-def _objects(table: pa.Table, labelers: Sequence[str]) -> Iterator[Object]:
-    for batch in table.to_batches(_BATCH):
+def _batches(table: pa.Table, rows: Rows) -> Iterator[pa.Table]:
+    for start in range(0, len(rows), _BATCH):
+        yield table.take(pa.array(rows[start : start + _BATCH]))
+
+
+def _objects(table: pa.Table, rows: Rows, labelers: Sequence[str]) -> Iterator[Object]:
+    for batch in _batches(table, rows):
         for row in batch.to_pylist():
             yield _object(row, labelers)
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +20,7 @@ import msgspec
 from secondlook.base import progress
 from secondlook.base.text import legible, names_a_file
 from secondlook.io import cocofile, jsonfile
-from secondlook.io.cocofile import CocoAnnotation, CocoFile, CocoImage, Id
+from secondlook.io.cocofile import CocoAnnotation, CocoCategory, CocoFile, CocoImage, Id, Malformed
 from secondlook.stages.export import coco
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import write_items, write_text
@@ -36,50 +36,92 @@ ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
 
 def write(corrected: Corrected, folder: Path, request: Request) -> None:
     """Write the COCO file and the labels into the open folder `folder`."""
-    plain, path = folder / _PLAIN, folder / ANNOTATIONS
-    coco.write(corrected, plain, request)
-    _make_importable(plain, path, corrected)
-    plain.unlink()
-    write_text(folder / LABELS, json.dumps(_labels(path), indent=1, ensure_ascii=False) + "\n")
+    if request.source is None:
+        labels = _write(folder / ANNOTATIONS, _new(corrected), corrected.description)
+    else:
+        plain = folder / _PLAIN
+        coco.write(corrected, plain, request)
+        labels = _write(folder / ANNOTATIONS, _copied(plain, corrected), corrected.description)
+        plain.unlink()
+    write_text(folder / LABELS, json.dumps(labels, indent=1, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)
 class _Ids:
-    """The whole number of each id of the file; `names` are those of the categories, `unlabelled` is one of them."""
+    """The whole number of each id of the file; `annotations` is None where they are such numbers already.
+
+    `names` are those of the categories, `unlabelled` is one of them.
+    """
 
     images: Mapping[Id, int]
     categories: Mapping[Id, int]
-    annotations: Mapping[Id, int]
+    annotations: Mapping[Id, int] | None
     names: Mapping[int, str]
     unlabelled: int
 
 
-def _make_importable(plain: Path, path: Path, corrected: Corrected) -> None:
+@dataclass(frozen=True)
+class _Plain:
+    """A plain COCO file: its ids, its images by id, and its annotations one by one, typed and as they are."""
+
+    ids: _Ids
+    images: Mapping[Id, CocoImage]
+    annotations: Iterable[tuple[CocoAnnotation | Malformed, Any]]
+
+
+def _new(corrected: Corrected) -> _Plain:
+    new = coco.New(corrected)
+    images = [CocoImage(image["id"], image["file_name"], image["width"], image["height"]) for image in new.images()]
+    categories = [CocoCategory(number, name) for number, name in new.names.items()]
+    content = CocoFile(images, categories, ())
+    ids = replace(_number(content), annotations=None)
+    return _Plain(ids, _images(content, {}), map(_read_back, new.annotations()))
+
+
+def _read_back(entry: dict[str, Any]) -> tuple[CocoAnnotation | Malformed, Any]:
+    raw = msgspec.Raw(msgspec.json.encode(entry))
+    return cocofile.annotation(raw), msgspec.json.decode(raw)
+
+
+def _copied(plain: Path, corrected: Corrected) -> _Plain:
     content = cocofile.read(plain)
-    ids = _number(content)
-    images = _images(content, _sizes(corrected))
     raw = jsonfile.read_items(plain, "annotations")
+    pairs = zip(content.annotations, raw, strict=True)
+    return _Plain(_number(content), _images(content, _sizes(corrected)), pairs)
+
+
+def _write(path: Path, plain: _Plain, description: str) -> list[dict[str, Any]]:
+    """Write the file and return its labels for CVAT's constructor."""
+    ids, images, read = plain.ids, plain.images, _Counted(plain.annotations)
     entries = (
         _entry(annotation, item, images[annotation.image_id], ids)
-        for annotation, item in zip(content.annotations, raw, strict=True)
+        for annotation, item in read
         if isinstance(annotation, CocoAnnotation) and annotation.image_id in images
     )
+    written, names = _Counted(entry for entry in entries if entry is not None), dict[str, None]()
     with path.open("wb") as file:
-        info = msgspec.json.encode({"description": corrected.description})
+        info = msgspec.json.encode({"description": description})
         file.write(b'{"licenses": [], "info": ' + info + b',\n"categories": ')
         write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in ids.names.items()))
         file.write(b',\n"images": ')
         write_items(file, (_image(image, ids.images[image.id]) for image in images.values()))
         file.write(b',\n"annotations": ')
-        written = _Counted(entry for entry in entries if entry is not None)
-        write_items(file, written)
+        write_items(file, _noting(written, names))
         file.write(b"}\n")
     _say_if_alike(image.file_name for image in images.values())
-    if written.count < len(raw):
-        left_out = len(raw) - written.count
+    if written.count < read.count:
+        left_out = read.count - written.count
         progress.say(
             f"export: {left_out} annotations without an image or a valid box are left out: CVAT would stop at them"
         )
+    return _labels(ids.names.values(), names)
+
+
+def _noting(entries: Iterable[dict[str, Any]], names: dict[str, None]) -> Iterator[dict[str, Any]]:
+    """Yield entries, and put the names of their attributes into `names`."""
+    for entry in entries:
+        names.update(dict.fromkeys(entry["attributes"]))
+        yield entry
 
 
 def _say_if_alike(names: Iterable[str]) -> None:
@@ -160,7 +202,7 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
     scored = {cocofile.SCORE: annotation.score} if _is_finite(annotation.score) else {}
     attributes = {**scored, **(annotation.attributes or {})}
     return {
-        "id": ids.annotations[annotation.id],
+        "id": annotation.id if ids.annotations is None else ids.annotations[annotation.id],
         "image_id": ids.images[image.id],
         "category_id": ids.unlabelled if category is None else category,
         "bbox": item["bbox"],
@@ -212,17 +254,11 @@ def _as_number(value: Any) -> float | int | None:
     return (int(value) if str(value).isdecimal() else number) if math.isfinite(number) else None
 
 
-def _labels(path: Path) -> list[dict[str, Any]]:
+def _labels(categories: Iterable[str], names: Iterable[str]) -> list[dict[str, Any]]:
     """Return the labels for CVAT's constructor: each category with all attributes that occur."""
-    content = cocofile.read(path)
-    names: dict[str, None] = {}
-    for annotation in content.annotations:
-        if isinstance(annotation, CocoAnnotation):
-            names.update(dict.fromkeys(annotation.attributes or ()))
     attributes = [
         {"name": name, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
         for name in names
         if name not in _FLAGS | _NUMBERS
     ]
-    categories = dict.fromkeys(category.name for category in content.categories)
-    return [{"name": name, "type": "any", "attributes": attributes} for name in categories]
+    return [{"name": name, "type": "any", "attributes": attributes} for name in dict.fromkeys(categories)]

@@ -1,4 +1,4 @@
-"""All objects of a dataset with decisions, votes and queue in one table, in the order of the export."""
+"""All objects of a dataset with decisions, votes and queue in one table, and the order of the export."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from secondlook.base.errors import DataError
 from secondlook.io import facts, records, standing
-from secondlook.stages.export.corrected import IMAGE_COLUMNS, QUEUE_COLUMNS, Corrected
+from secondlook.stages.export.corrected import COLUMNS, IMAGE_COLUMNS, QUEUE_COLUMNS, Corrected, Rows
 from secondlook.stages.export.votes import Ballots, read_ballots, views_of
 
 
@@ -33,10 +33,14 @@ class Inputs:
     background: Path | None = None
 
 
-def load(inputs: Inputs) -> Corrected:
-    """Join the files of an export; raise DataError when they are not about the same objects."""
+def load(inputs: Inputs, *, every_column: bool = True) -> Corrected:
+    """Join the files of an export; raise DataError when they are not about the same objects.
+
+    Without `every_column` the table has those of `corrected.COLUMNS`, and those of votes and queue.
+    """
     taxonomy = records.taxonomy_of(inputs.instances)
-    table = standing.whole(inputs.instances, inputs.consensus, inputs.reference).combine_chunks()
+    columns = None if every_column else [*COLUMNS, "image_path", "posterior"]
+    table = standing.whole(inputs.instances, inputs.consensus, inputs.reference, columns).combine_chunks()
     background = facts.background(inputs.instances, inputs.background)
     paths = pa.chunked_array([*table["image_path"].chunks, *background["image_path"].chunks], pa.string())
     root, names = _image_names(paths, inputs.images)
@@ -45,15 +49,19 @@ def load(inputs: Inputs) -> Corrected:
     table = table.append_column("score", _scores(table, taxonomy.classes))
     ballots = read_ballots(inputs.votes, table["instance_id"].combine_chunks())
     about = facts.images(inputs.instances)
-    table = _in_order(_with_images(_with_votes(table, ballots), about))
+    table = _with_images(_with_votes(table, ballots), about)
     background = _with_images(background, about)
+    order = _order(table)
     if inputs.queue is not None:
         table, background = _queued(table, inputs.queue), background.slice(0, 0)
+        order = np.arange(len(table))
+    if not every_column:
+        table = table.drop_columns(["image_path", "posterior"])
     others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
     classes = (*taxonomy.classes, *sorted(others))
     dataset, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
     views = views_of(inputs.votes)
-    return Corrected(table, background, taxonomy, classes, tuple(ballots), root, made_by, dataset, views)
+    return Corrected(table, order, background, taxonomy, classes, tuple(ballots), root, made_by, dataset, views)
 
 
 def _scores(table: pa.Table, classes: Sequence[str]) -> pa.Array:
@@ -83,15 +91,25 @@ def _with_images(table: pa.Table, about: pa.Table) -> pa.Table:
     return table
 
 
-def _in_order(table: pa.Table) -> pa.Table:
-    """Order by image as the dataset lists them, by name where it does not; then as the dataset numbers its objects.
+def _order(table: pa.Table) -> Rows:
+    """Return the rows by image as the dataset lists them, by name where it does not; then as it numbers its objects.
 
     `a.txt:2` goes before `a.txt:10`.
     """
-    padded = [re.sub(r"\d+", lambda number: number[0].zfill(12), text) for text in table["source_id"].to_pylist()]
+    padded = pa.chunked_array([_padded(part) for part in table["source_id"].chunks], pa.string())
     place = table["image_place"]
     keys = pa.table({"place": place, "image": table["image"], "number": padded, "id": table["instance_id"]})
-    return table.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
+    order = pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
+    return np.asarray(order.to_numpy().astype(np.int64))
+
+
+def _padded(texts: pa.Array) -> pa.Array:
+    """Return texts with every number in them as twelve digits or more."""
+    if pc.all(pc.match_substring_regex(texts, "^[0-9]+$")).as_py():
+        return pc.utf8_lpad(texts, 12, "0")
+    return pa.array(
+        [re.sub(r"\d+", lambda number: number[0].zfill(12), text) for text in texts.to_pylist()], pa.string()
+    )
 
 
 def _queued(table: pa.Table, queue: Path) -> pa.Table:

@@ -1,11 +1,12 @@
 """What an export does not hold of its dataset, counted: the sentence that stands once at its end."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pycocotools import mask as coco_mask
 
 from secondlook.config.holds import HOLDS, KINDS, Cell
@@ -22,6 +23,7 @@ from secondlook.stages.export.request import Request
 ROTATION, SCORES, TRACKS = (ROTATED_BOX, "rotation"), ("score", "confidence"), ("track_id", "keyframe", "outside")
 _SPECIAL = {CROWD, TAGS, *ROTATION, *SCORES, *TRACKS}
 _UPRIGHT = {"0", "0.0"}
+_ATTRIBUTE = pa.schema([("object", pa.int64()), ("name", pa.string()), ("text", pa.string())])
 _COCO_LIKE = {"coco": "coco", "cvat": "coco", "yolo": "yolo"}  # format -> the kind of its numbers
 
 
@@ -42,10 +44,17 @@ class _Counts:
     format: str
 
     @cached_property
-    def attributes(self) -> Sequence[Mapping[str, str]]:
-        """The dataset's own attributes of each object."""
-        rows = self.corrected.table["attributes"].to_pylist()
-        return [{name: text for name, text in row or () if not name.startswith(PREFIX)} for row in rows]
+    def attributes(self) -> pa.Table:
+        """The dataset's own attributes, a row each: `object`, the row of the object, `name` and `text`."""
+        parts, before = [_ATTRIBUTE.empty_table()], 0
+        for stated in self.corrected.table["attributes"].chunks:
+            ends = stated.offsets.to_numpy()
+            rows = before + np.repeat(np.arange(len(stated)), np.diff(ends))
+            own = [texts[int(ends[0]) : int(ends[-1])] for texts in (stated.keys, stated.items)]
+            part = pa.table([pa.array(rows, pa.int64()), *own], schema=_ATTRIBUTE)
+            parts.append(part.filter(pc.invert(pc.starts_with(part["name"], PREFIX))))
+            before += len(stated)
+        return pa.concat_tables(parts)
 
     def count(self, kind: str) -> int:
         """Return the number of things of a kind in the dataset."""
@@ -53,15 +62,17 @@ class _Counts:
             "masks": self.corrected.masked,
             "rotation": lambda: self._having(ROTATION, without=_UPRIGHT),
             "crowds": lambda: self._having([CROWD], without={"0", "false", "False"}),
-            "attributes": lambda: sum(bool(own.keys() - _SPECIAL) for own in self.attributes),
+            "attributes": lambda: self._objects(pc.invert(_is_one_of(self.attributes["name"], _SPECIAL))),
             "attribute_kinds": lambda: len(self._kinds()),
             "tags": lambda: self._having([TAGS]),
             "scores": lambda: self._having(SCORES),
             "tracks": lambda: self._having(TRACKS),
             "object_ids": lambda: len(self.corrected),
-            "image_ids": lambda: sum(own is not None for own in self.corrected.image_ids()),
+            "image_ids": lambda: _known(self._images["image_source_id"]),
             "image_order": self._ordered,
-            "image_tags": lambda: sum(bool(about["image_tags"]) for about in self.corrected.image_rows()),
+            "image_tags": lambda: int(
+                pc.sum(pc.greater(pc.list_value_length(self._images["image_tags"]), 0)).as_py() or 0
+            ),
             "background": lambda: len(self.corrected.background),
             "class_numbers": lambda: len(self._numbers()),
             "unused_classes": lambda: len(set(self.corrected.classes) - self._used()),
@@ -73,21 +84,35 @@ class _Counts:
         """Return the number of those things of a kind that a format, which holds some, does not hold."""
         partial: Mapping[str, Callable[[], int]] = {
             "masks": self._masks_beyond_boxes if self.format == "fiftyone" else self._masks_but_turned,
-            "attributes": lambda: sum(any(": " in name for name in own) for own in self.attributes),
+            "attributes": lambda: self._objects(pc.match_substring(self.attributes["name"], ": ")),
             "attribute_kinds": lambda: sum(kind == "json" for kind in self._kinds().values()),
-            "tracks": lambda: sum(not _is_number(own.get("track_id", "0")) for own in self.attributes),
-            "object_ids": lambda: self._unless_numbers(self.corrected.table["source_id"].to_pylist()),
+            "tracks": self._named_tracks,
+            "object_ids": lambda: self._unless_numbers(self.corrected.table["source_id"]),
             "image_ids": self._image_ids,
             "class_numbers": self._renumbered,
             "categories": lambda: len(self._categories() - set(self._listed().values())),
         }
         return partial[kind]()
 
+    @cached_property
+    def _images(self) -> pa.Table:
+        return self.corrected.image_table()
+
+    def _objects(self, having: pa.ChunkedArray) -> int:
+        """Return the number of objects of the attributes that `having` marks."""
+        return int(pc.count_distinct(self.attributes["object"].filter(having)).as_py())
+
     def _having(self, names: Iterable[str], *, without: set[str] | frozenset[str] = frozenset()) -> int:
-        return sum(any(name in own and own[name] not in without for name in names) for own in self.attributes)
+        own = self.attributes
+        return self._objects(pc.and_(_is_one_of(own["name"], names), pc.invert(_is_one_of(own["text"], without))))
+
+    def _named_tracks(self) -> int:
+        own = self.attributes
+        number = pc.match_substring_regex(own["text"], r"^-?\p{Nd}+(\.\p{Nd}+)?$")
+        return self._objects(pc.and_(_is_one_of(own["name"], ["track_id"]), pc.invert(number)))
 
     def _kinds(self) -> Mapping[str, str]:
-        there = {name for own in self.attributes for name in own}
+        there = set(self.attributes["name"].unique().to_pylist())
         return {name: kind for name, kind in self.corrected.attribute_kinds.items() if name in there}
 
     def _used(self) -> set[str]:
@@ -112,27 +137,26 @@ class _Counts:
 
     def _ordered(self) -> int:
         """Return the number of images if they have an order that is not that of their names."""
-        placed = [(row["image_place"], row["image"]) for row in self.corrected.image_rows()]
-        if self.corrected.queued or any(place is None for place, _ in placed):
+        if self.corrected.queued or self._images["image_place"].null_count:
             return 0
-        names = [name for _, name in sorted(placed)]
-        return len(names) if names != sorted(names) else 0
+        ordered = self._images.sort_by([("image_place", "ascending"), ("image", "ascending")])["image"]
+        return 0 if ordered.equals(ordered.sort()) else len(ordered)
 
     def _image_ids(self) -> int:
-        ids = self.corrected.image_ids()
+        ids = self._images["image_source_id"]
         if self.format == "fiftyone":
-            return sum(own is not None and not OBJECT_ID.fullmatch(own) for own in ids)
+            return _known(ids) - int(pc.sum(pc.match_substring_regex(ids, f"^{OBJECT_ID.pattern}$")).as_py() or 0)
         return self._unless_numbers(ids)
 
-    def _unless_numbers(self, ids: Sequence[str | None]) -> int:
-        return 0 if are_numbers(ids) else sum(own is not None for own in ids)
+    def _unless_numbers(self, ids: pa.ChunkedArray) -> int:
+        return 0 if are_numbers(ids) else _known(ids)
 
     def _masks_but_turned(self) -> int:
         return sum(item.segmentation is not None and rotated(item) is None for item in self.corrected.objects())
 
     def _masks_beyond_boxes(self) -> int:
         columns = ["segmentation", "width", "height", "x", "y", "w", "h"]
-        rows = self.corrected.table.select(columns).to_pylist()
+        rows = (row for batch in self.corrected.batches(columns) for row in batch.to_pylist())
         return sum(row["segmentation"] is not None and _reaches_beyond(row) for row in rows)
 
 
@@ -157,8 +181,12 @@ def sentence(found: Iterable[Loss]) -> str:
     )
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"-?\d+(\.\d+)?", text) is not None
+def _is_one_of(column: pa.ChunkedArray, values: Iterable[str]) -> pa.ChunkedArray:
+    return pc.is_in(column, value_set=pa.array(list(values), pa.string()))
+
+
+def _known(column: pa.ChunkedArray) -> int:
+    return len(column) - int(column.null_count)
 
 
 def _reaches_beyond(row: Mapping[str, object]) -> bool:

@@ -12,6 +12,8 @@ which attributes are no text.
 import json
 from pathlib import Path
 
+import pyarrow as pa
+
 import secondlook
 from secondlook.io import parquetfile, records
 from secondlook.io.outputs import EXPORT_RECORD
@@ -34,4 +36,4 @@ def write(corrected: Corrected, path: Path, _: Request) -> None:
         metadata[records.FACTS_KEY] = json.dumps(corrected.facts.to_json(), sort_keys=True, ensure_ascii=False)
     wording = in_wordings(corrected.table, corrected.taxonomy)
     table = corrected.table.append_column("wording", wording).replace_schema_metadata(metadata)
-    parquetfile.write_open(path, table, row_group_size=records.ROW_GROUP)
+    parquetfile.write_open_in_order(path, table, pa.array(corrected.order), row_group_size=records.ROW_GROUP)

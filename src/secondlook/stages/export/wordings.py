@@ -22,5 +22,7 @@ def wordings(table: pa.Table, taxonomy: Taxonomy) -> Mapping[str, str]:
 def in_wordings(table: pa.Table, taxonomy: Taxonomy) -> pa.ChunkedArray:
     """Return the final label of each object as the dataset would word it: unchanged unless it is a new one."""
     words = wordings(table, taxonomy)
-    new = pa.array([words.get(name, name) for name in table["label"].to_pylist()], pa.string())
+    labels = table["label"].combine_chunks().dictionary_encode()
+    worded = pa.array([words.get(name, name) for name in labels.dictionary.to_pylist()], pa.string())
+    new = pa.DictionaryArray.from_arrays(labels.indices, worded).cast(pa.string())
     return pc.if_else(pc.equal(table["action"], "relabel"), new, pc.coalesce(table["given_raw"], table["given"]))

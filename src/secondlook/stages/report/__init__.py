@@ -16,7 +16,7 @@ from secondlook.pages import render
 from secondlook.pages.charts import draw_all, load_table
 from secondlook.pages.forecast import forecast_of
 from secondlook.stages.report.crops import changed_crops, suspicious_crops
-from secondlook.stages.report.evaluation import effect_sentence, evaluation, read_table, suspicious_by_class
+from secondlook.stages.report.evaluation import effect_sentence, evaluation, read_table, suspicious
 from secondlook.stages.report.merging import merging_of
 from secondlook.stages.report.rounds import update_rounds
 from secondlook.stages.report.summary import seconds_of, summarise
@@ -109,8 +109,8 @@ def load_rejects(results: Path, shards: Sequence[str]) -> pd.DataFrame:
 
 
 def _suspicious(results: Path, objects: pd.DataFrame, classes: Sequence[str], crops: int) -> dict[str, Any]:
-    table = read_table(results / "evaluate" / Table.LABEL_ERRORS)
+    found = suspicious(results / "evaluate" / Table.LABEL_ERRORS, crops)
     return {
-        "suspicious": suspicious_by_class(table, classes),
-        "suspicious_crops": suspicious_crops(results, table[table["flagged"] == 1], objects, crops),
+        "suspicious": found.by_class(classes),
+        "suspicious_crops": suspicious_crops(results, found.first, objects),
     }

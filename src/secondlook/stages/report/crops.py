@@ -46,9 +46,9 @@ def changed_crops(results: Path, objects: pd.DataFrame, limit: int) -> list[Chan
     return [_shown(row, encoded[str(row["instance_id"])]) for row in rows]
 
 
-def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame, limit: int) -> list[SuspiciousCrop]:
-    """Return the first `limit` objects whose given label looks wrong; those without a crop are left out."""
-    chosen = _with_shards(results / "evaluate" / Table.LABEL_ERRORS, flagged.head(limit), objects)
+def suspicious_crops(results: Path, flagged: pd.DataFrame, objects: pd.DataFrame) -> list[SuspiciousCrop]:
+    """Return the crops of objects whose given label looks wrong; those without a crop are left out."""
+    chosen = _with_shards(results / "evaluate" / Table.LABEL_ERRORS, flagged, objects)
     encoded = _images(results, chosen)
     return [
         SuspiciousCrop(

@@ -1,7 +1,10 @@
 """The evaluation on the page: its tables, plots and sentences."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +24,32 @@ DIFFERING = {  # what becomes of objects whose class is not that of their track,
     "object gets the decision on its track.",
     "whole": "Every object got the decision on its track.",
 }
+_HOW: Mapping[str, Any] = {"dtype": TEXTS, "keep_default_na": False, "na_values": [""]}
+_ROWS_AT_ONCE = 50_000  # of the table of checked labels, which has a row for each object
 MOST_LEAKING = 0.01  # the share of judged objects up to which no alert is shown
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table of the evaluation; names stay text, even if a class is called `30` or `None`."""
+    with _named(path):
+        return _without_gaps(tabular.read_csv(path, **_HOW))
+
+
+def read_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Yield what `read_table` returns, at most `rows` at once; a table without rows is one part."""
+    with _named(path):
+        yield from map(_without_gaps, tabular.csv_parts(path, rows, **_HOW))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        table: pd.DataFrame = tabular.read_csv(path, dtype=TEXTS, keep_default_na=False, na_values=[""])
+        yield
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not a table of the evaluation ({error}); run evaluate again.") from error
+
+
+def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(TEXTS.keys() & set(table.columns), ""))
 
 
@@ -129,18 +149,39 @@ def saved_by_dropping(committee: pd.DataFrame) -> tuple[float, str] | None:
     return None
 
 
-def suspicious_by_class(table: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return, per given class with any, how many labels look wrong and which classes they most often look like."""
-    rows = []
-    for name in classes:
-        given = table[table["given"] == name]
-        flagged = given[given["flagged"] == 1]
-        if len(flagged):
-            likely = flagged["suggested"].value_counts()
-            names = sorted(likely.index, key=lambda other: (-likely[other], list(classes).index(other)))[:3]
-            often = [(other, int(likely[other])) for other in names]
-            rows.append({"class": name, "n": len(given), "flagged": len(flagged), "often": often})
-    return rows
+@dataclass(frozen=True)
+class Suspicious:
+    """Given labels that look wrong: how many were checked of each, the first that look wrong, and (given, suggested).
+
+    `pairs` counts those that look wrong.
+    """
+
+    checked: Mapping[str, int]
+    pairs: Mapping[tuple[str, str], int]
+    first: pd.DataFrame
+
+    def by_class(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Return, per given class with any, how many labels look wrong and which classes they most often look like."""
+        rows = []
+        for name in classes:
+            likely = {other: count for (given, other), count in self.pairs.items() if given == name}
+            names = sorted(likely, key=lambda other: (-likely[other], list(classes).index(other)))[:3]
+            often = [(other, likely[other]) for other in names]
+            if likely:
+                flagged = sum(likely.values())
+                rows.append({"class": name, "n": self.checked[name], "flagged": flagged, "often": often})
+        return rows
+
+
+def suspicious(path: Path, limit: int) -> Suspicious:
+    """Read the checked labels of the file `path`, in parts; `limit` is the number of the first that look wrong."""
+    checked, pairs, first = Counter[str](), Counter[tuple[str, str]](), list[pd.DataFrame]()
+    for part in read_parts(path, _ROWS_AT_ONCE):
+        flagged = part[part["flagged"] == 1]
+        checked.update(part["given"])
+        pairs.update(zip(flagged["given"], flagged["suggested"], strict=True))
+        first.append(flagged.head(limit - sum(map(len, first))))
+    return Suspicious(checked, pairs, pd.concat(first, ignore_index=True))
 
 
 def _plots(folder: Path, accuracy: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:

@@ -1,19 +1,21 @@
 """Decisions of people, as CSV files, become review rows; rows that match no object are kept, too."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
-from secondlook.io import facts, files, records, tabular
+from secondlook.io import facts, files, parquetfile, records, tabular
 from secondlook.stages.review import audit
 from secondlook.stages.review.copies import copies_of
-from secondlook.stages.review.decisions import COLUMNS, one_line
+from secondlook.stages.review.decisions import COLUMNS, Line, one_line
 from secondlook.stages.review.decisions import read as read_decisions
 from secondlook.stages.review.opinions import Opinion, agreement, opinions_of
 
@@ -23,11 +25,12 @@ MOVED_PX = 0.5
 LEAST_IOU = 0.99
 _SAMPLES = {"", "random", "queue", records.AUDIT}
 _SHOWN_CHARS = 200  # of a broken line
+_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
 class _Dataset:
-    """The objects that decisions may be about; their `truth` only in a rehearsal."""
+    """The objects that the decisions name, and those of the images that they name; `truth` only in a rehearsal."""
 
     rows: Mapping[str, dict[str, Any]]
     by_image: Mapping[str, list[str]]
@@ -55,10 +58,11 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     decisions on an object the latest counts, so files may be given twice and in any order. A broken line, as a full
     disk leaves it, is listed in `unmatched.csv`. Raises DataError for a file that is not a table of decisions.
     """
-    dataset = _dataset(instances)
+    lines = {path: list(read_decisions(path)) for path in decisions}
+    dataset = _dataset(instances, [line.row for own in lines.values() for line in own if line.row is not None])
     read = _Read()
     for path in decisions:
-        _take_file(path, dataset, read)
+        _take_file(path, lines[path], dataset, read)
     direct = _not_undone(read.decisions)
     copies = copies_of(direct, dataset.rows)
     rows = [_review(key, row) for key, row in sorted({**copies.decisions, **direct}.items())]
@@ -97,9 +101,12 @@ def _say_more(copies: int, audits: audit.Counted, agree: Mapping[str, int]) -> N
         )
 
 
-def _dataset(instances: Path) -> _Dataset:
-    columns = ["instance_id", "image_path", "truth", *BOX]
-    rows = {row["instance_id"]: row for row in records.read_columns(instances, records.INSTANCE, columns)}
+def _dataset(instances: Path, decided: Sequence[Mapping[str, str]]) -> _Dataset:
+    named = {row["instance_id"] for row in decided} | {name for row in decided for name in row["also"].split()}
+    ids = records.read(instances, records.INSTANCE, columns=["instance_id"])["instance_id"]
+    known = set(ids.filter(pc.is_in(ids, value_set=pa.array(list(named), pa.string()))).to_pylist())
+    shown = {one_line(row["image_path"]) for row in decided if row["instance_id"] not in known}
+    rows = {row["instance_id"]: row for row in _rows(instances, named, shown)}
     by_image: dict[str, list[str]] = {}
     for instance_id, row in rows.items():
         by_image.setdefault(one_line(row["image_path"]), []).append(instance_id)
@@ -108,9 +115,19 @@ def _dataset(instances: Path) -> _Dataset:
     return _Dataset(rows, by_image, records.taxonomy_of(instances), truth)
 
 
-def _take_file(path: Path, dataset: _Dataset, read: _Read) -> None:
+def _rows(instances: Path, named: Collection[str], shown: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Yield the objects with these ids, and all objects of these images."""
+    columns = ["instance_id", "image_path", "truth", *BOX]
+    for batch in parquetfile.batches(instances, _ROWS_AT_ONCE, columns):
+        images = batch["image_path"].dictionary_encode()
+        is_shown = pa.array([one_line(path) in shown for path in images.dictionary.to_pylist()], pa.bool_())
+        is_named = pc.is_in(batch["instance_id"], value_set=pa.array(list(named), pa.string()))
+        yield from batch.filter(pc.or_(is_named, is_shown.take(images.indices))).to_pylist()
+
+
+def _take_file(path: Path, lines: Iterable[Line], dataset: _Dataset, read: _Read) -> None:
     broken = []
-    for line in read_decisions(path):
+    for line in lines:
         place = {"file": path.name, "line": line.number}
         if line.row is None:
             broken.append(line.number)

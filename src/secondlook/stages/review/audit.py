@@ -22,7 +22,7 @@ class Sources:
     instance_ids: NDArray[np.object_]
     known: NDArray[np.int64]
     given: NDArray[np.int64]
-    posterior: NDArray[np.float64]
+    posterior: NDArray[np.float32]
     before: NDArray[np.bool_]
 
 

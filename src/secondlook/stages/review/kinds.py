@@ -65,9 +65,9 @@ def kinds_of(table: pd.DataFrame, rows: NDArray[np.int64], search: Search) -> Ki
     """
     labels = table.groupby(["given", "proposal"], dropna=False, sort=False).ngroup().to_numpy(dtype=np.int64)
     alone = (table["state"] != "").to_numpy()
-    of_track = _by_track(table["track"], labels, alone, rows)
+    heads, of_track = _by_track(table["track"], labels, alone, rows)
     firsts, like = _Firsts(), {}
-    for row, bits in _hashed(table, np.fromiter(of_track, dtype=np.int64), search):
+    for row, bits in _hashed(table, heads, search):
         found = None if alone[row] or bits is None else firsts.like(labels[row], bits, search.bits or 0)
         if found is not None:
             like[row] = found
@@ -80,28 +80,26 @@ def kinds_of(table: pd.DataFrame, rows: NDArray[np.int64], search: Search) -> Ki
 
 def _by_track(
     track: pd.Series, labels: NDArray[Any], alone: NDArray[np.bool_], rows: NDArray[np.int64]
-) -> dict[int, list[int]]:
-    """Return the first row of each track and labels with the others of them, and every row that has no track."""
+) -> tuple[NDArray[np.int64], dict[int, list[int]]]:
+    """Return every row that has no track and the first row of each track and labels, and the others by that first."""
     first: dict[tuple[str, int], int] = {}
     of_track: dict[int, list[int]] = {}
     names, single = track.to_numpy(), alone | track.isna().to_numpy()
-    for row in rows.tolist():
-        if single[row]:
-            of_track[row] = []
-            continue
+    for row in rows[~single[rows]].tolist():
         head = first.setdefault((names[row], labels[row]), row)
-        of_track.setdefault(head, [])
         if head != row:
-            of_track[head].append(row)
-    return of_track
+            of_track.setdefault(head, []).append(row)
+    follows = np.zeros(len(names), dtype=np.bool_)
+    follows[[row for others in of_track.values() for row in others]] = True
+    return rows[~follows[rows]], of_track
 
 
 def _others(
     firsts: list[int], of_track: Mapping[int, list[int]], like: Mapping[int, int]
 ) -> dict[int, tuple[int, ...]]:
-    others = {row: list(of_track[row]) for row in firsts}
+    others = {row: list(of_track.get(row, ())) for row in firsts}
     for row, first in like.items():
-        others[first] += [row, *of_track[row]]
+        others[first] += [row, *of_track.get(row, ())]
     return {row: tuple(found) for row, found in others.items() if found}
 
 
@@ -110,7 +108,7 @@ def _hashed(
 ) -> Iterator[tuple[int, NDArray[np.uint64] | None]]:
     """Yield rows with the hashes (4,) of their crops, a chunk at a time; None for crops that are flat or missing."""
     if search.bits is None:
-        yield from ((row, None) for row in rows.tolist())
+        yield from ((int(row), None) for row in rows)
         return
     rows = rows[: SCANNED * search.places]
     for start in range(0, len(rows), _CHUNK):

@@ -11,10 +11,11 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
-from secondlook.io import facts, files, records
+from secondlook.io import facts, files, parquetfile, records
 from secondlook.pages import render
 from secondlook.pages.forecast import Forecast, forecast_of
 from secondlook.pixels import images
@@ -27,6 +28,12 @@ SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and a
 QUALITY = 70
 THUMBNAILS, THUMBNAIL_PX = 12, 64  # of the objects that a decision decides, too
 _OF_QUEUE = ["sample", "probability", "reason", "proposal", "confidence"]
+_OF_OBJECTS = [
+    *("instance_id", "image_id", "image_path", "shard", "width", "height"),
+    *("x", "y", "w", "h", "given"),
+]
+AT_ONCE = 5000  # objects whose votes are read together: each reading goes through all shards
+_ROWS_AT_ONCE = 1 << 16
 _HERE = Path(__file__).parent
 # text inside a script element: the data must not end it or open a comment
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -61,29 +68,45 @@ def _batches(results: Path, objects: Objects, queued: Queue, options: ReviewOpti
     """Yield the data that the script of each page shows."""
     named = records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {})
     labelers = [name for name in named if (results / "label" / name).is_dir()]
-    position = {name: row for row, name in enumerate(objects.table["instance_id"])}
-    whole = objects.table.drop(columns=["proposal", "confidence"])
-    starts = range(0, len(queued.table), options.batch_size)
+    instances = _instances(results / "ingest" / "instances.parquet", queued.rows)
+    whole = pd.concat([instances, queued.table[_OF_QUEUE]], axis=1)
+    together = max(1, AT_ONCE // options.batch_size) * options.batch_size
+    starts = range(0, len(whole), options.batch_size)
     for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
-        part = queued.table.iloc[start : start + options.batch_size]
-        rows = whole.iloc[[position[name] for name in part["instance_id"]]].reset_index(drop=True)
-        shown = pd.concat([rows, part[_OF_QUEUE].reset_index(drop=True)], axis=1)
-        also = {name: queued.also[name] for name in part["instance_id"] if name in queued.also}
+        if start % together == 0:
+            part = whole.iloc[start : start + together]
+            votes = {name: _votes(results / "label" / name, part) for name in labelers}
+        shown = whole.iloc[start : start + options.batch_size].reset_index(drop=True)
+        also = {name: queued.also[name] for name in shown["instance_id"] if name in queued.also}
         thumbnails = _thumbnails(results, objects, also)
         items = [
             {**item, "also": also.get(item["id"], ()), "also_crops": thumbnails.get(item["id"], [])}
-            for item in _items(results, shown, labelers, objects)
+            for item in _items(results, shown, votes, objects)
         ]
         yield {
             "task": results.name,
             "name": f"batch-{number:03d}",
-            "key": _key(results.name, part, objects.classes),
+            "key": _key(results.name, shown, objects.classes),
             "classes": list(objects.classes),
             "columns": list(COLUMNS),
             "undone": UNDONE,
             "images": _images(shown, options.image_px),
             "items": items,
         }
+
+
+def _instances(path: Path, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """Return what pages show of some objects; `rows` are theirs in the file `path`."""
+    order = np.argsort(rows, kind="stable")
+    parts, start = [records.INSTANCE.schema.empty_table().select(_OF_OBJECTS)], 0
+    for batch in parquetfile.batches(path, _ROWS_AT_ONCE, _OF_OBJECTS):
+        here = rows[order][(rows[order] >= start) & (rows[order] < start + batch.num_rows)]
+        taken = batch.take(pa.array(here - start))
+        parts.append(pa.Table.from_batches([taken]).replace_schema_metadata(None))
+        start += batch.num_rows
+    found = pa.concat_tables(parts).take(pa.array(np.argsort(order)))
+    frame: pd.DataFrame = found.to_pandas()
+    return frame
 
 
 def _key(task: str, part: pd.DataFrame, classes: Sequence[str]) -> str:
@@ -107,9 +130,10 @@ def _thumbnails(results: Path, objects: Objects, also: Mapping[str, Sequence[str
     }
 
 
-def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Objects) -> Iterator[dict[str, Any]]:
+def _items(
+    results: Path, shown: pd.DataFrame, votes: Mapping[str, Mapping[str, Any]], objects: Objects
+) -> Iterator[dict[str, Any]]:
     crops = queue.load_crops(results, shown)
-    votes = {name: _votes(results / "label" / name, shown) for name in labelers}
     for row in shown.to_dict("records"):
         instance_id = str(row["instance_id"])
         image = crops.get(instance_id)
@@ -126,7 +150,7 @@ def _items(results: Path, shown: pd.DataFrame, labelers: list[str], objects: Obj
             "reason": row["reason"],
             "sample": row["sample"],
             "probability": None if pd.isna(row["probability"]) else float(row["probability"]),
-            "votes": [_shown(name, votes[name].get(instance_id), objects.classes) for name in labelers],
+            "votes": [_shown(name, own.get(instance_id), objects.classes) for name, own in votes.items()],
         }
 
 

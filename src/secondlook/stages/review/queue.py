@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
@@ -24,8 +25,8 @@ DIFFER, SEEN = "differ", "seen"
 RANDOM = "random sample"  # the reason of an object that was drawn at random; of an audit, too
 MOST_COPIES = 1000  # objects that one decision may decide besides its own: they must fit into a cell
 _COLUMNS = [
-    *("instance_id", "image_id", "image_path", "shard", "width", "height", "x", "y", "w", "h"),
-    *("track", "truth", "given", "proposal", "confidence", "score", "action", "label"),
+    *("instance_id", "shard", "track", "truth", "given"),
+    *("proposal", "confidence", "score", "action", "label"),
 ]
 
 
@@ -33,13 +34,14 @@ _COLUMNS = [
 class Objects:
     """The objects of a dataset with their decisions, one row each in the order of the ids; see `standing.decided`.
 
-    `posterior` is (objects, classes). In `table`, `state` is what people did: `differ`, `seen` or empty; `looked` is
-    whether anybody looked, so not by copies; `agreed` is the label on which all who looked agree. `people` counts who
-    has decided so far, `guarantee` is as in `standing.guarantee_of`, `audited` are the objects of earlier audits.
+    Only the columns that the order of the queue follows from; `page` reads those of the objects it shows. `posterior`
+    is (objects, classes). In `table`, `state` is what people did: `differ`, `seen` or empty; `looked` is whether
+    anybody looked, so not by copies; `agreed` is the label on which all who looked agree. `people` counts who has
+    decided so far, `guarantee` is as in `standing.guarantee_of`, `audited` are the objects of earlier audits.
     """
 
     table: pd.DataFrame
-    posterior: NDArray[np.float64]
+    posterior: NDArray[np.float32]
     classes: tuple[str, ...]
     guarantee: Mapping[str, Any]
     people: int
@@ -51,11 +53,13 @@ class Objects:
 class Queue:
     """The queue, a row per place in the order of `rank`: columns as in `records.QUEUE`, and `confidence`.
 
-    `also` are the ids that a decision on an object decides, too; `hidden` counts the objects that are represented by
-    another one of their kind; `why` says why so many objects are drawn at random.
+    `rows` are those of its objects among all. `also` are the ids that a decision on an object decides, too; `hidden`
+    counts the objects that are represented by another one of their kind; `why` says why so many objects are drawn at
+    random.
     """
 
     table: pd.DataFrame
+    rows: NDArray[np.int64]
     also: Mapping[str, tuple[str, ...]]
     hidden: int
     why: str
@@ -69,7 +73,7 @@ def load_objects(results: Path) -> Objects:
     lists = decided["posterior"].combine_chunks()
     if lists.null_count:
         raise DataError(f"{consensus}: has objects without a posterior; run consensus again.")
-    posterior = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(decided), len(classes))
+    posterior = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(decided), len(classes))
     rows, audited = _read_reviews(results / "review" / "reviewed.parquet")
     guarantee = dict(standing.guarantee_of(consensus))
     guarantee.setdefault("n", len({row["instance_id"] for row in rows if row["sample"] == "random"}))
@@ -92,14 +96,14 @@ def _read_reviews(reviewed: Path) -> tuple[list[dict[str, Any]], frozenset[str]]
 
 
 def _with_opinions(table: pd.DataFrame, opinions: Mapping[str, Opinion]) -> pd.DataFrame:
-    nothing = Opinion()
-    of_each = [opinions.get(name, nothing) for name in table["instance_id"]]
-    state = [DIFFER if one.differ else SEEN if one.direct or one.copied else "" for one in of_each]
-    return table.assign(
-        state=np.array(state, dtype=object),
-        looked=np.array([bool(one.direct) for one in of_each], dtype=np.bool_),
-        agreed=np.array([one.unanimous for one in of_each], dtype=object),
-    )
+    state, agreed = np.full(len(table), "", dtype=object), np.full(len(table), None, dtype=object)
+    looked = np.zeros(len(table), dtype=np.bool_)
+    names = table["instance_id"].to_numpy()
+    for row in np.flatnonzero(table["instance_id"].isin(list(opinions))):
+        one = opinions[names[row]]
+        state[row] = DIFFER if one.differ else SEEN if one.direct or one.copied else ""
+        looked[row], agreed[row] = bool(one.direct), one.unanimous
+    return table.assign(state=state, looked=looked, agreed=agreed)
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
     also = parts.kinds.others if options.copy_decisions else {}
     return Queue(
         table,
+        order,
         {ids[row]: tuple(ids[list(others)][:MOST_COPIES]) for row, others in also.items()},
         sum(map(len, parts.kinds.others.values())),
         parts.random.why,
@@ -172,7 +177,7 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     audits, wrong = _audits(objects, drawn, options)
     drawn = drawn[: len(drawn) - len(audits)]
     rest = np.setdiff1d(np.flatnonzero(state != SEEN), np.concatenate([drawn, audits]))
-    rest = rest[np.lexsort((ids[rest], -benefit[rest], state[rest] != DIFFER))]
+    rest = rest[np.lexsort((-benefit[rest], state[rest] != DIFFER))]  # stable: equal ones keep the order of the ids
     places = total - len(drawn) - len(audits)
     crops_of = partial(load_crops, results)
     search = Search(places, options.near_duplicate_bits, options.copy_decisions, crops_of)
@@ -218,15 +223,17 @@ def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], ND
 
 def _positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the positions of labels among the classes, -1 for none."""
-    position = {name: index for index, name in enumerate(classes)}
-    return np.array([position.get(name, -1) for name in labels], dtype=np.int64)
+    texts = pa.array(labels.to_numpy(dtype=object), pa.string(), from_pandas=True)
+    return records.class_positions(pa.chunked_array([texts], pa.string()), classes)
 
 
 def _benefit(objects: Objects, rarity: float) -> NDArray[np.float64]:
     table = objects.table
     label = table["label"].where(table["label"].notna(), table["proposal"])
     column = _positions(label, objects.classes)
-    p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)] if objects.classes else np.zeros(len(table))
+    p = np.zeros(len(table))
+    if objects.classes:
+        p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)].astype(np.float64)
     wrong = 1 - np.where(column >= 0, p, 0.0)
     alone = (table["given"].isna() & (table["score"] > UNSEEN)).to_numpy()
     wrong[alone] = 1 - table["score"].to_numpy()[alone]  # finer than the posterior, which families limit
