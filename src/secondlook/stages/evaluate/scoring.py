@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import KINDS
@@ -204,6 +203,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     It assumes independent objects, which those of one image are not; the intervals in the table do not assume it.
     """
+    from scipy.stats import binomtest  # takes longer to import than most evaluations to make
+
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
