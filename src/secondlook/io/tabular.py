@@ -26,7 +26,9 @@ def to_csv(table: pd.DataFrame, *, digits: int = 6) -> str:
     safe, form = _with_texts(table, harmless), f"%.{digits}g"
     if not len(safe):
         return safe.to_csv(index=False)
-    return "".join(_lines(safe.iloc[start : start + _ROWS], form, header=not start) for start in range(0, len(safe), _ROWS))
+    return "".join(
+        _lines(safe.iloc[start : start + _ROWS], form, header=not start) for start in range(0, len(safe), _ROWS)
+    )
 
 
 def _lines(table: pd.DataFrame, form: str, *, header: bool) -> str:
@@ -44,7 +46,7 @@ def _cells(column: "pd.Series[Any]", form: str) -> list[str] | None:
     if column.dtype.kind in "iu":
         return list(map(str, column.tolist()))
     if column.dtype.kind == "f":
-        return ["" if value != value else form % value for value in column.tolist()]  # nan differs from itself
+        return ["" if math.isnan(value) else form % value for value in column.tolist()]
     values = column.tolist() if column.dtype.kind == "O" else []
     plain = set(map(type, values)) == {str} and not _QUOTED.search("\0".join(values))
     return values if plain else None

@@ -191,7 +191,7 @@ def _product_of(statistic: Statistic) -> _Product:
 
 
 def _compact(rows: Any) -> Any:
-    """Return sparse counts without zeros as float32, those with few zeros in full, in the fewest bytes; others as is."""
+    """Return sparse counts as float32, with their zeros where these are few, in the fewest bytes; others as they are."""
     if not (sparse.issparse(rows) and _are_counts(rows)):
         return rows
     if rows.nnz * SPARSE < rows.shape[0] * rows.shape[1]:

@@ -22,19 +22,13 @@ from secondlook.stages.evaluate.diagnosis import diagnose, examine
 from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.grouping import few_groups, leak
 from secondlook.stages.evaluate.label_errors import label_errors
-from secondlook.stages.evaluate.methods import (
-    BY_PEOPLE,
-    Method,
-    Objects,
-    consensus_of,
-    levels,
-    load_methods,
-    load_objects,
-)
+from secondlook.stages.evaluate.methods import Method, consensus_of, levels, load_methods
+from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, load_objects
 from secondlook.stages.evaluate.remerge import Places, load_committee
 from secondlook.stages.evaluate.scores import Contest, Difference, Scores, contest
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
 from secondlook.stages.evaluate.tracks import apart, named, tracks_table
+from secondlook.stats.consensus.read import read_dataset, read_reviewed
 from secondlook.stats.intervals import Question, ask
 
 __all__ = ["Places", "evaluate"]
@@ -47,8 +41,10 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     """
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
     made_by = records.made_by(places.consensus)
-    all_objects, committee = load_committee(places, options.sample)
-    objects = load_objects(places.instances, all_objects, committee)
+    dataset = read_dataset(places.instances, places.groups)
+    people = read_reviewed(dataset, places.reviewed)
+    objects = load_objects(places.instances, dataset, people)
+    committee = load_committee(places, dataset, people, objects, options)
     methods = load_methods(places, objects, committee)
     asked = examine(objects, committee, options)
     suspicious = label_errors(objects, committee, classes, places.consensus)
@@ -86,7 +82,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         files.write_text(out / name, text)
     source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
     n = len(objects.with_truth.rows)
-    progress.say(f"evaluate: {n} of {len(all_objects)} objects with truth{source}, {len(methods)} methods")
+    progress.say(f"evaluate: {n} of {len(dataset)} objects with truth{source}, {len(methods)} methods")
     if diagnosis.findings["drop"] is not None:
         progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 

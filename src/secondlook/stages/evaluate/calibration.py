@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from secondlook.base.arrays import Floats64
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.crossfit import FOLDS, LEAST_P, folds
 from secondlook.stats.intervals import Drawn, Estimates, Question, Statistic, ratio
 
@@ -46,6 +47,39 @@ class Rescaled:
     """Log-probabilities (objects, classes) at temperatures fitted on the other folds, and the one fitted on all."""
 
     log_p: Floats64
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The answers of one labeler with log-probabilities `log_p`, (answers, classes): which objects, which classes."""
+
+    object_index: NDArray[np.int32]
+    class_index: NDArray[np.int32]
+    log_p: NDArray[np.float32]
+
+    @property
+    def own_log_p(self) -> NDArray[np.float32]:
+        """The log-probability of each answer, (answers,)."""
+        return self.log_p[np.arange(len(self.log_p)), self.class_index]
+
+    def of(self, rows: NDArray[np.int64]) -> "Spoken":
+        """Return some of the answers."""
+        return Spoken(self.object_index[rows], self.class_index[rows], self.log_p[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Spoken"]) -> "Spoken":
+        """Return the answers of several parts, of one at least."""
+        names = ("object_index", "class_index", "log_p")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The probabilities of one labeler on the objects with truth, as given and at cross-fitted temperatures."""
+
+    before: Bins
+    after: Bins | None
     temperature: float
 
 
@@ -85,7 +119,36 @@ def _right_share(cells: Floats64) -> Floats64:
     return ratio(right, right + wrong)
 
 
-def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], group: NDArray[np.int64], seed: int) -> Rescaled | None:
+def calibration_of(spoken: Spoken, objects: Objects, seed: int) -> Question[Calibration] | None:
+    """Ask how calibrated the probabilities of a labeler are; None where it gives none on objects with truth."""
+    with_truth = objects.with_truth
+    place = np.full(len(objects.truth), -1)
+    place[with_truth.rows] = with_truth.group
+    spoken = spoken.of(np.flatnonzero(place[spoken.object_index] >= 0))
+    if not len(spoken.log_p):
+        return None
+    truth, group = objects.truth[spoken.object_index], place[spoken.object_index]
+
+    def binned(log_p: NDArray[np.floating]) -> Question[Bins]:
+        confidence = np.exp(log_p, dtype=np.float64)
+        return bins(Confident(confidence, spoken.class_index == truth, group, with_truth.groups), EDGES)
+
+    rescaled = cross_fitted(spoken.log_p, truth, group, seed)
+    temperature = np.nan if rescaled is None else rescaled.temperature
+    asked = [binned(spoken.own_log_p)]
+    if rescaled is not None:
+        asked.append(binned(rescaled.log_p[np.arange(len(truth)), spoken.class_index]))
+
+    def finish(found: Sequence[Drawn]) -> Calibration:
+        before, *after = (question.finish([drawn]) for question, drawn in zip(asked, found, strict=True))
+        return Calibration(before, after[0] if after else None, temperature)
+
+    return Question([one for question in asked for one in question.statistics], finish)
+
+
+def cross_fitted(
+    log_p: NDArray[np.floating], truth: NDArray[np.int64], group: NDArray[np.int64], seed: int
+) -> Rescaled | None:
     """Return log softmax(log_p / T) with T fitted on the objects of other groups; None if there are too few.
 
     `log_p` is (objects, classes), `truth` and `group` (objects,). T minimises -sum log softmax(log_p / T)[truth].
@@ -93,7 +156,7 @@ def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], group: NDArray[np.in
     apart = folds(group, seed)
     if len(truth) < FEWEST or len(apart) < FOLDS:
         return None
-    floored = np.maximum(log_p, np.log(LEAST_P))
+    floored = np.maximum(log_p, np.log(LEAST_P), dtype=np.float64)
     rescaled = np.empty_like(floored)
     for fold in apart:
         temperature = fit_temperature(floored[~fold], truth[~fold])

@@ -4,7 +4,7 @@ The contribution of a labeler shows only in a consensus without it, with the sam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,18 @@ from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
-from secondlook.config.stages import ConsensusOptions
+from secondlook.config.stages import ConsensusOptions, EvaluateOptions
 from secondlook.io import records
-from secondlook.stages.evaluate.sampled import Everyone, Labels, mean_confidence, read_sampled, votes_on
+from secondlook.stages.evaluate.hearing import Everyone, hear, plan_for
+from secondlook.stages.evaluate.objects import Objects
+from secondlook.stats.consensus.blocks import reviewed_for_fit
 from secondlook.stats.consensus.decide import propose, proposed
 from secondlook.stats.consensus.merge import METHODS, MergedTracks, merge
-from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
+from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
+from secondlook.stats.crossfit import Folds
+
+WIDE = 200_000  # objects that are merged again where tables list them one by one and the decisions do not tell enough
 
 
 @dataclass(frozen=True)
@@ -54,46 +59,25 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Remerge:
-    """The votes of all labelers, `given` included, and how the consensus was made from them.
+    """The votes of all labelers, `given` included, on the objects `rows`, and how the consensus was made from them.
 
-    `everyone` is about all objects where the votes and the reviews are those of a sample; None where they are of all.
+    `everyone` is about all objects, `folds` are those of all groups. `wide` is the same on more objects, for the tables that list these; None where the
+    file of decisions says what they need, or where these are all.
     """
 
     votes: Votes
     reviewed: Reviewed
     method: str
     options: ConsensusOptions
-    everyone: Everyone | None = None
+    everyone: Everyone
+    folds: Folds
+    rows: NDArray[np.int64]
+    wide: "Remerge | None" = None
 
     @property
-    def people(self) -> Reviewed:
-        """The reviews of all objects."""
-        return self.reviewed if self.everyone is None else self.everyone.reviewed
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """The positions of the objects that are merged, among all."""
-        return np.arange(self.votes.objects) if self.everyone is None else self.everyone.rows
-
-    @cached_property
-    def labels(self) -> Labels:
-        """The answer of each labeler to each object, (labelers, objects)."""
-        if self.everyone is not None:
-            return self.everyone.labels
-        labels = np.full((len(self.votes.labelers), self.votes.objects), -1, dtype=np.int16)
-        labels[self.votes.labeler_index, self.votes.object_index] = self.votes.class_index
-        return labels
-
-    @property
-    def confidence(self) -> Floats64:
-        """The mean probability that each labeler gave its own answers, (labelers,)."""
-        return mean_confidence(self.votes) if self.everyone is None else self.everyone.confidence
-
-    def votes_of(self, labeler: int) -> Votes:
-        """Return the votes of one labeler on all objects."""
-        if self.everyone is not None:
-            return self.everyone.votes_of(labeler)
-        return self.votes.where(self.votes.labeler_index == labeler)
+    def widest(self) -> "Remerge":
+        """The same on as many objects as are merged again at all."""
+        return self.wide or self
 
     @cached_property
     def members(self) -> tuple[str, ...]:
@@ -111,17 +95,15 @@ class Remerge:
         votes = self.votes
         for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
             votes = votes.without(name)
-        merged = merge(votes, self.method, self.reviewed, self.options)
+        merged = merge(votes, self.method, self.reviewed, self.options, self.folds)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
         return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, proposals.ordered, merged.tracks)
 
-    def on(self, rows: NDArray[np.int64]) -> "Remerge":
-        """Return the same committee on only some of the objects, in their order."""
-        return Remerge(votes_on(self.votes, rows), self.reviewed.on(rows), self.method, self.options)
 
-
-def load_committee(places: Places, sample: int) -> tuple[Dataset, Remerge]:
-    """Read the votes, reviews and groups that the consensus was made from; of a large dataset the votes on a `sample`.
+def load_committee(
+    places: Places, dataset: Dataset, people: Reviewed, objects: Objects, options: EvaluateOptions
+) -> Remerge:
+    """Read the votes that the consensus was made from; of a large dataset, keep those on a sample.
 
     Raises DataError when the reviews are missing, and when the groups are others.
     """
@@ -129,17 +111,27 @@ def load_committee(places: Places, sample: int) -> tuple[Dataset, Remerge]:
     if places.reviewed is None and made_by.get("reviewed"):
         why = f"learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too."
         raise DataError(f"{places.consensus}: {why}")
-    objects = read_dataset(places.instances, places.groups)
-    if made_by.get("groups", len(objects.group_names)) != len(objects.group_names):
+    if made_by.get("groups", len(dataset.group_names)) != len(dataset.group_names):
         raise DataError(
             f"{places.consensus}: was made with other groups; give it and `evaluate` the same --groups FILE."
         )
-    method, options = how_it_was_made(made_by)
-    reviewed = read_reviewed(objects, places.reviewed)
-    if len(objects) <= sample:
-        return objects, Remerge(read_votes(objects, places.votes, use_given=True), reviewed, method, options)
-    votes, everyone = read_sampled(objects, places.votes, reviewed, sample)
-    return objects, Remerge(votes, reviewed.on(everyone.rows), method, options, everyone)
+    method, how = how_it_was_made(made_by)
+    samples = [options.sample]
+    if options.sample < min(len(dataset), WIDE) and not _is_told(dataset, method, how):
+        samples.append(WIDE)
+    plans = [plan_for(dataset, people, sample) for sample in samples]
+    votes, everyone = hear(dataset, places.votes, objects, plans, options.seed)
+    folds = Folds.drawn(people.group, how.seed)
+    narrow, *wide = (
+        Remerge(own, reviewed_for_fit(people, plan), method, how, everyone, folds, plan.fit)
+        for own, plan in zip(votes, plans, strict=True)
+    )
+    return replace(narrow, wide=wide[0]) if wide else narrow
+
+
+def _is_told(dataset: Dataset, method: str, options: ConsensusOptions) -> bool:
+    """Tell whether the decisions hold the posteriors by which given labels are checked, and no track has its own."""
+    return (method == "noise_channel" or not options.use_given) and not (dataset.track >= 0).any()
 
 
 def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:

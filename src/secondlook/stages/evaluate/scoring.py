@@ -18,7 +18,7 @@ from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
 from secondlook.io import records
 from secondlook.io.outputs import Table
-from secondlook.stages.evaluate.methods import Sample
+from secondlook.stages.evaluate.objects import Sample
 from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, Scored, differences_of, mended, score
 from secondlook.stages.evaluate.remerge import Places, Remerge
 from secondlook.stages.evaluate.scores import BY_CLASS, Contest, Difference, Scores, TruthAndAnswers, contest
@@ -120,7 +120,7 @@ def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Se
     for path in places.votes:
         files.setdefault(records.made_by(path)["labeler"], []).append(path)
     names = np.array([*classes, None], dtype=object)  # the last one for -1: no answer
-    labels = dict(zip(committee.votes.labelers, committee.labels, strict=True))
+    labels = dict(zip(committee.votes.labelers, committee.everyone.labels, strict=True))
     for name, own in files.items():
         made_by = records.made_by(own[-1])
         options = made_by.get("options", {})
