@@ -191,7 +191,7 @@ def _product_of(statistic: Statistic) -> _Product:
 
 
 def _compact(rows: Any) -> Any:
-    """Return sparse counts as float32, with their zeros where these are few, in the fewest bytes; others as they are."""
+    """Return sparse counts as float32, with their zeros where these are few, in the fewest bytes; others as is."""
     if not (sparse.issparse(rows) and _are_counts(rows)):
         return rows
     if rows.nnz * SPARSE < rows.shape[0] * rows.shape[1]:

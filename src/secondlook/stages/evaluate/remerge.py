@@ -4,8 +4,8 @@ The contribution of a labeler shows only in a consensus without it, with the sam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from secondlook.stages.evaluate.hearing import Everyone, hear, plan_for
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.consensus.blocks import reviewed_for_fit
 from secondlook.stats.consensus.decide import propose, proposed
-from secondlook.stats.consensus.merge import METHODS, MergedTracks, merge
+from secondlook.stats.consensus.merge import METHODS, Merged, MergedTracks, apply, merge
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 from secondlook.stats.crossfit import Folds
 
+FITTED = 5_000  # objects that fits without a labeler read, in a sample: more move no contribution that shows there
 WIDE = 200_000  # objects that are merged again where tables list them one by one and the decisions do not tell enough
 
 
@@ -58,21 +59,45 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Remerge:
-    """The votes of all labelers, `given` included, on the objects `rows`, and how the consensus was made from them.
-
-    `everyone` is about all objects, `folds` are those of all groups. `wide` is the same on more objects, for the tables that list these; None where the
-    file of decisions says what they need, or where these are all.
-    """
+class Cast:
+    """The votes of all labelers, `given` included, and the reviews, on the objects `rows`."""
 
     votes: Votes
     reviewed: Reviewed
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Remerge:
+    """The votes and reviews on objects, and how the consensus was made from them.
+
+    Methods are fitted to `fitted` and applied to `cast`, where these are not the same. `everyone` is about all objects,
+    `folds` are those of all groups. `wide` is the same on more objects, for the tables that list these; None where the
+    decisions tell what these need, or where these are all.
+    """
+
+    cast: Cast
+    fitted: Cast
     method: str
     options: ConsensusOptions
     everyone: Everyone
     folds: Folds
-    rows: NDArray[np.int64]
     wide: "Remerge | None" = None
+
+    @property
+    def votes(self) -> Votes:
+        """The votes on the objects that are merged again."""
+        return self.cast.votes
+
+    @property
+    def reviewed(self) -> Reviewed:
+        """The reviews of these objects."""
+        return self.cast.reviewed
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Their positions among all objects."""
+        return self.cast.rows
 
     @property
     def widest(self) -> "Remerge":
@@ -88,16 +113,33 @@ class Remerge:
     @cached_property
     def whole(self) -> Outcome:
         """The consensus of all members."""
-        return self.without()
+        return self._outcome((), self._fit)
 
     def without(self, *labelers: str) -> Outcome:
         """Return the consensus of the other members."""
-        votes = self.votes
-        for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
-            votes = votes.without(name)
-        merged = merge(votes, self.method, self.reviewed, self.options, self.folds)
+        sound = None if self._fit.fitted is None else self._fit.fitted.sound
+        return self._outcome(labelers, self._fitted_without(labelers, sound))
+
+    @cached_property
+    def _fit(self) -> Merged:
+        return self._fitted_without(())
+
+    def _fitted_without(self, labelers: Sequence[str], sound: NDArray[np.bool_] | None = None) -> Merged:
+        votes = self._left(self.fitted.votes, labelers)
+        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, sound)
+
+    def _outcome(self, labelers: Sequence[str], merged: Merged) -> Outcome:
+        votes, reviewed = self._left(self.votes, labelers), self.reviewed
+        if self.fitted is not self.cast:
+            merged = apply(merged, votes, reviewed, self.options, self.folds)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
         return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, proposals.ordered, merged.tracks)
+
+    def _left(self, votes: Votes, labelers: Sequence[str]) -> Votes:
+        """Return the votes of all members but some."""
+        for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
+            votes = votes.without(name)
+        return votes
 
 
 def load_committee(
@@ -116,17 +158,24 @@ def load_committee(
             f"{places.consensus}: was made with other groups; give it and `evaluate` the same --groups FILE."
         )
     method, how = how_it_was_made(made_by)
-    samples = [options.sample]
-    if options.sample < min(len(dataset), WIDE) and not _is_told(dataset, method, how):
-        samples.append(WIDE)
+    samples = _samples(dataset, method, how, options.sample)
     plans = [plan_for(dataset, people, sample) for sample in samples]
     votes, everyone = hear(dataset, places.votes, objects, plans, options.seed)
     folds = Folds.drawn(people.group, how.seed)
-    narrow, *wide = (
-        Remerge(own, reviewed_for_fit(people, plan), method, how, everyone, folds, plan.fit)
-        for own, plan in zip(votes, plans, strict=True)
+    cast, *fitted = (
+        Cast(own, reviewed_for_fit(people, plan), plan.fit) for own, plan in zip(votes, plans, strict=True)
     )
-    return replace(narrow, wide=wide[0]) if wide else narrow
+    remerge = partial(Remerge, method=method, options=how, everyone=everyone, folds=folds)
+    wide = remerge(fitted[1], fitted[1]) if len(fitted) > 1 else None
+    return remerge(cast, fitted[0] if fitted else cast, wide=wide)
+
+
+def _samples(dataset: Dataset, method: str, options: ConsensusOptions, sample: int) -> list[int]:
+    """Return how many objects are merged again, how many a fit then reads, and how many some tables list, if fewer."""
+    if len(dataset) <= sample:
+        return [sample]
+    wide = sample < WIDE and not _is_told(dataset, method, options)
+    return [sample, min(sample, FITTED), *([WIDE] if wide else [])]
 
 
 def _is_told(dataset: Dataset, method: str, options: ConsensusOptions) -> bool:

@@ -148,13 +148,24 @@ def _counted(group: NDArray[np.int64], cell: NDArray[Any], shape: tuple[int, int
 def _support(answers: TruthAndAnswers, classes: int) -> NDArray[np.int64]:
     """Return how many groups are behind each of `_figures`."""
     said = answers.answer >= 0
-    overall = len(np.unique(answers.group)), len(np.unique(answers.group[said]))
-    by_truth, by_answer = (
-        np.bincount(np.unique(group * classes + label) % max(1, classes), minlength=classes)
+    (of_all, by_truth), (of_said, by_answer) = (
+        _groups_of(group, label, classes)
         for group, label in ((answers.group, answers.truth), (answers.group[said], answers.answer[said]))
     )
+    overall = of_all, of_said
     overall_figures = [overall[0], overall[1], overall[0], overall[0]]
     return np.concatenate([overall_figures, by_truth, by_answer, by_truth]).astype(np.int64)
+
+
+def _groups_of(
+    group: NDArray[np.int64], label: NDArray[np.signedinteger[Any]], classes: int
+) -> tuple[int, NDArray[np.int64]]:
+    """Return how many groups there are, and in how many each class occurs, (classes,)."""
+    groups = int(group.max(initial=-1)) + 1
+    has = np.zeros(groups * classes, dtype=np.bool_)
+    has[group * classes + label] = True
+    cells = has.reshape(groups, classes)
+    return int(cells.any(axis=1).sum()), cells.sum(axis=0)
 
 
 @dataclass(frozen=True)

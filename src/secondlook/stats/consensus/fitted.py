@@ -17,7 +17,13 @@ PosteriorOf = Callable[[Votes], Posterior]
 
 
 class Fitted(Protocol):
-    """The parameters of a method; they hold nothing of the objects that they were fitted to."""
+    """The parameters of a method; they hold nothing of the objects that they were fitted to.
+
+    `sound` is what a fit without one of the labelers can be told, see `fit_folds`; None for nothing.
+    """
+
+    @property
+    def sound(self) -> NDArray[np.bool_] | None: ...
 
     def parts(self, cast: "Cast") -> "Parts":
         """Return what the method makes of some objects; no row uses a fit that learned from a review of its group."""
@@ -74,6 +80,7 @@ class FromAgreement:
     exponent: NDArray[np.float64] | None = None
     limited: bool = False
     unlimited: PosteriorOf | None = None
+    sound: None = None
 
     def parts(self, cast: Cast) -> Parts:
         """Return the posterior of the votes, no surer than reviews or families allow."""
@@ -102,6 +109,11 @@ class FromChannel:
     fits: tuple[NoiseChannel, ...]
     confusion: NDArray[np.float64] | None = field(repr=False)
     contradicted: int | None
+
+    @property
+    def sound(self) -> NDArray[np.bool_]:
+        """Which labelers stay as they are where another one is left out, (folds, labelers)."""
+        return np.stack([fit.sound for fit in self.fits])
 
     def parts(self, cast: Cast) -> Parts:
         """Return the posterior of each object by the fit of its fold."""
