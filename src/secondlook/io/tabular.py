@@ -17,7 +17,7 @@ _ESCAPED = str.maketrans(_LATEX)
 _FORMULA = re.compile(r"'*\s*[=+@＝＋－＠-]")  # noqa: RUF001
 _BEGINS = re.compile(r"['\s=+@＝＋－＠-]")  # noqa: RUF001
 _QUOTED = re.compile(r'[,"\r\n]')
-_ROWS = 50_000  # written at once
+_ROWS = 16_384  # written at once
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_REVIEW, _BYTES = "review", 8
+_REVIEW, _BYTES, _AT_ONCE = "review", 8, 16_384
 
 
 @lru_cache(maxsize=1024)  # the objects of an image follow each other
@@ -47,10 +47,11 @@ def review_fractions(instance_ids: pa.Array) -> NDArray[np.float64]:
 def content_fractions(names: pa.Array, salt: str) -> NDArray[np.float64]:
     """Return the `content_fraction` of a salt and each name, (names,), in a third of the time."""
     salted, digests = hashlib.blake2b(f"{salt}\0".encode(), digest_size=_BYTES), []
-    for name in names.to_pylist():
-        digest = salted.copy()
-        digest.update(name.encode())
-        digests.append(digest.digest())
+    for start in range(0, len(names), _AT_ONCE):
+        for name in names[start : start + _AT_ONCE].to_pylist():
+            digest = salted.copy()
+            digest.update(name.encode())
+            digests.append(digest.digest())
     return np.asarray(np.frombuffer(b"".join(digests), dtype=">u8") / 2**64, dtype=np.float64)
 
 

@@ -22,6 +22,7 @@ EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
 COLDEST, HOTTEST = np.log(0.05), np.log(1000)  # bounds of log T
 FEWEST = 20  # objects that a temperature is fitted on
+ROWS = 16_384  # rescaled at once
 ENOUGH = 5000  # a single parameter needs no more
 
 
@@ -43,11 +44,11 @@ class Bins:
 
 
 @dataclass(frozen=True)
-class Rescaled:
-    """Log-probabilities (objects, classes) at temperatures fitted on the other folds, and the one fitted on all."""
+class Temperatures:
+    """The temperature that was fitted on all objects, and `crossed`, (objects,), on those of the other folds."""
 
-    log_p: Floats64
-    temperature: float
+    of_all: float
+    crossed: Floats64
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,15 @@ class Spoken:
     def own_log_p(self) -> NDArray[np.float32]:
         """The log-probability of each answer, (answers,)."""
         return self.log_p[np.arange(len(self.log_p)), self.class_index]
+
+    def own_at(self, temperature: Floats64) -> Floats64:
+        """Return what it is at the temperature of each answer, (answers,)."""
+        own = np.empty(len(temperature))
+        for start in range(0, len(own), ROWS):
+            part = slice(start, start + ROWS)
+            scaled = log_softmax(floored(self.log_p[part]) / temperature[part, None], axis=1)
+            own[part] = scaled[np.arange(len(scaled)), self.class_index[part]]
+        return own
 
     def of(self, rows: NDArray[np.int64]) -> "Spoken":
         """Return some of the answers."""
@@ -104,13 +114,14 @@ def bins(answers: Confident, edges: Floats64) -> Question[Bins]:
     ones = np.ones(len(place), dtype=np.float32)
     shape = (answers.groups, 2 * len(held))
     sums = sparse.csr_array((ones, (group, place + len(held) * ~answers.right)), shape=shape)
-    support = np.bincount(np.unique(group * max(1, len(held)) + place) % max(1, len(held)), minlength=len(held))
+    behind = np.zeros((answers.groups, len(held)), dtype=np.bool_)
+    behind[group, place] = True
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
 
     def finish(found: Sequence[Drawn]) -> Bins:
         return Bins(edges[held], edges[held + 1], n[held], mean, found[0].estimates())
 
-    return Question([Statistic(sums, _right_share, support)], finish)
+    return Question([Statistic(sums, _right_share, behind.sum(axis=0))], finish)
 
 
 def _right_share(cells: Floats64) -> Floats64:
@@ -133,11 +144,11 @@ def calibration_of(spoken: Spoken, objects: Objects, seed: int) -> Question[Cali
         confidence = np.exp(log_p, dtype=np.float64)
         return bins(Confident(confidence, spoken.class_index == truth, group, with_truth.groups), EDGES)
 
-    rescaled = cross_fitted(spoken.log_p, truth, group, seed)
-    temperature = np.nan if rescaled is None else rescaled.temperature
+    fitted = cross_fitted(spoken.log_p, truth, group, seed)
     asked = [binned(spoken.own_log_p)]
-    if rescaled is not None:
-        asked.append(binned(rescaled.log_p[np.arange(len(truth)), spoken.class_index]))
+    if fitted is not None:
+        asked.append(binned(spoken.own_at(fitted.crossed)))
+    temperature = np.nan if fitted is None else fitted.of_all
 
     def finish(found: Sequence[Drawn]) -> Calibration:
         before, *after = (question.finish([drawn]) for question, drawn in zip(asked, found, strict=True))
@@ -148,20 +159,24 @@ def calibration_of(spoken: Spoken, objects: Objects, seed: int) -> Question[Cali
 
 def cross_fitted(
     log_p: NDArray[np.floating], truth: NDArray[np.int64], group: NDArray[np.int64], seed: int
-) -> Rescaled | None:
-    """Return log softmax(log_p / T) with T fitted on the objects of other groups; None if there are too few.
+) -> Temperatures | None:
+    """Return T of log softmax(log_p / T), fitted on the objects of other groups; None if there are too few.
 
     `log_p` is (objects, classes), `truth` and `group` (objects,). T minimises -sum log softmax(log_p / T)[truth].
     """
     apart = folds(group, seed)
     if len(truth) < FEWEST or len(apart) < FOLDS:
         return None
-    floored = np.maximum(log_p, np.log(LEAST_P), dtype=np.float64)
-    rescaled = np.empty_like(floored)
+    crossed = np.empty(len(truth))
     for fold in apart:
-        temperature = fit_temperature(floored[~fold], truth[~fold])
-        rescaled[fold] = log_softmax(floored[fold] / temperature, axis=1)
-    return Rescaled(rescaled, fit_temperature(floored, truth))
+        others = np.flatnonzero(~fold)[:ENOUGH]
+        crossed[fold] = fit_temperature(floored(log_p[others]), truth[others])
+    return Temperatures(fit_temperature(floored(log_p[:ENOUGH]), truth), crossed)
+
+
+def floored(log_p: NDArray[np.floating]) -> Floats64:
+    """Return log-probabilities of which none says never."""
+    return np.asarray(np.maximum(log_p, np.log(LEAST_P)), dtype=np.float64)
 
 
 def fit_temperature(log_p: Floats64, truth: NDArray[np.int64]) -> float:

@@ -30,8 +30,8 @@ class Method:
         """Return its answers to the scored objects with truth, or to those in `among`."""
         with_truth = objects.with_truth
         chosen = self.scored[with_truth.rows] if among is None else (self.scored & among)[with_truth.rows]
-        rows = with_truth.rows[chosen]
-        return TruthAndAnswers(objects.truth[rows], self.answer[rows], with_truth.group[chosen])
+        answers = TruthAndAnswers(objects.known_truth, self.answer[with_truth.rows], with_truth.group)
+        return answers if chosen.all() else answers.of(chosen)
 
 
 def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[Method]:

@@ -53,6 +53,11 @@ class Objects:
         return Sample.of(np.flatnonzero(self.truth >= 0), self.group)
 
     @cached_property
+    def known_truth(self) -> NDArray[np.int64]:
+        """The truth of these objects, (objects with truth,)."""
+        return self.truth[self.with_truth.rows]
+
+    @cached_property
     def everything(self) -> Sample:
         """All of them."""
         return Sample.of(np.arange(len(self.truth)), self.group)

@@ -4,7 +4,7 @@ The contribution of a labeler shows only in a consensus without it, with the sam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from secondlook.stages.evaluate.hearing import Everyone, hear, plan_for
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.consensus.blocks import reviewed_for_fit
 from secondlook.stats.consensus.decide import propose, proposed
+from secondlook.stats.consensus.fitted import Near
 from secondlook.stats.consensus.merge import METHODS, Merged, MergedTracks, apply, merge
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
@@ -117,16 +118,18 @@ class Remerge:
 
     def without(self, *labelers: str) -> Outcome:
         """Return the consensus of the other members."""
-        sound = None if self._fit.fitted is None else self._fit.fitted.sound
-        return self._outcome(labelers, self._fitted_without(labelers, sound))
+        near = None if self._fit.fitted is None else self._fit.fitted.near
+        if near is not None and self.fitted is self.cast:  # as if it were merged alone, to the bit
+            near = replace(near, confusion=None)
+        return self._outcome(labelers, self._fitted_without(labelers, near))
 
     @cached_property
     def _fit(self) -> Merged:
         return self._fitted_without(())
 
-    def _fitted_without(self, labelers: Sequence[str], sound: NDArray[np.bool_] | None = None) -> Merged:
+    def _fitted_without(self, labelers: Sequence[str], near: Near | None = None) -> Merged:
         votes = self._left(self.fitted.votes, labelers)
-        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, sound)
+        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, near)
 
     def _outcome(self, labelers: Sequence[str], merged: Merged) -> Outcome:
         votes, reviewed = self._left(self.votes, labelers), self.reviewed
