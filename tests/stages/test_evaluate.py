@@ -350,6 +350,20 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path, cells: list[str], name: st
     assert list(back.columns) == list(table.columns)
 
 
+@given(
+    st.lists(st.tuples(CELLS, st.floats(), st.integers(-(2**60), 2**60), CELLS | st.none()), min_size=1, max_size=6),
+    st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_table_is_written_as_pandas_does(rows: list[tuple[Any, ...]], alone: bool) -> None:
+    """Also where no text needs quotes, so that pandas is not asked."""
+    table = pd.DataFrame(rows, columns=["a,b", "p", "n", "c"])
+    table = table[["a,b"]] if alone else table
+    safe = table.map(lambda value: tabular.harmless(value) if isinstance(value, str) else value)
+
+    assert tabular.to_csv(table) == safe.to_csv(index=False, float_format="%.6g")
+
+
 def test_tables_for_people_are_written_in_one_place() -> None:
     """The labels of `consensus --votes` are for programs, which want each as it was given."""
     root = Path(package.__file__).parent

@@ -15,12 +15,41 @@ _ESCAPED = str.maketrans(_LATEX)
 
 # Spreadsheets run cells that begin like this, whatever follows.
 _FORMULA = re.compile(r"'*\s*[=+@＝＋－＠-]")  # noqa: RUF001
+_BEGINS = re.compile(r"['\s=+@＝＋－＠-]")  # noqa: RUF001
+_QUOTED = re.compile(r'[,"\r\n]')
+_ROWS = 16_384  # written at once
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
 
 
 def to_csv(table: pd.DataFrame, *, digits: int = 6) -> str:
     """Return a table as CSV; blank where there is no value, formulas as `harmless` text."""
-    return _with_texts(table, harmless).to_csv(index=False, float_format=f"%.{digits}g")
+    safe, form = _with_texts(table, harmless), f"%.{digits}g"
+    if not len(safe):
+        return safe.to_csv(index=False)
+    return "".join(
+        _lines(safe.iloc[start : start + _ROWS], form, header=not start) for start in range(0, len(safe), _ROWS)
+    )
+
+
+def _lines(table: pd.DataFrame, form: str, *, header: bool) -> str:
+    """Return rows as pandas writes them; in a third of its time where no text has to be quoted."""
+    columns = [_cells(table.iloc[:, place], form) for place in range(table.shape[1])]
+    plain = [column for column in columns if column is not None]
+    if len(plain) < max(2, len(columns)):  # an empty text alone in its row is quoted
+        return table.to_csv(index=False, float_format=form, header=header)
+    head = table.iloc[:0].to_csv(index=False) if header else ""
+    return head + "\n".join(map(",".join, zip(*plain, strict=True))) + "\n"
+
+
+def _cells(column: "pd.Series[Any]", form: str) -> list[str] | None:
+    """Return the cells of a column, None where pandas has to write them: quoted texts, and values of any other kind."""
+    if column.dtype.kind in "iu":
+        return list(map(str, column.tolist()))
+    if column.dtype.kind == "f":
+        return ["" if math.isnan(value) else form % value for value in column.tolist()]
+    values = column.tolist() if column.dtype.kind == "O" else []
+    plain = set(map(type, values)) == {str} and not _QUOTED.search("\0".join(values))
+    return values if plain else None
 
 
 def read_csv(path: Path, **how: Any) -> pd.DataFrame:
@@ -46,10 +75,14 @@ def verbatim(text: str) -> str:
 
 
 def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a table with its texts changed, by `harmless` or `verbatim`, which leave most first characters alone."""
     changed = table.rename(columns=lambda name: change(name) if isinstance(name, str) else name)
     for place, kind in enumerate(table.dtypes):
         if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
-            column = [change(value) if isinstance(value, str) else value for value in table.iloc[:, place]]
+            values = table.iloc[:, place].tolist()
+            if not any(map(_BEGINS.match, {value[:1] for value in values if isinstance(value, str)})):
+                continue
+            column = [change(value) if isinstance(value, str) else value for value in values]
             own = object if isinstance(kind, pd.CategoricalDtype) else kind
             changed.isetitem(place, pd.Series(column, dtype=own).array)
     return changed

@@ -25,6 +25,7 @@ BLOCK = 128  # resamples at once
 CELLS = 32_000_000  # numbers at once: fewer resamples where there are many groups or cells
 CHUNK = 8192  # groups whose draws are multiplied at once
 AT_ONCE = 256_000_000  # bytes of the sums that one pass over the draws serves
+SPARSE = 32  # a full product multiplies so many numbers in the time of one of a sparse product
 EXACT = 2**24  # float32 holds all whole numbers below
 LOW, HIGH = 2.5, 97.5
 
@@ -190,8 +191,14 @@ def _product_of(statistic: Statistic) -> _Product:
 
 
 def _compact(rows: Any) -> Any:
-    """Return sparse counts as float32, which changes none of them; others as they are."""
-    return rows.astype(np.float32) if sparse.issparse(rows) and _are_counts(rows) else rows
+    """Return sparse counts as float32, with their zeros where these are few, in the fewest bytes; others as is."""
+    if not (sparse.issparse(rows) and _are_counts(rows)):
+        return rows
+    if rows.nnz * SPARSE < rows.shape[0] * rows.shape[1]:
+        return rows.astype(np.float32)
+    full, largest = rows.toarray(), rows.data.max(initial=0)
+    fits = [kind for kind in (np.uint8, np.uint16) if rows.data.min(initial=0) >= 0 and largest <= np.iinfo(kind).max]
+    return full.astype(fits[0] if fits else np.float32)
 
 
 def _most(rows: Any) -> float:

@@ -1,6 +1,15 @@
 """What stages exchange: the kinds of rows (`schemas`), their files (`store`), ids and positions."""
 
-from secondlook.io.records.ids import content_fraction, group_id, image_id, instance_id, review_fraction, track_id
+from secondlook.io.records.ids import (
+    content_fraction,
+    content_fractions,
+    group_id,
+    image_id,
+    instance_id,
+    review_fraction,
+    review_fractions,
+    track_id,
+)
 from secondlook.io.records.positions import Covered, ObjectIds, class_positions, names_at, object_positions
 from secondlook.io.records.schemas import (
     ACCEPTED,
@@ -102,6 +111,7 @@ __all__ = [
     "class_positions",
     "conflicts_beside",
     "content_fraction",
+    "content_fractions",
     "count",
     "embedding",
     "group_id",
@@ -123,6 +133,7 @@ __all__ = [
     "rejects_beside",
     "restate",
     "review_fraction",
+    "review_fractions",
     "rows_digest",
     "taxonomy_of",
     "to_table",

@@ -3,6 +3,12 @@
 import hashlib
 from functools import lru_cache
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_REVIEW, _BYTES, _AT_ONCE = "review", 8, 16_384
+
 
 @lru_cache(maxsize=1024)  # the objects of an image follow each other
 def image_id(dataset: str, image: str) -> str:
@@ -30,12 +36,28 @@ def review_fraction(instance_id: str) -> float:
 
     The objects below any bound are a random sample of the dataset, and stay one when the bound rises.
     """
-    return content_fraction("review", instance_id)
+    return content_fraction(_REVIEW, instance_id)
+
+
+def review_fractions(instance_ids: pa.Array) -> NDArray[np.float64]:
+    """Return the `review_fraction` of each object, (objects,)."""
+    return content_fractions(instance_ids, _REVIEW)
+
+
+def content_fractions(names: pa.Array, salt: str) -> NDArray[np.float64]:
+    """Return the `content_fraction` of a salt and each name, (names,), in a third of the time."""
+    salted, digests = hashlib.blake2b(f"{salt}\0".encode(), digest_size=_BYTES), []
+    for start in range(0, len(names), _AT_ONCE):
+        for name in names[start : start + _AT_ONCE].to_pylist():
+            digest = salted.copy()
+            digest.update(name.encode())
+            digests.append(digest.digest())
+    return np.asarray(np.frombuffer(b"".join(digests), dtype=">u8") / 2**64, dtype=np.float64)
 
 
 def content_fraction(*parts: str) -> float:
     """Return a number in [0, 1) that follows from `parts` alone: a seed made of content, not of a clock."""
-    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()) / 2**64
+    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=_BYTES).digest()) / 2**64
 
 
 def _digest(*parts: str) -> str:

@@ -1,6 +1,7 @@
 """Positions of the rows of a file among the objects of a dataset, and of its names among the classes."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ class ObjectIds:
         self.instance_ids = instance_ids
         names = _names(instance_ids)
         self._names = names if names is not None and bool((names[1:] > names[:-1]).all()) else None
+        self._places: dict[bytes, NDArray[np.int32]] = {}  # of the ids of a shard, which many files hold
 
     def __len__(self) -> int:
         return len(self.instance_ids)
@@ -44,8 +46,11 @@ class ObjectIds:
         if self._names is None or wanted is None or wanted.dtype != self._names.dtype:
             found = pc.fill_null(pc.index_in(ids, value_set=self.instance_ids), -1)
             return np.asarray(found.to_numpy().astype(np.int64))
-        place = np.minimum(np.searchsorted(self._names, wanted), len(self._names) - 1)
-        return np.where(self._names[place] == wanted, place, -1)
+        ids_digest = blake2b(wanted.tobytes(), digest_size=16).digest()
+        if ids_digest not in self._places:
+            place = np.minimum(np.searchsorted(self._names, wanted), len(self._names) - 1)
+            self._places[ids_digest] = np.where(self._names[place] == wanted, place, -1).astype(np.int32)
+        return self._places[ids_digest].astype(np.int64)
 
 
 def _names(ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base import progress
@@ -22,19 +23,13 @@ from secondlook.stages.evaluate.diagnosis import diagnose, examine
 from secondlook.stages.evaluate.effect import net_effect
 from secondlook.stages.evaluate.grouping import few_groups, leak
 from secondlook.stages.evaluate.label_errors import label_errors
-from secondlook.stages.evaluate.methods import (
-    BY_PEOPLE,
-    Method,
-    Objects,
-    consensus_of,
-    levels,
-    load_methods,
-    load_objects,
-)
+from secondlook.stages.evaluate.methods import Method, consensus_of, levels, load_methods
+from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, load_objects
 from secondlook.stages.evaluate.remerge import Places, load_committee
-from secondlook.stages.evaluate.scores import Contest, Difference, Scores, contest
+from secondlook.stages.evaluate.scores import Contest, Difference, Scores, TruthAndAnswers, contest
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
 from secondlook.stages.evaluate.tracks import apart, named, tracks_table
+from secondlook.stats.consensus.read import read_dataset, read_reviewed
 from secondlook.stats.intervals import Question, ask
 
 __all__ = ["Places", "evaluate"]
@@ -45,13 +40,16 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
 
     `protocol` is the published scoring of the task, if it has one.
     """
+    pa.set_memory_pool(pa.system_memory_pool())  # it gives columns back that are not needed any more
     classes, rehearsal = records.taxonomy_of(places.instances).classes, facts.banner(places.instances)
     made_by = records.made_by(places.consensus)
-    all_objects, committee = load_committee(places, options.sample)
-    objects = load_objects(places.instances, all_objects, committee)
+    dataset = read_dataset(places.instances, places.groups)
+    people = read_reviewed(dataset, places.reviewed)
+    objects = load_objects(places.instances, dataset, people)
+    committee = load_committee(places, dataset, people, objects, options)
+    suspicious = _write_label_errors(out, label_errors(objects, committee, classes, places.consensus))
     methods = load_methods(places, objects, committee)
     asked = examine(objects, committee, options)
-    suspicious = label_errors(objects, committee, classes, places.consensus)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     level = levels(places.consensus, classes, committee.options.accept)
     tracks = tracks_table(places.instances, objects, committee, level, accepted)
@@ -77,25 +75,32 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         Table.COMMITTEE: tabular.to_csv(diagnosis.labelers),
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
         Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
-        Table.LABEL_ERRORS: tabular.to_csv(suspicious),
         Table.TRACKS: tabular.to_csv(named(tracks, classes)),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
-        Table.FINDINGS: _findings(findings, suspicious),
+        Table.FINDINGS: _findings({**findings, **suspicious}),
     }
     for name, text in written.items():
         files.write_text(out / name, text)
     source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
     n = len(objects.with_truth.rows)
-    progress.say(f"evaluate: {n} of {len(all_objects)} objects with truth{source}, {len(methods)} methods")
+    progress.say(f"evaluate: {n} of {len(dataset)} objects with truth{source}, {len(methods)} methods")
     if diagnosis.findings["drop"] is not None:
         progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 
 
 def _contest(objects: Objects, methods: list[Method], classes: int) -> Question[tuple[list[Scores], list[Difference]]]:
     """Ask for the scores of all methods, and how much better the consensus is than each other one."""
-    *others, ours, _ = methods
-    pairs = [(ours.on(objects, method.scored), method.on(objects)) for method in others]
-    return contest(Contest([one.on(objects) for one in methods], pairs, classes, objects.with_truth.groups))
+    answers = [one.on(objects) for one in methods]
+    *others, ours, _ = zip(methods, answers, strict=True)
+    pairs = [(_beside(ours, method, objects, own), own) for method, own in others]
+    return contest(Contest(answers, pairs, classes, objects.with_truth.groups))
+
+
+def _beside(
+    ours: tuple[Method, TruthAndAnswers], method: Method, objects: Objects, own: TruthAndAnswers
+) -> TruthAndAnswers:
+    """Return our answers to the objects that another method is scored on."""
+    return ours[1] if own.truth is ours[1].truth else ours[0].on(objects, method.scored)
 
 
 def _scores(
@@ -127,9 +132,14 @@ def _calibration(objects: Objects, label: NDArray[np.int64], confidence: NDArray
     return bins(confident, POSTERIOR_EDGES)
 
 
-def _findings(findings: Mapping[str, Any], suspicious: pd.DataFrame) -> str:
-    content = {**findings, "checked_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
-    return json.dumps(_without_nan(content), indent=2, sort_keys=True) + "\n"
+def _write_label_errors(out: Path, suspicious: pd.DataFrame) -> dict[str, int]:
+    """Write the longest table before the others are made, and return the findings on it."""
+    files.write_text(out / Table.LABEL_ERRORS, tabular.to_csv(suspicious))
+    return {"checked_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
+
+
+def _findings(findings: Mapping[str, Any]) -> str:
+    return json.dumps(_without_nan(findings), indent=2, sort_keys=True) + "\n"
 
 
 def _without_nan(value: Any) -> Any:

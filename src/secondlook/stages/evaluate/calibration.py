@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from secondlook.base.arrays import Floats64
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.crossfit import FOLDS, LEAST_P, folds
 from secondlook.stats.intervals import Drawn, Estimates, Question, Statistic, ratio
 
@@ -21,6 +22,7 @@ EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
 COLDEST, HOTTEST = np.log(0.05), np.log(1000)  # bounds of log T
 FEWEST = 20  # objects that a temperature is fitted on
+ROWS = 16_384  # rescaled at once
 ENOUGH = 5000  # a single parameter needs no more
 
 
@@ -42,10 +44,52 @@ class Bins:
 
 
 @dataclass(frozen=True)
-class Rescaled:
-    """Log-probabilities (objects, classes) at temperatures fitted on the other folds, and the one fitted on all."""
+class Temperatures:
+    """The temperature that was fitted on all objects, and `crossed`, (objects,), on those of the other folds."""
 
-    log_p: Floats64
+    of_all: float
+    crossed: Floats64
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The answers of one labeler with log-probabilities `log_p`, (answers, classes): which objects, which classes."""
+
+    object_index: NDArray[np.int32]
+    class_index: NDArray[np.int32]
+    log_p: NDArray[np.float32]
+
+    @property
+    def own_log_p(self) -> NDArray[np.float32]:
+        """The log-probability of each answer, (answers,)."""
+        return self.log_p[np.arange(len(self.log_p)), self.class_index]
+
+    def own_at(self, temperature: Floats64) -> Floats64:
+        """Return what it is at the temperature of each answer, (answers,)."""
+        own = np.empty(len(temperature))
+        for start in range(0, len(own), ROWS):
+            part = slice(start, start + ROWS)
+            scaled = log_softmax(floored(self.log_p[part]) / temperature[part, None], axis=1)
+            own[part] = scaled[np.arange(len(scaled)), self.class_index[part]]
+        return own
+
+    def of(self, rows: NDArray[np.int64]) -> "Spoken":
+        """Return some of the answers."""
+        return Spoken(self.object_index[rows], self.class_index[rows], self.log_p[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Spoken"]) -> "Spoken":
+        """Return the answers of several parts, of one at least."""
+        names = ("object_index", "class_index", "log_p")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The probabilities of one labeler on the objects with truth, as given and at cross-fitted temperatures."""
+
+    before: Bins
+    after: Bins | None
     temperature: float
 
 
@@ -70,13 +114,14 @@ def bins(answers: Confident, edges: Floats64) -> Question[Bins]:
     ones = np.ones(len(place), dtype=np.float32)
     shape = (answers.groups, 2 * len(held))
     sums = sparse.csr_array((ones, (group, place + len(held) * ~answers.right)), shape=shape)
-    support = np.bincount(np.unique(group * max(1, len(held)) + place) % max(1, len(held)), minlength=len(held))
+    behind = np.zeros((answers.groups, len(held)), dtype=np.bool_)
+    behind[group, place] = True
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]
 
     def finish(found: Sequence[Drawn]) -> Bins:
         return Bins(edges[held], edges[held + 1], n[held], mean, found[0].estimates())
 
-    return Question([Statistic(sums, _right_share, support)], finish)
+    return Question([Statistic(sums, _right_share, behind.sum(axis=0))], finish)
 
 
 def _right_share(cells: Floats64) -> Floats64:
@@ -85,20 +130,53 @@ def _right_share(cells: Floats64) -> Floats64:
     return ratio(right, right + wrong)
 
 
-def cross_fitted(log_p: Floats64, truth: NDArray[np.int64], group: NDArray[np.int64], seed: int) -> Rescaled | None:
-    """Return log softmax(log_p / T) with T fitted on the objects of other groups; None if there are too few.
+def calibration_of(spoken: Spoken, objects: Objects, seed: int) -> Question[Calibration] | None:
+    """Ask how calibrated the probabilities of a labeler are; None where it gives none on objects with truth."""
+    with_truth = objects.with_truth
+    place = np.full(len(objects.truth), -1)
+    place[with_truth.rows] = with_truth.group
+    spoken = spoken.of(np.flatnonzero(place[spoken.object_index] >= 0))
+    if not len(spoken.log_p):
+        return None
+    truth, group = objects.truth[spoken.object_index], place[spoken.object_index]
+
+    def binned(log_p: NDArray[np.floating]) -> Question[Bins]:
+        confidence = np.exp(log_p, dtype=np.float64)
+        return bins(Confident(confidence, spoken.class_index == truth, group, with_truth.groups), EDGES)
+
+    fitted = cross_fitted(spoken.log_p, truth, group, seed)
+    asked = [binned(spoken.own_log_p)]
+    if fitted is not None:
+        asked.append(binned(spoken.own_at(fitted.crossed)))
+    temperature = np.nan if fitted is None else fitted.of_all
+
+    def finish(found: Sequence[Drawn]) -> Calibration:
+        before, *after = (question.finish([drawn]) for question, drawn in zip(asked, found, strict=True))
+        return Calibration(before, after[0] if after else None, temperature)
+
+    return Question([one for question in asked for one in question.statistics], finish)
+
+
+def cross_fitted(
+    log_p: NDArray[np.floating], truth: NDArray[np.int64], group: NDArray[np.int64], seed: int
+) -> Temperatures | None:
+    """Return T of log softmax(log_p / T), fitted on the objects of other groups; None if there are too few.
 
     `log_p` is (objects, classes), `truth` and `group` (objects,). T minimises -sum log softmax(log_p / T)[truth].
     """
     apart = folds(group, seed)
     if len(truth) < FEWEST or len(apart) < FOLDS:
         return None
-    floored = np.maximum(log_p, np.log(LEAST_P))
-    rescaled = np.empty_like(floored)
+    crossed = np.empty(len(truth))
     for fold in apart:
-        temperature = fit_temperature(floored[~fold], truth[~fold])
-        rescaled[fold] = log_softmax(floored[fold] / temperature, axis=1)
-    return Rescaled(rescaled, fit_temperature(floored, truth))
+        others = np.flatnonzero(~fold)[:ENOUGH]
+        crossed[fold] = fit_temperature(floored(log_p[others]), truth[others])
+    return Temperatures(fit_temperature(floored(log_p[:ENOUGH]), truth), crossed)
+
+
+def floored(log_p: NDArray[np.floating]) -> Floats64:
+    """Return log-probabilities of which none says never."""
+    return np.asarray(np.maximum(log_p, np.log(LEAST_P)), dtype=np.float64)
 
 
 def fit_temperature(log_p: Floats64, truth: NDArray[np.int64]) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.agreement import kappa
 from secondlook.stats.consensus.votes import GIVEN
@@ -27,7 +27,7 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
     if len(objects.with_truth.rows) >= FEWEST:
         right, against = objects.truth, objects.against
     found = []
-    for name, answer in zip(committee.votes.labelers, committee.labels, strict=True):
+    for name, answer in zip(committee.votes.labelers, committee.everyone.labels, strict=True):
         compared = (answer >= 0) & (right >= 0)
         n = int(compared.sum())
         if name == GIVEN or n < FEWEST:
@@ -44,7 +44,7 @@ def repeats_given(committee: Remerge, objects: Objects) -> list[dict[str, Any]]:
     Such a labeler has probably learned from the labels that it should check.
     """
     same = {}
-    for name, answer in zip(committee.votes.labelers, committee.labels, strict=True):
+    for name, answer in zip(committee.votes.labelers, committee.everyone.labels, strict=True):
         compared = (answer >= 0) & (objects.given >= 0)
         if name != GIVEN and int(compared.sum()) >= FEWEST:
             same[name] = float((answer == objects.given)[compared].mean()), int(compared.sum())

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
-from secondlook.stages.evaluate.calibration import EDGES, Bins, Confident, Rescaled, bins, cross_fitted
-from secondlook.stages.evaluate.methods import Objects, Sample
-from secondlook.stages.evaluate.remerge import Remerge
-from secondlook.stages.evaluate.sampled import Labels
+from secondlook.stages.evaluate.hearing import Labels
+from secondlook.stages.evaluate.objects import Objects, Sample
 from secondlook.stats.intervals import (
     Drawn,
     Estimate,
@@ -59,15 +57,6 @@ class Pairs:
     def matrix(self, labelers: int) -> Floats64:
         """Return the correlations, (labelers, labelers), with ones on the diagonal."""
         return _square(self.correlation.value, self.first, self.second, labelers)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The probabilities of one labeler on the objects with truth, as given and at cross-fitted temperatures."""
-
-    before: Bins
-    after: Bins | None
-    temperature: float
 
 
 def attendance(labels: Labels, classes: int, everything: Sample) -> Question[Attendance]:
@@ -161,32 +150,6 @@ def effective_number(
     errors = every_pair.errors
     drawn = errors.drawn[:, inside] if inside.any() else np.zeros((1, 0))
     return count, estimates(contribution(errors.value[inside]), contribution(drawn))[0]
-
-
-def calibration_of(committee: Remerge, labeler: int, objects: Objects, seed: int) -> Question[Calibration] | None:
-    """Ask how calibrated the probabilities of a labeler are; None if it gives none on objects with truth."""
-    votes, with_truth = committee.votes_of(labeler), objects.with_truth
-    place = np.full(votes.objects, -1)
-    place[with_truth.rows] = with_truth.group
-    rows = np.flatnonzero(votes.has_p() & (place[votes.object_index] >= 0))
-    if votes.log_p is None or not len(rows):
-        return None
-    truth, group = objects.truth[votes.object_index[rows]], place[votes.object_index[rows]]
-    answer, log_p = votes.class_index[rows], votes.log_p[rows].astype(np.float64)
-
-    def binned(log_p: Floats64) -> Question[Bins]:
-        confidence = np.exp(log_p[np.arange(len(rows)), answer])
-        return bins(Confident(confidence, answer == truth, group, with_truth.groups), EDGES)
-
-    rescaled: Rescaled | None = cross_fitted(log_p, truth, group, seed)
-    temperature = np.nan if rescaled is None else rescaled.temperature
-    asked = [binned(log_p)] if rescaled is None else [binned(log_p), binned(rescaled.log_p)]
-
-    def finish(found: Sequence[Drawn]) -> Calibration:
-        before, *after = (question.finish([drawn]) for question, drawn in zip(asked, found, strict=True))
-        return Calibration(before, after[0] if after else None, temperature)
-
-    return Question([one for question in asked for one in question.statistics], finish)
 
 
 def own_accuracy(labels: Labels, objects: Objects) -> Question[tuple[NDArray[np.int64], Estimates]]:

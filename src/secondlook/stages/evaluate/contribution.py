@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.config.stages import EvaluateOptions
-from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
+from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, Sample
 from secondlook.stages.evaluate.remerge import Outcome, Remerge
 from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.crossfit import log_loss
@@ -92,13 +92,13 @@ class Dropped:
 
 
 def trial_of(committee: Remerge, objects: Objects, options: EvaluateOptions) -> Trial:
-    """Return the trial on the objects whose votes are at hand: all, or about `sample` of them.
+    """Return the trial on the objects whose votes are at hand: all, or `sample` of them.
 
-    Reviewed groups always take part, because methods learn from them; they are scored when drawn, or when the
-    truth comes from people.
+    Reviewed objects always take part, because methods learn from them; they are scored when drawn, by either sample, or
+    when the truth comes from people.
     """
-    rows, everyone = committee.rows, committee.everyone
-    drawn = np.ones(len(rows), dtype=np.bool_) if everyone is None else everyone.drawn[rows]
+    rows, chosen = committee.rows, committee.reviewed.chosen
+    drawn = np.ones(len(rows), dtype=np.bool_) if chosen is None else ~chosen
     scored = (objects.truth[rows] >= 0) & (drawn | (objects.against == BY_PEOPLE))
     group = objects.group[rows]
     return Trial(

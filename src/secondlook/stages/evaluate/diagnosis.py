@@ -12,9 +12,10 @@ from secondlook.config.stages import EvaluateOptions
 from secondlook.io import records
 from secondlook.stages.evaluate import committee as inside
 from secondlook.stages.evaluate import contribution, tables
-from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.calibration import Calibration
+from secondlook.stages.evaluate.hearing import Labels
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Places, Remerge
-from secondlook.stages.evaluate.sampled import Labels
 from secondlook.stats.intervals import Answers, Estimate, Estimates, Question
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
@@ -45,7 +46,7 @@ class Examination:
 
     labels: Labels
     trial: contribution.Trial
-    calibrated: Sequence[Question[inside.Calibration] | None]
+    calibrated: Sequence[Question[Calibration] | None]
     pairs: Question[inside.Pairs]
     attendance: Question[inside.Attendance]
     accuracy: Question[tuple[NDArray[np.int64], Estimates]]
@@ -60,12 +61,12 @@ class Examination:
 
 def examine(objects: Objects, committee: Remerge, options: EvaluateOptions) -> Examination:
     """Count what the statistics of the committee follow from, and merge again without each of its members."""
-    votes, labels = committee.votes, committee.labels
+    votes, labels = committee.votes, committee.everyone.labels
     trial = contribution.trial_of(committee, objects, options)
     return Examination(
         labels,
         trial,
-        [inside.calibration_of(committee, index, objects, options.seed) for index in range(len(votes.labelers))],
+        committee.everyone.calibrated,
         inside.pairs(labels, objects),
         inside.attendance(labels, votes.classes, objects.everything),
         inside.own_accuracy(labels, objects),
@@ -87,7 +88,7 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examin
     columns = {
         **_attendance(found.to(asked.attendance), objects, committee),
         **{"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)},
-        **_calibration(calibrated, committee.confidence),
+        **_calibration(calibrated, committee.everyone.confidence),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
         **_contribution(votes.labelers, Members(contributions, seconds, _vote_counts(places))),
@@ -122,7 +123,7 @@ def _attendance(counted: inside.Attendance, objects: Objects, committee: Remerge
     }
 
 
-def _calibration(calibrated: list[inside.Calibration | None], confidence: Any) -> dict[str, Any]:
+def _calibration(calibrated: list[Calibration | None], confidence: Any) -> dict[str, Any]:
     return {
         "mean_confidence": confidence,
         "ece": [np.nan if one is None else one.before.error() for one in calibrated],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.stages.evaluate.methods import BY_PEOPLE, Objects, Sample
+from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, Sample
 from secondlook.stats.bounds import upper
 from secondlook.stats.intervals import Drawn, Estimate, Question, means
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from secondlook.io import records
 from secondlook.io.groups import leaks
-from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.bounds import effective_size
 
 FEWEST_GROUPS = 20  # below it, the 95 % intervals of a bootstrap over groups are too narrow

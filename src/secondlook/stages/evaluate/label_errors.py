@@ -9,7 +9,7 @@ import pandas as pd
 from secondlook.base.arrays import Floats64
 from secondlook.io import standing
 from secondlook.stages.evaluate import tables
-from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.consensus.votes import GIVEN
 from secondlook.stats.label_errors import suspect
@@ -24,10 +24,12 @@ def label_errors(
     left out. Where votes are merged again on a sample only, the noise channel is that of the file `consensus`; other
     methods check the objects of the sample.
     """
+    committee = committee.widest
     others = [labeler != GIVEN for labeler in committee.votes.labelers]
-    checked = (objects.given >= 0) & (committee.labels[others] >= 0).any(axis=0)
+    checked = (objects.given >= 0) & (committee.everyone.labels[others] >= 0).any(axis=0)
     weighed = committee.method == "noise_channel" and GIVEN in committee.members
-    if weighed and committee.everyone is not None and consensus is not None:
+    told = weighed or GIVEN not in committee.members
+    if told and len(committee.rows) < len(checked) and consensus is not None and committee.votes.track is None:
         rows = place = np.flatnonzero(checked)
         posterior = _decided(objects, consensus, len(classes))
     else:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secondlook.io import records, standing
+from secondlook.stages.evaluate.objects import TRUTH, Objects
 from secondlook.stages.evaluate.remerge import Places, Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
-from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN
-
-_COLUMNS = ["instance_id", "image_path", "given", "truth"]
-TRUTH, BY_PEOPLE = "truth", "by people, random sample"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some objects: their positions `rows` and the number of the group of each, (n,), counted from 0."""
-
-    rows: NDArray[np.int64]
-    group: NDArray[np.int64]
-    groups: int
-
-    @classmethod
-    def of(cls, rows: NDArray[np.int64], group: NDArray[np.int64]) -> "Sample":
-        """Number the groups of some objects; `group` is (objects,)."""
-        groups, position = np.unique(group[rows], return_inverse=True)
-        return cls(rows, position.astype(np.int64), len(groups))
-
-
-@dataclass(frozen=True)
-class Objects:
-    """All objects: `given` and `truth` are class positions, -1 where unknown, (objects,).
-
-    `group` holds positions in `group_names`, (objects,).
-    `against` says what the truth is: TRUTH, BY_PEOPLE, or empty if there is none.
-    """
-
-    instance_ids: pa.Array
-    image_paths: NDArray[np.object_]
-    given: NDArray[np.int64]
-    truth: NDArray[np.int64]
-    group: NDArray[np.int64]
-    group_names: tuple[str, ...]
-    against: str
-
-    @cached_property
-    def with_truth(self) -> Sample:
-        """The objects with truth."""
-        return Sample.of(np.flatnonzero(self.truth >= 0), self.group)
-
-    @cached_property
-    def everything(self) -> Sample:
-        """All of them."""
-        return Sample.of(np.arange(len(self.truth)), self.group)
 
 
 @dataclass(frozen=True)
@@ -76,32 +30,14 @@ class Method:
         """Return its answers to the scored objects with truth, or to those in `among`."""
         with_truth = objects.with_truth
         chosen = self.scored[with_truth.rows] if among is None else (self.scored & among)[with_truth.rows]
-        rows = with_truth.rows[chosen]
-        return TruthAndAnswers(objects.truth[rows], self.answer[rows], with_truth.group[chosen])
-
-
-def load_objects(instances: Path, dataset: Dataset, committee: Remerge) -> Objects:
-    """Read the objects; if the dataset has no truth, what people agreed on in the random sample is the truth."""
-    classes = records.taxonomy_of(instances).classes
-    table = records.read(instances, records.INSTANCE, columns=_COLUMNS)
-    truth, against, reviewed = records.class_positions(table["truth"], classes), TRUTH, committee.people
-    if not (truth >= 0).any():
-        truth, against = np.where(reviewed.sampled, reviewed.label, -1), BY_PEOPLE
-    return Objects(
-        table["instance_id"].combine_chunks(),
-        _texts(table["image_path"]),
-        records.class_positions(table["given"], classes),
-        truth,
-        dataset.group,
-        dataset.group_names,
-        against if (truth >= 0).any() else "",
-    )
+        answers = TruthAndAnswers(objects.known_truth, self.answer[with_truth.rows], with_truth.group)
+        return answers if chosen.all() else answers.of(chosen)
 
 
 def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[Method]:
     """Return given, each labeler, each person, majority; last, consensus over all objects and over accepted ones."""
     everyone = np.ones(len(objects.truth), dtype=np.bool_)
-    labels = committee.labels
+    labels = committee.everyone.labels
     classes = records.taxonomy_of(places.instances).classes
     methods = [Method(GIVEN, GIVEN, objects.given, everyone)]
     for index, name in enumerate(committee.votes.labelers):
@@ -129,6 +65,7 @@ def consensus_of(
     label = records.class_positions(table["label"], classes)
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
+    committee = committee.widest
     if (seen := committee.reviewed.seen).any():  # all of them are merged again
         level = levels(consensus, classes, committee.options.accept)
         rows, proposed = committee.rows[seen], committee.whole
@@ -158,7 +95,3 @@ def _people(reviewed: Path, objects: Objects, classes: Sequence[str]) -> list[Me
         answer[rows], scored[rows] = records.class_positions(mine["label"], classes), True
         methods.append(Method(name, "human", answer, scored))
     return methods
-
-
-def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    return np.asarray(column.to_numpy(), dtype=object)

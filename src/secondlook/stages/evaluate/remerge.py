@@ -4,8 +4,8 @@ The contribution of a labeler shows only in a consensus without it, with the sam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
-from secondlook.config.stages import ConsensusOptions
+from secondlook.config.stages import ConsensusOptions, EvaluateOptions
 from secondlook.io import records
-from secondlook.stages.evaluate.sampled import Everyone, Labels, mean_confidence, read_sampled, votes_on
+from secondlook.stages.evaluate.hearing import Everyone, hear, plan_for
+from secondlook.stages.evaluate.objects import Objects
+from secondlook.stats.consensus.blocks import reviewed_for_fit
 from secondlook.stats.consensus.decide import propose, proposed
-from secondlook.stats.consensus.merge import METHODS, MergedTracks, merge
-from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed, read_votes
+from secondlook.stats.consensus.fitted import Near
+from secondlook.stats.consensus.merge import METHODS, Merged, MergedTracks, apply, merge
+from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
+from secondlook.stats.crossfit import Folds
+
+FITTED = 5_000  # objects that fits without a labeler read, in a sample: more move no contribution that shows there
+WIDE = 200_000  # objects that are merged again where tables list them one by one and the decisions do not tell enough
 
 
 @dataclass(frozen=True)
@@ -53,47 +60,50 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Remerge:
-    """The votes of all labelers, `given` included, and how the consensus was made from them.
-
-    `everyone` is about all objects where the votes and the reviews are those of a sample; None where they are of all.
-    """
+class Cast:
+    """The votes of all labelers, `given` included, and the reviews, on the objects `rows`."""
 
     votes: Votes
     reviewed: Reviewed
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Remerge:
+    """The votes and reviews on objects, and how the consensus was made from them.
+
+    Methods are fitted to `fitted` and applied to `cast`, where these are not the same. `everyone` is about all objects,
+    `folds` are those of all groups. `wide` is the same on more objects, for the tables that list these; None where the
+    decisions tell what these need, or where these are all.
+    """
+
+    cast: Cast
+    fitted: Cast
     method: str
     options: ConsensusOptions
-    everyone: Everyone | None = None
+    everyone: Everyone
+    folds: Folds
+    wide: "Remerge | None" = None
 
     @property
-    def people(self) -> Reviewed:
-        """The reviews of all objects."""
-        return self.reviewed if self.everyone is None else self.everyone.reviewed
+    def votes(self) -> Votes:
+        """The votes on the objects that are merged again."""
+        return self.cast.votes
+
+    @property
+    def reviewed(self) -> Reviewed:
+        """The reviews of these objects."""
+        return self.cast.reviewed
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """The positions of the objects that are merged, among all."""
-        return np.arange(self.votes.objects) if self.everyone is None else self.everyone.rows
-
-    @cached_property
-    def labels(self) -> Labels:
-        """The answer of each labeler to each object, (labelers, objects)."""
-        if self.everyone is not None:
-            return self.everyone.labels
-        labels = np.full((len(self.votes.labelers), self.votes.objects), -1, dtype=np.int16)
-        labels[self.votes.labeler_index, self.votes.object_index] = self.votes.class_index
-        return labels
+        """Their positions among all objects."""
+        return self.cast.rows
 
     @property
-    def confidence(self) -> Floats64:
-        """The mean probability that each labeler gave its own answers, (labelers,)."""
-        return mean_confidence(self.votes) if self.everyone is None else self.everyone.confidence
-
-    def votes_of(self, labeler: int) -> Votes:
-        """Return the votes of one labeler on all objects."""
-        if self.everyone is not None:
-            return self.everyone.votes_of(labeler)
-        return self.votes.where(self.votes.labeler_index == labeler)
+    def widest(self) -> "Remerge":
+        """The same on as many objects as are merged again at all."""
+        return self.wide or self
 
     @cached_property
     def members(self) -> tuple[str, ...]:
@@ -104,24 +114,41 @@ class Remerge:
     @cached_property
     def whole(self) -> Outcome:
         """The consensus of all members."""
-        return self.without()
+        return self._outcome((), self._fit)
 
     def without(self, *labelers: str) -> Outcome:
         """Return the consensus of the other members."""
-        votes = self.votes
-        for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
-            votes = votes.without(name)
-        merged = merge(votes, self.method, self.reviewed, self.options)
+        near = None if self._fit.fitted is None else self._fit.fitted.near
+        if near is not None and self.fitted is self.cast:  # as if it were merged alone, to the bit
+            near = replace(near, confusion=None)
+        return self._outcome(labelers, self._fitted_without(labelers, near))
+
+    @cached_property
+    def _fit(self) -> Merged:
+        return self._fitted_without(())
+
+    def _fitted_without(self, labelers: Sequence[str], near: Near | None = None) -> Merged:
+        votes = self._left(self.fitted.votes, labelers)
+        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, near)
+
+    def _outcome(self, labelers: Sequence[str], merged: Merged) -> Outcome:
+        votes, reviewed = self._left(self.votes, labelers), self.reviewed
+        if self.fitted is not self.cast:
+            merged = apply(merged, votes, reviewed, self.options, self.folds)
         proposals = propose(votes, merged, self.votes.answers_of(GIVEN), self.options)
         return Outcome(merged.posterior, proposed(votes, proposals), proposals.score, proposals.ordered, merged.tracks)
 
-    def on(self, rows: NDArray[np.int64]) -> "Remerge":
-        """Return the same committee on only some of the objects, in their order."""
-        return Remerge(votes_on(self.votes, rows), self.reviewed.on(rows), self.method, self.options)
+    def _left(self, votes: Votes, labelers: Sequence[str]) -> Votes:
+        """Return the votes of all members but some."""
+        for name in {*labelers, *(() if self.options.use_given else (GIVEN,))} & set(votes.labelers):
+            votes = votes.without(name)
+        return votes
 
 
-def load_committee(places: Places, sample: int) -> tuple[Dataset, Remerge]:
-    """Read the votes, reviews and groups that the consensus was made from; of a large dataset the votes on a `sample`.
+def load_committee(
+    places: Places, dataset: Dataset, people: Reviewed, objects: Objects, options: EvaluateOptions
+) -> Remerge:
+    """Read the votes that the consensus was made from; of a large dataset, keep those on a sample.
 
     Raises DataError when the reviews are missing, and when the groups are others.
     """
@@ -129,17 +156,34 @@ def load_committee(places: Places, sample: int) -> tuple[Dataset, Remerge]:
     if places.reviewed is None and made_by.get("reviewed"):
         why = f"learned from {made_by['reviewed']} reviewed objects; give --reviewed FILE too."
         raise DataError(f"{places.consensus}: {why}")
-    objects = read_dataset(places.instances, places.groups)
-    if made_by.get("groups", len(objects.group_names)) != len(objects.group_names):
+    if made_by.get("groups", len(dataset.group_names)) != len(dataset.group_names):
         raise DataError(
             f"{places.consensus}: was made with other groups; give it and `evaluate` the same --groups FILE."
         )
-    method, options = how_it_was_made(made_by)
-    reviewed = read_reviewed(objects, places.reviewed)
-    if len(objects) <= sample:
-        return objects, Remerge(read_votes(objects, places.votes, use_given=True), reviewed, method, options)
-    votes, everyone = read_sampled(objects, places.votes, reviewed, sample)
-    return objects, Remerge(votes, reviewed.on(everyone.rows), method, options, everyone)
+    method, how = how_it_was_made(made_by)
+    samples = _samples(dataset, method, how, options.sample)
+    plans = [plan_for(dataset, people, sample) for sample in samples]
+    votes, everyone = hear(dataset, places.votes, objects, plans, options.seed)
+    folds = Folds.drawn(people.group, how.seed)
+    cast, *fitted = (
+        Cast(own, reviewed_for_fit(people, plan), plan.fit) for own, plan in zip(votes, plans, strict=True)
+    )
+    remerge = partial(Remerge, method=method, options=how, everyone=everyone, folds=folds)
+    wide = remerge(fitted[1], fitted[1]) if len(fitted) > 1 else None
+    return remerge(cast, fitted[0] if fitted else cast, wide=wide)
+
+
+def _samples(dataset: Dataset, method: str, options: ConsensusOptions, sample: int) -> list[int]:
+    """Return how many objects are merged again, how many a fit then reads, and how many some tables list, if fewer."""
+    if len(dataset) <= sample:
+        return [sample]
+    wide = sample < WIDE and not _is_told(dataset, method, options)
+    return [sample, min(sample, FITTED), *([WIDE] if wide else [])]
+
+
+def _is_told(dataset: Dataset, method: str, options: ConsensusOptions) -> bool:
+    """Tell whether the decisions hold the posteriors by which given labels are checked, and no track has its own."""
+    return (method == "noise_channel" or not options.use_given) and not (dataset.track >= 0).any()
 
 
 def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:

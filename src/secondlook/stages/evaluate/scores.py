@@ -6,6 +6,7 @@ missing in a resample keeps its figure of the whole data there, or the mean woul
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -27,6 +28,20 @@ class TruthAndAnswers:
     truth: NDArray[np.int64]
     answer: NDArray[np.signedinteger[Any]]
     group: NDArray[np.int64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "TruthAndAnswers":
+        """Return those to some of the objects."""
+        return TruthAndAnswers(self.truth[chosen], self.answer[chosen], self.group[chosen])
+
+    @cached_property
+    def objects(self) -> bytes:
+        """A digest of the objects: equal ones are counted together."""
+        return _digest(self.truth, self.group)
+
+    @cached_property
+    def answers(self) -> bytes:
+        """A digest of the answers."""
+        return _digest(self.answer.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -82,15 +97,14 @@ def contest(asked: Contest) -> Question[tuple[list[Scores], list[Difference]]]:
     """Ask for the scores of all methods and the differences of all pairs."""
     panels: dict[bytes, Panel] = {}
     for answers in [*asked.methods, *(one for pair in asked.pairs for one in pair)]:
-        panels.setdefault(_digest(answers.truth, answers.group), Panel({})).answers[_digest(answers.answer)] = answers
+        panels.setdefault(answers.objects, Panel({})).answers.setdefault(answers.answers, answers)
 
     def finish(found: Sequence[Drawn]) -> tuple[list[Scores], list[Difference]]:
         of = dict(zip(panels, found, strict=True))
 
         def drawn_of(answers: TruthAndAnswers) -> Drawn:
-            objects = _digest(answers.truth, answers.group)
-            place = list(panels[objects].answers).index(_digest(answers.answer))
-            return _part(of[objects], place, len(OVERALL) + len(BY_CLASS) * asked.classes)
+            place = list(panels[answers.objects].answers).index(answers.answers)
+            return _part(of[answers.objects], place, len(OVERALL) + len(BY_CLASS) * asked.classes)
 
         scores = [_scores(one, drawn_of(one), asked.classes) for one in asked.methods]
         return scores, [_difference(len(one.truth), drawn_of(one), drawn_of(other)) for one, other in asked.pairs]
@@ -148,13 +162,24 @@ def _counted(group: NDArray[np.int64], cell: NDArray[Any], shape: tuple[int, int
 def _support(answers: TruthAndAnswers, classes: int) -> NDArray[np.int64]:
     """Return how many groups are behind each of `_figures`."""
     said = answers.answer >= 0
-    overall = len(np.unique(answers.group)), len(np.unique(answers.group[said]))
-    by_truth, by_answer = (
-        np.bincount(np.unique(group * classes + label) % max(1, classes), minlength=classes)
+    (of_all, by_truth), (of_said, by_answer) = (
+        _groups_of(group, label, classes)
         for group, label in ((answers.group, answers.truth), (answers.group[said], answers.answer[said]))
     )
+    overall = of_all, of_said
     overall_figures = [overall[0], overall[1], overall[0], overall[0]]
     return np.concatenate([overall_figures, by_truth, by_answer, by_truth]).astype(np.int64)
+
+
+def _groups_of(
+    group: NDArray[np.int64], label: NDArray[np.signedinteger[Any]], classes: int
+) -> tuple[int, NDArray[np.int64]]:
+    """Return how many groups there are, and in how many each class occurs, (classes,)."""
+    groups = int(group.max(initial=-1)) + 1
+    has = np.zeros(groups * classes, dtype=np.bool_)
+    has[group * classes + label] = True
+    cells = has.reshape(groups, classes)
+    return int(cells.any(axis=1).sum()), cells.sum(axis=0)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import KINDS
@@ -19,7 +18,7 @@ from secondlook.config.stages import EvaluateOptions
 from secondlook.config.task import Counting, Protocol
 from secondlook.io import records
 from secondlook.io.outputs import Table
-from secondlook.stages.evaluate.methods import Sample
+from secondlook.stages.evaluate.objects import Sample
 from secondlook.stages.evaluate.protocol import DIFFERENCES, Responses, Scored, differences_of, mended, score
 from secondlook.stages.evaluate.remerge import Places, Remerge
 from secondlook.stages.evaluate.scores import BY_CLASS, Contest, Difference, Scores, TruthAndAnswers, contest
@@ -121,7 +120,7 @@ def _labelers(places: Places, committee: Remerge, objects: Labelled, classes: Se
     for path in places.votes:
         files.setdefault(records.made_by(path)["labeler"], []).append(path)
     names = np.array([*classes, None], dtype=object)  # the last one for -1: no answer
-    labels = dict(zip(committee.votes.labelers, committee.labels, strict=True))
+    labels = dict(zip(committee.votes.labelers, committee.everyone.labels, strict=True))
     for name, own in files.items():
         made_by = records.made_by(own[-1])
         options = made_by.get("options", {})
@@ -204,6 +203,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     It assumes independent objects, which those of one image are not; the intervals in the table do not assume it.
     """
+    from scipy.stats import binomtest  # takes longer to import than most evaluations to make
+
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 

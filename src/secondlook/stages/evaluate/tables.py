@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from secondlook.io import tabular
-from secondlook.stages.evaluate.calibration import Bins
-from secondlook.stages.evaluate.committee import Calibration, Pairs
-from secondlook.stages.evaluate.methods import TRUTH, Method
+from secondlook.stages.evaluate.calibration import Bins, Calibration
+from secondlook.stages.evaluate.committee import Pairs
+from secondlook.stages.evaluate.methods import Method
+from secondlook.stages.evaluate.objects import TRUTH
 from secondlook.stages.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
 from secondlook.stats.intervals import Estimate, Estimates
 from secondlook.stats.label_errors import Suspicion

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.io import records
-from secondlook.stages.evaluate.methods import Objects
+from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Remerge
 from secondlook.stats.consensus.decide import propose_tracks
 
@@ -28,6 +28,7 @@ def tracks_table(
     `alike` is the share of the objects whose own most probable class is that of the track. Objects of a track that were
     given another label count as another track.
     """
+    committee = committee.widest
     track, tracks = committee.votes.track, committee.whole.tracks
     if track is None or tracks is None:
         return pd.DataFrame(columns=COLUMNS)

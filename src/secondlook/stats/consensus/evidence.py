@@ -76,5 +76,9 @@ def by_labeler(votes: Votes, rows: NDArray[np.float32], objects: NDArray[np.int6
     place[objects] = np.arange(len(objects))
     kept = np.flatnonzero(place[votes.object_index] >= 0)
     dense = np.zeros((len(objects), len(votes.labelers), votes.classes))
-    np.add.at(dense, (place[votes.object_index[kept]], votes.labeler_index[kept]), rows[kept])
+    where = place[votes.object_index[kept]], votes.labeler_index[kept]
+    if np.bincount(where[0] * len(votes.labelers) + where[1]).max(initial=0) > 1:
+        np.add.at(dense, where, rows[kept])  # some labeler answered twice
+    else:
+        dense[where] = rows[kept]
     return dense

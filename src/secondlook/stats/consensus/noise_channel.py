@@ -36,6 +36,7 @@ PULL = 0.5  # ridge on the log of the scale of a labeler
 COLDEST = (1e-3, 50.0)  # bounds of that scale
 LEAST_KAPPA = 0.2
 SOUND = 8.0  # a labeler that needs less than this factor stays as it is
+SURELY = 2.0  # it also does without any other labeler, if the factor is this far from the bounds with all of them
 ROUNDS = 2
 TOLERANCE = 1e-6  # relative, of the loss: a tighter one moves no posterior by more than 0.001 on average
 ANCHORS = 1 / 3  # share of the objects that serve as anchors
@@ -89,7 +90,8 @@ class NoiseChannel:
     """A fit: `weight` (labelers,), `bias` (classes,) and `channel` (class, given).
 
     `proven` is the part of the wrong given labels assumed that the anchors prove with 95 % confidence, 0 to 1.
-    `groups` is the number of groups that it learned from.
+    `groups` is the number of groups that it learned from. `sound` tells which labelers stay as they are, (labelers,),
+    also where another one is left out.
     """
 
     weight: NDArray[np.float64]
@@ -97,6 +99,7 @@ class NoiseChannel:
     channel: NDArray[np.float64]
     proven: float
     groups: int
+    sound: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,13 @@ def cross_fit(evidence: Evidence, fits: tuple[NoiseChannel, ...], fold_of: NDArr
     return CrossFit(posterior, proven, groups, fits)
 
 
-def fit_folds(evidence: Evidence, folds: Folds, seed: int = 0) -> tuple[NoiseChannel, ...]:
-    """Return the fit for each fold of whole groups, which saw nothing of it."""
+def fit_folds(
+    evidence: Evidence, folds: Folds, seed: int = 0, sound: NDArray[np.bool_] | None = None
+) -> tuple[NoiseChannel, ...]:
+    """Return the fit for each fold of whole groups, which saw nothing of it.
+
+    `sound` is that of fits to the same objects by these labelers and others, (folds, labelers).
+    """
     votes, known = evidence.votes, evidence.known
     sample = _sample(votes, known, seed)
     fold_of = folds.of(known.group)
@@ -136,22 +144,26 @@ def fit_folds(evidence: Evidence, folds: Folds, seed: int = 0) -> tuple[NoiseCha
     fits = []
     for number in range(len(folds)):
         others = np.flatnonzero(fold_of[sample] != number)
-        fit = fit_channel(x[others], taught.of(others))
-        weight = np.zeros(len(votes.labelers))
-        weight[heard] = fit.weight
-        fits.append(replace(fit, weight=weight))
+        fit = fit_channel(x[others], taught.of(others), None if sound is None else sound[number, heard])
+        weight, as_is = np.zeros(len(votes.labelers)), np.zeros(len(votes.labelers), dtype=np.bool_)
+        weight[heard], as_is[heard] = fit.weight, fit.sound
+        fits.append(replace(fit, weight=weight, sound=as_is))
     return tuple(fits)
 
 
-def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
-    """Fit to the evidence `x` (objects, labelers, classes) of objects of which something is known."""
+def fit_channel(x: NDArray[np.float64], known: Known, sound: NDArray[np.bool_] | None = None) -> NoiseChannel:
+    """Fit to the evidence `x` (objects, labelers, classes) of objects of which something is known.
+
+    `sound` tells which labelers are known to stay as they are, (labelers,).
+    """
     informs = np.flatnonzero(known.informs)
     x, known = x[informs], known.of(informs)
     groups = len(np.unique(known.group))
     labelers, classes = x.shape[1:]
     fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
     drawn = known.drawn
-    scale = _scale(x, known, _anchored(_log_p(fit, _flat(x), classes)[drawn], known.of(drawn))[0])
+    anchored = _anchored(_log_p(fit, _flat(x), classes)[drawn], known.of(drawn))[0]
+    scale, sound = _scale(x, known, anchored, np.zeros(labelers, dtype=np.bool_) if sound is None else sound)
     flat = _flat(x * scale[:, None])
     right, proven = _anchored(_log_p(fit, flat, classes)[drawn], known.of(drawn))
     channel = _channel(np.zeros((classes, classes)), right)
@@ -162,7 +174,7 @@ def fit_channel(x: NDArray[np.float64], known: Known) -> NoiseChannel:
             fit = minimize(_loss, fit, (flat, by_class), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
         posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
         channel = _channel(_counts(posterior[drawn], known.given[drawn]), right)
-    return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven, groups)
+    return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven, groups, sound)
 
 
 def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -171,8 +183,13 @@ def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.ascontiguousarray(x.transpose(2, 0, 1)).reshape(classes * objects, labelers)
 
 
-def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.float64]:
+def _scale(
+    x: NDArray[np.float64], known: Known, right: float, sound: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return a factor for the evidence of each labeler, (labelers,): its inverse temperature when it speaks alone.
+
+    It is 1 between the bounds of SOUND. Of the other labelers it depends on `right` only, so those that are far from
+    the bounds (the second array) stay there without any of them; those in `sound` were.
 
     It is near 0 for a labeler at chance, however sure it is, and large for one whose probabilities are right but vague:
     one that agrees with what is known by less than LEAST_KAPPA (J. Cohen, 1960) is not made surer.
@@ -181,12 +198,13 @@ def _scale(x: NDArray[np.float64], known: Known, right: float) -> NDArray[np.flo
     label = np.where(known.said >= 0, known.said, known.given)
     likelihood = _likelihood(known, _channel(np.zeros((classes, classes)), right))
     scale = np.ones(x.shape[1])
-    for labeler in range(x.shape[1]):
+    for labeler in np.flatnonzero(~sound):
         spoke = np.flatnonzero(x[:, labeler].any(axis=1))
         if len(spoke):
             most = 1.0 if kappa(x[spoke, labeler].argmax(axis=1), label[spoke], classes) < LEAST_KAPPA else np.inf
             scale[labeler] = min(most, _coldness(x[spoke, labeler], likelihood[spoke]))
-    return np.asarray(scale / np.clip(scale, 1 / SOUND, SOUND))
+    far = (scale >= SURELY / SOUND) & (scale <= SOUND / SURELY)
+    return np.asarray(scale / np.clip(scale, 1 / SOUND, SOUND)), far
 
 
 def _coldness(x: NDArray[np.float64], likelihood: NDArray[np.float64]) -> float:

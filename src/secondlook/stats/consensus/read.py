@@ -179,7 +179,7 @@ def _sample(
             f"consensus: {len(elsewhere)} reviews are of a random sample that was drawn elsewhere; the guarantee rests "
             "on the sample of the review pages alone"
         )
-    fraction = np.array([records.review_fraction(instance_id) for instance_id in dataset.instance_ids.to_pylist()])
+    fraction = records.review_fractions(dataset.instance_ids)
     if ours.any():
         # objects that were queued before the random sample reached them belong to it, and so do skipped ones
         sampled |= fraction <= fraction[row[ours]].max()
