@@ -171,8 +171,12 @@ def _exposed(street: Street, rng: Generator) -> NDArray[np.float32]:
     corners = 1 - float(rng.uniform(0.03, 0.14)) * (x**2 + y**2)
     gain = np.array(street.weather.gain) + rng.normal(0, 0.025, 3)
     contrast, middle = float(rng.uniform(0.88, 1.08)), 118.0
-    flat: Pixels = street.image
-    return np.asarray((middle + contrast * (flat * gain.astype(np.float32) - middle)) * corners, dtype=np.float32)
+    light: NDArray[np.float32] = street.image * gain.astype(np.float32)
+    light -= middle
+    light *= contrast
+    light += middle
+    light *= corners
+    return light
 
 
 def _xywh(box: Box) -> tuple[float, float, float, float]:
