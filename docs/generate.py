@@ -11,6 +11,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from secondlook.base.described import meanings
 from secondlook.cli import app
 from secondlook.config.holds import HOLDS, KINDS
 from secondlook.config.root import Config
@@ -109,7 +110,8 @@ def configuration() -> str:
             "| key | type | default | meaning |",
             "|---|---|---|---|",
         ]
-        lines += [_row(name, field) for name, field in model.model_fields.items()]
+        meaning = meanings(model)
+        lines += [_row(name, field, meaning.get(name, "")) for name, field in model.model_fields.items()]
         lines.append("")
     return "\n".join(lines)
 
@@ -135,8 +137,8 @@ def without_meaning() -> list[str]:
     return [
         f"{model.__name__}.{name}"
         for model in models()
-        for name, field in model.model_fields.items()
-        if not (field.description or "").strip()
+        for name in model.model_fields
+        if not meanings(model).get(name, "").strip()
     ]
 
 
@@ -144,10 +146,9 @@ def _place(file: str, paths: list[str]) -> str:
     return f"{', '.join(paths)} in {file}" if paths else file
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo, meaning: str) -> str:
     default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-    meaning = " ".join((field.description or "").split())
-    cells = " | ".join((f"`{name}`", _kind(field.annotation), default, meaning))
+    cells = " | ".join((f"`{name}`", _kind(field.annotation), default, " ".join(meaning.split())))
     return f"| {cells} |"
 
 

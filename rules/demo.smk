@@ -11,7 +11,7 @@ rule demo_draw:
         f"{RUN.config.results}/demo_signs/benchmark/demo.tsv"
     conda:
         "../envs/secondlook.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=per_attempt(1000),
         runtime=per_attempt(10),
@@ -21,4 +21,4 @@ rule demo_draw:
     message:
         "demo: draw street scenes"
     shell:
-        "secondlook demo --out data/demo_signs --options {params.options:q} 2> {log}"
+        "secondlook demo --out data/demo_signs --options {params.options:q} --threads {threads} 2> {log}"

@@ -83,6 +83,7 @@ rule train_vlm:
         "logs/{task}/train/{vlm}.log",
     benchmark:
         f"{RESULTS}/benchmark/train.{{vlm}}.tsv"
+    priority: 1  # the longest first, so that no core waits for it in the end
     conda:
         "../envs/secondlook.yaml"
     threads: NEEDS.cpus("vlm")

@@ -47,13 +47,14 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def demo(
     out: OutFolder = Path("data/demo_signs"),
     options: Options = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processes to draw in.")] = 1,
 ) -> None:
     """Draw street scenes with wrong labels, their hidden truth, and reference crops."""
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.synthetic.signs import draw_demo
 
-    counts = draw_demo(out, config.parse_options(stages.DemoOptions, options))
+    counts = draw_demo(out, config.parse_options(stages.DemoOptions, options), processes=threads)
     typer.echo(
         f"demo: {counts.objects} signs in {counts.images} scenes, {counts.wrong} labels made wrong, "
         f"{counts.reference} reference crops",

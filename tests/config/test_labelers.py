@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
+from secondlook.base.described import meanings
 from secondlook.config.labelers import KINDS, LEARNERS, LabelerChoice, LabelerOptions, base
 from secondlook.config.labelers.base import Checkpoint, Cost
 from secondlook.config.labelers.vlm import ServerOptions, VlmOptions
@@ -116,8 +117,8 @@ def test_whose_precision_depends_on_the_machine(options: dict[str, Any], device:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_module_that_votes_and_every_option_is_described(kind: str) -> None:
     assert kind_of(kind).vote.__module__ == f"secondlook.stages.label.{kind}"
-    fields = {**KINDS[kind].model_fields, **ServerOptions.model_fields}
-    assert [name for name, field in fields.items() if not field.description] == []
+    for model in (KINDS[kind], ServerOptions):
+        assert set(model.model_fields) == set(meanings(model))
     assert issubclass(KINDS[kind], base.Labeler)
 
 

@@ -26,7 +26,7 @@ class Strict(BaseModel):
     `renamed` maps the old names of keys to their names today, `removed` those of keys that are gone to the reason.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
     renamed: ClassVar[Mapping[str, str]] = {}
     removed: ClassVar[Mapping[str, str]] = {}
 

@@ -16,10 +16,15 @@ def light(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.
 def _change(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     moved = _blur(_move(image, random), random)
     gain = random.uniform(0.5, 1.4) * random.uniform(0.9, 1.1, size=3)
-    changed = np.asarray((moved - 127.0) * random.uniform(0.5, 1.2) + 127 * gain, dtype=np.float32)
-    changed += random.normal(0, random.uniform(0, 12), size=changed.shape).astype(np.float32)
+    changed = moved.astype(np.float32)
+    changed -= 127
+    changed *= random.uniform(0.5, 1.2)
+    changed += (127 * gain).astype(np.float32)
+    noise = random.standard_normal(changed.shape, dtype=np.float32)
+    noise *= random.uniform(0, 12)
+    changed += noise
     _cover(changed, random)
-    return np.clip(changed, 0, 255).astype(np.uint8)
+    return np.clip(changed, 0, 255, out=changed).astype(np.uint8)
 
 
 def _move(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook.base.errors import DataError
+from secondlook.base.processes import mapping
 from secondlook.config.stages import DemoOptions
 from secondlook.io import files
 from secondlook.synthetic.signs.dataset import coco_text, plant_errors, truth_text, write_reference, write_scenes
@@ -22,16 +23,16 @@ class DemoCounts:
     reference: int
 
 
-def draw_demo(out: Path, options: DemoOptions) -> DemoCounts:
+def draw_demo(out: Path, options: DemoOptions, *, processes: int = 1) -> DemoCounts:
     """Draw the demo data set into the folder `out`; the same options give the same bytes.
 
     `instances_default.json` is written last: if it exists, everything else is complete.
     Two runs with the same options may share `out`. Raises DataError if writing fails.
     """
     try:
-        with files.temporary_folder(out, "demo") as temporary:
-            objects = write_scenes(temporary / "images", options.scenes, seed=options.seed)
-            write_reference(temporary / "reference", options.reference_per_class, seed=options.seed)
+        with files.temporary_folder(out, "demo") as temporary, mapping(processes) as mapped:
+            objects = write_scenes(temporary / "images", options.scenes, seed=options.seed, mapped=mapped)
+            write_reference(temporary / "reference", options.reference_per_class, seed=options.seed, mapped=mapped)
             objects = plant_errors(objects, options.wrong_fraction, seed=options.seed)
             marker = coco_text(objects, options.scenes)
             _retire(out / MARKER, marker)

@@ -1,5 +1,6 @@
 """The view of a scene: the weather, a pinhole camera, and the image painted through it."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -56,7 +57,8 @@ class Street:
 
     def paint(self, corners: Points, color: Color, z: float) -> None:
         """Fill a polygon in the image; things `z` metres away fade into the haze."""
-        fixed = np.round(np.clip(corners, -4000, 4000) * 2**_SHIFT).astype(np.int32)
+        inside = np.minimum(np.maximum(corners, -4000), 4000)  # np.clip takes four times as long for a few points
+        fixed = np.rint(inside * 2**_SHIFT).astype(np.int32)
         cv2.fillPoly(self.image, [fixed], self._hazy(color, z), cv2.LINE_AA, _SHIFT)
 
     def board(self, xyz: tuple[tuple[float, float, float], ...], color: Color) -> None:
@@ -69,14 +71,17 @@ class Street:
         self.board(((left, 0, near), (left, 0, far), (right, 0, far), (right, 0, near)), color)
 
     def _hazy(self, color: Color, z: float) -> Color:
-        clear = float(np.exp(-z / self.weather.sight_m))
-        blue, green, red = (
-            round(own * clear + sky * (1 - clear)) for own, sky in zip(color, self.weather.sky_low, strict=True)
+        clear = math.exp(-z / self.weather.sight_m)
+        haze = 1 - clear
+        (blue, green, red), sky = color, self.weather.sky_low
+        return (
+            round(blue * clear + sky[0] * haze),
+            round(green * clear + sky[1] * haze),
+            round(red * clear + sky[2] * haze),
         )
-        return blue, green, red
 
 
 def shade(color: Color, gain: float) -> Color:
     """A lighter or darker colour."""
-    blue, green, red = (min(255, round(value * gain)) for value in color)
-    return blue, green, red
+    blue, green, red = color
+    return min(255, round(blue * gain)), min(255, round(green * gain)), min(255, round(red * gain))

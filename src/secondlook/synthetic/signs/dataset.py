@@ -6,11 +6,13 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 
+from secondlook.base.processes import Mapped
 from secondlook.synthetic.signs.camera import HEIGHT_PX, WIDTH_PX
 from secondlook.synthetic.signs.reference import draw_reference
 from secondlook.synthetic.signs.scenes import SceneObject, draw_scene
@@ -68,24 +70,20 @@ def scene_name(image: int) -> str:
     return f"scene_{image:05d}.jpg"
 
 
-def write_scenes(folder: Path, count: int, *, seed: int) -> list[PlacedObject]:
-    """Draw `count` scenes into `folder`; return the objects with their true labels."""
+def write_scenes(folder: Path, count: int, *, seed: int, mapped: Mapped = map) -> list[PlacedObject]:
+    """Draw `count` scenes into `folder`; return the objects with their true labels. `mapped` spreads the work."""
     folder.mkdir(parents=True)
-    objects = []
-    for image in range(1, count + 1):
-        scene = draw_scene(_rng(seed, "scene", image))
-        (folder / scene_name(image)).write_bytes(scene.jpeg)
-        objects += [PlacedObject(image, sign, sign.label) for sign in scene.objects]
-    return objects
+    drawn = mapped(partial(_write_scene, folder, seed), range(1, count + 1))
+    return [one for objects in drawn for one in objects]
 
 
-def write_reference(folder: Path, per_class: int, *, seed: int) -> None:
-    """Draw `per_class` reference crops of each class into `folder/<class>`."""
+def write_reference(folder: Path, per_class: int, *, seed: int, mapped: Mapped = map) -> None:
+    """Draw `per_class` reference crops of each class into `folder/<class>`. `mapped` spreads the work."""
     for label in LABELS:
         (folder / label).mkdir(parents=True)
-        for index in range(1, per_class + 1):
-            crop = draw_reference(label, _rng(seed, f"reference {label}", index))
-            (folder / label / f"{index:05d}.jpg").write_bytes(crop)
+    crops = [(label, index) for label in LABELS for index in range(1, per_class + 1)]
+    for _ in mapped(partial(_write_crop, folder, seed), crops):
+        pass
 
 
 def plant_errors(objects: Sequence[PlacedObject], fraction: float, *, seed: int) -> list[PlacedObject]:
@@ -117,6 +115,18 @@ def truth_text(objects: Sequence[PlacedObject]) -> str:
     writer.writerow(("source_id", "label"))
     writer.writerows((source_id, item.truth.label) for source_id, item in enumerate(objects, 1))
     return table.getvalue()
+
+
+def _write_scene(folder: Path, seed: int, image: int) -> list[PlacedObject]:
+    scene = draw_scene(_rng(seed, "scene", image))
+    (folder / scene_name(image)).write_bytes(scene.jpeg)
+    return [PlacedObject(image, sign, sign.label) for sign in scene.objects]
+
+
+def _write_crop(folder: Path, seed: int, crop: tuple[str, int]) -> None:
+    label, index = crop
+    drawn = draw_reference(label, _rng(seed, f"reference {label}", index))
+    (folder / label / f"{index:05d}.jpg").write_bytes(drawn)
 
 
 def _rng(seed: int, what: str, index: int) -> Generator:

@@ -63,7 +63,11 @@ def sensor(image: Pixels | NDArray[np.float32], rng: Generator, *, noise: float)
     """The image, rounded, with grainy noise; `noise` is its standard deviation in grey levels."""
     grain = rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
     tint = rng.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(image + noise * (0.8 * grain + 0.6 * tint), 0, 255).round().astype(np.uint8)
+    tint *= 0.6
+    tint += 0.8 * grain
+    tint *= noise
+    tint += image
+    return np.asarray(np.rint(np.clip(tint, 0, 255, out=tint), out=tint).astype(np.uint8))
 
 
 def jpeg(image: Pixels, quality: int) -> bytes:

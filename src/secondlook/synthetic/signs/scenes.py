@@ -6,7 +6,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from secondlook.base.arrays import Pixels
 from secondlook.synthetic.signs.camera import HEIGHT_PX, WIDTH_PX, Street
 from secondlook.synthetic.signs.canvas import points
 from secondlook.synthetic.signs.occluders import Box, hide
@@ -171,8 +170,13 @@ def _exposed(street: Street, rng: Generator) -> NDArray[np.float32]:
     corners = 1 - float(rng.uniform(0.03, 0.14)) * (x**2 + y**2)
     gain = np.array(street.weather.gain) + rng.normal(0, 0.025, 3)
     contrast, middle = float(rng.uniform(0.88, 1.08)), 118.0
-    flat: Pixels = street.image
-    return np.asarray((middle + contrast * (flat * gain.astype(np.float32) - middle)) * corners, dtype=np.float32)
+    light = street.image.astype(np.float32)
+    light *= gain.astype(np.float32)
+    light -= middle
+    light *= contrast
+    light += middle
+    light *= corners
+    return light
 
 
 def _xywh(box: Box) -> tuple[float, float, float, float]:

@@ -63,7 +63,10 @@ def _sky(weather: Weather, rng: Generator) -> Pixels:
         cv2.ellipse(clouds, center, axes, 0, 0, 360, (float(rng.uniform(0.2, 0.6)),), -1)
     cover = cv2.resize(cv2.GaussianBlur(clouds, (0, 0), 4), (WIDTH_PX, HEIGHT_PX))[..., None]
     bright = np.minimum(np.array(weather.sky_low) * 1.06, 255)
-    return np.asarray(np.round(sky * (1 - cover) + bright * cover), dtype=np.uint8)
+    below = int(np.flatnonzero(cover.any(axis=(1, 2)))[-1]) + 1  # the clouds
+    image: Pixels = np.broadcast_to(np.rint(sky).astype(np.uint8), (HEIGHT_PX, WIDTH_PX, 3)).copy()
+    image[:below] = np.rint(sky[:below] * (1 - cover[:below]) + bright * cover[:below])
+    return image
 
 
 def _skyline(street: Street, rng: Generator) -> None:
