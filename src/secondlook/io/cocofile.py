@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from secondlook.io import jsonfile
 
 Id = int | str
 SCORE = "score"  # of a prediction, beside its box or among its attributes
+KEY_POINTS, KEY_POINTS_COUNT = "keypoints", "num_keypoints"  # of an object: x, y and visibility, in px
 CROWD = (1, "1")  # what `iscrowd` says of a group of objects
 
 
@@ -51,6 +52,8 @@ class CocoAnnotation(msgspec.Struct):
     attributes: dict[str, Any] | None = None
     iscrowd: Any = None
     score: Any = None
+    keypoints: Any = None
+    num_keypoints: Any = None
 
 
 class _FastAnnotation(CocoAnnotation):
@@ -98,15 +101,29 @@ class _LazyAnnotations(Collection["CocoAnnotation | Malformed"]):
         return len(self.raw)
 
     def __iter__(self) -> Iterator["CocoAnnotation | Malformed"]:
-        decode = msgspec.json.Decoder(_FastAnnotation).decode
-        for position, raw in enumerate(self.raw):
-            try:
-                yield decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                yield _decode_patiently(raw, position)
+        return _decoded(self.raw)
+
+    def drained(self) -> Iterator["CocoAnnotation | Malformed"]:
+        """Yield the annotations and forget the text of each; none is left afterwards."""
+        self.raw.reverse()
+        return _decoded(self.raw.pop() for _ in range(len(self.raw)))
 
     def __contains__(self, annotation: object) -> bool:
         return any(annotation == own for own in self)
+
+
+def drained(annotations: "Collection[CocoAnnotation | Malformed]") -> "Iterator[CocoAnnotation | Malformed]":
+    """Yield the annotations of a file for the last time: of millions, the texts go while the rows come."""
+    return annotations.drained() if isinstance(annotations, _LazyAnnotations) else iter(annotations)
+
+
+def _decoded(texts: Iterable[msgspec.Raw]) -> "Iterator[CocoAnnotation | Malformed]":
+    decode = msgspec.json.Decoder(_FastAnnotation).decode
+    for position, raw in enumerate(texts):
+        try:
+            yield decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            yield _decode_patiently(raw, position)
 
 
 def _decode_patiently(raw: msgspec.Raw, position: int) -> "CocoAnnotation | Malformed":

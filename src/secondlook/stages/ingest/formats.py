@@ -7,7 +7,8 @@ from typing import Protocol
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile, packed
+from secondlook.io import imagefiles, jsonfile, packed
+from secondlook.io.archives import ENDINGS
 from secondlook.stages.ingest import (
     bdd100k,
     coco,
@@ -67,6 +68,7 @@ _COVERS = {
     "fiftyone": {"roboflow", "coco", "yolo", "voc", "folders", "csv"},
 }
 _SHOWN = 4
+_ARCHIVES = {*ENDINGS, ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,18 @@ def detect(dataset: Dataset) -> str:
     [one] = found
     if one.way is not None:
         raise DataError(f"{path}: looks like {one.as_text()}, which is not read; {one.way}.")
-    if one.evidence.file is not None:
-        file = tree.root / one.evidence.file
-        raise DataError(f"{path}: is not a dataset by itself, but {file} looks like one; give that file ({one.name}).")
+    if one.evidence.files:
+        raise DataError(f"{path}: is not a dataset by itself, but {_which(tree, one)} ({one.name}).")
     return one.name
+
+
+def _which(tree: Tree, one: Sighting) -> str:
+    """Return which files of a folder are datasets, and what to do, as a clause."""
+    files = [str(tree.root / name) for name in one.evidence.files]
+    if len(files) == 1:
+        return f"{files[0]} looks like one; give that file"
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return f"{', '.join(files[:_SHOWN])}{more} look like datasets; give one of these files"
 
 
 def describe(path: Path) -> str:
@@ -111,14 +121,8 @@ def describe(path: Path) -> str:
     tree = _tree(path)
     lines = [f"{path}: {_contents(tree)}"]
     for one in _found(tree):
-        end = (
-            f"; not read: {one.way}"
-            if one.way
-            else f"; give that file: {tree.root / one.evidence.file}"
-            if (one.evidence.file)
-            else ""
-        )
-        lines.append(f"{one.name}: {one.evidence.why}{end}")
+        way = f"not read: {one.way}" if one.way else _which(tree, one) if one.evidence.files else ""
+        lines.append(f"{one.name}: {one.evidence.why}{'; ' if way else ''}{way}")
     return "\n".join(lines if len(lines) > 1 else [*lines, f"no known format; read are {', '.join(READERS)}"])
 
 
@@ -162,6 +166,10 @@ def _nothing(path: Path, tree: Tree) -> str:
         )
     folders_ = sorted({f"{PurePosixPath(name).parts[0]}/" for name in tree.names if "/" in name})
     inside = f", in {', '.join(folders_[:_SHOWN])}" if folders_ and not tree.is_file else ""
+    packed_ = [name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES]
+    if packed_ and not tree.images:
+        way = "unpack it" if packed.is_archive(path) or imagefiles.suffix_of(packed_[0]) not in ENDINGS else "give that"
+        return f"{path}: holds no images, but the archive {packed_[0]}; {way}."
     return (
         f"{path}: its format was not recognised ({_contents(tree)}{inside}); name one of {', '.join(READERS)} with "
         "--format."

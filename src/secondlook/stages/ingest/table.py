@@ -53,10 +53,10 @@ def read(dataset: Dataset) -> Source:
 
 def evidence(tree: Tree) -> Evidence | None:
     """Tell whether a CSV file has the columns of TensorFlow or Open Images."""
-    for name in tree.some(".csv"):
-        kind = _kind(next(csv.reader(tree.head(name).splitlines()[:1]), []))
-        if kind is not None:
-            return Evidence(f"`{name}` has the columns of {kind.name}", None if tree.is_file else name)
+    headings = {name: next(csv.reader(tree.head(name).splitlines()[:1]), []) for name in tree.some(".csv")}
+    found = {name: kind for name, heading in headings.items() if (kind := _kind(heading)) is not None}
+    for name, kind in found.items():
+        return Evidence(f"`{name}` has the columns of {kind.name}", () if tree.is_file else tuple(found))
     return None
 
 
