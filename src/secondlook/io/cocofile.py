@@ -66,6 +66,13 @@ class _FastFile(msgspec.Struct):
     categories: list[_RawCategory] = []
 
 
+def key_points(annotation: CocoAnnotation) -> dict[str, Any]:
+    """Return what an annotation says of key points, by the names of the format; nothing where it has none."""
+    if annotation.keypoints is None:
+        return {}
+    return {KEY_POINTS: annotation.keypoints, KEY_POINTS_COUNT: annotation.num_keypoints}
+
+
 @dataclass(frozen=True)
 class Malformed:
     """An entry that is no annotation; `source_id` is its id, or its position in the file."""

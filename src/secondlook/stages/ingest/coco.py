@@ -11,7 +11,7 @@ from secondlook.base import progress
 from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.io import cocofile, jsonfile
-from secondlook.io.cocofile import CROWD, KEY_POINTS, KEY_POINTS_COUNT, SCORE, CocoAnnotation, CocoImage, Id, Malformed
+from secondlook.io.cocofile import CROWD, SCORE, CocoAnnotation, CocoImage, Id, Malformed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest.outline import Outline
@@ -174,9 +174,7 @@ def _source_object(
 def _attributes(annotation: CocoAnnotation) -> dict[str, Any]:
     scored = jsonfile.is_number(annotation.score)  # files of predictions
     own = {SCORE: annotation.score} if scored else {}
-    if annotation.keypoints is not None:
-        own |= {KEY_POINTS: annotation.keypoints, KEY_POINTS_COUNT: annotation.num_keypoints}
-    return {**own, **(annotation.attributes or {})}
+    return {**own, **cocofile.key_points(annotation), **(annotation.attributes or {})}
 
 
 def _box(annotation: CocoAnnotation) -> tuple[Box, Any]:

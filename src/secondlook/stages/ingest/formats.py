@@ -68,6 +68,7 @@ _COVERS = {
     "fiftyone": {"roboflow", "coco", "yolo", "voc", "folders", "csv"},
 }
 _SHOWN = 4
+_LONGEST_HEADING = 120  # characters
 _ARCHIVES = {*ENDINGS, ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
 
@@ -156,21 +157,34 @@ def _contents(tree: Tree) -> str:
 
 
 def _nothing(path: Path, tree: Tree) -> str:
-    if tree.is_file and path.suffix.lower() == ".json":
+    """Say that no format fits, what is there instead, and the way out."""
+    ending = path.suffix.lower() if tree.is_file else ""
+    if (inner := _packed_inside(path, tree)) is not None:
+        return inner
+    if ending == ".json":
         jsonfile.parse(path, jsonfile.read(path))  # a broken file gets the line of its mistake
-        inner = next(iter(tree.outlines.values())).inner
-        keys = ", ".join(f"`{key}`" for key in list(inner)[:_SHOWN] if key != "[]")
+        keys = ", ".join(f"`{key}`" for key in list(next(iter(tree.outlines.values())).inner)[:_SHOWN] if key != "[]")
+        return _unknown(path, f"its keys are {keys or 'none'}")
+    if ending == ".csv":
+        columns = tree.head(path.name).partition("\n")[0].strip()[:_LONGEST_HEADING]
         return (
-            f"{path}: its format was not recognised (its keys are {keys or 'none'}); name one of {', '.join(READERS)} "
-            "with --format."
+            f"{path}: its columns ({columns}) are not those of a table of boxes, which are {table.EXPECTED}; rename "
+            "them, and put images with one label each into class folders instead."
         )
     folders_ = sorted({f"{PurePosixPath(name).parts[0]}/" for name in tree.names if "/" in name})
     inside = f", in {', '.join(folders_[:_SHOWN])}" if folders_ and not tree.is_file else ""
-    packed_ = [name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES]
-    if packed_ and not tree.images:
-        way = "unpack it" if packed.is_archive(path) or imagefiles.suffix_of(packed_[0]) not in ENDINGS else "give that"
-        return f"{path}: holds no images, but the archive {packed_[0]}; {way}."
-    return (
-        f"{path}: its format was not recognised ({_contents(tree)}{inside}); name one of {', '.join(READERS)} with "
-        "--format."
-    )
+    return _unknown(path, f"{_contents(tree)}{inside}")
+
+
+def _unknown(path: Path, seen: str) -> str:
+    return f"{path}: its format was not recognised ({seen}); name one of {', '.join(READERS)} with --format."
+
+
+def _packed_inside(path: Path, tree: Tree) -> str | None:
+    """Say which archive lies where a dataset is due; None where there are images, or no archive."""
+    inner = next((name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES), None)
+    if inner is None or tree.images:
+        return None
+    can_be_given = path.is_dir() and imagefiles.suffix_of(inner) in ENDINGS
+    way = f"give {tree.root / inner}" if can_be_given else "unpack it and give its folder"
+    return f"{path}: is no dataset but holds the archive {inner}; {way}."

@@ -38,6 +38,7 @@ KINDS = (
     _Kind("TensorFlow", "filename", "class", ("xmin", "ymin", "xmax", "ymax")),
     _Kind("Open Images", "ImageID", "LabelName", ("XMin", "YMin", "XMax", "YMax"), in_fractions=True, ending=".jpg"),
 )
+EXPECTED = " or ".join(", ".join((kind.image, kind.label, *kind.corners)) for kind in KINDS)
 
 
 def read(dataset: Dataset) -> Source:
@@ -45,8 +46,7 @@ def read(dataset: Dataset) -> Source:
     path = Path(dataset.path)
     kind = _kind(_heading(path))
     if kind is None:
-        expected = " or ".join(", ".join((kind.image, kind.label, *kind.corners)) for kind in KINDS)
-        raise DataError(f"{path}: its first line has not the columns {expected}.")
+        raise DataError(f"{path}: its first line has not the columns {EXPECTED}.")
     names = _descriptions(path) if kind.in_fractions else {}
     return Source(images_folder(dataset), _entries(path, kind, names), stated=lambda: _stated(path, kind))
 
