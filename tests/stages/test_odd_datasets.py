@@ -13,6 +13,7 @@ from make_datasets import POINTS
 LISTED = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
 OBJECT = {"id": 1, "image_id": 1, "category_id": 1}
 ONE = coco([LISTED], [{**OBJECT, "bbox": [10, 10, 20, 12]}], ["car"])
+CSV = "filename,width,height,class,xmin,ymin,xmax,ymax"
 YOLO = {"images/a.jpg": IMAGE, "data.yaml": "names: [person]\n"}
 RECTANGLE = {"x": 10, "y": 25, "width": 50, "height": 50, "rectanglelabels": ["car"]}
 TURNED = {**region("rectanglelabels", RECTANGLE), "id": "t", "image_rotation": 90}
@@ -37,6 +38,11 @@ SAID: list[Any] = [
     pytest.param({"x.csv": "image,label\na.jpg,cat\n", "a.jpg": IMAGE}, "x.csv", {},
                  ["its columns (image,label) are not those of a table of boxes", "class folders"], [],
                  id="a table of labels of whole images"),
+    pytest.param({"x.csv": f"{CSV.replace(',', ';')}\na.jpg;64;48;car;10;10;30;22\n", "a.jpg": IMAGE}, "x.csv", {},
+                 ["save it with commas between the cells"], [], id="a table with semicolons"),
+    pytest.param({**YOLO, "data.yaml": "names: {0: a, 1: b, 0: c}\n", "labels/a.txt": "0 .5 .5 .2 .2\n"}, "", {},
+                 ["data.yaml: cannot be read (the number 0 is listed twice; keep one)"], [],
+                 id="two names for one number"),
     pytest.param({**YOLO, "labels/a.txt": "0 .5 .5 .2 .2 .5 .5 2 .6 .6 1\n"}, "", {},
                  [], ["bad_coordinates: as a polygon, the 11 columns reach far beyond the image", "`kpt_shape`"],
                  id="a pose without kpt_shape"),

@@ -167,10 +167,10 @@ def _nothing(path: Path, tree: Tree) -> str:
         return _unknown(path, f"its keys are {keys or 'none'}")
     if ending == ".csv":
         columns = tree.head(path.name).partition("\n")[0].strip()[:_LONGEST_HEADING]
-        return (
-            f"{path}: its columns ({columns}) are not those of a table of boxes, which are {table.EXPECTED}; rename "
-            "them, and put images with one label each into class folders instead."
-        )
+        way = "rename them, and put images with one label each into class folders instead"
+        if "," not in columns and (";" in columns or "\t" in columns):
+            way = "save it with commas between the cells"
+        return f"{path}: its columns ({columns}) are not those of a table of boxes, which are {table.EXPECTED}; {way}."
     folders_ = sorted({f"{PurePosixPath(name).parts[0]}/" for name in tree.names if "/" in name})
     inside = f", in {', '.join(folders_[:_SHOWN])}" if folders_ and not tree.is_file else ""
     return _unknown(path, f"{_contents(tree)}{inside}")
