@@ -36,11 +36,14 @@ def _images(folder: Path) -> None:
         write_image(folder / name, width=WIDTH, height=HEIGHT, seed=seed)
 
 
+POINTS = {"keypoints": [6, 7, 2, 8.5, 9, 1], "num_keypoints": 2}
+
+
 def _coco(named: Callable[[int], Any], first: int = 3) -> dict[str, Any]:
     typed = {"occluded": True, "age": 3, "ratio": 0.5, "who": ["x", "y"], "note": "= 1 + 1", "a.b": "dots", "p: q": "r"}
     track = {"track_id": 7, "keyframe": False}
     about: list[dict[str, Any]] = [
-        {"image_id": named(9), "bbox": [5.25, 6, 10.1, 12.7], "segmentation": rle(HOLE), "attributes": typed},
+        {"image_id": named(9), "bbox": [5.25, 6, 10.1, 12.7], "segmentation": rle(HOLE), "attributes": typed, **POINTS},
         {
             "image_id": named(40),
             "bbox": [20, 10, 25, 10],

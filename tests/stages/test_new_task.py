@@ -158,6 +158,23 @@ GROUPS = [
 ]  # fmt: skip
 
 
+def test_a_draft_from_choices_in_label_studio_has_them_as_classes(secondlook: Command, tmp_path: Path) -> None:
+    choices = {"a.jpg": "ripe", "b.jpg": "no", "c.jpg": "ripe"}
+    tasks = [{"id": place, "data": {"image": f"/data/upload/1/0123abcd-{name}"}, "annotations": [{"result": [
+        {"id": "x", "type": "choices", "from_name": "state", "to_name": "image", "value": {"choices": [choice]}}]}]}
+        for place, (name, choice) in enumerate(choices.items())]  # fmt: skip
+    root = lay_out(tmp_path / "set", {"x.json": tasks, **{f"images/{name}": IMAGE for name in choices}})
+
+    result = secondlook("new-task", root / "x.json", "--out", tmp_path / "task.yaml")
+
+    assert result.code == 0, result.err
+    assert list(load_task(tmp_path / "task.yaml").classes) == ["ripe", "no"]
+    assert secondlook("check", "--config", config_with(tmp_path / "task.yaml")).code == 0
+    read = secondlook("ingest", "--task", tmp_path / "task.yaml", "--out", tmp_path / "i.parquet",
+                      "--rejects", tmp_path / "r.parquet", "--reference", tmp_path / "f.parquet")  # fmt: skip
+    assert "3 objects in 3 images, 0 reference objects, 0 refused" in read.err
+
+
 @pytest.mark.parametrize(("names", "tracks", "group_by", "why"), GROUPS)
 def test_groups_follow_what_is_seen_and_a_comment_says_what(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: list[str], tracks: Any, group_by: Any,

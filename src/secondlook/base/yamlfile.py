@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -64,6 +64,17 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     return content, lines
 
 
+class _TextLoader(yaml.BaseLoader):
+    """Keeps values as text; of two names for one number, YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(int(key.value) for key, _ in node.value if isinstance(key.value, str) and key.value.isdecimal())
+        repeated = next((key for key, count in keys.items() if count > 1), None)
+        if repeated is not None:
+            raise ValueError(f"the number {repeated} is listed twice; keep one")
+        return super().construct_mapping(node, deep)
+
+
 def plain(text: str) -> Any:
     """Return the content of YAML; raise ValueError where it is invalid, has an alias or is nested too deeply."""
     return _loaded(text, yaml.SafeLoader)
@@ -72,9 +83,9 @@ def plain(text: str) -> Any:
 def texts(text: str) -> Any:
     """Return the content of YAML with every value as it is written: `no`, `020` and `null` are texts.
 
-    Raises ValueError as `plain` does, and where a value has a tag.
+    Raises ValueError as `plain` does, where a value has a tag, and where a number is the key of several values.
     """
-    return _loaded(text, yaml.BaseLoader, tags=False)
+    return _loaded(text, _TextLoader, tags=False)
 
 
 def _loaded(text: str, loader: type[Any], *, tags: bool = True) -> Any:

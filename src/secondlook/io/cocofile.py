@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from secondlook.io import jsonfile
 
 Id = int | str
 SCORE = "score"  # of a prediction, beside its box or among its attributes
+KEY_POINTS, KEY_POINTS_COUNT = "keypoints", "num_keypoints"  # of an object: x, y and visibility, in px
 CROWD = (1, "1")  # what `iscrowd` says of a group of objects
 
 
@@ -51,6 +52,8 @@ class CocoAnnotation(msgspec.Struct):
     attributes: dict[str, Any] | None = None
     iscrowd: Any = None
     score: Any = None
+    keypoints: Any = None
+    num_keypoints: Any = None
 
 
 class _FastAnnotation(CocoAnnotation):
@@ -61,6 +64,13 @@ class _FastFile(msgspec.Struct):
     images: list[CocoImage]
     annotations: list[msgspec.Raw]
     categories: list[_RawCategory] = []
+
+
+def key_points(annotation: CocoAnnotation) -> dict[str, Any]:
+    """Return what an annotation says of key points, by the names of the format; nothing where it has none."""
+    if annotation.keypoints is None:
+        return {}
+    return {KEY_POINTS: annotation.keypoints, KEY_POINTS_COUNT: annotation.num_keypoints}
 
 
 @dataclass(frozen=True)
@@ -98,14 +108,20 @@ class _LazyAnnotations(Collection["CocoAnnotation | Malformed"]):
         return len(self.raw)
 
     def __iter__(self) -> Iterator["CocoAnnotation | Malformed"]:
-        for position, raw in enumerate(self.raw):
-            yield annotation(raw, position)
+        return _decoded(self.raw)
+
+    def drained(self) -> Iterator["CocoAnnotation | Malformed"]:
+        """Yield the annotations and forget the text of each; none is left afterwards."""
+        self.raw.reverse()
+        return _decoded(self.raw.pop() for _ in range(len(self.raw)))
 
     def __contains__(self, annotation: object) -> bool:
         return any(annotation == own for own in self)
 
 
-_decode = msgspec.json.Decoder(_FastAnnotation).decode
+def drained(annotations: "Collection[CocoAnnotation | Malformed]") -> "Iterator[CocoAnnotation | Malformed]":
+    """Yield the annotations of a file for the last time: of millions, the texts go while the rows come."""
+    return annotations.drained() if isinstance(annotations, _LazyAnnotations) else iter(annotations)
 
 
 def annotation(raw: msgspec.Raw, position: int = 0) -> "CocoAnnotation | Malformed":
@@ -114,6 +130,13 @@ def annotation(raw: msgspec.Raw, position: int = 0) -> "CocoAnnotation | Malform
         return _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_patiently(raw, position)
+
+
+_decode = msgspec.json.Decoder(_FastAnnotation).decode
+
+
+def _decoded(texts: Iterable[msgspec.Raw]) -> "Iterator[CocoAnnotation | Malformed]":
+    return (annotation(raw, position) for position, raw in enumerate(texts))
 
 
 def _decode_patiently(raw: msgspec.Raw, position: int) -> "CocoAnnotation | Malformed":

@@ -47,29 +47,36 @@ def write_open(
 
 
 def write_in_order(
-    path: Path, table: pa.Table, order: pa.Array, *, compression: str | Mapping[str, str], row_group_size: int
+    path: Path,
+    table: pa.Table,
+    order: pa.Array,
+    schema: pa.Schema,
+    *,
+    compression: str | Mapping[str, str],
+    row_group_size: int,
 ) -> None:
-    """Write the rows of `table` in the order of their numbers, atomically.
+    """Write the rows of `table` in the order of their numbers, atomically, as the columns of `schema`.
 
     The bytes are those of `write` for the ordered table, which is never whole in memory.
     """
     with files.atomic_path(path) as temporary:
-        write_open_in_order(temporary, table, order, compression=compression, row_group_size=row_group_size)
+        write_open_in_order(temporary, table, order, schema, compression=compression, row_group_size=row_group_size)
 
 
 def write_open_in_order(
     path: Path,
     table: pa.Table,
     order: pa.Array,
+    schema: pa.Schema,
     *,
     compression: str | Mapping[str, str] = "zstd",
     row_group_size: int,
 ) -> None:
     """Write `table` as `write_in_order` does, to a path that is already temporary."""
     rows = row_group_size * _GROUPS_AT_ONCE
-    with pq.ParquetWriter(path, table.schema, compression=compression, write_page_checksum=True) as opened:
+    with pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True) as opened:
         for start in range(0, max(1, len(order)), rows):
-            opened.write_table(table.take(order[start : start + rows]), row_group_size)
+            opened.write_table(table.take(order[start : start + rows]).cast(schema), row_group_size)
     _seal(path)
 
 

@@ -43,21 +43,22 @@ def to_table(rows: Iterable[Mapping[str, Any]], record: Record) -> pa.Table:
 
 
 def write(path: Path, table: pa.Table, record: Record, *, taxonomy: Taxonomy, made_by: Mapping[str, Any]) -> None:
-    """Write `table` atomically; equal rows, taxonomy and `made_by` give equal bytes.
+    """Write `table` atomically; equal rows, taxonomy and `made_by` give equal bytes, with or without dictionaries.
 
     `made_by` says what made the rows (stage, options, model revision) and is written to the Parquet metadata.
     """
-    table = table.select(record.schema.names).cast(record.schema)
+    table = table.select(record.schema.names).unify_dictionaries()
     keys = [name for name in ("instance_id", "labeler") if name in record.schema.names]
     keys = keys or [name for name in ("source_id", "image_path") if name in record.schema.names][:1]
     order = pc.sort_indices(table, [(key, "ascending") for key in keys])
-    metadata = About(taxonomy, made_by).metadata(record)
+    schema = record.schema.with_metadata(About(taxonomy, made_by).metadata(record))
     # encoded images do not shrink: compressing them again only costs time
     compression = {name: "none" if name == "image" else "zstd" for name in record.schema.names}
     parquetfile.write_in_order(
         path,
-        table.replace_schema_metadata(metadata),
+        table,
         order,
+        schema,
         compression=compression if len(compression) > 1 else "zstd",
         row_group_size=CROP_ROW_GROUP if record.name == CROP.name else ROW_GROUP,
     )

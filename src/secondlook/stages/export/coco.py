@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.io import cocofile
-from secondlook.io.cocofile import CocoAnnotation, CocoFile, Id
+from secondlook.io.cocofile import KEY_POINTS, KEY_POINTS_COUNT, CocoAnnotation, CocoFile, Id
 from secondlook.stages.export.corrected import Corrected, Object
 from secondlook.stages.export.folder import write_items
 from secondlook.stages.export.notes import CROWD, IMAGE_ID, TAGS, UNLABELLED, is_crowd, notes, typed_attributes
@@ -135,6 +135,7 @@ class New:
         for place, item in enumerate(self._corrected.objects(), start=1):
             own = typed_attributes(item, self._corrected.attribute_kinds)
             own.pop(CROWD, None)
+            pose = _pose(own)
             yield {
                 "id": int(item.source_id) if keep_ids else place,
                 "image_id": self._image_ids[item.image],
@@ -143,8 +144,16 @@ class New:
                 "area": _area(item),
                 "segmentation": item.segmentation or [],
                 "iscrowd": int(is_crowd(item)),
+                **pose,
                 "attributes": {**own, **notes(item)},
             }
+
+
+def _pose(own: dict[str, Any]) -> dict[str, Any]:
+    """Take the key points of COCO out of the attributes of an object; those of YOLO are text, in other units."""
+    if not isinstance(own.get(KEY_POINTS), list):
+        return {}
+    return {key: own.pop(key) for key in (KEY_POINTS, KEY_POINTS_COUNT) if key in own}
 
 
 def are_numbers(source_ids: pa.ChunkedArray) -> bool:

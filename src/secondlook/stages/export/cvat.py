@@ -200,7 +200,7 @@ def _entry(annotation: CocoAnnotation, item: Any, image: CocoImage, ids: _Ids) -
     category = None if annotation.category_id is None else ids.categories.get(annotation.category_id)
     area = item.get("area")
     scored = {cocofile.SCORE: annotation.score} if _is_finite(annotation.score) else {}
-    attributes = {**scored, **(annotation.attributes or {})}
+    attributes = {**scored, **cocofile.key_points(annotation), **(annotation.attributes or {})}
     return {
         "id": annotation.id if ids.annotations is None else ids.annotations[annotation.id],
         "image_id": ids.images[image.id],

@@ -36,4 +36,6 @@ def write(corrected: Corrected, path: Path, _: Request) -> None:
         metadata[records.FACTS_KEY] = json.dumps(corrected.facts.to_json(), sort_keys=True, ensure_ascii=False)
     wording = in_wordings(corrected.table, corrected.taxonomy)
     table = corrected.table.append_column("wording", wording).replace_schema_metadata(metadata)
-    parquetfile.write_open_in_order(path, table, pa.array(corrected.order), row_group_size=records.ROW_GROUP)
+    parquetfile.write_open_in_order(
+        path, table, pa.array(corrected.order), table.schema, row_group_size=records.ROW_GROUP
+    )

@@ -140,7 +140,7 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
         records.write(path, table, records.IMAGE, taxonomy=result.taxonomy, made_by=made_by)
     if result.facts is not None:
         made_by[facts.KEY] = result.facts.to_json()
-    records.write(places.out, result.instances.table(), records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
+    records.write(places.out, result.instances.coded(), records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
 
 
 def describe(result: Ingested, instances: Path) -> str:
@@ -200,7 +200,7 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
             result.refusals.add(row)
         else:
             yield row
-    for doubt in checker.tally.doubts():
+    for doubt in checker.tally.doubts(of_sides=source.states_sides):
         progress.say(f"ingest: {opened.path}: {doubt}")
     if checker.groups.may_lack and checker.ungrouped:
         if checker.ungrouped == checker.grouped:
@@ -218,7 +218,8 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
 
 def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> Tracks:
     """Note the facts of a dataset, known once it was read to its end, in addition to its objects; return its tracks."""
-    tracks = Tracks.of(pa.concat_tables([result.instances.table(), result.reference.table()]))
+    rows = [some.table("track", "image_id", "given") for some in (result.instances, result.reference)]
+    tracks = Tracks.of(pa.concat_tables(rows))
     if opened.checker.groups.by_track and tracks.doubt is not None:
         progress.say(f"ingest: {opened.path}: {tracks.doubt}")
     for about in opened.checker.about_images():

@@ -43,7 +43,7 @@ def evidence(tree: Tree) -> Evidence | None:
     found = [name for name, outline in tree.outlines.items() if _is_coco(outline)]
     if not found:
         return None
-    return Evidence(f"`{found[0]}` has the lists of COCO", None if tree.is_file else found[0])
+    return Evidence(f"`{found[0]}` has the lists of COCO", () if tree.is_file else tuple(found))
 
 
 def _is_coco(outline: Outline) -> bool:
@@ -70,6 +70,7 @@ def opened(coco: cocofile.CocoFile, dataset: Dataset) -> Source:
         listed,
         "coco",
         stated=lambda: (image.file_name for image in coco.images),
+        states_sides=True,
     )
 
 
@@ -100,7 +101,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
     name_of_text = {str(key): name for key, name in names.items()} if len(set(map(str, names))) == len(names) else {}
     seen = SeenIds()
     met: set[Id | None] = set()
-    for annotation in coco.annotations:
+    for annotation in cocofile.drained(coco.annotations):
         if isinstance(annotation, Malformed):
             met.add(annotation.image_id)
             yield RefusedError("malformed", annotation.detail, source_id=annotation.source_id)
@@ -172,7 +173,8 @@ def _source_object(
 
 def _attributes(annotation: CocoAnnotation) -> dict[str, Any]:
     scored = jsonfile.is_number(annotation.score)  # files of predictions
-    return {**({SCORE: annotation.score} if scored else {}), **(annotation.attributes or {})}
+    own = {SCORE: annotation.score} if scored else {}
+    return {**own, **cocofile.key_points(annotation), **(annotation.attributes or {})}
 
 
 def _box(annotation: CocoAnnotation) -> tuple[Box, Any]:

@@ -5,6 +5,7 @@ shape is `outside`. Image names of a video are `frame_000012`, with whatever end
 and other shapes are not selected. `rotation` turns a box about its middle.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,11 +58,9 @@ def read(dataset: Dataset) -> Source:
 
 def evidence(tree: Tree) -> Evidence | None:
     """Tell whether an XML file has the images or tracks of CVAT."""
-    for name, tag in tree.root_tags.items():
-        head = tree.head(name)
-        if tag == "annotations" and any(f"<{element}" in head for element in ("image ", "track ", "meta>")):
-            return Evidence(f"`{name}` is CVAT's own XML", None if tree.is_file else name)
-    return None
+    of_cvat = re.compile("<(image |track |meta>)")
+    found = [name for name, tag in tree.root_tags.items() if tag == "annotations" and of_cvat.search(tree.head(name))]
+    return Evidence(f"`{found[0]}` is CVAT's own XML", () if tree.is_file else tuple(found)) if found else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile, packed
+from secondlook.io import imagefiles, jsonfile, packed
+from secondlook.io.archives import ENDINGS
 from secondlook.stages.ingest import (
     bdd100k,
     coco,
@@ -67,6 +68,8 @@ _COVERS = {
     "fiftyone": {"roboflow", "coco", "yolo", "voc", "folders", "csv"},
 }
 _SHOWN = 4
+_LONGEST_HEADING = 120  # characters
+_ARCHIVES = {*ENDINGS, ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,18 @@ def detect(dataset: Dataset) -> str:
     [one] = found
     if one.way is not None:
         raise DataError(f"{path}: looks like {one.as_text()}, which is not read; {one.way}.")
-    if one.evidence.file is not None:
-        file = tree.root / one.evidence.file
-        raise DataError(f"{path}: is not a dataset by itself, but {file} looks like one; give that file ({one.name}).")
+    if one.evidence.files:
+        raise DataError(f"{path}: is not a dataset by itself, but {_which(tree, one)} ({one.name}).")
     return one.name
+
+
+def _which(tree: Tree, one: Sighting) -> str:
+    """Return which files of a folder are datasets, and what to do, as a clause."""
+    files = [str(tree.root / name) for name in one.evidence.files]
+    if len(files) == 1:
+        return f"{files[0]} looks like one; give that file"
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return f"{', '.join(files[:_SHOWN])}{more} look like datasets; give one of these files"
 
 
 def describe(path: Path) -> str:
@@ -111,14 +122,8 @@ def describe(path: Path) -> str:
     tree = _tree(path)
     lines = [f"{path}: {_contents(tree)}"]
     for one in _found(tree):
-        end = (
-            f"; not read: {one.way}"
-            if one.way
-            else f"; give that file: {tree.root / one.evidence.file}"
-            if (one.evidence.file)
-            else ""
-        )
-        lines.append(f"{one.name}: {one.evidence.why}{end}")
+        way = f"not read: {one.way}" if one.way else _which(tree, one) if one.evidence.files else ""
+        lines.append(f"{one.name}: {one.evidence.why}{'; ' if way else ''}{way}")
     return "\n".join(lines if len(lines) > 1 else [*lines, f"no known format; read are {', '.join(READERS)}"])
 
 
@@ -152,17 +157,34 @@ def _contents(tree: Tree) -> str:
 
 
 def _nothing(path: Path, tree: Tree) -> str:
-    if tree.is_file and path.suffix.lower() == ".json":
+    """Say that no format fits, what is there instead, and the way out."""
+    ending = path.suffix.lower() if tree.is_file else ""
+    if (inner := _packed_inside(path, tree)) is not None:
+        return inner
+    if ending == ".json":
         jsonfile.parse(path, jsonfile.read(path))  # a broken file gets the line of its mistake
-        inner = next(iter(tree.outlines.values())).inner
-        keys = ", ".join(f"`{key}`" for key in list(inner)[:_SHOWN] if key != "[]")
-        return (
-            f"{path}: its format was not recognised (its keys are {keys or 'none'}); name one of {', '.join(READERS)} "
-            "with --format."
-        )
+        keys = ", ".join(f"`{key}`" for key in list(next(iter(tree.outlines.values())).inner)[:_SHOWN] if key != "[]")
+        return _unknown(path, f"its keys are {keys or 'none'}")
+    if ending == ".csv":
+        columns = tree.head(path.name).partition("\n")[0].strip()[:_LONGEST_HEADING]
+        way = "rename them, and put images with one label each into class folders instead"
+        if "," not in columns and (";" in columns or "\t" in columns):
+            way = "save it with commas between the cells"
+        return f"{path}: its columns ({columns}) are not those of a table of boxes, which are {table.EXPECTED}; {way}."
     folders_ = sorted({f"{PurePosixPath(name).parts[0]}/" for name in tree.names if "/" in name})
     inside = f", in {', '.join(folders_[:_SHOWN])}" if folders_ and not tree.is_file else ""
-    return (
-        f"{path}: its format was not recognised ({_contents(tree)}{inside}); name one of {', '.join(READERS)} with "
-        "--format."
-    )
+    return _unknown(path, f"{_contents(tree)}{inside}")
+
+
+def _unknown(path: Path, seen: str) -> str:
+    return f"{path}: its format was not recognised ({seen}); name one of {', '.join(READERS)} with --format."
+
+
+def _packed_inside(path: Path, tree: Tree) -> str | None:
+    """Say which archive lies where a dataset is due; None where there are images, or no archive."""
+    inner = next((name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES), None)
+    if inner is None or tree.images:
+        return None
+    can_be_given = path.is_dir() and imagefiles.suffix_of(inner) in ENDINGS
+    way = f"give {tree.root / inner}" if can_be_given else "unpack it and give its folder"
+    return f"{path}: is no dataset but holds the archive {inner}; {way}."

@@ -33,7 +33,7 @@ class LineFormat:
     """A format of text files with an object on each line, one beside each image.
 
     `kind` is that of `Tree.kind_of_text`, `title` its name, `columns` describes them; `parse` takes a line, the name of
-    its image and the id of its object.
+    its image and the id of its object. `states_sides` is that of `Source`.
     """
 
     kind: str
@@ -41,6 +41,7 @@ class LineFormat:
     columns: str
     folders: Folders
     parse: Callable[[str, str, str], Entry]
+    states_sides: bool = False
 
     def read(self, dataset: Dataset) -> Source:
         """Open a folder or archive of label files; raises DataError where it holds none."""
@@ -54,7 +55,8 @@ class LineFormat:
             place = f"{root}/{self.folders.labels[0]}/<name>.txt"
             raise DataError(f"{root}: holds no label files of {self.title}; expected {place}.")
         entries = line_entries(root, files, images, self.parse)
-        return Source(Path(dataset.images or root), entries, listed=len(names))
+        folder = Path(dataset.images or root)
+        return Source(folder, entries, listed=len(names), states_sides=self.states_sides)
 
     def evidence(self, tree: Tree) -> Evidence | None:
         """Tell whether text files have the columns of the format."""

@@ -33,7 +33,7 @@ def evidence(tree: Tree) -> Evidence | None:
     found = [name for name in tree.outlines if _NAMED.search(tree.head(name)) and coco.evidence(tree)]
     if not found:
         return None
-    return Evidence(f"`{found[0]}` is COCO with the image names of Objects365", None if tree.is_file else found[0])
+    return Evidence(f"`{found[0]}` is COCO with the image names of Objects365", () if tree.is_file else tuple(found))
 
 
 def _on_disk(name: str) -> str:

@@ -32,7 +32,7 @@ def read(dataset: Dataset) -> Source:
         listed = sum(len(file.images) for file in files.values())
         categories = _categories(files, dataset.label_from)
         entries = _entries(files, dataset.label_from)
-        return Source(Path(dataset.images or root), entries, total, listed, categories, "coco")
+        return Source(Path(dataset.images or root), entries, total, listed, categories, "coco", states_sides=True)
     if any(name.lower().endswith(".xml") for name in names):
         return voc.read(dataset)
     if any(map(is_label_file, names)):

@@ -12,6 +12,7 @@ from secondlook.io import records
 from secondlook.io.records import Record, RefusedError
 
 ROWS_PER_TABLE = 5_000
+_REPEATED = {"image_id", "image_path", "group", "given_raw", "given", "split"}
 
 
 @dataclass
@@ -31,23 +32,35 @@ class Rows:
         if len(self.loose) >= ROWS_PER_TABLE:
             self._pack()
 
-    def table(self) -> pa.Table:
-        """Return all rows, in the order in which they were added."""
+    def table(self, *columns: str) -> pa.Table:
+        """Return all rows, or some of their columns, in the order in which they were added."""
+        coded = self.coded()
+        wanted = list(columns) or coded.column_names
+        return coded.select(wanted).cast(pa.schema([self.record.schema.field(name) for name in wanted]))
+
+    def coded(self) -> pa.Table:
+        """Return all rows with dictionaries where the same texts stand in many rows, which takes a third of `table`."""
         self._pack()
         return pa.concat_tables(self.packed)
 
     def replace(self, table: pa.Table) -> None:
         """Take the rows of `table` instead of all so far."""
-        self.packed, self.loose = [table], []
+        self.packed, self.loose = [_coded(table)], []
 
     def distinct(self, column: str) -> int:
         """Return the number of different values of a column."""
-        return int(pc.count_distinct(self.table()[column]).as_py())
+        return int(pc.count_distinct(self.table(column)[column]).as_py())
 
     def _pack(self) -> None:
         if self.loose or not self.packed:
-            self.packed.append(records.to_table(self.loose, self.record))
+            self.packed.append(_coded(records.to_table(self.loose, self.record)))
             self.loose.clear()
+
+
+def _coded(table: pa.Table) -> pa.Table:
+    for name in filter(_REPEATED.__contains__, table.column_names):
+        table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
+    return table
 
 
 @dataclass

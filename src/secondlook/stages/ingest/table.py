@@ -38,6 +38,7 @@ KINDS = (
     _Kind("TensorFlow", "filename", "class", ("xmin", "ymin", "xmax", "ymax")),
     _Kind("Open Images", "ImageID", "LabelName", ("XMin", "YMin", "XMax", "YMax"), in_fractions=True, ending=".jpg"),
 )
+EXPECTED = " or ".join(", ".join((kind.image, kind.label, *kind.corners)) for kind in KINDS)
 
 
 def read(dataset: Dataset) -> Source:
@@ -45,18 +46,17 @@ def read(dataset: Dataset) -> Source:
     path = Path(dataset.path)
     kind = _kind(_heading(path))
     if kind is None:
-        expected = " or ".join(", ".join((kind.image, kind.label, *kind.corners)) for kind in KINDS)
-        raise DataError(f"{path}: its first line has not the columns {expected}.")
+        raise DataError(f"{path}: its first line has not the columns {EXPECTED}.")
     names = _descriptions(path) if kind.in_fractions else {}
     return Source(images_folder(dataset), _entries(path, kind, names), stated=lambda: _stated(path, kind))
 
 
 def evidence(tree: Tree) -> Evidence | None:
     """Tell whether a CSV file has the columns of TensorFlow or Open Images."""
-    for name in tree.some(".csv"):
-        kind = _kind(next(csv.reader(tree.head(name).splitlines()[:1]), []))
-        if kind is not None:
-            return Evidence(f"`{name}` has the columns of {kind.name}", None if tree.is_file else name)
+    headings = {name: next(csv.reader(tree.head(name).splitlines()[:1]), []) for name in tree.some(".csv")}
+    found = {name: kind for name, heading in headings.items() if (kind := _kind(heading)) is not None}
+    for name, kind in found.items():
+        return Evidence(f"`{name}` has the columns of {kind.name}", () if tree.is_file else tuple(found))
     return None
 
 

@@ -33,14 +33,14 @@ class Tally:
             self.below_one += max(x, y, w, h) <= 1
             self.as_corners += x < w <= header.width and y < h <= header.height
 
-    def doubts(self) -> Iterator[str]:
-        """Yield a sentence for each thing that all or most boxes show."""
+    def doubts(self, *, of_sides: bool) -> Iterator[str]:
+        """Yield a sentence for each thing that all or most boxes show; `of_sides` where width and height are due."""
         if self.boxes and self.below_one == self.boxes:
             yield (
                 f"WARNING: all {self.boxes} boxes are smaller than one pixel: they look like fractions of the image, "
                 "from 0 to 1; multiply them by its width and height"
             )
-        elif 2 * self.clipped > self.boxes > 0 and self.as_corners == self.boxes:
+        elif of_sides and 2 * self.clipped > self.boxes > 0 and self.as_corners == self.boxes:
             yield (
                 f"WARNING: {self.clipped} of {self.boxes} boxes reach out of their image, and all lie in it when read "
                 "as x1, y1, x2, y2: they look like corners where x, y, width, height are due"

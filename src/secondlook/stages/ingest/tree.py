@@ -17,10 +17,10 @@ _TAG = re.compile(r"<\s*([A-Za-z_][\w.:-]*)")
 
 @dataclass(frozen=True)
 class Evidence:
-    """Why a path looks like a format; `file` is the one to give where the folder by itself is no dataset."""
+    """Why a path looks like a format; one of `files` is to be given where the folder by itself is no dataset."""
 
     why: str
-    file: str | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

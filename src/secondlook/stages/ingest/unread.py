@@ -24,8 +24,8 @@ def json_evidence(test: Callable[[Outline], bool], why: str) -> Callable[[Tree],
     """Return a search for a JSON file whose outline passes `test`."""
 
     def search(tree: Tree) -> Evidence | None:
-        name = next((name for name, outline in tree.outlines.items() if test(outline)), None)
-        return None if name is None else Evidence(f"`{name}` {why}", None if tree.is_file else name)
+        found = [name for name, outline in tree.outlines.items() if test(outline)]
+        return Evidence(f"`{found[0]}` {why}", () if tree.is_file else tuple(found)) if found else None
 
     return search
 

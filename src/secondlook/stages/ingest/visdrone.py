@@ -33,5 +33,5 @@ def _object(line: str, image: str, source_id: str) -> SourceObject:
     return SourceObject(source_id, image, (x, y, w, h), name, name, attributes=attributes)
 
 
-_FORMAT = LineFormat("visdrone", "VisDrone", "eight columns", FOLDERS, _object)
+_FORMAT = LineFormat("visdrone", "VisDrone", "eight columns", FOLDERS, _object, states_sides=True)
 read, evidence = _FORMAT.read, _FORMAT.evidence

@@ -21,11 +21,13 @@ from secondlook.stages.ingest.class_names import Names
 from secondlook.stages.ingest.label_files import ImagesOfLabels, line_entries
 from secondlook.stages.ingest.shapes import points_to_box
 from secondlook.stages.ingest.source import Entries, Source, SourceObject
+from secondlook.stages.ingest.tally import is_far
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 _YAML = {".yaml", ".yml"}
 KEY_POINTS = "keypoints"
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
+_POSE_HINT = "if they are a box and key points, add `kpt_shape` to data.yaml"
 
 
 @dataclass(frozen=True)
@@ -115,37 +117,27 @@ def _holds_labels(name: str, tree: Tree, images: ImagesOfLabels) -> bool:
 
 def _entries(data: _Dataset) -> Entries:
     def parse(line: str, image: str, source_id: str) -> SourceObject | RefusedError:
-        return _object(line, source_id, image, data.names.of(source_id.rpartition(":")[0]))
+        try:
+            return _object(line, source_id, image, data.names.of(source_id.rpartition(":")[0]))
+        except RefusedError as refusal:
+            return refusal.at(image, source_id)
 
     return line_entries(data.root, data.files, data.images, parse)
 
 
-def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject | RefusedError:
-    try:
-        number, *values = [float(part) for part in line.split()]
-    except ValueError:
-        return RefusedError("malformed", f"`{line.strip()[:80]}` is not a line of numbers", image, source_id)
-    attributes: dict[str, str] = {}
-    if names.pose_columns is not None and 1 + len(values) == names.pose_columns:
-        values, attributes = values[:4], {KEY_POINTS: " ".join(line.split()[_BOX_COLUMNS:])}
-    elif names.pose_columns is not None and len(values) != 4:
-        detail = f"the line has {1 + len(values)} columns; with this `kpt_shape` it has {names.pose_columns}"
-        return RefusedError("malformed", detail, image, source_id)
-    columns = 1 + len(values)
-    if columns != _BOX_COLUMNS and (columns < _FEWEST_POLYGON_COLUMNS or columns % 2 == 0):
-        detail = f"the line has {columns} columns; a box has 5, a polygon 7, 9, 11, ..."
-        return RefusedError("malformed", detail, image, source_id)
-    if names.by_number and number not in names.by_number:
-        return RefusedError("unknown_class", f"{names.file} lists no class {number:g}", image, source_id)
-    if not names.by_number and (number < 0 or not float(number).is_integer()):
-        return RefusedError("unknown_class", f"the class {number:g} is no whole number from 0", image, source_id)
-    label = names.by_number[int(number)] if names.by_number else f"{number:g}"
-    if columns == _BOX_COLUMNS:
-        center_x, center_y, w, h = values
+def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject:
+    number, values = _numbers(line, names)
+    label = _label(number, names)
+    is_pose = names.pose_columns is not None and 1 + len(values) == names.pose_columns
+    attributes = {KEY_POINTS: " ".join(line.split()[_BOX_COLUMNS:])} if is_pose else {}
+    if is_pose or 1 + len(values) == _BOX_COLUMNS:
+        center_x, center_y, w, h = values[: _BOX_COLUMNS - 1]
         box, polygons = (center_x - w / 2, center_y - h / 2, w, h), None
     else:
-        points = list(zip(values[::2], values[1::2], strict=True))
-        box, polygons = points_to_box(points), [values]
+        box, polygons = points_to_box(list(zip(values[::2], values[1::2], strict=True))), [values]
+        if is_far(box):
+            detail = f"as a polygon, the {1 + len(values)} columns reach far beyond the image, where fractions are due"
+            raise RefusedError("bad_coordinates", f"{detail}; {_POSE_HINT}")
     return SourceObject(
         source_id=source_id,
         image=image,
@@ -157,3 +149,30 @@ def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject
         in_fractions=True,
         category_id=int(number),
     )
+
+
+def _numbers(line: str, names: Names) -> tuple[float, list[float]]:
+    """Return the number of the class and what follows; raise RefusedError where a line has not the columns it needs."""
+    try:
+        number, *values = [float(part) for part in line.split()]
+    except ValueError:
+        raise RefusedError("malformed", f"`{line.strip()[:80]}` is not a line of numbers") from None
+    columns = 1 + len(values)
+    if names.pose_columns is not None and columns not in {_BOX_COLUMNS, names.pose_columns}:
+        detail = f"the line has {columns} columns; with this `kpt_shape` it has {names.pose_columns}"
+        raise RefusedError("malformed", detail)
+    odd = columns < _FEWEST_POLYGON_COLUMNS or columns % 2 == 0
+    if columns not in {_BOX_COLUMNS, names.pose_columns} and odd:
+        detail = f"the line has {columns} columns; a box has 5, a polygon 7, 9, 11, ..."
+        raise RefusedError("malformed", f"{detail}; {_POSE_HINT}" if columns > _FEWEST_POLYGON_COLUMNS else detail)
+    return number, values
+
+
+def _label(number: float, names: Names) -> str:
+    if names.by_number:
+        if number not in names.by_number:
+            raise RefusedError("unknown_class", f"{names.file} lists no class {number:g}")
+        return names.by_number[int(number)]
+    if number < 0 or not float(number).is_integer():
+        raise RefusedError("unknown_class", f"the class {number:g} is no whole number from 0")
+    return f"{number:g}"

@@ -35,7 +35,7 @@ class Near:
     """What a fit without one of the labelers takes from the fit of all to the same objects.
 
     `sound` is that of `fit_folds`: it saves time and changes nothing. `confusion` (labelers, truth, answer) is where
-    Dawid-Skene starts, so that it ends sooner, as near to the optimum; None: from the majority shares, as it does alone.
+    Dawid-Skene starts, so that it ends sooner, as near to the optimum; None: from the majority shares.
     """
 
     sound: NDArray[np.bool_]

@@ -1,0 +1,100 @@
+"""Odd but real datasets: what is read of them, and which words say what is wrong and how to go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Command, coco
+from hand_written import IMAGE, lay_out, read, region, voc_file
+from make_datasets import POINTS
+
+LISTED = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
+OBJECT = {"id": 1, "image_id": 1, "category_id": 1}
+ONE = coco([LISTED], [{**OBJECT, "bbox": [10, 10, 20, 12]}], ["car"])
+CSV = "filename,width,height,class,xmin,ymin,xmax,ymax"
+YOLO = {"images/a.jpg": IMAGE, "data.yaml": "names: [person]\n"}
+RECTANGLE = {"x": 10, "y": 25, "width": 50, "height": 50, "rectanglelabels": ["car"]}
+TURNED = {**region("rectanglelabels", RECTANGLE), "id": "t", "image_rotation": 90}
+TASKS = [
+    {"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": [TURNED, region("rectanglelabels", RECTANGLE)]}]}
+]
+ROBND = "<object><type>robndbox</type><name>ship</name><robndbox>{}</robndbox></object>"
+SHIP = "<cx>32</cx><cy>24</cy><w>20</w><h>10</h>"
+CVAT = (
+    '<annotations><image id="0" name="a.jpg" width="64" height="48">'
+    '<box label="car" xtl="1" ytl="2" xbr="30" ybr="20" rotation="45"/></image></annotations>'
+)
+CORNERS = coco([LISTED], [{**OBJECT, "bbox": [30, 20, 60, 40]}], ["car"])
+
+SAID: list[Any] = [
+    pytest.param({"annotations/train.json": ONE, "annotations/val.json": ONE, "a.jpg": IMAGE}, "", {},
+                 ["annotations/train.json, ", "annotations/val.json look like datasets; give one of these files"], [],
+                 id="a folder with two COCO files names both"),
+    pytest.param({"inner/set.zip": b"PK"}, "", {}, ["holds the archive inner/set.zip; give ", "/inner/set.zip"], [],
+                 id="an archive in a folder"),
+    pytest.param({"set.7z": b"7z"}, "", {}, ["holds the archive set.7z; unpack it"], [], id="an archive not read"),
+    pytest.param({"x.csv": "image,label\na.jpg,cat\n", "a.jpg": IMAGE}, "x.csv", {},
+                 ["its columns (image,label) are not those of a table of boxes", "class folders"], [],
+                 id="a table of labels of whole images"),
+    pytest.param({"x.csv": f"{CSV.replace(',', ';')}\na.jpg;64;48;car;10;10;30;22\n", "a.jpg": IMAGE}, "x.csv", {},
+                 ["save it with commas between the cells"], [], id="a table with semicolons"),
+    pytest.param({**YOLO, "data.yaml": "names: {0: a, 1: b, 0: c}\n", "labels/a.txt": "0 .5 .5 .2 .2\n"}, "", {},
+                 ["data.yaml: cannot be read (the number 0 is listed twice; keep one)"], [],
+                 id="two names for one number"),
+    pytest.param({**YOLO, "labels/a.txt": "0 .5 .5 .2 .2 .5 .5 2 .6 .6 1\n"}, "", {},
+                 [], ["bad_coordinates: as a polygon, the 11 columns reach far beyond the image", "`kpt_shape`"],
+                 id="a pose without kpt_shape"),
+    pytest.param({**YOLO, "labels/a.txt": "0 .5 .5 .2 .2 .5 .5 2\n"}, "", {},
+                 [], ["malformed: the line has 8 columns", "`kpt_shape`"], id="one key point without kpt_shape"),
+    pytest.param({"x.json": TASKS, "a.jpg": IMAGE}, "x.json", {"1:1": (6.4, 12, 32, 24)},
+                 [], ["bad_coordinates: the image was turned by 90 degrees in Label Studio", "turn it back there"],
+                 id="an image that was turned in Label Studio"),
+    pytest.param({"a.xml": voc_file(ROBND.format(f"{SHIP}<angle>1.5707963267948966</angle>"), ROBND.format(SHIP)),
+                  "a.jpg": IMAGE}, "", {"a.xml:0": (27, 14, 10, 20)}, [], ["`robndbox/angle` is None, not a number"],
+                 id="turned boxes of roLabelImg, in radians about their middle"),
+    pytest.param({"x.json": CORNERS, "a.jpg": IMAGE}, "x.json", {"1": (30, 20, 34, 28)},
+                 ["look like corners where x, y, width, height are due"], [], id="corners in COCO"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "path", "boxes", "words", "refusals"), SAID)
+def test_what_is_read_and_said(
+    secondlook: Command,
+    tmp_path: Path,
+    files: dict[str, Any],
+    path: str,
+    boxes: dict[str, tuple[float, ...]],
+    words: list[str],
+    refusals: list[str],
+) -> None:
+    root = lay_out(tmp_path / "data", files)
+
+    done = read(secondlook, root / path)
+
+    assert done.result.code == (0 if boxes else 1)
+    found = {row["source_id"]: tuple(row[side] for side in "xywh") for row in done.rows.values()} if boxes else {}
+    assert found == {name: pytest.approx(box, abs=1e-3) for name, box in boxes.items()}
+    assert all(word in done.result.err for word in words), done.result.err
+    details = [f"{row['reason']}: {row['detail']}" for row in done.refused] if refusals else []
+    assert all(any(word in detail for detail in details) for word in refusals), details
+
+
+def test_a_box_that_was_turned_out_of_its_image_is_not_taken_for_corners(secondlook: Command, tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "data", {"x.xml": CVAT, "a.jpg": IMAGE})
+
+    done = read(secondlook, root / "x.xml")
+
+    assert "boxes clipped at the border of their image: 1" in done.result.err
+    assert "corners" not in done.result.err
+
+
+def test_key_points_of_coco_are_attributes(secondlook: Command, tmp_path: Path) -> None:
+    document = json.loads(json.dumps(ONE))
+    document["annotations"][0].update(POINTS)
+    root = lay_out(tmp_path / "data", {"x.json": document, "a.jpg": IMAGE})
+
+    [row] = read(secondlook, root / "x.json").rows.values()
+
+    assert dict(row["attributes"]) == {"keypoints": "[6, 7, 2, 8.5, 9, 1]", "num_keypoints": "2"}
