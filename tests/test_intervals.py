@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.calibration import EDGES, Confident, bins
 from secondlook.stages.evaluate.committee import attendance, effective_number, own_accuracy, pairs
-from secondlook.stages.evaluate.methods import TRUTH, Objects, Sample
+from secondlook.stages.evaluate.objects import TRUTH, Objects, Sample
 from secondlook.stages.evaluate.scores import Contest, TruthAndAnswers, contest
 from secondlook.stats import intervals
 from secondlook.stats.intervals import Draws, Statistic, ask, means
