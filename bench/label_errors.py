@@ -9,7 +9,7 @@ real datasets were wrong before, which lowers all figures alike. All figures are
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from statistics import mean
@@ -23,12 +23,13 @@ from sklearn.metrics import average_precision_score
 import common
 import folded
 from folded import Voted, quiet
-from secondlook.config.stages import ConsensusOptions
+from secondlook.config.stages import ConsensusOptions, EvaluateOptions
 from secondlook.stages import consensus
 from secondlook.stages.evaluate.label_errors import label_errors
-from secondlook.stages.evaluate.methods import load_objects
+from secondlook.stages.evaluate.objects import load_objects
 from secondlook.stages.evaluate.remerge import Places, load_committee
-from secondlook.stats.consensus.votes import GIVEN, Votes
+from secondlook.stats.consensus.read import read_dataset
+from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 
 DATASETS = ("demo", "road_signs", "gtsdb", "cvat_urban")
 ENSEMBLE = "ensemble of all labelers"
@@ -78,8 +79,12 @@ def measured(voted: Voted) -> Run | None:
         places = consensus.Places(voted.instances, voted.votes, None, out, data.groups)
         consensus.merge_votes(places, ConsensusOptions())
         started = time.perf_counter()
-        dataset, committee = load_committee(Places(voted.instances, voted.votes, out, groups=data.groups), 200_000)
-        table = label_errors(load_objects(voted.instances, dataset, committee), committee, data.classes)
+        dataset = read_dataset(voted.instances, data.groups)
+        people, places = Reviewed.none(len(dataset)), Places(voted.instances, voted.votes, out, groups=data.groups)
+        objects = load_objects(voted.instances, dataset, people)
+        everything = EvaluateOptions(sample=200_000)
+        committee = load_committee(places, dataset, replace(people, group=dataset.group), objects, everything)
+        table = label_errors(objects, committee, data.classes)
         seconds = time.perf_counter() - started
     ids = dataset.instance_ids.to_pylist()
     ranked = np.array(list(map({name: row for row, name in enumerate(ids)}.__getitem__, table["instance_id"])))

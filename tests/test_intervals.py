@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.calibration import EDGES, Confident, bins
 from secondlook.stages.evaluate.committee import attendance, effective_number, own_accuracy, pairs
-from secondlook.stages.evaluate.methods import TRUTH, Objects, Sample
+from secondlook.stages.evaluate.objects import TRUTH, Objects, Sample
 from secondlook.stages.evaluate.scores import Contest, TruthAndAnswers, contest
 from secondlook.stats import intervals
 from secondlook.stats.intervals import Draws, Statistic, ask, means
@@ -206,3 +207,22 @@ def test_counts_beyond_float32_stay_exact(largest: int) -> None:
     sums = np.array([[largest, 1], [1, largest], [largest, largest - 1]], dtype=np.int64)
     figures = Draws(3, RESAMPLES, SEED).figures([Statistic(sums, lambda cells: cells)])[0]
     assert figures.drawn.tolist() == (draws_of(3) @ sums).tolist()
+
+
+COUNTS = [
+    pytest.param(0.001, 3, id="few counts, which stay sparse"),
+    pytest.param(0.5, 3, id="many counts in a byte each"),
+    pytest.param(0.5, 300, id="in two bytes each"),
+    pytest.param(0.5, 70_000, id="in four"),
+    pytest.param(0.5, -3, id="negative ones"),
+]
+
+
+@pytest.mark.parametrize(("share", "most"), COUNTS)
+def test_sparse_counts_and_full_ones_give_the_same_draws(share: float, most: int) -> None:
+    random = np.random.default_rng(0)
+    full = np.where(random.random((500, 40)) < share, random.integers(min(most, 0), max(most, 0) + 1, (500, 40)), 0)
+    draws = Draws(500, RESAMPLES, SEED)
+    one, other = draws.figures([Statistic(kind, lambda sums: sums) for kind in (full, sparse.csr_array(full * 1.0))])
+    np.testing.assert_array_equal(one.drawn, other.drawn)
+    np.testing.assert_array_equal(one.drawn, draws_of(500) @ full)

@@ -433,6 +433,10 @@ def test_ids_and_fractions_follow_from_names_alone() -> None:
     fractions = [records.content_fraction("seed", str(number)) for number in range(1000)]
     assert all(0 <= fraction < 1 for fraction in fractions)
     assert 450 < sum(fraction < 0.5 for fraction in fractions) < 550
+    names = pa.array(["", "e", "é", *map(str, range(40_000))])
+    every = [records.content_fraction("seed", name) for name in names.to_pylist()]
+    assert records.content_fractions(names, "seed").tolist() == every
+    assert records.review_fractions(names).tolist() == [records.review_fraction(name) for name in names.to_pylist()]
 
 
 # --- tensors ------------------------------------------------------------------------------------------------------

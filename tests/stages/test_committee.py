@@ -1,5 +1,6 @@
 """The committee from inside: labelers with known confusion, figures by hand and by referees, odd committees."""
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,12 +22,13 @@ from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
 from secondlook.stages.evaluate import contribution
 from secondlook.stages.evaluate.calibration import EDGES, Confident, bins, cross_fitted
+from secondlook.stages.evaluate.hearing import Everyone
 from secondlook.stages.evaluate.label_errors import label_errors
-from secondlook.stages.evaluate.methods import Objects
-from secondlook.stages.evaluate.remerge import Remerge
+from secondlook.stages.evaluate.objects import Objects
+from secondlook.stages.evaluate.remerge import Cast, Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers, compare_all
 from secondlook.stats.consensus.votes import Reviewed, Votes
-from secondlook.stats.crossfit import log_loss
+from secondlook.stats.crossfit import Folds, log_loss
 from secondlook.stats.intervals import Draws, Statistic, shares
 from secondlook.stats.label_errors import suspect
 
@@ -370,7 +372,7 @@ def test_nobody_is_dropped_on_few_objects_or_at_a_loss(secondlook: Command, tmp_
         assert found["sentence"].startswith(word)
 
 
-def test_large_datasets_are_merged_again_on_whole_images(
+def test_large_datasets_are_merged_again_on_a_sample(
     secondlook: Command, tmp_path: Path, known_voters: tuple[Said, Said, Any]
 ) -> None:
     truth, given, voters = known_voters
@@ -380,14 +382,56 @@ def test_large_datasets_are_merged_again_on_whole_images(
     assert whole.findings()["merged_again_on"] == 600
     sample = "{resamples: 200, sample: 200}"
     part = task.run(options=sample)
-    count = part.findings()["merged_again_on"]
-    assert 120 < count < 280
-    assert count % 3 == 0, "three objects to an image"
+    assert part.findings()["merged_again_on"] == 200
     first = part.content()
     assert task.run(options=sample).content() == first
     sampled = part.committee()
     assert sampled["conflict"].equals(table["conflict"]), "only merging again is sampled"
     assert not sampled["accuracy_lost"].equals(table["accuracy_lost"])
+
+
+SAMPLED = {"committee.csv", "findings.json"}  # what is about a sample
+METHODS_OF_LARGE = [
+    pytest.param("noise_channel", {"label_errors.csv"}, id="decisions hold the posterior, in four bytes"),
+    pytest.param("dawid_skene", set(), id="merged again on all, without the given label"),
+]
+
+
+@pytest.mark.parametrize(("method", "rounded"), METHODS_OF_LARGE)
+def test_all_else_is_counted_on_all_objects(
+    secondlook: Command, tmp_path: Path, known_voters: tuple[Said, Said, Any], method: str, rounded: set[str]
+) -> None:
+    """Also what was proposed of objects that people have seen since, by a fit to all objects that did not see these."""
+    truth, given, voters = known_voters
+    task = write_task(tmp_path, secondlook, truth, given, voters)
+    write_reviews(task, {index: int(truth[index]) if index % 9 else -1 for index in range(0, 600, 4)})
+    whole = task.run(method=method, reviewed=True, options="{resamples: 200}").content()
+    part = task.run(method=method, reviewed=True, options="{resamples: 200, sample: 300}")
+    sampled = part.content()
+    assert {name for name in TABLES if whole[name] != sampled[name]} <= SAMPLED | rounded
+    before, after = (pd.read_csv(io.StringIO(one["label_errors.csv"].decode())) for one in (whole, sampled))
+    after = after.set_index("instance_id").loc[before["instance_id"]]
+    np.testing.assert_allclose(after["quality"], before["quality"], rtol=2e-5)
+    assert part.findings()["merged_again_on"] > 300, "people looked at others, from which methods learn"
+    assert part.findings()["objects"] == 600
+
+
+def test_contributions_on_a_sample_are_those_of_all_objects(secondlook: Command, tmp_path: Path) -> None:
+    """Fits read a part of the sample; how much is lost without the best, the worst and a copied labeler shows alike."""
+    random = np.random.default_rng(4)
+    truth = random.integers(0, 3, 9_000)
+    best, copied = noisy(truth, 0.95, random), noisy(truth, 0.8, random)
+    voters = {"best": Voter("a", best), "copied": Voter("b", copied), "copy": Voter("b", copied)}
+    voters |= {"fair": Voter("c", noisy(truth, 0.75, random)), "worst": Voter("d", noisy(truth, 0.4, random))}
+    task = write_task(tmp_path, secondlook, truth, noisy(truth, 0.7, random), voters)
+    whole, part = task.run(), task.run(options="{sample: 8000}")
+    assert part.findings()["merged_again_on"] == 8000
+    every, sampled = whole.committee(), part.committee()
+    for name in voters:
+        assert sampled.loc[name, "accuracy_lost"] == pytest.approx(every.loc[name, "accuracy_lost"], abs=0.004)
+        assert sampled.loc[name, "log_loss_lost"] == pytest.approx(every.loc[name, "log_loss_lost"], abs=0.012)
+    assert sampled["accuracy_lost"].idxmax() == every["accuracy_lost"].idxmax()
+    assert part.findings()["drop"]["labelers"] == whole.findings()["drop"]["labelers"]
 
 
 # --- calibrated probabilities ----------------------------------------------------------------------------------------
@@ -542,9 +586,10 @@ def test_a_label_of_a_whole_track_is_doubted_as_a_whole() -> None:
     nobody = replace(Reviewed.none(6), group=groups)
     expected = {False: ["o2", "o3", "o4", "o0", "o1", "o5"], True: ["o3", "o4", "o5", "o0", "o1", "o2"]}
     for together, order in expected.items():
-        committee = Remerge(
-            replace(votes, track=groups if together else None), nobody, "majority", ConsensusOptions(method="majority")
-        )
+        cast = Cast(replace(votes, track=groups if together else None), nobody, frames)
+        everyone = Everyone(np.tile(said, (2, 1)).astype(np.int16), np.full(2, np.nan), [None, None])
+        options = ConsensusOptions(method="majority")
+        committee = Remerge(cast, cast, "majority", options, everyone, Folds.drawn(groups, 0))
         assert label_errors(objects, committee, ("red", "blue"))["instance_id"].tolist() == order
 
 

@@ -335,6 +335,27 @@ def test_what_an_answer_says_of_each_class(p: list[list[float]], expected: list[
 
 
 @pytest.mark.parametrize("reviews", [0, 300])
+def test_a_fit_without_a_labeler_is_the_same_when_told_who_is_sound(reviews: int) -> None:
+    """To the bit: one labeler is at chance and sure, so it is asked again."""
+    drawn = draw(World(objects=2000), 0)
+    votes = with_given(drawn.votes, planted(drawn.truth, CLASSES, 0.2))
+    chance = np.random.default_rng(1).integers(0, CLASSES, 2000)
+    hot = with_labeler(votes, "hot", chance, sure_of(chance, CLASSES, 0.99))
+    people = drawn.reviewed(reviews)
+    fit = merged(hot, people).fitted
+    assert fit is not None
+    sound = fit.sound
+    assert sound is not None
+    at_chance = hot.labelers.index("hot")
+    assert not sound[:, at_chance].any()
+    assert sound.sum(axis=1).tolist() == [len(drawn.votes.labelers)] * len(sound)
+    for name in ("hot", *drawn.votes.labelers[:3]):
+        alone = merged(hot.without(name), people)
+        told_so = merge(hot.without(name), "noise_channel", people, OPTIONS, sound=sound)
+        np.testing.assert_array_equal(alone.posterior, told_so.posterior)
+
+
+@pytest.mark.parametrize("reviews", [0, 300])
 def test_a_fit_on_a_part_of_a_large_dataset_is_about_as_good(monkeypatch: pytest.MonkeyPatch, reviews: int) -> None:
     drawn = draw(World(objects=4000), 0)
     votes, people = with_given(drawn.votes, planted(drawn.truth, CLASSES, 0.2)), drawn.reviewed(reviews)

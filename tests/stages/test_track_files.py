@@ -11,7 +11,6 @@ import pytest
 from conftest import Command
 from make_records import Rows, read_rows, write, write_instances
 from secondlook.io import records
-from secondlook.stages.evaluate.remerge import Places, load_committee
 from secondlook.stages.report.evaluation import group_alerts
 
 CLASSES = ["stop", "yield", "turn"]
@@ -235,19 +234,17 @@ def test_a_labeler_that_repeats_another_contributes_nothing_to_tracks(
         assert right == 1
 
 
-def test_a_committee_on_some_objects_keeps_their_tracks(secondlook: Command, tmp_path: Path) -> None:
-    """As the contribution does above 200,000 objects: tracks stay whole, and the rest is as if nothing else were."""
+def test_contributions_on_a_sample_keep_tracks_whole(secondlook: Command, tmp_path: Path) -> None:
+    """Tracks are listed, and their labels checked, as if there were no sample."""
     arguments = write_task(tmp_path)
     decided(secondlook, tmp_path, arguments)
-    paths = [tmp_path / f"{name}.parquet" for name in LABELERS]
-    _, committee = load_committee(Places(arguments[1], paths, tmp_path / "consensus.parquet"), 200_000)
-    rows = np.arange(30, 150)
-    part = committee.on(rows)
-    assert part.votes.track is not None
-    assert len(np.unique(part.votes.track)) == 40
-    np.testing.assert_array_equal(part.whole.label, committee.whole.label[rows])
-    assert part.whole.tracks is not None
-    assert part.whole.tracks.pooled.votes.objects == 40
+    evaluated(secondlook, tmp_path, arguments)
+    names = ("tracks.csv", "label_errors.csv", "accuracy.csv")
+    before = {name: (tmp_path / "evaluate" / name).read_bytes() for name in names}
+    evaluated(secondlook, tmp_path, arguments, "--options", "{resamples: 100, sample: 100}")
+    assert {name: (tmp_path / "evaluate" / name).read_bytes() for name in names} == before
+    findings = json.loads((tmp_path / "evaluate/findings.json").read_text())
+    assert findings["merged_again_on"] == 99, "33 of the tracks, of three objects each"
 
 
 SENT, WHOLE = "go to people", "got the decision on its track"

@@ -180,9 +180,9 @@ class EvaluateOptions(Strict):
 
     resamples: int = Field(1000, ge=100)
     """Bootstrap draws behind each interval; more make the ends of the intervals steadier."""
-    sample: int = Field(200_000, ge=1)
-    """To see what each labeler contributes, a larger dataset is merged again on so many of its objects, in whole groups
-    drawn by name; all other figures are counted on all objects. 5000 are enough to see a point of accuracy."""
+    sample: int = Field(20_000, ge=1)
+    """To see what each labeler contributes, a larger dataset is merged again on so many of its objects, drawn by a hash
+    of their ids, by fits to 5000 of these; all other figures are counted on all objects."""
     seed: int = 0
     """Seed of the draws."""
 

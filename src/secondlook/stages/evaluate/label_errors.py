@@ -21,15 +21,14 @@ def label_errors(
     """Check the given labels by the noise channel, which weighs them itself, or by the consensus of all others.
 
     A label that was given to a whole track is checked by the posterior of the track. Objects without any other vote are
-    left out. Where votes are merged again on a sample only, the noise channel is that of the file `consensus`; other
-    methods check the objects of the sample.
+    left out. Where votes are merged again on a sample only, and the file `consensus` tells enough, its posteriors are
+    taken; else the objects that are merged again are checked.
     """
     committee = committee.widest
     others = [labeler != GIVEN for labeler in committee.votes.labelers]
     checked = (objects.given >= 0) & (committee.everyone.labels[others] >= 0).any(axis=0)
     weighed = committee.method == "noise_channel" and GIVEN in committee.members
-    told = weighed or GIVEN not in committee.members
-    if told and len(committee.rows) < len(checked) and consensus is not None and committee.votes.track is None:
+    if committee.told and consensus is not None:
         rows = place = np.flatnonzero(checked)
         posterior = _decided(objects, consensus, len(classes))
     else:

@@ -14,6 +14,7 @@ from secondlook.io import records, standing
 from secondlook.stages.evaluate.objects import TRUTH, Objects
 from secondlook.stages.evaluate.remerge import Places, Remerge
 from secondlook.stages.evaluate.scores import TruthAndAnswers
+from secondlook.stats.consensus.accept import UNSEEN
 from secondlook.stats.consensus.votes import GIVEN
 
 
@@ -66,15 +67,39 @@ def consensus_of(
     accepted = pc.is_in(table["action"], value_set=pa.array(records.ACCEPTED)).to_numpy().astype(np.bool_)
     confidence = table["confidence"].to_numpy().astype(np.float64)
     committee = committee.widest
-    if (seen := committee.reviewed.seen).any():  # all of them are merged again
+    if (seen := committee.reviewed.seen).any():
+        rows, held = committee.rows[seen], bool(standing.guarantee_of(consensus).get("held"))
+        again = _told(consensus, objects, rows) if committee.told else _merged_again(committee, held=held)
         level = levels(consensus, classes, committee.options.accept)
-        rows, proposed = committee.rows[seen], committee.whole
         label, accepted = label.copy(), accepted.copy()
-        label[rows] = proposed.label[seen]
-        confidence[rows] = proposed.posterior.max(axis=1, initial=0.0)[seen]
-        sure = proposed.certainty if standing.guarantee_of(consensus).get("held") else proposed.score
-        accepted[rows] = (label[rows] >= 0) & (sure[seen] >= level[label[rows]])
+        label[rows], confidence[rows] = again.label, again.confidence
+        accepted[rows] = (again.label >= 0) & (again.sure >= level[again.label])
     return label, accepted, confidence
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was proposed of reviewed objects before anybody saw them, and what the level is compared with, (seen,)."""
+
+    label: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    sure: NDArray[np.float64]
+
+
+def _merged_again(committee: Remerge, *, held: bool) -> _Before:
+    """Return what a merge says of them that saw no object of their group."""
+    seen, proposed = committee.reviewed.seen, committee.whole
+    sure = proposed.certainty if held else proposed.score
+    return _Before(proposed.label[seen], proposed.posterior.max(axis=1, initial=0.0)[seen], sure[seen])
+
+
+def _told(consensus: Path, objects: Objects, rows: NDArray[np.int64]) -> _Before:
+    """Return what the decisions say of them besides the label of the person."""
+    table = standing.decisions_on(objects.instance_ids, consensus, ["posterior", "score", "n_votes"]).take(rows)
+    posterior = np.array(table["posterior"].to_pylist(), dtype=np.float64).reshape(len(rows), -1)
+    sure, votes = table["score"].to_numpy(), table["n_votes"].to_numpy()
+    label = np.where((votes > 0) | (sure > UNSEEN), posterior.argmax(axis=1), -1)
+    return _Before(label, posterior.max(axis=1), sure)
 
 
 def levels(consensus: Path, classes: Sequence[str], accept: float) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ The contribution of a labeler shows only in a consensus without it, with the sam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ from secondlook.stages.evaluate.hearing import Everyone, hear, plan_for
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.consensus.blocks import reviewed_for_fit
 from secondlook.stats.consensus.decide import propose, proposed
-from secondlook.stats.consensus.fitted import Near
-from secondlook.stats.consensus.merge import METHODS, Merged, MergedTracks, apply, merge
+from secondlook.stats.consensus.merge import FEWEST_TAUGHT, METHODS, Merged, MergedTracks, apply, merge
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 from secondlook.stats.crossfit import Folds
@@ -73,8 +72,9 @@ class Remerge:
     """The votes and reviews on objects, and how the consensus was made from them.
 
     Methods are fitted to `fitted` and applied to `cast`, where these are not the same. `everyone` is about all objects,
-    `folds` are those of all groups. `wide` is the same on more objects, for the tables that list these; None where the
-    decisions tell what these need, or where these are all.
+    `folds` are those of all groups. `told`: votes on a sample are at hand, and the decisions tell what was proposed of
+    every object. Where they do not, `wide` is the same on more objects, for the tables that list these; None where
+    these are all.
     """
 
     cast: Cast
@@ -83,6 +83,7 @@ class Remerge:
     options: ConsensusOptions
     everyone: Everyone
     folds: Folds
+    told: bool = False
     wide: "Remerge | None" = None
 
     @property
@@ -118,18 +119,16 @@ class Remerge:
 
     def without(self, *labelers: str) -> Outcome:
         """Return the consensus of the other members."""
-        near = None if self._fit.fitted is None else self._fit.fitted.near
-        if near is not None and self.fitted is self.cast:  # as if it were merged alone, to the bit
-            near = replace(near, confusion=None)
-        return self._outcome(labelers, self._fitted_without(labelers, near))
+        sound = None if self._fit.fitted is None else self._fit.fitted.sound
+        return self._outcome(labelers, self._fitted_without(labelers, sound))
 
     @cached_property
     def _fit(self) -> Merged:
         return self._fitted_without(())
 
-    def _fitted_without(self, labelers: Sequence[str], near: Near | None = None) -> Merged:
+    def _fitted_without(self, labelers: Sequence[str], sound: NDArray[np.bool_] | None = None) -> Merged:
         votes = self._left(self.fitted.votes, labelers)
-        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, near)
+        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, sound)
 
     def _outcome(self, labelers: Sequence[str], merged: Merged) -> Outcome:
         votes, reviewed = self._left(self.votes, labelers), self.reviewed
@@ -161,29 +160,32 @@ def load_committee(
             f"{places.consensus}: was made with other groups; give it and `evaluate` the same --groups FILE."
         )
     method, how = how_it_was_made(made_by)
-    samples = _samples(dataset, method, how, options.sample)
-    plans = [plan_for(dataset, people, sample) for sample in samples]
+    told = len(dataset) > options.sample and _tell(dataset, method, how)
+    plans = [plan_for(dataset, people, sample) for sample in _samples(dataset, options.sample, told=told)]
     votes, everyone = hear(dataset, places.votes, objects, plans, options.seed)
-    folds = Folds.drawn(people.group, how.seed)
     cast, *fitted = (
         Cast(own, reviewed_for_fit(people, plan), plan.fit) for own, plan in zip(votes, plans, strict=True)
     )
-    remerge = partial(Remerge, method=method, options=how, everyone=everyone, folds=folds)
+    folds = Folds.drawn(people.group, how.seed)
+    remerge = partial(Remerge, method=method, options=how, everyone=everyone, folds=folds, told=told)
     wide = remerge(fitted[1], fitted[1]) if len(fitted) > 1 else None
     return remerge(cast, fitted[0] if fitted else cast, wide=wide)
 
 
-def _samples(dataset: Dataset, method: str, options: ConsensusOptions, sample: int) -> list[int]:
+def _samples(dataset: Dataset, sample: int, *, told: bool) -> list[int]:
     """Return how many objects are merged again, how many a fit then reads, and how many some tables list, if fewer."""
     if len(dataset) <= sample:
         return [sample]
-    wide = sample < WIDE and not _is_told(dataset, method, options)
-    return [sample, min(sample, FITTED), *([WIDE] if wide else [])]
+    return [sample, min(sample, FITTED), *([] if told or sample >= WIDE else [WIDE])]
 
 
-def _is_told(dataset: Dataset, method: str, options: ConsensusOptions) -> bool:
-    """Tell whether the decisions hold the posteriors by which given labels are checked, and no track has its own."""
-    return (method == "noise_channel" or not options.use_given) and not (dataset.track >= 0).any()
+def _tell(dataset: Dataset, method: str, options: ConsensusOptions) -> bool:
+    """Tell whether decisions hold the posteriors and scores by which given labels and reviewed objects are checked.
+
+    Not those of methods that do not weigh the given label, of tracks, and of scores that were frozen.
+    """
+    taught = int((dataset.given >= 0).sum()) >= FEWEST_TAUGHT
+    return method == "noise_channel" and taught and not (dataset.track >= 0).any() and not options.guarantee.exact
 
 
 def how_it_was_made(made_by: Mapping[str, Any]) -> tuple[str, ConsensusOptions]:

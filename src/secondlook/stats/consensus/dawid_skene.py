@@ -38,16 +38,9 @@ class DawidSkene:
 
 
 def dawid_skene(
-    votes: Votes,
-    *,
-    smoothing: float = 0.01,
-    family_exponent: float = 0.5,
-    right_once: float = 1.0,
-    start: NDArray[np.float64] | None = None,
+    votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 0.5, right_once: float = 1.0
 ) -> DawidSkene:
-    """Fit by EM until no posterior moves by more than TOLERANCE.
-
-    It starts from the majority shares, or from the confusion matrices `start` (labelers, truth, answer).
+    """Fit by EM from the majority shares until no posterior moves by more than TOLERANCE.
 
     M-step: prior_c = mean of p_ic; confusion_kca proportional to smoothing + right_once [c = a] + sum of p_ic over
     the objects that labeler k answered with a. E-step: log p_ic = log prior_c + sum over answers of
@@ -63,8 +56,6 @@ def dawid_skene(
     counts = smoothing + np.finfo(float).tiny + right_once * np.eye(votes.classes)
     pseudo = np.broadcast_to(counts, (len(votes.labelers), *counts.shape))  # nobody answered: there is no class
     posterior = majority(votes)
-    if start is not None:
-        posterior = normalised(indicator @ _by_answer(weight[:, None, None] * np.log(start)))
     for _ in range(ITERATIONS):
         prior, confusion = _m_step(indicator, posterior, answered, pseudo)
         log_prior, by_answer = np.log(prior), _by_answer(weight[:, None, None] * np.log(confusion))

@@ -19,27 +19,15 @@ PosteriorOf = Callable[[Votes], Posterior]
 class Fitted(Protocol):
     """The parameters of a method; they hold nothing of the objects that they were fitted to.
 
-    `near` is what a fit to the same objects without one of the labelers can take from this one, if anything.
+    `sound` is what a fit without one of the labelers can be told, see `fit_folds`; None for nothing.
     """
 
     @property
-    def near(self) -> "Near | None": ...
+    def sound(self) -> NDArray[np.bool_] | None: ...
 
     def parts(self, cast: "Cast") -> "Parts":
         """Return what the method makes of some objects; no row uses a fit that learned from a review of its group."""
         ...
-
-
-@dataclass(frozen=True)
-class Near:
-    """What a fit without one of the labelers takes from the fit of all to the same objects.
-
-    `sound` is that of `fit_folds`: it saves time and changes nothing. `confusion` (labelers, truth, answer) is where
-    Dawid-Skene starts, so that it ends sooner, as near to the optimum; None: from the majority shares.
-    """
-
-    sound: NDArray[np.bool_]
-    confusion: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,7 @@ class FromAgreement:
     exponent: NDArray[np.float64] | None = None
     limited: bool = False
     unlimited: PosteriorOf | None = None
-    near: None = None
+    sound: None = None
 
     def parts(self, cast: Cast) -> Parts:
         """Return the posterior of the votes, no surer than reviews or families allow."""
@@ -123,9 +111,9 @@ class FromChannel:
     contradicted: int | None
 
     @property
-    def near(self) -> Near:
-        """What a fit without one of the labelers can take from this one."""
-        return Near(np.stack([fit.sound for fit in self.fits]), self.confusion)
+    def sound(self) -> NDArray[np.bool_]:
+        """Which labelers stay as they are where another one is left out, (folds, labelers)."""
+        return np.stack([fit.sound for fit in self.fits])
 
     def parts(self, cast: Cast) -> Parts:
         """Return the posterior of each object by the fit of its fold."""

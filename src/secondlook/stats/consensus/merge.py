@@ -11,7 +11,7 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.bounds import effective_size, interval
 from secondlook.stats.consensus import calibrate, guard
 from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
-from secondlook.stats.consensus.fitted import Cast, Fitted, FromAgreement, FromChannel, Near, Parts, PosteriorOf
+from secondlook.stats.consensus.fitted import Cast, Fitted, FromAgreement, FromChannel, Parts, PosteriorOf
 from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.noise_channel import cross_fit, fit_folds
 from secondlook.stats.consensus.one_coin import OneCoin, fit_one_coin
@@ -87,7 +87,7 @@ class Committee:
     """Votes and reviews, and what several methods compute from them, once.
 
     `folds` are those of all groups. `learn_from` is the committee on whole tracks, from which the noise channel learns
-    in place of this one. `doubt` is that of `Cast`, `near` that of `merge`.
+    in place of this one. `doubt` is that of `Cast`, `sound` that of a fit with more labelers.
     """
 
     votes: Votes
@@ -96,7 +96,7 @@ class Committee:
     folds: Folds
     learn_from: "Committee | None" = None
     doubt: NDArray[np.float64] | float = 1.0
-    near: Near | None = None
+    sound: NDArray[np.bool_] | None = None
 
     @cached_property
     def given(self) -> NDArray[np.int64]:
@@ -130,8 +130,7 @@ class Committee:
     def fit(self) -> DawidSkene:
         """Dawid-Skene with the family exponent of the options."""
         smoothing, exponent = self.options.smoothing, self.options.family_exponent
-        start = None if self.near is None else self.near.confusion
-        return dawid_skene(self.teaching, smoothing=smoothing, family_exponent=exponent, start=start)
+        return dawid_skene(self.teaching, smoothing=smoothing, family_exponent=exponent)
 
     @cached_property
     def one_coin(self) -> OneCoin:
@@ -181,8 +180,7 @@ def _noise_channel(committee: Committee) -> Parts:
     confusion = taught.fit.confusion if committee.has_bare else None
     own = committee.cast.evidence(confusion)
     learn_from = own if committee.learn_from is None else taught.cast.evidence(confusion)
-    sound = None if committee.near is None else committee.near.sound
-    fits = fit_folds(learn_from, committee.folds, committee.options.seed, sound)
+    fits = fit_folds(learn_from, committee.folds, committee.options.seed, committee.sound)
     found = cross_fit(own, fits, committee.cast.fold_of)
     contradicted = calibrate.contradictions(found.posterior, own.known) if taught.supervised else None
     return FromChannel(fits, confusion, contradicted).finished(committee.cast, own, found)
@@ -202,23 +200,23 @@ def merge(
     reviewed: Reviewed,
     options: ConsensusOptions,
     folds: Folds | None = None,
-    near: Near | None = None,
+    sound: NDArray[np.bool_] | None = None,
 ) -> Merged:
     """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
 
     Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks. Copied decisions
-    teach nothing. `folds` are those of all groups where these are some of the objects. `near` is what
-    a fit to the same objects with more labelers found (`Fitted`).
+    teach nothing. `folds` are those of all groups where these are some of the objects. `sound` is what a fit to the
+    same objects with more labelers found (`Fitted`): it saves time and changes nothing.
     """
     reviewed = reviewed.without_copies()
     folds = Folds.drawn(reviewed.group, options.seed) if folds is None else folds
     if votes.track is None or not (votes.track >= 0).any():
-        return _merged(Committee(votes, reviewed, options, folds, near=near), method)
+        return _merged(Committee(votes, reviewed, options, folds, sound=sound), method)
     pooled = pool(votes, votes.answers_of(GIVEN), reviewed)
-    on_tracks = Committee(pooled.votes, pooled.reviewed, options, folds, doubt=_doubt(pooled), near=near)
+    on_tracks = Committee(pooled.votes, pooled.reviewed, options, folds, doubt=_doubt(pooled), sound=sound)
     whole = _merged(on_tracks, method)
     alone = replace(votes, track=None)
-    own = Committee(alone, reviewed, options, folds, on_tracks, _doubt(pooled)[pooled.unit], near)
+    own = Committee(alone, reviewed, options, folds, on_tracks, _doubt(pooled)[pooled.unit], sound)
     return _by_tracks(pooled, whole, own.merged(whole.method, whole.why), options)
 
 

@@ -156,23 +156,28 @@ def fit_channel(x: NDArray[np.float64], known: Known, sound: NDArray[np.bool_] |
 
     `sound` tells which labelers are known to stay as they are, (labelers,).
     """
-    informs = np.flatnonzero(known.informs)
-    x, known = x[informs], known.of(informs)
+    if not known.informs.all():
+        informs = np.flatnonzero(known.informs)
+        x, known = x[informs], known.of(informs)
     groups = len(np.unique(known.group))
     labelers, classes = x.shape[1:]
     fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
-    drawn = known.drawn
-    anchored = _anchored(_log_p(fit, _flat(x), classes)[drawn], known.of(drawn))[0]
-    scale, sound = _scale(x, known, anchored, np.zeros(labelers, dtype=np.bool_) if sound is None else sound)
-    flat = _flat(x * scale[:, None])
-    right, proven = _anchored(_log_p(fit, flat, classes)[drawn], known.of(drawn))
+    drawn, flat = known.drawn, _flat(x)
+    log_p = _log_p(fit, flat, classes)
+    right, proven = _anchored(log_p[drawn], known.of(drawn))
+    scale, sound = _scale(x, known, right, np.zeros(labelers, dtype=np.bool_) if sound is None else sound)
+    if (scale != 1).any():
+        flat = _flat(x * scale[:, None])
+        log_p = _log_p(fit, flat, classes)
+        right, proven = _anchored(log_p[drawn], known.of(drawn))
     channel = _channel(np.zeros((classes, classes)), right)
     for step in range(ROUNDS + 1):
         likelihood = _likelihood(known, channel)
         if step:
             by_class = np.ascontiguousarray(likelihood.T)
             fit = minimize(_loss, fit, (flat, by_class), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
-        posterior = _times(np.exp(_log_p(fit, flat, classes)), likelihood)
+            log_p = _log_p(fit, flat, classes)
+        posterior = _times(np.exp(log_p), likelihood)
         channel = _channel(_counts(posterior[drawn], known.given[drawn]), right)
     return NoiseChannel(scale * np.logaddexp(0, fit[:labelers]), fit[labelers:], channel, proven, groups, sound)
 
