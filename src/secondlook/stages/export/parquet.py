@@ -35,5 +35,7 @@ def write(corrected: Corrected, path: Path, _: Request) -> None:
     if corrected.facts is not None:
         metadata[records.FACTS_KEY] = json.dumps(corrected.facts.to_json(), sort_keys=True, ensure_ascii=False)
     wording = in_wordings(corrected.table, corrected.taxonomy)
-    table = corrected.table.append_column("wording", wording).replace_schema_metadata(metadata)
+    table = corrected.table.append_column("wording", wording)
+    plain = [field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    table = table.cast(pa.schema(plain)).replace_schema_metadata(metadata)
     parquetfile.write_open_in_order(path, table, pa.array(corrected.order), row_group_size=records.ROW_GROUP)
