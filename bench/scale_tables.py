@@ -54,12 +54,13 @@ def run(folder: Path, size: Size) -> pd.DataFrame:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             pool.submit(draw_all, folder, size).result()
     names = Drawing(labelers=size.labelers).names
-    wanted = {
-        stage: command
-        for stage, command in _commands(folder, size, names)
-        if not size.stages or stage.startswith(size.stages)
-    }
-    return pd.DataFrame({stage: measured(command) for stage, command in wanted.items()}).T
+    rows = {}
+    for stage, command in _commands(folder, size, names):
+        if not size.stages or stage.startswith(size.stages):
+            rows[stage] = measured(command)
+            figures = ", ".join(f"{value:.2f} {unit}" for unit, value in rows[stage].items())
+            print(f"{size.objects} objects, {stage}: {figures}", file=sys.stderr, flush=True)
+    return pd.DataFrame(rows).T
 
 
 def draw_all(folder: Path, size: Size) -> None:

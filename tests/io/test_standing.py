@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from make_records import write_decisions, write_instances
-from secondlook.io import parquetfile, records, standing
+from secondlook.io import facts, parquetfile, records, standing
 
 CLASSES = ["stop", "yield"]
 Places = tuple[Path, Path]
@@ -68,3 +68,21 @@ def test_no_more_is_read_than_is_needed(
     monkeypatch.setattr(parquetfile, "read", spied)
     assert standing.decided(*places, columns).equals(whole.select(columns))
     assert asked == read
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param(["instance_id", "label", "label_source"], id="what follows from others"),
+        pytest.param(["posterior", "given", "w"], id="what the reference has not, and what it has"),
+    ],
+)
+def test_named_columns_of_all_objects_are_those_of_the_whole(places: Places, columns: list[str]) -> None:
+    instances, consensus = places
+    own = [{"instance_id": "z", "given": "yield", "given_raw": "Yield", "split": records.REFERENCE}]
+    write_instances(records.reference_beside(instances), own, CLASSES)
+    known = {**records.made_by(instances), facts.KEY: facts.Facts(reference=1).to_json()}
+    records.restate(instances, records.About(records.taxonomy_of(instances), known))
+    whole = standing.whole(instances, consensus)
+    assert whole["label_source"].to_pylist()[-1] == standing.OF_REFERENCE
+    assert standing.whole(instances, consensus, columns=columns).equals(whole.select(columns))

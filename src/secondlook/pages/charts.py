@@ -59,7 +59,7 @@ def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """Return texts of which equal ones are one object in memory, (rows,); None for null."""
     coded = column.combine_chunks().dictionary_encode()
     texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
-    return texts[pc.fill_null(coded.indices, -1).to_numpy()]
+    return np.asarray(texts[pc.fill_null(coded.indices, -1).to_numpy()])
 
 
 def draw_all(objects: pd.DataFrame, classes: Sequence[str]) -> list[Chart]:

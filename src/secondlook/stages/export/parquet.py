@@ -36,6 +36,7 @@ def write(corrected: Corrected, path: Path, _: Request) -> None:
         metadata[records.FACTS_KEY] = json.dumps(corrected.facts.to_json(), sort_keys=True, ensure_ascii=False)
     wording = in_wordings(corrected.table, corrected.taxonomy)
     table = corrected.table.append_column("wording", wording).replace_schema_metadata(metadata)
-    parquetfile.write_open_in_order(
-        path, table, pa.array(corrected.order), table.schema, row_group_size=records.ROW_GROUP
-    )
+    plain = [field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    schema = pa.schema(plain, table.schema.metadata)
+    order = pa.array(corrected.order)
+    parquetfile.write_open_in_order(path, table, order, schema, row_group_size=records.ROW_GROUP)
