@@ -180,9 +180,6 @@ def _object(group: list[Region], source_id: str, image: str, whole: ImageChoices
             return one
         kinds = ", ".join(sorted({str(result.get("type")) for result in group}))
         raise RefusedError("not_selected", f"`{kinds}` is neither a rectangle nor a polygon")
-    if shape.get("image_rotation"):
-        turn = f"the image was turned by {shape['image_rotation']} degrees in Label Studio, and its shapes with it"
-        raise RefusedError("bad_coordinates", f"{turn}; turn it back there and export again")
     rotated = _rotated(shape)
     box, polygons = _shape(shape, rotated)
     labels = [name for result in group for name in _labels(result)]
