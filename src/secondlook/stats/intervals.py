@@ -268,6 +268,15 @@ def counts_by_group(marks: NDArray[np.bool_], group: NDArray[np.int64], groups: 
     return counts.T
 
 
+def cell_counts(group: NDArray[np.int64], cell: NDArray[Any], shape: tuple[int, int]) -> Any:
+    """Count the objects of each group in each cell, (groups, cells): sparse where most counts are 0."""
+    groups, cells = shape
+    if len(group) * SPARSE < groups * cells:
+        return sparse.csr_array((np.ones(len(cell), dtype=np.float32), (group, cell)), shape=shape)
+    counts = np.bincount(group * cells + cell, minlength=groups * cells).reshape(shape)
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)))
+
+
 def shares(columns: Floats64, group: NDArray[np.int64], groups: int) -> Statistic:
     """Return the statistic of ratios: the columns are pairs, part and whole, all of the parts first."""
     return Statistic(by_group(columns, group, groups), share_of_pairs, support_of_pairs)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.crossfit import FOLDS, LEAST_P, folds
-from secondlook.stats.intervals import Drawn, Estimates, Question, Statistic, ratio
+from secondlook.stats.intervals import Drawn, Estimates, Question, Statistic, cell_counts, ratio
 
 EDGES = np.linspace(0, 1, 16)
 POSTERIOR_EDGES = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])  # finer where labels are accepted
@@ -111,9 +110,7 @@ def bins(answers: Confident, edges: Floats64) -> Question[Bins]:
     n = np.bincount(position, minlength=len(edges) - 1)
     held = np.flatnonzero(n)
     place = np.searchsorted(held, position)
-    ones = np.ones(len(place), dtype=np.float32)
-    shape = (answers.groups, 2 * len(held))
-    sums = sparse.csr_array((ones, (group, place + len(held) * ~answers.right)), shape=shape)
+    sums = cell_counts(group, place + len(held) * ~answers.right, (answers.groups, 2 * len(held)))
     behind = np.zeros((answers.groups, len(held)), dtype=np.bool_)
     behind[group, place] = True
     mean = np.bincount(position, confidence, minlength=len(edges) - 1)[held] / n[held]

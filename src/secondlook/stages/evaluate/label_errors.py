@@ -44,7 +44,8 @@ def label_errors(
             "given": objects.given[rows],
         }
     )
-    return tables.label_errors_table(suspect(posterior[place], objects.given[rows]), names, classes)
+    posterior = posterior if len(place) == len(posterior) else posterior[place]
+    return tables.label_errors_table(suspect(posterior, objects.given[rows]), names, classes)
 
 
 def _decided(objects: Objects, consensus: Path, classes: int) -> Floats64:

@@ -6,7 +6,7 @@ missing in a resample keeps its figure of the whole data there, or the mean woul
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from typing import Any
 
@@ -15,7 +15,19 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from secondlook.base.arrays import Floats64
-from secondlook.stats.intervals import Drawn, Draws, Estimate, Estimates, Question, Statistic, estimates, ratio
+from secondlook.stats.intervals import (
+    SPARSE,
+    Drawn,
+    Draws,
+    Estimate,
+    Estimates,
+    Later,
+    Question,
+    Statistic,
+    cell_counts,
+    estimates,
+    ratio,
+)
 
 OVERALL = ("accuracy", "selective_accuracy", "macro_f1", "balanced_accuracy")
 BY_CLASS = ("recall", "precision", "f1")
@@ -87,10 +99,41 @@ class Panel:
 
     def statistic(self, contest: Contest) -> Statistic:
         """Return the figures of all answers, one after the other."""
-        every = list(self.answers.values())
-        sums = sparse.hstack([_truths(every[0], contest), *(_hits(one, contest) for one in every)], format="csr")
-        figures = _figures_of(np.asarray(sums.sum(axis=0), dtype=np.float64), contest.classes)
-        return Statistic(sums, figures, np.concatenate([_support(one, contest.classes) for one in every]))
+        every, classes = list(self.answers.values()), contest.classes
+        shape = contest.groups, (1 + 2 * len(every)) * classes
+        parts = [_truths(every[0], contest), *(_hits(one, contest) for one in every)]
+        whole = np.concatenate([np.bincount(part.cell, minlength=part.cells) for part in parts]).astype(np.float64)
+        sums = Later(partial(_full, parts, shape), shape)
+        few = sum(len(part.cell) for part in parts) * SPARSE < shape[0] * shape[1]
+        return Statistic(
+            sparse.hstack([part.counts(contest.groups) for part in parts], format="csr") if few else sums,
+            _figures_of(whole, classes),
+            np.concatenate([_support(one, classes) for one in every]),
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """The `cell` of each object, of so many `cells`, and its group, (objects,) each."""
+
+    group: NDArray[np.int64]
+    cell: NDArray[np.signedinteger[Any]]
+    cells: int
+
+    def counts(self, groups: int) -> Any:
+        """Return how many objects of each group are in each cell, (groups, cells)."""
+        return cell_counts(self.group, self.cell, (groups, self.cells))
+
+
+def _full(parts: Sequence[Part], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return the counts of several parts beside each other, in the fewest bytes."""
+    most = max(int(np.bincount(part.group, minlength=1).max()) for part in parts)
+    counts, start = np.empty(shape, dtype=np.min_scalar_type(most)), 0
+    for part in parts:
+        own = part.counts(shape[0])
+        counts[:, start : start + part.cells] = own.toarray() if sparse.issparse(own) else own
+        start += part.cells
+    return counts
 
 
 def contest(asked: Contest) -> Question[tuple[list[Scores], list[Difference]]]:
@@ -143,20 +186,16 @@ def _difference(n: int, one: Drawn, other: Drawn) -> Difference:
     return Difference(n, accuracy, macro_f1)
 
 
-def _truths(answers: TruthAndAnswers, contest: Contest) -> sparse.csr_array:
-    """Return how many objects of each group have each class, sparse (groups, classes)."""
-    return _counted(answers.group, answers.truth, (contest.groups, contest.classes))
+def _truths(answers: TruthAndAnswers, contest: Contest) -> Part:
+    """Return the class of each object."""
+    return Part(answers.group, answers.truth, contest.classes)
 
 
-def _hits(answers: TruthAndAnswers, contest: Contest) -> sparse.csr_array:
-    """Return the right answers of each class, then the wrong ones, sparse (groups, 2 x classes)."""
+def _hits(answers: TruthAndAnswers, contest: Contest) -> Part:
+    """Return the class of each right answer, then, in other cells, of each wrong one."""
     said = answers.answer >= 0
     cell = answers.answer + contest.classes * (answers.answer != answers.truth)
-    return _counted(answers.group[said], cell[said], (contest.groups, 2 * contest.classes))
-
-
-def _counted(group: NDArray[np.int64], cell: NDArray[Any], shape: tuple[int, int]) -> sparse.csr_array:
-    return sparse.csr_array((np.ones(len(cell), dtype=np.float32), (group, cell)), shape=shape)
+    return Part(answers.group[said], cell[said], 2 * contest.classes)
 
 
 def _support(answers: TruthAndAnswers, classes: int) -> NDArray[np.int64]:
