@@ -83,9 +83,12 @@ def tabular(args: argparse.Namespace) -> list[str]:
         tables = [scale_tables.run(folder / f"tables-{size.objects}", size) for size in sizes]
     small, whole = tables[0], tables[-1]
     print(f"{args.objects} objects, {args.labelers} drawn labelers, {args.classes} classes, {sizes[-1].shards} shards")
+    results = [f"scale-tables-peak {whole['MB'].max():.0f} MB of `{whole['MB'].idxmax()}`, the most of all stages"]
+    if not args.quarter:
+        print(whole.round(2).to_string())
+        return results
     ratios = (small / whole)[["CPU s", "MB"]].add_prefix("a quarter of the objects: ")
     print(whole.join(ratios).round(2).to_string())
-    results = [f"scale-tables-peak {whole['MB'].max():.0f} MB of `{whole['MB'].idxmax()}`, the most of all stages"]
     for what, ratio in zip(("time", "memory"), (ratios[column] for column in ratios), strict=True):
         which = f"of the {what} of `{ratio.idxmin()}` for a quarter of the objects, the least of all stages"
         results.append(f"scale-tables-{what} {ratio.min():.2f} {which}")
