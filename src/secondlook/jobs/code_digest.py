@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import secondlook
 
 _PACKAGE = "secondlook"
+_BLOCKS = {"body", "orelse", "handlers", "finalbody", "cases"}  # of statements
 _SOURCES = Path(secondlook.__path__[0]).parent
 
 
@@ -52,9 +53,10 @@ def _read(entry: str) -> _Code:
     source = path.read_bytes()
     tree = ast.parse(source)
     counted = [*_used_by(function, tree, entry)] if function else tree.body
-    imported = {one for node in _statements(counted) for one in _imported(node) if _file_of(one) is not None}
+    statements = [*_statements(counted)]
+    imported = {one for node in statements for one in _imported(node) if _file_of(one) is not None}
     digest = hashlib.sha256()
-    for node in (tree, *_statements(counted)):
+    for node in (tree, *statements):
         _drop_docstrings(node)
     for node in counted:
         digest.update(ast.dump(node).encode())
@@ -109,14 +111,15 @@ def _bindings(statement: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
             yield from ((node.id, statement) for node in stored if isinstance(node.ctx, ast.Store))
 
 
-def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the statements of a block and of all blocks in it, without those under `if TYPE_CHECKING`."""
     for statement in body:
-        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
-            continue
+        match statement:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                continue
         yield statement
-        for block in ("body", "orelse", "handlers", "finalbody", "cases"):
-            yield from _statements(getattr(statement, block, []))
+        for block in _BLOCKS.intersection(statement._fields):
+            yield from _statements(getattr(statement, block))
 
 
 def _imported(node: ast.AST) -> Iterable[str]:
