@@ -7,6 +7,7 @@ Without a names file (see `class_names`) the name of a class is its number. The 
 all label files are read.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +28,7 @@ from secondlook.stages.ingest.tree import Evidence, Tree
 _YAML = {".yaml", ".yml"}
 KEY_POINTS = "keypoints"
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
+_LOOKED_AT, _NUMBER_FIRST = 20, re.compile(r"\s*[\d.]+\s")  # lines of a file that may be a list of images
 _POSE_HINT = "if they are a box and key points, add `kpt_shape` to data.yaml"
 
 
@@ -110,9 +112,14 @@ def _holds_labels(name: str, tree: Tree, images: ImagesOfLabels) -> bool:
     if images.has(name):
         return True
     if _in_labels(name):
-        first = tree.head(name).strip().split("\n", maxsplit=1)[0]
-        return not imagefiles.is_image(first.strip())
+        lines = tree.head(name).strip().splitlines()[:_LOOKED_AT]
+        return not lines or not all(map(_names_an_image, lines))
     return tree.kind_of_text(name) == "yolo"
+
+
+def _names_an_image(line: str) -> bool:
+    """Tell whether a line is one of a list of images; `0 0.5 0.5 0.2 a.jpg` is a broken label."""
+    return imagefiles.is_image(line.strip()) and _NUMBER_FIRST.match(line) is None
 
 
 def _entries(data: _Dataset) -> Entries:
