@@ -2,6 +2,7 @@ rule report:
     input:
         f"{RESULTS}/consensus/consensus.parquet",
         from_wildcards(FILES.evaluation),
+        from_wildcards(FILES.crops),
         from_wildcards(FILES.exports),
     output:
         report=f"{RESULTS}/report/report.html",
@@ -17,10 +18,7 @@ rule report:
         mem_mb=per_attempt(2000),
         runtime=per_attempt(30),
     params:
-        # crops are no inputs, as for `review`
         code=code("stages.report"),
-        crop=code("stages.crop"),
-        crops=OPTIONS.section("crop"),
         folder=subpath(output.summary, parent=True),
         lessons=from_wildcards(OPTIONS.lessons),
         options=OPTIONS.section("report"),

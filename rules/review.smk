@@ -28,6 +28,7 @@ rule review:
         instances=f"{RESULTS}/ingest/instances.parquet",
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         reviewed=f"{RESULTS}/review/reviewed.parquet",
+        crops=from_wildcards(FILES.crops),
     output:
         queue=f"{RESULTS}/review/queue.parquet",
         index=f"{RESULTS}/review/index.html",
@@ -42,10 +43,7 @@ rule review:
         mem_mb=per_attempt(4000),
         runtime=per_attempt(30),
     params:
-        # the crops are there, since the consensus needs them; as inputs they would be looked up one by one
         code=code("stages.review.page"),
-        crop=code("stages.crop"),
-        crops=OPTIONS.section("crop"),
         results=from_wildcards(FILES.folder),
         folder=subpath(output.index, parent=True),
         options=OPTIONS.section("review"),

@@ -21,8 +21,8 @@ from secondlook.config.stages import ConsensusOptions
 from secondlook.io import records
 from secondlook.io.outputs import SCORING_TABLES, TABLES
 from secondlook.stages.evaluate import contribution
+from secondlook.stages.evaluate.answers import Everyone
 from secondlook.stages.evaluate.calibration import EDGES, Confident, bins, cross_fitted
-from secondlook.stages.evaluate.hearing import Everyone
 from secondlook.stages.evaluate.label_errors import label_errors
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Cast, Remerge

@@ -74,7 +74,7 @@ def merge_in_blocks(
         f"consensus: fitted to {len(how.fit)} of {len(objects)} objects (`sample`: {options.sample}), of which people "
         f"chose {fitted_to['chosen_by_people']}, and applied to all in {how.blocks} blocks"
     )
-    return Outcomes(*applied, blocks.heard.families, fitted_to)
+    return Outcomes(*applied, blocks.facts.families, fitted_to)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Rule:
 
 def _applied(blocks: Blocks, reviewed: Reviewed, options: ConsensusOptions) -> tuple[Outcome, Outcome]:
     """Return the outcomes of the chosen method and of majority."""
-    dataset, nobody = blocks.heard.dataset, Reviewed.none(len(blocks.heard.dataset))
+    dataset, nobody = blocks.facts.dataset, Reviewed.none(len(blocks.facts.dataset))
     chosen, majority = _rules(blocks, reviewed, options)
     rows, tallies, by_chosen, by_majority = [], [], [], []
     for number in range(blocks.plan.blocks):
@@ -111,7 +111,7 @@ def _applied(blocks: Blocks, reviewed: Reviewed, options: ConsensusOptions) -> t
 
 def _rules(blocks: Blocks, reviewed: Reviewed, options: ConsensusOptions) -> tuple[_Rule, _Rule]:
     """Fit the chosen method and majority to the sample."""
-    votes, given = blocks.fit, blocks.heard.dataset.given[blocks.plan.fit]
+    votes, given = blocks.fit, blocks.facts.dataset.given[blocks.plan.fit]
     own, folds = reviewed_for_fit(reviewed, blocks.plan), Folds.drawn(reviewed.group, options.seed)
     merged = merge(votes, options.method, own, options, folds)
     chosen = _Rule(merged, mostly(votes, merged, given), folds, options)

@@ -51,7 +51,7 @@ class Temperatures:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Voiced:
     """The answers of one labeler with log-probabilities `log_p`, (answers, classes): which objects, which classes."""
 
     object_index: NDArray[np.int32]
@@ -72,12 +72,12 @@ class Spoken:
             own[part] = scaled[np.arange(len(scaled)), self.class_index[part]]
         return own
 
-    def of(self, rows: NDArray[np.int64]) -> "Spoken":
+    def of(self, rows: NDArray[np.int64]) -> "Voiced":
         """Return some of the answers."""
-        return Spoken(self.object_index[rows], self.class_index[rows], self.log_p[rows])
+        return Voiced(self.object_index[rows], self.class_index[rows], self.log_p[rows])
 
     @classmethod
-    def joined(cls, parts: Sequence["Spoken"]) -> "Spoken":
+    def joined(cls, parts: Sequence["Voiced"]) -> "Voiced":
         """Return the answers of several parts, of one at least."""
         names = ("object_index", "class_index", "log_p")
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
@@ -127,24 +127,24 @@ def _right_share(cells: Floats64) -> Floats64:
     return ratio(right, right + wrong)
 
 
-def calibration_of(spoken: Spoken, objects: Objects, seed: int) -> Question[Calibration] | None:
+def calibration_of(voiced: Voiced, objects: Objects, seed: int) -> Question[Calibration] | None:
     """Ask how calibrated the probabilities of a labeler are; None where it gives none on objects with truth."""
     with_truth = objects.with_truth
     place = np.full(len(objects.truth), -1)
     place[with_truth.rows] = with_truth.group
-    spoken = spoken.of(np.flatnonzero(place[spoken.object_index] >= 0))
-    if not len(spoken.log_p):
+    voiced = voiced.of(np.flatnonzero(place[voiced.object_index] >= 0))
+    if not len(voiced.log_p):
         return None
-    truth, group = objects.truth[spoken.object_index], place[spoken.object_index]
+    truth, group = objects.truth[voiced.object_index], place[voiced.object_index]
 
     def binned(log_p: NDArray[np.floating]) -> Question[Bins]:
         confidence = np.exp(log_p, dtype=np.float64)
-        return bins(Confident(confidence, spoken.class_index == truth, group, with_truth.groups), EDGES)
+        return bins(Confident(confidence, voiced.class_index == truth, group, with_truth.groups), EDGES)
 
-    fitted = cross_fitted(spoken.log_p, truth, group, seed)
-    asked = [binned(spoken.own_log_p)]
+    fitted = cross_fitted(voiced.log_p, truth, group, seed)
+    asked = [binned(voiced.own_log_p)]
     if fitted is not None:
-        asked.append(binned(spoken.own_at(fitted.crossed)))
+        asked.append(binned(voiced.own_at(fitted.crossed)))
     temperature = np.nan if fitted is None else fitted.of_all
 
     def finish(found: Sequence[Drawn]) -> Calibration:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
-from secondlook.stages.evaluate.hearing import Labels
+from secondlook.stages.evaluate.answers import Labels
 from secondlook.stages.evaluate.objects import Objects, Sample
 from secondlook.stats.intervals import (
     Drawn,

@@ -12,8 +12,8 @@ from secondlook.config.stages import EvaluateOptions
 from secondlook.io import records
 from secondlook.stages.evaluate import committee as inside
 from secondlook.stages.evaluate import contribution, tables
+from secondlook.stages.evaluate.answers import Labels
 from secondlook.stages.evaluate.calibration import Calibration
-from secondlook.stages.evaluate.hearing import Labels
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Places, Remerge
 from secondlook.stats.intervals import Answers, Estimate, Estimates, Question

@@ -16,7 +16,7 @@ from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
 from secondlook.config.stages import ConsensusOptions, EvaluateOptions
 from secondlook.io import records
-from secondlook.stages.evaluate.hearing import Everyone, hear, plan_for
+from secondlook.stages.evaluate.answers import Everyone, plan_for, read_answers
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.consensus.blocks import reviewed_for_fit
 from secondlook.stats.consensus.decide import propose, proposed
@@ -162,7 +162,7 @@ def load_committee(
     method, how = how_it_was_made(made_by)
     told = len(dataset) > options.sample and _tell(dataset, method, how)
     plans = [plan_for(dataset, people, sample) for sample in _samples(dataset, options.sample, told=told)]
-    votes, everyone = hear(dataset, places.votes, objects, plans, options.seed)
+    votes, everyone = read_answers(dataset, places.votes, objects, plans, options.seed)
     cast, *fitted = (
         Cast(own, reviewed_for_fit(people, plan), plan.fit) for own, plan in zip(votes, plans, strict=True)
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from secondlook.io import records
 from secondlook.stats.consensus.read import Dataset
-from secondlook.stats.consensus.reading import Heard, read_once
+from secondlook.stats.consensus.reading import VoteFacts, read_once
 from secondlook.stats.consensus.spill import Answers, Spill
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
@@ -83,31 +83,31 @@ def _units(dataset: Dataset) -> NDArray[np.int64]:
 class Blocks:
     """The votes of a dataset, read and divided by a plan: those of the fit, and those of each block."""
 
-    heard: Heard
+    facts: VoteFacts
     plan: Plan
     spill: Spill
 
     @property
     def fit(self) -> Votes:
         """The votes on the objects that a fit reads."""
-        return self.heard.votes(self.plan.fit, self.spill.read(self.plan.blocks))
+        return self.facts.votes(self.plan.fit, self.spill.read(self.plan.blocks))
 
     def block(self, number: int) -> tuple[NDArray[np.int64], Votes]:
         """Return the positions of the objects of a block, in rising order, and the votes on them."""
         rows = self.plan.rows(number)
-        return rows, self.heard.votes(rows, self.spill.read(number))
+        return rows, self.facts.votes(rows, self.spill.read(number))
 
 
 def read_in_blocks(dataset: Dataset, paths: Sequence[Path], how: Plan, folder: Path, *, use_given: bool) -> Blocks:
     """Read vote files once, as `read_votes` does, and leave their answers in `folder` until they are needed."""
     spill, in_fit = Spill(folder, len(dataset.classes)), how.in_fit
 
-    def hear(answers: Answers) -> None:
+    def take(answers: Answers) -> None:
         spill.add(how.block_of[answers.object_index], answers)
         fitted = np.flatnonzero(in_fit[answers.object_index])
         spill.add(np.full(len(fitted), how.blocks), answers.of(fitted))
 
-    return Blocks(read_once(dataset, paths, hear, use_given=use_given), how, spill)
+    return Blocks(read_once(dataset, paths, take, use_given=use_given), how, spill)
 
 
 def reviewed_for_fit(reviewed: Reviewed, how: Plan) -> Reviewed:

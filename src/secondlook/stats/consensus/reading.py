@@ -15,11 +15,12 @@ from secondlook.stats.consensus.read import Ballots, Dataset
 from secondlook.stats.consensus.spill import Answers
 from secondlook.stats.consensus.votes import GIVEN, Votes, Whole
 
+Take = Callable[[Answers], None]
 ROWS = 65_536  # of a vote file, read at once
 
 
 @dataclass(frozen=True)
-class Heard:
+class VoteFacts:
     """What is true of all votes on a dataset: the `families` of its labelers by name, and what `Votes` say of these."""
 
     dataset: Dataset
@@ -59,27 +60,27 @@ def _log_p(answers: Answers, given: int) -> NDArray[np.float32] | None:
     return log_p
 
 
-def read_once(dataset: Dataset, paths: Sequence[Path], hear: Callable[[Answers], None], *, use_given: bool) -> Heard:
+def read_once(dataset: Dataset, paths: Sequence[Path], take: Take, *, use_given: bool) -> VoteFacts:
     """Read vote files, hand on the answers of each part of a file, and return what is true of all of them."""
-    reading = _Reading(dataset, hear)
+    reading = _Reading(dataset, take)
     for path in paths:
         reading.add(path)
     read.say_what_is_missing(reading.families, reading.covered, dataset)
     families = {**reading.families, **({GIVEN: GIVEN} if use_given else {})}
     unknown = reading.unknown_class if reading.unknown_class.any() else None
-    has_folds = any(fold >= 0 for _, fold in reading.heard)
-    return Heard(dataset, families, reading.whole(len(families)), unknown, has_folds)
+    has_folds = any(fold >= 0 for _, fold in reading.possible)
+    return VoteFacts(dataset, families, reading.whole(len(families)), unknown, has_folds)
 
 
 class _Reading:
     """What is gathered while vote files are read."""
 
-    def __init__(self, dataset: Dataset, hear: Callable[[Answers], None]) -> None:
-        self.dataset, self._hear = dataset, hear
+    def __init__(self, dataset: Dataset, take: Take) -> None:
+        self.dataset, self._take = dataset, take
         self.families: dict[str, str] = {}
         self.covered: dict[int, records.Covered] = {}
         self.unknown_class = np.zeros(len(dataset), dtype=np.bool_)
-        self.heard: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by labeler and fold: the classes it gave any p
+        self.possible: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by labeler and fold: the classes it gave any p
         self._bare = False
 
     def add(self, path: Path) -> None:
@@ -98,21 +99,21 @@ class _Reading:
         self.unknown_class[place[pc.equal(table["status"], "unknown_class").to_numpy()]] = True
         answers = _answers(labeler, read.ballots_in(path, table, place, self.dataset))
         self._note(labeler, answers)
-        self._hear(answers)
+        self._take(answers)
 
     def _note(self, labeler: int, answers: Answers) -> None:
         self._bare |= not bool(answers.voiced.all())
         fold, possible = answers.fold[answers.voiced], answers.log_p > -np.inf
         for number in np.unique(answers.fold).tolist():
-            self.heard.setdefault((labeler, number), np.zeros(len(self.dataset.classes), dtype=np.bool_))
+            self.possible.setdefault((labeler, number), np.zeros(len(self.dataset.classes), dtype=np.bool_))
         for number in np.unique(fold).tolist():
-            self.heard[labeler, number] |= possible[fold == number].any(axis=0)
+            self.possible[labeler, number] |= possible[fold == number].any(axis=0)
 
     def whole(self, labelers: int) -> Whole:
         """Return what is true of all votes; who gave no probabilities knows all classes."""
-        folds = max((fold for _, fold in self.heard), default=-1) + 1
+        folds = max((fold for _, fold in self.possible), default=-1) + 1
         known = np.ones((labelers, folds + 1, len(self.dataset.classes)), dtype=np.bool_)
-        for (labeler, fold), classes in self.heard.items():
+        for (labeler, fold), classes in self.possible.items():
             if classes.any():
                 known[labeler, fold + 1] = classes
         return Whole(known, self._bare)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
 from secondlook.io import records
-from secondlook.stages.evaluate.calibration import Calibration, Spoken, calibration_of
+from secondlook.stages.evaluate.calibration import Calibration, Voiced, calibration_of
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.consensus.blocks import Plan, plan
 from secondlook.stats.consensus.read import Dataset
@@ -39,20 +39,20 @@ def plan_for(dataset: Dataset, reviewed: Reviewed, sample: int) -> Plan:
     return plan(dataset, replace(reviewed, label=np.where(reviewed.seen, 0, -1), copied=None), sample)
 
 
-def hear(
+def read_answers(
     dataset: Dataset, paths: Sequence[Path], objects: Objects, plans: Sequence[Plan], seed: int
 ) -> tuple[list[Votes], Everyone]:
     """Read vote files once; return the votes on the objects of each plan, and what is kept of all objects."""
-    listener = _Listener(objects, plans, seed)
-    heard = read_once(dataset, _by_labeler(paths), listener.hear, use_given=True)
-    listener.end()
+    collected = _Collected(objects, plans, seed)
+    facts = read_once(dataset, _by_labeler(paths), collected.add, use_given=True)
+    collected.end()
     silent = np.full(len(dataset), -1, dtype=np.int16)
-    names = [name for name in heard.families if name != GIVEN]
-    labels = [*(listener.labels.get(number, silent) for number in range(len(names))), dataset.given.astype(np.int16)]
-    confidence = [*(listener.confidence.get(number, np.nan) for number in range(len(names))), np.nan]
-    calibrated = [*(listener.calibrated.get(number) for number in range(len(names))), None]
-    parts = [_joined(answers, len(dataset.classes)) for answers in listener.fitted]
-    votes = [heard.votes(how.fit, part) for how, part in zip(plans, parts, strict=True)]
+    names = [name for name in facts.families if name != GIVEN]
+    labels = [*(collected.labels.get(number, silent) for number in range(len(names))), dataset.given.astype(np.int16)]
+    confidence = [*(collected.confidence.get(number, np.nan) for number in range(len(names))), np.nan]
+    calibrated = [*(collected.calibrated.get(number) for number in range(len(names))), None]
+    parts = [_joined(answers, len(dataset.classes)) for answers in collected.fitted]
+    votes = [facts.votes(how.fit, part) for how, part in zip(plans, parts, strict=True)]
     return votes, Everyone(np.stack(labels), np.array(confidence), calibrated)
 
 
@@ -65,7 +65,7 @@ def _by_labeler(paths: Sequence[Path]) -> list[Path]:
 
 
 @dataclass
-class _Listener:
+class _Collected:
     """What is kept of the answers while they are read: all of those of one labeler, then little of them."""
 
     objects: Objects
@@ -78,10 +78,10 @@ class _Listener:
     def __post_init__(self) -> None:
         self.fitted: list[list[Answers]] = [[] for _ in self.plans]
         self._own: list[NDArray[np.float32]] = []
-        self._spoken: list[Spoken] = []
+        self._voiced: list[Voiced] = []
         self._labeler = -1
 
-    def hear(self, answers: Answers) -> None:
+    def add(self, answers: Answers) -> None:
         """Take some answers of a labeler."""
         if not len(answers.labeler_index):
             return
@@ -93,17 +93,17 @@ class _Listener:
         for how, fitted in zip(self.plans, self.fitted, strict=True):
             fitted.append(answers.of(np.flatnonzero(how.in_fit[answers.object_index])))
         if len(answers.log_p):
-            spoken = Spoken(answers.object_index[answers.voiced], answers.class_index[answers.voiced], answers.log_p)
-            self._own.append(spoken.own_log_p)
-            self._spoken.append(spoken.of(np.flatnonzero(self.objects.truth[spoken.object_index] >= 0)))
+            voiced = Voiced(answers.object_index[answers.voiced], answers.class_index[answers.voiced], answers.log_p)
+            self._own.append(voiced.own_log_p)
+            self._voiced.append(voiced.of(np.flatnonzero(self.objects.truth[voiced.object_index] >= 0)))
 
     def end(self) -> None:
         """Let go of what the labeler said so far; the files of another one follow."""
         if self._own:
             p = np.exp(np.concatenate(self._own), dtype=np.float64)
             self.confidence[self._labeler] = float(np.bincount(np.zeros(len(p), dtype=np.int64), p)[0] / len(p))
-            self.calibrated[self._labeler] = calibration_of(Spoken.joined(self._spoken), self.objects, self.seed)
-        self._own, self._spoken = [], []
+            self.calibrated[self._labeler] = calibration_of(Voiced.joined(self._voiced), self.objects, self.seed)
+        self._own, self._voiced = [], []
 
 
 def _joined(parts: Sequence[Answers], classes: int) -> Answers:
