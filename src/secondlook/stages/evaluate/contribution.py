@@ -81,7 +81,7 @@ class Dropped:
             )
         if not self.labelers:
             return (
-                f"No labeler can be dropped: without any one of them the accuracy may fall by more than "
+                f"No labeler can be dropped: without any one of them the accuracy falls, or may fall by more than "
                 f"{100 * MARGIN:g} point ({self.n} objects)."
             )
         gain = [round(-100 * value, 1) + 0.0 for value in (self.loss.value, self.loss.high, self.loss.low)]
