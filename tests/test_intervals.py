@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from scipy import sparse
@@ -38,8 +39,7 @@ def objects(request: pytest.FixtureRequest) -> Objects:
     truth = random.choice(CLASSES, n, p=[0.6, 0.3, 0.08, 0.02])
     truth[random.random(n) < 0.2] = -1
     names = tuple(map(str, range(n)))
-    paths = np.array(names, dtype=object)
-    return Objects(None, paths, truth, truth, group, names, TRUTH)  # type: ignore[arg-type]
+    return Objects(pa.array(names), pa.array(names), truth, truth, group, names, TRUTH)
 
 
 @pytest.fixture

@@ -581,8 +581,8 @@ def test_a_label_of_a_whole_track_is_doubted_as_a_whole() -> None:
     said = np.array([0, 0, 1, 1, 1, 0])
     frames, given, groups = np.arange(6), np.zeros(6, dtype=np.int64), np.repeat([0, 1], 3)
     votes = Votes(np.tile(frames, 2), np.repeat([0, 1], 6), np.tile(said, 2), 6, ("a", "b"), ("a", "b"), 2)
-    paths = np.array([f"{frame}.jpg" for frame in frames], dtype=object)
-    objects = Objects(pa.array([f"o{frame}" for frame in frames]), paths, given, given, groups, ("x", "y"), "")
+    paths, names = (pa.array([form.format(frame) for frame in frames]) for form in ("{}.jpg", "o{}"))
+    objects = Objects(names, paths, given, given, groups, ("x", "y"), "")
     nobody = replace(Reviewed.none(6), group=groups)
     expected = {False: ["o2", "o3", "o4", "o0", "o1", "o5"], True: ["o3", "o4", "o5", "o0", "o1", "o2"]}
     for together, order in expected.items():

@@ -17,6 +17,7 @@ from secondlook.base.arrays import Floats64
 ROUNDING = 1e-6  # probabilities that are this close are equal
 NEVER = 2.0  # the threshold of a class that no object is given
 LEAST = 2 * ROUNDING
+_ROWS = 65_536  # compared at once
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Suspicion:
         return np.argsort(self.quality, kind="stable")
 
 
-def suspect(posterior: Floats64, given: NDArray[np.int64]) -> Suspicion:
+def suspect(posterior: NDArray[np.floating], given: NDArray[np.int64]) -> Suspicion:
     """Check the given labels (objects,) by probabilities (objects, classes) that were made without them.
 
     t_c = mean of p_ic over the objects given c. Of the classes with p_ic >= t_c the suggestion is the only one, or
@@ -46,15 +47,25 @@ def suspect(posterior: Floats64, given: NDArray[np.int64]) -> Suspicion:
     other class is more probable than that.
     """
     objects, classes = posterior.shape
-    rows = np.arange(objects)
     n = np.bincount(given, minlength=classes)
-    own = np.bincount(given, posterior[rows, given], minlength=classes)
+    own = np.bincount(given, posterior[np.arange(objects), given], minlength=classes)
     threshold = np.where(n > 0, np.maximum(own / np.maximum(n, 1), LEAST), NEVER)
+    parts = [
+        _compared(posterior[start : start + _ROWS].astype(np.float64), given[start : start + _ROWS], threshold)
+        for start in range(0, max(1, objects), _ROWS)
+    ]
+    guess, flagged, quality = map(np.concatenate, zip(*parts, strict=True))
+    return Suspicion(guess, flagged, quality, threshold, n)
+
+
+def _compared(
+    posterior: Floats64, given: NDArray[np.int64], threshold: Floats64
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], Floats64]:
+    """Return what is suggested for each of some objects, whether it is flagged, and its quality."""
+    rows = np.arange(len(given))
     reached = posterior >= threshold - ROUNDING
-    best = posterior.argmax(axis=1)
-    guess = np.where(reached.sum(axis=1) == 1, reached.argmax(axis=1), best)
+    guess = np.where(reached.sum(axis=1) == 1, reached.argmax(axis=1), posterior.argmax(axis=1))
     others = posterior.copy()
     others[rows, given] = 0
     margin = posterior[rows, given] - others.max(axis=1, initial=0)
-    flagged = reached.any(axis=1) & (guess != given) & (margin < -ROUNDING)
-    return Suspicion(guess, flagged, (margin + 1) / 2, threshold, n)
+    return guess, reached.any(axis=1) & (guess != given) & (margin < -ROUNDING), (margin + 1) / 2

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from secondlook.base.arrays import Floats64
 from secondlook.io import standing
 from secondlook.stages.evaluate import tables
 from secondlook.stages.evaluate.objects import Objects
@@ -30,25 +30,18 @@ def label_errors(
     weighed = committee.method == "noise_channel" and GIVEN in committee.members
     if committee.told and consensus is not None:
         rows = place = np.flatnonzero(checked)
-        posterior = _decided(objects, consensus, len(classes))
+        posterior: NDArray[np.floating] = _decided(objects, consensus, len(classes))
     else:
         merged = committee.whole if weighed else committee.without(GIVEN)
         tracks = merged.tracks
         posterior = merged.posterior if tracks is None else tracks.merged.posterior[tracks.pooled.unit]
         place = np.flatnonzero(checked[committee.rows])
         rows = committee.rows[place]
-    names = pd.DataFrame(
-        {
-            "instance_id": objects.instance_ids.take(rows).to_pylist(),
-            "image_path": objects.image_paths[rows],
-            "given": objects.given[rows],
-        }
-    )
     posterior = posterior if len(place) == len(posterior) else posterior[place]
-    return tables.label_errors_table(suspect(posterior, objects.given[rows]), names, classes)
+    return tables.label_errors_table(suspect(posterior, objects.given[rows]), rows, objects, classes)
 
 
-def _decided(objects: Objects, consensus: Path, classes: int) -> Floats64:
+def _decided(objects: Objects, consensus: Path, classes: int) -> NDArray[np.float32]:
     """Return the posteriors in a file of decisions, (objects, classes)."""
     column = standing.decisions_on(objects.instance_ids, consensus, ["posterior"])["posterior"].combine_chunks()
-    return np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(-1, classes)
+    return np.asarray(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, classes)

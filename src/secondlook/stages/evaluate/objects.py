@@ -40,7 +40,7 @@ class Objects:
     """
 
     instance_ids: pa.Array
-    image_paths: NDArray[np.object_]
+    image_paths: pa.Array
     given: NDArray[np.int64]
     truth: NDArray[np.int64]
     group: NDArray[np.int64]
@@ -72,14 +72,10 @@ def load_objects(instances: Path, dataset: Dataset, people: Reviewed) -> Objects
         truth, against = np.where(people.sampled, people.label, -1), BY_PEOPLE
     return Objects(
         table["instance_id"].combine_chunks(),
-        _texts(table["image_path"]),
+        table["image_path"].combine_chunks(),
         records.class_positions(table["given"], classes),
         truth,
         dataset.group,
         dataset.group_names,
         against if (truth >= 0).any() else "",
     )
-
-
-def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    return np.asarray(column.to_numpy(), dtype=object)

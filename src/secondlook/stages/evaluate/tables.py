@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from secondlook.io import tabular
 from secondlook.stages.evaluate.calibration import Bins, Calibration
 from secondlook.stages.evaluate.committee import Pairs
 from secondlook.stages.evaluate.methods import Method
-from secondlook.stages.evaluate.objects import TRUTH
+from secondlook.stages.evaluate.objects import TRUTH, Objects
 from secondlook.stages.evaluate.scores import BY_CLASS, OVERALL, Difference, Scores
 from secondlook.stats.intervals import Estimate, Estimates
 from secondlook.stats.label_errors import Suspicion
@@ -103,19 +104,22 @@ def pairs_table(pairs: Pairs, labelers: Sequence[str], families: Sequence[str]) 
     return pd.DataFrame(columns)
 
 
-def label_errors_table(suspicion: Suspicion, names: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Return the objects with a given label, the most suspicious first; `names` has their ids, paths and given class.
+def label_errors_table(
+    suspicion: Suspicion, rows: NDArray[np.int64], objects: Objects, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Return the objects `rows`, which have a given label, the most suspicious first.
 
     `n` and `threshold` are those of the given class.
     """
     order = suspicion.order()
-    given = names["given"].to_numpy()[order]
+    first = rows[order]
+    given, names = objects.given[first], pd.Index(classes)
     columns = {
         "rank": np.arange(1, len(order) + 1),
-        "instance_id": names["instance_id"].to_numpy()[order],
-        "image_path": names["image_path"].to_numpy()[order],
-        "given": np.array(classes, dtype=object)[given],
-        "suggested": np.array(classes, dtype=object)[suspicion.suggested[order]],
+        "instance_id": objects.instance_ids.take(first).to_pandas(),
+        "image_path": objects.image_paths.take(first).to_pandas(),
+        "given": pd.Categorical.from_codes(given, names),
+        "suggested": pd.Categorical.from_codes(suspicion.suggested[order], names),
         "quality": suspicion.quality[order],
         "flagged": suspicion.flagged[order].astype(int),
         "n": suspicion.n[given],

@@ -42,7 +42,7 @@ def tracks_table(
             "unit": unit,
             "track": named_as["track"].to_pylist(),
             "track_id": [dict(one or ()).get("track_id", "") for one in named_as["attributes"].to_pylist()],
-            "image": objects.image_paths[merged],
+            "image": objects.image_paths.take(merged).to_pylist(),
             "given": given,
             "alike": own == proposals.label[unit],
             "accepted": accepted,
