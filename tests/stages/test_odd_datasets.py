@@ -15,6 +15,7 @@ OBJECT = {"id": 1, "image_id": 1, "category_id": 1}
 ONE = coco([LISTED], [{**OBJECT, "bbox": [10, 10, 20, 12]}], ["car"])
 CSV = "filename,width,height,class,xmin,ymin,xmax,ymax"
 YOLO = {"images/a.jpg": IMAGE, "data.yaml": "names: [person]\n"}
+BOX = "0 .5 .5 .25 .5\n"
 RECTANGLE = {"x": 10, "y": 25, "width": 50, "height": 50, "rectanglelabels": ["car"]}
 TURNED = {**region("rectanglelabels", RECTANGLE), "id": "t", "image_rotation": 90}
 TASKS = [
@@ -58,6 +59,34 @@ SAID: list[Any] = [
                  id="turned boxes of roLabelImg, in radians about their middle"),
     pytest.param({"x.json": CORNERS, "a.jpg": IMAGE}, "x.json", {"1": (30, 20, 34, 28)},
                  ["look like corners where x, y, width, height are due"], [], id="corners in COCO"),
+    pytest.param({**YOLO, "labels/a.txt": BOX, "labels/20230101-a.txt": BOX}, "", {"labels/a.txt:1": (24, 12, 16, 24)},
+                 [], ["missing_image: no such file; similar are images/a.jpg"], id="a date before a name is no hash"),
+    pytest.param({**YOLO, "labels/0badcafe-a.txt": BOX, "labels/1badcafe-a.txt": BOX}, "", {},
+                 [], ["`images/0badcafe-a.jpg` and `images/1badcafe-a.jpg` both lead to images/a.jpg"],
+                 id="label files with two hashes and one image"),
+    pytest.param({"x.json": [{**TASKS[0], "data": {"image": "/data/upload/1/0badcafe-20230101-a.jpg"}}],
+                  "20230101-a.jpg": IMAGE}, "x.json", {"1:0": (6.4, 12, 32, 24), "1:1": (6.4, 12, 32, 24)}, [], [],
+                 id="an upload of a file with a date before its name"),
+    pytest.param({"x.json": [{**TASKS[0], "data": {"image": "/data/upload/1/20230101-a.jpg"}}], "a.jpg": IMAGE},
+                 "x.json", {"1:0": (6.4, 12, 32, 24), "1:1": (6.4, 12, 32, 24)}, [], [],
+                 id="a hash of an upload with digits only"),
+    pytest.param({"p/1.jpg": IMAGE, "p/1.txt": "dog 10 20 30 40", "q/1.jpg": IMAGE}, "", {},
+                 ["its format was not recognised (2 .jpg, 1 .txt, in p/, q/)"], [],
+                 id="a text with the name of an image"),
+    pytest.param({"p/1.jpg": IMAGE, "p/1.xml": "<Frame/>", "q/1.jpg": IMAGE}, "", {},
+                 ["its format was not recognised (2 .jpg, 1 .xml, in p/, q/)"], [],
+                 id="an XML with the name of an image"),
+    pytest.param({"p/1.png": IMAGE, "p/1_mask.png": IMAGE, "q/1.png": IMAGE}, "", {},
+                 ["fits several formats: folders", "images with masks (`1_mask` lies beside the image `1`"], [],
+                 id="masks beside images"),
+    pytest.param({"p/annotations.xml": CVAT, "p/images/a.jpg": IMAGE}, "", {},
+                 ["p/annotations.xml looks like one; give that file (cvat)"], [],
+                 id="CVAT in a folder, and no class `p`"),
+    pytest.param({"JPEGImages/a.jpg": IMAGE, "SegmentationClass/a.png": IMAGE,
+                  "Annotations/a.xml": voc_file(ROBND.format(f"{SHIP}<angle>0</angle>"))}, "",
+                 {"Annotations/a.xml:0": (22, 19, 20, 10)}, [], [], id="Pascal VOC with its masks"),
+    pytest.param({**YOLO, "labels/a.txt": BOX, "notes.json": {"categories": [{"id": 0, "name": "person"}]}}, "",
+                 {"labels/a.txt:1": (24, 12, 16, 24)}, [], [], id="a list of categories alone is not COCO"),
 ]  # fmt: skip
 
 

@@ -52,6 +52,8 @@ def _is_coco(outline: Outline) -> bool:
         return True
     if images is not None:
         return not images.inner or images.has("file_name") or images.has("id", "width")
+    if outline.ended:
+        return False
     categories = outline.items("categories")  # long lists: the others may begin after what is looked at
     return annotations is not None or (categories is not None and categories.has("id", "name"))
 

@@ -35,6 +35,7 @@ _LIKE_ANNOTATIONS = {"annotations", "annotation", "shapes", "images", "image", "
 _LIKE_ANNOTATIONS |= {"label", "regions", "polygon", "points", "categories", "class", "imagePath", "file_name", "items"}
 _LIKE_ANNOTATIONS |= {"filename", "detections", "predictions", "samples", "frames"}
 _IMAGE_COLUMNS = {"filename", "file_name", "image", "image_id", "imageid", "image_path"}
+_ROOT_TAGS = {"annotation", "annotations"}
 _SHOWN = 5
 
 
@@ -83,7 +84,8 @@ def _annotations(tree: Tree) -> Iterator[str]:
         items = outline.items()
         if outline.one_of(_LIKE_ANNOTATIONS) or (items is not None and items.one_of(_LIKE_ANNOTATIONS)):
             yield name
-    yield from (name for name in tree.root_tags if "<bndbox" in tree.head(name) or "<image" in tree.head(name))
+    yield from (name for name, tag in tree.root_tags.items() if tag in _ROOT_TAGS or _drawn_in(tree.head(name)))
+    yield from _beside_images(tree)
     yield from (name for name in tree.some(".txt") if tree.kind_of_text(name))
     for name in tree.some(".csv", ".tsv"):
         lines = tree.head(name).splitlines()[:3]
@@ -94,6 +96,16 @@ def _annotations(tree: Tree) -> Iterator[str]:
         folder = name.rpartition("/")[0]  # at the top it may be what `ingest` wrote
         if folder and any(image.startswith(f"{folder}/") for image in tree.images):
             yield name
+
+
+def _drawn_in(xml: str) -> bool:
+    return "<bndbox" in xml or "<image" in xml
+
+
+def _beside_images(tree: Tree) -> Iterator[str]:
+    """Yield text and XML files that have the name of an image in their folder: what they say is about it."""
+    images = {name.rpartition(".")[0] for name in tree.images}
+    yield from (name for name in tree.some(".txt", ".xml") if name.rpartition(".")[0] in images)
 
 
 def _say_what_is_left(root: Path, left: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from secondlook.stages.ingest import (
 )
 from secondlook.stages.ingest.source import Reader, Source
 from secondlook.stages.ingest.tree import Evidence, Tree
-from secondlook.stages.ingest.unread import UNREAD
+from secondlook.stages.ingest.unread import MASKS, UNREAD
 
 
 class _Format(Protocol):
@@ -136,6 +136,8 @@ def _tree(path: Path) -> Tree:
 def _found(tree: Tree) -> list[Sighting]:
     found = list(_sightings(tree))
     covered = {name for one in found for name in _COVERS.get(one.name, ())}
+    if any(one.way is None and one.name != "folders" for one in found):
+        covered.add(MASKS)  # of a dataset whose objects are drawn in another way, too
     return [one for one in found if one.name not in covered]
 
 

@@ -19,7 +19,8 @@ from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
 
 Parts = tuple[str, ...]
-_HASH = re.compile(r"^[0-9a-f]{8}-(?=.)")
+_HASH = re.compile(r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)")  # digits alone may be a date, or count frames
+_DIGITS = re.compile(r"^\d{8}-(?=.)")
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[/\\])")
 _SHOWN = 3
 
@@ -86,11 +87,13 @@ def matches(wanted: Sequence[str], files: Iterable[str], root: Sequence[str] = (
 class ImageNames:
     """Finds the images of a dataset by the names in it; lists the folder only when a name is not that of a file.
 
-    `stated` returns all names in the dataset, where they are known before its objects are.
+    `stated` returns all names in the dataset, where they are known before its objects are. `uploads`: the names are
+    those of uploads, so that eight digits before one are a hash where no file is called so.
     """
 
     root: Path
     stated: Callable[[], Iterable[str]] | None = None
+    uploads: bool = False
     found: dict[str, str | RefusedError] = field(default_factory=dict)
 
     def find(self, name: str) -> str:
@@ -119,8 +122,13 @@ class ImageNames:
         wanted = split(name)
         if not wanted:
             return []
-        alike = self._by_base.get(SPELLINGS[-1](wanted[-1]), [])
-        return matches(wanted, alike, self._root_parts)
+        found = self._matches(wanted)
+        if not found and self.uploads and _DIGITS.match(wanted[-1]):
+            found = self._matches((*wanted[:-1], _DIGITS.sub("", wanted[-1])))
+        return found
+
+    def _matches(self, wanted: Parts) -> list[str]:
+        return matches(wanted, self._by_base.get(SPELLINGS[-1](wanted[-1]), []), self._root_parts)
 
     @cached_property
     def _files(self) -> list[str]:
@@ -159,7 +167,7 @@ class ImageNames:
         parts = split(name)
         if not parts:
             return []
-        stem = PurePosixPath(SPELLINGS[-1](parts[-1])).stem.casefold()
+        stem = PurePosixPath(_DIGITS.sub("", SPELLINGS[-1](parts[-1]))).stem.casefold()
         return sorted(self._by_stem.get(stem, []))[:_SHOWN]
 
     @cached_property

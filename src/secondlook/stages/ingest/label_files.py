@@ -1,6 +1,7 @@
 """Which image a label file belongs to, by folder and name: `labels/a.txt` has the labels of `images/a.jpg`."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -110,6 +111,12 @@ class ImagesOfLabels:
             shown = " or ".join(found[:_SHOWN])
             raise RefusedError("ambiguous_image", f"{label_file} may belong to {shown}")
         return found[0] if found else f"{expected}.jpg"
+
+    def of_labels(self, label_files: Iterable[str]) -> Iterator[str]:
+        """Yield the image of each label file, without those that may mean several."""
+        for name in filter(is_legible, label_files):
+            with suppress(RefusedError):
+                yield self.of_label(name)
 
     def _label_key(self, label_file: str) -> str:
         return _key(str(PurePosixPath(label_file).with_suffix("")), self.folders.labels)

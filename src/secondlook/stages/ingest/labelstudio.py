@@ -46,7 +46,7 @@ def read(dataset: Dataset) -> Source:
     """Open an export; each task is one image."""
     tasks = jsonfile.read_items(Path(dataset.path), "tasks")
     folder = images_folder(dataset)
-    names = ImageNames(folder, lambda: _stated(tasks))
+    names = ImageNames(folder, lambda: _stated(tasks), uploads=True)
     return Source(folder, _entries(tasks, names, ImageChoices(tasks, dataset.label_from)), listed=len(tasks))
 
 

@@ -12,12 +12,14 @@ _DEEPEST = 3  # levels of an outline: a mapping, a list under one of its keys, a
 class Outline:
     """One level of a JSON file: its kind (`{`, `[`, or empty), its keys, and what lies under each key.
 
-    The items of a list share the key `[]`. A file of several values on lines of their own has `several`.
+    The items of a list share the key `[]`. A file of several values on lines of their own has `several`; one whose end
+    was seen has `ended`.
     """
 
     kind: str = ""
     inner: dict[str, "Outline"] = field(default_factory=dict)
     several: bool = False
+    ended: bool = False
 
     def has(self, *keys: str) -> bool:
         """Tell whether this is a mapping with all of `keys`."""
@@ -58,6 +60,7 @@ def outline_of(head: str) -> Outline:
                 break
             stack.pop()
             key.pop()
+            top.ended = not stack
             if key:
                 key[-1] = None
         elif piece == ",":

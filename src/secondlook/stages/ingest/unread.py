@@ -8,6 +8,8 @@ from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 _MASK_FOLDERS = {"mask", "masks", "segmentation", "segmentations", "segmentationclass", "segmentationobject", "gtfine"}
+_MASK_STEM = re.compile(r"(.+)[_-](?:mask|masks|seg|gt|label)", re.IGNORECASE)
+MASKS = "images with masks"
 _CONVERT = "export it as COCO, YOLO or Pascal VOC with the tool that wrote it"
 
 
@@ -40,6 +42,10 @@ def _masks(tree: Tree) -> Evidence | None:
             other != folder and stems & others for other, others in folders.items()
         ):
             return Evidence(f"`{folder}` has images with the names of other images, as masks have")
+        beside = [match for stem in stems if (match := _MASK_STEM.fullmatch(stem)) and match[1] in stems]
+        if beside and 2 * len(beside) >= len(stems):
+            first = min(beside, key=lambda match: match[0])
+            return Evidence(f"`{first[0]}` lies beside the image `{first[1]}`, as masks do")
     return None
 
 
@@ -115,5 +121,5 @@ UNREAD = (
     Unread("JSON lines", _json_lines, "write one JSON document in the format of COCO instead"),
     Unread("the list of objects beside a YOLO export", _rows_of_export,
            "give its folder, which `yolo` reads; for all that this list holds, export as `parquet`"),
-    Unread("images with masks", _masks, "write the masks as run lengths into a COCO file"),
+    Unread(MASKS, _masks, "write the masks as run lengths into a COCO file"),
 )  # fmt: skip

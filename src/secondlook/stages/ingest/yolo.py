@@ -60,10 +60,13 @@ def read(dataset: Dataset) -> Source:
         progress.say(
             f"ingest: {root}: has no file of class names, such as data.yaml; labels are the numbers of classes"
         )
-    entries = _entries(_Dataset(root, files, images, names))
-    listed_images = len(images.names)
     return Source(
-        Path(dataset.images or root), entries, listed=listed_images, categories=names.categories(), numbers="yolo"
+        Path(dataset.images or root),
+        _entries(_Dataset(root, files, images, names)),
+        listed=len(images.names),
+        categories=names.categories(),
+        numbers="yolo",
+        stated=lambda: images.of_labels(files),
     )
 
 
