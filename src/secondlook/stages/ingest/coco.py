@@ -53,7 +53,7 @@ def _is_coco(outline: Outline) -> bool:
     if images is not None:
         return not images.inner or images.has("file_name") or images.has("id", "width")
     if outline.ended:
-        return False
+        return annotations is not None and outline.has("images")
     categories = outline.items("categories")  # long lists: the others may begin after what is looked at
     return annotations is not None or (categories is not None and categories.has("id", "name"))
 
