@@ -23,7 +23,7 @@ help: ## list the targets
 setup: $(VENV)/.ready ## create .venv with the locked packages; does nothing when it is there
 setup-dev: $(VENV)/.ready-dev ## the same with the tools of tests and lint
 
-demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the report (about two minutes)
+demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the report (two to three minutes)
 	@$(call exclusively,snakemake demo --cores $(CORES) --rerun-incomplete --quiet host reason $(SNAKEMAKE_ARGS))
 	@secondlook summary results/demo_signs/summary.json
 
