@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from secondlook.io import records
 from secondlook.stats.consensus.read import Dataset
 from secondlook.stats.consensus.reading import VoteFacts, read_once
 from secondlook.stats.consensus.spill import Answers, Spill
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
-SALT = "consensus"
 BLOCK = 50_000  # objects of a block, at most; or those of the sample
 
 
@@ -55,9 +53,8 @@ class Plan:
 def plan(dataset: Dataset, reviewed: Reviewed, sample: int) -> Plan:
     """Draw `sample` objects (rounded down to whole tracks), add what people labelled, and divide all into blocks."""
     unit = _units(dataset)
-    fraction = records.content_fractions(dataset.instance_ids, SALT)
     of_unit = np.full(int(unit.max(initial=-1)) + 1, np.inf)
-    np.minimum.at(of_unit, unit, fraction)
+    np.minimum.at(of_unit, unit, dataset.fractions)
     size = np.bincount(unit)
     order = np.argsort(of_unit, kind="stable")
     before = np.zeros(len(size), dtype=np.int64)

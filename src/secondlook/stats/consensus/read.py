@@ -16,6 +16,7 @@ from secondlook.base.errors import DataError
 from secondlook.io import facts, records
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
+SALT = "consensus"
 VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities", "status", "fold"]
 
 
@@ -42,6 +43,11 @@ class Dataset:
     def ids(self) -> records.ObjectIds:
         """The ids, by which other files find the objects."""
         return records.ObjectIds(self.instance_ids)
+
+    @cached_property
+    def fractions(self) -> NDArray[np.float64]:
+        """A number of each object in [0, 1) by its id, (objects,): samples for fits take the lowest."""
+        return records.content_fractions(self.instance_ids, SALT)
 
 
 @dataclass(frozen=True)
