@@ -83,7 +83,7 @@ def clone(folder: Path, **scripts: str) -> Path:
     (folder / ".git/refs/heads/main").write_text("c0ffee\n")
     (folder / ".git/config").write_text('[remote "origin"]\n\turl = https://user:secret@example.org/them/theirs\n')
     for name, text in scripts.items():
-        (folder / f"label_{name.replace('__', '-')}.py").write_text(text, encoding="utf-8")
+        (folder / f"label_{name.replace('__', '-')}.py").write_text(text, encoding="latin-1")
     return folder
 
 
@@ -160,6 +160,13 @@ WANTED = "Is it a car or a bus or a boat?"
             ),
             id="messages with the image in them",
         ),
+        pytest.param(
+            asked('l = ["a car", "a bus"]\nl += ["a boat"]\nprompt = "Is it " + " or ".join(l) + "?"'), id="longer list"
+        ),
+        pytest.param(asked('l = ["a car", "a bus", "a boat"]\nprompt = "Is it " + " or ".join(l) + "?"\nl.append("x")'),
+                     id="a list that is changed afterwards"),
+        pytest.param(asked('a = "old"; a = "boat"; prompt = f"Is it a car or a bus or a {a!s}?"'), id="one line"),
+        pytest.param("# -*- coding: latin-1 -*-\n# caf\xe9\n" + asked(f"prompt = {WANTED!r}"), id="its own encoding"),
     ],
 )  # fmt: skip
 def test_a_prompt_is_put_together_as_the_script_would(imported: Callable[..., Any], script: str) -> None:
@@ -179,6 +186,41 @@ def test_a_prompt_is_put_together_as_the_script_would(imported: Callable[..., An
         pytest.param(
             asked('prompt = "Is it one of these:"\nfor name in names:\n    prompt += " a car"'),
             "no prompt found", id="a loop adds to it",
+        ),
+        *[
+            pytest.param(
+                asked(f'{change}\nprompt = "Is it one of these: " + ", ".join(names)'), "no prompt found", id=name,
+            )
+            for name, change in {
+                "appended": 'names = ["car", "bus"]\nnames.append("boat")',
+                "an element replaced": 'names = ["car", "bus"]\nnames[0] = "boat"',
+                "an element deleted": 'names = ["car", "bus"]\ndel names[0]',
+                "changed by another name": 'names = ["car", "bus"]\nthe_same = names\nthe_same.reverse()',
+                "shuffled": 'names = ["car", "bus"]\nrandom.shuffle(names)',
+                "changed by a function": 'names = ["car", "bus"]\ndef more(n):\n    n.append("boat")\nmore(names)',
+                "changed in a function": 'names = ["car", "bus"]\ndef more():\n    names.append("boat")\nmore()',
+                "of a loop": 'names = ["car", "bus"]\nfor names in lists:\n    pass',
+                "imported": 'names = ["car", "bus"]\nfrom names import names',
+                "opened": 'names = ["car", "bus"]\nwith open(path) as names:\n    pass',
+                "unpacked": 'names = ["car", "bus"]\nnames, rest = read(path)',
+                "assigned in an expression": 'names = ["car", "bus"]\nprint(names := read(path))',
+            }.items()
+        ],
+        pytest.param(
+            asked('prompt = "Is it one of these:"\nfor name in names:\n    prompt = prompt + " a car"'),
+            "no prompt found", id="a loop puts it together",
+        ),
+        pytest.param(
+            'one = "a car"\nfor crop in crops:\n    model.chat(crop, "Is it one of these: " + one)\n    one = "a bus"',
+            "no prompt found", id="another in the next round of a loop",
+        ),
+        pytest.param(
+            asked('prompt = "Is it {0.__class__} or something else?".format("car")'),
+            "no prompt found", id="an attribute",
+        ),
+        pytest.param(
+            asked('def of(names):\n    return f"Is it one of {names}?"\nprompt = of(["car", read(path)])'),
+            "no prompt found", id="a list with an unknown part",
         ),
         pytest.param(
             asked('p = "Is it a car or not?"', "(ask(crop_pixels, p), ask(crop_pixels, 'Is it a bus or not?'))"),
@@ -211,7 +253,13 @@ def test_what_does_not_follow_from_the_script_is_listed(imported: Callable[..., 
 def test_nothing_is_written_where_nothing_is_found(imported: Callable[..., Any]) -> None:
     done, written = imported(internvl__signs="x = 1")
     assert (done.code, written) == (1, {})
-    assert "no prompt was found" in done.err
+    assert "no prompt was found in label_internvl-signs.py; is it a clone of the published repository?" in done.err
+
+
+def test_scripts_of_other_names_are_said(secondlook: Command, tmp_path: Path) -> None:
+    where = clone(tmp_path / "clone", other="x = 1")
+    done = secondlook("paper", "import-prompts", where, "--out", tmp_path / "p.yaml")
+    assert (done.code, "no script is named after a task and a family" in done.err) == (1, True)
 
 
 def test_a_file_of_another_kind_is_not_overwritten(secondlook: Command, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.types import View
 from secondlook.io import files
-from secondlook.pipelines.paper import syntax
+from secondlook.pipelines.paper import syntax, values
 from secondlook.pipelines.paper.prompts import ImportedPrompts, write_prompts
 from secondlook.pipelines.paper.syntax import Scope, Script, UnknownError
 
@@ -96,8 +96,11 @@ def import_prompts(clone: Path, out: Path) -> None:
                 else:
                     why = f"{len(wordings)} different prompts" if wordings else "no prompt found"
                     missing.append(Missing(task, family, view, script.name if script else None, why))
+    if not scripts:
+        raise DataError(f"{clone}: no script is named after a task and a family, as `internvl_bdd.py` is.")
     if not found:
-        raise DataError(f"{clone}: no prompt was found; its scripts must have the names of a task and of a family.")
+        names = ", ".join(sorted({str(path.relative_to(clone)) for path in scripts.values()}))
+        raise DataError(f"{clone}: no prompt was found in {names}; is it a clone of the published repository?")
     digests = {script.name: files.sha256(script) for script in sorted(scripts.values())}
     origin = ImportedPrompts(clone=_address(clone), commit=_commit(clone), scripts=digests, prompts=found)
     write_prompts(out, origin)
@@ -129,7 +132,7 @@ def _first(words: Mapping[str, str], text: str) -> str | None:
 def _prompts_in(path: Path) -> dict[str, list[str]]:
     """Return the different prompts for each view in a script; none where it cannot be parsed."""
     try:
-        return _texts_in(syntax.read(path.read_text(encoding="utf-8")))
+        return _texts_in(syntax.read(path.read_bytes()))
     except RecursionError:
         progress.say(f"paper: {path}: is nested too deeply to be read")
     except (SyntaxError, ValueError, OSError) as error:
@@ -174,7 +177,7 @@ def _prompt(node: ast.expr, scope: Scope, script: Script) -> str | None:
     """
     inner = _template_of(node, scope)
     try:
-        value = syntax.value_of(inner if inner is not None else node, scope, script)
+        value = values.value_of(inner if inner is not None else node, scope, script)
     except UnknownError:
         return None
     text = value if isinstance(value, str) else _text_of_messages(value)
@@ -187,7 +190,7 @@ def _template_of(node: ast.expr, scope: Scope) -> ast.expr | None:
     """Return the messages that a chat template turns into the text of an argument."""
     if isinstance(node, ast.Name):
         try:
-            node = scope.last(node.id, node.lineno)[0].value
+            node = scope.last(node.id, syntax.start_of(node))[0].value
         except UnknownError:
             return None
     is_template = isinstance(node, ast.Call) and syntax.called(node) == "apply_chat_template"
@@ -213,7 +216,7 @@ def _names(node: ast.expr, scope: Scope, seen: Sequence[str] = ()) -> list[str]:
         if isinstance(part, ast.Name) and part.id not in (*seen, *names):
             names.append(part.id)
             try:
-                given, where = scope.last(part.id, part.lineno)
+                given, where = scope.last(part.id, syntax.start_of(part))
             except UnknownError:
                 continue
             names += [name for name in _names(given.value, where, (*seen, *names)) if name not in names]

@@ -1,57 +1,70 @@
-"""Texts in the syntax tree of a Python script, worked out without running any of it.
-
-A text is known where it follows from constants of the script alone: literals, concatenation, f-strings, `%`, `format`,
-`join`, defaults of functions, and names that were given such a value before the line that uses them.
-"""
+"""The syntax tree of a Python script: its calls, its functions, and what each name is given. Nothing is run."""
 
 import ast
-import inspect
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-_DEEPEST = 60  # names and calls that lead to each other
-_LONGEST = 100_000  # characters of a text
-_METHODS: Mapping[str, Callable[..., Any]] = {
-    name: getattr(str, name) for name in ("strip", "lstrip", "rstrip", "lower", "upper", "replace", "format", "join")
-}
-_CLEANERS: Mapping[str, Callable[..., Any]] = {"dedent": textwrap.dedent, "cleandoc": inspect.cleandoc}
 _BRANCHES = (ast.If, ast.Match, ast.ExceptHandler, ast.match_case)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
+# methods that change a list, mapping or set in place
+_CHANGING = frozenset(
+    {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse", "update", "setdefault"}
+    | {"add", "discard"}
+)
+_SHUFFLE = "shuffle"  # of random and numpy.random: changes its argument
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Place = tuple[int, int]  # line and column
+BEFORE_ALL: Place = (0, 0)
+AFTER_ALL: Place = (1 << 30, 0)
 
 
 class UnknownError(Exception):
     """A value does not follow from the constants of a script."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """A value that a name is given in a line; `doubtful`: only under a condition, so it may not count."""
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Something that happens to a name at a place, in each round of the loops around it."""
 
-    line: int
+    place: Place
+    loops: tuple[tuple[Place, Place], ...] = ()
+
+    def between(self, given: Place, used: Place) -> bool:
+        """Return whether it happens after a name was given a value and before it is used, perhaps a round later."""
+        later = any(given < start <= used <= end for start, end in self.loops)
+        return later or given < self.place <= used
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given(Change):
+    """A value that a name is given; `doubtful`: it may not count, or is not worked out."""
+
     value: ast.expr
     doubtful: bool = False
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The names of a function, or of a whole script, and the values that they are given."""
+    """The names of a function, or of a whole script, the values that they are given, and changes of these in place."""
 
-    given: dict[str, list[Given]]
+    given: Mapping[str, Sequence[Given]]
+    changes: Mapping[str, Sequence[Change]]
     parameters: frozenset[str] = frozenset()
     around: "Scope | None" = None
 
-    def last(self, name: str, line: int) -> tuple[Given, "Scope"]:
-        """Return the last value that a name is given before a line, and where; raises UnknownError."""
-        before = [one for one in self.given.get(name, ()) if one.line < line]
+    def last(self, name: str, place: Place) -> tuple[Given, "Scope"]:
+        """Return the last value that a name is given before a place, and where; raises UnknownError."""
+        every = self.given.get(name, ())
+        before = [one for one in every if one.place <= place]
         if before:
-            return before[-1], self
+            last = before[-1]
+            again = any(one.between(last.place, place) for one in every)
+            return (replace(last, doubtful=True) if again else last), self
         if name in self.parameters or self.around is None:
             raise UnknownError
         # a function runs after the whole script was read
-        return self.around.last(name, line if self.around.around else 1 << 30)
+        return self.around.last(name, place if self.around.around else AFTER_ALL)
 
     def has_parameter(self, name: str) -> bool:
         """Return whether a name stands for an argument of a function."""
@@ -60,50 +73,79 @@ class Scope:
 
 @dataclass(frozen=True)
 class Script:
-    """A parsed script: its scope, its functions by name, and every call with the scope around it."""
+    """A parsed script: its scope, its functions by name, and every call with the scope around it.
+
+    `changing` are the names of functions that change an argument in place.
+    """
 
     scope: Scope
     functions: Mapping[str, Function]
+    changing: frozenset[str]
     calls: Sequence[tuple[ast.Call, Scope]] = field(default_factory=list)
 
 
-def read(source: str) -> Script:
+def read(source: bytes) -> Script:
     """Return a script; raises SyntaxError (or ValueError) where it is no Python."""
     tree = ast.parse(source)
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, Function)}
-    scope = _scope_of(tree, None)
-    changed = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
-    for name in changed:  # nobody knows when the function runs that gives it another value
-        scope.given[name] = [Given(0, ast.Constant(None), doubtful=True)]
-    return Script(scope, functions, sorted(_calls(tree, scope), key=lambda call: (call[0].lineno, call[0].col_offset)))
+    changing = frozenset([_SHUFFLE, *(name for name, function in functions.items() if _changes_argument(function))])
+    scope = scope_of(tree, None, changing)
+    calls = sorted(_calls(tree, scope, changing), key=lambda call: start_of(call[0]))
+    return Script(scope, functions, changing, calls)
 
 
-def _scope_of(node: ast.Module | Function, around: Scope | None) -> Scope:
-    given: dict[str, list[Given]] = {}
-    for statement, doubtful in _own(node):
-        for name, value in _assigned(statement):
-            given.setdefault(name, []).append(Given(statement.lineno, value, doubtful))
+def start_of(node: ast.expr | ast.stmt) -> Place:
+    """Return where a node begins."""
+    return node.lineno, node.col_offset
+
+
+def _end_of(node: ast.expr | ast.stmt) -> Place:
+    return node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
+
+
+def scope_of(node: ast.Module | Function, around: Scope | None, changing: frozenset[str]) -> Scope:
+    """Return the names of a script or function; `changing` are functions that change an argument in place."""
+    given: dict[str, list[Given]] = defaultdict(list)
+    changes: dict[str, list[Change]] = defaultdict(list)
+    for statement, doubtful, loops in own_statements(node):
+        assigned = [*_assigned(statement)]
+        for name, value in assigned:
+            given[name].append(Given(place=_end_of(statement), value=value, doubtful=doubtful, loops=loops))
+        for name, place in _bound(statement):
+            if name not in dict(assigned):
+                given[name].append(Given(place=place, value=ast.Constant(None), doubtful=True, loops=loops))
+        for name, place in _changed(statement, changing):
+            changes[name].append(Change(place=place, loops=loops))
+    for name in _changed_inside(node, changing):  # nobody knows when the function runs that changes it
+        given[name] = [Given(place=BEFORE_ALL, value=ast.Constant(None), doubtful=True)]
     for values in given.values():
-        values.sort(key=lambda one: one.line)
+        values.sort(key=lambda one: one.place)
+    return Scope(given, _shared(given, changes), _parameters(node), around)
+
+
+def _parameters(node: ast.Module | Function) -> frozenset[str]:
     if isinstance(node, ast.Module):
-        return Scope(given, around=around)
+        return frozenset()
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return Scope(given, frozenset(one.arg for one in every if one is not None), around)
+    return frozenset(one.arg for one in every if one is not None)
 
 
-def _own(node: ast.AST, *, doubtful: bool = False, repeated: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
-    """Yield the statements of a script or function, without those of functions inside it, and which may not count.
+def own_statements(
+    node: ast.AST, doubtful: bool = False, loops: tuple[tuple[Place, Place], ...] = ()
+) -> Iterator[tuple[ast.stmt, bool, tuple[tuple[Place, Place], ...]]]:
+    """Yield the statements of a script or function, without those of functions inside it.
 
-    Those under a condition may not, nor additions in a loop.
+    With each, whether it is under a condition, so that it may not count, and where the loops around it begin and end.
     """
     doubtful = doubtful or (isinstance(node, _BRANCHES) and not _is_main(node))
-    repeated = repeated or isinstance(node, _LOOPS)
+    if isinstance(node, _LOOPS):
+        loops = (*loops, (start_of(node), _end_of(node)))
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.stmt):
-            yield child, doubtful or (repeated and isinstance(child, ast.AugAssign))
+            yield child, doubtful, loops
         if not isinstance(child, Function | ast.Lambda | ast.ClassDef):
-            yield from _own(child, doubtful=doubtful, repeated=repeated)
+            yield from own_statements(child, doubtful, loops)
 
 
 def _is_main(node: ast.AST) -> bool:
@@ -133,24 +175,100 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             yield from _pairs(one, its)
 
 
-def _calls(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what a statement consists of, without the statements inside it and the names inside comprehensions."""
+    inner = [node.iter, *node.ifs] if isinstance(node, ast.comprehension) else ast.iter_child_nodes(node)
+    for child in inner:
+        if not isinstance(child, ast.stmt | ast.Lambda):
+            yield child
+            yield from _parts(child)
+
+
+def _bound(statement: ast.stmt) -> Iterator[tuple[str, Place]]:
+    """Yield the names that a statement gives any value or takes away, and where."""
+    if isinstance(statement, Function | ast.ClassDef):
+        yield statement.name, start_of(statement)
+    if isinstance(statement, ast.AnnAssign) and statement.value is None:
+        return
+    for part in _parts(statement):
+        match part:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                yield name, _end_of(part)
+            case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
+                yield name, (part.lineno, part.col_offset)
+            case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
+                yield name, (part.lineno, part.col_offset)
+            case ast.alias(name=name, asname=other):
+                yield other or name.partition(".")[0], (part.lineno, part.col_offset)
+
+
+def _changed(statement: ast.stmt, changing: frozenset[str]) -> Iterator[tuple[str, Place]]:
+    """Yield the names whose values a statement changes in place, and where."""
+    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+        yield statement.target.id, _end_of(statement)
+    for part in _parts(statement):
+        match part:
+            case ast.Subscript(value=owner, ctx=ast.Store() | ast.Del()):
+                yield from _owner(owner, part)
+            case ast.Attribute(value=owner, ctx=ast.Store() | ast.Del()):
+                yield from _owner(owner, part)
+            case ast.Call(func=ast.Attribute(value=owner, attr=method)) if method in _CHANGING:
+                yield from _owner(owner, part)
+            case ast.Call() if called(part) in changing:
+                for argument in (*part.args, *(keyword.value for keyword in part.keywords)):
+                    yield from _owner(argument, part)
+
+
+def _owner(node: ast.expr, part: ast.expr) -> Iterator[tuple[str, Place]]:
+    """Yield the name to which an element or attribute belongs, and where `part` ends."""
+    while isinstance(node, ast.Subscript | ast.Attribute):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id, _end_of(part)
+
+
+def _changes_argument(function: Function) -> bool:
+    changed = {
+        name for statement, *_ in own_statements(function) for name, _ in _changed(statement, frozenset([_SHUFFLE]))
+    }
+    return bool(changed & _parameters(function))
+
+
+def _changed_inside(node: ast.Module | Function, changing: frozenset[str]) -> set[str]:
+    """Return the names of a script or function that functions inside it change, or give another value."""
+    names: set[str] = set()
+    declared = ast.Global if isinstance(node, ast.Module) else ast.Nonlocal
+    for inner in ast.walk(node):
+        if isinstance(inner, declared):
+            names.update(inner.names)
+        if isinstance(inner, Function) and inner is not node:
+            statements = [statement for statement, *_ in own_statements(inner)]
+            own = _parameters(inner).union(name for one in statements for name, _ in _bound(one))
+            names.update(name for one in statements for name, _ in _changed(one, changing) if name not in own)
+    return names
+
+
+def _shared(given: Mapping[str, Sequence[Given]], changes: Mapping[str, list[Change]]) -> Mapping[str, list[Change]]:
+    """Return the changes of each name, those of other names of the same value among them."""
+    pairs = [(name, one.value.id) for name, every in given.items() for one in every if isinstance(one.value, ast.Name)]
+    all_changes = dict(changes)
+    for name, other in [pair for _ in pairs for pair in pairs]:  # as often as a chain of names may be long
+        both = {*all_changes.get(name, ()), *all_changes.get(other, ())}
+        all_changes[name] = all_changes[other] = sorted(both, key=lambda one: one.place)
+    return all_changes
+
+
+def _calls(node: ast.AST, scope: Scope, changing: frozenset[str]) -> Iterator[tuple[ast.Call, Scope]]:
     never = (
         node.body if isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and not node.test.value else []
     )
     for child in ast.iter_child_nodes(node):
         if child in never:
             continue
-        inner = _scope_of(child, scope) if isinstance(child, Function) else scope
+        inner = scope_of(child, scope, changing) if isinstance(child, Function) else scope
         if isinstance(child, ast.Call):
             yield child, scope
-        yield from _calls(child, inner)
-
-
-def _never_runs(child: ast.AST, node: ast.AST) -> bool:
-    """Return whether this is below an `if False`."""
-    return (
-        isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and not node.test.value and child in node.body
-    )
+        yield from _calls(child, inner, changing)
 
 
 def arguments_of(script: Script, call: ast.Call) -> list[tuple[str, ast.expr]]:
@@ -173,111 +291,3 @@ def called(call: ast.Call) -> str:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
     return ""
-
-
-def value_of(node: ast.expr, scope: Scope, script: Script, depth: int = 0) -> Any:
-    """Return the value of an expression, text and lists of it for the most part; raises UnknownError."""
-    if depth > _DEEPEST:
-        raise UnknownError
-    try:
-        value = _Values(scope, script, depth + 1).of(node)
-    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:  # of the operation itself
-        raise UnknownError from error
-    if isinstance(value, str) and len(value) > _LONGEST:
-        raise UnknownError
-    return value
-
-
-@dataclass(frozen=True)
-class _Values:
-    """The value of each kind of expression; `of` chooses by its type."""
-
-    scope: Scope
-    script: Script
-    depth: int
-
-    def of(self, node: ast.expr) -> Any:
-        reader = _READERS.get(type(node))
-        if reader is None:
-            raise UnknownError
-        return reader(self, node)
-
-    def again(self, node: ast.expr) -> Any:
-        return value_of(node, self.scope, self.script, self.depth)
-
-    def name(self, node: ast.Name) -> Any:
-        given, scope = self.scope.last(node.id, node.lineno)
-        if given.doubtful:
-            raise UnknownError
-        return value_of(given.value, scope, self.script, self.depth)
-
-    def formatted(self, node: ast.FormattedValue) -> str:
-        return format(self.again(node.value), self.again(node.format_spec) if node.format_spec else "")
-
-    def operation(self, node: ast.BinOp) -> Any:
-        left, right = self.again(node.left), self.again(node.right)
-        if isinstance(node.op, ast.Add):
-            return left + right
-        if isinstance(node.op, ast.Mod) and isinstance(left, str):
-            return left % right
-        raise UnknownError
-
-    def mapping(self, node: ast.Dict) -> dict[Any, Any]:
-        """Return a mapping; values that are unknown, as the image in a message, are UnknownError itself."""
-        pairs = zip(node.keys, node.values, strict=True)
-        return {self.again(key): self._or_unknown(value) for key, value in pairs if key is not None}
-
-    def element(self, node: ast.Subscript) -> Any:
-        value = self.again(node.value)[self.again(node.slice)]
-        if value is UnknownError:
-            raise UnknownError
-        return value
-
-    def _or_unknown(self, node: ast.expr) -> Any:
-        if isinstance(node, ast.List | ast.Tuple):
-            return [self._or_unknown(element) for element in node.elts]
-        try:
-            return self.again(node)
-        except UnknownError:
-            return UnknownError
-
-    def call(self, node: ast.Call) -> Any:
-        name = called(node)
-        function = self.script.functions.get(name)
-        if isinstance(node.func, ast.Name) and function is not None:
-            return self._returned(function, node)
-        arguments = [self.again(argument) for argument in node.args]
-        named = {keyword.arg: self.again(keyword.value) for keyword in node.keywords if keyword.arg}
-        if name in _CLEANERS:
-            return _CLEANERS[name](*arguments, **named)
-        if name in _METHODS and isinstance(node.func, ast.Attribute):
-            return _METHODS[name](self.again(node.func.value), *arguments, **named)
-        raise UnknownError
-
-    def _returned(self, function: Function, node: ast.Call) -> Any:
-        """Return what a function of the script gives back: its only `return`, with the arguments in place."""
-        returned = [one.value for one, doubtful in _own(function) if isinstance(one, ast.Return) and not doubtful]
-        if len(returned) != 1 or returned[0] is None:
-            raise UnknownError
-        bound: dict[str, list[Given]] = {}
-        for name, value in arguments_of(self.script, node):
-            if (known := self._or_unknown(value)) is not UnknownError:
-                bound[name] = [Given(0, ast.Constant(known))]
-        body = _scope_of(function, self.script.scope)
-        given = {name: [*bound.get(name, ()), *body.given.get(name, ())] for name in {*bound, *body.given}}
-        scope = Scope(given, body.parameters, self.script.scope)
-        return value_of(returned[0], scope, self.script, self.depth)
-
-
-_READERS: Mapping[type[ast.expr], Callable[[_Values, Any], Any]] = {
-    ast.Constant: lambda _, node: node.value,
-    ast.Name: _Values.name,
-    ast.JoinedStr: lambda values, node: "".join(str(values.again(part)) for part in node.values),
-    ast.FormattedValue: _Values.formatted,
-    ast.BinOp: _Values.operation,
-    ast.List: lambda values, node: [values.again(element) for element in node.elts],
-    ast.Tuple: lambda values, node: tuple(values.again(element) for element in node.elts),
-    ast.Dict: _Values.mapping,
-    ast.Subscript: _Values.element,
-    ast.Call: _Values.call,
-}
