@@ -37,7 +37,7 @@ def test_the_demo_killed_on_its_way_has_the_same_files_as_a_local_run(
     finished |= {path: path.stat().st_mtime_ns for path in (results / "crop").glob("*.parquet")}
     assert len(finished) > 5
     _, unlock = commands_of_the_docs()  # nothing is cancelled: what runs goes on beside the next run
-    subprocess.run(unlock, cwd=checkout, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
+    subprocess.run(unlock, cwd=checkout, env=slurm.env, shell=True, check=True, timeout=600)  # noqa: S602
     done = snakemake(slurm, checkout, *MINI)
     assert done.returncode == 0, done.stdout + done.stderr
     assert beside.wait(timeout=LONGEST_S) == 0, (tmp_path / "local.log").read_text()

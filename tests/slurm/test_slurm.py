@@ -118,7 +118,7 @@ def test_a_killed_run_goes_on_by_the_commands_of_the_docs(slurm: Cluster, tmp_pa
     process.kill()
     process.wait()
     for line in commands_of_the_docs():
-        subprocess.run(line, cwd=folder, env=slurm.env, shell=True, check=True, timeout=60)  # noqa: S602
+        subprocess.run(line, cwd=folder, env=slurm.env, shell=True, check=True, timeout=600)  # noqa: S602
     assert not slurm.jobs("PENDING,RUNNING")
     done = snakemake(slurm, folder)
     assert done.returncode == 0, done.stdout + done.stderr

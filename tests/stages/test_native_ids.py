@@ -76,6 +76,10 @@ def test_a_folder_without_its_like_says_the_way_out(secondlook: Command, origina
     shutil.rmtree(f"{original}-hf")
     write_config(Path(f"{original}-hf"), ORIGINAL)  # a copy under the name of a converted one is none
     refused, _ = label(secondlook, tmp_path, "votes", model=str(original))
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "InternVL3-1B-hf beside it has no config.json of a model for transformers" in refused.err
+    shutil.rmtree(f"{original}-hf")
+    refused, _ = label(secondlook, tmp_path, "votes", model=str(original))
     assert (refused.code, refused.err.count("\n"), len(refused.err) - len(str(original)) < 300) == (1, 1, True)
     assert "to `InternVL3-1B-hf` beside it, or take OpenGVLab/InternVL3-1B-hf." in refused.err
 
@@ -89,6 +93,7 @@ def test_a_folder_without_its_like_says_the_way_out(secondlook: Command, origina
         ("lmms-lab/llava-onevision-qwen2-7b-ov", "llava-hf/llava-onevision-qwen2-7b-ov-hf"),
         pytest.param("OpenGVLab/InternVL3-8B-hf", "OpenGVLab/InternVL3-8B-hf", id="it is one already"),
         pytest.param("opengvlab/internvl3-8b", "OpenGVLab/InternVL3-8B-hf", id="the Hub ignores case"),
+        pytest.param("OpenGVLab/InternVL3-8B/", "OpenGVLab/InternVL3-8B-hf", id="slash at the end"),
         pytest.param("OpenGVLab/InternVL3-9B", "OpenGVLab/InternVL3-9B", id="none is known"),
         pytest.param("OpenGVLab/InternVL3-8B-Instruct", "OpenGVLab/InternVL3-8B-Instruct", id="other weights"),
         pytest.param("OpenGVLab/InternVL2_5-8B", "OpenGVLab/InternVL2_5-8B", id="none is published"),

@@ -201,3 +201,40 @@ def test_models_of_recipes_are_fetched_by_name(tmp_path: Path, hub: Hub) -> None
     assert "ViT-B-32/laion2b_s34b_b79k: the checkpoint cannot be loaded" in fetched.stderr
     assert any("laion" in path for path in hub.asked)
     assert not any("dinov2" in path for path in hub.asked), "no task was named"
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "said"),
+    [
+        pytest.param("timm", "models/none", "put the model there, or correct `encoders.encoder0.model`", id="folder"),
+        pytest.param("timm", "mine.pth", "put the model there, or correct `encoders.encoder0.model`", id="file"),
+        pytest.param("transformers", "/none/at/all", "put the model there, or correct", id="absolute folder"),
+        pytest.param(
+            "transformers", "https://huggingface.co/tiny/dinov2",
+            "`encoders.encoder0.model` takes no address; name the checkpoint, `tiny/dinov2`", id="address",
+        ),
+    ],
+)  # fmt: skip
+def test_check_names_a_model_that_is_not_there(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, model: str, said: str
+) -> None:
+    folder = project(tmp_path / "project", (kind, model), ("transformers", "facebook/dinov2-small"))
+    (folder / "models").mkdir()
+    monkeypatch.chdir(folder)
+    done = secondlook("check")
+    assert done.code == 0, done.err
+    lines = [line for line in done.out.splitlines() if "correct `encoders" in line or "takes no address" in line]
+    assert [line.startswith(f"  missing: {model}; {said}") for line in lines] == [True]
+
+
+def test_check_names_files_of_a_classifier_that_are_not_there(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "project", ("timm", "resnet18"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["labelers"]["mean0"] = {"kind": "classifier", "weights": "nope.pth", "labels": "nope.pkl"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.chdir(folder)
+    done = secondlook("check")
+    for file in ("nope.pth", "nope.pkl"):
+        assert f"  missing: {file}; put the model there, or correct `labelers.mean0`" in done.out

@@ -37,7 +37,7 @@ _REASON = "this checkpoint needs its own code, which is never run"
 def native_of(name: str) -> str:
     """Return the checkpoint that is loaded for a Hub id or a folder: itself, unless another has the same weights."""
     if not Path(name).exists():
-        return _BY_LOWER.get(name.lower(), name)
+        return _BY_LOWER.get(_lower(name), name)
     return _converted_beside(Path(name)) or name
 
 
@@ -76,14 +76,21 @@ def needs_own_code(name: str) -> str:
     about = _config(name)
     if Path(name).exists() or about:
         kind = _foreign_kind(about)
-        return f"{name}: {_REASON}; {_way_out(Path(name).name, kind)}." if kind else ""
-    if name.lower() in _BY_LOWER:
-        return f"{name}: {_REASON}; take {_BY_LOWER[name.lower()]}."
-    if name.lower() == _NOT_PUBLISHED.lower():
-        return f"{name}: {_REASON}, and no `-hf` checkpoint of it is known; serve it (`engine: openai`)."
-    if name.lower().startswith(_INTERNVL.lower()) and not name.lower().endswith("-hf"):
-        return f"{name}: {_REASON}; take {_OTHER_INTERNVL}."
+        return f"{name}: {_REASON}; {_way_out(Path(name), kind)}." if kind else ""
+    lower = _lower(name)
+    if lower in _BY_LOWER:
+        return f"{name}: {_REASON}; take {_BY_LOWER[lower]}."
+    unknown = f"{name}: {_REASON}, and no `-hf` checkpoint of it is known; serve it (`engine: openai`)"
+    if lower == _NOT_PUBLISHED.lower():
+        return f"{unknown}."
+    if lower.startswith(_INTERNVL.lower()) and not lower.endswith("-hf"):
+        return f"{unknown}, or take another model such as {_OTHER_INTERNVL}."
     return ""
+
+
+def _lower(name: str) -> str:
+    """Return a Hub id as the Hub compares it."""
+    return name.lower().rstrip("/")
 
 
 def _foreign_kind(about: Mapping[str, Any]) -> str:
@@ -103,11 +110,14 @@ def _architectures(about: Mapping[str, Any]) -> list[str]:
     return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
-def _way_out(last: str, kind: str) -> str:
-    """Return what to do about a foreign folder, or Hub id in the cache, by the last part of its name."""
+def _way_out(path: Path, kind: str) -> str:
+    """Return what to do about a foreign folder, or Hub id in the cache."""
+    last = path.name
     published = {name.rpartition("/")[2]: native for name, native in _BY_LOWER.items()}.get(last.lower())
     if kind == "internvl_chat":
         other = published or "the `-hf` one of its size from the Hub"
+        if beside := next((one for one in _beside(path) if one.exists()), None):
+            return f"{beside.name} beside it has no config.json of a model for transformers; convert it again"
         return (
             f"convert it (convert_internvl_weights_to_hf.py of transformers) to `{last}-hf` beside it, or take {other}"
         )
@@ -119,9 +129,12 @@ def _way_out(last: str, kind: str) -> str:
 def _converted_beside(folder: Path) -> str | None:
     if not _foreign_kind(_config(str(folder))):
         return None
-    beside = [folder.parent / f"{folder.name}{ending}" for ending in _CONVERTED]
-    usable = (one for one in beside if (about := _config(str(one))) and not _foreign_kind(about))
+    usable = (one for one in _beside(folder) if (about := _config(str(one))) and not _foreign_kind(about))
     return next(map(str, usable), None)
+
+
+def _beside(folder: Path) -> list[Path]:
+    return [folder.parent / f"{folder.name}{ending}" for ending in _CONVERTED]
 
 
 def _config(name: str) -> dict[str, Any]:

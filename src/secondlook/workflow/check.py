@@ -17,6 +17,7 @@ from secondlook.workflow.pipeline import Added, Pipeline
 from secondlook.workflow.plan import rules_of, tasks_of
 from secondlook.workflow.run import DEMO, Run
 from secondlook.workflow.verdicts import excess, kinds_of_models, parts_for, refuse, way_out
+from secondlook.workflow.weights import absent
 
 
 def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
@@ -111,6 +112,7 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
     lines += notes(run, name)
     if name != DEMO:
         lines += [f"  missing: {path}; {hint}" for path, hint in missing(run, name)]
+    lines += [f"  missing: {name}; {hint}" for name, hint in absent(run, name)]
     lines += leakage(run, name)
     return lines
 

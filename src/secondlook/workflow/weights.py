@@ -1,5 +1,6 @@
-"""Checkpoints of the Hub that a run needs, downloaded into the cache of this machine before a job needs them."""
+"""Checkpoints that a run needs: those of the Hub are downloaded before a job needs them, files are looked for."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from secondlook.workflow.vlm_ids import NamedVlm, vlms_of
 
 # the same weights in the formats of other libraries, which are not used here
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
+_MODEL_FILES = {".onnx", ".pt", ".pth", ".safetensors"}
+_ADDRESS = re.compile(r"\Ahttps?://(huggingface\.co/)?")
 
 
 def fetch_weights(run: Run, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> None:
@@ -58,6 +61,42 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     if labelers.show_cutouts():
         checkpoints.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
     yield from (one for one in checkpoints if one is not None and not Path(one.name).exists())
+
+
+def absent(run: Run, task: str) -> Iterator[tuple[str, str]]:
+    """Yield each file, folder or address that a model of a task is to be read from and is not, with the way out."""
+    for key, name, is_file in _named_models(run, task):
+        if (id_or_name := _ADDRESS.sub("", name)) != name:
+            yield name, f"`{key}` takes no address; name the checkpoint, `{id_or_name}`"
+        elif (is_file or _is_path(name)) and not Path(name).exists():
+            yield name, f"put the model there, or correct `{key}`"
+
+
+def _named_models(run: Run, task: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the key and the name of each model of a task, and whether it can only be a file."""
+    config, labelers = run.config_of(task), run.labelers_of(task)
+    for name in labelers.names:
+        spec = labelers[name]
+        yield from ((f"labelers.{name}", path, True) for path in (spec.made_elsewhere, spec.beside) if path)
+        if spec.checkpoint is not None and spec.checkpoint.library != "server":
+            yield f"labelers.{name}.model", spec.checkpoint.name, False
+    for name in labelers.encoders():
+        if (model := config.encoders[name].model) is not None:
+            yield f"encoders.{name}.model", model, config.encoders[name].kind == "onnx"
+    for section, trainings in (("vlms", config.vlms), ("classifiers", config.classifiers)):
+        for name in labelers.trained():
+            training = trainings.get(name)
+            if training is not None and training.model is not None:
+                yield f"{section}.{name}.model", training.model, False
+    if labelers.show_cutouts():
+        yield "cutout.segmenter", config.cutout.segmenter, False
+
+
+def _is_path(name: str) -> bool:
+    """Return whether a name is no Hub id but a file or folder, as one in a folder that is there."""
+    path = Path(name)
+    in_folder = path.parent != Path() and path.parent.is_dir()
+    return in_folder or path.suffix in _MODEL_FILES or name.startswith((".", "/", "~"))
 
 
 def _of_vlm(vlm: NamedVlm) -> Checkpoint:
