@@ -128,7 +128,7 @@ class Part:
 def _full(parts: Sequence[Part], shape: tuple[int, int]) -> NDArray[Any]:
     """Return the counts of several parts beside each other, in the fewest bytes."""
     most = max(int(np.bincount(part.group, minlength=1).max()) for part in parts)
-    counts, start = np.empty(shape, dtype=np.min_scalar_type(most)), 0
+    counts, start = np.empty(shape[::-1], dtype=np.min_scalar_type(most)).T, 0  # groups of a cell beside each other
     for part in parts:
         own = part.counts(shape[0])
         counts[:, start : start + part.cells] = own.toarray() if sparse.issparse(own) else own
