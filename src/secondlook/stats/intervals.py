@@ -23,7 +23,7 @@ from secondlook.base.arrays import Floats64
 T = TypeVar("T")
 BLOCK = 128  # resamples at once
 CELLS = 32_000_000  # numbers at once: fewer resamples where there are many groups or cells
-CHUNK = 8192  # groups whose draws are multiplied at once
+CHUNK = 4096  # groups whose draws are multiplied at once
 AT_ONCE = 256_000_000  # bytes of the sums that one pass over the draws serves
 SPARSE = 32  # a full product multiplies so many numbers in the time of one of a sparse product
 EXACT = 2**24  # float32 holds all whole numbers below
@@ -215,12 +215,11 @@ def _drawn_sums(products: Sequence[_Product], counts: NDArray[np.uint16]) -> lis
     largest = int(counts.max(initial=0))
     for number, start in enumerate(range(0, counts.shape[1], CHUNK)):
         drawn = counts[:, start : start + CHUNK]
-        kinds = [product.kind(number, largest) for product in products]
-        for kind in set(kinds):
-            weight = drawn.astype(kind).T
-            own = [place for place, other in enumerate(kinds) if other is kind]
-            for place, found in zip(own, _multiplied([products[place].chunks[number] for place in own], weight)):
-                np.add(sums[place], found, out=sums[place])
+        for kind in (np.float32, np.float64):
+            own = [place for place, product in enumerate(products) if product.kind(number, largest) is kind]
+            found = _multiplied([products[place].chunks[number] for place in own], drawn.astype(kind).T) if own else ()
+            for place, part in zip(own, found, strict=True):
+                np.add(sums[place], part, out=sums[place])
     return [np.ascontiguousarray(one.T) for one in sums]
 
 
