@@ -223,7 +223,7 @@ def _drawn_sums(products: Sequence[_Product], counts: NDArray[np.uint16]) -> lis
     return [np.ascontiguousarray(one.T) for one in sums]
 
 
-def _multiplied(chunks: Sequence[Any], weight: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+def _multiplied(chunks: Sequence[Any], weight: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield the product of each chunk (cells, groups) with draws (groups, rows): one product of all that are full."""
     full = [chunk for chunk in chunks if not sparse.issparse(chunk)]
     found = np.concatenate(full, dtype=weight.dtype) @ weight if full else weight[:0]
