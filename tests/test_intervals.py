@@ -226,3 +226,23 @@ def test_sparse_counts_and_full_ones_give_the_same_draws(share: float, most: int
     one, other = draws.figures([Statistic(kind, lambda sums: sums) for kind in (full, sparse.csr_array(full * 1.0))])
     np.testing.assert_array_equal(one.drawn, other.drawn)
     np.testing.assert_array_equal(one.drawn, draws_of(500) @ full)
+
+
+def test_figures_asked_together_are_those_asked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One product serves all sums of a kind, whatever stands between them."""
+    monkeypatch.setattr(intervals, "CHUNK", 64)
+    random = np.random.default_rng(0)
+    few = np.where(random.random((150, 40)) < 0.001, 1, 0)
+    sums = [
+        random.integers(0, 9, (150, 5)).astype(np.uint8),
+        random.normal(0, 1, (150, 2)),
+        sparse.csr_array(few.astype(np.float32)),
+        np.zeros((150, 0), dtype=np.uint8),
+        random.integers(2**24, 2**31, (150, 3)),
+        random.integers(-3, 1, (150, 1)),
+        few,
+    ]
+    statistics = [Statistic(one, lambda cells: cells) for one in sums]
+    for own, found in zip(sums, Draws(150, RESAMPLES, SEED).figures(statistics), strict=True):
+        full = own.toarray() if sparse.issparse(own) else own
+        np.testing.assert_allclose(found.drawn, draws_of(150) @ full.astype(np.float64), rtol=1e-12, atol=1e-12)

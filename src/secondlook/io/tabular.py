@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from secondlook.io import files
+
 _LATEX = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN}": "$-$"}
 _ESCAPED = str.maketrans(_LATEX)
@@ -23,9 +25,19 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
 
 def to_csv(table: pd.DataFrame, *, digits: int = 6) -> str:
     """Return a table as CSV; blank where there is no value, formulas as `harmless` text."""
-    form, starts = f"%.{digits}g", range(0, max(1, len(table)), _ROWS)
-    parts = (_with_texts(table.iloc[start : start + _ROWS], harmless) for start in starts)
-    return "".join(_lines(part, form, header=not start) for start, part in zip(starts, parts, strict=True))
+    return "".join(_in_parts(table, f"%.{digits}g"))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write what `to_csv` returns, a part at a time; the file appears when it is whole."""
+    with files.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(_in_parts(table, "%.6g"))
+
+
+def _in_parts(table: pd.DataFrame, form: str) -> Iterator[str]:
+    for start in range(0, max(1, len(table)), _ROWS):
+        part = _with_texts(table.iloc[start : start + _ROWS], harmless)
+        yield _lines(part, form, header=not start)
 
 
 def _lines(table: pd.DataFrame, form: str, *, header: bool) -> str:
@@ -78,12 +90,13 @@ def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFra
     changed = table.rename(columns=lambda name: change(name) if isinstance(name, str) else name)
     for place, kind in enumerate(table.dtypes):
         if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
-            values = table.iloc[:, place].tolist()
-            if not any(map(_BEGINS.match, {value[:1] for value in values if isinstance(value, str)})):
+            column = table.iloc[:, place]
+            texts = column.cat.categories if isinstance(kind, pd.CategoricalDtype) else column
+            if not any(map(_BEGINS.match, {value[:1] for value in texts.tolist() if isinstance(value, str)})):
                 continue
-            column = [change(value) if isinstance(value, str) else value for value in values]
+            values = [change(value) if isinstance(value, str) else value for value in column.tolist()]
             own = object if isinstance(kind, pd.CategoricalDtype) else kind
-            changed.isetitem(place, pd.Series(column, dtype=own).array)
+            changed.isetitem(place, pd.Series(values, dtype=own).array)
     return changed
 
 

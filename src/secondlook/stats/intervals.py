@@ -23,7 +23,7 @@ from secondlook.base.arrays import Floats64
 T = TypeVar("T")
 BLOCK = 128  # resamples at once
 CELLS = 32_000_000  # numbers at once: fewer resamples where there are many groups or cells
-CHUNK = 8192  # groups whose draws are multiplied at once
+CHUNK = 4096  # groups whose draws are multiplied at once
 AT_ONCE = 256_000_000  # bytes of the sums that one pass over the draws serves
 SPARSE = 32  # a full product multiplies so many numbers in the time of one of a sparse product
 EXACT = 2**24  # float32 holds all whole numbers below
@@ -173,12 +173,9 @@ class _Product:
     whole: Floats64
     support: NDArray[np.int64] | None
 
-    def times(self, number: int, weight: NDArray[np.float32], largest: int) -> NDArray[Any]:
-        """Multiply a chunk with draws (groups, rows), the `largest` of them: in float32 where that stays exact."""
-        chunk = self.chunks[number]
-        if largest * self.most[number] >= EXACT:
-            return np.asarray(chunk.astype(np.float64) @ weight.astype(np.float64))
-        return np.asarray(chunk.astype(np.float32, copy=False) @ weight)
+    def kind(self, number: int, largest: int) -> type[np.floating]:
+        """Return float32 where the product of a chunk with draws, the `largest` of them, stays exact in it."""
+        return np.float32 if largest * self.most[number] < EXACT else np.float64
 
 
 def _product_of(statistic: Statistic) -> _Product:
@@ -217,10 +214,26 @@ def _drawn_sums(products: Sequence[_Product], counts: NDArray[np.uint16]) -> lis
     sums = [np.zeros((len(product.whole), len(counts))) for product in products]
     largest = int(counts.max(initial=0))
     for number, start in enumerate(range(0, counts.shape[1], CHUNK)):
-        weight = np.ascontiguousarray(counts[:, start : start + CHUNK].T).astype(np.float32)
-        for product, of_product in zip(products, sums, strict=True):
-            np.add(of_product, product.times(number, weight, largest), out=of_product)
+        drawn = counts[:, start : start + CHUNK]
+        for kind in (np.float32, np.float64):
+            own = [place for place, product in enumerate(products) if product.kind(number, largest) is kind]
+            found = _multiplied([products[place].chunks[number] for place in own], drawn.astype(kind).T) if own else ()
+            for place, part in zip(own, found, strict=True):
+                np.add(sums[place], part, out=sums[place])
     return [np.ascontiguousarray(one.T) for one in sums]
+
+
+def _multiplied(chunks: Sequence[Any], weight: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the product of each chunk (cells, groups) with draws (groups, rows): one product of all that are full."""
+    full = [chunk for chunk in chunks if not sparse.issparse(chunk)]
+    found = np.concatenate(full, dtype=weight.dtype) @ weight if full else weight[:0]
+    start = 0
+    for chunk in chunks:
+        if sparse.issparse(chunk):
+            yield chunk.astype(weight.dtype, copy=False) @ weight
+        else:
+            yield found[start : start + len(chunk)]
+            start += len(chunk)
 
 
 def _passes(statistics: Sequence[Statistic]) -> Iterator[list[Statistic]]:
@@ -241,11 +254,15 @@ def _passes(statistics: Sequence[Statistic]) -> Iterator[list[Statistic]]:
 def estimates(value: Floats64, drawn: Floats64, support: NDArray[np.int64] | None = None) -> Estimates:
     """Return figures (figures,) with the interval of the draws (resamples, figures); nan draws do not count."""
     low, high = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
-    defined = np.flatnonzero(np.isfinite(drawn).any(axis=0))
-    if len(defined):
-        chosen = drawn[:, defined]
-        percentile = np.percentile if np.isfinite(chosen).all() else np.nanpercentile  # the second takes much longer
-        low[defined], high[defined] = percentile(chosen, [LOW, HIGH], axis=0)
+    is_finite = np.isfinite(drawn)
+    always = is_finite.all(axis=0)
+    # the second takes much longer
+    for columns, percentile in (
+        (np.flatnonzero(always), np.percentile),
+        (np.flatnonzero(is_finite.any(axis=0) & ~always), np.nanpercentile),
+    ):
+        if len(columns):
+            low[columns], high[columns] = percentile(drawn[:, columns], [LOW, HIGH], axis=0)
     if support is not None:
         unseen = 1 - (LOW / 100) ** (1 / np.maximum(support, 1))
         low, high = np.where(value == 1, 1 - unseen, low), np.where(value == 0, unseen, high)

@@ -47,7 +47,9 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     people = read_reviewed(dataset, places.reviewed)
     objects = load_objects(places.instances, dataset, people)
     committee = load_committee(places, dataset, people, objects, options)
+    pa.default_memory_pool().release_unused()
     suspicious = _write_label_errors(out, label_errors(objects, committee, classes, places.consensus))
+    pa.default_memory_pool().release_unused()
     methods = load_methods(places, objects, committee)
     asked = examine(objects, committee, options)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
@@ -55,6 +57,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     tracks = tracks_table(places.instances, objects, committee, level, accepted)
     competing, calibrated = _contest(objects, methods, len(classes)), _calibration(objects, label, confidence)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}))
+    pa.default_memory_pool().release_unused()
     found = ask([*asked.questions, competing, calibrated, effect], options.resamples, options.seed)
     diagnosis = diagnose(places, objects, committee, asked, found)
     few = few_groups(objects)
@@ -134,7 +137,7 @@ def _calibration(objects: Objects, label: NDArray[np.int64], confidence: NDArray
 
 def _write_label_errors(out: Path, suspicious: pd.DataFrame) -> dict[str, int]:
     """Write the longest table before the others are made, and return the findings on it."""
-    files.write_text(out / Table.LABEL_ERRORS, tabular.to_csv(suspicious))
+    tabular.write_csv(out / Table.LABEL_ERRORS, suspicious)
     return {"checked_labels": len(suspicious), "flagged": int(suspicious["flagged"].sum())}
 
 

@@ -6,11 +6,11 @@ Modern Neural Networks", ICML 2017, with their 15 bins of equal width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from secondlook.base.arrays import Floats64
 from secondlook.stages.evaluate.objects import Objects
@@ -68,8 +68,7 @@ class Voiced:
         own = np.empty(len(temperature))
         for start in range(0, len(own), ROWS):
             part = slice(start, start + ROWS)
-            scaled = log_softmax(floored(self.log_p[part]) / temperature[part, None], axis=1)
-            own[part] = scaled[np.arange(len(scaled)), self.class_index[part]]
+            own[part] = _own_log_softmax(floored(self.log_p[part]).T / temperature[part], self.class_index[part])
         return own
 
     def of(self, rows: NDArray[np.int64]) -> "Voiced":
@@ -179,10 +178,17 @@ def floored(log_p: NDArray[np.floating]) -> Floats64:
 def fit_temperature(log_p: Floats64, truth: NDArray[np.int64]) -> float:
     """Return the temperature with the least log-loss on (at most ENOUGH of) the objects."""
     log_p, truth = log_p[:ENOUGH], truth[:ENOUGH]
-    rows = np.arange(len(truth))
+    by_class = np.ascontiguousarray(log_p.T)
 
     def loss(log_temperature: float) -> float:
-        return -float(log_softmax(log_p * np.exp(-log_temperature), axis=1)[rows, truth].mean())
+        return -float(_own_log_softmax(by_class * np.exp(-log_temperature), truth).mean())
 
     fitted = minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(fitted.x))
+
+
+def _own_log_softmax(scores: Floats64, label: NDArray[np.signedinteger[Any]]) -> Floats64:
+    """Return the log-softmax of a label of each object, (objects,), from `scores` (classes, objects)."""
+    scores = scores - scores.max(axis=0)
+    own = scores[label, np.arange(len(label))]
+    return np.asarray(own - np.log(np.exp(scores, out=scores).sum(axis=0)))

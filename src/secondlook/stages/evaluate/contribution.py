@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondlook.base.arrays import Floats64
 from secondlook.base.errors import DataError
 from secondlook.config.stages import EvaluateOptions
 from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, Sample
@@ -39,9 +40,8 @@ class Trial:
     def loss(self, other: Outcome) -> Statistic:
         """Return accuracy of all minus that of `other`, and log-loss of `other` minus that of all: what is lost."""
         rows, whole = self.scored.rows, self.committee.whole
-        right = (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
         surprise = log_loss(other.posterior[rows], self.truth) - log_loss(whole.posterior[rows], self.truth)
-        return means(np.stack([right, surprise], axis=1), self.scored.group, self.scored.groups)
+        return means(np.stack([self._right(other), surprise], axis=1), self.scored.group, self.scored.groups)
 
     def changed(self, other: Outcome) -> Statistic:
         """Return the share of all labels that change without them."""
@@ -51,7 +51,13 @@ class Trial:
 
     def accuracy_lost(self, other: Outcome) -> Estimate:
         """Return the first part of `loss` with its interval."""
-        return Draws(self.scored.groups, self.resamples, self.seed).estimates([self.loss(other)])[0][0]
+        lost = means(self._right(other)[:, None], self.scored.group, self.scored.groups)
+        return Draws(self.scored.groups, self.resamples, self.seed).estimates([lost])[0][0]
+
+    def _right(self, other: Outcome) -> Floats64:
+        """Return 1 where only all are right, -1 where only `other` is, else 0, (scored objects,)."""
+        rows, whole = self.scored.rows, self.committee.whole
+        return (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
 
 
 @dataclass(frozen=True)

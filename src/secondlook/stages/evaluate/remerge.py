@@ -19,6 +19,7 @@ from secondlook.io import records
 from secondlook.stages.evaluate.answers import Everyone, plan_for, read_answers
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stats.consensus.blocks import reviewed_for_fit
+from secondlook.stats.consensus.dawid_skene import TOLERANCE
 from secondlook.stats.consensus.decide import propose, proposed
 from secondlook.stats.consensus.merge import FEWEST_TAUGHT, METHODS, Merged, MergedTracks, apply, merge
 from secondlook.stats.consensus.read import Dataset
@@ -26,6 +27,7 @@ from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
 from secondlook.stats.crossfit import Folds
 
 FITTED = 5_000  # objects that fits without a labeler read, in a sample: more move no contribution that shows there
+ROUGH = 1e-3  # tolerance of Dawid-Skene in these fits: it halves the rounds and changes no printed digit
 WIDE = 200_000  # objects that are merged again where tables list them one by one and the decisions do not tell enough
 
 
@@ -127,8 +129,9 @@ class Remerge:
         return self._fitted_without(())
 
     def _fitted_without(self, labelers: Sequence[str], sound: NDArray[np.bool_] | None = None) -> Merged:
-        votes = self._left(self.fitted.votes, labelers)
-        return merge(votes, self.method, self.fitted.reviewed, self.options, self.folds, sound)
+        votes, reviewed = self._left(self.fitted.votes, labelers), self.fitted.reviewed
+        tolerance = TOLERANCE if self.fitted is self.cast else ROUGH
+        return merge(votes, self.method, reviewed, self.options, self.folds, sound, tolerance)
 
     def _outcome(self, labelers: Sequence[str], merged: Merged) -> Outcome:
         votes, reviewed = self._left(self.votes, labelers), self.reviewed

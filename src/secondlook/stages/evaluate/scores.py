@@ -101,12 +101,13 @@ class Panel:
         """Return the figures of all answers, one after the other."""
         every, classes = list(self.answers.values()), contest.classes
         shape = contest.groups, (1 + 2 * len(every)) * classes
-        parts = [_truths(every[0], contest), *(_hits(one, contest) for one in every)]
-        whole = np.concatenate([np.bincount(part.cell, minlength=part.cells) for part in parts]).astype(np.float64)
-        sums = Later(partial(_full, parts, shape), shape)
-        few = sum(len(part.cell) for part in parts) * SPARSE < shape[0] * shape[1]
+        parts = [partial(_truths, every[0], contest), *(partial(_hits, one, contest) for one in every)]
+        whole = np.concatenate([part().whole for part in parts]).astype(np.float64)
+        few = whole.sum() * SPARSE < shape[0] * shape[1]
         return Statistic(
-            sparse.hstack([part.counts(contest.groups) for part in parts], format="csr") if few else sums,
+            sparse.hstack([part().counts(contest.groups) for part in parts], format="csr")
+            if few
+            else Later(partial(_full, parts, shape), shape),
             _figures_of(whole, classes),
             np.concatenate([_support(one, classes) for one in every]),
         )
@@ -120,16 +121,22 @@ class Part:
     cell: NDArray[np.signedinteger[Any]]
     cells: int
 
+    @property
+    def whole(self) -> NDArray[np.int64]:
+        """How many objects are in each cell, (cells,)."""
+        return np.bincount(self.cell, minlength=self.cells)
+
     def counts(self, groups: int) -> Any:
         """Return how many objects of each group are in each cell, (groups, cells)."""
         return cell_counts(self.group, self.cell, (groups, self.cells))
 
 
-def _full(parts: Sequence[Part], shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the counts of several parts beside each other, in the fewest bytes."""
-    most = max(int(np.bincount(part.group, minlength=1).max()) for part in parts)
-    counts, start = np.empty(shape, dtype=np.min_scalar_type(most)), 0
-    for part in parts:
+def _full(parts: Sequence[Callable[[], Part]], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return the counts of several parts beside each other, in the fewest bytes; the first part has all objects."""
+    most = int(np.bincount(parts[0]().group, minlength=1).max())
+    counts, start = np.empty(shape[::-1], dtype=np.min_scalar_type(most)).T, 0  # groups of a cell beside each other
+    for make in parts:
+        part = make()
         own = part.counts(shape[0])
         counts[:, start : start + part.cells] = own.toarray() if sparse.issparse(own) else own
         start += part.cells

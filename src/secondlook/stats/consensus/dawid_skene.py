@@ -38,9 +38,14 @@ class DawidSkene:
 
 
 def dawid_skene(
-    votes: Votes, *, smoothing: float = 0.01, family_exponent: float = 0.5, right_once: float = 1.0
+    votes: Votes,
+    *,
+    smoothing: float = 0.01,
+    family_exponent: float = 0.5,
+    right_once: float = 1.0,
+    tolerance: float = TOLERANCE,
 ) -> DawidSkene:
-    """Fit by EM from the majority shares until no posterior moves by more than TOLERANCE.
+    """Fit by EM from the majority shares until no posterior moves by more than `tolerance`.
 
     M-step: prior_c = mean of p_ic; confusion_kca proportional to smoothing + right_once [c = a] + sum of p_ic over
     the objects that labeler k answered with a. E-step: log p_ic = log prior_c + sum over answers of
@@ -62,7 +67,7 @@ def dawid_skene(
         updated = normalised(log_prior + indicator @ by_answer)
         moved = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
-        if moved < TOLERANCE:
+        if moved < tolerance:
             break
     return DawidSkene(posterior, *_m_step(indicator, posterior, answered, pseudo), log_prior, by_answer)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from secondlook.config.stages import ConsensusOptions
 from secondlook.stats.bounds import effective_size, interval
 from secondlook.stats.consensus import calibrate, guard
-from secondlook.stats.consensus.dawid_skene import DawidSkene, dawid_skene
+from secondlook.stats.consensus.dawid_skene import TOLERANCE, DawidSkene, dawid_skene
 from secondlook.stats.consensus.fitted import Cast, Fitted, FromAgreement, FromChannel, Parts, PosteriorOf
 from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.noise_channel import cross_fit, fit_folds
@@ -87,7 +87,8 @@ class Committee:
     """Votes and reviews, and what several methods compute from them, once.
 
     `folds` are those of all groups. `learn_from` is the committee on whole tracks, from which the noise channel learns
-    in place of this one. `doubt` is that of `Cast`, `sound` that of a fit with more labelers.
+    in place of this one. `doubt` is that of `Cast`, `sound` that of a fit with more labelers, `tolerance` that of
+    Dawid-Skene.
     """
 
     votes: Votes
@@ -97,6 +98,7 @@ class Committee:
     learn_from: "Committee | None" = None
     doubt: NDArray[np.float64] | float = 1.0
     sound: NDArray[np.bool_] | None = None
+    tolerance: float = TOLERANCE
 
     @cached_property
     def given(self) -> NDArray[np.int64]:
@@ -130,7 +132,7 @@ class Committee:
     def fit(self) -> DawidSkene:
         """Dawid-Skene with the family exponent of the options."""
         smoothing, exponent = self.options.smoothing, self.options.family_exponent
-        return dawid_skene(self.teaching, smoothing=smoothing, family_exponent=exponent)
+        return dawid_skene(self.teaching, smoothing=smoothing, family_exponent=exponent, tolerance=self.tolerance)
 
     @cached_property
     def one_coin(self) -> OneCoin:
@@ -201,22 +203,24 @@ def merge(
     options: ConsensusOptions,
     folds: Folds | None = None,
     sound: NDArray[np.bool_] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Merged:
     """Merge by `method`, or by the best one for these votes and reviews when it is `auto`.
 
     Where tracks were labelled once, the method is chosen, and the noise channel fitted, on tracks. Copied decisions
     teach nothing. `folds` are those of all groups where these are some of the objects. `sound` is what a fit to the
-    same objects with more labelers found (`Fitted`): it saves time and changes nothing.
+    same objects with more labelers found (`Fitted`): it saves time and changes nothing. A larger `tolerance` of
+    Dawid-Skene saves time too.
     """
     reviewed = reviewed.without_copies()
     folds = Folds.drawn(reviewed.group, options.seed) if folds is None else folds
     if votes.track is None or not (votes.track >= 0).any():
-        return _merged(Committee(votes, reviewed, options, folds, sound=sound), method)
+        return _merged(Committee(votes, reviewed, options, folds, sound=sound, tolerance=tolerance), method)
     pooled = pool(votes, votes.answers_of(GIVEN), reviewed)
-    on_tracks = Committee(pooled.votes, pooled.reviewed, options, folds, doubt=_doubt(pooled), sound=sound)
+    on_tracks = Committee(pooled.votes, pooled.reviewed, options, folds, None, _doubt(pooled), sound, tolerance)
     whole = _merged(on_tracks, method)
     alone = replace(votes, track=None)
-    own = Committee(alone, reviewed, options, folds, on_tracks, _doubt(pooled)[pooled.unit], sound)
+    own = Committee(alone, reviewed, options, folds, on_tracks, _doubt(pooled)[pooled.unit], sound, tolerance)
     return _by_tracks(pooled, whole, own.merged(whole.method, whole.why), options)
 
 

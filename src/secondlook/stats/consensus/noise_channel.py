@@ -175,7 +175,8 @@ def fit_channel(x: NDArray[np.float64], known: Known, sound: NDArray[np.bool_] |
         likelihood = _likelihood(known, channel)
         if step:
             by_class = np.ascontiguousarray(likelihood.T)
-            fit = minimize(_loss, fit, (flat, by_class), jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
+            terms = flat, by_class, LOST / classes * by_class.sum(axis=0)
+            fit = minimize(_loss, fit, terms, jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
             log_p = _log_p(fit, flat, classes)
         posterior = _times(np.exp(log_p), likelihood)
         channel = _channel(_counts(posterior[drawn], known.given[drawn]), right)
@@ -302,25 +303,31 @@ def _log_p(fit: NDArray[np.float64], flat: NDArray[np.float64], classes: int) ->
 def _scores(fit: NDArray[np.float64], flat: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
     """Return the weighted evidence and the biases, (classes, objects)."""
     labelers = flat.shape[1]
-    return np.asarray((flat @ np.logaddexp(0, fit[:labelers])).reshape(classes, -1) + fit[labelers:, None])
+    scores = (flat @ np.logaddexp(0, fit[:labelers])).reshape(classes, -1)
+    scores += fit[labelers:, None]
+    return np.asarray(scores)
 
 
 def _loss(
-    fit: NDArray[np.float64], flat: NDArray[np.float64], likelihood: NDArray[np.float64]
+    fit: NDArray[np.float64], flat: NDArray[np.float64], likelihood: NDArray[np.float64], lost: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
     """Return the negative penalised log-likelihood and its gradient by the inverse softplus of weights, and biases.
 
-    `likelihood` is (classes, objects), so that sums over classes go along whole rows.
+    `likelihood` is (classes, objects), so that sums over classes go along whole rows, and `lost` that of a committee
+    that recognised nothing, (objects,).
     """
     labelers, classes = flat.shape[1], len(likelihood)
-    softmax = _scores(fit, flat, classes)
-    softmax -= softmax.max(axis=0)
-    np.exp(softmax, out=softmax)
-    softmax /= softmax.sum(axis=0)
-    found = (1 - LOST) * softmax * likelihood
+    pull = _scores(fit, flat, classes)
+    pull -= pull.max(axis=0)
+    np.exp(pull, out=pull)
+    pull /= pull.sum(axis=0)
+    found = (1 - LOST) * pull
+    found *= likelihood
     recognised = found.sum(axis=0)
-    total = recognised + LOST / classes * likelihood.sum(axis=0)
-    pull = (softmax * recognised - found) / total
+    total = recognised + lost
+    pull *= recognised
+    pull -= found
+    pull /= total
     away, bias = np.logaddexp(0, fit[:labelers]) - _start(labelers), fit[labelers:]
     loss = RIDGE * away @ away + RIDGE / 2 * bias @ bias - np.log(total).sum()
     by_weight = (flat.T @ pull.ravel() + 2 * RIDGE * away) * expit(fit[:labelers])

@@ -165,7 +165,7 @@ class Reviewed:
 
 def normalised(log_p: NDArray[np.float64]) -> Posterior:
     """Return the probabilities (objects, classes) of unnormalised log-probabilities, which are overwritten."""
-    log_p -= log_p.max(axis=1, keepdims=True, initial=-np.inf)
+    log_p -= np.ascontiguousarray(log_p.T).max(axis=0, initial=-np.inf)[:, None]  # several times as fast as by rows
     np.exp(log_p, out=log_p)
     log_p /= log_p.sum(axis=1, keepdims=True)
     return log_p
