@@ -948,7 +948,8 @@ LEADING_OUT: list[Any] = [
     pytest.param("deep/../../../outside.jpg", "bad_name", id="up from a folder"),
     pytest.param("none/../../../outside.jpg", "bad_name", id="up from a folder that is not there"),
     pytest.param("{root}/outside.jpg", "bad_name", id="an absolute path"),
-    pytest.param("{root}/data/images-2/x.jpg", "bad_name", id="a folder whose name begins alike"),
+    pytest.param("{root}/data/images-2/x.jpg", "elsewhere", id="a folder whose name begins alike"),
+    pytest.param("{root}/data/images-2/y.jpg", "bad_name", id="such a folder, and no such file inside"),
     pytest.param("..\\..\\outside.jpg", "bad_name", id="up on Windows"),
     pytest.param("C:\\images\\x.jpg", "elsewhere", id="a drive"),
     pytest.param("C:/images/x.jpg", "elsewhere", id="a drive with slashes"),
@@ -970,7 +971,7 @@ LEADING_OUT: list[Any] = [
 def with_ways_out(root: Path) -> Path:
     """Lay out images, some of them behind links, and return their folder, which is reached by a link itself."""
     names = ("x.jpg", "deep/x.jpg", "a..b.jpg", "deep/c:d.jpg")
-    lay_out(root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "zipped/x.jpg": IMAGE})
+    lay_out(root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "data/images-2/y.jpg": IMAGE, "zipped/x.jpg": IMAGE})
     packed, folder = zip_up(root / "zipped"), lay_out(root / "data/images", dict.fromkeys(names, IMAGE))
     links = {"link.jpg": root / "outside.jpg", "links": root, "packed.zip": packed, "inner.jpg": Path("deep/x.jpg")}
     for name, target in links.items():
@@ -992,14 +993,39 @@ def test_images_outside_their_folder_are_refused(
     done = read(secondlook, tmp_path / "a.json", dataset=dataset, classes=["stop"])
 
     if reason == "elsewhere":  # an address of another machine, whose last part is that of one file here
-        reason = None if check_images else "bad_name"
-        assert check_images == any(row["image_path"].endswith("/x.jpg") for row in done.rows.values())
+        reason = None
+        assert [Path(row["image_path"]).parent for row in done.rows.values()] == [folder]
     if reason == "missing_image" and not check_images:
         reason = None
     assert done.reasons == ({} if reason is None else {"1": reason})
     if reason == "bad_name":
         assert "`images_outside: true`" in done.result.err
         assert "`images_outside: true`" in done.refused[0]["detail"]
+
+
+ABSOLUTE: list[Any] = [
+    pytest.param("{root}/first/images/x.jpg", "images/x.jpg", id="the place from which the dataset was copied"),
+    pytest.param("{root}/copy/photos/y.jpg", "photos/y.jpg", id="beside the folder of images"),
+    pytest.param("/gone/images/x.jpg", "images/x.jpg", id="another machine"),
+    pytest.param("/gone/z.jpg", "ambiguous_image", id="two files that only their endings tell apart"),
+    pytest.param("{root}/first/other.jpg", "bad_name", id="no file here is called so"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), ABSOLUTE)
+def test_an_absolute_path_means_the_one_file_of_the_dataset_that_ends_alike(
+    secondlook: Command, tmp_path: Path, name: str, expected: str
+) -> None:
+    lay_out(tmp_path / "first", {"images/x.jpg": IMAGE, "other.jpg": IMAGE})
+    entry = {"id": 1, "file_name": name.format(root=tmp_path)}
+    document = coco([entry], [{**BOXED, "id": 1, "image_id": 1}], ["stop"])
+    images = ("images/x.jpg", "photos/y.jpg", "images/z.JPG", "images/z.Jpg")
+    root = lay_out(tmp_path / "copy", {"a.json": document, **dict.fromkeys(images, IMAGE)})
+
+    done = read(secondlook, root / "a.json")
+
+    found = [str(Path(row["image_path"]).relative_to(root)) for row in done.rows.values()]
+    assert [*found, *done.reasons.values()] == [expected]
 
 
 @pytest.mark.parametrize("name", ["../../outside.jpg", "{root}/outside.jpg", "link.jpg", "links/outside.jpg"])

@@ -13,7 +13,7 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.text import tidied
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, Selection, Task
-from secondlook.io import facts, records
+from secondlook.io import facts, packed, records
 from secondlook.io.facts import Facts, Rehearsal
 from secondlook.io.inside import Inside
 from secondlook.io.outputs import EXPORT_ABOUT
@@ -261,7 +261,9 @@ def _inside(dataset: Dataset, source: Source) -> Inside | None:
         return None
     path = Path(dataset.path)
     folder = path if path.is_dir() else path.parent
-    return Inside(source.images, links_anywhere=(folder / EXPORT_ABOUT).is_file())  # the images of an export are links
+    links_anywhere = (folder / EXPORT_ABOUT).is_file()  # the images of an export are links
+    apart = dataset.images is not None or packed.is_archive(path)
+    return Inside(source.images, dataset=None if apart else folder, links_anywhere=links_anywhere)
 
 
 def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Callable[[Row], None]:
