@@ -63,8 +63,9 @@ class Ingested:
         return counts.total() - counts["not_selected"]
 
     def refused_fraction(self) -> float:
-        """Fraction of the selected entries that were refused."""
-        return self.refused() / max(1, self.refused() + len(self.instances) + len(self.reference))
+        """Fraction of the selected entries that were refused; lines, points and the like are no faults of theirs."""
+        refused = self.refused() - self.refusals.counts["no_box"]
+        return refused / max(1, refused + len(self.instances) + len(self.reference))
 
     def reasons(self) -> str:
         """Count of each reason, as one line."""
@@ -289,6 +290,9 @@ def _placed(row: Row, split: str, shards: int) -> Row:
 
 
 def _say(result: Ingested) -> None:
+    if result.refusals.without_box:
+        shown = ", ".join(f"{what} ({count})" for what, count in sorted(result.refusals.without_box.items()))
+        progress.say(f"ingest: refused, because no box can be read from it: {shown}")
     progress.say(
         f"ingest: {len(result.instances)} objects in {result.instances.distinct('image_id')} images, "
         f"{len(result.reference)} reference objects, {result.refused()} refused, rejects: {result.reasons()}"
