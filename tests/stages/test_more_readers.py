@@ -1,10 +1,13 @@
 """Readers of CVAT's own XML, labelme, KITTI, VisDrone and tables: a row per trap."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from conftest import Command
@@ -37,11 +40,15 @@ def outline(frame: int, points: str = "10,10;30,10;30,22") -> str:
 MASK_AT = 'left="10" top="10" width="3" height="2"'
 ELLIPSE = '<ellipse label="e" cx="20" cy="16" rx="10" ry="6" {}/>'
 CUBOID_CORNERS = {"tl": (10, 12), "bl": (10, 22), "tr": (20, 12), "br": (20, 22)}
-CUBOID = "<cuboid label='c' " + " ".join(
-    f'x{corner}{face}="{x + 10 * (face - 1)}" y{corner}{face}="{y - 2 * (face - 1)}"'
-    for face in (1, 2)
-    for corner, (x, y) in CUBOID_CORNERS.items()
-) + "/>"
+CUBOID = (
+    "<cuboid label='c' "
+    + " ".join(
+        f'x{corner}{face}="{x + 10 * (face - 1)}" y{corner}{face}="{y - 2 * (face - 1)}"'
+        for face in (1, 2)
+        for corner, (x, y) in CUBOID_CORNERS.items()
+    )
+    + "/>"
+)
 KITTI = "Car 0.00 0 -1.58 10 10 30 22 1.65 1.67 3.64 -0.65 1.71 46.7 -1.59"
 VISDRONE = "10,10,20,12,1,4,0,0"
 BOX = (10, 10, 20, 12)
@@ -64,6 +71,15 @@ LABELME: dict[str, Any] = {
     "imageWidth": 64,
     "imageHeight": 48,
 }
+
+
+def labelme_mask(packed: str = "", left: int = 10) -> dict[str, Any]:
+    with io.BytesIO() as file:
+        Image.fromarray(np.array([[0, 1, 1], [0, 1, 1]], bool)).save(file, format="PNG")
+        drawn = base64.b64encode(file.getvalue()).decode()
+    return {"label": "m", "points": [[left, 10], [left + 2, 11]], "shape_type": "mask", "mask": packed or drawn}
+
+
 CSV = "filename,width,height,class,xmin,ymin,xmax,ymax"
 OPEN_IMAGES = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
 TABLE: list[Any] = [
@@ -111,9 +127,11 @@ TABLE: list[Any] = [
                  "a.xml", [(f"frame_00000{k}.jpg", "car", (10 + k, 10, 20, 12)) for k in range(4)], [],
                  id="CVAT: an ellipse between key frames"),
     pytest.param({"a.json": LABELME}, "", [("a.jpg", "car", BOX), ("a.jpg", "bus", BOX),
-                 ("a.jpg", "ball", (15, 15, 10, 10))], ["not_selected"], id="labelme: shapes"),
+                 ("a.jpg", "ball", (15, 15, 10, 10))], ["no_box"], id="labelme: shapes"),
+    pytest.param({"a.json": {**LABELME, "shapes": [labelme_mask(), labelme_mask("?"), labelme_mask(left=63)]}}, "",
+                 [("a.jpg", "m", (11, 10, 2, 2))], ["box_outside", "malformed"], id="labelme: masks"),
     pytest.param({"a.json": {**LABELME, "imagePath": "..\\old\\gone.jpg"}}, "",
-                 [("a.jpg", name, None) for name in ("car", "bus", "ball")], ["not_selected"], id="labelme: renamed"),
+                 [("a.jpg", name, None) for name in ("car", "bus", "ball")], ["no_box"], id="labelme: renamed"),
     pytest.param({"a.json": {**LABELME, "imagePath": "b.jpg"}}, "", [], ["ambiguous_image"], id="labelme: two images"),
     pytest.param({"a.json": {**LABELME, "shapes": [{**LABELME["shapes"][0], "shape_type": [1]}]}}, "",
                  [], ["malformed"], id="labelme: a shape type that is no text"),

@@ -141,7 +141,7 @@ BDD = [
     pytest.param(
         [{"category": "single white", "attributes": {"laneStyle": "solid"},
           "poly2d": [{"vertices": TRIANGLE, "closed": False}]}],
-        {}, {"0": "not_selected"}, id="a lane mark is no object",
+        {}, {"0": "no_box"}, id="a lane mark is no object",
     ),
     pytest.param([{"category": None, "box2d": BOX2D}], {"0": (None, (5.5, 6, 10, 12))}, {}, id="no category"),
     pytest.param(
@@ -526,7 +526,7 @@ FIFTYONE = [
         fiftyone_sample({"_cls": "Polylines", "polylines": [
             {"_cls": "Polyline", "label": "stop", "closed": True, "points": [[[0.25, 0.5], [0.75, 0.5], [0.75, 0.75]]]},
             {"_cls": "Polyline", "label": "line", "closed": False, "points": [[[0.25, 0.5], [0.75, 0.5]]]}]}),
-        {"0": QUARTER}, {"1": "not_selected"}, id="polylines: closed ones",
+        {"0": QUARTER}, {"1": "no_box"}, id="polylines: closed ones",
     ),
     pytest.param(fiftyone_sample(detections({**DETECTION, "bounding_box": [0.1]})), {}, {"0": "bad_coordinates"},
                  id="half a box"),
@@ -595,6 +595,23 @@ def test_fiftyone_asks_which_field_holds_the_labels(secondlook: Command, tmp_pat
 
 
 RECTANGLE = {"x": 25, "y": 50, "width": 50, "height": 25, "rotation": 0, "rectanglelabels": ["stop"]}
+
+
+def brush(x: int, y: int, w: int, h: int) -> list[int]:
+    """Return the run lengths of a painted rectangle, as Label Studio packs them: here blocks of 65,536 values at most."""
+    painted = np.zeros((48, 64, 4), np.uint8)
+    painted[y : y + h, x : x + w] = 255
+    values = painted.ravel()
+    edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), values.size]
+    bits = f"{values.size:032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
+    for start, end in itertools.pairwise(edges):
+        if end - start < 9:  # a block of single values
+            bits += "0" + "00" + f"{end - start - 1:03b}" + "".join(f"{value:08b}" for value in values[start:end])
+        else:
+            bits += "1" + "11" + f"{end - start - 1:016b}" + f"{values[start]:08b}"
+    return [int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8)]
+
+
 LABELSTUDIO = [
     pytest.param([region("rectanglelabels", RECTANGLE)], {"0": QUARTER}, {}, id="percent"),
     pytest.param(
@@ -610,11 +627,29 @@ LABELSTUDIO = [
         {"0": QUARTER}, {}, id="shape and label apart",
     ),
     pytest.param(
-        [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "not_selected"},
-        id="brush",
+        [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "malformed"},
+        id="brush that cannot be read",
     ),
     pytest.param(
-        [{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"},
+        [region("brushlabels", {"format": "rle", "rle": brush(16, 24, 32, 12), "brushlabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="brush",
+    ),
+    pytest.param(
+        [region("ellipselabels", {"x": 50, "y": 62.5, "radiusX": 25, "radiusY": 12.5, "ellipselabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="ellipse",
+    ),
+    pytest.param(
+        [region("ellipselabels", {"x": 50, "y": 62.5, "radiusX": 9.375, "radiusY": 33.3333333333, "rotation": 90,
+                                  "ellipselabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="ellipse, turned",
+    ),
+    pytest.param(
+        [region("rectanglelabels", RECTANGLE), region("rectanglelabels", {**RECTANGLE, "x": 0, "y": 0}),
+         region("choices", {"choices": ["far"]}), region("keypointlabels", {"x": 1, "y": 1})],
+        {"0": QUARTER, "1": ("stop", (0, 0, 32, 12))}, {"2": "no_box"}, id="two rectangles and a point with one id",
+    ),
+    pytest.param(
+        [{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "no_box"},
         id="a choice for an image of a project with boxes",
     ),
     pytest.param([region("rectanglelabels", {"x": 1})], {}, {"0": "bad_coordinates"}, id="half a box"),
@@ -626,7 +661,7 @@ LABELSTUDIO = [
         [region("rectanglelabels", RECTANGLE, original_width=None)], {"0": QUARTER}, {}, id="size unknown",
     ),
     pytest.param([], {}, {}, id="no objects"),
-    pytest.param([5], {}, {"0": "not_selected"}, id="a result that is none"),
+    pytest.param([5], {}, {"0": "no_box"}, id="a result that is none"),
 ]  # fmt: skip
 
 
@@ -652,7 +687,8 @@ def test_labelstudio(
     rows = {f"5:{place}": ("a.jpg", *rest) for place, rest in expected.items()}
     rows["6:0"] = ("deep/b c.jpg", *QUARTER)
     refused = {f"5:{place}": reason for place, reason in reasons.items()}
-    check(done, root / "images", "labelstudio", rows, {**refused, "task 8": "malformed"})
+    others = dict.fromkeys(["5:0 of annotation 0", "5:0 of annotation 2", "6:0 of annotation 0"], "not_selected")
+    check(done, root / "images", "labelstudio", rows, {**refused, **others, "task 8": "malformed"})
     assert dict(done.rows["6:0"]["attributes"]) == {"distance": "far"}
 
 
@@ -971,7 +1007,9 @@ LEADING_OUT: list[Any] = [
 def with_ways_out(root: Path) -> Path:
     """Lay out images, some of them behind links, and return their folder, which is reached by a link itself."""
     names = ("x.jpg", "deep/x.jpg", "a..b.jpg", "deep/c:d.jpg")
-    lay_out(root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "data/images-2/y.jpg": IMAGE, "zipped/x.jpg": IMAGE})
+    lay_out(
+        root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "data/images-2/y.jpg": IMAGE, "zipped/x.jpg": IMAGE}
+    )
     packed, folder = zip_up(root / "zipped"), lay_out(root / "data/images", dict.fromkeys(names, IMAGE))
     links = {"link.jpg": root / "outside.jpg", "links": root, "packed.zip": packed, "inner.jpg": Path("deep/x.jpg")}
     for name, target in links.items():

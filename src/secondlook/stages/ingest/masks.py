@@ -21,7 +21,7 @@ def placed(part: NDArray[Any], left: int, top: int, size: Size) -> dict[str, Any
     Raises RefusedError where it does not lie in the image.
     """
     (width, height), (rows, columns) = size, part.shape
-    _require_size(width, height)
+    require_size(width, height)
     if min(left, top) < 0 or left + columns > width or top + rows > height:
         detail = f"the mask of {columns}x{rows} px at {left}, {top} lies outside the {width}x{height} image"
         raise RefusedError("box_outside", detail)
@@ -32,13 +32,14 @@ def placed(part: NDArray[Any], left: int, top: int, size: Size) -> dict[str, Any
 
 def of_runs(runs: Sequence[int], columns: int, rows: int) -> NDArray[np.uint8]:
     """Return the mask (rows, columns) of run lengths that go along its rows and begin with 0."""
-    _require_size(columns, rows)
+    require_size(columns, rows)
     if min(runs, default=-1) < 0 or sum(runs) != columns * rows:
         raise RefusedError("malformed", f"the run lengths of the mask do not fill its {columns}x{rows} px")
     return np.repeat(np.arange(len(runs), dtype=np.int64) % 2, runs).astype(np.uint8).reshape(rows, columns)
 
 
-def _require_size(width: int, height: int) -> None:
+def require_size(width: int, height: int) -> None:
+    """Raise RefusedError for a stated size that no image has."""
     if min(width, height) < 1 or width * height > 1e6 * MOST_MEGAPIXELS:
         raise RefusedError("size_mismatch", f"a mask is stated to have {width}x{height} px")
 
