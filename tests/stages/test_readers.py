@@ -720,6 +720,37 @@ def test_choices_for_images_are_labels_where_nothing_is_drawn(
     assert detail is None or detail in " ".join(row["detail"] for row in done.refused)
 
 
+YOLO_LABEL = "0 0.5 0.5 0.25 0.5\n"
+KITTI_LABEL = "Car 0.00 0 -1.58 10 10 30 22 1.65 1.67 3.64 -0.65 1.71 46.7 -1.59\n"
+WITHOUT_LABELS = [
+    pytest.param({"labels/train/a.txt": YOLO_LABEL}, "images/train/a.jpg", {"images/train/b.jpg": True}, id="beside"),
+    pytest.param({"labels/a.txt": YOLO_LABEL}, "images/a.jpg", {"images/empty/b.jpg": True}, id="a folder below"),
+    pytest.param({"labels/train/a.txt": YOLO_LABEL}, "images/train/a.jpg",
+                 {"images/test/b.jpg": False, "extra/c.jpg": False}, id="a part without labels, a folder beside"),
+    pytest.param({"labels/a.txt": YOLO_LABEL}, "images/a.jpg", {"images/.b.jpg": False}, id="a hidden file"),
+    pytest.param({"a.txt": YOLO_LABEL}, "a.jpg", {"b.jpg": True, "plots/c.jpg": False}, id="labels beside images"),
+    pytest.param({"labels/a.txt": YOLO_LABEL, "labels/b.txt": ""}, "images/a.jpg", {"images/b.jpg": True}, id="empty"),
+    pytest.param({"training/label_2/1.txt": KITTI_LABEL}, "training/image_2/1.png",
+                 {"training/image_2/2.png": True, "testing/image_2/1.png": False}, id="KITTI"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("labels", "labelled", "images"), WITHOUT_LABELS)
+def test_every_image_without_a_label_file_is_background_or_counted(
+    secondlook: Command, tmp_path: Path, labels: dict[str, str], labelled: str, images: dict[str, bool]
+) -> None:
+    root = lay_out(tmp_path / "set", {**labels, labelled: IMAGE, **dict.fromkeys(images, IMAGE)})
+
+    done = read(secondlook, root)
+
+    beside = records.background_beside(done.out)
+    background = {row["image_path"] for row in read_rows(beside)} if beside.exists() else set()
+    assert background == {f"{root}/{name}" for name, bare in images.items() if bare}
+    left = [name for name, bare in images.items() if not bare]
+    counted = f"{len(left)} image{'s' if len(left) > 1 else ''} without label files"
+    assert (counted in done.result.err) == bool(left), done.result.err
+
+
 POSE_LINES = [
     pytest.param("0 0.5 0.5 0.25 0.5 0.4 0.4 2 0.6 0.60 0", {"keypoints": "0.4 0.4 2 0.6 0.60 0"}, id="as written"),
     pytest.param("0 0.5 0.5 0.25 0.5", {}, id="a box alone"),
