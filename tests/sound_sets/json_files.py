@@ -185,8 +185,8 @@ def labelstudio_says(texts: Texts) -> list[Unit]:
         valid = [one for one in annotations if not one.get("was_cancelled")]
         chosen = next((one for one in valid if one.get("ground_truth")), valid[0] if valid else None)
         listed = []
-        for place, annotation in enumerate(items(get(task, "annotations"))):
-            more = "" if annotation is chosen else f" of annotation {place}"
+        for at, annotation in enumerate(items(get(task, "annotations"))):
+            more = "" if annotation is chosen else f" of annotation {at}"
             for k, names in enumerate(_regions(annotation)):
                 listed.append(entry(f"{number}:{k}{more}", images, (names or [None])[0]))
         units.append(Unit(f"task {number}", listed))

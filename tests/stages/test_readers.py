@@ -598,7 +598,7 @@ RECTANGLE = {"x": 25, "y": 50, "width": 50, "height": 25, "rotation": 0, "rectan
 
 
 def brush(x: int, y: int, w: int, h: int) -> list[int]:
-    """Return the run lengths of a painted rectangle, as Label Studio packs them: here blocks of 65,536 values at most."""
+    """Return the run lengths of a painted rectangle, as Label Studio packs them."""
     painted = np.zeros((48, 64, 4), np.uint8)
     painted[y : y + h, x : x + w] = 255
     values = painted.ravel()

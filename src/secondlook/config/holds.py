@@ -79,7 +79,8 @@ HOLDS: Mapping[str, Mapping[str, Cell]] = {
         class_numbers=Cell("partly", f"from 1 on, {_OF_COCO}", "numbered from 1"),
         categories=Cell("partly", _OF_COCO),
         attribute_kinds=Cell("partly", "numbers and true/false", "as text"),
-        tracks=Cell("partly", "numbers", "in `secondlook_track_id`"),
+        attributes=Cell("partly", "`occluded` as 0, 1, True or False", "as true/false"),
+        tracks=Cell("partly", "numbers", "in `secondlook_track_id`, flags as true/false"),
         image_tags=_NO,
     ),
     "labelstudio": _cells(

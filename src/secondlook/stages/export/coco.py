@@ -29,6 +29,8 @@ from secondlook.stages.export.request import OriginalFile, Request
 from secondlook.stages.export.selected import select
 from secondlook.stages.export.wordings import wordings
 
+_CROWD_WORDS = {"0", "1", "false", "true"}
+
 
 @dataclass
 class _Relabeller:
@@ -134,7 +136,8 @@ class New:
         keep_ids = are_numbers(self._corrected.table["source_id"])
         for place, item in enumerate(self._corrected.objects(), start=1):
             own = typed_attributes(item, self._corrected.attribute_kinds)
-            own.pop(CROWD, None)
+            if str(own.get(CROWD)).lower() in _CROWD_WORDS:  # stands where COCO has it
+                own.pop(CROWD)
             pose = _pose(own)
             yield {
                 "id": int(item.source_id) if keep_ids else place,

@@ -14,6 +14,7 @@ from secondlook.pixels.images import crop_bounds
 from secondlook.pixels.rotated import ATTRIBUTE as ROTATED_BOX
 from secondlook.stages.export.coco import are_numbers
 from secondlook.stages.export.corrected import Corrected
+from secondlook.stages.export.cvat import keeps_its_text
 from secondlook.stages.export.fiftyone import OBJECT_ID
 from secondlook.stages.export.labelstudio import rotated
 from secondlook.stages.export.notes import CROWD, PREFIX, TAGS
@@ -84,9 +85,9 @@ class _Counts:
         """Return the number of those things of a kind that a format, which holds some, does not hold."""
         partial: Mapping[str, Callable[[], int]] = {
             "masks": self._masks_beyond_boxes if self.format == "fiftyone" else self._masks_but_turned,
-            "attributes": lambda: self._objects(pc.match_substring(self.attributes["name"], ": ")),
+            "attributes": self._attributes_not_held,
             "attribute_kinds": lambda: sum(kind == "json" for kind in self._kinds().values()),
-            "tracks": self._named_tracks,
+            "tracks": lambda: self._reworded(TRACKS),
             "object_ids": lambda: self._unless_numbers(self.corrected.table["source_id"]),
             "image_ids": self._image_ids,
             "class_numbers": self._renumbered,
@@ -106,10 +107,20 @@ class _Counts:
         own = self.attributes
         return self._objects(pc.and_(_is_one_of(own["name"], names), pc.invert(_is_one_of(own["text"], without))))
 
-    def _named_tracks(self) -> int:
+    def _attributes_not_held(self) -> int:
+        if self.format == "cvat":
+            return self._reworded(["occluded"])
+        return self._objects(pc.match_substring(self.attributes["name"], ": "))
+
+    def _reworded(self, names: Iterable[str]) -> int:
+        """Return the number of objects with an attribute of these names whose text CVAT changes."""
         own = self.attributes
-        number = pc.match_substring_regex(own["text"], r"^-?\p{Nd}+(\.\p{Nd}+)?$")
-        return self._objects(pc.and_(_is_one_of(own["name"], ["track_id"]), pc.invert(number)))
+        changed = pa.scalar(False)
+        for name in names:
+            texts = own["text"].filter(pc.equal(own["name"], name)).unique().to_pylist()
+            odd = [text for text in texts if not keeps_its_text(name, text)]
+            changed = pc.or_(changed, pc.and_(pc.equal(own["name"], name), _is_one_of(own["text"], odd)))
+        return self._objects(changed)
 
     def _kinds(self) -> Mapping[str, str]:
         there = set(self.attributes["name"].unique().to_pylist())

@@ -213,7 +213,7 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
             "grouped with its image"
         )
     if source.listed is not None:
-        bare = source.listed - len(checker.met)
+        bare = sum(image not in checker.met for image in checker.bare)
         result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
 
 

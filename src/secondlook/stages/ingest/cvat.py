@@ -1,8 +1,8 @@
-"""CVAT for images 1.1 and for video 1.1: one XML file of boxes, polygons and tracks.
+"""CVAT for images 1.1 and for video 1.1: one XML file of boxes, polygons, masks, ellipses, cuboids and tracks.
 
 A track has shapes at key frames; boxes and ellipses between are interpolated as CVAT does, from one key frame to the
-next, until a shape is `outside`, else to the last frame. Image names of a video are `frame_000012`, with whatever ending the images have. Masks are read as
-run lengths, ellipses as their outline, cuboids as the box around them; lines, points, skeletons and tags have no box.
+next, until a shape is `outside`, else to the last frame. Image names of a video are `frame_000012`, with whatever
+ending the images have. Of a cuboid the box around it is read; lines, points, skeletons and tags have no box.
 `rotation` turns a box or an ellipse about its middle.
 """
 

@@ -85,7 +85,9 @@ def _entries(root: Path, names: list[str], images: Collection[str], label_from: 
                 yield _object(shape, image, f"{source_id}:{position}", size, label_from)
             except RefusedError as refusal:
                 yield refusal.at(image, f"{source_id}:{position}")
-    yield from (Background(image) for image in sorted(set(images) - used))
+    yield from (
+        Background(image) for image in sorted(set(images) - used) if not PurePosixPath(image).name.startswith(".")
+    )
 
 
 def _image(name: str, stated: Any, images: Collection[str]) -> str:

@@ -1,12 +1,12 @@
-"""Label Studio's JSON export: rectangles and ellipses (turned ones too), polygons and brush masks, in percent or px.
+"""Label Studio's JSON export: rectangles and ellipses (turned ones too), polygons and brush masks.
 
 If several people annotated a task, the annotation marked as ground truth counts, else the first that was not
 cancelled; the regions of the others are not selected. Predictions are never read. Results with one id describe one
-region, unless they are drawn at different places. The name of an image is what follows `?d=` in a local-files address, else its
-address; it lies in the folder `images` of the task. A region of a task with several images lies on the one whose key
-its `to_name` is. Notes on a region of the form `name: value` are
-attributes; one of them holds the rotation of a rectangle. Points, lines and relations have no box. Choices for whole
-images are labels where no task has anything drawn (see `labelstudio_choices`).
+region, unless they are drawn at different places. The name of an image is what follows `?d=` in a local-files address,
+else its address; it lies in the folder `images` of the task. A region of a task with several images lies on the one
+whose key its `to_name` is. Notes on a region of the form `name: value` are attributes; one of them holds the rotation
+of a rectangle. Points, lines and relations have no box. Choices for whole images are labels where no task has anything
+drawn (see `labelstudio_choices`).
 """
 
 import json
