@@ -23,7 +23,8 @@ from stages.test_export_formats import accepted
 
 TAXONOMY = Taxonomy({name: tuple(aliases) for name, aliases in CLASSES.items()})
 ROTATION, SCORES, TRACKS = {"rotation", "rotated_box"}, {"score", "confidence"}, {"track_id", "keyframe", "outside"}
-SPECIAL = ROTATION | SCORES | TRACKS | {"iscrowd", "tags"}
+POINTS = {"keypoints", "num_keypoints"}
+SPECIAL = ROTATION | SCORES | TRACKS | POINTS | {"iscrowd", "tags"}
 # attributes that a format has for every object, or under another name
 ADDED = {"voc": {"pose", "truncated", "difficult"}, "labelstudio": {"p:q"}}
 TRUE = ("1", "True")  # CVAT has its flags as true or false
@@ -159,6 +160,12 @@ FOUND: Mapping[str, Callable[[Read], Mapping[Any, Any]]] = {
     "rotation": _with(ROTATION),
     "crowds": _with({"iscrowd"}),
     "attributes": _own,
+    "key_points": _with(POINTS),
+    "pose": lambda made: (
+        {"-": made.facts.class_details}
+        if made.facts.numbers == "yolo" and made.facts.class_details
+        else {key: one for key, one in made.facts.class_details.items() if "keypoints" in one}
+    ),
     "attribute_kinds": lambda made: made.facts.attribute_kinds,
     "tags": _with({"tags"}),
     "scores": _with(SCORES),

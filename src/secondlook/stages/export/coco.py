@@ -69,7 +69,7 @@ def write(corrected: Corrected, path: Path, request: Request) -> None:
     with path.open("wb") as file:
         file.write(b'{"info": ' + msgspec.json.encode({"description": corrected.description}))
         file.write(b', "licenses": [],\n"categories": ')
-        write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in new.names.items()))
+        write_items(file, map(new.category, new.names))
         file.write(b',\n"images": ')
         write_items(file, new.images())
         file.write(b',\n"annotations": ')
@@ -120,6 +120,12 @@ class New:
         self._unlabelled = max(self.names, default=0) + 1 if named is None else named
         if corrected.unlabelled():
             self.names[self._unlabelled] = UNLABELLED
+
+    def category(self, number: int) -> dict[str, Any]:
+        """Return a category, with the key points and all else that the dataset says of it."""
+        facts = self._corrected.facts
+        own = facts.class_details.get(str(number), {}) if facts is not None and facts.numbers == "coco" else {}
+        return {"id": number, "name": self.names[number], "supercategory": "", **own}
 
     def images(self) -> Iterator[dict[str, Any]]:
         """Yield the images."""

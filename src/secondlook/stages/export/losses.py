@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pycocotools import mask as coco_mask
 
 from secondlook.config.holds import HOLDS, KINDS, Cell
+from secondlook.io.cocofile import KEY_POINTS, KEY_POINTS_COUNT
 from secondlook.pixels.images import crop_bounds
 from secondlook.pixels.rotated import ATTRIBUTE as ROTATED_BOX
 from secondlook.stages.export.coco import are_numbers
@@ -20,9 +21,11 @@ from secondlook.stages.export.labelstudio import rotated
 from secondlook.stages.export.notes import CROWD, PREFIX, TAGS
 from secondlook.stages.export.numbers import listed_numbers
 from secondlook.stages.export.request import Request
+from secondlook.stages.export.yolo import key_points, pose_of
 
 ROTATION, SCORES, TRACKS = (ROTATED_BOX, "rotation"), ("score", "confidence"), ("track_id", "keyframe", "outside")
-_SPECIAL = {CROWD, TAGS, *ROTATION, *SCORES, *TRACKS}
+POINTS = (KEY_POINTS, KEY_POINTS_COUNT)
+_SPECIAL = {CROWD, TAGS, *POINTS, *ROTATION, *SCORES, *TRACKS}
 _UPRIGHT = {"0", "0.0"}
 _ATTRIBUTE = pa.schema([("object", pa.int64()), ("name", pa.string()), ("text", pa.string())])
 _COCO_LIKE = {"coco": "coco", "cvat": "coco", "yolo": "yolo"}  # format -> the kind of its numbers
@@ -64,6 +67,8 @@ class _Counts:
             "rotation": lambda: self._having(ROTATION, without=_UPRIGHT),
             "crowds": lambda: self._having([CROWD], without={"0", "false", "False"}),
             "attributes": lambda: self._objects(pc.invert(_is_one_of(self.attributes["name"], _SPECIAL))),
+            "key_points": lambda: self._having(POINTS),
+            "pose": lambda: len(self._pose()),
             "attribute_kinds": lambda: len(self._kinds()),
             "tags": lambda: self._having([TAGS]),
             "scores": lambda: self._having(SCORES),
@@ -87,6 +92,8 @@ class _Counts:
             "masks": self._masks_beyond_boxes if self.format == "fiftyone" else self._masks_but_turned,
             "attributes": self._attributes_not_held,
             "attribute_kinds": lambda: sum(kind == "json" for kind in self._kinds().values()),
+            "key_points": self._key_points_beside,
+            "pose": lambda: 0 if self._keeps_pose() else len(self._pose()),
             "tracks": lambda: self._reworded(TRACKS),
             "object_ids": lambda: self._unless_numbers(self.corrected.table["source_id"]),
             "image_ids": self._image_ids,
@@ -106,6 +113,27 @@ class _Counts:
     def _having(self, names: Iterable[str], *, without: set[str] | frozenset[str] = frozenset()) -> int:
         own = self.attributes
         return self._objects(pc.and_(_is_one_of(own["name"], names), pc.invert(_is_one_of(own["text"], without))))
+
+    def _pose(self) -> list[str]:
+        """Return the classes of COCO, or the one dataset of YOLO, of which key points are said to have names."""
+        facts = self.corrected.facts
+        if facts is None or not facts.class_details:
+            return []
+        return (
+            ["-"]
+            if facts.numbers == "yolo"
+            else [number for number, one in facts.class_details.items() if KEY_POINTS in one or "skeleton" in one]
+        )
+
+    def _keeps_pose(self) -> bool:
+        return self.corrected.facts is not None and self.corrected.facts.numbers == self.format
+
+    def _key_points_beside(self) -> int:
+        pose = pose_of(self.corrected)
+        return sum(
+            not item.attributes.keys().isdisjoint(POINTS) and not key_points(item.attributes, pose)
+            for item in self.corrected.objects()
+        )
 
     def _attributes_not_held(self) -> int:
         if self.format == "cvat":

@@ -245,6 +245,7 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
         rehearsal=rehearsal,
         tracks_labelled_once=tracks.labelled_once,
         attribute_kinds=_attribute_kinds(opened),
+        class_details=opened.source.class_details,
     )
     return tracks
 
