@@ -36,6 +36,7 @@ def _images(folder: Path) -> None:
         write_image(folder / name, width=WIDTH, height=HEIGHT, seed=seed)
 
 
+POINT_NAMES = {"keypoints": ["left", "right"], "skeleton": [[1, 2]]}
 POINTS = {"keypoints": [6, 7, 2, 8.5, 9, 1], "num_keypoints": 2}
 
 
@@ -59,7 +60,10 @@ def _coco(named: Callable[[int], Any], first: int = 3) -> dict[str, Any]:
             {"id": named(number), "file_name": name, "width": WIDTH, "height": HEIGHT, **tags}
             for number, name, tags in zip((40, 9, 12), IMAGES, ({"tags": TAGS}, {}, {"tags": ["empty"]}), strict=True)
         ],
-        "categories": [{"id": first + place, "name": name} for place, name in enumerate(NAMES)],
+        "categories": [
+            {"id": first + place, "name": name, **(POINT_NAMES if name == "stop" else {})}
+            for place, name in enumerate(NAMES)
+        ],
         "annotations": [
             {"id": named(number), "category_id": first + place % 2, **entry}
             for place, (number, entry) in enumerate(zip(ids, about, strict=True))
@@ -85,13 +89,13 @@ def _objects365(folder: Path) -> dict[str, Any]:
     return {**_coco_file()(folder), "format": "objects365"}
 
 
-def _yolo(lines: Mapping[str, str]) -> Callable[[Path], dict[str, Any]]:
+def _yolo(lines: Mapping[str, str], **more: Any) -> Callable[[Path], dict[str, Any]]:
     def write(folder: Path) -> dict[str, Any]:
         _images(folder / "set" / "images")
         (folder / "set" / "labels").mkdir()
         for stem, text in lines.items():
             (folder / "set" / "labels" / f"{stem}.txt").write_text(text)
-        (folder / "set" / "data.yaml").write_text(yaml.safe_dump({"names": NAMES}))
+        (folder / "set" / "data.yaml").write_text(yaml.safe_dump({"names": NAMES, **more}))
         return {"path": folder / "set"}
 
     return write
@@ -222,6 +226,7 @@ def _folders(folder: Path) -> dict[str, Any]:
 
 
 BOXES = {"b": "1 0.5 0.5 0.25 0.25\n0 0.25 0.5 0.125 0.25\n", "a": "0 0.5 0.25 0.125 0.25\n"}
+POSES = {"b": "1 0.5 0.5 0.25 0.25 0.4 0.40 2 .5 0.6 0\n0 0.25 0.5 0.125 0.25\n"}
 POLYGONS = {"b": "1 0.1 0.1 0.5 0.1 0.5 0.5\n0 0.25 0.5 0.125 0.25\n", "a": "0 0.2 0.25 0.6 0.25 0.6 0.7 0.2 0.7\n"}
 # how each is written into a folder; it returns the keys of `dataset` of a task file
 DATASETS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
@@ -235,6 +240,7 @@ DATASETS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "voc": _voc,
     "yolo boxes": _yolo(BOXES),
     "yolo polygons": _yolo(POLYGONS),
+    "yolo pose": _yolo(POSES, kpt_shape=[2, 3], flip_idx=[1, 0]),
     "fiftyone": _fiftyone,
     "labelstudio": _labelstudio,
     "folders": _folders,

@@ -156,21 +156,38 @@ def labelstudio_tree() -> list[Any]:
     ]  # fmt: skip
 
 
+PLACE = {"x", "y", "width", "height", "rotation"}
+
+
+def _regions(annotation: Any) -> list[list[str]]:
+    """Return the labels of each region: results with one id, and drawn at one place."""
+    regions: dict[str, dict[str, list[str]]] = {}
+    for k, result in enumerate(items(get(annotation, "result"))):
+        own = str(result.get("id", f"#{k}") if isinstance(result, dict) else f"#{k}")
+        stated = get(result, "value")
+        value = {key: one for key, one in stated.items() if one and key in PLACE} if isinstance(stated, dict) else {}
+        drawn = str(get(result, "type")) == "rectanglelabels"
+        place = json.dumps([str(get(result, "to_name")), value], sort_keys=True)
+        places = regions.setdefault(own, {})
+        names = list(map(str, items(get(result, "value", str(get(result, "type"))))))
+        key = place if drawn or not places else next(iter(places))
+        places.setdefault(key, []).extend(names)
+    return [names for places in regions.values() for names in places.values()]
+
+
 def labelstudio_says(texts: Texts) -> list[Unit]:
     tasks, units = json.loads(texts["x.json"]), list[Unit]()
     for place, task in enumerate(tasks if isinstance(tasks, list) else tasks["tasks"]):
         number = task.get("id", f"#{place}") if isinstance(task, dict) else f"#{place}"
         addresses = get(task, "data")
         images = [re.split("[=/]", str(one))[-1] for one in (addresses if isinstance(addresses, dict) else {}).values()]
-        given = [
-            one for one in items(get(task, "annotations")) if isinstance(one, dict) and not one.get("was_cancelled")
-        ]
-        regions: dict[str, list[str]] = {}
-        for k, region in enumerate(items(get(given[0], "result")) if given else ()):
-            names = items(get(region, "value", str(get(region, "type"))))
-            regions.setdefault(str(region.get("id", f"#{k}") if isinstance(region, dict) else f"#{k}"), []).extend(
-                map(str, names)
-            )
-        listed = [entry(f"{number}:{k}", images, (names or [None])[0]) for k, names in enumerate(regions.values())]
+        annotations = [one for one in items(get(task, "annotations")) if isinstance(one, dict)]
+        valid = [one for one in annotations if not one.get("was_cancelled")]
+        chosen = next((one for one in valid if one.get("ground_truth")), valid[0] if valid else None)
+        listed = []
+        for at, annotation in enumerate(items(get(task, "annotations"))):
+            more = "" if annotation is chosen else f" of annotation {at}"
+            for k, names in enumerate(_regions(annotation)):
+                listed.append(entry(f"{number}:{k}{more}", images, (names or [None])[0]))
         units.append(Unit(f"task {number}", listed))
     return units

@@ -1,9 +1,14 @@
 """Readers of CVAT's own XML, labelme, KITTI, VisDrone and tables: a row per trap."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
 
 from conftest import Command
 from hand_written import IMAGE, lay_out, read
@@ -19,15 +24,32 @@ def cvat_box(more: str = "", inner: str = "", **corners: object) -> str:
     return f'<box label="car" {" ".join(f"{key}={str(value)!r}" for key, value in sides.items())} {more}>{inner}</box>'
 
 
-def cvat_track(*shapes: str) -> str:
+def cvat_track(*shapes: str, meta: str = "") -> str:
     inner = "".join(shapes)
-    return f'<annotations><track id="3" label="car">{inner}</track></annotations>'
+    return f'<annotations>{meta}<track id="3" label="car">{inner}</track></annotations>'
 
 
 def at(frame: int, left: float, more: str = "") -> str:
     return f'<box frame="{frame}" xtl="{left}" ytl="10" xbr="{left + 20}" ybr="22" {more}/>'
 
 
+def outline(frame: int, points: str = "10,10;30,10;30,22") -> str:
+    return f'<polygon frame="{frame}" points="{points}"/>'
+
+
+MASK_AT = 'left="10" top="10" width="3" height="2"'
+RADII = 'cy="16" rx="10" ry="6"'
+ELLIPSE = '<ellipse label="e" cx="20" cy="16" rx="10" ry="6" {}/>'
+CUBOID_CORNERS = {"tl": (10, 12), "bl": (10, 22), "tr": (20, 12), "br": (20, 22)}
+CUBOID = (
+    "<cuboid label='c' "
+    + " ".join(
+        f'x{corner}{face}="{x + 10 * (face - 1)}" y{corner}{face}="{y - 2 * (face - 1)}"'
+        for face in (1, 2)
+        for corner, (x, y) in CUBOID_CORNERS.items()
+    )
+    + "/>"
+)
 KITTI = "Car 0.00 0 -1.58 10 10 30 22 1.65 1.67 3.64 -0.65 1.71 46.7 -1.59"
 VISDRONE = "10,10,20,12,1,4,0,0"
 BOX = (10, 10, 20, 12)
@@ -50,6 +72,15 @@ LABELME: dict[str, Any] = {
     "imageWidth": 64,
     "imageHeight": 48,
 }
+
+
+def labelme_mask(packed: str = "", left: int = 10) -> dict[str, Any]:
+    with io.BytesIO() as file:
+        Image.fromarray(np.array([[0, 1, 1], [0, 1, 1]], bool)).save(file, format="PNG")
+        drawn = base64.b64encode(file.getvalue()).decode()
+    return {"label": "m", "points": [[left, 10], [left + 2, 11]], "shape_type": "mask", "mask": packed or drawn}
+
+
 CSV = "filename,width,height,class,xmin,ymin,xmax,ymax"
 OPEN_IMAGES = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
 TABLE: list[Any] = [
@@ -59,19 +90,49 @@ TABLE: list[Any] = [
     pytest.param({"a.xml": cvat_image('<polygon label="x" points="10,10;30,10;30,22"/>')}, "a.xml",
                  [("a.jpg", "x", BOX)], [], id="CVAT: a polygon"),
     pytest.param({"a.xml": cvat_image('<polyline label="x" points="1,1;2,2"/>', cvat_box())}, "a.xml",
-                 [("a.jpg", "car", BOX)], ["not_selected"], id="CVAT: a line is no object"),
+                 [("a.jpg", "car", BOX)], ["no_box"], id="CVAT: a line has no box"),
+    pytest.param({"a.xml": cvat_image(f'<mask label="x" rle="1, 2, 1, 2" {MASK_AT}/>', CUBOID)}, "a.xml",
+                 [("a.jpg", "x", (11, 10, 2, 2)), ("a.jpg", "c", BOX)], [], id="CVAT: a mask, a cuboid"),
+    pytest.param({"a.xml": cvat_image(ELLIPSE.format(""), ELLIPSE.format('rotation="90"'))}, "a.xml",
+                 [("a.jpg", "e", BOX), ("a.jpg", "e", (14, 6, 12, 20))], [], id="CVAT: ellipses, one turned"),
+    pytest.param({"a.xml": cvat_image(*(f'<mask label="x" rle="{rle}" {MASK_AT}/>' for rle in ("1, 2", "", "1,-1,6")),
+                                      f'<mask label="x" rle="6" {MASK_AT}/>', '<ellipse label="e" cx="9" cy="9"/>',
+                                      f'<mask label="x" rle="0,6" {MASK_AT.replace("10", "63")}/>')}, "a.xml",
+                 [], ["bad_coordinates", "box_outside", "empty_box", *["malformed"] * 3], id="CVAT: broken masks"),
     pytest.param({"a.xml": cvat_image(cvat_box(xbr="?"), cvat_box())}, "a.xml",
                  [("a.jpg", "car", BOX)], ["bad_coordinates"], id="CVAT: no number"),
     pytest.param({"a.xml": cvat_track(at(0, 10), at(2, 30), at(3, 30, 'outside="1"'))}, "a.xml",
                  [(f"frame_00000{frame}.jpg", "car", (10 + 10 * frame, 10, 20, 12)) for frame in range(3)], [],
                  id="CVAT: a track between key frames, until it is outside"),
     pytest.param({"a.xml": cvat_track(at(0, 10), at(1, 10, 'outside="1"'), at(2, 20))}, "a.xml",
-                 [("frame_000000.jpg", "car", BOX), ("frame_000002.jpg", "car", (20, 10, 20, 12))], [],
-                 id="CVAT: a track that is hidden for a while"),
+                 [(f"frame_00000{k}.jpg", "car", (20 if k else 10, 10, 20, 12)) for k in (0, 2, 3)], [],
+                 id="CVAT: a track that is hidden for a while, and has no end"),
+    pytest.param({"a.xml": cvat_track(at(0, 10), meta="<meta><job><stop_frame>2</stop_frame></job></meta>")}, "a.xml",
+                 [(f"frame_00000{frame}.jpg", "car", BOX) for frame in range(3)], [], id="CVAT: a video that ends"),
+    pytest.param({"a.xml": cvat_track(at(0, 10), at(999999999, 10)), "x/frame_000001.jpg": IMAGE}, "a.xml",
+                 [(f"frame_00000{frame}.jpg", "car", BOX) for frame in (0, 2, 3)], ["ambiguous_image", "missing_image"],
+                 id="CVAT: a frame far away, and one with two images"),
+    pytest.param({"a.xml": cvat_track(at(1, 10), at(3, 10), at(3, 20), '<box xtl="1"/>')}, "a.xml",
+                 [(f"frame_00000{frame}.jpg", "car", BOX) for frame in (1, 2, 3)], ["duplicate_id", "malformed"],
+                 id="CVAT: two shapes in one frame, one in none"),
+    pytest.param({"a.xml": cvat_track(at(0, 10), at(2, 10).replace('xtl="10"', 'xtl="?"'), at(3, 10))}, "a.xml",
+                 [(f"frame_00000{frame}.jpg", "car", BOX) for frame in (0, 3)], ["bad_coordinates"],
+                 id="CVAT: a broken key frame costs no other"),
+    pytest.param({"a.xml": cvat_track(outline(0), outline(2), outline(3, "9,9;30,10;30,22;9,22"))}, "a.xml",
+                 [(f"frame_00000{k}.jpg", "car", BOX) for k in range(3)] + [("frame_000003.jpg", "car", None)], [],
+                 id="CVAT: a polygon that stays"),
+    pytest.param({"a.xml": cvat_track(outline(0), outline(2, "9,9;30,10;30,22;9,22"), outline(3))}, "a.xml",
+                 [(f"frame_00000{k}.jpg", "car", BOX if k != 2 else None) for k in (0, 2, 3)], ["no_box"],
+                 id="CVAT: a polygon that changes is not read between key frames"),
+    pytest.param({"a.xml": cvat_track(*(f'<ellipse frame="{k}" cx="{20 + k}" {RADII}/>' for k in (0, 3)))}, "a.xml",
+                 [(f"frame_00000{k}.jpg", "car", (10 + k, 10, 20, 12)) for k in range(4)], [],
+                 id="CVAT: an ellipse between key frames"),
     pytest.param({"a.json": LABELME}, "", [("a.jpg", "car", BOX), ("a.jpg", "bus", BOX),
-                 ("a.jpg", "ball", (15, 15, 10, 10))], ["not_selected"], id="labelme: shapes"),
+                 ("a.jpg", "ball", (15, 15, 10, 10))], ["no_box"], id="labelme: shapes"),
+    pytest.param({"a.json": {**LABELME, "shapes": [labelme_mask(), labelme_mask("?"), labelme_mask(left=63)]}}, "",
+                 [("a.jpg", "m", (11, 10, 2, 2))], ["box_outside", "malformed"], id="labelme: masks"),
     pytest.param({"a.json": {**LABELME, "imagePath": "..\\old\\gone.jpg"}}, "",
-                 [("a.jpg", name, None) for name in ("car", "bus", "ball")], ["not_selected"], id="labelme: renamed"),
+                 [("a.jpg", name, None) for name in ("car", "bus", "ball")], ["no_box"], id="labelme: renamed"),
     pytest.param({"a.json": {**LABELME, "imagePath": "b.jpg"}}, "", [], ["ambiguous_image"], id="labelme: two images"),
     pytest.param({"a.json": {**LABELME, "shapes": [{**LABELME["shapes"][0], "shape_type": [1]}]}}, "",
                  [], ["malformed"], id="labelme: a shape type that is no text"),
@@ -111,6 +172,30 @@ def test_what_is_read(
     for (_, _, row), (_, _, box) in zip(rows, expected, strict=True):
         assert box is None or [row[side] for side in "xywh"] == pytest.approx(box, abs=1e-3)
     assert sorted(row["reason"] for row in done.refused) == reasons
+
+
+def test_the_mask_of_cvat_goes_along_the_rows(secondlook: Command, tmp_path: Path) -> None:
+    drawn = f'<mask label="x" rle="1, 2, 1, 2" {MASK_AT}/>'
+    root = lay_out(tmp_path / "data", {"a.xml": cvat_image(drawn), "a.jpg": IMAGE})
+
+    [row] = read(secondlook, root / "a.xml").rows.values()
+
+    expected = np.zeros((48, 64), np.uint8)
+    expected[10:12, 10:13] = [[0, 1, 1], [0, 1, 1]]
+    assert (coco_mask.decode(row["segmentation"]) == expected).all()
+
+
+def test_shapes_without_a_box_are_refused_by_name_and_do_not_stop_the_command(
+    secondlook: Command, tmp_path: Path
+) -> None:
+    lines = ['<polyline label="x" points="1,1;2,2"/>'] * 2 + ['<points label="x" points="1,1"/>']
+    root = lay_out(tmp_path / "data", {"a.xml": cvat_image(*lines, cvat_box()), "a.jpg": IMAGE})
+
+    result = secondlook("ingest", root / "a.xml", "--out", root / "out.parquet")
+
+    assert result.code == 0, result.err
+    assert "3 refused, rejects: no_box 3" in result.err
+    assert "because no box can be read from it: `points` of CVAT (1), `polyline` of CVAT (2)" in result.err
 
 
 def test_tracks_and_attributes_of_cvat_are_kept(secondlook: Command, tmp_path: Path) -> None:

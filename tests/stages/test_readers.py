@@ -141,7 +141,7 @@ BDD = [
     pytest.param(
         [{"category": "single white", "attributes": {"laneStyle": "solid"},
           "poly2d": [{"vertices": TRIANGLE, "closed": False}]}],
-        {}, {"0": "not_selected"}, id="a lane mark is no object",
+        {}, {"0": "no_box"}, id="a lane mark is no object",
     ),
     pytest.param([{"category": None, "box2d": BOX2D}], {"0": (None, (5.5, 6, 10, 12))}, {}, id="no category"),
     pytest.param(
@@ -526,7 +526,7 @@ FIFTYONE = [
         fiftyone_sample({"_cls": "Polylines", "polylines": [
             {"_cls": "Polyline", "label": "stop", "closed": True, "points": [[[0.25, 0.5], [0.75, 0.5], [0.75, 0.75]]]},
             {"_cls": "Polyline", "label": "line", "closed": False, "points": [[[0.25, 0.5], [0.75, 0.5]]]}]}),
-        {"0": QUARTER}, {"1": "not_selected"}, id="polylines: closed ones",
+        {"0": QUARTER}, {"1": "no_box"}, id="polylines: closed ones",
     ),
     pytest.param(fiftyone_sample(detections({**DETECTION, "bounding_box": [0.1]})), {}, {"0": "bad_coordinates"},
                  id="half a box"),
@@ -595,6 +595,23 @@ def test_fiftyone_asks_which_field_holds_the_labels(secondlook: Command, tmp_pat
 
 
 RECTANGLE = {"x": 25, "y": 50, "width": 50, "height": 25, "rotation": 0, "rectanglelabels": ["stop"]}
+
+
+def brush(x: int, y: int, w: int, h: int) -> list[int]:
+    """Return the run lengths of a painted rectangle, as Label Studio packs them."""
+    painted = np.zeros((48, 64, 4), np.uint8)
+    painted[y : y + h, x : x + w] = 255
+    values = painted.ravel()
+    edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), values.size]
+    bits = f"{values.size:032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
+    for start, end in itertools.pairwise(edges):
+        if end - start < 9:  # a block of single values
+            bits += "0" + "00" + f"{end - start - 1:03b}" + "".join(f"{value:08b}" for value in values[start:end])
+        else:
+            bits += "1" + "11" + f"{end - start - 1:016b}" + f"{values[start]:08b}"
+    return [int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8)]
+
+
 LABELSTUDIO = [
     pytest.param([region("rectanglelabels", RECTANGLE)], {"0": QUARTER}, {}, id="percent"),
     pytest.param(
@@ -610,11 +627,29 @@ LABELSTUDIO = [
         {"0": QUARTER}, {}, id="shape and label apart",
     ),
     pytest.param(
-        [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "not_selected"},
-        id="brush",
+        [region("brushlabels", {"format": "rle", "rle": [1], "brushlabels": ["stop"]})], {}, {"0": "malformed"},
+        id="brush that cannot be read",
     ),
     pytest.param(
-        [{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "not_selected"},
+        [region("brushlabels", {"format": "rle", "rle": brush(16, 24, 32, 12), "brushlabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="brush",
+    ),
+    pytest.param(
+        [region("ellipselabels", {"x": 50, "y": 62.5, "radiusX": 25, "radiusY": 12.5, "ellipselabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="ellipse",
+    ),
+    pytest.param(
+        [region("ellipselabels", {"x": 50, "y": 62.5, "radiusX": 9.375, "radiusY": 33.3333333333, "rotation": 90,
+                                  "ellipselabels": ["stop"]})],
+        {"0": QUARTER}, {}, id="ellipse, turned",
+    ),
+    pytest.param(
+        [region("rectanglelabels", RECTANGLE), region("rectanglelabels", {**RECTANGLE, "x": 0, "y": 0}),
+         region("choices", {"choices": ["far"]}), region("keypointlabels", {"x": 1, "y": 1})],
+        {"0": QUARTER, "1": ("stop", (0, 0, 32, 12))}, {"2": "no_box"}, id="two rectangles and a point with one id",
+    ),
+    pytest.param(
+        [{"type": "choices", "value": {"choices": ["day"]}}], {}, {"0": "no_box"},
         id="a choice for an image of a project with boxes",
     ),
     pytest.param([region("rectanglelabels", {"x": 1})], {}, {"0": "bad_coordinates"}, id="half a box"),
@@ -626,7 +661,7 @@ LABELSTUDIO = [
         [region("rectanglelabels", RECTANGLE, original_width=None)], {"0": QUARTER}, {}, id="size unknown",
     ),
     pytest.param([], {}, {}, id="no objects"),
-    pytest.param([5], {}, {"0": "not_selected"}, id="a result that is none"),
+    pytest.param([5], {}, {"0": "no_box"}, id="a result that is none"),
 ]  # fmt: skip
 
 
@@ -652,7 +687,8 @@ def test_labelstudio(
     rows = {f"5:{place}": ("a.jpg", *rest) for place, rest in expected.items()}
     rows["6:0"] = ("deep/b c.jpg", *QUARTER)
     refused = {f"5:{place}": reason for place, reason in reasons.items()}
-    check(done, root / "images", "labelstudio", rows, {**refused, "task 8": "malformed"})
+    others = dict.fromkeys(["5:0 of annotation 0", "5:0 of annotation 2", "6:0 of annotation 0"], "not_selected")
+    check(done, root / "images", "labelstudio", rows, {**refused, **others, "task 8": "malformed"})
     assert dict(done.rows["6:0"]["attributes"]) == {"distance": "far"}
 
 
@@ -682,6 +718,37 @@ def test_choices_for_images_are_labels_where_nothing_is_drawn(
     if len(results[0]["value"]["choices"]) > 1:
         assert [dict(row["attributes"]) for row in done.rows.values()] == [{"labels": "cat, dog"}]
     assert detail is None or detail in " ".join(row["detail"] for row in done.refused)
+
+
+YOLO_LABEL = "0 0.5 0.5 0.25 0.5\n"
+KITTI_LABEL = "Car 0.00 0 -1.58 10 10 30 22 1.65 1.67 3.64 -0.65 1.71 46.7 -1.59\n"
+WITHOUT_LABELS = [
+    pytest.param({"labels/train/a.txt": YOLO_LABEL}, "images/train/a.jpg", {"images/train/b.jpg": True}, id="beside"),
+    pytest.param({"labels/a.txt": YOLO_LABEL}, "images/a.jpg", {"images/empty/b.jpg": True}, id="a folder below"),
+    pytest.param({"labels/train/a.txt": YOLO_LABEL}, "images/train/a.jpg",
+                 {"images/test/b.jpg": False, "extra/c.jpg": False}, id="a part without labels, a folder beside"),
+    pytest.param({"labels/a.txt": YOLO_LABEL}, "images/a.jpg", {"images/.b.jpg": False}, id="a hidden file"),
+    pytest.param({"a.txt": YOLO_LABEL}, "a.jpg", {"b.jpg": True, "plots/c.jpg": False}, id="labels beside images"),
+    pytest.param({"labels/a.txt": YOLO_LABEL, "labels/b.txt": ""}, "images/a.jpg", {"images/b.jpg": True}, id="empty"),
+    pytest.param({"training/label_2/1.txt": KITTI_LABEL}, "training/image_2/1.png",
+                 {"training/image_2/2.png": True, "testing/image_2/1.png": False}, id="KITTI"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("labels", "labelled", "images"), WITHOUT_LABELS)
+def test_every_image_without_a_label_file_is_background_or_counted(
+    secondlook: Command, tmp_path: Path, labels: dict[str, str], labelled: str, images: dict[str, bool]
+) -> None:
+    root = lay_out(tmp_path / "set", {**labels, labelled: IMAGE, **dict.fromkeys(images, IMAGE)})
+
+    done = read(secondlook, root)
+
+    beside = records.background_beside(done.out)
+    background = {row["image_path"] for row in read_rows(beside)} if beside.exists() else set()
+    assert background == {f"{root}/{name}" for name, bare in images.items() if bare}
+    left = [name for name, bare in images.items() if not bare]
+    counted = f"{len(left)} image{'s' if len(left) > 1 else ''} without label files"
+    assert (counted in done.result.err) == bool(left), done.result.err
 
 
 POSE_LINES = [
@@ -948,7 +1015,8 @@ LEADING_OUT: list[Any] = [
     pytest.param("deep/../../../outside.jpg", "bad_name", id="up from a folder"),
     pytest.param("none/../../../outside.jpg", "bad_name", id="up from a folder that is not there"),
     pytest.param("{root}/outside.jpg", "bad_name", id="an absolute path"),
-    pytest.param("{root}/data/images-2/x.jpg", "bad_name", id="a folder whose name begins alike"),
+    pytest.param("{root}/data/images-2/x.jpg", "elsewhere", id="a folder whose name begins alike"),
+    pytest.param("{root}/data/images-2/y.jpg", "bad_name", id="such a folder, and no such file inside"),
     pytest.param("..\\..\\outside.jpg", "bad_name", id="up on Windows"),
     pytest.param("C:\\images\\x.jpg", "elsewhere", id="a drive"),
     pytest.param("C:/images/x.jpg", "elsewhere", id="a drive with slashes"),
@@ -970,7 +1038,9 @@ LEADING_OUT: list[Any] = [
 def with_ways_out(root: Path) -> Path:
     """Lay out images, some of them behind links, and return their folder, which is reached by a link itself."""
     names = ("x.jpg", "deep/x.jpg", "a..b.jpg", "deep/c:d.jpg")
-    lay_out(root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "zipped/x.jpg": IMAGE})
+    lay_out(
+        root, {"outside.jpg": IMAGE, "data/images-2/x.jpg": IMAGE, "data/images-2/y.jpg": IMAGE, "zipped/x.jpg": IMAGE}
+    )
     packed, folder = zip_up(root / "zipped"), lay_out(root / "data/images", dict.fromkeys(names, IMAGE))
     links = {"link.jpg": root / "outside.jpg", "links": root, "packed.zip": packed, "inner.jpg": Path("deep/x.jpg")}
     for name, target in links.items():
@@ -992,14 +1062,39 @@ def test_images_outside_their_folder_are_refused(
     done = read(secondlook, tmp_path / "a.json", dataset=dataset, classes=["stop"])
 
     if reason == "elsewhere":  # an address of another machine, whose last part is that of one file here
-        reason = None if check_images else "bad_name"
-        assert check_images == any(row["image_path"].endswith("/x.jpg") for row in done.rows.values())
+        reason = None
+        assert [Path(row["image_path"]).parent for row in done.rows.values()] == [folder]
     if reason == "missing_image" and not check_images:
         reason = None
     assert done.reasons == ({} if reason is None else {"1": reason})
     if reason == "bad_name":
         assert "`images_outside: true`" in done.result.err
         assert "`images_outside: true`" in done.refused[0]["detail"]
+
+
+ABSOLUTE: list[Any] = [
+    pytest.param("{root}/first/images/x.jpg", "images/x.jpg", id="the place from which the dataset was copied"),
+    pytest.param("{root}/copy/photos/y.jpg", "photos/y.jpg", id="beside the folder of images"),
+    pytest.param("/gone/images/x.jpg", "images/x.jpg", id="another machine"),
+    pytest.param("/gone/z.jpg", "ambiguous_image", id="two files that only their endings tell apart"),
+    pytest.param("{root}/first/other.jpg", "bad_name", id="no file here is called so"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), ABSOLUTE)
+def test_an_absolute_path_means_the_one_file_of_the_dataset_that_ends_alike(
+    secondlook: Command, tmp_path: Path, name: str, expected: str
+) -> None:
+    lay_out(tmp_path / "first", {"images/x.jpg": IMAGE, "other.jpg": IMAGE})
+    entry = {"id": 1, "file_name": name.format(root=tmp_path)}
+    document = coco([entry], [{**BOXED, "id": 1, "image_id": 1}], ["stop"])
+    images = ("images/x.jpg", "photos/y.jpg", "images/z.JPG", "images/z.Jpg")
+    root = lay_out(tmp_path / "copy", {"a.json": document, **dict.fromkeys(images, IMAGE)})
+
+    done = read(secondlook, root / "a.json")
+
+    found = [str(Path(row["image_path"]).relative_to(root)) for row in done.rows.values()]
+    assert [*found, *done.reasons.values()] == [expected]
 
 
 @pytest.mark.parametrize("name", ["../../outside.jpg", "{root}/outside.jpg", "link.jpg", "links/outside.jpg"])

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from conftest import Command
+from hand_written import IMAGE, lay_out, voc_file, voc_object
 from make_datasets import CLASSES, DATASETS, write_task
 from make_records import read_rows, write_decisions
 from secondlook.base.taxonomy import Taxonomy
@@ -22,7 +23,8 @@ from stages.test_export_formats import accepted
 
 TAXONOMY = Taxonomy({name: tuple(aliases) for name, aliases in CLASSES.items()})
 ROTATION, SCORES, TRACKS = {"rotation", "rotated_box"}, {"score", "confidence"}, {"track_id", "keyframe", "outside"}
-SPECIAL = ROTATION | SCORES | TRACKS | {"iscrowd", "tags"}
+POINTS = {"keypoints", "num_keypoints"}
+SPECIAL = ROTATION | SCORES | TRACKS | POINTS | {"iscrowd", "tags"}
 # attributes that a format has for every object, or under another name
 ADDED = {"voc": {"pose", "truncated", "difficult"}, "labelstudio": {"p:q"}}
 TRUE = ("1", "True")  # CVAT has its flags as true or false
@@ -158,6 +160,12 @@ FOUND: Mapping[str, Callable[[Read], Mapping[Any, Any]]] = {
     "rotation": _with(ROTATION),
     "crowds": _with({"iscrowd"}),
     "attributes": _own,
+    "key_points": _with(POINTS),
+    "pose": lambda made: (
+        {"-": made.facts.class_details}
+        if made.facts.numbers == "yolo" and made.facts.class_details
+        else {key: one for key, one in made.facts.class_details.items() if "keypoints" in one}
+    ),
     "attribute_kinds": lambda made: made.facts.attribute_kinds,
     "tags": _with({"tags"}),
     "scores": _with(SCORES),
@@ -268,6 +276,31 @@ def test_a_new_label_is_the_only_thing_that_changes_in_parquet(
     for key, row in made.objects.items():
         new = {"given": "yield", "given_raw": "give way"} if key == changed else {}
         assert without(again.objects[key], hashes) == without({**row, **new}, hashes)
+
+
+FLAGS = ["0", "1", "True", "False", "true", "yes", "no", ""]
+
+
+@pytest.mark.parametrize("kind", HOLDS)
+def test_flags_keep_their_text_or_their_objects_are_counted(secondlook: Command, tmp_path: Path, kind: str) -> None:
+    objects = []
+    for place, flag in enumerate(FLAGS):
+        stated = f"<attributes><attribute><name>occluded</name><value>{flag}</value></attribute></attributes>"
+        box = f"<xmin>{5 * place}</xmin><ymin>6</ymin><xmax>{5 * place + 4}</xmax><ymax>18</ymax>"
+        objects.append(voc_object(box=box).replace("</object>", f"{stated}</object>"))
+    root = lay_out(tmp_path / "set", {"Annotations/a.xml": voc_file(*objects), "images/a.jpg": IMAGE})
+    made = read(secondlook, tmp_path / "made", {"path": root / "Annotations", "images": root / "images"})
+    decide(made)
+
+    out, text = export(secondlook, made, kind)
+
+    again = back(secondlook, made, kind, out)
+    before, after = ({key: row["attributes"].get("occluded") for key, row in one.objects.items()}
+                     for one in (made, again))  # fmt: skip
+    changed = [key for key, value in before.items() if after[key] != value]
+    if kind == "yolo":
+        changed = list(before)  # none is in the label files
+    assert len(changed) == said(text).get("attributes", 0), (before, after)
 
 
 def without(row: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from secondlook.io import jsonfile
 Id = int | str
 SCORE = "score"  # of a prediction, beside its box or among its attributes
 KEY_POINTS, KEY_POINTS_COUNT = "keypoints", "num_keypoints"  # of an object: x, y and visibility, in px
+CATEGORY_DETAILS = ("supercategory", "keypoints", "skeleton")  # names of key points, and which of them are joined
 CROWD = (1, "1")  # what `iscrowd` says of a group of objects
 
 
@@ -30,15 +31,19 @@ class CocoImage(msgspec.Struct):
 
 
 class CocoCategory(msgspec.Struct):
-    """A category; a name that is a number in the file is its text."""
+    """A category; a name that is a number in the file is its text. `details` are those of `CATEGORY_DETAILS`."""
 
     id: Id
     name: str
+    details: dict[str, Any] = {}
 
 
 class _RawCategory(msgspec.Struct):
     id: Id | float
     name: Any = None
+    supercategory: Any = None
+    keypoints: Any = None
+    skeleton: Any = None
 
 
 class CocoAnnotation(msgspec.Struct):
@@ -224,7 +229,8 @@ def _named(listed: list[_RawCategory]) -> tuple[list[CocoCategory], dict[Id, str
         name = str(entry.name)
         if names.setdefault(number, name) != name:
             faulty[number] = f"category id {number} is listed with two names, `{names[number]}` and `{name}`"
-        categories.append(CocoCategory(number, name))
+        stated = {key: getattr(entry, key) for key in CATEGORY_DETAILS}
+        categories.append(CocoCategory(number, name, {key: one for key, one in stated.items() if one is not None}))
     return [category for category in categories if category.id not in faulty], faulty
 
 

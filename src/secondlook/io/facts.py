@@ -45,7 +45,8 @@ class Facts:
     `background` the images without objects, `images` those of which it says something, `left_out` the entries that were
     refused, by reason. `tracks_labelled_once`: the dataset's own labels are one label for each track, not one for each
     of its boxes. `attribute_kinds`: attributes that are something else than text (one of `KINDS`); instance rows hold
-    all as text.
+    all as text. `class_details` is what a dataset says of its classes besides their names: of COCO its category keys by
+    id, of YOLO the keys of data.yaml about key points.
     """
 
     numbers: str = ""
@@ -57,6 +58,7 @@ class Facts:
     rehearsal: Rehearsal | None = None
     tracks_labelled_once: bool = False
     attribute_kinds: Mapping[str, str] = field(default_factory=dict)
+    class_details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return them as plain values."""

@@ -8,15 +8,22 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ODD = {"", ".", ".."}
 
 
+def is_absolute(name: str) -> bool:
+    """Tell whether a name is the whole path of a file, here or on Windows."""
+    return name.startswith("/") or PureWindowsPath(name).drive != ""
+
+
 class Inside:
     """Tells which names lead to a place inside a folder or archive, links included, unless links may lead anywhere.
 
-    Each folder is looked at once, files only where they are links: millions of names cost little.
+    Names are relative to `root`; they may also lead into the folder `dataset`, where there is one. Each folder is
+    looked at once, files only where they are links: millions of names cost little.
     """
 
-    def __init__(self, root: Path, *, links_anywhere: bool = False) -> None:
+    def __init__(self, root: Path, *, dataset: Path | None = None, links_anywhere: bool = False) -> None:
         self._place = os.path.abspath if links_anywhere else os.path.realpath
         self._root = self._place(root)
+        self._allowed = [self._root, *([] if dataset is None else [self._place(dataset)])]
         self._links: dict[str, frozenset[str] | None] = {}
 
     def holds(self, name: str) -> bool:
@@ -49,7 +56,7 @@ class Inside:
         return self._place(os.path.join(self._root, name))  # noqa: PTH118
 
     def _is_within(self, real: str) -> bool:
-        return os.path.commonpath([real, self._root]) == self._root
+        return any(os.path.commonpath([real, root]) == root for root in self._allowed)
 
 
 def _leads_out_on_windows(name: str) -> bool:

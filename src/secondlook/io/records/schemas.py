@@ -27,6 +27,7 @@ RejectReason = Literal[
     "box_outside",
     "unknown_class",
     "malformed",
+    "no_box",
     "not_selected",
     "no_mask",
 ]

@@ -29,6 +29,8 @@ from secondlook.stages.export.request import OriginalFile, Request
 from secondlook.stages.export.selected import select
 from secondlook.stages.export.wordings import wordings
 
+_CROWD_WORDS = {"0", "1", "false", "true"}
+
 
 @dataclass
 class _Relabeller:
@@ -67,7 +69,7 @@ def write(corrected: Corrected, path: Path, request: Request) -> None:
     with path.open("wb") as file:
         file.write(b'{"info": ' + msgspec.json.encode({"description": corrected.description}))
         file.write(b', "licenses": [],\n"categories": ')
-        write_items(file, ({"id": key, "name": name, "supercategory": ""} for key, name in new.names.items()))
+        write_items(file, map(new.category, new.names))
         file.write(b',\n"images": ')
         write_items(file, new.images())
         file.write(b',\n"annotations": ')
@@ -119,6 +121,12 @@ class New:
         if corrected.unlabelled():
             self.names[self._unlabelled] = UNLABELLED
 
+    def category(self, number: int) -> dict[str, Any]:
+        """Return a category, with the key points and all else that the dataset says of it."""
+        facts = self._corrected.facts
+        own = facts.class_details.get(str(number), {}) if facts is not None and facts.numbers == "coco" else {}
+        return {"id": number, "name": self.names[number], "supercategory": "", **own}
+
     def images(self) -> Iterator[dict[str, Any]]:
         """Yield the images."""
         keep_ids, ids = are_numbers(self._corrected.image_table()["image_source_id"]), self._image_ids
@@ -134,7 +142,8 @@ class New:
         keep_ids = are_numbers(self._corrected.table["source_id"])
         for place, item in enumerate(self._corrected.objects(), start=1):
             own = typed_attributes(item, self._corrected.attribute_kinds)
-            own.pop(CROWD, None)
+            if str(own.get(CROWD)).lower() in _CROWD_WORDS:  # stands where COCO has it
+                own.pop(CROWD)
             pose = _pose(own)
             yield {
                 "id": int(item.source_id) if keep_ids else place,

@@ -29,7 +29,9 @@ from secondlook.stages.export.request import Request
 
 # CVAT has these on every shape with types of their own; instance rows hold them as text
 _FLAGS, _NUMBERS = {"occluded", "outside", "keyframe"}, {"rotation", "track_id"}
+_IDS = {"track_id"}  # numbers that are names: `007` is not 7
 _TRUE = {"true", "1", "1.0", "yes"}
+_AS_WRITTEN: Mapping[str, bool | int] = {"True": True, "False": False, "1": 1, "0": 0}  # CVAT takes 1 for true
 Size = tuple[int, int]
 ANNOTATIONS, LABELS, _PLAIN = "annotations.json", "labels.json", "plain.json"
 
@@ -231,8 +233,8 @@ def _is_finite(value: Any) -> bool:
 
 def _attribute(name: str, value: Any) -> tuple[str, str | float | int | bool]:
     if name in _FLAGS:
-        return name, str(value).lower() in _TRUE
-    number = _as_number(value) if name in _NUMBERS else None
+        return name, _AS_WRITTEN.get(str(value), str(value).lower() in _TRUE)
+    number = _as_number(name, value) if name in _NUMBERS else None
     if name in _NUMBERS and number is None:  # CVAT stops at text here
         return PREFIX + name, _scalar(value)
     return name, _scalar(value) if number is None else number
@@ -246,12 +248,20 @@ def _scalar(value: Any) -> str | float | int | bool:
     return json.dumps(value, ensure_ascii=False)  # as ingest writes it
 
 
-def _as_number(value: Any) -> float | int | None:
+def _as_number(name: str, value: Any) -> float | int | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return (int(value) if str(value).isdecimal() else number) if math.isfinite(number) else None
+    whole = int(value) if str(value).isdecimal() else number
+    return whole if math.isfinite(number) and (name not in _IDS or str(whole) == str(value)) else None
+
+
+def keeps_its_text(name: str, text: str) -> bool:
+    """Tell whether CVAT holds the value of an attribute so that it is read back with the same text."""
+    if name in _FLAGS:
+        return text in _AS_WRITTEN
+    return name not in _IDS or _as_number(name, text) is not None
 
 
 def _labels(categories: Iterable[str], names: Iterable[str]) -> list[dict[str, Any]]:

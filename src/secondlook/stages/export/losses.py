@@ -10,18 +10,22 @@ import pyarrow.compute as pc
 from pycocotools import mask as coco_mask
 
 from secondlook.config.holds import HOLDS, KINDS, Cell
+from secondlook.io.cocofile import KEY_POINTS, KEY_POINTS_COUNT
 from secondlook.pixels.images import crop_bounds
 from secondlook.pixels.rotated import ATTRIBUTE as ROTATED_BOX
 from secondlook.stages.export.coco import are_numbers
 from secondlook.stages.export.corrected import Corrected
+from secondlook.stages.export.cvat import keeps_its_text
 from secondlook.stages.export.fiftyone import OBJECT_ID
 from secondlook.stages.export.labelstudio import rotated
 from secondlook.stages.export.notes import CROWD, PREFIX, TAGS
 from secondlook.stages.export.numbers import listed_numbers
 from secondlook.stages.export.request import Request
+from secondlook.stages.export.yolo import key_points, pose_of
 
 ROTATION, SCORES, TRACKS = (ROTATED_BOX, "rotation"), ("score", "confidence"), ("track_id", "keyframe", "outside")
-_SPECIAL = {CROWD, TAGS, *ROTATION, *SCORES, *TRACKS}
+POINTS = (KEY_POINTS, KEY_POINTS_COUNT)
+_SPECIAL = {CROWD, TAGS, *POINTS, *ROTATION, *SCORES, *TRACKS}
 _UPRIGHT = {"0", "0.0"}
 _ATTRIBUTE = pa.schema([("object", pa.int64()), ("name", pa.string()), ("text", pa.string())])
 _COCO_LIKE = {"coco": "coco", "cvat": "coco", "yolo": "yolo"}  # format -> the kind of its numbers
@@ -63,6 +67,8 @@ class _Counts:
             "rotation": lambda: self._having(ROTATION, without=_UPRIGHT),
             "crowds": lambda: self._having([CROWD], without={"0", "false", "False"}),
             "attributes": lambda: self._objects(pc.invert(_is_one_of(self.attributes["name"], _SPECIAL))),
+            "key_points": lambda: self._having(POINTS),
+            "pose": lambda: len(self._pose()),
             "attribute_kinds": lambda: len(self._kinds()),
             "tags": lambda: self._having([TAGS]),
             "scores": lambda: self._having(SCORES),
@@ -84,9 +90,11 @@ class _Counts:
         """Return the number of those things of a kind that a format, which holds some, does not hold."""
         partial: Mapping[str, Callable[[], int]] = {
             "masks": self._masks_beyond_boxes if self.format == "fiftyone" else self._masks_but_turned,
-            "attributes": lambda: self._objects(pc.match_substring(self.attributes["name"], ": ")),
+            "attributes": self._attributes_not_held,
             "attribute_kinds": lambda: sum(kind == "json" for kind in self._kinds().values()),
-            "tracks": self._named_tracks,
+            "key_points": self._key_points_beside,
+            "pose": lambda: 0 if self._keeps_pose() else len(self._pose()),
+            "tracks": lambda: self._reworded(TRACKS),
             "object_ids": lambda: self._unless_numbers(self.corrected.table["source_id"]),
             "image_ids": self._image_ids,
             "class_numbers": self._renumbered,
@@ -106,10 +114,41 @@ class _Counts:
         own = self.attributes
         return self._objects(pc.and_(_is_one_of(own["name"], names), pc.invert(_is_one_of(own["text"], without))))
 
-    def _named_tracks(self) -> int:
+    def _pose(self) -> list[str]:
+        """Return the classes of COCO, or the one dataset of YOLO, of which key points are said to have names."""
+        facts = self.corrected.facts
+        if facts is None or not facts.class_details:
+            return []
+        return (
+            ["-"]
+            if facts.numbers == "yolo"
+            else [number for number, one in facts.class_details.items() if KEY_POINTS in one or "skeleton" in one]
+        )
+
+    def _keeps_pose(self) -> bool:
+        return self.corrected.facts is not None and self.corrected.facts.numbers == self.format
+
+    def _key_points_beside(self) -> int:
+        pose = pose_of(self.corrected)
+        return sum(
+            not item.attributes.keys().isdisjoint(POINTS) and not key_points(item.attributes, pose)
+            for item in self.corrected.objects()
+        )
+
+    def _attributes_not_held(self) -> int:
+        if self.format == "cvat":
+            return self._reworded(["occluded"])
+        return self._objects(pc.match_substring(self.attributes["name"], ": "))
+
+    def _reworded(self, names: Iterable[str]) -> int:
+        """Return the number of objects with an attribute of these names whose text CVAT changes."""
         own = self.attributes
-        number = pc.match_substring_regex(own["text"], r"^-?\p{Nd}+(\.\p{Nd}+)?$")
-        return self._objects(pc.and_(_is_one_of(own["name"], ["track_id"]), pc.invert(number)))
+        changed = pa.scalar(False)
+        for name in names:
+            texts = own["text"].filter(pc.equal(own["name"], name)).unique().to_pylist()
+            odd = [text for text in texts if not keeps_its_text(name, text)]
+            changed = pc.or_(changed, pc.and_(pc.equal(own["name"], name), _is_one_of(own["text"], odd)))
+        return self._objects(changed)
 
     def _kinds(self) -> Mapping[str, str]:
         there = set(self.attributes["name"].unique().to_pylist())

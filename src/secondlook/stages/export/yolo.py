@@ -1,15 +1,16 @@
 """YOLO: `data.yaml`, a text file of boxes for each image under `labels`, links to the images, and `objects.csv`.
 
 Trainers expect `labels/a.txt` next to `images/a.jpg`, so every image is a link there and none is copied. A line is
-`class cx cy w h` in fractions of the image. An image without objects in the dataset has an empty text file.
-Objects without a label have no line, and images that have no other objects are left out: they would teach that nothing
-is there. Masks have no line: an outline drawn from a mask is not the given shape. `objects.csv` has them (RLE) and
-everything else, a row for each object, with or without a label; cells that begin like a formula are written as text
-there. A dataset that came as YOLO keeps its class numbers.
+`class cx cy w h` in fractions of the image, and the key points where they came so. An image without objects in the
+dataset has an empty text file. Objects without a label have no line, and images that have no other objects are left
+out: they would teach that nothing is there. Masks have no line: an outline drawn from a mask is not the given shape.
+`objects.csv` has them (RLE) and everything else, a row for each object, with or without a label; cells that begin like
+a formula are written as text there. A dataset that came as YOLO keeps its class numbers.
 """
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from secondlook.io.cocofile import KEY_POINTS
 from secondlook.io.tabular import harmless
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.export.corrected import Corrected, Image, Object
@@ -26,6 +28,7 @@ from secondlook.stages.export.numbers import Numbers, number
 from secondlook.stages.export.request import Request
 
 OBJECTS = "objects.csv"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DIGITS = 12
 _COMMENT = "# Written by secondlook export. The whole dataset is under both train and val: split it before training.\n"
 _RESERVED = {"images", "labels"}  # trainers replace the last folder of this name
@@ -47,16 +50,17 @@ def write(corrected: Corrected, folder: Path, request: Request) -> None:
     """Write the dataset into the open folder `folder`, which is renamed to its final place afterwards."""
     numbers = number(corrected, "yolo", first=0)
     _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, request.out))
-    content = {"train": "images", "val": "images", "names": dict(sorted(numbers.names.items()))}
+    names = dict(sorted(numbers.names.items()))
+    content = {"train": "images", "val": "images", **pose_of(corrected), "names": names}
     write_text(folder / "data.yaml", _COMMENT + yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
 
 
 def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: Path) -> Iterator[dict[str, Any]]:
     """Write label files and links, and yield the row of each object."""
     taken: set[str] = set()
-    archive = corrected.archive()
+    archive, pose = corrected.archive(), pose_of(corrected)
     for image in corrected.images():
-        lines = {item.instance_id: _line(item, numbers) for item in image.objects if item.label is not None}
+        lines = {item.instance_id: _line(item, numbers, pose) for item in image.objects if item.label is not None}
         stem, suffix = _free_stem(image, taken) if lines or not image.objects else ("", "")
         if stem:
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines.values()))
@@ -89,10 +93,24 @@ def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> None:
             writer.writerow({name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
 
 
-def _line(item: Object, numbers: Numbers) -> str:
+def pose_of(corrected: Corrected) -> Mapping[str, Any]:
+    """Return the keys of data.yaml about key points, of a dataset that came as YOLO with `kpt_shape`."""
+    facts = corrected.facts
+    return facts.class_details if facts is not None and facts.numbers == "yolo" else {}
+
+
+def key_points(attributes: Mapping[str, str], pose: Mapping[str, Any]) -> list[str]:
+    """Return the key points of an object as they stand on its line, none where they do not fit `kpt_shape`."""
+    words = attributes.get(KEY_POINTS, "").split()
+    count, sides = pose.get("kpt_shape", (0, 0))
+    return words if len(words) == count * sides and all(map(_NUMBER.fullmatch, words)) else []
+
+
+def _line(item: Object, numbers: Numbers, pose: Mapping[str, Any]) -> str:
     x, y, w, h = item.box_xywh
     fractions = ((x + w / 2) / item.width, (y + h / 2) / item.height, w / item.width, h / item.height)
-    return " ".join([str(numbers.of(item)), *(f"{value:.{_DIGITS}g}" for value in fractions)]) + "\n"
+    words = [str(numbers.of(item)), *(f"{value:.{_DIGITS}g}" for value in fractions)]
+    return " ".join([*words, *key_points(item.attributes, pose)]) + "\n"
 
 
 def _free_stem(image: Image, taken: set[str]) -> tuple[str, str]:

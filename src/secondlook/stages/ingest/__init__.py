@@ -13,7 +13,7 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.text import tidied
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, Selection, Task
-from secondlook.io import facts, records
+from secondlook.io import facts, packed, records
 from secondlook.io.facts import Facts, Rehearsal
 from secondlook.io.inside import Inside
 from secondlook.io.outputs import EXPORT_ABOUT
@@ -63,8 +63,9 @@ class Ingested:
         return counts.total() - counts["not_selected"]
 
     def refused_fraction(self) -> float:
-        """Fraction of the selected entries that were refused."""
-        return self.refused() / max(1, self.refused() + len(self.instances) + len(self.reference))
+        """Fraction of the selected entries that were refused; lines, points and the like are no faults of theirs."""
+        refused = self.refused() - self.refusals.counts["no_box"]
+        return refused / max(1, refused + len(self.instances) + len(self.reference))
 
     def reasons(self) -> str:
         """Count of each reason, as one line."""
@@ -212,7 +213,7 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
             "grouped with its image"
         )
     if source.listed is not None:
-        bare = source.listed - len(checker.met)
+        bare = sum(image not in checker.met for image in checker.bare)
         result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
 
 
@@ -244,6 +245,7 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
         rehearsal=rehearsal,
         tracks_labelled_once=tracks.labelled_once,
         attribute_kinds=_attribute_kinds(opened),
+        class_details=opened.source.class_details,
     )
     return tracks
 
@@ -261,7 +263,9 @@ def _inside(dataset: Dataset, source: Source) -> Inside | None:
         return None
     path = Path(dataset.path)
     folder = path if path.is_dir() else path.parent
-    return Inside(source.images, links_anywhere=(folder / EXPORT_ABOUT).is_file())  # the images of an export are links
+    links_anywhere = (folder / EXPORT_ABOUT).is_file()  # the images of an export are links
+    apart = dataset.images is not None or packed.is_archive(path)
+    return Inside(source.images, dataset=None if apart else folder, links_anywhere=links_anywhere)
 
 
 def _dataset_rows(task: Task, options: IngestOptions, result: Ingested) -> Callable[[Row], None]:
@@ -287,6 +291,9 @@ def _placed(row: Row, split: str, shards: int) -> Row:
 
 
 def _say(result: Ingested) -> None:
+    if result.refusals.without_box:
+        shown = ", ".join(f"{what} ({count})" for what, count in sorted(result.refusals.without_box.items()))
+        progress.say(f"ingest: refused, because no box can be read from it: {shown}")
     progress.say(
         f"ingest: {len(result.instances)} objects in {result.instances.distinct('image_id')} images, "
         f"{len(result.reference)} reference objects, {result.refused()} refused, rejects: {result.reasons()}"

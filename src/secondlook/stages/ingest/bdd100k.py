@@ -182,7 +182,7 @@ def _size(frame: _Frame) -> tuple[int, int] | None:
 
 def _shape(label: _Label) -> tuple[Box, Any]:
     if label.box2d is None and _is_lane(label):
-        raise RefusedError("not_selected", "a lane mark is a line, not an object")
+        raise RefusedError("no_box", "a lane mark, which is a line")
     polygons = [checked_points(polygon.vertices) for polygon in label.poly2d or []]
     segmentation: Any = [points_to_polygon(points) for points in polygons] or None
     if segmentation is None and label.rle is not None:

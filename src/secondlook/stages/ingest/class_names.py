@@ -16,6 +16,7 @@ from secondlook.io import packed
 from secondlook.io.yolofile import NAMES_LISTS
 from secondlook.stages.ingest.tree import Tree
 
+POSE_KEYS = ("kpt_shape", "flip_idx", "kpt_names")
 YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 LARGEST_NAMES = 2**20  # characters
 _NAMES_KEY = re.compile(r"^names\s*:", re.MULTILINE)
@@ -23,11 +24,16 @@ _NAMES_KEY = re.compile(r"^names\s*:", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Names:
-    """The names file of a dataset: class names by number, and the columns of a line with key points, None without."""
+    """The names file of a dataset: class names by number, and what it says of key points, see `POSE_KEYS`."""
 
     file: str = ""
     by_number: Mapping[int, str] = field(default_factory=dict)
-    pose_columns: int | None = None
+    pose: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pose_columns(self) -> int | None:
+        """The columns of a line with key points: class, box, and what `kpt_shape` says; None without it."""
+        return 5 + self.pose["kpt_shape"][0] * self.pose["kpt_shape"][1] if "kpt_shape" in self.pose else None
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ class AllNames:
         """Return the number and name of each class; none where datasets differ in them."""
         distinct = {tuple(sorted(names.by_number.items())) for names in self.by_folder.values()}
         return list(next(iter(self.by_folder.values())).by_number.items()) if len(distinct) == 1 else []
+
+    def pose(self) -> Mapping[str, Any]:
+        """Return what all names files say of key points; nothing where they differ."""
+        distinct = [names.pose for names in self.by_folder.values()]
+        return distinct[0] if distinct and all(one == distinct[0] for one in distinct) else {}
 
 
 def find(tree: Tree) -> AllNames:
@@ -84,10 +95,10 @@ def _read(path: Path, name: str) -> Names:
     if isinstance(listed, str) and packed.is_file(path.parent / listed):
         listed = _lines(path.parent / listed)
     if isinstance(listed, list) and not any(isinstance(one, list | dict) for one in listed):
-        return Names(name, _numbered(listed), _pose_columns(content))
+        return Names(name, _numbered(listed), _pose(content))
     if isinstance(listed, dict) and all(_is_named(number, one) for number, one in listed.items()):
         numbered = {int(number): one.strip() for number, one in listed.items()}
-        return Names(name, numbered, _pose_columns(content))
+        return Names(name, numbered, _pose(content))
     raise DataError(f"{path}: `names` is neither a list of class names nor a mapping from number to name.")
 
 
@@ -122,9 +133,16 @@ def _is_named(number: object, name: object) -> bool:
     return isinstance(number, str) and number.isdecimal() and isinstance(name, str) and bool(name.strip())
 
 
-def _pose_columns(content: Any) -> int | None:
-    """Return the columns of a line with key points: class, box, and what `kpt_shape` says."""
-    shape = content.get("kpt_shape") if isinstance(content, dict) else None
-    if not isinstance(shape, list) or len(shape) != 2 or not all(str(side).isdecimal() for side in shape):
-        return None
-    return 5 + int(shape[0]) * int(shape[1])
+def _pose(content: Any) -> dict[str, Any]:
+    """Return the keys about key points, numbers as such; nothing without a sound `kpt_shape`."""
+    stated = {key: _counted(content[key]) for key in POSE_KEYS if key in content} if isinstance(content, dict) else {}
+    shape = stated.get("kpt_shape")
+    is_sound = isinstance(shape, list) and len(shape) == 2 and all(isinstance(side, int) for side in shape)
+    return stated if is_sound else {}
+
+
+def _counted(value: Any) -> Any:
+    """Return whole numbers in texts and lists of them as such."""
+    if isinstance(value, list):
+        return [_counted(one) for one in value]
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 6 else value

@@ -73,6 +73,14 @@ def opened(coco: cocofile.CocoFile, dataset: Dataset) -> Source:
         "coco",
         stated=lambda: (image.file_name for image in coco.images),
         states_sides=True,
+        class_details=class_details(coco, dataset.label_from),
+    )
+
+
+def class_details(coco: cocofile.CocoFile, label_from: str | None) -> dict[str, Any]:
+    """Return what a file says of its categories besides their names, by id; nothing when the label is an attribute."""
+    return (
+        {} if label_from else {str(category.id): category.details for category in coco.categories if category.details}
     )
 
 

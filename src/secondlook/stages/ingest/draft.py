@@ -106,7 +106,7 @@ def _require_objects(seen: _Seen) -> None:
     if len(seen.read.instances):
         return
     path, counts = seen.dataset.path, seen.read.refusals.counts
-    if seen.missing and set(counts) <= {"missing_image", "not_selected"}:
+    if seen.missing and set(counts) <= {"missing_image", "not_selected", "no_box"}:
         image, detail = seen.missing[0]
         raise DataError(
             f"{path}: none of the images with objects is there, {len(seen.missing)} in all; the first is {image} "

@@ -174,7 +174,7 @@ def _shape(label: dict[str, Any]) -> tuple[Box | None, Any]:
             raise RefusedError("malformed", "the polyline has no points")
         shapes = [checked_points(shape) for shape in label["points"]]
         if not (label.get("closed") or label.get("filled")):
-            raise RefusedError("not_selected", "an open line is not an object")
+            raise RefusedError("no_box", "an open line")
         return points_to_box([point for shape in shapes for point in shape]), [
             points_to_polygon(shape) for shape in shapes
         ]

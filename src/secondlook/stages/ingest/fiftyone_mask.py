@@ -8,11 +8,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box, crop_bounds
-from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX
+from secondlook.stages.ingest import masks
 
 Size = tuple[int, int]
 _HEAD_BYTES = 4096  # the most that stands before the numbers of an array
@@ -29,14 +28,10 @@ def to_rle(mask: Any, box: Box, size: Size) -> dict[str, Any] | None:
         return None
     width, height = size
     left, top, right, bottom = crop_bounds(width, height, _in_px(box, size))
-    if max(size) > LARGEST_SIDE_PX:
-        raise RefusedError("size_mismatch", f"the metadata say {max(size)} px")
     part = _unpacked(packed, width * height)
     if part.shape != (bottom - top, right - left):  # FiftyOne stretches masks of another size over the box
         part = cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST)
-    whole = np.zeros((height, width), np.uint8, order="F")
-    whole[top:bottom, left:right] = part
-    return {"size": [height, width], "counts": str(coco_mask.encode(whole)["counts"], "ascii")}
+    return masks.placed(part, left, top, size)
 
 
 def _in_px(box: Box, size: Size) -> Box:

@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.base.text import is_legible, legible
+from secondlook.base.text import counted, is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
@@ -136,7 +137,7 @@ def line_entries(
 
     `parse` takes a line, the name of its image and the id of its object, `<file>:<line>`.
     """
-    bare = dict.fromkeys(images.names)
+    bare, labelled = dict.fromkeys(images.names), set[PurePosixPath]()
     for name in files:
         if not is_legible(name):
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
@@ -151,12 +152,12 @@ def line_entries(
         except (OSError, UnicodeDecodeError) as error:
             yield RefusedError("malformed", f"the label file cannot be read ({error})", image, name)
             continue
+        labelled.add(PurePosixPath(image).parent)
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 bare.pop(image, None)
                 yield _parsed(parse, line, image, f"{name}:{number}")
-    used = {PurePosixPath(image).parent for image in images.names if image not in bare}
-    yield from _backgrounds(bare, used, images.folders.images)
+    yield from _backgrounds(bare, labelled, images.folders.images)
 
 
 def _parsed(parse: Callable[[str, str, str], Entry], line: str, image: str, source_id: str) -> Entry:
@@ -167,13 +168,30 @@ def _parsed(parse: Callable[[str, str, str], Entry], line: str, image: str, sour
 
 
 def _backgrounds(
-    bare: Collection[str], used: Collection[PurePosixPath], folders: Sequence[str]
+    bare: Collection[str], labelled: Collection[PurePosixPath], folders: Sequence[str]
 ) -> Iterator[Background]:
-    """Yield the images without labels that lie in a folder of the dataset's images; others are plots and the like."""
+    """Yield the images without labels, and say how many others lie where nothing is labelled.
+
+    An image without objects lies beside images with label files, or below them in a folder of images. Elsewhere are
+    parts of a dataset without labels, plots and the like; hidden files are no images of a dataset.
+    """
+    left: list[str] = []
     for image in bare:
-        parent = PurePosixPath(image).parent
-        if parent in used or any(folder in parent.parts for folder in folders):
+        path = PurePosixPath(image)
+        places = [folder for folder in path.parents if folder == path.parent or _in_images(folder, folders)]
+        if labelled.isdisjoint(places) or path.name.startswith("."):
+            left.append(image)
+        else:
             yield Background(image)
+    if left:
+        progress.say(
+            f"ingest: {counted(len(left), 'image')} without label files: left out, neither objects nor images without "
+            f"objects, because nothing beside is labelled, or hidden; such as {legible(left[0])}"
+        )
+
+
+def _in_images(folder: PurePosixPath, folders: Sequence[str]) -> bool:
+    return bool({part.casefold() for part in folder.parts} & {name.casefold() for name in folders})
 
 
 def _key(path: str, folders: Sequence[str]) -> str:

@@ -1,13 +1,18 @@
 """labelme: one JSON file for each image, next to it, with `shapes` and `imagePath`.
 
-Rectangles and polygons are objects, circles are read as the box around them; lines and points are not selected. Flags,
-`group_id` and the description are attributes.
+Rectangles, polygons, circles and masks are objects; lines and points have no box. Flags, `group_id` and the description
+are attributes.
 """
 
+import base64
+import io
 import math
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
@@ -15,12 +20,19 @@ from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, jsonfile, packed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
-from secondlook.stages.ingest import image_names
-from secondlook.stages.ingest.shapes import Points, checked_points, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest import image_names, masks
+from secondlook.stages.ingest.shapes import (
+    Points,
+    checked_points,
+    ellipse,
+    points_to_box,
+    points_to_polygon,
+    stated_size,
+)
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.stages.ingest.tree import Evidence, Tree
 
-_NO_OBJECTS = {"line", "linestrip", "point", "points", "mask"}
+_NO_OBJECTS = {"line", "linestrip", "point", "points"}
 
 
 def read(dataset: Dataset) -> Source:
@@ -73,7 +85,9 @@ def _entries(root: Path, names: list[str], images: Collection[str], label_from: 
                 yield _object(shape, image, f"{source_id}:{position}", size, label_from)
             except RefusedError as refusal:
                 yield refusal.at(image, f"{source_id}:{position}")
-    yield from (Background(image) for image in sorted(set(images) - used))
+    yield from (
+        Background(image) for image in sorted(set(images) - used) if not PurePosixPath(image).name.startswith(".")
+    )
 
 
 def _image(name: str, stated: Any, images: Collection[str]) -> str:
@@ -102,8 +116,9 @@ def _object(
         raise RefusedError("malformed", "the shape has no text `label`")
     kind = str(shape.get("shape_type") or "polygon")
     if kind in _NO_OBJECTS:
-        raise RefusedError("not_selected", f"`{kind}` is neither a rectangle nor a polygon")
-    box, polygons = _geometry(kind, checked_points(shape.get("points")))
+        raise RefusedError("no_box", f"`{kind}` of labelme")
+    points = checked_points(shape.get("points"))
+    box, segmentation = _geometry(kind, points) if kind != "mask" else _mask(points, shape.get("mask"), size)
     flags = shape.get("flags")
     kept = {key: shape.get(key) for key in ("group_id", "description") if shape.get(key) not in (None, "")}
     attributes = to_text({**kept, **(flags if isinstance(flags, dict) else {})})
@@ -115,7 +130,7 @@ def _object(
         label=choose_label(label, attributes, label_from),
         category=label,
         stated_size=size,
-        segmentation=polygons,
+        segmentation=segmentation,
         attributes=attributes,
     )
 
@@ -126,7 +141,24 @@ def _geometry(kind: str, points: Points) -> tuple[Box, list[list[float]] | None]
     if kind == "circle" and len(points) == 2:
         (x, y), (on_x, on_y) = points[0][:2], points[1][:2]
         radius = math.hypot(on_x - x, on_y - y)
-        return (x - radius, y - radius, 2 * radius, 2 * radius), None
+        box, outline = ellipse(x, y, radius, radius)
+        return box, [points_to_polygon(outline)]
     if kind == "polygon" and len(points) > 2:
         return points_to_box(points), [points_to_polygon(points)]
     raise RefusedError("malformed", f"a {kind!r} of {len(points)} points is no object")
+
+
+def _mask(points: Points, packed: Any, size: tuple[int, int] | None) -> tuple[Box, dict[str, Any]]:
+    """Return box and RLE of a mask: a PNG whose first px lies at the first of two points."""
+    if size is None or not isinstance(packed, str):
+        raise RefusedError("malformed", "a mask needs its `mask`, and the width and height of the image")
+    try:
+        left, top = int(points[0][0]), int(points[0][1])
+        with Image.open(io.BytesIO(base64.b64decode(packed, validate=True)), formats=["PNG"]) as image:
+            if image.width > size[0] or image.height > size[1]:
+                raise RefusedError("box_outside", f"the mask has {image.width}x{image.height} px, more than the image")
+            drawn = np.asarray(image.convert("L")) > 0
+    except (ValueError, OverflowError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RefusedError("malformed", f"the mask cannot be read ({error})") from error
+    rle = masks.placed(drawn, left, top, size)
+    return masks.box_of(rle), rle

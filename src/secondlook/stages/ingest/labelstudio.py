@@ -1,13 +1,15 @@
-"""Label Studio's JSON export: rectangles (turned ones too) and polygons in percent of the image.
+"""Label Studio's JSON export: rectangles and ellipses (turned ones too), polygons and brush masks.
 
 If several people annotated a task, the annotation marked as ground truth counts, else the first that was not
-cancelled; predictions are never read. The name of an image is what follows `?d=` in a local-files address, else its
-address; it lies in the folder `images` of the task. A region of a task with several images lies on the one whose key
-its `to_name` is. Notes on a region of the form `name: value` are
-attributes; one of them holds the rotation of a rectangle. Brush masks and points are not boxes: not selected. Choices
-for whole images are labels where no task has anything drawn (see `labelstudio_choices`).
+cancelled; the regions of the others are not selected. Predictions are never read. Results with one id describe one
+region, unless they are drawn at different places. The name of an image is what follows `?d=` in a local-files address,
+else its address; it lies in the folder `images` of the task. A region of a task with several images lies on the one
+whose key its `to_name` is. Notes on a region of the form `name: value` are attributes; one of them holds the rotation
+of a rectangle. Points, lines and relations have no box. Choices for whole images are labels where no task has anything
+drawn (see `labelstudio_choices`).
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,18 @@ from secondlook.io import imagefiles, jsonfile
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.pixels.rotated import ATTRIBUTE, RotatedBox
+from secondlook.stages.ingest import labelstudio_brush, masks
 from secondlook.stages.ingest.coco import images_folder
 from secondlook.stages.ingest.image_names import ImageNames
 from secondlook.stages.ingest.labelstudio_choices import ImageChoices
 from secondlook.stages.ingest.outline import Outline
-from secondlook.stages.ingest.shapes import checked_points, points_to_box, points_to_polygon, stated_size
+from secondlook.stages.ingest.shapes import (
+    checked_points,
+    ellipse,
+    points_to_box,
+    points_to_polygon,
+    stated_size,
+)
 from secondlook.stages.ingest.source import (
     AboutImage,
     Background,
@@ -37,7 +46,9 @@ from secondlook.stages.ingest.source import (
 from secondlook.stages.ingest.tree import Evidence, Tree
 from secondlook.stages.ingest.unread import json_evidence
 
-RECTANGLES, POLYGONS = {"rectangle", "rectanglelabels"}, {"polygon", "polygonlabels"}
+_SHAPES = ("rectangle", "polygon", "ellipse", "brush")
+_DRAWN = (*_SHAPES, "keypoint", "vector")
+_PLACE = ("x", "y", "width", "height", "rotation", "radiusX", "radiusY", "points", "vertices", "rle")
 Region = dict[str, Any]
 _MOST = 1.05  # sides of the image
 
@@ -93,7 +104,8 @@ def _entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) ->
             AboutImage(_found_or_stated(one, names), stated, tags_of(task["data"].get("tags")))
             for one in images.values()
         )
-        annotation = _annotation(task)
+        annotation = _annotation(listed)
+        yield from _others(listed, annotation, image, number)
         groups = _regions(annotation or {})
         if annotation is not None and not groups:
             yield from (Background(_placed(one, names)) for one in images.values())
@@ -157,31 +169,61 @@ def _name(address: str) -> str:
     return legible(unquote(path if local is None else local).lstrip("/"))
 
 
-def _annotation(task: Region) -> Region | None:
+def _annotation(annotations: list[Any]) -> Region | None:
     """Return the annotation that counts; None when nobody annotated the image."""
-    annotations = _list(task.get("annotations") or task.get("completions"))
     valid = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
     return next((entry for entry in valid if entry.get("ground_truth")), valid[0] if valid else None)
 
 
+def _others(annotations: list[Any], counts: Region | None, image: str, number: Any) -> Iterator[RefusedError]:
+    """Yield a refusal for each region of the annotations that do not count."""
+    for place, annotation in enumerate(annotations):
+        if not isinstance(annotation, dict) or annotation is counts:
+            continue
+        cancelled = annotation.get("was_cancelled")
+        detail = "its annotation was cancelled" if cancelled else "another annotation of the task counts"
+        for position in range(len(_regions(annotation))):
+            yield RefusedError("not_selected", detail, image, f"{number}:{position} of annotation {place}")
+
+
 def _regions(annotation: Region) -> list[list[Region]]:
-    """Return the results of an annotation, grouped by id: those that share an id describe one region."""
-    groups: dict[str, list[Region]] = {}
+    """Return the results of an annotation, grouped by id and by the place at which they are drawn."""
+    by_id: dict[str, list[Region]] = {}
     for place, result in enumerate(_list(annotation.get("result"))):
         region = result if isinstance(result, dict) else {}
-        groups.setdefault(str(region.get("id", f"#{place}")), []).append(region)
+        by_id.setdefault(str(region.get("id", f"#{place}")), []).append(region)
+    return [group for results in by_id.values() for group in _apart(results)]
+
+
+def _apart(results: list[Region]) -> list[list[Region]]:
+    """Return the results of one id by the place at which they are drawn; those without one belong to the first."""
+    groups: dict[str, list[Region]] = {_place(one): [] for one in results if _kind(one) in _DRAWN} or {"": []}
+    first = next(iter(groups.values()))
+    for result in results:
+        groups.get(_place(result), first).append(result)
     return list(groups.values())
 
 
+def _place(result: Region) -> str:
+    """Return where a result is drawn, as text; results of one region repeat it."""
+    value = _value(result)
+    stated = {key: value[key] for key in _PLACE if value.get(key)}
+    return json.dumps([str(result.get("to_name")), stated], sort_keys=True, default=str)
+
+
+def _kind(result: Region) -> str:
+    return str(result.get("type")).removesuffix("labels")
+
+
 def _object(group: list[Region], source_id: str, image: str, whole: ImageChoices) -> SourceObject:
-    shape = next((result for result in group if str(result.get("type")) in RECTANGLES | POLYGONS), None)
+    shape = next((result for result in group if _kind(result) in _SHAPES), None)
     if shape is None:
         if (one := whole.whole(group, source_id, image)) is not None:
             return one
         kinds = ", ".join(sorted({str(result.get("type")) for result in group}))
-        raise RefusedError("not_selected", f"`{kinds}` is neither a rectangle nor a polygon")
+        raise RefusedError("no_box", f"`{kinds}` of Label Studio")
     rotated = _rotated(shape)
-    box, polygons = _shape(shape, rotated)
+    box, segmentation = _shape(shape, rotated)
     labels = [name for result in group for name in _labels(result)]
     attributes = to_text({str(result.get("from_name")): _choices(result) for result in group if result is not shape})
     if len(labels) > 1:
@@ -197,9 +239,9 @@ def _object(group: list[Region], source_id: str, image: str, whole: ImageChoices
         label=choose_label(category, attributes, whole.label_from),
         category=category,
         stated_size=_stated_size(shape),
-        segmentation=polygons,
+        segmentation=segmentation,
         attributes=attributes,
-        in_fractions=True,
+        in_fractions=_kind(shape) != "brush",
     )
 
 
@@ -214,17 +256,29 @@ def _rectangle(shape: Region) -> Box:
 
 def _rotated(shape: Region) -> RotatedBox | None:
     """Return a rotated rectangle; None for any other shape."""
-    if shape["type"] in POLYGONS or not _value(shape).get("rotation") or _number(shape, "rotation") == 0:
+    if _kind(shape) != "rectangle" or not _value(shape).get("rotation") or _number(shape, "rotation") == 0:
         return None
-    size = _stated_size(shape)
-    if size is None:
-        raise RefusedError("malformed", "a rotated rectangle needs `original_width` and `original_height`")
+    size = _required_size(shape)
     x, y, w, h = _rectangle(shape)
     return RotatedBox(x * size[0], y * size[1], w * size[0], h * size[1], _number(shape, "rotation"))
 
 
-def _shape(shape: Region, rotated: RotatedBox | None) -> tuple[Box, list[list[float]] | None]:
-    if shape["type"] in POLYGONS:
+def _required_size(shape: Region) -> tuple[int, int]:
+    size = _stated_size(shape)
+    if size is None:
+        raise RefusedError("malformed", f"this {_kind(shape)} needs `original_width` and `original_height`")
+    return size
+
+
+def _shape(shape: Region, rotated: RotatedBox | None) -> tuple[Box, Any]:
+    """Return the box of a region, and its polygons or RLE: of a brush in px, of others in fractions of the image."""
+    if _kind(shape) == "brush":
+        size = _required_size(shape)
+        rle = masks.placed(labelstudio_brush.decoded(_value(shape).get("rle"), size), 0, 0, size)
+        return masks.box_of(rle), rle
+    if _kind(shape) == "ellipse":
+        return _ellipse(shape)
+    if _kind(shape) == "polygon":
         points = [[x / 100, y / 100] for x, y, *_ in checked_points(_value(shape).get("points"))]
     elif rotated is not None:
         width, height = _stated_size(shape) or (1, 1)
@@ -232,6 +286,15 @@ def _shape(shape: Region, rotated: RotatedBox | None) -> tuple[Box, list[list[fl
     else:
         return _rectangle(shape), None
     return points_to_box(points), [points_to_polygon(points)]
+
+
+def _ellipse(shape: Region) -> tuple[Box, list[list[float]]]:
+    x, y, radius_x, radius_y = (_number(shape, key) / 100 for key in ("x", "y", "radiusX", "radiusY"))
+    angle = _number(shape, "rotation") if _value(shape).get("rotation") else 0.0
+    width, height = _required_size(shape) if angle else (1, 1)  # an upright one is one in fractions too
+    box, outline = ellipse(x * width, y * height, radius_x * width, radius_y * height, angle)
+    box = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+    return box, [points_to_polygon([[x / width, y / height] for x, y in outline])]
 
 
 def _labels(result: Region) -> list[str]:

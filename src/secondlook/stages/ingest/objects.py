@@ -17,7 +17,7 @@ from secondlook.base.text import is_legible, legible, names_a_file
 from secondlook.base.types import MOST_MEGAPIXELS
 from secondlook.io import cocofile, packed, records
 from secondlook.io.facts import CATEGORY_ID
-from secondlook.io.inside import Inside
+from secondlook.io.inside import Inside, is_absolute
 from secondlook.io.jsonfile import are_numbers, is_number
 from secondlook.io.records import RefusedError
 from secondlook.io.rle import fills
@@ -155,21 +155,36 @@ class Checker:
         if self.inside is not None and not self.inside.holds(image):
             self.outside.add(image)
 
-    def _require_inside(self, image: str) -> None:
+    def _led_inside(self, image: str) -> str:
+        """Return an image's name, or for an absolute path that leads out the file inside that it means.
+
+        What lies outside is not looked at: the same files are read on every machine.
+        """
         if image not in self.outside:
-            return
+            return image
+        if self.names is not None and is_absolute(image):
+            try:
+                name = self.names.find(image)
+            except RefusedError as refusal:
+                if refusal.reason != "missing_image":
+                    raise
+            else:
+                self._look_where(name)
+                if name not in self.outside:
+                    return name
         if not self.said_outside:
             self.said_outside = True
             progress.say(
                 f"ingest: {legible(image)} lies outside {self.images}; such images are refused unless the dataset has "
                 "`images_outside: true`"
             )
-        raise RefusedError("bad_name", f"the image lies outside {self.images}; `images_outside: true` allows that")
+        detail = f"the image lies outside {self.images}, where no file is called so; `images_outside: true` allows that"
+        raise RefusedError("bad_name", detail)
 
     def _located(self, image: str, stated_size: tuple[int, int] | None) -> tuple[str, Header]:
         """Return the name of the file that an image name means, and its header."""
         if stated_size is not None and not self.check_images:
-            self._require_inside(image)
+            image = self._led_inside(image)
             if max(stated_size) > LARGEST_SIDE_PX:
                 raise RefusedError("size_mismatch", f"the annotations say {max(stated_size)} px")
             return image, _stated_header(*stated_size, self.max_megapixels)
@@ -177,7 +192,6 @@ class Checker:
         if located is None:
             located = self.headers[image] = self._opened(image)
         if isinstance(located, RefusedError):
-            self._require_inside(image)
             raise located
         name, header = located
         if stated_size not in (None, (header.width, header.height)):
@@ -188,9 +202,13 @@ class Checker:
 
     def _opened(self, image: str) -> tuple[str, Header] | RefusedError:
         """Read the header of an image, under the name of the file that it means where none is called so."""
+        try:
+            image = self._led_inside(image)
+        except RefusedError as refusal:
+            return refusal
         header = _read_header(_path_of(self.images, image), self.max_megapixels)
         if isinstance(header, Header):
-            return (image, header) if image not in self.outside else RefusedError("bad_name", "outside")
+            return image, header
         if header.reason != "missing_image" or self.names is None:
             return header
         try:

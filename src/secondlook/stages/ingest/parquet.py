@@ -38,6 +38,7 @@ def read(dataset: Dataset) -> Source:
         numbers=about.numbers,
         anywhere=dataset.images is None,
         kinds=about.attribute_kinds,
+        class_details={} if dataset.label_from else about.class_details,
     )
 
 

@@ -32,7 +32,21 @@ def read(dataset: Dataset) -> Source:
         listed = sum(len(file.images) for file in files.values())
         categories = _categories(files, dataset.label_from)
         entries = _entries(files, dataset.label_from)
-        return Source(Path(dataset.images or root), entries, total, listed, categories, "coco", states_sides=True)
+        details = {
+            number: about
+            for file in files.values()
+            for number, about in coco.class_details(file, dataset.label_from).items()
+        }
+        return Source(
+            Path(dataset.images or root),
+            entries,
+            total,
+            listed,
+            categories,
+            "coco",
+            states_sides=True,
+            class_details=details if categories else {},
+        )
     if any(name.lower().endswith(".xml") for name in names):
         return voc.read(dataset)
     if any(map(is_label_file, names)):

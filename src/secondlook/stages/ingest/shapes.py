@@ -19,6 +19,7 @@ LARGEST_SIDE_PX = 100_000  # pycocotools walks shapes px by px and crashes on va
 LONGEST_OUTLINE_PX = 2_000_000  # of one polygon: it keeps about a hundred bytes for each px
 RUN_LENGTHS = re.compile("[0-o]+")
 _LARGEST = 2**63
+_ELLIPSE_POINTS = 72
 Points = Sequence[Sequence[float]]
 
 
@@ -100,6 +101,20 @@ def about_middle(box: Box, angle_deg: float) -> RotatedBox:
     left = x + w / 2 - (w * cosine - h * sine) / 2
     top = y + h / 2 - (w * sine + h * cosine) / 2
     return RotatedBox(left, top, w, h, angle_deg)
+
+
+def ellipse(x: float, y: float, radius_x: float, radius_y: float, angle_deg: float = 0.0) -> tuple[Box, Points]:
+    """Return the box around an ellipse about x, y that is turned clockwise, and points on its outline."""
+    if not all(map(math.isfinite, (x, y, radius_x, radius_y, angle_deg))) or min(radius_x, radius_y) <= 0:
+        raise RefusedError("bad_coordinates", f"an ellipse with the radii {radius_x:g} and {radius_y:g} is none")
+    sine, cosine = math.sin(math.radians(angle_deg)), math.cos(math.radians(angle_deg))
+    half_w, half_h = math.hypot(radius_x * cosine, radius_y * sine), math.hypot(radius_x * sine, radius_y * cosine)
+    ways = [
+        (radius_x * math.cos(turn), radius_y * math.sin(turn))
+        for turn in (math.tau * place / _ELLIPSE_POINTS for place in range(_ELLIPSE_POINTS))
+    ]
+    outline = [[x + right * cosine - down * sine, y + right * sine + down * cosine] for right, down in ways]
+    return (x - half_w, y - half_h, 2 * half_w, 2 * half_h), outline
 
 
 def checked_points(value: Any) -> Points:

@@ -65,15 +65,18 @@ def _coded(table: pa.Table) -> pa.Table:
 
 @dataclass
 class Refusals:
-    """The refused entries and the count of each reason."""
+    """The refused entries, the count of each reason, and what shapes without a box are, with counts."""
 
     rows: Rows = field(default_factory=lambda: Rows(records.REJECT))
     counts: Counter[str] = field(default_factory=Counter)
+    without_box: Counter[str] = field(default_factory=Counter)
     first: RefusedError | None = None
 
     def add(self, refusal: RefusedError) -> None:
         """Add one refusal."""
         self.first = self.first or refusal
         self.counts[refusal.reason] += 1
+        if refusal.reason == "no_box":
+            self.without_box[refusal.detail] += 1
         row = {"image_path": refusal.image, "source_id": refusal.source_id}
         self.rows.add({**row, "reason": refusal.reason, "detail": refusal.detail})

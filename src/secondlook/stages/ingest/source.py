@@ -59,7 +59,8 @@ class Source:
     the dataset lists, with or without objects. `anywhere`: the names are paths that Second Look wrote, of images in
     any folder. `stated` returns all image names, where they are known before the objects. `categories` are (id, name),
     where the dataset numbers its labels, and `numbers` says how: coco or yolo. `kinds` are those of attributes that
-    were read from text but were something else before. `states_sides`: boxes are x, y, width, height in the file.
+    were read from text but were something else before; `class_details` as in `Facts`.
+    `states_sides`: boxes are x, y, width, height in the file.
     """
 
     images: Path
@@ -72,6 +73,7 @@ class Source:
     kinds: Mapping[str, str] = field(default_factory=dict)
     stated: Callable[[], Iterable[str]] | None = None
     states_sides: bool = False
+    class_details: Mapping[str, Any] = field(default_factory=dict)
 
 
 Entries = Iterator[SourceObject | Background | AboutImage | RefusedError]

@@ -10,6 +10,9 @@ from secondlook.stages.ingest.tree import Evidence, Tree
 _MASK_FOLDERS = {"mask", "masks", "segmentation", "segmentations", "segmentationclass", "segmentationobject", "gtfine"}
 _MASK_STEM = re.compile(r"(.+)[_-](?:mask|masks|seg|gt|label)", re.IGNORECASE)
 MASKS = "images with masks"
+_LABEL_STUDIO = re.compile(
+    r'"(?:rectangle|polygon|ellipse|brush|keypoint)labels"\s*:|"original_width"\s*:|"/data/(?:upload|local-files)/'
+)
 _CONVERT = "export it as COCO, YOLO or Pascal VOC with the tool that wrote it"
 
 
@@ -89,11 +92,21 @@ def _is_supervisely(outline: Outline) -> bool:
     return outline.items_have("objects", "classTitle") or (outline.has("objects", "size", "tags", "description"))
 
 
-def _is_json_min(outline: Outline) -> bool:
-    items = outline.items()
-    if items is None or not items.has("id") or items.one_of({"data", "image_id", "bbox"}):
-        return False
-    return items.one_of({"annotation_id", "annotator", "lead_time"})
+def _json_min(tree: Tree) -> Evidence | None:
+    """Find lists of tasks by what only Label Studio writes: keys about its annotators, regions, or its addresses."""
+
+    def is_one(name: str, items: Outline | None) -> bool:
+        if items is None or not items.inner or items.one_of({"data", "image_id", "bbox"}):
+            return False
+        written = items.has("id") and items.one_of({"annotation_id", "annotator", "lead_time"})
+        return written or _LABEL_STUDIO.search(tree.head(name)) is not None
+
+    found = [name for name, outline in tree.outlines.items() if is_one(name, outline.items())]
+    return (
+        Evidence(f"`{found[0]}` is a list of tasks without `data`", () if tree.is_file else tuple(found))
+        if found
+        else None
+    )
 
 
 def _rows_of_export(tree: Tree) -> Evidence | None:
@@ -108,8 +121,7 @@ UNREAD = (
     Unread("MOT Challenge", _mot, "import it into CVAT and export it as COCO or CVAT for images"),
     Unread("Supervisely", json_evidence(_is_supervisely, "has `objects` with a `classTitle`"),
            "export it as COCO with its app `Export to COCO`"),
-    Unread("Label Studio JSON-MIN", json_evidence(_is_json_min, "is a list of tasks without `data`"),
-           "export it as JSON, which has the sizes and all regions"),
+    Unread("Label Studio JSON-MIN", _json_min, "export it as JSON, which has the sizes and all regions"),
     Unread("predictions in COCO's result format",
            json_evidence(lambda outline: outline.items_have(None, "image_id", "category_id"),
                          "is a list of detections without images and categories"),

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
-from secondlook.io import imagefiles, packed
+from secondlook.io import cocofile, imagefiles, packed
 from secondlook.io.records import RefusedError
 from secondlook.io.yolofile import is_label_file
 from secondlook.stages.ingest import class_names
@@ -26,7 +26,6 @@ from secondlook.stages.ingest.tally import is_far
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 _YAML = {".yaml", ".yml"}
-KEY_POINTS = "keypoints"
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 _LOOKED_AT, _NUMBER_FIRST = 20, re.compile(r"\s*[\d.]+\s")  # lines of a file that may be a list of images
 _POSE_HINT = "if they are a box and key points, add `kpt_shape` to data.yaml"
@@ -67,6 +66,7 @@ def read(dataset: Dataset) -> Source:
         categories=names.categories(),
         numbers="yolo",
         stated=lambda: images.of_labels(files),
+        class_details=names.pose(),
     )
 
 
@@ -139,7 +139,7 @@ def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject
     number, values = _numbers(line, names)
     label = _label(number, names)
     is_pose = names.pose_columns is not None and 1 + len(values) == names.pose_columns
-    attributes = {KEY_POINTS: " ".join(line.split()[_BOX_COLUMNS:])} if is_pose else {}
+    attributes = {cocofile.KEY_POINTS: " ".join(line.split()[_BOX_COLUMNS:])} if is_pose else {}
     if is_pose or 1 + len(values) == _BOX_COLUMNS:
         center_x, center_y, w, h = values[: _BOX_COLUMNS - 1]
         box, polygons = (center_x - w / 2, center_y - h / 2, w, h), None
