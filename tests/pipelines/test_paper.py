@@ -282,9 +282,13 @@ def test_what_only_a_person_can_bring_stops_the_run_with_the_way_to_get_it(fresh
         pytest.param({"views": ["side"]}, "config.yaml:", id="unknown view"),
         pytest.param({"settings": {"crops": {}}}, "did you mean `crop`?", id="unknown section"),
         pytest.param({"settings": {"crop": {"qualty": 9}}}, "unknown key `crop.qualty`", id="unknown key in a section"),
+        pytest.param(
+            {"settings": {"labelers": {"mine": {"max_new_tokens": 9}}}},
+            "`settings` change mine, which the config lacks under `labelers`", id="a few keys of an unknown labeler",
+        ),
         pytest.param({"tasks": ["nowhere"]}, "workflow/tasks/nowhere.yaml: cannot be read", id="no task file"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_in_the_paper_stops_only_those_who_ask_for_it(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:

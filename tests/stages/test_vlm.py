@@ -818,7 +818,9 @@ def refusal_of(secondlook: Command, folder: Path, model: Path | str, answer: str
 @pytest.mark.usefixtures("nothing_loads")
 def test_a_published_checkpoint_is_refused_by_its_name(secondlook: Command, tmp_path: Path) -> None:
     assert "no `-hf` checkpoint of it is known" in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL3-9B")
-    assert "take another model such as OpenGVLab/InternVL3-8B-hf." in refusal_of(secondlook, tmp_path, "OpenGVLab/InternVL2-8B")
+    assert "take another model such as OpenGVLab/InternVL3-8B-hf." in refusal_of(
+        secondlook, tmp_path, "OpenGVLab/InternVL2-8B"
+    )
 
 
 @pytest.mark.real

@@ -48,6 +48,7 @@ def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
     require_no_wildcard(f"{path}: `published`", paper.published)
     require_no_wildcard(f"{path}: `prompts`", paper.prompts)
     content = merged(content, paper.settings.model_dump(exclude_unset=True))
+    _require_whole(content, path)
     config = validate(Config, content, source=f"{path}: `settings`")
     by_view = dict(in_every_view(paper, config, path))
     for name in paper.labelers:
@@ -62,6 +63,17 @@ def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
     imported = paper.prompts if paper.prompts and Path(paper.prompts).exists() else None
     prompts = load_prompts(Path(imported)) if imported else None
     return Paper(config, tasks, files, PAPER, paper.published, paper.prompts, prompts)
+
+
+def _require_whole(content: Mapping[str, Any], path: Path) -> None:
+    """Raise UsageError for labelers and encoders of which `settings` change a few keys, and that the config lacks."""
+    for section in ("labelers", "encoders"):
+        partial = [name for name, entry in content.get(section, {}).items() if entry and "kind" not in entry]
+        if partial:
+            raise UsageError(
+                f"{path}: `settings` change {', '.join(partial)}, which the config lacks under `{section}`; copy them "
+                "from the config.yaml of a new checkout."
+            )
 
 
 @dataclass(frozen=True)
