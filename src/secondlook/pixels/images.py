@@ -131,17 +131,19 @@ def read_rgb(path: Path, *, reduced: int = 1, max_megapixels: float | None = Non
             content = content or path.read_bytes()
         whole = kind == "AVIF" or is_deep or (kind == "TIFF" and orientation in _QUARTER_TURNS)
         how = _REDUCED[reduced] if reduced != 1 and not whole else cv2.IMREAD_COLOR_RGB
-        image = _decode(path, content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR if is_deep else how)
+        how = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR if is_deep else how
+        as_stored = 0 if kind == "TIFF" else cv2.IMREAD_IGNORE_ORIENTATION  # so that headers and pixels turn alike
+        image = _decode(path, content, how | as_stored)
     except cv2.error as error:
         raise UnreadableImageError(f"the image cannot be decoded ({error.err})") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError("the image cannot be decoded") from error
-    if kind == "AVIF":  # OpenCV leaves it as stored
+    if reduced != 1 and not whole:
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
+    if as_stored:
         image = _turned(image, orientation)
     if reduced != 1 and whole:
         return scale(image, *(-(-side // reduced) for side in image.shape[1::-1]))
-    if reduced != 1:
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
     return image
 
 

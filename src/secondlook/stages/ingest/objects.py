@@ -353,6 +353,9 @@ def _require_near(polygon: list[float]) -> None:
 
 
 def _rle_counts(rle: Any, header: Header) -> str:
+    if not isinstance(rle, dict) or not rle.keys() >= {"size", "counts"}:
+        found = f"`{json.dumps(rle)[:40]}`"
+        raise RefusedError("malformed", f"the segmentation is {found}, neither polygons nor `size` with `counts`")
     size, counts = rle["size"], rle["counts"]
     if size != [header.height, header.width]:
         raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the image")
