@@ -167,9 +167,7 @@ def _parsed(parse: Callable[[str, str, str], Entry], line: str, image: str, sour
         return refusal.at(image, source_id)
 
 
-def _backgrounds(
-    bare: Collection[str], labelled: Collection[PurePosixPath], folders: Sequence[str]
-) -> Iterator[Background]:
+def _backgrounds(bare: Collection[str], labelled: set[PurePosixPath], folders: Sequence[str]) -> Iterator[Background]:
     """Yield the images without labels, and say how many others lie where nothing is labelled.
 
     An image without objects lies beside images with label files, or below them in a folder of images. Elsewhere are
