@@ -57,7 +57,7 @@ class Trial:
     def _right(self, other: Outcome) -> Floats64:
         """Return 1 where only all are right, -1 where only `other` is, else 0, (scored objects,)."""
         rows, whole = self.scored.rows, self.committee.whole
-        return (whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth)
+        return np.asarray((whole.label[rows] == self.truth).astype(float) - (other.label[rows] == self.truth))
 
 
 @dataclass(frozen=True)
