@@ -155,4 +155,4 @@ def _matches(entry: SourceObject, exclusion: Exclusion) -> bool:
 
 
 def _is_one_of(label: str | None, wanted: Sequence[str]) -> bool:
-    return label is not None and normalise(label) in {normalise(name) for name in wanted}
+    return bool(wanted) and label is not None and normalise(label) in {normalise(name) for name in wanted}
