@@ -20,6 +20,7 @@ from secondlook.stages.ingest import (
     labelstudio,
     mapillary,
     objects365,
+    parallel,
     parquet,
     roboflow,
     table,
@@ -138,6 +139,8 @@ def _found(tree: Tree) -> list[Sighting]:
     covered = {name for one in found for name in _COVERS.get(one.name, ())}
     if any(one.way is None and one.name != "folders" for one in found):
         covered.add(MASKS)  # of a dataset whose objects are drawn in another way, too
+    if any(one.name not in {"folders", parallel.NAME} for one in found):
+        covered.add(parallel.NAME)
     return [one for one in found if one.name not in covered]
 
 
