@@ -172,7 +172,7 @@ def _unknown_labels(counts: Counter[str]) -> Iterator[str]:
     yield "# What to do with labels that are no class: reject (a row with a reason) or keep_unlabelled."
     nameless = {wording: count for wording, count in counts.items() if not spelled(wording)}
     for wording, count in nameless.items():
-        yield f"# {quoted(wording)}, the label of {counted(count, 'object')}, can be no class: labelers may vote on them."
+        yield f"# {quoted(wording)}, the label of {counted(count, 'object')}, can be no class: labelers may vote."
     yield f"unknown_labels: {'keep_unlabelled' if nameless else 'reject'}"
 
 

@@ -19,7 +19,8 @@ from secondlook.stages.ingest.source import Entries, Source, SourceObject
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 _SPLIT = re.compile(
-    r"(?:train|training|trn|trainval|val|valid|validation|minival|dev|test|testing|eval)(?:[-_ ]?(?:set|split|\d+|[ab]))?",
+    r"(?:train|training|trn|trainval|val|valid|validation|minival|dev|test|testing|eval)"
+    r"(?:[-_ ]?(?:set|split|\d+|[ab]))?",
     re.IGNORECASE,
 )
 _NO_CLASSES = {"image", "images", "img", "imgs", "jpegimages", "frames", "data", "dataset", "pictures", "photos"}
@@ -29,7 +30,9 @@ _LIKE_ANNOTATIONS |= {"label", "regions", "polygon", "points", "categories", "cl
 _LIKE_ANNOTATIONS |= {"filename", "detections", "predictions", "samples", "frames"}
 _COLUMNS = {"filename", "file_name", "image", "image_id", "imageid", "image_path"}
 _COLUMNS |= {"xmin", "ymin", "xmax", "ymax", "x1", "y1", "bbox", "left", "top", "bbox_x", "boundingbox"}
-_CALLED_ANNOTATIONS = re.compile(r"bbox|bbx|bounding|annot|ground_?truth|(?:^|[\W_])(?:gt|boxes|anno|annos)(?:$|[\W_])", re.I)
+_CALLED_ANNOTATIONS = re.compile(
+    r"bbox|bbx|bounding|annot|ground_?truth|(?:^|[\W_])(?:gt|boxes|annos?)(?:$|[\W_])", re.IGNORECASE
+)
 _TEXTS = (".txt", ".lst", ".list", ".dat", ".ann", ".gt", "")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FEWEST_NUMBERS, _LINES, _MOST_OTHERS = 4, 40, 3  # of a line with a box, lines looked at, lines for each with a box

@@ -84,16 +84,16 @@ def matches(wanted: Sequence[str], files: Iterable[str], root: Sequence[str] = (
     return []
 
 
-def elsewhere(folder: PurePosixPath, name: str) -> Iterator[str]:
-    """Yield where the image `name` of a file in `folder` may lie in other folders that end alike, the likeliest first.
+def elsewhere(folder: PurePosixPath, name: str) -> Iterator[list[str]]:
+    """Yield places of the image `name` of a file in `folder` in other folders that end alike, the likeliest first.
 
-    `set/Annotations/a` goes with `set/JPEGImages/a`, `set/images/a` and `set/a`; what ends in `a` comes first.
+    `set/Annotations/a` goes with `set/JPEGImages/a`, `set/images/a` and `set/a`, which are as likely; what ends in `a`
+    comes first.
     """
     parts = folder.parts
     for start in range(len(parts) + 1):
         for above in reversed(range(start + 1)):
-            for top in _TOPS:
-                yield "/".join([*parts[:above], *top, *parts[start:], name])
+            yield ["/".join([*parts[:above], *top, *parts[start:], name]) for top in _TOPS]
 
 
 @dataclass

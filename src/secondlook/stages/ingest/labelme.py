@@ -6,6 +6,7 @@ Rectangles and polygons are objects, circles are read as the box around them; li
 
 import math
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -103,9 +104,8 @@ def _elsewhere(name: str, by_name: str, images: Collection[str]) -> str:
     folder, stem = PurePosixPath(name).parent, PurePosixPath(name).stem
     bases = [stem + ending for suffix in imagefiles.SUFFIXES for ending in (suffix, suffix.upper())]
     for wanted in ([PurePosixPath(by_name).name] if by_name else [], bases):
-        places = [list(image_names.elsewhere(folder, base)) for base in wanted]
-        for alike in zip(*places, strict=True):
-            if len(found := [place for place in dict.fromkeys(alike) if place in images]) > 1:
+        for alike in zip(*(image_names.elsewhere(folder, base) for base in wanted), strict=True):
+            if len(found := [place for place in dict.fromkeys(chain.from_iterable(alike)) if place in images]) > 1:
                 raise RefusedError("ambiguous_image", f"{name} may describe {' or '.join(found)}")
             if found:
                 return found[0]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -197,7 +198,8 @@ def _beside(xml: str, name: str, images: Collection[str]) -> str | None:
     """
     folder = PurePosixPath(xml).parent
     beside = (_joined(folder, place, name) for place in IMAGE_FOLDERS)
-    return next((place for place in (*beside, *image_names.elsewhere(folder, name)) if place in images), None)
+    places = chain(beside, chain.from_iterable(image_names.elsewhere(folder, name)))
+    return next((place for place in places if place in images), None)
 
 
 def _joined(folder: PurePosixPath, place: str, name: str) -> str:
