@@ -105,7 +105,8 @@ def _elsewhere(name: str, by_name: str, images: Collection[str]) -> str:
     bases = [stem + ending for suffix in imagefiles.SUFFIXES for ending in (suffix, suffix.upper())]
     for wanted in ([PurePosixPath(by_name).name] if by_name else [], bases):
         for alike in zip(*(image_names.elsewhere(folder, base) for base in wanted), strict=True):
-            if len(found := [place for place in dict.fromkeys(chain.from_iterable(alike)) if place in images]) > 1:
+            found: list[str] = [place for place in dict.fromkeys(chain.from_iterable(alike)) if place in images]
+            if len(found) > 1:
                 raise RefusedError("ambiguous_image", f"{name} may describe {' or '.join(found)}")
             if found:
                 return found[0]
