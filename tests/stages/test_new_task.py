@@ -98,7 +98,7 @@ def signs(folder: Path) -> Path:
     return write_json(folder / "signs.json", document)
 
 
-def test_classes_are_as_written_and_merged_only_where_no_task_file_can_tell_them_apart(
+def test_classes_are_as_written_and_merged_only_where_words_are_spelled_in_several_ways(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     source, out = signs(tmp_path), tmp_path / "draft.yaml"
@@ -111,9 +111,10 @@ def test_classes_are_as_written_and_merged_only_where_no_task_file_can_tell_them
     assert task.classes == {
         "Stop signs": ["Stop-Signs"],
         "yield": [],
-        "no entry!": ["no-entry"],
         "yields": [],
         "mass": [],
+        "no entry!": [],
+        "no-entry": [],
         '"x": [#é': [],
     }
     assert task.dataset.label_from == "kind"
@@ -125,6 +126,56 @@ def test_classes_are_as_written_and_merged_only_where_no_task_file_can_tell_them
         "# Read as coco: 15 objects (1 without a label) in 1 image.",
     ):
         assert expected in text
+
+
+ALIKE: list[Any] = [
+    pytest.param(["A", "a", "grade A", "grade A-", "grade a"], 5, id="letter case and signs"),
+    pytest.param(["no-entry", "no entry!", "no  entry", "no entry!?"], 3, id="signs and spaces"),
+    pytest.param(["- - x", "- x", "x", "X", "X_", "xy", "xy-"], 5, id="hyphens at the ends"),
+    pytest.param(["-", "_", "?", "", " ", "+", "++"], 5, id="signs alone, and nothing"),
+    pytest.param(["caf\u00e9 A", "cafe\u0301 A", "cafe a", "cafe A"], 3, id="NFC and NFD"),
+    pytest.param(["1", "01", "1.0", "1_0", "1 0", "-1", "m\u00b2 A", "m2 a"], 7, id="numbers"),
+    pytest.param(["no", "null", "~", "yes", "true", "Car", "car"], 6, id="words of YAML, and a word in two cases"),
+]
+
+
+@pytest.mark.parametrize(("labels", "count"), ALIKE)
+def test_a_draft_keeps_classes_as_written_and_every_object(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, labels: list[str], count: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    annotations = [box(number, category=number + 1) for number in range(len(labels))]
+    source = write_json(tmp_path / "x.json", coco([coco_image(tmp_path, 1)], annotations, labels))
+
+    result = secondlook("new-task", source, "--images", tmp_path / "images", "--out", tmp_path / "draft.yaml")
+
+    assert result.code == 0, result.err
+    task = accepts_and_reads(secondlook, tmp_path / "draft.yaml")
+    assert len(task.classes) == count
+    rows = pq.read_table("i.parquet", columns=["given_raw", "given"]).to_pylist()
+    assert sorted(row["given_raw"] for row in rows) == sorted(labels)
+    assert all(row["given"] == row["given_raw"] for row in rows if row["given_raw"] in task.classes)
+    assert {row["given_raw"].strip() for row in rows if row["given"] is None} <= {""}
+
+
+def test_a_label_that_may_mean_two_classes_is_refused_with_both(secondlook: Command, tmp_path: Path) -> None:
+    meant = {"grade A": "grade A", "grade a": "grade a", "Grade  A": "grade A", "GRADE-a": "grade a", "grade -A": None}
+    annotations = [box(number, category=number + 1) for number in range(len(meant))]
+    source = write_json(tmp_path / "x.json", coco([coco_image(tmp_path, 1)], annotations, list(meant)))
+    dataset = {"path": str(source), "images": str(tmp_path / "images")}
+    task = write_json(tmp_path / "task.yaml", {"dataset": dataset, "classes": ["grade A", "grade a"]})
+
+    result = secondlook("ingest", "--task", task, "--out", tmp_path / "i.parquet", "--rejects", tmp_path / "r.parquet",
+                        "--options", "{max_reject_fraction: 1}")  # fmt: skip
+
+    assert result.code == 0, result.err
+    rows = pq.read_table(tmp_path / "i.parquet").to_pylist()
+    assert {row["given_raw"]: row["given"] for row in rows} == {label: name for label, name in meant.items() if name}
+    [refused] = pq.read_table(tmp_path / "r.parquet").to_pylist()
+    assert (refused["reason"], refused["detail"]) == (
+        "unknown_class",
+        "`grade -A` may mean `grade A` or `grade a`; make it an alias of the right one",
+    )
 
 
 def test_a_draft_from_categories_points_at_the_attributes(secondlook: Command, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from conftest import Command, coco
@@ -27,6 +29,10 @@ CVAT = (
     '<annotations><image id="0" name="a.jpg" width="64" height="48">'
     '<box label="car" xtl="1" ytl="2" xbr="30" ybr="20" rotation="45"/></image></annotations>'
 )
+VOC = voc_file(ROBND.format(f"{SHIP}<angle>0</angle>"))
+LABELME = {"version": "5.0", "imagePath": "a.jpg", "shapes": [
+    {"label": "car", "points": [[30, 22], [10, 10]], "shape_type": "rectangle"}]}  # fmt: skip
+GREY = cv2.imencode(".png", np.zeros((48, 64), np.uint16))[1].tobytes()
 CORNERS = coco([LISTED], [{**OBJECT, "bbox": [30, 20, 60, 40]}], ["car"])
 
 SAID: list[Any] = [
@@ -35,6 +41,13 @@ SAID: list[Any] = [
                  id="a folder with two COCO files names both"),
     pytest.param({"inner/set.zip": b"PK"}, "", {}, ["holds the archive inner/set.zip; give ", "/inner/set.zip"], [],
                  id="an archive in a folder"),
+    pytest.param({"images.zip": b"PK", "labels.zip": b"PK"}, "", {},
+                 ["holds the archives images.zip, labels.zip; give one of them, as ",
+                  "/images.zip, or unpack those that belong together into one folder and give that"], [],
+                 id="several archives"),
+    pytest.param({f"{part}.{ending}": b"PK" for part in "abc" for ending in ("zip", "rar")}, "", {},
+                 ["holds the archives a.rar, a.zip, b.rar, b.zip and 2 more; unpack those that"], [],
+                 id="archives of which some are not read"),
     pytest.param({"set.7z": b"7z"}, "", {}, ["holds the archive set.7z; unpack it"], [], id="an archive not read"),
     pytest.param({"x.csv": "image,label\na.jpg,cat\n", "a.jpg": IMAGE}, "x.csv", {},
                  ["its columns (image,label) are not those of a table of boxes", "class folders"], [],
@@ -79,6 +92,46 @@ SAID: list[Any] = [
     pytest.param({"p/1.png": IMAGE, "p/1_mask.png": IMAGE, "q/1.png": IMAGE}, "", {},
                  ["fits several formats: folders", "images with masks (`1_mask` lies beside the image `1`"], [],
                  id="masks beside images"),
+    *[pytest.param({f"{one}/{number:04}.jpg": IMAGE for one in folders for number in range(3)}, "", {},
+                   ["fits several formats: folders (", f"images of one scene in several folders ({shown}"], [],
+                   id=f"no classes: {', '.join(folders)}")
+      for folders, shown in [
+          (["rgb", "gt"], "`gt`, `rgb` hold images of the same names"),
+          (["p/q/left", "p/q/right"], "`left`, `right` hold images of the same names"),
+          (["train/colorImage", "train/thermal_8"], "`colorImage`, `thermal_8` hold images of the same names"),
+          (["paris/left", "paris/right", "rome/left", "rome/right"], "`left`, `right` hold images"),
+          (["image_02/data", "image_03/data"], "`image_02`, `image_03` are called like videos or cameras"),
+          (["video0", "video1", "video2"], "`video0`, `video1`, `video2` are called like videos or cameras"),
+      ]],
+    pytest.param({"image_2/1.png": IMAGE, "image_3/1.png": IMAGE}, "", {},
+                 ["looks like images of one scene in several folders", "which is not read; with `--format folders`"],
+                 [], id="two cameras of KITTI"),
+    pytest.param({"aa/1.jpg": IMAGE, "bb/1.png": IMAGE}, "", {}, ["hold images of the same names, but other endings"],
+                 [], id="two kinds of files"),
+    pytest.param({"aa/1.png": IMAGE, "bb/1.png": GREY}, "", {}, ["but coloured and grey or numbered pixels"], [],
+                 id="two kinds of pixels"),
+    *[pytest.param({"cat/1.jpg": IMAGE, "dog/2.jpg": IMAGE, name: text}, "", {}, ["its format was not recognised"], [],
+                   id=f"beside class folders: {name}")
+      for name, text in {
+          "bbox.txt": "1.jpg\n",
+          "boxes.lst": "1 60.0 27.0 325.0 304.0\n2 10.0 20.0 30.0 40.0\n",
+          "meta/wider.txt": "cat/1.jpg\n1\n44 33 12 14 0 0 0\ndog/2.jpg\n2\n36 98 26 33 0 0 0\n7 2 7 8 2 0 0\n",
+          "list.txt": "cat/1.jpg 10,20,30,40,0\n",
+          "sizes.csv": "id,xmin,ymin,xmax,ymax\n1,2,3,4,5\n",
+          "cars_annos.mat": "x",
+      }.items()],
+    *[pytest.param({f"{prefix}{name}": content for name, content in files.items()}, "",
+                   {f"{prefix}{next(iter(files))}:0": box}, [], [], id=f"{prefix}{next(iter(files))}")
+      for prefix in ("", "p/", "p/q/")
+      for files, box in [
+          ({"Annotations/x/a.xml": VOC, "JPEGImages/x/a.jpg": IMAGE}, (22, 19, 20, 10)),
+          ({"xml/x/y/a.xml": VOC, "images/x/y/a.jpg": IMAGE}, (22, 19, 20, 10)),
+          ({"json/a.json": LABELME, "images/a.jpg": IMAGE}, (10, 10, 20, 12)),
+          ({"json/x/a.json": LABELME, "images/x/a.jpg": IMAGE}, (10, 10, 20, 12)),
+      ]],
+    pytest.param({"json/a.json": LABELME, "images/a.jpg": IMAGE, "JPEGImages/a.jpg": IMAGE}, "", {}, [],
+                 ["ambiguous_image: json/a.json may describe images/a.jpg or JPEGImages/a.jpg"],
+                 id="labelme with two images that may be meant"),
     pytest.param({"p/annotations.xml": CVAT, "p/images/a.jpg": IMAGE}, "", {},
                  ["p/annotations.xml looks like one; give that file (cvat)"], [],
                  id="CVAT in a folder, and no class `p`"),
@@ -88,6 +141,29 @@ SAID: list[Any] = [
     pytest.param({**YOLO, "labels/a.txt": BOX, "notes.json": {"categories": [{"id": 0, "name": "person"}]}}, "",
                  {"labels/a.txt:1": (24, 12, 16, 24)}, [], [], id="a list of categories alone is not COCO"),
 ]  # fmt: skip
+
+
+CLASSES: list[Any] = [
+    pytest.param([f"{name}/{number}.jpg" for name in names for number in range(3)], counted, id=", ".join(names))
+    for names, counted in [
+        (["cat", "dog"], 2),
+        (["class1", "class2", "grade 3"], 3),
+        (["0", "1", "2"], 3),
+        (["train2017/cat", "train2017/dog", "val2017/cat", "val2017/dog"], 2),
+        (["walk/video1", "walk/video2", "run/video1", "run/video2"], 2),
+    ]
+]
+
+
+@pytest.mark.parametrize(("names", "count"), CLASSES)
+@pytest.mark.parametrize("beside", ["", "cat/1.jpg\ndog/1.jpg 1\n", "Cats, 2019.\n100 images of 64 x 48 px\n"])
+def test_equal_numbering_and_lists_of_images_leave_class_folders_what_they_are(
+    secondlook: Command, tmp_path: Path, names: list[str], count: int, beside: str
+) -> None:
+    done = read(secondlook, lay_out(tmp_path / "data", {**dict.fromkeys(names, IMAGE), "notes.txt": beside}))
+
+    assert "is read as folders" in done.result.err
+    assert (len(done.rows), len({row["given"] for row in done.rows.values()})) == (len(names), count)
 
 
 @pytest.mark.parametrize(("files", "path", "boxes", "words", "refusals"), SAID)

@@ -1,7 +1,6 @@
 """Run lengths of masks as COCO packs them into text."""
 
 import re
-from collections.abc import Iterator
 from itertools import accumulate
 
 _PARTS = re.compile("[0-O]+|[P-o]+[0-O]")  # lengths of one digit each, or one of several: its last has no sixth bit
@@ -17,16 +16,18 @@ def fills(counts: str, pixels: int) -> bool:
     parts = _PARTS.findall(counts)
     if sum(map(len, parts)) != len(counts):
         return False
-    lengths = list(_lengths(parts))
+    lengths = _lengths(parts)
     runs = [*lengths[:1], *accumulate(lengths[1::2]), *accumulate(lengths[2::2])]
     return min(runs, default=0) >= 0 and sum(runs) == pixels
 
 
-def _lengths(parts: list[str]) -> Iterator[int]:
+def _lengths(parts: list[str]) -> list[int]:
+    lengths: list[int] = []
     for part in parts:
         if part[0] < "P":
-            yield from memoryview(part.encode().translate(_SIGNED)).cast("b")
+            lengths.extend(memoryview(part.encode().translate(_SIGNED)).cast("b"))
         else:
             digits = [code - 48 for code in part.encode()]
             value = sum((digit & 31) << (5 * place) for place, digit in enumerate(digits))
-            yield value - ((digits[-1] & 16) << (5 * len(digits) - 4))
+            lengths.append(value - ((digits[-1] & 16) << (5 * len(digits) - 4)))
+    return lengths

@@ -55,9 +55,10 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     """Return the size without decoding; raise UnreadableImageError for a broken, cut or too large file."""
     try:
         with packed.open_binary(path) as file:
-            kind, (width, height), orientation = _stored(file)
+            head = file.read(_HEAD_BYTES)
+            kind, (width, height), orientation = _stored(file, head)
             require_size(width, height, max_megapixels)
-            _require_end_marker(file, kind)
+            _require_end_marker(file, head, kind)
     except UnidentifiedImageError as error:
         raise UnreadableImageError("UnidentifiedImageError: not a known kind of image") from error
     except (OSError, ValueError, SyntaxError) as error:
@@ -65,9 +66,9 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     return Header(height, width) if orientation in _QUARTER_TURNS else Header(width, height)
 
 
-def _stored(file: BinaryIO) -> tuple[str | None, tuple[int, int], int]:
+def _stored(file: BinaryIO, head: bytes) -> tuple[str | None, tuple[int, int], int]:
     """Return the format of an image, its size in px before any turn, and its EXIF orientation."""
-    plain = jpeg.read_plain(file.read(_HEAD_BYTES))
+    plain = jpeg.read_plain(head)
     if plain is not None:
         return "JPEG", (plain.width, plain.height), _orientation_of(plain.exif)
     file.seek(0)
@@ -316,14 +317,16 @@ def stretch(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
 
 
-def _require_end_marker(file: BinaryIO, kind: str | None) -> None:
+def _require_end_marker(file: BinaryIO, head: bytes, kind: str | None) -> None:
     # decoders silently fill the missing part of a cut file with grey, so the end is checked here
     marker = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(kind or "")
     if marker is None:
         return
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - _TAIL_BYTES))
-    if marker not in file.read(_TAIL_BYTES):
+    tail = head[-_TAIL_BYTES:]
+    if len(head) == _HEAD_BYTES:  # else the head is the whole file
+        file.seek(-_TAIL_BYTES, io.SEEK_END)
+        tail = file.read(_TAIL_BYTES)
+    if marker not in tail:
         file.seek(0)
         _decode_whole(file)
 

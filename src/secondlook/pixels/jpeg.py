@@ -28,9 +28,14 @@ def read_plain(head: bytes) -> PlainJpeg | None:
         return None
     place, frames, exif = 2, list[bytes](), list[bytes]()
     while place + 4 <= len(head) and head[place] == 0xFF:
-        marker, end = head[place + 1], place + 2 + int.from_bytes(head[place + 2 : place + 4])
+        marker, end = head[place + 1], place + 2 + (head[place + 2] << 8 | head[place + 3])
+        if end > len(head) or end < place + 4:
+            return None
+        if marker in _TABLES:  # nearly half of all segments
+            place = end
+            continue
         segment = head[place + 4 : end]
-        if end > len(head) or end < place + 4 or not (marker == _SCAN or _is_plain(marker, segment)):
+        if marker != _SCAN and not _is_plain(marker, segment):
             return None
         if marker in _FRAMES:
             frames.append(segment)
@@ -46,12 +51,12 @@ def _is_plain(marker: int, segment: bytes) -> bool:
     if marker in _FRAMES:
         return len(segment) > 5 and segment[5] in _LAYERS and segment[0] == 8 and len(segment) == 6 + 3 * segment[5]
     if marker == _QUANTIZATION:
-        return len(segment) % _EIGHT_BIT_TABLE == 0 and all(first < 16 for first in segment[::_EIGHT_BIT_TABLE])
+        return len(segment) % _EIGHT_BIT_TABLE == 0 and max(segment[::_EIGHT_BIT_TABLE], default=0) < 16
     if marker == _JFIF:
         return segment.startswith(b"JFIF\0") and len(segment) >= 12
     if marker == _EXIF:
         return segment.startswith(_EXIF_START)
-    return marker in _TABLES or (marker == _PROFILE and segment.startswith(b"ICC_PROFILE\0") and len(segment) > 14)
+    return marker == _PROFILE and segment.startswith(b"ICC_PROFILE\0") and len(segment) > 14
 
 
 def _plain(frames: list[bytes], exif: list[bytes]) -> PlainJpeg | None:

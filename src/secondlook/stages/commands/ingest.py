@@ -37,8 +37,10 @@ def ingest(
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Dataset, load_task
+    from secondlook.io.without_pandas import leave_pandas_out
     from secondlook.stages import ingest as stage
 
+    leave_pandas_out()
     settings = config.parse_options(stages.IngestOptions, options)
     require_apart([out, rejects, reference])
     if (path is None) == (task is None):

@@ -83,7 +83,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
     result = Ingested(task.taxonomy())
     keep = _dataset_rows(task, options, result)
     keep_unknown = task.unknown_labels == "keep_unlabelled"
-    rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted())
+    rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted(), result.taxonomy.meant)
     opened = _open(name, task.dataset, rules, options, tally=result.tally)
     for row in _rows(opened, result):
         # whole groups: crops of one image are too similar to be on both sides; objects without a label teach nothing

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.base.taxonomy import normalise
+from secondlook.base.taxonomy import spelled
 from secondlook.base.text import counted, legible, percent
 from secondlook.base.yamlfile import in_comment, quoted
 from secondlook.config.stages import IngestOptions
@@ -83,7 +83,8 @@ def draft(dataset: Dataset, options: IngestOptions) -> str:
         "classes:",
         *draft_classes.lines(classes, _FOLDS),
         *(draft_classes.without_objects(categories, seen.counts) if dataset.label_from is None else ()),
-        *_unmeant(seen.counts),
+        *_HOW_SELECTED,
+        *_unknown_labels(seen.counts),
         *_TAIL,
         *_labelers(),
     ]
@@ -167,11 +168,12 @@ def _label_line(seen: _Seen) -> str:
     return f"  # label_from: NAME              # when the class is in an attribute; this dataset has {shown}"
 
 
-def _unmeant(counts: Counter[str]) -> Iterator[str]:
-    for wording, count in counts.items():
-        if not normalise(wording):
-            yield f"  # No class can be called {quoted(wording)}, the label of {counted(count, 'object')}: see"
-            yield "  # `unknown_labels` for what becomes of them."
+def _unknown_labels(counts: Counter[str]) -> Iterator[str]:
+    yield "# What to do with labels that are no class: reject (a row with a reason) or keep_unlabelled."
+    nameless = {wording: count for wording, count in counts.items() if not spelled(wording)}
+    for wording, count in nameless.items():
+        yield f"# {quoted(wording)}, the label of {counted(count, 'object')}, can be no class: labelers may vote."
+    yield f"unknown_labels: {'keep_unlabelled' if nameless else 'reject'}"
 
 
 def _is_no_word(value: str) -> bool:
@@ -210,7 +212,7 @@ _WITHOUT_GPU = [
     f"# {_LARGE}",
     "labelers: [small_probe, small_neighbours, small_prototype]",
 ]
-_TAIL = [
+_HOW_SELECTED = [
     "",
     "# Which objects belong to the task; whole names. Leave out to take all.",
     "# select:",
@@ -218,8 +220,8 @@ _TAIL = [
     "#   labels: [NAME]                  # only these labels",
     "#   skip: [{label: NAME, category: NAME}]",
     "",
-    "# What to do with labels that are no class: reject (a row with a reason) or keep_unlabelled.",
-    "unknown_labels: reject",
+]
+_TAIL = [
     "",
     "# What labelers learn from. With `own: out_of_fold` every object is judged: a labeler is trained once without",
     "# each fold, on given labels, and judges only that fold. A group (track, image, near-duplicates) is in one fold.",

@@ -1,10 +1,10 @@
-"""The classes of a drafted task: the labels of a dataset, merged only where a task file cannot tell them apart."""
+"""The classes of a drafted task: the labels of a dataset, merged only where words are spelled in several ways."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from secondlook.base.taxonomy import Taxonomy, normalise
+from secondlook.base.taxonomy import Taxonomy, normalise, spelled
 from secondlook.base.text import counted
 from secondlook.base.yamlfile import in_comment, listed, quoted
 
@@ -36,47 +36,38 @@ class DraftedClass:
 def drafted(counts: Counter[str]) -> list[DraftedClass]:
     """Return the classes of a dataset with `counts` objects of each label, the most frequent class first.
 
-    Labels are one class where case, hyphens or punctuation alone tell them apart; a label without a letter, a digit or
-    a sign is left out, because nothing can mean it.
+    Labels are one class where only the case of whole words, hyphens or spaces tell them apart, as in `ingest` without
+    a task; a label without any sign is left out, because no class can be called so.
     """
-    by_words: dict[str, DraftedClass] = {}
+    by_spelling: dict[str, DraftedClass] = {}
     for wording, count in counts.most_common():
-        by_words.setdefault(normalise(wording), DraftedClass()).wordings[wording] = count
-    by_words.pop("", None)
-    classes = list(by_words.values())
-    while len(fewer := _merged(classes)) < len(classes):
-        classes = fewer
-    return sorted(classes, key=lambda one: -one.objects)
+        by_spelling.setdefault(spelled(wording), DraftedClass()).wordings[wording] = count
+    by_spelling.pop("", None)
+    return sorted(by_spelling.values(), key=lambda one: -one.objects)
 
 
 def lines(classes: Sequence[DraftedClass], folds: int) -> Iterator[str]:
     """Yield the entries of `classes`, each with what was counted."""
     keys = {normalise(one.name): one.name for one in classes}
+    fold, first = Taxonomy.of_names(one.name for one in classes).fold, dict[str, str]()
     for one in classes:
-        notes = [counted(one.objects, "object"), *_notes(one, folds), *_singular(one, keys)]
+        alike = first.setdefault(fold(one.name) or one.name, one.name)
+        notes = [counted(one.objects, "object"), *_notes(one, folds), *_singular(one, keys), *_alike(one, alike)]
         yield f"  {quoted(one.name)}: {listed(one.aliases())}   # {'; '.join(notes)}"
 
 
 def without_objects(categories: Sequence[str], counts: Counter[str]) -> Iterator[str]:
     """Yield a comment that names the categories of a dataset that no object has."""
-    seen = set(map(normalise, counts))
-    bare = [in_comment(name) for name in dict.fromkeys(categories) if normalise(name) not in seen]
+    seen = set(map(spelled, counts))
+    bare = [in_comment(name) for name in dict.fromkeys(categories) if spelled(name) not in seen]
     if bare:
         more = f" and {len(bare) - _MOST_NAMED} more" if len(bare) > _MOST_NAMED else ""
         yield f"  # Categories of the dataset without an object: {', '.join(bare[:_MOST_NAMED])}{more}"
 
 
 def _tidy(wording: str) -> str:
-    return " ".join(wording.removeprefix("- ").split())
-
-
-def _merged(classes: Sequence[DraftedClass]) -> list[DraftedClass]:
-    """Return classes of which no two differ in punctuation only."""
-    taxonomy = Taxonomy.of_names(one.name for one in classes)
-    by_words: dict[str, DraftedClass] = {}
-    for one in classes:
-        by_words.setdefault(taxonomy.fold(one.name) or one.name, DraftedClass()).wordings.update(one.wordings)
-    return list(by_words.values())
+    tidy = " ".join(wording.removeprefix("- ").split())
+    return tidy if spelled(tidy) == spelled(wording) else wording
 
 
 def _notes(one: DraftedClass, folds: int) -> Iterator[str]:
@@ -86,7 +77,12 @@ def _notes(one: DraftedClass, folds: int) -> Iterator[str]:
         yield f"fewer than the {folds} folds, so not every fold has one"
     if one.aliases():
         written = ", ".join(f"`{in_comment(wording)}` {count}" for wording, count in one.wordings.most_common())
-        yield f"merged, because case, hyphens or punctuation alone tell them apart: {written}"
+        yield f"merged, because case, hyphens or spaces alone tell them apart: {written}"
+
+
+def _alike(one: DraftedClass, other: str) -> Iterator[str]:
+    if one.name != other:
+        yield f"no answer in words tells it from `{in_comment(other)}`; if it means the same, make it an alias there"
 
 
 def _singular(one: DraftedClass, keys: dict[str, str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from secondlook.stages.ingest import (
     labelstudio,
     mapillary,
     objects365,
+    parallel,
     parquet,
     roboflow,
     table,
@@ -138,6 +139,8 @@ def _found(tree: Tree) -> list[Sighting]:
     covered = {name for one in found for name in _COVERS.get(one.name, ())}
     if any(one.way is None and one.name != "folders" for one in found):
         covered.add(MASKS)  # of a dataset whose objects are drawn in another way, too
+    if any(one.name not in {"folders", parallel.NAME} for one in found):
+        covered.add(parallel.NAME)
     return [one for one in found if one.name not in covered]
 
 
@@ -183,10 +186,15 @@ def _unknown(path: Path, seen: str) -> str:
 
 
 def _packed_inside(path: Path, tree: Tree) -> str | None:
-    """Say which archive lies where a dataset is due; None where there are images, or no archive."""
-    inner = next((name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES), None)
-    if inner is None or tree.images:
+    """Say which archives lie where a dataset is due; None where there are images, or no archive."""
+    inner = [name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES]
+    if not inner or tree.images:
         return None
-    can_be_given = path.is_dir() and imagefiles.suffix_of(inner) in ENDINGS
-    way = f"give {tree.root / inner}" if can_be_given else "unpack it and give its folder"
-    return f"{path}: is no dataset but holds the archive {inner}; {way}."
+    can_be_given = path.is_dir() and all(imagefiles.suffix_of(name) in ENDINGS for name in inner)
+    if len(inner) == 1:
+        way = f"give {tree.root / inner[0]}" if can_be_given else "unpack it and give its folder"
+        return f"{path}: is no dataset but holds the archive {inner[0]}; {way}."
+    more = f" and {len(inner) - _SHOWN} more" if len(inner) > _SHOWN else ""
+    way = f"give one of them, as {tree.root / inner[0]}, or unpack" if can_be_given else "unpack"
+    way = f"{way} those that belong together into one folder and give that"
+    return f"{path}: is no dataset but holds the archives {', '.join(inner[:_SHOWN])}{more}; {way}."

@@ -8,7 +8,7 @@ Where two files match equally well, or two names lead to one file, the image is 
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ _HASH = re.compile(r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)")  # digits alone may be a d
 _DIGITS = re.compile(r"^\d{8}-(?=.)")
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[/\\])")
 _SHOWN = 3
+_TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folders are those of the annotations
 
 
 def split(name: str) -> Parts:
@@ -81,6 +82,18 @@ def matches(wanted: Sequence[str], files: Iterable[str], root: Sequence[str] = (
             longest = max(lengths.values())
             return sorted(file for file, length in lengths.items() if length == longest)
     return []
+
+
+def elsewhere(folder: PurePosixPath, name: str) -> Iterator[list[str]]:
+    """Yield places of the image `name` of a file in `folder` in other folders that end alike, the likeliest first.
+
+    `set/Annotations/a` goes with `set/JPEGImages/a`, `set/images/a` and `set/a`, which are as likely; what ends in `a`
+    comes first.
+    """
+    parts = folder.parts
+    for start in range(len(parts) + 1):
+        for above in reversed(range(start + 1)):
+            yield ["/".join([*parts[:above], *top, *parts[start:], name]) for top in _TOPS]
 
 
 @dataclass

@@ -8,6 +8,7 @@ import base64
 import io
 import math
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -106,7 +107,24 @@ def _image(name: str, stated: Any, images: Collection[str]) -> str:
     if len(by_stem) > 1 or (by_stem and by_name in images):
         shown = " or ".join([*([by_name] if by_name in images else []), *by_stem])
         raise RefusedError("ambiguous_image", f"{name} may describe {shown}")
-    return by_stem[0] if by_stem else by_name or f"{PurePosixPath(name).with_suffix('')}.jpg"
+    return by_stem[0] if by_stem else _elsewhere(name, by_name, images)
+
+
+def _elsewhere(name: str, by_name: str, images: Collection[str]) -> str:
+    """Return the image in another folder that ends alike: the stated one, else the one with the stem of the file.
+
+    `set/json/a/1.json` describes `set/images/a/1.jpg`. Raises RefusedError where several have the stem.
+    """
+    folder, stem = PurePosixPath(name).parent, PurePosixPath(name).stem
+    bases = [stem + ending for suffix in imagefiles.SUFFIXES for ending in (suffix, suffix.upper())]
+    for wanted in ([PurePosixPath(by_name).name] if by_name else [], bases):
+        for alike in zip(*(image_names.elsewhere(folder, base) for base in wanted), strict=True):
+            found: list[str] = [place for place in dict.fromkeys(chain.from_iterable(alike)) if place in images]
+            if len(found) > 1:
+                raise RefusedError("ambiguous_image", f"{name} may describe {' or '.join(found)}")
+            if found:
+                return found[0]
+    return by_name or f"{PurePosixPath(name).with_suffix('')}.jpg"
 
 
 def _object(

@@ -1,36 +1,33 @@
 """From raw wordings to classes: selection, aliases, hidden truth and planted errors."""
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook.base.errors import DataError
-from secondlook.base.taxonomy import Taxonomy, normalise
+from secondlook.base.taxonomy import Taxonomy, normalise, spelled
 from secondlook.config.task import Exclusion, ReferenceSource, Rehearsal, Selection, Task
 from secondlook.io import csvfile
 from secondlook.io.records import RefusedError, content_fraction
 from secondlook.stages.ingest.source import SourceObject
-
-_BETWEEN = re.compile(r"(?<=\w)[-_](?=\w)|_")
 
 
 @dataclass(frozen=True)
 class LabelRules:
     """How the labels of one dataset are read; `resolve` maps a wording to a class, None for others.
 
-    Objects with the labels in `extra` are taken in addition to the selection, without a class.
+    Objects with the labels in `extra` are taken in addition to the selection, without a class. `meant` returns the
+    classes that a wording may mean.
     """
 
     resolve: Callable[[str], str | None]
     select: Selection
     keep_unknown: bool
     extra: Sequence[str] = ()
+    meant: Callable[[str], Sequence[str]] = lambda _: ()
 
 
 @dataclass
@@ -46,7 +43,7 @@ class FoundNames:
 
     def resolve(self, wording: str) -> str:
         """Return the first spelling of `wording`."""
-        name = self.spelling.setdefault(_spelled(wording), wording)
+        name = self.spelling.setdefault(spelled(wording), wording)
         if name != wording:
             self.others[wording] = name
         return name
@@ -60,14 +57,6 @@ class FoundNames:
     def taxonomy(self) -> Taxonomy:
         """Return the classes found so far."""
         return Taxonomy.of_names(self.spelling.values() or ["object"])
-
-
-@lru_cache(maxsize=4096)
-def _spelled(wording: str) -> str:
-    """Return a wording as `normalise` does, but with single letters and the signs at the ends of words as written."""
-    text = unicodedata.normalize("NFKC", wording).removeprefix("- ")
-    words = _BETWEEN.sub(" ", text).split()
-    return " ".join(word if sum(map(str.isalpha, word)) == 1 else normalise(word) or word for word in words)
 
 
 def source_rules(source: ReferenceSource, task: Task, taxonomy: Taxonomy) -> Iterator[tuple[str, LabelRules]]:
@@ -84,9 +73,12 @@ def source_rules(source: ReferenceSource, task: Task, taxonomy: Taxonomy) -> Ite
 
 
 def _mapped(classes: Mapping[str, Sequence[str]]) -> LabelRules:
-    class_of = {normalise(label): name for name, labels in classes.items() for label in labels}
+    written = {label: name for name, labels in classes.items() for label in labels}
+    class_of = {normalise(label): name for label, name in written.items()}
     wanted = Selection(labels=[label for labels in classes.values() for label in labels])
-    return LabelRules(lambda wording: class_of.get(normalise(wording)), wanted, keep_unknown=False)
+    return LabelRules(
+        lambda wording: written.get(wording) or class_of.get(normalise(wording)), wanted, keep_unknown=False
+    )
 
 
 def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
@@ -99,8 +91,15 @@ def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
         return None
     name = rules.resolve(entry.label)
     if name is None and not rules.keep_unknown:
-        raise RefusedError("unknown_class", f"`{entry.label}` is neither a class of the task nor an alias of one")
+        raise RefusedError("unknown_class", _no_class(entry.label, rules.meant(entry.label)))
     return name
+
+
+def _no_class(label: str, meant: Sequence[str]) -> str:
+    if meant:
+        classes = " or ".join(f"`{name}`" for name in meant)
+        return f"`{label}` may mean {classes}; make it an alias of the right one"
+    return f"`{label}` is neither a class of the task nor an alias of one"
 
 
 def read_truth(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
@@ -155,4 +154,4 @@ def _matches(entry: SourceObject, exclusion: Exclusion) -> bool:
 
 
 def _is_one_of(label: str | None, wanted: Sequence[str]) -> bool:
-    return label is not None and normalise(label) in {normalise(name) for name in wanted}
+    return bool(wanted) and label is not None and normalise(label) in {normalise(name) for name in wanted}

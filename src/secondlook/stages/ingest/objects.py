@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,12 @@ class Checker:
             "image_id": image_id,
             "image_path": _path_of(self.images, image).as_posix(),
             "source_id": entry.source_id,
-            **{"width": header.width, "height": header.height, "x": x, "y": y, "w": w, "h": h},
+            "width": header.width,
+            "height": header.height,
+            "x": x,
+            "y": y,
+            "w": w,
+            "h": h,
             "segmentation": shape,
             "given_raw": entry.label,
             "given": given,
@@ -271,7 +276,7 @@ def _checked_box(box: Box | None, *, in_fractions: bool) -> Box | None:
 def _to_px(entry: SourceObject, header: Header) -> SourceObject:
     scale = (header.width, header.height)
     box, shape = entry.box_xywh, entry.segmentation or []
-    return replace(
+    return msgspec.structs.replace(
         entry,
         box_xywh=None if box is None else (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1]),
         segmentation=_polygons_to_px(shape, scale) if isinstance(shape, list) else shape,

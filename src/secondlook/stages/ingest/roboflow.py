@@ -7,6 +7,8 @@ A zip is read in place. In a COCO export each split has its own ids, so the id o
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from secondlook.base.errors import DataError
 from secondlook.config.task import Dataset
 from secondlook.io import cocofile, packed
@@ -77,7 +79,7 @@ def _entries(files: dict[str, cocofile.CocoFile], label_from: str | None) -> Ent
 def _with_split(split: str, entries: Entries) -> Entries:
     for entry in entries:
         if isinstance(entry, SourceObject):
-            yield replace(entry, source_id=f"{split}{entry.source_id}", image=f"{split}{entry.image}")
+            yield structs.replace(entry, source_id=f"{split}{entry.source_id}", image=f"{split}{entry.image}")
         elif isinstance(entry, Background | AboutImage):
             yield replace(entry, image=f"{split}{entry.image}")
         else:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
 from secondlook.io.facts import CategoryId
@@ -13,8 +15,7 @@ from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 
 
-@dataclass(frozen=True)
-class SourceObject:
+class SourceObject(msgspec.Struct, frozen=True):
     """An object before any check; `box_xywh` is None for the whole image.
 
     Box and polygons are in px, or in fractions of the image's sides where `in_fractions` says so. `category_id` is the
@@ -28,10 +29,10 @@ class SourceObject:
     category: str | None = None
     stated_size: tuple[int, int] | None = None
     segmentation: Any = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = msgspec.field(default_factory=dict)
     in_fractions: bool = False
     category_id: CategoryId | None = None
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from secondlook.stages.ingest import parallel
 from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.tree import Evidence, Tree
 
@@ -133,5 +134,6 @@ UNREAD = (
     Unread("JSON lines", _json_lines, "write one JSON document in the format of COCO instead"),
     Unread("the list of objects beside a YOLO export", _rows_of_export,
            "give its folder, which `yolo` reads; for all that this list holds, export as `parquet`"),
+    Unread(parallel.NAME, parallel.evidence, parallel.WAY),
     Unread(MASKS, _masks, "write the masks as run lengths into a COCO file"),
 )  # fmt: skip

@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -18,14 +19,13 @@ from secondlook.io import packed
 from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
-from secondlook.stages.ingest import xmlfile
+from secondlook.stages.ingest import image_names, xmlfile
 from secondlook.stages.ingest.shapes import turned, turns
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 IMAGE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
 _NO_ATTRIBUTES = {"name", "bndbox", "polygon", "robndbox", "attributes", "part", "type"}
-_TOPS = ((), ("images",), ("JPEGImages",))  # folders of images whose own folders are those of the XML files
 
 
 def read(dataset: Dataset) -> Source:
@@ -197,10 +197,9 @@ def _beside(xml: str, name: str, images: Collection[str]) -> str | None:
     `Annotations/a/1.xml` describes `JPEGImages/a/1.jpg` or `a/1.jpg` before `1.jpg`.
     """
     folder = PurePosixPath(xml).parent
-    below = [folder.parts[start:] for start in range(len(folder.parts) + 1)]
-    beside = [_joined(folder, place, name) for place in IMAGE_FOLDERS]
-    alike = ["/".join([*top, *parts, name]) for parts in below for top in _TOPS]
-    return next((candidate for candidate in (*beside, *alike) if candidate in images), None)
+    beside = (_joined(folder, place, name) for place in IMAGE_FOLDERS)
+    places = chain(beside, chain.from_iterable(image_names.elsewhere(folder, name)))
+    return next((place for place in places if place in images), None)
 
 
 def _joined(folder: PurePosixPath, place: str, name: str) -> str:
