@@ -152,3 +152,14 @@ def test_records_are_the_same_with_scratch_and_without(
     assert len(copies(disk)) == 1
     paths = {row["image_path"] for row in read_rows(tmp_path / "none/instances.parquet")}
     assert paths == {str(tmp_path / "signs.zip/stop/a.jpg"), str(tmp_path / "signs.zip/yield/b.jpg")}
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_a_copy_that_was_cut_is_made_again(disk: Path, tmp_path: Path, make: Make) -> None:
+    path = make(tmp_path, os.urandom(20_000))
+    packed.read_bytes(path)
+    (copy,) = copies(disk)
+    whole = copy.read_bytes()
+    os.truncate(copy, 100)
+    subprocess.run([sys.executable, "-c", READ, str(path)], check=True)
+    assert copy.read_bytes() == whole

@@ -52,6 +52,21 @@ def test_a_task_may_list_classes_that_only_their_spelling_tells_apart(
     assert sorted(row["given"] for row in read_rows(tmp_path / "i.parquet")) == sorted(names)
 
 
+@pytest.mark.parametrize(
+    "select", [{"labels": ["{}"]}, {"categories": ["{}"]}, {"skip": [{"label": "{other}"}]}], ids=str
+)
+@pytest.mark.parametrize("names", [["A", "a"], ["car", "Car"], ["grade A", "grade A-"]], ids=" and ".join)
+def test_a_selection_takes_labels_as_they_are_written(
+    secondlook: Command, tmp_path: Path, names: list[str], select: dict[str, Any]
+) -> None:
+    document = coco([coco_image(tmp_path, 1)], [box(1, category=1), box(2, category=2)], names)
+    chosen = yaml.safe_load(yaml.safe_dump(select).replace("{}", names[0]).replace("{other}", names[1]))
+    done = ingest(secondlook, tmp_path, document, classes=names, select=chosen)
+    assert done.result.code == 0, done.result.err
+    assert {key: row["given"] for key, row in done.rows.items()} == {"1": names[0]}
+    assert [(row["source_id"], row["reason"]) for row in done.refused] == [("2", "not_selected")]
+
+
 @pytest.mark.parametrize("as_list", [True, False])
 def test_names_in_yaml_stay_as_they_are_written(secondlook: Command, tmp_path: Path, as_list: bool) -> None:
     listed = ", ".join(name if as_list else f"{number}: {name}" for number, name in enumerate(ODD_NAMES))

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkouts import copy_checkout, run
-from conftest import ROOT, Command, Result
+from conftest import ROOT, Command, Result, write_json
 from secondlook.base.resources import Resources
 from secondlook.config.root import Config
 from secondlook.pipelines.registry import pipelines
@@ -197,6 +198,19 @@ def test_too_few_shards_for_the_paper_do_not_stop_the_demo(
     whose = "^for `snakemake paper`: "
     assert re.search(rf"{whose}limits: label internvl3_14b_\w+ of paper/bdd_vehicles needs [\d.]+ hours", paper, re.M)
     assert re.search(rf"{whose}set `shards: \d+`", paper, re.M)
+
+
+def test_the_way_out_names_the_entry_of_the_config_and_no_view_of_it(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["labelers"]["internvl3_14b"]["resources"] |= {"runtime": 5, "mem_mb": 2000}
+    changed = write_json(tmp_path / "config.yaml", config)
+    refused = secondlook("check", "paper", "--config", changed)
+    assert refused.code == 2
+    places = re.findall(r"set `(runtime|mem_mb): \d+` in the `resources` of (\w+)", refused.err)
+    assert set(places) == {("runtime", "internvl3_14b"), ("mem_mb", "internvl3_14b")}
 
 
 def test_the_paper_is_refused_by_its_name(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

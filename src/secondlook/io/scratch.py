@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from secondlook.base import progress
+from secondlook.io import files
 
 VARIABLE = "SECONDLOOK_SCRATCH"
 
@@ -43,7 +44,7 @@ def _copied(archive: Path, status: os.stat_result, folder: Path) -> Path:
     copy = folder / f"{place}.{status.st_size}-{status.st_mtime_ns}{archive.suffix}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder / f"{place}.lock"):
-        if copy.exists():
+        if copy.exists() and copy.stat().st_size == status.st_size:  # a cleaner of the node may have cut it
             return copy
         for older in folder.glob(f"{place}.*{archive.suffix}"):
             older.unlink()
@@ -54,6 +55,7 @@ def _copied(archive: Path, status: os.stat_result, folder: Path) -> Path:
             shutil.copyfile(archive, half)
             if half.stat().st_size != status.st_size:
                 raise OSError(5, "the archive changed while it was copied")
+            files.flush(half)
             half.replace(copy)
         finally:
             half.unlink(missing_ok=True)

@@ -68,7 +68,7 @@ def parts_for(kinds: Iterable[JobGroup], config: Config) -> int:
 def refuse(run: Run, tasks: Sequence[str], kinds: Sequence[JobGroup]) -> None:
     """Raise UsageError where a labeler cannot run, or a job not even in its longest attempt, each with the way out."""
     fit = Fit.of(kinds, run.config)
-    refused = [*_cannot_run(run, tasks), *_far_too_long(fit, run.config), *_far_too_large(fit)]
+    refused = [*_cannot_run(run, tasks), *_far_too_long(fit, run.config), *_far_too_large(fit, run.config)]
     if refused:
         raise UsageError("\n".join(refused))
 
@@ -100,14 +100,14 @@ def _far_too_long(fit: Fit, config: Config) -> Iterator[str]:
         )
 
 
-def _far_too_large(fit: Fit) -> Iterator[str]:
+def _far_too_large(fit: Fit, config: Config) -> Iterator[str]:
     far = [kind for kind in fit.too_large if least_memory_mb(kind) > LONGEST_ATTEMPT * kind.needs.mem_mb]
     for kind in _longest_of_each_model(fit, far, fit.parts):
         needed, mem_mb = least_memory_mb(kind) / 1000, kind.needs.mem_mb
         yield (
             f"task {kind.task}: a job of {kind.model or kind.rule} needs at least {needed:.0f} GB of memory for its "
             f"weights and PyTorch and its longest attempt gets {LONGEST_ATTEMPT * mem_mb / 1000:.1f} GB "
-            f"(`mem_mb: {mem_mb}`, {LONGEST_ATTEMPT} times); {_memory_to_set(kind)}."
+            f"(`mem_mb: {mem_mb}`, {LONGEST_ATTEMPT} times); {_memory_to_set(kind, config)}."
         )
 
 
@@ -153,11 +153,12 @@ def _advice(fit: Fit, config: Config, keep: int = 1) -> Iterator[str]:
             f"  {why} `shards: {shards}` and `shards_per_job: {per_job}` in config.yaml, or add "
             f"`--config shards={shards} shards_per_job={per_job}` to snakemake{_slowest(fit, parts)}"
         )
-    for kind in _longest_of_each_model(fit, fit.too_long(parts), parts):
+    long = sorted(_longest_of_each_model(fit, fit.too_long(parts), parts), key=lambda kind: -fit.minutes(kind, parts))
+    for kind in _first_of_each_entry(long, config):
         minutes = 10 * math.ceil(SPARE * fit.minutes(kind, parts) / 10 - 1e-4)
-        yield f"  set `runtime: {minutes}` {_where(kind, f'runtime={minutes}')}"
-    for kind in fit.too_large:
-        yield f"  {_memory_to_set(kind)}"
+        yield f"  set `runtime: {minutes}` {_where(kind, config, f'runtime={minutes}')}"
+    for kind in _first_of_each_entry(sorted(fit.too_large, key=least_memory_mb, reverse=True), config):
+        yield f"  {_memory_to_set(kind, config)}"
 
 
 def _split_anew(fit: Fit, config: Config) -> Iterator[str]:
@@ -205,9 +206,9 @@ def _slowest(fit: Fit, parts: int) -> str:
     )
 
 
-def _memory_to_set(kind: JobGroup) -> str:
+def _memory_to_set(kind: JobGroup, config: Config) -> str:
     mem_mb = 1000 * math.ceil(SPARE * least_memory_mb(kind) / 1000)
-    return f"set `mem_mb: {mem_mb}` {_where(kind, f'mem_mb={mem_mb}')}"
+    return f"set `mem_mb: {mem_mb}` {_where(kind, config, f'mem_mb={mem_mb}')}"
 
 
 def _judged(fit: Fit) -> str:
@@ -229,11 +230,24 @@ def _unjudged(fit: Fit) -> str:
     return "".join(f"; {said}" for said in _not_judged(fit))
 
 
-def _where(kind: JobGroup, setting: str) -> str:
+def _where(kind: JobGroup, config: Config, setting: str) -> str:
     task = f" of {kind.task}" if kind.task else ""
     if kind.model:
-        return f"in the `resources` of {kind.model}, for {kind.rule}{task}"
+        return f"in the `resources` of {_entry(kind.model, config)}, for {kind.rule}{task}"
     return f"for {kind.rule}{task}: `snakemake --set-resources {kind.rule}:{setting}`"
+
+
+def _first_of_each_entry(kinds: Iterable[JobGroup], config: Config) -> list[JobGroup]:
+    first: dict[tuple[str, str], JobGroup] = {}
+    for kind in kinds:
+        first.setdefault((kind.rule, _entry(kind.model, config)), kind)
+    return [*first.values()]
+
+
+def _entry(model: str, config: Config) -> str:
+    """Return the entry of the config of a model: a labeler that a pipeline added for a view is NAME_VIEW."""
+    named = model.rpartition("_")[0]
+    return named if model not in config.labelers and named in config.labelers else model
 
 
 def _name(kind: JobGroup) -> str:

@@ -14,6 +14,8 @@ from secondlook.io import csvfile
 from secondlook.io.records import RefusedError, content_fraction
 from secondlook.stages.ingest.source import SourceObject
 
+Resolve = Callable[[str], str | None]
+
 
 @dataclass(frozen=True)
 class LabelRules:
@@ -23,7 +25,7 @@ class LabelRules:
     classes that a wording may mean.
     """
 
-    resolve: Callable[[str], str | None]
+    resolve: Resolve
     select: Selection
     keep_unknown: bool
     extra: Sequence[str] = ()
@@ -83,9 +85,9 @@ def _mapped(classes: Mapping[str, Sequence[str]]) -> LabelRules:
 
 def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
     """Return the class of `entry`, None when it has no label; raise RefusedError for one not selected or unknown."""
-    if _is_one_of(entry.label, rules.extra):
+    if _is_one_of(entry.label, rules.extra, rules.resolve):
         return None
-    if not _is_selected(entry, rules.select):
+    if not _is_selected(entry, rules.select, rules.resolve):
         raise RefusedError("not_selected", "left out by the selection of the task")
     if entry.label is None:
         return None
@@ -140,18 +142,21 @@ def _perhaps_wrong(name: str, key: str, taxonomy: Taxonomy, rehearsal: Rehearsal
     return others[int(content_fraction("wrong class", seed, key) * len(others))]
 
 
-def _is_selected(entry: SourceObject, select: Selection) -> bool:
-    if select.categories is not None and not _is_one_of(entry.category, select.categories):
+def _is_selected(entry: SourceObject, select: Selection, resolve: Resolve) -> bool:
+    if select.categories is not None and not _is_one_of(entry.category, select.categories, resolve):
         return False
-    if select.labels is not None and not _is_one_of(entry.label, select.labels):
+    if select.labels is not None and not _is_one_of(entry.label, select.labels, resolve):
         return False
-    return not any(_matches(entry, exclusion) for exclusion in select.skip)
+    return not any(_matches(entry, exclusion, resolve) for exclusion in select.skip)
 
 
-def _matches(entry: SourceObject, exclusion: Exclusion) -> bool:
+def _matches(entry: SourceObject, exclusion: Exclusion, resolve: Resolve) -> bool:
     wanted = [(exclusion.label, entry.label), (exclusion.category, entry.category)]
-    return all(_is_one_of(actual, [excluded]) for excluded, actual in wanted if excluded is not None)
+    return all(_is_one_of(actual, [excluded], resolve) for excluded, actual in wanted if excluded is not None)
 
 
-def _is_one_of(label: str | None, wanted: Sequence[str]) -> bool:
-    return bool(wanted) and label is not None and normalise(label) in {normalise(name) for name in wanted}
+def _is_one_of(label: str | None, wanted: Sequence[str], resolve: Resolve) -> bool:
+    """Tell whether a label is spelled as one of those that a task names, and does not mean another class."""
+    if not wanted or label is None:
+        return False
+    return any(spelled(name) == spelled(label) and resolve(name) == resolve(label) for name in wanted)
