@@ -17,6 +17,7 @@ from make_records import noise, write_crops
 from secondlook.io import records
 from secondlook.pipelines.paper.prompts import ImportedPrompts, whose
 from secondlook.pipelines.registry import pipelines
+from secondlook.workflow.check import check_all
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import Run
 
@@ -320,6 +321,8 @@ def test_the_paper_asks_with_imported_prompts_where_there_are_some(
     assert "--offer" not in told
     own = options.label("paper/bdd_vehicles", "gemma3_4b_crop")
     assert ("--offer" in own, "--as-it-stands" in own) == (True, False)
+    (said,) = [line for line in check_all(Path("config.yaml"), [], pipelines()).splitlines() if "  prompts: " in line]
+    assert said == "  prompts: imported from theirs, but for 23 of 24, which are our own wording"
 
 
 def test_the_page_says_whose_prompts_they_were() -> None:

@@ -395,8 +395,12 @@ def test_the_partition_is_the_one_that_the_site_has_for_the_job(fresh: Path) -> 
     (profile / "partitions.yaml").write_text(
         "partitions:\n  short: {max_runtime: 45, max_mem_mb: 9000}\n  long: {max_runtime: 100}\n"
     )
-    found = {row[0]: row[-5] for row in rows(dry_run(fresh, "demo", "--profile", "site"))}
-    assert (found["ingest"], found["label"], found["train"]) == ("short", "long", "(default)")
+    said = dry_run(fresh, "demo", "--profile", "site")
+    found = {row[0]: row[-5] for row in rows(said)}
+    assert (found["ingest"], found["label"], found["train"]) == ("short", "long", "(none fits)")
+    (line,) = [line for line in said.splitlines() if line.startswith("partitions: ")]
+    assert re.search(r"train demo_classifier \(\d+ GB, \d+ minutes\)", line), line
+    assert "ingest" not in line
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from secondlook.workflow.job_groups import JobGroup
 
 _HEADINGS = ("rule", "model", "jobs", "partition", "GPUs", "memory GB", "limit min", "estimate min")
+_NONE_FITS = "(none fits)"  # of the listed partitions
 PartitionOf = Callable[[logging.LogRecord], str]
 
 
@@ -70,7 +71,23 @@ class _Table(Collector):
             kinds = [kind for part in costs_of(self.run, [*tasks], jobs) for kind in part.kinds]
         except (DataError, UsageError) as error:
             return [f"limits: not compared, because the objects cannot be counted: {error}"]
-        return [*_table(kinds), *verdict(kinds, self.run.config)]
+        return [*_table(kinds), *verdict(kinds, self.run.config), *_unplaced(kinds)]
+
+
+def _unplaced(kinds: "Sequence[JobGroup]") -> Iterator[str]:
+    """Yield a line on the kinds of jobs that no listed partition takes."""
+    named = {}
+    for kind in kinds:
+        if kind.partition == _NONE_FITS:
+            asked = f"{kind.needs.gpus} GPUs, " if kind.needs.gpus else ""
+            asked += f"{kind.needs.mem_mb / 1000:.0f} GB, {kind.needs.runtime} minutes"
+            named[f"{kind.rule} {kind.model}".strip()] = asked
+    if named:
+        listed = "; ".join(f"{name} ({asked})" for name, asked in named.items())
+        yield (
+            "partitions: the profile lists none that takes these jobs, and Slurm's own default may refuse them: "
+            f"{listed}; correct the limits in its partitions.yaml, or what the jobs request"
+        )
 
 
 def _table(kinds: "list[JobGroup]") -> Iterator[str]:
@@ -112,7 +129,8 @@ def _partition_of(workflow: Any) -> PartitionOf | None:
             return "(login node)"
         job = SimpleNamespace(name=content["rule_name"], threads=content["threads"], resources=content["resources"])
         named = job.resources.get("slurm_partition")
-        return str(named or get_best_partition(partitions, job, silent) or "(default)")
+        none = _NONE_FITS if partitions else "(default)"
+        return str(named or get_best_partition(partitions, job, silent) or none)
 
     return partition_of
 

@@ -1,5 +1,6 @@
 """Options of an OpenAI-compatible server that answers for a model."""
 
+import re
 import shlex
 from typing import ClassVar, Literal
 
@@ -11,6 +12,7 @@ _EXAMPLES = (
     '`command: "vllm serve {model} --host {host} --port {port} --trust-remote-code"`, '
     '`command: "lmdeploy serve api_server {model} --server-name {host} --server-port {port} --api-keys {key}"`'
 )
+_SHELL = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
 
 
 class ServerOptions(Strict):
@@ -49,6 +51,8 @@ class ServerOptions(Strict):
     def _one_server(self) -> "ServerOptions":
         if self.url is not None and self.command is not None:
             raise ValueError("give either `url` (a server that runs) or `command` (which starts one), not both")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"`url` is `{self.url}`, which does not begin with http:// or https://")
         if self.command is not None:
             _require_command(self.command)
         return self
@@ -68,5 +72,11 @@ def _require_command(command: str) -> None:
         raise ValueError(f"`command` cannot be split into words ({error})") from error
     if not words:
         raise ValueError("`command` is empty; leave it out, or give the command that starts a server")
+    unknown = set(re.findall(r"\{(\w+)\}", command)) - {"model", "host", "port", "key"}
+    if unknown:
+        filled_in = "only `{model}`, `{host}`, `{port}` and `{key}` are filled in"
+        raise ValueError(f"`command` has `{{{min(unknown)}}}`, and {filled_in}")
+    if shell := _SHELL.intersection(words):
+        raise ValueError(f"`command` runs without a shell, which `{min(shell)}` is for; put such a line in a script")
     if "{port}" not in command:
         raise ValueError("`command` needs `{port}`: several servers may start on one machine, each at its own port")

@@ -169,7 +169,18 @@ def _about_prompts(paper: "Added | UsageError") -> list[str]:
             "  prompts: our own wording; `secondlook paper import-prompts CLONE --out "
             f"{paper.prompts_file}` takes those of the published runs"
         ]
-    return [f"  prompts: imported from {paper.prompts.origin}"]
+    asked = [one for task in paper.tasks for one in dict.fromkeys(_asked(paper, task))]
+    own = sum(paper.whole_prompt(*one) is None for one in asked)
+    but = f", but for {own} of {len(asked)}, which are our own wording" if own else ""
+    return [f"  prompts: imported from {paper.prompts.origin}{but}"]
+
+
+def _asked(paper: Paper, task: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the task, family and view of each prompt that a task sends."""
+    specs = (paper.config.labelers[name] for name in paper.tasks[task].labelers)
+    yield from dict.fromkeys(
+        (task, spec.family, spec.prompt_view) for spec in specs if spec.family and spec.prompt_view
+    )
 
 
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":

@@ -93,13 +93,13 @@ class PilotRun:
 
     def tasks(self) -> list[str]:
         """Return the tasks that `snakemake pilot` tries; raises UsageError for one that is unknown."""
-        names = self.run.config.pilot.tasks or self.run.names
+        names = [*dict.fromkeys(self.run.config.pilot.tasks or self.run.names)]
         for name in names:
             if name not in self.run.tasks:
                 raise UsageError(
                     f"`pilot.tasks`: `{name}` is no task of this run (there: {', '.join(self.run.tasks)})."
                 )
-        return [*names]
+        return names
 
     def tasks_of(self, pipeline: str) -> list[str]:
         """Return the tasks that a pipeline adds; raises UsageError where they are invalid."""

@@ -81,6 +81,8 @@ def load(voter: Voter, options: ClassifierLabelerOptions) -> Classifier:
         model = create_timm(options.model, pretrained=False, classes=len(outputs))
         foreign.load_weights(model, weights, source, options.model)
         return Classifier(model, outputs, *timm_input(model))
+    if not source.exists():
+        raise DataError(f"{source}: is missing; put the weights there, or correct `weights` of the labeler.")
     try:
         labels = json.loads((source / "labels.json").read_text(encoding="utf-8"))
         outputs, input_px = [str(name) for name in labels["classes"]], int(labels["input_px"])
