@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from secondlook.base.errors import DataError
+from secondlook.base.text import counted
 from secondlook.io import files
 
 PILOT = "pilot"  # the folder of the pilot in the results; in it the tasks have the folders that they have there
@@ -27,7 +28,7 @@ class Asked:
 
     def at(self, attempt: int) -> str:
         """Return in words what an attempt requests."""
-        return f"{attempt * self.mem_mb} MB and {attempt * self.runtime} minutes"
+        return f"{attempt * self.mem_mb} MB and {counted(attempt * self.runtime, 'minute')}"
 
 
 @dataclass(frozen=True)
