@@ -103,6 +103,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
     name_of_text = {str(key): name for key, name in names.items()} if len(set(map(str, names))) == len(names) else {}
     seen = SeenIds()
     met: set[Id | None] = set()
+    too_long: Counter[str] = Counter()
     for annotation in cocofile.drained(coco.annotations):
         if isinstance(annotation, Malformed):
             met.add(annotation.image_id)
@@ -110,6 +111,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             continue
         image = images.get(annotation.image_id) or image_of_text.get(str(annotation.image_id))
         met.add(annotation.image_id if image is None else image.id)
+        too_long.update(annotation.too_long)
         refusal = _refusal(annotation, image, coco, repeated=seen.meets(annotation.id))
         if refusal is None and image is not None and times_listed[image.id] > 1:
             detail = f"image id {image.id} is listed {times_listed[image.id]} times"
@@ -127,6 +129,9 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             yield _source_object(annotation, image, category, label_from)
         except RefusedError as error:
             yield error.at(image.file_name, str(annotation.id))
+    if too_long:
+        left = ", ".join(f"{legible(key)} ({count})" for key, count in sorted(too_long.items()))
+        progress.say(f"ingest: keys of annotations with values that are too long for an attribute are left out: {left}")
     yield from (Background(image.file_name, _stated_size(image)) for image in coco.images if image.id not in met)
     yield from (AboutImage(image.file_name, str(image.id), tags_of(image.tags)) for image in coco.images)
 
