@@ -48,6 +48,8 @@ def evidence(tree: Tree) -> Evidence | None:
 
 def _is_coco(outline: Outline) -> bool:
     images, annotations = outline.items("images"), outline.items("annotations")
+    if annotations is not None and annotations.has(cocofile.SEGMENTS):
+        return False  # panoptic
     if annotations is not None and (annotations.one_of({"image_id", "category_id"}) or images is not None):
         return True
     if images is not None:
@@ -78,7 +80,8 @@ def opened(coco: cocofile.CocoFile, dataset: Dataset) -> Source:
 
 def categories(coco: cocofile.CocoFile, label_from: str | None) -> list[tuple[Id, str]]:
     """Return the categories of a file; none when the label is in an attribute."""
-    return [] if label_from else [(category.id, category.name) for category in coco.categories]
+    named = [(category.id, category.name) for category in coco.categories if category.name.strip()]
+    return [] if label_from else named
 
 
 def images_folder(dataset: Dataset) -> Path:

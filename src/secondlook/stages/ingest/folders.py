@@ -4,6 +4,7 @@ Folders that hold nothing but one folder, and the splits `train`, `val` and `tes
 folders below them. Images may lie deeper inside their class folder.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ _LIKE_ANNOTATIONS = {"annotations", "annotation", "shapes", "images", "image", "
 _LIKE_ANNOTATIONS |= {"label", "regions", "polygon", "points", "categories", "class", "imagePath", "file_name", "items"}
 _LIKE_ANNOTATIONS |= {"filename", "detections", "predictions", "samples", "frames"}
 _IMAGE_COLUMNS = {"filename", "file_name", "image", "image_id", "imageid", "image_path"}
+_DRAWN = re.compile("<(bndbox|image|box|target|object|polygon|rectangle|taggedrectangle)", re.IGNORECASE)
 _ROOT_TAGS = {"annotation", "annotations"}
 _SHOWN = 5
 
@@ -99,7 +101,7 @@ def _annotations(tree: Tree) -> Iterator[str]:
 
 
 def _drawn_in(xml: str) -> bool:
-    return "<bndbox" in xml or "<image" in xml
+    return _DRAWN.search(xml) is not None
 
 
 def _beside_images(tree: Tree) -> Iterator[str]:

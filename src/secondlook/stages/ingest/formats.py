@@ -167,6 +167,8 @@ def _nothing(path: Path, tree: Tree) -> str:
         jsonfile.parse(path, jsonfile.read(path))  # a broken file gets the line of its mistake
         keys = ", ".join(f"`{key}`" for key in list(next(iter(tree.outlines.values())).inner)[:_SHOWN] if key != "[]")
         return _unknown(path, f"its keys are {keys or 'none'}")
+    if ending == ".xml" and "annotation" in tree.root_tags.values():
+        return f"{path}: is the Pascal VOC file of one image; give the folder of all of them."
     if ending == ".csv":
         columns = tree.head(path.name).partition("\n")[0].strip()[:_LONGEST_HEADING]
         way = "rename them, and put images with one label each into class folders instead"
@@ -187,6 +189,8 @@ def _packed_inside(path: Path, tree: Tree) -> str | None:
     inner = next((name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES), None)
     if inner is None or tree.images:
         return None
+    if tree.is_file:
+        return f"{path}: is packed; unpack it and give the file inside."
     can_be_given = path.is_dir() and imagefiles.suffix_of(inner) in ENDINGS
     way = f"give {tree.root / inner}" if can_be_given else "unpack it and give its folder"
     return f"{path}: is no dataset but holds the archive {inner}; {way}."

@@ -9,6 +9,7 @@ all label files are read.
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from secondlook.base import progress
@@ -29,6 +30,7 @@ _YAML = {".yaml", ".yml"}
 KEY_POINTS = "keypoints"
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 _LOOKED_AT, _NUMBER_FIRST = 20, re.compile(r"\s*[\d.]+\s")  # lines of a file that may be a list of images
+_TRACKED_COLUMNS = 7  # a box with a confidence and a track, if it is no polygon of three points
 _POSE_HINT = "if they are a box and key points, add `kpt_shape` to data.yaml"
 
 
@@ -40,6 +42,15 @@ class _Dataset:
     files: list[str]
     images: ImagesOfLabels
     names: class_names.AllNames
+
+    @cached_property
+    def has_tracks(self) -> bool:
+        """Tell whether all lines of more columns than a box has end like that of a tracker: 7 columns, a whole number.
+
+        A polygon may have its last point on the border of the image, but hardly all of a dataset have.
+        """
+        lines = (line.split() for name in self.files for line in _lines(self.root / name))
+        return all(len(words) == _TRACKED_COLUMNS and words[-1].isdecimal() for words in lines if len(words) > 5)
 
 
 def read(dataset: Dataset) -> Source:
@@ -128,11 +139,24 @@ def _names_an_image(line: str) -> bool:
 def _entries(data: _Dataset) -> Entries:
     def parse(line: str, image: str, source_id: str) -> SourceObject | RefusedError:
         try:
+            words = line.split()
+            if len(words) == _TRACKED_COLUMNS and words[-1].isdecimal() and data.has_tracks:
+                detail = (
+                    f"the {_TRACKED_COLUMNS} columns may be a polygon of three points, or a box, a confidence and the"
+                )
+                raise RefusedError("malformed", f"{detail} number of a track; cut the last two columns off for the box")
             return _object(line, source_id, image, data.names.of(source_id.rpartition(":")[0]))
         except RefusedError as refusal:
             return refusal.at(image, source_id)
 
     return line_entries(data.root, data.files, data.images, parse)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return packed.read_bytes(path).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []  # refused when its objects are read
 
 
 def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject:
