@@ -207,6 +207,13 @@ NEVER_SILENT: list[Any] = [
                   "class-descriptions-boxable.csv": "/m/0k4j,Auto\n"}, "x.csv", {},
                  ["its tables class-descriptions*.csv differ: `/m/0k4j` is `Auto` in one and `Car` in another"], [],
                  id="Open Images with names that differ"),
+    pytest.param({"x.json": [*TASKS, {"id": 2, "data": {"image": "b.jpg"}, "annotations": [], "drafts": [{"id": 1}]}],
+                  "a.jpg": IMAGE, "b.jpg": IMAGE}, "x.json", {"1:0": (6.4, 12, 32, 24), "1:1": (6.4, 12, 32, 24)},
+                 ["1 tasks have drafts only, which are not read; submit them"], [], id="Label Studio: a draft"),
+    pytest.param({"x.json": [{**TASKS[0], "data": {"pages": ["a.jpg", "b.jpg"]}}], "a.jpg": IMAGE}, "x.json", {}, [],
+                 ["malformed: `pages` of the task is a list, which is not read"], id="Label Studio: a list of images"),
+    pytest.param({"a.json.gz": b"x"}, "a.json.gz", {}, ["a.json.gz: is packed; unpack it and give the file inside"], [],
+                 id="a packed file"),
 ]  # fmt: skip
 
 

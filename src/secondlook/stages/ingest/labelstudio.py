@@ -119,7 +119,7 @@ def _no_image(task: Any) -> str:
         return "the task has no `data`; export as JSON, not as JSON-MIN"
     listed = [key for key, value in data.items() if isinstance(value, list)]
     if listed:
-        return f"`{legible(listed[0])}` of the task is a list, of which it is not known which regions lie on which image"
+        return f"`{legible(listed[0])}` of the task is a list, which is not read; make one task of each image in it"
     return "the task has no image address under `data`"
 
 
