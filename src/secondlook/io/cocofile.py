@@ -21,8 +21,6 @@ FLAGS = ("ignore", "isfake", "isreflected")  # beside a box; they say something 
 SEGMENTS = "segments_info"  # of panoptic COCO, whose annotations are lists of segments in a mask
 _PANOPTIC = f"it is one of panoptic COCO (`{SEGMENTS}`), which is not read; give the instances of the same dataset"
 _NOT_SET = (None, 0, "0", False)
-_LISTS = (b'"images"', b'"annotations"', b'"categories"')
-_ONCE = (b'"bbox"', b'"category_id"')  # in an annotation; others are not worth a look at all files
 _LONGEST = 200  # characters of a value that is an attribute
 
 
@@ -77,12 +75,6 @@ class _FastAnnotation(CocoAnnotation):
 
 class _WholeAnnotation(_FastAnnotation, forbid_unknown_fields=True):
     area: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _FastFile(msgspec.Struct):
-    images: list[CocoImage]
-    annotations: list[msgspec.Raw]
-    categories: list[_RawCategory] = []
 
 
 def key_points(annotation: CocoAnnotation) -> dict[str, Any]:
@@ -194,16 +186,17 @@ Edit = Callable[[CocoAnnotation], Mapping[str, Any]]
 def read(path: Path) -> CocoFile:
     """Read a COCO file; raise DataError when it is not JSON, lacks `images` or `annotations`, or has a key twice."""
     content = jsonfile.read(path)
-    if any(content.count(key) > 1 for key in _LISTS):
-        jsonfile.require_single_keys(path, content)
     try:
-        fast = msgspec.json.decode(content, type=_FastFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parts = jsonfile.read_parts(path, content)
+        images = msgspec.json.decode(parts["images"], type=list[CocoImage])
+        annotations = msgspec.json.decode(parts["annotations"], type=list[msgspec.Raw])
+        listed = msgspec.json.decode(parts.get("categories", b"[]"), type=list[_RawCategory])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return _read_item_by_item(path, content)
-    if any(content.count(key) > len(fast.annotations) for key in _ONCE):
+    if content.count(b'"bbox"') > len(annotations):
         jsonfile.require_single_keys(path, content)
-    categories, faulty = _named(fast.categories)
-    return CocoFile(fast.images, categories, _LazyAnnotations(fast.annotations), faulty_categories=faulty)
+    categories, faulty = _named(listed)
+    return CocoFile(images, categories, _LazyAnnotations(annotations), faulty_categories=faulty)
 
 
 def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str, Any]]) -> None:
@@ -242,6 +235,7 @@ def _loads(path: Path, content: bytes) -> dict[str, Any]:
 
 def _read_item_by_item(path: Path, content: bytes) -> CocoFile:
     parts = _loads(path, content)
+    jsonfile.require_single_keys(path, content)
     listed = _convert(legible_inside(parts.get("categories") or []), _RawCategory)
     categories, faulty = _named([entry for entry in listed if isinstance(entry, _RawCategory)])
     images = list(_convert(parts["images"], CocoImage))

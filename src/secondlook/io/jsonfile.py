@@ -68,16 +68,40 @@ def parse(path: Path, content: bytes) -> Any:
     return value
 
 
+class _Key(str):
+    """A key of a mapping, of which the decoder tells each time that it is there."""
+
+
+def read_parts(path: Path, content: bytes) -> dict[str, msgspec.Raw]:
+    """Return the values of a mapping, as text, by their keys; raise DataError where a key is there twice.
+
+    Raises msgspec.DecodeError where it is no mapping.
+    """
+    keys: list[str] = []
+
+    def note(_: type, key: str) -> _Key:
+        keys.append(key)
+        return _Key(key)
+
+    parts = msgspec.json.decode(content, type=dict[_Key, msgspec.Raw], dec_hook=note)
+    _require_single(path, [(key, None) for key in keys])
+    return {str(key): value for key, value in parts.items()}
+
+
 def require_single_keys(path: Path, content: bytes) -> None:
     """Raise DataError where a mapping in a JSON file has a key twice; broken JSON is left to those who read it."""
 
     def check(pairs: list[tuple[str, Any]]) -> None:  # returns nothing, so that no value is kept
-        if len(dict(pairs)) < len(pairs):
-            key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-            raise DataError(f"{path}: has the key `{legible(key)}` twice{_beside(pairs, key)}; keep one of them.")
+        _require_single(path, pairs)
 
     with suppress(ValueError, RecursionError):
         json.loads(content.decode("utf-8-sig", "surrogateescape"), object_pairs_hook=check)
+
+
+def _require_single(path: Path, pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise DataError(f"{path}: has the key `{legible(key)}` twice{_beside(pairs, key)}; keep one of them.")
 
 
 def _beside(pairs: list[tuple[str, Any]], repeated: str) -> str:
@@ -131,5 +155,7 @@ def read(path: Path) -> bytes:
     """Return the content of a file; raise DataError when it cannot be read."""
     try:
         return packed.read_bytes(path)
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder; give the file in it.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
