@@ -127,7 +127,7 @@ NEVER_SILENT: list[Any] = [
     pytest.param({"x.json": json.dumps({**ONE, "info": {"images": 1, "annotations": 1}}), "a.jpg": IMAGE}, "x.json",
                  {"1": (10, 10, 20, 12)}, [], [], id="COCO: the same key elsewhere in the file is no second list"),
     pytest.param({"x.json": FRACTIONS, "a.jpg": IMAGE}, "x.json", {"1": (10, 10, 20, 12)},
-                 ["outlines: 1 polygons or masks cover nothing of the box"], [],
+                 ["WARNING: 1 polygons or masks cover nothing of the box of their object"], [],
                  id="COCO: polygon in fractions, box in px"),
     pytest.param({"x.json": PATH_OF_MASK, "a.jpg": IMAGE}, "x.json", {}, [],
                  ['malformed: the segmentation cannot be read ("masks/1.png" is neither polygons nor run lengths)'],

@@ -124,8 +124,7 @@ class Checker:
             box = entry.box_xywh
         x, y, w, h = _clipped(box, header) if box else (0.0, 0.0, float(header.width), float(header.height))
         shape, lost_parts = _segmentation_to_rle(entry.segmentation, header)
-        if shape is not None and box is not None and _lies_apart(shape, (x, y, w, h)):
-            shape, self.tally.apart = None, self.tally.apart + 1
+        self.tally.apart += shape is not None and box is not None and _lies_apart(shape, (x, y, w, h))
         dataset, image_id = self.groups.dataset, records.image_id(self.groups.dataset, image)
         attributes = self._attributes(entry)
         track, group = self.groups.of(image, attributes)

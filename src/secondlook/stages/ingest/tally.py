@@ -51,8 +51,8 @@ class Tally:
             yield f"outlines: {self.lost_parts} parts of polygons with fewer than three points were left out"
         if self.apart:
             yield (
-                f"outlines: {self.apart} polygons or masks cover nothing of the box of their object and were left out; "
-                "are their numbers px of this image?"
+                f"WARNING: {self.apart} polygons or masks cover nothing of the box of their object; are their numbers px "
+                "of this image, as those of the box are?"
             )
 
     def ending(self) -> str:
