@@ -1,4 +1,7 @@
-"""COCO annotation files, plain or as CVAT's "COCO 1.0" export with `attributes`."""
+"""COCO annotation files, plain or as CVAT's "COCO 1.0" export with `attributes`.
+
+Other keys beside `bbox` are attributes too; `ignore`, `isfake` and `isreflected`, like `iscrowd`, where they are set.
+"""
 
 import math
 from collections import Counter

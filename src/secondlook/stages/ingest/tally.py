@@ -51,8 +51,8 @@ class Tally:
             yield f"outlines: {self.lost_parts} parts of polygons with fewer than three points were left out"
         if self.apart:
             yield (
-                f"WARNING: {self.apart} polygons or masks cover nothing of the box of their object; are their numbers px "
-                "of this image, as those of the box are?"
+                f"WARNING: {self.apart} polygons or masks cover nothing of the box of their object; are their numbers "
+                "px of this image, as those of the box are?"
             )
 
     def ending(self) -> str:

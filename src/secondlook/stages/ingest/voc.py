@@ -2,6 +2,7 @@
 
 Corners are taken as given, `w = xmax - xmin`: labelImg, CVAT and Roboflow count px from 0. Only files of the VOC
 challenge itself (`<database>The VOC2007 Database</database>`) count from 1 with the last px included.
+An object without a box has that of its polygon, also of one with the `<pt>` of LabelMe's own XML.
 """
 
 import math

@@ -2,7 +2,8 @@
 
 `.../images/<name>.jpg` goes with `.../labels/<name>.txt`, or both lie in one folder. A line is `class cx cy w h`, or
 `class x1 y1 x2 y2 x3 y3 ...`, in fractions of the image's sides; with `kpt_shape` in `data.yaml` it is a box and key
-points, which become the attribute `keypoints` as they are written. An image without a text file has no objects.
+points, which become the attribute `keypoints` as they are written. Lines of seven columns that all end with a whole
+number may be those of a tracker and are refused. An image without a text file has no objects.
 Without a names file (see `class_names`) the name of a class is its number. The splits in `data.yaml` do not matter:
 all label files are read.
 """
