@@ -177,6 +177,8 @@ NEVER_SILENT: list[Any] = [
     pytest.param({**YOLO, "labels/a.txt": "0 .25 .5 .5 .5 .5 1\n0 .25 .5 .5 .5 .5 .75\n"}, "",
                  {"labels/a.txt:1": (16, 24, 16, 24), "labels/a.txt:2": (16, 24, 16, 12)}, [], [],
                  id="YOLO: a triangle that touches the border among others"),
+    pytest.param({**YOLO, "data.yaml": "names: [person]\nkpt_shape: [1, 2]\n", "labels/a.txt": "0 .5 .5 .25 .5 .5 1\n"},
+                 "", {"labels/a.txt:1": (24, 12, 16, 24)}, [], [], id="YOLO: a key point at the border is no track"),
     pytest.param({**YOLO, "labels/A.TXT": BOX, "images/A.jpg": IMAGE}, "", {"labels/A.TXT:1": (24, 12, 16, 24)}, [], [],
                  id="YOLO: a label file with the ending .TXT"),
     pytest.param({"image_2/a.jpg": IMAGE, "label_2/a.txt": KITTI.format("Traffic Light") + KITTI.format("Car")}, "",

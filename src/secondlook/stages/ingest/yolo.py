@@ -9,6 +9,7 @@ all label files are read.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -51,7 +52,7 @@ class _Dataset:
         A polygon may have its last point on the border of the image, but hardly all of a dataset have.
         """
         lines = (line.split() for name in self.files for line in _lines(self.root / name))
-        return all(len(words) == _TRACKED_COLUMNS and words[-1].isdecimal() for words in lines if len(words) > 5)
+        return all(_ends_like_a_track(words) for words in lines if len(words) > _BOX_COLUMNS)
 
 
 def read(dataset: Dataset) -> Source:
@@ -140,17 +141,21 @@ def _names_an_image(line: str) -> bool:
 def _entries(data: _Dataset) -> Entries:
     def parse(line: str, image: str, source_id: str) -> SourceObject | RefusedError:
         try:
-            words = line.split()
-            if len(words) == _TRACKED_COLUMNS and words[-1].isdecimal() and data.has_tracks:
+            names = data.names.of(source_id.rpartition(":")[0])
+            if names.pose_columns is None and _ends_like_a_track(line.split()) and data.has_tracks:
                 detail = (
                     f"the {_TRACKED_COLUMNS} columns may be a polygon of three points, or a box, a confidence and the"
                 )
                 raise RefusedError("malformed", f"{detail} number of a track; cut the last two columns off for the box")
-            return _object(line, source_id, image, data.names.of(source_id.rpartition(":")[0]))
+            return _object(line, source_id, image, names)
         except RefusedError as refusal:
             return refusal.at(image, source_id)
 
     return line_entries(data.root, data.files, data.images, parse)
+
+
+def _ends_like_a_track(words: Sequence[str]) -> bool:
+    return len(words) == _TRACKED_COLUMNS and words[-1].isdecimal()
 
 
 def _lines(path: Path) -> list[str]:
