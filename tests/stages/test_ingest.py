@@ -259,7 +259,6 @@ def test_images_and_categories_are_looked_up_by_id(secondlook: Command, tmp_path
         pytest.param("no stop", "no stop", id="a class that contains another"),
         pytest.param("stopping", None, id="never part of a word"),
         pytest.param("stop sign ahead", None, id="never part of a wording"),
-        pytest.param("", None, id="empty"),
     ],
 )
 def test_the_label_is_an_attribute_in_any_wording(
@@ -283,7 +282,9 @@ def test_the_label_is_an_attribute_in_any_wording(
     ) == (1 if expected else 0)
 
 
-@pytest.mark.parametrize("attributes", [{}, {"kind": None}, None], ids=["not there", "null", "no attributes"])
+@pytest.mark.parametrize(
+    "attributes", [{}, {"kind": None}, {"kind": " "}, None], ids=["not there", "null", "empty", "no attributes"]
+)
 def test_an_object_without_the_label_attribute_is_kept_without_a_label(
     secondlook: Command, tmp_path: Path, attributes: Any
 ) -> None:

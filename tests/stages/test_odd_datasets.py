@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import Command, coco
-from hand_written import IMAGE, lay_out, read, region, voc_file
+from hand_written import BOX2D, IMAGE, lay_out, read, region, voc_file
 from make_datasets import POINTS
 
 LISTED = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
@@ -142,6 +142,33 @@ SAID: list[Any] = [
                  {"labels/a.txt:1": (24, 12, 16, 24)}, [], [], id="a list of categories alone is not COCO"),
 ]  # fmt: skip
 
+TEXT = json.dumps(ONE)
+DOUBLED = TEXT[:-1] + ', "annotations": []}'
+BOX_TWICE = TEXT.replace('"category_id": 1,', '"category_id": 1, "bbox": [1, 1, 2, 2],')
+FRACTIONS = coco(
+    [LISTED], [{**OBJECT, "bbox": [10, 10, 20, 12], "segmentation": [[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]]}], ["car"]
+)
+PATH_OF_MASK = coco([LISTED], [{**OBJECT, "bbox": [10, 10, 20, 12], "segmentation": "masks/1.png"}], ["car"])
+PANOPTIC = {
+    "images": [LISTED],
+    "categories": [{"id": 1, "name": "car"}],
+    "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 1, "category_id": 1}]}],
+}
+MANY = [{**LISTED, "id": number, "file_name": f"{'a' * 60}/{number}.jpg"} for number in range(2000)]
+LONG_PANOPTIC = {**PANOPTIC, "images": [*MANY, {**LISTED, "id": 5000}]}
+PART = "<bndbox><xmin>10</xmin><ymin>10</ymin><xmax>30</xmax><ymax>22</ymax></bndbox>"
+CAR = f"<object><name>car</name>{PART}</object>"
+LABELME = (
+    "<annotation><filename>a.jpg</filename><object><name>car</name><deleted>{}</deleted><polygon><username>x</username>"
+    "<pt><x>10</x><y>10</y></pt><pt><x>30</x><y>10</y></pt><pt><x>30</x><y>22</y></pt></polygon></object></annotation>"
+)
+DETRAC = '<sequence name="MVI"><frame num="1"><target_list><target id="1"/></target_list></frame></sequence>'
+FOLDERS = {"p/1.jpg": IMAGE, "q/1.jpg": IMAGE}
+TRACKED = "0 .5 .5 .25 .5 .93 {}\n"
+KITTI = "{} 0.00 0 -1.57 10 10 30 22 1 1 1 1 1 1 1\n"
+TABLE = "filename,width,height,class,xmin,ymin,xmax,ymax{}\na.jpg,{},48,car,10,10,30,22{}\n"
+OPEN_IMAGES = "ImageID,LabelName,XMin,XMax,YMin,YMax\na,/m/0k4j,.1,.4,.2,.45\n"
+FIFTYONE = {"classes": ["bus", "car"], "labels": {"a": [{"label": 1, "bounding_box": [0.5, 0.5, 0.25, 0.25]}]}}
 
 CLASSES: list[Any] = [
     pytest.param([f"{name}/{number}.jpg" for name in names for number in range(3)], counted, id=", ".join(names))
@@ -166,7 +193,109 @@ def test_equal_numbering_and_lists_of_images_leave_class_folders_what_they_are(
     assert (len(done.rows), len({row["given"] for row in done.rows.values()})) == (len(names), count)
 
 
-@pytest.mark.parametrize(("files", "path", "boxes", "words", "refusals"), SAID)
+NEVER_SILENT: list[Any] = [
+    pytest.param({"x.json": DOUBLED, "a.jpg": IMAGE}, "x.json", {},
+                 ["x.json: has the key `annotations` twice"], [], id="COCO: two lists of annotations"),
+    pytest.param({"x.json": DOUBLED.replace("10", "NaN", 1), "a.jpg": IMAGE}, "x.json", {},
+                 ["x.json: has the key `annotations` twice"], [], id="the same in a file that is read item by item"),
+    pytest.param({"x.json": BOX_TWICE, "a.jpg": IMAGE}, "x.json", {},
+                 ["has the key `bbox` twice, beside `id`: 1; keep one"], [], id="COCO: two boxes in one object"),
+    pytest.param({"x.json": json.dumps({**ONE, "info": {"images": 1, "annotations": 1}}), "a.jpg": IMAGE}, "x.json",
+                 {"1": (10, 10, 20, 12)}, [], [], id="COCO: the same key elsewhere in the file is no second list"),
+    pytest.param({"x.json": FRACTIONS, "a.jpg": IMAGE}, "x.json", {"1": (10, 10, 20, 12)},
+                 ["WARNING: 1 polygons or masks cover nothing of the box of their object"], [],
+                 id="COCO: polygon in fractions, box in px"),
+    pytest.param({"x.json": PATH_OF_MASK, "a.jpg": IMAGE}, "x.json", {}, [],
+                 ['malformed: the segmentation cannot be read ("masks/1.png" is neither polygons nor run lengths)'],
+                 id="COCO: the path of a mask for a segmentation"),
+    pytest.param({"x.json": PANOPTIC, "a.jpg": IMAGE}, "x.json", {},
+                 ["looks like panoptic COCO (`x.json` has annotations with `segments_info`)"], [], id="panoptic COCO"),
+    pytest.param({"x.json": LONG_PANOPTIC, "a.jpg": IMAGE}, "x.json", {},
+                 [], ["malformed: it is one of panoptic COCO (`segments_info`), which is not read"],
+                 id="panoptic COCO whose annotations come late in the file"),
+    pytest.param({"a.xml": voc_file(f"<object><name>car</name>{PART}{PART}</object>", CAR), "a.jpg": IMAGE}, "",
+                 {"a.xml:1": (10, 10, 20, 12)}, [], ["malformed: `bndbox/xmin` is there 2 times, where one is due"],
+                 id="VOC: two boxes in one object"),
+    pytest.param({"a.xml": voc_file(CAR.replace("<name>", "<name>bus</name><name>"), CAR), "a.jpg": IMAGE}, "",
+                 {"a.xml:1": (10, 10, 20, 12)}, [], ["malformed: `name` is there 2 times"], id="VOC: two names"),
+    pytest.param({"a.xml": voc_file(f"<objects>{CAR}</objects>"), "a.jpg": IMAGE,
+                  "b.xml": voc_file(CAR, filename="b.jpg"),
+                  "b.jpg": IMAGE}, "", {"b.xml:0": (10, 10, 20, 12)}, ["1 refused, rejects: malformed 1"],
+                 ["malformed: `<object>` is in `<objects>`, as in FAIR1M"], id="FAIR1M: objects in <objects>"),
+    pytest.param({"a.xml": voc_file(CAR.replace("object>", "Object>")), "a.jpg": IMAGE}, "", {}, [],
+                 ["malformed: `<Object>` is in `<Object>`"], id="VOC: capitals"),
+    pytest.param({"a.xml": LABELME.format(0), "a.jpg": IMAGE}, "", {"a.xml:0": (10, 10, 20, 12)}, [], [],
+                 id="LabelMe's own XML: a polygon of <pt>"),
+    pytest.param({"a.xml": LABELME.format(1), "a.jpg": IMAGE}, "", {}, [],
+                 ["not_selected: `deleted` is 1: the object was deleted"], id="LabelMe's own XML: deleted"),
+    pytest.param({"a.xml": voc_file(CAR), "a.jpg": IMAGE}, "a.xml", {}, ["give the folder of all of them"], [],
+                 id="VOC: one of its files"),
+    pytest.param({**FOLDERS, "MVI.xml": DETRAC}, "", {}, ["looks like UA-DETRAC (`MVI.xml` is an XML file"], [],
+                 id="UA-DETRAC is no class folders"),
+    pytest.param({**FOLDERS, "x.xml": '<set><taggedRectangle x="1"/></set>'}, "", {}, ["format was not recognised"], [],
+                 id="an unknown XML with something drawn is no class folders"),
+    pytest.param({**YOLO, "data.yaml": "names: [a]\nnames: [b]\n", "labels/a.txt": BOX}, "", {},
+                 ["data.yaml: cannot be read (the key `names` is listed twice; keep one)"], [], id="YOLO: names twice"),
+    pytest.param({**YOLO, "labels/a.txt": BOX, "images/a.txt": "0 .1 .1 .1 .1\n"}, "",
+                 {"labels/a.txt:1": (24, 12, 16, 24)}, [], ["duplicate_id: labels/a.txt describes the same image"],
+                 id="YOLO: a second label file beside the image"),
+    pytest.param({**YOLO, "labels/a.txt": BOX, "labels/a.jpg.txt": "0 .1 .1 .1 .1\n"}, "",
+                 {"labels/a.txt:1": (24, 12, 16, 24)}, [], ["duplicate_id: labels/a.txt describes the same image"],
+                 id="YOLO: a second label file with the ending of the image"),
+    pytest.param({"image_2/a.jpg": IMAGE, "label_2/a.txt": KITTI.format("Car"),
+                  "labels/a.txt": KITTI.format("Van")}, "", {"label_2/a.txt:1": (10, 10, 20, 12)},
+                 [], ["duplicate_id: label_2/a.txt describes the same image"],
+                 id="KITTI: a second label file"),
+    pytest.param({**YOLO, "labels/a.txt": TRACKED.format(0) + BOX, "images/b.jpg": IMAGE,
+                  "labels/b.txt": TRACKED.format(7)}, "", {"labels/a.txt:2": (24, 12, 16, 24)}, [],
+                 ["malformed: the 7 columns may be a polygon of three points, or a box, a confidence and the"],
+                 id="YOLO: boxes with a confidence and a track"),
+    pytest.param({**YOLO, "labels/a.txt": "0 .25 .5 .5 .5 .5 1\n0 .25 .5 .5 .5 .5 .75\n"}, "",
+                 {"labels/a.txt:1": (16, 24, 16, 24), "labels/a.txt:2": (16, 24, 16, 12)}, [], [],
+                 id="YOLO: a triangle that touches the border among others"),
+    pytest.param({**YOLO, "data.yaml": "names: [person]\nkpt_shape: [1, 2]\n", "labels/a.txt": "0 .5 .5 .25 .5 .5 1\n"},
+                 "", {"labels/a.txt:1": (24, 12, 16, 24)}, [], [], id="YOLO: a key point at the border is no track"),
+    pytest.param({**YOLO, "labels/A.TXT": BOX, "images/A.jpg": IMAGE}, "", {"labels/A.TXT:1": (24, 12, 16, 24)}, [], [],
+                 id="YOLO: a label file with the ending .TXT"),
+    pytest.param({"image_2/a.jpg": IMAGE, "label_2/a.txt": KITTI.format("Traffic Light") + KITTI.format("Car")}, "",
+                 {"label_2/a.txt:2": (10, 10, 20, 12)}, [],
+                 ["malformed: `Light` is in column 2, where a number is due"],
+                 id="KITTI: a type of two words"),
+    pytest.param({"image_02/0000/0.png": IMAGE, "image_02/0001/0.png": IMAGE,
+                  "label_02/0000.txt": "0 1 " + KITTI.format("Car")}, "", {}, ["looks like KITTI tracking"], [],
+                 id="KITTI tracking"),
+    pytest.param({"labels.json": FIFTYONE, "data/a.jpg": IMAGE, "data/a.png": IMAGE}, "", {}, [],
+                 ["ambiguous_image: `a` may mean a.jpg or a.png"], id="FiftyOne: a key that two images have"),
+    pytest.param({"labels.json": json.dumps(FIFTYONE).replace('"label": 1', '"label": true'), "data/a.jpg": IMAGE},
+                 "", {}, [], ["malformed: the label is not an object with a text"],
+                 id="FiftyOne: true is no number of a class"),
+    pytest.param({"labels.json": {**FIFTYONE, "classes": ["bus", None]}, "data/a.jpg": IMAGE}, "", {}, [],
+                 ["unknown_class: the file lists no class 1"], id="FiftyOne: null is no name of a class"),
+    pytest.param({"labels.json": json.dumps(FIFTYONE).replace('"a":', '"a": [], "a":'), "data/a.jpg": IMAGE}, "", {},
+                 ["has the key `a` twice"], [], id="FiftyOne: an image twice"),
+    pytest.param({"x.csv": TABLE.format("", "640.0", ""), "a.jpg": IMAGE}, "x.csv", {}, [],
+                 ["size_mismatch: the annotations say 640x48 px, the image has 64x48"],
+                 id="a table of sizes with fractions"),
+    pytest.param({"x.csv": TABLE.format(",class", "64.0", ",bus"), "a.jpg": IMAGE}, "x.csv", {},
+                 ["x.csv: has two columns `class`; rename or remove one"], [], id="a table with one column twice"),
+    pytest.param({"x.csv": OPEN_IMAGES, "a.jpg": IMAGE}, "x.csv", {"x.csv:2": (6.4, 9.6, 19.2, 12)},
+                 ["no class-descriptions*.csv lies beside it, so labels are codes such as /m/0k4j"], [],
+                 id="Open Images without its names"),
+    pytest.param({"x.csv": OPEN_IMAGES, "a.jpg": IMAGE, "class-descriptions.csv": "/m/0k4j,Car\n",
+                  "class-descriptions-boxable.csv": "/m/0k4j,Auto\n"}, "x.csv", {},
+                 ["its tables class-descriptions*.csv differ: `/m/0k4j` is `Auto` in one and `Car` in another"], [],
+                 id="Open Images with names that differ"),
+    pytest.param({"x.json": [*TASKS, {"id": 2, "data": {"image": "b.jpg"}, "annotations": [], "drafts": [{"id": 1}]}],
+                  "a.jpg": IMAGE, "b.jpg": IMAGE}, "x.json", {"1:0": (6.4, 12, 32, 24), "1:1": (6.4, 12, 32, 24)},
+                 ["1 tasks have drafts only, which are not read; submit them"], [], id="Label Studio: a draft"),
+    pytest.param({"x.json": [{**TASKS[0], "data": {"pages": ["a.jpg", "b.jpg"]}}], "a.jpg": IMAGE}, "x.json", {}, [],
+                 ["malformed: `pages` of the task is a list, which is not read"], id="Label Studio: a list of images"),
+    pytest.param({"a.json.gz": b"x"}, "a.json.gz", {}, ["a.json.gz: is packed; unpack it and give the file inside"], [],
+                 id="a packed file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "path", "boxes", "words", "refusals"), [*SAID, *NEVER_SILENT])
 def test_what_is_read_and_said(
     secondlook: Command,
     tmp_path: Path,
@@ -205,3 +334,50 @@ def test_key_points_of_coco_are_attributes(secondlook: Command, tmp_path: Path) 
     [row] = read(secondlook, root / "x.json").rows.values()
 
     assert dict(row["attributes"]) == {"keypoints": "[6, 7, 2, 8.5, 9, 1]", "num_keypoints": "2"}
+
+
+BESIDE = coco([LISTED], [{**OBJECT, "bbox": [12, 20, 40, 8], "rotation": 90, "track_id": 7, "occluded": True,
+                          "ignore": 1, "isfake": 0, "points": [1, 2], "vector": [0.5] * 99}], ["car"])  # fmt: skip
+
+
+def test_keys_beside_a_box_of_coco_are_attributes(secondlook: Command, tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "data", {"x.json": BESIDE, "a.jpg": IMAGE})
+
+    done = read(secondlook, root / "x.json")
+
+    [row] = done.rows.values()
+    kept = {"rotation": "90", "track_id": "7", "occluded": "True", "ignore": "1", "points": "[1, 2]"}
+    assert kept.items() <= dict(row["attributes"]).items()
+    assert not {"isfake", "vector"} & dict(row["attributes"]).keys()
+    assert [row[side] for side in "xywh"] == pytest.approx([28, 4, 8, 40])
+    assert "too long for an attribute are left out: vector (1)" in done.result.err
+
+
+EMPTY: list[Any] = [
+    pytest.param({"x.json": coco([LISTED], [{**OBJECT, "bbox": [10, 10, 20, 12]}], [""])}, "x.json", id="COCO"),
+    pytest.param({"x.xml": CVAT.replace("car", "")}, "x.xml", id="CVAT"),
+    pytest.param({"x.json": [{"name": "a.jpg", "labels": [{"category": "", "box2d": BOX2D}]}]}, "x.json", id="BDD100K"),
+    pytest.param({"a.json": {"version": "5", "imagePath": "a.jpg", "shapes": [
+        {"label": " ", "shape_type": "rectangle", "points": [[10, 10], [30, 22]]}]}}, "", id="labelme"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "path"), EMPTY)
+def test_an_empty_name_is_no_class(secondlook: Command, tmp_path: Path, files: dict[str, Any], path: str) -> None:
+    done = read(secondlook, lay_out(tmp_path / "data", {**files, "a.jpg": IMAGE}) / path)
+
+    [row] = done.rows.values()
+    assert row["given_raw"] is None
+    assert "category" not in dict(row["attributes"])
+    assert "without a label: 1" in done.result.err
+
+
+@pytest.mark.parametrize("more", [{}, {"class-descriptions.csv": "LabelName,DisplayName\n/m/0k4j,Car\n"}])
+def test_codes_of_open_images_have_the_names_of_all_tables(
+    secondlook: Command, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    files = {"x.csv": OPEN_IMAGES, "a.jpg": IMAGE, "class-descriptions-boxable.csv": "/m/0k4j,Car\n", **more}
+
+    done = read(secondlook, lay_out(tmp_path / "data", files) / "x.csv")
+
+    assert [row["given_raw"] for row in done.rows.values()] == ["Car"]

@@ -65,13 +65,15 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 class _TextLoader(yaml.BaseLoader):
-    """Keeps values as text; of two names for one number, YAML would silently take the last."""
+    """Keeps values as text; of two values for one key, or for one number, YAML would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = Counter(int(key.value) for key, _ in node.value if isinstance(key.value, str) and key.value.isdecimal())
+        texts = [key.value for key, _ in node.value if isinstance(key.value, str)]
+        keys = Counter(int(text) if text.isdecimal() else text for text in texts)
         repeated = next((key for key, count in keys.items() if count > 1), None)
         if repeated is not None:
-            raise ValueError(f"the number {repeated} is listed twice; keep one")
+            shown = f"key `{repeated}`" if isinstance(repeated, str) else f"number {repeated}"
+            raise ValueError(f"the {shown} is listed twice; keep one")
         return super().construct_mapping(node, deep)
 
 
@@ -83,7 +85,7 @@ def plain(text: str) -> Any:
 def texts(text: str) -> Any:
     """Return the content of YAML with every value as it is written: `no`, `020` and `null` are texts.
 
-    Raises ValueError as `plain` does, where a value has a tag, and where a number is the key of several values.
+    Raises ValueError as `plain` does, where a value has a tag, and where a key has several values.
     """
     return _loaded(text, _TextLoader, tags=False)
 

@@ -18,6 +18,11 @@ SCORE = "score"  # of a prediction, beside its box or among its attributes
 KEY_POINTS, KEY_POINTS_COUNT = "keypoints", "num_keypoints"  # of an object: x, y and visibility, in px
 CATEGORY_DETAILS = ("supercategory", "keypoints", "skeleton")  # names of key points, and which of them are joined
 CROWD = (1, "1")  # what `iscrowd` says of a group of objects
+FLAGS = ("ignore", "isfake", "isreflected")  # beside a box; they say something only where they are set
+SEGMENTS = "segments_info"  # of panoptic COCO, whose annotations are lists of segments in a mask
+_PANOPTIC = f"it is one of panoptic COCO (`{SEGMENTS}`), which is not read; give the instances of the same dataset"
+_NOT_SET = (None, 0, "0", False)
+_LONGEST = 200  # characters of a value that is an attribute
 
 
 class CocoImage(msgspec.Struct):
@@ -47,7 +52,11 @@ class _RawCategory(msgspec.Struct):
 
 
 class CocoAnnotation(msgspec.Struct):
-    """An object. `bbox` is xywh in px; `segmentation` stays as it is until `decode_segmentation`."""
+    """An object. `bbox` is xywh in px; `segmentation` stays as it is until `decode_segmentation`.
+
+    Keys beside these are added to the attributes; `too_long` are those whose values are lists and texts that no
+    attribute needs.
+    """
 
     id: Id
     image_id: Id
@@ -59,16 +68,18 @@ class CocoAnnotation(msgspec.Struct):
     score: Any = None
     keypoints: Any = None
     num_keypoints: Any = None
+    ignore: Any = None
+    isfake: Any = None
+    isreflected: Any = None
+    too_long: tuple[str, ...] = msgspec.field(default=(), name="\x7f")  # of no file
 
 
 class _FastAnnotation(CocoAnnotation):
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _FastFile(msgspec.Struct):
-    images: list[CocoImage]
-    annotations: list[msgspec.Raw]
-    categories: list[_RawCategory] = []
+class _WholeAnnotation(_FastAnnotation, forbid_unknown_fields=True):
+    area: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def key_points(annotation: CocoAnnotation) -> dict[str, Any]:
@@ -132,12 +143,32 @@ def drained(annotations: "Collection[CocoAnnotation | Malformed]") -> "Iterator[
 def annotation(raw: msgspec.Raw, position: int = 0) -> "CocoAnnotation | Malformed":
     """Return an annotation from its text; `position` is that in its file."""
     try:
-        return _decode(raw)
+        return _completed(_decode_whole(raw), {})
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # it has other keys, or is broken
+    try:
+        others = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        return _completed(
+            _decode(raw), {key: msgspec.json.decode(value) for key, value in others.items() if key not in _KNOWN}
+        )
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_patiently(raw, position)
 
 
 _decode = msgspec.json.Decoder(_FastAnnotation).decode
+_decode_whole = msgspec.json.Decoder(_WholeAnnotation).decode
+_KNOWN = {*CocoAnnotation.__struct_encode_fields__, "area"}
+
+
+def _completed(annotation: CocoAnnotation, others: Mapping[str, Any]) -> CocoAnnotation:
+    """Add flags that are set, and keys beside those of an annotation, to its attributes, which count before them."""
+    if not others and not (annotation.ignore or annotation.isfake or annotation.isreflected):
+        return annotation
+    flags = {key: value for key in FLAGS if (value := getattr(annotation, key)) not in _NOT_SET}
+    short = {key: value for key, value in others.items() if isinstance(value, int) or len(str(value)) <= _LONGEST}
+    annotation.too_long = tuple(key for key in others if key not in short)
+    annotation.attributes = {**flags, **short, **(annotation.attributes or {})}
+    return annotation
 
 
 def _decoded(texts: Iterable[msgspec.Raw]) -> "Iterator[CocoAnnotation | Malformed]":
@@ -158,14 +189,19 @@ Edit = Callable[[CocoAnnotation], Mapping[str, Any]]
 
 
 def read(path: Path) -> CocoFile:
-    """Read a COCO file; raise DataError when it is not JSON or lacks `images` or `annotations`."""
+    """Read a COCO file; raise DataError when it is not JSON, lacks `images` or `annotations`, or has a key twice."""
     content = jsonfile.read(path)
     try:
-        fast = msgspec.json.decode(content, type=_FastFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parts = jsonfile.read_parts(path, content)
+        images = msgspec.json.decode(parts["images"], type=list[CocoImage])
+        annotations = msgspec.json.decode(parts["annotations"], type=list[msgspec.Raw])
+        listed = msgspec.json.decode(parts.get("categories", b"[]"), type=list[_RawCategory])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return _read_item_by_item(path, content)
-    categories, faulty = _named(fast.categories)
-    return CocoFile(fast.images, categories, _LazyAnnotations(fast.annotations), faulty_categories=faulty)
+    if content.count(b'"bbox"') > len(annotations):
+        jsonfile.require_single_keys(path, content)
+    categories, faulty = _named(listed)
+    return CocoFile(images, categories, _LazyAnnotations(annotations), faulty_categories=faulty)
 
 
 def rewrite(source: Path, target: Path, edit: Edit, *, categories: list[dict[str, Any]]) -> None:
@@ -204,6 +240,7 @@ def _loads(path: Path, content: bytes) -> dict[str, Any]:
 
 def _read_item_by_item(path: Path, content: bytes) -> CocoFile:
     parts = _loads(path, content)
+    jsonfile.require_single_keys(path, content)
     listed = _convert(legible_inside(parts.get("categories") or []), _RawCategory)
     categories, faulty = _named([entry for entry in listed if isinstance(entry, _RawCategory)])
     images = list(_convert(parts["images"], CocoImage))
@@ -256,12 +293,16 @@ def _tidied(item: Any) -> Any:
 def _convert(items: list[Any], kind: type[Entry], *, first: int = 0) -> Iterator[Entry | Malformed]:
     for position, item in enumerate(items, start=first):
         try:
-            yield msgspec.convert(_tidied(item), kind)
+            entry = msgspec.convert(_tidied(item), kind)
+            if isinstance(entry, CocoAnnotation):
+                _completed(entry, {key: value for key, value in item.items() if key not in _KNOWN})
+            yield entry
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             source_id, image_id = (item.get(key) if isinstance(item, dict) else None for key in ("id", "image_id"))
             name = legible(str(source_id if source_id is not None else f"#{position}"))
             own_id, image_id = _whole(source_id), _whole(image_id)
-            yield Malformed(name, str(error), _id(image_id), _id(own_id))
+            detail = _PANOPTIC if isinstance(item, dict) and SEGMENTS in item else str(error)
+            yield Malformed(name, detail, _id(image_id), _id(own_id))
 
 
 def _id(value: Any) -> Id | None:

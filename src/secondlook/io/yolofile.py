@@ -10,4 +10,4 @@ _NO_LABELS = {NAMES_LIST, "requirements.txt", "README.txt"}
 def is_label_file(name: str) -> bool:
     """Tell whether `name` looks like that of a label file."""
     base = PurePosixPath(name).name
-    return base.endswith(".txt") and base not in _NO_LABELS and not base.startswith("README.")
+    return base.lower().endswith(".txt") and base not in _NO_LABELS and not base.startswith("README.")

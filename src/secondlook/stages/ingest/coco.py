@@ -1,4 +1,7 @@
-"""COCO annotation files, plain or as CVAT's "COCO 1.0" export with `attributes`."""
+"""COCO annotation files, plain or as CVAT's "COCO 1.0" export with `attributes`.
+
+Other keys beside `bbox` are attributes too; `ignore`, `isfake` and `isreflected`, like `iscrowd`, where they are set.
+"""
 
 import math
 from collections import Counter
@@ -48,6 +51,8 @@ def evidence(tree: Tree) -> Evidence | None:
 
 def _is_coco(outline: Outline) -> bool:
     images, annotations = outline.items("images"), outline.items("annotations")
+    if annotations is not None and annotations.has(cocofile.SEGMENTS):
+        return False  # panoptic
     if annotations is not None and (annotations.one_of({"image_id", "category_id"}) or images is not None):
         return True
     if images is not None:
@@ -86,7 +91,8 @@ def class_details(coco: cocofile.CocoFile, label_from: str | None) -> dict[str, 
 
 def categories(coco: cocofile.CocoFile, label_from: str | None) -> list[tuple[Id, str]]:
     """Return the categories of a file; none when the label is in an attribute."""
-    return [] if label_from else [(category.id, category.name) for category in coco.categories]
+    named = [(category.id, category.name) for category in coco.categories if category.name.strip()]
+    return [] if label_from else named
 
 
 def images_folder(dataset: Dataset) -> Path:
@@ -111,6 +117,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
     name_of_text = {str(key): name for key, name in names.items()} if len(set(map(str, names))) == len(names) else {}
     seen = SeenIds()
     met: set[Id | None] = set()
+    too_long: Counter[str] = Counter()
     for annotation in cocofile.drained(coco.annotations):
         if isinstance(annotation, Malformed):
             met.add(annotation.image_id)
@@ -118,6 +125,7 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             continue
         image = images.get(annotation.image_id) or image_of_text.get(str(annotation.image_id))
         met.add(annotation.image_id if image is None else image.id)
+        too_long.update(annotation.too_long)
         refusal = _refusal(annotation, image, coco, repeated=seen.meets(annotation.id))
         if refusal is None and image is not None and times_listed[image.id] > 1:
             detail = f"image id {image.id} is listed {times_listed[image.id]} times"
@@ -135,6 +143,9 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             yield _source_object(annotation, image, category, label_from)
         except RefusedError as error:
             yield error.at(image.file_name, str(annotation.id))
+    if too_long:
+        left = ", ".join(f"{legible(key)} ({count})" for key, count in sorted(too_long.items()))
+        progress.say(f"ingest: keys of annotations with values that are too long for an attribute are left out: {left}")
     yield from (Background(image.file_name, _stated_size(image)) for image in coco.images if image.id not in met)
     yield from (AboutImage(image.file_name, str(image.id), tags_of(image.tags)) for image in coco.images)
 

@@ -14,7 +14,7 @@ from typing import Any
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
-from secondlook.io import jsonfile, packed
+from secondlook.io import imagefiles, jsonfile, packed
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import fiftyone_mask
@@ -34,6 +34,7 @@ from secondlook.stages.ingest.tree import Evidence, Tree
 SAMPLES, LABELS = "samples.json", "labels.json"
 _LISTS = {"Detections": "detections", "Classifications": "classifications", "Polylines": "polylines"}
 _SINGLE = {"Detection", "Classification", "Polyline"}
+_SHOWN = 3
 _EXPORTED = "secondlook_id"  # the key of detections that `export` wrote
 _OWN_KEYS = {"_id", "_cls", "label", "bounding_box", "points", "mask", "mask_path", "attributes", "closed", "filled"}
 
@@ -123,25 +124,34 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _labels(content: dict[str, Any], images: Path) -> Entries:
-    by_key: dict[str, str] = {}
-    for name in packed.list_files(images):
-        by_key.setdefault(str(PurePosixPath(name).with_suffix("")), name)
-        by_key[name] = name
+    by_key: dict[str, list[str]] = {}
+    for name in filter(imagefiles.is_image, packed.list_files(images)):
+        by_key.setdefault(str(PurePosixPath(name).with_suffix("")), []).append(name)
+        by_key[name] = [name]
     classes = content.get("classes")
     for key, value in content["labels"].items():
-        image = by_key.get(key, legible(key))
+        meant = by_key.get(key, [legible(key)])
+        if len(meant) > 1:
+            shown = " or ".join(map(legible, meant[:_SHOWN]))
+            yield RefusedError("ambiguous_image", f"`{legible(key)}` may mean {shown}", source_id=legible(key))
+            continue
+        image = meant[0]
         labels = value if isinstance(value, list) else [] if value is None else [{"label": value}]
         if not labels:
             yield Background(image)
         for position, label in enumerate(labels):
             source_id = f"{legible(key)}:{position}"
             number = label.get("label") if isinstance(label, dict) else None
-            if not isinstance(number, int):
+            if type(number) is not int:  # true is no number
                 yield _object(label, source_id, image, None)
-            elif isinstance(classes, list) and 0 <= number < len(classes):
+            elif isinstance(classes, list) and 0 <= number < len(classes) and _is_name(classes[number]):
                 yield _object({**label, "label": str(classes[number])}, source_id, image, None)
             else:
                 yield RefusedError("unknown_class", f"the file lists no class {number}", image, source_id)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) or jsonfile.is_number(value)
 
 
 def _object(label: Any, source_id: str, image: str, size: tuple[int, int] | None) -> SourceObject | RefusedError:

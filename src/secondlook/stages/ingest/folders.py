@@ -36,6 +36,7 @@ _CALLED_ANNOTATIONS = re.compile(
 _TEXTS = (".txt", ".lst", ".list", ".dat", ".ann", ".gt", "")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FEWEST_NUMBERS, _LINES, _MOST_OTHERS = 4, 40, 3  # of a line with a box, lines looked at, lines for each with a box
+_DRAWN = re.compile("<(bndbox|image|box|target|object|polygon|rectangle|taggedrectangle)", re.IGNORECASE)
 _ROOT_TAGS = {"annotation", "annotations"}
 _SHOWN = 5
 
@@ -114,7 +115,7 @@ def _has_boxes(text: str) -> bool:
 
 
 def _drawn_in(xml: str) -> bool:
-    return "<bndbox" in xml or "<image" in xml
+    return _DRAWN.search(xml) is not None
 
 
 def _beside_images(tree: Tree) -> Iterator[str]:

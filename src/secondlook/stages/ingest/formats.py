@@ -170,6 +170,8 @@ def _nothing(path: Path, tree: Tree) -> str:
         jsonfile.parse(path, jsonfile.read(path))  # a broken file gets the line of its mistake
         keys = ", ".join(f"`{key}`" for key in list(next(iter(tree.outlines.values())).inner)[:_SHOWN] if key != "[]")
         return _unknown(path, f"its keys are {keys or 'none'}")
+    if ending == ".xml" and "annotation" in tree.root_tags.values():
+        return f"{path}: is the Pascal VOC file of one image; give the folder of all of them."
     if ending == ".csv":
         columns = tree.head(path.name).partition("\n")[0].strip()[:_LONGEST_HEADING]
         way = "rename them, and put images with one label each into class folders instead"
@@ -190,6 +192,8 @@ def _packed_inside(path: Path, tree: Tree) -> str | None:
     inner = [name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES]
     if not inner or tree.images:
         return None
+    if tree.is_file:
+        return f"{path}: is packed; unpack it and give the file inside."
     can_be_given = path.is_dir() and all(imagefiles.suffix_of(name) in ENDINGS for name in inner)
     if len(inner) == 1:
         way = f"give {tree.root / inner[0]}" if can_be_given else "unpack it and give its folder"

@@ -113,6 +113,22 @@ class ImagesOfLabels:
             raise RefusedError("ambiguous_image", f"{label_file} may belong to {shown}")
         return found[0] if found else f"{expected}.jpg"
 
+    def chosen(self, label_files: Iterable[str]) -> dict[str, str]:
+        """Return the label file of each image: of several the one in the usual folder, with the name of the image."""
+        chosen: dict[str, str] = {}
+        for name in filter(is_legible, label_files):
+            with suppress(RefusedError):
+                image = self.of_label(name)
+                chosen[image] = min(chosen.get(image, name), name, key=self._oddity)
+        return chosen
+
+    def _oddity(self, label_file: str) -> tuple[int, int, str]:
+        parts = label_file.split("/")
+        place = _last(parts, self.folders.labels)
+        known = [folder.casefold() for folder in self.folders.labels]
+        folder = len(known) if place is None else known.index(parts[place].casefold())
+        return folder, len(parts[-1]), label_file  # `a.txt` before `a.jpg.txt`
+
     def of_labels(self, label_files: Iterable[str]) -> Iterator[str]:
         """Yield the image of each label file, without those that may mean several."""
         for name in filter(is_legible, label_files):
@@ -138,6 +154,7 @@ def line_entries(
     `parse` takes a line, the name of its image and the id of its object, `<file>:<line>`.
     """
     bare, labelled = dict.fromkeys(images.names), set[PurePosixPath]()
+    chosen = images.chosen(files)
     for name in files:
         if not is_legible(name):
             yield RefusedError("bad_name", "the file name is not UTF-8", source_id=legible(name))
@@ -146,6 +163,9 @@ def line_entries(
             image = images.of_label(name)
         except RefusedError as refusal:
             yield refusal.at(None, name)
+            continue
+        if chosen[image] != name:
+            yield RefusedError("duplicate_id", f"{chosen[image]} describes the same image", image, name)
             continue
         try:
             lines = packed.read_bytes(root / name).decode("utf-8-sig").splitlines()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from secondlook.base import progress
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, jsonfile
@@ -79,14 +80,13 @@ def _stated(tasks: jsonfile.Items) -> Iterator[str]:
 
 def _entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) -> Entries:
     seen: set[str] = set()
-    annotated = predicted = 0
+    annotated = predicted = drafted = 0
     for place, task in enumerate(tasks):
         number = task.get("id", f"#{place}") if isinstance(task, dict) else f"#{place}"
         images = _images(task.get("data")) if isinstance(task, dict) else {}
         image = next(iter(images.values()), None)
         if image is None:
-            detail = "the task has no image address under `data`; export as JSON, not as JSON-MIN"
-            yield RefusedError("malformed", detail, source_id=f"task {number}")
+            yield RefusedError("malformed", _no_image(task), source_id=f"task {number}")
             continue
         if str(number) in seen:
             yield RefusedError("duplicate_id", f"task {number} was listed before", image, f"task {number}")
@@ -99,6 +99,7 @@ def _entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) ->
             continue
         annotated += bool(listed)
         predicted += bool(_list(task.get("predictions")))
+        drafted += not listed and bool(_list(task.get("drafts")))
         stated = str(task["id"]) if "id" in task else None
         yield from (
             AboutImage(_found_or_stated(one, names), stated, tags_of(task["data"].get("tags")))
@@ -119,6 +120,19 @@ def _entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) ->
     if predicted and not annotated:
         detail = "the tasks have predictions only, which are never read; annotate them, or export the annotations"
         yield RefusedError("malformed", detail, source_id="all tasks")
+    if drafted:
+        progress.say(f"ingest: {drafted} tasks have drafts only, which are not read; submit them and export again")
+
+
+def _no_image(task: Any) -> str:
+    """Say why a task has no image."""
+    data = task.get("data") if isinstance(task, dict) else None
+    if not isinstance(data, dict):
+        return "the task has no `data`; export as JSON, not as JSON-MIN"
+    listed = [key for key, value in data.items() if isinstance(value, list)]
+    if listed:
+        return f"`{legible(listed[0])}` of the task is a list, which is not read; make one task of each image in it"
+    return "the task has no image address under `data`"
 
 
 def _images(data: Any) -> dict[str, str]:

@@ -113,6 +113,7 @@ class Checker:
             yield {"image_path": path, "place": place, "source_id": about.source_id, "tags": list(about.tags) or None}
 
     def _row(self, entry: SourceObject) -> Row:
+        entry = _without_blank_names(entry)
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
             raise RefusedError("missing_image", f"`{entry.image}` does not exist")
@@ -123,6 +124,7 @@ class Checker:
             box = entry.box_xywh
         x, y, w, h = _clipped(box, header) if box else (0.0, 0.0, float(header.width), float(header.height))
         shape, lost_parts = _segmentation_to_rle(entry.segmentation, header)
+        self.tally.apart += shape is not None and box is not None and _lies_apart(shape, (x, y, w, h))
         dataset, image_id = self.groups.dataset, records.image_id(self.groups.dataset, image)
         attributes = self._attributes(entry)
         track, group = self.groups.of(image, attributes)
@@ -258,6 +260,22 @@ def _stated_header(width: int, height: int, max_megapixels: float) -> Header:
     return Header(width, height)
 
 
+def _without_blank_names(entry: SourceObject) -> SourceObject:
+    """Return an object whose empty label is none, and whose empty category is none."""
+    if (entry.label is None or entry.label.strip()) and (entry.category is None or entry.category.strip()):
+        return entry
+    label, category = (name if name and name.strip() else None for name in (entry.label, entry.category))
+    return msgspec.structs.replace(entry, label=label, category=category)
+
+
+def _lies_apart(shape: Row, box: Box) -> bool:
+    """Tell whether an outline covers nothing, or nothing within a px of its box."""
+    left, top, w, h = coco_mask.toBbox({"size": shape["size"], "counts": shape["counts"].encode("ascii")})
+    x, y, width, height = box
+    apart = left > x + width + 1 or top > y + height + 1 or left + w < x - 1 or top + h < y - 1
+    return bool(w == 0 or h == 0 or apart)
+
+
 def _checked_box(box: Box | None, *, in_fractions: bool) -> Box | None:
     if box is None:
         return None
@@ -358,9 +376,8 @@ def _require_near(polygon: list[float]) -> None:
 
 
 def _rle_counts(rle: Any, header: Header) -> str:
-    if not isinstance(rle, dict) or not rle.keys() >= {"size", "counts"}:
-        found = f"`{json.dumps(rle)[:40]}`"
-        raise RefusedError("malformed", f"the segmentation is {found}, neither polygons nor `size` with `counts`")
+    if not isinstance(rle, dict) or not {"size", "counts"} <= rle.keys():
+        raise ValueError(f"{json.dumps(rle)[:60]} is neither polygons nor run lengths")
     size, counts = rle["size"], rle["counts"]
     if size != [header.height, header.width]:
         raise RefusedError("size_mismatch", f"the mask has {size} rows and columns, not those of the image")

@@ -128,7 +128,8 @@ def checked_points(value: Any) -> Points:
 
 
 def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Return a size in px; None when the file states no valid one."""
-    if all(type(side) is int and 0 < side < _LARGEST for side in (width, height)):
-        return width, height
+    """Return a size in px, also one written as 640.0; None when the file states no valid one."""
+    sides = [int(side) if isinstance(side, float) and side.is_integer() else side for side in (width, height)]
+    if all(type(side) is int and 0 < side < _LARGEST for side in sides):
+        return sides[0], sides[1]
     return None

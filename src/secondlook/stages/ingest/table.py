@@ -2,11 +2,16 @@
 
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.base.text import legible
 from secondlook.config.task import Dataset
 from secondlook.io import packed
 from secondlook.io.records import RefusedError
@@ -16,6 +21,7 @@ from secondlook.stages.ingest.source import Background, Entries, Source, SourceO
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 _DESCRIPTIONS = "class-descriptions*.csv"
+_CODE = re.compile("/[a-z]/")
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def read(dataset: Dataset) -> Source:
     kind = _kind(_heading(path))
     if kind is None:
         raise DataError(f"{path}: its first line has not the columns {EXPECTED}.")
-    names = _descriptions(path) if kind.in_fractions else {}
+    names = _descriptions(path, kind) if kind.in_fractions else {}
     return Source(images_folder(dataset), _entries(path, kind, names), stated=lambda: _stated(path, kind))
 
 
@@ -71,6 +77,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
         with packed.open_binary(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
             reader = csv.DictReader(text, strict=True)  # quotes inside a cell would vanish from a name
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            twice = next((name for name, count in Counter(reader.fieldnames).items() if name and count > 1), None)
+            if twice is not None:
+                raise DataError(f"{path}: has two columns `{twice}`; rename or remove one.")
             for row in reader:
                 yield reader.line_num, {key: value for key, value in row.items() if isinstance(key, str)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -93,7 +102,7 @@ def _image(row: Mapping[str, str | None], kind: _Kind) -> str:
 def _entries(path: Path, kind: _Kind, names: Mapping[str, str]) -> Entries:
     for line, row in _rows(path):
         image, source_id = _image(row, kind), f"{path.name}:{line}"
-        size = stated_size(*(_whole(row.get(side)) for side in ("width", "height")))
+        size = stated_size(*(_number(row.get(side)) for side in ("width", "height")))
         if image and not any((row.get(key) or "").strip() for key in (kind.label, *kind.corners)):
             yield Background(image, size)
             continue
@@ -127,14 +136,29 @@ def _object(row: Mapping[str, str | None], kind: _Kind, blank: SourceObject, nam
     )
 
 
-def _descriptions(path: Path) -> dict[str, str]:
-    """Return the names of Open Images' codes from the only table of them beside, where there is one."""
-    beside = sorted(path.parent.glob(_DESCRIPTIONS)) if packed.archive_of(path) is None else []
-    if len(beside) != 1:
-        return {}
-    rows = csv.reader(beside[0].read_text("utf-8-sig").splitlines())
-    return {row[0]: row[1] for row in rows if len(row) == 2}
+def _descriptions(path: Path, kind: _Kind) -> dict[str, str]:
+    """Return the names of Open Images' codes from the tables of them beside; say so where there is none.
+
+    Raises DataError where two tables name a code differently.
+    """
+    names: dict[str, str] = {}
+    is_packed = packed.archive_of(path) is not None
+    listed = packed.list_files(path.parent) if is_packed else [file.name for file in path.parent.glob(_DESCRIPTIONS)]
+    beside = sorted(path.parent / name for name in listed if fnmatchcase(name, _DESCRIPTIONS))
+    for table in beside:
+        rows = csv.reader(packed.read_bytes(table).decode("utf-8-sig").splitlines())
+        for code, name in ((row[0], ",".join(row[1:])) for row in rows if len(row) > 1):
+            if names.setdefault(code, name) != name:
+                detail = f"`{code}` is `{names[code]}` in one and `{name}` in another"
+                raise DataError(f"{path.parent}: its tables {_DESCRIPTIONS} differ: {detail}; keep the right one.")
+    first = next((row.get(kind.label) or "" for _, row in _rows(path)), "")
+    if not beside and _CODE.match(first):
+        progress.say(f"ingest: {path}: no {_DESCRIPTIONS} lies beside it, so labels are codes such as {legible(first)}")
+    return names
 
 
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() and len(text) < 10 else None
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None

@@ -13,7 +13,8 @@ _FARTHEST = 0.5  # image sides that a box in fractions may reach beyond its imag
 class Tally:
     """Counts of the boxes of one dataset; `clipped` ones reach out of their image.
 
-    `below_one` have no side above 1 px, `as_corners` lie in the image when read as x1 y1 x2 y2.
+    `below_one` have no side above 1 px, `as_corners` lie in the image when read as x1 y1 x2 y2. `apart` are outlines
+    that lie outside their box.
     """
 
     boxes: int = 0
@@ -21,6 +22,7 @@ class Tally:
     below_one: int = 0
     as_corners: int = 0
     lost_parts: int = 0
+    apart: int = 0
     unlabelled: int = 0
 
     def add(self, box: Box, header: Header, *, in_fractions: bool) -> None:
@@ -47,6 +49,11 @@ class Tally:
             )
         if self.lost_parts:
             yield f"outlines: {self.lost_parts} parts of polygons with fewer than three points were left out"
+        if self.apart:
+            yield (
+                f"WARNING: {self.apart} polygons or masks cover nothing of the box of their object; are their numbers "
+                "px of this image, as those of the box are?"
+            )
 
     def ending(self) -> str:
         """Return what the last line of `ingest` adds."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from secondlook.io.cocofile import SEGMENTS
 from secondlook.stages.ingest import parallel
 from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.tree import Evidence, Tree
@@ -56,6 +57,21 @@ def _masks(tree: Tree) -> Evidence | None:
 def _dota(tree: Tree) -> Evidence | None:
     name = next((name for name in tree.some(".txt") if tree.kind_of_text(name) == "dota"), None)
     return None if name is None else Evidence(f"`{name}` has lines of eight numbers and a class")
+
+
+def _kitti_tracking(tree: Tree) -> Evidence | None:
+    name = next((name for name in tree.some(".txt") if tree.kind_of_text(name) == "kitti tracking"), None)
+    return None if name is None else Evidence(f"`{name}` has a frame and a track before the columns of KITTI")
+
+
+def _detrac(tree: Tree) -> Evidence | None:
+    found = (name for name, tag in tree.root_tags.items() if tag == "sequence" and "<target" in tree.head(name))
+    name = next(found, None)
+    return None if name is None else Evidence(f"`{name}` is an XML file with `<sequence>` and `<target>`")
+
+
+def _panoptic(outline: Outline) -> bool:
+    return outline.items_have("annotations", SEGMENTS)
 
 
 def _mot(tree: Tree) -> Evidence | None:
@@ -119,6 +135,10 @@ def _rows_of_export(tree: Tree) -> Evidence | None:
 UNREAD = (
     Unread("CreateML", json_evidence(_is_createml, "is a list of images with annotations")),
     Unread("DOTA", _dota, "its boxes are turned; convert them to YOLO-OBB, which `yolo` reads"),
+    Unread("KITTI tracking", _kitti_tracking, "import it into CVAT and export it as COCO or CVAT for images"),
+    Unread("UA-DETRAC", _detrac, "convert it to COCO, with one image for each frame"),
+    Unread("panoptic COCO", json_evidence(_panoptic, f"has annotations with `{SEGMENTS}`"),
+           "give the instances of the same dataset"),
     Unread("MOT Challenge", _mot, "import it into CVAT and export it as COCO or CVAT for images"),
     Unread("Supervisely", json_evidence(_is_supervisely, "has `objects` with a `classTitle`"),
            "export it as COCO with its app `Export to COCO`"),

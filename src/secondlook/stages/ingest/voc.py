@@ -2,10 +2,11 @@
 
 Corners are taken as given, `w = xmax - xmin`: labelImg, CVAT and Roboflow count px from 0. Only files of the VOC
 challenge itself (`<database>The VOC2007 Database</database>`) count from 1 with the last px included.
+An object without a box has that of its polygon, also of one with the `<pt>` of LabelMe's own XML.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -20,12 +21,13 @@ from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.records import RefusedError
 from secondlook.pixels.images import Box
 from secondlook.stages.ingest import image_names, xmlfile
-from secondlook.stages.ingest.shapes import turned, turns
+from secondlook.stages.ingest.shapes import segmentation_to_box, turned, turns
 from secondlook.stages.ingest.source import Background, Entries, Source, SourceObject, choose_label, to_text
 from secondlook.stages.ingest.tree import Evidence, Tree
 
 IMAGE_FOLDERS = ("", "images", "JPEGImages", "../images", "../JPEGImages", "..")
-_NO_ATTRIBUTES = {"name", "bndbox", "polygon", "robndbox", "attributes", "part", "type"}
+_NO_ATTRIBUTES = {"name", "type"}
+_DRAWN = {"object", "bndbox", "robndbox", "polygon"}
 
 
 def read(dataset: Dataset) -> Source:
@@ -66,8 +68,13 @@ def _entries(root: Path, files: list[str], images: set[str], label_from: str | N
         if (other := described.setdefault(image, name)) != name:
             yield RefusedError("duplicate_id", f"{other} describes the same image", image, name)
             continue
-        size = _stated_size(tree)
-        first = 1.0 if (_text(tree, "source/database") or "").startswith("The VOC") else 0.0
+        first = 1.0 if (tree.findtext("source/database") or "").strip().startswith("The VOC") else 0.0
+        try:
+            size = _stated_size(tree)
+            _require_known_places(tree)
+        except RefusedError as refusal:
+            yield refusal.at(image, name)
+            continue
         if tree.find("object") is None:
             yield Background(image, size)
         for position, item in enumerate(tree.iterfind("object")):
@@ -107,12 +114,24 @@ def _stated_in(path: Path) -> str | None:
     """Return the image name that another XML file states; None where it cannot be read."""
     try:
         return _text(xmlfile.parse(packed.read_bytes(path)), "filename")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RefusedError):
         return None
 
 
+def _require_known_places(tree: Element) -> None:
+    """Raise RefusedError where something is drawn elsewhere than in `<object>`: its image would seem to have none."""
+    for child in tree:
+        drawn = child.tag != "object" and next((one.tag for one in child.iter() if one.tag.lower() in _DRAWN), None)
+        if drawn:
+            like = ", as in FAIR1M" if child.tag == "objects" else ""
+            detail = f"`<{drawn}>` is in `<{child.tag}>`{like}; Pascal VOC has it in `<annotation>`, in `<object>`"
+            raise RefusedError("malformed", detail)
+
+
 def _object(item: Element, blank: SourceObject, first_px: float, label_from: str | None) -> SourceObject:
-    attributes = to_text(dict(_attributes(item)))
+    if _text(item, "deleted") == "1":
+        raise RefusedError("not_selected", "`deleted` is 1: the object was deleted")
+    attributes = _attributes(item)
     category = _text(item, "name")
     box, polygons = _shape(item, first_px, attributes)
     return SourceObject(
@@ -133,7 +152,10 @@ def _shape(item: Element, first_px: float, attributes: dict[str, str]) -> tuple[
         center_x, center_y, w, h, angle = (_number(item, f"robndbox/{key}") for key in ("cx", "cy", "w", "h", "angle"))
         attributes["rotation"] = repr(math.degrees(angle))
         return turned((center_x - w / 2, center_y - h / 2, w, h), attributes)
-    box, polygons = _box(item, first_px), _polygon(item)
+    polygons = _polygons(item)
+    if item.find("bndbox") is None and polygons is not None:
+        return segmentation_to_box(polygons), polygons
+    box = _box(item, first_px)
     return turned(box, attributes) if polygons is None and turns(attributes) else (box, polygons)
 
 
@@ -142,20 +164,28 @@ def _box(item: Element, first_px: float) -> Box:
     return left - first_px, top - first_px, right - left + first_px, bottom - top + first_px
 
 
-def _polygon(item: Element) -> list[list[float]] | None:
-    polygon = item.find("polygon")
-    if polygon is None or not len(polygon):
-        return None
+def _polygons(item: Element) -> list[list[float]] | None:
+    return [_points(polygon) for polygon in item.iterfind("polygon") if len(polygon)] or None
+
+
+def _points(polygon: Element) -> list[float]:
+    """Return x, y, x, y of `<x1>1</x1><y1>2</y1>`, or of the `<pt>` of LabelMe's own XML."""
+    points = polygon.findall("pt")
+    if points:
+        return [_number(point, axis) for point in points for axis in "xy"]
     count = len(polygon) // 2
-    return [[_number(polygon, f"{axis}{place}") for place in range(1, count + 1) for axis in "xy"]]
+    return [_number(polygon, f"{axis}{place}") for place in range(1, count + 1) for axis in "xy"]
 
 
-def _attributes(item: Element) -> Iterator[tuple[str, str]]:
+def _attributes(item: Element) -> dict[str, str]:
+    """Return the plain values of an object, and its `<attribute>`; several of one name become one text."""
+    values: dict[str, list[str]] = {}
     for child in item:
         if child.tag not in _NO_ATTRIBUTES and not len(child) and (value := (child.text or "").strip()):
-            yield child.tag, value
+            values.setdefault(child.tag, []).append(value)
     for attribute in item.iterfind("attributes/attribute"):
-        yield _text(attribute, "name") or "", _text(attribute, "value") or ""
+        values.setdefault(_text(attribute, "name") or "", []).append(_text(attribute, "value") or "")
+    return to_text({name: ", ".join(several) for name, several in values.items()})
 
 
 def _find_image(xml: str, stated: str | None, images: Collection[str], claims: _Claims) -> str:
@@ -215,7 +245,11 @@ def _joined(folder: PurePosixPath, place: str, name: str) -> str:
 def _stated_size(tree: Element) -> tuple[int, int] | None:
     try:
         width, height = int(_number(tree, "size/width")), int(_number(tree, "size/height"))
-    except (RefusedError, ValueError, OverflowError):
+    except RefusedError as refusal:
+        if refusal.reason == "malformed":
+            raise
+        return None
+    except (ValueError, OverflowError):
         return None
     return (width, height) if width > 0 and height > 0 else None
 
@@ -229,5 +263,9 @@ def _number(item: Element, path: str) -> float:
 
 
 def _text(item: Element, path: str) -> str | None:
-    text = item.findtext(path)
-    return text.strip() if text is not None and text.strip() else None
+    """Return the text at a path, None where it is empty; raise RefusedError where there are several."""
+    found = item.findall(path)
+    if len(found) > 1:
+        raise RefusedError("malformed", f"`{path}` is there {len(found)} times, where one is due")
+    text = (found[0].text or "").strip() if found else ""
+    return text or None

@@ -2,13 +2,16 @@
 
 `.../images/<name>.jpg` goes with `.../labels/<name>.txt`, or both lie in one folder. A line is `class cx cy w h`, or
 `class x1 y1 x2 y2 x3 y3 ...`, in fractions of the image's sides; with `kpt_shape` in `data.yaml` it is a box and key
-points, which become the attribute `keypoints` as they are written. An image without a text file has no objects.
+points, which become the attribute `keypoints` as they are written. Lines of seven columns that all end with a whole
+number may be those of a tracker and are refused. An image without a text file has no objects.
 Without a names file (see `class_names`) the name of a class is its number. The splits in `data.yaml` do not matter:
 all label files are read.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from secondlook.base import progress
@@ -28,6 +31,7 @@ from secondlook.stages.ingest.tree import Evidence, Tree
 _YAML = {".yaml", ".yml"}
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 _LOOKED_AT, _NUMBER_FIRST = 20, re.compile(r"\s*[\d.]+\s")  # lines of a file that may be a list of images
+_TRACKED_COLUMNS = 7  # a box with a confidence and a track, if it is no polygon of three points
 _POSE_HINT = "if they are a box and key points, add `kpt_shape` to data.yaml"
 
 
@@ -39,6 +43,15 @@ class _Dataset:
     files: list[str]
     images: ImagesOfLabels
     names: class_names.AllNames
+
+    @cached_property
+    def has_tracks(self) -> bool:
+        """Tell whether all lines of more columns than a box has end like that of a tracker: 7 columns, a whole number.
+
+        A polygon may have its last point on the border of the image, but hardly all of a dataset have.
+        """
+        lines = (line.split() for name in self.files for line in _lines(self.root / name))
+        return all(_ends_like_a_track(words) for words in lines if len(words) > _BOX_COLUMNS)
 
 
 def read(dataset: Dataset) -> Source:
@@ -128,11 +141,28 @@ def _names_an_image(line: str) -> bool:
 def _entries(data: _Dataset) -> Entries:
     def parse(line: str, image: str, source_id: str) -> SourceObject | RefusedError:
         try:
-            return _object(line, source_id, image, data.names.of(source_id.rpartition(":")[0]))
+            names = data.names.of(source_id.rpartition(":")[0])
+            if names.pose_columns is None and _ends_like_a_track(line.split()) and data.has_tracks:
+                detail = (
+                    f"the {_TRACKED_COLUMNS} columns may be a polygon of three points, or a box, a confidence and the"
+                )
+                raise RefusedError("malformed", f"{detail} number of a track; cut the last two columns off for the box")
+            return _object(line, source_id, image, names)
         except RefusedError as refusal:
             return refusal.at(image, source_id)
 
     return line_entries(data.root, data.files, data.images, parse)
+
+
+def _ends_like_a_track(words: Sequence[str]) -> bool:
+    return len(words) == _TRACKED_COLUMNS and words[-1].isdecimal()
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return packed.read_bytes(path).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []  # refused when its objects are read
 
 
 def _object(line: str, source_id: str, image: str, names: Names) -> SourceObject:
