@@ -100,7 +100,7 @@ SAID: list[Any] = [
           (["p/q/left", "p/q/right"], "`left`, `right` hold images of the same names"),
           (["train/colorImage", "train/thermal_8"], "`colorImage`, `thermal_8` hold images of the same names"),
           (["paris/left", "paris/right", "rome/left", "rome/right"], "`left`, `right` hold images"),
-          (["image_02/data", "image_03/data"], "`image_02`, `image_03` are called like videos or cameras"),
+          (["camera_02/data", "camera_03/data"], "`camera_02`, `camera_03` are called like videos or cameras"),
           (["video0", "video1", "video2"], "`video0`, `video1`, `video2` are called like videos or cameras"),
       ]],
     pytest.param({"image_2/1.png": IMAGE, "image_3/1.png": IMAGE}, "", {},
