@@ -66,8 +66,10 @@ def _has_keys(tree: Tree, name: str) -> bool:
 
 def _has_columns(tree: Tree, name: str) -> bool:
     lines = tree.head(name).splitlines()[:3]
-    cells = [cell.strip(" \"'") for line in lines for cell in line.replace("\t", ",").split(",")]
-    return any(imagefiles.is_image(cell) or cell.casefold() in _COLUMNS for cell in cells)
+    cells = {cell.strip(" \"'") for line in lines for cell in re.split("[,;\t]", line)}
+    columns = set(map(str.casefold, cells))
+    is_box = columns >= {"x", "y"} and (columns >= {"w", "h"} or columns >= {"width", "height"})
+    return is_box or not columns.isdisjoint(_COLUMNS) or any(map(imagefiles.is_image, cells))
 
 
 def _is_below_the_top(tree: Tree, name: str) -> bool:

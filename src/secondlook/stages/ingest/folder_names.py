@@ -6,10 +6,12 @@ from collections.abc import Collection
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[\W\d_]+")
 _SPLITS = {"train", "training", "trn", "trainval", "val", "valid", "validation", "minival", "dev", "test", "testing"}
 _SPLITS |= {"eval", "evaluation"}
-_RARE_SPLITS = {"fold", "query", "gallery", "probe", "pred", "prediction", "predictions", "holdout"}  # classes, too
+_RARE_SPLITS = {"fold", "query", "gallery", "probe", "pred", "prediction", "predictions", "holdout", "tr", "ts"}
+_RARE_SPLITS |= {"labeled", "labelled", "unlabeled", "unlabelled"}  # all of which may be classes, too
 _IMAGES = {"image", "images", "img", "imgs", "jpegimages", "frames", "data", "dataset", "pictures", "photos"}
 _ANNOTATIONS = {"mask", "masks", "label", "labels", "annotation", "annotations", "labeltxt"}
 _WITH_SPLITS = {*_IMAGES, *_ANNOTATIONS, "set", "split", "a", "b", "bounding", "box", "full", "crops"}
+_SET = re.compile(r"(?<=.)(?:set|split|data|images?|imgs?)$")
 _SEQUENCE = re.compile(
     r"(?:video|vid|clip|movie|film|seq|sequence|scene|drive|trip|route|session|recording|rec|run|take|shot|episode|"
     r"camera|cam|view|frames?|images?|img|stream|sensor|batch|chunk|subset|shard|folder|part)s?"
@@ -38,13 +40,13 @@ def are_splits(names: Collection[str]) -> bool:
     """Tell whether folders are the splits of one set: `test` and `val`, `fold1` and `fold2`, `sea_train` and
     `sea_test`.
 
-    Words of splits among others must differ: `blood_test` and `urine_test` are no splits.
+    Where other words tell folders apart, the words of splits must, too: `blood_test` and `urine_test` are no splits.
     """
     every = _SPLITS | _RARE_SPLITS
     if all(_is_split(name, every) for name in names):
         return True
-    marks = [frozenset(_without_set(word) for word in words(name)) & every for name in names]
-    return all(marks) and len(set(marks)) > 1
+    marks = [frozenset(map(_without_set, words(name))) & every for name in names]
+    return all(marks) and (len(names) == 1 or len(set(marks)) > 1)
 
 
 def is_sequence(name: str) -> bool:
@@ -58,10 +60,10 @@ def is_no_class(name: str) -> bool:
 
 
 def _is_split(name: str, splits: Collection[str]) -> bool:
-    found = {_without_set(word) for word in words(name)}
+    found = set(map(_without_set, words(name)))
     return bool(found & set(splits)) and found <= _WITH_SPLITS | set(splits)
 
 
 def _without_set(word: str) -> str:
-    """Return `train` of `trainset`."""
-    return word.removesuffix("set") or word
+    """Return `train` of `trainset` and `traindata`."""
+    return _SET.sub("", word)

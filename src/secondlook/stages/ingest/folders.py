@@ -7,6 +7,7 @@ folders, either may be the classes, and both are named.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from secondlook.base import progress
@@ -94,6 +95,7 @@ def _are_above_classes(paths: Sequence[tuple[str, ...]]) -> bool:
     return 2 * len(of_one) < len(paths)
 
 
+@lru_cache(maxsize=4096)
 def _is_part(folder: str) -> bool:
     return folder_names.is_no_class(folder) or folder_names.is_sequence(folder)
 
