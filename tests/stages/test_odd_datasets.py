@@ -100,7 +100,7 @@ SAID: list[Any] = [
           (["p/q/left", "p/q/right"], "`left`, `right` hold images of the same names"),
           (["train/colorImage", "train/thermal_8"], "`colorImage`, `thermal_8` hold images of the same names"),
           (["paris/left", "paris/right", "rome/left", "rome/right"], "`left`, `right` hold images"),
-          (["image_02/data", "image_03/data"], "`image_02`, `image_03` are called like videos or cameras"),
+          (["camera_02/data", "camera_03/data"], "`camera_02`, `camera_03` are called like videos or cameras"),
           (["video0", "video1", "video2"], "`video0`, `video1`, `video2` are called like videos or cameras"),
       ]],
     pytest.param({"image_2/1.png": IMAGE, "image_3/1.png": IMAGE}, "", {},
@@ -228,7 +228,7 @@ NEVER_SILENT: list[Any] = [
                  id="LabelMe's own XML: a polygon of <pt>"),
     pytest.param({"a.xml": LABELME.format(1), "a.jpg": IMAGE}, "", {}, [],
                  ["not_selected: `deleted` is 1: the object was deleted"], id="LabelMe's own XML: deleted"),
-    pytest.param({"a.xml": voc_file(CAR), "a.jpg": IMAGE}, "a.xml", {}, ["give the folder of all of them"], [],
+    pytest.param({"a.xml": voc_file(CAR), "a.jpg": IMAGE}, "a.xml", {}, ["give the folder that holds all such"], [],
                  id="VOC: one of its files"),
     pytest.param({**FOLDERS, "MVI.xml": DETRAC}, "", {}, ["looks like UA-DETRAC (`MVI.xml` is an XML file"], [],
                  id="UA-DETRAC is no class folders"),
@@ -290,7 +290,7 @@ NEVER_SILENT: list[Any] = [
                  ["1 tasks have drafts only, which are not read; submit them"], [], id="Label Studio: a draft"),
     pytest.param({"x.json": [{**TASKS[0], "data": {"pages": ["a.jpg", "b.jpg"]}}], "a.jpg": IMAGE}, "x.json", {}, [],
                  ["malformed: `pages` of the task is a list, which is not read"], id="Label Studio: a list of images"),
-    pytest.param({"a.json.gz": b"x"}, "a.json.gz", {}, ["a.json.gz: is packed; unpack it and give the file inside"], [],
+    pytest.param({"a.json.gz": b"x"}, "a.json.gz", {}, ["a.json.gz: is compressed; unpack it"], [],
                  id="a packed file"),
 ]  # fmt: skip
 

@@ -18,7 +18,9 @@ from secondlook.stages.ingest.tree import Tree
 
 POSE_KEYS = ("kpt_shape", "flip_idx", "kpt_names")
 YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+YAML_ENDINGS = (".yaml", ".yml")
 LARGEST_NAMES = 2**20  # characters
+_NAMED_BY_DARKNET = re.compile(r"^\s*names\s*=\s*(.*\S)", re.MULTILINE)  # in `obj.data`
 _NAMES_KEY = re.compile(r"^names\s*:", re.MULTILINE)
 
 
@@ -73,10 +75,11 @@ def find(tree: Tree) -> AllNames:
 
 def files(tree: Tree) -> Iterator[str]:
     """Yield the names files of a dataset, those in YAML first."""
-    for name in (*tree.by_ending.get(".yaml", ()), *tree.by_ending.get(".yml", ())):
+    for name in [name for ending in YAML_ENDINGS for name in tree.by_ending.get(ending, ())]:
         if PurePosixPath(name).name in YAML_FILES or _NAMES_KEY.search(tree.head(name)):
             yield name
-    yield from tree.bases(NAMES_LISTS)
+    named = {match[1] for name in tree.some(".data") for match in _NAMED_BY_DARKNET.finditer(tree.head(name))}
+    yield from tree.bases({*NAMES_LISTS, *(PurePosixPath(name).name for name in named)})
 
 
 def read(root: Path, name: str) -> Names:
@@ -88,7 +91,7 @@ def read(root: Path, name: str) -> Names:
 
 
 def _read(path: Path, name: str) -> Names:
-    if PurePosixPath(name).name in NAMES_LISTS:
+    if not name.lower().endswith(YAML_ENDINGS):
         return Names(name, _numbered(_lines(path)))
     content = content_of(path)
     listed = content.get("names") if isinstance(content, dict) else None

@@ -1,13 +1,14 @@
 """Class folders: `<path>/<class>/<image>`, one object that fills each image; the path may be an archive.
 
 Folders that hold nothing but one folder, and the splits `train`, `val` and `test`, are no classes: classes are the
-folders below them. Images may lie deeper inside their class folder.
+folders below them. Images may lie deeper inside their class folder. Where the same folders lie below several class
+folders, either may be the classes, and both are named.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
@@ -15,29 +16,15 @@ from secondlook.base.text import is_legible, legible
 from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, packed
 from secondlook.io.records import RefusedError
+from secondlook.stages.ingest import annotation_files, folder_names
 from secondlook.stages.ingest.source import Entries, Source, SourceObject
 from secondlook.stages.ingest.tree import Evidence, Tree
 
-_SPLIT = re.compile(
-    r"(?:train|training|trn|trainval|val|valid|validation|minival|dev|test|testing|eval)"
-    r"(?:[-_ ]?(?:set|split|\d+|[ab]))?",
-    re.IGNORECASE,
+TWO_LEVELS = "folders of the same names in several class folders"
+WAY_OF_TWO_LEVELS = (
+    "with `--format folders` the upper folders are the classes; where the lower ones are, give one upper folder at a "
+    "time, or call them after splits, as `train` and `test`"
 )
-_NO_CLASSES = {"image", "images", "img", "imgs", "jpegimages", "frames", "data", "dataset", "pictures", "photos"}
-_NO_CLASSES |= {"mask", "masks", "label", "labels", "annotation", "annotations", "image_2", "labeltxt"}
-_LIKE_ANNOTATIONS = {"annotations", "annotation", "shapes", "images", "image", "objects", "bbox", "boxes", "labels"}
-_LIKE_ANNOTATIONS |= {"label", "regions", "polygon", "points", "categories", "class", "imagePath", "file_name", "items"}
-_LIKE_ANNOTATIONS |= {"filename", "detections", "predictions", "samples", "frames"}
-_COLUMNS = {"filename", "file_name", "image", "image_id", "imageid", "image_path"}
-_COLUMNS |= {"xmin", "ymin", "xmax", "ymax", "x1", "y1", "bbox", "left", "top", "bbox_x", "boundingbox"}
-_CALLED_ANNOTATIONS = re.compile(
-    r"bbox|bbx|bounding|annot|ground_?truth|(?:^|[\W_])(?:gt|boxes|annos?)(?:$|[\W_])", re.IGNORECASE
-)
-_TEXTS = (".txt", ".lst", ".list", ".dat", ".ann", ".gt", "")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_FEWEST_NUMBERS, _LINES, _MOST_OTHERS = 4, 40, 3  # of a line with a box, lines looked at, lines for each with a box
-_DRAWN = re.compile("<(bndbox|image|box|target|object|polygon|rectangle|taggedrectangle)", re.IGNORECASE)
-_ROOT_TAGS = {"annotation", "annotations"}
 _SHOWN = 5
 
 
@@ -58,70 +45,63 @@ def evidence(tree: Tree) -> Evidence | None:
     """Tell whether all images lie in folders that may be classes, with nothing beside that looks like annotations."""
     classes = classes_of(tree.images)
     found = sorted(set(classes.values()))
-    if not found or any(map(_is_no_class, found)) or next(_annotations(tree), None):
+    if not found or folder_names.are_splits(found) or any(map(folder_names.is_no_class, found)):
         return None
-    if 2 * len(classes) < len(tree.images):
+    if 2 * len(classes) < len(tree.images) or annotation_files.first(tree) is not None:
         return None
-    shown = ", ".join(map(legible, found[:_SHOWN])) + (", ..." if len(found) > _SHOWN else "")
-    return Evidence(f"images lie in the class folders {shown}, with no annotations beside them")
+    return Evidence(f"images lie in the class folders {_shown(found)}, with no annotations beside them")
+
+
+def two_levels(tree: Tree) -> Evidence | None:
+    """Tell whether most images of class folders lie in folders that several classes have, so either may be classes."""
+    lower: dict[str, set[str]] = {}
+    counts: Counter[str] = Counter()
+    for parts in _class_paths(tree.images).values():
+        inner = next((name for name in parts[1:] if not _is_part(name)), None)
+        if inner is not None:
+            lower.setdefault(inner, set()).add(parts[0])
+            counts[inner] += 1
+    shared = sorted(name for name, classes in lower.items() if len(classes) > 1)
+    if not shared or 2 * sum(counts[name] for name in shared) < len(tree.images) or evidence(tree) is None:
+        return None
+    return Evidence(f"{_shown(shared)} lie below {_shown(sorted(lower[shared[0]]))}")
 
 
 def classes_of(images: Sequence[str]) -> dict[str, str]:
     """Return the class folder of each image; images beside the class folders have none."""
-    folders = {name: tuple(name.split("/")[:-1]) for name in images}
-    while tops := {parts[0] for parts in folders.values() if parts}:
-        are_splits = all(map(_SPLIT.fullmatch, tops))
-        holds_images = any(len(parts) == 1 for parts in folders.values())
-        below = {parts[1].casefold() for parts in folders.values() if len(parts) > 1}
-        is_class = holds_images or below <= _NO_CLASSES  # `stop/images/1.jpg` is a stop
-        if not are_splits and (len(tops) > 1 or is_class):
-            break
-        folders = {name: parts[1:] for name, parts in folders.items()}
-    return {name: parts[0] for name, parts in folders.items() if parts}
+    return {name: parts[0] for name, parts in _class_paths(images).items()}
 
 
-def _is_no_class(folder: str) -> bool:
-    return folder.casefold() in _NO_CLASSES or _SPLIT.fullmatch(folder) is not None
+def _class_paths(images: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the folders of each image from its class on; images beside the class folders are left out."""
+    paths = {name: tuple(name.split("/")[:-1]) for name in images}
+    while _are_above_classes([parts for parts in paths.values() if parts]):
+        paths = {name: parts[1:] for name, parts in paths.items()}
+    return {name: parts for name, parts in paths.items() if parts}
 
 
-def _annotations(tree: Tree) -> Iterator[str]:
-    """Yield the names of files that look like annotations, in whatever format."""
-    for name, outline in tree.outlines.items():
-        items = outline.items()
-        if outline.one_of(_LIKE_ANNOTATIONS) or (items is not None and items.one_of(_LIKE_ANNOTATIONS)):
-            yield name
-    yield from (name for name, tag in tree.root_tags.items() if tag in _ROOT_TAGS or _drawn_in(tree.head(name)))
-    yield from _beside_images(tree)
-    yield from (name for name in tree.some(*_TEXTS) if tree.kind_of_text(name) or _has_boxes(tree.head(name)))
-    others = (name for name in tree.names if not imagefiles.is_image(name))
-    yield from (name for name in others if _CALLED_ANNOTATIONS.search(PurePosixPath(name).stem))
-    for name in tree.some(".csv", ".tsv"):
-        lines = tree.head(name).splitlines()[:3]
-        cells = [cell.strip(" \"'") for line in lines for cell in line.replace("\t", ",").split(",")]
-        if any(map(imagefiles.is_image, cells)) or _COLUMNS & {cell.casefold() for cell in cells}:
-            yield name
-    for name in tree.by_ending.get(".parquet", ()):
-        folder = name.rpartition("/")[0]  # at the top it may be what `ingest` wrote
-        if folder and any(image.startswith(f"{folder}/") for image in tree.images):
-            yield name
+def _are_above_classes(paths: Sequence[tuple[str, ...]]) -> bool:
+    """Tell whether the classes lie below the first folders: these are splits, or one folder that is no class itself.
+
+    One folder is a class where most images lie in it, or in `images` right below: `stop/images/1.jpg` is a stop, but
+    `flowers/images/rose/1.jpg` is a rose.
+    """
+    tops = {parts[0] for parts in paths}
+    if all(len(parts) == 1 for parts in paths):
+        return False
+    if len(tops) > 1 or folder_names.are_splits(tops):
+        return folder_names.are_splits(tops)
+    of_one = [parts for parts in paths if len(parts) == 1 or (len(parts) == 2 and folder_names.of_images(parts[1]))]
+    return 2 * len(of_one) < len(paths)
 
 
-def _has_boxes(text: str) -> bool:
-    """Tell whether many lines of a text have four numbers or more, as lists of boxes have."""
-    lines = [line for line in text.splitlines()[:_LINES] if line.strip()]
-    words = (re.split(r"[\s,;:]+", line.strip()) for line in lines)
-    boxes = sum(len(list(filter(_NUMBER.fullmatch, one))) >= _FEWEST_NUMBERS for one in words)
-    return boxes > 0 and len(lines) <= (1 + _MOST_OTHERS) * boxes
+@lru_cache(maxsize=4096)
+def _is_part(folder: str) -> bool:
+    return folder_names.is_no_class(folder) or folder_names.is_sequence(folder)
 
 
-def _drawn_in(xml: str) -> bool:
-    return _DRAWN.search(xml) is not None
-
-
-def _beside_images(tree: Tree) -> Iterator[str]:
-    """Yield text and XML files that have the name of an image in their folder: what they say is about it."""
-    images = {name.rpartition(".")[0] for name in tree.images}
-    yield from (name for name in tree.some(".txt", ".xml") if name.rpartition(".")[0] in images)
+def _shown(folders: Sequence[str]) -> str:
+    return ", ".join(map(legible, folders[:_SHOWN])) + (", ..." if len(folders) > _SHOWN else "")
 
 
 def _say_what_is_left(root: Path, left: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """The dataset formats: one reader each, listed here and nowhere else, and which of them a path looks like."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -10,7 +10,9 @@ from secondlook.config.task import Dataset
 from secondlook.io import imagefiles, jsonfile, packed
 from secondlook.io.archives import ENDINGS
 from secondlook.stages.ingest import (
+    annotation_files,
     bdd100k,
+    class_names,
     coco,
     cvat,
     fiftyone,
@@ -68,9 +70,14 @@ _COVERS = {
     "objects365": {"coco"},
     "fiftyone": {"roboflow", "coco", "yolo", "voc", "folders", "csv"},
 }
+# formats of one file, by its ending, and formats of many files; FiftyOne's are either, YOLO's, too, with `data.yaml`
+_OF_ONE_FILE = {"coco": ".json", "objects365": ".json", "bdd100k": ".json", "labelstudio": ".json"}
+_OF_ONE_FILE |= {"cvat": ".xml", "csv": ".csv", "parquet": ".parquet"}
+_OF_MANY_FILES = {"voc", "labelme", "kitti", "visdrone", "mapillary", "roboflow", "folders"}
+_GIVE_THE_FOLDER = "give the folder that holds all such files and their images"
 _SHOWN = 4
 _LONGEST_HEADING = 120  # characters
-_ARCHIVES = {*ENDINGS, ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+_ARCHIVES = {*ENDINGS, ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
 
 
 @dataclass(frozen=True)
@@ -91,22 +98,48 @@ def detect(dataset: Dataset) -> str:
 
     Raises DataError where none fits, where several fit, and for a format that is not read.
     """
-    if dataset.format is not None:
-        return dataset.format
     path = Path(dataset.path)
+    if dataset.format is not None:
+        _check_kind(path, dataset.format)
+        return dataset.format
     tree = _tree(path)
     found = _found(tree)
     if not found:
         raise DataError(_nothing(path, tree))
     if len(found) > 1:
         choice = "and ".join([", ".join(one.as_text() for one in found[:-1]) + " ", found[-1].as_text()])
-        raise DataError(f"{path}: fits several formats: {choice}; name the right one with --format.")
+        ways = "".join(f"; {one.way}" for one in found if one.way is not None)
+        raise DataError(f"{path}: fits several formats: {choice}; name the right one with --format{ways}.")
     [one] = found
     if one.way is not None:
         raise DataError(f"{path}: looks like {one.as_text()}, which is not read; {one.way}.")
     if one.evidence.files:
         raise DataError(f"{path}: is not a dataset by itself, but {_which(tree, one)} ({one.name}).")
     return one.name
+
+
+def _check_kind(path: Path, name: str) -> None:
+    """Raise DataError where a folder is given for a format of one file, or one file for a format of many."""
+    if path.is_dir() or packed.is_archive(path):
+        if name not in _OF_ONE_FILE:
+            return
+        tree, ending = Tree.of(path), _OF_ONE_FILE[name]
+        seen = FORMATS[name].evidence(tree)
+        files = list(seen.files) if seen is not None and seen.files else tree.by_ending.get(ending, [])
+        way = f"give {_some(tree, files)}" if files else f"it holds no {ending} file to give"
+        raise DataError(f"{path}: is a folder or archive, but a dataset of the format {name} is one file; {way}.")
+    if packed.is_file(path):
+        if imagefiles.suffix_of(path.name) in _ARCHIVES:
+            raise DataError(_compressed(path))
+        if name in _OF_MANY_FILES or (name == "yolo" and path.suffix.lower() not in class_names.YAML_ENDINGS):
+            raise DataError(f"{path}: is one file, but a dataset of the format {name} is a folder; {_GIVE_THE_FOLDER}.")
+
+
+def _some(tree: Tree, names: Sequence[str]) -> str:
+    """Return paths of which one is to be given, as an object of a clause."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    shown = ", ".join(str(tree.root / name) for name in names[:_SHOWN])
+    return f"one of {shown}{more}" if len(names) > 1 else shown
 
 
 def _which(tree: Tree, one: Sighting) -> str:
@@ -139,8 +172,10 @@ def _found(tree: Tree) -> list[Sighting]:
     covered = {name for one in found for name in _COVERS.get(one.name, ())}
     if any(one.way is None and one.name != "folders" for one in found):
         covered.add(MASKS)  # of a dataset whose objects are drawn in another way, too
-    if any(one.name not in {"folders", parallel.NAME} for one in found):
+    if any(one.name not in {"folders", folders.TWO_LEVELS, parallel.NAME} for one in found):
         covered.add(parallel.NAME)
+    if any(one.name == parallel.NAME for one in found):
+        covered.add(folders.TWO_LEVELS)
     return [one for one in found if one.name not in covered]
 
 
@@ -168,10 +203,11 @@ def _nothing(path: Path, tree: Tree) -> str:
         return inner
     if ending == ".json":
         jsonfile.parse(path, jsonfile.read(path))  # a broken file gets the line of its mistake
+    if tree.is_file and (seen := _folder_of_files(path)) is not None:
+        return seen
+    if ending == ".json":
         keys = ", ".join(f"`{key}`" for key in list(next(iter(tree.outlines.values())).inner)[:_SHOWN] if key != "[]")
         return _unknown(path, f"its keys are {keys or 'none'}")
-    if ending == ".xml" and "annotation" in tree.root_tags.values():
-        return f"{path}: is the Pascal VOC file of one image; give the folder of all of them."
     if ending == ".csv":
         columns = tree.head(path.name).partition("\n")[0].strip()[:_LONGEST_HEADING]
         way = "rename them, and put images with one label each into class folders instead"
@@ -180,20 +216,41 @@ def _nothing(path: Path, tree: Tree) -> str:
         return f"{path}: its columns ({columns}) are not those of a table of boxes, which are {table.EXPECTED}; {way}."
     folders_ = sorted({f"{PurePosixPath(name).parts[0]}/" for name in tree.names if "/" in name})
     inside = f", in {', '.join(folders_[:_SHOWN])}" if folders_ and not tree.is_file else ""
-    return _unknown(path, f"{_contents(tree)}{inside}")
+    return _unknown(path, f"{_contents(tree)}{inside}", _no_class_folders(tree))
 
 
-def _unknown(path: Path, seen: str) -> str:
-    return f"{path}: its format was not recognised ({seen}); name one of {', '.join(READERS)} with --format."
+def _unknown(path: Path, seen: str, why: str = "") -> str:
+    way = why or f"name one of {', '.join(READERS)} with --format"
+    return f"{path}: its format was not recognised ({seen}); {way}."
+
+
+def _no_class_folders(tree: Tree) -> str:
+    """Say why folders of images are not read as class folders, and how they are; nothing where there are none."""
+    if not folders.classes_of(tree.images):
+        return ""
+    found = annotation_files.first(tree)
+    if found is not None:
+        return f"{found}; write them as COCO, Pascal VOC or YOLO, or read folders as classes with `--format folders`"
+    readers = ", ".join(READERS)
+    return (
+        f"nothing tells that its folders are classes; name `folders` with --format if they are, else one of {readers}"
+    )
+
+
+def _folder_of_files(path: Path) -> str | None:
+    """Say that a file is one of many of a dataset; None where a folder with it alone would be none."""
+    found = _found(Tree(path.parent, (path.name,), is_file=False))
+    shown = ", ".join(one.as_text() for one in found if one.way is None and not one.evidence.files)
+    return f"{path}: looks like one file of a dataset of {shown}; {_GIVE_THE_FOLDER}." if shown else None
 
 
 def _packed_inside(path: Path, tree: Tree) -> str | None:
     """Say which archives lie where a dataset is due; None where there are images, or no archive."""
+    if tree.is_file and imagefiles.suffix_of(path.name) in _ARCHIVES:
+        return _compressed(path)
     inner = [name for name in tree.names if imagefiles.suffix_of(name) in _ARCHIVES]
     if not inner or tree.images:
         return None
-    if tree.is_file:
-        return f"{path}: is packed; unpack it and give the file inside."
     can_be_given = path.is_dir() and all(imagefiles.suffix_of(name) in ENDINGS for name in inner)
     if len(inner) == 1:
         way = f"give {tree.root / inner[0]}" if can_be_given else "unpack it and give its folder"
@@ -202,3 +259,7 @@ def _packed_inside(path: Path, tree: Tree) -> str | None:
     way = f"give one of them, as {tree.root / inner[0]}, or unpack" if can_be_given else "unpack"
     way = f"{way} those that belong together into one folder and give that"
     return f"{path}: is no dataset but holds the archives {', '.join(inner[:_SHOWN])}{more}; {way}."
+
+
+def _compressed(path: Path) -> str:
+    return f"{path}: is compressed; unpack it and give what it holds (read as they are: {', '.join(ENDINGS)})."

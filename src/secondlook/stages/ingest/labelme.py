@@ -52,7 +52,7 @@ def evidence(tree: Tree) -> Evidence | None:
     """Tell whether JSON files have `shapes` and `imagePath`."""
     found = (name for name, outline in tree.outlines.items() if outline.has("shapes") and _is_labelme(tree, name))
     name = next(found, None)
-    return None if name is None else Evidence(f"`{name}` has the `shapes` of labelme")
+    return None if name is None or tree.is_file else Evidence(f"`{name}` has the `shapes` of labelme")
 
 
 def _is_labelme(tree: Tree, name: str) -> bool:

@@ -4,7 +4,6 @@ Equal numbering alone, `cat/1.jpg` beside `dog/1.jpg`, says nothing; the names o
 files, must differ as those of modalities and sequences do.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from secondlook.io import imagefiles, packed
+from secondlook.stages.ingest import folder_names
 from secondlook.stages.ingest.folders import classes_of
 from secondlook.stages.ingest.tree import Evidence, Tree
 
@@ -21,12 +21,6 @@ _VIEWS = {"rgb", "rgbd", "color", "colour", "gray", "grey", "gt", "groundtruth",
 _VIEWS |= {"ir", "nir", "swir", "lwir", "infrared", "thermal", "visible", "vis", "fir", "lidar", "normal", "normals"}
 _VIEWS |= {"semantic", "instance", "panoptic", "seg", "albedo", "left", "right", "noisy", "clean", "blur", "sharp"}
 _VIEWS |= {"input", "target", "output", "hr", "lr", "event", "events", "optical", "sar", "confidence"}
-_TWO_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[\W\d_]+")
-_SEQUENCE = re.compile(
-    r"(?:video|vid|clip|movie|film|seq|sequence|scene|drive|trip|route|session|recording|rec|run|take|shot|episode|"
-    r"camera|cam|view|frames?|images?|img|stream|sensor)s?[\W_]*\d+(?:[\W_]*(?:sync|data|left|right|frames?))?",
-    re.IGNORECASE,
-)
 _SHARED = 0.5  # of the names in the smaller of two folders
 _ALIKE = 0.5  # of the names in both folders
 _MOST_KINDS, _LOOKED_AT = 6, 3  # folders of which the pixels are compared, and images of each
@@ -57,13 +51,13 @@ def _siblings(images: Sequence[str]) -> Iterator[_Siblings]:
 
 
 def _of_sequences(siblings: _Siblings) -> Evidence | None:
-    if not all(map(_SEQUENCE.fullmatch, siblings)):
+    if not all(map(folder_names.is_sequence, siblings)):
         return None
     return Evidence(f"{_shown(sorted(siblings))} are called like videos or cameras")
 
 
 def _of_views(siblings: _Siblings) -> Evidence | None:
-    views = [name for name in siblings if any(word.casefold() in _VIEWS for word in _TWO_WORDS.split(name))]
+    views = [name for name in siblings if _VIEWS.intersection(folder_names.words(name))]
     for view in views:
         for other in siblings:
             common = siblings[view].keys() & siblings[other].keys()

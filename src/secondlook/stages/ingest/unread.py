@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from secondlook.io.cocofile import SEGMENTS
-from secondlook.stages.ingest import parallel
+from secondlook.stages.ingest import folders, parallel
 from secondlook.stages.ingest.outline import Outline
 from secondlook.stages.ingest.tree import Evidence, Tree
 
@@ -154,6 +154,8 @@ UNREAD = (
     Unread("JSON lines", _json_lines, "write one JSON document in the format of COCO instead"),
     Unread("the list of objects beside a YOLO export", _rows_of_export,
            "give its folder, which `yolo` reads; for all that this list holds, export as `parquet`"),
+    Unread(folders.TWO_LEVELS, folders.two_levels, folders.WAY_OF_TWO_LEVELS),
     Unread(parallel.NAME, parallel.evidence, parallel.WAY),
-    Unread(MASKS, _masks, "write the masks as run lengths into a COCO file"),
+    Unread(MASKS, _masks,
+           "write the masks as run lengths into a COCO file, or name `--format folders` where the folders are classes"),
 )  # fmt: skip

@@ -28,7 +28,6 @@ from secondlook.stages.ingest.source import Entries, Source, SourceObject
 from secondlook.stages.ingest.tally import is_far
 from secondlook.stages.ingest.tree import Evidence, Tree
 
-_YAML = {".yaml", ".yml"}
 _BOX_COLUMNS, _FEWEST_POLYGON_COLUMNS = 5, 7
 _LOOKED_AT, _NUMBER_FIRST = 20, re.compile(r"\s*[\d.]+\s")  # lines of a file that may be a list of images
 _TRACKED_COLUMNS = 7  # a box with a confidence and a track, if it is no polygon of three points
@@ -57,14 +56,14 @@ class _Dataset:
 def read(dataset: Dataset) -> Source:
     """Open a folder or archive of label files, or the `data.yaml` in it."""
     path = Path(dataset.path)
-    root = _root_of(path) if path.suffix.lower() in _YAML else path
+    root = _root_of(path) if path.suffix.lower() in class_names.YAML_ENDINGS else path
     tree = Tree.of(root)
     listed = list(filter(imagefiles.is_image, packed.list_files(Path(dataset.images)))) if dataset.images else None
     images = ImagesOfLabels.of(tree.images if listed is None else listed, apart=listed is not None)
     files = _label_files(tree, images)
     if not files:
         raise DataError(f"{root}: holds no label files; expected {root}/labels/<name>.txt.")
-    if path.suffix.lower() in _YAML:
+    if path.suffix.lower() in class_names.YAML_ENDINGS:
         names = class_names.AllNames({".": class_names.read(path.parent, path.name)})
     else:
         names = class_names.find(tree)
