@@ -131,6 +131,7 @@ def test_classes_called_like_masks_are_read_when_asked(secondlook: Command, tmp_
         ("x.xml", '<Tagset><Rect xmin="1" ymin="2"/></Tagset>', "it has their elements"),
         ("train.yaml", "- boxes:\n  - {label: Red, x_min: 1.5}\n  path: ./1.png\n", "it has their keys"),
         ("instances.json.gz", gzip.compress(b"{}", mtime=0), "it is compressed: unpack it"),
+        ("x.json", '{"cat/2.jpg": [[10, 10, 30, 22]]}', "it has their keys"),
         ("meta/rows.csv.xz", b"\xfd7zXZ", "it is compressed: unpack it"),
     ],
 )
@@ -143,6 +144,7 @@ def test_folders_beside_annotations_are_no_classes_unless_asked(
 
     assert (said.code, said.err.count("\n")) == (1, 1)
     assert f"`{name}` may hold annotations ({why}); write them as COCO" in said.err
+    assert f"no known format; `{name}` may hold annotations" in secondlook("formats", root).out
     asked = read(secondlook, root, "--format", "folders")
     assert sorted(row["given"] for row in asked.rows.values()) == BOTH
 
@@ -155,6 +157,8 @@ def test_folders_beside_annotations_are_no_classes_unless_asked(
         ("pairs.txt", "10 300\nAnn 1 4\nBea 1 Cid 2\n"),
         ("config.yaml", "epochs: 3\nclasses: [cat, dog]\n"),
         ("settings.xml", "<prefs><left>3</left></prefs>"),
+        ("x.json", '{"cat": 0, "dog": 1}'),
+        ("x.json", '{"cat/2.jpg": "cat", "dog/3.jpg": "dog"}'),
         ("labels.txt", "cat\ndog\n"),
         ("counts.csv", "class,count,mean,min,max\ncat,1,2,3,4\n"),
         ("labels.npy.gz", gzip.compress(b"x", mtime=0)),

@@ -37,7 +37,9 @@ def first(tree: Tree) -> str | None:
 def _found(tree: Tree) -> Iterator[tuple[str, str]]:
     for name, outline in tree.outlines.items():
         items = outline.items()
-        if outline.one_of(_LIKE_ANNOTATIONS) or (items is not None and items.one_of(_LIKE_ANNOTATIONS)):
+        more_of_images = any(imagefiles.is_image(key) and inner.kind for key, inner in outline.inner.items())
+        like = outline.one_of(_LIKE_ANNOTATIONS) or (items is not None and items.one_of(_LIKE_ANNOTATIONS))
+        if more_of_images or like:
             yield name, "it has their keys"
     for name, tag in tree.root_tags.items():
         if tag in _ROOT_TAGS or _DRAWN.search(tree.head(name)):

@@ -158,7 +158,9 @@ def describe(path: Path) -> str:
     for one in _found(tree):
         way = f"not read: {one.way}" if one.way else _which(tree, one) if one.evidence.files else ""
         lines.append(f"{one.name}: {one.evidence.why}{'; ' if way else ''}{way}")
-    return "\n".join(lines if len(lines) > 1 else [*lines, f"no known format; read are {', '.join(READERS)}"])
+    if len(lines) == 1:
+        lines.append(f"no known format; {_no_class_folders(tree) or 'read are ' + ', '.join(READERS)}")
+    return "\n".join(lines)
 
 
 def _tree(path: Path) -> Tree:
