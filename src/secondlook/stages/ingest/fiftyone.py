@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.text import legible
 from secondlook.config.task import Dataset
@@ -130,12 +131,11 @@ def _labels(content: dict[str, Any], images: Path) -> Entries:
         by_key[name] = [name]
     classes = content.get("classes")
     for key, value in content["labels"].items():
-        meant = by_key.get(key, [legible(key)])
-        if len(meant) > 1:
-            shown = " or ".join(map(legible, meant[:_SHOWN]))
-            yield RefusedError("ambiguous_image", f"`{legible(key)}` may mean {shown}", source_id=legible(key))
+        try:
+            image = _image(key, by_key.get(key, [legible(key)]))
+        except RefusedError as refusal:
+            yield refusal.at(None, legible(key))
             continue
-        image = meant[0]
         labels = value if isinstance(value, list) else [] if value is None else [{"label": value}]
         if not labels:
             yield Background(image)
@@ -148,6 +148,18 @@ def _labels(content: dict[str, Any], images: Path) -> Entries:
                 yield _object({**label, "label": str(classes[number])}, source_id, image, None)
             else:
                 yield RefusedError("unknown_class", f"the file lists no class {number}", image, source_id)
+
+
+def _image(key: str, meant: list[str]) -> str:
+    """Return the image of a key; of several the JPEG, which FiftyOne writes. Raises RefusedError where that is none."""
+    usual = [name for name in meant if name.endswith(".jpg")]
+    if len(meant) > 1:
+        shown = f"`{legible(key)}` may mean {' or '.join(map(legible, meant[:_SHOWN]))}"
+        if len(usual) != 1:
+            raise RefusedError("ambiguous_image", shown)
+        progress.say(f"ingest: {shown}; {legible(usual[0])} is taken, as FiftyOne writes that")
+        return usual[0]
+    return meant[0]
 
 
 def _is_name(value: Any) -> bool:
