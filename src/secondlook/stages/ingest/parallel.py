@@ -18,9 +18,8 @@ from secondlook.stages.ingest.tree import Evidence, Tree
 NAME = "images of one scene in several folders"
 WAY = "with `--format folders` each folder is a class; else give an annotation file"
 _VIEWS = {"rgb", "rgbd", "color", "colour", "gray", "grey", "gt", "groundtruth", "depth", "disparity", "disp", "flow"}
-_VIEWS |= {"ir", "nir", "swir", "lwir", "infrared", "thermal", "visible", "vis", "fir", "lidar", "normal", "normals"}
-_VIEWS |= {"semantic", "instance", "panoptic", "seg", "albedo", "left", "right", "noisy", "clean", "blur", "sharp"}
-_VIEWS |= {"input", "target", "output", "hr", "lr", "event", "events", "optical", "sar", "confidence"}
+_VIEWS |= {"ir", "nir", "swir", "lwir", "infrared", "thermal", "visible", "vis", "fir", "lidar", "normals"}
+_VIEWS |= {"semantic", "instance", "panoptic", "seg", "albedo", "left", "right", "hr", "lr", "optical", "sar"}
 _SHARED = 0.5  # of the names in the smaller of two folders
 _ALIKE = 0.5  # of the names in both folders
 _MOST_KINDS, _LOOKED_AT = 6, 3  # folders of which the pixels are compared, and images of each
