@@ -18,7 +18,7 @@ from secondlook.stats.consensus import noise_channel as channel
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.evidence import evidence
 from secondlook.stats.consensus.merge import FEWEST_TAUGHT, Merged, merge
-from secondlook.stats.consensus.noise_channel import _loss
+from secondlook.stats.consensus.noise_channel import LOST, _loss
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -69,9 +69,10 @@ def test_the_gradient_is_that_of_the_loss(seed: int, labelers: int, classes: int
     reviewed = np.eye(classes)[random.integers(0, classes, objects)]
     given = random.dirichlet(np.ones(classes), objects)
     likelihood = np.where(random.random((objects, 1)) < 0.3, reviewed, given).T
+    terms = flat, likelihood, LOST / classes * likelihood.sum(axis=0)
     fit = random.normal(0, 1.5, labelers + classes)
-    _, gradient = _loss(fit, flat, likelihood)
-    expected = approx_fprime(fit, lambda x: _loss(x, flat, likelihood)[0], 1e-6)
+    _, gradient = _loss(fit, *terms)
+    expected = approx_fprime(fit, lambda x: _loss(x, *terms)[0], 1e-6)
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3)
 
 
