@@ -128,7 +128,8 @@ def test_a_job_that_is_started_again_counts_one_attempt_and_ends_whole(
     assert jobs[0][2] == ("spare" if name == PREEMPTED else "cpu")
     assert done.votes[name] == done.undisturbed[name]
     assert restarts_of(slurm, name) == 1
-    assert done.requests[name] == done.objects + 1, "only the request that the end cut off is sent again"
+    more = done.requests[name] - done.objects
+    assert more in {0, 1}, "at most the request that the end cut off is sent again; a slow end still gets its answer"
 
 
 def test_the_urgent_job_did_not_wait_for_the_one_that_it_preempted(slurm: Cluster, done: Requeued) -> None:  # noqa: ARG001
