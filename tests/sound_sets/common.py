@@ -67,9 +67,10 @@ def base(name: object) -> str:
 
 
 def entry(source_id: str, images: Any, label: Any) -> Entry:
-    """Return an entry whose label is only one if it is text."""
+    """Return an entry whose label is only one if it is a text that is not empty."""
     listed = images if isinstance(images, list) else [images]
-    return Entry(source_id, frozenset(map(base, listed)), label if isinstance(label, str) else None)
+    is_label = isinstance(label, str) and bool(label.strip())
+    return Entry(source_id, frozenset(map(base, listed)), label if is_label else None)
 
 
 def items(value: Any) -> list[Any]:

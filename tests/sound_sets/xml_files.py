@@ -81,9 +81,12 @@ def video_tree() -> dict[str, Any]:
 def video_says(texts: Texts) -> list[Unit]:
     tree = parsed_xml(texts["x.xml"])
     tracks = tree.findall("track") if tree is not None else []
+    numbers: list[str] = []
+    for place, track in enumerate(tracks):
+        number = track.get("id", str(place))
+        numbers.append(f"{number} at {place}" if number in numbers else number)
     listed = [
-        entry(f"track {track.get('id', place)}:{frame}", f"frame_{frame:06d}.jpg",
-              shape.get("label", track.get("label") or None))
-        for place, track in enumerate(tracks) for shape in track for frame in range(4)
+        entry(f"track {number}:{frame}", f"frame_{frame:06d}.jpg", shape.get("label", track.get("label") or None))
+        for number, track in zip(numbers, tracks, strict=True) for shape in track for frame in range(4)
     ]  # fmt: skip
     return [Unit("many", listed)]

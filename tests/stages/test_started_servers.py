@@ -184,7 +184,10 @@ def test_two_jobs_at_once_have_a_server_each(tmp_path: Path) -> None:
         pytest.param("", {"command": "vllm serve {model}"}, 2, ["`command` needs `{port}`"], id="it has no port"),
         pytest.param("", {"command": "vllm {port} --x {wait}"}, 2, ["`command` has `{wait}`"], id="an unknown word"),
         pytest.param("", {"command": "vllm {port} | tee log"}, 2, ["runs without a shell, which `|`"], id="a pipe"),
-        pytest.param("", {"url": "here", "command": None}, 2, ["does not begin with http://"], id="no address"),
+        *(
+            pytest.param("", {"url": url, "command": None}, 2, ["does not begin with http://"], id=url)
+            for url in ("here", "127.0.0.1:8000/v1", "ftp://gpu/v1")
+        ),
         pytest.param("", {"command": "vllm '{port}"}, 2, ["cannot be split into words"], id="an open quote"),
         pytest.param("", {"url": "http://127.0.0.1:9/v1"}, 2, ["either `url`", "or `command`"], id="two servers"),
         pytest.param(
