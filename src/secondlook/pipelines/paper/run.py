@@ -169,7 +169,7 @@ def _about_prompts(paper: "Added | UsageError") -> list[str]:
             "  prompts: our own wording; `secondlook paper import-prompts CLONE --out "
             f"{paper.prompts_file}` takes those of the published runs"
         ]
-    asked = [one for task in paper.tasks for one in dict.fromkeys(_asked(paper, task))]
+    asked = [one for task in paper.tasks for one in _asked(paper, task)]
     own = sum(paper.whole_prompt(*one) is None for one in asked)
     but = f", but for {own} of {len(asked)}, which are our own wording" if own else ""
     return [f"  prompts: imported from {paper.prompts.origin}{but}"]
