@@ -94,7 +94,7 @@ def read(source: bytes) -> Script:
     return Script(scope, functions, changing, calls)
 
 
-def start_of(node: ast.expr | ast.stmt) -> Place:
+def start_of(node: ast.expr | ast.stmt | ast.excepthandler | ast.pattern | ast.alias) -> Place:
     """Return where a node begins."""
     return node.lineno, node.col_offset
 
@@ -195,11 +195,11 @@ def _bound(statement: ast.stmt) -> Iterator[tuple[str, Place]]:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 yield name, _end_of(part)
             case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
-                yield name, (part.lineno, part.col_offset)
+                yield name, start_of(part)
             case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
-                yield name, (part.lineno, part.col_offset)
+                yield name, start_of(part)
             case ast.alias(name=name, asname=other):
-                yield other or name.partition(".")[0], (part.lineno, part.col_offset)
+                yield other or name.partition(".")[0], start_of(part)
 
 
 def _changed(statement: ast.stmt, changing: frozenset[str]) -> Iterator[tuple[str, Place]]:
