@@ -9,6 +9,7 @@ rule crop:
         f"{RESULTS}/benchmark/crop.{{part}}.tsv"
     conda:
         "../envs/secondlook.yaml"
+    priority: 2  # before trainings, which would leave it no two cores
     threads: 2
     resources:
         mem_mb=per_attempt(2000),

@@ -54,6 +54,7 @@ for task in RUN.tasks:
         localrule: True
         conda:
             "../envs/secondlook.yaml"
+        priority: 2  # as crops, which need it
         threads: 1
         resources:
             mem_mb=per_attempt(2000),
