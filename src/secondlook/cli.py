@@ -44,6 +44,35 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the project; made where it is missing.")] = Path(),
+) -> None:
+    """Lay down a project: a config of your own, folders for tasks and profiles, and a Snakefile."""
+    from secondlook.workflow import project
+
+    written = project.init(folder)
+    typer.echo(f"init: {folder / written[0]} and {', '.join(written[1:])}", err=True)
+    start = "" if folder == Path() else f"cd {folder} && "
+    typer.echo(f"init: next: `{start}secondlook run demo`, or `{start}secondlook look DATA` for a dataset", err=True)
+
+
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TARGET]... [-- SNAKEMAKE ARGUMENTS]", help="As for snakemake; by default all tasks."),
+    ] = None,
+) -> None:
+    """Run the workflow of this folder on all cores, as `snakemake` does, with no environment to activate."""
+    from secondlook.stages.report.summary import as_text
+    from secondlook.workflow import launch
+
+    asked = arguments or []
+    if code := launch.run(asked):
+        raise typer.Exit(code)
+    for file in launch.summaries(asked, registry.pipelines()):
+        typer.echo(as_text(file))
+
+
 def demo(
     out: OutFolder = Path("data/demo_signs"),
     options: Options = None,
@@ -185,6 +214,8 @@ def accept_probe(name: Annotated[str, typer.Argument(help="Name in probes.json o
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(
+        init,
+        run,
         demo,
         fetch,
         ingest.ingest,
@@ -200,7 +231,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     *(summary, check, plan, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
-    app.command()(_command)
+    app.command(context_settings={"ignore_unknown_options": _command is run})(_command)  # options of Snakemake
 for _group in registry.commands():
     app.add_typer(_group)
 
