@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from secondlook.stages.commands import (
     review,
     train,
 )
+
+if TYPE_CHECKING:
+    from secondlook.config.stages import FetchOptions
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -102,7 +105,16 @@ def fetch(
     elif options is not None:
         stage.fetch_entries(names or [], settings.parse_options(stages.FetchOptions, options))
     else:
-        stage.fetch_entries(names or [], settings.load_config(config).fetch)
+        stage.fetch_entries(names or [], _fetch_options(config, names or []))
+
+
+def _fetch_options(config: Path, names: Sequence[str]) -> "FetchOptions":
+    """Return how to fetch entries; tasks are read for those that the config lacks: they may add some."""
+    from secondlook.config.root import load_config
+    from secondlook.workflow.run import Run
+
+    fetch = load_config(config).fetch
+    return fetch if set(names) <= set(fetch.sources) else Run.load(config).data.fetch
 
 
 def _fetch_weights(config: Path, names: Sequence[str]) -> None:
