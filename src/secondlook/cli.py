@@ -140,11 +140,21 @@ def check(
         list[str] | None,
         typer.Argument(help="Tasks or pipelines (such as `paper`) to judge instead of the tasks of the config."),
     ] = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Print the config as it is read, with the file and line of each value, and judge nothing."
+        ),
+    ] = False,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
     """Check the config and its task files, print which data is missing, and refuse jobs that could never end."""
     from secondlook.workflow.check import check_all
+    from secondlook.workflow.shown import show_all
 
+    if show:
+        typer.echo(show_all(config, names or [], registry.pipelines()))
+        return
     typer.echo(check_all(config, names or [], registry.pipelines()))
 
 

@@ -1,13 +1,14 @@
 """What a task file changes in the config for its task alone: its `config`, and the files that it extends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.layered import EXTENDS, SHIPPED, Document, below, laid_over
-from secondlook.base.yamlfile import KeyPath
+from secondlook.base.yamlfile import KeyPath, Place
 from secondlook.config.root import Config, check_config
 from secondlook.config.task import Task
 
@@ -19,11 +20,15 @@ _OF_A_TASK = {
 
 @dataclass(frozen=True)
 class TaskFile:
-    """A checked task, and what its file changes in the config; an empty document where it changes nothing."""
+    """A checked task, what its file changes in the config, and where its labelers are listed.
+
+    `overlay` is empty where it changes nothing; the places of `labelers` are those of their names.
+    """
 
     path: Path
     task: Task
     overlay: Document
+    labelers: tuple[Place, ...]
 
     def content_over(self, config: Document) -> Document:
         """Return the config of the task; `config` is that of the run."""
@@ -32,6 +37,22 @@ class TaskFile:
     def config_over(self, config: Document) -> Config:
         """Return the checked config of the task; raises UsageError with the place of each bad key."""
         return check_config(self.content_over(config), str(self.path))
+
+    def changes(self) -> Document:
+        """Return the labelers under `labelers`, and the overlay under `config` where there is one."""
+        return changes(self.task.labelers, self.labelers, self.overlay, str(self.path))
+
+
+def changes(labelers: Sequence[str], places: Sequence[Place], overlay: Document, source: str) -> Document:
+    """Return labelers at their places under `labelers`, and what differs for a task under `config`."""
+    content: dict[str, Any] = {"labelers": [*labelers]}
+    where: dict[KeyPath, Place] = {(): Place(source)}
+    where |= {("labelers", index): place for index, place in enumerate(places)}
+    where[("labelers",)] = places[0] if places else Place(source)
+    if overlay.content:
+        content["config"] = overlay.content
+        where |= {("config", *path): place for path, place in overlay.places.items()}
+    return Document(content, where)
 
 
 def read_task(path: Path) -> TaskFile:
@@ -51,9 +72,13 @@ def read_task(path: Path) -> TaskFile:
             f"{overlay.place(keys)}: `{'.'.join(map(str, keys))}` is for all tasks of a run; set it in the config of "
             f"the run, not for the task {path}."
         )
-    if "labelers" not in task.model_fields_set:
-        task = task.model_copy(update={"labelers": [*map(str, overlay.content.get("labelers") or ())]})
-    return TaskFile(path, task, overlay)
+    if "labelers" in task.model_fields_set:
+        places = [own.place(("labelers", index)) for index in range(len(task.labelers))]
+    else:
+        voting = [*map(str, overlay.content.get("labelers") or ())]
+        places = [overlay.place(("labelers", name)) for name in voting]
+        task = task.model_copy(update={"labelers": voting})
+    return TaskFile(path, task, overlay, tuple(places))
 
 
 def _of_a_run(overlay: Document) -> Iterator[KeyPath]:

@@ -36,7 +36,8 @@ class Added:
     """Tasks that a pipeline adds to a run, by the name of their results folder, and their config.
 
     Their datasets are read under its `scoring`, and VLMs are offered the names of their published scoring. `overlaid`:
-    the config of each task whose file changes it.
+    the config of each task whose file changes it. `changes`: the labelers of each task, and what differs from the
+    config of the run, at their places.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class Added:
     task_files: Mapping[str, Path]
     scoring: Literal["sound", "paper"] | None = None
     overlaid: Mapping[str, Config] = field(default_factory=dict)
+    changes: Mapping[str, Document] = field(default_factory=dict)
 
     def config_of(self, task: str) -> Config:
         """Return the config of one of the tasks."""

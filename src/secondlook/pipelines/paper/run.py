@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from secondlook.base.errors import UsageError
 from secondlook.base.layered import Document, laid_over
 from secondlook.base.yamlfile import load, validate
-from secondlook.config.overlays import read_task
+from secondlook.config.overlays import changes, read_task
 from secondlook.config.root import Config, check_config
 from secondlook.config.task import task_path
 from secondlook.io.outputs import SCORING_TABLES
@@ -65,9 +65,15 @@ def load_paper(document: Document, path: Path) -> Paper:
     }
     tasks = {name: file.task.model_copy(update={"labelers": labelers}) for name, file in files.items()}
     task_files = {name: file.path for name, file in files.items()}
+    differing = {
+        name: changes(
+            labelers, [own.place(("labelers",))] * len(labelers), laid_over(file.overlay, settings), str(path)
+        )
+        for name, file in files.items()
+    }
     imported = paper.prompts if paper.prompts and Path(paper.prompts).exists() else None
     prompts = load_prompts(Path(imported)) if imported else None
-    return Paper(config, tasks, task_files, PAPER, overlaid, paper.published, paper.prompts, prompts)
+    return Paper(config, tasks, task_files, PAPER, overlaid, differing, paper.published, paper.prompts, prompts)
 
 
 def _config_of(paper: PaperRun, document: Document, path: Path) -> tuple[Config, list[str]]:
