@@ -36,7 +36,11 @@ def checked(made, *arguments):
         raise WorkflowError(str(error)) from error
 
 
-RUN = checked(lambda: Run.of(config, pipelines=pipelines()))
+# the files of the config, the one of the Snakefile first: each may extend others
+CONFIG_FILES = sorted(
+    workflow.configfiles, key=lambda file: file in workflow.overwrite_configfiles
+)
+RUN = checked(lambda: Run.of(config, pipelines=pipelines(), files=CONFIG_FILES))
 if workflow.is_main_process:
     checked(lambda: hand_down(RUN.splits))
 else:
@@ -63,9 +67,9 @@ wildcard_constraints:
     labeler=one_of(RUN.names_of("labelers")),
     part=f"[0-9]{{{5 - len(TAILS[0])}}}",
     hundred="[0-9]{3}",
-    fetched=one_of(RUN.config.fetch.sources),
+    fetched=one_of(RUN.data.fetch.sources),
     missing=one_of(MISSING),
-    place=one_of({place.to for place in RUN.config.fetch.sources.values()}),
+    place=one_of({place.to for place in RUN.data.fetch.sources.values()}),
 
 
 RESULTS = f"{RUN.config.results}/{{task}}"

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from secondlook.stages.commands import (
     review,
     train,
 )
+
+if TYPE_CHECKING:
+    from secondlook.config.stages import FetchOptions
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -131,7 +134,16 @@ def fetch(
     elif options is not None:
         stage.fetch_entries(names or [], settings.parse_options(stages.FetchOptions, options))
     else:
-        stage.fetch_entries(names or [], settings.load_config(config).fetch)
+        stage.fetch_entries(names or [], _fetch_options(config, names or []))
+
+
+def _fetch_options(config: Path, names: Sequence[str]) -> "FetchOptions":
+    """Return how to fetch entries; tasks are read for those that the config lacks: they may add some."""
+    from secondlook.config.root import load_config
+    from secondlook.workflow.run import Run
+
+    fetch = load_config(config).fetch
+    return fetch if set(names) <= set(fetch.sources) else Run.load(config).data.fetch
 
 
 def _fetch_weights(config: Path, names: Sequence[str]) -> None:
@@ -157,11 +169,21 @@ def check(
         list[str] | None,
         typer.Argument(help="Tasks or pipelines (such as `paper`) to judge instead of the tasks of the config."),
     ] = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Print the config as it is read, with the file and line of each value, and judge nothing."
+        ),
+    ] = False,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
     """Check the config and its task files, print which data is missing, and refuse jobs that could never end."""
     from secondlook.workflow.check import check_all
+    from secondlook.workflow.shown import show_all
 
+    if show:
+        typer.echo(show_all(config, names or [], registry.pipelines()))
+        return
     typer.echo(check_all(config, names or [], registry.pipelines()))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from secondlook.base import yamlfile
+from secondlook.base import layered, yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
 from secondlook.base.types import Name, ShippedFile
@@ -52,6 +52,9 @@ UNCOUNTED = {"demo": 1, "laptop": 1, "cluster": 64}
 class Config(Strict):
     """The whole of `config.yaml`."""
 
+    extends: str | list[str] = []
+    """Files that this one overrides, key by key (docs/overlays.md), relative to its folder; later ones override earlier
+    ones. `default` is the config that comes with Second Look."""
     preset: Literal["demo", "laptop", "cluster"] = "laptop"
     """Into how many shards `auto` at least splits a dataset whose objects are unknown before `ingest`: 64 on a
     `cluster`, else one."""
@@ -144,8 +147,13 @@ def _trained(config: Config) -> set[str]:
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a config file."""
-    return yamlfile.parse(Config, path)
+    """Read and check a config file with the files that it extends."""
+    return check_config(layered.read(path), str(path))
+
+
+def check_config(document: layered.Document, source: str) -> Config:
+    """Check a config; errors name the place of each bad key, or else `source`."""
+    return yamlfile.validate(Config, document.content, source=source, places=document.places)
 
 
 def as_options(model: BaseModel) -> str:

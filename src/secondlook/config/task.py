@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -245,7 +245,12 @@ class Task(Strict):
     prompts: Prompts | None = None
     """Prompts for VLMs by view; left out, a default prompt."""
     labelers: list[str] = []
-    """Names of the labelers that vote."""
+    """Names of the labelers that vote; left out, those under `labelers` in `config` and in the files of `extends`."""
+    extends: str | list[str] = []
+    """Files with sections of the config, such as `encoders` and `labelers`, that count for this task only
+    (docs/overlays.md); they override `config.yaml` key by key, later ones override earlier ones."""
+    config: dict[str, Any] = {}
+    """Sections of the config that count for this task only; they override `config.yaml` and the files of `extends`."""
 
     @field_validator("classes", mode="before")
     @classmethod
