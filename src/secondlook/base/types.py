@@ -13,7 +13,7 @@ Positive = Annotated[float, Field(gt=0)]
 Natural = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=NAME)]
 # a file of the user, or the shipped one of that name
-ShippedFile = Annotated[str, AfterValidator(lambda path: str(found(path))), Field(validate_default=True)]
+ShippedFile = Annotated[str, AfterValidator(lambda path: str(found(path)))]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 View = Literal["crop", "box", "cutout"]

@@ -106,7 +106,7 @@ class Config(Strict):
     """Which formats are written."""
     report: ReportOptions = ReportOptions()
     """What the report shows."""
-    paper: ShippedFile = "workflow/paper/config.yaml"
+    paper: ShippedFile = Field("workflow/paper/config.yaml", validate_default=True)
     """File that says what `snakemake paper` runs."""
     pilot: PilotOptions = PilotOptions()
     """What `snakemake pilot` tries before the real run."""

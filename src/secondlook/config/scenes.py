@@ -194,7 +194,7 @@ class ScenesOptions(Strict):
     """Folder of true index masks, for the evaluation."""
     drawn: DrawnLandmarks | None = None
     """Draw landmarks into `data`, `truth` and `masks`; left out, the dataset that is there is used."""
-    vocabulary: ShippedFile = "workflow/scenes/vocabulary.yaml"
+    vocabulary: ShippedFile = Field("workflow/scenes/vocabulary.yaml", validate_default=True)
     """File with the concepts."""
     published: dict[Literal["train", "val_seen", "val_unseen"], str] = {}
     """Published lists by split; they replace the split made here."""
@@ -208,7 +208,7 @@ class ScenesOptions(Strict):
     """When images contradict each other."""
     hand_over: HandOverOptions = HandOverOptions()
     """What goes to the main pipeline."""
-    network: ShippedFile = "workflow/scenes/seg.yaml"
+    network: ShippedFile = Field("workflow/scenes/seg.yaml", validate_default=True)
     """File of `workflow/scenes` with the network and its training."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1)
     """The network is trained once for each of these seeds."""

@@ -13,9 +13,9 @@ TASKS = Path("tasks")
 _GITIGNORE = Path(".gitignore")
 _PROFILES = ("default", "slurm", "generic")
 _SNAKEFILE = """\
-# The workflow of the installed secondlook; rules of your own may follow.
+# The workflow of the installed secondlook, with its default target; rules of your own may follow.
 from secondlook.base.shipped import shipped
-include: str(shipped("Snakefile"))
+workflow.include(str(shipped("Snakefile")), overwrite_default_target=True)
 """
 _CONFIG = """\
 # What differs from the config that comes with secondlook (`extends: default`). Any of its keys can stand here:
