@@ -27,7 +27,7 @@ def status(place: Path, config: Path, *, json: bool) -> str:
 
 
 def failures(results: Path) -> Sequence[str]:
-    """Return a line for each of the first failed jobs of the last run, each with its sentence; none without a record."""
+    """Return a line for each of the first failed jobs of the last run, each with its sentence."""
     state = _state(results)
     return [] if state is None else failure_lines(state, Slurm.of(state))
 

@@ -24,6 +24,7 @@ _SUBMITTED = re.compile(r"Job (\S+) has been submitted with SLURM jobid (\S+)(?:
 _RETRIED = re.compile(r"Trying to restart job (\d+)")
 _LOST = re.compile(r"Job (\d+) completed successfully, but some output files are missing")
 _EXITED = re.compile(r"returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>")
+_WILDCARD = re.compile(r"\{(\w+)")
 Event = dict[str, Any]
 
 
@@ -78,14 +79,14 @@ class _Recorder(logging.Handler):
         begun = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")
         self.path = self.folder / f"{begun}.jsonl"
         self.file = self.path.open("w", encoding="utf-8", buffering=1)
-        steps = Counter((_task_of(job.rule, job.wildcards_dict), job.rule.name) for job in self._planned())
+        planned = self.workflow.dag.needrun_jobs()
+        steps = Counter((_task_of(job.rule, job.wildcards_dict), job.rule.name) for job in planned)
+        order = {rule.name: place for place, rule in enumerate(self.workflow.rules)}
         command = ["snakemake", *sys.argv[1:]]
         about = {"folder": str(Path.cwd()), "command": command, "host": socket.gethostname()}
         counts = [[task, rule, number] for (task, rule), number in steps.items()]
+        counts.sort(key=lambda count: (count[0], order[count[1]]))
         self._write({"event": "run", **about, **processes.this_process(), "steps": counts})
-
-    def _planned(self) -> Iterator[Any]:
-        yield from self.workflow.dag.needrun_jobs()
 
     def _write(self, event: Event) -> None:
         if self.file is not None:
@@ -142,7 +143,8 @@ def _started(content: Mapping[str, Any]) -> Event:
 def _task_of(rule: Any, wildcards: Mapping[str, str]) -> str:
     """Return the task or pipeline of a job: the folder of its log."""
     name = _first_folder(str(rule.log[0])) if rule.log else ""
-    return wildcards.get(name.strip("{}"), name)
+    wildcard = _WILDCARD.match(name)
+    return wildcards.get(wildcard[1], "") if wildcard else name
 
 
 def _first_folder(log: str) -> str:

@@ -1,4 +1,4 @@
-"""Why a job failed, in one sentence, and how far a running one is: from its log, or from what Slurm and the shell say."""
+"""Why a job failed, in one sentence, and how far a running one is: from its log, Slurm and the shell."""
 
 import re
 import signal
@@ -33,7 +33,7 @@ _BY_SLURM = {
 
 
 def failure_lines(state: RunState, slurm: Slurm) -> list[str]:
-    """Return what a run that failed says last: a line for each of the first failed jobs, and how many more there are."""
+    """Return what a run that failed says last: a line for each of its first failed jobs."""
     failed = state.in_state("failed")
     lines = [f"{_OURS}{_failure(job, state, slurm)}" for job in failed[:_FIRST]]
     if len(failed) > _FIRST:

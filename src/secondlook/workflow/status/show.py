@@ -96,7 +96,7 @@ def _stages(state: RunState) -> dict[tuple[str, str], dict[str, int]]:
 
 def _table(state: RunState) -> Iterator[str]:
     """Yield a line for each task and stage."""
-    rows = [("task", "stage", *_COLUMNS)]
+    rows: list[Sequence[str]] = [("task", "stage", *_COLUMNS)]
     rows += [(task, stage, *map(str, counts.values())) for (task, stage), counts in _stages(state).items()]
     if len(rows) == 1:
         return
