@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import secondlook
+from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io.command_line import Options, OutFolder
 from secondlook.io.destinations import FOLDER
@@ -41,10 +42,14 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The config file.")]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     if version:
         typer.echo(secondlook.__version__)
         raise typer.Exit
+    progress.begin(context.invoked_subcommand or "")
 
 
 def init(
@@ -199,6 +204,19 @@ def plan(
     typer.echo(plan_all(config, names or [], registry.pipelines()))
 
 
+def status(
+    place: Annotated[
+        Path, typer.Argument(metavar="[RESULTS]", help="Folder of results, or the folder that holds the config.")
+    ] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with every running and failed job.")] = False,
+    config: ConfigFile = Path("config.yaml"),
+) -> None:
+    """Show how far the last run is: its stages, the progress of its jobs, and why jobs failed; also while it runs."""
+    from secondlook.workflow import status as shown
+
+    typer.echo(shown.status(place, config, json=json))
+
+
 def accept(
     profile: Annotated[
         str | None, typer.Option(help="Profile of Snakemake, such as slurm; by default only this machine is looked at.")
@@ -250,7 +268,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
         train.train,
     ),
     *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
-    *(summary, check, plan, accept, accept_probe, ingest.new_task),
+    *(summary, check, plan, status, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
     app.command(context_settings={"ignore_unknown_options": _command is run})(_command)  # options of Snakemake
