@@ -16,7 +16,7 @@ from test_label import learn
 from conftest import Command
 from make_records import noise, read_rows, write_crops
 
-SIDE, WIDTH = 32, 49 * 36 + 16 * 9
+SIDE, WIDTH = 32, 64 * 31 + 16 * 9
 Pixels = NDArray[np.uint8]
 
 
@@ -26,23 +26,32 @@ def crops_of(path: Path, *pixels: Pixels) -> Path:
 
 
 def gradients_by_hand(image: Pixels) -> NDArray[np.float64]:
-    """Dalal and Triggs, pixel by pixel: 8 x 8 cells, 9 angles of half a turn, blocks of 2 x 2 cells with L2-Hys."""
+    """Felzenszwalb et al., pixel by pixel: 8 x 8 cells of 18 directions, 9 orientations and 4 sums."""
     root, side = np.sqrt(image.astype(float)), len(image)
-    cells = np.zeros((8, 8, 9))
+    cells = np.zeros((8, 8, 18))
     for y, x in itertools.product(range(side), repeat=2):
         right = root[y, min(x + 1, side - 1)] - root[y, max(x - 1, 0)]
         down = root[min(y + 1, side - 1), x] - root[max(y - 1, 0), x]
         channel = np.hypot(right, down).argmax()
-        place = math.degrees(math.atan2(down[channel], right[channel])) % 180 / 20 - 0.5
+        place = math.degrees(math.atan2(down[channel], right[channel])) % 360 / 20 - 0.5
         for angle in (math.floor(place), math.floor(place) + 1):
             share = 1 - abs(place - angle)
-            cells[y * 8 // side, x * 8 // side, angle % 9] += share * math.hypot(right[channel], down[channel])
-    blocks = []
-    for y, x in itertools.product(range(7), repeat=2):
-        block = np.concatenate([cells[y, x], cells[y, x + 1], cells[y + 1, x], cells[y + 1, x + 1]])
-        block = np.minimum(block / math.sqrt((block**2).sum() + 3.6), 0.2)
-        blocks.append(block / np.linalg.norm(block))
-    return np.concatenate(blocks)
+            cells[y * 8 // side, x * 8 // side, angle % 18] += share * math.hypot(right[channel], down[channel])
+    orientations = cells[..., :9] + cells[..., 9:]
+
+    def energy(y: int, x: int) -> float:
+        inside = orientations[min(max(y, 0), 7), min(max(x, 0), 7)]
+        return float((inside**2).sum())
+
+    found = []
+    for y, x in itertools.product(range(8), repeat=2):
+        scaled = []
+        for up, left in itertools.product((-1, 0), repeat=2):
+            around = [energy(y + up + i, x + left + j) for i in (0, 1) for j in (0, 1)]
+            whole = np.concatenate([cells[y, x], orientations[y, x]])
+            scaled.append(np.minimum(whole / math.sqrt(sum(around) + 3.6), 0.2))
+        found.append(np.concatenate([sum(scaled) / 2, [one[:18].sum() * 0.2357 for one in scaled]]))
+    return np.concatenate(found)
 
 
 def hues_by_hand(image: Pixels) -> NDArray[np.float64]:
@@ -65,7 +74,7 @@ def test_vectors_follow_the_definition(secondlook: Command, tmp_path: Path, side
     crops = crops_of(tmp_path / "crops.parquet", image)
     (vector,) = embed(secondlook, crops, tmp_path / "out.parquet", kind="hog", input_px=side)
     shapes, colours = gradients_by_hand(image), hues_by_hand(image)
-    expected = np.concatenate([shapes / np.linalg.norm(shapes), 0.4 * colours / np.linalg.norm(colours)])
+    expected = np.concatenate([shapes / np.linalg.norm(shapes), 0.5 * colours / np.linalg.norm(colours)])
     np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-4)
 
 

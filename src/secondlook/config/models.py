@@ -8,7 +8,6 @@ from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
 
-
 HOG_CELLS = 8  # of gradients on a side of the square
 
 
@@ -80,7 +79,9 @@ class EncoderOptions(Strict):
                 raise ValueError(f"`{key}: {other}` goes with networks; `kind: hog` computes in float32 on CPUs")
         if self.input_px is not None and self.input_px % HOG_CELLS:
             fitting = -(-self.input_px // HOG_CELLS) * HOG_CELLS
-            raise ValueError(f"`kind: hog` divides the square into {HOG_CELLS} x {HOG_CELLS} cells; set `input_px: {fitting}`")
+            raise ValueError(
+                f"`kind: hog` divides the square into {HOG_CELLS} x {HOG_CELLS} cells; set `input_px: {fitting}`"
+            )
         return self
 
     @property
