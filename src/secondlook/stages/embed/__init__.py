@@ -31,8 +31,15 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
         records.check(path, records.CROP)
     encoder = _encoder(options, threads)
     made_by = about(options, encoder.revision)
+<<<<<<< HEAD
     computes_in = "float32" if options.kind == "onnx" else inference.numbers_of(options.precision, options.device)
     for path, out in progress.shards(shards):
+=======
+    computes_in = (
+        "float32" if options.kind in {"onnx", "hog"} else inference.numbers_of(options.precision, options.device)
+    )
+    for path, out in shards:
+>>>>>>> h-hog
         key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
         if cache.restore([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue
@@ -88,6 +95,10 @@ def _encoder(options: EncoderOptions, threads: int) -> Encoder:
         from secondlook.stages.embed.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(options, threads)
+    if options.kind == "hog":
+        from secondlook.stages.embed.hog_encoder import HogEncoder
+
+        return HogEncoder(options)
     inference.make_deterministic(0, threads)
     return load_encoder(options, inference.pick_device(options.device))
 
