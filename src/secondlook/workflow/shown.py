@@ -82,8 +82,8 @@ def _comment(document: Document, path: KeyPath) -> str:
 
 def _on_one_line(value: Any) -> str:
     """Return a value as YAML on one line."""
-    if isinstance(value, str) and "\n" in value:
+    if isinstance(value, str) and not value.isprintable():
         return quoted(value)
     options: dict[str, Any] = {"default_flow_style": True, "width": math.inf, "allow_unicode": True, "sort_keys": False}
     text: str = yaml.dump(value, Dumper=_Dumper, **options).removesuffix("\n").removesuffix("\n...")
-    return text if "\n" not in text else yaml.dump(value, Dumper=_Dumper, default_style='"', **options).rstrip("\n")
+    return text if text.isprintable() else yaml.dump(value, Dumper=_Dumper, default_style='"', **options).rstrip("\n")
