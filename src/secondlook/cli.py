@@ -180,16 +180,35 @@ def check(
             "--show", help="Print the config as it is read, with the file and line of each value, and judge nothing."
         ),
     ] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Read the datasets as `ingest` does: count classes, labels and rejects.")
+    ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Profile of Snakemake, such as slurm: jobs that it sends elsewhere need no GPU here."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts and CI.")] = False,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Check the config and its task files, print which data is missing, and refuse jobs that could never end."""
-    from secondlook.workflow.check import check_all
+    """Check the config and its task files, and exit with 1 where a run could not end well, each trouble a sentence."""
+    from secondlook.stages.ingest import survey
+    from secondlook.workflow import check as checking
+    from secondlook.workflow.checks.findings import DataReader
     from secondlook.workflow.shown import show_all
 
     if show:
         typer.echo(show_all(config, names or [], registry.pipelines()))
         return
-    typer.echo(check_all(config, names or [], registry.pipelines()))
+    request = checking.Request(config, names or [], profile, with_data=data)
+    try:
+        report = checking.report(request, DataReader(survey.glance, survey.survey), registry.pipelines())
+    except UsageError as error:
+        if as_json:
+            typer.echo(checking.invalid_json(error))
+        raise
+    typer.echo(report.json if as_json else report.text)
+    if report.troubles:
+        raise typer.Exit(1)
 
 
 def plan(

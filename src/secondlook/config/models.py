@@ -90,6 +90,12 @@ class EncoderOptions(Strict):
         return self.kind != "hog"
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that load it, of packages that may not be installed."""
+        own = ("onnxruntime",) if self.kind == "onnx" else ("torch", self.kind)
+        return (*own, "openvino") if self.backend == "openvino" else own
+
+    @property
     def pools(self) -> Literal["mean", "cls", "patch_mean", "head"]:
         """Return the pooling, the default of the kind where none is given."""
         return self.pooling or ("head" if self.kind in {"open_clip", "onnx", "hog"} else "mean")
@@ -140,6 +146,11 @@ class ClassifierOptions(Strict):
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
     """What each job requests: GPUs, CPUs, memory and time."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that train it."""
+        return ("torch", "timm")
 
 
 class LoraOptions(Strict):
@@ -207,6 +218,11 @@ class VlmTrainingOptions(Strict):
     """Seed of every random choice here."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
     """What each job requests: GPUs, CPUs, memory and time."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that train it."""
+        return ("torch", "transformers", *(["peft"] if self.method == "lora" else []))
 
     @model_validator(mode="after")
     def _scratch_learns_everything(self) -> "VlmTrainingOptions":

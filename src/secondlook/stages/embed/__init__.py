@@ -31,15 +31,10 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
         records.check(path, records.CROP)
     encoder = _encoder(options, threads)
     made_by = about(options, encoder.revision)
-<<<<<<< HEAD
-    computes_in = "float32" if options.kind == "onnx" else inference.numbers_of(options.precision, options.device)
-    for path, out in progress.shards(shards):
-=======
     computes_in = (
         "float32" if options.kind in {"onnx", "hog"} else inference.numbers_of(options.precision, options.device)
     )
-    for path, out in shards:
->>>>>>> h-hog
+    for path, out in progress.shards(shards):
         key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
         if cache.restore([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue

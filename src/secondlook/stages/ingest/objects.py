@@ -84,6 +84,17 @@ class Checker:
                 path = None if entry.image is None else str(self.images / entry.image)
                 yield refusal.at(path, entry.source_id)
 
+    def located(self, entry: SourceObject) -> RefusedError | None:
+        """Look for the image of an object alone; return the refusal where it cannot be used."""
+        self._look_where(entry.image)
+        try:
+            if not names_a_file(entry.image):
+                raise RefusedError("missing_image", f"`{entry.image}` does not exist")
+            self._located(entry.image, entry.stated_size)
+        except RefusedError as refusal:
+            return refusal.at(legible(str(self.images / entry.image)), entry.source_id)
+        return None
+
     def background(self) -> Iterator[Row | RefusedError]:
         """Yield a row, or a refusal, for each image without an entry, valid or not."""
         for image, stated_size in self.bare.items():
@@ -113,7 +124,7 @@ class Checker:
             yield {"image_path": path, "place": place, "source_id": about.source_id, "tags": list(about.tags) or None}
 
     def _row(self, entry: SourceObject) -> Row:
-        entry = _without_blank_names(entry)
+        entry = without_blank_names(entry)
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
             raise RefusedError("missing_image", f"`{entry.image}` does not exist")
@@ -260,7 +271,7 @@ def _stated_header(width: int, height: int, max_megapixels: float) -> Header:
     return Header(width, height)
 
 
-def _without_blank_names(entry: SourceObject) -> SourceObject:
+def without_blank_names(entry: SourceObject) -> SourceObject:
     """Return an object whose empty label is none, and whose empty category is none."""
     if (entry.label is None or entry.label.strip()) and (entry.category is None or entry.category.strip()):
         return entry
