@@ -108,7 +108,7 @@ def test_a_file_of_one_encoder_and_two_labelers_is_enough(done: Path) -> None:
 @pytest.mark.slow
 def test_one_name_means_for_each_task_what_its_file_says(done: Path) -> None:
     vectors = {task: read_rows(done / f"results/{task}/embed/mine/00000.parquet") for task in ("one", "two")}
-    sizes = {task: {len(row["embedding"]) for row in rows} for task, rows in vectors.items()}
+    sizes = {task: {len(row["vector"]) for row in rows} for task, rows in vectors.items()}
     assert sizes["one"] == {8}, "the features of the ONNX file"
     assert sizes["two"] != {8}
     crops = {task: read_rows(done / f"results/{task}/crop/00000.parquet")[0]["image"] for task in ("one", "two")}
