@@ -56,15 +56,19 @@ class Report:
 
     @property
     def text(self) -> str:
-        """The description, the notes, and the troubles last."""
+        """The description, what was read of the datasets, and the notes."""
         notes = [one for one in self.findings if one.weight == "note"]
         counts = [line for name, facts in self.tasks.items() for line in _counts(name, facts.get("data"))]
-        lines = [self.description, *counts, *(f"note: {_said(one)}" for one in notes)]
-        return "\n".join([*lines, *(f"trouble: {_said(one)}" for one in self.troubles)])
+        return "\n".join([self.description, *counts, *(f"note: {_said(one)}" for one in notes)])
+
+    @property
+    def complaint(self) -> str:
+        """The troubles, a line for each."""
+        return "\n".join(f"{_said(one).rstrip('.')}." for one in self.troubles)
 
     @property
     def json(self) -> str:
-        """The same as a JSON document."""
+        """The same, with the troubles, as a JSON document."""
         listed = {weight: [_as_json(one) for one in self.findings if one.weight == weight] for weight in _WEIGHTS}
         document = {"valid": True, "complaints": [], "tasks": self.tasks}
         return json.dumps({**document, "notes": listed["note"], "troubles": listed["trouble"]}, indent=2)

@@ -3,15 +3,16 @@
 from collections import Counter
 
 from secondlook.base.errors import DataError
+from secondlook.base.text import legible
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, ReferenceSource, Task
 from secondlook.io.records import RefusedError
 from secondlook.io.surveys import Glance, Survey
 from secondlook.stages import ingest
 from secondlook.stages.ingest.labels import LabelRules, select_and_resolve, source_rules
-from secondlook.stages.ingest.objects import Checker, without_blank_names
+from secondlook.stages.ingest.objects import Checker
 from secondlook.stages.ingest.sink import Rows
-from secondlook.stages.ingest.source import SourceObject
+from secondlook.stages.ingest.source import SourceObject, without_blank_names
 from secondlook.stages.ingest.tally import Tally
 
 _IMAGES = 20  # are looked for
@@ -113,5 +114,9 @@ def _selected(entry: SourceObject, rules: LabelRules, counts: Counter[str]) -> s
 
 def _lost(checker: Checker, entry: SourceObject) -> str:
     """Return why the image of an object cannot be used, empty where it can."""
-    found = checker.located(entry)
-    return f"{found.image}: {found.detail}" if found is not None and found.reason in _OF_IMAGES else ""
+    try:
+        checker.require_image(entry.image, entry.stated_size)
+    except RefusedError as refusal:
+        if refusal.reason in _OF_IMAGES:
+            return f"{legible(str(checker.images / entry.image))}: {refusal.detail}"
+    return ""

@@ -106,7 +106,9 @@ def _of_images(task: str, glance: Glance) -> Iterator[Finding]:
         return
     first = f"the first: {glance.first_lost}"
     if glance.lost == glance.looked_for:
-        images = f"none of the first {counted(glance.looked_for, 'image')}" if glance.lost > 1 else "not the first image"
+        images = (
+            f"none of the first {counted(glance.looked_for, 'image')}" if glance.lost > 1 else "not the first image"
+        )
         message = f"{glance.path}: {images} can be used; {first}; correct `images` of the dataset, or put them there"
         yield Finding("data", task, message)
     else:
@@ -117,7 +119,9 @@ def _of_images(task: str, glance: Glance) -> Iterator[Finding]:
 def _of_labels(task: str, dataset: Dataset, glance: Glance, *, may_lack: bool) -> Iterator[Finding]:
     of = f"{glance.path}:{'' if glance.whole else f' of the first {glance.entries} entries'}"
     if glance.whole and not glance.selected:
-        why = f"none of its {glance.entries} entries is selected; correct `select`" if glance.entries else "has no object"
+        why = (
+            f"none of its {glance.entries} entries is selected; correct `select`" if glance.entries else "has no object"
+        )
         yield Finding("data", task, f"{of} {why}")
     elif glance.selected and not glance.labelled and dataset.label_from is not None:
         message = f"{of} no object has the attribute `{dataset.label_from}`; correct `label_from`"

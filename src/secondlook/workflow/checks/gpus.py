@@ -26,7 +26,9 @@ def look(asked: Asked) -> Iterator[Finding]:
                 yield _judged(task, kind, on_cpu[kind.rule, kind.model])
     for pipeline in asked.pipelines:
         if any(needs.gpus for needs in pipeline.resources(asked.run)):
-            message = f"its jobs request GPUs, and this machine has none; set `gpus: 0` in their `resources`{_ELSEWHERE}"
+            message = (
+                f"its jobs request GPUs, and this machine has none; set `gpus: 0` in their `resources`{_ELSEWHERE}"
+            )
             yield Finding("gpu", pipeline.name, message)
 
 
@@ -37,11 +39,20 @@ def _judged(task: str, kind: JobGroup, on_cpu: JobGroup) -> Finding:
     """Return the trouble of a job that requests a GPU, or a note where it is known to be quick without one."""
     network, minutes = kind.cost.network, on_cpu.cost.minutes
     name = f"{kind.model or kind.rule} ({kind.rule})"
-    if network is not None and minutes is not None and network.weights_gb <= _SMALL_GB and minutes <= kind.needs.runtime:
-        said = f"requests a GPU, and this machine has none; on the CPU a job takes about {max(1, round(minutes))} minutes"
+    if (
+        network is not None
+        and minutes is not None
+        and network.weights_gb <= _SMALL_GB
+        and minutes <= kind.needs.runtime
+    ):
+        said = (
+            f"requests a GPU, and this machine has none; on the CPU a job takes about {max(1, round(minutes))} minutes"
+        )
         return Finding("gpu", task, f"{name} {said}", "note")
     about = f", and on the CPU a job takes about {minutes / 60:.1f} hours" if minutes and minutes > 60 else ""
-    message = f"{name} requests a GPU, and this machine has none{about}; set `gpus: 0` in its `resources` to compute here"
+    message = (
+        f"{name} requests a GPU, and this machine has none{about}; set `gpus: 0` in its `resources` to compute here"
+    )
     return Finding("gpu", task, f"{message}{_ELSEWHERE}")
 
 
@@ -51,7 +62,9 @@ def _on_cpu(asked: Asked, task: str) -> list[JobGroup]:
     none = Resources()
     without = config.model_copy(
         update={
-            section: {name: spec.model_copy(update={"resources": none}) for name, spec in getattr(config, section).items()}
+            section: {
+                name: spec.model_copy(update={"resources": none}) for name, spec in getattr(config, section).items()
+            }
             for section in ("labelers", "encoders", "classifiers", "vlms")
         }
         | {"cutout": config.cutout.model_copy(update={"resources": none})}

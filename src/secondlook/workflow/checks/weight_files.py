@@ -36,7 +36,9 @@ def fault_of_weights(folder: Path, *, safetensors: bool = False) -> str:
         index = folder / f"{name}.index.json"
         if index.is_file():
             listed = _mapping(index).get("weight_map")
-            files += [folder / part for part in sorted({*map(str, listed.values())})] if isinstance(listed, dict) else []
+            files += (
+                [folder / part for part in sorted({*map(str, listed.values())})] if isinstance(listed, dict) else []
+            )
     if not files:
         return f"holds no weights ({' or '.join(names)}){_instead(folder)}"
     absent = [path.name for path in files if not path.is_file()]
