@@ -25,6 +25,7 @@ from secondlook.workflow.needs import Needs
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
 from secondlook.workflow.shards import hand_down, handed_down, tails
+from secondlook.workflow.status.recorder import record_run
 from snakemake.exceptions import WorkflowError
 
 
@@ -36,7 +37,11 @@ def checked(made, *arguments):
         raise WorkflowError(str(error)) from error
 
 
-RUN = checked(lambda: Run.of(config, pipelines=pipelines()))
+# the files of the config, the one of the Snakefile first: each may extend others
+CONFIG_FILES = sorted(
+    workflow.configfiles, key=lambda file: file in workflow.overwrite_configfiles
+)
+RUN = checked(lambda: Run.of(config, pipelines=pipelines(), files=CONFIG_FILES))
 if workflow.is_main_process:
     checked(lambda: hand_down(RUN.splits))
 else:
@@ -51,6 +56,7 @@ FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 TAILS = tails(RUN.config.shards_per_job)
 MISSING = RUN.data.missing()
 show_limits(RUN, workflow)
+record_run(RUN.config.results, workflow)
 
 
 wildcard_constraints:
@@ -63,9 +69,9 @@ wildcard_constraints:
     labeler=one_of(RUN.names_of("labelers")),
     part=f"[0-9]{{{5 - len(TAILS[0])}}}",
     hundred="[0-9]{3}",
-    fetched=one_of(RUN.config.fetch.sources),
+    fetched=one_of(RUN.data.fetch.sources),
     missing=one_of(MISSING),
-    place=one_of({place.to for place in RUN.config.fetch.sources.values()}),
+    place=one_of({place.to for place in RUN.data.fetch.sources.values()}),
 
 
 RESULTS = f"{RUN.config.results}/{{task}}"

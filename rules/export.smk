@@ -52,5 +52,5 @@ use rule export as export_folder with:
     wildcard_constraints:
         rehearsal=f"({REHEARSAL})?",
         format=one_of(
-            name for name in RUN.config.export.formats if name not in EXPORT_FILES
+            name for name in RUN.export_formats() if name not in EXPORT_FILES
         ),

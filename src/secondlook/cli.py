@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import secondlook
+from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.io.command_line import Options, OutFolder
 from secondlook.io.destinations import FOLDER
@@ -27,6 +28,9 @@ from secondlook.stages.commands import (
     train,
 )
 
+if TYPE_CHECKING:
+    from secondlook.config.stages import FetchOptions
+
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
     no_args_is_help=True,
@@ -38,10 +42,43 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The config file.")]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     if version:
         typer.echo(secondlook.__version__)
         raise typer.Exit
+    progress.begin(context.invoked_subcommand or "")
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the project; made where it is missing.")] = Path(),
+) -> None:
+    """Lay down a project: a config of your own, folders for tasks and profiles, and a Snakefile."""
+    from secondlook.workflow import project
+
+    written = project.init(folder)
+    typer.echo(f"init: {folder / written[0]} and {', '.join(written[1:])}", err=True)
+    start = "" if folder == Path() else f"cd {folder} && "
+    typer.echo(f"init: next: `{start}secondlook run demo`, or `{start}secondlook look DATA` for a dataset", err=True)
+
+
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TARGET]... [-- SNAKEMAKE ARGUMENTS]", help="As for snakemake; by default all tasks."),
+    ] = None,
+) -> None:
+    """Run the workflow of this folder on all cores, as `snakemake` does, with no environment to activate."""
+    from secondlook.stages.report.summary import as_text
+    from secondlook.workflow import launch
+
+    asked = arguments or []
+    if code := launch.run(asked):
+        raise typer.Exit(code)
+    for file in launch.summaries(asked, registry.pipelines()):
+        typer.echo(as_text(file))
 
 
 def demo(
@@ -102,7 +139,16 @@ def fetch(
     elif options is not None:
         stage.fetch_entries(names or [], settings.parse_options(stages.FetchOptions, options))
     else:
-        stage.fetch_entries(names or [], settings.load_config(config).fetch)
+        stage.fetch_entries(names or [], _fetch_options(config, names or []))
+
+
+def _fetch_options(config: Path, names: Sequence[str]) -> "FetchOptions":
+    """Return how to fetch entries; tasks are read for those that the config lacks: they may add some."""
+    from secondlook.config.root import load_config
+    from secondlook.workflow.run import Run
+
+    fetch = load_config(config).fetch
+    return fetch if set(names) <= set(fetch.sources) else Run.load(config).data.fetch
 
 
 def _fetch_weights(config: Path, names: Sequence[str]) -> None:
@@ -128,6 +174,12 @@ def check(
         list[str] | None,
         typer.Argument(help="Tasks or pipelines (such as `paper`) to judge instead of the tasks of the config."),
     ] = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Print the config as it is read, with the file and line of each value, and judge nothing."
+        ),
+    ] = False,
     data: Annotated[
         bool, typer.Option("--data", help="Read the datasets as `ingest` does: count classes, labels and rejects.")
     ] = False,
@@ -142,7 +194,11 @@ def check(
     from secondlook.stages.ingest import survey
     from secondlook.workflow import check as checking
     from secondlook.workflow.checks.findings import DataReader
+    from secondlook.workflow.shown import show_all
 
+    if show:
+        typer.echo(show_all(config, names or [], registry.pipelines()))
+        return
     request = checking.Request(config, names or [], profile, with_data=data)
     try:
         report = checking.report(request, DataReader(survey.glance, survey.survey), registry.pipelines())
@@ -165,6 +221,19 @@ def plan(
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))
+
+
+def status(
+    place: Annotated[
+        Path, typer.Argument(metavar="[RESULTS]", help="Folder of results, or the folder that holds the config.")
+    ] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with every running and failed job.")] = False,
+    config: ConfigFile = Path("config.yaml"),
+) -> None:
+    """Show how far the last run is: its stages, the progress of its jobs, and why jobs failed; also while it runs."""
+    from secondlook.workflow import status as shown
+
+    typer.echo(shown.status(place, config, json=json))
 
 
 def accept(
@@ -204,6 +273,8 @@ def accept_probe(name: Annotated[str, typer.Argument(help="Name in probes.json o
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(
+        init,
+        run,
         demo,
         fetch,
         ingest.ingest,
@@ -216,10 +287,10 @@ COMMANDS: tuple[Callable[..., None], ...] = (
         train.train,
     ),
     *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
-    *(summary, check, plan, accept, accept_probe, ingest.new_task),
+    *(summary, check, plan, status, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
-    app.command()(_command)
+    app.command(context_settings={"ignore_unknown_options": _command is run})(_command)  # options of Snakemake
 for _group in registry.commands():
     app.add_typer(_group)
 

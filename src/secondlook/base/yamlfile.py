@@ -5,7 +5,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +20,17 @@ _DEEPEST = 100  # levels of nesting
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml takes a tenth of the time
 
 
+class Place(NamedTuple):
+    """Where a value stands: its file and line; without a line for what was not read from a file here."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """Return it as messages show it."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
 class Strict(BaseModel):
     """Base of every config model: unknown keys are refused, values never change.
 
@@ -31,8 +42,8 @@ class Strict(BaseModel):
     removed: ClassVar[Mapping[str, str]] = {}
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Read a YAML mapping; return it with the line (from 1) of each key path.
+def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
+    """Read a YAML mapping; return it with the place (lines from 1) of each key path.
 
     Aliases are allowed, unless a value contains itself or they repeat more than `MOST_REPEATED` values.
     """
@@ -59,9 +70,8 @@ def load(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         return {}, {}
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path}: holds no keys; it must be a YAML mapping.")
-    lines = dict(_lines(node, ()))
     _refuse_repeated_keys(path, node)
-    return content, lines
+    return content, {keys: Place(str(path), line) for keys, line in _lines(node, ())}
 
 
 class _TextLoader(yaml.BaseLoader):
@@ -135,16 +145,16 @@ def in_comment(text: str) -> str:
 
 def parse(model: type[Model], path: Path) -> Model:
     """Read `path` into `model`; raise UsageError with one line per bad key."""
-    content, lines = load(path)
-    return validate(model, content, source=str(path), lines=lines)
+    content, places = load(path)
+    return validate(model, content, source=str(path), places=places)
 
 
-def validate(model: type[Model], content: Any, *, source: str, lines: dict[KeyPath, int] | None = None) -> Model:
-    """Check `content` against `model`; errors name `source` and the line in `lines`."""
+def validate(model: type[Model], content: Any, *, source: str, places: Mapping[KeyPath, Place] | None = None) -> Model:
+    """Check `content` against `model`; errors name the place in `places`, or else `source`."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        complaints = [_complaint(model, detail, source, lines or {}) for detail in error.errors()]
+        complaints = [_complaint(model, detail, source, places or {}) for detail in error.errors()]
         raise UsageError("\n".join(complaints)) from error
 
 
@@ -205,28 +215,28 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
             _refuse_repeated_keys(path, value)
 
 
-def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, lines: dict[KeyPath, int]) -> str:
+def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, places: Mapping[KeyPath, Place]) -> str:
     loc = detail["loc"] or detail.get("ctx", {}).get("loc", ())
-    place = _known_place(loc, lines) if lines else loc
-    where = f"{source}:{lines[place]}" if place in lines else source
-    key = ".".join(str(part) for part in place)
+    keys = _known_keys(loc, places) if places else loc
+    where = str(places.get(keys, source))
+    key = ".".join(str(part) for part in keys)
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key `{key}`{_nearest(model, detail['loc'])}"
     if detail["type"] == "missing":
-        absent = ".".join(str(part) for part in ((*place, loc[-1]) if lines else loc))
+        absent = ".".join(str(part) for part in ((*keys, loc[-1]) if places else loc))
         return f"{where}: `{absent}` is missing."
     message = detail["msg"].removeprefix("Value error, ")
     given = "" if isinstance(detail["input"], dict | list) else f" (given: {detail['input']!r})"
     return f"{where}: `{key}`: {message}{given}." if key else f"{where}: {message}."
 
 
-def _known_place(loc: KeyPath, lines: dict[KeyPath, int]) -> KeyPath:
+def _known_keys(loc: KeyPath, places: Mapping[KeyPath, Place]) -> KeyPath:
     # pydantic adds the names of union members to the path; the file knows only keys and list positions
-    place: KeyPath = ()
+    keys: KeyPath = ()
     for part in loc:
-        if (*place, part) in lines:
-            place = (*place, part)
-    return place
+        if (*keys, part) in places:
+            keys = (*keys, part)
+    return keys
 
 
 def _nearest(model: type[BaseModel], loc: KeyPath) -> str:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from secondlook.base import yamlfile
+from secondlook.base import layered, yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
-from secondlook.base.types import Name
+from secondlook.base.types import Name, ShippedFile
 from secondlook.base.yamlfile import Strict
 from secondlook.config.labelers import LabelerOptions
 from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
@@ -52,6 +52,9 @@ UNCOUNTED = {"demo": 1, "laptop": 1, "cluster": 64}
 class Config(Strict):
     """The whole of `config.yaml`."""
 
+    extends: str | list[str] = []
+    """Files that this one overrides, key by key (docs/overlays.md), relative to its folder; later ones override earlier
+    ones. `default` is the config that comes with Second Look."""
     preset: Literal["demo", "laptop", "cluster"] = "laptop"
     """Into how many shards `auto` at least splits a dataset whose objects are unknown before `ingest`: 64 on a
     `cluster`, else one."""
@@ -103,7 +106,7 @@ class Config(Strict):
     """Which formats are written."""
     report: ReportOptions = ReportOptions()
     """What the report shows."""
-    paper: str = "workflow/paper/config.yaml"
+    paper: ShippedFile = Field("workflow/paper/config.yaml", validate_default=True)
     """File that says what `snakemake paper` runs."""
     pilot: PilotOptions = PilotOptions()
     """What `snakemake pilot` tries before the real run."""
@@ -144,8 +147,13 @@ def _trained(config: Config) -> set[str]:
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a config file."""
-    return yamlfile.parse(Config, path)
+    """Read and check a config file with the files that it extends."""
+    return check_config(layered.read(path), str(path))
+
+
+def check_config(document: layered.Document, source: str) -> Config:
+    """Check a config; errors name the place of each bad key, or else `source`."""
+    return yamlfile.validate(Config, document.content, source=source, places=document.places)
 
 
 def as_options(model: BaseModel) -> str:

@@ -2,17 +2,18 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
+from secondlook.base.shipped import found
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.types import Fraction
 from secondlook.base.yamlfile import Strict
 
-TASK_FOLDER = Path("workflow/tasks")
+TASK_FOLDERS = (Path("tasks"), Path("workflow/tasks"))  # of a project, and of a checkout
 Format = Literal[
     "coco",
     "objects365",
@@ -244,7 +245,12 @@ class Task(Strict):
     prompts: Prompts | None = None
     """Prompts for VLMs by view; left out, a default prompt."""
     labelers: list[str] = []
-    """Names of the labelers that vote."""
+    """Names of the labelers that vote; left out, those under `labelers` in `config` and in the files of `extends`."""
+    extends: str | list[str] = []
+    """Files with sections of the config, such as `encoders` and `labelers`, that count for this task only
+    (docs/overlays.md); they override `config.yaml` key by key, later ones override earlier ones."""
+    config: dict[str, Any] = {}
+    """Sections of the config that count for this task only; they override `config.yaml` and the files of `extends`."""
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -297,8 +303,14 @@ def _taxonomy(classes: dict[str, list[str]]) -> Taxonomy:
 
 
 def task_path(name: str) -> Path:
-    """Return the file of a task: `name` is a file name under `workflow/tasks` without ending, or a path."""
-    return Path(name) if name.endswith((".yaml", ".yml")) else TASK_FOLDER / f"{name}.yaml"
+    """Return the file of a task: `name` is a file name under `tasks` or `workflow/tasks` without ending, or a path.
+
+    A task that is in neither folder is looked for among the shipped ones.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return found(name)
+    files = [folder / f"{name}.yaml" for folder in TASK_FOLDERS]
+    return next((file for file in files if file.is_file()), found(files[-1]))
 
 
 def load_task(path: Path) -> Task:

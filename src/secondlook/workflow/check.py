@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.text import counted
-from secondlook.config.root import Config
-from secondlook.config.task import Task, load_task, task_path
+from secondlook.config.overlays import read_task
+from secondlook.config.root import Config, load_config
+from secondlook.config.task import Task, task_path
 from secondlook.io import records
 from secondlook.io.groups import leaks
 from secondlook.io.surveys import Survey
@@ -149,7 +149,7 @@ def _load(config: Path, pipelines: Sequence[Pipeline]) -> Run:
     parsed = _collect(complaints, config)
     for name in parsed.tasks if parsed else []:
         try:
-            load_task(task_path(name))
+            read_task(task_path(name))
         except UsageError as error:
             complaints.append(str(error))
     if complaints:
@@ -217,7 +217,7 @@ def notes(run: Run, task: str) -> list[str]:
 
 def _collect(complaints: list[str], config: Path) -> Config | None:
     try:
-        return yamlfile.parse(Config, config)
+        return load_config(config)
     except UsageError as error:
         complaints.append(str(error))
         return None

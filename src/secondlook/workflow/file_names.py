@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from secondlook.base.errors import UsageError
-from secondlook.base.yamlfile import KeyPath
+from secondlook.base.yamlfile import KeyPath, Place
 from secondlook.config.root import Config
 from secondlook.config.task import Task
 
@@ -23,12 +23,11 @@ def require_no_wildcard(where: str, name: str | None) -> None:
 
 
 def require_no_wildcards(
-    config: Config, source: str, lines: Mapping[KeyPath, int], others: Iterable[tuple[KeyPath, str | None]] = ()
+    config: Config, source: str, places: Mapping[KeyPath, Place], others: Iterable[tuple[KeyPath, str | None]] = ()
 ) -> None:
-    """Raise UsageError for such a name in a config, or among `others` in it; `lines` are those of its keys."""
+    """Raise UsageError for such a name in a config, or among `others` in it; `places` are those of its keys."""
     for key, name in chain(_names_in(config), others):
-        place = f"{source}:{lines[key]}" if key in lines else source
-        require_no_wildcard(f"{place}: `{'.'.join(map(str, key))}`", name)
+        require_no_wildcard(f"{places.get(key, source)}: `{'.'.join(map(str, key))}`", name)
 
 
 def require_no_wildcards_of_task(path: Path, task: Task) -> None:

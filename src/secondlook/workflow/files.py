@@ -102,11 +102,11 @@ class Files:
 
     def decisions(self, task: str) -> list[str]:
         """Return the decisions of people so far, as CSV files."""
-        return sorted(str(path) for path in (Path(self.config.review.decisions) / task).glob("*.csv"))
+        return sorted(str(path) for path in (Path(self.configs[task].review.decisions) / task).glob("*.csv"))
 
     def frozen(self, task: str) -> list[str]:
         """Return the scores that were frozen last, where the guarantee of a task is `exact`."""
-        epochs = sorted((Path(self.config.review.decisions) / task).glob("epoch-*.parquet"))
+        epochs = sorted((Path(self.configs[task].review.decisions) / task).glob("epoch-*.parquet"))
         return [str(path) for path in epochs[-1:]] if self.configs[task].consensus.guarantee.exact else []
 
     def decided(self, task: str) -> list[str]:
@@ -120,7 +120,7 @@ class Files:
         """
         folder = f"{self.folder(task)}/export/{REHEARSAL if self.tasks[task].rehearsal is not None else ''}"
         files = {name: f"/{file}" for name, file in EXPORT_FILES.items()}
-        return [f"{folder}{name}{files.get(name, '')}" for name in self.config.export.formats]
+        return [f"{folder}{name}{files.get(name, '')}" for name in self.configs[task].export.formats]
 
     def export_source(self, task: str, name: str) -> list[str]:
         """Return the COCO file that an export copies; empty for other formats, and where there is none."""

@@ -48,10 +48,10 @@ class CommandOptions:
 
         Tasks that a pipeline adds are read under its scoring.
         """
-        config, added = self.run.config, self.run.added_with(task)
+        ingest, added = self.run.config_of(task).ingest, self.run.added_with(task)
         scoring = added.scoring if added else None
         return IngestOptions(
-            **config.ingest.model_dump(), shards=self.run.splits[task], seed=config.seed, scoring=scoring
+            **ingest.model_dump(), shards=self.run.splits[task], seed=self.run.config.seed, scoring=scoring
         )
 
     def folds(self, task: str) -> list[str]:

@@ -1,10 +1,11 @@
 """What the workflow needs of a pipeline: `run.py` of each defines it, and `cli` and Snakefile pass it in."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from secondlook.base.layered import Document
 from secondlook.base.resources import Resources
 from secondlook.base.yamlfile import KeyPath
 from secondlook.config.root import Config
@@ -35,20 +36,28 @@ class PipelineRun(Protocol):
 class Added:
     """Tasks that a pipeline adds to a run, by the name of their results folder, and their config.
 
-    Their datasets are read under its `scoring`, and VLMs are offered the names of their published scoring.
+    Their datasets are read under its `scoring`, and VLMs are offered the names of their published scoring. `overlaid`:
+    the config of each task whose file changes it. `changes`: the labelers of each task, and what differs from the
+    config of the run, at their places.
     """
 
     config: Config
     tasks: Mapping[str, Task]
     task_files: Mapping[str, Path]
     scoring: Literal["sound", "paper"] | None = None
+    overlaid: Mapping[str, Config] = field(default_factory=dict)
+    changes: Mapping[str, Document] = field(default_factory=dict)
+
+    def config_of(self, task: str) -> Config:
+        """Return the config of one of the tasks."""
+        return self.overlaid.get(task, self.config)
 
     def whole_prompt(self, task: str, family: str, view: str) -> str | None:  # noqa: ARG002
         """Return a prompt that a VLM of a family is sent as it stands, None for the one of the task file."""
         return None
 
 
-def _adds_nothing(content: Mapping[str, Any], config: Config) -> Added | None:  # noqa: ARG001
+def _adds_nothing(document: Document, config: Config) -> Added | None:  # noqa: ARG001
     return None
 
 
@@ -69,7 +78,7 @@ class Pipeline:
     has no such section. `checkpoints` are those that it loads from the Hub. `paths` are the files in its section that
     rules use unchanged, by their keys. `data` are the files and folders that must be there before it runs, `weights`
     those of models, `packages` the modules of packages that may not be installed, `resources` what its jobs with a
-    network request. `add` gets the content of the config and the checked config. All raise UsageError for invalid
+    network request. `add` gets the settings of the config and the checked config. All raise UsageError for invalid
     settings. All but `paths` and `add` get a `Run`, which is built on this module.
     """
 
@@ -83,4 +92,4 @@ class Pipeline:
     weights: Callable[[Any], Iterable[str]] = _needs_nothing
     packages: Callable[[Any], Iterable[str]] = _needs_nothing
     resources: Callable[[Any], Iterable[Resources]] = _needs_nothing
-    add: Callable[[Mapping[str, Any], Config], Added | None] = _adds_nothing
+    add: Callable[[Document, Config], Added | None] = _adds_nothing

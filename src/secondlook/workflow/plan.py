@@ -44,7 +44,7 @@ def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
     if config.resolve() == CONFIG.resolve() or not CONFIG.is_file():
         return Run.load(config, pipelines)
     content = merged(load(CONFIG)[0], load(config)[0])
-    return Run.of(content, source=f"{CONFIG} with {config}", pipelines=pipelines)
+    return Run.of(content, f"{CONFIG} with {config}", pipelines, [CONFIG, config])
 
 
 def choose(run: Run, names: Sequence[str], others: Iterable[str] = ()) -> Run:

@@ -1,23 +1,26 @@
 """A run: the config with its tasks, and those of the paper, read and checked. Nothing here imports a stage."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from secondlook.base.errors import UsageError
+from secondlook.base.layered import EXTENDS, Document, below, laid_over, read
 from secondlook.base.types import NAME
-from secondlook.base.yamlfile import KeyPath, load, validate
-from secondlook.config.root import Config
-from secondlook.config.task import Task, load_task, task_path
+from secondlook.base.yamlfile import load
+from secondlook.config.overlays import TaskFile, read_task
+from secondlook.config.root import Config, check_config
+from secondlook.config.task import Task, task_path
 from secondlook.models.checkpoints import state_of
 from secondlook.workflow.data import RunData
 from secondlook.workflow.file_names import require_no_wildcards, require_no_wildcards_of_task
 from secondlook.workflow.files import Files
 from secondlook.workflow.functions import RuleFunction, rule_function
 from secondlook.workflow.labelers import Labelers
+from secondlook.workflow.one_meaning import require_one_meaning
 from secondlook.workflow.pipeline import Added, Pipeline
 from secondlook.workflow.vlm_ids import require_allowed
 
@@ -33,7 +36,7 @@ class Run:
 
     `names` are the tasks of the config; `tasks` also has the demo and those that pipelines add. `added` has the latter
     by the name of their pipeline, and the error where they are invalid. `decided`: the shards of each task, where the
-    process that planned the run decided them.
+    process that planned the run decided them. `overlaid`: the config of each task of the run whose file changes it.
     """
 
     config: Config
@@ -42,51 +45,58 @@ class Run:
     names: tuple[str, ...]
     added: Mapping[str, Added | UsageError] = field(default_factory=dict)
     decided: Mapping[str, int] = field(default_factory=dict)
+    overlaid: Mapping[str, Config] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
-        content: Any,
+        content: Mapping[str, Any],
         source: str = "config",
-        lines: dict[KeyPath, int] | None = None,
         pipelines: Sequence[Pipeline] = (),
+        files: Iterable[Path | str] = (),
     ) -> "Run":
-        """Check a config mapping, the task files it names, and the tasks that pipelines add.
+        """Check a config mapping that Snakemake merged from `files`, over the files that each of these extends."""
+        own = Document.of(content, source)
+        documents = [*_extended_by(own, [*map(Path, files)]), own.without(EXTENDS)]
+        return cls.of_document(laid_over(*documents), source, pipelines)
+
+    @classmethod
+    def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
+        """Read and check a config file, the files that it extends, and the task files that it names."""
+        return cls.of_document(read(path), str(path), pipelines)
+
+    @classmethod
+    def of_document(cls, document: Document, source: str, pipelines: Sequence[Pipeline] = ()) -> "Run":
+        """Check a config, the task files it names, and the tasks that pipelines add; errors name `source`.
 
         The demo is included where the config has its labelers.
         """
-        config = validate(Config, content, source=source, lines=lines)
+        config = check_config(document, source)
         taken = [entry for pipeline in pipelines for entry in pipeline.paths(config)]
-        require_no_wildcards(config, source, lines or {}, taken)
+        require_no_wildcards(config, source, document.places, taken)
         files = {path.stem: path for path in map(task_path, config.tasks)}
         if len(files) < len(config.tasks):
             raise UsageError(f"{source}: `tasks`: two tasks have the same name; rename one file.")
         for name, path in files.items():
-            if not re.fullmatch(NAME, name):
-                raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
-            if name in {pipeline.name for pipeline in pipelines}:
-                raise UsageError(
-                    f"{path}: `{name}` is the name of a pipeline and of its results folder; rename the file."
-                )
-        tasks = {name: load_task(path) for name, path in files.items()}
-        _require_all(files, tasks, config)
+            _require_name(name, path, pipelines)
+        read_files = {name: read_task(path) for name, path in files.items()}
         names = tuple(files)
         demo_file = task_path(DEMO)
         if DEMO not in files and demo_file.is_file():
-            demo = load_task(demo_file)
-            if set(demo.labelers) <= set(config.labelers):
-                files[DEMO], tasks[DEMO] = demo_file, demo
-        added = {name: more for name, more in _added_by(pipelines, content, config) if more is not None}
+            demo = read_task(demo_file)
+            if set(demo.task.labelers) <= set(config.labelers):
+                read_files[DEMO] = demo
+        overlaid = {name: _overlaid(file, document) for name, file in read_files.items() if file.overlay.content}
+        tasks = {name: file.task for name, file in read_files.items()}
+        files = {name: file.path for name, file in read_files.items()}
+        _require_all(files, tasks, lambda name: overlaid.get(name, config))
+        added = {name: more for name, more in _added_by(pipelines, document, config) if more is not None}
         for more in added.values():
             if isinstance(more, Added):
                 files, tasks = {**files, **more.task_files}, {**tasks, **more.tasks}
-        return cls(config, tasks, files, names, added)
-
-    @classmethod
-    def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
-        """Read and check a config file with the task files that it names."""
-        content, lines = load(path)
-        return cls.of(content, str(path), lines, pipelines)
+        run = cls(config, tasks, files, names, added, overlaid=overlaid)
+        require_one_meaning(run.configs)
+        return run
 
     def of_pipeline(self, name: str) -> "Run":
         """Return the run of only the tasks that a pipeline adds; raises UsageError where they are invalid."""
@@ -96,9 +106,9 @@ class Run:
         return replace(self, names=tuple(added.tasks))
 
     def config_of(self, task: str) -> Config:
-        """Return the config of a task: that of the pipeline which added it, where one did."""
+        """Return the config of a task: what its file changes, and the pipeline which added it, are in it."""
         added = self.added_with(task)
-        return added.config if added else self.config
+        return added.config_of(task) if added else self.overlaid.get(task, self.config)
 
     def added_with(self, task: str) -> Added | None:
         """Return what a pipeline added together with a task, None for a task of the config."""
@@ -109,13 +119,16 @@ class Run:
 
     @cached_property
     def data(self) -> RunData:
-        """What the tasks need on disk."""
-        return RunData(self.tasks, self.config.fetch, self.config.results)
+        """What the tasks need on disk; the entries that bring it are those of the config and of all tasks."""
+        sources = {name: place for config in self.configs for name, place in config.fetch.sources.items()}
+        fetch = self.config.fetch.model_copy(update={"sources": sources})
+        return RunData(self.tasks, fetch, self.config.results)
 
     @cached_property
     def configs(self) -> list[Config]:
-        """The config, and those of the pipelines that add tasks."""
-        return [self.config, *(more.config for more in self._valid())]
+        """The config, those of tasks that change it, and those of the pipelines that add tasks."""
+        of_pipelines = [config for more in self._valid() for config in (more.config, *more.overlaid.values())]
+        return [self.config, *self.overlaid.values(), *of_pipelines]
 
     @cached_property
     def splits(self) -> Mapping[str, int]:
@@ -134,6 +147,10 @@ class Run:
     def names_of(self, section: str) -> list[str]:
         """Return the names under `encoders`, `classifiers`, `vlms` or `labelers` for any task."""
         return list(dict.fromkeys(name for config in self.configs for name in getattr(config, section)))
+
+    def export_formats(self) -> list[str]:
+        """Return the formats that any task is exported to."""
+        return list(dict.fromkeys(name for config in self.configs for name in config.export.formats))
 
     def imported(self) -> list[str]:
         """Return the encoders whose reference vectors come from elsewhere."""
@@ -191,15 +208,43 @@ class Run:
         return list(dict.fromkeys(name for name, spec in labelers if spec.kind == kind))
 
 
+def _extended_by(merged: Document, files: Sequence[Path]) -> Iterator[Document]:
+    """Yield the documents that a merged config extends, of each of its files, the lowest first.
+
+    What no file names was given on the command line.
+    """
+    extends = merged.content.get(EXTENDS)
+    if extends is None:
+        return
+    own = [(Document(*load(path)), path) for path in files if path.is_file()]
+    if extends not in [document.content.get(EXTENDS) for document, _ in own]:
+        own.append((merged, Path("command line")))
+    for document, path in own:
+        yield from below(document, path)
+
+
+def _require_name(name: str, path: Path, pipelines: Sequence[Pipeline]) -> None:
+    if not re.fullmatch(NAME, name):
+        raise UsageError(f"{path}: a task file name has letters, digits, `_`, `-` and `.` only; rename it.")
+    if name in {pipeline.name for pipeline in pipelines}:
+        raise UsageError(f"{path}: `{name}` is the name of a pipeline and of its results folder; rename the file.")
+
+
+def _overlaid(file: TaskFile, document: Document) -> Config:
+    config = file.config_over(document)
+    require_no_wildcards(config, str(file.path), file.overlay.places)
+    return config
+
+
 def _added_by(
-    pipelines: Iterable[Pipeline], content: Mapping[str, Any], config: Config
+    pipelines: Iterable[Pipeline], document: Document, config: Config
 ) -> Iterator[tuple[str, Added | UsageError | None]]:
     """Yield what each pipeline adds, or its error: an error stops only the commands that need the pipeline."""
     for pipeline in pipelines:
         try:
-            added = pipeline.add(content, config)
+            added = pipeline.add(document, config)
             if added is not None:
-                _require_all(added.task_files, added.tasks, added.config)
+                _require_all(added.task_files, added.tasks, added.config_of)
         except UsageError as error:
             yield pipeline.name, error
         else:
@@ -211,8 +256,9 @@ def models_of(config: Config, what: str) -> Iterable[Any]:
     return [config.cutout] if what == "cutout" else getattr(config, _SECTIONS.get(what, "labelers")).values()
 
 
-def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config: Config) -> None:
+def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config_of: Callable[[str], Config]) -> None:
     for name, task in tasks.items():
+        config = config_of(name)
         require_no_wildcards_of_task(files[name], task)
         _require_labelers(files[name], task, config)
         _require_encoders_made_elsewhere(files[name], task, config)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel
 
 from secondlook.base.errors import UsageError
-from secondlook.base.yamlfile import merged, parse, validate
-from secondlook.config.root import Config
-from secondlook.config.task import load_task, task_path
+from secondlook.base.layered import Document, laid_over
+from secondlook.base.yamlfile import load, validate
+from secondlook.config.overlays import changes, read_task
+from secondlook.config.root import Config, check_config
+from secondlook.config.task import task_path
 from secondlook.io.outputs import SCORING_TABLES
 from secondlook.pipelines.paper.prompts import ImportedPrompts, load_prompts
 from secondlook.pipelines.paper.settings import PaperRun, in_every_view
@@ -40,29 +42,50 @@ class Paper(Added):
         return self.prompts.text(Path(task).name, family, view) if self.prompts else None
 
 
-def load_paper(content: Mapping[str, Any], path: Path) -> Paper:
-    """Read the file of the paper on top of a config; raises UsageError with the place of each mistake."""
+def load_paper(document: Document, path: Path) -> Paper:
+    """Read the file of the paper on top of a config; raises UsageError with the place of each mistake.
+
+    Its settings also override what the files of its tasks change in the config.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file; it must list what the paper runs.")
-    paper = parse(PaperRun, path)
+    own = Document(*load(path))
+    paper = validate(PaperRun, own.content, source=str(path), places=own.places)
     require_no_wildcard(f"{path}: `published`", paper.published)
     require_no_wildcard(f"{path}: `prompts`", paper.prompts)
-    content = merged(content, paper.settings.model_dump(exclude_unset=True))
-    _require_whole(content, path)
-    config = validate(Config, content, source=f"{path}: `settings`")
+    settings = own.part("settings")
+    config, labelers = _config_of(paper, laid_over(document, settings), path)
+    files = {f"{PAPER}/{file.stem}": read_task(file) for file in map(task_path, paper.tasks)}
+    if len(files) < len(paper.tasks):
+        raise UsageError(f"{path}: `tasks`: two tasks have the same name; rename one file.")
+    overlaid = {
+        name: _config_of(paper, laid_over(file.content_over(document), settings), path)[0]
+        for name, file in files.items()
+        if file.overlay.content
+    }
+    tasks = {name: file.task.model_copy(update={"labelers": labelers}) for name, file in files.items()}
+    task_files = {name: file.path for name, file in files.items()}
+    differing = {
+        name: changes(
+            labelers, [own.place(("labelers",))] * len(labelers), laid_over(file.overlay, settings), str(path)
+        )
+        for name, file in files.items()
+    }
+    imported = paper.prompts if paper.prompts and Path(paper.prompts).exists() else None
+    prompts = load_prompts(Path(imported)) if imported else None
+    return Paper(config, tasks, task_files, PAPER, overlaid, differing, paper.published, paper.prompts, prompts)
+
+
+def _config_of(paper: PaperRun, document: Document, path: Path) -> tuple[Config, list[str]]:
+    """Return a config with a labeler for each VLM and view, and the labelers that vote."""
+    _require_whole(document.content, path)
+    config = check_config(document, f"{path}: `settings`")
     by_view = dict(in_every_view(paper, config, path))
     for name in paper.labelers:
         if name not in config.labelers:
             raise UsageError(f"{path}: `labelers`: `{name}` is neither in the config nor under `settings`.")
     config = config.model_copy(update={"labelers": {**config.labelers, **by_view}})
-    files = {f"{PAPER}/{file.stem}": file for file in map(task_path, paper.tasks)}
-    if len(files) < len(paper.tasks):
-        raise UsageError(f"{path}: `tasks`: two tasks have the same name; rename one file.")
-    labelers = [*by_view, *paper.labelers]
-    tasks = {name: load_task(file).model_copy(update={"labelers": labelers}) for name, file in files.items()}
-    imported = paper.prompts if paper.prompts and Path(paper.prompts).exists() else None
-    prompts = load_prompts(Path(imported)) if imported else None
-    return Paper(config, tasks, files, PAPER, paper.published, paper.prompts, prompts)
+    return config, [*by_view, *paper.labelers]
 
 
 def _require_whole(content: Mapping[str, Any], path: Path) -> None:
@@ -191,8 +214,8 @@ def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
         yield from checkpoints_of(run, task)
 
 
-def _add(content: Mapping[str, Any], config: Config) -> Paper:
-    return load_paper(content, Path(config.paper))
+def _add(document: Document, config: Config) -> Paper:
+    return load_paper(document, Path(config.paper))
 
 
 SETTINGS: Mapping[type[BaseModel], str] = {

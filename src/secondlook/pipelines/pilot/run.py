@@ -133,7 +133,8 @@ class PilotRun:
     @cached_property
     def _steps(self) -> Callable[[str], dict[str, Step]]:
         config = self.run.config.model_copy(update={"results": self.folder, "shards": len(SHARDS), "shards_per_job": 1})
-        run = _PilotRun(config, self.run.tasks, self.run.task_files, self.run.names, self.run.added)
+        real = self.run
+        run = _PilotRun(config, real.tasks, real.task_files, real.names, real.added, overlaid=real.overlaid)
         return cache(lambda task: dict(_Steps(self.run, run, task).all()))
 
     def files(self, task: str, step: str) -> list[str]:

@@ -54,9 +54,9 @@ class RetrieveRun:
             for name, change in options.ablation.items():
                 variants[f"{options.ablated}-{name}"] = (f"{path} with `{name}`", merged(content, change))
         every = {**contents, **variants}
-        lines = {name: lines for name, (*_, lines) in loaded.items()}  # a variant is no file and has none
+        places = {name: places for name, (*_, places) in loaded.items()}  # a variant is no file and has none
         recipes = {
-            name: yamlfile.validate(Recipe, content, source=path, lines=lines.get(name))
+            name: yamlfile.validate(Recipe, content, source=path, places=places.get(name))
             for name, (path, content) in every.items()
         }
         for name, recipe in recipes.items():

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import secondlook
 from secondlook.base.errors import DataError
-from secondlook.config.root import Config
-from secondlook.config.sources import HttpPlace, Objects365Place, RoboflowPlace, S3Place, s3_bucket_and_key
+from secondlook.config.sources import FetchPlace, HttpPlace, Objects365Place, RoboflowPlace, S3Place, s3_bucket_and_key
 from secondlook.io import files
 from secondlook.io.net import shown_url
 from secondlook.workflow.run import Run
@@ -62,8 +61,9 @@ def facts_of(run: Run, latency_s: float, *, scratch: str = "") -> Facts:
     of_tasks = [one for task in run.names for one in checkpoints_of(run, task)]
     ids = [one.name for one in of_tasks if one.library == "transformers"]  # others may come from other servers
     lacking = {marker for task in run.names for marker in run.data.fetch_markers(task) if not Path(marker).exists()}
-    needed = [_address(run.config, name) for name in run.config.fetch.sources if run.data.marker(name) in lacking]
-    named = [_address(run.config, name) for name in run.config.fetch.sources]
+    sources = run.data.fetch.sources
+    needed = [_address(place) for name, place in sources.items() if run.data.marker(name) in lacking]
+    named = [*map(_address, sources.values())]
     return Facts(
         versions=versions(),
         checkpoints=tuple(dict.fromkeys(ids)),
@@ -89,9 +89,8 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _address(config: Config, name: str) -> tuple[str, str] | None:
+def _address(place: FetchPlace) -> tuple[str, str] | None:
     """Return what an entry fetches from, as a name for people and an address for a HEAD request."""
-    place = config.fetch.sources[name]
     match place:
         case S3Place():
             return _of_bucket(place.url, place.region, place.endpoint_url)
