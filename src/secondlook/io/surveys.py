@@ -1,4 +1,4 @@
-"""What a dataset is seen to hold before a run: `secondlook check` prints it, and stops a run that could not end well."""
+"""What is seen of a dataset before a run: `secondlook check` prints it, and says what the run would stumble over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

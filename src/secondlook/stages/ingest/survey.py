@@ -34,19 +34,17 @@ def glance(name: str, task: Task, dataset: Dataset, options: IngestOptions) -> G
 def survey(name: str, task: Task, options: IngestOptions) -> Survey:
     """Read the dataset of a task and its reference sources as `ingest` does, and count; raises DataError as it does."""
     result = ingest.ingest_task(name, task, options)
+    stops: str | None = None
     try:
         ingest.require_useful(result, options.max_reject_fraction)
     except DataError as error:
         stops = str(error)
-    else:
-        stops = None
     by_class = _counts(result.instances)
-    unlabelled = by_class.pop(None, 0)
     return Survey(
         len(result.instances),
         {name: by_class[name] for name in result.taxonomy.classes},
         {name: count for name, count in _counts(result.reference).items() if name is not None},
-        unlabelled,
+        by_class[None],
         _commonest_first(result.unmatched),
         _commonest_first(result.reference_unmatched),
         dict(sorted(result.refusals.counts.items())),

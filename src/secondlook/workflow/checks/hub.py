@@ -1,7 +1,7 @@
 """Are the checkpoints of the Hub in the cache of this machine, or can the Hub be reached?"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from secondlook.config.labelers.base import Checkpoint
@@ -23,7 +23,7 @@ def look(asked: Asked) -> Iterator[Finding]:
             yield from _of(pipeline.name, pipeline.checkpoints(asked.run), asked)
 
 
-def _of(of: str, checkpoints: Iterator[Checkpoint], asked: Asked) -> Iterator[Finding]:
+def _of(of: str, checkpoints: Iterable[Checkpoint], asked: Asked) -> Iterator[Finding]:
     for checkpoint in dict.fromkeys(checkpoints):
         name = checkpoint.name
         if is_path(name) or "://" in name:

@@ -33,7 +33,7 @@ def _fault_of(model: LocalModel) -> str:
     if not path.exists():
         return ""
     try:
-        fault = weight_files.FAULTS[model.library](path, model)
+        fault = weight_files.fault_of(path, model)
     except OSError as error:
         fault = f"cannot be read ({error.strerror or error})"
     if fault:
