@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.base.text import counted
 from secondlook.config.overlays import read_task
 from secondlook.config.root import Config, load_config
@@ -109,7 +109,15 @@ def report(request: Request, reader: DataReader, pipelines: Sequence[Pipeline] =
 
     Raises UsageError as `check_all` does.
     """
-    run, names, rules = _load(request.config, pipelines), request.names, rules_of(pipelines)
+    run = _load(request.config, pipelines)
+    try:
+        return _report(run, request, reader, pipelines)
+    except DataError as error:  # objects that cannot be counted: nothing can be estimated
+        return Report(f"{request.config}: valid", {}, [Finding("data", None, str(error))])
+
+
+def _report(run: Run, request: Request, reader: DataReader, pipelines: Sequence[Pipeline]) -> Report:
+    names, rules = request.names, rules_of(pipelines)
     description = _description(run, request.config, names, pipelines)
     tasks = [*dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))] if names else [*run.names]
     named = [pipeline for pipeline in pipelines if pipeline.name in names]
