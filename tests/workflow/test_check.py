@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import yaml
 
 import tiny_models
 from conftest import Command, coco, fill, write_image, write_json
+from hub_server import Hub, HubHandler
+from loopback import serving
 from make_datasets import DATASETS
+from make_records import read_rows
 from secondlook.io import imagefiles
 from secondlook.workflow import checks
 
@@ -157,7 +160,7 @@ TROUBLES = [
         lambda: task_file(select={"labels": ["lorry"]}), "data", "none of its 8 objects is selected", id="none selected"
     ),
     pytest.param(unmatched, "classes", "no label matches a class: `give priority` 4, `halt` 4", id="no label matches"),
-    pytest.param(some_unmatched, "classes", "4 of 14 objects (28.6%) have a label that matches no class", id="too many"),
+    pytest.param(some_unmatched, "classes", "4 of 14 objects (28.6%) have a label", id="too many"),
     pytest.param(
         lambda: task_file(dataset={"path": "data/a.json", "images": "data/images", "label_from": "Type"}),
         "classes", "no object has the attribute `Type`", id="no such attribute",
@@ -190,7 +193,7 @@ TROUBLES = [
     pytest.param(lambda: half("w"), "weights", "w: model.safetensors is cut off", id="half of the weights"),
     pytest.param(
         lambda: encoder(kind="timm", model=str(tiny_models.tiny_dinov2(Path("w")))),
-        "weights", "names no `architecture`, as those of timm do; it is one of transformers", id="folder of another kind",
+        "weights", "names no `architecture`, as those of timm do; it is one of transformers", id="of another kind",
     ),
     pytest.param(
         lambda: encoder(kind="timm", model="resnet5O"), "weights", "timm knows no such model", id="misspelled in timm"
@@ -234,7 +237,7 @@ TROUBLES = [
         "server", "the server at http://127.0.0.1:9/v1 does not answer here", id="server gone",
     ),
     pytest.param(
-        lambda: vlm(model="w/m", engine="openai", answer="generate", server={"command": "no-such-server --port {port}"}),
+        lambda: vlm(model="w", engine="openai", answer="generate", server={"command": "no-such-server --port {port}"}),
         "package", "`no-such-server`, which `server.command` starts, is not installed", id="no command of a server",
     ),
     pytest.param(
@@ -321,19 +324,28 @@ def test_a_million_objects_need_room(secondlook: Command, project: Path, monkeyp
     ] == [True], messages
 
 
-def test_a_folder_of_somebody_else_cannot_be_written(project: Path) -> None:
-    for name in (".", "data/images", "data", "data/reference"):
-        Path(name).chmod(0o755)
-    for above in project.parents:
-        if not os.access(above, os.X_OK) or above.stat().st_mode & 0o5 != 0o5:
-            above.chmod(0o755) if above.owner() != "root" or "pytest" in str(above) else None
-    command = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-m", "secondlook", "check", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    if done.returncode not in {0, 1}:
-        pytest.skip(f"another user cannot run the command here: {done.stderr[-200:]}")
-    troubles = said(json.loads(done.stdout)["troubles"])
-    assert [kind for kind, _ in troubles] == ["permission"]
-    assert "cannot be written by this user" in troubles[0][1]
+@pytest.fixture
+def read_only(project: Path) -> Iterator[None]:
+    """Let the folder `results` be one in which not even root can write; skips where none can be mounted."""
+    folder = project / "results"
+    folder.mkdir()
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield
+        folder.chmod(0o700)
+        return
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("a disk that is read only cannot be mounted here")
+    yield
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.usefixtures("read_only")
+def test_a_folder_in_which_nobody_may_write(secondlook: Command) -> None:
+    code, found = checked(secondlook)
+    ((kind, message),) = said(found["troubles"])
+    assert (code, kind) == (1, "permission")
+    assert message.startswith("results: results cannot be written by this user; correct its permissions")
 
 
 @pytest.mark.usefixtures("project")
@@ -350,8 +362,8 @@ def test_only_what_concerns_the_asked_tasks_counts(secondlook: Command) -> None:
         1,
         [
             "secondlook: cars: 5 of 10 objects (50.0%) have a label that matches no class, more than "
-            "`ingest.max_reject_fraction` (5.0%) allows: `yield` 5; make them aliases of the classes that they mean, or "
-            "correct `label_from` or `select`.",
+            "`ingest.max_reject_fraction` (5.0%) allows: `yield` 5; make them aliases of the classes that they mean, "
+            "or correct `label_from` or `select`.",
             "cars: `stop` is its only class, so there is nothing to decide; add another class.",
         ],
     )
@@ -458,50 +470,71 @@ def test_the_document_holds_the_facts_and_the_complaints_of_an_invalid_config(se
     assert found["complaints"] == ["signs.yaml: `labelers` is empty; name at least one of those in the config."]
 
 
-@pytest.mark.parametrize("write", DATASETS.values(), ids=DATASETS)
-@pytest.mark.parametrize("arguments", [(), ("--data",)], ids=["", "with data"])
 @pytest.mark.usefixtures("project")
-def test_every_format(secondlook: Command, write: Callable[[Path], dict[str, Any]], arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [(), ("--data",)], ids=["at a glance", "with its data"])
+@pytest.mark.parametrize("write", DATASETS.values(), ids=DATASETS)
+def test_labels_and_images_of_every_format(
+    secondlook: Command, write: Callable[[Path], dict[str, Any]], arguments: tuple[str, ...]
+) -> None:
     folder = Path("set")
     folder.mkdir()
-    given = write(folder)
-    assert (
-        secondlook(
-            "new-task",
-            *[
-                part
-                for key, option in (
-                    ("path", ""),
-                    ("images", "--images"),
-                    ("format", "--format"),
-                    ("label_from", "--label-from"),
-                )
-                if key in given
-                for part in ((option, given[key]) if option else (given[key],))
-            ],
-            "--out",
-            "draft.yaml",
-        ).code
-        == 0
-    )
-    classes = yaml.safe_load(Path("draft.yaml").read_text())["classes"]
-    own = {"sources": [{"path": "data/reference", "format": "folders", "classes": {next(iter(classes)): ["stop"]}}]}
-    task_file(dataset={key: str(value) for key, value in given.items()}, classes=classes, reference=own)
-    code, found = checked(secondlook, *arguments)
-    print(found)
-    assert [one for one in said(found["troubles"]) if "only class" not in one[1]] == []
-    task_file(
-        dataset={key: str(value) for key, value in given.items()},
-        classes=["zebra", "gnu"],
-        reference={"own_fraction": 0.5},
-    )
-    code, found = checked(secondlook, *arguments)
-    print(found)
-    assert "classes" in [kind for kind, _ in said(found["troubles"])]
-    task_file(dataset={key: str(value) for key, value in given.items()}, classes=classes, reference=own)
+    source = {key: str(value) for key, value in write(folder).items()}
+    classes = labels_of(secondlook, source)
+    known = {"sources": [{"path": "data/reference", "format": "folders", "classes": {classes[0]: ["stop"]}}]}
+
+    def kinds() -> set[str]:
+        code, found = checked(secondlook, *arguments)
+        assert code == int(bool(found["troubles"]))
+        return {kind for kind, _ in said(found["troubles"])}
+
+    task_file(dataset=source, classes=classes, reference=known)
+    assert kinds() == set()
+    task_file(dataset=source, classes=["zebra", "gnu"], reference={"own_fraction": 0.5})
+    assert kinds() == {"classes"}
+    task_file(dataset=source, classes=classes, reference=known)
     for path in folder.rglob("*"):
-        if path.is_file() and imagefiles.is_image(path):
+        if imagefiles.is_image(path):
             path.unlink()
-    code, found = checked(secondlook, *arguments)
-    print(found)
-    assert "data" in [kind for kind, _ in said(found["troubles"])]
+    assert kinds() == {"data"}
+
+
+def labels_of(secondlook: Command, source: dict[str, str]) -> list[str]:
+    """Return the labels of a dataset, and one more: all of them may be one class."""
+    options = {"images": "--images", "format": "--format", "label_from": "--label-from"}
+    given = [part for key, option in options.items() if key in source for part in (option, source[key])]
+    assert secondlook("ingest", source["path"], *given, "--out", "labels.parquet").code == 0
+    return [*dict.fromkeys(row["given"] for row in read_rows(Path("labels.parquet")) if row["given"]), "no other"]
+
+
+def with_hub(folder: Path, url: str | None, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Run the check in a process of its own, whose libraries read where the Hub is when they are imported."""
+    told = {"HF_HUB_OFFLINE": "1"} if url is None else {"HF_ENDPOINT": url}
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment |= {"HF_HOME": str(folder / "cache"), **told}
+    command = [sys.executable, "-m", "secondlook", *(arguments or ("check", "--json"))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout) if not arguments else {}
+
+
+def test_a_checkpoint_of_the_hub_is_in_the_cache_or_can_be_had(project: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    encoder(kind="transformers", model="tiny/dinov2")
+    with serving(Hub({"tiny/dinov2": tiny_models.tiny_dinov2(project / "hub" / "dinov2")}), HubHandler) as site:
+        code, found = with_hub(project, site.url)
+        assert (code, said(found["notes"])) == (
+            0,
+            [("hub", "tiny/dinov2 is not in the cache of this machine; the Hub answers, so that it is downloaded")],
+        )
+        for absent, reason in ((None, "HF_HUB_OFFLINE forbids"), (nowhere, "the Hub does not answer here")):
+            code, found = with_hub(project, absent)
+            ((kind, message),) = said(found["troubles"])
+            assert (code, kind, reason in message, "secondlook fetch --weights" in message) == (1, "hub", True, True)
+        assert with_hub(project, site.url, "fetch", "--weights")[0] == 0
+    for absent in (None, nowhere):
+        code, found = with_hub(project, absent)
+        assert (code, found["troubles"], found["notes"]) == (0, [], [])
+    (weights,) = (project / "cache").rglob("snapshots/*/model.safetensors")
+    weights.unlink()
+    code, found = with_hub(project, None)
+    assert (code, "is not whole in the cache of this machine" in found["troubles"][0]["message"]) == (1, True)
