@@ -241,7 +241,7 @@ def check(
         raise
     typer.echo(report.json if as_json else report.text)
     if report.troubles:
-        raise typer.Exit(1)
+        raise DataError(report.complaint)
 
 
 def plan(

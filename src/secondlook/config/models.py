@@ -92,7 +92,7 @@ class EncoderOptions(Strict):
     @property
     def packages(self) -> tuple[str, ...]:
         """Return the modules that load it, of packages that may not be installed."""
-        own = ("onnxruntime",) if self.kind == "onnx" else ("torch", self.kind)
+        own = {"onnx": ("onnxruntime",), "hog": ()}.get(self.kind, ("torch", self.kind))
         return (*own, "openvino") if self.backend == "openvino" else own
 
     @property

@@ -1,4 +1,4 @@
-"""What a dataset is seen to hold before a run: `secondlook check` prints it, and stops a run that could not end well."""
+"""What is seen of a dataset before a run: `secondlook check` prints it, and says what the run would stumble over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 class Glance:
     """The first entries of one dataset of a task, of which only a few images were opened.
 
-    `entries` were read, all of them if `whole`. `selected` objects are not left out by the selection, `labelled` ones
+    `entries` were read, all of them if `whole`; `refused` of them are no objects, with the sentence on the first.
+    `selected` objects are not left out by the selection, `labelled` ones
     have a label, `matched` ones one that is a class; `unmatched` counts the other labels. `looked_for` are the images
     that were looked for, `lost` those that cannot be used, with the sentence on the first.
     """
 
     path: str
     entries: int = 0
+    refused: int = 0
+    first_refused: str = ""
     selected: int = 0
     labelled: int = 0
     matched: int = 0

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.base.text import counted
 from secondlook.config.overlays import read_task
 from secondlook.config.root import Config, load_config
@@ -56,15 +56,19 @@ class Report:
 
     @property
     def text(self) -> str:
-        """The description, the notes, and the troubles last."""
+        """The description, what was read of the datasets, and the notes."""
         notes = [one for one in self.findings if one.weight == "note"]
         counts = [line for name, facts in self.tasks.items() for line in _counts(name, facts.get("data"))]
-        lines = [self.description, *counts, *(f"note: {_said(one)}" for one in notes)]
-        return "\n".join([*lines, *(f"trouble: {_said(one)}" for one in self.troubles)])
+        return "\n".join([self.description, *counts, *(f"note: {_said(one)}" for one in notes)])
+
+    @property
+    def complaint(self) -> str:
+        """The troubles, a line for each."""
+        return "\n".join(f"{_said(one).rstrip('.')}." for one in self.troubles)
 
     @property
     def json(self) -> str:
-        """The same as a JSON document."""
+        """The same, with the troubles, as a JSON document."""
         listed = {weight: [_as_json(one) for one in self.findings if one.weight == weight] for weight in _WEIGHTS}
         document = {"valid": True, "complaints": [], "tasks": self.tasks}
         return json.dumps({**document, "notes": listed["note"], "troubles": listed["trouble"]}, indent=2)
@@ -105,7 +109,15 @@ def report(request: Request, reader: DataReader, pipelines: Sequence[Pipeline] =
 
     Raises UsageError as `check_all` does.
     """
-    run, names, rules = _load(request.config, pipelines), request.names, rules_of(pipelines)
+    run = _load(request.config, pipelines)
+    try:
+        return _report(run, request, reader, pipelines)
+    except DataError as error:  # objects that cannot be counted: nothing can be estimated
+        return Report(f"{request.config}: valid", {}, [Finding("data", None, str(error))])
+
+
+def _report(run: Run, request: Request, reader: DataReader, pipelines: Sequence[Pipeline]) -> Report:
+    names, rules = request.names, rules_of(pipelines)
     description = _description(run, request.config, names, pipelines)
     tasks = [*dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))] if names else [*run.names]
     named = [pipeline for pipeline in pipelines if pipeline.name in names]

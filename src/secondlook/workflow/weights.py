@@ -7,7 +7,7 @@ from pathlib import Path
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.config.labelers.base import Checkpoint
+from secondlook.config.labelers.base import Checkpoint, Labeler
 from secondlook.config.models import EncoderOptions
 from secondlook.models import hub
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
@@ -95,14 +95,7 @@ def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
     """Yield the models that a task names: of the Hub, in folders, and in files."""
     config, labelers = run.config_of(task), run.labelers_of(task)
     for name in labelers.names:
-        spec, key = labelers[name], f"labelers.{name}"
-        if spec.made_elsewhere:
-            yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=spec.beside)
-        if spec.beside:
-            yield LocalModel(key, spec.beside, "mapping", is_file=True)
-        if spec.checkpoint is not None:
-            library = "server" if spec.checkpoint.library == "server" else "vlm"
-            yield LocalModel(f"{key}.model", spec.checkpoint.name, library)
+        yield from _models_of_labeler(f"labelers.{name}", labelers[name])
     for name in labelers.encoders():
         encoder = config.encoders[name]
         if encoder.model is not None:
@@ -115,6 +108,16 @@ def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
             yield LocalModel(f"vlms.{name}.model", model, "vlm")
     if labelers.show_cutouts():
         yield LocalModel("cutout.segmenter", config.cutout.segmenter, "segmenter")
+
+
+def _models_of_labeler(key: str, spec: Labeler) -> Iterator[LocalModel]:
+    if spec.made_elsewhere:
+        yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=spec.beside)
+    if spec.beside:
+        yield LocalModel(key, spec.beside, "mapping", is_file=True)
+    if spec.checkpoint is not None:
+        library = "server" if spec.checkpoint.library == "server" else "vlm"
+        yield LocalModel(f"{key}.model", spec.checkpoint.name, library)
 
 
 def is_path(name: str) -> bool:

@@ -12,14 +12,18 @@ def look(asked: Asked) -> Iterator[Finding]:
     for task in asked.tasks:
         spec = asked.run.tasks[task]
         if len(spec.classes) == 1:
-            message = f"`{next(iter(spec.classes))}` is its only class, so there is nothing to decide; add another class"
+            message = (
+                f"`{next(iter(spec.classes))}` is its only class, so there is nothing to decide; add another class"
+            )
             yield Finding("classes", task, message)
         labelers, taxonomy = asked.labelers(task), spec.taxonomy()
         for name in labelers.names:
             folder = labelers[name].made_elsewhere
             unknown = [output for output in _outputs(folder) if taxonomy.resolve(output) is None] if folder else []
             if unknown:
-                message = f"{name}: {folder}: its output `{unknown[0]}` is not a class of the task; add it as an alias of one"
+                message = (
+                    f"{name}: {folder}: its output `{unknown[0]}` is not a class of the task; add it as an alias of one"
+                )
                 yield Finding("classes", task, message)
 
 

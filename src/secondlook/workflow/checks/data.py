@@ -1,5 +1,6 @@
 """Is the data of the tasks there, can it be read, and do its labels mean classes of the task?"""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -106,7 +107,9 @@ def _of_images(task: str, glance: Glance) -> Iterator[Finding]:
         return
     first = f"the first: {glance.first_lost}"
     if glance.lost == glance.looked_for:
-        images = f"none of the first {counted(glance.looked_for, 'image')}" if glance.lost > 1 else "not the first image"
+        images = (
+            f"none of the first {counted(glance.looked_for, 'image')}" if glance.lost > 1 else "not the first image"
+        )
         message = f"{glance.path}: {images} can be used; {first}; correct `images` of the dataset, or put them there"
         yield Finding("data", task, message)
     else:
@@ -117,8 +120,7 @@ def _of_images(task: str, glance: Glance) -> Iterator[Finding]:
 def _of_labels(task: str, dataset: Dataset, glance: Glance, *, may_lack: bool) -> Iterator[Finding]:
     of = f"{glance.path}:{'' if glance.whole else f' of the first {glance.entries} entries'}"
     if glance.whole and not glance.selected:
-        why = f"none of its {glance.entries} entries is selected; correct `select`" if glance.entries else "has no object"
-        yield Finding("data", task, f"{of} {why}")
+        yield Finding("data", task, f"{of} {_nothing(glance)}")
     elif glance.selected and not glance.labelled and dataset.label_from is not None:
         message = f"{of} no object has the attribute `{dataset.label_from}`; correct `label_from`"
         yield Finding("classes", task, message)
@@ -127,10 +129,19 @@ def _of_labels(task: str, dataset: Dataset, glance: Glance, *, may_lack: bool) -
         yield Finding("classes", task, message, "note" if may_lack else "trouble")
 
 
+def _nothing(glance: Glance) -> str:
+    """Say why no object is left."""
+    if not glance.entries:
+        return "it has no object; correct `path` of the dataset"
+    if glance.refused == glance.entries:
+        return f"none of its {counted(glance.entries, 'object')} can be read; the first: {glance.first_refused}"
+    return f"none of its {counted(glance.entries - glance.refused, 'object')} is selected; correct `select`"
+
+
 def _of_shares(task: str, glances: list[Glance], limit: float) -> Iterator[Finding]:
     """Yield the labels that are no class: as a trouble where `ingest` would stop because of them."""
-    labels = {label: count for one in glances for label, count in one.unmatched.items()}
-    refused, objects = sum(labels.values()), sum(one.selected for one in glances)
+    labels = sum((Counter(one.unmatched) for one in glances), Counter[str]())
+    refused, objects = labels.total(), sum(one.selected for one in glances)
     if not refused:
         return
     share = f"{refused} of {objects} objects ({refused / objects:.1%}) have a label that matches no class"

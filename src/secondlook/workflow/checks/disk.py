@@ -23,8 +23,8 @@ def look(asked: Asked) -> Iterator[Finding]:
     if needed > free:
         most = max(ahead, key=lambda task: ahead[task])
         message = (
-            f"{folder}: about {_size(needed)} will be written and {_size(free)} are free; make room there, set `results` "
-            "to a folder on a larger disk, or `store: reference` of `crop`"
+            f"{folder}: about {_size(needed)} will be written and {_size(free)} are free; make room there, set "
+            "`results` to a folder on a larger disk, or `store: reference` of `crop`"
         )
         yield Finding("disk", most if len(ahead) == 1 else None, message)
 

@@ -1,9 +1,9 @@
 """What a check finds, and what it is asked about: tasks and pipelines of a run, and the machines of its jobs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from secondlook.base.errors import DataError
 from secondlook.config.root import Config
@@ -30,6 +30,8 @@ Kind = Literal[
     "permission",
 ]
 
+Weight = Literal["trouble", "note"]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -41,7 +43,7 @@ class Finding:
     kind: Kind
     of: str | None
     message: str
-    weight: Literal["trouble", "note"] = "trouble"
+    weight: Weight = "trouble"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ class Asked:
     def labelers(self, task: str) -> Labelers:
         """Return the labelers of a task."""
         return self.run.labelers_of(task)
+
+    def models(self, task: str) -> Iterator[tuple[str, Any]]:
+        """Yield the options of what the jobs of a task load or train, with its name."""
+        labelers, config = self.labelers(task), self.config(task)
+        yield from ((name, labelers[name]) for name in labelers.names)
+        yield from ((name, config.encoders[name]) for name in labelers.encoders())
+        trainings = {**config.classifiers, **config.vlms}
+        yield from ((name, trainings[name]) for name in sorted(labelers.trained() & trainings.keys()))
+        if labelers.show_cutouts():
+            yield "cutout", config.cutout
 
     def kinds_of(self, task: str) -> list[JobGroup]:
         """Return the kinds of jobs of a task that load a model, or cut crops."""

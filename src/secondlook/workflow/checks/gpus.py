@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from secondlook.base.resources import Resources
 from secondlook.workflow.checks.findings import Asked, Finding
-from secondlook.workflow.graph import Job
 from secondlook.workflow.job_groups import JobGroup, expected_costs_of
 from secondlook.workflow.verdicts import jobs_of_models
 
@@ -26,7 +25,9 @@ def look(asked: Asked) -> Iterator[Finding]:
                 yield _judged(task, kind, on_cpu[kind.rule, kind.model])
     for pipeline in asked.pipelines:
         if any(needs.gpus for needs in pipeline.resources(asked.run)):
-            message = f"its jobs request GPUs, and this machine has none; set `gpus: 0` in their `resources`{_ELSEWHERE}"
+            message = (
+                f"its jobs request GPUs, and this machine has none; set `gpus: 0` in their `resources`{_ELSEWHERE}"
+            )
             yield Finding("gpu", pipeline.name, message)
 
 
@@ -37,51 +38,45 @@ def _judged(task: str, kind: JobGroup, on_cpu: JobGroup) -> Finding:
     """Return the trouble of a job that requests a GPU, or a note where it is known to be quick without one."""
     network, minutes = kind.cost.network, on_cpu.cost.minutes
     name = f"{kind.model or kind.rule} ({kind.rule})"
-    if network is not None and minutes is not None and network.weights_gb <= _SMALL_GB and minutes <= kind.needs.runtime:
-        said = f"requests a GPU, and this machine has none; on the CPU a job takes about {max(1, round(minutes))} minutes"
+    if (
+        network is not None
+        and minutes is not None
+        and network.weights_gb <= _SMALL_GB
+        and minutes <= kind.needs.runtime
+    ):
+        said = (
+            f"requests a GPU, and this machine has none; on the CPU a job takes about {max(1, round(minutes))} minutes"
+        )
         return Finding("gpu", task, f"{name} {said}", "note")
     about = f", and on the CPU a job takes about {minutes / 60:.1f} hours" if minutes and minutes > 60 else ""
-    message = f"{name} requests a GPU, and this machine has none{about}; set `gpus: 0` in its `resources` to compute here"
+    message = (
+        f"{name} requests a GPU, and this machine has none{about}; set `gpus: 0` in its `resources` to compute here"
+    )
     return Finding("gpu", task, f"{message}{_ELSEWHERE}")
 
 
 def _on_cpu(asked: Asked, task: str) -> list[JobGroup]:
     """Return the kinds of jobs of a task with the costs that they have without a GPU."""
-    config = asked.config(task)
-    none = Resources()
-    without = config.model_copy(
-        update={
-            section: {name: spec.model_copy(update={"resources": none}) for name, spec in getattr(config, section).items()}
-            for section in ("labelers", "encoders", "classifiers", "vlms")
-        }
-        | {"cutout": config.cutout.model_copy(update={"resources": none})}
-    )
-    run = replace(asked.run, config=without, added={}, decided=dict(asked.run.splits))
-    return [kind for part in expected_costs_of(run, [task], _without_gpus(asked, task)) for kind in part.kinds]
+    config, none = asked.config(task), {"resources": Resources()}
+    models = {
+        section: {name: spec.model_copy(update=none) for name, spec in getattr(config, section).items()}
+        for section in ("labelers", "encoders", "classifiers", "vlms")
+    }
+    without = config.model_copy(update={**models, "cutout": config.cutout.model_copy(update=none)})
+    run = replace(asked.run, added={}, overlaid={task: without}, decided=asked.run.splits)
+    jobs = [replace(job, needs=Resources()) for job in jobs_of_models(asked.run, task)]
+    return [kind for part in expected_costs_of(run, [task], jobs) for kind in part.kinds]
 
 
-def _without_gpus(asked: Asked, task: str) -> list[Job]:
-    jobs = jobs_of_models(asked.run, task)
-    return [replace(job, needs=job.needs.model_copy(update={"gpus": 0, "gpu_model": None})) for job in jobs]
-
-
-def _on_cuda(asked: Asked, task: str) -> Iterator[str]:
-    labelers, config = asked.labelers(task), asked.config(task)
-    trained = labelers.trained()
-    for name, spec in [
-        *((name, labelers[name]) for name in labelers.names),
-        *((name, config.encoders[name]) for name in labelers.encoders()),
-        *((name, spec) for name, spec in [*config.classifiers.items(), *config.vlms.items()] if name in trained),
-        *([("cutout", config.cutout)] if labelers.show_cutouts() else []),
-    ]:
-        if getattr(spec, "device", None) == "cuda":
-            yield name
+def _on_cuda(asked: Asked, task: str) -> list[str]:
+    """Return the models of a task that may compute on a GPU only."""
+    return [name for name, spec in asked.models(task) if getattr(spec, "device", None) == "cuda"]
 
 
 def _needs_gpu(asked: Asked) -> bool:
     return (
         any(kind.needs.gpus for kind in asked.kinds)
-        or any(True for task in asked.tasks for _ in _on_cuda(asked, task))
+        or any(_on_cuda(asked, task) for task in asked.tasks)
         or any(needs.gpus for pipeline in asked.pipelines for needs in pipeline.resources(asked.run))
     )
 

@@ -1,7 +1,7 @@
 """Are the checkpoints of the Hub in the cache of this machine, or can the Hub be reached?"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from secondlook.config.labelers.base import Checkpoint
@@ -23,7 +23,7 @@ def look(asked: Asked) -> Iterator[Finding]:
             yield from _of(pipeline.name, pipeline.checkpoints(asked.run), asked)
 
 
-def _of(of: str, checkpoints: Iterator[Checkpoint], asked: Asked) -> Iterator[Finding]:
+def _of(of: str, checkpoints: Iterable[Checkpoint], asked: Asked) -> Iterator[Finding]:
     for checkpoint in dict.fromkeys(checkpoints):
         name = checkpoint.name
         if is_path(name) or "://" in name:
@@ -41,7 +41,9 @@ def _absent(of: str, checkpoint: Checkpoint, fault: str, asked: Asked) -> Findin
     elif not hub.answers():
         message = f"{checkpoint.name} {fault}, and the Hub does not answer here; {_FETCH}"
     elif asked.sent_by is not None:
-        message = f"{checkpoint.name} {fault}; nodes often have no network: `secondlook fetch --weights` downloads it now"
+        message = (
+            f"{checkpoint.name} {fault}; nodes often have no network: `secondlook fetch --weights` downloads it now"
+        )
         return Finding("hub", of, message, "note")
     else:
         return Finding("hub", of, f"{checkpoint.name} {fault}; the Hub answers, so that it is downloaded", "note")
@@ -54,7 +56,9 @@ def _fault_of(checkpoint: Checkpoint) -> str:
     if snapshot is None:
         return "is not in the cache of this machine"
     if checkpoint.library in {"transformers", "server"}:
-        fault = weight_files.fault_of_weights(snapshot) if (snapshot / "config.json").exists() else "holds no config.json"
+        fault = (
+            weight_files.fault_of_weights(snapshot) if (snapshot / "config.json").exists() else "holds no config.json"
+        )
     else:
         fault = "" if weight_files.weights_in(snapshot) else "holds no weights"
     return f"is not whole in the cache of this machine ({snapshot} {fault})" if fault else ""

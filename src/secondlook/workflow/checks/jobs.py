@@ -18,5 +18,7 @@ def look(asked: Asked) -> Iterator[Finding]:
         parts, amount = asked.run.files.job_count(task), amount_of(asked.run, task)
         jobs = parts * sum(kind.by_part for kind in kinds)
         if amount.counted and amount.objects is not None and parts > amount.objects and jobs > MOST_JOBS:
-            message = f"{parts} shards for {amount.objects} objects make {jobs} jobs; set fewer `shards`, or `shards: auto`"
+            message = (
+                f"{parts} shards for {amount.objects} objects make {jobs} jobs; set fewer `shards`, or `shards: auto`"
+            )
             yield Finding("shards", task, message)

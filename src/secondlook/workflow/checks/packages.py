@@ -53,11 +53,5 @@ def _is_installed(module: str) -> bool:
 
 def _of_task(asked: Asked, task: str) -> Iterator[tuple[str, str]]:
     """Yield each module that the jobs of a task import, with the model that needs it."""
-    labelers, config = asked.labelers(task), asked.config(task)
-    options = [(name, labelers[name]) for name in labelers.names]
-    options += [(name, config.encoders[name]) for name in labelers.encoders()]
-    trained = labelers.trained()
-    options += [(name, spec) for name, spec in [*config.classifiers.items(), *config.vlms.items()] if name in trained]
-    options += [("cutout", config.cutout)] if labelers.show_cutouts() else []
-    for name, spec in options:
+    for name, spec in asked.models(task):
         yield from ((module, name) for module in spec.packages)

@@ -44,11 +44,11 @@ def _folders(asked: Asked) -> Iterator[tuple[str | None, Path]]:
         folder = Path(asked.run.files.folder(task))
         yield task, folder
         yield from ((task, one) for one in _stages(folder))
-        yield from ((task, Path("logs") / part) for part in [task])
+        yield task, Path("logs") / task
         lacking = asked.run.data.lacking(task)
         for name in asked.run.tasks[task].fetch:
             if set(lacking) & set(asked.run.data.brought(name, task)):
-                yield task, Path(asked.run.config.fetch.sources[name].to)
+                yield task, Path(asked.run.data.fetch.sources[name].to)
         if task == DEMO:
             yield from ((task, Path(path).parent) for path in lacking)
     for pipeline in asked.pipelines:

@@ -5,14 +5,14 @@ import shutil
 from collections.abc import Iterator
 from functools import cache
 
-from secondlook.workflow.checks.findings import Asked, Finding
+from secondlook.workflow.checks.findings import Asked, Finding, Weight
 
 _PATIENCE_S = 3.0
 
 
 def look(asked: Asked) -> Iterator[Finding]:
     """Yield servers that do not answer, and commands that are not installed; where jobs run elsewhere, as notes."""
-    weight = "trouble" if asked.sent_by is None else "note"
+    weight: Weight = "trouble" if asked.sent_by is None else "note"
     for task in asked.tasks:
         labelers = asked.labelers(task)
         for name in labelers.names:

@@ -5,11 +5,11 @@ import json
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from secondlook.workflow.weights import LocalModel
 
@@ -28,134 +28,150 @@ def weights_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
 
 
+def fault_of(path: Path, model: LocalModel) -> str:
+    """Return what is wrong with a file or folder as a model of its library; empty where nothing is seen.
+
+    Raises OSError where it cannot be read.
+    """
+    return next(FAULTS[model.library](path, model), "")
+
+
 def fault_of_weights(folder: Path, *, safetensors: bool = False) -> str:
     """Return what is wrong with the weights of a folder for transformers: absent, cut off, or foreign."""
+    return next(_faults_of_weights(folder, safetensors=safetensors), "")
+
+
+def _faults_of_weights(folder: Path, *, safetensors: bool) -> Iterator[str]:
     names = [name for name in _OF_TRANSFORMERS if name.endswith(".safetensors") or not safetensors]
     files = [folder / name for name in names if (folder / name).is_file()]
-    for name in names:
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            listed = _mapping(index).get("weight_map")
-            files += [folder / part for part in sorted({*map(str, listed.values())})] if isinstance(listed, dict) else []
+    for index in (folder / f"{name}.index.json" for name in names):
+        parts = _mapping(index).get("weight_map") if index.is_file() else None
+        files += [folder / part for part in sorted({*map(str, parts.values())})] if isinstance(parts, dict) else []
     if not files:
-        return f"holds no weights ({' or '.join(names)}){_instead(folder)}"
+        yield f"holds no weights ({' or '.join(names)}){_instead(folder)}"
     absent = [path.name for path in files if not path.is_file()]
     if absent:
-        return f"lacks {len(absent)} of {len(files)} files of its weights, {absent[0]} among them"
-    return next(filter(None, map(_fault_of_file, files)), "")
+        yield f"lacks {len(absent)} of {len(files)} files of its weights, {absent[0]} among them"
+    yield from _faults_of_files(files)
 
 
-def _fault_of_transformers(path: Path, model: LocalModel) -> str:
+def _faults_of_transformers(path: Path, model: LocalModel) -> Iterator[str]:
     if not path.is_dir():
-        return "is a file, where a folder with config.json and weights is due"
-    if not (path / "config.json").is_file() and (path / "adapter_config.json").is_file() and model.library == "vlm":
-        return _fault_of_adapters(path)
-    about = _mapping(path / "config.json") if (path / "config.json").is_file() else None
-    if about is None:
-        return f"holds no config.json{_instead(path)}"
+        yield "is a file, where a folder with config.json and weights is due"
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file() and model.library == "vlm":
+        yield from _faults_of_adapters(path)
+        return
+    if not (path / "config.json").is_file():
+        yield f"holds no config.json{_instead(path)}"
+    about = _mapping(path / "config.json")
     kind = about.get("model_type")
     if kind is None:
         other = "; it is one of timm (`kind: timm`)" if "architecture" in about else ""
-        return f"its config.json names no `model_type`, as those of transformers do{other}"
-    if fault := _fault_of_kind(str(kind), model.library):
-        return fault
+        yield f"its config.json names no `model_type`, as those of transformers do{other}"
+    yield from _faults_of_kind(str(kind), model.library)
     if not any((path / name).is_file() for name in _PROCESSORS):
-        return "holds no preprocessor_config.json, which says how images are prepared"
+        yield "holds no preprocessor_config.json, which says how images are prepared"
     if model.library == "vlm" and not any((path / name).is_file() for name in _TOKENIZERS):
-        return "holds no tokenizer"
-    return fault_of_weights(path, safetensors=model.library == "vlm")
+        yield "holds no tokenizer"
+    yield from _faults_of_weights(path, safetensors=model.library == "vlm")
 
 
-def _fault_of_kind(kind: str, library: str) -> str:
+def _faults_of_kind(kind: str, library: str) -> Iterator[str]:
     known, able = _model_types("CONFIG_MAPPING_NAMES"), _model_types(_TABLES.get(library, ""))
     if known and kind not in known:
-        return f"its `model_type` is `{kind}`, which the installed transformers does not have"
+        yield f"its `model_type` is `{kind}`, which the installed transformers does not have"
     if able and kind not in able:
-        return f"its `model_type` is `{kind}`, which is not that of {_WHAT[library]}"
-    return ""
+        yield f"its `model_type` is `{kind}`, which is not that of {_WHAT[library]}"
 
 
-def _fault_of_adapters(path: Path) -> str:
-    base = _mapping(path / "adapter_config.json").get("base_model_name_or_path")
+def _faults_of_adapters(path: Path) -> Iterator[str]:
     files = [path / name for name in ("adapter_model.safetensors", "adapter_model.bin") if (path / name).is_file()]
     if not files:
-        return "holds adapters without weights (adapter_model.safetensors)"
-    if base is None:
-        return "its adapter_config.json names no base"
-    return _fault_of_file(files[0])
+        yield "holds adapters without weights (adapter_model.safetensors)"
+    if _mapping(path / "adapter_config.json").get("base_model_name_or_path") is None:
+        yield "its adapter_config.json names no base"
+    yield from _faults_of_files(files)
 
 
-def _fault_of_timm(path: Path, model: LocalModel) -> str:
+def _faults_of_timm(path: Path, model: LocalModel) -> Iterator[str]:
     if not path.is_dir():
-        return "is a file, where a folder with config.json and weights is due"
+        yield "is a file, where a folder with config.json and weights is due"
     if not (path / "config.json").is_file():
-        return f"holds no config.json{_instead(path)}"
+        yield f"holds no config.json{_instead(path)}"
     about = _mapping(path / "config.json")
     if "architecture" not in about:
         other = "; it is one of transformers (`kind: transformers`)" if "model_type" in about else ""
-        return f"its config.json names no `architecture`, as those of timm do{other}"
+        yield f"its config.json names no `architecture`, as those of timm do{other}"
     if not timm_knows(str(about["architecture"])):
-        return f"its architecture is `{about['architecture']}`, which the installed timm does not have"
-    return _fault_of_any_weights(path) if model.with_weights else ""
+        yield f"its architecture is `{about['architecture']}`, which the installed timm does not have"
+    if model.with_weights:
+        yield from _faults_of_any_weights(path)
 
 
-def _fault_of_open_clip(path: Path, _: LocalModel) -> str:
+def _faults_of_open_clip(path: Path, _: LocalModel) -> Iterator[str]:
     if not path.is_dir():
-        return "is a file, where a folder with open_clip_config.json and weights is due"
+        yield "is a file, where a folder with open_clip_config.json and weights is due"
     if not (path / "open_clip_config.json").is_file():
-        return f"holds no open_clip_config.json{_instead(path)}"
+        yield f"holds no open_clip_config.json{_instead(path)}"
     if "model_cfg" not in _mapping(path / "open_clip_config.json"):
-        return "its open_clip_config.json describes no model (`model_cfg`)"
-    return _fault_of_any_weights(path)
+        yield "its open_clip_config.json describes no model (`model_cfg`)"
+    yield from _faults_of_any_weights(path)
 
 
-def _fault_of_any_weights(folder: Path) -> str:
+def _faults_of_any_weights(folder: Path) -> Iterator[str]:
     files = weights_in(folder)
     if not files:
-        return f"holds no weights{_instead(folder)}"
-    return next(filter(None, map(_fault_of_file, files)), "")
+        yield f"holds no weights{_instead(folder)}"
+    yield from _faults_of_files(files)
 
 
-def _fault_of_onnx(path: Path, _: LocalModel) -> str:
+def _faults_of_onnx(path: Path, _: LocalModel) -> Iterator[str]:
     if not path.is_file():
-        return "is a folder, where an ONNX file is due"
+        yield "is a folder, where an ONNX file is due"
     with path.open("rb") as file:
-        fields = _fields(file, path.stat().st_size)
-    return "" if _GRAPH in fields else "is no ONNX file"
+        if _GRAPH not in _fields(file, path.stat().st_size):
+            yield "is no ONNX file"
 
 
-def _fault_of_classifier(path: Path, model: LocalModel) -> str:
+def _faults_of_classifier(path: Path, model: LocalModel) -> Iterator[str]:
     if path.is_dir():
         if not (path / "labels.json").is_file():
-            return f"holds no labels.json, as a folder of `secondlook train` does{_instead(path)}"
-        about = _mapping(path / "labels.json")
-        if not {"classes", "input_px"} <= about.keys():
-            return "its labels.json names no `classes` and `input_px`, as that of a classifier does"
-        return _fault_of_timm(path, model)
-    if fault := _fault_of_file(path):
-        return fault
+            yield f"holds no labels.json, as a folder of `secondlook train` does{_instead(path)}"
+        if not {"classes", "input_px"} <= _mapping(path / "labels.json").keys():
+            yield "its labels.json names no `classes` and `input_px`, as that of a classifier does"
+        yield from _faults_of_timm(path, model)
+        return
+    yield from _faults_of_files([path])
     if path.suffix == ".safetensors":
-        return "is a safetensors file, where a .pth file with a state_dict or a folder of `secondlook train` is due"
-    named = model.beside is not None or "class_to_idx" in _texts(path)
-    return "" if named else "names no classes (`class_to_idx`); give the `label_mapping.pkl` beside it as `labels`"
+        yield "is a safetensors file, where a .pth file with a state_dict or a folder of `secondlook train` is due"
+    if model.beside is None and "class_to_idx" not in _texts(path):
+        yield "names no classes (`class_to_idx`); give the `label_mapping.pkl` beside it as `labels`"
 
 
-def _fault_of_mapping(path: Path, _: LocalModel) -> str:
-    if not path.is_file():
-        return "is no file"
+def _faults_of_mapping(path: Path, _: LocalModel) -> Iterator[str]:
     with path.open("rb") as file:
-        return "" if file.read(1) == b"\x80" else "is no pickled mapping of class names"
+        if file.read(1) != b"\x80":
+            yield "is no pickled mapping of class names"
 
 
-FAULTS: Mapping[str, Callable[[Path, LocalModel], str]] = {
-    **dict.fromkeys(("transformers", "vlm", "segmenter"), _fault_of_transformers),
-    "timm": _fault_of_timm,
-    "open_clip": _fault_of_open_clip,
-    "onnx": _fault_of_onnx,
-    "classifier": _fault_of_classifier,
-    "mapping": _fault_of_mapping,
-    "server": lambda path, _: "" if path.is_dir() and any(path.iterdir()) else "is no folder with a model",
+def _faults_of_served(path: Path, _: LocalModel) -> Iterator[str]:
+    if not path.is_dir() or not any(path.iterdir()):
+        yield "is no folder with a model"
+
+
+FAULTS: Mapping[str, Callable[[Path, LocalModel], Iterator[str]]] = {
+    **dict.fromkeys(("transformers", "vlm", "segmenter"), _faults_of_transformers),
+    "timm": _faults_of_timm,
+    "open_clip": _faults_of_open_clip,
+    "onnx": _faults_of_onnx,
+    "classifier": _faults_of_classifier,
+    "mapping": _faults_of_mapping,
+    "server": _faults_of_served,
 }
+
+
+def _faults_of_files(files: Iterable[Path]) -> Iterator[str]:
+    return filter(None, map(_fault_of_file, files))
 
 
 def _fault_of_file(path: Path) -> str:
@@ -200,41 +216,41 @@ def _texts(path: Path) -> set[str]:
         return set()
 
 
-def _fields(file: Any, size: int) -> set[int]:
+def _fields(file: BinaryIO, size: int) -> set[int]:
     """Return the numbers of the outer fields of a file of protocol buffers; none where it is not one."""
     fields: set[int] = set()
     while file.tell() < size:
         key = _varint(file)
-        if key is None or not 0 < key >> 3 < 100:
-            return set()
-        match key & 7:
-            case 0:
-                step = 0 if _varint(file) is not None else None
-            case 1:
-                step = 8
-            case 2:
-                step = _varint(file)
-            case 5:
-                step = 4
-            case _:
-                step = None
-        if step is None or file.tell() + step > size:
+        step = _length(file, key & 7)
+        if not 0 < key >> 3 < 100 or step < 0 or file.tell() + step > size:
             return set()
         file.seek(step, 1)
         fields.add(key >> 3)
     return fields
 
 
-def _varint(file: Any) -> int | None:
+def _length(file: BinaryIO, wire_type: int) -> int:
+    """Return the bytes of the value that follows, below 0 where there is none."""
+    match wire_type:
+        case 0:
+            return min(0, _varint(file))
+        case 2:
+            return _varint(file)
+        case _:
+            return {1: 8, 5: 4}.get(wire_type, -1)
+
+
+def _varint(file: BinaryIO) -> int:
+    """Return a number of variable length, -1 where there is none."""
     value = 0
     for place in range(10):
         byte = file.read(1)
         if not byte:
-            return None
+            return -1
         value |= (byte[0] & 0x7F) << (7 * place)
         if byte[0] < 0x80:
             return value
-    return None
+    return -1
 
 
 def _mapping(path: Path) -> dict[str, Any]:

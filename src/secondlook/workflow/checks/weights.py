@@ -19,7 +19,9 @@ def look(asked: Asked) -> Iterator[Finding]:
     for pipeline in asked.pipelines:
         for path in pipeline.weights(asked.run):
             if not Path(path).exists():
-                yield Finding("weights", pipeline.name, f"{path} is missing; put the weights there, or correct the path")
+                yield Finding(
+                    "weights", pipeline.name, f"{path} is missing; put the weights there, or correct the path"
+                )
 
 
 def _fault_of(model: LocalModel) -> str:
@@ -31,7 +33,7 @@ def _fault_of(model: LocalModel) -> str:
     if not path.exists():
         return ""
     try:
-        fault = weight_files.FAULTS[model.library](path, model)
+        fault = weight_files.fault_of(path, model)
     except OSError as error:
         fault = f"cannot be read ({error.strerror or error})"
     if fault:
